@@ -1,0 +1,295 @@
+//! What runs a stack. [`Engine`] is narrow: services, up, down, describe, ensure, logs; everything else is built on these.
+//! A change is a wanted state ([`ServiceChange`]), never a command, so that applying it twice is harmless and its undo is
+//! the state before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+pub mod embedded;
+mod error;
+pub mod mock;
+
+pub use error::{EngineError, EngineErrorKind};
+
+/// The reverse proxy in front of the app.
+pub const GATEWAY: &str = "gateway";
+/// The service under test.
+pub const APP: &str = "app";
+/// The app's database.
+pub const DB: &str = "db";
+/// The environment variable of the app that holds the key it expects.
+pub const KEY_VARIABLE: &str = "APP_API_KEY";
+
+/// Something that runs a lab's stack.
+///
+/// A call to `up`, `down` or `ensure` is carried to its end or to an error even when the future is dropped: half a change
+/// is worse than a late one. Each has a deadline of its own inside the engine.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// `docker`, `embedded`.
+    fn name(&self) -> &'static str;
+
+    /// The services of the stack, and what can be done to each.
+    fn services(&self) -> Vec<ServiceSpec>;
+
+    /// Brings the stack up and waits until the request path is healthy. Where it runs already, every service that is
+    /// stopped or paused is running afterwards, and nothing else changes.
+    async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError>;
+
+    /// Ends everything that `up` started. Nothing to end is no error.
+    async fn down(&self) -> Result<(), EngineError>;
+
+    /// The state of every service now. [`EngineErrorKind::NotUp`] where no stack runs.
+    async fn describe(&self) -> Result<Description, EngineError>;
+
+    /// Brings one service to the wanted state; does nothing where it is in it already. A change of the environment is a
+    /// rolling redeploy: a new instance that never becomes healthy is removed, the old one keeps serving, and the call is an error.
+    async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError>;
+
+    /// The services' own output, oldest line first.
+    async fn logs(&self, request: &LogRequest)
+    -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError>;
+}
+
+/// A service, and what can be done to it on an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// `gateway`, `app`, `db`, ….
+    pub name: String,
+    /// What can be done to it.
+    pub abilities: BTreeSet<Ability>,
+}
+
+/// Something that can be done to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ability {
+    /// Redeploy it with another environment.
+    SetEnv,
+    /// Stop it, letting it finish its requests.
+    Stop,
+    /// Kill it.
+    Kill,
+    /// Freeze it.
+    Pause,
+}
+
+impl Ability {
+    /// As it is written in scenario files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SetEnv => "set_env",
+            Self::Stop => "stop",
+            Self::Kill => "kill",
+            Self::Pause => "pause",
+        }
+    }
+}
+
+/// Whether a service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// It runs.
+    Running,
+    /// It is frozen: it holds its sockets and answers nothing.
+    Paused,
+    /// It does not run.
+    Stopped,
+}
+
+impl RunState {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The state that a service shall be in. What is not named stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceChange {
+    /// Environment variables and their wanted values; `None`: not set.
+    #[serde(default)]
+    pub env: BTreeMap<String, Option<String>>,
+    /// Whether it shall run.
+    #[serde(default)]
+    pub run: Option<RunState>,
+    /// Get there at once, without letting requests finish. Part of the way, not of the state.
+    #[serde(default)]
+    pub abrupt: bool,
+}
+
+impl ServiceChange {
+    /// One environment variable with a value.
+    pub fn env(name: &str, value: &str) -> Self {
+        Self { env: BTreeMap::from([(name.to_owned(), Some(value.to_owned()))]), ..Self::default() }
+    }
+
+    /// Running, paused or stopped.
+    pub fn run(state: RunState) -> Self {
+        Self { run: Some(state), ..Self::default() }
+    }
+
+    /// Stopped, without letting requests finish.
+    pub fn kill() -> Self {
+        Self { run: Some(RunState::Stopped), abrupt: true, ..Self::default() }
+    }
+
+    /// The inverse: the present state of all that this change names.
+    #[must_use]
+    pub fn before(&self, now: &ServiceStatus) -> Self {
+        Self {
+            env: self.env.keys().map(|name| (name.clone(), now.env.get(name).cloned())).collect(),
+            run: self.run.map(|_| now.state),
+            abrupt: false,
+        }
+    }
+
+    /// Whether a service is in this state already.
+    pub fn is_met_by(&self, now: &ServiceStatus) -> bool {
+        self.run.is_none_or(|run| run == now.state)
+            && self.env.iter().all(|(name, value)| now.env.get(name) == value.as_ref())
+    }
+}
+
+/// What `up` is to bring up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpRequest {
+    /// The gateway's port on 127.0.0.1; 0 for a free one.
+    pub gateway_port: u16,
+    /// Environment variables a service starts with, beyond the stack's own: `app` → `APP_API_KEY` → value.
+    pub env: BTreeMap<String, BTreeMap<String, String>>,
+    /// Whether the stack ends with the process that brought it up.
+    pub tied: bool,
+}
+
+/// What happens during `up`; may be lost, never journalled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Which service.
+    pub service: String,
+    /// `starting`, `healthy`.
+    pub stage: String,
+}
+
+/// Takes [`Progress`].
+pub type ProgressFn = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// A stack as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// Every service, in the order of the request path.
+    pub services: Vec<ServiceStatus>,
+    /// Where it is reached.
+    pub endpoints: Endpoints,
+}
+
+impl Description {
+    /// A service by its name.
+    pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The key that the server expects.
+    pub fn server_key(&self) -> Option<&str> {
+        self.service(APP)?.env.get(KEY_VARIABLE).map(String::as_str)
+    }
+}
+
+/// A service as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// `gateway`, `app`, `db`, ….
+    pub name: String,
+    /// Whether it runs.
+    pub state: RunState,
+    /// Whether it is well.
+    pub health: Health,
+    /// What it says of itself where it is not well: the last line of its log, for one.
+    pub detail: Option<String>,
+    /// The engine's id of the instance that serves now.
+    pub instance: Option<String>,
+    /// The environment that was set for it.
+    pub env: BTreeMap<String, String>,
+    /// `host:port`, where it listens on one.
+    pub address: Option<String>,
+    /// The instance's process, where it is one of this machine's.
+    pub pid: Option<u32>,
+    /// When the instance started.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// Whether a service is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Its health check passes.
+    Healthy,
+    /// Its health check does not pass, or it is not running.
+    Unhealthy,
+}
+
+/// Where a stack is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// The gateway's base URL, without a slash at the end.
+    pub gateway: String,
+    /// Where each running instance of the app shows its metrics. Empty: the app does not run.
+    pub metrics: Vec<MetricsEndpoint>,
+}
+
+/// Where an instance shows its metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsEndpoint {
+    /// The engine's id of the instance.
+    pub instance: String,
+    /// The URL of the exposition.
+    pub url: String,
+}
+
+/// What `ensure` did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ensured {
+    /// False where the service was in the wanted state already.
+    pub changed: bool,
+    /// Instances that are gone now, each with its last exposition where it could be had.
+    pub retired: Vec<Retired>,
+}
+
+/// An instance that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// The engine's id of it.
+    pub instance: String,
+    /// Its last `/metrics`, in the text format.
+    pub exposition: Option<String>,
+}
+
+/// Which log lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Of which services; empty: all.
+    pub services: Vec<String>,
+    /// At most this many of the last lines a service; all where none.
+    pub tail: Option<usize>,
+    /// Goes on as lines come, until the stream is dropped.
+    pub follow: bool,
+}
+
+/// A line of a service's output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Whose.
+    pub service: String,
+    /// Without its line end.
+    pub text: String,
+}

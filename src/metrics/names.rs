@@ -1,0 +1,24 @@
+//! The names of the app's metrics, as scenarios may use them. A test of the app checks that it exposes exactly these.
+
+/// Every request under `/api/`.
+pub const REQUESTS: &str = "app_requests_total";
+/// Requests whose key was accepted.
+pub const AUTH_SUCCESS: &str = "app_auth_success_total";
+/// Requests whose key was not accepted.
+pub const AUTH_FAILURES: &str = "app_auth_failures_total";
+/// Seconds since the epoch at which the instance started.
+pub const START_TIME: &str = "process_start_time_seconds";
+
+/// Every counter of the app, the histogram's count included: the series whose increase an expectation may name.
+pub const COUNTERS: [&str; 6] = [
+    REQUESTS,
+    AUTH_SUCCESS,
+    AUTH_FAILURES,
+    "app_http_responses_total",
+    "app_auth_rejections_total",
+    "app_http_request_duration_seconds_count",
+];
+
+/// The short forms in `expect`: `requests.delta` is `app_requests_total`.
+pub const SHORT: [(&str, &str); 3] =
+    [("requests", REQUESTS), ("auth_success", AUTH_SUCCESS), ("auth_failures", AUTH_FAILURES)];

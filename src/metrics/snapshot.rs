@@ -1,0 +1,25 @@
+//! [`Snapshot`]: one scrape of every instance of the app.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::Exposition;
+
+/// A series within an instance: its name and its labels, sorted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Series {
+    /// The metric's name.
+    pub name: String,
+    /// Label names and values, sorted by name.
+    pub labels: Vec<(String, String)>,
+}
+
+/// One scrape of every instance of the app that runs. No instance: the app does not run, which is not a failed scrape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The engine's id of the instance, and what it said.
+    pub instances: BTreeMap<String, Exposition>,
+}
