@@ -8,10 +8,11 @@ use chrono::{DateTime, Utc};
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
-pub mod files;
+
+mod connect;
 pub mod lock;
 
-use files::Folder;
+use crate::files::{self, Folder};
 use lock::{Lock, LockError};
 
 /// The lab that is meant where none is named.

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod files;
 pub mod gateway;
 pub mod http;
 pub mod lab;
