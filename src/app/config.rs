@@ -38,7 +38,7 @@ pub(super) enum DatabaseUrl {
     /// `postgres://` or `postgresql://`.
     Postgres(Box<PgConnectOptions>),
     /// `sqlite:`.
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
 }
 
 impl Config {
@@ -59,7 +59,7 @@ impl DatabaseUrl {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             PgConnectOptions::from_str(text).ok().map(Box::new).map(Self::Postgres)
         } else if text.strip_prefix("sqlite:").is_some_and(|path| !path.trim_start_matches('/').is_empty()) {
-            SqliteConnectOptions::from_str(text).ok().map(Self::Sqlite)
+            SqliteConnectOptions::from_str(text).ok().map(Box::new).map(Self::Sqlite)
         } else {
             None
         }

@@ -41,7 +41,7 @@ async fn host(config: Config, tied: bool) -> Exit {
         }
     };
     let log = Log::stdout();
-    log.line(|line, _| line.push_str(&format!("ready {address}")));
+    log.ready(address);
 
     let app = match App::new(config, log.clone()) {
         Ok(app) => Arc::new(app),

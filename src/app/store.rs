@@ -1,4 +1,4 @@
-//! [`Store`]: the users, in Postgres or in SQLite. One query text serves both dialects; pools and migrations are two. No
+//! [`Store`]: the users, in Postgres or in `SQLite`. One query text serves both dialects; pools and migrations are two. No
 //! call takes longer than [`TIMEOUT`], whatever the database does.
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,20 +19,20 @@ use super::config::DatabaseUrl;
 
 /// The longest that a request waits for the database: for a connection and for its answer, together.
 const TIMEOUT: Duration = Duration::from_millis(500);
-/// How long SQLite waits for a lock: shorter, so that its own error comes first and its connection stays fit for use.
+/// How long `SQLite` waits for a lock: shorter, so that its own error comes first and its connection stays fit for use.
 const BUSY: Duration = Duration::from_millis(250);
 /// How long one attempt to migrate may take.
 const MIGRATION: Duration = Duration::from_secs(10);
 /// Between attempts to migrate, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// Few connections: SQLite's are threads that share two cores with us, Postgres' are processes.
+/// Few connections: `SQLite`'s are threads that share two cores with us, Postgres' are processes.
 const CONNECTIONS: u32 = 4;
 
 const USERS: &str = "SELECT id, name FROM users ORDER BY id";
-/// Reads the file, which `SELECT 1` alone does not in SQLite.
+/// Reads the file, which `SELECT 1` alone does not in `SQLite`.
 const PROBE: &str = "SELECT id FROM users LIMIT 1";
 
-/// SQLite's code for "another holds the lock".
+/// `SQLite`'s code for "another holds the lock".
 const SQLITE_BUSY: &str = "5";
 
 /// A row of the list.
@@ -78,7 +78,7 @@ impl Store {
                 let options = options.application_name("lab app").disable_statement_logging();
                 Pool::Postgres(pool_options().connect_lazy_with(options))
             }
-            DatabaseUrl::Sqlite(options) => Pool::Sqlite(pool_options().connect_lazy_with(sqlite(options))),
+            DatabaseUrl::Sqlite(options) => Pool::Sqlite(pool_options().connect_lazy_with(sqlite(*options))),
         };
         Self { pool, state: AtomicU8::new(State::Migrating as u8) }
     }

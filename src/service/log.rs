@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,8 @@ use chrono::DateTime;
 const CAPACITY: usize = 1 << 20;
 /// After a write, lines gather for this long: under load one write takes many.
 const GATHER: Duration = Duration::from_millis(5);
+/// The longest text from outside in a line, in bytes.
+const LONGEST: usize = 2048;
 /// How long the end of the process waits for the reader.
 const CLOSE: Duration = Duration::from_millis(100);
 
@@ -19,6 +22,7 @@ const CLOSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct Log {
     shared: Arc<Shared>,
+    json: bool,
 }
 
 struct Shared {
@@ -53,7 +57,12 @@ impl Log {
         let spawned = std::thread::Builder::new().name("log".into()).spawn(move || writer.write(out));
         // Without a thread there is no log, and the service serves all the same.
         shared.lock().closed = spawned.is_err();
-        Self { shared }
+        Self { shared, json: false }
+    }
+
+    /// The same, whose notes are JSON documents.
+    pub(crate) fn json(self) -> Self {
+        Self { json: true, ..self }
     }
 
     /// Adds the line that `write` makes; it is given the time, RFC 3339 in UTC. The line must not hold line breaks
@@ -70,7 +79,12 @@ impl Log {
         }
         if state.lost > 0 {
             let lost = std::mem::take(&mut state.lost);
-            let _ = writeln!(state.lines, "{} log {lost} lines lost: nobody read them", state.clock.now());
+            let now = state.clock.now();
+            let _ = if self.json {
+                writeln!(state.lines, r#"{{"time":"{now}","note":"{lost} lines lost: nobody read them"}}"#)
+            } else {
+                writeln!(state.lines, "{now} {lost} lines lost: nobody read them")
+            };
         }
         write(&mut state.lines, state.clock.now());
         state.lines.push('\n');
@@ -79,10 +93,22 @@ impl Log {
         }
     }
 
+    /// Adds the line by which whoever started the service knows that, and where, it listens: `ready ADDRESS:PORT`.
+    pub(crate) fn ready(&self, address: SocketAddr) {
+        self.line(|line, _| {
+            let _ = write!(line, "ready {address}");
+        });
+    }
+
     /// Adds a line about the service itself.
     pub(crate) fn note(&self, text: fmt::Arguments) {
+        let text = text.to_string();
         self.line(|line, now| {
-            let _ = write!(line, "{now} {}", Escaped(&text.to_string()));
+            let _ = if self.json {
+                write!(line, r#"{{"time":"{now}","note":{}}}"#, Quoted(&text))
+            } else {
+                write!(line, "{now} {}", Escaped(&text))
+            };
         });
     }
 
@@ -152,22 +178,37 @@ impl Clock {
 /// 2,048 bytes of it.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
+/// The same as a string of JSON: `\u00NN`.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0.as_bytes();
-        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-        if bytes.len() <= Self::LIMIT && bytes.iter().all(|&byte| plain(byte)) {
-            return f.write_str(self.0);
-        }
-        for &byte in &bytes[..bytes.len().min(Self::LIMIT)] {
-            if plain(byte) { f.write_char(char::from(byte))? } else { write!(f, "\\x{byte:02x}")? }
-        }
-        Ok(())
+        escape(self.0, f, |f, byte| write!(f, "\\x{byte:02x}"))
     }
 }
 
-impl Escaped<'_> {
-    const LIMIT: usize = 2048;
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        escape(self.0, f, |f, byte| write!(f, "\\u{byte:04x}"))?;
+        f.write_char('"')
+    }
+}
+
+fn escape(
+    text: &str,
+    f: &mut fmt::Formatter<'_>,
+    other: impl Fn(&mut fmt::Formatter<'_>, u8) -> fmt::Result,
+) -> fmt::Result {
+    let bytes = &text.as_bytes()[..text.len().min(LONGEST)];
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if bytes.len() == text.len() && bytes.iter().all(|&byte| plain(byte)) {
+        return f.write_str(text);
+    }
+    for &byte in bytes {
+        if plain(byte) { f.write_char(char::from(byte))? } else { other(f, byte)? }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -175,11 +216,23 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::mpsc;
 
-    use super::{CAPACITY, Escaped, Log};
+    use super::{CAPACITY, Escaped, Log, Quoted};
 
     struct Channel(mpsc::Sender<Vec<u8>>);
 
     impl Write for Channel {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Stuck(mpsc::SyncSender<Vec<u8>>);
+
+    impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.send(bytes.to_vec()).map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
         }
@@ -207,15 +260,6 @@ mod tests {
     #[test]
     fn a_reader_that_stands_still_costs_lines_and_no_time() {
         let (send, receive) = mpsc::sync_channel::<Vec<u8>>(0);
-        struct Stuck(mpsc::SyncSender<Vec<u8>>);
-        impl Write for Stuck {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.send(bytes.to_vec()).map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
         let log = Log::to(Stuck(send));
         let line = "x".repeat(1000);
         for _ in 0..3 * CAPACITY / line.len() {
@@ -243,6 +287,7 @@ mod tests {
     fn text_cannot_leave_its_line() {
         assert_eq!(Escaped("a\nb\u{7f}\"c\\é").to_string(), r"a\x0ab\x7f\x22c\x5c\xc3\xa9");
         assert_eq!(Escaped("/api/users").to_string(), "/api/users");
+        assert_eq!(Quoted("a\n\"\\").to_string(), r#""a\u000a\u0022\u005c""#);
         assert_eq!(Escaped(&"x".repeat(5000)).to_string().len(), 2048);
     }
 }
