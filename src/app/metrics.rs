@@ -4,7 +4,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
-use prometheus::{Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 use super::auth::Rejection;
 
@@ -29,6 +31,7 @@ pub(super) struct Metrics {
     /// `responses`, by the codes that are known: looking a label up costs a lock and a hash.
     by_code: [(u16, IntCounter); CODES.len()],
     duration: Histogram,
+    in_flight: IntGauge,
 }
 
 impl Metrics {
@@ -52,13 +55,26 @@ impl Metrics {
         let opts = HistogramOpts::new("app_http_request_duration_seconds", "Time to answer a request under /api/.");
         let duration = Histogram::with_opts(opts.buckets(BUCKETS.to_vec()))?;
         registry.register(Box::new(duration.clone()))?;
+        let in_flight = IntGauge::new("app_http_requests_in_flight", "Requests under /api/ that are being answered.")?;
+        registry.register(Box::new(in_flight.clone()))?;
         let start = Gauge::new("process_start_time_seconds", "Start time of the process since the epoch, in seconds.")?;
         start.set(now_to_the_millisecond());
         registry.register(Box::new(start))?;
         let by_code = CODES.map(|code| (code, responses.with_label_values(&[code.to_string()])));
         let missing = rejections.with_label_values(&["missing"]);
         let invalid = rejections.with_label_values(&["invalid"]);
-        Ok(Self { registry, requests, auth_success, auth_failures, missing, invalid, responses, by_code, duration })
+        Ok(Self {
+            registry,
+            requests,
+            auth_success,
+            auth_failures,
+            missing,
+            invalid,
+            responses,
+            by_code,
+            duration,
+            in_flight,
+        })
     }
 
     /// A request came, and its key was looked at.
@@ -86,11 +102,27 @@ impl Metrics {
         self.duration.observe(took.as_secs_f64());
     }
 
+    /// Counts a request as being answered until it is dropped: answered, or left by its caller. Whoever redeploys the app
+    /// waits until there is none.
+    pub(super) fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
     /// The page.
     pub(super) fn exposition(&self) -> prometheus::Result<Vec<u8>> {
         let mut page = Vec::with_capacity(4096);
         TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
         Ok(page)
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -80,6 +80,7 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     if !request.uri().path().starts_with("/api/") {
         return access.answered(next.run(request).await);
     }
+    let _in_flight = app.metrics.in_flight();
     let auth = app.key.check(request.headers());
     app.metrics.request(auth);
     let response = match auth {
