@@ -1,1 +1,5 @@
 //! Integration tests that need neither Docker nor root: one binary, a module for each part of the tool.
+
+mod http_server;
+mod traffic;
+mod wire;
