@@ -58,7 +58,7 @@ async fn bring_up(
     port: Option<u16>,
 ) -> anyhow::Result<(Connected, Description, Came)> {
     let _change = lab.lock_change("lab up").await?;
-    let EngineChoice::Auto | EngineChoice::Embedded = choice;
+    let (EngineChoice::Auto | EngineChoice::Embedded) = choice;
     let (record, new) = match lab.record()? {
         Some(record) => (record, false),
         None => {

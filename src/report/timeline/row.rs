@@ -4,7 +4,7 @@ use super::human;
 use super::layout::{Cell, Layout, Piece, Row, Show};
 use super::text;
 use crate::event::{Latency, Status, StepFinished};
-use crate::report::status_name;
+use crate::report::{status_name, status_tone};
 use crate::term::Tone;
 
 /// The app's counters that have a column.
