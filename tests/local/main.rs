@@ -1,1 +1,6 @@
 //! Integration tests that need neither Docker nor root: one binary, a module for each part of the tool.
+
+mod app;
+mod gateway;
+mod gateway_life;
+mod support;
