@@ -32,8 +32,8 @@ const USERS: &str = "SELECT id, name FROM users ORDER BY id";
 /// Reads the file, which `SELECT 1` alone does not in `SQLite`.
 const PROBE: &str = "SELECT id FROM users LIMIT 1";
 
-/// `SQLite`'s code for "another holds the lock".
-const SQLITE_BUSY: &str = "5";
+/// `SQLite`'s codes for "another holds the lock" and "the file cannot be opened".
+const SQLITE_SILENT: [&str; 2] = ["5", "14"];
 
 /// A row of the list.
 #[derive(Serialize, sqlx::FromRow)]
@@ -205,7 +205,9 @@ fn is_broken(error: &sqlx::Error) -> bool {
 fn is_silence(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
     match error {
-        sqlx::Error::Database(database) => is_broken(error) || database.code().is_some_and(|code| code == SQLITE_BUSY),
+        sqlx::Error::Database(database) => {
+            is_broken(error) || database.code().is_some_and(|code| SQLITE_SILENT.contains(&&*code))
+        }
         _ => true,
     }
 }
