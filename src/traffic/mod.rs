@@ -64,6 +64,60 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Nothing sent yet.
+    pub fn new(start: DateTime<Utc>) -> Self {
+        Self {
+            start,
+            duration: Duration::ZERO,
+            sent: 0,
+            unsent: 0,
+            codes: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            latency: Histogram::new(3).expect("three digits are within the 0 to 5 that it takes"),
+            first_failure: None,
+            last_failure: None,
+            lasting_success: None,
+            interrupted: false,
+        }
+    }
+
+    /// The latency in milliseconds that so many percent of the responses (0 to 100) did not exceed.
+    #[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^53 microseconds")]
+    pub fn percentile_ms(&self, percent: f64) -> Option<f64> {
+        let value = self.latency.value_at_quantile(percent / 100.0).min(self.latency.max());
+        (!self.latency.is_empty()).then(|| value as f64 / 1000.0)
+    }
+
+    /// The longest latency in milliseconds.
+    pub fn max_ms(&self) -> Option<f64> {
+        self.percentile_ms(100.0)
+    }
+
+    /// Adds another run's, as if both were one.
+    pub fn merge(&mut self, other: &Self) {
+        let by = (other.start - self.start).to_std().unwrap_or_default();
+        let shifted = |at: Option<Duration>| at.map(|at| at + by);
+        self.duration = self.duration.max(other.duration + by);
+        self.sent += other.sent;
+        self.unsent += other.unsent;
+        for (code, count) in &other.codes {
+            *self.codes.entry(*code).or_default() += count;
+        }
+        for (cause, count) in &other.errors {
+            *self.errors.entry(*cause).or_default() += count;
+        }
+        self.latency.auto(true);
+        self.latency.add(&other.latency).expect("a histogram that resizes itself takes every value");
+        self.first_failure = self.first_failure.or(shifted(other.first_failure));
+        if other.last_failure.is_some() {
+            self.last_failure = shifted(other.last_failure);
+            self.lasting_success = shifted(other.lasting_success);
+        } else {
+            self.lasting_success = self.lasting_success.or(shifted(other.lasting_success));
+        }
+        self.interrupted |= other.interrupted;
+    }
+
     /// Not 2xx, and transport errors.
     pub fn failed(&self) -> u64 {
         let codes: u64 =
