@@ -3,11 +3,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::access::Access;
@@ -53,23 +54,33 @@ pub(super) struct Progress {
 
 /// The upload as those see it who do not hold the body.
 #[derive(Clone, Debug)]
-pub(super) struct Upload(Arc<Mutex<Progress>>);
+pub(super) struct Upload(Arc<watch::Sender<Progress>>);
 
 impl Upload {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(Progress { waiting: Waiting::Upstream, since: Instant::now(), complete: false })))
+        let progress = Progress { waiting: Waiting::Upstream, since: Instant::now(), complete: false };
+        Self(Arc::new(watch::Sender::new(progress)))
     }
 
     /// How far it is.
     pub(super) fn progress(&self) -> Progress {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.borrow()
+    }
+
+    /// Tells when it is another's turn.
+    pub(super) fn turns(&self) -> watch::Receiver<Progress> {
+        self.0.subscribe()
     }
 
     fn set(&self, waiting: Waiting, complete: bool) {
-        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting != Waiting::Client || progress.waiting != Waiting::Client {
-            *progress = Progress { waiting, since: Instant::now(), complete };
-        }
+        self.0.send_if_modified(|progress| {
+            let turned = progress.waiting != waiting;
+            // Being asked again does not give the client more time.
+            if turned || waiting != Waiting::Client {
+                *progress = Progress { waiting, since: Instant::now(), complete };
+            }
+            turned
+        });
     }
 }
 

@@ -6,18 +6,18 @@ use std::error::Error as _;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant as StdInstant};
 
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::service::log::Log;
 use crate::service::request_id::{self, RequestIds};
 
 use super::access::Access;
-use super::body::{RequestBody, ResponseBody, Streamed, Upload, Waiting};
+use super::body::{Progress, RequestBody, ResponseBody, Streamed, Upload, Waiting};
 use super::config::Config;
 use super::headers;
 use super::upstream::{ConnectError, Upstream};
@@ -131,7 +131,7 @@ impl Gateway {
     ) -> Result<(Response<()>, Streamed), Refusal> {
         let request = self.prepare(client, request, access)?;
         let upload = request.body().upload();
-        let begun = StdInstant::now();
+        let begun = Instant::now();
         let (lease, mut sender) = self.upstream.connect().await.map_err(|error| {
             access.upstream.error = Some(error.to_string());
             if matches!(error, ConnectError::TimedOut(_)) { Refusal::GatewayTimeout } else { Refusal::BadGateway }
@@ -205,31 +205,49 @@ impl Gateway {
     ) -> Result<Response<Incoming>, Refusal> {
         let mut response = pin!(response);
         let begun = Instant::now();
+        let mut turns = upload.map(Upload::turns);
         loop {
             let progress = upload.map(Upload::progress);
-            let turn = progress.map_or((Waiting::Upstream, begun), |progress| (progress.waiting, progress.since));
-            let patience: Duration = match turn.0 {
-                Waiting::Client => self.config.header_timeout,
-                _ => self.config.read_timeout,
-            };
-            match timeout_at(turn.1 + patience, response.as_mut()).await {
-                Ok(Ok(response)) => return Ok(response),
-                Ok(Err(error)) => {
-                    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-                    access.upstream.error = Some(format!("{error}{cause}"));
-                    return Err(match upload.map(|upload| upload.progress().waiting) {
+            let (waiting, since) = progress.map_or((Waiting::Upstream, begun), |it| (it.waiting, it.since));
+            let clients = waiting == Waiting::Client;
+            let deadline = since + if clients { self.config.header_timeout } else { self.config.read_timeout };
+            tokio::select! {
+                biased;
+                response = response.as_mut() => return response.map_err(|error| {
+                    access.upstream.error = Some(causes(&error));
+                    match upload.map(|upload| upload.progress().waiting) {
                         Some(Waiting::TooLarge) => Refusal::TooLarge,
                         Some(Waiting::ClientBroke) => Refusal::BadRequest,
                         _ => Refusal::BadGateway,
-                    });
-                }
-                Err(_) if upload.is_some_and(|upload| upload.progress().since != turn.1) => {}
-                Err(_) if turn.0 == Waiting::Client => return Err(Refusal::RequestTimeout),
-                Err(_) => {
-                    access.upstream.error = Some("no answer in time".into());
-                    return Err(Refusal::GatewayTimeout);
+                    }
+                }),
+                () = turn(turns.as_mut()) => {}
+                () = sleep_until(deadline) => {
+                    if clients {
+                        return Err(Refusal::RequestTimeout);
+                    }
+                    // Else it took a piece meanwhile.
+                    if upload.is_none_or(|upload| upload.progress().since == since) {
+                        access.upstream.error = Some("no answer in time".into());
+                        return Err(Refusal::GatewayTimeout);
+                    }
                 }
             }
         }
     }
+}
+
+/// Until the upload is another's turn.
+async fn turn(turns: Option<&mut watch::Receiver<Progress>>) {
+    if let Some(turns) = turns
+        && turns.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// What went wrong, and why.
+fn causes(error: &hyper::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }

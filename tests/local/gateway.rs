@@ -284,7 +284,7 @@ fn a_client_that_stalls_is_to_blame_and_not_the_upstream() {
         client.bytes("half".len());
         client.ended();
     });
-    let env = [("GATEWAY_READ_TIMEOUT", "10s"), ("GATEWAY_HEADER_TIMEOUT", "200ms")];
+    let env = [("GATEWAY_READ_TIMEOUT", "1h"), ("GATEWAY_HEADER_TIMEOUT", "200ms")];
     let gateway = Service::gateway(takes, &env);
     let stalled = exchange(gateway.address, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
     assert_error(&stalled, 408, "request timeout");
@@ -292,6 +292,26 @@ fn a_client_that_stalls_is_to_blame_and_not_the_upstream() {
     let mut slow = Client::connect(gateway.address);
     slow.send("GET / HTTP/1.1\r\nHost:");
     assert!(slow.response().is_none());
+}
+
+#[test]
+fn an_upstream_that_is_silent_after_a_slow_client_is_to_blame() {
+    let (saw, seen) = mpsc::channel();
+    let saw = std::sync::Mutex::new(saw);
+    let silent = upstream(move |mut client| {
+        client.head();
+        client.bytes("half".len());
+        saw.lock().unwrap().send(()).unwrap();
+        client.bytes("whole".len());
+        client.ended();
+    });
+    let env = [("GATEWAY_READ_TIMEOUT", "200ms"), ("GATEWAY_HEADER_TIMEOUT", "1h")];
+    let gateway = Service::gateway(silent, &env);
+    let mut client = Client::connect(gateway.address);
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");
+    seen.recv_timeout(PATIENCE).expect("the first half arrives");
+    client.send("whole");
+    assert_error(&client.response().expect("an answer"), 504, "gateway timeout");
 }
 
 #[test]
