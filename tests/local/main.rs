@@ -6,6 +6,8 @@ mod desk;
 mod gateway;
 mod gateway_life;
 mod http_server;
+mod labs;
+mod runs;
 mod support;
 mod traffic;
 mod wire;
