@@ -37,6 +37,7 @@ impl Exit {
     }
 
     /// Which of two outcomes is reported where both apply: 4, then 130 and 143, then 3, then 2, then 1.
+    #[must_use]
     pub fn worse(self, other: Self) -> Self {
         if self.rank() >= other.rank() { self } else { other }
     }
