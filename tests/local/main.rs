@@ -8,6 +8,7 @@ mod gateway_life;
 mod http_server;
 mod labs;
 mod runs;
+mod scenario_files;
 mod support;
 mod traffic;
 mod wire;
