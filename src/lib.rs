@@ -18,6 +18,8 @@ pub mod metrics;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod stack;
+mod service;
 pub mod term;
 pub mod traffic;
 pub mod undo;

@@ -8,7 +8,7 @@ use crate::engine::{APP, KEY_VARIABLE, ServiceChange};
 use crate::error::{Exit, Failure};
 use crate::event::Keys;
 use crate::report::human;
-use crate::scenario::check_key;
+use crate::scenario::value::check_key;
 
 pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Result<Exit> {
     if let KeyCommand::Rotate { key } = command {

@@ -10,10 +10,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::session::{Connected, Session};
 use crate::cli::MetricsArgs;
 use crate::error::{Exit, Failure};
-use crate::http::Http;
-use crate::metrics::scrape::fetch;
-use crate::metrics::{Deltas, Exposition, Page, Series, Snapshot, delta, names};
+use crate::metrics::scrape::Page;
+use crate::metrics::{Deltas, Exposition, Series, Snapshot, delta, names};
 use crate::report::metrics::table;
+use crate::wire::NetWire;
 
 /// How often `--watch` looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -31,9 +31,9 @@ pub(super) async fn run(session: &Session, args: &MetricsArgs) -> anyhow::Result
         Some(url) => Source::Url(url.clone()),
         None => Source::Lab(Box::new(session.connect()?)),
     };
-    let http = Http::new();
+    let wire = NetWire::new();
     if args.raw {
-        for page in pages(&http, &source).await?.into_values() {
+        for page in pages(&wire, &source).await?.into_values() {
             let kept = page.body.lines().filter(|line| args.filter.as_deref().is_none_or(|text| line.contains(text)));
             for line in kept {
                 session.line(line)?;
@@ -41,18 +41,18 @@ pub(super) async fn run(session: &Session, args: &MetricsArgs) -> anyhow::Result
         }
         return Ok(Exit::Held);
     }
-    let first = snapshot(&http, &source).await?;
+    let first = snapshot(&wire, &source).await?;
     show(session, args, &first, None)?;
     if !args.watch {
         return Ok(Exit::Held);
     }
-    watch(session, args, &http, &source, first).await
+    watch(session, args, &wire, &source, first).await
 }
 
 async fn watch(
     session: &Session,
     args: &MetricsArgs,
-    http: &Http,
+    wire: &NetWire,
     source: &Source,
     first: Snapshot,
 ) -> anyhow::Result<Exit> {
@@ -62,7 +62,7 @@ async fn watch(
     let (mut before, mut at) = (first, Instant::now());
     while !session.term.out().is_closed() {
         ticks.tick().await;
-        match snapshot(http, source).await {
+        match snapshot(wire, source).await {
             Ok(after) => {
                 let increase = delta::between(&before, &after, &[]);
                 let seconds = at.elapsed().as_secs_f64();
@@ -78,11 +78,11 @@ async fn watch(
 }
 
 /// Each instance's page.
-async fn pages(http: &Http, source: &Source) -> anyhow::Result<BTreeMap<String, Page>> {
+async fn pages(wire: &NetWire, source: &Source) -> anyhow::Result<BTreeMap<String, Page>> {
     let mut pages = BTreeMap::new();
     match source {
         Source::Url(url) => {
-            pages.insert(url.clone(), fetch(http, url).await?);
+            pages.insert(url.clone(), wire.page(url).await?);
         }
         Source::Lab(connected) => {
             let endpoints = connected.describe().await?.endpoints;
@@ -92,17 +92,17 @@ async fn pages(http: &Http, source: &Source) -> anyhow::Result<BTreeMap<String, 
                     .into());
             }
             for endpoint in endpoints.metrics {
-                pages.insert(endpoint.instance, fetch(http, &endpoint.url).await?);
+                pages.insert(endpoint.instance, wire.page(&endpoint.url).await?);
             }
         }
     }
     Ok(pages)
 }
 
-async fn snapshot(http: &Http, source: &Source) -> anyhow::Result<Snapshot> {
+async fn snapshot(wire: &NetWire, source: &Source) -> anyhow::Result<Snapshot> {
     let required: &[&str] = if matches!(source, Source::Lab(_)) { &names::REQUIRED } else { &[] };
     let mut instances = BTreeMap::new();
-    for (instance, page) in pages(http, source).await? {
+    for (instance, page) in pages(wire, source).await? {
         instances.insert(instance, Exposition::read(&page, required)?);
     }
     Ok(Snapshot { at: Utc::now(), instances })

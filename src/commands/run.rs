@@ -116,7 +116,7 @@ async fn prepare(
     id: &str,
     keep: bool,
 ) -> anyhow::Result<Ground> {
-    let EngineChoice::Auto | EngineChoice::Embedded = args.engine;
+    let (EngineChoice::Auto | EngineChoice::Embedded) = args.engine;
     let lab = state.lab(session.named().unwrap_or(DEFAULT_NAME))?;
     match lab.record()? {
         Some(record) => {

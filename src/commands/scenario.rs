@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::session::Session;
 use crate::cli::ScenarioCommand;
 use crate::error::{Exit, Failure};
-use crate::report::human;
 use crate::report::table::{Cell, Side, Table};
+use crate::report::{human, text};
 use crate::scenario::plan::Kind;
 use crate::scenario::{Diagnostics, LoadOptions, Plan, Source, library, load};
 use crate::term::Tone;
@@ -68,7 +68,7 @@ fn list(session: &Session, json: bool) -> anyhow::Result<Exit> {
     table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
     session.line("")?;
     let next = "next: lab scenario run rotate-key · lab scenario show NAME";
-    session.line(&session.term.painter().paint(Tone::Dim, next).to_string())
+    session.line(&session.term.painter().paint(Tone::Dim, next))
 }
 
 fn show(session: &Session, typed: &str, source: bool) -> anyhow::Result<Exit> {
@@ -84,9 +84,9 @@ fn show(session: &Session, typed: &str, source: bool) -> anyhow::Result<Exit> {
     let painter = session.term.painter();
     session.line(&format!("{} · {}", painter.paint(Tone::Strong, &plan.name), plan.title))?;
     let tags = if plan.tags.is_empty() { String::new() } else { format!(" · {}", plan.tags.join(", ")) };
-    session.line(&painter.paint(Tone::Dim, &format!("{}{tags}", kind(plan.kind))).to_string())?;
+    session.line(&painter.paint(Tone::Dim, &format!("{}{tags}", kind(plan.kind))))?;
     session.line("")?;
-    for line in human::wrap(plan.description.trim(), session.term.width()) {
+    for line in text::wrap(plan.description.trim(), session.term.width()) {
         session.line(&line)?;
     }
     if !plan.parameters.is_empty() {
@@ -101,7 +101,7 @@ fn show(session: &Session, typed: &str, source: bool) -> anyhow::Result<Exit> {
     steps(&plan).write(&mut session.term.out(), session.term.width(), painter)?;
     session.line("")?;
     let next = format!("next: lab scenario run {typed} · lab scenario show {typed} --source > my.yaml");
-    session.line(&painter.paint(Tone::Dim, &next).to_string())
+    session.line(&painter.paint(Tone::Dim, &next))
 }
 
 fn steps(plan: &Plan) -> Table {

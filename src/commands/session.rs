@@ -66,7 +66,7 @@ impl Session {
                 pending.scenario,
                 name_option(lab)
             );
-            self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message).to_string());
+            self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
         }
         Ok(())
     }

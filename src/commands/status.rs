@@ -100,11 +100,11 @@ fn document(
 fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()> {
     let painter = session.term.painter();
     let name = name_option(lab);
-    let title = painter.paint(Tone::Strong, &format!("lab {}", document.lab)).to_string();
+    let title = painter.paint(Tone::Strong, &format!("lab {}", document.lab));
     let place = document.gateway.as_deref().map(|gateway| format!(" · {gateway}")).unwrap_or_default();
     session.line(&format!("{title} · {}{place}", document.engine))?;
     if let Some(error) = &document.error {
-        session.line(&painter.paint(Tone::Failed, &format!("down: {error}")).to_string())?;
+        session.line(&painter.paint(Tone::Failed, &format!("down: {error}")))?;
         session.line(&format!("next: lab up{name} brings it back with the same keys · lab down{name} forgets it"))?;
     } else {
         session.line("")?;
@@ -126,7 +126,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         } else {
             format!("owed: the undo of run {run} ({scenario}); lab recover{name} does it")
         };
-        session.line(&painter.paint(Tone::Warn, &text).to_string())?;
+        session.line(&painter.paint(Tone::Warn, &text))?;
     }
     Ok(())
 }

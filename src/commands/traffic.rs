@@ -51,7 +51,10 @@ async fn load(session: &Session, args: &TrafficArgs) -> anyhow::Result<Load> {
     };
     let mut headers = Vec::new();
     for header in &args.headers {
-        headers.push(value::header(header).map_err(usage("header"))?);
+        let split = header.split_once(':').ok_or_else(|| format!("{header:?} has no colon: write 'Name: value'"));
+        let (name, text) = split.map_err(usage("header"))?;
+        let name = value::header_name(name.trim()).map_err(usage("header"))?;
+        headers.push((name, value::header_value(text).map_err(usage("header"))?));
     }
     let mut key = args.key.clone();
     if let Some(key) = &key {

@@ -58,7 +58,7 @@ async fn bring_up(
     port: Option<u16>,
 ) -> anyhow::Result<(Connected, Description, Came)> {
     let _change = lab.lock_change("lab up").await?;
-    let EngineChoice::Auto | EngineChoice::Embedded = choice;
+    let (EngineChoice::Auto | EngineChoice::Embedded) = choice;
     let (record, new) = match lab.record()? {
         Some(record) => (record, false),
         None => {
@@ -130,7 +130,7 @@ fn show(session: &Session, connected: &Connected, now: &Description, what: &str)
         format!("server {server}, caller {caller}")
     };
     let name = name_option(lab);
-    let title = painter.paint(Tone::Strong, &format!("lab {} {what}", lab.name())).to_string();
+    let title = painter.paint(Tone::Strong, &format!("lab {} {what}", lab.name()));
     session.line(&format!("{title} · {}", connected.record.engine))?;
     session.line("")?;
     session.line(&format!("  users    {gateway}/api/users   (X-API-Key: {server})"))?;
@@ -139,5 +139,5 @@ fn show(session: &Session, connected: &Connected, now: &Description, what: &str)
     session.line(&format!("  keys     {keys}"))?;
     session.line("")?;
     let next = format!("next: lab traffic{name} · lab scenario run rotate-key{name} · lab down{name}");
-    session.line(&painter.paint(Tone::Dim, &next).to_string())
+    session.line(&painter.paint(Tone::Dim, &next))
 }

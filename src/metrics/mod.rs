@@ -5,7 +5,9 @@ pub mod delta;
 pub mod names;
 pub mod scrape;
 pub mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use delta::Deltas;
-pub use scrape::{Exposition, ScrapeError};
+pub use scrape::{Exposition, NotMetrics, Page, ScrapeError};
 pub use snapshot::{Series, Snapshot};

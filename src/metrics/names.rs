@@ -19,6 +19,9 @@ pub const COUNTERS: [&str; 6] = [
     "app_http_request_duration_seconds_count",
 ];
 
+/// What every exposition of the app has from its start; the other counters have no series before their first request.
+pub const REQUIRED: [&str; 4] = [REQUESTS, AUTH_SUCCESS, AUTH_FAILURES, START_TIME];
+
 /// The short forms in `expect`: `requests.delta` is `app_requests_total`.
 pub const SHORT: [(&str, &str); 3] =
     [("requests", REQUESTS), ("auth_success", AUTH_SUCCESS), ("auth_failures", AUTH_FAILURES)];

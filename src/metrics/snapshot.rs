@@ -15,6 +15,15 @@ pub struct Series {
     pub labels: Vec<(String, String)>,
 }
 
+impl Series {
+    /// A series by its name and labels, in any order.
+    pub fn new(name: &str, labels: &[(&str, &str)]) -> Self {
+        let mut labels: Vec<_> = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        labels.sort();
+        Self { name: name.to_owned(), labels }
+    }
+}
+
 /// One scrape of every instance of the app that runs. No instance: the app does not run, which is not a failed scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {

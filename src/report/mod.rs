@@ -5,16 +5,18 @@
 use std::io;
 
 use crate::event::{Event, Status};
+use crate::term::Tone;
 
 pub mod encode;
 pub mod human;
 pub mod journal;
+pub mod journal_file;
 pub mod json;
 pub mod live;
 pub mod metrics;
 pub mod ndjson;
 pub mod table;
-mod text;
+pub(crate) mod text;
 pub mod timeline;
 pub mod traffic;
 
@@ -81,6 +83,15 @@ pub fn status_name(status: Status) -> &'static str {
         Status::Failed => "failed",
         Status::Error => "error",
         Status::Interrupted => "interrupted",
+    }
+}
+
+/// The colour of a status.
+pub fn status_tone(status: Status) -> Tone {
+    match status {
+        Status::Held => Tone::Held,
+        Status::Failed | Status::Error => Tone::Failed,
+        Status::Interrupted => Tone::Warn,
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) fn columns(text: &str) -> usize {
 }
 
 /// Lines of at most `width` columns, broken between words where that is possible. Line ends in the text stay.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let lines: Vec<String> = text.lines().flat_map(|line| wrap_line(&clean(line), width)).collect();
     if lines.is_empty() { vec![String::new()] } else { lines }
 }

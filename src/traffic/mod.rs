@@ -1,11 +1,22 @@
 //! Sends HTTP requests on a schedule and counts what comes back. [`Load`] says what to send, [`Summary`] is what was
 //! seen; a reporter renders it elsewhere.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use hdrhistogram::Histogram;
+mod cause;
+mod client;
+mod outage;
+mod pacer;
+mod run;
+mod summary;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use cause::Cause;
+pub use run::run;
+pub use summary::Summary;
+pub use target::LoadError;
 
 /// What to send, where, and how fast: an open model, in which requests are due on an absolute schedule, whatever the server does.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +25,7 @@ pub struct Load {
     pub url: String,
     /// `GET`, ….
     pub method: String,
-    /// Sent with each request, `X-API-Key` included.
+    /// Sent with each request, `X-API-Key` included. `Host` and `User-Agent` are set unless they stand here.
     pub headers: Vec<(String, String)>,
     /// When to stop.
     pub amount: Amount,
@@ -36,75 +47,8 @@ pub enum Amount {
     Duration(Duration),
 }
 
-/// What was seen. Offsets are from the first request's scheduled start.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// When the first request was due.
-    pub start: DateTime<Utc>,
-    /// From the first request's scheduled start to the last response's end.
-    pub duration: Duration,
-    /// Requests that were started.
-    pub sent: u64,
-    /// Requests that were due and could not be started in time.
-    pub unsent: u64,
-    /// Responses by status code.
-    pub codes: BTreeMap<u16, u64>,
-    /// Requests that were started and got no whole response, by cause.
-    pub errors: BTreeMap<Cause, u64>,
-    /// Microseconds from a request's scheduled start to the end of its response, of those that got one.
-    pub latency: Histogram<u64>,
-    /// When the first failed request (not 2xx, or no response) started.
-    pub first_failure: Option<Duration>,
-    /// When the last failed request started.
-    pub last_failure: Option<Duration>,
-    /// When the first successful request after the last failure started; the first of all where none failed.
-    pub lasting_success: Option<Duration>,
-    /// Whether it was cut short by cancellation.
-    pub interrupted: bool,
-}
-
-impl Summary {
-    /// Not 2xx, and transport errors.
-    pub fn failed(&self) -> u64 {
-        let codes: u64 =
-            self.codes.iter().filter(|(code, _)| !(200..300).contains(*code)).map(|(_, count)| count).sum();
-        codes + self.errors.values().sum::<u64>()
-    }
-}
-
-/// Why a request got no response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
-    /// Nobody listens there.
-    Refused,
-    /// The connection was closed or reset before the response was whole.
-    Reset,
-    /// No connection, or no whole response, in time.
-    Timeout,
-    /// The host's name has no address.
-    Dns,
-    /// What came back is not HTTP.
-    Protocol,
-    /// Anything else: no route, no file descriptors left.
-    Other,
-}
-
-impl Cause {
-    /// As it stands in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Reset => "reset",
-            Self::Timeout => "timeout",
-            Self::Dns => "dns",
-            Self::Protocol => "protocol",
-            Self::Other => "other",
-        }
-    }
-}
-
 /// Where it stands, while it runs; may be lost.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrafficProgress {
     /// Requests that are over: answered, failed or given up.
     pub done: u64,

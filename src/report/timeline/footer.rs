@@ -1,8 +1,8 @@
 //! The last lines of a timeline: the verdict, the outage, what became of the changes, and what to do next.
 
-use super::{Paper, Run, changes, human, row, short_id, text};
+use super::{Paper, Run, changes, human, short_id, text};
 use crate::event::{Outage, RunFinished, Status, UndoOutcome};
-use crate::report::status_name;
+use crate::report::{status_name, status_tone};
 use crate::term::Tone;
 
 /// The end of a run.
@@ -10,7 +10,7 @@ pub(super) fn lines(paper: Paper, run: &Run, finished: &RunFinished) -> Vec<Stri
     let mut lines = vec![String::new()];
     let mut facts = steps(run, finished.duration);
     facts.push(outage(finished.outage));
-    let tone = row::tone(finished.status);
+    let tone = status_tone(finished.status);
     let verdict = status_name(finished.status);
     if let Some(reason) = &finished.reason {
         lines.extend(paper.wrapped(&format!("{verdict} · {reason}"), 0, 2, tone));

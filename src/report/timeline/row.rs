@@ -4,7 +4,7 @@ use super::human;
 use super::layout::{Cell, Layout, Piece, Row, Show};
 use super::text;
 use crate::event::{Latency, Status, StepFinished};
-use crate::report::status_name;
+use crate::report::{status_name, status_tone};
 use crate::term::Tone;
 
 /// The app's counters that have a column.
@@ -37,16 +37,7 @@ fn verdict(step: &StepFinished) -> Vec<Piece> {
     if step.sent.is_none() && step.status == Status::Held && step.expectations.is_empty() {
         return Vec::new();
     }
-    vec![(status_name(step.status).to_owned(), tone(step.status))]
-}
-
-/// The colour of a verdict.
-pub(super) fn tone(status: Status) -> Tone {
-    match status {
-        Status::Held => Tone::Held,
-        Status::Failed | Status::Error => Tone::Failed,
-        Status::Interrupted => Tone::Warn,
-    }
+    vec![(status_name(step.status).to_owned(), status_tone(step.status))]
 }
 
 /// `+40`; `?` where it is not known; `-` where the step sends nothing and nothing came.

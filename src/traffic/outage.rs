@@ -1,0 +1,121 @@
+//! [`OutageClock`]: the first failure, the last failure and the first success after it, by when the requests started.
+//! Exact although requests end in another order than they start, in memory that depends on the connections alone.
+
+use std::time::Duration;
+
+/// Follows the requests of several connections, each with one in flight.
+#[derive(Debug)]
+pub(super) struct OutageClock {
+    slots: Vec<Option<InFlight>>,
+    first_failure: Option<Duration>,
+    last_failure: Option<Duration>,
+    lasting_success: Option<Duration>,
+}
+
+/// A request that may yet fail. A success that started after it did ends while it is in flight, or later; so what is
+/// remembered here is all that its failure needs.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    start: Duration,
+    first_success_after: Option<Duration>,
+}
+
+impl OutageClock {
+    pub(super) fn new(connections: usize) -> Self {
+        Self { slots: vec![None; connections], first_failure: None, last_failure: None, lasting_success: None }
+    }
+
+    /// A connection starts a request.
+    pub(super) fn start(&mut self, connection: usize, start: Duration) {
+        self.slots[connection] = Some(InFlight { start, first_success_after: None });
+    }
+
+    /// The request of a connection is over; `None`: it was given up and says nothing.
+    pub(super) fn end(&mut self, connection: usize, success: Option<bool>) {
+        let Some(request) = self.slots[connection].take() else { return };
+        match success {
+            Some(true) => self.succeeded(request.start),
+            Some(false) => self.failed(request),
+            None => {}
+        }
+    }
+
+    fn succeeded(&mut self, start: Duration) {
+        for other in self.slots.iter_mut().flatten().filter(|other| other.start < start) {
+            other.first_success_after = earliest(other.first_success_after, Some(start));
+        }
+        if self.last_failure.is_none_or(|failure| failure < start) {
+            self.lasting_success = earliest(self.lasting_success, Some(start));
+        }
+    }
+
+    fn failed(&mut self, request: InFlight) {
+        self.first_failure = earliest(self.first_failure, Some(request.start));
+        if self.last_failure.is_none_or(|failure| failure < request.start) {
+            self.last_failure = Some(request.start);
+            self.lasting_success = request.first_success_after;
+        }
+    }
+
+    /// When the first failed request started.
+    pub(super) fn first_failure(&self) -> Option<Duration> {
+        self.first_failure
+    }
+
+    /// When the last failed request started.
+    pub(super) fn last_failure(&self) -> Option<Duration> {
+        self.last_failure
+    }
+
+    /// When the first successful request after the last failure started; the first of all where none failed.
+    pub(super) fn lasting_success(&self) -> Option<Duration> {
+        self.lasting_success
+    }
+}
+
+/// The earlier of two times, where there is one.
+pub(super) fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    [one, other].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Outcomes by connection: (gap before the start, time in flight, how it went).
+    type History = Vec<Vec<(u8, u8, Option<bool>)>>;
+
+    fn history() -> impl Strategy<Value = History> {
+        let outcome = prop_oneof![4 => Just(Some(true)), 3 => Just(Some(false)), 1 => Just(None)];
+        prop::collection::vec(prop::collection::vec((0u8..8, 1u8..40, outcome), 0..30), 1..6)
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_two_passes_over_all_that_happened(history in history()) {
+            let mut clock = OutageClock::new(history.len());
+            let (mut events, mut outcomes) = (Vec::new(), Vec::new());
+            for (connection, requests) in history.iter().enumerate() {
+                let mut now = 0;
+                for &(gap, flight, success) in requests {
+                    let start = now + u64::from(gap);
+                    now = start + u64::from(flight);
+                    // Ends come before starts of the same instant, as on one connection.
+                    events.push((now, 0, connection, success));
+                    events.push((start, 1, connection, None));
+                    outcomes.push((Duration::from_nanos(start), success));
+                }
+            }
+            events.sort_by_key(|&(at, kind, ..)| (at, kind));
+            for (at, kind, connection, success) in events {
+                if kind == 1 { clock.start(connection, Duration::from_nanos(at)) } else { clock.end(connection, success) }
+            }
+            let of = |wanted| outcomes.iter().filter(move |(_, ok)| *ok == Some(wanted)).map(|(start, _)| *start);
+            let last = of(false).max();
+            prop_assert_eq!(clock.first_failure(), of(false).min());
+            prop_assert_eq!(clock.last_failure(), last);
+            prop_assert_eq!(clock.lasting_success(), of(true).filter(|start| last.is_none_or(|last| *start > last)).min());
+        }
+    }
+}
