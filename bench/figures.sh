@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Measures the figures that lab promises, each with its limit, on whole processes of a release build: medians of several
+# runs. Exits 1 where a limit is missed. Wants a machine that does nothing else; works in a state folder of its own, on free
+# ports, and leaves nothing behind.
+#
+#   bench/figures.sh              builds, then measures (about a minute)
+#   LAB=path/to/lab bench/figures.sh
+#
+# Needs bash 5, curl and awk; wrk for the two figures with load, which are skipped where it is missing.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export LC_ALL=C
+unset LAB_NAME LAB_ENGINE
+
+if [ -z "${LAB:-}" ]; then
+    cargo build --release --locked
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+    LAB="$target/$host/release/lab"
+fi
+folder=$(mktemp -d)
+export LAB_STATE_DIR="$folder/state"
+cleanup() {
+    "$LAB" down --all >/dev/null 2>&1 || true
+    rm -rf "$folder"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+missed=0
+lab() { "$LAB" "$@" --name bench; }
+now() { echo "${EPOCHREALTIME/./}"; }
+# Runs a command, its output in a file; prints how long it took, in milliseconds.
+milliseconds() {
+    local start end
+    start=$(now)
+    "$@" >"$folder/out" 2>&1 || { echo "figures: failed: $*" >&2; cat "$folder/out" >&2; return 1; }
+    end=$(now)
+    awk -v a="$start" -v b="$end" 'BEGIN { printf "%.1f\n", (b - a) / 1000 }'
+}
+median() { sort -n | awk '{ v[NR] = $1 } END { m = (NR + 1) / 2; print (v[int(m)] + v[int(m + 0.5)]) / 2 }'; }
+row() { printf '%-62s %12s %14s  %s\n' "$@"; }
+# figure WHAT UNIT max|min LIMIT: the runs' values on standard input.
+figure() {
+    local values value verdict
+    values=$(cat)
+    value=$(median <<<"$values")
+    verdict=$(awk -v v="$value" -v l="$4" -v k="$3" 'BEGIN { print (k == "max" ? v <= l : v >= l) ? "met" : "MISSED" }')
+    [ "$verdict" = met ] || missed=1
+    row "$1" "$value $2" "$3 $4 $2" "$verdict   (of $(tr '\n' ' ' <<<"$values"| sed 's/ $//'))"
+}
+note() { row "$1" "$2" '-' "${3:-}"; }
+
+# Of `lab status --json`.
+gateway() { lab status --json | sed -n 's/.*"gateway": *"\(http[^"]*\)".*/\1/p'; }
+pid_of() {
+    lab status --json | awk -v service="$1" 'BEGIN { RS = "\"name\"" }
+        index($0, "\"" service "\"") > 0 && match($0, /"pid": *[0-9]+/) { s = substr($0, RSTART, RLENGTH); sub(/.* |.*:/, "", s); print s; exit }'
+}
+peak_mb() { awk '/^VmHWM:/ { printf "%.1f\n", $2 / 1024 }' "/proc/$1/status"; }
+
+"$LAB" --version
+printf '%s, %s CPUs, load %s\n\n' "$(uname -sr)" "$(getconf _NPROCESSORS_ONLN)" "$(cut -d ' ' -f 1 /proc/loadavg 2>/dev/null || echo '?')"
+row 'what' 'median' 'limit' 'verdict'
+
+for _ in {1..21}; do milliseconds "$LAB" --help; done >"$folder/values"
+figure 'lab --help' ms max 20 <"$folder/values"
+
+: >"$folder/values"
+for _ in {1..7}; do
+    milliseconds lab up --engine embedded --port 0 >>"$folder/values"
+    lab down >/dev/null
+done
+figure 'lab up --engine embedded, until it returns with the lab healthy' ms max 300 <"$folder/values"
+
+lab up --engine embedded --port 0 >/dev/null
+url="$(gateway)/api/users"
+code() { curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: $1" "$url" || true; }
+[ "$(code apikey-v1)" = 200 ] || { echo "figures: $url does not answer apikey-v1 with 200" >&2; exit 1; }
+
+if command -v wrk >/dev/null; then
+    for _ in {1..3}; do
+        wrk -t1 -c16 -d5 -H 'X-API-Key: apikey-v1' "$url" >"$folder/wrk"
+        if grep -q 'Non-2xx' "$folder/wrk"; then cat "$folder/wrk" >&2; exit 1; fi
+        awk '/^Requests\/sec:/ { printf "%.0f\n", $2 }' "$folder/wrk"
+    done >"$folder/values"
+    figure '/api/users through the gateway, wrk -t1 -c16 -d5' req/s min 6000 <"$folder/values"
+    wrk -t1 -c64 -d5 -H 'X-API-Key: apikey-v1' "$url" >"$folder/wrk"
+    note '  the same with 64 connections' "$(awk '/^Requests\/sec:/ { printf "%.0f req/s", $2 }' "$folder/wrk")"
+    host_pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$LAB_STATE_DIR/labs/bench/host.json")
+    peak_mb "$host_pid" | figure 'peak memory of the host, after 64 connections of traffic' MB max 60
+    note '  of the gateway' "$(peak_mb "$(pid_of gateway)") MB"
+    note '  of the app' "$(peak_mb "$(pid_of app)") MB"
+else
+    note '/api/users through the gateway' '-' 'skipped: wrk is not installed (Debian: apt-get install wrk)'
+    note 'peak memory of the host' '-' 'skipped: wrk is not installed'
+fi
+
+for i in {2..8}; do
+    start=$(now)
+    "$LAB" key rotate "apikey-v$i" --name bench >"$folder/out" 2>&1 &
+    rotation=$!
+    until [ "$(code "apikey-v$i")" = 200 ]; do
+        # A rotation that fails must not be waited for.
+        kill -0 "$rotation" 2>/dev/null || [ "$(code "apikey-v$i")" = 200 ] || { cat "$folder/out" >&2; exit 1; }
+    done
+    end=$(now)
+    wait "$rotation"
+    awk -v a="$start" -v b="$end" 'BEGIN { printf "%.1f\n", (b - a) / 1000 }'
+done >"$folder/values"
+figure 'the key rotated, until the new key gets 200' ms max 200 <"$folder/values"
+lab down >/dev/null
+
+# Three rounds of 40 requests at 20 a second: 6.0 s.
+beyond() { awk '{ printf "%.0f\n", $1 - 6000 }'; }
+for _ in {1..3}; do milliseconds "$LAB" scenario run rotate-key; done | beyond >"$folder/values"
+figure 'lab scenario run rotate-key beyond its traffic, own lab' ms max 1000 <"$folder/values"
+lab up --engine embedded --port 0 >/dev/null
+for _ in {1..3}; do milliseconds lab scenario run rotate-key; done | beyond >"$folder/values"
+figure 'lab scenario run rotate-key beyond its traffic, lab that is up' ms max 1000 <"$folder/values"
+
+exit "$missed"
