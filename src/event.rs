@@ -215,14 +215,14 @@ pub struct ExpectationResult {
     pub held: bool,
 }
 
-/// A change that was put back.
+/// A change that was put back, or kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UndoItem {
     /// What was changed: a service's name, `caller`, or `lab`.
     pub target: String,
     /// Which part of it: a variable's name, `state`, `key`.
     pub name: String,
-    /// The value that it has again.
+    /// The value before the run: the one that it has again, or would have.
     pub value: String,
     /// How it went.
     pub status: UndoStatus,
@@ -238,6 +238,8 @@ pub enum UndoStatus {
     Undone,
     /// It could not be put back; `lab recover` tries again.
     Failed,
+    /// It was left changed, as the user asked; `lab recover` puts it back.
+    Kept,
 }
 
 /// The run is over.

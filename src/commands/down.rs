@@ -4,10 +4,10 @@ use super::session::{Session, name_option};
 use crate::cli::DownArgs;
 use crate::engine::embedded;
 use crate::error::Exit;
-use crate::lab::{Lab, Record};
+use crate::lab::{Lab, Record, State};
 
 pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Exit> {
-    let state = session.state()?;
+    let state = State::open()?;
     if !args.all {
         return one(session, &session.lab()?).await;
     }

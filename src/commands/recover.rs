@@ -6,7 +6,7 @@ use crate::cli::RecoverArgs;
 use crate::engine::embedded;
 use crate::error::{Exit, Failure};
 use crate::event::{EventKind, UndoItem, UndoOutcome, UndoStatus};
-use crate::lab::{Lab, Record};
+use crate::lab::{Lab, Record, State};
 use crate::report::short_id;
 use crate::runner::Interrupt;
 use crate::term::{Painter, Tone};
@@ -14,7 +14,7 @@ use crate::undo;
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result<Exit> {
     let interrupt = signals::install()?;
-    let labs = if args.all || session.named().is_none() { session.state()?.labs()? } else { vec![session.lab()?] };
+    let labs = if args.all || session.named().is_none() { State::open()?.labs()? } else { vec![session.lab()?] };
     let mut exit = Exit::Held;
     let mut found = false;
     for lab in &labs {
@@ -62,7 +62,7 @@ async fn one(session: &Session, lab: &Lab, interrupt: &Interrupt) -> anyhow::Res
 fn row(item: &UndoItem, painter: Painter) -> String {
     let what = format!("{} {} {}", item.target, item.name, item.value);
     match item.status {
-        UndoStatus::Undone => format!("  {} {what}", painter.paint(Tone::Held, "undone")),
+        UndoStatus::Undone | UndoStatus::Kept => format!("  {} {what}", painter.paint(Tone::Held, "undone")),
         UndoStatus::Failed => {
             let why = item.error.as_deref().unwrap_or("no reason given");
             format!("  {} {what}: {why}", painter.paint(Tone::Failed, "failed"))

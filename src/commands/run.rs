@@ -36,7 +36,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
     let plan = load(&Source::parse(&args.scenario), &options(&args.set)?)?;
     let until = args.until.as_deref().map(|typed| until(&plan, typed)).transpose()?;
     let interrupt = signals::install()?;
-    let state = session.state()?;
+    let state = State::open()?;
     let id = new_id()?;
     let keep = args.keep || until.is_some();
     let ground = tokio::select! {

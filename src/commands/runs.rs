@@ -15,7 +15,7 @@ use crate::report::timeline::Timeline;
 use crate::report::{Sink, human, journal_file, short_id, status_name, status_tone};
 
 pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Exit> {
-    let state = session.state()?;
+    let state = State::open()?;
     match command {
         RunsCommand::List { json } => list(session, &state, *json),
         RunsCommand::Show { id, format } => show(session, &find(&events_of(&state)?, id)?, *format),

@@ -28,10 +28,6 @@ impl Session {
         Self { term: Term::new(), name: name.map(str::to_owned) }
     }
 
-    pub(super) fn state(&self) -> anyhow::Result<State> {
-        Ok(State::open()?)
-    }
-
     /// The name that was given, if one was.
     pub(super) fn named(&self) -> Option<&str> {
         self.name.as_deref()
@@ -39,7 +35,7 @@ impl Session {
 
     /// The lab that is meant, whether it exists or not.
     pub(super) fn lab(&self) -> anyhow::Result<Lab> {
-        Ok(self.state()?.lab(self.named().unwrap_or(DEFAULT_NAME))?)
+        Ok(State::open()?.lab(self.named().unwrap_or(DEFAULT_NAME))?)
     }
 
     /// The lab that is meant, which must exist. Says where an undo of it is owed.

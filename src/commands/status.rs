@@ -7,7 +7,7 @@ use crate::cli::StatusArgs;
 use crate::engine::{Description, EngineError, EngineErrorKind, Health, RunState, ServiceStatus};
 use crate::error::Exit;
 use crate::event::Keys;
-use crate::lab::Lab;
+use crate::lab::{Lab, State};
 use crate::report::table::{Cell, Side, Table};
 use crate::report::{human, short_id};
 use crate::term::Tone;
@@ -170,7 +170,7 @@ fn state_tone(state: RunState) -> Tone {
 
 async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut documents = Vec::new();
-    for lab in session.state()?.labs()? {
+    for lab in State::open()?.labs()? {
         documents.extend(look(&lab).await?);
     }
     if json {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::session::{Connected, Session, name_option};
 use super::signals;
 use crate::cli::{EngineChoice, UpArgs};
-use crate::engine::{Description, EngineErrorKind, ProgressFn, embedded};
+use crate::engine::{Description, EngineErrorKind, embedded};
 use crate::error::{Exit, Failure};
 use crate::lab::{DEFAULT_NAME, Lab, Record};
 use crate::report::human;
@@ -32,12 +32,16 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     session.mention_undo(&lab)?;
     let interrupt = signals::install()?;
     let live = session.term.live("starting the lab", Plain::Silent);
-    let bring = bring_up(&lab, args.engine, args.port);
+    let known = lab.record()?;
+    let new = known.is_none();
+    let bring = bring_up(&lab, known, args.engine, args.port);
     let (connected, description, came) = tokio::select! {
         result = bring => result?,
         () = interrupt.stop().cancelled() => {
             live.clear();
-            take_back(&lab).await?;
+            if new {
+                take_back(&lab).await?;
+            }
             return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
         }
     };
@@ -54,42 +58,32 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
 /// Brings up the lab `lab`, making it where it does not exist. On an error a lab that is new is gone again.
 async fn bring_up(
     lab: &Lab,
+    known: Option<Record>,
     choice: EngineChoice,
     port: Option<u16>,
 ) -> anyhow::Result<(Connected, Description, Came)> {
     let _change = lab.lock_change("lab up").await?;
     let (EngineChoice::Auto | EngineChoice::Embedded) = choice;
-    let (record, new) = match lab.record()? {
-        Some(record) => (record, false),
-        None => {
-            let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
-            (Record::new(embedded::NAME, port.unwrap_or(default)), true)
-        }
-    };
+    let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
+    let mut record = known.clone().unwrap_or_else(|| Record::new(embedded::NAME, default));
     let engine = lab.engine(&record)?;
-    if new {
-        lab.save(&record)?;
-    }
-    let mut came = if new { Came::New } else { Came::Back };
-    let mut record = record;
-    if !new {
+    let mut came = if known.is_some() { Came::Back } else { Came::New };
+    if known.is_some() {
         match engine.describe().await {
             Ok(now) => {
                 check_port(lab, port, &now)?;
                 came = Came::Already;
             }
-            Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
-                record.gateway_port = port.unwrap_or(record.gateway_port);
-                lab.save(&record)?;
-            }
+            Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let silent: ProgressFn = Arc::new(|_| {});
-    match engine.up(&lab.up_request(&record), silent).await {
+    record.gateway_port = port.unwrap_or(record.gateway_port);
+    lab.save(&record)?;
+    match engine.up(&lab.up_request(&record), Arc::new(|_| {})).await {
         Ok(description) => Ok((Connected { lab: lab.clone(), record, engine }, description, came)),
         Err(error) => {
-            if new {
+            if known.is_none() {
                 lab.remove()?;
             }
             Err(error.into())

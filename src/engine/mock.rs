@@ -187,6 +187,7 @@ impl Engine for MockEngine {
 
     async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
         self.world().calls.push(format!("ensure {service}{}", world::shown(change)));
+        self.able(service, change)?;
         // As a task of its own: the contract is that a change goes on when its caller does not.
         let task = tokio::spawn(self.clone().change(service.to_owned(), change.clone()));
         match task.await {
@@ -201,6 +202,27 @@ impl Engine for MockEngine {
     ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
         self.world().check()?;
         Ok(stream::empty().boxed())
+    }
+}
+
+impl MockEngine {
+    /// Refuses what the service cannot.
+    fn able(&self, service: &str, change: &ServiceChange) -> Result<(), EngineError> {
+        let refuse = |detail: &str| Err(EngineError::new(EngineErrorKind::Unsupported, detail).of(service));
+        let Some(spec) = self.services().into_iter().find(|spec| spec.name == service) else {
+            return refuse("there is no such service");
+        };
+        let needed = [
+            (!change.env.is_empty()).then_some(Ability::SetEnv),
+            match (change.run, change.abrupt) {
+                (Some(RunState::Stopped), true) => Some(Ability::Kill),
+                (Some(RunState::Stopped), false) => Some(Ability::Stop),
+                (Some(RunState::Paused), _) => Some(Ability::Pause),
+                _ => None,
+            },
+        ];
+        let lacking = needed.into_iter().flatten().find(|ability| !spec.abilities.contains(ability));
+        lacking.map_or(Ok(()), |ability| refuse(ability.name()))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::event::{
 };
 use crate::lab::Lab;
 use crate::scenario::plan::{Plan, Step};
-use crate::undo::{Before, Replay, UndoError, UndoLog, plan as plan_back};
+use crate::undo::{Before, Replay, UndoError, UndoLog, kept, plan as plan_back};
 use crate::wire::{TrafficProgressFn, Wire};
 
 mod act;
@@ -294,10 +294,11 @@ impl Runner {
 
     async fn keep(&mut self) -> Undo {
         let mut log = self.context.undo.lock().await;
-        let kept = if log.records().is_empty() { UndoOutcome::Complete } else { UndoOutcome::Kept };
+        let items = kept(log.records());
+        let outcome = if items.is_empty() { UndoOutcome::Complete } else { UndoOutcome::Kept };
         let marked = log.keep();
         drop(log);
-        self.settled(kept, marked, Vec::new())
+        self.settled(outcome, marked, items)
     }
 
     async fn put_back<F>(&mut self, reporter: &mut Reporter<F>) -> Undo

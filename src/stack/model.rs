@@ -148,7 +148,7 @@ pub struct XLab {
     pub gateway: XLabGateway,
     /// Services without which the lab goes on, where their image cannot be had: with the reason why they are wanted.
     pub optional: Vec<Optional>,
-    /// The service that is asked PromQL, and its port, if there is one.
+    /// The service that is asked `PromQL`, and its port, if there is one.
     pub prometheus: Option<(String, u16)>,
     /// The service with the dashboards, and its port, if there is one.
     pub grafana: Option<(String, u16)>,

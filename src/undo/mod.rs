@@ -10,7 +10,7 @@ mod replay;
 pub use log::{Before, Header, Pending, UndoError, UndoLog, pending, record_new_lab};
 pub use plan::{BackStep, plan};
 pub use recover::{RecoverError, recover};
-pub use replay::Replay;
+pub use replay::{Replay, kept};
 pub(crate) use replay::{explained, panic_text};
 
 #[cfg(test)]

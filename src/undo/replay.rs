@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::plan::BackStep;
+use super::log::Before;
+use super::plan::{BackStep, plan};
 use crate::engine::{Engine, EngineError, RunState};
 use crate::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus};
 use crate::lab::Lab;
@@ -104,6 +105,14 @@ async fn put_back(step: BackStep, lab: Lab, engine: Arc<dyn Engine>, holder: Str
         }
     }
     Ok(())
+}
+
+/// What is kept of a run's changes, each with its value before.
+pub fn kept(records: &[Before]) -> Vec<UndoItem> {
+    let (labs, changes): (Vec<_>, Vec<_>) = records.iter().cloned().partition(|record| *record == Before::NoLab);
+    let steps = plan(&changes).into_iter().chain(plan(&labs));
+    let items = steps.flat_map(|step| described(&step));
+    items.map(|(target, name, value)| UndoItem { target, name, value, status: UndoStatus::Kept, error: None }).collect()
 }
 
 fn report(step: &BackStep, error: Option<&str>, items: &mut Vec<UndoItem>, emit: &mut impl FnMut(EventKind)) {

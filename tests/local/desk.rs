@@ -45,10 +45,10 @@ impl Desk {
 
     /// Runs a lab command to its end.
     pub(crate) fn lab(&self, args: &[&str]) -> Ran {
-        self.ran(args, self.command(args))
+        Self::ran(args, self.command(args))
     }
 
-    pub(crate) fn ran(&self, args: &[&str], mut command: Command) -> Ran {
+    pub(crate) fn ran(args: &[&str], mut command: Command) -> Ran {
         let output = command.output().expect("lab starts");
         Ran {
             args: args.join(" "),
@@ -98,7 +98,7 @@ impl Desk {
         if cfg!(target_os = "linux") {
             until(|| self.processes().is_empty());
         }
-        let labs = std::fs::read_dir(self.state().join("labs")).map(|labs| labs.flatten().count()).unwrap_or(0);
+        let labs = std::fs::read_dir(self.state().join("labs")).map_or(0, |labs| labs.flatten().count());
         assert_eq!(labs, 0, "a lab's folder is left");
     }
 }

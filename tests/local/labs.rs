@@ -123,7 +123,7 @@ fn a_state_folder_that_cannot_be_used_is_said_to_be_so() {
     for args in [["up", "--port=0"], ["scenario", "list"], ["status", "--all"], ["runs", "list"]] {
         let mut command = desk.command(&args);
         command.env("LAB_STATE_DIR", format!("{file}/state"));
-        let ran = desk.ran(&args, command);
+        let ran = Desk::ran(&args, command);
         if args[0] == "scenario" {
             ran.status(0);
         } else {
@@ -132,7 +132,7 @@ fn a_state_folder_that_cannot_be_used_is_said_to_be_so() {
     }
     let mut command = desk.command(&["doctor"]);
     command.env("LAB_STATE_DIR", format!("{file}/state"));
-    desk.ran(&["doctor"], command).status(3).says("bad").says("state folder");
+    Desk::ran(&["doctor"], command).status(3).says("bad").says("state folder");
     desk.lab(&["doctor"]).status(0).says("lab scenario run rotate-key");
 }
 

@@ -267,5 +267,5 @@ fn help_comes_with_examples_and_wrong_words_with_a_hint() {
     // The engine's own verbs are not for typing, and say so.
     let mut host = desk.command(&["host"]);
     host.stdin(Stdio::null());
-    desk.ran(&["host"], host).status(2).complains("lab up");
+    Desk::ran(&["host"], host).status(2).complains("lab up");
 }

@@ -73,7 +73,7 @@ impl Calls {
         timeout: Duration,
     ) -> Result<T, EngineError> {
         let text = self.text(method, path, body, timeout).await?;
-        serde_json::from_str(&text).map_err(|error| self.strange(&error.to_string()))
+        serde_json::from_str(&text).map_err(|error| strange(&error.to_string()))
     }
 
     async fn text(
@@ -91,8 +91,8 @@ impl Calls {
         match response.status {
             200..=299 => Ok(response.text()),
             // The engine's own error, as the host says it.
-            409 => Err(serde_json::from_slice(&response.body).unwrap_or_else(|error| self.strange(&error.to_string()))),
-            status => Err(self.strange(&format!("it answers {status} to {path}"))),
+            409 => Err(serde_json::from_slice(&response.body).unwrap_or_else(|error| strange(&error.to_string()))),
+            status => Err(strange(&format!("it answers {status} to {path}"))),
         }
     }
 
@@ -103,7 +103,7 @@ impl Calls {
         if !launch::lives(&self.folder) {
             return Err(EngineError::new(EngineErrorKind::Lost, "its host ended without being asked to"));
         }
-        serde_json::from_slice(&text).map_err(|error| self.strange(&error.to_string()))
+        serde_json::from_slice(&text).map_err(|error| strange(&error.to_string()))
     }
 
     /// The host did not answer: it has ended in this instant, or it hangs.
@@ -111,11 +111,11 @@ impl Calls {
         let kind = if launch::lives(&self.folder) { EngineErrorKind::System } else { EngineErrorKind::Lost };
         EngineError::new(kind, format!("its host does not answer: {detail}"))
     }
+}
 
-    fn strange(&self, detail: &str) -> EngineError {
-        let error = EngineError::new(EngineErrorKind::System, format!("its host speaks another language: {detail}"));
-        error.hint("if lab was updated while this lab ran: lab down, then lab up")
-    }
+fn strange(detail: &str) -> EngineError {
+    let error = EngineError::new(EngineErrorKind::System, format!("its host speaks another language: {detail}"));
+    error.hint("if lab was updated while this lab ran: lab down, then lab up")
 }
 
 fn json(value: &impl Serialize) -> Result<Value, EngineError> {

@@ -27,10 +27,11 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
 fn kept(run: &RunStarted, finished: &RunFinished) -> String {
     let items: Vec<&UndoItem> = finished.undo.items.iter().filter(|item| !is_lab(item)).collect();
     let keys = finished.keys.as_ref().unwrap_or(&run.keys);
-    let what = match (items.is_empty(), finished.undo.items.is_empty()) {
-        (false, _) => list(keys, items, |item| format!("(before: {})", item.value)),
-        (true, false) => format!("the lab {}", run.lab),
-        (true, true) => return "kept: the run changed nothing".to_owned(),
+    let changes = list(keys, items, |item| format!("(before: {})", item.value));
+    let what = match (changes.is_empty(), finished.undo.items.iter().any(is_lab)) {
+        (false, false) => changes,
+        (false, true) => format!("lab {} with {changes}", run.lab),
+        (true, _) => format!("lab {}", run.lab),
     };
     format!("kept: {what} ({} puts it back)", command("recover", &run.lab))
 }

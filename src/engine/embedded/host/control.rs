@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -29,7 +29,7 @@ struct Control {
     end: CancellationToken,
 }
 
-pub(super) fn router(supervisor: Arc<Supervisor>, token: String, end: CancellationToken) -> Router {
+pub(super) fn router(supervisor: Arc<Supervisor>, token: &str, end: CancellationToken) -> Router {
     let token: Arc<str> = format!("Bearer {token}").into();
     Router::new()
         .route("/describe", get(describe))
@@ -42,7 +42,7 @@ pub(super) fn router(supervisor: Arc<Supervisor>, token: String, end: Cancellati
 }
 
 async fn authorize(token: Arc<str>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
     if bool::from(given.ct_eq(token.as_bytes())) {
         next.run(request).await
     } else {

@@ -1,4 +1,4 @@
-//! The database as a service of the embedded stack: a SQLite file. Frozen, it is held under an exclusive lock, so that the
+//! The database as a service of the embedded stack: a file of `SQLite`. Frozen, it is held under an exclusive lock, so that the
 //! app waits for it until its own timeout, as it would for a Postgres that does not answer.
 
 use std::path::PathBuf;

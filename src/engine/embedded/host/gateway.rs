@@ -95,7 +95,7 @@ impl Gateway {
         Ok(child)
     }
 
-    pub(super) async fn status(&self) -> ServiceStatus {
+    pub(super) fn status(&self) -> ServiceStatus {
         let mut status = status(GATEWAY, &self.slot, self.context.env(GATEWAY), &self.log);
         status.address = Some(format!("127.0.0.1:{}", self.context.gateway_port()));
         if status.state == RunState::Running {

@@ -2,7 +2,7 @@
 //! the engine's calls on a loopback port, and holds a lock for as long as it lives.
 
 use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -30,11 +30,13 @@ pub fn run() -> Exit {
         return Exit::Usage;
     }
     let Ok(request) = serde_json::from_str::<HostRequest>(&line) else {
-        eprintln_usage();
+        let _ = std::io::stderr().write_all(b"error: lab host is started by lab up; it is not for typing\n");
         return Exit::Usage;
     };
     // A session of its own: no signal of the terminal reaches it, and no hang-up.
     let _ = rustix::process::setsid();
+    // All its paths are absolute; it shall not keep somebody's folder busy.
+    let _ = std::env::set_current_dir("/");
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -45,10 +47,6 @@ pub fn run() -> Exit {
     let exit = runtime.block_on(host(request));
     runtime.shutdown_background();
     exit
-}
-
-fn eprintln_usage() {
-    let _ = std::io::stderr().write_all(b"error: lab host is started by lab up; it is not for typing\n");
 }
 
 /// Tells the process that started us.
@@ -76,14 +74,14 @@ async fn host(request: HostRequest) -> Exit {
 
 async fn serve(request: HostRequest, end: CancellationToken) -> Result<(), EngineError> {
     let folder = Folder::new(request.folder.clone());
-    let _lock = take_lock(folder.path(super::LOCK_FILE))?;
+    let _lock = take_lock(&folder.path(super::LOCK_FILE))?;
     let supervisor = Arc::new(Supervisor::new(&folder, &request)?);
     let up = tokio::select! {
         up = supervisor.up(&request.up) => up,
         () = end.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "it was told to end")),
     };
     let result = match up {
-        Ok(()) => control(&request, &folder, &supervisor, end).await,
+        Ok(()) => control(&folder, &supervisor, end).await,
         Err(error) => Err(error),
     };
     supervisor.down().await;
@@ -92,12 +90,7 @@ async fn serve(request: HostRequest, end: CancellationToken) -> Result<(), Engin
 }
 
 /// Takes calls until it is told to end.
-async fn control(
-    request: &HostRequest,
-    folder: &Folder,
-    supervisor: &Arc<Supervisor>,
-    end: CancellationToken,
-) -> Result<(), EngineError> {
+async fn control(folder: &Folder, supervisor: &Arc<Supervisor>, end: CancellationToken) -> Result<(), EngineError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(system)?;
     let address = listener.local_addr().map_err(system)?.to_string();
     let token = new_token().map_err(system)?;
@@ -105,13 +98,12 @@ async fn control(
     folder.write_json(super::HOST_FILE, &file).map_err(system)?;
     let description = supervisor.describe().await;
     say(&Ready::Up(description));
-    let router = control::router(supervisor.clone(), token, end.clone());
-    let _ = request;
+    let router = control::router(supervisor.clone(), &token, end.clone());
     axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await.map_err(system)
 }
 
-fn take_lock(path: PathBuf) -> Result<std::fs::File, EngineError> {
-    let file = crate::files::append(&path).map_err(system)?;
+fn take_lock(path: &Path) -> Result<std::fs::File, EngineError> {
+    let file = crate::files::append(path).map_err(system)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(_) => Err(EngineError::new(EngineErrorKind::System, "another host of this lab runs already")),

@@ -17,7 +17,7 @@ use crate::engine::embedded::log::Log;
 use crate::engine::embedded::protocol::HostRequest;
 use crate::engine::{
     APP, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, MetricsEndpoint, Retired,
-    RunState, ServiceChange, ServiceStatus, UpRequest,
+    RunState, ServiceChange, ServiceStatus, UpRequest, port,
 };
 use crate::files::Folder;
 
@@ -51,7 +51,8 @@ impl Context {
                 env.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
-        if wanted.gateway_port == 0 || request.up.gateway_port != 0 {
+        // A port that was free when the lab got it may be somebody else's by now.
+        if request.up.gateway_port != 0 || port::must_be_free(wanted.gateway_port).is_err() {
             wanted.gateway_port = request.up.gateway_port;
         }
         Self { exe: request.exe.clone(), folder: folder.clone(), health: Health::new(), wanted: Mutex::new(wanted) }
@@ -134,11 +135,18 @@ impl Slot {
     fn set_paused(&self, paused: bool) {
         if let Some(child) = self.live() {
             if paused {
-                child.freeze()
+                child.freeze();
             } else {
-                child.thaw()
+                child.thaw();
             }
             self.lock().paused = paused;
+        }
+    }
+
+    /// A frozen process can neither finish its requests nor end by itself.
+    fn wake(&self, abrupt: bool) {
+        if !abrupt && self.state() == RunState::Paused {
+            self.set_paused(false);
         }
     }
 
@@ -235,11 +243,11 @@ impl Supervisor {
                 None
             }
             (_, RunState::Stopped) => {
-                self.wake(service, change.abrupt);
+                slot.wake(change.abrupt);
                 service.stop(change.abrupt).await
             }
             (_, _) if env != before => {
-                self.wake(service, false);
+                slot.wake(false);
                 let replaced = service.replace(&env).await;
                 if replaced.is_err() {
                     slot.set_paused(now == RunState::Paused);
@@ -253,13 +261,6 @@ impl Supervisor {
             self.context.remember_env(name, env)?;
         }
         Ok(Ensured { changed: true, retired: retired.into_iter().collect() })
-    }
-
-    /// A frozen process can neither finish its requests nor end by itself.
-    fn wake(&self, service: &dyn Managed, abrupt: bool) {
-        if !abrupt && service.slot().state() == RunState::Paused {
-            service.slot().set_paused(false);
-        }
     }
 
     async fn bring_database(&self, change: &ServiceChange) -> Result<Ensured, EngineError> {
@@ -278,7 +279,7 @@ impl Supervisor {
     pub(super) async fn describe(&self) -> Description {
         let database = self.database.status();
         let frozen = database.state == RunState::Paused;
-        let (gateway, app) = tokio::join!(self.gateway.status(), self.app.status(frozen));
+        let (gateway, app) = (self.gateway.status(), self.app.status(frozen).await);
         let metrics = app
             .address
             .iter()
