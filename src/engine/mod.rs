@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 pub mod embedded;
 mod error;
-pub(crate) mod port;
 pub mod mock;
+pub(crate) mod port;
 
 pub use error::{EngineError, EngineErrorKind};
 

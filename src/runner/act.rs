@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::check;
-use super::clock::seconds;
 use super::context::Context;
 use super::observe::{Observation, describe};
 use crate::engine::{
@@ -93,7 +92,7 @@ async fn wait(context: &Context, duration: Duration) -> Acted {
 async fn rotate_key(context: &Context, server: &str) -> Result<Acted, String> {
     let done = change(context, APP, &ServiceChange::env(KEY_VARIABLE, server)).await?;
     let old = done.before.env.get(KEY_VARIABLE).cloned().flatten();
-    let detail = format!("server {} > {server}, {:.1}s", old.as_deref().unwrap_or("none"), done.seconds);
+    let detail = format!("server {} > {server}", old.as_deref().unwrap_or("none"));
     let own = Own { server: Some(server.to_owned()), ..Own::default() };
     Ok(done.acted(APP, detail, own))
 }
@@ -102,7 +101,7 @@ async fn change_service(context: &Context, wanted: &Change) -> Result<Acted, Str
     let Change { verb, service, change: to } = wanted;
     let done = change(context, service, to).await?;
     let detail = match verb {
-        Verb::SetEnv => format!("{service} {}, {:.1}s", variables(to), done.seconds),
+        Verb::SetEnv => format!("{service} {}", variables(to)),
         Verb::Stop => format!("{service} stopped"),
         Verb::Kill => format!("{service} killed"),
         Verb::Pause => format!("{service} paused"),
@@ -141,7 +140,6 @@ struct Done {
     /// The state before, of all that the change names.
     before: ServiceChange,
     ensured: Ensured,
-    seconds: f64,
 }
 
 impl Done {
@@ -170,7 +168,6 @@ async fn begin_change(context: &Context) -> Result<Option<(Lock, Description)>, 
 
 /// Brings a service to another state: what was before is on disk first.
 async fn change(context: &Context, service: &str, to: &ServiceChange) -> Result<Done, String> {
-    let begun = Instant::now();
     let Some((_lock, description)) = begin_change(context).await? else { return Ok(Done::default()) };
     let now = description.service(service).ok_or_else(|| format!("there is no service {service}"))?;
     let before = to.before(now);
@@ -184,5 +181,5 @@ async fn change(context: &Context, service: &str, to: &ServiceChange) -> Result<
         Err(EngineError::new(EngineErrorKind::System, detail).of(service))
     });
     let ensured = ensured.map_err(|error| explained(&error))?;
-    Ok(Done { before, ensured, seconds: seconds(begun.elapsed()) })
+    Ok(Done { before, ensured })
 }

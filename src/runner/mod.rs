@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -35,6 +36,9 @@ use expect::{Observed, evaluate};
 use observe::{Known, keys};
 use step::{Done, finished, perform};
 use story::Story;
+
+/// How long the last look at the lab may take once the user has given up.
+const HURRY: Duration = Duration::from_secs(1);
 
 /// What to run, on what, and how it ends.
 pub struct Run {
@@ -157,6 +161,18 @@ where
     RunOutcome { exit, status: Status::Error, undo }
 }
 
+/// The exit code: the worst of all that applies.
+fn exit(status: Status, signal: Option<Signal>, undo: UndoOutcome, unreported: bool) -> Exit {
+    let steps = match status {
+        Status::Held | Status::Interrupted => Exit::Held,
+        Status::Failed => Exit::NotHeld,
+        Status::Error => Exit::Failed,
+    };
+    let reports = if unreported { Exit::Failed } else { Exit::Held };
+    let undo = if undo == UndoOutcome::Incomplete { Exit::UndoIncomplete } else { Exit::Held };
+    steps.worse(reports).worse(signal.map_or(Exit::Held, Signal::exit)).worse(undo)
+}
+
 struct Runner {
     context: Arc<Context>,
     story: Story,
@@ -249,20 +265,23 @@ impl Runner {
             duration: rounded(self.context.clock.elapsed()),
             outage: self.story.outage(&self.context.clock),
             undo,
-            keys: keys(&self.context).await.ok(),
+            keys: self.last_keys().await,
             reason: self.reason,
         })));
-        let exits = [
-            match status {
-                Status::Held | Status::Interrupted => Exit::Held,
-                Status::Failed => Exit::NotHeld,
-                Status::Error => Exit::Failed,
-            },
-            signal.map_or(Exit::Held, Signal::exit),
-            if reporter.error().is_some() { Exit::Failed } else { Exit::Held },
-            if outcome == UndoOutcome::Incomplete { Exit::UndoIncomplete } else { Exit::Held },
-        ];
-        RunOutcome { exit: exits.into_iter().fold(Exit::Held, Exit::worse), status, undo: outcome }
+        let exit = exit(status, signal, outcome, reporter.error().is_some());
+        RunOutcome { exit, status, undo: outcome }
+    }
+
+    /// The keys as the lab is left; none where nobody says. After the second signal they are not waited for long.
+    async fn last_keys(&self) -> Option<Keys> {
+        let hurry = async {
+            self.context.interrupt.give_up().cancelled().await;
+            tokio::time::sleep(HURRY).await;
+        };
+        tokio::select! {
+            keys = keys(&self.context) => keys.ok(),
+            () = hurry => None,
+        }
     }
 
     fn heed_signal(&mut self) -> Option<Signal> {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, Diagnostics, meant, shown};
+use super::expect::{self, Unknown};
 use super::file::{Args, StepFile};
 use super::keys::list;
 use super::node::Text;
 use super::plan::{Action, Change, Check, Expectation, Traffic, Verb};
 use super::template::{self, Resolved, Scope};
-use super::{expect, value};
+use super::value;
 use crate::engine::{APP, DB, GATEWAY, KEY_VARIABLE, RunState, ServiceChange};
 use crate::event::Phase;
 use crate::traffic::Amount;
@@ -39,8 +40,17 @@ impl Reader<'_> {
             Ok(value) => Some(value),
             Err(expected) => {
                 let found = if resolved.text.is_empty() { "empty".to_owned() } else { shown(&resolved.text) };
-                let mut diagnostic = Diagnostic::at(format!("`{what}` is {found}"), &text.place).label(expected);
-                diagnostic.notes = resolved.origins;
+                let message = format!("`{what}` is {found}");
+                // Where the value is nothing but a parameter, the mistake is where that got its value.
+                let mut diagnostic = match &resolved.written {
+                    Some(written) => Diagnostic::at(message, written).note(format!(
+                        "it stands for {} at {}",
+                        shown(&text.text),
+                        text.place
+                    )),
+                    None => Diagnostic { notes: resolved.origins, ..Diagnostic::at(message, &text.place) },
+                };
+                diagnostic.label = expected;
                 self.out.push(diagnostic);
                 None
             }
@@ -57,7 +67,7 @@ impl Reader<'_> {
             Args::Fields { .. } => {
                 let fields = Fields { step, reader: self };
                 match key {
-                    "traffic" => fields.traffic(),
+                    "traffic" => Some(fields.traffic()),
                     "rotate_key" => fields.rotate_key(),
                     "align_key" => fields.align_key(),
                     "set_env" => fields.set_env(),
@@ -87,11 +97,13 @@ impl Reader<'_> {
             let subject = match expect::subject(&metric.text) {
                 Ok(subject) => subject,
                 Err(expected) => {
-                    self.out.push(
-                        Diagnostic::at(format!("unknown metric {}", shown(&metric.text)), &metric.place)
-                            .label(expected)
-                            .help(format!("the metrics: {}", expect::METRICS)),
-                    );
+                    let message = format!("unknown metric {}", shown(&metric.text));
+                    let diagnostic = Diagnostic::at(message, &metric.place);
+                    self.out.push(match expected {
+                        Unknown::Metric => diagnostic.label("expected a metric").help(expect::metrics()),
+                        Unknown::Counter => diagnostic.label("the app has no such counter").help(expect::counters()),
+                        Unknown::Because(expected) => diagnostic.label(expected),
+                    });
                     continue;
                 }
             };
@@ -107,7 +119,11 @@ impl Reader<'_> {
 
 fn no_traffic(step: &StepFile, metric: &Text) -> Diagnostic {
     let key = step.spec.key;
-    let message = format!("{} can never be known here: `{key}` sends no traffic", shown(&metric.text));
+    let why = match key {
+        "scenario" => "no step of this scenario sends traffic".to_owned(),
+        _ => format!("`{key}` sends no traffic"),
+    };
+    let message = format!("{} can never be known here: {why}", shown(&metric.text));
     let diagnostic = Diagnostic::at(message, &metric.place).label("expected the delta of a counter");
     if key == "check" {
         diagnostic.help("a check says what it must see by itself: `check: { path: /health, status: 200 }`")
@@ -176,7 +192,7 @@ impl Fields<'_, '_> {
         headers
     }
 
-    fn traffic(mut self) -> Option<Action> {
+    fn traffic(mut self) -> Action {
         let requests = self.value("requests", value::requests);
         let duration = self.value("duration", value::span);
         let rate = self.value("rate", value::rate).unwrap_or(20.0);
@@ -189,14 +205,14 @@ impl Fields<'_, '_> {
         if let (Some(duration), Some(text)) = (duration, self.text("duration"))
             && duration.as_secs_f64() * rate > 1e7
         {
-            let message = format!("{} requests a second for {duration:?} are too many", rate);
+            let message = format!("{rate} requests a second for {duration:?} are too many");
             self.reader.out.push(Diagnostic::at(message, &text.place).label("the limit is 10000000 requests a step"));
         }
         let amount = match duration {
             Some(duration) => Amount::Duration(duration),
             None => Amount::Requests(requests.unwrap_or(40)),
         };
-        Some(Action::Traffic(Traffic {
+        Action::Traffic(Traffic {
             amount,
             rate,
             connections: self.value("connections", value::connections).unwrap_or(1),
@@ -205,7 +221,7 @@ impl Fields<'_, '_> {
             headers: self.headers(),
             key: self.value("key", value::sent_key),
             timeout: self.value("timeout", value::timeout).unwrap_or(Duration::from_secs(3)),
-        }))
+        })
     }
 
     fn rotate_key(mut self) -> Option<Action> {
@@ -222,17 +238,19 @@ impl Fields<'_, '_> {
 
     fn set_env(mut self) -> Option<Action> {
         let mut change = ServiceChange::default();
-        for (name, text) in self.map("env") {
-            let known = self.reader.value("env", &name, value::env_name);
+        let env = self.map("env");
+        for (name, text) in &env {
+            let known = self.reader.value("env", name, value::env_name);
             let read = if name.text == KEY_VARIABLE { value::server_key } else { value::env_value };
-            let text = match text {
-                Some(text) => Some(self.reader.value(&name.text, &text, read)?),
-                None => None,
-            };
-            change.env.extend(known.map(|name| (name, text)));
+            let text = text.as_ref().map(|text| self.reader.value(&name.text, text, read));
+            // Reported where it is wrong; the step is not used then.
+            if let (Some(name), None | Some(Some(_))) = (known, &text) {
+                change.env.insert(name, text.flatten());
+            }
         }
         let service = self.value("service", service)?;
-        if change.env.is_empty() {
+        // An `env` that is no mapping has been reported.
+        if env.is_empty() && matches!(&self.step.args, Args::Fields { maps, .. } if maps.contains_key("env")) {
             self.reader.out.push(
                 Diagnostic::at("`set_env` sets nothing", &self.step.place).label("expected `env: { NAME: value }`"),
             );
@@ -241,14 +259,16 @@ impl Fields<'_, '_> {
     }
 
     fn check(mut self) -> Option<Action> {
-        Some(Action::Check(Check {
-            path: self.value("path", value::path)?,
+        let path = self.value("path", value::path);
+        let check = Check {
+            path: path.clone().unwrap_or_default(),
             method: self.value("method", value::method).unwrap_or_else(|| "GET".to_owned()),
             headers: self.headers(),
             key: self.value("key", value::sent_key),
             status: self.value("status", value::status).unwrap_or(200),
             body: self.value("body", value::body),
             timeout: self.value("timeout", value::timeout).unwrap_or(Duration::from_secs(3)),
-        }))
+        };
+        path.map(|_| Action::Check(check))
     }
 }

@@ -1,6 +1,7 @@
 //! What an `expect` says: a metric, and a comparator with a bound that fits it. `auth_failures.delta: "== 40"`.
 
 use super::diagnostics::near;
+use super::keys::list;
 use super::plan::{Comparator, Expectation, Metric};
 use super::value;
 use crate::metrics::names;
@@ -15,9 +16,28 @@ pub(crate) enum Subject {
     Failed,
 }
 
-/// How each is written, for messages.
-pub(crate) const METRICS: &str = "`requests.delta`, `auth_success.delta`, `auth_failures.delta`, any counter's full name and `.delta`, \
-     `status.200` (any code), `latency.p50` to `latency.p99.9`, `sent`, `failed`";
+/// Why a name is no metric.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Unknown {
+    /// It is like none.
+    Metric,
+    /// It ends in `.delta` and is like no counter.
+    Counter,
+    /// What was expected, or probably meant.
+    Because(String),
+}
+
+/// How metrics are written, for messages.
+pub(crate) fn metrics() -> String {
+    let deltas: Vec<String> = names::SHORT.iter().map(|(short, _)| format!("{short}.delta")).collect();
+    let shown = deltas.iter().map(String::as_str).chain(["status.200", "latency.p99", "sent", "failed"]);
+    format!("the metrics: {}, and any counter's full name with `.delta`", list(shown))
+}
+
+/// The counters, for messages.
+pub(crate) fn counters() -> String {
+    format!("the counters: {}", list(names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS)))
+}
 
 /// The labels of each counter that has some.
 const LABELS: [(&str, &str); 2] = [("app_http_responses_total", "code"), ("app_auth_rejections_total", "reason")];
@@ -58,39 +78,32 @@ impl Subject {
     }
 }
 
-/// Reads a metric's name. The error says what was expected.
-pub(crate) fn subject(text: &str) -> Result<Subject, String> {
+/// Reads a metric's name.
+pub(crate) fn subject(text: &str) -> Result<Subject, Unknown> {
     if let Some(counter) = text.strip_suffix(".delta") {
         return delta(counter);
     }
     if let Some(code) = text.strip_prefix("status.") {
-        return value::status(code).map(Subject::Status);
+        return value::status(code).map(Subject::Status).map_err(Unknown::Because);
     }
     if let Some(percentile) = text.strip_prefix("latency.") {
-        return latency(percentile);
+        return latency(percentile).map_err(Unknown::Because);
     }
     match text {
         "sent" => Ok(Subject::Sent),
         "failed" => Ok(Subject::Failed),
-        _ => {
-            let deltas: Vec<String> = names::SHORT
-                .iter()
-                .map(|(short, _)| *short)
-                .chain(names::COUNTERS)
-                .map(|name| format!("{name}.delta"))
-                .collect();
-            let known = ["sent", "failed", "latency.p50", "latency.p90", "latency.p99", "status.200"];
-            // A counter without `.delta` is the likeliest slip of all.
-            let whole = format!("{text}.delta");
-            let near = deltas.iter().find(|delta| **delta == whole).map(String::as_str);
-            let near = near.or_else(|| near_name(text, &deltas, &known));
-            Err(near.map_or_else(|| "expected a metric".to_owned(), |near| format!("did you mean `{near}`?")))
-        }
+        _ => Err(meant(text)),
     }
 }
 
-fn near_name<'n>(text: &str, deltas: &'n [String], known: &[&'n str]) -> Option<&'n str> {
-    near(text, deltas.iter().map(String::as_str).chain(known.iter().copied()))
+/// The metric that was probably meant. A counter without `.delta` is the likeliest slip of all.
+fn meant(text: &str) -> Unknown {
+    let deltas = || names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS);
+    let known = ["sent", "failed", "latency.p50", "latency.p90", "latency.p99", "status.200"];
+    let name = text.split_once('.').map_or(text, |(name, _)| name);
+    let counter = near(name, deltas()).map(|near| format!("{near}.delta"));
+    let near = near(text, known).map(str::to_owned).or(counter);
+    near.map_or(Unknown::Metric, |near| Unknown::Because(format!("did you mean `{near}`?")))
 }
 
 fn latency(text: &str) -> Result<Subject, String> {
@@ -101,27 +114,27 @@ fn latency(text: &str) -> Result<Subject, String> {
     }
 }
 
-fn delta(text: &str) -> Result<Subject, String> {
+fn delta(text: &str) -> Result<Subject, Unknown> {
     let (name, labels) = match text.split_once('{') {
-        None => (text, Vec::new()),
-        Some((name, rest)) => {
-            let inner = rest.strip_suffix('}').and_then(labels);
-            (name, inner.ok_or("expected labels such as `{code=\"401\"}` before `.delta`")?)
-        }
+        None => (text, Some(Vec::new())),
+        Some((name, rest)) => (name, rest.strip_suffix('}').and_then(labels)),
+    };
+    let Some(labels) = labels else {
+        return Err(Unknown::Because("expected labels such as `{code=\"401\"}` before `.delta`".to_owned()));
     };
     let short = names::SHORT.iter().find(|(short, _)| *short == name).map(|(_, full)| *full);
     let Some(counter) = short.or_else(|| names::COUNTERS.into_iter().find(|counter| *counter == name)) else {
         let known = names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS);
-        return Err(near(name, known).map_or_else(
-            || "the app has no such counter".to_owned(),
-            |near| format!("the app has no such counter; did you mean `{near}.delta`?"),
-        ));
+        let because = |near| Unknown::Because(format!("the app has no such counter; did you mean `{near}.delta`?"));
+        return Err(near(name, known).map_or(Unknown::Counter, because));
     };
-    let known: Vec<&str> = LABELS.iter().filter(|(name, _)| *name == counter).map(|(_, label)| *label).collect();
-    match labels.iter().find(|(label, _)| !known.contains(&label.as_str())) {
-        Some((label, _)) if known.is_empty() => Err(format!("`{counter}` has no labels, and so no `{label}`")),
-        Some((label, _)) => Err(format!("`{counter}` has no label `{label}`; it has `{}`", known.join("`, `"))),
+    let known = LABELS.iter().find(|(name, _)| *name == counter).map(|(_, label)| *label);
+    match labels.iter().map(|(label, _)| label).find(|label| known != Some(label.as_str())) {
         None => Ok(Subject::Delta { counter: counter.to_owned(), labels }),
+        Some(label) => Err(Unknown::Because(match known {
+            Some(known) => format!("`{counter}` has no label `{label}`; it has `{known}`"),
+            None => format!("`{counter}` has no labels, and so no `{label}`"),
+        })),
     }
 }
 
@@ -215,4 +228,75 @@ fn number(text: &str) -> Option<(Unit, f64)> {
         return Some((Unit::Duration, value::duration(text).ok()?.as_secs_f64() * 1000.0));
     }
     Some((Unit::Count, plain(text)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Subject, Unknown, expectation, subject};
+    use crate::scenario::plan::{Comparator, Expectation, Metric};
+
+    fn read(metric: &str, bound: &str) -> Result<Expectation, String> {
+        expectation(subject(metric).unwrap(), metric, bound)
+    }
+
+    #[test]
+    fn metrics_have_short_and_full_names() {
+        let counter = |name: &str| match subject(name) {
+            Ok(Subject::Delta { counter, labels }) => (counter, labels),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(counter("requests.delta").0, "app_requests_total");
+        assert_eq!(counter("app_auth_failures_total.delta").0, "app_auth_failures_total");
+        let (name, labels) = counter("app_http_responses_total{code=\"401\"}.delta");
+        assert_eq!((name.as_str(), labels), ("app_http_responses_total", vec![("code".into(), "401".into())]));
+        assert_eq!(subject("latency.p99.9"), Ok(Subject::Latency(99.9)));
+        assert_eq!(subject("status.401"), Ok(Subject::Status(401)));
+    }
+
+    #[test]
+    fn a_wrong_name_has_a_near_miss() {
+        let because = |text: &str| Err(Unknown::Because(format!("did you mean `{text}`?")));
+        assert_eq!(subject("auth_failures"), because("auth_failures.delta"));
+        assert_eq!(subject("fialed"), because("failed"));
+        assert_eq!(subject("latency_p99"), because("latency.p99"));
+        assert_eq!(subject("banana.delta"), Err(Unknown::Counter));
+        assert_eq!(subject("banana"), Err(Unknown::Metric));
+    }
+
+    #[test]
+    fn bounds_fit_their_metric() {
+        let share = read("status.401", ">= 95%").unwrap();
+        assert_eq!(
+            (share.metric, share.comparator, share.bound),
+            (Metric::StatusShare(401), Comparator::AtLeast, 95.0)
+        );
+        let count = read("status.401", "40").unwrap();
+        assert_eq!((count.metric, count.text.as_str()), (Metric::StatusCount(401), "== 40"));
+        let latency = read("latency.p50", "<1.5s").unwrap();
+        assert_eq!((latency.metric, latency.bound, latency.text.as_str()), (Metric::Latency(50.0), 1500.0, "< 1.5s"));
+        assert_eq!(read("failed", "!= 0%").unwrap().metric, Metric::FailedShare);
+    }
+
+    #[test]
+    fn bounds_that_do_not_fit_are_errors() {
+        let wrong = [
+            ("requests.delta", "100%"),
+            ("requests.delta", "40ms"),
+            ("requests.delta", "1.5"),
+            ("requests.delta", "-1"),
+            ("requests.delta", "< 0"),
+            ("sent", "50%"),
+            ("status.200", "101%"),
+            ("status.200", "> 100%"),
+            ("latency.p50", "40"),
+            ("latency.p50", "5%"),
+            ("failed", ""),
+            ("failed", "=="),
+            ("failed", "=> 1"),
+            ("failed", "nan"),
+        ];
+        for (metric, bound) in wrong {
+            assert!(read(metric, bound).is_err(), "{metric}: {bound}");
+        }
+    }
 }

@@ -8,17 +8,17 @@ use super::keys::list;
 use super::node::{Entry, Node, NodeKind, Text};
 use super::place::Place;
 
-/// The entries of a mapping whose keys are free, each key once.
-pub(crate) fn entries<'n>(node: &'n Node, key: &Text, out: &mut Diagnostics) -> Vec<&'n Entry> {
+/// The entries of a mapping whose keys are free, each key once; none where it is, reported, something else.
+pub(crate) fn entries<'n>(node: &'n Node, key: &Text, out: &mut Diagnostics) -> Option<Vec<&'n Entry>> {
     let NodeKind::Mapping(entries) = &node.kind else {
         if matches!(node.kind, NodeKind::Null) {
-            out.push(nothing(key, "a mapping"));
+            out.push(nothing(key, "a mapping: `{ name: value }`"));
         } else {
-            out.push(wrong(&key.text, node, "a mapping"));
+            out.push(wrong(&key.text, node, "a mapping: `{ name: value }`"));
         }
-        return Vec::new();
+        return None;
     };
-    unique(entries, out)
+    Some(unique(entries, out))
 }
 
 fn unique<'n>(entries: &'n [Entry], out: &mut Diagnostics) -> Vec<&'n Entry> {
@@ -42,20 +42,24 @@ fn unique<'n>(entries: &'n [Entry], out: &mut Diagnostics) -> Vec<&'n Entry> {
 /// The entries of a mapping whose keys are known.
 pub(crate) struct Fields<'n> {
     entries: BTreeMap<&'n str, &'n Entry>,
+    /// Keys that were probably meant by unknown ones.
+    meant: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
     /// `what` has the mapping: `a step`. Unknown keys are reported and left out.
-    pub(crate) fn read(entries: &'n [Entry], what: &str, known: &[&str], out: &mut Diagnostics) -> Self {
+    pub(crate) fn read(entries: &'n [Entry], what: &str, known: &[&'static str], out: &mut Diagnostics) -> Self {
         let mut fields = BTreeMap::new();
+        let mut meant = Vec::new();
         for entry in unique(entries, out) {
             let key = entry.key.text.as_str();
             if known.contains(&key) {
                 fields.insert(key, entry);
                 continue;
             }
-            let label = near(key, known.iter().copied())
-                .map_or_else(|| "no such key here".to_owned(), |near| format!("did you mean `{near}`?"));
+            let near = near(key, known.iter().copied());
+            meant.extend(near);
+            let label = near.map_or_else(|| "no such key here".to_owned(), |near| format!("did you mean `{near}`?"));
             let message = format!("unknown key {} in {what}", super::diagnostics::shown(key));
             out.push(
                 Diagnostic::at(message, &entry.key.place)
@@ -63,7 +67,12 @@ impl<'n> Fields<'n> {
                     .help(format!("the keys of {what}: {}", list(known.iter().copied()))),
             );
         }
-        Self { entries: fields }
+        Self { entries: fields, meant }
+    }
+
+    /// Whether there is no such key, nor one that was probably meant for it.
+    pub(crate) fn lacks(&self, key: &str) -> bool {
+        !self.entries.contains_key(key) && !self.meant.contains(&key)
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&'n Entry> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::diagnostics::{Diagnostic, Diagnostics, meant, shown};
+use super::diagnostics::{Diagnostic, Diagnostics, meant, near, shown};
 use super::fields::{self, Fields};
 use super::keys::{self, ActionSpec, FieldShape, Shape, list};
 use super::node::{self, Entry, Node, NodeKind, Text};
@@ -27,6 +27,8 @@ pub(crate) struct ScenarioFile {
 pub(crate) struct Parameter {
     pub(crate) name: Text,
     pub(crate) default: Option<Text>,
+    /// Whether it has no default because what is written there is wrong, which is reported.
+    pub(crate) broken: bool,
 }
 
 /// A step as written.
@@ -84,7 +86,7 @@ pub(crate) fn read(source: &Arc<SourceFile>, out: &mut Diagnostics) -> Option<Sc
 
 fn scenario(entries: &[Entry], root: &Node, out: &mut Diagnostics) -> ScenarioFile {
     let fields = Fields::read(entries, "a scenario", &keys::SCENARIO, out);
-    if fields.get("title").is_none() {
+    if fields.lacks("title") {
         out.push(
             Diagnostic::at("the scenario has no `title`", &root.place).label("expected `title:` and one line of text"),
         );
@@ -95,7 +97,11 @@ fn scenario(entries: &[Entry], root: &Node, out: &mut Diagnostics) -> ScenarioFi
         kind: fields.text("kind", out),
         tags: fields.get("tags").map(|entry| tags(entry, out)).unwrap_or_default(),
         parameters: fields.get("parameters").map(|entry| parameters(entry, out)).unwrap_or_default(),
-        steps: steps(fields.get("steps"), root, out),
+        steps: if fields.lacks("steps") || fields.get("steps").is_some() {
+            steps(fields.get("steps"), root, out)
+        } else {
+            Vec::new()
+        },
     }
 }
 
@@ -116,7 +122,7 @@ fn tags(entry: &Entry, out: &mut Diagnostics) -> Vec<Text> {
 
 fn parameters(entry: &Entry, out: &mut Diagnostics) -> Vec<Parameter> {
     let mut parameters = Vec::new();
-    for entry in fields::entries(&entry.value, &entry.key, out) {
+    for entry in fields::entries(&entry.value, &entry.key, out).unwrap_or_default() {
         let name = entry.key.clone();
         if !template::is_name(&name.text) {
             out.push(
@@ -125,6 +131,7 @@ fn parameters(entry: &Entry, out: &mut Diagnostics) -> Vec<Parameter> {
             );
             continue;
         }
+        let before = out.len();
         let default = match &entry.value.kind {
             NodeKind::Mapping(inner) => {
                 let fields = Fields::read(inner, "a parameter", &keys::PARAMETER, out);
@@ -145,7 +152,7 @@ fn parameters(entry: &Entry, out: &mut Diagnostics) -> Vec<Parameter> {
                     .label("expected a plain value"),
             );
         }
-        parameters.push(Parameter { name, default });
+        parameters.push(Parameter { name, default, broken: out.len() > before });
     }
     parameters
 }
@@ -226,7 +233,7 @@ fn with(entry: Option<&Entry>, spec: &ActionSpec, out: &mut Diagnostics) -> Vec<
 }
 
 fn texts(entry: &Entry, out: &mut Diagnostics) -> Vec<(Text, Text)> {
-    let entries = fields::entries(&entry.value, &entry.key, out);
+    let entries = fields::entries(&entry.value, &entry.key, out).unwrap_or_default();
     entries.into_iter().filter_map(|entry| Some((entry.key.clone(), fields::text(entry, out)?))).collect()
 }
 
@@ -262,7 +269,7 @@ fn args(entry: &Entry, spec: &ActionSpec, out: &mut Diagnostics) -> Option<Args>
     let (mut texts, mut maps) = (BTreeMap::new(), BTreeMap::new());
     for field in *known {
         match (fields.get(field.key), field.shape) {
-            (None, _) if field.required => out.push(
+            (None, _) if field.required && fields.lacks(field.key) => out.push(
                 Diagnostic::at(format!("`{}` lacks `{}`", spec.key, field.key), &entry.key.place)
                     .label(format!("expected a mapping with `{}`", field.key)),
             ),
@@ -273,23 +280,25 @@ fn args(entry: &Entry, spec: &ActionSpec, out: &mut Diagnostics) -> Option<Args>
                 }
             }
             (Some(found), shape) => {
-                maps.insert(field.key, values(found, shape == FieldShape::Nullable, out));
+                if let Some(values) = values(found, shape == FieldShape::Nullable, out) {
+                    maps.insert(field.key, values);
+                }
             }
         }
     }
     Some(Args::Fields { texts, maps })
 }
 
-fn values(entry: &Entry, nullable: bool, out: &mut Diagnostics) -> Vec<(Text, Option<Text>)> {
+fn values(entry: &Entry, nullable: bool, out: &mut Diagnostics) -> Option<Vec<(Text, Option<Text>)>> {
     let mut values = Vec::new();
-    for entry in fields::entries(&entry.value, &entry.key, out) {
+    for entry in fields::entries(&entry.value, &entry.key, out)? {
         if nullable && matches!(entry.value.kind, NodeKind::Null) {
             values.push((entry.key.clone(), None));
         } else if let Some(text) = fields::text(entry, out) {
             values.push((entry.key.clone(), Some(text)));
         }
     }
-    values
+    Some(values)
 }
 
 /// Finds parameters that are used and not declared, and the reverse.
@@ -299,7 +308,9 @@ fn references(entries: &[Entry], parameters: &[Parameter], out: &mut Diagnostics
     for entry in entries.iter().filter(|entry| entry.key.text != "parameters") {
         references_in(entry, &names, &mut used, out);
     }
-    for parameter in parameters.iter().filter(|parameter| !used.contains(&parameter.name.text)) {
+    // One that was misspelt where it is used is used.
+    let meant: Vec<&str> = used.iter().filter_map(|used| near(used, names.iter().copied())).collect();
+    for parameter in parameters.iter().filter(|parameter| !meant.contains(&parameter.name.text.as_str())) {
         let name = &parameter.name.text;
         out.push(
             Diagnostic::at(format!("the parameter `{name}` is not used"), &parameter.name.place)

@@ -51,7 +51,7 @@ const fn required(key: &'static str) -> Field {
     Field { key, required: true, shape: FieldShape::Text }
 }
 
-const SERVICE: Shape = Shape::Text("a service");
+const SERVICE: Shape = Shape::Text("a service's name, such as `app`");
 
 /// Every action.
 pub(crate) const ACTIONS: [ActionSpec; 12] = [

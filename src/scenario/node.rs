@@ -71,7 +71,7 @@ pub(crate) fn parse(file: &Arc<SourceFile>) -> Result<Node, Diagnostic> {
     let limits = Limits::default();
     let shape = ShapeSeed { limits: &limits, depth: 0 }
         .deserialize(serde_yaml::Deserializer::from_str(file.text()))
-        .map_err(|error| syntax::diagnose(file, &error, limits.problem.take()))?;
+        .map_err(|error| syntax::diagnose(file, &error, limits.problem.take().as_ref()))?;
     let places = Places::new(file);
     let seed = NodeSeed { shape: &shape, places: &places, fallback: Place::new(file, 0..0) };
     seed.deserialize(serde_yaml::Deserializer::from_str(file.text()))
@@ -204,7 +204,7 @@ impl<'de> Visitor<'de> for ShapeSeed<'_> {
 struct NodeSeed<'s> {
     shape: &'s Shape,
     places: &'s Places,
-    /// Where the parent is: of an empty list or mapping nothing better is known.
+    /// Where the parent is.
     fallback: Place,
 }
 
@@ -241,7 +241,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
             let seed = NodeSeed { shape, places: self.places, fallback: self.fallback.clone() };
             items.extend(access.next_element_seed(seed)?);
         }
-        let place = items.first().map_or(self.fallback, |item| item.place.clone());
+        let place = items.first().map_or_else(|| self.places.empty('[', &self.fallback), |item| item.place.clone());
         Ok(Node { place, kind: NodeKind::List(items) })
     }
 
@@ -253,7 +253,8 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
             let value = access.next_value_seed(NodeSeed { shape, places: self.places, fallback: key.place.clone() })?;
             entries.push(Entry { key, value });
         }
-        let place = entries.first().map_or(self.fallback, |entry| entry.key.place.clone());
+        let first = entries.first();
+        let place = first.map_or_else(|| self.places.empty('{', &self.fallback), |entry| entry.key.place.clone());
         Ok(Node { place, kind: NodeKind::Mapping(entries) })
     }
 }
@@ -278,11 +279,18 @@ struct Places {
     lines: Vec<usize>,
     /// The last line, column and byte found: scalars come in order, so a long line is walked through once.
     last: Cell<(usize, usize, usize)>,
+    /// Behind the last scalar or empty list or mapping.
+    behind: Cell<usize>,
 }
 
 impl Places {
     fn new(file: &Arc<SourceFile>) -> Self {
-        Self { file: Arc::clone(file), lines: syntax::yaml_lines(file.text()), last: Cell::new((1, 1, 0)) }
+        Self {
+            file: Arc::clone(file),
+            lines: syntax::yaml_lines(file.text()),
+            last: Cell::new((1, 1, 0)),
+            behind: Cell::new(0),
+        }
     }
 
     /// Takes a scalar, its text and its place.
@@ -295,7 +303,17 @@ impl Places {
         let text = taken.into_inner();
         let start = self.offset(line, column);
         let span = start..start + syntax::scalar_length(&self.file.text()[start..], &text);
-        Text { text, place: Place::new(&self.file, span) }
+        let place = Place::new(&self.file, span);
+        self.behind.set(place.span().end);
+        Text { text, place }
+    }
+
+    /// An empty list or mapping: nothing in it has a place, so it is looked for behind what was last read.
+    fn empty(&self, open: char, fallback: &Place) -> Place {
+        let from = self.behind.get();
+        let Some(at) = self.file.text()[from..].find(open) else { return fallback.clone() };
+        self.behind.set(from + at + 1);
+        Place::new(&self.file, from + at..from + at + 1)
     }
 
     fn offset(&self, line: usize, column: usize) -> usize {

@@ -101,7 +101,7 @@ pub struct Traffic {
     pub method: String,
     /// Beyond `X-API-Key`.
     pub headers: Vec<(String, String)>,
-    /// Sent instead of the caller's key.
+    /// Sent as `X-API-Key` instead of the caller's key; empty: no such header.
     pub key: Option<String>,
     /// How long to wait for a response.
     pub timeout: Duration,

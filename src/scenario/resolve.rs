@@ -138,7 +138,7 @@ impl Loader {
                 scope.insert(name.to_owned(), Value { text: (*text).to_owned(), origin: Origin::Set(name.to_owned()) });
             } else if let Some(value) = default(parameter) {
                 scope.insert(name.to_owned(), value);
-            } else {
+            } else if !parameter.broken {
                 self.out.push(
                     Diagnostic::at(format!("the parameter `{name}` has no value"), &parameter.name.place)
                         .label("it has no default")
@@ -154,7 +154,7 @@ impl Loader {
         for step in &file.steps {
             let mut flats = self.step(step, scope);
             for flat in &mut flats {
-                flat.here = step.place.clone();
+                flat.here = step.name.as_ref().map_or(&step.place, |name| &name.place).clone();
                 for expectation in &mut flat.expect {
                     expectation.since += all.len();
                 }
@@ -290,7 +290,7 @@ impl Loader {
             }
             if let Some(value) = default(parameter) {
                 inner.insert(name.to_owned(), value);
-            } else {
+            } else if !parameter.broken {
                 self.out.push(
                     Diagnostic::at(format!("{} needs the parameter `{name}`", shown(&include.text)), &include.place)
                         .label(format!("expected `with: {{ {name}: … }}` on this step"))

@@ -32,8 +32,8 @@ pub enum Source {
 impl Source {
     /// What was typed: a path where it holds a `/` or ends in `.yaml` or `.yml`, else a name of the library.
     pub fn parse(typed: &str) -> Self {
-        let path = typed.contains(['/', std::path::MAIN_SEPARATOR]);
-        if path || typed.ends_with(".yaml") || typed.ends_with(".yml") {
+        let extension = Path::new(typed).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if extension || typed.contains(['/', std::path::MAIN_SEPARATOR]) {
             Self::Path(PathBuf::from(typed))
         } else {
             Self::Library(typed.to_owned())

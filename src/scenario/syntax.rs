@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use super::diagnostics::Diagnostic;
 use super::place::{Place, SourceFile};
 
@@ -94,12 +97,12 @@ pub(crate) fn scalar_length(rest: &str, value: &str) -> usize {
 }
 
 /// A mistake of the reader, or one of ours, as a person understands it.
-pub(crate) fn diagnose(file: &Arc<SourceFile>, error: &serde_yaml::Error, problem: Option<Problem>) -> Diagnostic {
+pub(crate) fn diagnose(file: &Arc<SourceFile>, error: &serde_yaml::Error, problem: Option<&Problem>) -> Diagnostic {
     let place = place_of(file, error);
     match problem {
-        Some(Problem::TooMuch) => Diagnostic::at("the file is too large once its aliases are written out", &place)
+        Some(Problem::TooMuch) => Diagnostic::at("the file holds too much, its aliases (`*name`) written out", &place)
             .label("the limit is 50,000 values and 2 MiB of text")
-            .help("write the values out, or use parameters instead of aliases (`*name`)"),
+            .help("use parameters instead of aliases: `${name}`"),
         Some(Problem::TooDeep) => too_deep_at(&place),
         Some(Problem::LongKey(longest)) => {
             Diagnostic::at("a key is too long", &place).label(format!("the limit is {longest} bytes"))
@@ -107,9 +110,9 @@ pub(crate) fn diagnose(file: &Arc<SourceFile>, error: &serde_yaml::Error, proble
         Some(Problem::ComplexKey) => Diagnostic::at("a mapping or a list cannot be a key", &place)
             .label("expected a word")
             .help("quote a value that holds `${…}`: \"${name}\""),
-        Some(Problem::Tag) => Diagnostic::at("a value starts with `!`, which is a tag in YAML", &place)
-            .label("quote it")
-            .help("write a comparator in quotes: \"!= 0\""),
+        Some(Problem::Tag) => {
+            Diagnostic::at("a value starts with `!`, which is a tag in YAML", &place).label("quote the value: \"!= 0\"")
+        }
         None => from_reader(file, error, &place),
     }
 }
@@ -135,13 +138,13 @@ fn place_of(file: &Arc<SourceFile>, error: &serde_yaml::Error) -> Place {
 fn from_reader(file: &Arc<SourceFile>, error: &serde_yaml::Error, place: &Place) -> Diagnostic {
     let message = error.to_string();
     if message.contains("more than one document") {
-        let place = second_document(file).unwrap_or_else(|| place.clone());
+        let Some(place) = second_document(file) else { return after_the_end(file, place) };
         return Diagnostic::at("the file holds more than one document", &place)
             .label("a second one starts here")
             .help("one file is one scenario: remove the `---` line, or split the file");
     }
     if message.contains("repetition limit") {
-        return diagnose(file, error, Some(Problem::TooMuch));
+        return diagnose(file, error, Some(&Problem::TooMuch));
     }
     if message.contains("recursion limit") {
         return too_deep_at(place);
@@ -149,7 +152,7 @@ fn from_reader(file: &Arc<SourceFile>, error: &serde_yaml::Error, place: &Place)
     let what = message.split(" at line ").next().unwrap_or_default();
     let what = what.split(" at position ").next().unwrap_or_default();
     unquoted(file, place).unwrap_or_else(|| {
-        let diagnostic = Diagnostic::at(format!("this is not YAML: {what}"), place);
+        let diagnostic = Diagnostic::at(format!("this is not YAML: {what}"), place).label(cause(what));
         let (_, line) = file.line(place.line());
         if line.trim_start_matches(' ').starts_with('\t') {
             diagnostic.help("YAML is indented with spaces, not with tabs")
@@ -159,6 +162,21 @@ fn from_reader(file: &Arc<SourceFile>, error: &serde_yaml::Error, place: &Place)
             diagnostic
         }
     })
+}
+
+/// What a message of the reader means to the person who wrote the file.
+fn cause(what: &str) -> &'static str {
+    const CAUSES: [(&str, &str); 8] = [
+        ("',' or '}'", "a `,` is missing, or a `{` is not closed"),
+        ("',' or ']'", "a `,` is missing, or a `[` is not closed"),
+        ("expected key", "expected `key: value` at the indentation of the keys above"),
+        ("'-' indicator", "expected `- ` at the indentation of the list"),
+        ("quoted scalar", "a quote is not closed"),
+        ("unexpected end of stream", "a quote is not closed"),
+        ("could not find expected ':'", "expected `: ` and a value"),
+        ("unknown anchor", "no `&name` before it"),
+    ];
+    CAUSES.iter().find(|(part, _)| what.contains(part)).map_or("", |(_, cause)| cause)
 }
 
 /// The usual causes: a value that must be quoted and is not, on the line of the mistake or the one before.
@@ -190,6 +208,16 @@ fn unquoted(file: &Arc<SourceFile>, place: &Place) -> Option<Diagnostic> {
                 .help("write a comparator in quotes: \">= 95%\""),
         )
     })
+}
+
+/// What the reader takes for a second document without a `---` is something that does not belong to the first.
+fn after_the_end(file: &Arc<SourceFile>, place: &Place) -> Diagnostic {
+    let second = serde_yaml::Deserializer::from_str(file.text()).nth(1);
+    let error = second.and_then(|document| IgnoredAny::deserialize(document).err());
+    let place = error.map_or_else(|| place.clone(), |error| place_of(file, &error));
+    Diagnostic::at("this is not YAML: the scenario has ended before this", &place)
+        .label("expected a key of the scenario, or nothing more")
+        .help("look at the indentation, and for a bracket or a quote too many")
 }
 
 fn second_document(file: &Arc<SourceFile>) -> Option<Place> {

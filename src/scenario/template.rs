@@ -70,6 +70,8 @@ pub(crate) type Scope = BTreeMap<String, Value>;
 /// A text with its parameters filled in.
 pub(crate) struct Resolved {
     pub(crate) text: String,
+    /// Where the text is nothing but one parameter: where that one's value was written.
+    pub(crate) written: Option<Place>,
     /// Where each parameter's value came from, as sentences.
     pub(crate) origins: Vec<String>,
 }
@@ -77,7 +79,7 @@ pub(crate) struct Resolved {
 /// Fills in parameters. None where the text cannot be read or names an unknown parameter: both are found when the file is
 /// read, once for each file.
 pub(crate) fn resolve(text: &Text, scope: &Scope) -> Option<Resolved> {
-    let mut resolved = Resolved { text: String::new(), origins: Vec::new() };
+    let mut resolved = Resolved { text: String::new(), origins: Vec::new(), written: None };
     for piece in pieces(&text.text).ok()? {
         match piece {
             Piece::Literal(literal) => resolved.text.push_str(literal),
@@ -85,6 +87,12 @@ pub(crate) fn resolve(text: &Text, scope: &Scope) -> Option<Resolved> {
                 let value = scope.get(name)?;
                 resolved.text.push_str(&value.text);
                 let shown = super::diagnostics::shown(&value.text);
+                resolved.written = match &value.origin {
+                    Origin::Default(place) | Origin::With(place) => {
+                        Some(place.clone()).filter(|_| text.text.len() == name.len() + 3)
+                    }
+                    Origin::Set(_) => None,
+                };
                 resolved.origins.push(match &value.origin {
                     Origin::Default(place) => format!("`{name}` is {shown}, its default at {place}"),
                     Origin::With(place) => format!("`{name}` is {shown}, given at {place}"),

@@ -1,49 +1,309 @@
-//! Tests of the loader as a whole.
+//! Tests of the loader as a whole: what a text comes to mean, and that no text breaks it.
 
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
-use super::{LoadOptions, Source, library, load};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::plan::{Action, Metric, Verb};
+use super::{Diagnostics, LoadOptions, Plan, Source, library, load};
+use crate::engine::{Ability, ServiceSpec};
+use crate::event::Phase;
+use crate::traffic::Amount;
+
+fn read(text: &str) -> Result<Plan, Diagnostics> {
+    let source = Source::Text { name: "test.yaml".into(), text: text.into() };
+    load(&source, &LoadOptions::default())
+}
+
+fn steps(yaml: &str) -> Plan {
+    read(&format!("title: Test\nsteps:\n{yaml}")).unwrap_or_else(|found| panic!("{found}"))
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.steps.iter().map(|step| step.name.as_str()).collect()
+}
+
+fn phases(plan: &Plan) -> Vec<&str> {
+    plan.steps.iter().map(|step| step.phase.name()).collect()
+}
 
 #[test]
-fn library_loads() {
+fn the_library_is_the_folder_and_loads() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+    let files: BTreeSet<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(library::names().map(str::to_owned).collect::<BTreeSet<_>>(), files);
     for name in library::names() {
-        match load(&Source::Library(name.into()), &LoadOptions::default()) {
-            Ok(_) => {}
-            Err(error) => panic!("{error}"),
+        let plan =
+            load(&Source::Library(name.into()), &LoadOptions::default()).unwrap_or_else(|found| panic!("{found}"));
+        assert!(!plan.title.is_empty() && !plan.description.is_empty() && !plan.tags.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn rotate_key_is_the_story_of_the_timeline() {
+    let options = LoadOptions { set: vec![("requests".into(), "7".into())] };
+    let plan = load(&Source::Library("rotate-key".into()), &options).unwrap();
+    assert_eq!(names(&plan), ["baseline", "rotate-key", "drive-traffic", "realign", "verify"]);
+    assert_eq!(phases(&plan), ["baseline", "inject", "observe", "remedy", "verify"]);
+    let Action::Traffic(traffic) = &plan.steps[2].action else { panic!("{:?}", plan.steps[2]) };
+    assert_eq!(traffic.amount, Amount::Requests(7));
+    let failures = &plan.steps[2].expect[2];
+    assert_eq!((failures.metric_text.as_str(), failures.text.as_str()), ("auth_failures.delta", "== 7"));
+    assert_eq!(plan.steps[2].expect[3].metric, Metric::StatusShare(401));
+    assert_eq!(plan.parameters["requests"], "7");
+}
+
+#[test]
+fn traffic_has_defaults() {
+    let plan = steps("  - traffic:\n");
+    let Action::Traffic(traffic) = &plan.steps[0].action else { panic!("{plan:?}") };
+    assert_eq!((traffic.amount, traffic.rate, traffic.connections), (Amount::Requests(40), 20.0, 1));
+    assert_eq!((traffic.path.as_str(), traffic.method.as_str()), ("/api/users", "GET"));
+    assert_eq!((traffic.key.as_ref(), traffic.timeout), (None, Duration::from_secs(3)));
+}
+
+#[test]
+fn values_keep_their_text() {
+    let plan = steps("  - set_env: { service: app, env: { A: 0123, B: 1e3, C: 2.50, D: yes, E: ~, F: 'null' } }\n");
+    let Action::Change(change) = &plan.steps[0].action else { panic!("{plan:?}") };
+    let value = |name: &str| change.change.env[name].as_deref();
+    assert_eq!(
+        [value("A"), value("B"), value("C"), value("D")],
+        [Some("0123"), Some("1e3"), Some("2.50"), Some("yes")]
+    );
+    assert_eq!([value("E"), value("F")], [None, Some("null")]);
+    assert_eq!(change.verb, Verb::SetEnv);
+}
+
+#[test]
+fn phases_follow_the_story() {
+    let plan = steps(
+        "  - traffic:\n  - wait: 1s\n  - stop: app\n  - traffic:\n  - start: app\n  - check: { path: /health }\n  - {phase: inject, traffic: {}}\n  - wait: 1s\n",
+    );
+    assert_eq!(phases(&plan), ["baseline", "baseline", "inject", "observe", "remedy", "verify", "inject", "observe"]);
+}
+
+#[test]
+fn an_include_hands_down_its_phase() {
+    let plan =
+        steps("  - { scenario: rotate-key, phase: verify }\n  - { scenario: baseline, name: again, phase: observe }\n");
+    assert_eq!(
+        phases(&plan),
+        ["baseline", "inject", "observe", "remedy", "verify", "observe"],
+        "a step's own comes first"
+    );
+}
+
+#[test]
+fn names_are_unique() {
+    let plan = steps(
+        "  - wait: 1s\n  - wait: 1s\n  - { name: wait-2, wait: 1s }\n  - rotate_key: { server: a }\n  - { scenario: rotate-key, name: all }\n",
+    );
+    let expected = [
+        "wait",
+        "wait-3",
+        "wait-2",
+        "rotate-key",
+        "all/baseline",
+        "all/rotate-key",
+        "all/drive-traffic",
+        "all/realign",
+        "all/verify",
+    ];
+    assert_eq!(names(&plan), expected);
+}
+
+#[test]
+fn an_expectation_on_an_include_looks_at_all_of_its_steps() {
+    let plan = steps("  - wait: 1s\n  - scenario: rotate-key\n    expect: { failed: '50%' }\n");
+    let last = &plan.steps[5];
+    assert_eq!(last.expect.last().unwrap().since, 1);
+    assert_eq!(last.expect[0].since, 5, "its own looks at itself");
+    assert_eq!(last.expect.last().unwrap().metric, Metric::FailedShare);
+}
+
+#[test]
+fn parameters_are_filled_in_once() {
+    let text = "title: T\nparameters: { a: { default: '$${b}' }, b: {} }\nsteps:\n  - check: { path: '/${b}', body: 'x ${a} $${a}' }\n";
+    let source = Source::Text { name: "t.yaml".into(), text: text.into() };
+    let path_and_body = |set: &str| {
+        let plan = load(&source, &LoadOptions { set: vec![("b".into(), set.into())] }).unwrap();
+        let Action::Check(check) = &plan.steps[0].action else { panic!("{plan:?}") };
+        (check.path.clone(), check.body.clone().unwrap_or_default())
+    };
+    assert_eq!(path_and_body("users"), ("/users".into(), "x ${b} ${a}".into()));
+    assert_eq!(path_and_body("${a}").0, "/${a}", "what is put in is not looked at again");
+}
+
+#[test]
+fn what_is_set_must_be_a_parameter() {
+    let set = vec![("requets".to_owned(), "1".to_owned()), ("rate".into(), "none".into()), ("rate".into(), "2".into())];
+    let found = load(&Source::Library("baseline".into()), &LoadOptions { set }).unwrap_err();
+    let text = found.render(false);
+    assert_eq!(found.items().len(), 2, "{text}");
+    assert!(text.contains("no parameter `requets`") && text.contains("did you mean `requests`?"), "{text}");
+    assert!(text.contains("`rate` is given twice"), "{text}");
+}
+
+#[test]
+fn an_unknown_scenario_is_told_with_its_neighbour() {
+    let found = load(&Source::parse("rotate_keys"), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(
+        found.contains("there is no scenario `rotate_keys`") && found.contains("did you mean `rotate-key`?"),
+        "{found}"
+    );
+    assert!(found.contains("lab scenario list"), "{found}");
+    let found = load(&Source::parse("./none.yaml"), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(found.contains("cannot read ./none.yaml: there is no such file"), "{found}");
+}
+
+#[test]
+fn a_large_file_is_not_read() {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    file.as_file().set_len(50 << 20).unwrap();
+    let found = load(&Source::Path(file.path().into()), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(found.contains("52428800 bytes"), "{found}");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_document() {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    std::fs::write(file.path(), "\u{feff}title: Marked\r\nsteps:\r\n  - wait: 1s\r\n").unwrap();
+    let plan = load(&Source::Path(file.path().into()), &LoadOptions::default()).unwrap();
+    assert_eq!(plan.title, "Marked");
+    assert!(plan.steps[0].place.ends_with(":3:5"), "{}", plan.steps[0].place);
+}
+
+#[test]
+fn a_file_beside_comes_before_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("realign.yaml", "title: Mine\nsteps:\n  - wait: 1s\n");
+    write("main.yaml", "title: Main\nsteps:\n  - scenario: realign\n  - scenario: drive-traffic\n");
+    let plan = load(&Source::Path(folder.path().join("main.yaml")), &LoadOptions::default()).unwrap();
+    assert_eq!(names(&plan), ["wait", "drive-traffic"]);
+    assert_eq!(plan.name, "main");
+}
+
+#[test]
+fn includes_do_not_explode() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..12 {
+        let include =
+            format!("  - {{ scenario: f{}, name: a }}\n  - {{ scenario: f{}, name: b }}\n", number + 1, number + 1);
+        std::fs::write(folder.path().join(format!("f{number}.yaml")), format!("title: F\nsteps:\n{include}")).unwrap();
+    }
+    std::fs::write(folder.path().join("f12.yaml"), "title: F\nsteps:\n  - wait: 1s\n").unwrap();
+    let found = load(&Source::Path(folder.path().join("f0.yaml")), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(found.contains("too many includes"), "{found}");
+}
+
+#[test]
+fn an_engine_refuses_what_it_cannot_do() {
+    let plan = steps("  - traffic:\n  - { name: freeze, stop: db }\n  - pause: db\n  - kill: grafana\n");
+    let spec = |name: &str, abilities: &[Ability]| ServiceSpec {
+        name: name.into(),
+        abilities: abilities.iter().copied().collect(),
+    };
+    let services = [spec("app", &[Ability::SetEnv, Ability::Stop]), spec("db", &[Ability::Pause])];
+    let found = plan.check_engine("embedded", &services).unwrap_err();
+    assert_eq!(found.items().len(), 2);
+    assert_eq!(
+        found.items()[0].message,
+        "step `freeze` (test.yaml:4:21): `db` cannot be stopped on the embedded engine; it can: pause"
+    );
+    assert!(found.to_string().contains("`grafana` is not there on the embedded engine"), "{found}");
+}
+
+#[test]
+fn color_is_asked_for() {
+    let found = read("title: x\n").unwrap_err();
+    assert!(found.render(true).contains('\u{1b}') && !found.render(false).contains('\u{1b}'));
+}
+
+/// Texts that take a reader of YAML long, or that hold more mistakes than anyone reads.
+#[test]
+fn no_text_takes_long() {
+    let many = |text: &str| text.repeat((1 << 19) / text.len());
+    let mut parameters = String::from("title: x\nsteps: []\nparameters:\n");
+    (0..15_000).for_each(|number| writeln!(parameters, "  a{number}:").unwrap());
+    let texts = [
+        many("["),
+        many("{a: "),
+        many("- "),
+        many("? "),
+        many("a: 1\n"),
+        many("${a} "),
+        format!("title: x\nsteps:\n{}", "  - traffic: {}\n".repeat(10_000)),
+        format!("title: [{}]", "é, ".repeat(45_000)),
+        format!("title: {}", "a ".repeat(500_000)),
+        parameters,
+    ];
+    for text in texts {
+        let start = Instant::now();
+        let found = read(&text).unwrap_err();
+        assert!(!found.render(false).is_empty());
+        // Without the limits some of these take minutes.
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}: {}", start.elapsed(), &text[..40]);
+    }
+}
+
+/// One change of a text, such as a slip of the hand makes.
+fn mutate(text: &mut String, kind: u8, at: Index, with: &str) {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let line = at.index(lines.len().max(1));
+    let points: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    let point = points[at.index(points.len())];
+    match kind {
+        0 if !lines.is_empty() => {
+            lines.remove(line);
+            *text = lines.join("\n");
+        }
+        1 if !lines.is_empty() => {
+            lines.insert(line, lines[line]);
+            *text = lines.join("\n");
+        }
+        2 => text.truncate(point),
+        3 if point < text.len() => {
+            text.remove(point);
+        }
+        _ => text.insert_str(point, with),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_changed_file_is_read_or_refused_with_a_place(
+        which in any::<Index>(),
+        changes in prop::collection::vec((0_u8..8, any::<Index>(), "[ -~]|[\\-:{}\\[\\]\"'#&*!|>%@`$\n\t é\u{85}\u{2028}]{1,3}|\\$\\{[a-z]{1,3}\\}"), 1..5),
+    ) {
+        let files: Vec<&str> = library::names().collect();
+        let mut text = library::get(files[which.index(files.len())]).unwrap().to_owned();
+        for (kind, at, with) in changes {
+            mutate(&mut text, kind, at, &with);
+        }
+        if let Err(found) = read(&text) {
+            prop_assert!(!found.render(false).is_empty());
+            for item in found.items() {
+                if let (Some("test.yaml"), Some(line)) = (item.file(), item.line()) {
+                    prop_assert!(line >= 1 && line <= text.split('\n').count(), "{item:?}");
+                }
+            }
         }
     }
 }
 
 #[test]
-fn speed() {
-    let many = |s: &str| s.repeat((1 << 20) / s.len());
-    for (name, text) in [
-        ("flow", many("[")),
-        ("braces", many("{")),
-        ("braces2", many("{a: ")),
-        ("dashes", many("- ")),
-        ("q", many("? ")),
-        ("dup", format!("title: x\nsteps:\n{}", many("  - traffic: {}\n"))),
-        ("keys", many("a: 1\n")),
-        ("oneline", format!("title: [{}]", "a, ".repeat(45_000))),
-        ("oneline é", format!("title: [{}]", "é, ".repeat(45_000))),
-        ("text", format!("title: {}", "a ".repeat(500_000))),
-        ("anchors", many("&a ")),
-        ("dollars", format!("title: {}", "${a} ".repeat(200_000))),
-        (
-            "params",
-            format!(
-                "title: x\nsteps: []\nparameters:\n{}",
-                (0..40_000).map(|i| format!("  a{i}:\n")).collect::<String>()
-            ),
-        ),
-    ] {
-        println!("{name}");
-        let start = Instant::now();
-        let result = load(&Source::Text { name: "x".into(), text }, &LoadOptions::default());
-        let took = start.elapsed();
-        let n = result.as_ref().err().map_or(0, |e| e.items().len());
-        let text = result.unwrap_err().render(false);
-        println!("{name} {took:?} {n} {:?}: {}", start.elapsed(), text.chars().take(200).collect::<String>());
+fn every_phase_is_known() {
+    for phase in Phase::ALL {
+        assert_eq!(steps(&format!("  - wait: 1s\n    phase: {}\n", phase.name())).steps[0].phase, phase);
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::{UndoError, pending, remove};
 use super::plan::{BackStep, plan};
 use super::replay::Replay;
-use crate::engine::{Engine, EngineError, EngineErrorKind, UpRequest};
+use crate::engine::{APP, Engine, EngineError, EngineErrorKind, KEY_VARIABLE, UpRequest};
 use crate::event::{EventKind, Undo, UndoOutcome};
 use crate::lab::{Lab, LabError};
 
@@ -63,13 +63,23 @@ async fn bring_up(
     steps: &[BackStep],
     give_up: &CancellationToken,
 ) -> Result<(), RecoverError> {
-    match engine.describe().await {
+    let kind = match engine.describe().await {
         Ok(_) => return Ok(()),
-        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
+        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => error.kind,
         Err(error) => return Err(error.into()),
-    }
+    };
     let record = lab.existing()?;
-    let request = UpRequest { gateway_port: record.gateway_port, env: environment(steps), tied: false };
+    let mut env = environment(steps);
+    if kind == EngineErrorKind::NotUp {
+        // Nothing remembers the server's key where the run did not change it: it was the caller's, or nothing worked.
+        let caller = steps.iter().find_map(|step| match step {
+            BackStep::CallerKey { key } => Some(key.clone()),
+            _ => None,
+        });
+        let app = env.entry(APP.to_owned()).or_default();
+        app.entry(KEY_VARIABLE.to_owned()).or_insert(caller.unwrap_or(record.caller_key));
+    }
+    let request = UpRequest { gateway_port: record.gateway_port, env, tied: false };
     let _lock = lab.lock_change("recover").await?;
     tokio::select! {
         up = tokio::time::timeout(UP_DEADLINE, engine.up(&request, Arc::new(|_| {}))) => match up {

@@ -212,6 +212,20 @@ async fn a_step_back_that_fails_once_is_tried_again_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stack_that_is_down_comes_up_with_the_keys_it_had() {
+    for (record, server) in [(state("db", RunState::Running), "v7"), (env("app", "APP_API_KEY", "v5"), "v5")] {
+        let (_folder, lab) = lab();
+        lab.set_caller_key("v7").unwrap();
+        UndoLog::begin(&lab, "run-1", "rotate-key").unwrap().record(record).unwrap();
+        let engine: Arc<dyn Engine> = Arc::new(MockEngine::new());
+        let give_up = tokio_util::sync::CancellationToken::new();
+        let undo = recover(&lab, &engine, &give_up, |_| {}).await.unwrap();
+        assert_eq!(undo.status, UndoOutcome::Complete);
+        assert_eq!(engine.describe().await.unwrap().server_key(), Some(server));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_back_that_never_ends_is_given_up_at_its_deadline() {
     let (_folder, lab) = lab();
     let mock = MockEngine::running("v2");

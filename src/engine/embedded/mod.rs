@@ -149,4 +149,3 @@ fn last_lines(service: &str, text: &[u8], tail: Option<usize>) -> Vec<LogLine> {
     let skip = tail.map_or(0, |tail| lines.len().saturating_sub(tail));
     lines[skip..].iter().map(|line| LogLine { service: service.to_owned(), text: (*line).to_owned() }).collect()
 }
-

@@ -159,7 +159,9 @@ impl World {
         if (redeploy || state == RunState::Stopped)
             && let Some(old) = service.instance.take()
         {
-            let exposition = (service.state == RunState::Running).then(|| exposition(&old));
+            // What is frozen cannot be asked any more, and what is killed is not asked.
+            let asked = service.state == RunState::Running && !change.abrupt;
+            let exposition = asked.then(|| exposition(&old));
             retired.push(Retired { instance: old.id, exposition });
         }
         if redeploy {

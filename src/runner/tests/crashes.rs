@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::support::*;
+use crate::engine::mock::MockEngine;
 use crate::engine::{Engine, KEY_VARIABLE, ServiceChange};
 use crate::event::{Phase, UndoOutcome};
 use crate::lab::Record;
@@ -87,6 +88,16 @@ async fn after_any_event_of_a_run_in_its_own_lab_recover_leaves_nothing() {
         }
         index += 1;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lab_that_was_announced_and_never_made_is_forgotten() {
+    let mut fixture = Fixture::new();
+    fixture.engine = MockEngine::new();
+    fixture.lab = fixture.state.lab("run-7f3a").unwrap();
+    record_new_lab(&fixture.lab, "20261124T101530Z-7f3a", "rotate-key").unwrap();
+    assert_eq!(fixture.recover().await.unwrap().items[0].target, "lab");
+    assert!(!fixture.lab.folder().root().exists());
 }
 
 #[tokio::test(start_paused = true)]

@@ -104,6 +104,25 @@ async fn two_signals_leave_the_undo_owed_and_recover_does_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_signal_puts_back_also_what_was_to_be_kept() {
+    let fixture = Fixture::new();
+    let before = fixture.whole();
+    let mut plan = rotate_key();
+    plan.steps[2].name = "target".to_owned();
+    let mut run = fixture.run(plan);
+    run.keep = true;
+    let interrupt = run.interrupt.clone();
+    let played = play(run, move |event| {
+        raise_at(&interrupt, &event.kind, Duration::from_secs(1), 1);
+        Ok(())
+    })
+    .await;
+    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Interrupted, UndoOutcome::Complete));
+    assert_eq!(played.step("target").sent, Some(20), "what was sent before the signal is told");
+    assert_eq!(fixture.whole(), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_signal_before_the_first_step_runs_nothing() {
     let fixture = Fixture::new();
     let run = fixture.run(rotate_key());

@@ -133,7 +133,11 @@ impl Slot {
 
     fn set_paused(&self, paused: bool) {
         if let Some(child) = self.live() {
-            if paused { child.freeze() } else { child.thaw() }
+            if paused {
+                child.freeze()
+            } else {
+                child.thaw()
+            }
             self.lock().paused = paused;
         }
     }
@@ -185,8 +189,7 @@ impl Supervisor {
         self.database.thaw().await;
         let running = ServiceChange::run(RunState::Running);
         // The two start side by side; each then makes sure of the way through the other, if that is there.
-        let (gateway, app) =
-            tokio::join!(self.bring(self.gateway.as_ref(), &running), self.bring(&self.app, &running));
+        let (gateway, app) = tokio::join!(self.bring(self.gateway.as_ref(), &running), self.bring(&self.app, &running));
         gateway?;
         app?;
         self.context.save()
@@ -287,10 +290,7 @@ impl Supervisor {
             })
             .collect();
         let gateway_url = format!("http://127.0.0.1:{}", self.context.gateway_port());
-        Description {
-            services: vec![gateway, app, database],
-            endpoints: Endpoints { gateway: gateway_url, metrics },
-        }
+        Description { services: vec![gateway, app, database], endpoints: Endpoints { gateway: gateway_url, metrics } }
     }
 
     /// The logs of the services named; of all where none is.

@@ -1,0 +1,172 @@
+//! Labs by hand: up, down, status, keys, logs, traffic and metrics, and what can go wrong with them.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::desk::{Desk, kill};
+use crate::support::until;
+
+fn pid(status: &Value, service: &str) -> u32 {
+    let services = status["services"].as_array().expect("a list");
+    let found = services.iter().find(|entry| entry["name"] == service).expect("it is there");
+    u32::try_from(found["pid"].as_u64().expect("it runs")).expect("a process id")
+}
+
+/// The parent of the services is their host.
+fn host(status: &Value) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid(status, "app"))).expect("Linux");
+    let after_name = stat.rsplit(')').next().expect("a name in brackets");
+    after_name.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("a parent")
+}
+
+#[test]
+fn a_lab_comes_up_is_shown_and_goes_down() {
+    let desk = Desk::new();
+    desk.lab(&["status"]).status(3).complains("there is no lab default").complains("lab up");
+    desk.lab(&["up", "--port", "0", "--engine", "embedded"]).status(0).says("is up").says("/api/users");
+    desk.lab(&["up"]).status(0).says("is up already");
+    let port = desk.status()["gateway"].as_str().and_then(|url| url.rsplit(':').next()).expect("a port").to_owned();
+    let other = if port == "9999" { "9998" } else { "9999" };
+    desk.lab(&["up", "--port", other]).status(2).complains("is up already").complains("lab down");
+    desk.lab(&["up", "--port", &port]).status(0);
+    desk.lab(&["status"]).status(0).says("gateway").says("healthy").says("they match");
+    desk.lab(&["status", "--all"]).status(0).says("default").says("embedded");
+    desk.lab(&["logs", "app", "--tail", "1"]).status(0).says("instance=");
+    desk.lab(&["logs", "nobody"]).status(2).complains("gateway, app, db");
+    desk.lab(&["logs", "db"]).status(3).complains("db cannot do that");
+    desk.lab(&["down"]).status(0).says("is down");
+    desk.lab(&["down"]).status(0).says("there is no lab");
+    desk.is_clean();
+}
+
+#[test]
+fn the_keys_part_and_meet_again() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let traffic = |codes: &str| {
+        let json = desk.lab(&["traffic", "--requests", "5", "--rate", "200", "--json"]).status(0).json();
+        assert_eq!(json["codes"][codes], 5, "{json}");
+    };
+    traffic("200");
+    desk.lab(&["key", "rotate", "apikey-v2"]).status(0).says("server apikey-v1 > apikey-v2").says("apikey-v1");
+    desk.lab(&["key", "rotate", "apikey-v2"]).status(0).says("already");
+    traffic("401");
+    desk.lab(&["traffic", "--key", "apikey-v2", "--requests", "2", "--rate", "200"]).status(0).says("200");
+    desk.lab(&["key", "show", "--json"]).status(0).says("\"caller\": \"apikey-v1\"");
+    desk.lab(&["metrics", "--filter", "app_auth_failures"]).status(0).says("app_auth_failures_total").says("5");
+    desk.lab(&["metrics", "--raw"]).status(0).says("# TYPE app_requests_total counter");
+    desk.lab(&["metrics", "--filter", "nothing_like_it"]).status(2).complains("nothing_like_it");
+    desk.lab(&["key", "align"]).status(0).says("caller apikey-v1 > apikey-v2");
+    desk.lab(&["key", "align"]).status(0).says("already");
+    traffic("200");
+    // `up` on a live lab keeps the keys, `down` forgets them.
+    desk.lab(&["up"]).status(0).says("server and caller on apikey-v2");
+    desk.lab(&["down"]).status(0);
+    desk.lab(&["up", "--port", "0"]).status(0).says("server and caller on apikey-v1");
+}
+
+#[test]
+fn a_key_that_no_header_could_carry_is_refused() {
+    let desk = Desk::new();
+    for key in ["with space", "line\nend", "schlüssel", ""] {
+        desk.lab(&["key", "rotate", key]).status(2).complains("the key cannot be used");
+        desk.lab(&["traffic", "--url", "http://127.0.0.1:1/", "--key", key]).status(2).complains("--key");
+    }
+}
+
+#[test]
+fn without_a_lab_there_is_a_way_on() {
+    let desk = Desk::new();
+    for args in [["traffic", "--json"], ["metrics", "--raw"], ["logs", "-f"], ["key", "show"]] {
+        desk.lab(&args).status(3).complains("there is no lab default").complains("lab up");
+    }
+    desk.lab(&["scenario", "run", "rotate-key", "--name", "room-2"]).status(3).complains("there is no lab room-2");
+    desk.lab(&["recover"]).status(0).says("nothing to put back");
+    desk.lab(&["runs", "list"]).status(0).says("no run yet");
+    desk.lab(&["status", "--name", "../etc"]).status(2).complains("cannot be a lab's name");
+    let nobody = desk.lab(&["traffic", "--url", "http://127.0.0.1:1/", "--requests", "2", "--rate", "100"]);
+    nobody.status(3).says("refused");
+}
+
+#[test]
+fn a_taken_port_names_its_holder_and_leaves_nothing() {
+    let desk = Desk::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port().to_string();
+    let ran = desk.lab(&["up", "--port", &port]).status(3).complains(&format!("127.0.0.1:{port} is in use"));
+    let ran = ran.complains("--port 0");
+    if cfg!(target_os = "linux") {
+        ran.complains(&format!("(pid {})", std::process::id()));
+    }
+    desk.is_clean();
+}
+
+#[test]
+fn two_labs_do_not_share_a_port() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--name", "room-1"]).status(0).says("lab down --name room-1").says("127.0.0.1");
+    let port = desk.lab(&["status", "--name", "room-1", "--json"]).json()["gateway"].to_string();
+    let port = port.trim_matches('"').rsplit(':').next().expect("a port").to_owned();
+    desk.lab(&["up", "--name", "room-2", "--port", &port]).status(3).complains("is in use");
+    desk.lab(&["up", "--name", "room-2"]).status(0);
+    desk.lab(&["status", "--all"]).status(0).says("room-1").says("room-2");
+    desk.lab(&["key", "rotate", "apikey-v7", "--name", "room-2"]).status(0);
+    desk.lab(&["key", "show", "--name", "room-1"]).status(0).says("they match");
+    desk.lab(&["down", "--all"]).status(0);
+    desk.is_clean();
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_used_is_said_to_be_so() {
+    let desk = Desk::new();
+    let file = desk.write("file", "");
+    for args in [["up", "--port=0"], ["scenario", "list"], ["status", "--all"], ["runs", "list"]] {
+        let mut command = desk.command(&args);
+        command.env("LAB_STATE_DIR", format!("{file}/state"));
+        let ran = desk.ran(&args, command);
+        if args[0] == "scenario" {
+            ran.status(0);
+        } else {
+            ran.status(3).complains("cannot use the state folder").complains("LAB_STATE_DIR");
+        }
+    }
+    let mut command = desk.command(&["doctor"]);
+    command.env("LAB_STATE_DIR", format!("{file}/state"));
+    desk.ran(&["doctor"], command).status(3).says("bad").says("state folder");
+    desk.lab(&["doctor"]).status(0).says("lab scenario run rotate-key");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_host_that_was_killed_is_noticed_brought_back_and_cleaned_up() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&["key", "rotate", "apikey-v5"]).status(0);
+    let status = desk.status();
+    // Frozen children are the hard ones: they cannot see that their host has gone.
+    kill(pid(&status, "app"), Signal::STOP);
+    kill(host(&status), Signal::KILL);
+    until(|| desk.processes().is_empty());
+    desk.lab(&["status"]).status(3).says("its host ended without being asked to").says("lab up");
+    desk.lab(&["traffic"]).status(3).complains("is gone").complains("lab up");
+    desk.lab(&["up"]).status(0).says("is up again").says("server apikey-v5, caller apikey-v1");
+    kill(host(&desk.status()), Signal::KILL);
+    until(|| desk.processes().is_empty());
+    desk.lab(&["down"]).status(0).says("is down");
+    desk.is_clean();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_app_that_dies_by_itself_is_shown_and_up_starts_it() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    kill(pid(&desk.status(), "app"), Signal::KILL);
+    until(|| desk.status()["services"][1]["state"] == "stopped");
+    desk.lab(&["status"]).status(0).says("it ended by itself");
+    let codes = desk.lab(&["traffic", "--requests", "3", "--rate", "100", "--json"]).status(0).json();
+    assert_eq!(codes["codes"]["502"], 3, "{codes}");
+    desk.lab(&["metrics"]).status(3).complains("the app does not run").complains("lab up");
+    desk.lab(&["up"]).status(0);
+    desk.lab(&["traffic", "--requests", "3", "--rate", "100"]).status(0).says("none failed");
+}

@@ -1,0 +1,271 @@
+//! Runs of scenarios through the command line, and everything that can cut one short.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::desk::Desk;
+use crate::support::until;
+
+/// Short traffic: the story takes a tenth of a second.
+const QUICK: [&str; 4] = ["--set", "requests=5", "--set", "rate=200"];
+
+fn quick<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&["scenario", "run"], args, &QUICK[..]].concat()
+}
+
+/// A scenario whose traffic takes five seconds, between changes of all kinds.
+const SLOW: &str = "\
+title: Slow
+description: For being interrupted.
+tags: [test]
+steps:
+  - name: before
+    traffic: { requests: 100, rate: 20 }
+  - rotate_key: { server: apikey-v9 }
+  - align_key: { caller: server }
+  - pause: app
+  - wait: 5s
+";
+
+fn keys(desk: &Desk) -> String {
+    let keys = desk.lab(&["key", "show", "--json"]).status(0).json();
+    format!("{} {}", keys["server"].as_str().expect("a key"), keys["caller"].as_str().expect("a key"))
+}
+
+#[test]
+fn the_whole_story_leaves_nothing_but_its_journal() {
+    let desk = Desk::new();
+    let ran = desk.lab(&quick(&["rotate-key"])).status(0);
+    let rows: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
+    for step in ["baseline", "rotate-key", "drive-traffic", "realign", "verify"] {
+        assert!(rows.iter().any(|row| row.split_whitespace().nth(1) == Some(step)), "{step}: {}", ran.stdout);
+    }
+    let ran = ran.says("401 x5").says("held · 5 steps").says("5 requests failed").says("nothing is left");
+    assert!(rows.iter().all(|row| row.chars().count() <= 80), "{}", ran.stdout);
+    assert!(!ran.stdout.contains('\u{1b}'), "no colour in a pipe");
+    desk.is_clean();
+    desk.lab(&["runs", "list"]).status(0).says("rotate-key").says("held");
+    let id = desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
+    let shown = desk.lab(&["runs", "show", &id[id.len() - 4..]]).status(0);
+    assert_eq!(shown.stdout, ran.stdout, "the run is shown as it was");
+    let journal =
+        std::fs::read_to_string(desk.state().join("runs").join(&id).join("journal.json")).expect("it is there");
+    assert_eq!(desk.lab(&["runs", "show", &id, "--format", "json"]).status(0).stdout, journal);
+    desk.lab(&["runs", "show", "zzzz"]).status(2).complains("no run's id ends in");
+}
+
+#[test]
+fn in_a_lab_that_runs_all_is_as_before() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let json = desk.lab(&[&quick(&["rotate-key"])[..], &["--format", "json"]].concat()).status(0).json();
+    assert_eq!(json["lab"], "default");
+    assert_eq!(json["status"], "held");
+    assert_eq!(json["steps"][2]["deltas"]["app_auth_failures_total"], 5);
+    assert_eq!(json["steps"][2]["codes"]["401"], 5);
+    assert_eq!(json["undo"]["status"], "complete");
+    assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
+    let events = desk.lab(&[&quick(&["realign"])[..2], &["realign", "--format", "ndjson"]].concat()).status(0);
+    let last = events.stdout.lines().last().expect("events").to_owned();
+    assert!(last.contains("\"event\":\"run_finished\""), "{last}");
+    assert!(events.stdout.contains("already aligned"), "{}", events.stdout);
+    for part in ["baseline", "drive-traffic"] {
+        desk.lab(&quick(&[part])).status(0);
+    }
+}
+
+#[test]
+fn what_is_kept_is_shown_and_can_be_put_back() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0).says("lab recover");
+    assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
+    desk.lab(&["status"]).status(0).says("kept");
+    // What is kept blocks nothing, and is not forgotten by the next run.
+    desk.lab(&quick(&["drive-traffic"])).status(0);
+    assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
+    desk.lab(&["recover"]).status(0).says("APP_API_KEY").says("as before the run");
+    assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
+    desk.lab(&["recover"]).status(0).says("nothing to put back");
+    desk.lab(&quick(&["rotate-key", "--keep"])).status(0);
+    assert_eq!(keys(&desk), "apikey-v2 apikey-v2");
+    desk.lab(&quick(&["rotate-key", "--until", "nowhere"])).status(2).complains("realign").complains("observe");
+}
+
+#[test]
+fn a_lab_of_the_runs_own_can_be_kept() {
+    let desk = Desk::new();
+    let ran = desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
+    let name = desk.lab(&["status", "--all", "--json"]).json()[0]["lab"].as_str().expect("a lab").to_owned();
+    let ran = ran.says(&name);
+    assert!(ran.stdout.contains("recover"), "{}", ran.stdout);
+    desk.lab(&["traffic", "--name", &name, "--requests", "3", "--rate", "100"]).status(0).says("401");
+    desk.lab(&["recover", "--name", &name]).status(0);
+    desk.is_clean();
+}
+
+#[test]
+fn a_failed_expectation_is_exit_1_and_says_what_was_seen() {
+    let desk = Desk::new();
+    let file = desk.write(
+        "wrong.yaml",
+        "title: Wrong\ndescription: It expects what does not come.\ntags: [test]\nkind: part\nsteps:\n  \
+         - traffic: { requests: 5, rate: 200 }\n    expect: { status.200: \"== 4\", auth_failures.delta: \"> 0\" }\n",
+    );
+    desk.lab(&["scenario", "run", &file]).status(1).says("expected status.200 == 4").says("5").says("failed");
+    desk.is_clean();
+}
+
+#[test]
+fn a_fault_without_effect_fails_the_run() {
+    let desk = Desk::new();
+    let file = desk.write(
+        "harmless.yaml",
+        "title: Harmless\ndescription: A change that nobody notices.\ntags: [test]\nsteps:\n  \
+         - set_env: { service: app, env: { NOTHING: \"1\" } }\n  - traffic: { requests: 5, rate: 200 }\n",
+    );
+    desk.lab(&["scenario", "run", &file]).status(1).says("no effect");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_before_anything_starts() {
+    let desk = Desk::new();
+    desk.lab(&["scenario", "run", "rotate-keys"]).status(2).complains("rotate-key").complains("lab scenario list");
+    let empty = desk.write("empty.yaml", "");
+    desk.lab(&["scenario", "run", &empty]).status(2).complains("empty");
+    let stop = desk.write("stop.yaml", "title: t\ndescription: d\ntags: [test]\nsteps:\n  - stop: db\n");
+    desk.lab(&["scenario", "run", &stop]).status(2).complains("stop.yaml:5").complains("embedded");
+    desk.lab(&["scenario", "validate", &empty, "rotate-key"]).status(2).says("ok  rotate-key");
+    desk.lab(&["scenario", "validate"]).status(0).says("realign");
+    desk.lab(&quick(&["rotate-key", "--set", "nope=1"])).status(2).complains("nope");
+    desk.lab(&quick(&["rotate-key", "--set", "nope"])).status(2).complains("name=value");
+    assert!(!desk.state().join("runs").exists() || desk.lab(&["runs", "list"]).stdout.contains("no run yet"));
+    desk.is_clean();
+}
+
+#[test]
+fn an_app_that_never_becomes_healthy_is_rolled_back() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let file = desk.write(
+        "bad-deploy.yaml",
+        "title: Bad deploy\ndescription: The new version cannot read its configuration.\ntags: [test]\nsteps:\n  \
+         - set_env: { service: app, env: { DATABASE_URL: nonsense } }\n  - traffic: { requests: 5, rate: 200 }\n",
+    );
+    desk.lab(&["scenario", "run", &file]).status(3).says("error").says("DATABASE_URL");
+    desk.lab(&["traffic", "--requests", "5", "--rate", "200"]).status(0).says("none failed");
+    desk.lab(&["status"]).status(0).says("healthy");
+}
+
+#[test]
+fn two_runs_do_not_share_a_lab() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let slow = desk.write("slow.yaml", SLOW);
+    let mut first = desk.start(&["scenario", "run", &slow]);
+    first.lines().next().expect("its title");
+    desk.lab(&quick(&["rotate-key"])).status(3).complains("is busy: run ");
+    desk.lab(&["down"]).status(3).complains("is busy");
+    desk.lab(&["status"]).status(0).says("busy: run");
+    first.signal(Signal::INT);
+    first.ran().status(130);
+    assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
+}
+
+#[test]
+fn a_signal_in_every_step_leads_to_the_undo() {
+    let steps = ["before", "rotate-key", "align-key", "pause", "wait"];
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    // Quick traffic, so that each step is reached soon; only the last one is long.
+    let slow = desk.write("slow.yaml", &SLOW.replace("requests: 100, rate: 20", "requests: 40, rate: 400"));
+    for (index, step) in steps.iter().enumerate() {
+        let mut run = desk.start(&["scenario", "run", &slow, "--format", "ndjson"]);
+        let started = format!("\"event\":\"step_started\",\"index\":{index}");
+        let mut lines = run.lines();
+        assert!(lines.any(|line| line.contains(&started)), "{step} is reached");
+        let (signal, code) = if index % 2 == 0 { (Signal::INT, 130) } else { (Signal::TERM, 143) };
+        run.signal(signal);
+        let rest: Vec<String> = lines.collect();
+        let last = rest.last().expect("the last event comes");
+        assert!(last.contains("\"status\":\"complete\""), "{step}: {last}");
+        run.ran().status(code);
+        assert_eq!(keys(&desk), "apikey-v1 apikey-v1", "{step}");
+        assert!(desk.status()["services"].as_array().expect("a list").iter().all(|one| one["state"] == "running"));
+        assert!(desk.status()["undo"].is_null(), "{step}");
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_owes_its_undo() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let slow = desk.write("slow.yaml", &SLOW.replace("requests: 100, rate: 20", "requests: 2, rate: 400"));
+    let mut run = desk.start(&["scenario", "run", &slow, "--format", "ndjson"]);
+    assert!(run.lines().any(|line| line.contains("\"index\":4")), "the wait is reached");
+    run.signal(Signal::KILL);
+    run.ran();
+    desk.lab(&["traffic", "--requests", "1", "--timeout", "100ms"]).complains("owes the undo");
+    desk.lab(&["status"]).says("owed");
+    desk.lab(&quick(&["rotate-key"])).status(3).complains("owes the undo").complains("lab recover");
+    desk.lab(&["runs", "list"]).status(0).says("interrupted");
+    desk.lab(&["doctor"]).status(0).says("lab recover --all");
+    desk.lab(&["recover"]).status(0).says("app").says("caller");
+    assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
+    desk.lab(&quick(&["rotate-key"])).status(0);
+}
+
+#[test]
+fn a_run_that_is_killed_takes_its_own_lab_with_it() {
+    let desk = Desk::new();
+    let slow = desk.write("slow.yaml", SLOW);
+    let mut run = desk.start(&["scenario", "run", &slow]);
+    run.lines().next().expect("its title");
+    run.signal(Signal::KILL);
+    run.ran();
+    if cfg!(target_os = "linux") {
+        until(|| desk.processes().is_empty());
+    }
+    desk.lab(&["recover"]).status(0);
+    desk.is_clean();
+}
+
+#[test]
+fn a_reader_that_goes_away_stops_the_output_and_not_the_run() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let mut run = desk.start(&quick(&["rotate-key"]));
+    let first = run.lines().next().expect("its title");
+    assert!(first.contains("rotate-key"), "{first}");
+    run.ran().status(0);
+    assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
+    desk.lab(&["runs", "list"]).status(0).says("held");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_leaves_no_lab() {
+    let desk = Desk::new();
+    desk.lab(&["status", "--all"]).status(0);
+    let runs = desk.state().join("runs");
+    std::fs::remove_dir(&runs).expect("it is empty");
+    std::fs::write(&runs, "").expect("a file in its place");
+    desk.lab(&quick(&["rotate-key"])).status(3).complains("state folder");
+    std::fs::remove_file(&runs).expect("ours");
+    desk.is_clean();
+}
+
+#[test]
+fn help_comes_with_examples_and_wrong_words_with_a_hint() {
+    let desk = Desk::new();
+    desk.lab(&["--help"]).status(0).says("lab scenario run rotate-key");
+    desk.lab(&["traffic", "--help"]).status(0).says("Examples:");
+    desk.lab(&["scenari"]).status(2).complains("scenario");
+    for shell in ["bash", "zsh", "fish"] {
+        desk.lab(&["completions", shell]).status(0).says("rotate");
+    }
+    // The engine's own verbs are not for typing, and say so.
+    let mut host = desk.command(&["host"]);
+    host.stdin(Stdio::null());
+    desk.ran(&["host"], host).status(2).complains("lab up");
+}
