@@ -19,8 +19,8 @@ First steps:
   lab key rotate apikey-v2         the server's key changes, the caller's does not
   lab down                         the lab goes away, its history stays
 
-Exit codes: 0 held, 1 not held, 2 usage or invalid file, 3 engine or stack failed, 4 undo incomplete,
-130 and 143 interrupted (after the undo).";
+Exit codes: 0 held, 1 not held, 2 usage or invalid file, 3 engine or stack failed,
+4 undo incomplete, 130 and 143 interrupted (after the undo).";
 
 /// Rehearse incidents: bring up a small real system, break it on purpose, and see what the outage did.
 #[derive(Debug, Parser)]

@@ -32,9 +32,17 @@ pub fn clock(seconds: f64) -> String {
     if hours > 0 { format!("{hours}h {minutes:02}m") } else { format!("{minutes}m {rest:02}s") }
 }
 
-/// A number without needless digits: `40`, `0.25`, `1764000000.12`.
+/// A number without needless digits: `40`, `0.25`, `0.00412`, `1764000000.12`.
 pub fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
+    // Below one it is the first three digits that say something, down to a millionth.
+    let digits = if value.abs() >= 0.1 {
+        2
+    } else if value.abs() >= 0.01 {
+        4
+    } else {
+        6
+    };
+    let text = format!("{value:.digits$}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }

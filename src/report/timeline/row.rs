@@ -20,7 +20,7 @@ pub(super) fn cells(step: &StepFinished, layout: &Layout) -> Row {
     let cells = vec![
         cell(Show::At, vec![(human::clock(step.elapsed), Tone::Dim)]),
         cell(Show::Step, plain(Some(text::clean(&step.name)))),
-        cell(Show::Took, vec![(human::clock(step.duration), Tone::Dim)]),
+        cell(Show::Took, vec![(took(step), Tone::Dim)]),
         cell(Show::Sent, plain(step.sent.map(|sent| sent.to_string()))),
         cell(Show::Accepted, vec![delta(step, ACCEPTED, Tone::Plain)]),
         cell(Show::Refused, vec![delta(step, REFUSED, Tone::Warn)]),
@@ -66,11 +66,15 @@ fn codes(step: &StepFinished) -> Vec<Piece> {
     if all.is_empty() { vec![none()] } else { all }
 }
 
+fn took(step: &StepFinished) -> String {
+    human::millis(step.duration * 1000.0)
+}
+
 /// What a step without traffic did, and how long that took where it can be noticed and has no column of its own.
 fn span(step: &StepFinished, layout: &Layout) -> String {
     let detail = step.detail.clone().unwrap_or_else(|| step.action.clone());
-    let noticeable = step.duration >= 0.05 && !layout.shows(Show::Took);
-    if noticeable && step.action != "wait" { format!("{detail}, {}", human::clock(step.duration)) } else { detail }
+    let noticeable = step.duration >= 0.01 && !layout.shows(Show::Took);
+    if noticeable && step.action != "wait" { format!("{detail}, {}", took(step)) } else { detail }
 }
 
 /// What is said under the row, in order.
