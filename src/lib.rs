@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod stack;
 pub mod term;
 pub mod traffic;
 pub mod undo;
