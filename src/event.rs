@@ -3,16 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The version of the journal's and the events' format.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// A time as every document has it: RFC 3339 in UTC, with milliseconds.
+pub(crate) fn rfc3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
 
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When, in UTC.
+    #[serde(serialize_with = "rfc3339")]
     pub at: DateTime<Utc>,
     /// Seconds since the run's start.
     pub elapsed: f64,
@@ -152,8 +158,10 @@ pub struct StepFinished {
     /// How it ended.
     pub status: Status,
     /// When it began.
+    #[serde(serialize_with = "rfc3339")]
     pub start: DateTime<Utc>,
-    /// When it began, in seconds since the run's start.
+    /// When it began, in seconds since the run's start. Written under another name, since the event's own is beside it.
+    #[serde(rename = "start_elapsed")]
     pub elapsed: f64,
     /// How long it took, in seconds.
     pub duration: f64,

@@ -1,1 +1,317 @@
-//! To be written.
+//! A lab: one running copy of the stack. It has a name, a folder with its state, two locks, and the caller with its key;
+//! which engine runs it is in [`engine`]. [`State`] is the folder that holds every lab and the journal of every run.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use etcetera::BaseStrategy;
+use serde::{Deserialize, Serialize};
+
+
+mod connect;
+pub mod lock;
+
+use crate::files::{self, Folder};
+use lock::{Lock, LockError};
+
+/// The lab that is meant where none is named.
+pub const DEFAULT_NAME: &str = "default";
+/// The key on both sides of a new lab.
+pub const FIRST_KEY: &str = "apikey-v1";
+/// The version of the files in a lab's folder.
+const VERSION: u32 = 1;
+
+/// What can be wrong with a lab's state.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The state folder cannot be used.
+    #[error("cannot use the state folder {}: {source}", path.display())]
+    Folder {
+        /// Which folder or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the state is not what lab wrote.
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// It was written by a newer lab.
+    #[error("lab {name} was made by a newer version of lab (its format is {found}, this one knows {VERSION})")]
+    Newer {
+        /// The lab.
+        name: String,
+        /// The version of its format.
+        found: u32,
+    },
+    /// A name that cannot be a lab's.
+    #[error("{name:?} cannot be a lab's name: use 1 to 40 of a-z, 0-9 and -, not beginning with -")]
+    Name {
+        /// As typed.
+        name: String,
+    },
+    /// There is no such lab.
+    #[error("there is no lab {name}")]
+    Missing {
+        /// The lab.
+        name: String,
+    },
+    /// Somebody else holds a lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// The folder that holds every lab and the journal of every run.
+#[derive(Clone, Debug)]
+pub struct State {
+    root: PathBuf,
+}
+
+impl State {
+    /// `LAB_STATE_DIR`, else the platform's place for state; made where it is missing, readable by the user alone.
+    pub fn open() -> Result<Self, LabError> {
+        if let Some(folder) = std::env::var_os("LAB_STATE_DIR").filter(|value| !value.is_empty()) {
+            return Self::at(std::path::absolute(folder).map_err(|source| folder_error(Path::new("."), source))?);
+        }
+        let base = etcetera::choose_base_strategy()
+            .map_err(|error| folder_error(Path::new("~"), io::Error::other(error.to_string())))?;
+        Self::at(base.state_dir().unwrap_or_else(|| base.data_dir()).join("lab"))
+    }
+
+    /// A given folder.
+    pub fn at(root: PathBuf) -> Result<Self, LabError> {
+        for folder in [root.clone(), root.join("labs"), root.join("runs")] {
+            files::make_folder(&folder).map_err(|source| folder_error(&folder, source))?;
+        }
+        Ok(Self { root })
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A lab by its name, whether it exists or not.
+    pub fn lab(&self, name: &str) -> Result<Lab, LabError> {
+        check_name(name)?;
+        Ok(Lab { name: name.to_owned(), folder: Folder::new(self.root.join("labs").join(name)) })
+    }
+
+    /// Every lab that exists, or of which something is left, by name.
+    pub fn labs(&self) -> Result<Vec<Lab>, LabError> {
+        let folder = self.root.join("labs");
+        let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
+        let mut names: Vec<String> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        Ok(names.iter().filter_map(|name| self.lab(name).ok()).collect())
+    }
+
+    /// The folder of a run's journal.
+    pub fn run_folder(&self, id: &str) -> Folder {
+        Folder::new(self.root.join("runs").join(id))
+    }
+
+    /// The ids of every run that left a journal, oldest first.
+    pub fn runs(&self) -> Result<Vec<String>, LabError> {
+        let folder = self.root.join("runs");
+        let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
+        let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        ids.sort();
+        Ok(ids)
+    }
+}
+
+fn folder_error(path: &Path, source: io::Error) -> LabError {
+    LabError::Folder { path: path.to_owned(), source }
+}
+
+/// Refuses what could not be a folder, a container or a host name.
+fn check_name(name: &str) -> Result<(), LabError> {
+    let fits = (1..=40).contains(&name.len())
+        && !name.starts_with('-')
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if fits { Ok(()) } else { Err(LabError::Name { name: name.to_owned() }) }
+}
+
+/// One lab's state on disk. Cheap to clone; holds nothing open.
+#[derive(Clone, Debug)]
+pub struct Lab {
+    name: String,
+    folder: Folder,
+}
+
+/// What is remembered of a lab: `lab.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The version of the format.
+    pub version: u32,
+    /// The engine that runs it.
+    pub engine: String,
+    /// When it was brought up first.
+    pub created: DateTime<Utc>,
+    /// The port that was asked for; 0: a free one.
+    pub gateway_port: u16,
+    /// What the caller sends as `X-API-Key`.
+    pub caller_key: String,
+    /// The run that made it for itself, and with which it goes.
+    pub owner: Option<String>,
+}
+
+impl Record {
+    /// A new lab.
+    pub fn new(engine: &str, gateway_port: u16) -> Self {
+        let caller_key = FIRST_KEY.to_owned();
+        Self { version: VERSION, engine: engine.to_owned(), created: Utc::now(), gateway_port, caller_key, owner: None }
+    }
+}
+
+impl Lab {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its folder; there is one where the lab exists, or where something of it is left.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The undo log.
+    pub fn undo_path(&self) -> PathBuf {
+        self.folder.path("undo.ndjson")
+    }
+
+    /// What is remembered of it; none where it does not exist.
+    pub fn record(&self) -> Result<Option<Record>, LabError> {
+        let path = self.folder.path("lab.json");
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(folder_error(&path, source)),
+        };
+        let damaged = |error: serde_json::Error| LabError::Damaged { path: path.clone(), detail: error.to_string() };
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(damaged)?;
+        let found = value.get("version").and_then(serde_json::Value::as_u64).and_then(|v| u32::try_from(v).ok());
+        match found {
+            Some(found) if found > VERSION => Err(LabError::Newer { name: self.name.clone(), found }),
+            _ => serde_json::from_value(value).map(Some).map_err(damaged),
+        }
+    }
+
+    /// Like [`Lab::record`], where it must exist.
+    pub fn existing(&self) -> Result<Record, LabError> {
+        self.record()?.ok_or_else(|| LabError::Missing { name: self.name.clone() })
+    }
+
+    /// Remembers it: atomically, and durably.
+    pub fn save(&self, record: &Record) -> Result<(), LabError> {
+        self.make_folder()?;
+        self.folder.write_json("lab.json", record).map_err(|source| folder_error(&self.folder.path("lab.json"), source))
+    }
+
+    /// What the caller sends as `X-API-Key`.
+    pub fn caller_key(&self) -> Result<String, LabError> {
+        Ok(self.existing()?.caller_key)
+    }
+
+    /// The caller sends another key from now on.
+    pub fn set_caller_key(&self, key: &str) -> Result<(), LabError> {
+        let record = self.existing()?;
+        self.save(&Record { caller_key: key.to_owned(), ..record })
+    }
+
+    /// Takes the lock of a run, at once or not at all. `holder` is what others are told: `run 7f3a`.
+    pub fn lock_run(&self, holder: &str) -> Result<Lock, LabError> {
+        self.make_folder()?;
+        Ok(Lock::take(&self.folder.path("run.lock"), &self.name, holder)?)
+    }
+
+    /// Takes the lock of a change, waiting a few seconds for another change to end.
+    pub async fn lock_change(&self, holder: &str) -> Result<Lock, LabError> {
+        self.make_folder()?;
+        Ok(Lock::wait(&self.folder.path("change.lock"), &self.name, holder).await?)
+    }
+
+    /// Whether a run holds its lock now; what it says of itself.
+    pub fn running(&self) -> Option<String> {
+        lock::holder(&self.folder.path("run.lock"))
+    }
+
+    /// Forgets it: removes its folder. Only while no stack of it runs.
+    pub fn remove(&self) -> Result<(), LabError> {
+        match std::fs::remove_dir_all(self.folder.root()) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(folder_error(self.folder.root(), source)),
+            _ => Ok(()),
+        }
+    }
+
+    fn make_folder(&self) -> Result<(), LabError> {
+        files::make_folder(self.folder.root()).map_err(|source| folder_error(self.folder.root(), source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> (tempfile::TempDir, State) {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().join("state")).unwrap();
+        (folder, state)
+    }
+
+    #[test]
+    fn a_record_survives_and_a_lab_can_be_forgotten() {
+        let (_folder, state) = state();
+        let lab = state.lab("default").unwrap();
+        assert!(lab.record().unwrap().is_none());
+        assert!(matches!(lab.caller_key(), Err(LabError::Missing { .. })));
+        lab.save(&Record::new("embedded", 8080)).unwrap();
+        lab.set_caller_key("apikey-v2").unwrap();
+        assert_eq!(state.labs().unwrap()[0].caller_key().unwrap(), "apikey-v2");
+        lab.remove().unwrap();
+        lab.remove().unwrap();
+        assert!(lab.record().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_newer_or_damaged_record_is_said_to_be_so() {
+        let (_folder, state) = state();
+        let lab = state.lab("default").unwrap();
+        lab.save(&Record::new("embedded", 0)).unwrap();
+        std::fs::write(lab.folder().path("lab.json"), r#"{"version": 99}"#).unwrap();
+        assert!(matches!(lab.record(), Err(LabError::Newer { found: 99, .. })));
+        std::fs::write(lab.folder().path("lab.json"), "{").unwrap();
+        assert!(matches!(lab.record(), Err(LabError::Damaged { .. })));
+    }
+
+    #[test]
+    fn names_that_could_escape_the_folder_are_refused() {
+        let (_folder, state) = state();
+        for name in ["", "..", "a/b", "-a", "A", "a b", &"x".repeat(41)] {
+            assert!(matches!(state.lab(name), Err(LabError::Name { .. })), "{name}");
+        }
+        for name in ["a", "room-12", "0"] {
+            assert!(state.lab(name).is_ok(), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_run_is_told_who_holds_the_lock() {
+        let (_folder, state) = state();
+        let lab = state.lab("default").unwrap();
+        let lock = lab.lock_run("run 7f3a").unwrap();
+        let error = lab.lock_run("run 0000").unwrap_err().to_string();
+        assert!(error.contains("run 7f3a"), "{error}");
+        assert_eq!(lab.running().as_deref(), Some("run 7f3a"));
+        drop(lock);
+        assert_eq!(lab.running(), None);
+        lab.lock_run("run 0000").unwrap();
+    }
+}

@@ -1,9 +1,59 @@
-//! The service under test, as `lab app` runs it: users behind an API key.
+//! The service under test, as `lab app` runs it: users from a database, behind an API key. [`server`] is the HTTP side of
+//! it, [`auth`] the key, [`store`] the database, [`metrics`] what it says of itself. Knows nothing of the lab.
+
+mod auth;
+mod config;
+mod metrics;
+mod server;
+mod store;
+
+use std::sync::Arc;
 
 use crate::error::Exit;
+use crate::service::log::Log;
+use crate::service::stop::Stop;
+use crate::service::{self, serve};
 
-/// Serves until SIGTERM, or until standard input ends where `tied`.
+use self::config::Config;
+use self::server::App;
+
+/// Serves until SIGTERM, or until standard input ends where `tied`. Configured by the environment alone. Prints
+/// `ready ADDRESS:PORT` on standard output once it listens, then its log.
 pub fn run(tied: bool) -> Exit {
-    let _ = tied;
+    match Config::from_env(&|name| std::env::var_os(name)) {
+        Ok(config) => service::run(host(config, tied)),
+        Err(error) => service::fail(Exit::Usage, error),
+    }
+}
+
+async fn host(config: Config, tied: bool) -> Exit {
+    let stop = Stop::new();
+    let tie = if tied { stop.on_stdin_end(|_| {}) } else { Ok(()) };
+    if let Err(error) = tie.and_then(|()| stop.on_signals()) {
+        return service::fail(Exit::Failed, format_args!("cannot wait for the end: {error}"));
+    }
+    let bound = serve::listen(&config.listen, false).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = match bound {
+        Ok(bound) => bound,
+        Err(error) => {
+            let listen = &config.listen;
+            return service::fail(Exit::Failed, format_args!("the app cannot listen on {listen}: {error}"));
+        }
+    };
+    let log = Log::stdout();
+    log.ready(address);
+
+    let app = match App::new(config, log.clone()) {
+        Ok(app) => Arc::new(app),
+        Err(error) => return service::fail(Exit::Failed, format_args!("cannot set up the metrics: {error}")),
+    };
+    let migration = tokio::spawn({
+        let (app, log) = (Arc::clone(&app), log.clone());
+        async move { app.store.migrate(&log).await }
+    });
+    app.serve(listener, &stop).await;
+    migration.abort();
+    log.note(format_args!("ended"));
+    log.close();
     Exit::Held
 }

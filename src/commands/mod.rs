@@ -3,10 +3,56 @@
 use crate::cli::{Cli, Command};
 use crate::error::Exit;
 
+mod doctor;
+mod down;
+mod failure;
+mod key;
+mod logs;
+mod metrics;
+mod recover;
+mod run;
+mod runs;
+mod scenario;
+mod session;
+mod signals;
+mod status;
+mod traffic;
+mod up;
+
+pub use failure::report as report_error;
+use session::Session;
+
 /// Carries out what was asked for.
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
-        Command::App(args) => Ok(crate::app::run(args.tied)),
-        Command::Gateway(args) => Ok(crate::gateway::run(args.tied)),
+        // The services and their host have runtimes of their own, and no terminal.
+        Command::App(args) => return Ok(crate::app::run(args.tied)),
+        Command::Gateway(args) => return Ok(crate::gateway::run(args.tied)),
+        Command::Host => return Ok(crate::engine::embedded::host::run()),
+        _ => {}
+    }
+    let session = Session::new(cli.name.as_deref());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(verb(&session, &cli.command));
+    // What still runs in the background is a read that nobody waits for any more.
+    runtime.shutdown_background();
+    result
+}
+
+async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Up(args) => up::run(session, args).await,
+        Command::Down(args) => down::run(session, args).await,
+        Command::Status(args) => status::run(session, args).await,
+        Command::Logs(args) => logs::run(session, args).await,
+        Command::Key(command) => key::run(session, command).await,
+        Command::Traffic(args) => traffic::run(session, args).await,
+        Command::Metrics(args) => metrics::run(session, args).await,
+        Command::Scenario(command) => scenario::run(session, command).await,
+        Command::Runs(command) => runs::run(session, command),
+        Command::Recover(args) => recover::run(session, args).await,
+        Command::Doctor => doctor::run(session),
+        Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),
+        Command::App(_) | Command::Gateway(_) | Command::Host => unreachable!("they have been started above"),
     }
 }

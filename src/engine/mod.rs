@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod embedded;
 mod error;
+pub(crate) mod port;
 pub mod mock;
 
 pub use error::{EngineError, EngineErrorKind};

@@ -1,5 +1,11 @@
 //! Integration tests that need neither Docker nor root: one binary, a module for each part of the tool.
 
+mod app;
+mod conformance;
+mod desk;
+mod gateway;
+mod gateway_life;
 mod http_server;
+mod support;
 mod traffic;
 mod wire;

@@ -1,0 +1,58 @@
+//! Errors at the edge: what is printed for them, and which exit code they are.
+
+use std::io::Write;
+
+use crate::engine::EngineError;
+use crate::error::{Exit, Failure};
+use crate::lab::LabError;
+use crate::scenario::Diagnostics;
+use crate::term::{Term, Tone};
+
+/// Prints an error, with what to do next, and says which exit code it is.
+pub fn report(error: &anyhow::Error) -> Exit {
+    let painter = Term::new().stderr_painter();
+    let mut stderr = std::io::stderr().lock();
+    // That nobody reads it changes nothing.
+    if let Some(diagnostics) = error.downcast_ref::<Diagnostics>() {
+        let _ = writeln!(stderr, "{}", diagnostics.render(painter.is_on()));
+        return Exit::Usage;
+    }
+    let _ = writeln!(stderr, "{} {error:#}", painter.paint(Tone::Failed, "error:"));
+    let (exit, hint) = judge(error);
+    if let Some(hint) = hint {
+        let _ = writeln!(stderr, "  {} {hint}", painter.paint(Tone::Strong, "next:"));
+    }
+    exit
+}
+
+/// The exit code of an error, and what to do about it.
+fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
+    for cause in error.chain() {
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return (failure.exit, failure.hint.clone());
+        }
+        if let Some(engine) = cause.downcast_ref::<EngineError>() {
+            return (Exit::Failed, engine.hint.clone());
+        }
+        if let Some(lab) = cause.downcast_ref::<LabError>() {
+            return judge_lab(lab);
+        }
+    }
+    (Exit::Failed, None)
+}
+
+fn judge_lab(error: &LabError) -> (Exit, Option<String>) {
+    match error {
+        LabError::Name { .. } => (Exit::Usage, None),
+        LabError::Folder { .. } => {
+            let hint = "make the folder writable, or name another one in LAB_STATE_DIR";
+            (Exit::Failed, Some(hint.to_owned()))
+        }
+        LabError::Damaged { .. } => {
+            (Exit::Failed, Some("lab down forgets this lab and whatever of it still runs".to_owned()))
+        }
+        LabError::Newer { .. } => (Exit::Failed, Some("use that version of lab, or its lab down first".to_owned())),
+        LabError::Missing { .. } => (Exit::Failed, Some("lab up brings it up".to_owned())),
+        LabError::Lock(_) => (Exit::Failed, Some("wait for it to end, or use another lab: --name".to_owned())),
+    }
+}

@@ -1,0 +1,71 @@
+//! `lab recover`: puts back what a run that was cut off, or kept, has changed.
+
+use super::session::{Session, name_option};
+use super::signals;
+use crate::cli::RecoverArgs;
+use crate::engine::embedded;
+use crate::error::{Exit, Failure};
+use crate::event::{EventKind, UndoItem, UndoOutcome, UndoStatus};
+use crate::lab::{Lab, Record};
+use crate::report::short_id;
+use crate::runner::Interrupt;
+use crate::term::{Painter, Tone};
+use crate::undo;
+
+pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result<Exit> {
+    let interrupt = signals::install()?;
+    let labs = if args.all || session.named().is_none() { session.state()?.labs()? } else { vec![session.lab()?] };
+    let mut exit = Exit::Held;
+    let mut found = false;
+    for lab in &labs {
+        // Without a name it is the default lab that is meant, and what runs left that made labs of their own.
+        let meant = args.all || session.named().is_some() || lab.name() == crate::lab::DEFAULT_NAME || ownerless(lab);
+        if !meant || lab.running().is_some() || undo::pending(lab)?.is_none() {
+            continue;
+        }
+        found = true;
+        exit = exit.worse(one(session, lab, &interrupt).await?);
+    }
+    if found { Ok(exit) } else { session.line("nothing to put back") }
+}
+
+/// Whether a lab was made by a run for itself.
+fn ownerless(lab: &Lab) -> bool {
+    lab.record().ok().flatten().is_none_or(|record| record.owner.is_some())
+}
+
+async fn one(session: &Session, lab: &Lab, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    let Some(pending) = undo::pending(lab)? else { return Ok(Exit::Held) };
+    let _lock = lab.lock_run("lab recover")?;
+    // A run that was cut off before it had saved its lab leaves a folder without a record.
+    let record = lab.record()?.unwrap_or_else(|| Record::new(embedded::NAME, 0));
+    let engine = lab.engine(&record)?;
+    let painter = session.term.painter();
+    session.line(&format!("lab {}: putting back run {} ({})", lab.name(), short_id(&pending.run), pending.scenario))?;
+    let term = session.term.clone();
+    let show = move |event: EventKind| {
+        if let EventKind::UndoItem(item) = event {
+            let line = format!("{}\n", row(&item, painter));
+            // That nobody reads it keeps nothing from being put back.
+            let _ = std::io::Write::write_all(&mut term.out(), line.as_bytes());
+        }
+    };
+    let undo = undo::recover(lab, &engine, interrupt.stop(), show).await?;
+    if undo.status == UndoOutcome::Complete {
+        session.line(&format!("{} lab {} is as before the run", painter.paint(Tone::Held, "done:"), lab.name()))?;
+        return Ok(Exit::Held);
+    }
+    let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not everything could be put back") };
+    Err(failure.hint(format!("lab recover{} again, or lab down{}", name_option(lab), name_option(lab))).into())
+}
+
+fn row(item: &UndoItem, painter: Painter) -> String {
+    let what = format!("{} {} {}", item.target, item.name, item.value);
+    match item.status {
+        UndoStatus::Undone => format!("  {} {what}", painter.paint(Tone::Held, "undone")),
+        UndoStatus::Failed => {
+            let why = item.error.as_deref().unwrap_or("no reason given");
+            format!("  {} {what}: {why}", painter.paint(Tone::Failed, "failed"))
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `lab scenario run`: finds or makes the lab, runs the scenario in it with the reports that were asked for, and leaves
+//! nothing behind that was not there before.
+
+use std::sync::Arc;
+
+use super::scenario::options;
+use super::session::{Session, missing, name_option};
+use super::signals;
+use crate::cli::{EngineChoice, Format, RunArgs};
+use crate::engine::{Engine, EngineErrorKind, embedded};
+use crate::error::{Exit, Failure};
+use crate::event::Phase;
+use crate::lab::lock::Lock;
+use crate::lab::{DEFAULT_NAME, Lab, Record, State};
+use crate::report::journal_file::JournalFile;
+use crate::report::json::Json;
+use crate::report::live::Progress;
+use crate::report::ndjson::Ndjson;
+use crate::report::timeline::Timeline;
+use crate::report::{Fan, Sink, short_id};
+use crate::runner::{Interrupt, Run, Signal, Until};
+use crate::scenario::{Plan, Source, load};
+use crate::undo;
+use crate::wire::{NetWire, TrafficProgressFn};
+
+/// The lab of a run, up and locked.
+struct Ground {
+    lab: Lab,
+    engine: Arc<dyn Engine>,
+    /// It was made for this run, and goes with it.
+    owned: bool,
+    _lock: Lock,
+}
+
+pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exit> {
+    let plan = load(&Source::parse(&args.scenario), &options(&args.set)?)?;
+    let until = args.until.as_deref().map(|typed| until(&plan, typed)).transpose()?;
+    let interrupt = signals::install()?;
+    let state = session.state()?;
+    let id = new_id()?;
+    let keep = args.keep || until.is_some();
+    let ground = tokio::select! {
+        ground = prepare(session, &state, args, &plan, &id, keep) => ground?,
+        () = interrupt.stop().cancelled() => {
+            clear_away(&state, &id).await?;
+            return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
+        }
+    };
+    perform(session, args, &state, Task { plan, until, id, interrupt }, ground).await
+}
+
+/// What is to be done on the ground.
+struct Task {
+    plan: Plan,
+    until: Option<Until>,
+    id: String,
+    interrupt: Interrupt,
+}
+
+async fn perform(
+    session: &Session,
+    args: &RunArgs,
+    state: &State,
+    task: Task,
+    ground: Ground,
+) -> anyhow::Result<Exit> {
+    let folder = state.run_folder(&task.id);
+    let journal = JournalFile::create(&folder).map_err(|error| {
+        Failure::failed(format!("the run's journal cannot be written: {}: {error}", folder.root().display()))
+    });
+    let journal = match journal {
+        Ok(journal) => journal,
+        Err(failure) => {
+            if ground.owned {
+                clear_away(state, &task.id).await?;
+            }
+            return Err(failure.into());
+        }
+    };
+    let mut sinks = Fan::new().and(journal);
+    let out = session.term.out();
+    let mut progress: TrafficProgressFn = Arc::new(|_| {});
+    match args.format {
+        Format::Text => {
+            let live = Progress::new(&session.term);
+            let handle = live.handle();
+            progress = Arc::new(move |now| handle.progress(now.done, now.planned));
+            sinks = sinks.and(Timeline::new(out, session.term.width(), session.term.painter())).and(live);
+        }
+        Format::Json => sinks = sinks.and(Json::new(out)),
+        Format::Ndjson => sinks = sinks.and(Ndjson::new(out)),
+    }
+    let run = Run {
+        plan: task.plan,
+        lab: ground.lab.clone(),
+        engine: ground.engine.clone(),
+        wire: Arc::new(NetWire::new()),
+        id: task.id,
+        keep: args.keep,
+        until: task.until,
+        owned: ground.owned,
+        interrupt: task.interrupt,
+        progress,
+    };
+    let outcome = crate::runner::run(run, |event| sinks.event(event)).await;
+    sinks.finish()?;
+    Ok(outcome.exit)
+}
+
+/// The lab that is named or up, else one of the run's own.
+async fn prepare(
+    session: &Session,
+    state: &State,
+    args: &RunArgs,
+    plan: &Plan,
+    id: &str,
+    keep: bool,
+) -> anyhow::Result<Ground> {
+    let (EngineChoice::Auto | EngineChoice::Embedded) = args.engine;
+    let lab = state.lab(session.named().unwrap_or(DEFAULT_NAME))?;
+    match lab.record()? {
+        Some(record) => {
+            if let Some(ground) = existing(session, &lab, &record, plan, id).await? {
+                return Ok(ground);
+            }
+        }
+        None if session.named().is_some() => return Err(missing(&lab).into()),
+        None => {}
+    }
+    own(session, state, plan, id, keep).await
+}
+
+/// A lab that exists; none where it is the default one and does not run.
+async fn existing(
+    session: &Session,
+    lab: &Lab,
+    record: &Record,
+    plan: &Plan,
+    id: &str,
+) -> anyhow::Result<Option<Ground>> {
+    let engine = lab.engine(record)?;
+    let name = name_option(lab);
+    match engine.describe().await {
+        Ok(_) => {}
+        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
+            if session.named().is_some() {
+                return Err(error.hint(format!("lab up{name} brings it back")).into());
+            }
+            let message = format!("lab {}: {error}; the run gets a lab of its own (lab up brings that one back)", lab.name());
+            session.term.note(&message);
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    plan.check_engine(engine.name(), &engine.services())?;
+    let lock = lab.lock_run(&format!("run {}", short_id(id)))?;
+    if let Some(pending) = undo::pending(lab)?
+        && !pending.kept
+    {
+        let run = short_id(&pending.run);
+        let message = format!("lab {} owes the undo of run {run} ({})", lab.name(), pending.scenario);
+        return Err(Failure::failed(message).hint(format!("lab recover{name} does it")).into());
+    }
+    Ok(Some(Ground { lab: lab.clone(), engine, owned: false, _lock: lock }))
+}
+
+/// A lab for this run alone, on free ports. That it is not to exist is on record before it exists.
+async fn own(session: &Session, state: &State, plan: &Plan, id: &str, keep: bool) -> anyhow::Result<Ground> {
+    let lab = state.lab(&own_name(id))?;
+    let record = Record { owner: Some(id.to_owned()), ..Record::new(embedded::NAME, 0) };
+    let engine = lab.engine(&record)?;
+    plan.check_engine(engine.name(), &engine.services())?;
+    let lock = lab.lock_run(&format!("run {}", short_id(id)))?;
+    let live = session.term.live("starting a lab for this run", crate::term::Plain::Silent);
+    let brought = async {
+        undo::record_new_lab(&lab, id, &plan.name)?;
+        lab.save(&record)?;
+        let request = crate::engine::UpRequest { tied: !keep, ..lab.up_request(&record) };
+        engine.up(&request, Arc::new(|_| {})).await?;
+        anyhow::Ok(())
+    };
+    let brought = brought.await;
+    live.clear();
+    if let Err(error) = brought {
+        // Whatever came up of it is gone before the user reads why it did not.
+        engine.down().await?;
+        lab.remove()?;
+        return Err(error);
+    }
+    Ok(Ground { lab, engine, owned: true, _lock: lock })
+}
+
+/// The name of the lab that a run makes for itself.
+fn own_name(id: &str) -> String {
+    format!("run-{}", short_id(id))
+}
+
+/// Removes the lab that a run was making for itself, as far as it got.
+async fn clear_away(state: &State, id: &str) -> anyhow::Result<()> {
+    let lab = state.lab(&own_name(id))?;
+    if lab.folder().root().exists() {
+        let record = lab.record()?.unwrap_or_else(|| Record::new(embedded::NAME, 0));
+        lab.engine(&record)?.down().await?;
+        lab.remove()?;
+    }
+    Ok(())
+}
+
+/// `20261124T101530Z-7f3a`: sortable by time, and short enough at its end to be typed.
+fn new_id() -> anyhow::Result<String> {
+    let mut bytes = [0; 2];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    Ok(format!("{}-{:04x}", chrono::Utc::now().format("%Y%m%dT%H%M%SZ"), u16::from_le_bytes(bytes)))
+}
+
+/// A phase or a step of the plan.
+fn until(plan: &Plan, typed: &str) -> Result<Until, Failure> {
+    let step = Until::Step(typed.to_owned());
+    let phase = Phase::ALL.into_iter().find(|phase| phase.name() == typed).map(Until::Phase);
+    let found = [Some(step), phase].into_iter().flatten().find(|until| until.last_step(&plan.steps).is_some());
+    found.ok_or_else(|| {
+        let steps: Vec<&str> = plan.steps.iter().map(|step| step.name.as_str()).collect();
+        let phases: Vec<&str> = Phase::ALL
+            .into_iter()
+            .filter(|phase| plan.steps.iter().any(|step| step.phase == *phase))
+            .map(Phase::name)
+            .collect();
+        let message = format!("--until {typed:?}: {} has no such step or phase", plan.name);
+        Failure::usage(message).hint(format!("steps: {} · phases: {}", steps.join(", "), phases.join(", ")))
+    })
+}

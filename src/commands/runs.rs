@@ -1,0 +1,106 @@
+//! `lab runs`: the history. A run is read from its events, so that one that was cut off is there too.
+
+use std::io::BufReader;
+
+use super::session::Session;
+use crate::cli::{Format, RunsCommand};
+use crate::error::{Exit, Failure};
+use crate::event::Event;
+use crate::lab::State;
+use crate::report::journal::Journal;
+use crate::report::json::Json;
+use crate::report::ndjson::{Ndjson, read_events};
+use crate::report::table::{Cell, Side, Table};
+use crate::report::timeline::Timeline;
+use crate::report::{Sink, human, journal_file, short_id, status_name, status_tone};
+
+pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Exit> {
+    let state = session.state()?;
+    match command {
+        RunsCommand::List { json } => list(session, &state, *json),
+        RunsCommand::Show { id, format } => show(session, &find(&events_of(&state)?, id)?, *format),
+    }
+}
+
+/// The ids of all runs, oldest first.
+fn events_of(state: &State) -> anyhow::Result<Vec<(String, std::path::PathBuf)>> {
+    let runs = state.runs()?.into_iter();
+    Ok(runs.map(|id| (id.clone(), state.run_folder(&id).path(journal_file::EVENTS))).collect())
+}
+
+fn read(path: &std::path::Path) -> anyhow::Result<Vec<Event>> {
+    let file = std::fs::File::open(path)
+        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    read_events(BufReader::new(file)).map_err(|error| Failure::failed(format!("{}: {error}", path.display())).into())
+}
+
+/// The one run whose id ends so.
+fn find(runs: &[(String, std::path::PathBuf)], typed: &str) -> anyhow::Result<Vec<Event>> {
+    let matching: Vec<_> = runs.iter().filter(|(id, _)| !typed.is_empty() && id.ends_with(typed)).collect();
+    match matching.as_slice() {
+        [(_, path)] => read(path),
+        [] => Err(Failure::usage(format!("no run's id ends in {typed:?}")).hint("lab runs list shows them").into()),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|(id, _)| id.as_str()).collect();
+            let message = format!("{typed:?} is the end of {} ids", several.len());
+            Err(Failure::usage(message).hint(format!("more of it, please: {}", ids.join(", "))).into())
+        }
+    }
+}
+
+fn show(session: &Session, events: &[Event], format: Format) -> anyhow::Result<Exit> {
+    let out = session.term.out();
+    let mut sink: Box<dyn Sink> = match format {
+        Format::Text => Box::new(Timeline::new(out, session.term.width(), session.term.painter())),
+        Format::Json => Box::new(Json::new(out)),
+        Format::Ndjson => Box::new(Ndjson::new(out)),
+    };
+    for event in events {
+        sink.event(event)?;
+    }
+    sink.finish()?;
+    Ok(Exit::Held)
+}
+
+fn list(session: &Session, state: &State, json: bool) -> anyhow::Result<Exit> {
+    let mut journals = Vec::new();
+    for (id, path) in events_of(state)?.iter().rev() {
+        match read(path) {
+            Ok(events) => journals.extend(Journal::from_events(&events)),
+            // One that cannot be read hides none of the others.
+            Err(error) => session.term.note(&format!("run {id}: {error:#}")),
+        }
+    }
+    if json {
+        return session.json(&journals);
+    }
+    if journals.is_empty() {
+        return session.line("there is no run yet; lab scenario run rotate-key makes one");
+    }
+    let mut table = Table::new(&[
+        ("run", Side::Left),
+        ("when", Side::Left),
+        ("scenario", Side::Left),
+        ("lab", Side::Left),
+        ("engine", Side::Left),
+        ("took", Side::Right),
+        ("outage", Side::Right),
+        ("verdict", Side::Left),
+    ]);
+    for journal in &journals {
+        let outage = journal.outage.map_or_else(|| "-".to_owned(), |outage| human::clock(outage.duration));
+        let when = journal.start.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string();
+        table.row([
+            short_id(&journal.id).into(),
+            when.into(),
+            journal.scenario.as_str().into(),
+            journal.lab.as_str().into(),
+            journal.engine.as_str().into(),
+            human::clock(journal.duration).into(),
+            outage.into(),
+            Cell::new(status_tone(journal.status), status_name(journal.status)),
+        ]);
+    }
+    table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
+    Ok(Exit::Held)
+}

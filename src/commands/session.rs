@@ -1,0 +1,111 @@
+//! [`Session`]: what every verb needs: the terminal, the state folder, the lab that is meant, and its engine.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::engine::{Description, Engine};
+use crate::error::{Exit, Failure};
+use crate::lab::{DEFAULT_NAME, Lab, Record, State};
+use crate::report::short_id;
+use crate::term::{Term, Tone};
+use crate::undo;
+
+/// One call of lab.
+pub(super) struct Session {
+    pub(super) term: Term,
+    name: Option<String>,
+}
+
+/// A lab that exists, and its engine.
+pub(super) struct Connected {
+    pub(super) lab: Lab,
+    pub(super) record: Record,
+    pub(super) engine: Arc<dyn Engine>,
+}
+
+impl Session {
+    pub(super) fn new(name: Option<&str>) -> Self {
+        Self { term: Term::new(), name: name.map(str::to_owned) }
+    }
+
+    pub(super) fn state(&self) -> anyhow::Result<State> {
+        Ok(State::open()?)
+    }
+
+    /// The name that was given, if one was.
+    pub(super) fn named(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The lab that is meant, whether it exists or not.
+    pub(super) fn lab(&self) -> anyhow::Result<Lab> {
+        Ok(self.state()?.lab(self.named().unwrap_or(DEFAULT_NAME))?)
+    }
+
+    /// The lab that is meant, which must exist. Says where an undo of it is owed.
+    pub(super) fn connect(&self) -> anyhow::Result<Connected> {
+        let lab = self.lab()?;
+        let Some(record) = lab.record()? else { return Err(missing(&lab).into()) };
+        let engine = lab.engine(&record)?;
+        self.mention_undo(&lab)?;
+        Ok(Connected { lab, record, engine })
+    }
+
+    /// Says on stderr that an undo of a lab is owed.
+    pub(super) fn mention_undo(&self, lab: &Lab) -> anyhow::Result<()> {
+        if lab.running().is_some() {
+            return Ok(());
+        }
+        if let Some(pending) = undo::pending(lab)?
+            && !pending.kept
+        {
+            let message = format!(
+                "lab {} owes the undo of run {} ({}): lab recover{} does it",
+                lab.name(),
+                short_id(&pending.run),
+                pending.scenario,
+                name_option(lab)
+            );
+            self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
+        }
+        Ok(())
+    }
+
+    /// Writes to stdout; a reader that has gone is no error.
+    pub(super) fn print(&self, text: &[u8]) -> anyhow::Result<Exit> {
+        let mut out = self.term.out();
+        out.write_all(text)?;
+        out.flush()?;
+        Ok(Exit::Held)
+    }
+
+    /// Writes a line to stdout.
+    pub(super) fn line(&self, text: &str) -> anyhow::Result<Exit> {
+        self.print(format!("{text}\n").as_bytes())
+    }
+
+    /// Writes a value to stdout as a JSON document.
+    pub(super) fn json(&self, value: &impl serde::Serialize) -> anyhow::Result<Exit> {
+        self.print(&crate::report::encode::document(value)?)
+    }
+}
+
+impl Connected {
+    /// The state of every service. That no stack runs is an error which says what to do.
+    pub(super) async fn describe(&self) -> anyhow::Result<Description> {
+        Ok(self.engine.describe().await.map_err(|error| {
+            let name = name_option(&self.lab);
+            error.hint(format!("lab up{name} brings it back with the same keys; lab down{name} forgets it"))
+        })?)
+    }
+}
+
+/// ` --name NAME`, where it is not the default one: for commands that the user may copy.
+pub(super) fn name_option(lab: &Lab) -> String {
+    if lab.name() == DEFAULT_NAME { String::new() } else { format!(" --name {}", lab.name()) }
+}
+
+/// There is no lab of this name.
+pub(super) fn missing(lab: &Lab) -> Failure {
+    Failure::failed(format!("there is no lab {}", lab.name())).hint(format!("lab up{} brings it up", name_option(lab)))
+}

@@ -1,0 +1,212 @@
+//! `lab status`: what runs, how it is, and where it is reached.
+
+use serde::Serialize;
+
+use super::session::{Connected, Session, missing, name_option};
+use crate::cli::StatusArgs;
+use crate::engine::{Description, EngineError, EngineErrorKind, Health, RunState, ServiceStatus};
+use crate::error::Exit;
+use crate::event::Keys;
+use crate::lab::Lab;
+use crate::report::table::{Cell, Side, Table};
+use crate::report::{human, short_id};
+use crate::term::Tone;
+use crate::undo;
+
+/// `lab status --json`.
+#[derive(Serialize)]
+struct Document {
+    lab: String,
+    engine: String,
+    /// `up`, `down` (it was never up, or its host is gone).
+    state: &'static str,
+    /// Why it is down.
+    error: Option<String>,
+    keys: Option<Keys>,
+    gateway: Option<String>,
+    services: Vec<ServiceStatus>,
+    /// The run that holds the lab now.
+    run: Option<String>,
+    undo: Option<Owed>,
+}
+
+/// What a run has changed and not put back.
+#[derive(Serialize)]
+struct Owed {
+    run: String,
+    scenario: String,
+    /// Kept on purpose, and not owed.
+    kept: bool,
+}
+
+pub(super) async fn run(session: &Session, args: &StatusArgs) -> anyhow::Result<Exit> {
+    if args.all {
+        return all(session, args.json).await;
+    }
+    let lab = session.lab()?;
+    let Some(document) = look(&lab).await? else { return Err(missing(&lab).into()) };
+    let exit = if document.state == "up" { Exit::Held } else { Exit::Failed };
+    if args.json {
+        session.json(&document)?;
+    } else {
+        show(session, &lab, &document)?;
+    }
+    Ok(exit)
+}
+
+/// The state of a lab; none where it does not exist.
+async fn look(lab: &Lab) -> anyhow::Result<Option<Document>> {
+    let Some(record) = lab.record()? else { return Ok(None) };
+    let engine = lab.engine(&record)?;
+    let undo = undo::pending(lab)?.filter(|_| lab.running().is_none());
+    let undo = undo.map(|pending| Owed { run: pending.run, scenario: pending.scenario, kept: pending.kept });
+    let connected = Connected { lab: lab.clone(), record, engine };
+    let described = connected.engine.describe().await;
+    Ok(Some(document(&connected, described, undo)?))
+}
+
+fn document(
+    connected: &Connected,
+    described: Result<Description, EngineError>,
+    undo: Option<Owed>,
+) -> anyhow::Result<Document> {
+    let caller = connected.record.caller_key.clone();
+    let mut document = Document {
+        lab: connected.lab.name().to_owned(),
+        engine: connected.record.engine.clone(),
+        state: "down",
+        error: None,
+        keys: None,
+        gateway: None,
+        services: Vec::new(),
+        run: connected.lab.running(),
+        undo,
+    };
+    match described {
+        Ok(now) => {
+            document.state = "up";
+            document.keys = now.server_key().map(|server| Keys { server: server.to_owned(), caller });
+            document.gateway = Some(now.endpoints.gateway);
+            document.services = now.services;
+        }
+        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
+            document.error = Some(error.to_string());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(document)
+}
+
+fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()> {
+    let painter = session.term.painter();
+    let name = name_option(lab);
+    let title = painter.paint(Tone::Strong, &format!("lab {}", document.lab));
+    let place = document.gateway.as_deref().map(|gateway| format!(" · {gateway}")).unwrap_or_default();
+    session.line(&format!("{title} · {}{place}", document.engine))?;
+    if let Some(error) = &document.error {
+        session.line(&painter.paint(Tone::Failed, &format!("down: {error}")))?;
+        session.line(&format!("next: lab up{name} brings it back with the same keys · lab down{name} forgets it"))?;
+    } else {
+        session.line("")?;
+        let table = services(&document.services);
+        table.write(&mut session.term.out(), session.term.width(), painter)?;
+        session.line("")?;
+    }
+    if let Some(keys) = &document.keys {
+        let match_ = if keys.server == keys.caller { "they match" } else { "they differ: 401 for the caller" };
+        session.line(&format!("server {} · caller {} · {match_}", keys.server, keys.caller))?;
+    }
+    if let Some(run) = &document.run {
+        session.line(&format!("busy: {run}"))?;
+    }
+    if let Some(owed) = &document.undo {
+        let (run, scenario) = (short_id(&owed.run), &owed.scenario);
+        let text = if owed.kept {
+            format!("kept: what run {run} ({scenario}) changed; lab recover{name} puts it back")
+        } else {
+            format!("owed: the undo of run {run} ({scenario}); lab recover{name} does it")
+        };
+        session.line(&painter.paint(Tone::Warn, &text))?;
+    }
+    Ok(())
+}
+
+fn services(services: &[ServiceStatus]) -> Table {
+    let mut table = Table::new(&[
+        ("service", Side::Left),
+        ("state", Side::Left),
+        ("health", Side::Left),
+        ("address", Side::Left),
+        ("pid", Side::Right),
+        ("up", Side::Right),
+        ("", Side::Left),
+    ]);
+    for service in services {
+        let up = service.since.filter(|_| service.state == RunState::Running);
+        let up = up.and_then(|since| (chrono::Utc::now() - since).to_std().ok());
+        table.row([
+            service.name.as_str().into(),
+            Cell::new(state_tone(service.state), service.state.name()),
+            match service.health {
+                Health::Healthy => Cell::new(Tone::Held, "healthy"),
+                Health::Unhealthy => Cell::new(Tone::Failed, "unhealthy"),
+            },
+            service.address.clone().unwrap_or_else(|| "-".to_owned()).into(),
+            service.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()).into(),
+            up.map_or_else(|| "-".to_owned(), |up| human::clock(up.as_secs_f64())).into(),
+            Cell::new(Tone::Dim, service.detail.clone().unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+fn state_tone(state: RunState) -> Tone {
+    match state {
+        RunState::Running => Tone::Plain,
+        RunState::Paused => Tone::Warn,
+        RunState::Stopped => Tone::Failed,
+    }
+}
+
+async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
+    let mut documents = Vec::new();
+    for lab in session.state()?.labs()? {
+        documents.extend(look(&lab).await?);
+    }
+    if json {
+        return session.json(&documents);
+    }
+    if documents.is_empty() {
+        return session.line("there is no lab; lab up brings one up");
+    }
+    let mut table = Table::new(&[
+        ("lab", Side::Left),
+        ("engine", Side::Left),
+        ("state", Side::Left),
+        ("gateway", Side::Left),
+        ("server key", Side::Left),
+        ("caller key", Side::Left),
+        ("", Side::Left),
+    ]);
+    for document in &documents {
+        let keys = document.keys.as_ref();
+        let state_tone = if document.state == "up" { Tone::Held } else { Tone::Failed };
+        let note = match (&document.run, &document.undo) {
+            (Some(run), _) => format!("busy: {run}"),
+            (None, Some(owed)) if owed.kept => "kept".to_owned(),
+            (None, Some(_)) => "undo owed".to_owned(),
+            (None, None) => String::new(),
+        };
+        table.row([
+            document.lab.as_str().into(),
+            document.engine.as_str().into(),
+            Cell::new(state_tone, document.state),
+            document.gateway.as_deref().unwrap_or("-").into(),
+            keys.map_or("-", |keys| keys.server.as_str()).into(),
+            keys.map_or("-", |keys| keys.caller.as_str()).into(),
+            Cell::new(Tone::Warn, note),
+        ]);
+    }
+    table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
+    Ok(Exit::Held)
+}

@@ -1,0 +1,143 @@
+//! `lab up`: brings a lab up, or back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::session::{Connected, Session, name_option};
+use super::signals;
+use crate::cli::{EngineChoice, UpArgs};
+use crate::engine::{Description, EngineErrorKind, ProgressFn, embedded};
+use crate::error::{Exit, Failure};
+use crate::lab::{DEFAULT_NAME, Lab, Record};
+use crate::report::human;
+use crate::runner::Signal;
+use crate::term::{Plain, Tone};
+
+/// The gateway's port of the lab `default`.
+const DEFAULT_PORT: u16 = 8080;
+
+/// What `up` found, and did.
+enum Came {
+    /// It is a new lab.
+    New,
+    /// Its record was there, its stack was not.
+    Back,
+    /// It ran already.
+    Already,
+}
+
+pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit> {
+    let start = Instant::now();
+    let lab = session.lab()?;
+    session.mention_undo(&lab)?;
+    let interrupt = signals::install()?;
+    let live = session.term.live("starting the lab", Plain::Silent);
+    let bring = bring_up(&lab, args.engine, args.port);
+    let (connected, description, came) = tokio::select! {
+        result = bring => result?,
+        () = interrupt.stop().cancelled() => {
+            live.clear();
+            take_back(&lab).await?;
+            return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
+        }
+    };
+    live.clear();
+    let took = human::duration(start.elapsed());
+    let what = match came {
+        Came::New => format!("is up in {took}"),
+        Came::Back => format!("is up again in {took}, with the keys that it had"),
+        Came::Already => "is up already".to_owned(),
+    };
+    show(session, &connected, &description, &what)
+}
+
+/// Brings up the lab `lab`, making it where it does not exist. On an error a lab that is new is gone again.
+async fn bring_up(
+    lab: &Lab,
+    choice: EngineChoice,
+    port: Option<u16>,
+) -> anyhow::Result<(Connected, Description, Came)> {
+    let _change = lab.lock_change("lab up").await?;
+    let (EngineChoice::Auto | EngineChoice::Embedded) = choice;
+    let (record, new) = match lab.record()? {
+        Some(record) => (record, false),
+        None => {
+            let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
+            (Record::new(embedded::NAME, port.unwrap_or(default)), true)
+        }
+    };
+    let engine = lab.engine(&record)?;
+    if new {
+        lab.save(&record)?;
+    }
+    let mut came = if new { Came::New } else { Came::Back };
+    let mut record = record;
+    if !new {
+        match engine.describe().await {
+            Ok(now) => {
+                check_port(lab, port, &now)?;
+                came = Came::Already;
+            }
+            Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
+                record.gateway_port = port.unwrap_or(record.gateway_port);
+                lab.save(&record)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let silent: ProgressFn = Arc::new(|_| {});
+    match engine.up(&lab.up_request(&record), silent).await {
+        Ok(description) => Ok((Connected { lab: lab.clone(), record, engine }, description, came)),
+        Err(error) => {
+            if new {
+                lab.remove()?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// A lab that runs keeps its port.
+fn check_port(lab: &Lab, wanted: Option<u16>, now: &Description) -> Result<(), Failure> {
+    let has = now.endpoints.gateway.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+    match wanted {
+        Some(wanted) if wanted != 0 && Some(wanted) != has => {
+            let message = format!("lab {} is up already, on {}", lab.name(), now.endpoints.gateway);
+            Err(Failure::usage(message).hint(format!("lab down{} first, or leave out --port", name_option(lab))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// After Ctrl-C: nothing half-way up is left.
+async fn take_back(lab: &Lab) -> anyhow::Result<()> {
+    if let Some(record) = lab.record()? {
+        lab.engine(&record)?.down().await?;
+        lab.remove()?;
+    }
+    Ok(())
+}
+
+fn show(session: &Session, connected: &Connected, now: &Description, what: &str) -> anyhow::Result<Exit> {
+    let painter = session.term.painter();
+    let lab = &connected.lab;
+    let gateway = &now.endpoints.gateway;
+    let caller = lab.caller_key()?;
+    let server = now.server_key().unwrap_or("?").to_owned();
+    let keys = if caller == server {
+        format!("server and caller on {server}")
+    } else {
+        format!("server {server}, caller {caller}")
+    };
+    let name = name_option(lab);
+    let title = painter.paint(Tone::Strong, &format!("lab {} {what}", lab.name()));
+    session.line(&format!("{title} · {}", connected.record.engine))?;
+    session.line("")?;
+    session.line(&format!("  users    {gateway}/api/users   (X-API-Key: {server})"))?;
+    session.line(&format!("  health   {gateway}/health"))?;
+    session.line(&format!("  metrics  {gateway}/metrics"))?;
+    session.line(&format!("  keys     {keys}"))?;
+    session.line("")?;
+    let next = format!("next: lab traffic{name} · lab scenario run rotate-key{name} · lab down{name}");
+    session.line(&painter.paint(Tone::Dim, &next))
+}

@@ -1,0 +1,124 @@
+//! Calls to a host that runs.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::launch;
+use super::protocol::{EnsureRequest, HostFile};
+use crate::engine::{Description, EngineError, EngineErrorKind, Ensured, LogLine, ServiceChange, UpRequest};
+use crate::files::Folder;
+use crate::http::{Http, Request};
+
+/// How long a question may take. A service that is frozen is known to be so, and not asked.
+const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a change may take; the host has shorter limits for each part of it.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(super) struct Calls {
+    folder: Folder,
+    http: Http,
+}
+
+impl Calls {
+    pub(super) fn new(folder: &Folder) -> Self {
+        Self { folder: folder.clone(), http: Http::new() }
+    }
+
+    pub(super) async fn describe(&self) -> Result<Description, EngineError> {
+        self.call("GET", "/describe", None, ASK_TIMEOUT).await
+    }
+
+    pub(super) async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
+        let request = EnsureRequest { service: service.to_owned(), change: change.clone() };
+        self.call("POST", "/ensure", Some(&json(&request)?), CHANGE_TIMEOUT).await
+    }
+
+    pub(super) async fn up(&self, request: &UpRequest) -> Result<Description, EngineError> {
+        self.call("POST", "/up", Some(&json(request)?), CHANGE_TIMEOUT).await
+    }
+
+    pub(super) async fn down(&self) -> Result<(), EngineError> {
+        self.text("POST", "/down", None, CHANGE_TIMEOUT).await.map(drop)
+    }
+
+    /// What comes to the logs of these services from these offsets on.
+    pub(super) async fn follow(
+        &self,
+        services: &[&str],
+        from: &[usize],
+    ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
+        let host = self.host()?;
+        let offsets: Vec<String> = from.iter().map(ToString::to_string).collect();
+        let url =
+            format!("http://{}/logs?services={}&from={}", host.address, services.join(","), offsets.join(","));
+        let request = Request::get(url).bearer(&host.token).timeout(ASK_TIMEOUT);
+        let lines = self.http.lines(&request).await.map_err(|error| self.lost(&error.to_string()))?;
+        let parsed = lines.map(|line| {
+            let lost = |detail: String| EngineError::new(EngineErrorKind::Lost, detail);
+            let line = line.map_err(|error| lost(error.to_string()))?;
+            serde_json::from_str(&line).map_err(|error| lost(error.to_string()))
+        });
+        Ok(parsed.boxed())
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<T, EngineError> {
+        let text = self.text(method, path, body, timeout).await?;
+        serde_json::from_str(&text).map_err(|error| self.strange(&error.to_string()))
+    }
+
+    async fn text(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<String, EngineError> {
+        let host = self.host()?;
+        let url = format!("http://{}{path}", host.address);
+        let request = Request { body: body.cloned(), ..Request::new(method, url) };
+        let request = request.bearer(&host.token).timeout(timeout);
+        let response = self.http.request(&request).await.map_err(|error| self.lost(&error.to_string()))?;
+        match response.status {
+            200..=299 => Ok(response.text()),
+            // The engine's own error, as the host says it.
+            409 => Err(serde_json::from_slice(&response.body).unwrap_or_else(|error| self.strange(&error.to_string()))),
+            status => Err(self.strange(&format!("it answers {status} to {path}"))),
+        }
+    }
+
+    fn host(&self) -> Result<HostFile, EngineError> {
+        let Ok(text) = std::fs::read(self.folder.path(super::HOST_FILE)) else {
+            return Err(EngineError::new(EngineErrorKind::NotUp, ""));
+        };
+        if !launch::lives(&self.folder) {
+            return Err(EngineError::new(EngineErrorKind::Lost, "its host ended without being asked to"));
+        }
+        serde_json::from_slice(&text).map_err(|error| self.strange(&error.to_string()))
+    }
+
+    /// The host did not answer: it has ended in this instant, or it hangs.
+    fn lost(&self, detail: &str) -> EngineError {
+        let kind = if launch::lives(&self.folder) { EngineErrorKind::System } else { EngineErrorKind::Lost };
+        EngineError::new(kind, format!("its host does not answer: {detail}"))
+    }
+
+    fn strange(&self, detail: &str) -> EngineError {
+        let error = EngineError::new(EngineErrorKind::System, format!("its host speaks another language: {detail}"));
+        error.hint("if lab was updated while this lab ran: lab down, then lab up")
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Value, EngineError> {
+    serde_json::to_value(value).map_err(|error| EngineError::new(EngineErrorKind::System, error.to_string()))
+}

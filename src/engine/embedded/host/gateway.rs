@@ -1,0 +1,153 @@
+//! The gateway as a service of the embedded stack. It keeps the lab's port over its instances, and is told through its
+//! standard input where the app is.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::health::new_instance;
+use super::supervisor::{Context, Managed, Slot, status};
+use crate::engine::embedded::child::{Child, Program};
+use crate::engine::embedded::log::Log;
+use crate::engine::{EngineError, EngineErrorKind, GATEWAY, Health, Retired, RunState, ServiceStatus, port};
+
+/// The name under which the gateway's configuration knows the app, on every engine.
+const UPSTREAM: &str = "app:8000";
+
+pub(super) struct Gateway {
+    context: Arc<Context>,
+    slot: Slot,
+    log: Arc<Log>,
+    /// Where the app is, for the gateway that runs and for the next one.
+    route: Mutex<Option<Route>>,
+}
+
+#[derive(Clone)]
+struct Route {
+    address: String,
+    instance: String,
+}
+
+impl Gateway {
+    pub(super) fn new(context: Arc<Context>) -> Result<Self, EngineError> {
+        let log = context.log(GATEWAY)?;
+        Ok(Self { context, slot: Slot::default(), log, route: Mutex::new(None) })
+    }
+
+    pub(super) fn log(&self) -> Arc<Log> {
+        self.log.clone()
+    }
+
+    /// Requests go to this instance from now on. Returns when `/health` through the gateway names it; where the gateway
+    /// does not run, or is frozen, it will be told, and there is nothing to wait for.
+    pub(super) async fn route(&self, app: Option<&Child>) -> Result<(), EngineError> {
+        let Some(app) = app else {
+            self.unroute().await;
+            return Ok(());
+        };
+        let route = Route { address: app.address.clone(), instance: app.instance.clone() };
+        self.set_route(Some(route.clone()));
+        match self.slot.live() {
+            Some(gateway) => self.tell(&gateway, &route).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The app is nowhere.
+    pub(super) async fn unroute(&self) {
+        self.set_route(None);
+        if let Some(gateway) = self.slot.live() {
+            gateway.tell(&format!("unroute {UPSTREAM}")).await;
+        }
+    }
+
+    async fn tell(&self, gateway: &Child, route: &Route) -> Result<(), EngineError> {
+        gateway.tell(&format!("route {UPSTREAM} {}", route.address)).await;
+        // A gateway whose configuration points elsewhere cannot confirm anything; that is how somebody set it.
+        let elsewhere = self.context.env(GATEWAY).get("GATEWAY_UPSTREAM").is_some_and(|upstream| upstream != UPSTREAM);
+        if elsewhere || self.slot.state() == RunState::Paused {
+            return Ok(());
+        }
+        self.context.health.until_named(gateway, GATEWAY, &route.instance, &self.log).await
+    }
+
+    fn current_route(&self) -> Option<Route> {
+        self.route.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_route(&self, route: Option<Route>) {
+        *self.route.lock().unwrap_or_else(PoisonError::into_inner) = route;
+    }
+
+    async fn launch(&self, wanted: &BTreeMap<String, String>) -> Result<Arc<Child>, EngineError> {
+        let instance = new_instance(GATEWAY);
+        let mut env = BTreeMap::from([("GATEWAY_UPSTREAM".to_owned(), UPSTREAM.to_owned())]);
+        env.extend(wanted.clone());
+        env.insert("GATEWAY_LISTEN".to_owned(), format!("127.0.0.1:{}", self.context.gateway_port()));
+        env.insert("GATEWAY_REUSE_PORT".to_owned(), "on".to_owned());
+        env.insert("GATEWAY_INSTANCE".to_owned(), instance.clone());
+        let program = Program { exe: &self.context.exe, service: GATEWAY, env, log: self.log.clone() };
+        let child = Arc::new(Child::start(program, instance).await?);
+        if let Some(route) = self.current_route() {
+            child.tell(&format!("route {UPSTREAM} {}", route.address)).await;
+        }
+        Ok(child)
+    }
+
+    pub(super) async fn status(&self) -> ServiceStatus {
+        let mut status = status(GATEWAY, &self.slot, self.context.env(GATEWAY), &self.log);
+        status.address = Some(format!("127.0.0.1:{}", self.context.gateway_port()));
+        if status.state == RunState::Running {
+            // It listens: what becomes of a request behind it is the app's health.
+            status.health = Health::Healthy;
+        }
+        status
+    }
+}
+
+#[async_trait]
+impl Managed for Gateway {
+    fn name(&self) -> &'static str {
+        GATEWAY
+    }
+
+    fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    async fn start(&self, env: &BTreeMap<String, String>) -> Result<(), EngineError> {
+        // The gateway shares its port with its successor (SO_REUSEPORT), so it would share it with another lab's as well.
+        port::must_be_free(self.context.gateway_port()).map_err(|error| error.of(GATEWAY))?;
+        let child = self.launch(env).await?;
+        let port = child.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let port = port.ok_or_else(|| {
+            EngineError::new(EngineErrorKind::System, format!("it listens on {:?}", child.address)).of(GATEWAY)
+        })?;
+        self.context.remember_port(port)?;
+        self.slot.put(Some(child.clone()));
+        // The app may have come while this one was starting: it is told again, which does no harm.
+        match self.current_route() {
+            Some(route) => self.tell(&child, &route).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn replace(&self, env: &BTreeMap<String, String>) -> Result<Option<Retired>, EngineError> {
+        let old = self.slot.live();
+        // Both listen on the port for a moment; the new one is ready to serve from its first connection on.
+        let new = self.launch(env).await?;
+        self.slot.put(Some(new));
+        if let Some(old) = old {
+            old.stop(false).await;
+        }
+        Ok(None)
+    }
+
+    async fn stop(&self, abrupt: bool) -> Option<Retired> {
+        let child = self.slot.live()?;
+        child.stop(abrupt).await;
+        self.slot.put(None);
+        None
+    }
+}

@@ -1,0 +1,142 @@
+//! `lab host`: the process that an embedded stack lives in. It starts `lab app` and `lab gateway` as its children, takes
+//! the engine's calls on a loopback port, and holds a lock for as long as it lives.
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::protocol::{HostFile, HostRequest, Ready, new_token};
+use crate::engine::{EngineError, EngineErrorKind};
+use crate::error::Exit;
+use crate::files::Folder;
+
+mod app;
+mod control;
+mod database;
+mod gateway;
+mod health;
+mod supervisor;
+
+use supervisor::Supervisor;
+
+/// Runs a stack: reads a [`HostRequest`] from standard input, says on standard output that the stack is [`Ready`], or why
+/// not, and serves until it is told to end. A stack that is tied also ends when standard input does.
+pub fn run() -> Exit {
+    let mut line = String::new();
+    if std::io::stdin().lock().read_line(&mut line).is_err() {
+        return Exit::Usage;
+    }
+    let Ok(request) = serde_json::from_str::<HostRequest>(&line) else {
+        eprintln_usage();
+        return Exit::Usage;
+    };
+    // A session of its own: no signal of the terminal reaches it, and no hang-up.
+    let _ = rustix::process::setsid();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&Ready::Failed(EngineError::new(EngineErrorKind::System, error.to_string())));
+            return Exit::Failed;
+        }
+    };
+    let exit = runtime.block_on(host(request));
+    runtime.shutdown_background();
+    exit
+}
+
+fn eprintln_usage() {
+    let _ = std::io::stderr().write_all(b"error: lab host is started by lab up; it is not for typing\n");
+}
+
+/// Tells the process that started us.
+fn say(ready: &Ready) {
+    let text = serde_json::to_string(ready).unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    // That process may be gone, which is no reason to end a stack that shall outlive it.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+}
+
+async fn host(request: HostRequest) -> Exit {
+    let end = CancellationToken::new();
+    if request.up.tied {
+        end_with_stdin(end.clone());
+    }
+    end_with_signals(end.clone());
+    match serve(request, end).await {
+        Ok(()) => Exit::Held,
+        Err(error) => {
+            say(&Ready::Failed(error));
+            Exit::Failed
+        }
+    }
+}
+
+async fn serve(request: HostRequest, end: CancellationToken) -> Result<(), EngineError> {
+    let folder = Folder::new(request.folder.clone());
+    let _lock = take_lock(folder.path(super::LOCK_FILE))?;
+    let supervisor = Arc::new(Supervisor::new(&folder, &request)?);
+    let up = tokio::select! {
+        up = supervisor.up(&request.up) => up,
+        () = end.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "it was told to end")),
+    };
+    let result = match up {
+        Ok(()) => control(&request, &folder, &supervisor, end).await,
+        Err(error) => Err(error),
+    };
+    supervisor.down().await;
+    let _ = std::fs::remove_file(folder.path(super::HOST_FILE));
+    result
+}
+
+/// Takes calls until it is told to end.
+async fn control(
+    request: &HostRequest,
+    folder: &Folder,
+    supervisor: &Arc<Supervisor>,
+    end: CancellationToken,
+) -> Result<(), EngineError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(system)?;
+    let address = listener.local_addr().map_err(system)?.to_string();
+    let token = new_token().map_err(system)?;
+    let file = HostFile { version: super::VERSION.to_owned(), pid: std::process::id(), address, token: token.clone() };
+    folder.write_json(super::HOST_FILE, &file).map_err(system)?;
+    let description = supervisor.describe().await;
+    say(&Ready::Up(description));
+    let router = control::router(supervisor.clone(), token, end.clone());
+    let _ = request;
+    axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await.map_err(system)
+}
+
+fn take_lock(path: PathBuf) -> Result<std::fs::File, EngineError> {
+    let file = crate::files::append(&path).map_err(system)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => Err(EngineError::new(EngineErrorKind::System, "another host of this lab runs already")),
+    }
+}
+
+fn system(error: impl std::fmt::Display) -> EngineError {
+    EngineError::new(EngineErrorKind::System, error.to_string())
+}
+
+/// A plain thread: a read of standard input cannot be cancelled, and the runtime must not wait for it.
+fn end_with_stdin(end: CancellationToken) {
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        end.cancel();
+    });
+}
+
+fn end_with_signals(end: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return;
+    };
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        end.cancel();
+    });
+}

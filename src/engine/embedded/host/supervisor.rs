@@ -1,0 +1,323 @@
+//! [`Supervisor`]: the stack of one lab. It brings each service to the state that is wanted, one change at a time, and
+//! remembers the wanted environments in `services.json`, so that a host that comes after a crash starts with them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::app::App;
+use super::database::Database;
+use super::gateway::Gateway;
+use super::health::Health;
+use crate::engine::embedded::child::Child;
+use crate::engine::embedded::log::Log;
+use crate::engine::embedded::protocol::HostRequest;
+use crate::engine::{
+    APP, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, MetricsEndpoint, Retired,
+    RunState, ServiceChange, ServiceStatus, UpRequest,
+};
+use crate::files::Folder;
+
+/// What the services of a stack share.
+pub(super) struct Context {
+    pub(super) exe: PathBuf,
+    pub(super) folder: Folder,
+    pub(super) health: Health,
+    wanted: Mutex<Wanted>,
+}
+
+/// What is wanted of the services: `services.json`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Wanted {
+    /// Environment variables by service.
+    env: BTreeMap<String, BTreeMap<String, String>>,
+    /// The gateway's port, once it is known.
+    gateway_port: u16,
+}
+
+const WANTED_FILE: &str = "services.json";
+
+impl Context {
+    /// Reads what is remembered of the lab; what was asked for fills the gaps.
+    fn new(folder: &Folder, request: &HostRequest) -> Self {
+        let text = std::fs::read(folder.path(WANTED_FILE)).unwrap_or_default();
+        let mut wanted: Wanted = serde_json::from_slice(&text).unwrap_or_default();
+        for (service, variables) in &request.up.env {
+            let env = wanted.env.entry(service.clone()).or_default();
+            for (name, value) in variables {
+                env.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        if wanted.gateway_port == 0 || request.up.gateway_port != 0 {
+            wanted.gateway_port = request.up.gateway_port;
+        }
+        Self { exe: request.exe.clone(), folder: folder.clone(), health: Health::new(), wanted: Mutex::new(wanted) }
+    }
+
+    /// The environment that is wanted of a service.
+    pub(super) fn env(&self, service: &str) -> BTreeMap<String, String> {
+        self.lock().env.get(service).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn gateway_port(&self) -> u16 {
+        self.lock().gateway_port
+    }
+
+    pub(super) fn remember_port(&self, port: u16) -> Result<(), EngineError> {
+        self.lock().gateway_port = port;
+        self.save()
+    }
+
+    fn remember_env(&self, service: &str, env: BTreeMap<String, String>) -> Result<(), EngineError> {
+        self.lock().env.insert(service.to_owned(), env);
+        self.save()
+    }
+
+    fn save(&self) -> Result<(), EngineError> {
+        let wanted = self.lock().clone();
+        self.folder
+            .write_json(WANTED_FILE, &wanted)
+            .map_err(|error| EngineError::new(EngineErrorKind::System, format!("{WANTED_FILE}: {error}")))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn log(&self, service: &str) -> Result<Arc<Log>, EngineError> {
+        let system = |error: std::io::Error| EngineError::new(EngineErrorKind::System, error.to_string()).of(service);
+        let folder = self.folder.path(crate::engine::embedded::LOG_FOLDER);
+        crate::files::make_folder(&folder).map_err(system)?;
+        Log::open(folder.join(format!("{service}.log"))).map_err(system)
+    }
+}
+
+/// A place for the process that serves now.
+#[derive(Default)]
+pub(super) struct Slot {
+    inner: Mutex<SlotState>,
+}
+
+#[derive(Clone, Default)]
+struct SlotState {
+    child: Option<Arc<Child>>,
+    paused: bool,
+}
+
+impl Slot {
+    /// The process that serves now; none where there is none, or where it has ended.
+    pub(super) fn live(&self) -> Option<Arc<Child>> {
+        self.lock().child.clone().filter(|child| child.ended().is_none())
+    }
+
+    /// How the last process ended, if nobody asked it to.
+    pub(super) fn crashed(&self) -> Option<std::process::ExitStatus> {
+        self.lock().child.as_ref().and_then(|child| child.ended())
+    }
+
+    pub(super) fn put(&self, child: Option<Arc<Child>>) {
+        *self.lock() = SlotState { child, paused: false };
+    }
+
+    pub(super) fn state(&self) -> RunState {
+        let paused = self.lock().paused;
+        match self.live() {
+            None => RunState::Stopped,
+            Some(_) if paused => RunState::Paused,
+            Some(_) => RunState::Running,
+        }
+    }
+
+    fn set_paused(&self, paused: bool) {
+        if let Some(child) = self.live() {
+            if paused { child.freeze() } else { child.thaw() }
+            self.lock().paused = paused;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, SlotState> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A service that is a process.
+#[async_trait]
+pub(super) trait Managed: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn slot(&self) -> &Slot;
+
+    /// Starts the first process, with a whole environment, and waits until it serves.
+    async fn start(&self, env: &BTreeMap<String, String>) -> Result<(), EngineError>;
+
+    /// Puts a process with another environment in the place of the one that serves, without losing a request. On an error
+    /// the old one goes on serving.
+    async fn replace(&self, env: &BTreeMap<String, String>) -> Result<Option<Retired>, EngineError>;
+
+    /// Ends the process that serves.
+    async fn stop(&self, abrupt: bool) -> Option<Retired>;
+}
+
+/// The stack of one lab.
+pub(super) struct Supervisor {
+    context: Arc<Context>,
+    app: App,
+    gateway: Arc<Gateway>,
+    database: Database,
+    /// Held during a change.
+    change: tokio::sync::Mutex<()>,
+}
+
+impl Supervisor {
+    pub(super) fn new(folder: &Folder, request: &HostRequest) -> Result<Self, EngineError> {
+        let context = Arc::new(Context::new(folder, request));
+        let gateway = Arc::new(Gateway::new(context.clone())?);
+        let app = App::new(context.clone(), gateway.clone())?;
+        let database = Database::new(folder.path(super::app::DATABASE_FILE));
+        Ok(Self { context, app, gateway, database, change: tokio::sync::Mutex::new(()) })
+    }
+
+    /// Every service is running afterwards; those that run already are left alone.
+    pub(super) async fn up(&self, _request: &UpRequest) -> Result<(), EngineError> {
+        let _change = self.change.lock().await;
+        self.database.thaw().await;
+        let running = ServiceChange::run(RunState::Running);
+        // The two start side by side; each then makes sure of the way through the other, if that is there.
+        let (gateway, app) =
+            tokio::join!(self.bring(self.gateway.as_ref(), &running), self.bring(&self.app, &running));
+        gateway?;
+        app?;
+        self.context.save()
+    }
+
+    pub(super) async fn down(&self) {
+        let _change = self.change.lock().await;
+        self.database.thaw().await;
+        tokio::join!(self.gateway.stop(true), self.app.stop(true));
+    }
+
+    pub(super) async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
+        let _change = self.change.lock().await;
+        match service {
+            APP => self.bring(&self.app, change).await,
+            GATEWAY => self.bring(self.gateway.as_ref(), change).await,
+            DB => self.bring_database(change).await,
+            other => Err(EngineError::new(EngineErrorKind::Unsupported, "there is no such service").of(other)),
+        }
+    }
+
+    /// Brings a service that is a process to a wanted state.
+    async fn bring(&self, service: &dyn Managed, change: &ServiceChange) -> Result<Ensured, EngineError> {
+        let name = service.name();
+        let slot = service.slot();
+        let before = self.context.env(name);
+        let mut env = before.clone();
+        for (variable, value) in &change.env {
+            match value {
+                Some(value) => env.insert(variable.clone(), value.clone()),
+                None => env.remove(variable),
+            };
+        }
+        let now = slot.state();
+        let target = change.run.unwrap_or(now);
+        if env == before && target == now {
+            return Ok(Ensured::default());
+        }
+        let retired = match (now, target) {
+            (RunState::Stopped, RunState::Stopped) => None,
+            (RunState::Stopped, _) => {
+                service.start(&env).await?;
+                None
+            }
+            (_, RunState::Stopped) => {
+                self.wake(service, change.abrupt);
+                service.stop(change.abrupt).await
+            }
+            (_, _) if env != before => {
+                self.wake(service, false);
+                let replaced = service.replace(&env).await;
+                if replaced.is_err() {
+                    slot.set_paused(now == RunState::Paused);
+                }
+                replaced?
+            }
+            (_, _) => None,
+        };
+        slot.set_paused(target == RunState::Paused);
+        if env != before {
+            self.context.remember_env(name, env)?;
+        }
+        Ok(Ensured { changed: true, retired: retired.into_iter().collect() })
+    }
+
+    /// A frozen process can neither finish its requests nor end by itself.
+    fn wake(&self, service: &dyn Managed, abrupt: bool) {
+        if !abrupt && service.slot().state() == RunState::Paused {
+            service.slot().set_paused(false);
+        }
+    }
+
+    async fn bring_database(&self, change: &ServiceChange) -> Result<Ensured, EngineError> {
+        if !change.env.is_empty() || change.run == Some(RunState::Stopped) {
+            let detail = "it is a file of the app's (SQLite): it can be paused, and nothing else";
+            return Err(EngineError::new(EngineErrorKind::Unsupported, detail).of(DB));
+        }
+        let changed = match change.run {
+            Some(RunState::Paused) => self.database.freeze().await?,
+            Some(RunState::Running) => self.database.thaw().await,
+            _ => false,
+        };
+        Ok(Ensured { changed, retired: Vec::new() })
+    }
+
+    pub(super) async fn describe(&self) -> Description {
+        let database = self.database.status();
+        let frozen = database.state == RunState::Paused;
+        let (gateway, app) = tokio::join!(self.gateway.status(), self.app.status(frozen));
+        let metrics = app
+            .address
+            .iter()
+            .zip(&app.instance)
+            .filter(|_| app.state != RunState::Stopped)
+            .map(|(address, instance)| MetricsEndpoint {
+                instance: instance.clone(),
+                url: format!("http://{address}/metrics"),
+            })
+            .collect();
+        let gateway_url = format!("http://127.0.0.1:{}", self.context.gateway_port());
+        Description {
+            services: vec![gateway, app, database],
+            endpoints: Endpoints { gateway: gateway_url, metrics },
+        }
+    }
+
+    /// The logs of the services named; of all where none is.
+    pub(super) fn logs(&self, services: &[String]) -> Vec<(&'static str, Arc<Log>)> {
+        [(GATEWAY, self.gateway.log()), (APP, self.app.log())]
+            .into_iter()
+            .filter(|(name, _)| services.is_empty() || services.iter().any(|wanted| wanted == name))
+            .collect()
+    }
+}
+
+/// The status of a service that is a process.
+pub(super) fn status(name: &str, slot: &Slot, env: BTreeMap<String, String>, log: &Log) -> ServiceStatus {
+    let child = slot.live();
+    let detail = slot.crashed().map(|exit| {
+        let last = log.last_line().map(|line| format!(": {line}")).unwrap_or_default();
+        format!("it ended by itself ({exit}){last}")
+    });
+    ServiceStatus {
+        name: name.to_owned(),
+        state: slot.state(),
+        health: crate::engine::Health::Unhealthy,
+        detail,
+        instance: child.as_ref().map(|child| child.instance.clone()),
+        env,
+        address: child.as_ref().map(|child| child.address.clone()),
+        pid: child.as_ref().map(|child| child.pid),
+        since: child.as_ref().map(|child| child.since),
+    }
+}

@@ -1,0 +1,114 @@
+//! [`Log`]: the output of a service, in a file of the lab. Written by the host, read by anybody who may read the lab.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::watch;
+
+use crate::files;
+
+/// A file over this size is put aside as `NAME.log.1`, and a new one begun.
+const SIZE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// A service's log.
+pub(super) struct Log {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+    /// Counts what was written, for those who follow.
+    written: watch::Sender<u64>,
+    /// How many pumps are at work.
+    pumps: watch::Sender<usize>,
+}
+
+struct Inner {
+    file: File,
+    size: u64,
+    last_line: Option<String>,
+}
+
+impl Log {
+    /// Opens a log for appending.
+    pub(super) fn open(path: PathBuf) -> io::Result<Arc<Self>> {
+        let file = files::append(&path)?;
+        let size = file.metadata()?.len();
+        let inner = Mutex::new(Inner { file, size, last_line: None });
+        Ok(Arc::new(Self { path, inner, written: watch::Sender::new(0), pumps: watch::Sender::new(0) }))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Changes whenever something was written.
+    pub(super) fn written(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
+    }
+
+    /// The last line that came, for error messages.
+    pub(super) fn last_line(&self) -> Option<String> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).last_line.clone()
+    }
+
+    /// Writes whole lines.
+    pub(super) fn append(&self, lines: &[u8]) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.size > SIZE_LIMIT && self.rotate(&mut inner).is_err() {
+            return;
+        }
+        // A full disk loses log lines; that is no reason to end the service.
+        if inner.file.write_all(lines).is_ok() {
+            inner.size += lines.len() as u64;
+        }
+        let text = lines.trim_ascii_end();
+        let last = text.rsplit(|byte| *byte == b'\n').next().filter(|line| !line.is_empty());
+        if let Some(last) = last {
+            inner.last_line = Some(String::from_utf8_lossy(last).into_owned());
+        }
+        self.written.send_modify(|count| *count += 1);
+    }
+
+    fn rotate(&self, inner: &mut Inner) -> io::Result<()> {
+        std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
+        inner.file = files::append(&self.path)?;
+        inner.size = 0;
+        Ok(())
+    }
+
+    /// Takes all that a process writes, from now until it ends.
+    pub(super) fn take(self: &Arc<Self>, from: impl AsyncRead + Unpin + Send + 'static) {
+        self.pumps.send_modify(|count| *count += 1);
+        let log = self.clone();
+        tokio::spawn(async move {
+            log.pump(from).await;
+            log.pumps.send_modify(|count| *count -= 1);
+        });
+    }
+
+    /// Writes whole lines, so that two processes can share a log.
+    async fn pump(&self, mut from: impl AsyncRead + Unpin) {
+        let mut buffer = Vec::with_capacity(64 * 1024);
+        while let Ok(1..) = from.read_buf(&mut buffer).await {
+            if let Some(end) = buffer.iter().rposition(|byte| *byte == b'\n') {
+                self.append(&buffer[..=end]);
+                buffer.drain(..=end);
+            } else if buffer.len() > 1024 * 1024 {
+                // A line without an end is no line.
+                buffer.clear();
+            }
+        }
+        if !buffer.is_empty() {
+            buffer.push(b'\n');
+            self.append(&buffer);
+        }
+    }
+
+    /// Waits until no process writes to it any more, for the last words of one that ended.
+    pub(super) async fn settled(&self) {
+        let patience = std::time::Duration::from_millis(200);
+        let _ = tokio::time::timeout(patience, self.pumps.subscribe().wait_for(|count| *count == 0)).await;
+    }
+}

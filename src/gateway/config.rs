@@ -1,0 +1,157 @@
+//! [`Config`]: what the environment says, durations and sizes in nginx's units.
+
+use std::time::Duration;
+
+use crate::service::config::{ConfigError, Lookup, Variable, host_port, instance};
+use crate::service::request_id::fresh_instance;
+
+const DURATION: &str = "a duration above 0, as 500ms, 2s or 1m";
+const SWITCH: &str = "on or off";
+
+const LISTEN: Variable =
+    Variable { name: "GATEWAY_LISTEN", expected: "HOST:PORT, as 127.0.0.1:8080 (port 0 takes a free one)" };
+const UPSTREAM: Variable = Variable { name: "GATEWAY_UPSTREAM", expected: "NAME:PORT, as app:8000" };
+const CONNECT_TIMEOUT: Variable = Variable { name: "GATEWAY_CONNECT_TIMEOUT", expected: DURATION };
+const READ_TIMEOUT: Variable = Variable { name: "GATEWAY_READ_TIMEOUT", expected: DURATION };
+const HEADER_TIMEOUT: Variable = Variable { name: "GATEWAY_HEADER_TIMEOUT", expected: DURATION };
+const MAX_BODY: Variable = Variable { name: "GATEWAY_MAX_BODY", expected: "a size, as 64k or 1m (0 for any)" };
+const FORWARD_API_KEY: Variable = Variable { name: "GATEWAY_FORWARD_API_KEY", expected: SWITCH };
+const REUSE_PORT: Variable = Variable { name: "GATEWAY_REUSE_PORT", expected: SWITCH };
+const INSTANCE: Variable =
+    Variable { name: "GATEWAY_INSTANCE", expected: "at most 64 letters, digits, '-', '_' and '.', or nothing" };
+
+/// What the gateway needs to know.
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    /// Where to listen, `host:port`.
+    pub(super) listen: String,
+    /// Whose requests these are, `name:port`.
+    pub(super) upstream: String,
+    /// How long connecting to the upstream may take, the name's resolution included.
+    pub(super) connect_timeout: Duration,
+    /// How long the upstream may be silent: until the response's head, and between two pieces of its body.
+    pub(super) read_timeout: Duration,
+    /// How long a client may take for a head, idle or be silent within a body.
+    pub(super) header_timeout: Duration,
+    /// The largest request body in bytes.
+    pub(super) max_body: u64,
+    /// Whether the app gets to see `X-API-Key`.
+    pub(super) forward_api_key: bool,
+    /// Whether a second gateway may listen beside this one.
+    pub(super) reuse_port: bool,
+    /// The id of this instance.
+    pub(super) instance: String,
+}
+
+impl Config {
+    /// Reads it all; the first thing that is wrong is the error.
+    pub(super) fn from_env(env: Lookup) -> Result<Self, ConfigError> {
+        let seconds = Duration::from_secs;
+        Ok(Self {
+            listen: LISTEN.required(env, host_port)?,
+            upstream: UPSTREAM.optional(env, host_port)?.unwrap_or_else(|| "app:8000".into()),
+            connect_timeout: CONNECT_TIMEOUT.optional(env, duration)?.unwrap_or(seconds(1)),
+            read_timeout: READ_TIMEOUT.optional(env, duration)?.unwrap_or(seconds(2)),
+            header_timeout: HEADER_TIMEOUT.optional(env, duration)?.unwrap_or(seconds(60)),
+            max_body: MAX_BODY.optional(env, size)?.unwrap_or(1 << 20),
+            forward_api_key: FORWARD_API_KEY.optional(env, switch)?.unwrap_or(true),
+            reuse_port: REUSE_PORT.optional(env, switch)?.unwrap_or(false),
+            instance: INSTANCE.optional(env, instance)?.unwrap_or_else(fresh_instance),
+        })
+    }
+}
+
+/// `500ms`, `2s`, `1m`, `1h`; seconds without a unit.
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = number_and_unit(text)?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let total = number.checked_mul(milliseconds).filter(|total| (1..=86_400_000).contains(total))?;
+    Some(Duration::from_millis(total))
+}
+
+/// `64k`, `1m`, `1g`; bytes without a unit; 0 for no limit.
+fn size(text: &str) -> Option<u64> {
+    let (number, unit) = number_and_unit(text)?;
+    let bytes: u64 = match unit {
+        "" => 1,
+        "k" | "K" => 1 << 10,
+        "m" | "M" => 1 << 20,
+        "g" | "G" => 1 << 30,
+        _ => return None,
+    };
+    if number == 0 { Some(u64::MAX) } else { number.checked_mul(bytes) }
+}
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit))
+}
+
+fn switch(text: &str) -> Option<bool> {
+    match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::time::Duration;
+
+    use super::{Config, duration, size};
+
+    #[test]
+    fn units_are_those_of_nginx() {
+        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(duration("2s"), duration("2"));
+        assert_eq!(duration("1m"), Some(Duration::from_mins(1)));
+        for bad in ["", "s", "0", "0s", "-1s", "2 s", "1.5s", "2d", "99999999999999999999s", "25h", "é"] {
+            assert_eq!(duration(bad), None, "{bad}");
+        }
+        assert_eq!(size("64k"), Some(65536));
+        assert_eq!(size("1m"), Some(1 << 20));
+        assert_eq!(size("0"), Some(u64::MAX));
+        for bad in ["", "k", "1kb", "-1", "1.5m", "99999999999g"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_is_named() {
+        let read = |name: &str, value: &str| {
+            let lookup = |asked: &str| match asked {
+                _ if asked == name => Some(OsString::from(value)),
+                "GATEWAY_LISTEN" => Some("127.0.0.1:0".into()),
+                _ => None,
+            };
+            Config::from_env(&lookup).map_err(|error| error.to_string())
+        };
+        let config = read("GATEWAY_MAX_BODY", "64k").unwrap();
+        assert_eq!((config.upstream.as_str(), config.max_body), ("app:8000", 65536));
+        assert!(config.forward_api_key && !config.reuse_port);
+        assert!(read("GATEWAY_LISTEN", "").unwrap_err().starts_with("GATEWAY_LISTEN is not set: expected HOST:PORT"));
+        let bad = [
+            ("GATEWAY_LISTEN", "8080"),
+            ("GATEWAY_UPSTREAM", "app"),
+            ("GATEWAY_CONNECT_TIMEOUT", "soon"),
+            ("GATEWAY_READ_TIMEOUT", "0s"),
+            ("GATEWAY_HEADER_TIMEOUT", "1 minute"),
+            ("GATEWAY_MAX_BODY", "1mb"),
+            ("GATEWAY_FORWARD_API_KEY", "yes"),
+            ("GATEWAY_REUSE_PORT", "ON"),
+            ("GATEWAY_INSTANCE", "a b"),
+        ];
+        for (name, value) in bad {
+            assert!(read(name, value).unwrap_err().starts_with(&format!("{name} is malformed: expected ")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! [`Upstream`]: where the app is reached, and the connections kept alive to it. Nothing is ever sent twice; what keeps a
+//! redeploy from losing a request is that a change of the route drops the idle connections to the old place at once.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::body::RequestBody;
+
+/// What sends a request over a connection.
+pub(super) type RequestSender = http1::SendRequest<RequestBody>;
+
+/// Idle connections are not used after this time. Shorter than the app keeps them (75 s): where it closes one as we send,
+/// the request is lost.
+const IDLE: Duration = Duration::from_secs(30);
+/// So many idle connections are kept.
+const KEPT: usize = 256;
+/// How long a connection may take to become ready for its next request.
+const SETTLE: Duration = Duration::from_secs(1);
+/// The largest head of a response.
+const HEADER_SIZE: usize = 64 << 10;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    /// The name is unknown.
+    #[error("cannot resolve: {0}")]
+    Unresolved(io::Error),
+    /// It cannot be connected.
+    #[error("cannot connect to {0}: {1}")]
+    Refused(SocketAddr, io::Error),
+    /// Not in time.
+    #[error("cannot connect to {0} in time")]
+    TimedOut(SocketAddr),
+}
+
+/// The one upstream.
+#[derive(Clone)]
+pub(super) struct Upstream {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// `name:port`.
+    name: String,
+    connect_timeout: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Instead of what the name resolves to.
+    route: Option<SocketAddr>,
+    /// Grows with every change of the route: a connection of an older one is not used again.
+    generation: u64,
+    idle: Vec<Idle>,
+}
+
+struct Idle {
+    sender: RequestSender,
+    address: SocketAddr,
+    since: Instant,
+}
+
+/// What a connection is given back with.
+pub(super) struct Lease {
+    shared: Arc<Shared>,
+    generation: u64,
+    /// Where it leads.
+    pub(super) address: SocketAddr,
+}
+
+impl Upstream {
+    /// Of this name, `name:port`, without a route.
+    pub(super) fn new(name: String, connect_timeout: Duration) -> Self {
+        Self { shared: Arc::new(Shared { name, connect_timeout, state: Mutex::default() }) }
+    }
+
+    /// From now on `name` is reached at `address`, or where it resolves to. Says whether it is our name.
+    pub(super) fn route(&self, name: &str, address: Option<SocketAddr>) -> bool {
+        if name != self.shared.name {
+            return false;
+        }
+        let mut state = self.shared.lock();
+        if state.route != address {
+            state.route = address;
+            state.generation += 1;
+            let retired = std::mem::take(&mut state.idle);
+            drop(state);
+            // Closes them.
+            drop(retired);
+        }
+        true
+    }
+
+    /// A connection that is ready: an idle one, or a new one.
+    pub(super) async fn connect(&self) -> Result<(Lease, RequestSender), ConnectError> {
+        let deadline = Instant::now() + self.shared.connect_timeout;
+        loop {
+            let (route, generation) = match self.shared.take_idle() {
+                Ok(taken) => return Ok(taken),
+                Err(place) => place,
+            };
+            let opened = self.shared.open(route, deadline).await;
+            // Where the route changed meanwhile, the old place may be about to go: nothing has been sent there yet.
+            if self.shared.lock().generation == generation || Instant::now() >= deadline {
+                let (address, sender) = opened?;
+                return Ok((Lease { shared: Arc::clone(&self.shared), generation, address }, sender));
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The idle connection used last, else where to connect.
+    fn take_idle(self: &Arc<Self>) -> Result<(Lease, RequestSender), (Option<SocketAddr>, u64)> {
+        let mut state = self.lock();
+        while let Some(Idle { sender, address, since }) = state.idle.pop() {
+            if since.elapsed() > IDLE {
+                // The others are older still.
+                state.idle.clear();
+            } else if sender.is_ready() {
+                let lease = Lease { shared: Arc::clone(self), generation: state.generation, address };
+                return Ok((lease, sender));
+            }
+        }
+        Err((state.route, state.generation))
+    }
+
+    async fn open(
+        &self,
+        route: Option<SocketAddr>,
+        deadline: Instant,
+    ) -> Result<(SocketAddr, RequestSender), ConnectError> {
+        let addresses = match route {
+            Some(address) => vec![address],
+            None => self.resolve(deadline).await?,
+        };
+        let mut failed = ConnectError::Unresolved(io::ErrorKind::NotFound.into());
+        for address in addresses {
+            match timeout_at(deadline, handshake(address)).await {
+                Ok(Ok(sender)) => return Ok((address, sender)),
+                Ok(Err(error)) => failed = ConnectError::Refused(address, error),
+                Err(_) => return Err(ConnectError::TimedOut(address)),
+            }
+        }
+        Err(failed)
+    }
+
+    async fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
+        match timeout_at(deadline, lookup_host(&self.name)).await {
+            Ok(Ok(addresses)) => Ok(addresses.collect()),
+            Ok(Err(error)) => Err(ConnectError::Unresolved(error)),
+            Err(_) => Err(ConnectError::Unresolved(io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    fn keep(&self, idle: Idle, generation: u64) {
+        let mut state = self.lock();
+        if state.generation == generation && state.idle.len() < KEPT {
+            state.idle.push(idle);
+        }
+    }
+}
+
+async fn handshake(address: SocketAddr) -> io::Result<RequestSender> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut http = http1::Builder::new();
+    http.max_header_size(HEADER_SIZE).max_buf_size(8 * HEADER_SIZE);
+    let (sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    // Its errors are those of its requests.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+impl Lease {
+    /// Keeps the connection for the next request, unless the route has changed.
+    pub(super) fn give_back(self, mut sender: RequestSender) {
+        let Self { shared, generation, address } = self;
+        if sender.is_ready() {
+            shared.keep(Idle { sender, address, since: Instant::now() }, generation);
+        } else if !sender.is_closed()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move {
+                if let Ok(Ok(())) = timeout(SETTLE, sender.ready()).await {
+                    shared.keep(Idle { sender, address, since: Instant::now() }, generation);
+                }
+            });
+        }
+    }
+}

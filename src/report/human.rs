@@ -1,0 +1,97 @@
+//! Numbers as people read them, one way everywhere: durations, counts, shares.
+
+use std::time::Duration;
+
+/// A duration that somebody measured: `0.9ms`, `250ms`, `2.0s`, `1m 05s`.
+pub fn duration(duration: Duration) -> String {
+    millis(duration.as_secs_f64() * 1000.0)
+}
+
+/// The same, from milliseconds.
+pub fn millis(millis: f64) -> String {
+    if millis <= 0.0 {
+        "0ms".to_owned()
+    } else if millis < 0.05 {
+        "<0.1ms".to_owned()
+    } else if millis < 9.95 {
+        format!("{millis:.1}ms")
+    } else if millis < 999.5 {
+        format!("{millis:.0}ms")
+    } else {
+        clock(millis / 1000.0)
+    }
+}
+
+/// A time on a run's clock, from seconds: `0.0s`, `59.9s`, `1m 05s`, `2h 03m`.
+pub fn clock(seconds: f64) -> String {
+    if seconds < 59.95 {
+        return format!("{:.1}s", seconds.max(0.0));
+    }
+    let whole = Duration::from_secs_f64(seconds.min(1e9).round()).as_secs();
+    let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60);
+    if hours > 0 { format!("{hours}h {minutes:02}m") } else { format!("{minutes}m {rest:02}s") }
+}
+
+/// A number without needless digits: `40`, `0.25`, `1764000000.12`.
+pub fn number(value: f64) -> String {
+    let text = format!("{value:.2}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+/// A share of a whole: `97.5%`; `0%` of nothing.
+pub fn share(part: u64, whole: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
+    let percent = if whole == 0 { 0.0 } else { part as f64 / whole as f64 * 100.0 };
+    format!("{}%", number((percent * 10.0).round() / 10.0))
+}
+
+/// A count and what is counted: `1 request`, `40 requests`.
+pub fn count(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{clock, count, duration, millis, number, share};
+
+    #[test]
+    fn durations() {
+        let cases = [
+            (0.0, "0ms"),
+            (0.02, "<0.1ms"),
+            (0.94, "0.9ms"),
+            (9.94, "9.9ms"),
+            (9.96, "10ms"),
+            (999.4, "999ms"),
+            (999.6, "1.0s"),
+            (65_000.0, "1m 05s"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(millis(value), text, "{value}");
+        }
+        assert_eq!(duration(Duration::from_millis(250)), "250ms");
+    }
+
+    #[test]
+    fn the_clock() {
+        let cases = [(0.0, "0.0s"), (59.94, "59.9s"), (59.96, "1m 00s"), (605.0, "10m 05s"), (7_380.0, "2h 03m")];
+        for (value, text) in cases {
+            assert_eq!(clock(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(number(40.0), "40");
+        assert_eq!(number(0.3 - 0.05), "0.25");
+        assert_eq!(number(-0.0), "0");
+        assert_eq!(share(39, 40), "97.5%");
+        assert_eq!(share(40, 40), "100%");
+        assert_eq!(share(0, 0), "0%");
+        assert_eq!(count(1, "request"), "1 request");
+        assert_eq!(count(0, "request"), "0 requests");
+    }
+}

@@ -1,0 +1,82 @@
+//! What became of a run's changes, in a person's words: put back, kept, or owed.
+
+use crate::event::{Keys, RunFinished, RunStarted, UndoItem, UndoOutcome, UndoStatus};
+use crate::term::Tone;
+
+/// The name of the lab that needs no `--name`.
+const DEFAULT_LAB: &str = "default";
+
+/// The lines of the end that speak of changes.
+pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, String)> {
+    let items = &finished.undo.items;
+    match finished.undo.status {
+        UndoOutcome::Complete if items.is_empty() => vec![(Tone::Plain, "the run changed nothing".to_owned())],
+        UndoOutcome::Complete if items.iter().any(is_lab) => {
+            vec![(Tone::Held, "nothing is left: the lab was the run's own and is gone (--keep leaves it)".to_owned())]
+        }
+        UndoOutcome::Complete => {
+            let keys = finished.keys.as_ref().unwrap_or(&run.keys);
+            let before = list(keys, items.iter().collect(), |item| item.value.clone());
+            vec![(Tone::Held, format!("as before the run: {before} (--keep leaves the result)"))]
+        }
+        UndoOutcome::Kept => vec![(Tone::Warn, kept(run, finished))],
+        UndoOutcome::Incomplete => incomplete(run, items),
+    }
+}
+
+fn kept(run: &RunStarted, finished: &RunFinished) -> String {
+    let items: Vec<&UndoItem> = finished.undo.items.iter().filter(|item| !is_lab(item)).collect();
+    let keys = finished.keys.as_ref().unwrap_or(&run.keys);
+    let what = match (items.is_empty(), finished.undo.items.is_empty()) {
+        (false, _) => list(keys, items, |item| format!("(before: {})", item.value)),
+        (true, false) => format!("the lab {}", run.lab),
+        (true, true) => return "kept: the run changed nothing".to_owned(),
+    };
+    format!("kept: {what} ({} puts it back)", command("recover", &run.lab))
+}
+
+fn incomplete(run: &RunStarted, items: &[UndoItem]) -> Vec<(Tone, String)> {
+    let (undone, failed): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.status == UndoStatus::Undone);
+    let recover = command("recover", &run.lab);
+    let mut said =
+        vec![(Tone::Failed, format!("not as before the run: the undo is incomplete ({recover} tries again)"))];
+    said.extend(failed.iter().map(|item| {
+        let why = item.error.as_deref().unwrap_or("not tried");
+        (Tone::Failed, format!("- {} {} is not back on {}: {why}", item.target, item.name, item.value))
+    }));
+    if !undone.is_empty() {
+        let back: Vec<_> = undone.iter().map(|item| format!("{} {} {}", item.target, item.name, item.value)).collect();
+        said.push((Tone::Plain, format!("put back: {}", back.join(", "))));
+    }
+    said
+}
+
+/// `server and caller on apikey-v1, gateway running`: the keys as they are, and of each other item what `value` says.
+fn list(keys: &Keys, items: Vec<&UndoItem>, value: impl Fn(&UndoItem) -> String) -> String {
+    let (key_items, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| is_key(item));
+    let mut parts = Vec::new();
+    if !key_items.is_empty() && keys.server == keys.caller {
+        parts.push(format!("server and caller on {}", keys.server));
+    } else if !key_items.is_empty() {
+        parts.push(format!("server on {}, caller on {}", keys.server, keys.caller));
+    }
+    parts.extend(others.iter().map(|item| match item.name.as_str() {
+        "state" => format!("{} {}", item.target, value(item)),
+        name => format!("{} {name} {}", item.target, value(item)),
+    }));
+    parts.join(", ")
+}
+
+fn is_key(item: &UndoItem) -> bool {
+    (item.target == "app" && item.name == "APP_API_KEY") || (item.target == "caller" && item.name == "key")
+}
+
+/// The item that stands for a lab that was brought up for the run alone.
+fn is_lab(item: &UndoItem) -> bool {
+    item.target == "lab"
+}
+
+/// A command that acts on this lab.
+pub(super) fn command(verb: &str, lab: &str) -> String {
+    if lab == DEFAULT_LAB { format!("lab {verb}") } else { format!("lab {verb} --name {lab}") }
+}

@@ -1,0 +1,101 @@
+//! The last lines of a timeline: the verdict, the outage, what became of the changes, and what to do next.
+
+use super::{Paper, Run, changes, human, short_id, text};
+use crate::event::{Outage, RunFinished, Status, UndoOutcome};
+use crate::report::{status_name, status_tone};
+use crate::term::Tone;
+
+/// The end of a run.
+pub(super) fn lines(paper: Paper, run: &Run, finished: &RunFinished) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut facts = steps(run, finished.duration);
+    facts.push(outage(finished.outage));
+    let tone = status_tone(finished.status);
+    let verdict = status_name(finished.status);
+    if let Some(reason) = &finished.reason {
+        lines.extend(paper.wrapped(&format!("{verdict} · {reason}"), 0, 2, tone));
+    } else {
+        facts.insert(0, verdict.to_owned());
+    }
+    let mut told = paper.wrapped(&flow(&facts, paper.width), 0, 2, Tone::Plain);
+    if let (None, Some(first)) = (&finished.reason, told.first_mut()) {
+        first.replace_range(..verdict.len(), &paper.painter.paint(tone, verdict));
+    }
+    lines.extend(told);
+    for (tone, said) in changes::said(&run.started, finished) {
+        lines.extend(paper.wrapped(&said, 0, 2, tone));
+    }
+    let id = short_id(&run.started.id);
+    let next = format!("lab runs show {id} · next: {}", next(run, finished));
+    lines.extend(paper.wrapped(&text::clean(&next), 0, 2, Tone::Dim));
+    lines
+}
+
+/// The end of a record that ends before the run does.
+pub(super) fn cut_off(paper: Paper, run: &Run) -> Vec<String> {
+    let mut facts = vec!["cut off".to_owned()];
+    facts.extend(steps(run, run.elapsed));
+    facts.extend(run.open.as_ref().map(|step| format!("within {step}")));
+    let (status, recover) = ("status", "recover");
+    let [status, recover] = [status, recover].map(|verb| changes::command(verb, &run.started.lab));
+    let owed = format!("what it changed may still be owed: {status} tells, {recover} puts it back");
+    let mut lines = vec![String::new()];
+    lines.extend(paper.wrapped(&flow(&facts, paper.width), 0, 2, Tone::Failed));
+    lines.extend(paper.wrapped(&owed, 0, 2, Tone::Plain));
+    lines.extend(paper.wrapped(&format!("next: {status}"), 0, 2, Tone::Dim));
+    lines
+}
+
+/// Facts side by side, as many as fit into a line; a line of its own for the others.
+fn flow(facts: &[String], width: usize) -> String {
+    let mut text = String::new();
+    let mut used = 0;
+    for fact in facts {
+        let columns = text::columns(fact);
+        let joined = used + 3 + columns;
+        let (joint, now) = match used {
+            0 => ("", columns),
+            _ if joined > width => ("\n", columns + 2),
+            _ => (" · ", joined),
+        };
+        text.push_str(joint);
+        text.push_str(fact);
+        used = now;
+    }
+    text
+}
+
+/// `5 steps in 6.1s`, `3 of 5 steps in 2.4s`; and which of them are not held.
+fn steps(run: &Run, duration: f64) -> Vec<String> {
+    let (done, planned) = (run.steps.len(), run.started.steps.len().max(run.steps.len()));
+    let plural = if planned == 1 { "" } else { "s" };
+    let of = if done == planned { String::new() } else { format!("{done} of ") };
+    let names = |status| {
+        let names: Vec<_> = run.steps.iter().filter(|step| step.status == status).map(|step| &*step.name).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let mut facts = vec![format!("{of}{planned} step{plural} in {}", human::clock(duration))];
+    facts.extend(names(Status::Failed).map(|names| format!("did not hold: {names}")));
+    facts.extend(names(Status::Error).map(|names| format!("could not be carried out: {names}")));
+    facts
+}
+
+fn outage(outage: Option<Outage>) -> String {
+    let Some(outage) = outage else { return "no request failed".to_owned() };
+    let duration = human::millis(outage.duration * 1000.0);
+    let over = if outage.recovered_at.is_some() { "" } else { ", not over at the end" };
+    format!("outage {duration}{over}, {} failed", human::count(outage.failed_requests, "request"))
+}
+
+/// The one command that helps most now.
+fn next(run: &Run, finished: &RunFinished) -> String {
+    let lab = &run.started.lab;
+    match (finished.undo.status, finished.status) {
+        (UndoOutcome::Incomplete, _) => changes::command("recover", lab),
+        (UndoOutcome::Kept, _) => changes::command("status", lab),
+        (UndoOutcome::Complete, Status::Held) => "lab scenario list".to_owned(),
+        (UndoOutcome::Complete, Status::Failed) => format!("lab scenario show {}", run.started.scenario),
+        (UndoOutcome::Complete, Status::Error) => "lab doctor".to_owned(),
+        (UndoOutcome::Complete, Status::Interrupted) => format!("lab scenario run {}", run.started.scenario),
+    }
+}

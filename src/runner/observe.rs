@@ -1,0 +1,147 @@
+//! What the lab shows at a moment ([`Observation`]), the difference of two, and what in it was somebody else's doing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::act::{Acted, Own};
+use super::context::Context;
+use crate::engine::{APP, Description, EngineError, EngineErrorKind, Retired, RunState};
+use crate::event::Keys;
+use crate::metrics::{Deltas, Exposition, Snapshot, delta, names};
+use crate::undo::explained;
+
+/// How long a description may take. A backstop: the engine has deadlines of its own.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The lab at a moment.
+#[derive(Clone, Debug)]
+pub(super) struct Observation {
+    pub(super) description: Description,
+    pub(super) caller_key: String,
+    /// The app's counters, or why they are unknown.
+    pub(super) snapshot: Result<Snapshot, String>,
+}
+
+/// Looks at the lab, and scrapes every instance of the app. An error says why that could not be done.
+pub(super) async fn observe(context: &Context) -> Result<Observation, String> {
+    let description = describe(context).await.map_err(|error| explained(&error))?;
+    let caller_key = context.lab.caller_key().map_err(|error| error.to_string())?;
+    let snapshot = scrape(context, &description).await;
+    Ok(Observation { description, caller_key, snapshot })
+}
+
+/// Like [`observe`], given up when the run is asked to stop.
+pub(super) async fn observe_unless_stopped(context: &Context) -> Result<Observation, String> {
+    tokio::select! {
+        biased;
+        () = context.interrupt.stop().cancelled() => Err("interrupted".to_owned()),
+        observation = observe(context) => observation,
+    }
+}
+
+/// The stack as it is now, within a deadline.
+pub(super) async fn describe(context: &Context) -> Result<Description, EngineError> {
+    tokio::time::timeout(DEADLINE, context.engine.describe()).await.unwrap_or_else(|_| {
+        let detail = format!("no answer within {} s", DEADLINE.as_secs());
+        Err(EngineError::new(EngineErrorKind::System, detail))
+    })
+}
+
+/// The keys of both sides.
+pub(super) async fn keys(context: &Context) -> Result<Keys, String> {
+    let description = describe(context).await.map_err(|error| explained(&error))?;
+    let caller = context.lab.caller_key().map_err(|error| error.to_string())?;
+    Ok(Keys { server: description.server_key().unwrap_or_default().to_owned(), caller })
+}
+
+async fn scrape(context: &Context, description: &Description) -> Result<Snapshot, String> {
+    // A frozen app would keep every scrape waiting until its deadline, and tell nothing.
+    if description.service(APP).is_some_and(|app| app.state == RunState::Paused) {
+        return Err("the app is paused".to_owned());
+    }
+    let scrapes = description.endpoints.metrics.iter().map(|endpoint| async {
+        let exposition = context.wire.scrape(&endpoint.url).await.map_err(|error| error.to_string())?;
+        Ok::<(String, Exposition), String>((endpoint.instance.clone(), exposition))
+    });
+    let instances = join_all(scrapes).await.into_iter().collect::<Result<_, _>>()?;
+    Ok(Snapshot { at: context.clock.now(), instances })
+}
+
+/// The increase of the app's counters between two observations, or why it is unknown. `acted`: what the run did in between.
+pub(super) fn deltas(
+    before: &Result<Observation, String>,
+    after: &Result<Observation, String>,
+    acted: &Acted,
+) -> Result<Deltas, String> {
+    let before = before.as_ref()?.snapshot.as_ref()?;
+    let after = after.as_ref()?.snapshot.as_ref()?;
+    let mut retired = Vec::new();
+    for Retired { instance, exposition } in &acted.retired {
+        let last = match exposition {
+            Some(text) => {
+                Some(Exposition::parse(text, None).map_err(|error| format!("the last scrape of {instance} {error}"))?)
+            }
+            // What is killed is not asked once more: the scrape before the step was its last.
+            None if acted.killed => None,
+            None => return Err(format!("{instance} ended without a last scrape")),
+        };
+        retired.push((instance.clone(), last));
+    }
+    let ended = |instance: &&String| {
+        !after.instances.contains_key(*instance) && !acted.retired.iter().any(|retired| retired.instance == **instance)
+    };
+    match before.instances.keys().find(ended) {
+        Some(instance) => Err(format!("{instance} ended, and this run did not end it")),
+        None => Ok(delta::between(before, after, &retired)),
+    }
+}
+
+/// The increase by counter as reports show it: every counter of the app, null where it is unknown.
+pub(super) fn by_counter(deltas: &Result<Deltas, String>) -> BTreeMap<String, Option<f64>> {
+    let known = deltas.as_ref().ok().map(Deltas::by_name);
+    let value = |name: &str| known.as_ref().map(|known| known.get(name).copied().unwrap_or(0.0));
+    names::COUNTERS.iter().map(|name| ((*name).to_owned(), value(name))).collect()
+}
+
+/// What a run knows of the lab, to tell its own changes from somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    server: Option<String>,
+    caller: String,
+    states: BTreeMap<String, RunState>,
+}
+
+impl Known {
+    pub(super) fn of(observation: &Observation) -> Self {
+        let Observation { description, caller_key, .. } = observation;
+        let states = description.services.iter().map(|service| (service.name.clone(), service.state)).collect();
+        Self { server: description.server_key().map(str::to_owned), caller: caller_key.clone(), states }
+    }
+
+    /// As it is after the run's own change.
+    pub(super) fn after(mut self, own: &Own) -> Self {
+        self.server = own.server.clone().or(self.server);
+        self.caller = own.caller.clone().unwrap_or(self.caller);
+        self.states.extend(own.state.clone());
+        self
+    }
+
+    /// What is otherwise now, in one sentence each.
+    pub(super) fn differences(&self, now: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.server != now.server {
+            found.push(format!("server key is now {}", now.server.as_deref().unwrap_or("not set")));
+        }
+        if self.caller != now.caller {
+            found.push(format!("caller key is now {}", now.caller));
+        }
+        for (service, state) in &now.states {
+            if self.states.get(service) != Some(state) {
+                found.push(format!("{service} is now {}", state.name()));
+            }
+        }
+        found.into_iter().map(|what| format!("{what}: changed outside this run")).collect()
+    }
+}

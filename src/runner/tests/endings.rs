@@ -1,0 +1,157 @@
+//! How runs end on purpose: kept, stopped at a step, in a lab of their own; and verdicts on the run as a whole.
+
+use super::support::*;
+use crate::engine::EngineErrorKind;
+use crate::engine::mock::Script;
+use crate::error::Exit;
+use crate::event::{Keys, Phase, Status, UndoOutcome};
+use crate::lab::Record;
+use crate::runner::Until;
+use crate::scenario::plan::{Action, Kind, Plan};
+use crate::undo::{pending, record_new_lab};
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_not_owed_and_recover_puts_it_back() {
+    let fixture = Fixture::new();
+    let before = fixture.whole();
+    let mut run = fixture.run(rotate_key());
+    run.keep = true;
+    let played = play(run, |_| Ok(())).await;
+    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Kept));
+    let both = Keys { server: V2.to_owned(), caller: V2.to_owned() };
+    assert_eq!(played.finished().keys, Some(both));
+    let kept = pending(&fixture.lab).unwrap().unwrap();
+    assert!(kept.kept && kept.scenario == "rotate-key" && kept.records.len() == 2, "{kept:?}");
+
+    assert_eq!(fixture.recover().await.unwrap().items.len(), 2);
+    assert_eq!(fixture.whole(), before);
+    assert_eq!(pending(&fixture.lab).unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_after_a_kept_one_puts_back_its_own_part_alone() {
+    let fixture = Fixture::new();
+    let before = fixture.whole();
+    let mut first = fixture.run(rotate_key());
+    first.keep = true;
+    play(first, |_| Ok(())).await;
+    let kept = (fixture.whole(), pending(&fixture.lab).unwrap());
+
+    let steps = vec![step("rotate", Phase::Inject, rotate("apikey-v3")), step("observe", Phase::Observe, traffic(2))];
+    let mut second = fixture.run(plan(Kind::Incident, steps));
+    second.id = "20261124T101530Z-0000".to_owned();
+    let played = play(second, |_| Ok(())).await;
+    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Complete));
+    assert_eq!((fixture.whole(), pending(&fixture.lab).unwrap()), kept);
+
+    fixture.recover().await.unwrap();
+    assert_eq!(fixture.whole(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_stops_after_a_step_or_a_phase_and_leaves_the_lab_so() {
+    for until in [Until::Step("rotate-key".to_owned()), Until::Phase(Phase::Inject)] {
+        let fixture = Fixture::new();
+        let mut run = fixture.run(rotate_key());
+        run.until = Some(until);
+        let played = play(run, |_| Ok(())).await;
+        assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Kept));
+        insta::assert_snapshot!("until", played.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_that_is_not_reached_is_put_back() {
+    let fixture = Fixture::new();
+    let before = fixture.whole();
+    let mut run = fixture.run(rotate_key());
+    run.until = Some(Until::Phase(Phase::Remedy));
+    let interrupt = run.interrupt.clone();
+    let played = play(run, move |event| {
+        if event.elapsed > 3.0 && interrupt.signal().is_none() {
+            interrupt.raise(crate::runner::Signal::Terminate);
+        }
+        Ok(())
+    })
+    .await;
+    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Terminated, UndoOutcome::Complete));
+    assert_eq!(fixture.whole(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_a_step_that_is_not_there_runs_nothing() {
+    let fixture = Fixture::new();
+    let mut run = fixture.run(rotate_key());
+    run.until = Some(Until::Step("nothing".to_owned()));
+    let played = play(run, |_| Ok(())).await;
+    assert_eq!((played.outcome.exit, played.events.len()), (Exit::Failed, 2));
+}
+
+/// A lab that does not exist yet, and is made for a run as the command does it.
+fn owned() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.lab = fixture.state.lab("run-7f3a").unwrap();
+    record_new_lab(&fixture.lab, "20261124T101530Z-7f3a", "rotate-key").unwrap();
+    fixture.lab.save(&Record::new("mock", 0)).unwrap();
+    fixture
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lab_of_the_runs_own_goes_away_with_it() {
+    let fixture = owned();
+    let mut run = fixture.run(rotate_key());
+    run.owned = true;
+    let played = play(run, |_| Ok(())).await;
+    assert_eq!(played.outcome.exit, Exit::Held);
+    assert!(!fixture.engine.is_up() && !fixture.lab.folder().root().exists());
+    assert_eq!(played.finished().keys, None);
+    let undo = serde_json::to_value(&played.finished().undo).unwrap();
+    insta::assert_json_snapshot!("owned_undo", undo);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lab_of_the_runs_own_that_cannot_be_ended_is_owed() {
+    let fixture = owned();
+    let error = crate::engine::EngineError::new(EngineErrorKind::System, "busy");
+    fixture.engine.script("down", Script::Fail(error.clone()));
+    fixture.engine.script("down", Script::Fail(error));
+    let mut run = fixture.run(rotate_key());
+    run.owned = true;
+    let played = play(run, |_| Ok(())).await;
+    assert_eq!((played.outcome.exit, played.outcome.status), (Exit::UndoIncomplete, Status::Held));
+    fixture.recover().await.unwrap();
+    assert!(!fixture.engine.is_up() && !fixture.lab.folder().root().exists());
+    assert_eq!(fixture.recover().await.unwrap().items, []);
+}
+
+fn injected(kind: Kind, action: Action) -> Plan {
+    let steps = vec![
+        step("baseline", Phase::Baseline, traffic(2)),
+        step("inject", Phase::Inject, action),
+        step("observe", Phase::Observe, traffic(3)),
+    ];
+    plan(kind, steps)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_without_effect_fails_an_incident() {
+    let cases = [
+        (Kind::Incident, set_env("LOG_LEVEL", "debug"), Exit::NotHeld),
+        (Kind::Incident, rotate(V2), Exit::Held),
+        // Nothing was changed, so there is nothing to have an effect.
+        (Kind::Incident, rotate(V1), Exit::Held),
+        (Kind::Practice, set_env("LOG_LEVEL", "debug"), Exit::Held),
+        (Kind::Practice, rotate(V2), Exit::NotHeld),
+        (Kind::Part, set_env("LOG_LEVEL", "debug"), Exit::Held),
+    ];
+    let mut reasons = Vec::new();
+    for (kind, action, exit) in cases {
+        let played = Fixture::new().play(injected(kind, action)).await;
+        assert_eq!(played.outcome.exit, exit, "{kind:?}");
+        reasons.extend(played.finished().reason.clone());
+    }
+    assert_eq!(
+        reasons,
+        ["no effect: not one of the 3 requests after inject failed", "3 of 5 requests failed, and none may"]
+    );
+}

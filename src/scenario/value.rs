@@ -1,0 +1,237 @@
+//! Single values: durations, rates, keys, paths, names. Each reader takes text in and says in its error what it expected,
+//! in words that fit under the value.
+
+use std::time::Duration;
+
+use super::diagnostics::meant;
+use super::keys::list;
+use super::plan::Kind;
+use crate::event::Phase;
+
+/// The longest `wait`, and the longest traffic.
+const HOUR: Duration = Duration::from_secs(3600);
+/// The longest timeout.
+const TIMEOUT: Duration = Duration::from_mins(10);
+/// The most requests of one step.
+pub(crate) const MOST_REQUESTS: u64 = 10_000_000;
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+const KINDS: [(&str, Kind); 3] = [("incident", Kind::Incident), ("practice", Kind::Practice), ("part", Kind::Part)];
+
+/// A key: 1 to 256 characters of visible ASCII, without spaces. The error says which character is wrong, never the key.
+pub fn check_key(key: &str) -> Result<(), String> {
+    const RULE: &str = "a key is 1 to 256 characters of visible ASCII without spaces";
+    if key.is_empty() {
+        return Err(format!("{RULE}; this one is empty"));
+    }
+    if let Some((at, c)) = key.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic()) {
+        return Err(format!("{RULE}; character {} is {}", at + 1, character(c)));
+    }
+    if key.len() > 256 {
+        return Err(format!("{RULE}; this one has {}", key.len()));
+    }
+    Ok(())
+}
+
+/// A character as a message names it.
+fn character(c: char) -> String {
+    let name = match c {
+        '\n' => "a line break".to_owned(),
+        '\r' => "a carriage return".to_owned(),
+        '\t' => "a tab".to_owned(),
+        ' ' => "a space".to_owned(),
+        c if c.is_control() => "a control character".to_owned(),
+        c => format!("`{c}`"),
+    };
+    format!("{name} (U+{:04X})", u32::from(c))
+}
+
+/// A key that is sent: as [`check_key`], or empty for none.
+pub(crate) fn sent_key(key: &str) -> Result<String, String> {
+    if key.is_empty() { Ok(String::new()) } else { server_key(key) }
+}
+
+/// A key that the server expects.
+pub(crate) fn server_key(key: &str) -> Result<String, String> {
+    check_key(key).map(|()| key.to_owned())
+}
+
+/// A number and `ms`, `s` or `m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a duration with a unit: `500ms`, `1.5s`, `2m`";
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[number.len()..] {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "" if number.parse::<f64>().is_ok() => {
+            return Err(format!("{EXPECTED}; did you mean `{number}s` or `{number}ms`?"));
+        }
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    if !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return Err(EXPECTED.to_owned());
+    }
+    let seconds = number.parse::<f64>().map_err(|_| EXPECTED.to_owned())? * unit;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "this is too long".to_owned())
+}
+
+fn within(text: &str, longest: Duration) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.is_zero() || duration > longest {
+        return Err(format!("expected more than 0 and at most {}m", longest.as_secs() / 60));
+    }
+    Ok(duration)
+}
+
+/// How long a step takes: above 0, at most an hour.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    within(text, HOUR)
+}
+
+/// How long to wait for an answer: above 0, at most ten minutes.
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    within(text, TIMEOUT)
+}
+
+/// Requests a second: above 0, at most a million.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
+        _ => Err("expected requests a second: a number above 0, at most 1000000".to_owned()),
+    }
+}
+
+fn whole(text: &str, most: u64) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(number) if (1..=most).contains(&number) && !text.starts_with('+') => Ok(number),
+        _ => Err(format!("expected a whole number from 1 to {most}")),
+    }
+}
+
+/// How many requests.
+pub(crate) fn requests(text: &str) -> Result<u64, String> {
+    whole(text, MOST_REQUESTS)
+}
+
+/// How many connections.
+pub(crate) fn connections(text: &str) -> Result<u32, String> {
+    whole(text, 10_000).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// An HTTP status code.
+pub(crate) fn status(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(code) if (100..=599).contains(&code) && text.len() == 3 => Ok(code),
+        _ => Err("expected an HTTP status from 100 to 599".to_owned()),
+    }
+}
+
+/// An HTTP method.
+pub(crate) fn method(text: &str) -> Result<String, String> {
+    if METHODS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(meant(text, METHODS, &format!("expected one of {}", list(METHODS))))
+}
+
+/// A path on the gateway, with its query.
+pub(crate) fn path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("expected a path that starts with `/`".to_owned());
+    }
+    if let Some((at, c)) = text.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic() || *c == '#') {
+        return Err(format!("expected visible ASCII without `#`; character {} is {}", at + 1, character(c)));
+    }
+    if text.len() > 2048 { Err("expected at most 2048 characters".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A header's name.
+pub(crate) fn header_name(text: &str) -> Result<String, String> {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if text.is_empty() || text.len() > 256 || !text.chars().all(token) {
+        return Err("expected a header's name: letters, digits and `-`".to_owned());
+    }
+    match text.to_ascii_lowercase().as_str() {
+        "x-api-key" => Err("the key is sent by `key`, beside `headers`".to_owned()),
+        "content-length" | "transfer-encoding" | "connection" => Err("this header is lab's own to send".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// A header's value.
+pub(crate) fn header_value(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_graphic() || c == ' ';
+    if let Some((at, c)) = text.chars().enumerate().find(|(_, c)| !allowed(*c)) {
+        return Err(format!("expected visible ASCII and spaces; character {} is {}", at + 1, character(c)));
+    }
+    if text.len() > 4096 { Err("expected at most 4096 characters".to_owned()) } else { Ok(text.trim().to_owned()) }
+}
+
+/// The name of an environment variable.
+pub(crate) fn env_name(text: &str) -> Result<String, String> {
+    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if starts && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Ok(text.to_owned());
+    }
+    Err("expected a variable's name: letters, digits and `_`, no digit first".to_owned())
+}
+
+/// The value of an environment variable.
+pub(crate) fn env_value(text: &str) -> Result<String, String> {
+    match text.chars().enumerate().find(|(_, c)| matches!(c, '\0' | '\n' | '\r')) {
+        Some((at, c)) => Err(format!("a variable's value is one line; character {} is {}", at + 1, character(c))),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// Text that is looked for in a body.
+pub(crate) fn body(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("expected the text that the body must contain".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A step's name: short, and one word for the command line.
+pub(crate) fn step_name(text: &str) -> Result<String, String> {
+    if text.chars().count() > 40 {
+        return Err("expected at most 40 characters".to_owned());
+    }
+    word(text).ok_or_else(|| "expected letters, digits, `-`, `_` and `.`, a letter or a digit first".to_owned())
+}
+
+/// The name of a scenario that is included.
+pub(crate) fn scenario_name(text: &str) -> Result<String, String> {
+    if let Some(stem) = text.strip_suffix(".yaml").or_else(|| text.strip_suffix(".yml"))
+        && word(stem).is_some()
+    {
+        return Err(format!("expected a name without its ending: `{stem}`"));
+    }
+    word(text).ok_or_else(|| "expected a scenario's name, without a folder and without `.yaml`".to_owned())
+}
+
+fn word(text: &str) -> Option<String> {
+    let starts = text.starts_with(char::is_alphanumeric);
+    (starts && text.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))).then(|| text.to_owned())
+}
+
+/// Which part of the story.
+pub(crate) fn phase(text: &str) -> Result<Phase, String> {
+    let names = Phase::ALL.map(Phase::name);
+    let found = Phase::ALL.into_iter().find(|phase| phase.name() == text);
+    found.ok_or_else(|| meant(text, names, &format!("expected one of {}", list(names))))
+}
+
+/// What kind of scenario.
+pub(crate) fn kind(text: &str) -> Result<Kind, String> {
+    let names = KINDS.map(|(name, _)| name);
+    let found = KINDS.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind);
+    found.ok_or_else(|| meant(text, names, &format!("expected one of {}", list(names))))
+}
+
+/// One line of text for people.
+pub(crate) fn line(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("expected one line of text".to_owned());
+    }
+    if text.chars().count() > 200 { Err("expected at most 200 characters".to_owned()) } else { Ok(text.to_owned()) }
+}

@@ -1,0 +1,138 @@
+//! [`Live`]: the progress line on stderr while something takes its time. It is gone when it is over, and it is not drawn
+//! at all where stderr is no terminal.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
+
+/// What stands on stderr where no progress line can be drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {
+    /// Nothing.
+    Silent,
+    /// The label, once, as a line.
+    Announce,
+}
+
+/// A progress line. Clones show the same one; it goes away with the last of them.
+#[derive(Clone, Debug)]
+pub struct Live {
+    bars: MultiProgress,
+    bar: ProgressBar,
+}
+
+const SPINNER: &str = "{spinner} {wide_msg}";
+const BAR: &str = "{spinner} {msg} {bar:24} {pos} of {len}";
+const TICK: Duration = Duration::from_millis(100);
+
+impl Live {
+    pub(super) fn new(bars: &MultiProgress, label: &str) -> Self {
+        let bar = ProgressBar::no_length().with_finish(ProgressFinish::AndClear).with_style(style(SPINNER));
+        let bar = bars.add(bar);
+        bar.set_message(label.to_owned());
+        if !bars.is_hidden() {
+            bar.enable_steady_tick(TICK);
+        }
+        Self { bars: bars.clone(), bar }
+    }
+
+    /// Something else is going on now, of unknown length.
+    pub fn label(&self, label: &str) {
+        self.bar.set_style(style(SPINNER));
+        self.bar.unset_length();
+        self.bar.set_position(0);
+        self.bar.set_message(label.to_owned());
+    }
+
+    /// So much of it is done.
+    pub fn progress(&self, done: u64, planned: u64) {
+        if self.bar.length() != Some(planned) {
+            self.bar.set_style(style(BAR));
+            self.bar.set_length(planned);
+        }
+        self.bar.set_position(done);
+    }
+
+    /// It is over: the line goes away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+        self.bars.remove(&self.bar);
+    }
+}
+
+/// A template of ours; were one wrong, indicatif's own would do (a test sees to it that none is).
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use indicatif::{MultiProgress, ProgressDrawTarget, ProgressStyle, TermLike};
+
+    use super::{BAR, Live, SPINNER};
+
+    /// A terminal that keeps what is written since the line was last cleared.
+    #[derive(Clone, Debug, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl Screen {
+        fn shows(&self) -> String {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+    }
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            60
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_templates_are_valid() {
+        assert!(ProgressStyle::with_template(SPINNER).is_ok());
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+    }
+
+    #[test]
+    fn it_shows_where_it_stands_and_makes_room_for_rows() {
+        let screen = Screen::default();
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
+        let live = Live::new(&bars, "drive-traffic");
+        live.progress(13, 40);
+        live.bar.force_draw();
+        assert!(screen.shows().contains("drive-traffic"), "{}", screen.shows());
+        assert!(screen.shows().contains("13 of 40"), "{}", screen.shows());
+        bars.suspend(|| assert!(!screen.shows().contains("13 of 40"), "{}", screen.shows()));
+        live.clear();
+        assert!(!screen.shows().contains("13 of 40"), "{}", screen.shows());
+    }
+}

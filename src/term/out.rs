@@ -1,0 +1,133 @@
+//! [`Out`]: stdout for everybody. Rust ignores SIGPIPE, so that a reader that goes away shows as a write error:
+//! [`Tolerant`] turns it into silence, and the run goes on to its undo.
+
+use std::io::{self, Stdout, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use indicatif::MultiProgress;
+
+/// A writer that swallows everything after its reader has gone.
+#[derive(Debug)]
+pub struct Tolerant<W> {
+    inner: W,
+    closed: bool,
+}
+
+impl<W: Write> Tolerant<W> {
+    /// Around any writer.
+    pub fn new(inner: W) -> Self {
+        Self { inner, closed: false }
+    }
+
+    /// Whether the reader has gone.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    fn forgive<T>(&mut self, result: io::Result<T>, swallowed: T) -> io::Result<T> {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(swallowed)
+            }
+            other => other,
+        }
+    }
+}
+
+impl<W: Write> Write for Tolerant<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.closed {
+            return Ok(bytes.len());
+        }
+        let result = self.inner.write(bytes);
+        self.forgive(result, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        let result = self.inner.flush();
+        self.forgive(result, ())
+    }
+}
+
+/// Stdout, above the progress line. Clones write to the same place.
+#[derive(Clone, Debug)]
+pub struct Out {
+    bars: Arc<MultiProgress>,
+    stdout: Arc<Mutex<Tolerant<Stdout>>>,
+}
+
+impl Out {
+    pub(super) fn stdout(bars: Arc<MultiProgress>) -> Self {
+        Self { bars, stdout: Arc::new(Mutex::new(Tolerant::new(io::stdout()))) }
+    }
+
+    /// Whether the reader has gone: nothing that is written from now on is seen.
+    pub fn is_closed(&self) -> bool {
+        self.lock().is_closed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tolerant<Stdout>> {
+        self.stdout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Whole buffers, so that the progress line is never drawn into the middle of a row.
+        self.bars.suspend(|| self.lock().write_all(bytes)).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.lock().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+
+    use super::Tolerant;
+
+    /// Takes so many bytes, then fails so.
+    struct Closing {
+        room: usize,
+        error: io::ErrorKind,
+    }
+
+    impl Write for Closing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(self.error.into());
+            }
+            let taken = bytes.len().min(self.room);
+            self.room -= taken;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            if self.room == 0 { Err(self.error.into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_is_no_error() -> io::Result<()> {
+        let mut out = Tolerant::new(Closing { room: 8, error: io::ErrorKind::BrokenPipe });
+        out.write_all(b"header\n")?;
+        assert!(!out.is_closed());
+        out.write_all(b"row one\n")?;
+        assert!(out.is_closed());
+        out.write_all(b"row two\n")?;
+        out.flush()
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error() {
+        let mut out = Tolerant::new(Closing { room: 0, error: io::ErrorKind::StorageFull });
+        assert_eq!(out.write_all(b"row\n").map_err(|error| error.kind()), Err(io::ErrorKind::StorageFull));
+        assert!(!out.is_closed());
+    }
+}

@@ -1,0 +1,181 @@
+//! [`Desk`]: a user with a state folder of their own, and the command line: `desk.lab(&["up"]).status(0).says("is up")`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::{PATIENCE, lab, until};
+
+/// A state folder, and whatever labs are in it. They are taken down when it is dropped.
+pub(crate) struct Desk {
+    folder: tempfile::TempDir,
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    args: String,
+    code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// A lab command, not started.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = lab();
+        command.args(args).env("LAB_STATE_DIR", self.state()).current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a lab command to its end.
+    pub(crate) fn lab(&self, args: &[&str]) -> Ran {
+        self.ran(args, self.command(args))
+    }
+
+    pub(crate) fn ran(&self, args: &[&str], mut command: Command) -> Ran {
+        let output = command.output().expect("lab starts");
+        Ran {
+            args: args.join(" "),
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts a lab command whose output is read later.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        let mut command = self.command(args);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("lab starts");
+        Running { args: args.join(" "), child }
+    }
+
+    /// `lab status --json`.
+    pub(crate) fn status(&self) -> Value {
+        let ran = self.lab(&["status", "--json"]);
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+    }
+
+    /// Writes a file beside the state folder.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).expect("the folder is ours");
+        path.display().to_string()
+    }
+
+    /// The processes of lab that work on this state folder: hosts by their environment, services by their parents.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let state = self.state().display().to_string();
+        let all: Vec<u32> = std::fs::read_dir("/proc")
+            .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+            .unwrap_or_default();
+        let ours = |pid: &u32| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let variables = String::from_utf8_lossy(&environment).into_owned();
+            let named = |value: &str| value.split_once('=').is_some_and(|(_, value)| value.contains(&state));
+            variables.split('\0').any(named) && *pid != std::process::id()
+        };
+        all.into_iter().filter(ours).collect()
+    }
+
+    /// Waits until no process of lab is left that works on this state folder.
+    pub(crate) fn is_clean(&self) {
+        if cfg!(target_os = "linux") {
+            until(|| self.processes().is_empty());
+        }
+        let labs = std::fs::read_dir(self.state().join("labs")).map(|labs| labs.flatten().count()).unwrap_or(0);
+        assert_eq!(labs, 0, "a lab's folder is left");
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = self.command(&["down", "--all"]).output();
+        for pid in self.processes() {
+            kill(pid, Signal::KILL);
+        }
+    }
+}
+
+impl Ran {
+    /// It ended with this exit code.
+    #[track_caller]
+    pub(crate) fn status(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "lab {}\n{}\n{}", self.args, self.stdout, self.stderr);
+        self
+    }
+
+    /// Its stdout contains this.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "lab {} does not say {text:?}:\n{}\n{}", self.args, self.stdout, self.stderr);
+        self
+    }
+
+    /// Its stderr contains this.
+    #[track_caller]
+    pub(crate) fn complains(self, text: &str) -> Self {
+        let (args, stdout, stderr) = (&self.args, &self.stdout, &self.stderr);
+        assert!(stderr.contains(text), "lab {args} does not complain of {text:?}:\n{stdout}\n{stderr}");
+        self
+    }
+
+    /// Its stdout as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", self.stdout))
+    }
+}
+
+/// A command that runs.
+pub(crate) struct Running {
+    args: String,
+    child: Child,
+}
+
+impl Running {
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.child.id(), signal);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ran(self) -> Ran {
+        let begun = Instant::now();
+        let output = self.child.wait_with_output().expect("it can be waited for");
+        assert!(begun.elapsed() < PATIENCE, "lab {} took too long to end", self.args);
+        Ran {
+            args: self.args,
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The lines of its stdout as they come.
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
+        let stdout = self.child.stdout.take().expect("stdout is piped, and taken once");
+        std::io::BufRead::lines(std::io::BufReader::new(stdout)).map_while(Result::ok)
+    }
+}
+
+pub(crate) fn kill(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // It may have ended already.
+        let _ = kill_process(pid, signal);
+    }
+}
