@@ -68,11 +68,15 @@ pub enum Command {
         Exits 0 whatever the codes are, and 3 if nothing answered.")]
     Traffic(TrafficArgs),
     /// Show the app's metrics
-    #[command(after_help = "Examples:\n  lab metrics\n  lab metrics --filter app_auth\n  lab metrics --watch\n  lab metrics --raw")]
+    #[command(
+        after_help = "Examples:\n  lab metrics\n  lab metrics --filter app_auth\n  lab metrics --watch\n  lab metrics --raw"
+    )]
     Metrics(MetricsArgs),
     /// List, read, check and run scenarios
     #[command(subcommand)]
-    #[command(after_help = "Examples:\n  lab scenario list\n  lab scenario run rotate-key\n  lab scenario validate my.yaml")]
+    #[command(
+        after_help = "Examples:\n  lab scenario list\n  lab scenario run rotate-key\n  lab scenario validate my.yaml"
+    )]
     Scenario(ScenarioCommand),
     /// Show the runs so far
     #[command(subcommand)]
@@ -240,7 +244,9 @@ pub enum ScenarioCommand {
         json: bool,
     },
     /// Show a scenario: what it tells, its parameters, its steps
-    #[command(after_help = "Examples:\n  lab scenario show rotate-key\n  lab scenario show rotate-key --source > my.yaml")]
+    #[command(
+        after_help = "Examples:\n  lab scenario show rotate-key\n  lab scenario show rotate-key --source > my.yaml"
+    )]
     Show {
         /// A name from the list, or a file
         scenario: String,
@@ -249,7 +255,9 @@ pub enum ScenarioCommand {
         source: bool,
     },
     /// Check scenario files, without running anything
-    #[command(after_help = "Examples:\n  lab scenario validate my.yaml\n  lab scenario validate rotate-key --set requests=5")]
+    #[command(
+        after_help = "Examples:\n  lab scenario validate my.yaml\n  lab scenario validate rotate-key --set requests=5"
+    )]
     Validate {
         /// Names or files; every scenario that comes with lab where none is given
         scenarios: Vec<String>,
@@ -258,9 +266,11 @@ pub enum ScenarioCommand {
         set: Vec<String>,
     },
     /// Run a scenario: break it, watch it, mend it, put everything back
-    #[command(after_help = "Examples:\n  lab scenario run rotate-key\n  lab scenario run rotate-key --set requests=100 --set rate=50\n  \
+    #[command(
+        after_help = "Examples:\n  lab scenario run rotate-key\n  lab scenario run rotate-key --set requests=100 --set rate=50\n  \
         lab scenario run rotate-key --until observe    break it and leave it so; lab recover mends it\n  \
-        lab scenario run my.yaml --format json > run.json")]
+        lab scenario run my.yaml --format json > run.json"
+    )]
     Run(RunArgs),
 }
 

@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
-
 mod connect;
 pub mod lock;
 

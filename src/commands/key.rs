@@ -45,7 +45,10 @@ async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str
     if keys.caller == key {
         session.line("caller sends it already")
     } else {
-        session.line(&format!("caller still sends {}: lab traffic{name} shows it, lab key align{name} mends it", keys.caller))
+        session.line(&format!(
+            "caller still sends {}: lab traffic{name} shows it, lab key align{name} mends it",
+            keys.caller
+        ))
     }
 }
 

@@ -21,7 +21,10 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     }
     let request = LogRequest { services: args.services.clone(), tail: args.tail, follow: args.follow };
     let mut lines = connected.engine.logs(&request).await.map_err(|error| {
-        error.hint(format!("without -f the logs of a lab that is gone can be read: lab logs{}", name_option(&connected.lab)))
+        error.hint(format!(
+            "without -f the logs of a lab that is gone can be read: lab logs{}",
+            name_option(&connected.lab)
+        ))
     })?;
     let prefixed = args.services.len() != 1;
     let mut out = session.term.out();

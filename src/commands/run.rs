@@ -57,13 +57,7 @@ struct Task {
     interrupt: Interrupt,
 }
 
-async fn perform(
-    session: &Session,
-    args: &RunArgs,
-    state: &State,
-    task: Task,
-    ground: Ground,
-) -> anyhow::Result<Exit> {
+async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, ground: Ground) -> anyhow::Result<Exit> {
     let folder = state.run_folder(&task.id);
     let journal = JournalFile::create(&folder).map_err(|error| {
         Failure::failed(format!("the run's journal cannot be written: {}: {error}", folder.root().display()))
@@ -146,7 +140,8 @@ async fn existing(
             if session.named().is_some() {
                 return Err(error.hint(format!("lab up{name} brings it back")).into());
             }
-            let message = format!("lab {}: {error}; the run gets a lab of its own (lab up brings that one back)", lab.name());
+            let message =
+                format!("lab {}: {error}; the run gets a lab of its own (lab up brings that one back)", lab.name());
             session.term.note(&message);
             return Ok(None);
         }

@@ -29,8 +29,7 @@ fn events_of(state: &State) -> anyhow::Result<Vec<(String, std::path::PathBuf)>>
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<Vec<Event>> {
-    let file = std::fs::File::open(path)
-        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    let file = std::fs::File::open(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     read_events(BufReader::new(file)).map_err(|error| Failure::failed(format!("{}: {error}", path.display())).into())
 }
 

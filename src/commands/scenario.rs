@@ -132,7 +132,11 @@ fn validate(session: &Session, typed: &[String], set: &[String]) -> anyhow::Resu
         match load(&source, &options) {
             Ok(plan) => {
                 let steps = human::count(plan.steps.len() as u64, "step");
-                session.line(&format!("{}  {} ({steps})", session.term.painter().paint(Tone::Held, "ok"), plan.name))?;
+                session.line(&format!(
+                    "{}  {} ({steps})",
+                    session.term.painter().paint(Tone::Held, "ok"),
+                    plan.name
+                ))?;
             }
             Err(found) => {
                 complain(session, &found);

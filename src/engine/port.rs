@@ -29,7 +29,8 @@ fn holder(port: u16) -> Option<String> {
     for process in processes.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
-        let holds = |file: std::fs::DirEntry| std::fs::read_link(file.path()).is_ok_and(|link| link.to_str() == Some(&socket));
+        let holds =
+            |file: std::fs::DirEntry| std::fs::read_link(file.path()).is_ok_and(|link| link.to_str() == Some(&socket));
         if files.flatten().any(holds) {
             let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             return Some(format!("{} (pid {pid})", name.trim()));

@@ -22,10 +22,6 @@ impl Lab {
     /// What its engine is to bring up.
     pub fn up_request(&self, record: &Record) -> UpRequest {
         let app = BTreeMap::from([(KEY_VARIABLE.to_owned(), FIRST_KEY.to_owned())]);
-        UpRequest {
-            gateway_port: record.gateway_port,
-            env: BTreeMap::from([(APP.to_owned(), app)]),
-            tied: false,
-        }
+        UpRequest { gateway_port: record.gateway_port, env: BTreeMap::from([(APP.to_owned(), app)]), tied: false }
     }
 }

@@ -4,5 +4,6 @@
 mod model;
 
 pub use model::{
-    Bind, Condition, HealthCheck, Limits, Mount, Optional, Port, Service, Stack, VolumeMount, XLab, XLabApp, XLabGateway,
+    Bind, Condition, HealthCheck, Limits, Mount, Optional, Port, Service, Stack, VolumeMount, XLab, XLabApp,
+    XLabGateway,
 };

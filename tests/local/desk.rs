@@ -123,7 +123,13 @@ impl Ran {
     /// Its stdout contains this.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.stdout.contains(text), "lab {} does not say {text:?}:\n{}\n{}", self.args, self.stdout, self.stderr);
+        assert!(
+            self.stdout.contains(text),
+            "lab {} does not say {text:?}:\n{}\n{}",
+            self.args,
+            self.stdout,
+            self.stderr
+        );
         self
     }
 

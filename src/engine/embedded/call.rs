@@ -54,8 +54,7 @@ impl Calls {
     ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
         let host = self.host()?;
         let offsets: Vec<String> = from.iter().map(ToString::to_string).collect();
-        let url =
-            format!("http://{}/logs?services={}&from={}", host.address, services.join(","), offsets.join(","));
+        let url = format!("http://{}/logs?services={}&from={}", host.address, services.join(","), offsets.join(","));
         let request = Request::get(url).bearer(&host.token).timeout(ASK_TIMEOUT);
         let lines = self.http.lines(&request).await.map_err(|error| self.lost(&error.to_string()))?;
         let parsed = lines.map(|line| {

@@ -70,7 +70,7 @@ impl Engine for Embedded {
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
         let stage = |stage: &str| {
             for service in PROCESSES {
-                progress(Progress { service: service.to_owned(), stage: stage.to_owned() });
+                progress(Progress::stage(service, stage));
             }
         };
         match self.calls.up(request).await {
@@ -149,4 +149,3 @@ fn last_lines(service: &str, text: &[u8], tail: Option<usize>) -> Vec<LogLine> {
     let skip = tail.map_or(0, |tail| lines.len().saturating_sub(tail));
     lines[skip..].iter().map(|line| LogLine { service: service.to_owned(), text: (*line).to_owned() }).collect()
 }
-

@@ -37,7 +37,8 @@ impl App {
     /// Starts an instance, and waits until it is healthy; an instance that is not is ended.
     async fn launch(&self, wanted: &BTreeMap<String, String>) -> Result<Arc<Child>, EngineError> {
         let instance = new_instance(APP);
-        let mut env = BTreeMap::from([("DATABASE_URL".to_owned(), database_url(&self.context.folder.path(DATABASE_FILE)))]);
+        let mut env =
+            BTreeMap::from([("DATABASE_URL".to_owned(), database_url(&self.context.folder.path(DATABASE_FILE)))]);
         env.extend(wanted.clone());
         env.insert("APP_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
         env.insert("APP_INSTANCE".to_owned(), instance.clone());

@@ -104,15 +104,21 @@ struct Follow {
 async fn follow(State(control): State<Control>, Query(query): Query<Follow>) -> Body {
     let services: Vec<String> = query.services.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let mut offsets = query.from.split(',').map(|offset| offset.parse().unwrap_or(0));
-    let streams = control.supervisor.logs(&services).into_iter().map(|(name, log)| {
-        lines(name, log, offsets.next().unwrap_or(0)).boxed()
-    });
+    let streams = control
+        .supervisor
+        .logs(&services)
+        .into_iter()
+        .map(|(name, log)| lines(name, log, offsets.next().unwrap_or(0)).boxed());
     let end = control.end.cancelled_owned();
     Body::from_stream(futures_util::stream::select_all(streams).take_until(end))
 }
 
 /// The lines of a log from an offset on, as they come.
-fn lines(service: &'static str, log: Arc<Log>, offset: u64) -> impl futures_util::Stream<Item = Result<String, Infallible>> {
+fn lines(
+    service: &'static str,
+    log: Arc<Log>,
+    offset: u64,
+) -> impl futures_util::Stream<Item = Result<String, Infallible>> {
     struct Reader {
         log: Arc<Log>,
         written: tokio::sync::watch::Receiver<u64>,

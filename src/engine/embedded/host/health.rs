@@ -45,7 +45,9 @@ impl Health {
             return Ok(());
         }
         Err(match serde_json::from_str::<Report>(&body) {
-            Ok(report) => report.checks.iter().map(|(part, state)| format!("{part} {state}")).collect::<Vec<_>>().join(", "),
+            Ok(report) => {
+                report.checks.iter().map(|(part, state)| format!("{part} {state}")).collect::<Vec<_>>().join(", ")
+            }
             Err(_) => format!("/health answers {status}"),
         })
     }

@@ -133,7 +133,11 @@ impl Slot {
 
     fn set_paused(&self, paused: bool) {
         if let Some(child) = self.live() {
-            if paused { child.freeze() } else { child.thaw() }
+            if paused {
+                child.freeze()
+            } else {
+                child.thaw()
+            }
             self.lock().paused = paused;
         }
     }
@@ -185,8 +189,7 @@ impl Supervisor {
         self.database.thaw().await;
         let running = ServiceChange::run(RunState::Running);
         // The two start side by side; each then makes sure of the way through the other, if that is there.
-        let (gateway, app) =
-            tokio::join!(self.bring(self.gateway.as_ref(), &running), self.bring(&self.app, &running));
+        let (gateway, app) = tokio::join!(self.bring(self.gateway.as_ref(), &running), self.bring(&self.app, &running));
         gateway?;
         app?;
         self.context.save()
@@ -289,7 +292,8 @@ impl Supervisor {
         let gateway_url = format!("http://127.0.0.1:{}", self.context.gateway_port());
         Description {
             services: vec![gateway, app, database],
-            endpoints: Endpoints { gateway: gateway_url, metrics },
+            endpoints: Endpoints { gateway: gateway_url, metrics, ..Endpoints::default() },
+            notices: Vec::new(),
         }
     }
 
@@ -319,5 +323,7 @@ pub(super) fn status(name: &str, slot: &Slot, env: BTreeMap<String, String>, log
         address: child.as_ref().map(|child| child.address.clone()),
         pid: child.as_ref().map(|child| child.pid),
         since: child.as_ref().map(|child| child.since),
+        image: None,
+        restarts: None,
     }
 }
