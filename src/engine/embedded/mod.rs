@@ -70,7 +70,7 @@ impl Engine for Embedded {
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
         let stage = |stage: &str| {
             for service in PROCESSES {
-                progress(Progress { service: service.to_owned(), stage: stage.to_owned() });
+                progress(Progress::stage(service, stage));
             }
         };
         match self.calls.up(request).await {

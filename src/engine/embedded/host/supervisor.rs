@@ -291,7 +291,11 @@ impl Supervisor {
             })
             .collect();
         let gateway_url = format!("http://127.0.0.1:{}", self.context.gateway_port());
-        Description { services: vec![gateway, app, database], endpoints: Endpoints { gateway: gateway_url, metrics } }
+        Description {
+            services: vec![gateway, app, database],
+            endpoints: Endpoints { gateway: gateway_url, metrics, ..Endpoints::default() },
+            notices: Vec::new(),
+        }
     }
 
     /// The logs of the services named; of all where none is.

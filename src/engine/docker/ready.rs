@@ -1,0 +1,234 @@
+//! Probes: is a container well, does the gateway lead to an instance, are its last requests over. The daemon's own health
+//! checks are too slow to wait for: the first comes after a whole interval.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::Inner;
+use super::client::{Client, FaultKind, Inspected, State};
+use crate::engine::{EngineError, EngineErrorKind};
+use crate::http::Request;
+use crate::stack::{HealthCheck, Service};
+
+/// How long a service may take to become healthy: a database makes its files first.
+pub(super) const HEALTHY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the gateway may take to lead to an instance.
+const ROUTED_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same where somebody has set the gateway's environment: it may never lead there, and that is how it was set.
+const CHANGED_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long an instance may take to finish its requests.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one probe over HTTP may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between two probes over HTTP: health is not announced, it has to be asked for.
+const HTTP_INTERVAL: Duration = Duration::from_millis(5);
+/// Between two probes by a command in the container, each of which is a process.
+const EXEC_INTERVAL: Duration = Duration::from_millis(50);
+/// How often it is looked whether a container that does not answer still runs.
+const ALIVE_INTERVAL: Duration = Duration::from_millis(250);
+/// After this long the gateway is told once more to look for the app.
+const RELOAD_AGAIN: Duration = Duration::from_millis(500);
+
+/// What the app's `/health` says.
+#[derive(Deserialize)]
+struct Report {
+    instance: Option<String>,
+    #[serde(default)]
+    checks: std::collections::BTreeMap<String, String>,
+}
+
+impl Inner {
+    /// Waits until a container that has started is well. The app and the gateway are asked over their ports; others by
+    /// their health check, in the container; where there is none, that it runs is enough.
+    pub(super) async fn until_healthy(
+        &self,
+        client: &Client,
+        service: &Service,
+        container: &str,
+        address: Option<&str>,
+    ) -> Result<(), EngineError> {
+        let deadline = Instant::now() + HEALTHY_TIMEOUT;
+        let mut looked = Instant::now();
+        loop {
+            let asked = Instant::now();
+            let said = match self.probe(client, service, container, address).await {
+                Ok(()) => return Ok(()),
+                Err(said) => said,
+            };
+            if looked.elapsed() > ALIVE_INTERVAL || asked.elapsed() > ALIVE_INTERVAL || said.is_empty() {
+                looked = Instant::now();
+                self.must_live(client, &service.name, container, &said).await?;
+            }
+            if Instant::now() > deadline {
+                let line = client.last_line(container).await.unwrap_or_default();
+                let detail = [said, line].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+                return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).of(&service.name));
+            }
+            let interval = if address.is_some() { HTTP_INTERVAL } else { EXEC_INTERVAL };
+            sleep(interval).await;
+        }
+    }
+
+    /// One probe: whether it is well, and if not, what it says; nothing where it could not be asked.
+    pub(super) async fn probe(
+        &self,
+        client: &Client,
+        service: &Service,
+        container: &str,
+        address: Option<&str>,
+    ) -> Result<(), String> {
+        let lab = &self.stack.lab;
+        match (address, &service.health) {
+            (Some(address), _) if service.name == lab.app.service => self.ask(address, &lab.app.health_path).await,
+            // It answers: what becomes of a request behind it is the app's health.
+            (Some(address), _) if service.name == lab.gateway.service => {
+                self.get(address, &lab.app.health_path).await.map(drop)
+            }
+            (_, Some(check)) => by_command(client, check, container).await,
+            (_, None) => Ok(()),
+        }
+    }
+
+    async fn ask(&self, address: &str, path: &str) -> Result<(), String> {
+        let (status, body) = self.get(address, path).await?;
+        if (200..300).contains(&status) {
+            return Ok(());
+        }
+        let checks = serde_json::from_str::<Report>(&body).map(|report| report.checks).unwrap_or_default();
+        if checks.is_empty() {
+            return Err(format!("{path} answers {status}"));
+        }
+        Err(checks.iter().map(|(part, state)| format!("{part} {state}")).collect::<Vec<_>>().join(", "))
+    }
+
+    /// That a container still runs; else how it ended, with its last line.
+    async fn must_live(&self, client: &Client, service: &str, container: &str, said: &str) -> Result<(), EngineError> {
+        match client.inspect(container).await? {
+            Some(found) if matches!(found.state, State::Running | State::Paused) => Ok(()),
+            Some(found) => Err(ended(client, service, &found).await),
+            None => {
+                let detail = format!("its container was removed while it was starting; {said}");
+                Err(EngineError::new(EngineErrorKind::Lost, detail.trim_end_matches("; ")).of(service).hint("lab up"))
+            }
+        }
+    }
+
+    /// Has the gateway look for the app anew, and waits until `/health` through it is answered by this instance; without
+    /// one, until it is answered by none.
+    pub(super) async fn reroute(
+        &self,
+        client: &Client,
+        gateway: &Inspected,
+        instance: Option<&str>,
+        strict: bool,
+    ) -> Result<(), EngineError> {
+        let lab = &self.stack.lab;
+        let name = &lab.gateway.service;
+        let Some(port) = gateway.ports.get(&lab.gateway.port) else { return Ok(()) };
+        let address = format!("127.0.0.1:{port}");
+        let deadline = Instant::now() + if strict { ROUTED_TIMEOUT } else { CHANGED_TIMEOUT };
+        loop {
+            let ran = client.exec(&gateway.id, &lab.gateway.reload, ROUTED_TIMEOUT).await;
+            let mut said = match ran {
+                Ok(ran) if ran.code == 0 => String::new(),
+                Ok(ran) => format!("{} ends with {}: {}", lab.gateway.reload.join(" "), ran.code, ran.output),
+                // It was stopped in this instant: there is nobody to tell.
+                Err(fault) if matches!(fault.kind, FaultKind::Conflict | FaultKind::NotFound) => return Ok(()),
+                Err(fault) => return Err(fault.service(name)),
+            };
+            let again = Instant::now() + RELOAD_AGAIN;
+            while Instant::now() < again.min(deadline) {
+                match self.leads_to(&address, instance).await {
+                    Ok(()) => return Ok(()),
+                    Err(other) if said.is_empty() => said = other,
+                    Err(_) => {}
+                }
+                sleep(HTTP_INTERVAL).await;
+            }
+            if Instant::now() >= deadline {
+                if !strict {
+                    return Ok(());
+                }
+                return Err(EngineError::new(EngineErrorKind::Unhealthy, said).of(name));
+            }
+        }
+    }
+
+    /// Whether `/health` at an address is answered by this instance; without one, by none.
+    pub(super) async fn leads_to(&self, address: &str, instance: Option<&str>) -> Result<(), String> {
+        let path = &self.stack.lab.app.health_path;
+        let (status, body) = self.get(address, path).await?;
+        let named = serde_json::from_str::<Report>(&body).ok().and_then(|report| report.instance);
+        match (instance, named) {
+            (Some(wanted), Some(named)) if wanted == named => Ok(()),
+            // An app that does not say which instance it is: that it answers has to do.
+            (Some(_), None) if (200..300).contains(&status) => Ok(()),
+            (None, None) if status >= 500 => Ok(()),
+            (Some(wanted), _) => Err(format!("{path} answers {status}, and not from {wanted}")),
+            (None, _) => Err(format!("{path} answers {status}")),
+        }
+    }
+
+    /// Waits until an instance to which nothing new is sent has no request left, and returns what it then counts. None
+    /// where it does not say.
+    pub(super) async fn last_exposition(&self, address: &str) -> Option<String> {
+        let deadline = Instant::now() + IDLE_TIMEOUT;
+        let mut before: Option<String> = None;
+        loop {
+            let (status, page) = self.get(address, &self.stack.lab.app.metrics_path).await.ok()?;
+            if status != 200 {
+                return None;
+            }
+            // Twice the same, and idle: no request is on its way between the gateway and here either. An app that does
+            // not count what is in flight is idle when its page stays the same.
+            let idle = in_flight(&page).unwrap_or(0) == 0;
+            if (idle && before.as_ref() == Some(&page)) || Instant::now() > deadline {
+                return Some(page);
+            }
+            before = Some(page);
+            sleep(HTTP_INTERVAL).await;
+        }
+    }
+
+    async fn get(&self, address: &str, path: &str) -> Result<(u16, String), String> {
+        let request = Request::get(format!("http://{address}{path}")).timeout(PROBE_TIMEOUT);
+        match self.http.request(&request).await {
+            Ok(response) => Ok((response.status, response.text())),
+            Err(error) => Err(format!("{path}: {error}")),
+        }
+    }
+}
+
+async fn by_command(client: &Client, check: &HealthCheck, container: &str) -> Result<(), String> {
+    match client.exec(container, &check.test, check.timeout.max(Duration::from_secs(1))).await {
+        Ok(ran) if ran.code == 0 => Ok(()),
+        Ok(ran) if ran.output.is_empty() => Err(format!("its health check ends with {}", ran.code)),
+        Ok(ran) => Err(ran.output.lines().last().unwrap_or_default().to_owned()),
+        Err(fault) if fault.is(FaultKind::Timeout) => Err("its health check does not end".to_owned()),
+        // It does not run, or not yet: that is looked at.
+        Err(_) => Err(String::new()),
+    }
+}
+
+/// How a container ended that should run.
+pub(super) async fn ended(client: &Client, service: &str, found: &Inspected) -> EngineError {
+    let line = client.last_line(&found.id).await;
+    let how = match found {
+        found if !found.error.is_empty() => found.error.clone(),
+        found if found.out_of_memory => "it took more memory than its limit".to_owned(),
+        found => format!("exit code {}", found.exit_code),
+    };
+    let detail = match line {
+        Some(line) => format!("{line} ({how})"),
+        None => how,
+    };
+    EngineError::new(EngineErrorKind::Exited, detail).of(service)
+}
+
+/// The app's gauge of requests that are being served.
+fn in_flight(page: &str) -> Option<u64> {
+    let line = page.lines().find(|line| line.starts_with("app_http_requests_in_flight "))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
