@@ -1,6 +1,7 @@
 //! A lab: one running copy of the stack. It has a name, a folder with its state, two locks, and the caller with its key;
 //! which engine runs it is in [`engine`]. [`State`] is the folder that holds every lab and the journal of every run.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use chrono::{DateTime, Utc};
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
-mod connect;
+pub mod connect;
 pub mod lock;
 
 use crate::files::{self, Folder};
@@ -18,6 +19,8 @@ use lock::{Lock, LockError};
 pub const DEFAULT_NAME: &str = "default";
 /// The key on both sides of a new lab.
 pub const FIRST_KEY: &str = "apikey-v1";
+/// The passwords that the stack's file asks for.
+const SECRETS: [&str; 2] = ["POSTGRES_PASSWORD", "GRAFANA_PASSWORD"];
 /// The version of the files in a lab's folder.
 const VERSION: u32 = 1;
 
@@ -160,13 +163,45 @@ pub struct Record {
     pub caller_key: String,
     /// The run that made it for itself, and with which it goes.
     pub owner: Option<String>,
+    /// What only a lab on containers has.
+    #[serde(default)]
+    pub containers: Containers,
+}
+
+/// What is remembered of a lab on containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Containers {
+    /// The folder of the user's own stack; none: the one that comes with lab.
+    pub stack: Option<PathBuf>,
+    /// The app's image, instead of one made from lab's own executable.
+    pub app_image: Option<String>,
+    /// Where the daemon is, as `DOCKER_HOST` had it when the lab was made.
+    pub host: Option<String>,
+    /// Passwords made for this lab, by the name under which the stack's file asks for them.
+    pub secrets: BTreeMap<String, String>,
+}
+
+impl Containers {
+    /// For a new lab: passwords of its own, and the daemon that the environment names.
+    pub fn new(stack: Option<PathBuf>, app_image: Option<String>) -> Result<Self, getrandom::Error> {
+        let mut secrets = BTreeMap::new();
+        for name in SECRETS {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes)?;
+            secrets.insert(name.to_owned(), format!("{:032x}", u128::from_le_bytes(bytes)));
+        }
+        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        Ok(Self { stack, app_image, host, secrets })
+    }
 }
 
 impl Record {
     /// A new lab.
     pub fn new(engine: &str, gateway_port: u16) -> Self {
         let caller_key = FIRST_KEY.to_owned();
-        Self { version: VERSION, engine: engine.to_owned(), created: Utc::now(), gateway_port, caller_key, owner: None }
+        let containers = Containers::default();
+        let (engine, created) = (engine.to_owned(), Utc::now());
+        Self { version: VERSION, engine, created, gateway_port, caller_key, owner: None, containers }
     }
 }
 

@@ -5,7 +5,9 @@ use std::io::Write;
 use crate::engine::EngineError;
 use crate::error::{Exit, Failure};
 use crate::lab::LabError;
+use crate::lab::connect::ConnectError;
 use crate::scenario::Diagnostics;
+use crate::stack::StackErrors;
 use crate::term::{Term, Tone};
 
 /// Prints an error, with what to do next, and says which exit code it is.
@@ -13,6 +15,14 @@ pub fn report(error: &anyhow::Error) -> Exit {
     let painter = Term::new().stderr_painter();
     let mut stderr = std::io::stderr().lock();
     // That nobody reads it changes nothing.
+    if let Some(ConnectError::Stack(errors)) = error.downcast_ref::<ConnectError>() {
+        let _ = writeln!(stderr, "{}", errors.render(painter.is_on()));
+        return Exit::Usage;
+    }
+    if let Some(errors) = error.downcast_ref::<StackErrors>() {
+        let _ = writeln!(stderr, "{}", errors.render(painter.is_on()));
+        return Exit::Usage;
+    }
     if let Some(diagnostics) = error.downcast_ref::<Diagnostics>() {
         let _ = writeln!(stderr, "{}", diagnostics.render(painter.is_on()));
         return Exit::Usage;

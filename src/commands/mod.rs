@@ -3,12 +3,15 @@
 use crate::cli::{Cli, Command};
 use crate::error::Exit;
 
+mod choose;
 mod doctor;
 mod down;
 mod failure;
 mod key;
 mod logs;
 mod metrics;
+mod progress;
+mod query;
 mod recover;
 mod run;
 mod runs;
@@ -26,7 +29,8 @@ use session::Session;
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         // The services and their host have runtimes of their own, and no terminal.
-        Command::App(args) => return Ok(crate::app::run(args.tied)),
+        Command::App(args) if args.health => return Ok(crate::app::health()),
+        Command::App(args) => return Ok(crate::app::run(args.service.tied)),
         Command::Gateway(args) => return Ok(crate::gateway::run(args.tied)),
         Command::Host => return Ok(crate::engine::embedded::host::run()),
         _ => {}
@@ -48,10 +52,11 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Key(command) => key::run(session, command).await,
         Command::Traffic(args) => traffic::run(session, args).await,
         Command::Metrics(args) => metrics::run(session, args).await,
+        Command::Query(args) => query::run(session, args).await,
         Command::Scenario(command) => scenario::run(session, command).await,
         Command::Runs(command) => runs::run(session, command),
         Command::Recover(args) => recover::run(session, args).await,
-        Command::Doctor => doctor::run(session),
+        Command::Doctor => doctor::run(session).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),
         Command::App(_) | Command::Gateway(_) | Command::Host => unreachable!("they have been started above"),
     }

@@ -1,12 +1,12 @@
 //! `lab up`: brings a lab up, or back.
 
-use std::sync::Arc;
 use std::time::Instant;
 
+use super::choose::{self, Wish};
 use super::session::{Connected, Session, name_option};
 use super::signals;
 use crate::cli::{EngineChoice, UpArgs};
-use crate::engine::{Description, EngineErrorKind, embedded};
+use crate::engine::{Description, EngineErrorKind, ProgressFn, docker, embedded};
 use crate::error::{Exit, Failure};
 use crate::lab::{DEFAULT_NAME, Lab, Record};
 use crate::report::human;
@@ -31,10 +31,14 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     let lab = session.lab()?;
     session.mention_undo(&lab)?;
     let interrupt = signals::install()?;
-    let live = session.term.live("starting the lab", Plain::Silent);
     let known = lab.record()?;
     let new = known.is_none();
-    let bring = bring_up(&lab, known, args.engine, args.port);
+    let record = match known {
+        Some(record) => known_record(&lab, record, args)?,
+        None => new_record(session, &lab, args).await?,
+    };
+    let live = session.term.live("starting the lab", Plain::Silent);
+    let bring = bring_up(&lab, record, new, args.port, super::progress::show(&session.term));
     let (connected, description, came) = tokio::select! {
         result = bring => result?,
         () = interrupt.stop().cancelled() => {
@@ -55,20 +59,44 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     show(session, &connected, &description, &what)
 }
 
-/// Brings up the lab `lab`, making it where it does not exist. On an error a lab that is new is gone again.
+/// A lab that exists stays on its engine.
+fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Failure> {
+    let wanted = match args.engine {
+        EngineChoice::Auto => record.engine.as_str(),
+        EngineChoice::Docker => docker::NAME,
+        EngineChoice::Embedded => embedded::NAME,
+    };
+    let other = args.stack.is_some() && args.stack != record.containers.stack
+        || args.app_image.is_some() && args.app_image != record.containers.app_image;
+    if wanted != record.engine || other {
+        let message = format!("lab {} exists already, on {}", lab.name(), record.engine);
+        return Err(
+            Failure::usage(message).hint(format!("lab down{} first, or another name: --name", name_option(lab)))
+        );
+    }
+    Ok(record)
+}
+
+async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Result<Record> {
+    let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
+    let mut wish = Wish::new(args.engine, args.port.unwrap_or(default), "lab up")?;
+    wish.containers.stack = args.stack.as_deref().map(std::path::absolute).transpose()?;
+    wish.containers.app_image.clone_from(&args.app_image);
+    choose::record(session, lab, wish).await
+}
+
+/// Brings up the lab `lab`. On an error a lab that is new is gone again.
 async fn bring_up(
     lab: &Lab,
-    known: Option<Record>,
-    choice: EngineChoice,
+    mut record: Record,
+    new: bool,
     port: Option<u16>,
+    progress: ProgressFn,
 ) -> anyhow::Result<(Connected, Description, Came)> {
     let _change = lab.lock_change("lab up").await?;
-    let (EngineChoice::Auto | EngineChoice::Embedded) = choice;
-    let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
-    let mut record = known.clone().unwrap_or_else(|| Record::new(embedded::NAME, default));
     let engine = lab.engine(&record)?;
-    let mut came = if known.is_some() { Came::Back } else { Came::New };
-    if known.is_some() {
+    let mut came = if new { Came::New } else { Came::Back };
+    if !new {
         match engine.describe().await {
             Ok(now) => {
                 check_port(lab, port, &now)?;
@@ -80,10 +108,10 @@ async fn bring_up(
     }
     record.gateway_port = port.unwrap_or(record.gateway_port);
     lab.save(&record)?;
-    match engine.up(&lab.up_request(&record), Arc::new(|_| {})).await {
+    match engine.up(&lab.up_request(&record)?, progress).await {
         Ok(description) => Ok((Connected { lab: lab.clone(), record, engine }, description, came)),
         Err(error) => {
-            if known.is_none() {
+            if new {
                 lab.remove()?;
             }
             Err(error.into())
@@ -130,7 +158,15 @@ fn show(session: &Session, connected: &Connected, now: &Description, what: &str)
     session.line(&format!("  users    {gateway}/api/users   (X-API-Key: {server})"))?;
     session.line(&format!("  health   {gateway}/health"))?;
     session.line(&format!("  metrics  {gateway}/metrics"))?;
+    for (what, url) in [("alerts", &now.endpoints.prometheus), ("graphs", &now.endpoints.grafana)] {
+        if let Some(url) = url {
+            session.line(&format!("  {what:<7}  {url}"))?;
+        }
+    }
     session.line(&format!("  keys     {keys}"))?;
+    for notice in &now.notices {
+        session.term.note(&session.term.stderr_painter().paint(Tone::Warn, notice));
+    }
     session.line("")?;
     let next = format!("next: lab traffic{name} · lab scenario run rotate-key{name} · lab down{name}");
     session.line(&painter.paint(Tone::Dim, &next))

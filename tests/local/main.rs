@@ -9,6 +9,7 @@ mod http_server;
 mod labs;
 mod runs;
 mod scenario_files;
+mod stack;
 mod support;
 mod traffic;
 mod wire;

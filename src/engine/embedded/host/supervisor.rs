@@ -324,5 +324,7 @@ pub(super) fn status(name: &str, slot: &Slot, env: BTreeMap<String, String>, log
         address: child.as_ref().map(|child| child.address.clone()),
         pid: child.as_ref().map(|child| child.pid),
         since: child.as_ref().map(|child| child.since),
+        image: None,
+        restarts: None,
     }
 }
