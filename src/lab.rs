@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub mod connect;
 pub mod lock;
 
+use crate::engine::docker;
 use crate::files::{self, Folder};
 use lock::{Lock, LockError};
 
@@ -190,8 +191,7 @@ impl Containers {
             getrandom::fill(&mut bytes)?;
             secrets.insert(name.to_owned(), format!("{:032x}", u128::from_le_bytes(bytes)));
         }
-        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        Ok(Self { stack, app_image, host, secrets })
+        Ok(Self { stack, app_image, host: docker::host_from_env(), secrets })
     }
 }
 

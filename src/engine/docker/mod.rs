@@ -62,8 +62,13 @@ pub struct DockerOptions {
 impl DockerOptions {
     /// What `DOCKER_HOST` says; the rest as it is by default.
     pub fn from_env() -> Self {
-        Self { host: std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()), ..Self::default() }
+        Self { host: host_from_env(), ..Self::default() }
     }
+}
+
+/// What `DOCKER_HOST` says, if it says anything.
+pub fn host_from_env() -> Option<String> {
+    std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty())
 }
 
 /// The stack of one lab, as containers. Cheap to make: the daemon is asked when it is needed.
