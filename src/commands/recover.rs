@@ -52,7 +52,9 @@ async fn one(session: &Session, lab: &Lab, interrupt: &Interrupt) -> anyhow::Res
     };
     let undo = undo::recover(lab, &engine, interrupt.stop(), show).await?;
     if undo.status == UndoOutcome::Complete {
-        session.line(&format!("{} lab {} is as before the run", painter.paint(Tone::Held, "done:"), lab.name()))?;
+        let gone = !lab.folder().root().exists();
+        let outcome = if gone { "is gone: it was the run's own" } else { "is as before the run" };
+        session.line(&format!("{} lab {} {outcome}", painter.paint(Tone::Held, "done:"), lab.name()))?;
         return Ok(Exit::Held);
     }
     let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not everything could be put back") };

@@ -170,3 +170,24 @@ fn an_app_that_dies_by_itself_is_shown_and_up_starts_it() {
     desk.lab(&["up"]).status(0);
     desk.lab(&["traffic", "--requests", "3", "--rate", "100"]).status(0).says("none failed");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lab_is_the_users_alone_and_its_processes_have_names() {
+    use std::os::unix::fs::PermissionsExt;
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let mut open = vec![desk.state()];
+    while let Some(path) = open.pop() {
+        let mode = std::fs::metadata(&path).expect("it is there").permissions().mode() & 0o077;
+        assert_eq!(mode, 0, "{} can be read by others", path.display());
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).expect("ours").flatten().map(|entry| entry.path()));
+        }
+    }
+    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).expect("it runs");
+    let status = desk.status();
+    assert_eq!(name(host(&status)), "lab-host\n");
+    assert_eq!(name(pid(&status, "app")), "lab-app\n");
+    assert_eq!(name(pid(&status, "gateway")), "lab-gateway\n");
+}

@@ -1,6 +1,7 @@
 //! Starting a host, and knowing whether one lives: by the lock that it holds, never by a process id.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
     let mut line = serde_json::to_vec(&request).map_err(|error| system(error.into()))?;
     line.push(b'\n');
     let mut command = Command::new(exe);
-    command.arg("host").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+    command.arg0("lab").arg("host").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
     let mut starting = Starting(Some(command.spawn().map_err(system)?));
     let pipes = starting.0.as_mut().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
     let Some((stdin, stdout)) = pipes else {

@@ -33,6 +33,8 @@ pub fn run() -> Exit {
         let _ = std::io::stderr().write_all(b"error: lab host is started by lab up; it is not for typing\n");
         return Exit::Usage;
     };
+    // The database and the logs are the user's alone, as everything in the lab's folder.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     // A session of its own: no signal of the terminal reaches it, and no hang-up.
     let _ = rustix::process::setsid();
     // All its paths are absolute; it shall not keep somebody's folder busy.
