@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lab::engine::docker::{Docker, DockerOptions};
-use lab::engine::{APP, DB, Engine, GATEWAY, KEY_VARIABLE, ProgressFn, UpRequest};
+use lab::engine::{APP, DB, Engine, GATEWAY, KEY_VARIABLE, ProgressFn};
+use lab::http::{Http, Request};
 use lab::stack::{
     Bind, Condition, HealthCheck, Mount, Optional, Port, Service, Stack, VolumeMount, XLab, XLabApp, XLabGateway,
 };
@@ -120,15 +121,6 @@ pub(crate) fn stack() -> Stack {
     Stack { services: vec![gateway, app, db], volumes: vec!["db-data".to_owned()], lab }
 }
 
-pub(crate) fn silent() -> ProgressFn {
-    Arc::new(|_| {})
-}
-
-pub(crate) fn request() -> UpRequest {
-    let app = BTreeMap::from([(KEY_VARIABLE.to_owned(), "apikey-v1".to_owned())]);
-    UpRequest { gateway_port: 0, env: BTreeMap::from([(APP.to_owned(), app)]), tied: false }
-}
-
 /// The executable under test, without its symbols: a tenth of the size.
 pub(crate) fn executable() -> PathBuf {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
@@ -190,6 +182,12 @@ pub(crate) fn docker(args: &[&str]) -> String {
     let output = std::process::Command::new("docker").args(args).output().expect("the docker command is there");
     assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A request with a key; the status, or 0 where there was no answer.
+pub(crate) async fn status(base: &str, path: &str, key: &str) -> u16 {
+    let request = Request::get(format!("{base}{path}")).header("x-api-key", key).timeout(Duration::from_secs(5));
+    Http::new().request(&request).await.map_or(0, |response| response.status)
 }
 
 /// Takes what happens during `up`.

@@ -6,6 +6,8 @@ mod desk;
 mod gateway;
 mod gateway_life;
 mod http_server;
+#[path = "../shared/conformance.rs"]
+mod shared;
 mod support;
 mod traffic;
 mod wire;

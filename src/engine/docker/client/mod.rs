@@ -18,7 +18,7 @@ pub(super) use container::{Health, Inspected, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
 pub(super) use fault::{Fault, FaultKind};
 pub(super) use image::{Image, PullProgress};
-pub(super) use stream::{Line, Started};
+pub(super) use stream::{Event, Line};
 
 /// For one call, but for those that wait for something.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,7 +57,12 @@ impl Client {
 
 /// Gives a call its limit, and its error the thing that it is about.
 async fn call<T>(subject: &str, limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
-    match tokio::time::timeout(limit, call).await {
+    let start = std::time::Instant::now();
+    let result = tokio::time::timeout(limit, call).await;
+    if std::env::var_os("LAB_TRACE").is_some() {
+        eprintln!("    [{:?}] {subject} {}", start.elapsed(), chrono::Utc::now().format("%S%.3f"));
+    }
+    match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Fault::of(subject, &error)),
         Err(_) => Err(Fault::timeout(subject)),
