@@ -4,7 +4,7 @@ use lab::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, RunState, UpRequest
 use libtest_mimic::Trial;
 
 use crate::shared::{request, silent};
-use crate::support::{Bench, docker, options, stack, status};
+use crate::support::{Bench, docker, options, service, stack, status};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -47,7 +47,7 @@ async fn port_of_a_container() {
 
 async fn missing_image() {
     let mut stack = stack();
-    stack.services[0].image = "127.0.0.1:1/lab-test/nowhere:1".to_owned();
+    service(&mut stack, GATEWAY).image = "127.0.0.1:1/lab-test/nowhere:1".to_owned();
     let bench = Bench::with("missing", stack, options());
     assert_eq!(bench.engine.images().await.unwrap().missing, ["127.0.0.1:1/lab-test/nowhere:1"]);
     let error = bench.engine.up(&request(), silent()).await.unwrap_err();
@@ -59,7 +59,7 @@ async fn missing_image() {
 
 async fn dies() {
     let mut stack = stack();
-    let db = stack.services.iter_mut().find(|service| service.name == DB).unwrap();
+    let db = service(&mut stack, DB);
     db.command = Some(["postgres", "--nonsense=1"].map(str::to_owned).to_vec());
     let bench = Bench::with("dies", stack, options());
     let error = bench.engine.up(&request(), silent()).await.unwrap_err();
@@ -114,7 +114,7 @@ async fn older() {
         "lab.service=db",
         "--label",
         "lab.version=0.0.1",
-        crate::support::DB_IMAGE,
+        &stack().services.into_iter().find(|service| service.name == DB).unwrap().image,
     ]);
     let error = bench.engine.describe().await.unwrap_err();
     assert!(error.detail.contains("version 0.0.1") && error.hint.as_ref().unwrap().contains("lab down"), "{error}");
@@ -142,7 +142,7 @@ async fn other_platform() {
     assert!(tar.unwrap().success());
     docker(&["load", "-i", &archive.display().to_string()]);
     let mut stack = stack();
-    stack.services[0].image.clone_from(&image);
+    service(&mut stack, GATEWAY).image.clone_from(&image);
     let bench = Bench::with("platform", stack, options());
     let error = bench.engine.up(&request(), silent()).await.unwrap_err();
     docker(&["rmi", &image]);

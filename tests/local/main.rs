@@ -8,6 +8,7 @@ mod gateway_life;
 mod http_server;
 #[path = "../shared/conformance.rs"]
 mod shared;
+mod stack;
 mod support;
 mod traffic;
 mod wire;
