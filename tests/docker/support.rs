@@ -89,6 +89,27 @@ impl Bench {
     }
 }
 
+/// A test that failed leaves nothing either.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let filter = format!("label=lab.name={}", self.name);
+        for (list, remove) in [
+            (&["ps", "-aq"][..], &["rm", "-fv"][..]),
+            (&["network", "ls", "-q"], &["network", "rm"]),
+            (&["volume", "ls", "-q"], &["volume", "rm"]),
+        ] {
+            let found = std::process::Command::new("docker").args(list).args(["--filter", &filter]).output();
+            let found = found.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            for id in found.lines() {
+                let _ = std::process::Command::new("docker").args(remove).arg(id).output();
+            }
+        }
+    }
+}
+
 /// The docker command's own view.
 pub(crate) fn docker(args: &[&str]) -> String {
     let output = std::process::Command::new("docker").args(args).output().expect("the docker command is there");

@@ -133,6 +133,7 @@ impl Inner {
         let name = &lab.gateway.service;
         let Some(port) = gateway.ports.get(&lab.gateway.port) else { return Ok(()) };
         let address = format!("127.0.0.1:{port}");
+        let before = workers(client, &gateway.id).await;
         let deadline = Instant::now() + if strict { ROUTED_TIMEOUT } else { CHANGED_TIMEOUT };
         loop {
             let ran = client.exec(&gateway.id, &lab.gateway.reload, ROUTED_TIMEOUT).await;
@@ -146,7 +147,10 @@ impl Inner {
             let again = Instant::now() + RELOAD_AGAIN;
             while Instant::now() < again.min(deadline) {
                 match self.leads_to(&address, instance).await {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => {
+                        until_gone(client, &gateway.id, &before).await;
+                        return Ok(());
+                    }
                     Err(other) if said.is_empty() => said = other,
                     Err(_) => {}
                 }
@@ -226,6 +230,25 @@ async fn by_command(client: &Client, check: &HealthCheck, container: &str) -> Re
         Err(fault) if fault.is(FaultKind::Timeout) => Err("its health check does not end".to_owned()),
         // It does not run, or not yet: that is looked at.
         Err(_) => Err(String::new()),
+    }
+}
+
+/// nginx's workers. Other proxies have none by this name, and are taken at their word.
+async fn workers(client: &Client, gateway: &str) -> Vec<String> {
+    let processes = client.processes(gateway).await.unwrap_or_default();
+    processes.into_iter().filter(|(_, command)| command.contains("worker process")).map(|(id, _)| id).collect()
+}
+
+/// Waits until none of these workers is there any more. For a moment nginx's old workers go on accepting beside the new
+/// ones; what they still have in hand they send where they always did.
+async fn until_gone(client: &Client, gateway: &str, before: &[String]) {
+    let deadline = Instant::now() + IDLE_TIMEOUT;
+    while Instant::now() < deadline {
+        let now = workers(client, gateway).await;
+        if !before.iter().any(|id| now.contains(id)) {
+            return;
+        }
+        sleep(HTTP_INTERVAL).await;
     }
 }
 

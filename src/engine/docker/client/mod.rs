@@ -14,6 +14,8 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 
+#[cfg(test)]
+pub(super) use connect::refused;
 pub(super) use container::{Health, Inspected, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
 pub(super) use fault::{Fault, FaultKind};
@@ -57,12 +59,7 @@ impl Client {
 
 /// Gives a call its limit, and its error the thing that it is about.
 async fn call<T>(subject: &str, limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
-    let start = std::time::Instant::now();
-    let result = tokio::time::timeout(limit, call).await;
-    if std::env::var_os("LAB_TRACE").is_some() {
-        eprintln!("    [{:?}] {subject} {}", start.elapsed(), chrono::Utc::now().format("%S%.3f"));
-    }
-    match result {
+    match tokio::time::timeout(limit, call).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Fault::of(subject, &error)),
         Err(_) => Err(Fault::timeout(subject)),
