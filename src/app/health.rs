@@ -10,7 +10,7 @@ use crate::error::Exit;
 /// The app answers within half a second, well or not.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Held where `/health` is 200; otherwise NotHeld, and a line on stderr says why.
+/// Held where `/health` is 200; otherwise [`Exit::NotHeld`], and a line on stderr says why.
 pub fn health() -> Exit {
     let said = match std::env::var("APP_LISTEN") {
         Ok(listen) => ask(&listen),

@@ -129,8 +129,8 @@ fn row(series: &Series) -> Vec<String> {
     let values: Vec<f64> = series.values.iter().filter_map(|(_, value)| value.parse().ok()).collect();
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let last = values.last().map_or_else(|| "-".to_owned(), |value| human::number(*value));
-    vec![name(&series.metric), last, human::number(least), human::number(most), sparkline(&values, most)]
+    let latest = values.last().map_or_else(|| "-".to_owned(), |value| human::number(*value));
+    vec![name(&series.metric), latest, human::number(least), human::number(most), sparkline(&values, most)]
 }
 
 /// A series as Prometheus writes it.

@@ -1,6 +1,9 @@
 //! What needs a Docker daemon. Where none answers, each test is shown as ignored; with `LAB_TEST_DOCKER=1` that is a failure.
 
+mod faults;
 mod life;
+#[path = "../shared/conformance.rs"]
+mod shared;
 mod support;
 
 use std::future::Future;
@@ -12,7 +15,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let there = daemon_answers();
     let required = std::env::var("LAB_TEST_DOCKER").is_ok_and(|value| value == "1");
-    let trials = life::trials().into_iter().map(|trial| trial.with_ignored_flag(!there && !required)).collect();
+    let trials = life::trials().into_iter().chain(faults::trials());
+    let trials = trials.map(|trial| if there || required { trial } else { trial.with_ignored_flag(true) }).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -6,127 +6,31 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lab::engine::docker::{Docker, DockerOptions};
-use lab::engine::{APP, DB, Engine, GATEWAY, KEY_VARIABLE, ProgressFn, UpRequest};
-use lab::stack::{
-    Bind, Condition, HealthCheck, Mount, Optional, Port, Service, Stack, VolumeMount, XLab, XLabApp, XLabGateway,
-};
+use lab::engine::{APP, DB, Engine, GATEWAY, ProgressFn};
+use lab::http::{Http, Request};
+use lab::stack::{Service, Stack};
 
 /// For what takes a moment on any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) const GATEWAY_IMAGE: &str = "nginx:1.30";
-pub(crate) const DB_IMAGE: &str = "postgres:17";
-
-const NGINX: &str = r#"
-worker_processes 2;
-error_log stderr error;
-pid /tmp/nginx.pid;
-events { worker_connections 1024; }
-http {
-  client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c; uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
-  access_log /dev/stdout;
-  upstream app { server app:8000 max_fails=0; keepalive 32; }
-  server {
-    listen 8080;
-    location / {
-      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_connect_timeout 1s; proxy_read_timeout 2s; proxy_next_upstream off;
-    }
-  }
+/// The stack that comes with lab, whole.
+pub(crate) fn whole_stack() -> Stack {
+    Stack::embedded(&BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
-"#;
 
-/// Gateway, app and database, by the same images as the stack that comes with lab.
+/// Gateway, app and database of it: what a request passes through.
 pub(crate) fn stack() -> Stack {
-    let service =
-        |name: &str, image: &str| Service { name: name.to_owned(), image: image.to_owned(), ..Service::default() };
-    let strings = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let check = |words: &[&str]| HealthCheck {
-        test: strings(words),
-        interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(2),
-        retries: 30,
-        start_period: Duration::ZERO,
-    };
-    let gateway = Service {
-        entrypoint: Some(strings(&["nginx"])),
-        command: Some(strings(&["-e", "stderr", "-c", "/etc/lab/nginx.conf", "-g", "daemon off;"])),
-        ports: vec![Port { published: Some(8080), target: 8080 }],
-        mounts: vec![Mount::Bind(Bind {
-            source: "nginx".into(),
-            target: "/etc/lab".to_owned(),
-            files: vec![("nginx.conf".into(), NGINX.as_bytes().to_vec())],
-        })],
-        depends_on: BTreeMap::from([(APP.to_owned(), Condition::Started)]),
-        tmpfs: strings(&["/tmp:mode=1777,size=16m"]),
-        user: Some("101:101".to_owned()),
-        read_only: true,
-        cap_drop: strings(&["ALL"]),
-        stop_signal: Some("SIGQUIT".to_owned()),
-        ..service(GATEWAY, GATEWAY_IMAGE)
-    };
-    let app = Service {
-        environment: [
-            ("APP_LISTEN", "0.0.0.0:8000"),
-            (KEY_VARIABLE, "apikey-v1"),
-            ("DATABASE_URL", "postgres://lab:lab@db:5432/lab"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into(),
-        depends_on: BTreeMap::from([(DB.to_owned(), Condition::Healthy)]),
-        read_only: true,
-        cap_drop: strings(&["ALL"]),
-        ..service(APP, "lab-app:local")
-    };
-    let db = Service {
-        command: Some(strings(&["postgres", "-c", "fsync=off"])),
-        environment: [
-            ("POSTGRES_USER", "lab"),
-            ("POSTGRES_PASSWORD", "lab"),
-            ("POSTGRES_DB", "lab"),
-            ("POSTGRES_INITDB_ARGS", "--no-sync --locale=C"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into(),
-        mounts: vec![Mount::Volume(VolumeMount {
-            volume: "db-data".to_owned(),
-            target: "/var/lib/postgresql/data".to_owned(),
-            read_only: false,
-        })],
-        tmpfs: strings(&["/tmp:mode=1777,size=16m", "/run/postgresql:mode=1777,size=1m"]),
-        user: Some("postgres".to_owned()),
-        stop_signal: Some("SIGINT".to_owned()),
-        health: Some(check(&["pg_isready", "-q", "-h", "127.0.0.1", "-U", "lab", "-d", "lab"])),
-        ..service(DB, DB_IMAGE)
-    };
-    let lab = XLab {
-        app: XLabApp {
-            service: APP.to_owned(),
-            key_variable: KEY_VARIABLE.to_owned(),
-            port: 8000,
-            metrics_path: "/metrics".to_owned(),
-            health_path: "/health".to_owned(),
-        },
-        gateway: XLabGateway {
-            service: GATEWAY.to_owned(),
-            port: 8080,
-            reload: strings(&["nginx", "-e", "stderr", "-c", "/etc/lab/nginx.conf", "-s", "reload"]),
-        },
-        optional: Vec::<Optional>::new(),
-        prometheus: None,
-        grafana: None,
-        database: Some(DB.to_owned()),
-    };
-    Stack { services: vec![gateway, app, db], volumes: vec!["db-data".to_owned()], lab }
+    let mut stack = whole_stack();
+    stack.services.retain(|service| [GATEWAY, APP, DB].contains(&service.name.as_str()));
+    stack.volumes.retain(|volume| volume.starts_with("db"));
+    stack.lab.optional.clear();
+    (stack.lab.prometheus, stack.lab.grafana) = (None, None);
+    stack
 }
 
-pub(crate) fn silent() -> ProgressFn {
-    Arc::new(|_| {})
-}
-
-pub(crate) fn request() -> UpRequest {
-    let app = BTreeMap::from([(KEY_VARIABLE.to_owned(), "apikey-v1".to_owned())]);
-    UpRequest { gateway_port: 0, env: BTreeMap::from([(APP.to_owned(), app)]), tied: false }
+/// A service of it, to be changed.
+pub(crate) fn service<'a>(stack: &'a mut Stack, name: &str) -> &'a mut Service {
+    stack.services.iter_mut().find(|service| service.name == name).expect("the stack has it")
 }
 
 /// The executable under test, without its symbols: a tenth of the size.
@@ -185,11 +89,38 @@ impl Bench {
     }
 }
 
+/// A test that failed leaves nothing either.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let filter = format!("label=lab.name={}", self.name);
+        for (list, remove) in [
+            (&["ps", "-aq"][..], &["rm", "-fv"][..]),
+            (&["network", "ls", "-q"], &["network", "rm"]),
+            (&["volume", "ls", "-q"], &["volume", "rm"]),
+        ] {
+            let found = std::process::Command::new("docker").args(list).args(["--filter", &filter]).output();
+            let found = found.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            for id in found.lines() {
+                let _ = std::process::Command::new("docker").args(remove).arg(id).output();
+            }
+        }
+    }
+}
+
 /// The docker command's own view.
 pub(crate) fn docker(args: &[&str]) -> String {
     let output = std::process::Command::new("docker").args(args).output().expect("the docker command is there");
     assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A request with a key; the status, or 0 where there was no answer.
+pub(crate) async fn status(base: &str, path: &str, key: &str) -> u16 {
+    let request = Request::get(format!("{base}{path}")).header("x-api-key", key).timeout(Duration::from_secs(5));
+    Http::new().request(&request).await.map_or(0, |response| response.status)
 }
 
 /// Takes what happens during `up`.

@@ -39,6 +39,8 @@ impl Desk {
     /// A lab command, not started.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = lab();
+        // Without Docker, whatever this machine has.
+        command.env("LAB_ENGINE", "embedded");
         command.args(args).env("LAB_STATE_DIR", self.state()).current_dir(self.path()).stdin(Stdio::null());
         command
     }

@@ -9,6 +9,8 @@ mod http_server;
 mod labs;
 mod runs;
 mod scenario_files;
+#[path = "../shared/conformance.rs"]
+mod shared;
 mod stack;
 mod support;
 mod traffic;

@@ -9,9 +9,8 @@ use super::client::{Client, Image, Platform};
 use super::naming::{EXECUTABLE_LABEL, short};
 use super::tar::Tar;
 use crate::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
+use crate::stack::APP_IMAGE;
 
-/// A service with this image is lab's own app.
-const OWN_IMAGE: &str = "lab-app:local";
 /// The repository of the images that are made here.
 const REPOSITORY: &str = "lab-app";
 /// The user in them: nobody's.
@@ -43,7 +42,7 @@ pub(super) async fn find_or_make(
 /// An image that is not made here: one that was chosen, or that of somebody's own app.
 pub(super) fn named(inner: &Inner) -> Option<String> {
     let app = inner.service(&inner.stack.lab.app.service).map(|service| &service.image);
-    inner.options.app_image.clone().or_else(|| app.filter(|image| *image != OWN_IMAGE).cloned())
+    inner.options.app_image.clone().or_else(|| app.filter(|image| *image != APP_IMAGE).cloned())
 }
 
 /// Whether it can be made here.
@@ -113,9 +112,10 @@ async fn from_executable(
 
 /// Images of executables that are no more. One that a container uses stays, and so it should.
 async fn remove_older(client: &Client, current: &str) {
-    for name in client.images(EXECUTABLE_LABEL).await.unwrap_or_default() {
-        if name != current && name.starts_with(REPOSITORY) {
-            let _ = client.remove_image(&name).await;
+    for (id, names) in client.images(EXECUTABLE_LABEL).await.unwrap_or_default() {
+        let ours = |name: &String| name.starts_with(REPOSITORY) && name != current || name.starts_with("<none>");
+        if names.iter().all(ours) {
+            let _ = client.remove_image(names.first().filter(|name| name.starts_with(REPOSITORY)).unwrap_or(&id)).await;
         }
     }
 }

@@ -62,7 +62,11 @@ impl Task<'_> {
 
     async fn wait(&self, id: &str) -> Result<(), EngineError> {
         let address = self.inner.address_of(self.client, self.service, id).await?;
-        self.inner.until_healthy(self.client, self.service, id, address.as_deref()).await
+        self.inner.until_healthy(self.client, self.service, id, address.as_deref()).await?;
+        if let Some(address) = address {
+            self.inner.warm(&address).await;
+        }
+        Ok(())
     }
 
     /// Leads the gateway to the new instance; where that fails, back to the old one.

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use super::Inner;
-use super::client::{Client, Line, Started};
+use super::client::{Client, Event, Fault, FaultKind, Line};
 use super::naming::SERVICE_LABEL;
 use super::survey::Survey;
 use crate::engine::{EngineError, EngineErrorKind, LogLine, LogRequest};
@@ -32,7 +32,7 @@ impl Inner {
         }
         let client = self.client().await?;
         // Before the containers are looked at: one that starts in between is seen twice rather than never.
-        let starts = request.follow.then(|| client.starts(&self.names.filter()));
+        let events = request.follow.then(|| client.events(&self.names.filter()));
         let survey = Survey::of(client, &self.names).await?;
         if survey.serving.is_empty() {
             return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
@@ -52,8 +52,9 @@ impl Inner {
             })
             .collect();
         let past = stream::iter(in_order(past).into_iter().map(Ok));
-        Ok(match starts {
-            Some(starts) => past.chain(follow(client.clone(), request.clone(), followed, starts)).boxed(),
+        let there = survey.serving.values().map(|found| found.id().to_owned()).collect();
+        Ok(match events {
+            Some(events) => past.chain(follow(client.clone(), request.clone(), followed, there, events)).boxed(),
             None => past.boxed(),
         })
     }
@@ -85,15 +86,17 @@ struct Follow {
     after: Option<DateTime<Utc>>,
 }
 
-/// What comes to the logs from now on. Ends when nothing of the lab is left, or the daemon is gone.
+/// What comes to the logs from now on. Ends when no container of the lab is left, or the daemon is gone. `there`: every
+/// container of the lab.
 fn follow(
     client: Client,
     request: LogRequest,
     containers: Vec<Follow>,
-    starts: BoxStream<'static, Result<Started, super::client::Fault>>,
+    there: BTreeSet<String>,
+    events: BoxStream<'static, Result<Event, Fault>>,
 ) -> impl Stream<Item = Result<LogLine, EngineError>> {
     let (sender, receiver) = mpsc::channel(BACKLOG);
-    tokio::spawn(watch(client, request, containers, starts, sender));
+    tokio::spawn(watch(client, request, containers, there, events, sender));
     stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|line| (line, receiver)) })
 }
 
@@ -101,50 +104,42 @@ async fn watch(
     client: Client,
     request: LogRequest,
     containers: Vec<Follow>,
-    mut starts: BoxStream<'static, Result<Started, super::client::Fault>>,
+    mut there: BTreeSet<String>,
+    mut events: BoxStream<'static, Result<Event, Fault>>,
     sender: Sender,
 ) {
-    let mut seen: BTreeSet<String> = containers.iter().map(|container| container.id.clone()).collect();
     let mut tasks = tokio::task::JoinSet::new();
     for container in containers {
         tasks.spawn(tell(client.clone(), container, sender.clone()));
     }
-    loop {
-        tokio::select! {
+    while !there.is_empty() {
+        let event = tokio::select! {
             // The reader has gone.
             () = sender.closed() => return,
-            started = starts.next() => match started {
-                Some(Ok(started)) => {
-                    let Some(service) = started.labels.get(SERVICE_LABEL).filter(|name| is_wanted(&request, name)) else { continue };
-                    // One that starts again goes on with its own log.
-                    let after = seen.replace(started.id.clone()).map(|_| Utc::now());
-                    let container = Follow { service: service.clone(), id: started.id, after };
-                    tasks.spawn(tell(client.clone(), container, sender.clone()));
-                }
-                Some(Err(fault)) => {
-                    let _ = sender.send(Err(fault.into())).await;
-                    return;
-                }
-                None => return,
-            },
-            _ = tasks.join_next(), if !tasks.is_empty() => {
-                // The last log has ended. A lab whose containers are all gone writes no more.
-                if tasks.is_empty() && is_gone(&client, &seen).await {
-                    return;
-                }
+            event = events.next() => event,
+        };
+        match event {
+            Some(Ok(event)) if event.gone => {
+                there.remove(&event.id);
             }
+            Some(Ok(event)) => {
+                // One that starts again goes on with its own log.
+                let after = if there.insert(event.id.clone()) { None } else { Some(Utc::now()) };
+                let Some(service) = event.labels.get(SERVICE_LABEL).filter(|name| is_wanted(&request, name)) else {
+                    continue;
+                };
+                let container = Follow { service: service.clone(), id: event.id, after };
+                tasks.spawn(tell(client.clone(), container, sender.clone()));
+            }
+            Some(Err(fault)) => {
+                let _ = sender.send(Err(fault.into())).await;
+                return;
+            }
+            None => return,
         }
     }
-}
-
-/// Whether none of these containers is there any more.
-async fn is_gone(client: &Client, containers: &BTreeSet<String>) -> bool {
-    for container in containers {
-        if !matches!(client.inspect(container).await, Ok(None)) {
-            return false;
-        }
-    }
-    true
+    // What the last of them wrote at their end.
+    while tasks.join_next().await.is_some() {}
 }
 
 async fn tell(client: Client, container: Follow, sender: Sender) {
@@ -152,7 +147,7 @@ async fn tell(client: Client, container: Follow, sender: Sender) {
     while let Some(line) = lines.next().await {
         let line = match line {
             Ok(line) => line,
-            Err(fault) if fault.is(super::client::FaultKind::NotFound) => return,
+            Err(fault) if fault.is(FaultKind::NotFound) => return,
             Err(fault) => {
                 let _ = sender.send(Err(fault.service(&container.service))).await;
                 return;

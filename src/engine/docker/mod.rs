@@ -32,6 +32,8 @@ mod naming;
 mod ready;
 mod survey;
 mod tar;
+#[cfg(test)]
+mod tests;
 mod up;
 
 pub use images::ImageReport;

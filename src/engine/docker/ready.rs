@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -20,10 +21,13 @@ const ROUTED_TIMEOUT: Duration = Duration::from_secs(5);
 const CHANGED_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long an instance may take to finish its requests.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many things a new instance is asked at once, and for how long at most.
+const WARM_PROBES: usize = 4;
+const WARM_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one probe over HTTP may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two probes over HTTP: health is not announced, it has to be asked for.
-const HTTP_INTERVAL: Duration = Duration::from_millis(5);
+const HTTP_INTERVAL: Duration = Duration::from_millis(10);
 /// Between two probes by a command in the container, each of which is a process.
 const EXEC_INTERVAL: Duration = Duration::from_millis(50);
 /// How often it is looked whether a container that does not answer still runs.
@@ -62,11 +66,12 @@ impl Inner {
                 self.must_live(client, &service.name, container, &said).await?;
             }
             if Instant::now() > deadline {
-                let line = client.last_line(container).await.unwrap_or_default();
-                let detail = [said, line].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+                let said = if said.is_empty() { "its health check cannot be run".to_owned() } else { said };
+                let detail = with_last_words(client, container, said).await;
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).of(&service.name));
             }
-            let interval = if address.is_some() { HTTP_INTERVAL } else { EXEC_INTERVAL };
+            // A command is work for what is starting, too: at most half of the time goes to asking.
+            let interval = if address.is_some() { HTTP_INTERVAL } else { EXEC_INTERVAL.max(asked.elapsed()) };
             sleep(interval).await;
         }
     }
@@ -128,6 +133,7 @@ impl Inner {
         let name = &lab.gateway.service;
         let Some(port) = gateway.ports.get(&lab.gateway.port) else { return Ok(()) };
         let address = format!("127.0.0.1:{port}");
+        let before = workers(client, &gateway.id).await;
         let deadline = Instant::now() + if strict { ROUTED_TIMEOUT } else { CHANGED_TIMEOUT };
         loop {
             let ran = client.exec(&gateway.id, &lab.gateway.reload, ROUTED_TIMEOUT).await;
@@ -141,7 +147,10 @@ impl Inner {
             let again = Instant::now() + RELOAD_AGAIN;
             while Instant::now() < again.min(deadline) {
                 match self.leads_to(&address, instance).await {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => {
+                        until_gone(client, &gateway.id, &before).await;
+                        return Ok(());
+                    }
                     Err(other) if said.is_empty() => said = other,
                     Err(_) => {}
                 }
@@ -168,6 +177,18 @@ impl Inner {
             (None, None) if status >= 500 => Ok(()),
             (Some(wanted), _) => Err(format!("{path} answers {status}, and not from {wanted}")),
             (None, _) => Err(format!("{path} answers {status}")),
+        }
+    }
+
+    /// Asks a new instance several things at once, so that it has opened its connections to the database before requests
+    /// come: the first ones would wait for that.
+    pub(super) async fn warm(&self, address: &str) {
+        let deadline = Instant::now() + WARM_TIMEOUT;
+        while Instant::now() < deadline {
+            let asked = (0..WARM_PROBES).map(|_| self.ask(address, &self.stack.lab.app.health_path));
+            if join_all(asked).await.iter().all(Result::is_ok) {
+                return;
+            }
         }
     }
 
@@ -212,19 +233,43 @@ async fn by_command(client: &Client, check: &HealthCheck, container: &str) -> Re
     }
 }
 
+/// nginx's workers. Other proxies have none by this name, and are taken at their word.
+async fn workers(client: &Client, gateway: &str) -> Vec<String> {
+    let processes = client.processes(gateway).await.unwrap_or_default();
+    processes.into_iter().filter(|(_, command)| command.contains("worker process")).map(|(id, _)| id).collect()
+}
+
+/// Waits until none of these workers is there any more. For a moment nginx's old workers go on accepting beside the new
+/// ones; what they still have in hand they send where they always did.
+async fn until_gone(client: &Client, gateway: &str, before: &[String]) {
+    let deadline = Instant::now() + IDLE_TIMEOUT;
+    while Instant::now() < deadline {
+        let now = workers(client, gateway).await;
+        if !before.iter().any(|id| now.contains(id)) {
+            return;
+        }
+        sleep(HTTP_INTERVAL).await;
+    }
+}
+
 /// How a container ended that should run.
 pub(super) async fn ended(client: &Client, service: &str, found: &Inspected) -> EngineError {
-    let line = client.last_line(&found.id).await;
     let how = match found {
         found if !found.error.is_empty() => found.error.clone(),
         found if found.out_of_memory => "it took more memory than its limit".to_owned(),
         found => format!("exit code {}", found.exit_code),
     };
-    let detail = match line {
-        Some(line) => format!("{line} ({how})"),
-        None => how,
-    };
-    EngineError::new(EngineErrorKind::Exited, detail).of(service)
+    EngineError::new(EngineErrorKind::Exited, with_last_words(client, &found.id, how).await).of(service)
+}
+
+/// What is wrong with a container, and the last lines that it wrote.
+async fn with_last_words(client: &Client, container: &str, what: String) -> String {
+    let mut text = what;
+    for line in client.last_words(container).await {
+        text.push_str("\n  ");
+        text.push_str(&line);
+    }
+    text
 }
 
 /// The app's gauge of requests that are being served.

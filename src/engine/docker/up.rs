@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
-use super::client::{Client, FaultKind};
+use super::client::{Client, FaultKind, Health};
 use super::images::Images;
 use super::launch::{Recipe, free_port};
 use super::naming::definition;
 use super::survey::{Found, Overrides, Survey};
 use crate::engine::{Description, EngineError, EngineErrorKind, Progress, ProgressFn, RunState, UpRequest, port};
-use crate::stack::{Condition, Service};
+use crate::stack::{Condition, Mount, Service};
 
 /// How often a container is made again because somebody took its port in the meantime.
 const PORT_ATTEMPTS: usize = 3;
@@ -244,6 +244,8 @@ impl Up<'_> {
         let name = &service.name;
         let client = self.client;
         let (id, changed) = match task {
+            // The daemon has looked after it all the time.
+            Task::Keep(found) if found.container.health == Health::Healthy => return Ok(Stage::Healthy),
             Task::Keep(found) => (found.id().to_owned(), false),
             Task::Thaw(found) => {
                 client.unpause(found.id()).await.map_err(|fault| fault.service(name))?;
@@ -302,7 +304,9 @@ impl Up<'_> {
             let (launch, _) = self.inner.launch(self.client, service, &recipe);
             let id = self.client.create(&launch).await.map_err(|fault| fault.service(&service.name))?;
             self.lock_made().containers.push(id.clone());
-            let ground = self.wait(&self.network, |there| *there).await && self.wait(&self.files, |there| *there).await;
+            let has_files = service.mounts.iter().any(|mount| matches!(mount, Mount::Bind(_)));
+            let ground = self.wait(&self.network, |there| *there).await
+                && (!has_files || self.wait(&self.files, |there| *there).await);
             if !ground || !self.may_start(service).await {
                 return Ok(None);
             }

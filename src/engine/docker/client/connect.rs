@@ -121,7 +121,8 @@ async fn transport(host: &str) -> Result<(Docker, Duration), EngineError> {
     }
 }
 
-fn refused(address: &str, error: &io::Error) -> EngineError {
+/// Why a connection was refused, and what to do.
+pub(in crate::engine::docker) fn refused(address: &str, error: &io::Error) -> EngineError {
     match error.kind() {
         io::ErrorKind::PermissionDenied => EngineError::new(
             EngineErrorKind::Denied,

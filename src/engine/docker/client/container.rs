@@ -7,7 +7,7 @@ use bollard::models::{ContainerInspectResponse, HealthStatusEnum, NetworkCreateR
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
     RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, RenameContainerOptionsBuilder,
-    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    StopContainerOptionsBuilder, TopOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use chrono::{DateTime, Utc};
 
@@ -15,6 +15,10 @@ use super::{CALL_TIMEOUT, Client, Fault, FaultKind, by_label, call};
 
 /// For a question about the state of things.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// So often in a row a state has to be seen; how often it is looked, and how long in between.
+const SETTLED: u32 = 4;
+const SETTLE_LOOKS: u32 = 200;
+const SETTLE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A container as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,11 +134,39 @@ impl Client {
     }
 
     pub(in crate::engine::docker) async fn pause(&self, container: &str) -> Result<(), Fault> {
-        call(&format!("container {container}"), CALL_TIMEOUT, self.docker.pause_container(container)).await
+        call(&format!("container {container}"), CALL_TIMEOUT, self.docker.pause_container(container)).await?;
+        self.settled(container, State::Paused).await
     }
 
     pub(in crate::engine::docker) async fn unpause(&self, container: &str) -> Result<(), Fault> {
-        call(&format!("container {container}"), CALL_TIMEOUT, self.docker.unpause_container(container)).await
+        call(&format!("container {container}"), CALL_TIMEOUT, self.docker.unpause_container(container)).await?;
+        self.settled(container, State::Running).await
+    }
+
+    /// Waits until the daemon says so, and goes on saying so: it learns of a pause twice, from its own call and from an
+    /// event that may come late, so that a container may look paused for a moment after it runs again.
+    async fn settled(&self, container: &str, wanted: State) -> Result<(), Fault> {
+        let mut in_a_row = 0;
+        for _ in 0..SETTLE_LOOKS {
+            in_a_row = match self.inspect(container).await? {
+                Some(found) if found.state == wanted => in_a_row + 1,
+                _ => 0,
+            };
+            if in_a_row == SETTLED {
+                break;
+            }
+            tokio::time::sleep(SETTLE_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// The processes of a running container: id and command line.
+    pub(in crate::engine::docker) async fn processes(&self, container: &str) -> Result<Vec<(String, String)>, Fault> {
+        let options = TopOptionsBuilder::default().ps_args("-eo pid,args").build();
+        let listing = self.docker.top_processes(container, Some(options));
+        let found = call(&format!("container {container}"), ASK_TIMEOUT, listing).await?;
+        let rows = found.processes.unwrap_or_default().into_iter();
+        Ok(rows.filter_map(|row| Some((row.first()?.clone(), row.get(1..)?.join(" ")))).collect())
     }
 
     pub(in crate::engine::docker) async fn rename(&self, container: &str, name: &str) -> Result<(), Fault> {

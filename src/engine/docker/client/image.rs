@@ -110,11 +110,11 @@ impl Client {
         self.confirm(name, built).await
     }
 
-    /// The names of images with a label.
-    pub(in crate::engine::docker) async fn images(&self, label: &str) -> Result<Vec<String>, Fault> {
+    /// The images with a label: id and names.
+    pub(in crate::engine::docker) async fn images(&self, label: &str) -> Result<Vec<(String, Vec<String>)>, Fault> {
         let options = ListImagesOptionsBuilder::default().filters(&by_label(label)).build();
         let found = call("the images", CALL_TIMEOUT, self.docker.list_images(Some(options))).await?;
-        Ok(found.into_iter().flat_map(|image| image.repo_tags).collect())
+        Ok(found.into_iter().map(|image| (image.id, image.repo_tags)).collect())
     }
 
     /// Removes an image, unless something uses it.

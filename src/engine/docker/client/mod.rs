@@ -14,11 +14,13 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 
+#[cfg(test)]
+pub(super) use connect::refused;
 pub(super) use container::{Health, Inspected, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
 pub(super) use fault::{Fault, FaultKind};
 pub(super) use image::{Image, PullProgress};
-pub(super) use stream::{Line, Started};
+pub(super) use stream::{Event, Line};
 
 /// For one call, but for those that wait for something.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);

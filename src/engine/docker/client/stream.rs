@@ -14,6 +14,8 @@ use super::{CALL_TIMEOUT, Client, Fault, FaultKind, call};
 
 /// A longer line is given in pieces.
 const MAX_LINE: usize = 1 << 20;
+/// So many lines tell how a container ended.
+const LAST_WORDS: usize = 5;
 
 /// How a command in a container went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,10 +83,12 @@ impl Client {
         }
     }
 
-    /// The last line that a container wrote, where there is one.
-    pub(in crate::engine::docker) async fn last_line(&self, container: &str) -> Option<String> {
-        let lines = self.log_tail(container, Some(20)).await.ok()?;
-        lines.into_iter().rev().map(|line| line.text).find(|text| !text.trim().is_empty())
+    /// The last lines that a container wrote, without those that are empty; a few at most.
+    pub(in crate::engine::docker) async fn last_words(&self, container: &str) -> Vec<String> {
+        let lines = self.log_tail(container, Some(2 * LAST_WORDS)).await.unwrap_or_default();
+        let mut lines: Vec<String> =
+            lines.into_iter().map(|line| line.text).filter(|text| !text.trim().is_empty()).collect();
+        lines.split_off(lines.len().saturating_sub(LAST_WORDS))
     }
 
     /// A container's log from a time on, and as it grows, until the container ends.
@@ -119,11 +123,11 @@ impl Client {
         lines(pieces.boxed()).boxed()
     }
 
-    /// The ids of containers with a label, as they start.
-    pub(in crate::engine::docker) fn starts(&self, label: &str) -> BoxStream<'static, Result<Started, Fault>> {
+    /// The containers with a label, as they start and as they are removed.
+    pub(in crate::engine::docker) fn events(&self, label: &str) -> BoxStream<'static, Result<Event, Fault>> {
         let filters = HashMap::from([
             ("type", vec!["container".to_owned()]),
-            ("event", vec!["start".to_owned()]),
+            ("event", vec!["start".to_owned(), "destroy".to_owned()]),
             ("label", vec![label.to_owned()]),
         ]);
         let options = EventsOptionsBuilder::default().filters(&filters).build();
@@ -134,7 +138,8 @@ impl Client {
                     Ok(event) => {
                         let actor = event.actor?;
                         let labels = actor.attributes.unwrap_or_default();
-                        Some(Ok(Started { id: actor.id?, labels }))
+                        let gone = event.action.as_deref() == Some("destroy");
+                        Some(Ok(Event { id: actor.id?, labels, gone }))
                     }
                     Err(error) => Some(Err(Fault::of("the daemon's events", &error))),
                 }
@@ -143,11 +148,13 @@ impl Client {
     }
 }
 
-/// A container that has started.
+/// A container has started, or is gone.
 #[derive(Clone, Debug)]
-pub(in crate::engine::docker) struct Started {
+pub(in crate::engine::docker) struct Event {
     pub(in crate::engine::docker) id: String,
     pub(in crate::engine::docker) labels: HashMap<String, String>,
+    /// It was removed; else it has started.
+    pub(in crate::engine::docker) gone: bool,
 }
 
 /// Pieces of a log are cut where they happened to be written: stdout and stderr each are put together to lines.
