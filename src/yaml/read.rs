@@ -14,14 +14,16 @@ const LARGEST: u64 = 1 << 20;
 pub(crate) fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostic> {
     let name = path.display().to_string();
     let bytes = bytes(path).map_err(|detail| Diagnostic::new(format!("cannot read {name}: {detail}")))?;
+    let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     match String::from_utf8(bytes) {
         Ok(text) => Ok(SourceFile::new(name, without_mark(&text))),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let byte = error.as_bytes().get(valid).copied().unwrap_or_default();
             let file = SourceFile::new(name, String::from_utf8_lossy(&error.as_bytes()[..valid]));
-            Err(Diagnostic::at("the file is not UTF-8", &Place::new(&file, valid..valid))
-                .label(format!("the byte 0x{byte:02X} comes next")))
+            let diagnostic = Diagnostic::at("the file is not UTF-8", &Place::new(&file, valid..valid))
+                .label(format!("the byte 0x{byte:02X} comes next"));
+            Err(if wide { diagnostic.help("it looks like UTF-16: save it as UTF-8") } else { diagnostic })
         }
     }
 }
@@ -47,6 +49,6 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Editors on Windows put a byte order mark first.
-fn without_mark(text: &str) -> &str {
+pub(crate) fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
