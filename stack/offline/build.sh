@@ -79,6 +79,15 @@ build_prometheus() {
             'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
 }
 
+# build NAME IMAGE
+build() {
+    case $1 in
+    nginx) build_nginx "$2" ;;
+    postgres) build_postgres "$2" ;;
+    prometheus) build_prometheus "$2" ;;
+    esac
+}
+
 force=
 wanted=()
 for argument in "$@"; do
@@ -86,7 +95,7 @@ for argument in "$@"; do
     --force) force=1 ;;
     nginx | postgres | prometheus) wanted+=("$argument") ;;
     *)
-        sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,8s/^# \{0,1\}//p' build.sh
         exit 2
         ;;
     esac
@@ -109,7 +118,7 @@ for name in "${wanted[@]}"; do
     # In parallel: most of the time each waits for its downloads.
     (
         begun=$SECONDS
-        if "build_$name" "$image" >"$folder/$name" 2>&1; then
+        if build "$name" "$image" >"$folder/$name" 2>&1; then
             say "$image: built in $((SECONDS - begun)) s, $(docker image inspect --format '{{.Size}}' "$image" | awk '{ printf "%d MB", $1 / 1e6 }')"
         else
             sed "s|^|offline: $image: |" "$folder/$name" >&2

@@ -2,9 +2,9 @@
 # Runs nginx in the gateway's container, and tells it where the app is. nginx by itself resolves a name once, at its start,
 # does not start where it cannot, and keeps an address whose container is gone; so the name is resolved here.
 #
-#   gateway.sh start           resolve GATEWAY_UPSTREAM, then become nginx
-#   gateway.sh reload          resolve it anew; requests in flight are finished
-#   gateway.sh route HOST:PORT send requests there until the next reload, whatever the name says
+#   gateway.sh start            resolve GATEWAY_UPSTREAM, then become nginx
+#   gateway.sh reload           resolve it anew; requests in flight are finished
+#   gateway.sh route HOST:PORT  send requests there until the next reload, whatever the name says
 set -eu
 
 conf=/tmp/nginx.conf

@@ -40,7 +40,10 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     [ -n "$exists" ] || sql --dbname postgres --set db="$database" <<<'CREATE DATABASE :"db"'
     for file in /docker-entrypoint-initdb.d/*; do
         case $file in
-        *.sh) if [ -x "$file" ]; then "$file"; else . "$file"; fi ;;
+        *.sh)
+            # shellcheck source=/dev/null
+            if [ -x "$file" ]; then "$file"; else . "$file"; fi
+            ;;
         *.sql) sql --dbname "$database" -f "$file" ;;
         *.sql.gz) gunzip -c "$file" | sql --dbname "$database" ;;
         *'*') ;;
