@@ -14,7 +14,7 @@ use crate::http::Request;
 use crate::stack::{HealthCheck, Service};
 
 /// How long a service may take to become healthy: a database makes its files first.
-pub(super) const HEALTHY_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const HEALTHY_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the gateway may take to lead to an instance.
 const ROUTED_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same where somebody has set the gateway's environment: it may never lead there, and that is how it was set.
@@ -30,6 +30,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 const HTTP_INTERVAL: Duration = Duration::from_millis(10);
 /// Between two probes by a command in the container, each of which is a process.
 const EXEC_INTERVAL: Duration = Duration::from_millis(50);
+/// For a check in a loop: longer than its 40 rounds usually take.
+const LOOP_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often it is looked whether a container that does not answer still runs.
 const ALIVE_INTERVAL: Duration = Duration::from_millis(250);
 /// After this long the gateway is told once more to look for the app.
@@ -55,12 +57,23 @@ impl Inner {
     ) -> Result<(), EngineError> {
         let deadline = Instant::now() + HEALTHY_TIMEOUT;
         let mut looked = Instant::now();
+        let mut shell = true;
         loop {
             let asked = Instant::now();
             let said = match self.probe(client, service, container, address).await {
                 Ok(()) => return Ok(()),
                 Err(said) => said,
             };
+            if address.is_none()
+                && shell
+                && let Some(check) = &service.health
+            {
+                match by_loop(client, check, container).await {
+                    Looped::Passed => return Ok(()),
+                    Looped::NoShell => shell = false,
+                    Looped::Over => {}
+                }
+            }
             if looked.elapsed() > ALIVE_INTERVAL || asked.elapsed() > ALIVE_INTERVAL || said.is_empty() {
                 looked = Instant::now();
                 self.must_live(client, &service.name, container, &said).await?;
@@ -71,7 +84,7 @@ impl Inner {
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).of(&service.name));
             }
             // A command is work for what is starting, too: at most half of the time goes to asking.
-            let interval = if address.is_some() { HTTP_INTERVAL } else { EXEC_INTERVAL.max(asked.elapsed()) };
+            let interval = if address.is_some() { HTTP_INTERVAL } else { EXEC_INTERVAL.max(took) };
             sleep(interval).await;
         }
     }
@@ -120,9 +133,23 @@ impl Inner {
         }
     }
 
-    /// Has the gateway look for the app anew, and waits until `/health` through it is answered by this instance; without
-    /// one, until it is answered by none.
+    /// Has the gateway look for the app anew, and waits until it leads to this instance alone; without one, to none.
     pub(super) async fn reroute(
+        &self,
+        client: &Client,
+        gateway: &Inspected,
+        instance: Option<&str>,
+        strict: bool,
+    ) -> Result<(), EngineError> {
+        let before = workers(client, &gateway.id).await;
+        self.look_anew(client, gateway, instance, strict).await?;
+        until_gone(client, &gateway.id, &before).await;
+        Ok(())
+    }
+
+    /// Has the gateway look for the app anew, and waits until `/health` through it is answered by this instance; without
+    /// one, until it is answered by none. Where not `strict`, it may never be.
+    pub(super) async fn look_anew(
         &self,
         client: &Client,
         gateway: &Inspected,
@@ -133,7 +160,6 @@ impl Inner {
         let name = &lab.gateway.service;
         let Some(port) = gateway.ports.get(&lab.gateway.port) else { return Ok(()) };
         let address = format!("127.0.0.1:{port}");
-        let before = workers(client, &gateway.id).await;
         let deadline = Instant::now() + if strict { ROUTED_TIMEOUT } else { CHANGED_TIMEOUT };
         loop {
             let ran = client.exec(&gateway.id, &lab.gateway.reload, ROUTED_TIMEOUT).await;
@@ -147,10 +173,7 @@ impl Inner {
             let again = Instant::now() + RELOAD_AGAIN;
             while Instant::now() < again.min(deadline) {
                 match self.leads_to(&address, instance).await {
-                    Ok(()) => {
-                        until_gone(client, &gateway.id, &before).await;
-                        return Ok(());
-                    }
+                    Ok(()) => return Ok(()),
                     Err(other) if said.is_empty() => said = other,
                     Err(_) => {}
                 }
@@ -230,6 +253,30 @@ async fn by_command(client: &Client, check: &HealthCheck, container: &str) -> Re
         Err(fault) if fault.is(FaultKind::Timeout) => Err("its health check does not end".to_owned()),
         // It does not run, or not yet: that is looked at.
         Err(_) => Err(String::new()),
+    }
+}
+
+/// How a check in a loop went.
+enum Looped {
+    Passed,
+    /// It did not pass in its time, or the container ended.
+    Over,
+    /// The image has no shell.
+    NoShell,
+}
+
+/// A health check again and again until it passes, by a loop in the container: to start a process in there from outside
+/// each time takes longer than the check, and work from what is starting.
+async fn by_loop(client: &Client, check: &HealthCheck, container: &str) -> Looped {
+    const LOOP: &str = r#"n=0; until "$@" >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 40 ] || exit 1; sleep 0.05; done"#;
+    let loop_in_shell = ["/bin/sh", "-c", LOOP, "sh"].map(str::to_owned);
+    let command: Vec<String> = loop_in_shell.into_iter().chain(check.test.iter().cloned()).collect();
+    match client.exec(container, &command, LOOP_TIMEOUT).await {
+        Ok(ran) if ran.code == 0 => Looped::Passed,
+        // 126 and 127: it cannot be run, or is not there.
+        Ok(ran) if matches!(ran.code, 126 | 127) => Looped::NoShell,
+        Err(fault) if fault.is(FaultKind::Other) => Looped::NoShell,
+        Ok(_) | Err(_) => Looped::Over,
     }
 }
 

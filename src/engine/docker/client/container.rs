@@ -115,7 +115,7 @@ impl Client {
 
     /// Asks it to end, and kills it after `grace`. Nothing where it does not run.
     pub(in crate::engine::docker) async fn stop(&self, container: &str, grace: Duration) -> Result<(), Fault> {
-        let seconds = i32::try_from(grace.as_secs_f64().ceil() as i64).unwrap_or(i32::MAX);
+        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
         let stopping = self.docker.stop_container(container, Some(options));
         unless_gone(call(&format!("container {container}"), grace + CALL_TIMEOUT, stopping).await)
