@@ -21,6 +21,8 @@ const ROUTED_TIMEOUT: Duration = Duration::from_secs(5);
 const CHANGED_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long an instance may take to finish its requests.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// In the gateway, an address that refuses.
+const NOWHERE: &str = "127.0.0.1:1";
 /// How many things a new instance is asked at once, and for how long at most.
 const WARM_PROBES: usize = 4;
 const WARM_TIMEOUT: Duration = Duration::from_secs(2);
@@ -64,6 +66,7 @@ impl Inner {
                 Ok(()) => return Ok(()),
                 Err(said) => said,
             };
+            let took = asked.elapsed();
             if address.is_none()
                 && shell
                 && let Some(check) = &service.health
@@ -162,10 +165,11 @@ impl Inner {
         let address = format!("127.0.0.1:{port}");
         let deadline = Instant::now() + if strict { ROUTED_TIMEOUT } else { CHANGED_TIMEOUT };
         loop {
-            let ran = client.exec(&gateway.id, &lab.gateway.reload, ROUTED_TIMEOUT).await;
+            let command = self.route_command(client, instance.is_some(), strict).await?;
+            let ran = client.exec(&gateway.id, &command, ROUTED_TIMEOUT).await;
             let mut said = match ran {
                 Ok(ran) if ran.code == 0 => String::new(),
-                Ok(ran) => format!("{} ends with {}: {}", lab.gateway.reload.join(" "), ran.code, ran.output),
+                Ok(ran) => format!("{} ends with {}: {}", command.join(" "), ran.code, ran.output),
                 // It was stopped in this instant: there is nobody to tell.
                 Err(fault) if matches!(fault.kind, FaultKind::Conflict | FaultKind::NotFound) => return Ok(()),
                 Err(fault) => return Err(fault.service(name)),
@@ -186,6 +190,24 @@ impl Inner {
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, said).of(name));
             }
         }
+    }
+
+    /// What makes the gateway look for the app. Podman has no links, and to move a name means to take a container off its
+    /// network: there the gateway is told an address, where it can be, unless somebody has set another.
+    async fn route_command(&self, client: &Client, there: bool, strict: bool) -> Result<Vec<String>, EngineError> {
+        let lab = &self.stack.lab;
+        let Some(route) = lab.gateway.route.as_ref().filter(|_| client.podman && (strict || !there)) else {
+            return Ok(lab.gateway.reload.clone());
+        };
+        let address = if there {
+            let app = client.inspect(&self.names.container(&lab.app.service)).await?;
+            let ip = app.and_then(|app| app.ip).unwrap_or_default();
+            format!("{ip}:{}", lab.app.port)
+        } else {
+            // Nobody listens there: refused at once.
+            NOWHERE.to_owned()
+        };
+        Ok(route.iter().map(|word| word.replace("{address}", &address)).collect())
     }
 
     /// Whether `/health` at an address is answered by this instance; without one, by none.
