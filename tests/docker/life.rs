@@ -34,7 +34,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 async fn figures() {
     let image = std::env::var("LAB_FIGURES").unwrap_or_default();
     let options = DockerOptions { app_image: Some(image), ..options() };
-    let bench = Bench::with("figures", whole_stack(), options);
+    let mut stack = whole_stack();
+    service(&mut stack, "db").environment.insert("TZ".to_owned(), "UTC".to_owned());
+    let bench = Bench::with("figures", stack, options);
     for _ in 0..5 {
         let mut times = Vec::new();
         let mut timed = |what: &str, start: Instant| times.push(format!("{what} {:.3}", start.elapsed().as_secs_f64()));

@@ -121,13 +121,11 @@ async fn remove_older(client: &Client, current: &str) {
 }
 
 async fn found(client: &Client, app: &str, name: String) -> Result<(String, Image), EngineError> {
-    match client.image(&name).await? {
-        Some(image) => Ok((name, image)),
-        None => {
-            let detail = format!("the daemon made image {name}, and does not have it");
-            Err(EngineError::new(EngineErrorKind::System, detail).of(app))
-        }
+    if let Some(image) = client.image(&name).await? {
+        return Ok((name, image));
     }
+    let detail = format!("the daemon made image {name}, and does not have it");
+    Err(EngineError::new(EngineErrorKind::System, detail).of(app))
 }
 
 /// A checkout of lab's sources: here, or where the executable was built.

@@ -78,7 +78,7 @@ impl Inner {
             return Ok(());
         }
         let gateway = Found { service: lab.gateway.service.clone(), container: gateway };
-        self.reroute(client, &gateway.container, Some(app.instance()), gateway.overrides().is_empty()).await
+        self.look_anew(client, &gateway.container, Some(app.instance()), gateway.overrides().is_empty()).await
     }
 }
 

@@ -135,14 +135,15 @@ pub(super) async fn report(inner: &Inner, client: &Client) -> Result<ImageReport
     let app = &inner.stack.lab.app.service;
     let mut report =
         ImageReport { host: client.host().to_owned(), version: client.version.clone(), ..ImageReport::default() };
-    let named = app_image::named(inner);
-    let names = inner.stack.services.iter().filter_map(|service| match &named {
+    let app_image = app_image::named(inner);
+    let wanted = inner.stack.services.iter().filter_map(|service| match &app_image {
         Some(image) if service.name == *app => Some((service, image.clone())),
         None if service.name == *app => None,
         _ => Some((service, service.image.clone())),
     });
-    let looked =
-        try_join_all(names.map(async |(service, image)| Ok::<_, Fault>((service, client.image(&image).await?, image))));
+    let looked = try_join_all(
+        wanted.map(async |(service, image)| Ok::<_, Fault>((service, client.image(&image).await?, image))),
+    );
     for (service, found, image) in looked.await? {
         match (found, inner.optional(&service.name)) {
             (Some(_), _) => {}
@@ -150,7 +151,7 @@ pub(super) async fn report(inner: &Inner, client: &Client) -> Result<ImageReport
             (None, None) => report.missing.push(image),
         }
     }
-    if named.is_none() && !app_image::is_makeable(inner, &client.platform) {
+    if app_image.is_none() && !app_image::is_makeable(inner, &client.platform) {
         report.missing.push(format!("one of the {app} (--app-image)"));
     }
     Ok(report)

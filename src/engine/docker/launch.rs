@@ -18,6 +18,9 @@ use crate::stack::{Mount, Service};
 /// The domain under which the gateway finds itself in the place of an app that is not there.
 const STOPPED: &str = "stopped";
 
+/// A file by its path in its folder.
+type File = (PathBuf, Vec<u8>);
+
 /// What a container of a service is made from, besides the stack.
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
@@ -86,6 +89,12 @@ impl Inner {
         launch.search = Some(STOPPED.to_owned());
     }
 
+    /// Whether one service is the gateway and the other the app, and the gateway starts without it: see `route`.
+    pub(super) fn leads_anyway(&self, client: &Client, service: &Service, other: &str) -> bool {
+        let lab = &self.stack.lab;
+        !client.podman && service.name == lab.gateway.service && other == lab.app.service
+    }
+
     /// The published ports: of the app always a free one, since its next instance starts beside it.
     fn ports(&self, client: &Client, service: &Service, fixed: &BTreeMap<u16, u16>) -> Vec<PublishedPort> {
         let app = &self.stack.lab.app;
@@ -122,7 +131,7 @@ impl Inner {
     }
 
     /// The volumes with the files of these services, with the files.
-    fn files<'a>(&self, services: &[&'a Service]) -> Vec<(String, &'a [(PathBuf, Vec<u8>)])> {
+    fn files<'a>(&self, services: &[&'a Service]) -> Vec<(String, &'a [File])> {
         let of = |service: &&'a Service| {
             let name = service.name.clone();
             service.mounts.iter().enumerate().filter_map(move |(index, mount)| match mount {
@@ -194,7 +203,7 @@ impl Inner {
 }
 
 /// Files in an archive, with their folders; scripts can be run.
-fn pack(files: &[(PathBuf, Vec<u8>)]) -> Result<Vec<u8>, String> {
+fn pack(files: &[File]) -> Result<Vec<u8>, String> {
     let mut tar = Tar::default();
     let folders = files.iter().flat_map(|(path, _)| path.ancestors().skip(1));
     let folders: BTreeSet<&Path> = folders.filter(|path| !path.as_os_str().is_empty()).collect();

@@ -29,6 +29,7 @@ mod images;
 mod launch;
 mod logs;
 mod naming;
+mod ports;
 mod ready;
 mod survey;
 mod tar;

@@ -14,13 +14,15 @@ use crate::http::Request;
 use crate::stack::{HealthCheck, Service};
 
 /// How long a service may take to become healthy: a database makes its files first.
-pub(super) const HEALTHY_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const HEALTHY_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the gateway may take to lead to an instance.
 const ROUTED_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same where somebody has set the gateway's environment: it may never lead there, and that is how it was set.
 const CHANGED_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long an instance may take to finish its requests.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// In the gateway, an address that refuses.
+const NOWHERE: &str = "127.0.0.1:1";
 /// How many things a new instance is asked at once, and for how long at most.
 const WARM_PROBES: usize = 4;
 const WARM_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,6 +32,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 const HTTP_INTERVAL: Duration = Duration::from_millis(10);
 /// Between two probes by a command in the container, each of which is a process.
 const EXEC_INTERVAL: Duration = Duration::from_millis(50);
+/// For a check in a loop: longer than its 40 rounds usually take.
+const LOOP_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often it is looked whether a container that does not answer still runs.
 const ALIVE_INTERVAL: Duration = Duration::from_millis(250);
 /// After this long the gateway is told once more to look for the app.
@@ -55,12 +59,24 @@ impl Inner {
     ) -> Result<(), EngineError> {
         let deadline = Instant::now() + HEALTHY_TIMEOUT;
         let mut looked = Instant::now();
+        let mut shell = true;
         loop {
             let asked = Instant::now();
             let said = match self.probe(client, service, container, address).await {
                 Ok(()) => return Ok(()),
                 Err(said) => said,
             };
+            let took = asked.elapsed();
+            if address.is_none()
+                && shell
+                && let Some(check) = &service.health
+            {
+                match by_loop(client, check, container).await {
+                    Looped::Passed => return Ok(()),
+                    Looped::NoShell => shell = false,
+                    Looped::Over => {}
+                }
+            }
             if looked.elapsed() > ALIVE_INTERVAL || asked.elapsed() > ALIVE_INTERVAL || said.is_empty() {
                 looked = Instant::now();
                 self.must_live(client, &service.name, container, &said).await?;
@@ -71,7 +87,7 @@ impl Inner {
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).of(&service.name));
             }
             // A command is work for what is starting, too: at most half of the time goes to asking.
-            let interval = if address.is_some() { HTTP_INTERVAL } else { EXEC_INTERVAL.max(asked.elapsed()) };
+            let interval = if address.is_some() { HTTP_INTERVAL } else { EXEC_INTERVAL.max(took) };
             sleep(interval).await;
         }
     }
@@ -120,9 +136,23 @@ impl Inner {
         }
     }
 
-    /// Has the gateway look for the app anew, and waits until `/health` through it is answered by this instance; without
-    /// one, until it is answered by none.
+    /// Has the gateway look for the app anew, and waits until it leads to this instance alone; without one, to none.
     pub(super) async fn reroute(
+        &self,
+        client: &Client,
+        gateway: &Inspected,
+        instance: Option<&str>,
+        strict: bool,
+    ) -> Result<(), EngineError> {
+        let before = workers(client, &gateway.id).await;
+        self.look_anew(client, gateway, instance, strict).await?;
+        until_gone(client, &gateway.id, &before).await;
+        Ok(())
+    }
+
+    /// Has the gateway look for the app anew, and waits until `/health` through it is answered by this instance; without
+    /// one, until it is answered by none. Where not `strict`, it may never be.
+    pub(super) async fn look_anew(
         &self,
         client: &Client,
         gateway: &Inspected,
@@ -133,13 +163,13 @@ impl Inner {
         let name = &lab.gateway.service;
         let Some(port) = gateway.ports.get(&lab.gateway.port) else { return Ok(()) };
         let address = format!("127.0.0.1:{port}");
-        let before = workers(client, &gateway.id).await;
         let deadline = Instant::now() + if strict { ROUTED_TIMEOUT } else { CHANGED_TIMEOUT };
         loop {
-            let ran = client.exec(&gateway.id, &lab.gateway.reload, ROUTED_TIMEOUT).await;
+            let command = self.route_command(client, instance.is_some(), strict).await?;
+            let ran = client.exec(&gateway.id, &command, ROUTED_TIMEOUT).await;
             let mut said = match ran {
                 Ok(ran) if ran.code == 0 => String::new(),
-                Ok(ran) => format!("{} ends with {}: {}", lab.gateway.reload.join(" "), ran.code, ran.output),
+                Ok(ran) => format!("{} ends with {}: {}", command.join(" "), ran.code, ran.output),
                 // It was stopped in this instant: there is nobody to tell.
                 Err(fault) if matches!(fault.kind, FaultKind::Conflict | FaultKind::NotFound) => return Ok(()),
                 Err(fault) => return Err(fault.service(name)),
@@ -147,10 +177,7 @@ impl Inner {
             let again = Instant::now() + RELOAD_AGAIN;
             while Instant::now() < again.min(deadline) {
                 match self.leads_to(&address, instance).await {
-                    Ok(()) => {
-                        until_gone(client, &gateway.id, &before).await;
-                        return Ok(());
-                    }
+                    Ok(()) => return Ok(()),
                     Err(other) if said.is_empty() => said = other,
                     Err(_) => {}
                 }
@@ -163,6 +190,24 @@ impl Inner {
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, said).of(name));
             }
         }
+    }
+
+    /// What makes the gateway look for the app. Podman has no links, and to move a name means to take a container off its
+    /// network: there the gateway is told an address, where it can be, unless somebody has set another.
+    async fn route_command(&self, client: &Client, there: bool, strict: bool) -> Result<Vec<String>, EngineError> {
+        let lab = &self.stack.lab;
+        let Some(route) = lab.gateway.route.as_ref().filter(|_| client.podman && (strict || !there)) else {
+            return Ok(lab.gateway.reload.clone());
+        };
+        let address = if there {
+            let app = client.inspect(&self.names.container(&lab.app.service)).await?;
+            let ip = app.and_then(|app| app.ip).unwrap_or_default();
+            format!("{ip}:{}", lab.app.port)
+        } else {
+            // Nobody listens there: refused at once.
+            NOWHERE.to_owned()
+        };
+        Ok(route.iter().map(|word| word.replace("{address}", &address)).collect())
     }
 
     /// Whether `/health` at an address is answered by this instance; without one, by none.
@@ -230,6 +275,30 @@ async fn by_command(client: &Client, check: &HealthCheck, container: &str) -> Re
         Err(fault) if fault.is(FaultKind::Timeout) => Err("its health check does not end".to_owned()),
         // It does not run, or not yet: that is looked at.
         Err(_) => Err(String::new()),
+    }
+}
+
+/// How a check in a loop went.
+enum Looped {
+    Passed,
+    /// It did not pass in its time, or the container ended.
+    Over,
+    /// The image has no shell.
+    NoShell,
+}
+
+/// A health check again and again until it passes, by a loop in the container: to start a process in there from outside
+/// each time takes longer than the check, and work from what is starting.
+async fn by_loop(client: &Client, check: &HealthCheck, container: &str) -> Looped {
+    const LOOP: &str = r#"n=0; until "$@" >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 40 ] || exit 1; sleep 0.05; done"#;
+    let loop_in_shell = ["/bin/sh", "-c", LOOP, "sh"].map(str::to_owned);
+    let command: Vec<String> = loop_in_shell.into_iter().chain(check.test.iter().cloned()).collect();
+    match client.exec(container, &command, LOOP_TIMEOUT).await {
+        Ok(ran) if ran.code == 0 => Looped::Passed,
+        // 126 and 127: it cannot be run, or is not there.
+        Ok(ran) if matches!(ran.code, 126 | 127) => Looped::NoShell,
+        Err(fault) if fault.is(FaultKind::Other) => Looped::NoShell,
+        Ok(_) | Err(_) => Looped::Over,
     }
 }
 

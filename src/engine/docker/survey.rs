@@ -36,7 +36,7 @@ impl Survey {
         for container in listed {
             match container.labels.get(SERVICE_LABEL) {
                 Some(service) if container.name == names.container(service) => {
-                    wanted.push((service.clone(), container.id))
+                    wanted.push((service.clone(), container.id));
                 }
                 _ => survey.leftovers.push(container.id),
             }

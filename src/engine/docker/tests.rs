@@ -29,6 +29,7 @@ fn engine(host: &str) -> Docker {
 /// What a daemon does with a request, by its path: an answer, or nothing for as long as it takes.
 type Answer = fn(&str) -> Option<String>;
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer may be none")]
 fn json(status: &str, body: &str) -> Option<String> {
     Some(format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
@@ -94,7 +95,7 @@ async fn no_daemon_says_what_to_do() {
 async fn a_socket_that_may_not_be_used_says_who_may() {
     let folder = tempfile::tempdir().unwrap();
     let (host, _) = daemon(folder.path(), |_| json("200 OK", VERSION));
-    std::fs::set_permissions(folder.path().join("docker.sock"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(folder.path().join("docker.sock"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let result = engine(&host).describe().await;
     // Root may use any.
     if !rustix::process::geteuid().is_root() {

@@ -14,7 +14,7 @@ use super::images::Images;
 use super::launch::{Recipe, free_port};
 use super::naming::definition;
 use super::survey::{Found, Overrides, Survey};
-use crate::engine::{Description, EngineError, EngineErrorKind, Progress, ProgressFn, RunState, UpRequest, port};
+use crate::engine::{Description, EngineError, EngineErrorKind, Progress, ProgressFn, RunState, UpRequest};
 use crate::stack::{Condition, Mount, Service};
 
 /// How often a container is made again because somebody took its port in the meantime.
@@ -341,6 +341,10 @@ impl Up<'_> {
     /// Waits until all is there that a service depends on. False where that will not come.
     async fn may_start(&self, service: &Service) -> bool {
         for (other, condition) in &service.depends_on {
+            // The gateway finds the app's name whether the app is there or not, and is led to it in the end.
+            if self.inner.leads_anyway(self.client, service, other) {
+                continue;
+            }
             // An optional service whose image is not there is not waited for.
             let Some(stage) = self.stages.get(other) else { continue };
             let enough = match condition {
@@ -407,58 +411,5 @@ impl Up<'_> {
 
     fn lock_error(&self) -> std::sync::MutexGuard<'_, Option<EngineError>> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    /// Who has a port that a container wants.
-    pub(super) async fn port_taken(
-        &self,
-        client: &Client,
-        service: &Service,
-        id: &str,
-        fault: super::client::Fault,
-    ) -> EngineError {
-        let wanted = client.inspect(id).await.ok().flatten().map(|found| found.ports).unwrap_or_default();
-        let others = client.running_containers().await.unwrap_or_default();
-        let error = fault.service(&service.name);
-        let hint = if service.name == self.stack.lab.gateway.service {
-            "give the lab another port: --port 8081, or --port 0 for a free one"
-        } else {
-            "give the lab free ports: --port 0"
-        };
-        for port in wanted.into_values() {
-            if let Some(other) = others.iter().find(|other| other.ports.contains(&port) && other.id != id) {
-                let detail = format!("127.0.0.1:{port} is in use by container {}", other.name);
-                return EngineError { detail, ..error }.hint(hint);
-            }
-            if client.is_local()
-                && let Err(taken) = port::must_be_free(port)
-            {
-                return taken.of(&service.name).hint(hint);
-            }
-        }
-        error.hint(hint)
-    }
-
-    /// Where a running container of a service listens on the host, where it is asked over HTTP.
-    pub(super) async fn address_of(
-        &self,
-        client: &Client,
-        service: &Service,
-        id: &str,
-    ) -> Result<Option<String>, EngineError> {
-        let Some(target) = self.probed_port(&service.name) else { return Ok(None) };
-        let found = client.inspect(id).await?;
-        Ok(found.and_then(|found| found.ports.get(&target).map(|port| format!("127.0.0.1:{port}"))))
-    }
-
-    fn probed_port(&self, service: &str) -> Option<u16> {
-        let lab = &self.stack.lab;
-        match service {
-            name if name == lab.app.service => Some(lab.app.port),
-            name if name == lab.gateway.service => Some(lab.gateway.port),
-            _ => None,
-        }
     }
 }

@@ -72,6 +72,8 @@ pub(in crate::engine::docker) struct Inspected {
     pub(in crate::engine::docker) pid: Option<u32>,
     /// Port in the container → port of the host: as asked for, or, of a running one, as it is.
     pub(in crate::engine::docker) ports: BTreeMap<u16, u16>,
+    /// Its address on the lab's network, while it runs.
+    pub(in crate::engine::docker) ip: Option<String>,
 }
 
 impl Client {
@@ -115,7 +117,7 @@ impl Client {
 
     /// Asks it to end, and kills it after `grace`. Nothing where it does not run.
     pub(in crate::engine::docker) async fn stop(&self, container: &str, grace: Duration) -> Result<(), Fault> {
-        let seconds = i32::try_from(grace.as_secs_f64().ceil() as i64).unwrap_or(i32::MAX);
+        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
         let stopping = self.docker.stop_container(container, Some(options));
         unless_gone(call(&format!("container {container}"), grace + CALL_TIMEOUT, stopping).await)
@@ -284,9 +286,11 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
     let started = state.started_at.as_deref().and_then(|text| text.parse::<DateTime<Utc>>().ok());
     // Never started: the year 1.
     let started = started.filter(|time| time.timestamp() > 0);
+    let network = found.network_settings.unwrap_or_default();
+    let ip = network.networks.unwrap_or_default().into_values().find_map(|endpoint| endpoint.ip_address);
     let mut ports = bindings(host.port_bindings.unwrap_or_default());
     if running {
-        ports.extend(bindings(found.network_settings.and_then(|network| network.ports).unwrap_or_default()));
+        ports.extend(bindings(network.ports.unwrap_or_default()));
     }
     Inspected {
         id: found.id.unwrap_or_default(),
@@ -309,6 +313,7 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
         restarts: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0),
         ports,
+        ip: ip.filter(|ip| !ip.is_empty()),
     }
 }
 

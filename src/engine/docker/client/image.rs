@@ -15,7 +15,7 @@ use super::{CALL_TIMEOUT, Client, Fault, FaultKind, Platform, by_label, call};
 /// How long a pull may go without a sign of life.
 const PULL_IDLE: Duration = Duration::from_secs(45);
 /// How long a step of a build may be silent: a compiler is.
-const BUILD_IDLE: Duration = Duration::from_secs(600);
+const BUILD_IDLE: Duration = Duration::from_mins(10);
 
 /// An image that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -168,12 +168,12 @@ fn lines(pieces: BoxStream<'static, Result<LogOutput, Fault>>) -> impl Stream<It
                 let done = whole_lines(&mut rests[which], piece.as_ref());
                 Some((done, (Some(pieces), rests)))
             }
-            // As deps go: a stream may end in an error of its own making where the container ended.
+            // A stream may end in an error of its own making where the container ended.
             Some(Err(fault)) if fault.kind == FaultKind::Other && fault.detail.contains("remaining on stream") => {
-                Some((last_lines(rests), (None, [Vec::new(), Vec::new()])))
+                Some((last_lines(&rests), (None, [Vec::new(), Vec::new()])))
             }
             Some(Err(fault)) => Some((vec![Err(fault)], (None, rests))),
-            None => Some((last_lines(rests), (None, [Vec::new(), Vec::new()]))),
+            None => Some((last_lines(&rests), (None, [Vec::new(), Vec::new()]))),
         }
     })
     .flat_map(stream::iter)
@@ -190,7 +190,7 @@ fn whole_lines(rest: &mut Vec<u8>, piece: &[u8]) -> Vec<Result<Line, Fault>> {
     done
 }
 
-fn last_lines(rests: [Vec<u8>; 2]) -> Vec<Result<Line, Fault>> {
+fn last_lines(rests: &[Vec<u8>; 2]) -> Vec<Result<Line, Fault>> {
     rests.iter().filter(|rest| !rest.is_empty()).map(|rest| Ok(line(rest))).collect()
 }
 
@@ -212,10 +212,12 @@ fn line(bytes: &[u8]) -> Line {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "pieces of a stream are results")]
     fn out(text: &str) -> Result<LogOutput, Fault> {
         Ok(LogOutput::StdOut { message: text.to_owned().into() })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "pieces of a stream are results")]
     fn err(text: &str) -> Result<LogOutput, Fault> {
         Ok(LogOutput::StdErr { message: text.to_owned().into() })
     }
