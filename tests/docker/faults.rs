@@ -47,7 +47,7 @@ async fn port_of_a_container() {
 
 async fn missing_image() {
     let mut stack = stack();
-    service(&mut stack, GATEWAY).image = "127.0.0.1:1/lab-test/nowhere:1".to_owned();
+    "127.0.0.1:1/lab-test/nowhere:1".clone_into(&mut service(&mut stack, GATEWAY).image);
     let bench = Bench::with("missing", stack, options());
     assert_eq!(bench.engine.images().await.unwrap().missing, ["127.0.0.1:1/lab-test/nowhere:1"]);
     let error = bench.engine.up(&request(), silent()).await.unwrap_err();

@@ -39,25 +39,25 @@ async fn figures() {
     let bench = Bench::with("figures", stack, options);
     for _ in 0..5 {
         let mut times = Vec::new();
-        let mut timed = |what: &str, start: Instant| times.push(format!("{what} {:.3}", start.elapsed().as_secs_f64()));
+        let mut took = |what: &str, start: Instant| times.push(format!("{what} {:.3}", start.elapsed().as_secs_f64()));
         let start = Instant::now();
         let stages: lab::engine::ProgressFn = Arc::new(move |progress| {
             eprintln!("  {:>6.3} {} {}", start.elapsed().as_secs_f64(), progress.service, progress.stage);
         });
         bench.engine.up(&request(), stages).await.unwrap();
-        timed("up", start);
+        took("up", start);
         let start = Instant::now();
         bench.engine.up(&request(), silent()).await.unwrap();
-        timed("again", start);
+        took("again", start);
         let start = Instant::now();
         bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
-        timed("rotate", start);
+        took("rotate", start);
         let start = Instant::now();
         bench.engine.describe().await.unwrap();
-        timed("describe", start);
+        took("describe", start);
         let start = Instant::now();
         bench.engine.down().await.unwrap();
-        timed("down", start);
+        took("down", start);
         eprintln!("{}", times.join(", "));
     }
     bench.finish().await;
@@ -261,7 +261,7 @@ async fn logs() {
 /// The whole stack, with an image that nobody has in the place of Grafana's.
 async fn optional() {
     let mut stack = whole_stack();
-    service(&mut stack, "grafana").image = "lab-test-nowhere/grafana:1".to_owned();
+    "lab-test-nowhere/grafana:1".clone_into(&mut service(&mut stack, "grafana").image);
     let bench = Bench::with("optional", stack, options());
     let report = bench.engine.images().await.unwrap();
     assert_eq!((report.missing.len(), report.missing_optional.len()), (0, 1), "{report:?}");
