@@ -105,7 +105,15 @@ async fn from_executable(
         r#"HEALTHCHECK --interval=5s --timeout=2s CMD ["/lab", "app", "--health"]"#.to_owned(),
         format!("LABEL {EXECUTABLE_LABEL}={hash}"),
     ];
-    client.import((REPOSITORY, &hash), &changes, tar.finish()).await.map_err(|fault| fault.service(app))?;
+    let made = if client.podman {
+        // Its import forgets the name and most of the changes.
+        let dockerfile = format!("FROM scratch\nCOPY lab /lab\n{}\n", changes.join("\n"));
+        tar.file(Path::new("Dockerfile"), 0o644, dockerfile.as_bytes()).map_err(system)?;
+        client.build(&name, &HashMap::new(), tar.finish(), &|_| {}).await
+    } else {
+        client.import((REPOSITORY, &hash), &changes, tar.finish()).await
+    };
+    made.map_err(|fault| fault.service(app))?;
     remove_older(client, &name).await;
     found(client, app, name).await
 }

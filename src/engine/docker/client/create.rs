@@ -56,12 +56,12 @@ impl Client {
     /// Makes a container, and returns its id. It does not run yet.
     pub(in crate::engine::docker) async fn create(&self, launch: &Launch) -> Result<String, Fault> {
         let options = CreateContainerOptionsBuilder::default().name(&launch.name).build();
-        let creating = self.docker.create_container(Some(options), body(launch));
+        let creating = self.docker.create_container(Some(options), body(launch, self.podman));
         call(&format!("container {}", launch.name), CALL_TIMEOUT, creating).await.map(|created| created.id)
     }
 }
 
-fn body(launch: &Launch) -> ContainerCreateBody {
+fn body(launch: &Launch, podman: bool) -> ContainerCreateBody {
     let service = &launch.service;
     ContainerCreateBody {
         image: Some(launch.image.clone()),
@@ -74,7 +74,7 @@ fn body(launch: &Launch) -> ContainerCreateBody {
         healthcheck: service.health.as_ref().map(health),
         stop_signal: service.stop_signal.clone(),
         stop_timeout: service.stop_grace.map(|grace| i64::try_from(grace.as_secs()).unwrap_or(i64::MAX)),
-        host_config: Some(host(launch)),
+        host_config: Some(host(launch, podman)),
         networking_config: launch.network.as_ref().map(|network| endpoints(launch, network)),
         ..ContainerCreateBody::default()
     }
@@ -89,14 +89,17 @@ fn endpoints(launch: &Launch, network: &str) -> NetworkingConfig {
     NetworkingConfig { endpoints_config: Some(HashMap::from([(network.to_owned(), endpoint)])) }
 }
 
-fn host(launch: &Launch) -> HostConfig {
+fn host(launch: &Launch, podman: bool) -> HostConfig {
     let service = &launch.service;
     let limits = service.limits;
+    let (owned, in_memory): (Vec<&String>, Vec<&String>) =
+        service.tmpfs.iter().partition(|entry| podman && is_owned(entry));
+    let mounts = launch.volumes.iter().map(mount).chain(owned.into_iter().map(|entry| nameless(entry)));
     HostConfig {
         network_mode: Some(launch.network.clone().unwrap_or_else(|| "none".to_owned())),
         port_bindings: Some(ports(&launch.ports)),
-        mounts: Some(launch.volumes.iter().map(mount).collect()),
-        tmpfs: Some(service.tmpfs.iter().map(|entry| tmpfs(entry)).collect()),
+        mounts: Some(mounts.collect()),
+        tmpfs: Some(in_memory.iter().map(|entry| tmpfs(entry)).collect()),
         readonly_rootfs: Some(service.read_only),
         cap_drop: list(&service.cap_drop),
         cap_add: list(&service.cap_add),
@@ -159,6 +162,16 @@ fn tmpfs(entry: &str) -> (String, String) {
     (path.to_owned(), options.to_owned())
 }
 
+/// Whether a path in memory is said to be somebody's. Podman cannot do that: there it is a volume without a name, which is
+/// whose it is in the image, and goes with the container.
+fn is_owned(entry: &str) -> bool {
+    tmpfs(entry).1.split(',').any(|option| option.starts_with("uid=") || option.starts_with("gid="))
+}
+
+fn nameless(entry: &str) -> Mount {
+    Mount { typ: Some(MountType::VOLUME), target: Some(tmpfs(entry).0), ..Mount::default() }
+}
+
 fn health(check: &HealthCheck) -> HealthConfig {
     let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     HealthConfig {
@@ -189,5 +202,6 @@ mod tests {
     fn a_path_in_memory_has_its_options() {
         assert_eq!(tmpfs("/tmp"), ("/tmp".to_owned(), String::new()));
         assert_eq!(tmpfs("/run:mode=1777,size=16m"), ("/run".to_owned(), "mode=1777,size=16m".to_owned()));
+        assert!(is_owned("/run:mode=700,uid=999") && !is_owned("/run:mode=700") && !is_owned("/uid=1"));
     }
 }
