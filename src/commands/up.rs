@@ -32,6 +32,14 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     session.mention_undo(&lab)?;
     let interrupt = signals::install()?;
     let live = session.term.live("starting the lab", Plain::Silent);
+    // Held until the end: what is undone after Ctrl-C is nobody else's lab, and what is read is still so when it is used.
+    let _change = tokio::select! {
+        change = lab.lock_change("lab up") => change?,
+        () = interrupt.stop().cancelled() => {
+            live.clear();
+            return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
+        }
+    };
     let known = lab.record()?;
     let new = known.is_none();
     let bring = bring_up(&lab, known, args.engine, args.port);
@@ -55,14 +63,13 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     show(session, &connected, &description, &what)
 }
 
-/// Brings up the lab `lab`, making it where it does not exist. On an error a lab that is new is gone again.
+/// Brings up the lab `lab`, whose change lock is held, making it where it does not exist. On an error a lab that is new is gone again.
 async fn bring_up(
     lab: &Lab,
     known: Option<Record>,
     choice: EngineChoice,
     port: Option<u16>,
 ) -> anyhow::Result<(Connected, Description, Came)> {
-    let _change = lab.lock_change("lab up").await?;
     let (EngineChoice::Auto | EngineChoice::Embedded) = choice;
     let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
     let mut record = known.clone().unwrap_or_else(|| Record::new(embedded::NAME, default));
