@@ -22,6 +22,8 @@ pub const DEFAULT_NAME: &str = "default";
 pub const FIRST_KEY: &str = "apikey-v1";
 /// The passwords that the stack's file asks for.
 const SECRETS: [&str; 2] = ["POSTGRES_PASSWORD", "GRAFANA_PASSWORD"];
+/// How the folder of a lab that is being removed begins.
+const GONE: &str = ".gone-";
 /// The version of the files in a lab's folder.
 const VERSION: u32 = 1;
 
@@ -279,10 +281,22 @@ impl Lab {
 
     /// Forgets it: removes its folder. Only while no stack of it runs.
     pub fn remove(&self) -> Result<(), LabError> {
-        match std::fs::remove_dir_all(self.folder.root()) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(folder_error(self.folder.root(), source)),
-            _ => Ok(()),
+        let root = self.folder.root();
+        let Some(labs) = root.parent() else { return Ok(()) };
+        // Renamed first, to what is no lab's name: who waits for its locks finds none of it, or all of a new one.
+        match std::fs::rename(root, labs.join(format!("{GONE}{}-{}", self.name, std::process::id()))) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(folder_error(root, source)),
+            _ => {}
         }
+        // Also what a removal that was cut off has left.
+        let entries = std::fs::read_dir(labs).map_err(|source| folder_error(labs, source))?;
+        for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(GONE)) {
+            match std::fs::remove_dir_all(entry.path()) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(folder_error(root, source)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn make_folder(&self) -> Result<(), LabError> {
@@ -309,9 +323,11 @@ mod tests {
         lab.save(&Record::new("embedded", 8080)).unwrap();
         lab.set_caller_key("apikey-v2").unwrap();
         assert_eq!(state.labs().unwrap()[0].caller_key().unwrap(), "apikey-v2");
+        std::fs::create_dir(state.root().join("labs/.gone-room-1-77")).unwrap();
         lab.remove().unwrap();
         lab.remove().unwrap();
         assert!(lab.record().unwrap().is_none());
+        assert_eq!(std::fs::read_dir(state.root().join("labs")).unwrap().count(), 0);
     }
 
     #[test]
@@ -347,5 +363,21 @@ mod tests {
         drop(lock);
         assert_eq!(lab.running(), None);
         lab.lock_run("run 0000").unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_lab_that_goes_gets_a_new_one() {
+        let (_folder, state) = state();
+        let lab = state.lab("default").unwrap();
+        let held = lab.lock_change("lab down").await.unwrap();
+        let waiting = tokio::spawn({
+            let lab = lab.clone();
+            async move { lab.lock_change("lab up").await }
+        });
+        tokio::task::yield_now().await;
+        lab.remove().unwrap();
+        drop(held);
+        let _lock = waiting.await.unwrap().unwrap();
+        assert!(lab.folder().path("change.lock").exists());
     }
 }

@@ -27,12 +27,23 @@ pub fn report(error: &anyhow::Error) -> Exit {
         let _ = writeln!(stderr, "{}", diagnostics.render(painter.is_on()));
         return Exit::Usage;
     }
-    let _ = writeln!(stderr, "{} {error:#}", painter.paint(Tone::Failed, "error:"));
+    let _ = writeln!(stderr, "{} {}", painter.paint(Tone::Failed, "error:"), text(error));
     let (exit, hint) = judge(error);
     if let Some(hint) = hint {
         let _ = writeln!(stderr, "  {} {hint}", painter.paint(Tone::Strong, "next:"));
     }
     exit
+}
+
+/// The error and its causes, without those that the one before says already.
+fn text(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// The exit code of an error, and what to do about it.
@@ -64,5 +75,19 @@ fn judge_lab(error: &LabError) -> (Exit, Option<String>) {
         LabError::Newer { .. } => (Exit::Failed, Some("use that version of lab, or its lab down first".to_owned())),
         LabError::Missing { .. } => (Exit::Failed, Some("lab up brings it up".to_owned())),
         LabError::Lock(_) => (Exit::Failed, Some("wait for it to end, or use another lab: --name".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let source = std::io::Error::other("disk full");
+        let told = LabError::Folder { path: "/state".into(), source };
+        assert_eq!(text(&told.into()), "cannot use the state folder /state: disk full");
+        let context = anyhow::Error::from(std::io::Error::other("disk full")).context("the journal");
+        assert_eq!(text(&context), "the journal: disk full");
     }
 }

@@ -20,7 +20,14 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
     for lab in &labs {
         // Without a name it is the default lab that is meant, and what runs left that made labs of their own.
         let meant = args.all || session.named().is_some() || lab.name() == crate::lab::DEFAULT_NAME || ownerless(lab);
-        if !meant || lab.running().is_some() || undo::pending(lab)?.is_none() {
+        if !meant || lab.running().is_some() {
+            continue;
+        }
+        if is_empty(lab)? {
+            sweep(lab).await?;
+            continue;
+        }
+        if undo::pending(lab)?.is_none() {
             continue;
         }
         found = true;
@@ -32,6 +39,22 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
 /// Whether a lab was made by a run for itself.
 fn ownerless(lab: &Lab) -> bool {
     lab.record().ok().flatten().is_none_or(|record| record.owner.is_some())
+}
+
+/// Whether neither a lab is there nor anything to put back: who was to make it was killed before it wrote the first word.
+fn is_empty(lab: &Lab) -> anyhow::Result<bool> {
+    let folder = lab.folder();
+    Ok(folder.root().exists() && !folder.path("lab.json").exists() && undo::pending(lab)?.is_none())
+}
+
+/// Removes such a lab's folder; unless somebody makes the lab in this instant.
+async fn sweep(lab: &Lab) -> anyhow::Result<()> {
+    let _run = lab.lock_run("lab recover")?;
+    let _change = lab.lock_change("lab recover").await?;
+    if is_empty(lab)? {
+        lab.remove()?;
+    }
+    Ok(())
 }
 
 async fn one(session: &Session, lab: &Lab, interrupt: &Interrupt) -> anyhow::Result<Exit> {

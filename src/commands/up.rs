@@ -31,13 +31,21 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     let lab = session.lab()?;
     session.mention_undo(&lab)?;
     let interrupt = signals::install()?;
+    let live = session.term.live("starting the lab", Plain::Silent);
+    // Held until the end: what is undone after Ctrl-C is nobody else's lab, and what is read is still so when it is used.
+    let _change = tokio::select! {
+        change = lab.lock_change("lab up") => change?,
+        () = interrupt.stop().cancelled() => {
+            live.clear();
+            return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
+        }
+    };
     let known = lab.record()?;
     let new = known.is_none();
     let record = match known {
         Some(record) => known_record(&lab, record, args)?,
         None => new_record(session, &lab, args).await?,
     };
-    let live = session.term.live("starting the lab", Plain::Silent);
     let bring = bring_up(&lab, record, new, args.port, super::progress::show(&session.term));
     let (connected, description, came) = tokio::select! {
         result = bring => result?,
@@ -85,7 +93,7 @@ async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Resu
     choose::record(session, lab, wish).await
 }
 
-/// Brings up the lab `lab`. On an error a lab that is new is gone again.
+/// Brings up the lab `lab`, whose change lock is held. On an error a lab that is new is gone again.
 async fn bring_up(
     lab: &Lab,
     mut record: Record,
@@ -93,7 +101,6 @@ async fn bring_up(
     port: Option<u16>,
     progress: ProgressFn,
 ) -> anyhow::Result<(Connected, Description, Came)> {
-    let _change = lab.lock_change("lab up").await?;
     let engine = lab.engine(&record)?;
     let mut came = if new { Came::New } else { Came::Back };
     if !new {

@@ -115,6 +115,11 @@ impl Drop for Desk {
 }
 
 impl Ran {
+    /// The code it ended with; none where a signal ended it.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     /// It ended with this exit code.
     #[track_caller]
     pub(crate) fn status(self, code: i32) -> Self {

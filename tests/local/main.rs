@@ -6,6 +6,7 @@ mod desk;
 mod gateway;
 mod gateway_life;
 mod http_server;
+mod interruptions;
 mod labs;
 mod runs;
 mod scenario_files;

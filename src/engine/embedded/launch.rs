@@ -14,6 +14,9 @@ use crate::files::{self, Folder};
 
 /// How long a stack may take until it is up; the host has shorter limits for each part.
 const UP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a host may be between two states, and how often that is looked at.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a host may take to end after it was told to.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -56,6 +59,9 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
         Ok(_) => EngineError::new(EngineErrorKind::Exited, last_words(folder)).of("lab host"),
         Err(_) => EngineError::new(EngineErrorKind::StartupTimeout, last_words(folder)).of("lab host"),
     };
+    // What it may have started ends with it.
+    drop(starting);
+    until_gone(folder).await?;
     Err(failed)
 }
 
@@ -76,13 +82,21 @@ fn last_words(folder: &Folder) -> String {
     text.lines().last().unwrap_or("it said nothing").to_owned()
 }
 
-/// Whether a host of this folder lives.
+/// Whether a host of this folder lives, or a service that it started.
 pub(super) fn lives(folder: &Folder) -> bool {
     std::fs::File::open(folder.path(super::LOCK_FILE))
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// Waits until no host of this folder lives.
+/// Waits until a host that is between two states has come up or gone: one that lives, and cannot be called.
+pub(super) async fn until_settled(folder: &Folder) {
+    let deadline = tokio::time::Instant::now() + SETTLE_TIMEOUT;
+    while lives(folder) && !folder.path(super::HOST_FILE).exists() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(SETTLE_INTERVAL).await;
+    }
+}
+
+/// Waits until no host of this folder lives, and no service of one.
 pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
     let Ok(file) = std::fs::File::open(folder.path(super::LOCK_FILE)) else { return Ok(()) };
     let (told, gone) = tokio::sync::oneshot::channel();

@@ -73,6 +73,7 @@ impl Engine for Embedded {
                 progress(Progress::stage(service, stage));
             }
         };
+        launch::until_settled(&self.folder).await;
         match self.calls.up(request).await {
             Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             result => return result,
@@ -87,6 +88,8 @@ impl Engine for Embedded {
     }
 
     async fn down(&self) -> Result<(), EngineError> {
+        // Its starter may have been killed in the instant in which it came up.
+        launch::until_settled(&self.folder).await;
         match self.calls.down().await {
             Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             result => result?,

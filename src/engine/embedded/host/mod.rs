@@ -4,6 +4,7 @@
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +23,12 @@ mod supervisor;
 
 use supervisor::Supervisor;
 
+/// How long the host of a lab waits for the one before it to end, and how often it looks.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
+
 /// Runs a stack: reads a [`HostRequest`] from standard input, says on standard output that the stack is [`Ready`], or why
-/// not, and serves until it is told to end. A stack that is tied also ends when standard input does.
+/// not, and serves until it is told to end. Until it is up, and where it is tied also later, it ends when standard input does.
 pub fn run() -> Exit {
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line).is_err() {
@@ -61,11 +66,11 @@ fn say(ready: &Ready) {
 
 async fn host(request: HostRequest) -> Exit {
     let end = CancellationToken::new();
-    if request.up.tied {
-        end_with_stdin(end.clone());
-    }
+    // Whoever starts it keeps its standard input open until the stack is up: one that nobody waits for any more is not wanted.
+    let orphaned = if request.up.tied { end.clone() } else { CancellationToken::new() };
+    end_with_stdin(orphaned.clone());
     end_with_signals(end.clone());
-    match serve(request, end).await {
+    match serve(request, end, orphaned).await {
         Ok(()) => Exit::Held,
         Err(error) => {
             say(&Ready::Failed(error));
@@ -74,13 +79,14 @@ async fn host(request: HostRequest) -> Exit {
     }
 }
 
-async fn serve(request: HostRequest, end: CancellationToken) -> Result<(), EngineError> {
+async fn serve(request: HostRequest, end: CancellationToken, orphaned: CancellationToken) -> Result<(), EngineError> {
     let folder = Folder::new(request.folder.clone());
-    let _lock = take_lock(&folder.path(super::LOCK_FILE))?;
+    let _lock = take_lock(&folder.path(super::LOCK_FILE)).await?;
     let supervisor = Arc::new(Supervisor::new(&folder, &request)?);
     let up = tokio::select! {
         up = supervisor.up(&request.up) => up,
         () = end.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "it was told to end")),
+        () = orphaned.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "who started it is gone")),
     };
     let result = match up {
         Ok(()) => control(&folder, &supervisor, end).await,
@@ -104,12 +110,20 @@ async fn control(folder: &Folder, supervisor: &Arc<Supervisor>, end: Cancellatio
     axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await.map_err(system)
 }
 
-fn take_lock(path: &Path) -> Result<std::fs::File, EngineError> {
+/// Takes the lock of the host, and hands it down to the services: it is free again when the last of them has ended too,
+/// however the host ended, so that nobody removes the folder, or wants the port, under their hands.
+async fn take_lock(path: &Path) -> Result<std::fs::File, EngineError> {
     let file = crate::files::append(path).map_err(system)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(_) => Err(EngineError::new(EngineErrorKind::System, "another host of this lab runs already")),
+    let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
+    // A host before this one may be at its end, and who looks whether one lives has the lock for an instant.
+    while let Err(error) = file.try_lock() {
+        if matches!(error, std::fs::TryLockError::Error(_)) || tokio::time::Instant::now() > deadline {
+            return Err(EngineError::new(EngineErrorKind::System, "another host of this lab runs already"));
+        }
+        tokio::time::sleep(LOCK_INTERVAL).await;
     }
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).map_err(system)?;
+    Ok(file)
 }
 
 fn system(error: impl std::fmt::Display) -> EngineError {
