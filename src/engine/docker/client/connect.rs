@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::{Client, Platform};
 use crate::engine::{EngineError, EngineErrorKind};
 
-/// For a daemon on this machine to say its version.
+/// For a daemon on this machine to say that it is there.
 const LOCAL_TIMEOUT: Duration = Duration::from_millis(500);
-/// For one elsewhere.
+/// For one elsewhere, and for a version.
 const REMOTE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The oldest API that has all that is used here: Docker Engine 20.10.
 const OLDEST_API: (u32, u32) = (1, 41);
@@ -55,18 +55,18 @@ fn usual_sockets() -> Vec<PathBuf> {
 
 async fn at(host: &str) -> Result<Client, EngineError> {
     let (docker, limit) = transport(host).await?;
-    let version = match timeout(limit, docker.version()).await {
-        Ok(Ok(version)) => version,
-        Ok(Err(error)) => {
-            let error = unreachable(format!("what answers at {host} is no Docker daemon: {error}"));
-            return Err(error.hint("DOCKER_HOST says where the daemon is"));
-        }
-        Err(_) => {
-            let error =
-                unreachable(format!("the Docker daemon at {host} does not answer within {} s", limit.as_secs_f64()));
-            return Err(error.hint("restart the daemon, or Docker Desktop"));
-        }
+    let silent = |limit: Duration| {
+        let detail = format!("the Docker daemon at {host} does not answer within {} s", limit.as_secs_f64());
+        unreachable(detail).hint("restart the daemon, or Docker Desktop")
     };
+    let strange = |error: bollard::errors::Error| {
+        let error = unreachable(format!("what answers at {host} is no Docker daemon: {error}"));
+        error.hint("DOCKER_HOST says where the daemon is")
+    };
+    // A ping tells at once whether anybody is there; for its version Podman asks several programs first.
+    timeout(limit, docker.ping()).await.map_err(|_| silent(limit))?.map_err(strange)?;
+    let version =
+        timeout(REMOTE_TIMEOUT, docker.version()).await.map_err(|_| silent(REMOTE_TIMEOUT))?.map_err(strange)?;
     let api = version.api_version.unwrap_or_default();
     let podman =
         version.components.iter().flatten().any(|component| component.name.to_ascii_lowercase().contains("podman"));

@@ -89,7 +89,8 @@ impl Client {
     }
 
     async fn list(&self, options: bollard::query_parameters::ListContainersOptions) -> Result<Vec<Listed>, Fault> {
-        let found = call("the containers", ASK_TIMEOUT, self.docker.list_containers(Some(options))).await?;
+        let ask = || self.docker.list_containers(Some(options.clone()));
+        let found = self.ask("the containers", ask).await?;
         let listed = found.into_iter().map(|container| Listed {
             id: container.id.unwrap_or_default(),
             name: bare(container.names.unwrap_or_default().into_iter().next().unwrap_or_default()),
@@ -102,11 +103,27 @@ impl Client {
     /// A container by its id or name; none where it is not there.
     pub(in crate::engine::docker) async fn inspect(&self, container: &str) -> Result<Option<Inspected>, Fault> {
         let subject = format!("container {container}");
-        match call(&subject, ASK_TIMEOUT, self.docker.inspect_container(container, None)).await {
+        match self.ask(&subject, || self.docker.inspect_container(container, None)).await {
             Ok(found) => Ok(Some(inspected(found))),
             Err(fault) if fault.is(FaultKind::NotFound) => Ok(None),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Asks about containers. Podman has states of its own, in which a container is for a moment only (`stopped`, until it has
+    /// been cleaned up), and which cannot be read: then once more.
+    async fn ask<T, F>(&self, subject: &str, ask: impl Fn() -> F) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, bollard::errors::Error>>,
+    {
+        for _ in 0..SETTLE_LOOKS {
+            match call(subject, ASK_TIMEOUT, ask()).await {
+                Err(fault) if self.podman && fault.detail.contains("unknown variant") => {}
+                other => return other,
+            }
+            tokio::time::sleep(SETTLE_INTERVAL).await;
+        }
+        call(subject, ASK_TIMEOUT, ask()).await
     }
 
     /// Starts it; nothing where it runs.

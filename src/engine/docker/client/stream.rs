@@ -127,7 +127,7 @@ impl Client {
     pub(in crate::engine::docker) fn events(&self, label: &str) -> BoxStream<'static, Result<Event, Fault>> {
         let filters = HashMap::from([
             ("type", vec!["container".to_owned()]),
-            ("event", vec!["start".to_owned(), "destroy".to_owned()]),
+            ("event", ["start", "destroy", "remove"].map(str::to_owned).to_vec()),
             ("label", vec![label.to_owned()]),
         ]);
         let options = EventsOptionsBuilder::default().filters(&filters).build();
@@ -138,7 +138,8 @@ impl Client {
                     Ok(event) => {
                         let actor = event.actor?;
                         let labels = actor.attributes.unwrap_or_default();
-                        let gone = event.action.as_deref() == Some("destroy");
+                        // Docker says destroy, Podman remove.
+                        let gone = matches!(event.action.as_deref(), Some("destroy" | "remove"));
                         Some(Ok(Event { id: actor.id?, labels, gone }))
                     }
                     Err(error) => Some(Err(Fault::of("the daemon's events", &error))),
