@@ -117,6 +117,11 @@ impl State {
         Ok(names.iter().filter_map(|name| self.lab(name).ok()).collect())
     }
 
+    /// Finishes every removal of a lab that was cut off.
+    pub fn sweep(&self) -> Result<(), LabError> {
+        sweep(&self.root.join("labs"))
+    }
+
     /// The folder of a run's journal.
     pub fn run_folder(&self, id: &str) -> Folder {
         Folder::new(self.root.join("runs").join(id))
@@ -130,6 +135,18 @@ impl State {
         ids.sort();
         Ok(ids)
     }
+}
+
+/// Removes the folders of labs that are gone already.
+fn sweep(labs: &Path) -> Result<(), LabError> {
+    let entries = std::fs::read_dir(labs).map_err(|source| folder_error(labs, source))?;
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(GONE)) {
+        match std::fs::remove_dir_all(entry.path()) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(folder_error(&entry.path(), source)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn folder_error(path: &Path, source: io::Error) -> LabError {
@@ -289,14 +306,7 @@ impl Lab {
             _ => {}
         }
         // Also what a removal that was cut off has left.
-        let entries = std::fs::read_dir(labs).map_err(|source| folder_error(labs, source))?;
-        for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(GONE)) {
-            match std::fs::remove_dir_all(entry.path()) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(folder_error(root, source)),
-                _ => {}
-            }
-        }
-        Ok(())
+        sweep(labs)
     }
 
     fn make_folder(&self) -> Result<(), LabError> {

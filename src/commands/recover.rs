@@ -14,7 +14,9 @@ use crate::undo;
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result<Exit> {
     let interrupt = signals::install()?;
-    let labs = if args.all || session.named().is_none() { State::open()?.labs()? } else { vec![session.lab()?] };
+    let state = State::open()?;
+    state.sweep()?;
+    let labs = if args.all || session.named().is_none() { state.labs()? } else { vec![session.lab()?] };
     let mut exit = Exit::Held;
     let mut found = false;
     for lab in &labs {

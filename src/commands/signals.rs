@@ -21,7 +21,10 @@ pub(super) fn install() -> std::io::Result<Interrupt> {
         let raised = interrupt.clone();
         tokio::spawn(async move {
             while caught.recv().await.is_some() {
-                raised.raise(meaning);
+                // A terminal that closes hangs up twice, itself and by its shell: nobody has asked to give up the undo.
+                if kind != SignalKind::hangup() || raised.signal().is_none() {
+                    raised.raise(meaning);
+                }
             }
         });
     }

@@ -122,3 +122,17 @@ fn host(desk: &Desk) -> u32 {
     let file: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
     file["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process id")
 }
+
+#[test]
+fn a_terminal_that_closes_hangs_up_twice_and_the_undo_is_done() {
+    let desk = Desk::new();
+    for _ in 0..10 {
+        let mut run = desk.start(&["scenario", "run", "rotate-key", "--set", "requests=100"]);
+        run.lines().next().expect("its title");
+        run.signal(Signal::HUP);
+        std::thread::sleep(Duration::from_millis(2));
+        run.signal(Signal::HUP);
+        run.ran().status(143);
+        desk.is_clean();
+    }
+}
