@@ -15,6 +15,12 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
         check_key(key).map_err(|error| Failure::usage(format!("the key cannot be used: {error}")))?;
     }
     let connected = session.connect()?;
+    // What is changed is what was read.
+    let _change = match command {
+        KeyCommand::Show { .. } => None,
+        KeyCommand::Rotate { .. } => Some(connected.lab.lock_change("lab key rotate").await?),
+        KeyCommand::Align => Some(connected.lab.lock_change("lab key align").await?),
+    };
     let keys = keys(&connected).await?;
     match command {
         KeyCommand::Show { json: true } => session.json(&keys),
@@ -23,19 +29,18 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
             session.line(&format!("server  {}\ncaller  {}\n{verdict}", keys.server, keys.caller))
         }
         KeyCommand::Rotate { key } => rotate(session, &connected, &keys, key).await,
-        KeyCommand::Align => align(session, &connected, &keys).await,
+        KeyCommand::Align => align(session, &connected, &keys),
     }
 }
 
 async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
     let now = connected.describe().await?;
     let server = now.server_key().map(str::to_owned).unwrap_or_default();
-    Ok(Keys { server, caller: connected.record.caller_key.clone() })
+    Ok(Keys { server, caller: connected.lab.caller_key()? })
 }
 
 async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str) -> anyhow::Result<Exit> {
     let start = Instant::now();
-    let _change = connected.lab.lock_change("lab key rotate").await?;
     let ensured = connected.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, key)).await?;
     if !ensured.changed {
         return session.line(&format!("server already on {key}"));
@@ -52,11 +57,10 @@ async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str
     }
 }
 
-async fn align(session: &Session, connected: &Connected, keys: &Keys) -> anyhow::Result<Exit> {
+fn align(session: &Session, connected: &Connected, keys: &Keys) -> anyhow::Result<Exit> {
     if keys.caller == keys.server {
         return session.line(&format!("caller already on {}", keys.server));
     }
-    let _change = connected.lab.lock_change("lab key align").await?;
     connected.lab.set_caller_key(&keys.server)?;
     session.line(&format!("caller {} > {}", keys.caller, keys.server))
 }

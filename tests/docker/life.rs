@@ -15,7 +15,6 @@ use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("figures", figures).with_ignored_flag(std::env::var_os("LAB_FIGURES").is_none()),
         trial("the_docker_engine_conforms", conformance),
         trial("a_redeploy_loses_no_request", redeploy),
         trial("a_stopped_app_is_502_at_once_and_a_paused_one_504", app_faults),
@@ -28,39 +27,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("compose_sees_the_lab_as_a_project", compose),
         trial("progress_tells_each_stage", progress),
     ]
-}
-
-/// Not a test: how long things take here, with the whole stack and a release build's image (`LAB_FIGURES` is its name).
-async fn figures() {
-    let image = std::env::var("LAB_FIGURES").unwrap_or_default();
-    let options = DockerOptions { app_image: Some(image), ..options() };
-    let mut stack = whole_stack();
-    service(&mut stack, "db").environment.insert("TZ".to_owned(), "UTC".to_owned());
-    let bench = Bench::with("figures", stack, options);
-    for _ in 0..5 {
-        let mut times = Vec::new();
-        let mut took = |what: &str, start: Instant| times.push(format!("{what} {:.3}", start.elapsed().as_secs_f64()));
-        let start = Instant::now();
-        let stages: lab::engine::ProgressFn = Arc::new(move |progress| {
-            eprintln!("  {:>6.3} {} {}", start.elapsed().as_secs_f64(), progress.service, progress.stage);
-        });
-        bench.engine.up(&request(), stages).await.unwrap();
-        took("up", start);
-        let start = Instant::now();
-        bench.engine.up(&request(), silent()).await.unwrap();
-        took("again", start);
-        let start = Instant::now();
-        bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
-        took("rotate", start);
-        let start = Instant::now();
-        bench.engine.describe().await.unwrap();
-        took("describe", start);
-        let start = Instant::now();
-        bench.engine.down().await.unwrap();
-        took("down", start);
-        eprintln!("{}", times.join(", "));
-    }
-    bench.finish().await;
 }
 
 async fn conformance() {

@@ -118,6 +118,12 @@ async fn from_executable(
     found(client, app, name).await
 }
 
+/// Whether an image's name says what is in it: made from lab's own executable, and named by its hash.
+pub(super) fn is_content_hash(name: &str) -> bool {
+    let tag = name.strip_prefix(REPOSITORY).and_then(|rest| rest.strip_prefix(':'));
+    tag.is_some_and(|tag| tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// Images of executables that are no more. One that a container uses stays, and so it should.
 async fn remove_older(client: &Client, current: &str) {
     for (id, names) in client.images(EXECUTABLE_LABEL).await.unwrap_or_default() {
