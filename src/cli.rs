@@ -71,7 +71,7 @@ pub enum Command {
     Traffic(TrafficArgs),
     /// Ask the lab's Prometheus
     #[command(
-        after_help = "Examples:\n  lab query 'rate(app_auth_failures_total[1m])'\n  lab query app:auth_failures:ratio --range 10m\n\n\
+        after_help = "Examples:\n  lab query 'rate(app_auth_failures_total[1m])'\n  lab query job:app_auth_failures:ratio_rate30s --range 10m\n\n\
         Prometheus runs in labs on Docker."
     )]
     Query(QueryArgs),
