@@ -118,10 +118,12 @@ async fn from_executable(
     found(client, app, name).await
 }
 
-/// Whether an image's name says what is in it: made from lab's own executable, and named by its hash.
-pub(super) fn is_content_hash(name: &str) -> bool {
+/// What an image is known by, given its name and its id. Two labs that make the app's image at once make two of one content:
+/// there it is the name, which holds the hash of the executable.
+pub(super) fn identity((name, id): &(String, String)) -> &str {
     let tag = name.strip_prefix(REPOSITORY).and_then(|rest| rest.strip_prefix(':'));
-    tag.is_some_and(|tag| tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    let is_hash = tag.is_some_and(|tag| tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if is_hash { name } else { id }
 }
 
 /// Images of executables that are no more. One that a container uses stays, and so it should.

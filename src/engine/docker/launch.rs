@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use futures_util::future::try_join_all;
 
 use super::Inner;
+use super::app_image::identity;
 use super::client::{Client, Launch, PublishedPort, VolumeUse};
 use super::naming::{INSTANCE_LABEL, OVERRIDES_LABEL, content, definition, new_instance};
 use super::survey::{Found, Overrides, merged};
@@ -53,7 +54,7 @@ impl Inner {
             env.insert("APP_INSTANCE".to_owned(), instance.clone());
         }
         let mut labels = service.labels.clone();
-        labels.extend(self.names.container_labels(&service.name, &definition(service, &recipe.image.1)));
+        labels.extend(self.names.container_labels(&service.name, &definition(service, identity(&recipe.image))));
         labels.insert(INSTANCE_LABEL.to_owned(), instance.clone());
         // Names and texts alone: it always becomes JSON.
         labels.insert(OVERRIDES_LABEL.to_owned(), serde_json::to_string(&recipe.overrides).unwrap_or_default());

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
+use super::app_image::identity;
 use super::client::{Client, FaultKind, Health};
 use super::images::Images;
 use super::launch::{Recipe, free_port};
@@ -121,7 +122,7 @@ impl Inner {
                 old: None,
             };
         };
-        if found.definition() != definition(service, &image.1) {
+        if found.definition() != definition(service, identity(&image)) {
             return Task::Make { recipe: Recipe { image, ..Recipe::like(found) }, old: Some(found) };
         }
         match found.state() {
