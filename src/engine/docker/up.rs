@@ -108,7 +108,10 @@ impl Inner {
         };
         up.run(&tasks).await?;
         let mut description = self.describe().await?;
-        description.notices.extend(images.missing.into_values());
+        if !images.missing.is_empty() {
+            // The same services, and why.
+            description.notices = images.missing.into_values().collect();
+        }
         Ok(description)
     }
 
