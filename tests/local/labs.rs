@@ -1,23 +1,9 @@
 //! Labs by hand: up, down, status, keys, logs, traffic and metrics, and what can go wrong with them.
 
 use rustix::process::Signal;
-use serde_json::Value;
 
-use crate::desk::{Desk, kill};
+use crate::desk::{Desk, host, kill, pid};
 use crate::support::until;
-
-fn pid(status: &Value, service: &str) -> u32 {
-    let services = status["services"].as_array().expect("a list");
-    let found = services.iter().find(|entry| entry["name"] == service).expect("it is there");
-    u32::try_from(found["pid"].as_u64().expect("it runs")).expect("a process id")
-}
-
-/// The parent of the services is their host.
-fn host(status: &Value) -> u32 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid(status, "app"))).expect("Linux");
-    let after_name = stat.rsplit(')').next().expect("a name in brackets");
-    after_name.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("a parent")
-}
 
 #[test]
 fn a_lab_comes_up_is_shown_and_goes_down() {

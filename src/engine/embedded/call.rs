@@ -18,6 +18,10 @@ use crate::http::{Http, Request};
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a change may take; the host has shorter limits for each part of it.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a host that does not answer is given to be at its end.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// What a host that was killed leaves to say.
+const LOST: &str = "its host ended without being asked to";
 
 pub(super) struct Calls {
     folder: Folder,
@@ -56,7 +60,10 @@ impl Calls {
         let offsets: Vec<String> = from.iter().map(ToString::to_string).collect();
         let url = format!("http://{}/logs?services={}&from={}", host.address, services.join(","), offsets.join(","));
         let request = Request::get(url).bearer(&host.token).timeout(ASK_TIMEOUT);
-        let lines = self.http.lines(&request).await.map_err(|error| self.lost(&error.to_string()))?;
+        let lines = match self.http.lines(&request).await {
+            Ok(lines) => lines,
+            Err(error) => return Err(self.lost(&error.to_string()).await),
+        };
         let parsed = lines.map(|line| {
             let lost = |detail: String| EngineError::new(EngineErrorKind::Lost, detail);
             let line = line.map_err(|error| lost(error.to_string()))?;
@@ -87,7 +94,10 @@ impl Calls {
         let url = format!("http://{}{path}", host.address);
         let request = Request { body: body.cloned(), ..Request::new(method, url) };
         let request = request.bearer(&host.token).timeout(timeout);
-        let response = self.http.request(&request).await.map_err(|error| self.lost(&error.to_string()))?;
+        let response = match self.http.request(&request).await {
+            Ok(response) => response,
+            Err(error) => return Err(self.lost(&error.to_string()).await),
+        };
         match response.status {
             200..=299 => Ok(response.text()),
             // The engine's own error, as the host says it.
@@ -101,15 +111,17 @@ impl Calls {
             return Err(EngineError::new(EngineErrorKind::NotUp, ""));
         };
         if !launch::lives(&self.folder) {
-            return Err(EngineError::new(EngineErrorKind::Lost, "its host ended without being asked to"));
+            return Err(EngineError::new(EngineErrorKind::Lost, LOST));
         }
         serde_json::from_slice(&text).map_err(|error| strange(&error.to_string()))
     }
 
-    /// The host did not answer: it has ended in this instant, or it hangs.
-    fn lost(&self, detail: &str) -> EngineError {
-        let kind = if launch::lives(&self.folder) { EngineErrorKind::System } else { EngineErrorKind::Lost };
-        EngineError::new(kind, format!("its host does not answer: {detail}"))
+    /// The host did not answer: it is at its end, and its services with it, or it hangs.
+    async fn lost(&self, detail: &str) -> EngineError {
+        match launch::until_gone(&self.folder, END_TIMEOUT).await {
+            Ok(()) => EngineError::new(EngineErrorKind::Lost, LOST),
+            Err(_) => EngineError::new(EngineErrorKind::System, format!("its host does not answer: {detail}")),
+        }
     }
 }
 

@@ -13,8 +13,6 @@ use crate::files::{self, Folder};
 
 /// How long a stack may take until it is up; the host has shorter limits for each part.
 const UP_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a host may take to end after it was told to.
-const DOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A host that has started, and its stack.
 pub(super) struct Started {
@@ -75,14 +73,14 @@ fn last_words(folder: &Folder) -> String {
     text.lines().last().unwrap_or("it said nothing").to_owned()
 }
 
-/// Whether a host of this folder lives.
+/// Whether a host of this folder lives, or a service that it started.
 pub(super) fn lives(folder: &Folder) -> bool {
     std::fs::File::open(folder.path(super::LOCK_FILE))
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// Waits until no host of this folder lives.
-pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
+/// Waits until no host of this folder lives, nor any service that it started.
+pub(super) async fn until_gone(folder: &Folder, patience: Duration) -> Result<(), EngineError> {
     let Ok(file) = std::fs::File::open(folder.path(super::LOCK_FILE)) else { return Ok(()) };
     let (told, gone) = tokio::sync::oneshot::channel();
     // The kernel wakes this thread when the host gives up its lock, be it by dying.
@@ -90,7 +88,7 @@ pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
         let locked = file.lock_shared();
         let _ = told.send(locked);
     });
-    match tokio::time::timeout(DOWN_TIMEOUT, gone).await {
+    match tokio::time::timeout(patience, gone).await {
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(_) => Err(EngineError::new(EngineErrorKind::System, "its lock cannot be watched")),
         Err(_) => Err(EngineError::new(EngineErrorKind::System, "its host does not end").of("lab host")),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -30,6 +31,8 @@ pub const NAME: &str = "embedded";
 const HOST_FILE: &str = "host.json";
 const LOCK_FILE: &str = "host.lock";
 const LOG_FOLDER: &str = "logs";
+/// How long a host may take to end after it was told to.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The services that are processes, and have logs.
 const PROCESSES: [&str; 2] = [GATEWAY, APP];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -91,7 +94,7 @@ impl Engine for Embedded {
             Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             result => result?,
         }
-        launch::until_gone(&self.folder).await?;
+        launch::until_gone(&self.folder, DOWN_TIMEOUT).await?;
         let tied = self.tied.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(mut process) = tied {
             // It has given up its lock, so it is at its end.

@@ -1,11 +1,14 @@
 //! `lab host`: the process that an embedded stack lives in. It starts `lab app` and `lab gateway` as its children, takes
 //! the engine's calls on a loopback port, and holds a lock for as long as it lives.
 
+use std::fs::TryLockError;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{HostFile, HostRequest, Ready, new_token};
@@ -21,6 +24,13 @@ mod health;
 mod supervisor;
 
 use supervisor::Supervisor;
+
+/// How long the lock may take: the services of a host that was killed are at their end.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often it is tried. The kernel offers no wait with a deadline.
+const LOCK_INTERVAL: Duration = Duration::from_millis(2);
+/// How long the last answers may take to be read: somebody who follows the logs may have stopped reading.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs a stack: reads a [`HostRequest`] from standard input, says on standard output that the stack is [`Ready`], or why
 /// not, and serves until it is told to end. A stack that is tied also ends when standard input does.
@@ -74,7 +84,7 @@ async fn host(request: HostRequest) -> Exit {
 
 async fn serve(request: HostRequest, end: CancellationToken) -> Result<(), EngineError> {
     let folder = Folder::new(request.folder.clone());
-    let _lock = take_lock(&folder.path(super::LOCK_FILE))?;
+    let _lock = take_lock(&folder.path(super::LOCK_FILE)).await?;
     let supervisor = Arc::new(Supervisor::new(&folder, &request)?);
     let up = tokio::select! {
         up = supervisor.up(&request.up) => up,
@@ -99,15 +109,35 @@ async fn control(folder: &Folder, supervisor: &Arc<Supervisor>, end: Cancellatio
     let description = supervisor.describe().await;
     say(&Ready::Up(description));
     let router = control::router(supervisor.clone(), &token, end.clone());
-    axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await.map_err(system)
+    let serve = axum::serve(listener, router).with_graceful_shutdown(end.clone().cancelled_owned());
+    let lingered = async {
+        end.cancelled().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::select! {
+        served = serve => served.map_err(system),
+        () = lingered => Ok(()),
+    }
 }
 
-fn take_lock(path: &Path) -> Result<std::fs::File, EngineError> {
+/// The lock by which it is known that the stack lives. The services inherit it: it is held until the last process of the
+/// stack has ended, whatever becomes of this one.
+async fn take_lock(path: &Path) -> Result<std::fs::File, EngineError> {
     let file = crate::files::append(path).map_err(system)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(_) => Err(EngineError::new(EngineErrorKind::System, "another host of this lab runs already")),
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            // Whoever looks whether a host lives has the lock for an instant.
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => tokio::time::sleep(LOCK_INTERVAL).await,
+            Err(TryLockError::WouldBlock) => {
+                return Err(EngineError::new(EngineErrorKind::System, "another host of this lab runs already"));
+            }
+            Err(TryLockError::Error(error)) => return Err(system(error)),
+        }
     }
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).map_err(system)?;
+    Ok(file)
 }
 
 fn system(error: impl std::fmt::Display) -> EngineError {
