@@ -18,6 +18,8 @@ use lock::{Lock, LockError};
 pub const DEFAULT_NAME: &str = "default";
 /// The key on both sides of a new lab.
 pub const FIRST_KEY: &str = "apikey-v1";
+/// The folder of a lab that is being removed is called so, and no lab can be.
+const REMOVED: &str = ".removed-";
 /// The version of the files in a lab's folder.
 const VERSION: u32 = 1;
 
@@ -104,10 +106,11 @@ impl State {
     /// Every lab that exists, or of which something is left, by name.
     pub fn labs(&self) -> Result<Vec<Lab>, LabError> {
         let folder = self.root.join("labs");
-        let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
-        let mut names: Vec<String> =
-            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.sort();
+        let names = names(&folder)?;
+        for removed in names.iter().filter(|name| name.starts_with(REMOVED)) {
+            // Of a process that was killed while it removed a lab. If another one is at it now, so much the better.
+            let _ = std::fs::remove_dir_all(folder.join(removed));
+        }
         Ok(names.iter().filter_map(|name| self.lab(name).ok()).collect())
     }
 
@@ -118,12 +121,16 @@ impl State {
 
     /// The ids of every run that left a journal, oldest first.
     pub fn runs(&self) -> Result<Vec<String>, LabError> {
-        let folder = self.root.join("runs");
-        let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
-        let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        ids.sort();
-        Ok(ids)
+        names(&self.root.join("runs"))
     }
+}
+
+/// The names in a folder, sorted.
+fn names(folder: &Path) -> Result<Vec<String>, LabError> {
+    let entries = std::fs::read_dir(folder).map_err(|source| folder_error(folder, source))?;
+    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
 }
 
 fn folder_error(path: &Path, source: io::Error) -> LabError {
@@ -227,14 +234,22 @@ impl Lab {
 
     /// Takes the lock of a run, at once or not at all. `holder` is what others are told: `run 7f3a`.
     pub fn lock_run(&self, holder: &str) -> Result<Lock, LabError> {
-        self.make_folder()?;
         Ok(Lock::take(&self.folder.path("run.lock"), &self.name, holder)?)
     }
 
     /// Takes the lock of a change, waiting a few seconds for another change to end.
     pub async fn lock_change(&self, holder: &str) -> Result<Lock, LabError> {
-        self.make_folder()?;
         Ok(Lock::wait(&self.folder.path("change.lock"), &self.name, holder).await?)
+    }
+
+    /// What is remembered of it now that a lock of it is held; an error where it has gone while one waited for the lock.
+    pub fn locked_record(&self, _lock: &Lock) -> Result<Record, LabError> {
+        let record = self.existing();
+        if matches!(record, Err(LabError::Missing { .. })) {
+            // The lock has made a folder for nothing.
+            self.remove()?;
+        }
+        record
     }
 
     /// Whether a run holds its lock now; what it says of itself.
@@ -242,11 +257,15 @@ impl Lab {
         lock::holder(&self.folder.path("run.lock"))
     }
 
-    /// Forgets it: removes its folder. Only while no stack of it runs.
+    /// Forgets it: removes its folder, as a whole or not at all, even where this process is killed meanwhile. Only while no
+    /// stack of it runs.
     pub fn remove(&self) -> Result<(), LabError> {
-        match std::fs::remove_dir_all(self.folder.root()) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(folder_error(self.folder.root(), source)),
-            _ => Ok(()),
+        let folder = self.folder.root();
+        let aside = folder.with_file_name(format!("{REMOVED}{}-{}", self.name, std::process::id()));
+        match std::fs::rename(folder, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(folder_error(folder, source)),
+            Ok(()) => std::fs::remove_dir_all(&aside).map_err(|source| folder_error(&aside, source)),
         }
     }
 
@@ -277,6 +296,35 @@ mod tests {
         lab.remove().unwrap();
         lab.remove().unwrap();
         assert!(lab.record().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_a_removal_that_was_cut_off_left_is_swept_away() {
+        let (_folder, state) = state();
+        let left = state.root().join("labs/.removed-default-1/logs");
+        std::fs::create_dir_all(&left).unwrap();
+        assert!(state.labs().unwrap().is_empty());
+        assert!(!left.exists());
+    }
+
+    #[tokio::test]
+    async fn a_lock_outlives_neither_its_lab_nor_the_wait_for_it() {
+        let (_folder, state) = state();
+        let lab = state.lab("default").unwrap();
+        lab.save(&Record::new("embedded", 0)).unwrap();
+        let lock = lab.lock_change("lab down").await.unwrap();
+        let waiting = tokio::spawn({
+            let lab = lab.clone();
+            async move {
+                let lock = lab.lock_change("lab up").await?;
+                lab.locked_record(&lock)
+            }
+        });
+        tokio::task::yield_now().await;
+        lab.remove().unwrap();
+        drop(lock);
+        assert!(matches!(waiting.await.unwrap(), Err(LabError::Missing { .. })));
+        assert!(!lab.folder().root().exists(), "the wait has left a folder");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::cli::KeyCommand;
 use crate::engine::{APP, KEY_VARIABLE, ServiceChange};
 use crate::error::{Exit, Failure};
 use crate::event::Keys;
+use crate::lab::lock::Lock;
 use crate::report::human;
 use crate::scenario::value::check_key;
 
@@ -15,27 +16,35 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
         check_key(key).map_err(|error| Failure::usage(format!("the key cannot be used: {error}")))?;
     }
     let connected = session.connect()?;
-    let keys = keys(&connected).await?;
     match command {
-        KeyCommand::Show { json: true } => session.json(&keys),
+        KeyCommand::Show { json: true } => session.json(&keys(&connected).await?),
         KeyCommand::Show { json: false } => {
+            let keys = keys(&connected).await?;
             let verdict = if keys.server == keys.caller { "they match" } else { "they differ: its requests are 401" };
             session.line(&format!("server  {}\ncaller  {}\n{verdict}", keys.server, keys.caller))
         }
-        KeyCommand::Rotate { key } => rotate(session, &connected, &keys, key).await,
-        KeyCommand::Align => align(session, &connected, &keys).await,
+        KeyCommand::Rotate { key } => rotate(session, &connected, key).await,
+        KeyCommand::Align => align(session, &connected).await,
     }
 }
 
 async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
     let now = connected.describe().await?;
     let server = now.server_key().map(str::to_owned).unwrap_or_default();
-    Ok(Keys { server, caller: connected.record.caller_key.clone() })
+    Ok(Keys { server, caller: connected.lab.caller_key()? })
 }
 
-async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str) -> anyhow::Result<Exit> {
+/// The lock of a change, and the keys as they are under it.
+async fn begin_change(connected: &Connected, holder: &str) -> anyhow::Result<(Lock, Keys)> {
+    let lock = connected.lab.lock_change(holder).await?;
+    connected.lab.locked_record(&lock)?;
+    let keys = keys(connected).await?;
+    Ok((lock, keys))
+}
+
+async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::Result<Exit> {
+    let (_change, keys) = begin_change(connected, "lab key rotate").await?;
     let start = Instant::now();
-    let _change = connected.lab.lock_change("lab key rotate").await?;
     let ensured = connected.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, key)).await?;
     if !ensured.changed {
         return session.line(&format!("server already on {key}"));
@@ -52,11 +61,11 @@ async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str
     }
 }
 
-async fn align(session: &Session, connected: &Connected, keys: &Keys) -> anyhow::Result<Exit> {
+async fn align(session: &Session, connected: &Connected) -> anyhow::Result<Exit> {
+    let (_change, keys) = begin_change(connected, "lab key align").await?;
     if keys.caller == keys.server {
         return session.line(&format!("caller already on {}", keys.server));
     }
-    let _change = connected.lab.lock_change("lab key align").await?;
     connected.lab.set_caller_key(&keys.server)?;
     session.line(&format!("caller {} > {}", keys.caller, keys.server))
 }

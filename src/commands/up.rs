@@ -32,17 +32,25 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     session.mention_undo(&lab)?;
     let interrupt = signals::install()?;
     let live = session.term.live("starting the lab", Plain::Silent);
+    let stopped = || interrupt.signal().map_or(Exit::Interrupted, Signal::exit);
+    let _change = tokio::select! {
+        lock = lab.lock_change("lab up") => lock?,
+        () = interrupt.stop().cancelled() => return Ok(stopped()),
+    };
     let known = lab.record()?;
-    let new = known.is_none();
-    let bring = bring_up(&lab, known, args.engine, args.port);
-    let (connected, description, came) = tokio::select! {
-        result = bring => result?,
-        () = interrupt.stop().cancelled() => {
+    let brought = tokio::select! {
+        brought = bring_up(&lab, known.as_ref(), args) => Some(brought),
+        () = interrupt.stop().cancelled() => None,
+    };
+    let (connected, description, came) = match brought {
+        Some(Ok(brought)) => brought,
+        failed => {
+            let back = put_back(&lab, known.as_ref()).await;
             live.clear();
-            if new {
-                take_back(&lab).await?;
-            }
-            return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
+            return match failed {
+                Some(Err(error)) => Err(error),
+                _ => back.map(|()| stopped()),
+            };
         }
     };
     live.clear();
@@ -55,40 +63,36 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     show(session, &connected, &description, &what)
 }
 
-/// Brings up the lab `lab`, making it where it does not exist. On an error a lab that is new is gone again.
-async fn bring_up(
-    lab: &Lab,
-    known: Option<Record>,
-    choice: EngineChoice,
-    port: Option<u16>,
-) -> anyhow::Result<(Connected, Description, Came)> {
-    let _change = lab.lock_change("lab up").await?;
-    let (EngineChoice::Auto | EngineChoice::Embedded) = choice;
+/// Brings a lab up, making it where it is not known. The caller holds the lock of a change.
+async fn bring_up(lab: &Lab, known: Option<&Record>, args: &UpArgs) -> anyhow::Result<(Connected, Description, Came)> {
+    let (EngineChoice::Auto | EngineChoice::Embedded) = args.engine;
     let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
-    let mut record = known.clone().unwrap_or_else(|| Record::new(embedded::NAME, default));
+    let mut record = known.cloned().unwrap_or_else(|| Record::new(embedded::NAME, default));
     let engine = lab.engine(&record)?;
     let mut came = if known.is_some() { Came::Back } else { Came::New };
     if known.is_some() {
         match engine.describe().await {
             Ok(now) => {
-                check_port(lab, port, &now)?;
+                check_port(lab, args.port, &now)?;
                 came = Came::Already;
             }
             Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    record.gateway_port = port.unwrap_or(record.gateway_port);
+    record.gateway_port = args.port.unwrap_or(record.gateway_port);
     lab.save(&record)?;
-    match engine.up(&lab.up_request(&record), Arc::new(|_| {})).await {
-        Ok(description) => Ok((Connected { lab: lab.clone(), record, engine }, description, came)),
-        Err(error) => {
-            if known.is_none() {
-                lab.remove()?;
-            }
-            Err(error.into())
-        }
+    let description = engine.up(&lab.up_request(&record), Arc::new(|_| {})).await?;
+    Ok((Connected { lab: lab.clone(), record, engine }, description, came))
+}
+
+/// After an error, or Ctrl-C: of a new lab nothing is left, a known one is remembered as it was.
+async fn put_back(lab: &Lab, known: Option<&Record>) -> anyhow::Result<()> {
+    if let Some(known) = known {
+        return Ok(lab.save(known)?);
     }
+    lab.engine(&Record::new(embedded::NAME, 0))?.down().await?;
+    Ok(lab.remove()?)
 }
 
 /// A lab that runs keeps its port.
@@ -101,15 +105,6 @@ fn check_port(lab: &Lab, wanted: Option<u16>, now: &Description) -> Result<(), F
         }
         _ => Ok(()),
     }
-}
-
-/// After Ctrl-C: nothing half-way up is left.
-async fn take_back(lab: &Lab) -> anyhow::Result<()> {
-    if let Some(record) = lab.record()? {
-        lab.engine(&record)?.down().await?;
-        lab.remove()?;
-    }
-    Ok(())
 }
 
 fn show(session: &Session, connected: &Connected, now: &Description, what: &str) -> anyhow::Result<Exit> {

@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::files;
+
 /// How long a change waits for another change to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it looks. The kernel offers no wait with a deadline.
@@ -56,8 +58,17 @@ impl Lock {
 
     fn try_take(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
         let file_error = |source| LockError::File { path: path.to_owned(), source };
+        let mut missed = 0;
         loop {
-            let mut file = open(path).map_err(file_error)?;
+            let mut file = match open(path) {
+                Ok(file) => file,
+                // The folder has gone with its lab since it was made.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && missed < GLANCES => {
+                    missed += 1;
+                    continue;
+                }
+                Err(error) => return Err(file_error(error)),
+            };
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -72,10 +83,9 @@ impl Lock {
             if !same_file(&file, path) {
                 continue;
             }
-            file.set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| file.write_all(holder.as_bytes()))
-                .map_err(file_error)?;
+            // On a full disk the lock is held without saying by whom: a lab has to go away there as well.
+            let _unnamed =
+                file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
             return Ok(Self { _file: file });
         }
     }
@@ -107,7 +117,11 @@ pub fn holder(path: &Path) -> Option<String> {
     }
 }
 
+/// Opens the file of a lock, which is made where it is missing, and its folder with it.
 fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        files::make_folder(folder)?;
+    }
     let mut options = File::options();
     options.create(true).truncate(false).read(true).write(true);
     #[cfg(unix)]
