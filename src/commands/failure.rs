@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::engine::EngineError;
 use crate::error::{Exit, Failure};
 use crate::lab::LabError;
+use crate::lab::lock::LockError;
 use crate::scenario::Diagnostics;
 use crate::term::{Term, Tone};
 
@@ -17,12 +18,23 @@ pub fn report(error: &anyhow::Error) -> Exit {
         let _ = writeln!(stderr, "{}", diagnostics.render(painter.is_on()));
         return Exit::Usage;
     }
-    let _ = writeln!(stderr, "{} {error:#}", painter.paint(Tone::Failed, "error:"));
+    let _ = writeln!(stderr, "{} {}", painter.paint(Tone::Failed, "error:"), told(error));
     let (exit, hint) = judge(error);
     if let Some(hint) = hint {
         let _ = writeln!(stderr, "  {} {hint}", painter.paint(Tone::Strong, "next:"));
     }
     exit
+}
+
+/// An error and its causes. Those that it tells of itself are not told again.
+pub(super) fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// The exit code of an error, and what to do about it.
@@ -44,7 +56,7 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
 fn judge_lab(error: &LabError) -> (Exit, Option<String>) {
     match error {
         LabError::Name { .. } => (Exit::Usage, None),
-        LabError::Folder { .. } => {
+        LabError::Folder { .. } | LabError::Lock(LockError::File { .. }) => {
             let hint = "make the folder writable, or name another one in LAB_STATE_DIR";
             (Exit::Failed, Some(hint.to_owned()))
         }
@@ -53,6 +65,34 @@ fn judge_lab(error: &LabError) -> (Exit, Option<String>) {
         }
         LabError::Newer { .. } => (Exit::Failed, Some("use that version of lab, or its lab down first".to_owned())),
         LabError::Missing { .. } => (Exit::Failed, Some("lab up brings it up".to_owned())),
-        LabError::Lock(_) => (Exit::Failed, Some("wait for it to end, or use another lab: --name".to_owned())),
+        LabError::Lock(LockError::Held { .. }) => {
+            (Exit::Failed, Some("wait for it to end, or use another lab: --name".to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::{judge, told};
+    use crate::lab::LabError;
+    use crate::lab::lock::LockError;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let error = anyhow::Error::new(LabError::Folder { path: PathBuf::from("/state"), source });
+        assert_eq!(told(&error), "cannot use the state folder /state: no storage space");
+        assert_eq!(told(&error.context("the run")), "the run: cannot use the state folder /state: no storage space");
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_made_is_not_one_to_wait_for() {
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let error = LabError::Lock(LockError::File { path: PathBuf::from("/state/run.lock"), source });
+        let hint = judge(&error.into()).1.unwrap_or_default();
+        assert!(hint.contains("LAB_STATE_DIR"), "{hint}");
     }
 }

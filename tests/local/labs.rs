@@ -156,3 +156,39 @@ fn an_app_that_dies_by_itself_is_shown_and_up_starts_it() {
     desk.lab(&["up"]).status(0);
     desk.lab(&["traffic", "--requests", "3", "--rate", "100"]).status(0).says("none failed");
 }
+
+#[test]
+fn two_who_bring_it_up_at_once_meet_in_one_lab() {
+    let desk = Desk::new();
+    let ports: Vec<String> = (0..2)
+        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").and_then(|bound| bound.local_addr()).expect("a free port"))
+        .map(|address| address.port().to_string())
+        .collect();
+    let running: Vec<_> = ports.iter().map(|port| desk.start(&["up", "--port", port])).collect();
+    let ran: Vec<_> = running.into_iter().map(crate::desk::Running::ran).collect();
+    let (first, second): (Vec<_>, Vec<_>) = ran.into_iter().partition(|ran| ran.stderr.is_empty());
+    let [first, second] = [first, second].map(|mut one| one.pop().expect("one has it, the other is told so"));
+    first.status(0).says("is up in");
+    second.status(2).complains("is up already").complains("lab down");
+    desk.lab(&["traffic", "--requests", "2", "--rate", "100"]).status(0).says("none failed");
+}
+
+#[test]
+fn one_broken_lab_hides_none_of_the_others() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    for (name, record) in [("broken", "{"), ("tomorrow", r#"{"version": 99}"#)] {
+        let folder = desk.state().join("labs").join(name);
+        std::fs::create_dir(&folder).expect("it is new");
+        std::fs::write(folder.join("lab.json"), record).expect("the folder is ours");
+        std::fs::write(folder.join("undo.ndjson"), "nonsense\n").expect("the folder is ours");
+    }
+    let all = desk.lab(&["status", "--all"]).status(3).says("default").says("apikey-v1");
+    all.complains("broken").complains("is damaged").complains("newer version of lab");
+    desk.lab(&["recover", "--all"]).status(3).complains("broken/undo.ndjson").complains("tomorrow/undo.ndjson");
+    // Of a lab that a newer version made nobody here knows what runs.
+    let down = desk.lab(&["down", "--all"]).status(3).says("lab broken is down").says("lab default is down");
+    down.complains("lab tomorrow was made by a newer version");
+    std::fs::remove_dir_all(desk.state().join("labs/tomorrow")).expect("it is left");
+    desk.is_clean();
+}
