@@ -94,6 +94,21 @@ fn what_is_kept_is_shown_and_can_be_put_back() {
 }
 
 #[test]
+fn what_was_kept_is_put_back_whoever_mended_it_since() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
+    desk.lab(&["key", "align"]).status(0);
+    desk.lab(&["recover"]).status(0);
+    assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
+    desk.lab(&["key", "rotate", "apikey-v5"]).status(0);
+    desk.lab(&["scenario", "run", "realign", "--keep"]).status(0);
+    desk.lab(&["key", "rotate", "apikey-v6"]).status(0);
+    desk.lab(&["recover"]).status(0);
+    assert_eq!(keys(&desk), "apikey-v5 apikey-v1");
+}
+
+#[test]
 fn a_lab_of_the_runs_own_can_be_kept() {
     let desk = Desk::new();
     let ran = desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
