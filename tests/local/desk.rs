@@ -60,9 +60,7 @@ impl Desk {
 
     /// Starts a lab command whose output is read later.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
-        let mut command = self.command(args);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("lab starts");
-        Running { args: args.join(" "), child }
+        Running::spawn(&args.join(" "), self.command(args))
     }
 
     /// `lab status --json`.
@@ -155,6 +153,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts any command; `args` is what it is called where it fails.
+    pub(crate) fn spawn(args: &str, mut command: Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        Self { args: args.to_owned(), child }
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.child.id(), signal);
     }
