@@ -22,9 +22,9 @@ runner    traffic::Load traffic::Summary
 report    event term files metrics::Series traffic::Load traffic::Summary
 scenario  engine::Ability engine::RunState engine::ServiceChange engine::ServiceSpec
 scenario  engine::APP engine::DB engine::GATEWAY engine::KEY_VARIABLE
-scenario  event::Phase metrics::names traffic::Amount
+scenario  event::Phase metrics::names traffic::Amount yaml
 undo      lab engine event files
-lab       engine engine::embedded engine::docker files
+lab       engine engine::embedded engine::docker files stack
 engine    stack http files event error::Exit
 engine/*  engine stack http files event error::Exit
 wire      traffic metrics http
@@ -35,7 +35,8 @@ event     -
 term      -
 files     -
 error     -
-stack     files
+stack     files yaml
+yaml      -
 app       service error::Exit
 gateway   service error::Exit
 service   error::Exit
@@ -45,7 +46,7 @@ service   error::Exit
 only='
 clap           src/cli.rs
 clap_complete  src/cli.rs
-bollard        src/engine/docker/client.rs
+bollard        src/engine/docker/client
 print!         src/report src/commands src/main.rs
 '
 

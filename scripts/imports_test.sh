@@ -54,7 +54,7 @@ refused service/log.rs 'src/service/log.rs:1: imports error::Failure: ' <<<'use 
 refused gateway/mod.rs 'src/gateway/mod.rs:1: imports error: ' <<<'use crate::error;'
 refused novel/mod.rs 'src/novel/mod.rs:1: the module novel has no row' <<<'use crate::event::Event;'
 refused commands/up.rs 'src/commands/up.rs:1: uses clap: only in src/cli.rs' <<<'use clap::Parser;'
-refused lab.rs 'src/lab.rs:1: uses bollard: only in src/engine/docker/client.rs' <<<'use bollard::Docker;'
+refused lab.rs 'src/lab.rs:1: uses bollard: only in src/engine/docker/client' <<<'use bollard::Docker;'
 refused runner/mod.rs 'src/runner/mod.rs:1: prints: only in' <<<'fn x() { eprintln!("x"); }'
 refused main.rs 'src/main.rs:1: imports engine::port: ' <<<'use lab::engine::port;'
 refused event.rs 'src/event.rs:3: imports lab::Lab: event may import nothing' <<<$'#[cfg(test)]\nmod tests { use crate::lab::Lab; }\nuse crate::lab::Lab;'

@@ -1,6 +1,8 @@
 //! Every clap type: what may be typed. The only place that imports clap. What a word means beyond its own syntax (a
 //! duration, a key) is found out in the modules that know it.
 
+use std::path::PathBuf;
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -67,6 +69,12 @@ pub enum Command {
         Without --url the requests go to the lab's gateway, with the caller's key.\n\
         Exits 0 whatever the codes are, and 3 if nothing answered.")]
     Traffic(TrafficArgs),
+    /// Ask the lab's Prometheus
+    #[command(
+        after_help = "Examples:\n  lab query 'rate(app_auth_failures_total[1m])'\n  lab query job:app_auth_failures:ratio_rate30s --range 10m\n\n\
+        Prometheus runs in labs on Docker."
+    )]
+    Query(QueryArgs),
     /// Show the app's metrics
     #[command(
         after_help = "Examples:\n  lab metrics\n  lab metrics --filter app_auth\n  lab metrics --watch\n  lab metrics --raw"
@@ -97,7 +105,7 @@ pub enum Command {
     },
     /// The service under test (started by the engine)
     #[command(hide = true)]
-    App(ServiceArgs),
+    App(AppArgs),
     /// The reverse proxy in front of it (started by the engine)
     #[command(hide = true)]
     Gateway(ServiceArgs),
@@ -112,6 +120,8 @@ pub enum EngineChoice {
     /// The one of the lab that runs already, else the best that this machine has
     #[default]
     Auto,
+    /// Containers of a Docker daemon: Nginx, the app, Postgres, Prometheus, Grafana; fetches images that are not there
+    Docker,
     /// Processes on this machine, no Docker
     Embedded,
 }
@@ -125,6 +135,12 @@ pub struct UpArgs {
     /// The gateway's port on 127.0.0.1; 0 for a free one [default: 8080 for the lab `default`, else a free one]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// A folder with a compose.yaml of your own (docs/stack.md); on Docker
+    #[arg(long, value_name = "DIR")]
+    pub stack: Option<PathBuf>,
+    /// The app's image, instead of one made from lab itself; on Docker
+    #[arg(long, value_name = "IMAGE")]
+    pub app_image: Option<String>,
 }
 
 /// `lab down`.
@@ -213,6 +229,20 @@ pub struct TrafficArgs {
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// One JSON document instead of the table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lab query`.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// In `PromQL`
+    #[arg(value_name = "EXPRESSION")]
+    pub expression: String,
+    /// Over the last while, as a sparkline: 5m, 1h
+    #[arg(long, value_name = "TIME")]
+    pub range: Option<String>,
+    /// Prometheus' own answer
     #[arg(long)]
     pub json: bool,
 }
@@ -333,6 +363,17 @@ pub struct RecoverArgs {
     /// Every lab of this user
     #[arg(long, conflicts_with = "name")]
     pub all: bool,
+}
+
+/// `lab app`.
+#[derive(Debug, Args)]
+pub struct AppArgs {
+    /// How it is started
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// Ask the app that runs under the same environment whether it is well, and exit 0 or 1; needs no shell
+    #[arg(long)]
+    pub health: bool,
 }
 
 /// How a service of the embedded engine is started. All else comes from its environment.

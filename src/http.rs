@@ -163,6 +163,11 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// Nobody listens there, or who listened has ended.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Failed { cause: Cause::Refused | Cause::Reset })
+    }
+
     fn of(error: &reqwest::Error) -> Self {
         if error.is_builder() {
             return Self::Invalid { detail: deepest(error) };

@@ -1,6 +1,7 @@
 //! A lab: one running copy of the stack. It has a name, a folder with its state, two locks, and the caller with its key;
 //! which engine runs it is in [`engine`]. [`State`] is the folder that holds every lab and the journal of every run.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,10 @@ use chrono::{DateTime, Utc};
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
-mod connect;
+pub mod connect;
 pub mod lock;
 
+use crate::engine::docker;
 use crate::files::{self, Folder};
 use lock::{Lock, LockError};
 
@@ -18,8 +20,10 @@ use lock::{Lock, LockError};
 pub const DEFAULT_NAME: &str = "default";
 /// The key on both sides of a new lab.
 pub const FIRST_KEY: &str = "apikey-v1";
-/// The folder of a lab that is being removed is called so, and no lab can be.
-const REMOVED: &str = ".removed-";
+/// The passwords that the stack's file asks for.
+const SECRETS: [&str; 2] = ["POSTGRES_PASSWORD", "GRAFANA_PASSWORD"];
+/// How the folder of a lab that is being removed begins.
+const GONE: &str = ".gone-";
 /// The version of the files in a lab's folder.
 const VERSION: u32 = 1;
 
@@ -106,12 +110,16 @@ impl State {
     /// Every lab that exists, or of which something is left, by name.
     pub fn labs(&self) -> Result<Vec<Lab>, LabError> {
         let folder = self.root.join("labs");
-        let names = names(&folder)?;
-        for removed in names.iter().filter(|name| name.starts_with(REMOVED)) {
-            // Of a process that was killed while it removed a lab. If another one is at it now, so much the better.
-            let _ = std::fs::remove_dir_all(folder.join(removed));
-        }
+        let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
+        let mut names: Vec<String> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
         Ok(names.iter().filter_map(|name| self.lab(name).ok()).collect())
+    }
+
+    /// Finishes every removal of a lab that was cut off.
+    pub fn sweep(&self) -> Result<(), LabError> {
+        sweep(&self.root.join("labs"))
     }
 
     /// The folder of a run's journal.
@@ -121,16 +129,24 @@ impl State {
 
     /// The ids of every run that left a journal, oldest first.
     pub fn runs(&self) -> Result<Vec<String>, LabError> {
-        names(&self.root.join("runs"))
+        let folder = self.root.join("runs");
+        let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
+        let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        ids.sort();
+        Ok(ids)
     }
 }
 
-/// The names in a folder, sorted.
-fn names(folder: &Path) -> Result<Vec<String>, LabError> {
-    let entries = std::fs::read_dir(folder).map_err(|source| folder_error(folder, source))?;
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    Ok(names)
+/// Removes the folders of labs that are gone already.
+fn sweep(labs: &Path) -> Result<(), LabError> {
+    let entries = std::fs::read_dir(labs).map_err(|source| folder_error(labs, source))?;
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(GONE)) {
+        match std::fs::remove_dir_all(entry.path()) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(folder_error(&entry.path(), source)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn folder_error(path: &Path, source: io::Error) -> LabError {
@@ -167,13 +183,44 @@ pub struct Record {
     pub caller_key: String,
     /// The run that made it for itself, and with which it goes.
     pub owner: Option<String>,
+    /// What only a lab on containers has.
+    #[serde(default)]
+    pub containers: Containers,
+}
+
+/// What is remembered of a lab on containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Containers {
+    /// The folder of the user's own stack; none: the one that comes with lab.
+    pub stack: Option<PathBuf>,
+    /// The app's image, instead of one made from lab's own executable.
+    pub app_image: Option<String>,
+    /// Where the daemon is, as `DOCKER_HOST` had it when the lab was made.
+    pub host: Option<String>,
+    /// Passwords made for this lab, by the name under which the stack's file asks for them.
+    pub secrets: BTreeMap<String, String>,
+}
+
+impl Containers {
+    /// For a new lab: passwords of its own, and the daemon that the environment names.
+    pub fn new(stack: Option<PathBuf>, app_image: Option<String>) -> Result<Self, getrandom::Error> {
+        let mut secrets = BTreeMap::new();
+        for name in SECRETS {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes)?;
+            secrets.insert(name.to_owned(), format!("{:032x}", u128::from_le_bytes(bytes)));
+        }
+        Ok(Self { stack, app_image, host: docker::host_from_env(), secrets })
+    }
 }
 
 impl Record {
     /// A new lab.
     pub fn new(engine: &str, gateway_port: u16) -> Self {
         let caller_key = FIRST_KEY.to_owned();
-        Self { version: VERSION, engine: engine.to_owned(), created: Utc::now(), gateway_port, caller_key, owner: None }
+        let containers = Containers::default();
+        let (engine, created) = (engine.to_owned(), Utc::now());
+        Self { version: VERSION, engine, created, gateway_port, caller_key, owner: None, containers }
     }
 }
 
@@ -234,11 +281,13 @@ impl Lab {
 
     /// Takes the lock of a run, at once or not at all. `holder` is what others are told: `run 7f3a`.
     pub fn lock_run(&self, holder: &str) -> Result<Lock, LabError> {
+        self.make_folder()?;
         Ok(Lock::take(&self.folder.path("run.lock"), &self.name, holder)?)
     }
 
     /// Takes the lock of a change, waiting a few seconds for another change to end.
     pub async fn lock_change(&self, holder: &str) -> Result<Lock, LabError> {
+        self.make_folder()?;
         Ok(Lock::wait(&self.folder.path("change.lock"), &self.name, holder).await?)
     }
 
@@ -257,16 +306,17 @@ impl Lab {
         lock::holder(&self.folder.path("run.lock"))
     }
 
-    /// Forgets it: removes its folder, as a whole or not at all, even where this process is killed meanwhile. Only while no
-    /// stack of it runs.
+    /// Forgets it: removes its folder. Only while no stack of it runs.
     pub fn remove(&self) -> Result<(), LabError> {
-        let folder = self.folder.root();
-        let aside = folder.with_file_name(format!("{REMOVED}{}-{}", self.name, std::process::id()));
-        match std::fs::rename(folder, &aside) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(folder_error(folder, source)),
-            Ok(()) => std::fs::remove_dir_all(&aside).map_err(|source| folder_error(&aside, source)),
+        let root = self.folder.root();
+        let Some(labs) = root.parent() else { return Ok(()) };
+        // Renamed first, to what is no lab's name: who waits for its locks finds none of it, or all of a new one.
+        match std::fs::rename(root, labs.join(format!("{GONE}{}-{}", self.name, std::process::id()))) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(folder_error(root, source)),
+            _ => {}
         }
+        // Also what a removal that was cut off has left.
+        sweep(labs)
     }
 
     fn make_folder(&self) -> Result<(), LabError> {
@@ -293,38 +343,11 @@ mod tests {
         lab.save(&Record::new("embedded", 8080)).unwrap();
         lab.set_caller_key("apikey-v2").unwrap();
         assert_eq!(state.labs().unwrap()[0].caller_key().unwrap(), "apikey-v2");
+        std::fs::create_dir(state.root().join("labs/.gone-room-1-77")).unwrap();
         lab.remove().unwrap();
         lab.remove().unwrap();
         assert!(lab.record().unwrap().is_none());
-    }
-
-    #[test]
-    fn what_a_removal_that_was_cut_off_left_is_swept_away() {
-        let (_folder, state) = state();
-        let left = state.root().join("labs/.removed-default-1/logs");
-        std::fs::create_dir_all(&left).unwrap();
-        assert!(state.labs().unwrap().is_empty());
-        assert!(!left.exists());
-    }
-
-    #[tokio::test]
-    async fn a_lock_outlives_neither_its_lab_nor_the_wait_for_it() {
-        let (_folder, state) = state();
-        let lab = state.lab("default").unwrap();
-        lab.save(&Record::new("embedded", 0)).unwrap();
-        let lock = lab.lock_change("lab down").await.unwrap();
-        let waiting = tokio::spawn({
-            let lab = lab.clone();
-            async move {
-                let lock = lab.lock_change("lab up").await?;
-                lab.locked_record(&lock)
-            }
-        });
-        tokio::task::yield_now().await;
-        lab.remove().unwrap();
-        drop(lock);
-        assert!(matches!(waiting.await.unwrap(), Err(LabError::Missing { .. })));
-        assert!(!lab.folder().root().exists(), "the wait has left a folder");
+        assert_eq!(std::fs::read_dir(state.root().join("labs")).unwrap().count(), 0);
     }
 
     #[test]
@@ -360,5 +383,24 @@ mod tests {
         drop(lock);
         assert_eq!(lab.running(), None);
         lab.lock_run("run 0000").unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_lab_that_goes_gets_a_new_one() {
+        let (_folder, state) = state();
+        let lab = state.lab("default").unwrap();
+        let held = lab.lock_change("lab down").await.unwrap();
+        let waiting = tokio::spawn({
+            let lab = lab.clone();
+            async move { lab.lock_change("lab up").await }
+        });
+        tokio::task::yield_now().await;
+        lab.remove().unwrap();
+        drop(held);
+        let lock = waiting.await.unwrap().unwrap();
+        assert!(lab.folder().path("change.lock").exists());
+        // Who wanted the one that has gone is told so, and leaves nothing.
+        assert!(matches!(lab.locked_record(&lock), Err(LabError::Missing { .. })));
+        assert!(!lab.folder().root().exists());
     }
 }

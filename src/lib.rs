@@ -24,3 +24,4 @@ pub mod term;
 pub mod traffic;
 pub mod undo;
 pub mod wire;
+pub mod yaml;

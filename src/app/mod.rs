@@ -3,6 +3,7 @@
 
 mod auth;
 mod config;
+mod health;
 mod metrics;
 mod server;
 mod store;
@@ -13,6 +14,8 @@ use crate::error::Exit;
 use crate::service::log::Log;
 use crate::service::stop::Stop;
 use crate::service::{self, serve};
+
+pub use self::health::health;
 
 use self::config::Config;
 use self::server::App;

@@ -1,15 +1,20 @@
 //! `lab doctor`: what this machine lacks, and what to do about it.
 
+use std::time::Duration;
+
 use super::session::Session;
-use crate::engine::port;
+use crate::engine::{docker, port};
 use crate::error::Exit;
-use crate::lab::State;
+use crate::lab::{Containers, DEFAULT_NAME, State};
 use crate::report::table::{Cell, Side, Table};
 use crate::term::Tone;
 use crate::undo;
 
 /// How many open files a busy workshop needs: connections of the traffic, the gateway and the app.
 const FILES_WANTED: u64 = 1024;
+
+/// How long a daemon may take to answer.
+const DOCKER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a finding is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,8 +33,8 @@ struct Finding {
     says: String,
 }
 
-pub(super) fn run(session: &Session) -> anyhow::Result<Exit> {
-    let findings = [executable(), state(), default_port(), loopback(), files(), owed()];
+pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
+    let findings = [executable(), state(), default_port(), loopback(), files(), docker().await, owed()];
     let mut table = Table::new(&[("", Side::Left), ("checked", Side::Left), ("found", Side::Left)]);
     for finding in &findings {
         let grade = match finding.grade {
@@ -106,6 +111,39 @@ fn files() -> Finding {
         }
         Some(limit) => Finding { what, grade: Grade::Good, says: format!("{limit} allowed") },
         None => Finding { what, grade: Grade::Good, says: "no limit".to_owned() },
+    }
+}
+
+/// Docker is worth having, and nothing that lab needs.
+async fn docker() -> Finding {
+    let what = "docker";
+    let note = |says: String| Finding { what, grade: Grade::Note, says };
+    let containers = Containers { host: docker::host_from_env(), ..Containers::default() };
+    let Ok(docker) = State::open().and_then(|state| state.lab(DEFAULT_NAME)).map(|lab| lab.docker(&containers)) else {
+        return note("not looked at: there is no state folder".to_owned());
+    };
+    let report = match docker {
+        Ok(docker) => tokio::time::timeout(DOCKER_PATIENCE, docker.images()).await,
+        Err(errors) => return note(format!("the stack that comes with lab is wrong: {errors}")),
+    };
+    match report {
+        Ok(Ok(report)) if report.missing.is_empty() => {
+            let without = match report.missing_optional.as_slice() {
+                [] => String::new(),
+                missing => format!("; goes without {}", missing.join(", ")),
+            };
+            let says = format!("{} at {}, all images are here{without}", report.version, report.host);
+            Finding { what, grade: Grade::Good, says }
+        }
+        Ok(Ok(report)) => {
+            let missing = report.missing.join(", ");
+            note(format!("{} at {}; lab up --engine docker fetches {missing}", report.version, report.host))
+        }
+        Ok(Err(error)) => {
+            let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            note(format!("{error}{hint}; labs run embedded"))
+        }
+        Err(_) => note("the daemon does not answer; labs run embedded".to_owned()),
     }
 }
 

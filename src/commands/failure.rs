@@ -5,8 +5,10 @@ use std::io::Write;
 use crate::engine::EngineError;
 use crate::error::{Exit, Failure};
 use crate::lab::LabError;
+use crate::lab::connect::ConnectError;
 use crate::lab::lock::LockError;
 use crate::scenario::Diagnostics;
+use crate::stack::StackErrors;
 use crate::term::{Term, Tone};
 
 /// Prints an error, with what to do next, and says which exit code it is.
@@ -14,11 +16,19 @@ pub fn report(error: &anyhow::Error) -> Exit {
     let painter = Term::new().stderr_painter();
     let mut stderr = std::io::stderr().lock();
     // That nobody reads it changes nothing.
+    if let Some(ConnectError::Stack(errors)) = error.downcast_ref::<ConnectError>() {
+        let _ = writeln!(stderr, "{}", errors.render(painter.is_on()));
+        return Exit::Usage;
+    }
+    if let Some(errors) = error.downcast_ref::<StackErrors>() {
+        let _ = writeln!(stderr, "{}", errors.render(painter.is_on()));
+        return Exit::Usage;
+    }
     if let Some(diagnostics) = error.downcast_ref::<Diagnostics>() {
         let _ = writeln!(stderr, "{}", diagnostics.render(painter.is_on()));
         return Exit::Usage;
     }
-    let _ = writeln!(stderr, "{} {}", painter.paint(Tone::Failed, "error:"), told(error));
+    let _ = writeln!(stderr, "{} {}", painter.paint(Tone::Failed, "error:"), text(error));
     let (exit, hint) = judge(error);
     if let Some(hint) = hint {
         let _ = writeln!(stderr, "  {} {hint}", painter.paint(Tone::Strong, "next:"));
@@ -26,11 +36,11 @@ pub fn report(error: &anyhow::Error) -> Exit {
     exit
 }
 
-/// An error and its causes. Those that it tells of itself are not told again.
-pub(super) fn told(error: &anyhow::Error) -> String {
+/// The error and its causes, without those that the one before says already.
+pub(super) fn text(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
+        if !text.ends_with(&cause) {
             text = format!("{text}: {cause}");
         }
     }
@@ -73,25 +83,21 @@ fn judge_lab(error: &LabError) -> (Exit, Option<String>) {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::path::PathBuf;
-
-    use super::{judge, told};
-    use crate::lab::LabError;
-    use crate::lab::lock::LockError;
+    use super::*;
 
     #[test]
-    fn a_cause_is_told_once() {
-        let source = io::Error::from(io::ErrorKind::StorageFull);
-        let error = anyhow::Error::new(LabError::Folder { path: PathBuf::from("/state"), source });
-        assert_eq!(told(&error), "cannot use the state folder /state: no storage space");
-        assert_eq!(told(&error.context("the run")), "the run: cannot use the state folder /state: no storage space");
+    fn no_cause_is_told_twice() {
+        let source = std::io::Error::other("disk full");
+        let told = LabError::Folder { path: "/state".into(), source };
+        assert_eq!(text(&told.into()), "cannot use the state folder /state: disk full");
+        let context = anyhow::Error::from(std::io::Error::other("disk full")).context("the journal");
+        assert_eq!(text(&context), "the journal: disk full");
     }
 
     #[test]
     fn a_lock_that_cannot_be_made_is_not_one_to_wait_for() {
-        let source = io::Error::from(io::ErrorKind::StorageFull);
-        let error = LabError::Lock(LockError::File { path: PathBuf::from("/state/run.lock"), source });
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = LabError::Lock(LockError::File { path: "/state/run.lock".into(), source });
         let hint = judge(&error.into()).1.unwrap_or_default();
         assert!(hint.contains("LAB_STATE_DIR"), "{hint}");
     }

@@ -7,7 +7,6 @@ use crate::cli::KeyCommand;
 use crate::engine::{APP, KEY_VARIABLE, ServiceChange};
 use crate::error::{Exit, Failure};
 use crate::event::Keys;
-use crate::lab::lock::Lock;
 use crate::report::human;
 use crate::scenario::value::check_key;
 
@@ -16,15 +15,24 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
         check_key(key).map_err(|error| Failure::usage(format!("the key cannot be used: {error}")))?;
     }
     let connected = session.connect()?;
+    // What is changed is what was read.
+    let change = match command {
+        KeyCommand::Show { .. } => None,
+        KeyCommand::Rotate { .. } => Some(connected.lab.lock_change("lab key rotate").await?),
+        KeyCommand::Align => Some(connected.lab.lock_change("lab key align").await?),
+    };
+    if let Some(change) = &change {
+        connected.lab.locked_record(change)?;
+    }
+    let keys = keys(&connected).await?;
     match command {
-        KeyCommand::Show { json: true } => session.json(&keys(&connected).await?),
+        KeyCommand::Show { json: true } => session.json(&keys),
         KeyCommand::Show { json: false } => {
-            let keys = keys(&connected).await?;
             let verdict = if keys.server == keys.caller { "they match" } else { "they differ: its requests are 401" };
             session.line(&format!("server  {}\ncaller  {}\n{verdict}", keys.server, keys.caller))
         }
-        KeyCommand::Rotate { key } => rotate(session, &connected, key).await,
-        KeyCommand::Align => align(session, &connected).await,
+        KeyCommand::Rotate { key } => rotate(session, &connected, &keys, key).await,
+        KeyCommand::Align => align(session, &connected, &keys),
     }
 }
 
@@ -34,16 +42,7 @@ async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
     Ok(Keys { server, caller: connected.lab.caller_key()? })
 }
 
-/// The lock of a change, and the keys as they are under it.
-async fn begin_change(connected: &Connected, holder: &str) -> anyhow::Result<(Lock, Keys)> {
-    let lock = connected.lab.lock_change(holder).await?;
-    connected.lab.locked_record(&lock)?;
-    let keys = keys(connected).await?;
-    Ok((lock, keys))
-}
-
-async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::Result<Exit> {
-    let (_change, keys) = begin_change(connected, "lab key rotate").await?;
+async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str) -> anyhow::Result<Exit> {
     let start = Instant::now();
     let ensured = connected.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, key)).await?;
     if !ensured.changed {
@@ -61,8 +60,7 @@ async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::
     }
 }
 
-async fn align(session: &Session, connected: &Connected) -> anyhow::Result<Exit> {
-    let (_change, keys) = begin_change(connected, "lab key align").await?;
+fn align(session: &Session, connected: &Connected, keys: &Keys) -> anyhow::Result<Exit> {
     if keys.caller == keys.server {
         return session.line(&format!("caller already on {}", keys.server));
     }

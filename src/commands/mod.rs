@@ -3,12 +3,15 @@
 use crate::cli::{Cli, Command};
 use crate::error::Exit;
 
+mod choose;
 mod doctor;
 mod down;
 mod failure;
 mod key;
 mod logs;
 mod metrics;
+mod progress;
+mod query;
 mod recover;
 mod run;
 mod runs;
@@ -26,9 +29,19 @@ use session::Session;
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         // The services and their host have runtimes of their own, and no terminal.
-        Command::App(args) => return Ok(crate::app::run(args.tied)),
-        Command::Gateway(args) => return Ok(crate::gateway::run(args.tied)),
-        Command::Host => return Ok(crate::engine::embedded::host::run()),
+        Command::App(args) if args.health => return Ok(crate::app::health()),
+        Command::App(args) => {
+            name_process(c"lab-app");
+            return Ok(crate::app::run(args.service.tied));
+        }
+        Command::Gateway(args) => {
+            name_process(c"lab-gateway");
+            return Ok(crate::gateway::run(args.tied));
+        }
+        Command::Host => {
+            name_process(c"lab-host");
+            return Ok(crate::engine::embedded::host::run());
+        }
         _ => {}
     }
     let session = Session::new(cli.name.as_deref());
@@ -37,6 +50,15 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     // What still runs in the background is a read that nobody waits for any more.
     runtime.shutdown_background();
     result
+}
+
+/// What `ps` and `top` call this process. It was started through `/proc/self/exe`, and would be called `exe`.
+fn name_process(name: &std::ffi::CStr) {
+    #[cfg(target_os = "linux")]
+    // Only a name: nothing depends on it.
+    let _ = rustix::thread::set_name(name);
+    #[cfg(not(target_os = "linux"))]
+    let _ = name;
 }
 
 async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
@@ -48,10 +70,11 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Key(command) => key::run(session, command).await,
         Command::Traffic(args) => traffic::run(session, args).await,
         Command::Metrics(args) => metrics::run(session, args).await,
+        Command::Query(args) => query::run(session, args).await,
         Command::Scenario(command) => scenario::run(session, command).await,
         Command::Runs(command) => runs::run(session, command),
         Command::Recover(args) => recover::run(session, args).await,
-        Command::Doctor => doctor::run(session),
+        Command::Doctor => doctor::run(session).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),
         Command::App(_) | Command::Gateway(_) | Command::Host => unreachable!("they have been started above"),
     }

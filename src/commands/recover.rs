@@ -14,26 +14,57 @@ use crate::undo;
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result<Exit> {
     let interrupt = signals::install()?;
-    let labs = if args.all || session.named().is_none() { State::open()?.labs()? } else { vec![session.lab()?] };
+    let state = State::open()?;
+    state.sweep()?;
+    let labs = if args.all || session.named().is_none() { state.labs()? } else { vec![session.lab()?] };
     let mut exit = Exit::Held;
     let mut found = false;
     for lab in &labs {
         // Without a name it is the default lab that is meant, and what runs left that made labs of their own.
         let meant = args.all || session.named().is_some() || lab.name() == crate::lab::DEFAULT_NAME || of_a_run(lab);
-        if !meant || lab.running().is_some() || matches!(undo::pending(lab), Ok(None)) {
+        if !meant || lab.running().is_some() {
             continue;
         }
-        found = true;
         // One that cannot be put back keeps none of the others as it is.
-        let done = one(session, lab, &interrupt).await.unwrap_or_else(|error| super::report_error(&error));
-        exit = exit.worse(done);
+        let done = match owed(lab).await {
+            Ok(false) => continue,
+            Ok(true) => one(session, lab, &interrupt).await,
+            Err(error) => Err(error),
+        };
+        found = true;
+        exit = exit.worse(done.unwrap_or_else(|error| super::report_error(&error)));
     }
     if found { Ok(exit) } else { session.line("nothing to put back") }
+}
+
+/// Whether there is anything to put back. A lab that nobody ever finished making goes.
+async fn owed(lab: &Lab) -> anyhow::Result<bool> {
+    if is_empty(lab)? {
+        sweep(lab).await?;
+        return Ok(false);
+    }
+    Ok(undo::pending(lab)?.is_some())
 }
 
 /// Whether a lab was made by a run for itself.
 fn of_a_run(lab: &Lab) -> bool {
     lab.record().ok().flatten().is_none_or(|record| record.owner.is_some())
+}
+
+/// Whether neither a lab is there nor anything to put back: who was to make it was killed before it wrote the first word.
+fn is_empty(lab: &Lab) -> anyhow::Result<bool> {
+    let folder = lab.folder();
+    Ok(folder.root().exists() && !folder.path("lab.json").exists() && undo::pending(lab)?.is_none())
+}
+
+/// Removes such a lab's folder; unless somebody makes the lab in this instant.
+async fn sweep(lab: &Lab) -> anyhow::Result<()> {
+    let _run = lab.lock_run("lab recover")?;
+    let _change = lab.lock_change("lab recover").await?;
+    if is_empty(lab)? {
+        lab.remove()?;
+    }
+    Ok(())
 }
 
 async fn one(session: &Session, lab: &Lab, interrupt: &Interrupt) -> anyhow::Result<Exit> {
@@ -54,7 +85,9 @@ async fn one(session: &Session, lab: &Lab, interrupt: &Interrupt) -> anyhow::Res
     };
     let undo = undo::recover(lab, &engine, interrupt.stop(), show).await?;
     if undo.status == UndoOutcome::Complete {
-        session.line(&format!("{} lab {} is as before the run", painter.paint(Tone::Held, "done:"), lab.name()))?;
+        let gone = !lab.folder().root().exists();
+        let outcome = if gone { "is gone: it was the run's own" } else { "is as before the run" };
+        session.line(&format!("{} lab {} {outcome}", painter.paint(Tone::Held, "done:"), lab.name()))?;
         return Ok(Exit::Held);
     }
     let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not everything could be put back") };

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use super::choose::{self, Wish};
 use super::report_error;
 use super::scenario::options;
 use super::session::{Session, missing, name_option};
 use super::signals;
 use crate::cli::{EngineChoice, Format, RunArgs};
-use crate::engine::{Engine, EngineErrorKind, embedded};
+use crate::engine::{Engine, EngineErrorKind, docker, embedded};
 use crate::error::{Exit, Failure};
 use crate::event::Phase;
 use crate::lab::lock::Lock;
@@ -117,10 +118,10 @@ async fn prepare(
     id: &str,
     keep: bool,
 ) -> anyhow::Result<Ground> {
-    let (EngineChoice::Auto | EngineChoice::Embedded) = args.engine;
     let lab = state.lab(session.named().unwrap_or(DEFAULT_NAME))?;
     match lab.record()? {
         Some(record) => {
+            check_engine(&lab, &record, args.engine)?;
             if let Some(ground) = existing(session, &lab, &record, plan, id).await? {
                 return Ok(ground);
             }
@@ -128,7 +129,28 @@ async fn prepare(
         None if session.named().is_some() => return Err(missing(&lab).into()),
         None => {}
     }
-    own(session, state, plan, id, keep).await
+    own(session, state, args.engine, Story { plan, id, keep }).await
+}
+
+/// A lab that exists stays on its engine.
+fn check_engine(lab: &Lab, record: &Record, choice: EngineChoice) -> Result<(), Failure> {
+    let wanted = match choice {
+        EngineChoice::Auto => return Ok(()),
+        EngineChoice::Docker => docker::NAME,
+        EngineChoice::Embedded => embedded::NAME,
+    };
+    if wanted == record.engine {
+        return Ok(());
+    }
+    let message = format!("lab {} runs on {}, not on {wanted}", lab.name(), record.engine);
+    Err(Failure::usage(message).hint(format!("leave out --engine, or lab down{} first", name_option(lab))))
+}
+
+/// What a lab is made for.
+struct Story<'a> {
+    plan: &'a Plan,
+    id: &'a str,
+    keep: bool,
 }
 
 /// A lab that exists; none where it is the default one and does not run.
@@ -172,9 +194,11 @@ async fn existing(
 }
 
 /// A lab for this run alone, on free ports. That it is not to exist is on record before it exists.
-async fn own(session: &Session, state: &State, plan: &Plan, id: &str, keep: bool) -> anyhow::Result<Ground> {
+async fn own(session: &Session, state: &State, choice: EngineChoice, story: Story<'_>) -> anyhow::Result<Ground> {
+    let Story { plan, id, keep } = story;
     let lab = state.lab(&own_name(id))?;
-    let record = Record { owner: Some(id.to_owned()), ..Record::new(embedded::NAME, 0) };
+    let chosen = choose::record(session, &lab, Wish::new(choice, 0, "lab scenario run")?).await?;
+    let record = Record { owner: Some(id.to_owned()), ..chosen };
     let engine = lab.engine(&record)?;
     plan.check_engine(engine.name(), &engine.services())?;
     let lock = lab.lock_run(&run_holder(id))?;
@@ -182,8 +206,8 @@ async fn own(session: &Session, state: &State, plan: &Plan, id: &str, keep: bool
     let brought = async {
         undo::record_new_lab(&lab, id, &plan.name)?;
         lab.save(&record)?;
-        let request = crate::engine::UpRequest { tied: !keep, ..lab.up_request(&record) };
-        engine.up(&request, Arc::new(|_| {})).await?;
+        let request = crate::engine::UpRequest { tied: !keep, ..lab.up_request(&record)? };
+        engine.up(&request, super::progress::show(&session.term)).await?;
         anyhow::Ok(())
     };
     let brought = brought.await;

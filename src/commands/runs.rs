@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 
-use super::failure::told;
+use super::failure::text;
 use super::run::run_holder;
 use super::session::Session;
 use crate::cli::{Format, RunsCommand};
@@ -83,7 +83,7 @@ fn list(session: &Session, state: &State, json: bool) -> anyhow::Result<Exit> {
         match read(path) {
             Ok(events) => journals.extend(Journal::from_events(&events)),
             // One that cannot be read hides none of the others.
-            Err(error) => session.term.note(&format!("run {id}: {}", told(&error))),
+            Err(error) => session.term.note(&format!("run {id}: {}", text(&error))),
         }
     }
     if json {

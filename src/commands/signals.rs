@@ -4,30 +4,48 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::runner::{Interrupt, Signal};
 
-/// Catches them from now on. A terminal that goes away is not caught where whoever started lab has it ignored (nohup).
+/// Catches them from now on; but not those that lab was started to ignore, as `nohup` has it.
 pub(super) fn install() -> std::io::Result<Interrupt> {
     let interrupt = Interrupt::new();
-    let mut int = signal(SignalKind::interrupt())?;
-    let mut term = signal(SignalKind::terminate())?;
-    let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
-    let raised = interrupt.clone();
-    tokio::spawn(async move {
-        loop {
-            let which = tokio::select! {
-                _ = int.recv() => Signal::Interrupt,
-                _ = term.recv() => Signal::Terminate,
-                Some(()) = async { hangup.as_mut()?.recv().await } => Signal::Terminate,
-            };
-            raised.raise(which);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let signals = [
+        (SignalKind::interrupt(), Signal::Interrupt),
+        (SignalKind::terminate(), Signal::Terminate),
+        (SignalKind::hangup(), Signal::Terminate),
+    ];
+    for (kind, meaning) in signals {
+        if ignored(&status, kind.as_raw_value()) {
+            continue;
         }
-    });
+        let mut caught = signal(kind)?;
+        let raised = interrupt.clone();
+        tokio::spawn(async move {
+            while caught.recv().await.is_some() {
+                // A terminal that closes hangs up twice, itself and by its shell: nobody has asked to give up the undo.
+                if kind != SignalKind::hangup() || raised.signal().is_none() {
+                    raised.raise(meaning);
+                }
+            }
+        });
+    }
     Ok(interrupt)
 }
 
-/// Whether SIGHUP was ignored when this process began. Known where `/proc` tells (proc(5): `SigIgn`, a mask in hexadecimal
-/// whose lowest bit is signal 1).
-fn ignores_hangup() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// Whether a signal is ignored, from `/proc/self/status` (proc(5): `SigIgn`, a hexadecimal mask, signal 1 being bit 0).
+fn ignored(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    u32::try_from(signal - 1).is_ok_and(|bit| mask.checked_shr(bit).is_some_and(|mask| mask & 1 == 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_says_what_is_ignored() {
+        let status = "SigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\n";
+        assert!(ignored(status, 1) && ignored(status, 13));
+        assert!(!ignored(status, 2) && !ignored(status, 15) && !ignored("", 1));
+    }
 }

@@ -1,12 +1,12 @@
 //! `lab up`: brings a lab up, or back.
 
-use std::sync::Arc;
 use std::time::Instant;
 
+use super::choose::{self, Wish};
 use super::session::{Connected, Session, name_option};
 use super::signals;
 use crate::cli::{EngineChoice, UpArgs};
-use crate::engine::{Description, EngineErrorKind, embedded};
+use crate::engine::{Description, EngineErrorKind, ProgressFn, docker, embedded};
 use crate::error::{Exit, Failure};
 use crate::lab::{DEFAULT_NAME, Lab, Record};
 use crate::report::human;
@@ -32,14 +32,19 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     session.mention_undo(&lab)?;
     let interrupt = signals::install()?;
     let live = session.term.live("starting the lab", Plain::Silent);
-    let stopped = || interrupt.signal().map_or(Exit::Interrupted, Signal::exit);
+    // Held until the end: what is undone after Ctrl-C is nobody else's lab, and what is read is still so when it is used.
     let _change = tokio::select! {
-        lock = lab.lock_change("lab up") => lock?,
-        () = interrupt.stop().cancelled() => return Ok(stopped()),
+        change = lab.lock_change("lab up") => change?,
+        () = interrupt.stop().cancelled() => {
+            live.clear();
+            return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
+        }
     };
     let known = lab.record()?;
+    let progress = super::progress::show(&session.term);
+    let bring = bring_up(session, &lab, known.as_ref(), args, progress);
     let brought = tokio::select! {
-        brought = bring_up(&lab, known.as_ref(), args) => Some(brought),
+        brought = bring => Some(brought),
         () = interrupt.stop().cancelled() => None,
     };
     let (connected, description, came) = match brought {
@@ -49,7 +54,7 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
             live.clear();
             return match failed {
                 Some(Err(error)) => Err(error),
-                _ => back.map(|()| stopped()),
+                _ => back.map(|()| interrupt.signal().map_or(Exit::Interrupted, Signal::exit)),
             };
         }
     };
@@ -63,13 +68,46 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     show(session, &connected, &description, &what)
 }
 
-/// Brings a lab up, making it where it is not known. The caller holds the lock of a change.
-async fn bring_up(lab: &Lab, known: Option<&Record>, args: &UpArgs) -> anyhow::Result<(Connected, Description, Came)> {
-    let (EngineChoice::Auto | EngineChoice::Embedded) = args.engine;
+/// A lab that exists stays on its engine.
+fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Failure> {
+    let wanted = match args.engine {
+        EngineChoice::Auto => record.engine.as_str(),
+        EngineChoice::Docker => docker::NAME,
+        EngineChoice::Embedded => embedded::NAME,
+    };
+    let other = args.stack.is_some() && args.stack != record.containers.stack
+        || args.app_image.is_some() && args.app_image != record.containers.app_image;
+    if wanted != record.engine || other {
+        let message = format!("lab {} exists already, on {}", lab.name(), record.engine);
+        return Err(
+            Failure::usage(message).hint(format!("lab down{} first, or another name: --name", name_option(lab)))
+        );
+    }
+    Ok(record)
+}
+
+async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Result<Record> {
     let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
-    let mut record = known.cloned().unwrap_or_else(|| Record::new(embedded::NAME, default));
+    let mut wish = Wish::new(args.engine, args.port.unwrap_or(default), "lab up")?;
+    wish.containers.stack = args.stack.as_deref().map(std::path::absolute).transpose()?;
+    wish.containers.app_image.clone_from(&args.app_image);
+    choose::record(session, lab, wish).await
+}
+
+/// Brings up the lab `lab`, whose change lock is held.
+async fn bring_up(
+    session: &Session,
+    lab: &Lab,
+    known: Option<&Record>,
+    args: &UpArgs,
+    progress: ProgressFn,
+) -> anyhow::Result<(Connected, Description, Came)> {
+    let mut record = match known {
+        Some(record) => known_record(lab, record.clone(), args)?,
+        None => new_record(session, lab, args).await?,
+    };
     let engine = lab.engine(&record)?;
-    let mut came = if known.is_some() { Came::Back } else { Came::New };
+    let mut came = if known.is_none() { Came::New } else { Came::Back };
     if known.is_some() {
         match engine.describe().await {
             Ok(now) => {
@@ -82,7 +120,7 @@ async fn bring_up(lab: &Lab, known: Option<&Record>, args: &UpArgs) -> anyhow::R
     }
     record.gateway_port = args.port.unwrap_or(record.gateway_port);
     lab.save(&record)?;
-    let description = engine.up(&lab.up_request(&record), Arc::new(|_| {})).await?;
+    let description = engine.up(&lab.up_request(&record)?, progress).await?;
     Ok((Connected { lab: lab.clone(), record, engine }, description, came))
 }
 
@@ -91,7 +129,9 @@ async fn put_back(lab: &Lab, known: Option<&Record>) -> anyhow::Result<()> {
     if let Some(known) = known {
         return Ok(lab.save(known)?);
     }
-    lab.engine(&Record::new(embedded::NAME, 0))?.down().await?;
+    if let Some(record) = lab.record()? {
+        lab.engine(&record)?.down().await?;
+    }
     Ok(lab.remove()?)
 }
 
@@ -125,7 +165,15 @@ fn show(session: &Session, connected: &Connected, now: &Description, what: &str)
     session.line(&format!("  users    {gateway}/api/users   (X-API-Key: {server})"))?;
     session.line(&format!("  health   {gateway}/health"))?;
     session.line(&format!("  metrics  {gateway}/metrics"))?;
+    for (what, url) in [("alerts", &now.endpoints.prometheus), ("graphs", &now.endpoints.grafana)] {
+        if let Some(url) = url {
+            session.line(&format!("  {what:<7}  {url}"))?;
+        }
+    }
     session.line(&format!("  keys     {keys}"))?;
+    for notice in &now.notices {
+        session.term.note(&session.term.stderr_painter().paint(Tone::Warn, notice));
+    }
     session.line("")?;
     let next = format!("next: lab traffic{name} · lab scenario run rotate-key{name} · lab down{name}");
     session.line(&painter.paint(Tone::Dim, &next))

@@ -36,6 +36,12 @@ pub enum EngineErrorKind {
     PortTaken,
     /// The engine cannot do this to this service.
     Unsupported,
+    /// The daemon that would run the stack cannot be reached, or does not answer.
+    Unreachable,
+    /// The daemon does not take orders from this user.
+    Denied,
+    /// The image of a service is not there, and cannot be had.
+    ImageMissing,
     /// A file, a process or a socket failed.
     System,
 }
@@ -72,6 +78,9 @@ impl fmt::Display for EngineError {
             EngineErrorKind::StartupTimeout => "did not become ready in time",
             EngineErrorKind::PortTaken => "cannot have its port",
             EngineErrorKind::Unsupported => "cannot do that on this engine",
+            EngineErrorKind::Unreachable => "cannot be reached",
+            EngineErrorKind::Denied => "is out of reach",
+            EngineErrorKind::ImageMissing => "has no image",
             EngineErrorKind::System => "failed",
         };
         write!(f, "{subject} {what}")?;

@@ -169,7 +169,7 @@ impl Engine for MockEngine {
         let after = self.scripted("up").await?;
         self.world().start(&request.env);
         for service in world::SERVICES {
-            progress(Progress { service: service.to_owned(), stage: "healthy".to_owned() });
+            progress(Progress::stage(service, "healthy"));
         }
         after.map_or_else(|| self.world().describe(), Err)
     }

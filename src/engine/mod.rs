@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+pub mod docker;
 pub mod embedded;
 mod error;
 pub mod mock;
@@ -180,6 +181,20 @@ pub struct Progress {
     pub service: String,
     /// `starting`, `healthy`.
     pub stage: String,
+    /// Of a pull: bytes that are here, and bytes in all as far as that is known.
+    pub bytes: Option<(u64, u64)>,
+}
+
+impl Progress {
+    /// A service has come to a stage.
+    pub fn stage(service: &str, stage: &str) -> Self {
+        Self { service: service.to_owned(), stage: stage.to_owned(), bytes: None }
+    }
+
+    /// So many bytes of a service's image are here.
+    pub fn pulling(service: &str, done: u64, total: u64) -> Self {
+        Self { service: service.to_owned(), stage: "pulling".to_owned(), bytes: Some((done, total)) }
+    }
 }
 
 /// Takes [`Progress`].
@@ -192,6 +207,9 @@ pub struct Description {
     pub services: Vec<ServiceStatus>,
     /// Where it is reached.
     pub endpoints: Endpoints,
+    /// What people should know of it: a service that it goes without.
+    #[serde(default)]
+    pub notices: Vec<String>,
 }
 
 impl Description {
@@ -227,6 +245,12 @@ pub struct ServiceStatus {
     pub pid: Option<u32>,
     /// When the instance started.
     pub since: Option<DateTime<Utc>>,
+    /// The image that it was made from, where it was made from one.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// How often it was started again by itself, where the engine counts that.
+    #[serde(default)]
+    pub restarts: Option<u32>,
 }
 
 /// Whether a service is well.
@@ -246,6 +270,12 @@ pub struct Endpoints {
     pub gateway: String,
     /// Where each running instance of the app shows its metrics. Empty: the app does not run.
     pub metrics: Vec<MetricsEndpoint>,
+    /// Prometheus' base URL, where it runs.
+    #[serde(default)]
+    pub prometheus: Option<String>,
+    /// Grafana's base URL, where it runs.
+    #[serde(default)]
+    pub grafana: Option<String>,
 }
 
 /// Where an instance shows its metrics.

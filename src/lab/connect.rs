@@ -3,25 +3,68 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{FIRST_KEY, Lab, Record};
+use super::{Containers, FIRST_KEY, Lab, Record};
+use crate::engine::docker::{self, Docker, DockerOptions};
 use crate::engine::embedded::{self, Embedded};
-use crate::engine::{APP, Engine, EngineError, EngineErrorKind, KEY_VARIABLE, UpRequest};
+use crate::engine::{Engine, EngineError, EngineErrorKind, UpRequest};
+use crate::stack::{Stack, StackErrors};
+
+/// Why a lab's engine cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The engine's own reason.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The files of its stack are wrong.
+    #[error(transparent)]
+    Stack(#[from] StackErrors),
+}
 
 impl Lab {
     /// The engine that its record names.
-    pub fn engine(&self, record: &Record) -> Result<Arc<dyn Engine>, EngineError> {
+    pub fn engine(&self, record: &Record) -> Result<Arc<dyn Engine>, ConnectError> {
         match record.engine.as_str() {
             embedded::NAME => Ok(Arc::new(Embedded::new(self.folder()))),
+            docker::NAME => Ok(Arc::new(self.docker(&record.containers)?)),
             other => {
                 let detail = format!("this version of lab has no engine called {other:?}");
-                Err(EngineError::new(EngineErrorKind::Unsupported, detail))
+                Err(EngineError::new(EngineErrorKind::Unsupported, detail).into())
             }
         }
     }
 
+    /// The Docker engine for this lab, without asking the daemon anything.
+    pub fn docker(&self, containers: &Containers) -> Result<Docker, StackErrors> {
+        let options = DockerOptions {
+            host: containers.host.clone(),
+            app_image: containers.app_image.clone(),
+            ..DockerOptions::default()
+        };
+        Ok(Docker::new(self.name(), stack(containers)?, options))
+    }
+
     /// What its engine is to bring up.
-    pub fn up_request(&self, record: &Record) -> UpRequest {
-        let app = BTreeMap::from([(KEY_VARIABLE.to_owned(), FIRST_KEY.to_owned())]);
-        UpRequest { gateway_port: record.gateway_port, env: BTreeMap::from([(APP.to_owned(), app)]), tied: false }
+    pub fn up_request(&self, record: &Record) -> Result<UpRequest, ConnectError> {
+        let (service, variable) = if record.engine == docker::NAME {
+            let app = stack(&record.containers)?.lab.app;
+            (app.service, app.key_variable)
+        } else {
+            (crate::engine::APP.to_owned(), crate::engine::KEY_VARIABLE.to_owned())
+        };
+        let app = BTreeMap::from([(variable, FIRST_KEY.to_owned())]);
+        Ok(UpRequest { gateway_port: record.gateway_port, env: BTreeMap::from([(service, app)]), tied: false })
+    }
+}
+
+/// The stack of a lab on containers: the user's own or the one that comes with lab, with the lab's passwords.
+fn stack(containers: &Containers) -> Result<Stack, StackErrors> {
+    match &containers.stack {
+        Some(folder) => {
+            // Their own file may ask for variables of theirs.
+            let mut env: BTreeMap<String, String> = std::env::vars().collect();
+            env.extend(containers.secrets.clone());
+            Stack::read(folder, &env)
+        }
+        None => Stack::embedded(&containers.secrets),
     }
 }

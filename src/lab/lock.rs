@@ -5,8 +5,6 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::files;
-
 /// How long a change waits for another change to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it looks. The kernel offers no wait with a deadline.
@@ -58,17 +56,8 @@ impl Lock {
 
     fn try_take(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
         let file_error = |source| LockError::File { path: path.to_owned(), source };
-        let mut missed = 0;
         loop {
-            let mut file = match open(path) {
-                Ok(file) => file,
-                // The folder has gone with its lab since it was made.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && missed < GLANCES => {
-                    missed += 1;
-                    continue;
-                }
-                Err(error) => return Err(file_error(error)),
-            };
+            let mut file = open(path).map_err(file_error)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -117,16 +106,19 @@ pub fn holder(path: &Path) -> Option<String> {
     }
 }
 
-/// Opens the file of a lock, which is made where it is missing, and its folder with it.
 fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        files::make_folder(folder)?;
-    }
     let mut options = File::options();
     options.create(true).truncate(false).read(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    match options.open(path) {
+        // Its folder has just gone with the lab; who waited for that makes a new one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), crate::files::make_folder)?;
+            options.open(path)
+        }
+        opened => opened,
+    }
 }
 
 #[cfg(unix)]

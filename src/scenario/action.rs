@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::diagnostics::{Diagnostic, Diagnostics, meant, shown};
 use super::expect::{self, Unknown};
 use super::file::{Args, StepFile};
-use super::keys::list;
-use super::node::Text;
 use super::plan::{Action, Change, Check, Expectation, Traffic, Verb};
 use super::template::{self, Resolved, Scope};
 use super::value;
 use crate::engine::{APP, DB, GATEWAY, KEY_VARIABLE, RunState, ServiceChange};
 use crate::event::Phase;
 use crate::traffic::Amount;
+use crate::yaml::list;
+use crate::yaml::node::Text;
+use crate::yaml::{Diagnostic, Diagnostics, meant, shown};
 
 /// The services of the stack. What can be done to each is the engine's to say.
 const SERVICES: [&str; 5] = [GATEWAY, APP, DB, "prometheus", "grafana"];

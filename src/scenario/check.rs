@@ -1,9 +1,9 @@
 //! Whether an engine can do what a plan asks for: looked at before a run starts, so that nothing is ever skipped.
 
-use super::diagnostics::{Diagnostic, Diagnostics, meant};
-use super::keys::list;
 use super::plan::{Action, Plan, Step, Verb};
 use crate::engine::{APP, Ability, ServiceSpec};
+use crate::yaml::list;
+use crate::yaml::{Diagnostic, Diagnostics, meant};
 
 impl Plan {
     /// Every step that is not possible on this engine.

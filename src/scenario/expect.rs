@@ -1,10 +1,10 @@
 //! What an `expect` says: a metric, and a comparator with a bound that fits it. `auth_failures.delta: "== 40"`.
 
-use super::diagnostics::near;
-use super::keys::list;
 use super::plan::{Comparator, Expectation, Metric};
 use super::value;
 use crate::metrics::names;
+use crate::yaml::list;
+use crate::yaml::near;
 
 /// What a metric's name means, before its bound says whether a share or a count is wanted.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::diagnostics::{Diagnostic, Diagnostics, meant, near, shown};
-use super::fields::{self, Fields};
-use super::keys::{self, ActionSpec, FieldShape, Shape, list};
-use super::node::{self, Entry, Node, NodeKind, Text};
-use super::place::{Place, SourceFile};
+use super::keys::{self, ActionSpec, FieldShape, Shape};
 use super::template::{self, Piece};
+use crate::yaml::fields::{self, Fields};
+use crate::yaml::list;
+use crate::yaml::node::{self, Entry, Node, NodeKind, Text};
+use crate::yaml::{Diagnostic, Diagnostics, meant, near, shown};
+use crate::yaml::{Place, SourceFile};
 
 /// A scenario file, or what could be understood of it.
 #[derive(Debug, Default)]
@@ -85,7 +86,7 @@ pub(crate) fn read(source: &Arc<SourceFile>, out: &mut Diagnostics) -> Option<Sc
 }
 
 fn scenario(entries: &[Entry], root: &Node, out: &mut Diagnostics) -> ScenarioFile {
-    let fields = Fields::read(entries, "a scenario", &keys::SCENARIO, out);
+    let fields = Fields::read(entries, "a scenario", &keys::SCENARIO, &[], out);
     if fields.lacks("title") {
         out.push(
             Diagnostic::at("the scenario has no `title`", &root.place).label("expected `title:` and one line of text"),
@@ -134,7 +135,7 @@ fn parameters(entry: &Entry, out: &mut Diagnostics) -> Vec<Parameter> {
         let before = out.len();
         let default = match &entry.value.kind {
             NodeKind::Mapping(inner) => {
-                let fields = Fields::read(inner, "a parameter", &keys::PARAMETER, out);
+                let fields = Fields::read(inner, "a parameter", &keys::PARAMETER, &[], out);
                 let _ = fields.text("description", out);
                 fields.text("default", out)
             }
@@ -192,7 +193,7 @@ fn step(node: &Node, out: &mut Diagnostics) -> Option<StepFile> {
     };
     let known: Vec<&str> = keys::STEP.into_iter().chain(actions.clone()).collect();
     let before = out.len();
-    let fields = Fields::read(entries, "a step", &known, out);
+    let fields = Fields::read(entries, "a step", &known, &[], out);
     let unknown = out.len() > before;
     let mut found = entries.iter().filter(|entry| keys::action(&entry.key.text).is_some());
     let Some(entry) = found.next() else {
@@ -265,7 +266,7 @@ fn args(entry: &Entry, spec: &ActionSpec, out: &mut Diagnostics) -> Option<Args>
         }
     };
     let names: Vec<&str> = known.iter().map(|field| field.key).collect();
-    let fields = Fields::read(inner, &format!("`{}`", spec.key), &names, out);
+    let fields = Fields::read(inner, &format!("`{}`", spec.key), &names, &[], out);
     let (mut texts, mut maps) = (BTreeMap::new(), BTreeMap::new());
     for field in *known {
         match (fields.get(field.key), field.shape) {

@@ -97,8 +97,3 @@ const CHECK: [Field; 7] = [
 pub(crate) fn action(key: &str) -> Option<&'static ActionSpec> {
     ACTIONS.iter().find(|spec| spec.key == key)
 }
-
-/// Names in a row, for messages: `a`, `b`, `c`.
-pub(crate) fn list<'k>(keys: impl IntoIterator<Item = &'k str>) -> String {
-    keys.into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
-}

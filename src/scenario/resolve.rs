@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::action::{Reader, natural_phase};
-use super::diagnostics::{Diagnostic, Diagnostics, meant, shown};
 use super::file::{self, Args, Parameter, ScenarioFile, StepFile};
-use super::keys::list;
-use super::node::Text;
-use super::place::Place;
 use super::plan::{Action, Expectation, Plan, Step};
 use super::source::Source;
 use super::template::{Origin, Scope, Value};
 use super::value;
 use crate::event::Phase;
+use crate::yaml::Place;
+use crate::yaml::list;
+use crate::yaml::node::Text;
+use crate::yaml::{Diagnostic, Diagnostics, meant, shown};
 
 /// How deep scenarios may include each other.
 const DEEPEST: usize = 16;

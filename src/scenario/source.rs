@@ -1,17 +1,12 @@
 //! Where a scenario comes from: the library, a file, or a text at hand; and reading it, within limits.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::diagnostics::{Diagnostic, near, shown};
-use super::keys::list;
 use super::library;
-use super::place::{Place, SourceFile};
-
-/// The largest file, in bytes.
-const LARGEST: u64 = 1 << 20;
+use crate::yaml::{Diagnostic, list, near, read, shown};
+use crate::yaml::{Place, SourceFile};
 
 /// Which scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,16 +75,13 @@ impl Source {
     pub(crate) fn read(&self, at: Option<&Place>) -> Result<Arc<SourceFile>, Diagnostic> {
         let diagnostic = |message: String| Diagnostic { place: at.cloned(), ..Diagnostic::new(message) };
         match self {
-            Self::Text { name, text } => Ok(SourceFile::new(name.as_str(), without_mark(text))),
+            Self::Text { name, text } => Ok(SourceFile::new(name.as_str(), read::without_mark(text))),
             Self::Library(name) => match library::get(name) {
                 Some(text) => Ok(SourceFile::new(format!("library:{name}.yaml"), text)),
                 None => Err(missing(name, diagnostic(format!("there is no scenario {}", shown(name))))),
             },
-            Self::Path(path) => {
-                let bytes =
-                    bytes(path).map_err(|detail| diagnostic(format!("cannot read {}: {detail}", path.display())))?;
-                utf8(path, bytes)
-            }
+            Self::Path(path) => read::read(path)
+                .map_err(|error| Diagnostic { place: error.place.clone().or_else(|| at.cloned()), ..error }),
         }
     }
 }
@@ -108,50 +100,4 @@ fn missing(name: &str, diagnostic: Diagnostic) -> Diagnostic {
         diagnostic = diagnostic.help(format!("there is a file of that name here: write `./{file}`"));
     }
     diagnostic.help("`lab scenario list` shows all; a file is given by its path, such as `./mine.yaml`")
-}
-
-/// The bytes of a file that is not too large. Its size is looked at first, so that no large file is read.
-fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    let told = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        _ => error.to_string(),
-    };
-    let metadata = fs::metadata(path).map_err(told)?;
-    if metadata.is_dir() {
-        return Err("it is a folder; expected a scenario file".to_owned());
-    }
-    if !metadata.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let too_large = |size: u64| format!("it has {size} bytes; a scenario file has at most {LARGEST}");
-    if metadata.len() > LARGEST {
-        return Err(too_large(metadata.len()));
-    }
-    let mut bytes = Vec::new();
-    // It may grow while it is read.
-    File::open(path).map_err(told)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(told)?;
-    let size = bytes.len() as u64;
-    if size > LARGEST { Err(too_large(size)) } else { Ok(bytes) }
-}
-
-fn utf8(path: &Path, bytes: Vec<u8>) -> Result<Arc<SourceFile>, Diagnostic> {
-    let name = path.display().to_string();
-    let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(SourceFile::new(name, without_mark(&text))),
-        Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let byte = error.as_bytes().get(valid).copied().unwrap_or_default();
-            // What is readable before the mistake stands for the file.
-            let file = SourceFile::new(name, String::from_utf8_lossy(&error.as_bytes()[..valid]));
-            let diagnostic = Diagnostic::at("the file is not UTF-8", &Place::new(&file, valid..valid));
-            let diagnostic = diagnostic.label(format!("the byte 0x{byte:02X} comes next"));
-            Err(if wide { diagnostic.help("it looks like UTF-16: save it as UTF-8") } else { diagnostic })
-        }
-    }
-}
-
-/// Editors on Windows put a byte order mark first.
-fn without_mark(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
 }

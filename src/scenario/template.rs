@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::node::Text;
-use super::place::Place;
+use crate::yaml::Place;
+use crate::yaml::node::Text;
 
 /// A piece of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub(crate) fn resolve(text: &Text, scope: &Scope) -> Option<Resolved> {
             Piece::Parameter(name) => {
                 let value = scope.get(name)?;
                 resolved.text.push_str(&value.text);
-                let shown = super::diagnostics::shown(&value.text);
+                let shown = crate::yaml::shown(&value.text);
                 resolved.written = match &value.origin {
                     Origin::Default(place) | Origin::With(place) => {
                         Some(place.clone()).filter(|_| text.text.len() == name.len() + 3)

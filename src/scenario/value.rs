@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::diagnostics::meant;
-use super::keys::list;
 use super::plan::Kind;
 use crate::event::Phase;
+use crate::yaml::list;
+use crate::yaml::meant;
 
 /// The longest `wait`, and the longest traffic.
 const HOUR: Duration = Duration::from_hours(1);

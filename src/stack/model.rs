@@ -22,6 +22,8 @@ pub struct Service {
     pub name: String,
     /// `nginx:1.30`, with a digest where one is known.
     pub image: String,
+    /// How the image is built where it is not there. lab builds [`super::APP_IMAGE`] from its own executable instead.
+    pub build: Option<Build>,
     /// Instead of the image's.
     pub entrypoint: Option<Vec<String>>,
     /// Instead of the image's.
@@ -62,6 +64,15 @@ pub struct Service {
     pub shm_size: Option<u64>,
     /// Beyond Compose's and lab's own.
     pub labels: BTreeMap<String, String>,
+}
+
+/// How an image is built from a Dockerfile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// Relative to the stack's folder. Whether it is there is not known.
+    pub context: PathBuf,
+    /// Relative to the context.
+    pub dockerfile: PathBuf,
 }
 
 /// A published port.
@@ -180,6 +191,9 @@ pub struct XLabGateway {
     pub port: u16,
     /// The command, run in its container, after which it resolves the app's name anew: `nginx -s reload`.
     pub reload: Vec<String>,
+    /// The command, run in its container, after which requests go to the address and port that stand for `{address}` in
+    /// its words, until the next reload; where there is one.
+    pub route: Option<Vec<String>>,
 }
 
 /// A service without which the lab goes on.

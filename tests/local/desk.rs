@@ -39,6 +39,8 @@ impl Desk {
     /// A lab command, not started.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = lab();
+        // Without Docker, whatever this machine has.
+        command.env("LAB_ENGINE", "embedded");
         command.args(args).env("LAB_STATE_DIR", self.state()).current_dir(self.path()).stdin(Stdio::null());
         command
     }
@@ -60,7 +62,9 @@ impl Desk {
 
     /// Starts a lab command whose output is read later.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
-        Running::spawn(&args.join(" "), self.command(args))
+        let mut command = self.command(args);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("lab starts");
+        Running { args: args.join(" "), child }
     }
 
     /// `lab status --json`.
@@ -111,6 +115,11 @@ impl Drop for Desk {
 }
 
 impl Ran {
+    /// The code it ended with; none where a signal ended it.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     /// It ended with this exit code.
     #[track_caller]
     pub(crate) fn status(self, code: i32) -> Self {
@@ -153,12 +162,6 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts any command; `args` is what it is called where it fails.
-    pub(crate) fn spawn(args: &str, mut command: Command) -> Self {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        Self { args: args.to_owned(), child }
-    }
-
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.child.id(), signal);
     }

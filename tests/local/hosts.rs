@@ -42,19 +42,6 @@ fn a_lab_is_gone_when_its_last_process_is() {
     }
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn a_lab_comes_back_at_once_on_the_port_that_it_had() {
-    let desk = Desk::new();
-    desk.lab(&["up", "--port", "0"]).status(0);
-    let address = desk.status()["gateway"].clone();
-    for _ in 0..5 {
-        kill(host(&desk.status()), Signal::KILL);
-        desk.lab(&["up"]).status(0).says("is up again");
-        assert_eq!(desk.status()["gateway"], address, "the port was given away");
-    }
-}
-
 /// Looking whether a host lives takes its lock for an instant: that keeps no host from starting.
 #[cfg(target_os = "linux")]
 #[test]

@@ -157,20 +157,42 @@ fn an_app_that_dies_by_itself_is_shown_and_up_starts_it() {
     desk.lab(&["traffic", "--requests", "3", "--rate", "100"]).status(0).says("none failed");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
-fn two_who_bring_it_up_at_once_meet_in_one_lab() {
+fn a_lab_is_the_users_alone_and_its_processes_have_names() {
+    use std::os::unix::fs::PermissionsExt;
     let desk = Desk::new();
-    let ports: Vec<String> = (0..2)
-        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").and_then(|bound| bound.local_addr()).expect("a free port"))
-        .map(|address| address.port().to_string())
-        .collect();
-    let running: Vec<_> = ports.iter().map(|port| desk.start(&["up", "--port", port])).collect();
-    let ran: Vec<_> = running.into_iter().map(crate::desk::Running::ran).collect();
-    let (first, second): (Vec<_>, Vec<_>) = ran.into_iter().partition(|ran| ran.stderr.is_empty());
-    let [first, second] = [first, second].map(|mut one| one.pop().expect("one has it, the other is told so"));
-    first.status(0).says("is up in");
-    second.status(2).complains("is up already").complains("lab down");
-    desk.lab(&["traffic", "--requests", "2", "--rate", "100"]).status(0).says("none failed");
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let mut open = vec![desk.state()];
+    while let Some(path) = open.pop() {
+        let mode = std::fs::metadata(&path).expect("it is there").permissions().mode() & 0o077;
+        assert_eq!(mode, 0, "{} can be read by others", path.display());
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).expect("ours").flatten().map(|entry| entry.path()));
+        }
+    }
+    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).expect("it runs");
+    let status = desk.status();
+    assert_eq!(name(host(&status)), "lab-host\n");
+    assert_eq!(name(pid(&status, "app")), "lab-app\n");
+    assert_eq!(name(pid(&status, "gateway")), "lab-gateway\n");
+}
+
+#[test]
+fn an_up_that_fails_beside_another_takes_nothing_from_it() {
+    let desk = Desk::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = listener.local_addr().expect("bound").port().to_string();
+    for _ in 0..5 {
+        let [good, bad] = [desk.start(&["up", "--port", "0"]), desk.start(&["up", "--port", &taken])];
+        good.ran().status(0).says("is up in");
+        // The port is taken where it comes first; where it comes second, the lab has another one.
+        let bad = bad.ran();
+        assert!(matches!(bad.code(), Some(2 | 3)), "{bad:?}");
+        desk.lab(&["traffic", "--requests", "2", "--rate", "100"]).status(0).says("none failed");
+        desk.lab(&["down"]).status(0);
+    }
+    desk.is_clean();
 }
 
 #[test]

@@ -7,9 +7,13 @@ mod gateway;
 mod gateway_life;
 mod hosts;
 mod http_server;
+mod interruptions;
 mod labs;
 mod runs;
 mod scenario_files;
+#[path = "../shared/conformance.rs"]
+mod shared;
+mod stack;
 mod support;
 mod traffic;
 mod wire;

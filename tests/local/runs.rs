@@ -212,25 +212,6 @@ fn a_signal_in_every_step_leads_to_the_undo() {
     }
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn a_hang_up_ends_a_run_unless_it_is_to_be_ignored() {
-    let desk = Desk::new();
-    let slow =
-        desk.write("slow.yaml", &SLOW.replace("wait: 5s", "wait: 500ms").replace("requests: 100", "requests: 10"));
-    for (trap, code) in [("trap - HUP", 143), ("trap '' HUP", 0)] {
-        let mut shell = std::process::Command::new("/bin/sh");
-        shell.args(["-c", "eval \"$0\"; exec \"$@\"", trap, env!("CARGO_BIN_EXE_lab")]);
-        shell.args(["scenario", "run", &slow, "--format", "ndjson"]);
-        shell.env_clear().env("LAB_STATE_DIR", desk.state()).stdin(Stdio::null());
-        let mut run = crate::desk::Running::spawn(trap, shell);
-        assert!(run.lines().any(|line| line.contains("step_started")), "it has begun");
-        run.signal(Signal::HUP);
-        run.ran().status(code);
-        desk.is_clean();
-    }
-}
-
 #[test]
 fn a_run_that_is_killed_owes_its_undo() {
     let desk = Desk::new();

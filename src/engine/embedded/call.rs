@@ -12,16 +12,14 @@ use super::launch;
 use super::protocol::{EnsureRequest, HostFile};
 use crate::engine::{Description, EngineError, EngineErrorKind, Ensured, LogLine, ServiceChange, UpRequest};
 use crate::files::Folder;
-use crate::http::{Http, Request};
+use crate::http::{Http, HttpError, Request};
 
 /// How long a question may take. A service that is frozen is known to be so, and not asked.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a change may take; the host has shorter limits for each part of it.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a host that does not answer is given to be at its end.
-const END_TIMEOUT: Duration = Duration::from_secs(1);
-/// What a host that was killed leaves to say.
-const LOST: &str = "its host ended without being asked to";
+
+const ENDED: &str = "its host ended without being asked to";
 
 pub(super) struct Calls {
     folder: Folder,
@@ -60,10 +58,7 @@ impl Calls {
         let offsets: Vec<String> = from.iter().map(ToString::to_string).collect();
         let url = format!("http://{}/logs?services={}&from={}", host.address, services.join(","), offsets.join(","));
         let request = Request::get(url).bearer(&host.token).timeout(ASK_TIMEOUT);
-        let lines = match self.http.lines(&request).await {
-            Ok(lines) => lines,
-            Err(error) => return Err(self.lost(&error.to_string()).await),
-        };
+        let lines = self.http.lines(&request).await.map_err(|error| self.lost(&error))?;
         let parsed = lines.map(|line| {
             let lost = |detail: String| EngineError::new(EngineErrorKind::Lost, detail);
             let line = line.map_err(|error| lost(error.to_string()))?;
@@ -94,10 +89,7 @@ impl Calls {
         let url = format!("http://{}{path}", host.address);
         let request = Request { body: body.cloned(), ..Request::new(method, url) };
         let request = request.bearer(&host.token).timeout(timeout);
-        let response = match self.http.request(&request).await {
-            Ok(response) => response,
-            Err(error) => return Err(self.lost(&error.to_string()).await),
-        };
+        let response = self.http.request(&request).await.map_err(|error| self.lost(&error))?;
         match response.status {
             200..=299 => Ok(response.text()),
             // The engine's own error, as the host says it.
@@ -111,17 +103,18 @@ impl Calls {
             return Err(EngineError::new(EngineErrorKind::NotUp, ""));
         };
         if !launch::lives(&self.folder) {
-            return Err(EngineError::new(EngineErrorKind::Lost, LOST));
+            return Err(EngineError::new(EngineErrorKind::Lost, ENDED));
         }
         serde_json::from_slice(&text).map_err(|error| strange(&error.to_string()))
     }
 
-    /// The host did not answer: it is at its end, and its services with it, or it hangs.
-    async fn lost(&self, detail: &str) -> EngineError {
-        match launch::until_gone(&self.folder, END_TIMEOUT).await {
-            Ok(()) => EngineError::new(EngineErrorKind::Lost, LOST),
-            Err(_) => EngineError::new(EngineErrorKind::System, format!("its host does not answer: {detail}")),
-        }
+    /// The host did not answer: it has ended, or is about to, or it hangs.
+    fn lost(&self, error: &HttpError) -> EngineError {
+        // Its port is open before anybody can know of it, and closed when it begins to end.
+        let gone = error.is_gone();
+        let kind = if !gone && launch::lives(&self.folder) { EngineErrorKind::System } else { EngineErrorKind::Lost };
+        let detail = if gone { ENDED.to_owned() } else { format!("its host does not answer: {error}") };
+        EngineError::new(kind, detail)
     }
 }
 

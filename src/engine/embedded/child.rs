@@ -52,7 +52,7 @@ impl Child {
         let service = program.service;
         let system = |error: std::io::Error| EngineError::new(EngineErrorKind::System, error.to_string()).of(service);
         let mut command = Command::new(program.exe);
-        command.arg(service).arg("--tied").env_clear().envs(&program.env);
+        command.arg0("lab").arg(service).arg("--tied").env_clear().envs(&program.env);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // A group of its own: where the host dies while this process is frozen, the kernel wakes and ends it, since its
         // group is orphaned with a stopped member (POSIX, "orphaned process group").

@@ -1,6 +1,7 @@
 //! Starting a host, and knowing whether one lives: by the lock that it holds, never by a process id.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,6 +14,11 @@ use crate::files::{self, Folder};
 
 /// How long a stack may take until it is up; the host has shorter limits for each part.
 const UP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a host may be between two states, and how often that is looked at.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a host may take to end after it was told to.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A host that has started, and its stack.
 pub(super) struct Started {
@@ -31,7 +37,7 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
     let mut line = serde_json::to_vec(&request).map_err(|error| system(error.into()))?;
     line.push(b'\n');
     let mut command = Command::new(exe);
-    command.arg("host").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+    command.arg0("lab").arg("host").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
     let mut starting = Starting(Some(command.spawn().map_err(system)?));
     let pipes = starting.0.as_mut().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
     let Some((stdin, stdout)) = pipes else {
@@ -54,6 +60,9 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
         Ok(_) => EngineError::new(EngineErrorKind::Exited, last_words(folder)).of("lab host"),
         Err(_) => EngineError::new(EngineErrorKind::StartupTimeout, last_words(folder)).of("lab host"),
     };
+    // What it may have started ends with it.
+    drop(starting);
+    until_gone(folder).await?;
     Err(failed)
 }
 
@@ -99,8 +108,16 @@ pub(super) fn lives(folder: &Folder) -> bool {
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// Waits until no host of this folder lives, nor any service that it started.
-pub(super) async fn until_gone(folder: &Folder, patience: Duration) -> Result<(), EngineError> {
+/// Waits until a host that is between two states has come up or gone: one that lives, and cannot be called.
+pub(super) async fn until_settled(folder: &Folder) {
+    let deadline = tokio::time::Instant::now() + SETTLE_TIMEOUT;
+    while lives(folder) && !folder.path(super::HOST_FILE).exists() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(SETTLE_INTERVAL).await;
+    }
+}
+
+/// Waits until no host of this folder lives, and no service of one.
+pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
     let Ok(file) = std::fs::File::open(folder.path(super::LOCK_FILE)) else { return Ok(()) };
     let (told, gone) = tokio::sync::oneshot::channel();
     // The kernel wakes this thread when the host gives up its lock, be it by dying.
@@ -108,7 +125,7 @@ pub(super) async fn until_gone(folder: &Folder, patience: Duration) -> Result<()
         let locked = file.lock_shared();
         let _ = told.send(locked);
     });
-    match tokio::time::timeout(patience, gone).await {
+    match tokio::time::timeout(DOWN_TIMEOUT, gone).await {
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(_) => Err(EngineError::new(EngineErrorKind::System, "its lock cannot be watched")),
         Err(_) => Err(EngineError::new(EngineErrorKind::System, "its host does not end").of("lab host")),

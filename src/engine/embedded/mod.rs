@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -31,8 +30,6 @@ pub const NAME: &str = "embedded";
 const HOST_FILE: &str = "host.json";
 const LOCK_FILE: &str = "host.lock";
 const LOG_FOLDER: &str = "logs";
-/// How long a host may take to end after it was told to.
-const DOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The services that are processes, and have logs.
 const PROCESSES: [&str; 2] = [GATEWAY, APP];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -73,9 +70,10 @@ impl Engine for Embedded {
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
         let stage = |stage: &str| {
             for service in PROCESSES {
-                progress(Progress { service: service.to_owned(), stage: stage.to_owned() });
+                progress(Progress::stage(service, stage));
             }
         };
+        launch::until_settled(&self.folder).await;
         match self.calls.up(request).await {
             Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             result => return result,
@@ -90,11 +88,13 @@ impl Engine for Embedded {
     }
 
     async fn down(&self) -> Result<(), EngineError> {
+        // Its starter may have been killed in the instant in which it came up.
+        launch::until_settled(&self.folder).await;
         match self.calls.down().await {
             Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             result => result?,
         }
-        launch::until_gone(&self.folder, DOWN_TIMEOUT).await?;
+        launch::until_gone(&self.folder).await?;
         let tied = self.tied.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(mut process) = tied {
             // It has given up its lock, so it is at its end.

@@ -184,8 +184,12 @@ impl World {
             instance: instance.id.clone(),
             url: format!("mock://{}/metrics", instance.id),
         });
-        let endpoints = Endpoints { gateway: "mock://gateway".to_owned(), metrics: metrics.into_iter().collect() };
-        Ok(Description { services, endpoints })
+        let endpoints = Endpoints {
+            gateway: "mock://gateway".to_owned(),
+            metrics: metrics.into_iter().collect(),
+            ..Endpoints::default()
+        };
+        Ok(Description { services, endpoints, notices: Vec::new() })
     }
 
     fn status(&self, name: &str, service: &Service) -> ServiceStatus {
@@ -200,6 +204,8 @@ impl World {
             address: None,
             pid: None,
             since: None,
+            image: None,
+            restarts: None,
         }
     }
 

@@ -68,6 +68,8 @@ impl Database {
             address: None,
             pid: None,
             since,
+            image: None,
+            restarts: None,
         }
     }
 }

@@ -1,14 +1,12 @@
 //! `lab host`: the process that an embedded stack lives in. It starts `lab app` and `lab gateway` as its children, takes
 //! the engine's calls on a loopback port, and holds a lock for as long as it lives.
 
-use std::fs::TryLockError;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{HostFile, HostRequest, Ready, new_token};
@@ -25,15 +23,14 @@ mod supervisor;
 
 use supervisor::Supervisor;
 
-/// How long the lock may take: the services of a host that was killed are at their end.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often it is tried. The kernel offers no wait with a deadline.
-const LOCK_INTERVAL: Duration = Duration::from_millis(2);
+/// How long the host of a lab waits for the one before it to end, and how often it looks.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long the last answers may take to be read: somebody who follows the logs may have stopped reading.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs a stack: reads a [`HostRequest`] from standard input, says on standard output that the stack is [`Ready`], or why
-/// not, and serves until it is told to end. A stack that is tied also ends when standard input does.
+/// not, and serves until it is told to end. Until it is up, and where it is tied also later, it ends when standard input does.
 pub fn run() -> Exit {
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line).is_err() {
@@ -43,6 +40,8 @@ pub fn run() -> Exit {
         let _ = std::io::stderr().write_all(b"error: lab host is started by lab up; it is not for typing\n");
         return Exit::Usage;
     };
+    // The database and the logs are the user's alone, as everything in the lab's folder.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     // A session of its own: no signal of the terminal reaches it, and no hang-up.
     let _ = rustix::process::setsid();
     // All its paths are absolute; it shall not keep somebody's folder busy.
@@ -69,11 +68,11 @@ fn say(ready: &Ready) {
 
 async fn host(request: HostRequest) -> Exit {
     let end = CancellationToken::new();
-    if request.up.tied {
-        end_with_stdin(end.clone());
-    }
+    // Whoever starts it keeps its standard input open until the stack is up: one that nobody waits for any more is not wanted.
+    let orphaned = if request.up.tied { end.clone() } else { CancellationToken::new() };
+    end_with_stdin(orphaned.clone());
     end_with_signals(end.clone());
-    match serve(request, end).await {
+    match serve(request, end, orphaned).await {
         Ok(()) => Exit::Held,
         Err(error) => {
             say(&Ready::Failed(error));
@@ -82,13 +81,14 @@ async fn host(request: HostRequest) -> Exit {
     }
 }
 
-async fn serve(request: HostRequest, end: CancellationToken) -> Result<(), EngineError> {
+async fn serve(request: HostRequest, end: CancellationToken, orphaned: CancellationToken) -> Result<(), EngineError> {
     let folder = Folder::new(request.folder.clone());
     let _lock = take_lock(&folder.path(super::LOCK_FILE)).await?;
     let supervisor = Arc::new(Supervisor::new(&folder, &request)?);
     let up = tokio::select! {
         up = supervisor.up(&request.up) => up,
         () = end.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "it was told to end")),
+        () = orphaned.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "who started it is gone")),
     };
     let result = match up {
         Ok(()) => control(&folder, &supervisor, end).await,
@@ -120,21 +120,17 @@ async fn control(folder: &Folder, supervisor: &Arc<Supervisor>, end: Cancellatio
     }
 }
 
-/// The lock by which it is known that the stack lives. The services inherit it: it is held until the last process of the
-/// stack has ended, whatever becomes of this one.
+/// Takes the lock of the host, and hands it down to the services: it is free again when the last of them has ended too,
+/// however the host ended, so that nobody removes the folder, or wants the port, under their hands.
 async fn take_lock(path: &Path) -> Result<std::fs::File, EngineError> {
     let file = crate::files::append(path).map_err(system)?;
-    let deadline = Instant::now() + LOCK_TIMEOUT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            // Whoever looks whether a host lives has the lock for an instant.
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => tokio::time::sleep(LOCK_INTERVAL).await,
-            Err(TryLockError::WouldBlock) => {
-                return Err(EngineError::new(EngineErrorKind::System, "another host of this lab runs already"));
-            }
-            Err(TryLockError::Error(error)) => return Err(system(error)),
+    let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
+    // A host before this one may be at its end, and who looks whether one lives has the lock for an instant.
+    while let Err(error) = file.try_lock() {
+        if matches!(error, std::fs::TryLockError::Error(_)) || tokio::time::Instant::now() > deadline {
+            return Err(EngineError::new(EngineErrorKind::System, "another host of this lab runs already"));
         }
+        tokio::time::sleep(LOCK_INTERVAL).await;
     }
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).map_err(system)?;
     Ok(file)

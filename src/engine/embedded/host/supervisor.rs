@@ -291,7 +291,11 @@ impl Supervisor {
             })
             .collect();
         let gateway_url = format!("http://127.0.0.1:{}", self.context.gateway_port());
-        Description { services: vec![gateway, app, database], endpoints: Endpoints { gateway: gateway_url, metrics } }
+        Description {
+            services: vec![gateway, app, database],
+            endpoints: Endpoints { gateway: gateway_url, metrics, ..Endpoints::default() },
+            notices: Vec::new(),
+        }
     }
 
     /// The logs of the services named; of all where none is.
@@ -320,5 +324,7 @@ pub(super) fn status(name: &str, slot: &Slot, env: BTreeMap<String, String>, log
         address: child.as_ref().map(|child| child.address.clone()),
         pid: child.as_ref().map(|child| child.pid),
         since: child.as_ref().map(|child| child.since),
+        image: None,
+        restarts: None,
     }
 }

@@ -1,4 +1,4 @@
-//! [`Diagnostics`]: every mistake found in a scenario, each with its place, what was found, what was expected, and the
+//! [`Diagnostics`]: every mistake found in a file, each with its place, what was found, what was expected, and the
 //! name that was probably meant. Rendered with the line of the file and a caret under the mistake.
 
 use std::fmt;
@@ -128,7 +128,8 @@ impl Diagnostics {
         self.items.push(item);
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many.
+    pub fn len(&self) -> usize {
         self.items.len()
     }
 
@@ -178,6 +179,11 @@ pub(crate) fn near<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>
 /// `did you mean …?` where a candidate is near, else what was expected.
 pub(crate) fn meant<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>, expected: &str) -> String {
     near(name, candidates).map_or_else(|| expected.to_owned(), |near| format!("did you mean `{near}`?"))
+}
+
+/// Names in a row, for messages: `a`, `b`, `c`.
+pub(crate) fn list<'k>(keys: impl IntoIterator<Item = &'k str>) -> String {
+    keys.into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// A value as a message shows it: on one line, special characters escaped, cut where it is long.

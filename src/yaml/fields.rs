@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::diagnostics::{Diagnostic, Diagnostics, near};
-use super::keys::list;
+use super::diagnostics::{Diagnostic, Diagnostics, list, near};
 use super::node::{Entry, Node, NodeKind, Text};
 use super::place::Place;
 
@@ -47,11 +46,23 @@ pub(crate) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// `what` has the mapping: `a step`. Unknown keys are reported and left out.
-    pub(crate) fn read(entries: &'n [Entry], what: &str, known: &[&'static str], out: &mut Diagnostics) -> Self {
+    /// `what` has the mapping: `a step`. Unknown keys are reported and left out; those in `refused` with the reason why
+    /// they are not for us.
+    pub(crate) fn read(
+        entries: &'n [Entry],
+        what: &str,
+        known: &[&'static str],
+        refused: &[(&str, &str)],
+        out: &mut Diagnostics,
+    ) -> Self {
         let mut fields = BTreeMap::new();
         let mut meant = Vec::new();
         for entry in unique(entries, out) {
+            if let Some((name, why)) = refused.iter().find(|(name, _)| *name == entry.key.text) {
+                let message = format!("`{name}` is not supported in {what}");
+                out.push(Diagnostic::at(message, &entry.key.place).label(*why));
+                continue;
+            }
             let key = entry.key.text.as_str();
             if known.contains(&key) {
                 fields.insert(key, entry);

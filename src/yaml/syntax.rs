@@ -1,4 +1,4 @@
-//! What is wrong with a text before it is a scenario: YAML that cannot be read, or that nobody needs to read. Says it in
+//! What is wrong with a text before it means anything: YAML that cannot be read, or that nobody needs to read. Says it in
 //! words of its own where it knows the usual cause.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::place::{Place, SourceFile};
 /// How deep a document may nest.
 pub(crate) const DEEPEST: usize = 16;
 
-/// What YAML allows and a scenario does not.
+/// What YAML allows and our files do not.
 pub(crate) enum Problem {
     /// Too many nodes or too much text, aliases written out.
     TooMuch,
@@ -102,7 +102,7 @@ pub(crate) fn diagnose(file: &Arc<SourceFile>, error: &serde_yaml::Error, proble
     match problem {
         Some(Problem::TooMuch) => Diagnostic::at("the file holds too much, its aliases (`*name`) written out", &place)
             .label("the limit is 50,000 values and 2 MiB of text")
-            .help("use parameters instead of aliases: `${name}`"),
+            .help("write the values out instead of naming them by an alias"),
         Some(Problem::TooDeep) => too_deep_at(&place),
         Some(Problem::LongKey(longest)) => {
             Diagnostic::at("a key is too long", &place).label(format!("the limit is {longest} bytes"))
@@ -141,7 +141,7 @@ fn from_reader(file: &Arc<SourceFile>, error: &serde_yaml::Error, place: &Place)
         let Some(place) = second_document(file) else { return after_the_end(file, place) };
         return Diagnostic::at("the file holds more than one document", &place)
             .label("a second one starts here")
-            .help("one file is one scenario: remove the `---` line, or split the file");
+            .help("one file is one document: remove the `---` line, or split the file");
     }
     if message.contains("repetition limit") {
         return diagnose(file, error, Some(&Problem::TooMuch));
@@ -195,7 +195,7 @@ fn unquoted(file: &Arc<SourceFile>, place: &Place) -> Option<Diagnostic> {
             return Some(
                 Diagnostic::at(format!("`{found}` is not quoted"), &place)
                     .label(format!("quote it: \"{found}\""))
-                    .note("within `{ }` and `[ ]`, YAML takes the braces of a parameter for its own"),
+                    .note("within `{ }` and `[ ]`, YAML takes the braces of `${…}` for its own"),
             );
         }
         let folds = |at: &usize| line[at + 1..].trim_matches([' ', '-', '+']).is_empty();
@@ -215,8 +215,8 @@ fn after_the_end(file: &Arc<SourceFile>, place: &Place) -> Diagnostic {
     let second = serde_yaml::Deserializer::from_str(file.text()).nth(1);
     let error = second.and_then(|document| IgnoredAny::deserialize(document).err());
     let place = error.map_or_else(|| place.clone(), |error| place_of(file, &error));
-    Diagnostic::at("this is not YAML: the scenario has ended before this", &place)
-        .label("expected a key of the scenario, or nothing more")
+    Diagnostic::at("this is not YAML: the document has ended before this", &place)
+        .label("expected a key of the document, or nothing more")
         .help("look at the indentation, and for a bracket or a quote too many")
 }
 

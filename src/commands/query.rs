@@ -1,0 +1,189 @@
+//! `lab query`: asks the lab's Prometheus, over its HTTP API (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::session::Session;
+use crate::cli::QueryArgs;
+use crate::error::{Exit, Failure};
+use crate::http::{Http, Request};
+use crate::report::human;
+use crate::report::table::{Side, Table};
+use crate::scenario::value;
+
+/// How long Prometheus may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many points a sparkline has.
+const POINTS: u32 = 40;
+/// From nothing to the most.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// What Prometheus answers.
+#[derive(Deserialize)]
+struct Answer {
+    status: String,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(rename = "resultType")]
+    kind: String,
+    result: Value,
+}
+
+/// One series: of an instant query it has one value, of a range many.
+#[derive(Deserialize)]
+struct Series {
+    metric: BTreeMap<String, String>,
+    #[serde(default)]
+    value: Option<(f64, String)>,
+    #[serde(default)]
+    values: Vec<(f64, String)>,
+}
+
+pub(super) async fn run(session: &Session, args: &QueryArgs) -> anyhow::Result<Exit> {
+    let range = args.range.as_deref().map(value::span).transpose();
+    let range = range.map_err(|error| Failure::usage(format!("--range: {error}")))?;
+    let connected = session.connect()?;
+    let Some(base) = connected.describe().await?.endpoints.prometheus else {
+        let message = format!("lab {} has no Prometheus to ask", connected.lab.name());
+        return Err(Failure::failed(message).hint("labs on Docker have one: lab up --engine docker").into());
+    };
+    let text = ask(&base, &args.expression, range).await?;
+    if args.json {
+        return session.line(text.trim_end());
+    }
+    let data = read(&text)?;
+    show(session, &data)
+}
+
+async fn ask(base: &str, expression: &str, range: Option<Duration>) -> anyhow::Result<String> {
+    let mut url = reqwest::Url::parse(base)?;
+    let now = chrono::Utc::now().timestamp_millis();
+    let mut query = vec![("query", expression.to_owned())];
+    if let Some(range) = range {
+        let step = range / POINTS;
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds since the epoch are far below 2^52")]
+        let end = now as f64 / 1000.0;
+        query.push(("start", (end - range.as_secs_f64()).to_string()));
+        query.push(("end", end.to_string()));
+        query.push(("step", step.as_secs_f64().max(0.001).to_string()));
+        url.set_path("/api/v1/query_range");
+    } else {
+        url.set_path("/api/v1/query");
+    }
+    url.query_pairs_mut().extend_pairs(query);
+    let request = Request::get(url.as_str()).timeout(TIMEOUT);
+    let response = Http::new().request(&request).await.map_err(|error| {
+        Failure::failed(format!("Prometheus at {base} does not answer: {error}")).hint("lab status says how it is")
+    })?;
+    Ok(response.text())
+}
+
+/// What is in the answer; a mistake in the expression is the user's.
+fn read(text: &str) -> anyhow::Result<Data> {
+    let strange = |error: String| Failure::failed(format!("Prometheus answers something else: {error}"));
+    let answer: Answer = serde_json::from_str(text).map_err(|error| strange(error.to_string()))?;
+    match answer.data {
+        Some(data) if answer.status == "success" => Ok(data),
+        _ => Err(Failure::usage(format!("Prometheus: {}", answer.error)).into()),
+    }
+}
+
+fn show(session: &Session, data: &Data) -> anyhow::Result<Exit> {
+    if let Ok((_, value)) = serde_json::from_value::<(f64, String)>(data.result.clone()) {
+        return session.line(&value);
+    }
+    let series: Vec<Series> = serde_json::from_value(data.result.clone())
+        .map_err(|error| Failure::failed(format!("Prometheus answers a {}: {error}", data.kind)))?;
+    if series.is_empty() {
+        return session.line("no data");
+    }
+    let last = if data.kind == "matrix" { "last" } else { "value" };
+    let mut columns = vec![("series", Side::Left), (last, Side::Right)];
+    if data.kind == "matrix" {
+        columns.push(("least", Side::Right));
+        columns.push(("most", Side::Right));
+        columns.push(("", Side::Left));
+    }
+    let mut table = Table::new(&columns);
+    for one in &series {
+        table.row(row(one).into_iter().map(Into::into));
+    }
+    table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
+    Ok(Exit::Held)
+}
+
+fn row(series: &Series) -> Vec<String> {
+    let number = |text: &String| text.parse::<f64>().map_or_else(|_| text.clone(), human::number);
+    if let Some((_, value)) = &series.value {
+        return vec![name(&series.metric), number(value)];
+    }
+    let values: Vec<f64> = series.values.iter().filter_map(|(_, value)| value.parse().ok()).collect();
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let latest = values.last().map_or_else(|| "-".to_owned(), |value| human::number(*value));
+    vec![name(&series.metric), latest, human::number(least), human::number(most), sparkline(&values, most)]
+}
+
+/// A series as Prometheus writes it.
+fn name(labels: &BTreeMap<String, String>) -> String {
+    let metric = labels.get("__name__").map_or("", String::as_str);
+    let others: Vec<String> = labels
+        .iter()
+        .filter(|(label, _)| *label != "__name__")
+        .map(|(label, value)| format!("{label}={value:?}"))
+        .collect();
+    if others.is_empty() && metric.is_empty() {
+        return "{}".to_owned();
+    }
+    if others.is_empty() { metric.to_owned() } else { format!("{metric}{{{}}}", others.join(", ")) }
+}
+
+/// A bar a value, from 0 to the most; a gap where there is no number.
+fn sparkline(values: &[f64], most: f64) -> String {
+    let bar = |value: &f64| {
+        if !value.is_finite() || !most.is_finite() {
+            return ' ';
+        }
+        let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
+        let index = (share * 7.0).round() as usize;
+        BARS[index.min(BARS.len() - 1)]
+    };
+    values.iter().map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparkline_goes_from_nothing_to_the_most() {
+        assert_eq!(sparkline(&[0.0, 1.0, 2.0, f64::NAN, 4.0], 4.0), "▁▃▅ █");
+        assert_eq!(sparkline(&[0.0, 0.0], 0.0), "▁▁");
+    }
+
+    #[test]
+    fn a_series_has_its_name_and_its_labels() {
+        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        assert_eq!(name(&labels(&[("__name__", "up"), ("job", "app")])), "up{job=\"app\"}");
+        assert_eq!(name(&labels(&[("job", "app")])), "{job=\"app\"}");
+        assert_eq!(name(&labels(&[])), "{}");
+    }
+
+    #[test]
+    fn a_wrong_expression_is_the_users() {
+        let error =
+            read(r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#).err().expect("it is one");
+        assert_eq!(error.downcast_ref::<Failure>().expect("ours").exit, Exit::Usage);
+        assert!(read("<html>").err().expect("it is one").to_string().contains("something else"));
+    }
+}

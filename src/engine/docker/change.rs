@@ -1,0 +1,291 @@
+//! Bringing one service to a wanted state. A container's environment cannot be changed: another environment is another
+//! container. The app's takes over while the old one still serves (see `deploy`); others are replaced in their place.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::Inner;
+use super::client::{Client, State};
+use super::launch::Recipe;
+use super::survey::{Found, Overrides, Survey, merged};
+use crate::engine::{EngineError, EngineErrorKind, Ensured, Retired, RunState, ServiceChange};
+use crate::stack::Service;
+
+/// How long a service may take to end by itself where the stack does not say.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long the app may take to find its database again.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Inner {
+    pub(super) async fn ensure(&self, name: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
+        let unknown = || EngineError::new(EngineErrorKind::Unsupported, "there is no such service").of(name);
+        let service = self.service(name).ok_or_else(unknown)?;
+        let client = self.client().await?;
+        let survey = Survey::of(client, &self.names).await?;
+        survey.check_version(self.names.lab())?;
+        if survey.serving.is_empty() {
+            return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
+        }
+        let found = survey.get(name);
+        if found.is_none() && self.optional(name).is_some() {
+            let detail = "it is not there: its image could not be had when the lab came up";
+            return Err(EngineError::new(EngineErrorKind::Unsupported, detail).of(name));
+        }
+        for leftover in &survey.leftovers {
+            client.remove(leftover).await?;
+        }
+        let task = Task { inner: self, client, survey: &survey, service, found };
+        task.run(change).await
+    }
+
+    /// The overrides that bring an environment to where a change wants it.
+    fn changed(service: &Service, before: &Overrides, change: &ServiceChange) -> Overrides {
+        let mut overrides = before.clone();
+        for (name, value) in &change.env {
+            if service.environment.get(name) == value.as_ref() {
+                overrides.remove(name);
+            } else {
+                overrides.insert(name.clone(), value.clone());
+            }
+        }
+        overrides
+    }
+
+    /// Waits until the app is well again after its database has changed. That it is not is no error of this change.
+    async fn settle(&self, client: &Client, survey: &Survey) {
+        let lab = &self.stack.lab;
+        let app = survey.get(&lab.app.service).filter(|app| app.state() == RunState::Running);
+        let (Some(app), Some(service)) = (app, self.service(&lab.app.service)) else { return };
+        let address = app.address(lab.app.port);
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        while Instant::now() < deadline && self.probe(client, service, app.id(), address.as_deref()).await.is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The gateway leads to the app that serves, where both run.
+    pub(super) async fn lead(&self, client: &Client) -> Result<(), EngineError> {
+        let lab = &self.stack.lab;
+        let (gateway, app) = (self.names.container(&lab.gateway.service), self.names.container(&lab.app.service));
+        let (gateway, app) = tokio::try_join!(client.inspect(&gateway), client.inspect(&app))?;
+        let runs = |container: &super::client::Inspected| container.state == State::Running;
+        let (Some(gateway), Some(app)) = (gateway.filter(runs), app.filter(runs)) else { return Ok(()) };
+        let app = Found { service: lab.app.service.clone(), container: app };
+        let address = gateway.ports.get(&lab.gateway.port).map(|port| format!("127.0.0.1:{port}"));
+        let Some(address) = address else { return Ok(()) };
+        if self.leads_to(&address, Some(app.instance())).await.is_ok() {
+            return Ok(());
+        }
+        let gateway = Found { service: lab.gateway.service.clone(), container: gateway };
+        self.look_anew(client, &gateway.container, Some(app.instance()), gateway.overrides().is_empty()).await
+    }
+}
+
+/// One service on its way to a state.
+pub(super) struct Task<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) client: &'a Client,
+    pub(super) survey: &'a Survey,
+    pub(super) service: &'a Service,
+    pub(super) found: Option<&'a Found>,
+}
+
+impl Task<'_> {
+    async fn run(&self, change: &ServiceChange) -> Result<Ensured, EngineError> {
+        let before = self.found.map(Found::overrides).unwrap_or_default();
+        let overrides = Inner::changed(self.service, &before, change);
+        let stack = &self.service.environment;
+        let other_env = merged(stack, &overrides) != merged(stack, &before);
+        let now = self.found.map_or(RunState::Stopped, Found::state);
+        let target = change.run.unwrap_or(now);
+        if !other_env && target == now {
+            return Ok(Ensured::default());
+        }
+        let recipe = self.recipe(overrides).await?;
+        let mut retired = Vec::new();
+        match (now, target) {
+            (_, RunState::Stopped) => {
+                if let Some(found) = self.found.filter(|_| now != RunState::Stopped) {
+                    self.wake(found, change.abrupt).await?;
+                    retired.extend(self.stop(found, change.abrupt).await?);
+                }
+                if other_env {
+                    self.remake(&recipe).await?;
+                }
+            }
+            (RunState::Stopped, _) if self.is_app() => retired.extend(self.deploy(&recipe).await?),
+            (RunState::Stopped, _) => self.start(&recipe, other_env).await?,
+            (_, _) if other_env => {
+                if let Some(found) = self.found {
+                    self.wake(found, false).await?;
+                }
+                let replaced =
+                    if self.is_app() { self.deploy(&recipe).await } else { self.replace(&recipe).await.map(|()| None) };
+                match replaced {
+                    Ok(old) => retired.extend(old),
+                    Err(error) => {
+                        if let Some(found) = self.found.filter(|_| now == RunState::Paused) {
+                            let _ = self.client.pause(found.id()).await;
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+            (RunState::Paused, _) => {
+                self.unpause().await?;
+            }
+            (_, _) => {}
+        }
+        if target == RunState::Paused {
+            let name = self.inner.names.container(&self.service.name);
+            self.client.pause(&name).await.map_err(|fault| fault.service(&self.service.name))?;
+        }
+        Ok(Ensured { changed: true, retired })
+    }
+
+    pub(super) fn is_app(&self) -> bool {
+        self.service.name == self.inner.stack.lab.app.service
+    }
+
+    fn is_gateway(&self) -> bool {
+        self.service.name == self.inner.stack.lab.gateway.service
+    }
+
+    fn is_database(&self) -> bool {
+        Some(&self.service.name) == self.inner.stack.lab.database.as_ref()
+    }
+
+    pub(super) fn grace(&self) -> Duration {
+        self.service.stop_grace.unwrap_or(GRACE)
+    }
+
+    /// What another container of the service is made from: as the one that is there but for its environment; where none
+    /// is there any more, from the stack's image.
+    async fn recipe(&self, overrides: Overrides) -> Result<Recipe, EngineError> {
+        if let Some(found) = self.found {
+            return Ok(Recipe { overrides, ..Recipe::like(found) });
+        }
+        let silent: crate::engine::ProgressFn = std::sync::Arc::new(|_| {});
+        let images = super::images::prepare(self.inner, self.client, &silent).await?;
+        let image = images.found.get(&self.service.name).cloned().unwrap_or_default();
+        self.inner.upload(self.client, &[self.service], &image.0).await?;
+        Ok(Recipe { image, overrides, ports: std::collections::BTreeMap::new() })
+    }
+
+    /// A frozen process can neither finish its requests nor end by itself.
+    async fn wake(&self, found: &Found, abrupt: bool) -> Result<(), EngineError> {
+        if !abrupt && found.state() == RunState::Paused {
+            self.client.unpause(found.id()).await.map_err(|fault| fault.service(&self.service.name))?;
+        }
+        Ok(())
+    }
+
+    async fn unpause(&self) -> Result<(), EngineError> {
+        if let Some(found) = self.found {
+            self.wake(found, false).await?;
+        }
+        self.after().await
+    }
+
+    /// What has to happen when a service runs again.
+    async fn after(&self) -> Result<(), EngineError> {
+        if self.is_gateway() {
+            // The app may have moved while nobody could tell the gateway.
+            self.inner.lead(self.client).await?;
+        }
+        if self.is_database() {
+            self.inner.settle(self.client, self.survey).await;
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, found: &Found, abrupt: bool) -> Result<Option<Retired>, EngineError> {
+        if self.is_app() {
+            return self.withdraw(found, abrupt).await.map(Some);
+        }
+        let ended =
+            if abrupt { self.client.kill(found.id()).await } else { self.client.stop(found.id(), self.grace()).await };
+        ended.map_err(|fault| fault.service(&self.service.name))?;
+        Ok(None)
+    }
+
+    /// A stopped container with another environment in the place of the one that is stopped.
+    async fn remake(&self, recipe: &Recipe) -> Result<(), EngineError> {
+        let failed = |fault: super::client::Fault| fault.service(&self.service.name);
+        if let Some(found) = self.found {
+            self.client.remove(found.id()).await.map_err(failed)?;
+        }
+        let (launch, _) = self.inner.launch(self.client, self.service, recipe);
+        self.client.create(&launch).await.map_err(failed).map(drop)
+    }
+
+    async fn start(&self, recipe: &Recipe, other_env: bool) -> Result<(), EngineError> {
+        if other_env || self.found.is_none() {
+            self.remake(recipe).await?;
+        }
+        self.begin().await?;
+        self.after().await
+    }
+
+    /// Starts the container that has the service's name, and waits until it is well.
+    async fn begin(&self) -> Result<(), EngineError> {
+        let (inner, client, service) = (self.inner, self.client, self.service);
+        let name = inner.names.container(&service.name);
+        match client.start(&name).await {
+            Ok(()) => {}
+            Err(fault) if fault.is(super::client::FaultKind::Port) => {
+                return Err(inner.port_taken(client, service, &name, fault).await);
+            }
+            Err(fault) => return Err(fault.service(&service.name)),
+        }
+        let address = inner.address_of(client, service, &name).await?;
+        inner.until_healthy(client, service, &name, address.as_deref()).await
+    }
+
+    /// Another container in the place of one that runs. They share a port or a volume, so the old one has to end first; it
+    /// comes back where the new one is not well.
+    async fn replace(&self, recipe: &Recipe) -> Result<(), EngineError> {
+        let (inner, client) = (self.inner, self.client);
+        let service = &self.service.name;
+        let failed = |fault: super::client::Fault| fault.service(service);
+        let Some(old) = self.found else { return self.start(recipe, true).await };
+        let (mut launch, instance) = inner.launch(client, self.service, recipe);
+        launch.name = inner.names.passing(service, "next", &instance);
+        let new = client.create(&launch).await.map_err(failed)?;
+        let swapped = async {
+            client.stop(old.id(), self.grace()).await.map_err(failed)?;
+            client.rename(old.id(), &inner.names.passing(service, "old", old.instance())).await.map_err(failed)?;
+            client.rename(&new, &inner.names.container(service)).await.map_err(failed)?;
+            self.begin().await
+        };
+        if let Err(error) = swapped.await {
+            let _ = client.remove(&new).await;
+            let _ = client.rename(old.id(), &inner.names.container(service)).await;
+            let back = self.begin().await;
+            let _ = self.after().await;
+            return match back {
+                Ok(()) => Err(error),
+                Err(other) => Err(error.hint(format!("it did not come back either ({other}): lab up"))),
+            };
+        }
+        client.remove(old.id()).await.map_err(failed)?;
+        self.after().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_the_stacks_own_is_no_override() {
+        let service = Service { environment: [("A".to_owned(), "1".to_owned())].into(), ..Service::default() };
+        let changed = Inner::changed(&service, &Overrides::new(), &ServiceChange::env("A", "2"));
+        assert_eq!(changed, Overrides::from([("A".to_owned(), Some("2".to_owned()))]));
+        let back = Inner::changed(&service, &changed, &ServiceChange::env("A", "1"));
+        assert!(back.is_empty());
+        let gone = ServiceChange { env: [("A".to_owned(), None)].into(), ..ServiceChange::default() };
+        assert_eq!(Inner::changed(&service, &back, &gone), Overrides::from([("A".to_owned(), None)]));
+    }
+}

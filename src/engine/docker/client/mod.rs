@@ -1,0 +1,72 @@
+//! [`Client`]: the calls to a Docker daemon that the engine makes, in the engine's own words. Nothing outside this folder
+//! knows bollard. Each call has a limit in time; each error names the thing that it is about ([`Fault`]).
+
+mod connect;
+mod container;
+mod create;
+mod fault;
+mod image;
+mod stream;
+
+use std::future::Future;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error;
+
+#[cfg(test)]
+pub(super) use connect::refused;
+pub(super) use container::{Health, Inspected, State};
+pub(super) use create::{Launch, PublishedPort, VolumeUse};
+pub(super) use fault::{Fault, FaultKind};
+pub(super) use image::{Image, PullProgress};
+pub(super) use stream::{Event, Line};
+
+/// For one call, but for those that wait for something.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection to a daemon; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    docker: Docker,
+    host: String,
+    /// It is Podman behind its Docker-compatible socket.
+    pub(super) podman: bool,
+    /// What its containers run on.
+    pub(super) platform: Platform,
+    /// The daemon's version.
+    pub(super) version: String,
+}
+
+/// An operating system and a processor, in Docker's words: `linux`, `amd64`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Platform {
+    pub(super) os: String,
+    pub(super) arch: String,
+}
+
+impl Client {
+    /// Whether the daemon is on this machine, so that ports that it publishes are ports here.
+    pub(super) fn is_local(&self) -> bool {
+        self.host.starts_with("unix:") || self.host.contains("://127.0.0.1") || self.host.contains("://localhost")
+    }
+
+    /// Where it is, as `DOCKER_HOST` would have it.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+/// Gives a call its limit, and its error the thing that it is about.
+async fn call<T>(subject: &str, limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Fault::of(subject, &error)),
+        Err(_) => Err(Fault::timeout(subject)),
+    }
+}
+
+/// A filter by one label.
+fn by_label(label: &str) -> std::collections::HashMap<&'static str, Vec<String>> {
+    std::collections::HashMap::from([("label", vec![label.to_owned()])])
+}

@@ -1,0 +1,187 @@
+//! [`Names`]: what the containers, networks and volumes of a lab are called, and the labels by which they are found again.
+//! Compose's own labels are among them, so that `docker compose ls` and Docker Desktop show a lab as a project.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
+
+use crate::stack::{Mount, Service};
+
+/// The lab that a thing belongs to.
+pub(super) const NAME_LABEL: &str = "lab.name";
+/// The version of lab that made it.
+pub(super) const VERSION_LABEL: &str = "lab.version";
+/// The service that a container is.
+pub(super) const SERVICE_LABEL: &str = "lab.service";
+/// The engine's id of a container.
+pub(super) const INSTANCE_LABEL: &str = "lab.instance";
+/// What a container was made from, in short.
+pub(super) const DEFINITION_LABEL: &str = "lab.definition";
+/// Its environment beyond the stack's, as JSON: name → value, or null where the stack's is taken away.
+pub(super) const OVERRIDES_LABEL: &str = "lab.overrides";
+/// The executable in an image of the app, in short.
+pub(super) const EXECUTABLE_LABEL: &str = "lab.executable";
+/// This version of lab.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The names of one lab.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    lab: String,
+}
+
+impl Names {
+    pub(super) fn new(lab: &str) -> Self {
+        Self { lab: lab.to_owned() }
+    }
+
+    pub(super) fn lab(&self) -> &str {
+        &self.lab
+    }
+
+    /// Compose's project.
+    pub(super) fn project(&self) -> String {
+        format!("lab-{}", self.lab)
+    }
+
+    /// `label=value`, which everything of the lab has.
+    pub(super) fn filter(&self) -> String {
+        format!("{NAME_LABEL}={}", self.lab)
+    }
+
+    pub(super) fn network(&self) -> String {
+        format!("{}_default", self.project())
+    }
+
+    /// A named volume of the stack.
+    pub(super) fn volume(&self, name: &str) -> String {
+        format!("{}_{name}", self.project())
+    }
+
+    /// The volume for the `index`th folder that is mounted into a service. Its content is part of its name: another content
+    /// is another volume, and a container that runs keeps its own.
+    pub(super) fn files(&self, service: &str, index: usize, content: &str) -> String {
+        format!("{}_{service}-files-{index}-{content}", self.project())
+    }
+
+    /// The container that serves.
+    pub(super) fn container(&self, service: &str) -> String {
+        format!("{}-{service}-1", self.project())
+    }
+
+    /// A container that is on its way in or out.
+    pub(super) fn passing(&self, service: &str, stage: &str, instance: &str) -> String {
+        let tag = instance.rsplit('-').next().unwrap_or(instance);
+        format!("{}-{service}-{stage}-{tag}", self.project())
+    }
+
+    /// What everything of the lab is labelled with.
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            (NAME_LABEL.to_owned(), self.lab.clone()),
+            (VERSION_LABEL.to_owned(), VERSION.to_owned()),
+            ("com.docker.compose.project".to_owned(), self.project()),
+            ("com.docker.compose.version".to_owned(), format!("lab {VERSION}")),
+        ])
+    }
+
+    pub(super) fn network_labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels();
+        labels.insert("com.docker.compose.network".to_owned(), "default".to_owned());
+        labels
+    }
+
+    pub(super) fn volume_labels(&self, name: &str) -> BTreeMap<String, String> {
+        let mut labels = self.labels();
+        labels.insert("com.docker.compose.volume".to_owned(), name.to_owned());
+        labels
+    }
+
+    pub(super) fn container_labels(&self, service: &str, definition: &str) -> BTreeMap<String, String> {
+        let mut labels = self.labels();
+        let folder = std::env::current_dir().map(|path| path.display().to_string()).unwrap_or_default();
+        labels.extend(
+            [
+                (SERVICE_LABEL, service),
+                (DEFINITION_LABEL, definition),
+                ("com.docker.compose.service", service),
+                ("com.docker.compose.container-number", "1"),
+                ("com.docker.compose.oneoff", "False"),
+                ("com.docker.compose.config-hash", definition),
+                ("com.docker.compose.project.working_dir", &folder),
+                ("com.docker.compose.project.config_files", "compose.yaml"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        labels
+    }
+}
+
+/// What a container is made from, in short: another definition or another image is another value.
+pub(super) fn definition(service: &Service, image: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    let mut bare = service.clone();
+    for mount in &mut bare.mounts {
+        if let Mount::Bind(bind) = mount {
+            hasher.write(content(&bind.files).as_bytes());
+            bind.files.clear();
+        }
+    }
+    hasher.write(format!("{bare:?}").as_bytes());
+    hasher.write(image.as_bytes());
+    format!("{:016x}", hasher.finish())
+}
+
+/// Files in short.
+pub(super) fn content(files: &[(std::path::PathBuf, Vec<u8>)]) -> String {
+    let mut hasher = DefaultHasher::new();
+    for (path, bytes) in files {
+        let path = path.to_string_lossy();
+        hasher.write_usize(path.len());
+        hasher.write(path.as_bytes());
+        hasher.write_usize(bytes.len());
+        hasher.write(bytes);
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+/// Bytes in short.
+pub(super) fn short(bytes: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    format!("{:016x}", hasher.finish())
+}
+
+/// An id for a new instance: `app-3f9a01bc`.
+pub(super) fn new_instance(service: &str) -> String {
+    let mut bytes = [0; 4];
+    // Without random bytes the time has to do: an id needs to be new, not secret.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = chrono::Utc::now().timestamp_subsec_nanos().to_le_bytes();
+    }
+    format!("{service}-{:08x}", u32::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::Bind;
+
+    #[test]
+    fn a_changed_file_is_another_definition_and_another_volume() {
+        let with = |text: &str| {
+            let files = vec![("nginx.conf".into(), text.as_bytes().to_vec())];
+            let bind = Bind { source: "nginx".into(), target: "/etc/nginx".to_owned(), files };
+            Service { name: "gateway".to_owned(), mounts: vec![Mount::Bind(bind)], ..Service::default() }
+        };
+        assert_eq!(definition(&with("a"), "sha256:1"), definition(&with("a"), "sha256:1"));
+        assert_ne!(definition(&with("a"), "sha256:1"), definition(&with("b"), "sha256:1"));
+        assert_ne!(definition(&with("a"), "sha256:1"), definition(&with("a"), "sha256:2"));
+    }
+
+    #[test]
+    fn files_are_not_mistaken_for_others_that_read_the_same_one_after_another() {
+        let one = [("a".into(), b"bc".to_vec())];
+        let other = [("ab".into(), b"c".to_vec())];
+        assert_ne!(content(&one), content(&other));
+    }
+}

@@ -1,0 +1,152 @@
+//! [`Survey`]: what of a lab is there. The daemon and the labels are all the memory that this engine has.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+
+use super::client::{Client, Inspected, State};
+use super::naming::{DEFINITION_LABEL, INSTANCE_LABEL, Names, OVERRIDES_LABEL, SERVICE_LABEL, VERSION, VERSION_LABEL};
+use crate::engine::{EngineError, EngineErrorKind, RunState};
+
+/// An environment beyond the stack's: a value, or that there is none.
+pub(super) type Overrides = BTreeMap<String, Option<String>>;
+
+/// The containers of a lab.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Survey {
+    /// By service, the one that serves.
+    pub(super) serving: BTreeMap<String, Found>,
+    /// Those on their way in or out, and carriers: of a change that was cut short.
+    pub(super) leftovers: Vec<String>,
+}
+
+/// A container of a service.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) service: String,
+    pub(super) container: Inspected,
+}
+
+impl Survey {
+    /// Looks at everything that has the lab's label.
+    pub(super) async fn of(client: &Client, names: &Names) -> Result<Self, EngineError> {
+        let listed = client.containers(&names.filter()).await?;
+        let mut survey = Self::default();
+        let mut wanted = Vec::new();
+        for container in listed {
+            match container.labels.get(SERVICE_LABEL) {
+                Some(service) if container.name == names.container(service) => {
+                    wanted.push((service.clone(), container.id));
+                }
+                _ => survey.leftovers.push(container.id),
+            }
+        }
+        let looked = try_join_all(wanted.into_iter().map(async |(service, id)| {
+            // Gone since it was listed: then it is not there.
+            Ok::<_, EngineError>(client.inspect(&id).await?.map(|container| Found { service, container }))
+        }));
+        for found in looked.await?.into_iter().flatten() {
+            survey.serving.insert(found.service.clone(), found);
+        }
+        Ok(survey)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.serving.is_empty() && self.leftovers.is_empty()
+    }
+
+    pub(super) fn get(&self, service: &str) -> Option<&Found> {
+        self.serving.get(service)
+    }
+
+    /// A lab that another version of lab made can be taken down, and nothing else.
+    pub(super) fn check_version(&self, lab: &str) -> Result<(), EngineError> {
+        let versions = self.serving.values().filter_map(|found| found.container.labels.get(VERSION_LABEL));
+        match versions.into_iter().find(|version| series(version) != series(VERSION)) {
+            None => Ok(()),
+            Some(version) => {
+                let detail = format!("lab {lab} was brought up by version {version} of lab; this is {VERSION}");
+                let error = EngineError::new(EngineErrorKind::Unsupported, detail);
+                Err(error.hint("lab down, then lab up (keys start again from the first)"))
+            }
+        }
+    }
+}
+
+/// `0.1` of `0.1.7`: within it, the labels mean the same.
+fn series(version: &str) -> &str {
+    match version.match_indices('.').nth(1) {
+        Some((at, _)) => &version[..at],
+        None => version,
+    }
+}
+
+impl Found {
+    pub(super) fn id(&self) -> &str {
+        &self.container.id
+    }
+
+    pub(super) fn state(&self) -> RunState {
+        match self.container.state {
+            State::Running => RunState::Running,
+            State::Paused => RunState::Paused,
+            State::Created | State::Exited => RunState::Stopped,
+        }
+    }
+
+    pub(super) fn label(&self, label: &str) -> Option<&str> {
+        self.container.labels.get(label).map(String::as_str)
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        self.label(INSTANCE_LABEL).unwrap_or(&self.container.id)
+    }
+
+    pub(super) fn definition(&self) -> &str {
+        self.label(DEFINITION_LABEL).unwrap_or_default()
+    }
+
+    pub(super) fn overrides(&self) -> Overrides {
+        self.label(OVERRIDES_LABEL).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// `127.0.0.1:PORT`, where this port of the container is published.
+    pub(super) fn address(&self, target: u16) -> Option<String> {
+        self.container.ports.get(&target).map(|port| format!("127.0.0.1:{port}"))
+    }
+}
+
+/// The stack's environment with its overrides.
+pub(super) fn merged(stack: &BTreeMap<String, String>, overrides: &Overrides) -> BTreeMap<String, String> {
+    let mut env = stack.clone();
+    for (name, value) in overrides {
+        match value {
+            Some(value) => env.insert(name.clone(), value.clone()),
+            None => env.remove(name),
+        };
+    }
+    env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_of_the_stack_can_be_changed_and_taken_away() {
+        let stack = BTreeMap::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())]);
+        let overrides = Overrides::from([
+            ("A".to_owned(), None),
+            ("B".to_owned(), Some("3".to_owned())),
+            ("C".to_owned(), Some(String::new())),
+        ]);
+        let env = merged(&stack, &overrides);
+        assert_eq!(env.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(), ["B=3", "C="]);
+    }
+
+    #[test]
+    fn a_version_counts_by_its_first_two_numbers() {
+        assert_eq!(series("0.1.7"), "0.1");
+        assert_eq!(series("0.1"), "0.1");
+    }
+}

@@ -1,0 +1,157 @@
+//! Reads a compose file into a [`Stack`]: the document, its variables, its services ([`service`]), what they mount
+//! ([`mounts`]), how they depend on each other ([`graph`]), and `x-lab` ([`lab`]). All mistakes are found at once.
+
+mod graph;
+mod interpolate;
+mod lab;
+mod mounts;
+mod reader;
+mod service;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::yaml::fields::{self, Fields};
+use crate::yaml::node::{self, Node, NodeKind, Text};
+use crate::yaml::{Diagnostic, Diagnostics, Place, SourceFile, near, shown};
+
+use super::StackErrors;
+use super::folder::Folder;
+use super::model::{Service, Stack};
+
+use reader::Refused;
+
+const KEYS: [&str; 4] = ["name", "services", "volumes", "x-lab"];
+const REFUSED: Refused = &[
+    ("version", "it is obsolete: remove it"),
+    ("networks", "all services share one network, on which each has its name"),
+    ("configs", "mount a folder of the stack instead"),
+    ("secrets", "mount a folder of the stack instead"),
+    ("include", "a stack is one file"),
+];
+
+/// What the parts of the reader need.
+struct Context<'c> {
+    folder: &'c Folder,
+    env: &'c BTreeMap<String, String>,
+    /// Names of the services, as they are written.
+    services: BTreeSet<String>,
+    /// Names of the volumes.
+    volumes: BTreeSet<String>,
+    /// Folders beside the stack's that may be mounted.
+    folders: Vec<PathBuf>,
+    out: Diagnostics,
+}
+
+/// A service, and where it and its parts stand.
+struct Placed {
+    service: Service,
+    name: Text,
+    ports: Vec<Place>,
+    depends_on: Vec<(String, Place)>,
+}
+
+/// Reads a stack.
+pub(super) fn load(folder: &Folder, env: &BTreeMap<String, String>) -> Result<Stack, StackErrors> {
+    let file = folder.compose()?;
+    let mut document = node::parse(&file)?;
+    let mut out = Diagnostics::default();
+    interpolate::document(&mut document, env, &mut out);
+    let mut context =
+        Context { folder, env, services: BTreeSet::new(), volumes: BTreeSet::new(), folders: Vec::new(), out };
+    let stack = context.document(&document, &file);
+    context.out.tidy();
+    match stack {
+        Some(stack) if context.out.is_empty() => Ok(stack),
+        _ => Err(context.out),
+    }
+}
+
+impl Context<'_> {
+    fn document(&mut self, document: &Node, file: &Arc<SourceFile>) -> Option<Stack> {
+        let NodeKind::Mapping(entries) = &document.kind else {
+            self.out.push(
+                Diagnostic::at(format!("the file holds {}", document.describe()), &document.place)
+                    .label("expected a mapping with `services` and `x-lab`"),
+            );
+            return None;
+        };
+        // Extensions are Compose's to ignore, and serve to hold what aliases name; but one that was meant is not.
+        let known = entries.iter().filter(|entry| {
+            let key = entry.key.text.as_str();
+            !key.starts_with("x-") || key == "x-lab" || near(key, ["x-lab"]).is_some()
+        });
+        let top = Node { place: document.place.clone(), kind: NodeKind::Mapping(known.cloned().collect()) };
+        let start = Text { text: "the file".to_owned(), place: Place::new(file, 0..0) };
+        let fields = reader::known(&top, &start, "a compose file", &KEYS, REFUSED, &mut self.out)?;
+        // lab names its project after the lab.
+        reader::value(&fields, "name", values::name, &mut self.out);
+        self.names(&fields);
+        self.folders = lab::folders(&fields, &mut self.out);
+        let services = self.services(&fields, &start);
+        graph::check(&services, &mut self.out);
+        check_ports(&services, &mut self.out);
+        let lab = lab::read(&fields, &services, &start, &mut self.out);
+        Some(Stack {
+            services: services.into_iter().map(|placed| placed.service).collect(),
+            volumes: self.volumes.iter().cloned().collect(),
+            lab: lab?,
+        })
+    }
+
+    fn names(&mut self, fields: &Fields) {
+        let names = |key: &str, out: &mut Diagnostics| {
+            let Some(entry) = fields.get(key) else { return BTreeSet::new() };
+            let NodeKind::Mapping(entries) = &entry.value.kind else { return BTreeSet::new() };
+            let mut names = BTreeSet::new();
+            for entry in entries {
+                let what = if key == "services" { "service" } else { "volume" };
+                if reader::parse(&entry.key, what, values::name, out).is_some() {
+                    names.insert(entry.key.text.clone());
+                }
+            }
+            names
+        };
+        self.services = names("services", &mut self.out);
+        self.volumes = names("volumes", &mut self.out);
+        let Some(entry) = fields.get("volumes") else { return };
+        for volume in fields::entries(&entry.value, &entry.key, &mut self.out).unwrap_or_default() {
+            if let NodeKind::Mapping(options) = &volume.value.kind
+                && let Some(option) = options.first()
+            {
+                let message = format!("{} is not supported in a volume", shown(&option.key.text));
+                self.out.push(Diagnostic::at(message, &option.key.place).label("a volume is a name alone: `data:`"));
+            } else if !matches!(&volume.value.kind, NodeKind::Null | NodeKind::Mapping(_)) {
+                self.out.push(fields::wrong(&volume.key.text, &volume.value, "nothing: a volume is a name alone"));
+            }
+        }
+    }
+
+    fn services(&mut self, fields: &Fields, start: &Text) -> Vec<Placed> {
+        let Some(entry) = fields.get("services") else {
+            if fields.lacks("services") {
+                self.out.push(Diagnostic::at("there are no `services`", &start.place).label("expected them in here"));
+            }
+            return Vec::new();
+        };
+        let entries = fields::entries(&entry.value, &entry.key, &mut self.out).unwrap_or_default();
+        entries.into_iter().filter_map(|entry| self.service(&entry.key, &entry.value)).collect()
+    }
+}
+
+/// No port of the host is published twice.
+fn check_ports(services: &[Placed], out: &mut Diagnostics) {
+    let mut seen: BTreeMap<u16, &Place> = BTreeMap::new();
+    for (port, place) in services.iter().flat_map(|placed| placed.service.ports.iter().zip(&placed.ports)) {
+        let Some(published) = port.published else { continue };
+        if let Some(first) = seen.insert(published, place) {
+            out.push(
+                Diagnostic::at(format!("port {published} of the host is published twice"), place)
+                    .label("expected another port")
+                    .note(format!("the first is at {first}")),
+            );
+        }
+    }
+}

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Builds stand-ins for the official images of ../compose.yaml from Debian 12's packages, for machines that reach a Debian
+# mirror and no image registry. They keep to the official images' conventions (entry point, environment, users, init
+# folder, templates) as far as the stack relies on them, and carry the label lab.stand-in. Grafana has no stand-in.
+#
+#   build.sh [--force] [nginx|postgres|prometheus ...]     default: all; what is there already is left as it is
+#
+# Needs a Docker daemon, mmdebstrap and root. LAB_OFFLINE_MIRROR: another mirror than mmdebstrap's own.
+
+set -euo pipefail
+cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")"
+
+suite=bookworm
+# What each is called stands in one place: the compose file.
+image_of() { sed -n "s|^ *image: *\"\{0,1\}\(\(prom/\)\{0,1\}$1:[^\" #]*\).*|\1|p" ../compose.yaml | head -n 1; }
+say() { printf 'offline: %s\n' "$*"; }
+fail() {
+    printf 'offline: %s\n' "$*" >&2
+    exit 1
+}
+
+# rootfs PACKAGES [OPTION ...]: a small root file system as a tar on standard output.
+rootfs() {
+    local packages=$1 mirror=()
+    shift
+    [ -z "${LAB_OFFLINE_MIRROR:-}" ] || mirror=("$LAB_OFFLINE_MIRROR")
+    mmdebstrap --quiet --variant=essential --include="$packages" \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/javascript/*' \
+        "$@" "$suite" - "${mirror[@]}"
+}
+
+# import NAME CHANGE...: the tar on standard input as an image.
+import() {
+    local name=$1 change changes=(--change "LABEL lab.stand-in=debian-12")
+    shift
+    for change in "$@"; do changes+=(--change "$change"); done
+    docker import --message 'stand-in from Debian packages' "${changes[@]}" - "$name" >/dev/null
+}
+
+build_nginx() {
+    # The official image's user has the uid 101. Its main file includes conf.d alone.
+    # shellcheck disable=SC2016  # $1 is the hook's
+    rootfs nginx-light,gettext-base,curl \
+        --essential-hook='echo nginx:x:101: >>"$1/etc/group"' \
+        --essential-hook='echo nginx:x:101:101:nginx:/nonexistent:/bin/false >>"$1/etc/passwd"' \
+        --customize-hook="copy-in nginx/docker-entrypoint.sh /" \
+        --customize-hook="copy-in nginx/nginx.conf /etc/nginx" \
+        --customize-hook='chmod 755 "$1/docker-entrypoint.sh" && mkdir -p "$1/docker-entrypoint.d" "$1/var/cache/nginx"' \
+        --customize-hook='ln -sf /dev/stdout "$1/var/log/nginx/access.log" && ln -sf /dev/stderr "$1/var/log/nginx/error.log"' |
+        import "$1" 'ENTRYPOINT ["/docker-entrypoint.sh"]' 'CMD ["nginx", "-g", "daemon off;"]' 'EXPOSE 80'
+}
+
+build_postgres() {
+    # The official image's user has the uid 999. The cluster that Debian makes is not wanted, nor is compiling queries,
+    # which takes most of the room. The folder of its socket has to be kept: /run is emptied else.
+    # shellcheck disable=SC2016
+    rootfs postgresql-15 --skip=cleanup/run \
+        --essential-hook='echo postgres:x:999: >>"$1/etc/group"' \
+        --essential-hook='echo postgres:x:999:999:postgres:/var/lib/postgresql:/bin/bash >>"$1/etc/passwd"' \
+        --customize-hook="copy-in postgres/docker-entrypoint.sh /usr/local/bin" \
+        --customize-hook='chmod 755 "$1/usr/local/bin/docker-entrypoint.sh" && mkdir -p "$1/docker-entrypoint-initdb.d"' \
+        --customize-hook="sed -i \"s/^#listen_addresses = 'localhost'/listen_addresses = '*'/\" \"\$1/usr/share/postgresql/15/postgresql.conf.sample\"" \
+        --customize-hook='rm -rf "$1"/var/lib/postgresql/15 "$1"/etc/postgresql/15 "$1"/usr/lib/postgresql/15/lib/llvmjit* "$1"/usr/lib/postgresql/15/lib/bitcode "$1"/usr/lib/*/libLLVM* "$1"/usr/lib/*/libz3*' \
+        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data' \
+        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 3777 /run/postgresql' |
+        import "$1" 'ENTRYPOINT ["docker-entrypoint.sh"]' 'CMD ["postgres"]' 'EXPOSE 5432' \
+            'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin' \
+            'ENV LANG=C.UTF-8' 'ENV PGDATA=/var/lib/postgresql/data' 'VOLUME /var/lib/postgresql/data'
+}
+
+build_prometheus() {
+    # shellcheck disable=SC2016
+    rootfs prometheus \
+        --customize-hook='rm -rf "$1"/var/lib/prometheus "$1"/etc/prometheus/*' \
+        --customize-hook='install -d -o 65534 -g 65534 "$1/prometheus"' |
+        import "$1" 'ENTRYPOINT ["/bin/prometheus"]' 'EXPOSE 9090' 'USER nobody' 'WORKDIR /prometheus' 'VOLUME /prometheus' \
+            'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
+}
+
+# build NAME IMAGE
+build() {
+    case $1 in
+    nginx) build_nginx "$2" ;;
+    postgres) build_postgres "$2" ;;
+    prometheus) build_prometheus "$2" ;;
+    esac
+}
+
+force=
+wanted=()
+for argument in "$@"; do
+    case $argument in
+    --force) force=1 ;;
+    nginx | postgres | prometheus) wanted+=("$argument") ;;
+    *)
+        sed -n '2,8s/^# \{0,1\}//p' build.sh
+        exit 2
+        ;;
+    esac
+done
+[ ${#wanted[@]} -gt 0 ] || wanted=(nginx postgres prometheus)
+
+docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || fail 'no Docker daemon answers'
+jobs=()
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+for name in "${wanted[@]}"; do
+    image=$(image_of "$name")
+    [ -n "$image" ] || fail "../compose.yaml has no image of $name"
+    if [ -z "$force" ] && docker image inspect "$image" >/dev/null 2>&1; then
+        say "$image is there"
+        continue
+    fi
+    command -v mmdebstrap >/dev/null || fail 'mmdebstrap is not installed: apt-get install mmdebstrap'
+    say "$image: building from Debian's packages"
+    # In parallel: most of the time each waits for its downloads.
+    (
+        begun=$SECONDS
+        if build "$name" "$image" >"$folder/$name" 2>&1; then
+            say "$image: built in $((SECONDS - begun)) s, $(docker image inspect --format '{{.Size}}' "$image" | awk '{ printf "%d MB", $1 / 1e6 }')"
+        else
+            sed "s|^|offline: $image: |" "$folder/$name" >&2
+            fail "$image: not built"
+        fi
+    ) &
+    jobs+=($!)
+done
+status=0
+for job in "${jobs[@]}"; do wait "$job" || status=1; done
+exit "$status"

@@ -1,0 +1,32 @@
+#!/bin/sh
+# The entry point of the stand-in for the official nginx image: the same scripts folder, the same templates
+# (NGINX_ENVSUBST_TEMPLATE_DIR, _TEMPLATE_SUFFIX, _OUTPUT_DIR, _FILTER), then the command.
+set -e
+
+# Every template becomes a file in which the environment's variables, and no others, are replaced.
+templates() {
+    from=${NGINX_ENVSUBST_TEMPLATE_DIR:-/etc/nginx/templates}
+    suffix=${NGINX_ENVSUBST_TEMPLATE_SUFFIX:-.template}
+    to=${NGINX_ENVSUBST_OUTPUT_DIR:-/etc/nginx/conf.d}
+    [ -d "$from" ] || return 0
+    if [ ! -w "$to" ]; then
+        echo "$0: $to cannot be written: no templates" >&2
+        return 0
+    fi
+    names=$(awk -v filter="${NGINX_ENVSUBST_FILTER:-}" \
+        'BEGIN { for (name in ENVIRON) if (name ~ filter) printf "${%s} ", name }')
+    find "$from" -follow -type f -name "*$suffix" | while read -r template; do
+        file=${template#"$from/"}
+        file=$to/${file%"$suffix"}
+        mkdir -p "$(dirname "$file")"
+        envsubst "$names" <"$template" >"$file"
+    done
+}
+
+if [ "$1" = nginx ] || [ "$1" = nginx-debug ]; then
+    templates
+    for script in /docker-entrypoint.d/*.sh; do
+        if [ -x "$script" ]; then "$script"; fi
+    done
+fi
+exec "$@"

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# The entry point of the stand-in for the official postgres image: an empty PGDATA is initialised from POSTGRES_USER,
+# POSTGRES_PASSWORD (or _FILE), POSTGRES_DB, POSTGRES_INITDB_ARGS, POSTGRES_HOST_AUTH_METHOD and the *.sh, *.sql and
+# *.sql.gz of /docker-entrypoint-initdb.d, behind a server that only a local socket reaches; then the command.
+set -Eeuo pipefail
+
+if [ "${1:0:1}" = - ]; then set -- postgres "$@"; fi
+if [ "$1" != postgres ]; then exec "$@"; fi
+
+if [ "$(id -u)" = 0 ]; then
+    mkdir -p "$PGDATA" /var/run/postgresql
+    chmod 700 "$PGDATA"
+    find "$PGDATA" /var/run/postgresql ! -user postgres -exec chown postgres {} +
+    exec setpriv --reuid=postgres --regid=postgres --init-groups "$0" "$@"
+fi
+
+user=${POSTGRES_USER:-postgres}
+database=${POSTGRES_DB:-$user}
+password=${POSTGRES_PASSWORD:-}
+if [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then password=$(<"$POSTGRES_PASSWORD_FILE"); fi
+
+sql() { psql --no-psqlrc --quiet --no-password -v ON_ERROR_STOP=1 --username "$user" "$@"; }
+
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    method=${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}
+    if [ -z "$password" ] && [ "$method" != trust ]; then
+        echo 'Error: Database is uninitialized and superuser password is not specified: set POSTGRES_PASSWORD' >&2
+        exit 1
+    fi
+    mkdir -p "$PGDATA"
+    chmod 700 "$PGDATA" 2>/dev/null || true
+    # Its arguments are words.
+    # shellcheck disable=SC2086
+    initdb --username="$user" --pwfile=<(printf '%s\n' "${password:-none}") ${POSTGRES_INITDB_ARGS:-}
+    printf '\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
+    PGPASSWORD=$password
+    export PGPASSWORD
+    pg_ctl -D "$PGDATA" -o "$(printf '%q ' "${@:2}" -c listen_addresses= -p "${PGPORT:-5432}")" -w start
+    exists=$(sql --dbname postgres --tuples-only --set db="$database" <<<"SELECT 1 FROM pg_database WHERE datname = :'db'")
+    [ -n "$exists" ] || sql --dbname postgres --set db="$database" <<<'CREATE DATABASE :"db"'
+    for file in /docker-entrypoint-initdb.d/*; do
+        case $file in
+        *.sh)
+            # shellcheck source=/dev/null
+            if [ -x "$file" ]; then "$file"; else . "$file"; fi
+            ;;
+        *.sql) sql --dbname "$database" -f "$file" ;;
+        *.sql.gz) gunzip -c "$file" | sql --dbname "$database" ;;
+        *'*') ;;
+        *) echo "$0: ignoring $file" ;;
+        esac
+    done
+    pg_ctl -D "$PGDATA" -m fast -w stop
+    unset PGPASSWORD
+    echo 'PostgreSQL init process complete; ready for start up.'
+fi
+exec "$@"

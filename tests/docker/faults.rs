@@ -1,0 +1,152 @@
+//! What can go wrong with the daemon and what runs on it; after each, `down` leaves nothing.
+
+use lab::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, RunState, UpRequest};
+use libtest_mimic::Trial;
+
+use crate::shared::{request, silent};
+use crate::support::{Bench, docker, options, service, stack, status};
+use crate::trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_port_taken_by_a_process_is_told", port_of_a_process),
+        trial("a_port_taken_by_a_container_is_told", port_of_a_container),
+        trial("an_image_that_cannot_be_had_is_told", missing_image),
+        trial("a_service_that_dies_while_starting_is_told_with_its_last_line", dies),
+        trial("a_container_removed_behind_labs_back_comes_back", removed),
+        trial("a_network_removed_behind_labs_back", network_gone),
+        trial("an_older_labs_lab_can_be_taken_down", older),
+        trial("an_image_for_another_platform_is_told", other_platform),
+    ]
+}
+
+async fn port_of_a_process() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let bench = Bench::new("port-process");
+    let error = bench.engine.up(&UpRequest { gateway_port: port, ..request() }, silent()).await.unwrap_err();
+    assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::PortTaken, Some(GATEWAY)), "{error}");
+    assert!(error.detail.contains(&format!("(pid {})", std::process::id())), "{error}");
+    assert!(error.hint.as_ref().unwrap().contains("--port"));
+    assert_eq!(bench.leftovers(), "", "what a failed up made is gone");
+    bench.finish().await;
+}
+
+async fn port_of_a_container() {
+    let (one, other) = (Bench::new("port-one"), Bench::new("port-other"));
+    let up = one.engine.up(&request(), silent()).await.unwrap();
+    let port = up.endpoints.gateway.rsplit(':').next().unwrap().parse().unwrap();
+    let error = other.engine.up(&UpRequest { gateway_port: port, ..request() }, silent()).await.unwrap_err();
+    assert_eq!(error.kind, EngineErrorKind::PortTaken, "{error}");
+    assert!(error.detail.contains(&format!("container lab-{}-gateway-1", one.name)), "{error}");
+    assert_eq!(other.leftovers(), "");
+    assert_eq!(status(&up.endpoints.gateway, "/api/users", "apikey-v1").await, 200);
+    one.finish().await;
+    other.finish().await;
+}
+
+async fn missing_image() {
+    let mut stack = stack();
+    "127.0.0.1:1/lab-test/nowhere:1".clone_into(&mut service(&mut stack, GATEWAY).image);
+    let bench = Bench::with("missing", stack, options());
+    assert_eq!(bench.engine.images().await.unwrap().missing, ["127.0.0.1:1/lab-test/nowhere:1"]);
+    let error = bench.engine.up(&request(), silent()).await.unwrap_err();
+    assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::ImageMissing, Some(GATEWAY)), "{error}");
+    assert!(error.detail.contains("127.0.0.1:1/lab-test/nowhere:1") && error.hint.is_some(), "{error}");
+    assert_eq!(bench.leftovers(), "");
+    bench.finish().await;
+}
+
+async fn dies() {
+    let mut stack = stack();
+    let db = service(&mut stack, DB);
+    db.command = Some(["postgres", "--nonsense=1"].map(str::to_owned).to_vec());
+    let bench = Bench::with("dies", stack, options());
+    let error = bench.engine.up(&request(), silent()).await.unwrap_err();
+    assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::Exited, Some(DB)), "{error}");
+    assert!(error.detail.contains("nonsense"), "{error}");
+    assert_eq!(bench.leftovers(), "");
+    bench.finish().await;
+}
+
+async fn removed() {
+    let bench = Bench::new("removed");
+    bench.engine.up(&request(), silent()).await.unwrap();
+    docker(&["rm", "-f", &format!("lab-{}-app-1", bench.name)]);
+    let now = bench.engine.describe().await.unwrap();
+    let app = now.service(APP).unwrap();
+    assert_eq!(app.state, RunState::Stopped);
+    assert!(app.detail.as_ref().unwrap().contains("removed"), "{app:?}");
+    let back = bench.engine.up(&request(), silent()).await.unwrap();
+    assert_eq!(status(&back.endpoints.gateway, "/api/users", "apikey-v1").await, 200);
+    let all = docker(&["ps", "-aq", "--filter", &format!("label=lab.name={}", bench.name)]);
+    docker(&[&["rm", "-f"][..], &all.lines().collect::<Vec<_>>()].concat());
+    assert_eq!(bench.engine.describe().await.unwrap_err().kind, EngineErrorKind::Lost);
+    bench.finish().await;
+}
+
+async fn network_gone() {
+    let bench = Bench::new("network");
+    bench.engine.up(&request(), silent()).await.unwrap();
+    let network = format!("lab-{}_default", bench.name);
+    for service in [GATEWAY, APP, DB] {
+        docker(&["network", "disconnect", "-f", &network, &format!("lab-{}-{service}-1", bench.name)]);
+    }
+    docker(&["network", "rm", &network]);
+    let now = bench.engine.describe().await.unwrap();
+    assert!(now.services.iter().any(|service| service.detail.is_some()), "{now:?}");
+    bench.finish().await;
+}
+
+async fn older() {
+    let bench = Bench::new("older");
+    bench.engine.up(&request(), silent()).await.unwrap();
+    let db = format!("lab-{}-db-1", bench.name);
+    docker(&["rm", "-f", &db]);
+    let label = format!("lab.name={}", bench.name);
+    docker(&[
+        "create",
+        "--name",
+        &db,
+        "--label",
+        &label,
+        "--label",
+        "lab.service=db",
+        "--label",
+        "lab.version=0.0.1",
+        &stack().services.into_iter().find(|service| service.name == DB).unwrap().image,
+    ]);
+    let error = bench.engine.describe().await.unwrap_err();
+    assert!(error.detail.contains("version 0.0.1") && error.hint.as_ref().unwrap().contains("lab down"), "{error}");
+    assert_eq!(bench.engine.up(&request(), silent()).await.unwrap_err(), error);
+    // Whoever takes it down need not have brought it up.
+    bench.again().down().await.unwrap();
+    bench.finish().await;
+}
+
+async fn other_platform() {
+    let image = format!("lab-test-platform-{}:1", std::process::id());
+    let folder = tempfile::tempdir().unwrap();
+    let config = r#"{"architecture":"s390x","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let manifest = format!(r#"[{{"Config":"config.json","RepoTags":["{image}"],"Layers":[]}}]"#);
+    std::fs::write(folder.path().join("config.json"), config).unwrap();
+    std::fs::write(folder.path().join("manifest.json"), manifest).unwrap();
+    let archive = folder.path().join("image.tar");
+    let tar = std::process::Command::new("tar")
+        .arg("cf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(folder.path())
+        .args(["config.json", "manifest.json"])
+        .status();
+    assert!(tar.unwrap().success());
+    docker(&["load", "-i", &archive.display().to_string()]);
+    let mut stack = stack();
+    service(&mut stack, GATEWAY).image.clone_from(&image);
+    let bench = Bench::with("platform", stack, options());
+    let error = bench.engine.up(&request(), silent()).await.unwrap_err();
+    docker(&["rmi", &image]);
+    assert_eq!(error.kind, EngineErrorKind::ImageMissing, "{error}");
+    assert!(error.detail.contains("s390x") && error.detail.contains("amd64"), "{error}");
+    bench.finish().await;
+}

@@ -1,0 +1,138 @@
+//! Commands that are cut off, or meet each other: afterwards a lab is up and of use, or nothing is left of it.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::desk::Desk;
+use crate::support::until;
+
+/// From before the first file is written until after the lab is up.
+fn moments() -> impl Iterator<Item = Duration> {
+    (0..25).map(|step| Duration::from_millis(step * 2))
+}
+
+#[test]
+fn an_up_that_is_interrupted_leaves_a_lab_or_nothing() {
+    let desk = Desk::new();
+    for moment in moments() {
+        let up = desk.start(&["up", "--port", "0"]);
+        std::thread::sleep(moment);
+        up.signal(Signal::INT);
+        let ran = up.ran();
+        if ran.code() == Some(0) {
+            desk.lab(&["traffic", "--requests", "1", "--json"]).status(0).says("\"200\": 1");
+            desk.lab(&["down"]).status(0);
+        } else {
+            // None: the signal came before anything had begun.
+            assert!(matches!(ran.code(), Some(130) | None), "{ran:?}");
+        }
+        desk.is_clean();
+    }
+}
+
+#[test]
+fn an_up_that_is_killed_is_taken_up_or_down_by_the_next_command() {
+    let desk = Desk::new();
+    for moment in moments() {
+        for next in ["up", "down"] {
+            let up = desk.start(&["up", "--port", "0"]);
+            std::thread::sleep(moment);
+            up.signal(Signal::KILL);
+            up.ran();
+            desk.lab(if next == "up" { &["up", "--port", "0"] } else { &["down"] }).status(0);
+            desk.lab(&["down"]).status(0);
+            desk.is_clean();
+        }
+    }
+}
+
+#[test]
+fn a_host_that_is_killed_gives_its_port_to_the_next_one() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let gateway = desk.status()["gateway"].clone();
+    let port = gateway.as_str().and_then(|url| url.rsplit(':').next()).expect("a port").to_owned();
+    for _ in 0..5 {
+        crate::desk::kill(host(&desk), Signal::KILL);
+        desk.lab(&["up", "--port", &port]).status(0).says("is up again");
+        assert_eq!(desk.status()["gateway"], gateway);
+    }
+}
+
+#[test]
+fn a_run_whose_lab_is_ending_by_itself_is_recovered() {
+    let desk = Desk::new();
+    for moment in moments() {
+        let run = desk.start(&["scenario", "run", "rotate-key", "--set", "requests=5", "--set", "rate=100"]);
+        std::thread::sleep(moment * 4);
+        run.signal(Signal::KILL);
+        run.ran();
+        desk.lab(&["recover", "--all"]).status(0);
+        desk.is_clean();
+    }
+}
+
+#[test]
+fn of_two_ups_at_once_one_finds_the_lab_of_the_other() {
+    let desk = Desk::new();
+    for _ in 0..5 {
+        let both =
+            [desk.start(&["up", "--port", "0"]), desk.start(&["up", "--port", "0"])].map(|up| up.ran().status(0));
+        let already = both.iter().filter(|ran| ran.stdout.contains("is up already")).count();
+        assert_eq!(already, 1, "{both:?}");
+        desk.lab(&["down"]).status(0);
+    }
+}
+
+#[test]
+fn an_up_during_a_down_makes_a_new_lab() {
+    let desk = Desk::new();
+    for moment in 0..10 {
+        desk.lab(&["up", "--port", "0"]).status(0);
+        let down = desk.start(&["down"]);
+        std::thread::sleep(Duration::from_millis(moment));
+        desk.lab(&["up", "--port", "0"]).status(0);
+        down.ran().status(0);
+    }
+}
+
+#[test]
+fn a_hang_up_that_is_ignored_does_not_end_a_run() {
+    let desk = Desk::new();
+    let mut command = std::process::Command::new("sh");
+    let script = format!(
+        "trap '' HUP; exec {} scenario run rotate-key --set requests=10 --set rate=50",
+        env!("CARGO_BIN_EXE_lab")
+    );
+    command.args(["-c", &script]).env("LAB_STATE_DIR", desk.state()).env("LAB_ENGINE", "embedded");
+    let mut run = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("sh starts");
+    let mut title = String::new();
+    let stdout = run.stdout.take().expect("it is piped");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut title).expect("its title");
+    crate::desk::kill(run.id(), Signal::HUP);
+    assert_eq!(run.wait().expect("it ends").code(), Some(0));
+    until(|| desk.processes().is_empty());
+}
+
+/// The process id of the lab's host.
+fn host(desk: &Desk) -> u32 {
+    let file = std::fs::read(desk.state().join("labs/default/host.json")).expect("it is up");
+    let file: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
+    file["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process id")
+}
+
+#[test]
+fn a_terminal_that_closes_hangs_up_twice_and_the_undo_is_done() {
+    let desk = Desk::new();
+    for _ in 0..10 {
+        let mut run = desk.start(&["scenario", "run", "rotate-key", "--set", "requests=100"]);
+        run.lines().next().expect("its title");
+        run.signal(Signal::HUP);
+        std::thread::sleep(Duration::from_millis(2));
+        run.signal(Signal::HUP);
+        run.ran().status(143);
+        desk.is_clean();
+    }
+}

@@ -1,0 +1,118 @@
+//! What every engine must do, written against the trait alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lab::engine::{
+    APP, Ability, Engine, EngineErrorKind, Health, KEY_VARIABLE, ProgressFn, RunState, ServiceChange, UpRequest,
+};
+
+/// Hears nothing.
+pub(crate) fn silent() -> ProgressFn {
+    Arc::new(|_| {})
+}
+
+/// A new lab on a free port.
+pub(crate) fn request() -> UpRequest {
+    let app = BTreeMap::from([(KEY_VARIABLE.to_owned(), "apikey-v1".to_owned())]);
+    UpRequest { gateway_port: 0, env: BTreeMap::from([(APP.to_owned(), app)]), tied: false }
+}
+
+/// All of it, on a lab that is not up; it is not up afterwards either.
+pub(crate) async fn conforms(engine: &dyn Engine) {
+    comes_up_once(engine).await;
+    rotates(engine).await;
+    for service in engine.services() {
+        for ability in &service.abilities {
+            takes_and_gives_back(engine, &service.name, *ability).await;
+        }
+        refuses_the_rest(engine, &service.name, &service.abilities).await;
+    }
+    goes_down(engine).await;
+}
+
+async fn comes_up_once(engine: &dyn Engine) {
+    assert_eq!(engine.describe().await.unwrap_err().kind, EngineErrorKind::NotUp);
+    let up = engine.up(&request(), silent()).await.unwrap();
+    assert_eq!(up.server_key(), Some("apikey-v1"));
+    let gateway = &up.endpoints.gateway;
+    assert!(gateway.contains("://") && !gateway.ends_with('/'), "{gateway}");
+    assert_eq!(up.endpoints.metrics.len(), 1);
+    for service in &up.services {
+        assert_eq!((service.state, service.health), (RunState::Running, Health::Healthy), "{service:?}");
+    }
+    let named: BTreeSet<&str> = up.services.iter().map(|service| service.name.as_str()).collect();
+    let known = engine.services();
+    assert_eq!(named, known.iter().map(|service| service.name.as_str()).collect());
+    // Once more: nothing happens.
+    let again = engine.up(&request(), silent()).await.unwrap();
+    assert_eq!(again.service(APP).unwrap().instance, up.service(APP).unwrap().instance);
+    assert_eq!(again.endpoints, up.endpoints);
+}
+
+async fn rotates(engine: &dyn Engine) {
+    let before = engine.describe().await.unwrap();
+    let change = ServiceChange::env(KEY_VARIABLE, "apikey-v2");
+    let inverse = change.before(before.service(APP).unwrap());
+    let ensured = engine.ensure(APP, &change).await.unwrap();
+    assert!(ensured.changed);
+    let retired = &ensured.retired[0];
+    assert_eq!(Some(&retired.instance), before.service(APP).unwrap().instance.as_ref());
+    assert!(retired.exposition.as_ref().unwrap().contains("app_requests_total"), "{retired:?}");
+    let after = engine.describe().await.unwrap();
+    assert_eq!(after.server_key(), Some("apikey-v2"));
+    assert_ne!(after.service(APP).unwrap().instance, before.service(APP).unwrap().instance);
+    assert_eq!(after.endpoints.gateway, before.endpoints.gateway, "the lab keeps its address");
+    assert!(!engine.ensure(APP, &change).await.unwrap().changed, "it is so already");
+    assert!(engine.ensure(APP, &inverse).await.unwrap().changed);
+    assert_eq!(engine.describe().await.unwrap().server_key(), Some("apikey-v1"));
+}
+
+/// A change, the same change again, and its inverse: the service is as it was.
+async fn takes_and_gives_back(engine: &dyn Engine, service: &str, ability: Ability) {
+    let (change, state) = match ability {
+        Ability::SetEnv => (ServiceChange::env("LAB_CONFORMANCE", "1"), RunState::Running),
+        Ability::Stop => (ServiceChange::run(RunState::Stopped), RunState::Stopped),
+        Ability::Kill => (ServiceChange::kill(), RunState::Stopped),
+        Ability::Pause => (ServiceChange::run(RunState::Paused), RunState::Paused),
+    };
+    let what = format!("{} of {service}", ability.name());
+    let before = engine.describe().await.unwrap();
+    let inverse = change.before(before.service(service).unwrap());
+    let ensured = engine.ensure(service, &change).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(ensured.changed, "{what}");
+    let during = engine.describe().await.unwrap();
+    assert_eq!(during.service(service).unwrap().state, state, "{what}");
+    assert!(change.is_met_by(during.service(service).unwrap()), "{what}");
+    if service == APP && state == RunState::Stopped {
+        assert!(during.endpoints.metrics.is_empty(), "{what}: nobody counts any more");
+    }
+    assert!(!engine.ensure(service, &change).await.unwrap().changed, "{what}, again");
+    engine.ensure(service, &inverse).await.unwrap_or_else(|error| panic!("{what}, back: {error}"));
+    let after = engine.describe().await.unwrap();
+    let (was, is) = (before.service(service).unwrap(), after.service(service).unwrap());
+    assert_eq!((is.state, is.health, &is.env), (was.state, was.health, &was.env), "{what}, back");
+    assert_eq!(after.endpoints.gateway, before.endpoints.gateway, "{what}, back");
+}
+
+async fn refuses_the_rest(engine: &dyn Engine, service: &str, abilities: &BTreeSet<Ability>) {
+    let changes = [
+        (Ability::SetEnv, ServiceChange::env("LAB_CONFORMANCE", "1")),
+        (Ability::Stop, ServiceChange::run(RunState::Stopped)),
+        (Ability::Kill, ServiceChange::kill()),
+        (Ability::Pause, ServiceChange::run(RunState::Paused)),
+    ];
+    for (_, change) in changes.into_iter().filter(|(ability, _)| !abilities.contains(ability)) {
+        let error = engine.ensure(service, &change).await.unwrap_err();
+        assert_eq!(error.kind, EngineErrorKind::Unsupported, "{service}: {error}");
+    }
+    let error = engine.ensure("nobody", &ServiceChange::env("LAB_CONFORMANCE", "1")).await.unwrap_err();
+    assert_eq!(error.kind, EngineErrorKind::Unsupported, "{error}");
+}
+
+async fn goes_down(engine: &dyn Engine) {
+    engine.ensure(APP, &ServiceChange::run(RunState::Paused)).await.unwrap();
+    engine.down().await.unwrap();
+    engine.down().await.unwrap();
+    assert_eq!(engine.describe().await.unwrap_err().kind, EngineErrorKind::NotUp);
+}
