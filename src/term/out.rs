@@ -26,13 +26,19 @@ impl<W: Write> Tolerant<W> {
 
     fn forgive<T>(&mut self, result: io::Result<T>, swallowed: T) -> io::Result<T> {
         match result {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(error) if is_gone(&error) => {
                 self.closed = true;
                 Ok(swallowed)
             }
             other => other,
         }
     }
+}
+
+/// A pipe without a reader, or a terminal that was closed (termios(3): EIO after a hang-up).
+fn is_gone(error: &io::Error) -> bool {
+    let hung_up = cfg!(unix) && error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    error.kind() == io::ErrorKind::BrokenPipe || hung_up
 }
 
 impl<W: Write> Write for Tolerant<W> {
@@ -129,5 +135,12 @@ mod tests {
         let mut out = Tolerant::new(Closing { room: 0, error: io::ErrorKind::StorageFull });
         assert_eq!(out.write_all(b"row\n").map_err(|error| error.kind()), Err(io::ErrorKind::StorageFull));
         assert!(!out.is_closed());
+    }
+
+    #[test]
+    fn a_terminal_that_was_closed_is_a_reader_that_has_gone() {
+        assert!(super::is_gone(&io::ErrorKind::BrokenPipe.into()));
+        assert!(super::is_gone(&io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())));
+        assert!(!super::is_gone(&io::ErrorKind::StorageFull.into()));
     }
 }
