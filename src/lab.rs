@@ -291,6 +291,16 @@ impl Lab {
         Ok(Lock::wait(&self.folder.path("change.lock"), &self.name, holder).await?)
     }
 
+    /// What is remembered of it now that a lock of it is held; an error where it has gone while one waited for the lock.
+    pub fn locked_record(&self, _lock: &Lock) -> Result<Record, LabError> {
+        let record = self.existing();
+        if matches!(record, Err(LabError::Missing { .. })) {
+            // The lock has made a folder for nothing.
+            self.remove()?;
+        }
+        record
+    }
+
     /// Whether a run holds its lock now; what it says of itself.
     pub fn running(&self) -> Option<String> {
         lock::holder(&self.folder.path("run.lock"))
@@ -387,7 +397,10 @@ mod tests {
         tokio::task::yield_now().await;
         lab.remove().unwrap();
         drop(held);
-        let _lock = waiting.await.unwrap().unwrap();
+        let lock = waiting.await.unwrap().unwrap();
         assert!(lab.folder().path("change.lock").exists());
+        // Who wanted the one that has gone is told so, and leaves nothing.
+        assert!(matches!(lab.locked_record(&lock), Err(LabError::Missing { .. })));
+        assert!(!lab.folder().root().exists());
     }
 }

@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 mod live;
 mod out;
 mod paint;
+mod screen;
 
 pub use live::{Live, Plain};
 pub use out::{Out, Tolerant};
@@ -48,7 +49,8 @@ impl Term {
         let stdout = stream(io::stdout().is_terminal(), columns(io::stdout(), &console::Term::stdout()));
         let stderr = stream(io::stderr().is_terminal(), columns(io::stderr(), &console::Term::stderr()));
         let drawn = stderr.terminal && env("TERM").is_none_or(|term| term != "dumb");
-        let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let screen = || ProgressDrawTarget::term_like(Box::new(screen::Screen::stderr()));
+        let target = if drawn { screen() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
         Self { out: Out::stdout(Arc::new(bars.clone())), bars, stdout, stderr }
     }

@@ -4,7 +4,7 @@ use super::session::{Session, name_option};
 use crate::cli::DownArgs;
 use crate::engine::embedded;
 use crate::error::Exit;
-use crate::lab::{Lab, Record, State};
+use crate::lab::{Lab, LabError, Record, State};
 
 pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Exit> {
     let state = State::open()?;
@@ -38,8 +38,13 @@ async fn one(session: &Session, lab: &Lab) -> anyhow::Result<Exit> {
 
 /// Ends the stack of a lab, whatever is left of it, and forgets the lab.
 async fn end(lab: &Lab) -> anyhow::Result<()> {
-    // A record that cannot be read is no reason to leave processes behind: the engine needs the folder alone.
-    let record = lab.record().ok().flatten().unwrap_or_else(|| Record::new(embedded::NAME, 0));
+    let record = match lab.record() {
+        Ok(Some(record)) => record,
+        // Who knows what else it runs.
+        Err(error @ LabError::Newer { .. }) => return Err(error.into()),
+        // A record that cannot be read is no reason to leave processes behind: the engine needs the folder alone.
+        Ok(None) | Err(_) => Record::new(embedded::NAME, 0),
+    };
     let engine = lab.engine(&record)?;
     engine.down().await.map_err(|error| error.hint(format!("try again: lab down{}", name_option(lab))))?;
     Ok(lab.remove()?)

@@ -6,6 +6,7 @@ use crate::engine::EngineError;
 use crate::error::{Exit, Failure};
 use crate::lab::LabError;
 use crate::lab::connect::ConnectError;
+use crate::lab::lock::LockError;
 use crate::scenario::Diagnostics;
 use crate::stack::StackErrors;
 use crate::term::{Term, Tone};
@@ -36,7 +37,7 @@ pub fn report(error: &anyhow::Error) -> Exit {
 }
 
 /// The error and its causes, without those that the one before says already.
-fn text(error: &anyhow::Error) -> String {
+pub(super) fn text(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.ends_with(&cause) {
@@ -65,7 +66,7 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
 fn judge_lab(error: &LabError) -> (Exit, Option<String>) {
     match error {
         LabError::Name { .. } => (Exit::Usage, None),
-        LabError::Folder { .. } => {
+        LabError::Folder { .. } | LabError::Lock(LockError::File { .. }) => {
             let hint = "make the folder writable, or name another one in LAB_STATE_DIR";
             (Exit::Failed, Some(hint.to_owned()))
         }
@@ -74,7 +75,9 @@ fn judge_lab(error: &LabError) -> (Exit, Option<String>) {
         }
         LabError::Newer { .. } => (Exit::Failed, Some("use that version of lab, or its lab down first".to_owned())),
         LabError::Missing { .. } => (Exit::Failed, Some("lab up brings it up".to_owned())),
-        LabError::Lock(_) => (Exit::Failed, Some("wait for it to end, or use another lab: --name".to_owned())),
+        LabError::Lock(LockError::Held { .. }) => {
+            (Exit::Failed, Some("wait for it to end, or use another lab: --name".to_owned()))
+        }
     }
 }
 
@@ -89,5 +92,13 @@ mod tests {
         assert_eq!(text(&told.into()), "cannot use the state folder /state: disk full");
         let context = anyhow::Error::from(std::io::Error::other("disk full")).context("the journal");
         assert_eq!(text(&context), "the journal: disk full");
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_made_is_not_one_to_wait_for() {
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = LabError::Lock(LockError::File { path: "/state/run.lock".into(), source });
+        let hint = judge(&error.into()).1.unwrap_or_default();
+        assert!(hint.contains("LAB_STATE_DIR"), "{hint}");
     }
 }

@@ -16,11 +16,14 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
     }
     let connected = session.connect()?;
     // What is changed is what was read.
-    let _change = match command {
+    let change = match command {
         KeyCommand::Show { .. } => None,
         KeyCommand::Rotate { .. } => Some(connected.lab.lock_change("lab key rotate").await?),
         KeyCommand::Align => Some(connected.lab.lock_change("lab key align").await?),
     };
+    if let Some(change) = &change {
+        connected.lab.locked_record(change)?;
+    }
     let keys = keys(&connected).await?;
     match command {
         KeyCommand::Show { json: true } => session.json(&keys),

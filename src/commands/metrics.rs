@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::failure::text;
 use super::session::{Connected, Session};
 use crate::cli::MetricsArgs;
 use crate::error::{Exit, Failure};
@@ -71,7 +72,7 @@ async fn watch(
                 (before, at) = (after, Instant::now());
             }
             // An app that is away for a while is what one watches for.
-            Err(error) => session.term.note(&format!("{error:#}")),
+            Err(error) => session.term.note(&text(&error)),
         }
     }
     Ok(Exit::Held)

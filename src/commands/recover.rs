@@ -7,7 +7,7 @@ use crate::engine::embedded;
 use crate::error::{Exit, Failure};
 use crate::event::{EventKind, UndoItem, UndoOutcome, UndoStatus};
 use crate::lab::{Lab, Record, State};
-use crate::report::short_id;
+use crate::report::{put_back, short_id};
 use crate::runner::Interrupt;
 use crate::term::{Painter, Tone};
 use crate::undo;
@@ -21,25 +21,33 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
     let mut found = false;
     for lab in &labs {
         // Without a name it is the default lab that is meant, and what runs left that made labs of their own.
-        let meant = args.all || session.named().is_some() || lab.name() == crate::lab::DEFAULT_NAME || ownerless(lab);
+        let meant = args.all || session.named().is_some() || lab.name() == crate::lab::DEFAULT_NAME || of_a_run(lab);
         if !meant || lab.running().is_some() {
             continue;
         }
-        if is_empty(lab)? {
-            sweep(lab).await?;
-            continue;
-        }
-        if undo::pending(lab)?.is_none() {
-            continue;
-        }
+        // One that cannot be put back keeps none of the others as it is.
+        let done = match owed(lab).await {
+            Ok(false) => continue,
+            Ok(true) => one(session, lab, &interrupt).await,
+            Err(error) => Err(error),
+        };
         found = true;
-        exit = exit.worse(one(session, lab, &interrupt).await?);
+        exit = exit.worse(done.unwrap_or_else(|error| super::report_error(&error)));
     }
     if found { Ok(exit) } else { session.line("nothing to put back") }
 }
 
+/// Whether there is anything to put back. A lab that nobody ever finished making goes.
+async fn owed(lab: &Lab) -> anyhow::Result<bool> {
+    if is_empty(lab)? {
+        sweep(lab).await?;
+        return Ok(false);
+    }
+    Ok(undo::pending(lab)?.is_some())
+}
+
 /// Whether a lab was made by a run for itself.
-fn ownerless(lab: &Lab) -> bool {
+fn of_a_run(lab: &Lab) -> bool {
     lab.record().ok().flatten().is_none_or(|record| record.owner.is_some())
 }
 
@@ -60,8 +68,8 @@ async fn sweep(lab: &Lab) -> anyhow::Result<()> {
 }
 
 async fn one(session: &Session, lab: &Lab, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let Some(pending) = undo::pending(lab)? else { return Ok(Exit::Held) };
     let _lock = lab.lock_run("lab recover")?;
+    let Some(pending) = undo::pending(lab)? else { return Ok(Exit::Held) };
     // A run that was cut off before it had saved its lab leaves a folder without a record.
     let record = lab.record()?.unwrap_or_else(|| Record::new(embedded::NAME, 0));
     let engine = lab.engine(&record)?;
@@ -87,7 +95,7 @@ async fn one(session: &Session, lab: &Lab, interrupt: &Interrupt) -> anyhow::Res
 }
 
 fn row(item: &UndoItem, painter: Painter) -> String {
-    let what = format!("{} {} {}", item.target, item.name, item.value);
+    let what = put_back(item);
     match item.status {
         UndoStatus::Undone | UndoStatus::Kept => format!("  {} {what}", painter.paint(Tone::Held, "undone")),
         UndoStatus::Failed => {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::choose::{self, Wish};
+use super::report_error;
 use super::scenario::options;
 use super::session::{Session, missing, name_option};
 use super::signals;
@@ -12,7 +13,7 @@ use crate::engine::{Engine, EngineErrorKind, docker, embedded};
 use crate::error::{Exit, Failure};
 use crate::event::Phase;
 use crate::lab::lock::Lock;
-use crate::lab::{DEFAULT_NAME, Lab, Record, State};
+use crate::lab::{DEFAULT_NAME, Lab, LabError, Record, State};
 use crate::report::journal_file::JournalFile;
 use crate::report::json::Json;
 use crate::report::live::Progress;
@@ -23,6 +24,9 @@ use crate::runner::{Interrupt, Run, Signal, Until};
 use crate::scenario::{Plan, Source, load};
 use crate::undo;
 use crate::wire::{NetWire, TrafficProgressFn};
+
+/// So many runs may leave no ending that is free.
+const MANY_RUNS: usize = 10_000;
 
 /// The lab of a run, up and locked.
 struct Ground {
@@ -38,7 +42,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
     let until = args.until.as_deref().map(|typed| until(&plan, typed)).transpose()?;
     let interrupt = signals::install()?;
     let state = State::open()?;
-    let id = new_id()?;
+    let id = new_id(&state)?;
     let keep = args.keep || until.is_some();
     let ground = tokio::select! {
         ground = prepare(session, &state, args, &plan, &id, keep) => ground?,
@@ -66,8 +70,10 @@ async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, g
     let journal = match journal {
         Ok(journal) => journal,
         Err(failure) => {
-            if ground.owned {
-                clear_away(state, &task.id).await?;
+            if ground.owned
+                && let Err(left) = clear_away(state, &task.id).await
+            {
+                report_error(&left);
             }
             return Err(failure.into());
         }
@@ -98,8 +104,9 @@ async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, g
         progress,
     };
     let outcome = crate::runner::run(run, |event| sinks.event(event)).await;
-    sinks.finish()?;
-    Ok(outcome.exit)
+    // What cannot be told changes nothing of what was done.
+    let told = sinks.finish().map_err(|error| Failure::failed(format!("the run could not be reported: {error}")));
+    Ok(told.map_or_else(|failure| outcome.exit.worse(report_error(&failure.into())), |()| outcome.exit))
 }
 
 /// The lab that is named or up, else one of the run's own.
@@ -156,6 +163,13 @@ async fn existing(
 ) -> anyhow::Result<Option<Ground>> {
     let engine = lab.engine(record)?;
     let name = name_option(lab);
+    plan.check_engine(engine.name(), &engine.services())?;
+    let lock = lab.lock_run(&run_holder(id))?;
+    match lab.locked_record(&lock) {
+        // It was taken down in this instant.
+        Err(LabError::Missing { .. }) if session.named().is_none() => return Ok(None),
+        record => record?,
+    };
     match engine.describe().await {
         Ok(_) => {}
         Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
@@ -169,8 +183,6 @@ async fn existing(
         }
         Err(error) => return Err(error.into()),
     }
-    plan.check_engine(engine.name(), &engine.services())?;
-    let lock = lab.lock_run(&format!("run {}", short_id(id)))?;
     if let Some(pending) = undo::pending(lab)?
         && !pending.kept
     {
@@ -189,7 +201,7 @@ async fn own(session: &Session, state: &State, choice: EngineChoice, story: Stor
     let record = Record { owner: Some(id.to_owned()), ..chosen };
     let engine = lab.engine(&record)?;
     plan.check_engine(engine.name(), &engine.services())?;
-    let lock = lab.lock_run(&format!("run {}", short_id(id)))?;
+    let lock = lab.lock_run(&run_holder(id))?;
     let live = session.term.live("starting a lab for this run", crate::term::Plain::Silent);
     let brought = async {
         undo::record_new_lab(&lab, id, &plan.name)?;
@@ -202,11 +214,17 @@ async fn own(session: &Session, state: &State, choice: EngineChoice, story: Stor
     live.clear();
     if let Err(error) = brought {
         // Whatever came up of it is gone before the user reads why it did not.
-        engine.down().await?;
-        lab.remove()?;
+        if let Err(left) = clear_away(state, id).await {
+            report_error(&left);
+        }
         return Err(error);
     }
     Ok(Ground { lab, engine, owned: true, _lock: lock })
+}
+
+/// What a run says of itself in its lab's lock.
+pub(super) fn run_holder(id: &str) -> String {
+    format!("run {}", short_id(id))
 }
 
 /// The name of the lab that a run makes for itself.
@@ -225,11 +243,19 @@ async fn clear_away(state: &State, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `20261124T101530Z-7f3a`: sortable by time, and short enough at its end to be typed.
-fn new_id() -> anyhow::Result<String> {
-    let mut bytes = [0; 2];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-    Ok(format!("{}-{:04x}", chrono::Utc::now().format("%Y%m%dT%H%M%SZ"), u16::from_le_bytes(bytes)))
+/// `20261124T101530Z-7f3a`: sortable by time, and short enough at its end to be typed. No other run's ends so.
+fn new_id(state: &State) -> anyhow::Result<String> {
+    let runs = state.runs()?;
+    loop {
+        let mut bytes = [0; 2];
+        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+        let id = format!("{}-{:04x}", chrono::Utc::now().format("%Y%m%dT%H%M%SZ"), u16::from_le_bytes(bytes));
+        // After thousands of runs an ending comes twice: then more of the id has to be typed.
+        let taken = runs.len() < MANY_RUNS && runs.iter().any(|run| short_id(run) == short_id(&id));
+        if !taken && !state.lab(&own_name(&id))?.folder().root().exists() {
+            return Ok(id);
+        }
+    }
 }
 
 /// A phase or a step of the plan.

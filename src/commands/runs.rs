@@ -2,23 +2,26 @@
 
 use std::io::BufReader;
 
+use super::failure::text;
+use super::run::run_holder;
 use super::session::Session;
 use crate::cli::{Format, RunsCommand};
 use crate::error::{Exit, Failure};
 use crate::event::Event;
 use crate::lab::State;
-use crate::report::journal::Journal;
+use crate::report::journal::{CUT_OFF, Journal};
 use crate::report::json::Json;
 use crate::report::ndjson::{Ndjson, read_events};
 use crate::report::table::{Cell, Side, Table};
 use crate::report::timeline::Timeline;
 use crate::report::{Sink, human, journal_file, short_id, status_name, status_tone};
+use crate::term::Tone;
 
 pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Exit> {
     let state = State::open()?;
     match command {
         RunsCommand::List { json } => list(session, &state, *json),
-        RunsCommand::Show { id, format } => show(session, &find(&events_of(&state)?, id)?, *format),
+        RunsCommand::Show { id, format } => show(session, &state, &find(&events_of(&state)?, id)?, *format),
     }
 }
 
@@ -47,7 +50,14 @@ fn find(runs: &[(String, std::path::PathBuf)], typed: &str) -> anyhow::Result<Ve
     }
 }
 
-fn show(session: &Session, events: &[Event], format: Format) -> anyhow::Result<Exit> {
+/// Whether a run whose record has no end goes on.
+fn goes_on(state: &State, journal: &Journal) -> bool {
+    let lab = state.lab(&journal.lab).ok();
+    journal.reason.as_deref() == Some(CUT_OFF)
+        && lab.and_then(|lab| lab.running()).is_some_and(|holder| holder == run_holder(&journal.id))
+}
+
+fn show(session: &Session, state: &State, events: &[Event], format: Format) -> anyhow::Result<Exit> {
     let out = session.term.out();
     let mut sink: Box<dyn Sink> = match format {
         Format::Text => Box::new(Timeline::new(out, session.term.width(), session.term.painter())),
@@ -56,6 +66,12 @@ fn show(session: &Session, events: &[Event], format: Format) -> anyhow::Result<E
     };
     for event in events {
         sink.event(event)?;
+    }
+    if Journal::from_events(events).is_some_and(|journal| goes_on(state, &journal)) {
+        session.term.note("the run goes on: this is what happened so far");
+        if format == Format::Text {
+            return Ok(Exit::Held);
+        }
     }
     sink.finish()?;
     Ok(Exit::Held)
@@ -67,7 +83,7 @@ fn list(session: &Session, state: &State, json: bool) -> anyhow::Result<Exit> {
         match read(path) {
             Ok(events) => journals.extend(Journal::from_events(&events)),
             // One that cannot be read hides none of the others.
-            Err(error) => session.term.note(&format!("run {id}: {error:#}")),
+            Err(error) => session.term.note(&format!("run {id}: {}", text(&error))),
         }
     }
     if json {
@@ -88,7 +104,12 @@ fn list(session: &Session, state: &State, json: bool) -> anyhow::Result<Exit> {
     ]);
     for journal in &journals {
         let outage = journal.outage.map_or_else(|| "-".to_owned(), |outage| human::clock(outage.duration));
-        let when = journal.start.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string();
+        let when = journal.start.with_timezone(&chrono::Local).format("%m-%d %H:%M:%S").to_string();
+        let verdict = if goes_on(state, journal) {
+            Cell::new(Tone::Plain, "goes on")
+        } else {
+            Cell::new(status_tone(journal.status), status_name(journal.status))
+        };
         table.row([
             short_id(&journal.id).into(),
             when.into(),
@@ -97,7 +118,7 @@ fn list(session: &Session, state: &State, json: bool) -> anyhow::Result<Exit> {
             journal.engine.as_str().into(),
             human::clock(journal.duration).into(),
             outage.into(),
-            Cell::new(status_tone(journal.status), status_name(journal.status)),
+            verdict,
         ]);
     }
     table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;

@@ -170,14 +170,23 @@ fn state_tone(state: RunState) -> Tone {
 
 async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut documents = Vec::new();
+    let mut exit = Exit::Held;
     for lab in State::open()?.labs()? {
-        documents.extend(look(&lab).await?);
+        match look(&lab).await {
+            Ok(document) => documents.extend(document),
+            // One that cannot be read hides none of the others.
+            Err(error) => exit = exit.worse(super::report_error(&error.context(format!("lab {}", lab.name())))),
+        }
     }
     if json {
-        return session.json(&documents);
+        session.json(&documents)?;
+        return Ok(exit);
     }
     if documents.is_empty() {
-        return session.line("there is no lab; lab up brings one up");
+        if exit == Exit::Held {
+            session.line("there is no lab; lab up brings one up")?;
+        }
+        return Ok(exit);
     }
     let mut table = Table::new(&[
         ("lab", Side::Left),
@@ -208,5 +217,5 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         ]);
     }
     table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
-    Ok(Exit::Held)
+    Ok(exit)
 }

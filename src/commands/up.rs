@@ -41,20 +41,21 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
         }
     };
     let known = lab.record()?;
-    let new = known.is_none();
-    let record = match known {
-        Some(record) => known_record(&lab, record, args)?,
-        None => new_record(session, &lab, args).await?,
+    let progress = super::progress::show(&session.term);
+    let bring = bring_up(session, &lab, known.as_ref(), args, progress);
+    let brought = tokio::select! {
+        brought = bring => Some(brought),
+        () = interrupt.stop().cancelled() => None,
     };
-    let bring = bring_up(&lab, record, new, args.port, super::progress::show(&session.term));
-    let (connected, description, came) = tokio::select! {
-        result = bring => result?,
-        () = interrupt.stop().cancelled() => {
+    let (connected, description, came) = match brought {
+        Some(Ok(brought)) => brought,
+        failed => {
+            let back = put_back(&lab, known.as_ref()).await;
             live.clear();
-            if new {
-                take_back(&lab).await?;
-            }
-            return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
+            return match failed {
+                Some(Err(error)) => Err(error),
+                _ => back.map(|()| interrupt.signal().map_or(Exit::Interrupted, Signal::exit)),
+            };
         }
     };
     live.clear();
@@ -93,37 +94,45 @@ async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Resu
     choose::record(session, lab, wish).await
 }
 
-/// Brings up the lab `lab`, whose change lock is held. On an error a lab that is new is gone again.
+/// Brings up the lab `lab`, whose change lock is held.
 async fn bring_up(
+    session: &Session,
     lab: &Lab,
-    mut record: Record,
-    new: bool,
-    port: Option<u16>,
+    known: Option<&Record>,
+    args: &UpArgs,
     progress: ProgressFn,
 ) -> anyhow::Result<(Connected, Description, Came)> {
+    let mut record = match known {
+        Some(record) => known_record(lab, record.clone(), args)?,
+        None => new_record(session, lab, args).await?,
+    };
     let engine = lab.engine(&record)?;
-    let mut came = if new { Came::New } else { Came::Back };
-    if !new {
+    let mut came = if known.is_none() { Came::New } else { Came::Back };
+    if known.is_some() {
         match engine.describe().await {
             Ok(now) => {
-                check_port(lab, port, &now)?;
+                check_port(lab, args.port, &now)?;
                 came = Came::Already;
             }
             Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    record.gateway_port = port.unwrap_or(record.gateway_port);
+    record.gateway_port = args.port.unwrap_or(record.gateway_port);
     lab.save(&record)?;
-    match engine.up(&lab.up_request(&record)?, progress).await {
-        Ok(description) => Ok((Connected { lab: lab.clone(), record, engine }, description, came)),
-        Err(error) => {
-            if new {
-                lab.remove()?;
-            }
-            Err(error.into())
-        }
+    let description = engine.up(&lab.up_request(&record)?, progress).await?;
+    Ok((Connected { lab: lab.clone(), record, engine }, description, came))
+}
+
+/// After an error, or Ctrl-C: of a new lab nothing is left, a known one is remembered as it was.
+async fn put_back(lab: &Lab, known: Option<&Record>) -> anyhow::Result<()> {
+    if let Some(known) = known {
+        return Ok(lab.save(known)?);
     }
+    if let Some(record) = lab.record()? {
+        lab.engine(&record)?.down().await?;
+    }
+    Ok(lab.remove()?)
 }
 
 /// A lab that runs keeps its port.
@@ -136,15 +145,6 @@ fn check_port(lab: &Lab, wanted: Option<u16>, now: &Description) -> Result<(), F
         }
         _ => Ok(()),
     }
-}
-
-/// After Ctrl-C: nothing half-way up is left.
-async fn take_back(lab: &Lab) -> anyhow::Result<()> {
-    if let Some(record) = lab.record()? {
-        lab.engine(&record)?.down().await?;
-        lab.remove()?;
-    }
-    Ok(())
 }
 
 fn show(session: &Session, connected: &Connected, now: &Description, what: &str) -> anyhow::Result<Exit> {

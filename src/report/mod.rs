@@ -4,7 +4,7 @@
 
 use std::io;
 
-use crate::event::{Event, Status};
+use crate::event::{Event, Status, UndoItem};
 use crate::term::Tone;
 
 pub mod encode;
@@ -98,6 +98,24 @@ pub fn status_tone(status: Status) -> Tone {
 /// The ending of a run's id that serves to name it: `7f3a` of `20261124T101530Z-7f3a`.
 pub fn short_id(id: &str) -> &str {
     id.rsplit('-').next().unwrap_or(id)
+}
+
+/// What a change was put back to: `app APP_API_KEY apikey-v1`, `app DEBUG unset`, `gateway running`, `lab removed`.
+pub fn put_back(item: &UndoItem) -> String {
+    with_value(item, before(item))
+}
+
+/// The value before the run; a variable that was not there had none.
+fn before(item: &UndoItem) -> &str {
+    if item.value.is_empty() { "unset" } else { &item.value }
+}
+
+/// A change and a value of it. A state needs no name.
+fn with_value(item: &UndoItem, value: &str) -> String {
+    match item.name.as_str() {
+        "state" => format!("{} {value}", item.target),
+        name => format!("{} {name} {value}", item.target),
+    }
 }
 
 #[cfg(test)]

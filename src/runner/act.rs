@@ -127,8 +127,8 @@ async fn align_key(context: &Context) -> Result<Acted, String> {
     if caller == server {
         return Ok(Acted { detail: Some("already aligned".to_owned()), ..Acted::default() });
     }
-    let before = Before::CallerKey { key: caller.clone() };
-    context.undo.lock().await.record(before).map_err(|error| error.to_string())?;
+    let server_before = Before::Service { service: APP.to_owned(), state: ServiceChange::env(KEY_VARIABLE, server) };
+    record(context, Before::CallerKey { key: caller.clone() }, Some(server_before)).await?;
     context.lab.set_caller_key(server).map_err(|error| error.to_string())?;
     let own = Own { caller: Some(server.to_owned()), ..Own::default() };
     Ok(Acted { detail: Some(format!("caller {caller} > {server}")), changed: true, own, ..Acted::default() })
@@ -166,6 +166,27 @@ async fn begin_change(context: &Context) -> Result<Option<(Lock, Description)>, 
     }
 }
 
+/// Puts on disk what is before a change. The two keys are one thing: where the run changes one of them, `other` is put back
+/// with it, since whoever mends the incident by hand changes that one.
+async fn record(context: &Context, before: Before, other: Option<Before>) -> Result<(), String> {
+    let mut log = context.undo.lock().await;
+    let other = other.filter(|other| !log.records().iter().any(|known| is_key(known) && same_target(known, other)));
+    let result = log.record(before).and_then(|()| other.map_or(Ok(()), |other| log.record(other)));
+    result.map_err(|error| error.to_string())
+}
+
+fn is_key(before: &Before) -> bool {
+    match before {
+        Before::Service { service, state } => service == APP && state.env.contains_key(KEY_VARIABLE),
+        Before::CallerKey { .. } => true,
+        Before::NoLab => false,
+    }
+}
+
+fn same_target(one: &Before, other: &Before) -> bool {
+    std::mem::discriminant(one) == std::mem::discriminant(other)
+}
+
 /// Brings a service to another state: what was before is on disk first.
 async fn change(context: &Context, service: &str, to: &ServiceChange) -> Result<Done, String> {
     let Some((_lock, description)) = begin_change(context).await? else { return Ok(Done::default()) };
@@ -174,8 +195,10 @@ async fn change(context: &Context, service: &str, to: &ServiceChange) -> Result<
     if to.is_met_by(now) {
         return Ok(Done { before, ..Done::default() });
     }
-    let record = Before::Service { service: service.to_owned(), state: before.clone() };
-    context.undo.lock().await.record(record).map_err(|error| error.to_string())?;
+    let keys = service == APP && to.env.contains_key(KEY_VARIABLE);
+    let caller = keys.then(|| context.lab.caller_key()).transpose().map_err(|error| error.to_string())?;
+    let service_before = Before::Service { service: service.to_owned(), state: before.clone() };
+    record(context, service_before, caller.map(|key| Before::CallerKey { key })).await?;
     let ensured = timeout(DEADLINE, context.engine.ensure(service, to)).await.unwrap_or_else(|_| {
         let detail = format!("the change was not done within {} s", DEADLINE.as_secs());
         Err(EngineError::new(EngineErrorKind::System, detail).of(service))

@@ -1,22 +1,27 @@
 //! [`Out`]: stdout for everybody. Rust ignores SIGPIPE, so that a reader that goes away shows as a write error:
 //! [`Tolerant`] turns it into silence, and the run goes on to its undo.
 
-use std::io::{self, Stdout, Write};
+use std::io::{self, IsTerminal, Stdout, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::MultiProgress;
+
+/// EIO: what a terminal says whose window was closed.
+const HUNG_UP: i32 = rustix::io::Errno::IO.raw_os_error();
 
 /// A writer that swallows everything after its reader has gone.
 #[derive(Debug)]
 pub struct Tolerant<W> {
     inner: W,
+    /// It is one: there an input/output error means that nobody looks at it any more.
+    terminal: bool,
     closed: bool,
 }
 
 impl<W: Write> Tolerant<W> {
-    /// Around any writer.
-    pub fn new(inner: W) -> Self {
-        Self { inner, closed: false }
+    /// Around any writer; `terminal` says whether it is one.
+    pub fn new(inner: W, terminal: bool) -> Self {
+        Self { inner, terminal, closed: false }
     }
 
     /// Whether the reader has gone.
@@ -24,13 +29,18 @@ impl<W: Write> Tolerant<W> {
         self.closed
     }
 
+    fn tells_of_the_end(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::BrokenPipe || (self.terminal && error.raw_os_error() == Some(HUNG_UP))
+    }
+
     fn forgive<T>(&mut self, result: io::Result<T>, swallowed: T) -> io::Result<T> {
         match result {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(error) if self.tells_of_the_end(&error) => {
                 self.closed = true;
                 Ok(swallowed)
             }
-            other => other,
+            Err(error) => Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))),
+            written => written,
         }
     }
 }
@@ -62,7 +72,9 @@ pub struct Out {
 
 impl Out {
     pub(super) fn stdout(bars: Arc<MultiProgress>) -> Self {
-        Self { bars, stdout: Arc::new(Mutex::new(Tolerant::new(io::stdout()))) }
+        let stdout = io::stdout();
+        let terminal = stdout.is_terminal();
+        Self { bars, stdout: Arc::new(Mutex::new(Tolerant::new(stdout, terminal))) }
     }
 
     /// Whether the reader has gone: nothing that is written from now on is seen.
@@ -90,18 +102,18 @@ impl Write for Out {
 mod tests {
     use std::io::{self, Write};
 
-    use super::Tolerant;
+    use super::{HUNG_UP, Tolerant};
 
     /// Takes so many bytes, then fails so.
     struct Closing {
         room: usize,
-        error: io::ErrorKind,
+        error: fn() -> io::Error,
     }
 
     impl Write for Closing {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             if self.room == 0 {
-                return Err(self.error.into());
+                return Err((self.error)());
             }
             let taken = bytes.len().min(self.room);
             self.room -= taken;
@@ -109,13 +121,13 @@ mod tests {
         }
 
         fn flush(&mut self) -> io::Result<()> {
-            if self.room == 0 { Err(self.error.into()) } else { Ok(()) }
+            if self.room == 0 { Err((self.error)()) } else { Ok(()) }
         }
     }
 
     #[test]
     fn a_reader_that_goes_away_is_no_error() -> io::Result<()> {
-        let mut out = Tolerant::new(Closing { room: 8, error: io::ErrorKind::BrokenPipe });
+        let mut out = Tolerant::new(Closing { room: 8, error: || io::ErrorKind::BrokenPipe.into() }, false);
         out.write_all(b"header\n")?;
         assert!(!out.is_closed());
         out.write_all(b"row one\n")?;
@@ -125,8 +137,19 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_whose_window_was_closed_is_a_reader_that_went_away() -> io::Result<()> {
+        let closing = || Closing { room: 0, error: || io::Error::from_raw_os_error(HUNG_UP) };
+        let mut out = Tolerant::new(closing(), true);
+        out.write_all(b"row\n")?;
+        assert!(out.is_closed());
+        let mut file = Tolerant::new(closing(), false);
+        assert!(file.write_all(b"row\n").is_err(), "a disk that fails is an error");
+        Ok(())
+    }
+
+    #[test]
     fn a_full_disk_is_an_error() {
-        let mut out = Tolerant::new(Closing { room: 0, error: io::ErrorKind::StorageFull });
+        let mut out = Tolerant::new(Closing { room: 0, error: || io::ErrorKind::StorageFull.into() }, true);
         assert_eq!(out.write_all(b"row\n").map_err(|error| error.kind()), Err(io::ErrorKind::StorageFull));
         assert!(!out.is_closed());
     }

@@ -192,3 +192,17 @@ pub(crate) fn kill(pid: u32, signal: Signal) {
         let _ = kill_process(pid, signal);
     }
 }
+
+/// The process of a service, of `lab status --json`.
+pub(crate) fn pid(status: &Value, service: &str) -> u32 {
+    let services = status["services"].as_array().expect("a list");
+    let found = services.iter().find(|entry| entry["name"] == service).expect("it is there");
+    u32::try_from(found["pid"].as_u64().expect("it runs")).expect("a process id")
+}
+
+/// The parent of the services is their host.
+pub(crate) fn host(status: &Value) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid(status, "app"))).expect("Linux");
+    let after_name = stat.rsplit(')').next().expect("a name in brackets");
+    after_name.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("a parent")
+}

@@ -106,7 +106,7 @@ fn a_hang_up_that_is_ignored_does_not_end_a_run() {
         "trap '' HUP; exec {} scenario run rotate-key --set requests=10 --set rate=50",
         env!("CARGO_BIN_EXE_lab")
     );
-    command.args(["-c", &script]).env("LAB_STATE_DIR", desk.state());
+    command.args(["-c", &script]).env("LAB_STATE_DIR", desk.state()).env("LAB_ENGINE", "embedded");
     let mut run = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("sh starts");
     let mut title = String::new();
     let stdout = run.stdout.take().expect("it is piped");

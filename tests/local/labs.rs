@@ -1,23 +1,9 @@
 //! Labs by hand: up, down, status, keys, logs, traffic and metrics, and what can go wrong with them.
 
 use rustix::process::Signal;
-use serde_json::Value;
 
-use crate::desk::{Desk, kill};
+use crate::desk::{Desk, host, kill, pid};
 use crate::support::until;
-
-fn pid(status: &Value, service: &str) -> u32 {
-    let services = status["services"].as_array().expect("a list");
-    let found = services.iter().find(|entry| entry["name"] == service).expect("it is there");
-    u32::try_from(found["pid"].as_u64().expect("it runs")).expect("a process id")
-}
-
-/// The parent of the services is their host.
-fn host(status: &Value) -> u32 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid(status, "app"))).expect("Linux");
-    let after_name = stat.rsplit(')').next().expect("a name in brackets");
-    after_name.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("a parent")
-}
 
 #[test]
 fn a_lab_comes_up_is_shown_and_goes_down() {
@@ -190,4 +176,41 @@ fn a_lab_is_the_users_alone_and_its_processes_have_names() {
     assert_eq!(name(host(&status)), "lab-host\n");
     assert_eq!(name(pid(&status, "app")), "lab-app\n");
     assert_eq!(name(pid(&status, "gateway")), "lab-gateway\n");
+}
+
+#[test]
+fn an_up_that_fails_beside_another_takes_nothing_from_it() {
+    let desk = Desk::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = listener.local_addr().expect("bound").port().to_string();
+    for _ in 0..5 {
+        let [good, bad] = [desk.start(&["up", "--port", "0"]), desk.start(&["up", "--port", &taken])];
+        good.ran().status(0).says("is up in");
+        // The port is taken where it comes first; where it comes second, the lab has another one.
+        let bad = bad.ran();
+        assert!(matches!(bad.code(), Some(2 | 3)), "{bad:?}");
+        desk.lab(&["traffic", "--requests", "2", "--rate", "100"]).status(0).says("none failed");
+        desk.lab(&["down"]).status(0);
+    }
+    desk.is_clean();
+}
+
+#[test]
+fn one_broken_lab_hides_none_of_the_others() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    for (name, record) in [("broken", "{"), ("tomorrow", r#"{"version": 99}"#)] {
+        let folder = desk.state().join("labs").join(name);
+        std::fs::create_dir(&folder).expect("it is new");
+        std::fs::write(folder.join("lab.json"), record).expect("the folder is ours");
+        std::fs::write(folder.join("undo.ndjson"), "nonsense\n").expect("the folder is ours");
+    }
+    let all = desk.lab(&["status", "--all"]).status(3).says("default").says("apikey-v1");
+    all.complains("broken").complains("is damaged").complains("newer version of lab");
+    desk.lab(&["recover", "--all"]).status(3).complains("broken/undo.ndjson").complains("tomorrow/undo.ndjson");
+    // Of a lab that a newer version made nobody here knows what runs.
+    let down = desk.lab(&["down", "--all"]).status(3).says("lab broken is down").says("lab default is down");
+    down.complains("lab tomorrow was made by a newer version");
+    std::fs::remove_dir_all(desk.state().join("labs/tomorrow")).expect("it is left");
+    desk.is_clean();
 }

@@ -5,6 +5,7 @@ mod conformance;
 mod desk;
 mod gateway;
 mod gateway_life;
+mod hosts;
 mod http_server;
 mod interruptions;
 mod labs;

@@ -94,6 +94,21 @@ fn what_is_kept_is_shown_and_can_be_put_back() {
 }
 
 #[test]
+fn what_was_kept_is_put_back_whoever_mended_it_since() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
+    desk.lab(&["key", "align"]).status(0);
+    desk.lab(&["recover"]).status(0);
+    assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
+    desk.lab(&["key", "rotate", "apikey-v5"]).status(0);
+    desk.lab(&["scenario", "run", "realign", "--keep"]).status(0);
+    desk.lab(&["key", "rotate", "apikey-v6"]).status(0);
+    desk.lab(&["recover"]).status(0);
+    assert_eq!(keys(&desk), "apikey-v5 apikey-v1");
+}
+
+#[test]
 fn a_lab_of_the_runs_own_can_be_kept() {
     let desk = Desk::new();
     let ran = desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
@@ -214,6 +229,38 @@ fn a_run_that_is_killed_owes_its_undo() {
     desk.lab(&["recover"]).status(0).says("app").says("caller");
     assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
     desk.lab(&quick(&["rotate-key"])).status(0);
+}
+
+#[test]
+fn a_run_that_goes_on_is_not_said_to_be_cut_off() {
+    let desk = Desk::new();
+    let slow = desk.write("slow.yaml", SLOW);
+    let mut run = desk.start(&["scenario", "run", &slow, "--format", "ndjson"]);
+    let lines = run.lines();
+    assert!(lines.take(2).any(|line| line.contains("step_started")), "it has begun");
+    desk.lab(&["runs", "list"]).status(0).says("goes on");
+    let id = desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
+    let shown = desk.lab(&["runs", "show", &id]).status(0).complains("the run goes on");
+    assert!(!shown.stdout.contains("cut off"), "{}", shown.stdout);
+    // The journal that it can no more write is told of, and changes nothing of how it ends.
+    std::fs::remove_dir_all(desk.state().join("runs").join(&id)).expect("it is there");
+    run.signal(Signal::INT);
+    run.ran().status(130).complains("could not be reported");
+    desk.is_clean();
+}
+
+#[test]
+fn a_variable_that_was_not_there_is_unset_again() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let file = desk.write(
+        "variable.yaml",
+        "title: Variable\ndescription: One more.\ntags: [test]\nkind: part\nsteps:\n  \
+         - set_env: { service: app, env: { NOTHING: \"1\" } }\n  - pause: gateway\n",
+    );
+    desk.lab(&["scenario", "run", &file]).says("app NOTHING unset").says("gateway running");
+    desk.lab(&["scenario", "run", &file, "--keep"]).says("NOTHING (before: unset)");
+    desk.lab(&["recover"]).status(0).says("undone app NOTHING unset").says("undone gateway running");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(super) struct Started {
 /// Starts a host and waits until its stack is healthy.
 pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Result<Started, EngineError> {
     let system = |error: io::Error| EngineError::new(EngineErrorKind::System, format!("lab host: {error}"));
+    check_path(folder.root())?;
     files::make_folder(folder.root()).map_err(system)?;
     let errors = files::append(&folder.path("host.log")).map_err(system)?;
     let request = HostRequest { folder: folder.root().to_owned(), exe: exe.to_owned(), up: request.clone() };
@@ -63,6 +64,25 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
     drop(starting);
     until_gone(folder).await?;
     Err(failed)
+}
+
+/// What `SQLite` takes for a path, in bytes (`MAX_PATHNAME` of its Unix VFS, with its terminating zero).
+const SQLITE_PATH: usize = 512;
+/// The longest name of a file of the database in a lab's folder.
+const SQLITE_NAME: &str = "/users.db-journal";
+
+/// Refuses a folder in which the database could not be opened.
+fn check_path(folder: &Path) -> Result<(), EngineError> {
+    let longest = SQLITE_PATH - 1 - SQLITE_NAME.len();
+    let length = folder.as_os_str().len();
+    let detail = if folder.to_str().is_none() {
+        format!("its folder's path is not UTF-8: {}", folder.display())
+    } else if length > longest {
+        format!("its folder's path is too long for SQLite: {length} bytes, at most {longest} can be used")
+    } else {
+        return Ok(());
+    };
+    Err(EngineError::new(EngineErrorKind::System, detail).hint("name another state folder in LAB_STATE_DIR"))
 }
 
 /// A host that is not up yet. It is ended where nobody waits for it any more, and its services end with it.
@@ -109,5 +129,24 @@ pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(_) => Err(EngineError::new(EngineErrorKind::System, "its lock cannot be watched")),
         Err(_) => Err(EngineError::new(EngineErrorKind::System, "its host does not end").of("lab host")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_which_no_database_can_be_is_refused_with_the_reason() {
+        assert!(check_path(Path::new("/tmp/zustand ä 日本/labs/default")).is_ok());
+        let long = format!("/{}", "x".repeat(SQLITE_PATH));
+        let error = check_path(Path::new(&long)).unwrap_err();
+        assert!(error.detail.contains("513 bytes, at most 494"), "{error}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("LAB_STATE_DIR")));
+        #[cfg(unix)]
+        {
+            let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"/tmp/\xff");
+            assert!(check_path(Path::new(name)).unwrap_err().detail.contains("UTF-8"));
+        }
     }
 }

@@ -27,6 +27,8 @@ struct Inner {
     file: File,
     size: u64,
     last_line: Option<String>,
+    /// The last that says something of the service itself, not of a request.
+    last_note: Option<String>,
 }
 
 impl Log {
@@ -34,7 +36,7 @@ impl Log {
     pub(super) fn open(path: PathBuf) -> io::Result<Arc<Self>> {
         let file = files::append(&path)?;
         let size = file.metadata()?.len();
-        let inner = Mutex::new(Inner { file, size, last_line: None });
+        let inner = Mutex::new(Inner { file, size, last_line: None, last_note: None });
         Ok(Arc::new(Self { path, inner, written: watch::Sender::new(0), pumps: watch::Sender::new(0) }))
     }
 
@@ -53,6 +55,11 @@ impl Log {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).last_line.clone()
     }
 
+    /// The last line that is none of the access log, without its time.
+    pub(super) fn last_note(&self) -> Option<String> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).last_note.clone()
+    }
+
     /// Writes whole lines.
     pub(super) fn append(&self, lines: &[u8]) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,6 +74,9 @@ impl Log {
         let last = text.rsplit(|byte| *byte == b'\n').next().filter(|line| !line.is_empty());
         if let Some(last) = last {
             inner.last_line = Some(String::from_utf8_lossy(last).into_owned());
+        }
+        if let Some(note) = text.rsplit(|byte| *byte == b'\n').find_map(note) {
+            inner.last_note = Some(note);
         }
         self.written.send_modify(|count| *count += 1);
     }
@@ -110,5 +120,28 @@ impl Log {
     pub(super) async fn settled(&self) {
         let patience = std::time::Duration::from_millis(200);
         let _ = tokio::time::timeout(patience, self.pumps.subscribe().wait_for(|count| *count == 0)).await;
+    }
+}
+
+/// What a line says of the service itself: `TIME TEXT`, where the access log has `TIME access FIELDS`, or JSON.
+fn note(line: &[u8]) -> Option<String> {
+    let line = String::from_utf8_lossy(line);
+    let (time, text) = line.split_once(' ')?;
+    let is_note = time.ends_with('Z') && time.starts_with(|first: char| first.is_ascii_digit());
+    (is_note && !text.starts_with("access ")).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_note_is_found_among_the_requests() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(folder.path().join("app.log")).unwrap();
+        log.append(b"ready 127.0.0.1:1\n2026-11-24T10:06:09.213Z cannot migrate the database: disk full\n");
+        log.append(b"2026-11-24T10:06:09.217Z access instance=app-1 method=GET path=/health status=503\n");
+        assert_eq!(log.last_note().as_deref(), Some("cannot migrate the database: disk full"));
+        assert!(log.last_line().unwrap().contains("status=503"));
     }
 }

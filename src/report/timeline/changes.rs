@@ -1,6 +1,7 @@
 //! What became of a run's changes, in a person's words: put back, kept, or owed.
 
 use crate::event::{Keys, RunFinished, RunStarted, UndoItem, UndoOutcome, UndoStatus};
+use crate::report::{before, put_back, with_value};
 use crate::term::Tone;
 
 /// The name of the lab that needs no `--name`.
@@ -16,7 +17,7 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
         }
         UndoOutcome::Complete => {
             let keys = finished.keys.as_ref().unwrap_or(&run.keys);
-            let before = list(keys, items.iter().collect(), |item| item.value.clone());
+            let before = list(keys, items.iter().collect(), |item| before(item).to_owned());
             vec![(Tone::Held, format!("as before the run: {before} (--keep leaves the result)"))]
         }
         UndoOutcome::Kept => vec![(Tone::Warn, kept(run, finished))],
@@ -27,7 +28,7 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
 fn kept(run: &RunStarted, finished: &RunFinished) -> String {
     let items: Vec<&UndoItem> = finished.undo.items.iter().filter(|item| !is_lab(item)).collect();
     let keys = finished.keys.as_ref().unwrap_or(&run.keys);
-    let changes = list(keys, items, |item| format!("(before: {})", item.value));
+    let changes = list(keys, items, |item| format!("(before: {})", before(item)));
     let what = match (changes.is_empty(), finished.undo.items.iter().any(is_lab)) {
         (false, false) => changes,
         (false, true) => format!("lab {} with {changes}", run.lab),
@@ -43,10 +44,15 @@ fn incomplete(run: &RunStarted, items: &[UndoItem]) -> Vec<(Tone, String)> {
         vec![(Tone::Failed, format!("not as before the run: the undo is incomplete ({recover} tries again)"))];
     said.extend(failed.iter().map(|item| {
         let why = item.error.as_deref().unwrap_or("not tried");
-        (Tone::Failed, format!("- {} {} is not back on {}: {why}", item.target, item.name, item.value))
+        let what = match (item.target.as_str(), item.name.as_str()) {
+            ("lab", _) => format!("lab {} is not removed", run.lab),
+            (service, "state") => format!("{service} is not {} again", before(item)),
+            (target, name) => format!("{target} {name} is not back on {}", before(item)),
+        };
+        (Tone::Failed, format!("- {what}: {why}"))
     }));
     if !undone.is_empty() {
-        let back: Vec<_> = undone.iter().map(|item| format!("{} {} {}", item.target, item.name, item.value)).collect();
+        let back: Vec<_> = undone.into_iter().map(put_back).collect();
         said.push((Tone::Plain, format!("put back: {}", back.join(", "))));
     }
     said
@@ -61,10 +67,7 @@ fn list(keys: &Keys, items: Vec<&UndoItem>, value: impl Fn(&UndoItem) -> String)
     } else if !key_items.is_empty() {
         parts.push(format!("server on {}, caller on {}", keys.server, keys.caller));
     }
-    parts.extend(others.iter().map(|item| match item.name.as_str() {
-        "state" => format!("{} {}", item.target, value(item)),
-        name => format!("{} {name} {}", item.target, value(item)),
-    }));
+    parts.extend(others.into_iter().map(|item| with_value(item, &value(item))));
     parts.join(", ")
 }
 

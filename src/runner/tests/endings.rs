@@ -21,7 +21,7 @@ async fn what_is_kept_is_not_owed_and_recover_puts_it_back() {
     let both = Keys { server: V2.to_owned(), caller: V2.to_owned() };
     assert_eq!(played.finished().keys, Some(both));
     let kept = pending(&fixture.lab).unwrap().unwrap();
-    assert!(kept.kept && kept.scenario == "rotate-key" && kept.records.len() == 2, "{kept:?}");
+    assert!(kept.kept && kept.scenario == "rotate-key" && kept.records.len() == 3, "{kept:?}");
 
     assert_eq!(fixture.recover().await.unwrap().items.len(), 2);
     assert_eq!(fixture.whole(), before);

@@ -57,7 +57,7 @@ impl Database {
             Some(_) => (RunState::Paused, Health::Unhealthy),
             None => (RunState::Running, Health::Healthy),
         };
-        let detail = Some("SQLite, in the lab's folder".to_owned());
+        let detail = Some("a SQLite file".to_owned());
         ServiceStatus {
             name: DB.to_owned(),
             state,

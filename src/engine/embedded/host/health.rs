@@ -62,7 +62,8 @@ impl Health {
                 return Err(EngineError::new(EngineErrorKind::Exited, detail).of(service));
             }
             if Instant::now() > deadline {
-                return Err(EngineError::new(EngineErrorKind::Unhealthy, said).of(service));
+                let detail = log.last_note().map_or_else(|| said.clone(), |note| format!("{said} ({note})"));
+                return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).of(service));
             }
             tokio::time::sleep(INTERVAL).await;
         }

@@ -26,6 +26,8 @@ use supervisor::Supervisor;
 /// How long the host of a lab waits for the one before it to end, and how often it looks.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const LOCK_INTERVAL: Duration = Duration::from_millis(5);
+/// How long the last answers may take to be read: somebody who follows the logs may have stopped reading.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs a stack: reads a [`HostRequest`] from standard input, says on standard output that the stack is [`Ready`], or why
 /// not, and serves until it is told to end. Until it is up, and where it is tied also later, it ends when standard input does.
@@ -107,7 +109,15 @@ async fn control(folder: &Folder, supervisor: &Arc<Supervisor>, end: Cancellatio
     let description = supervisor.describe().await;
     say(&Ready::Up(description));
     let router = control::router(supervisor.clone(), &token, end.clone());
-    axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await.map_err(system)
+    let serve = axum::serve(listener, router).with_graceful_shutdown(end.clone().cancelled_owned());
+    let lingered = async {
+        end.cancelled().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::select! {
+        served = serve => served.map_err(system),
+        () = lingered => Ok(()),
+    }
 }
 
 /// Takes the lock of the host, and hands it down to the services: it is free again when the last of them has ended too,
