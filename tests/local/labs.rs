@@ -131,6 +131,12 @@ fn a_host_that_was_killed_is_noticed_brought_back_and_cleaned_up() {
     let status = desk.status();
     // Frozen children are the hard ones: they cannot see that their host has gone.
     kill(pid(&status, "app"), Signal::STOP);
+    // It is frozen when the kernel says so, a moment after the signal.
+    let stat = format!("/proc/{}/stat", pid(&status, "app"));
+    until(|| {
+        std::fs::read_to_string(&stat)
+            .is_ok_and(|text| text.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")))
+    });
     kill(host(&status), Signal::KILL);
     until(|| desk.processes().is_empty());
     desk.lab(&["status"]).status(3).says("its host ended without being asked to").says("lab up");
