@@ -11,7 +11,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C
-unset LAB_NAME LAB_ENGINE
+unset LAB_NAME
+# The limits are those of a lab without Docker, also where a daemon answers.
+export LAB_ENGINE=embedded
 
 if [ -z "${LAB:-}" ]; then
     cargo build --release --locked
@@ -90,7 +92,9 @@ if command -v wrk >/dev/null; then
     wrk -t1 -c64 -d5 -H 'X-API-Key: apikey-v1' "$url" >"$folder/wrk"
     note '  the same with 64 connections' "$(awk '/^Requests\/sec:/ { printf "%.0f req/s", $2 }' "$folder/wrk")"
     host_pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$LAB_STATE_DIR/labs/bench/host.json")
-    peak_mb "$host_pid" | figure 'peak memory of the host under 64 connections of traffic' MB max 60
+    # Not through a pipe: what `figure` finds would be lost with its subshell.
+    peak_mb "$host_pid" >"$folder/values"
+    figure 'peak memory of the host under 64 connections of traffic' MB max 60 <"$folder/values"
     note '  of the gateway' "$(peak_mb "$(pid_of gateway)") MB"
     note '  of the app' "$(peak_mb "$(pid_of app)") MB"
 else
@@ -120,5 +124,36 @@ figure 'lab scenario run rotate-key beyond its traffic, own lab' ms max 1000 <"$
 lab up --engine embedded --port 0 >/dev/null
 for _ in {1..3}; do milliseconds lab scenario run rotate-key; done | beyond >"$folder/values"
 figure 'lab scenario run rotate-key beyond its traffic, lab that is up' ms max 1000 <"$folder/values"
+
+# A step's own overhead: what a run of 50 steps takes beyond what the steps are there for, from the beginning of the first to
+# the end of the last. Scrapes before and after, events, the journal; for a change its undo record and the lab's, each synced.
+steps() {
+    echo 'title: overhead'
+    echo 'kind: part'
+    echo 'steps:'
+    for i in {1..50}; do printf '  - { name: s%s, %s }\n' "$i" "${1//@/$i}"; done
+}
+overhead() {
+    steps "$1" >"$folder/overhead.yaml"
+    for _ in {1..5}; do
+        lab scenario run "$folder/overhead.yaml" --format ndjson | awk -v own="$2" '
+            match($0, /"elapsed":[0-9.e-]+/) { at = substr($0, RSTART + 10, RLENGTH - 10) }
+            /"event":"step_started"/ && first == "" { first = at }
+            /"event":"step_finished"/ { last = at; n++ }
+            END { printf "%.2f\n", (last - first) * 1000 / n - own }'
+    done >"$folder/values"
+}
+overhead 'wait: 1ms' 1
+figure 'a step that waits, beyond its wait' ms max 10 <"$folder/values"
+overhead 'rotate_key: { caller: key-@ }' 0
+figure 'a step that changes a caller, undo record and fsync included' ms max 10 <"$folder/values"
+overhead 'traffic: { requests: 1 }' 0
+figure 'a step that sends one request, the request included' ms max 10 <"$folder/values"
+lab down >/dev/null
+
+for _ in {1..11}; do milliseconds "$LAB" scenario validate; done >"$folder/values"
+figure 'lab scenario validate, the whole library' ms max 100 <"$folder/values"
+milliseconds "$LAB" scenario prove --all --engine embedded | awk '{ printf "%.1f\n", $1 / 1000 }' >"$folder/values"
+figure 'lab scenario prove --all --engine embedded' s max 60 <"$folder/values"
 
 exit "$missed"

@@ -18,17 +18,27 @@ lib       -
 cli       -
 commands  *
 runner    scenario lab undo engine wire !wire::NetWire metrics event error::Exit
-runner    traffic::Load traffic::Summary
-report    event term files metrics::Series traffic::Load traffic::Summary
-scenario  engine::Ability engine::RunState engine::ServiceChange engine::ServiceSpec
+runner    traffic::Amount traffic::Load traffic::Piece traffic::Summary traffic::TrafficProgress
+runner    alerts process !process::LocalProcesses
+proof     scenario runner lab engine wire !wire::NetWire process !process::LocalProcesses event error::Exit traffic::Amount
+report    event term files metrics::Series traffic::Arrivals traffic::CallerOutcome traffic::Cause traffic::Interval
+report    traffic::Job traffic::Outcome traffic::Pace proof::Part proof::Proof proof::Verdict
+scenario  engine::Ability engine::Endpoints engine::RunState engine::ServiceChange engine::ServiceSpec
 scenario  engine::APP engine::DB engine::GATEWAY engine::KEY_VARIABLE
-scenario  event::Phase metrics::names traffic::Amount yaml
+scenario  event::MASK event::Phase event::Secrets metrics::names traffic::Amount yaml
 undo      lab engine event files
-lab       engine engine::embedded engine::docker files stack
+lab       background engine engine::embedded engine::docker files stack
 engine    stack http files event error::Exit
-engine/*  engine stack http files event error::Exit
-wire      traffic metrics http
+engine/*  engine alerts background board stack http files event metrics error::Exit app::memory gateway::memory
+wire      traffic metrics http alerts::Monitor alerts::own engine::mock
+alerts    metrics stack
+live      alerts event metrics
+board     alerts event http live metrics
+watch     alerts engine wire !wire::NetWire lab undo live event metrics term
+watch     report::human report::text report::keys report::owed report::short_id report::status_name report::status_tone
 metrics   -
+process   -
+background files
 traffic   -
 http      traffic::Cause
 event     -
@@ -44,9 +54,10 @@ service   error::Exit
 
 # What else stands in one place only: a crate, or printing, and the files that may have it.
 only='
-clap           src/cli.rs
-clap_complete  src/cli.rs
+clap           src/cli.rs src/cli
+clap_complete  src/cli.rs src/cli
 bollard        src/engine/docker/client
+ratatui_core   src/term src/watch
 print!         src/report src/commands src/main.rs
 '
 

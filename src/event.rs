@@ -6,6 +6,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
+mod mask;
+mod step;
+mod undo;
+
+pub use mask::{MASK, Secrets};
+pub use step::{CallerResult, CounterSample, ExpectationResult, Latency, Sample, StepFinished};
+pub use undo::{Undo, UndoItem, UndoOutcome, UndoStatus};
+
 /// The version of the journal's and the events' format.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -42,6 +50,10 @@ pub enum EventKind {
         /// One sentence.
         message: String,
     },
+    /// An alert became something else.
+    Alert(AlertChanged),
+    /// A line of a service's log that tells the story. They are told at the end of the steps, in order.
+    Logged(Logged),
     /// The undo begins.
     UndoStarted {
         /// How many changes are put back.
@@ -58,7 +70,7 @@ pub enum EventKind {
 pub struct RunStarted {
     /// [`FORMAT_VERSION`].
     pub version: u32,
-    /// Such as `20261124T101530Z-7f3a`.
+    /// Such as `20261124T101530.123Z-7f3a`.
     pub id: String,
     /// The scenario's name (its file's stem).
     pub scenario: String,
@@ -74,15 +86,47 @@ pub struct RunStarted {
     pub steps: Vec<String>,
     /// The keys before the first step.
     pub keys: Keys,
+    /// What the scenario's file tells beside its steps.
+    #[serde(default)]
+    pub about: Box<About>,
+    /// Whether alerts are a part of it: the scenario asks for them, or its pace gives them time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alerts: bool,
+    /// The pace that was asked for; empty: as the scenario has it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pace: String,
+}
+
+/// What a scenario's file tells: the words of a report. Runs of older versions have none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    /// As it is typed after `lab scenario run`: a name of the library, or the file's path.
+    pub source: String,
+    /// `incident`, `practice` or `part`.
+    pub kind: String,
+    /// A paragraph.
+    pub description: String,
+    /// What a customer would write.
+    pub ticket: Option<String>,
+    /// What is seen of it from outside.
+    pub symptom: Option<String>,
+    /// What it was, and what mends it.
+    pub solution: Option<String>,
+    /// What is to be learned from it.
+    pub lessons: Vec<String>,
 }
 
 /// The key that the server expects, and the one that the caller sends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
     /// `APP_API_KEY` of the app.
     pub server: String,
     /// What the traffic sends as `X-API-Key`.
     pub caller: String,
+    /// What each caller sends that has a name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub callers: BTreeMap<String, String>,
 }
 
 /// A step begins.
@@ -94,8 +138,33 @@ pub struct StepStarted {
     pub name: String,
     /// Which part of the story it is.
     pub phase: Phase,
+    /// Which list of the scenario it is from.
+    #[serde(default, skip_serializing_if = "Role::is_step")]
+    pub role: Role,
     /// The action's key in the scenario file: `traffic`, `rotate_key`, ….
     pub action: String,
+}
+
+/// Which list of a scenario a step is from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// `steps`.
+    #[default]
+    Step,
+    /// `steady_state`, before the first step.
+    Before,
+    /// `steady_state`, after the last step.
+    After,
+    /// `finally`.
+    Finally,
+}
+
+impl Role {
+    /// Whether it is one of `steps`, which is not written.
+    pub fn is_step(&self) -> bool {
+        *self == Self::Step
+    }
 }
 
 /// Which part of the story a step is.
@@ -130,6 +199,62 @@ impl Phase {
     }
 }
 
+/// An alert became something else. It is told once it is known, a moment after it became so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlertChanged {
+    /// The alert's name, as the rules have it.
+    pub name: String,
+    /// What it is now.
+    pub state: AlertState,
+    /// When it became so, in seconds since the run's start: the evaluation that showed it.
+    pub since: f64,
+    /// `page`, `ticket`; empty where the rule says nothing.
+    #[serde(default)]
+    pub severity: String,
+    /// What it says to people; of one that is over, what it said last.
+    #[serde(default)]
+    pub summary: String,
+}
+
+/// What an alert has become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertState {
+    /// Its condition holds, not yet for long enough.
+    Pending,
+    /// Its condition has held for long enough: somebody is called.
+    Firing,
+    /// It fired, and no longer does.
+    Resolved,
+    /// It was pending, and its condition no longer holds: nobody was called.
+    Cleared,
+}
+
+impl AlertState {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+            Self::Cleared => "cleared",
+        }
+    }
+}
+
+/// A line of a service's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Logged {
+    /// Whose.
+    pub service: String,
+    /// The step in which it was written.
+    pub step: String,
+    /// When it was written, in seconds since the run's start.
+    pub written: f64,
+    /// The line, keys masked.
+    pub text: String,
+}
+
 /// How a step or a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -142,104 +267,6 @@ pub enum Status {
     Error,
     /// Ctrl-C or SIGTERM came.
     Interrupted,
-}
-
-/// A step and what it showed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepFinished {
-    /// From 0.
-    pub index: usize,
-    /// Unique in the run.
-    pub name: String,
-    /// Which part of the story it is.
-    pub phase: Phase,
-    /// The action's key in the scenario file.
-    pub action: String,
-    /// How it ended.
-    pub status: Status,
-    /// When it began.
-    #[serde(serialize_with = "rfc3339")]
-    pub start: DateTime<Utc>,
-    /// When it began, in seconds since the run's start. Written under another name, since the event's own is beside it.
-    #[serde(rename = "start_elapsed")]
-    pub elapsed: f64,
-    /// How long it took, in seconds.
-    pub duration: f64,
-    /// What it changed or saw, in a few words: `server apikey-v1 > apikey-v2`; none for traffic.
-    pub detail: Option<String>,
-    /// Requests sent; none where the step sends none.
-    pub sent: Option<u64>,
-    /// Requests that were due and could not be started in time.
-    pub unsent: u64,
-    /// Not 2xx, and transport errors.
-    pub failed_requests: u64,
-    /// The increase of each counter of the app during the step, labels summed up; null where it is unknown (a scrape failed).
-    pub deltas: BTreeMap<String, Option<f64>>,
-    /// Responses by status code, as the caller saw them.
-    pub codes: BTreeMap<String, u64>,
-    /// Requests without a response, by cause: `refused`, `reset`, `timeout`, ….
-    pub errors: BTreeMap<String, u64>,
-    /// Latency of the responses; none where there were none.
-    pub latency_ms: Option<Latency>,
-    /// Every expectation and what was seen.
-    pub expectations: Vec<ExpectationResult>,
-    /// Why it could not be carried out.
-    pub error: Option<String>,
-}
-
-/// Latency percentiles, in milliseconds, from the scheduled start of a request to the end of its response.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Latency {
-    /// The median.
-    pub p50: f64,
-    /// The 90th percentile.
-    pub p90: f64,
-    /// The 99th percentile.
-    pub p99: f64,
-    /// The longest.
-    pub max: f64,
-}
-
-/// An expectation and what was seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ExpectationResult {
-    /// As written: `auth_failures.delta`.
-    pub metric: String,
-    /// As written: `== 40`.
-    pub expected: String,
-    /// A number in the metric's unit (count, percent, milliseconds); null where it is unknown.
-    pub observed: Option<f64>,
-    /// What a person reads: `40`, `97.5%`, `1.2ms`, `unknown: the scrape failed`.
-    pub observed_text: String,
-    /// Whether it held.
-    pub held: bool,
-}
-
-/// A change that was put back, or kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UndoItem {
-    /// What was changed: a service's name, `caller`, or `lab`.
-    pub target: String,
-    /// Which part of it: a variable's name, `state`, `key`.
-    pub name: String,
-    /// The value before the run: the one that it has again, or would have.
-    pub value: String,
-    /// How it went.
-    pub status: UndoStatus,
-    /// Why it could not be put back.
-    pub error: Option<String>,
-}
-
-/// How putting back went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UndoStatus {
-    /// It is as before.
-    Undone,
-    /// It could not be put back; `lab recover` tries again.
-    Failed,
-    /// It was left changed, as the user asked; `lab recover` puts it back.
-    Kept,
 }
 
 /// The run is over.
@@ -264,31 +291,28 @@ pub struct RunFinished {
 pub struct Outage {
     /// The first failed request, in seconds since the run's start.
     pub effect_at: f64,
-    /// The first success after which no request failed; none where the outage lasted to the end.
+    /// The first success after which no request failed, of the caller that got through last where there are several; none
+    /// where the outage lasted to the end.
     pub recovered_at: Option<f64>,
     /// Seconds between the two, or until the last failed request.
     pub duration: f64,
     /// Requests that failed.
     pub failed_requests: u64,
-}
-
-/// What became of the changes of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Undo {
-    /// Overall.
-    pub status: UndoOutcome,
-    /// Each of them, in the order of the undo.
-    pub items: Vec<UndoItem>,
-}
-
-/// Whether the lab is as it was before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UndoOutcome {
-    /// All was put back, or there was nothing to put back.
-    Complete,
-    /// The user asked to keep the changes (`--keep`, `--until`).
-    Kept,
-    /// Something is owed: `lab recover`.
-    Incomplete,
+    /// Seconds from the beginning of the step that injected the fault to the first failed request; none where nothing was
+    /// injected before it.
+    #[serde(default)]
+    pub time_to_effect: Option<f64>,
+    /// Seconds from the beginning of the first remedy to the success that lasts; none where there was neither.
+    #[serde(default)]
+    pub time_to_recovery: Option<f64>,
+    /// Seconds from the first failed request until the first alert fired that was called by it; none where none did.
+    #[serde(default)]
+    pub time_to_detect: Option<f64>,
+    /// Seconds from the first failed request until callers got through for good; none where the outage lasted to the end.
+    #[serde(default)]
+    pub time_to_mitigate: Option<f64>,
+    /// Seconds from the first failed request until the last of those alerts was resolved; none where none fired, or one
+    /// still did at the end.
+    #[serde(default)]
+    pub time_to_resolve: Option<f64>,
 }

@@ -1,31 +1,27 @@
-//! A lab: one running copy of the stack. It has a name, a folder with its state, two locks, and the caller with its key;
-//! which engine runs it is in [`engine`]. [`State`] is the folder that holds every lab and the journal of every run.
+//! A lab: one running copy of the stack. [`Lab`] has a name, a folder with what is remembered of it ([`Record`]), two locks
+//! ([`lock`]), and an engine ([`connect`], [`present`]). [`State`] is the folder that holds every lab and the journal of every run.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
-use etcetera::BaseStrategy;
-use serde::{Deserialize, Serialize};
-
 pub mod connect;
+pub mod dashboard;
 pub mod lock;
+pub mod present;
+mod record;
+mod shown;
+mod state;
 
-use crate::engine::docker;
+pub use record::{Containers, FIRST_KEY, GRAFANA_PASSWORD, Record};
+pub use state::State;
+
 use crate::files::{self, Folder};
 use lock::{Lock, LockError};
+use record::VERSION;
+use state::{GONE, sweep};
 
 /// The lab that is meant where none is named.
 pub const DEFAULT_NAME: &str = "default";
-/// The key on both sides of a new lab.
-pub const FIRST_KEY: &str = "apikey-v1";
-/// The passwords that the stack's file asks for.
-const SECRETS: [&str; 2] = ["POSTGRES_PASSWORD", "GRAFANA_PASSWORD"];
-/// How the folder of a lab that is being removed begins.
-const GONE: &str = ".gone-";
-/// The version of the files in a lab's folder.
-const VERSION: u32 = 1;
 
 /// What can be wrong with a lab's state.
 #[derive(Debug, thiserror::Error)]
@@ -71,84 +67,6 @@ pub enum LabError {
     Lock(#[from] LockError),
 }
 
-/// The folder that holds every lab and the journal of every run.
-#[derive(Clone, Debug)]
-pub struct State {
-    root: PathBuf,
-}
-
-impl State {
-    /// `LAB_STATE_DIR`, else the platform's place for state; made where it is missing, readable by the user alone.
-    pub fn open() -> Result<Self, LabError> {
-        if let Some(folder) = std::env::var_os("LAB_STATE_DIR").filter(|value| !value.is_empty()) {
-            return Self::at(std::path::absolute(folder).map_err(|source| folder_error(Path::new("."), source))?);
-        }
-        let base = etcetera::choose_base_strategy()
-            .map_err(|error| folder_error(Path::new("~"), io::Error::other(error.to_string())))?;
-        Self::at(base.state_dir().unwrap_or_else(|| base.data_dir()).join("lab"))
-    }
-
-    /// A given folder.
-    pub fn at(root: PathBuf) -> Result<Self, LabError> {
-        for folder in [root.clone(), root.join("labs"), root.join("runs")] {
-            files::make_folder(&folder).map_err(|source| folder_error(&folder, source))?;
-        }
-        Ok(Self { root })
-    }
-
-    /// Where it is.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// A lab by its name, whether it exists or not.
-    pub fn lab(&self, name: &str) -> Result<Lab, LabError> {
-        check_name(name)?;
-        Ok(Lab { name: name.to_owned(), folder: Folder::new(self.root.join("labs").join(name)) })
-    }
-
-    /// Every lab that exists, or of which something is left, by name.
-    pub fn labs(&self) -> Result<Vec<Lab>, LabError> {
-        let folder = self.root.join("labs");
-        let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
-        let mut names: Vec<String> =
-            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.sort();
-        Ok(names.iter().filter_map(|name| self.lab(name).ok()).collect())
-    }
-
-    /// Finishes every removal of a lab that was cut off.
-    pub fn sweep(&self) -> Result<(), LabError> {
-        sweep(&self.root.join("labs"))
-    }
-
-    /// The folder of a run's journal.
-    pub fn run_folder(&self, id: &str) -> Folder {
-        Folder::new(self.root.join("runs").join(id))
-    }
-
-    /// The ids of every run that left a journal, oldest first.
-    pub fn runs(&self) -> Result<Vec<String>, LabError> {
-        let folder = self.root.join("runs");
-        let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
-        let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        ids.sort();
-        Ok(ids)
-    }
-}
-
-/// Removes the folders of labs that are gone already.
-fn sweep(labs: &Path) -> Result<(), LabError> {
-    let entries = std::fs::read_dir(labs).map_err(|source| folder_error(labs, source))?;
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(GONE)) {
-        match std::fs::remove_dir_all(entry.path()) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(folder_error(&entry.path(), source)),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 fn folder_error(path: &Path, source: io::Error) -> LabError {
     LabError::Folder { path: path.to_owned(), source }
 }
@@ -168,63 +86,13 @@ pub struct Lab {
     folder: Folder,
 }
 
-/// What is remembered of a lab: `lab.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// The version of the format.
-    pub version: u32,
-    /// The engine that runs it.
-    pub engine: String,
-    /// When it was brought up first.
-    pub created: DateTime<Utc>,
-    /// The port that was asked for; 0: a free one.
-    pub gateway_port: u16,
-    /// What the caller sends as `X-API-Key`.
-    pub caller_key: String,
-    /// The run that made it for itself, and with which it goes.
-    pub owner: Option<String>,
-    /// What only a lab on containers has.
-    #[serde(default)]
-    pub containers: Containers,
-}
-
-/// What is remembered of a lab on containers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Containers {
-    /// The folder of the user's own stack; none: the one that comes with lab.
-    pub stack: Option<PathBuf>,
-    /// The app's image, instead of one made from lab's own executable.
-    pub app_image: Option<String>,
-    /// Where the daemon is, as `DOCKER_HOST` had it when the lab was made.
-    pub host: Option<String>,
-    /// Passwords made for this lab, by the name under which the stack's file asks for them.
-    pub secrets: BTreeMap<String, String>,
-}
-
-impl Containers {
-    /// For a new lab: passwords of its own, and the daemon that the environment names.
-    pub fn new(stack: Option<PathBuf>, app_image: Option<String>) -> Result<Self, getrandom::Error> {
-        let mut secrets = BTreeMap::new();
-        for name in SECRETS {
-            let mut bytes = [0; 16];
-            getrandom::fill(&mut bytes)?;
-            secrets.insert(name.to_owned(), format!("{:032x}", u128::from_le_bytes(bytes)));
-        }
-        Ok(Self { stack, app_image, host: docker::host_from_env(), secrets })
-    }
-}
-
-impl Record {
-    /// A new lab.
-    pub fn new(engine: &str, gateway_port: u16) -> Self {
-        let caller_key = FIRST_KEY.to_owned();
-        let containers = Containers::default();
-        let (engine, created) = (engine.to_owned(), Utc::now());
-        Self { version: VERSION, engine, created, gateway_port, caller_key, owner: None, containers }
-    }
-}
-
 impl Lab {
+    /// The lab `name` among those in the folder `labs`.
+    fn new(name: &str, labs: &Path) -> Result<Self, LabError> {
+        check_name(name)?;
+        Ok(Self { name: name.to_owned(), folder: Folder::new(labs.join(name)) })
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -277,6 +145,16 @@ impl Lab {
     pub fn set_caller_key(&self, key: &str) -> Result<(), LabError> {
         let record = self.existing()?;
         self.save(&Record { caller_key: key.to_owned(), ..record })
+    }
+
+    /// A caller of a scenario sends this key from now on; none: there is no such caller any more.
+    pub fn set_named_key(&self, caller: &str, key: Option<&str>) -> Result<(), LabError> {
+        let mut record = self.existing()?;
+        match key {
+            Some(key) => record.callers.insert(caller.to_owned(), key.to_owned()),
+            None => record.callers.remove(caller),
+        };
+        self.save(&record)
     }
 
     /// Takes the lock of a run, at once or not at all. `holder` is what others are told: `run 7f3a`.

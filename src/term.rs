@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
+mod ansi;
+mod full;
+mod keys;
 mod live;
 mod out;
 mod paint;
 mod screen;
 
+pub use full::{FullScreen, Input};
+pub use keys::Key;
 pub use live::{Live, Plain};
 pub use out::{Out, Tolerant};
 pub use paint::{Painter, Tone};
@@ -78,6 +83,17 @@ impl Term {
     /// Whether a person reads stderr.
     pub fn stderr_is_terminal(&self) -> bool {
         self.stderr.terminal
+    }
+
+    /// Whether there is a terminal for a full screen: standard input and output have to be one, and one whose cursor moves.
+    pub fn has_full_screen(&self) -> bool {
+        let moves = std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
+        self.stdout.terminal && io::stdin().is_terminal() && moves
+    }
+
+    /// Takes the whole terminal over. Needs a runtime of tokio.
+    pub fn full_screen(&self) -> io::Result<FullScreen> {
+        FullScreen::enter(self.out.bare())
     }
 
     /// Colours for stdout.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub mod mock;
+
 use crate::http::{Http, HttpError, Limit, Request};
 use crate::metrics::{Exposition, Page, ScrapeError, names};
 use crate::traffic::{self, Load, Summary, TrafficProgress};

@@ -1,14 +1,23 @@
-//! [`Config`]: what the environment says.
+//! [`Config`]: what the environment says. docs/stack.md has the table of the settings.
 
 use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::service::config::{ConfigError, Lookup, Variable, host_port, instance};
+use crate::service::config::{ConfigError, Lookup, Variable, credential, duration, host_port, instance};
 use crate::service::request_id::fresh_instance;
 
-use super::auth::ApiKey;
+use super::auth::{Auth, Client, Key};
+use super::limit::{self, Limiter, Rate};
+use super::secret::Secret;
+use super::store::{self, DatabaseUrl};
+
+const KEY: &str = "a key: 1 to 256 visible ASCII characters, no spaces";
+const END: &str = "a time as 2027-01-31T00:00:00Z (RFC 3339), or a lifetime from the start on as 30s, 12h or 90d";
+const TIME: &str = "a duration above 0 and at most 1h, as 500ms, 2s or 1m";
+const CREDENTIAL: &str = "at most 256 letters, digits and -._~+/=";
 
 const LISTEN: Variable =
     Variable { name: "APP_LISTEN", expected: "HOST:PORT, as 127.0.0.1:8000 (port 0 takes a free one)" };
@@ -16,8 +25,31 @@ const API_KEY: Variable = Variable {
     name: "APP_API_KEY",
     expected: "the key callers must send: 1 to 256 visible ASCII characters, no spaces",
 };
+const API_KEY_EXPIRES: Variable = Variable { name: "APP_API_KEY_EXPIRES", expected: END };
+const PREVIOUS_KEY: Variable = Variable { name: "APP_API_KEY_PREVIOUS", expected: KEY };
+const PREVIOUS_KEY_EXPIRES: Variable = Variable { name: "APP_API_KEY_PREVIOUS_EXPIRES", expected: END };
+const SCOPES: Variable = Variable {
+    name: "APP_API_KEY_SCOPES",
+    expected: "scopes with spaces or commas between, as \"users:read reports:read\": letters, digits and :-_. each",
+};
+const CLIENT_ID: Variable = Variable { name: "APP_CLIENT_ID", expected: CREDENTIAL };
+const CLIENT_SECRET: Variable = Variable { name: "APP_CLIENT_SECRET", expected: CREDENTIAL };
+const RATE_LIMIT: Variable = Variable {
+    name: "APP_RATE_LIMIT",
+    expected: "how many requests a key may send, as 10/s, 300/m or 1000/h (1 to 1000000)",
+};
+const RATE_BURST: Variable =
+    Variable { name: "APP_RATE_BURST", expected: "how many requests may come at once: 1 to 1000000" };
 const DATABASE_URL: Variable =
     Variable { name: "DATABASE_URL", expected: "postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:PATH" };
+const DB_POOL: Variable = Variable { name: "APP_DB_POOL", expected: "a number of connections: 1 to 100" };
+const DB_POOL_TIMEOUT: Variable = Variable { name: "APP_DB_POOL_TIMEOUT", expected: TIME };
+const REPORT_TIME: Variable = Variable { name: "APP_REPORT_TIME", expected: TIME };
+const DELAY: Variable = Variable { name: "APP_DEPENDENCY_DELAY", expected: TIME };
+const METRICS_PATH: Variable = Variable {
+    name: "APP_METRICS_PATH",
+    expected: "a path outside of /api/, as /metrics or /internal/metrics: letters, digits and -_./",
+};
 const INSTANCE: Variable =
     Variable { name: "APP_INSTANCE", expected: "at most 64 letters, digits, '-', '_' and '.', or nothing" };
 
@@ -25,99 +57,97 @@ const INSTANCE: Variable =
 pub(super) struct Config {
     /// Where to listen, `host:port`.
     pub(super) listen: String,
-    /// What callers must send.
-    pub(super) key: ApiKey,
+    /// Whose requests are answered.
+    pub(super) auth: Auth,
+    /// How many of them; any number where nothing is said.
+    pub(super) limiter: Option<Limiter>,
     /// Where the users are.
-    pub(super) database: DatabaseUrl,
+    pub(super) store: store::Settings,
+    /// How long each request under `/api/` waits for a dependency that is not there: an artificial delay.
+    pub(super) delay: Option<Duration>,
+    /// Where the metrics page is.
+    pub(super) metrics_path: String,
     /// The id of this instance.
     pub(super) instance: String,
-}
-
-/// A database, by its dialect.
-pub(super) enum DatabaseUrl {
-    /// `postgres://` or `postgresql://`.
-    Postgres(Box<PgConnectOptions>),
-    /// `sqlite:`.
-    Sqlite(Box<SqliteConnectOptions>),
 }
 
 impl Config {
     /// Reads it all; the first thing that is wrong is the error.
     pub(super) fn from_env(env: Lookup) -> Result<Self, ConfigError> {
+        RATE_BURST.only_with(env, RATE_LIMIT)?;
+        let burst = RATE_BURST.optional(env, limit::burst)?;
         Ok(Self {
             listen: LISTEN.required(env, host_port)?,
-            key: API_KEY.required(env, ApiKey::parse)?,
-            database: DATABASE_URL.required(env, DatabaseUrl::parse)?,
+            auth: auth(env, SystemTime::now())?,
+            limiter: RATE_LIMIT.optional(env, Rate::parse)?.map(|rate| Limiter::new(rate, burst)),
+            store: store::Settings {
+                database: DATABASE_URL.required(env, database)?,
+                connections: DB_POOL.optional(env, connections)?.unwrap_or(store::CONNECTIONS),
+                wait: DB_POOL_TIMEOUT.optional(env, time)?.unwrap_or(store::TIMEOUT),
+                report_time: REPORT_TIME.optional(env, time)?.unwrap_or_default(),
+            },
+            delay: DELAY.optional(env, time)?,
+            metrics_path: METRICS_PATH.optional(env, path)?.unwrap_or_else(|| "/metrics".to_owned()),
             instance: INSTANCE.optional(env, instance)?.unwrap_or_else(fresh_instance),
         })
     }
 }
 
-impl DatabaseUrl {
-    /// What is wrong is not told: the parsers' errors may repeat the password.
-    fn parse(text: &str) -> Option<Self> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            PgConnectOptions::from_str(text).ok().map(Box::new).map(Self::Postgres)
-        } else if text.strip_prefix("sqlite:").is_some_and(|path| !path.trim_start_matches('/').is_empty()) {
-            SqliteConnectOptions::from_str(text).ok().map(Box::new).map(Self::Sqlite)
-        } else {
-            None
-        }
+fn auth(env: Lookup, now: SystemTime) -> Result<Auth, ConfigError> {
+    PREVIOUS_KEY_EXPIRES.only_with(env, PREVIOUS_KEY)?;
+    CLIENT_ID.only_with(env, CLIENT_SECRET)?;
+    CLIENT_SECRET.only_with(env, CLIENT_ID)?;
+    let end = |text: &str| end(text, now);
+    let previous_expires = PREVIOUS_KEY_EXPIRES.optional(env, end)?;
+    let client = |text: &str| credential(text).and_then(Secret::parse);
+    let client = CLIENT_ID.optional(env, client)?.zip(CLIENT_SECRET.optional(env, client)?);
+    Ok(Auth {
+        current: Key { secret: API_KEY.required(env, Secret::parse)?, expires: API_KEY_EXPIRES.optional(env, end)? },
+        previous: PREVIOUS_KEY.optional(env, Secret::parse)?.map(|secret| Key { secret, expires: previous_expires }),
+        scopes: SCOPES.optional(env, scopes)?,
+        client: client.map(|(id, secret)| Client { id, secret }),
+    })
+}
+
+/// A time, or a lifetime that begins `now`.
+fn end(text: &str, now: SystemTime) -> Option<SystemTime> {
+    const LONGEST: Duration = Duration::from_hours(24 * 36_500);
+    if let Some(lifetime) = duration(text, LONGEST) {
+        return now.checked_add(lifetime);
+    }
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(SystemTime::from)
+}
+
+fn scopes(text: &str) -> Option<Vec<String>> {
+    let scopes: Vec<String> = text.split([' ', ',']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+    let sane = |scope: &String| scope.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte));
+    (!scopes.is_empty() && scopes.iter().all(sane)).then_some(scopes)
+}
+
+fn connections(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number| (1..=100).contains(number))
+}
+
+fn time(text: &str) -> Option<Duration> {
+    duration(text, Duration::from_hours(1))
+}
+
+fn path(text: &str) -> Option<String> {
+    let sane = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+    let free = !text.starts_with("/api/") && !["/", "/api", "/health"].contains(&text);
+    (sane && free && text.starts_with('/')).then(|| text.to_owned())
+}
+
+/// What is wrong is not told: the parsers' errors may repeat the password.
+fn database(text: &str) -> Option<DatabaseUrl> {
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        PgConnectOptions::from_str(text).ok().map(Box::new).map(DatabaseUrl::Postgres)
+    } else if text.strip_prefix("sqlite:").is_some_and(|path| !path.trim_start_matches('/').is_empty()) {
+        SqliteConnectOptions::from_str(text).ok().map(Box::new).map(DatabaseUrl::Sqlite)
+    } else {
+        None
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ffi::OsString;
-
-    use super::Config;
-
-    fn read(changes: &[(&str, &str)]) -> Result<Config, String> {
-        let good = [("APP_LISTEN", "127.0.0.1:0"), ("APP_API_KEY", "apikey-v1"), ("DATABASE_URL", "sqlite:/tmp/u.db")];
-        let lookup = |name: &str| {
-            let all = changes.iter().chain(&good);
-            all.clone().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
-        };
-        Config::from_env(&lookup).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn what_is_right_is_taken() {
-        let config = read(&[("APP_INSTANCE", "i-1")]).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!((config.listen.as_str(), config.instance.as_str()), ("127.0.0.1:0", "i-1"));
-        assert_eq!(read(&[]).unwrap_or_else(|error| panic!("{error}")).instance.len(), 8);
-        for url in ["postgres://lab:secret@db:5432/lab", "postgresql://db/lab", "sqlite://users.db"] {
-            assert!(read(&[("DATABASE_URL", url)]).is_ok(), "{url}");
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_named() {
-        for name in ["APP_LISTEN", "APP_API_KEY", "DATABASE_URL"] {
-            let error = read(&[(name, "")]).err().unwrap();
-            assert!(error.starts_with(&format!("{name} is not set: expected ")), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_is_malformed_is_named_and_not_repeated() {
-        let long = "k".repeat(257);
-        let bad = [
-            ("APP_LISTEN", "sesame"),
-            ("APP_LISTEN", "127.0.0.1:sesame"),
-            ("APP_API_KEY", "sesame\nsesame"),
-            ("APP_API_KEY", "sésame"),
-            ("APP_API_KEY", "open sesame"),
-            ("APP_API_KEY", &long),
-            ("DATABASE_URL", "mysql://root:sesame@db/x"),
-            ("DATABASE_URL", "postgres://root:sesame@db:port/x"),
-            ("DATABASE_URL", "sqlite:"),
-            ("APP_INSTANCE", "a sesame"),
-        ];
-        for (name, value) in bad {
-            let error = read(&[(name, value)]).err().unwrap_or_else(|| panic!("{name}={value}"));
-            assert!(error.starts_with(&format!("{name} is malformed: expected ")), "{error}");
-            assert!(!error.contains("same") && !error.contains("kkk") && !error.contains('\n'), "{error}");
-        }
-    }
-}
+mod tests;

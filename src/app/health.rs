@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::Exit;
 
-/// The app answers within half a second, well or not.
+/// The app answers within a second, well or not.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Held where `/health` is 200; otherwise [`Exit::NotHeld`], and a line on stderr says why.

@@ -4,90 +4,97 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
+use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 
-use super::auth::Rejection;
+use super::auth::{KeyName, Rejection};
 
 /// The type of the page.
 pub(super) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// The codes that the app answers with.
-const CODES: [u16; 5] = [200, 401, 404, 405, 503];
+const CODES: [u16; 7] = [200, 401, 403, 404, 405, 429, 503];
 
 /// From what a request takes in memory to beyond the database's timeout, in seconds.
 const BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
 
-/// The app's counters. Only requests under `/api/` are counted anywhere.
+/// The app's counters. Of requests, only those under `/api/` are counted anywhere.
 pub(super) struct Metrics {
     registry: Registry,
     requests: IntCounter,
     auth_success: IntCounter,
     auth_failures: IntCounter,
-    missing: IntCounter,
-    invalid: IntCounter,
-    responses: IntCounterVec,
-    /// `responses`, by the codes that are known: looking a label up costs a lock and a hash.
+    // By their label: looking one up costs a lock and a hash.
+    key_uses: [IntCounter; KeyName::ALL.len()],
+    rejections: [IntCounter; Rejection::ALL.len()],
     by_code: [(u16, IntCounter); CODES.len()],
+    responses: IntCounterVec,
     duration: Histogram,
     in_flight: IntGauge,
+    /// What is known of the pool of connections.
+    pub(super) pool: PoolMetrics,
+}
+
+/// What is counted of the pool of connections to the database.
+#[derive(Clone)]
+pub(super) struct PoolMetrics {
+    /// How many there may be.
+    pub(super) size: IntGauge,
+    /// How many are in use.
+    pub(super) in_use: IntGauge,
+    /// How often a request could have none in time.
+    pub(super) timeouts: IntCounter,
 }
 
 impl Metrics {
-    /// All zero.
-    pub(super) fn new() -> prometheus::Result<Self> {
+    /// All zero. `ends` is when which keys end.
+    pub(super) fn new(ends: impl Iterator<Item = (KeyName, SystemTime)>) -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone())).map(|()| counter)
-        };
-        let counters = |name: &str, help: &str, label: &str| {
-            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(counters.clone())).map(|()| counters)
-        };
-        let requests = counter("app_requests_total", "Requests under /api/.")?;
-        let auth_success = counter("app_auth_success_total", "Requests whose key was accepted.")?;
-        let auth_failures = counter("app_auth_failures_total", "Requests whose key was not accepted.")?;
+        let counter = |name: &str, help: &str| add(&registry, IntCounter::new(name, help));
+        let gauge = |name: &str, help: &str| add(&registry, IntGauge::new(name, help));
+        let counters =
+            |name: &str, help: &str, label: &str| add(&registry, IntCounterVec::new(Opts::new(name, help), &[label]));
         let responses = counters("app_http_responses_total", "Responses to requests under /api/, by code.", "code")?;
+        let key_uses = counters("app_auth_key_uses_total", "Requests whose key was accepted, by key.", "key")?;
         let rejections =
             counters("app_auth_rejections_total", "Requests whose key was not accepted, by reason.", "reason")?;
         let opts = HistogramOpts::new("app_http_request_duration_seconds", "Time to answer a request under /api/.");
-        let duration = Histogram::with_opts(opts.buckets(BUCKETS.to_vec()))?;
-        registry.register(Box::new(duration.clone()))?;
-        let in_flight = IntGauge::new("app_http_requests_in_flight", "Requests under /api/ that are being answered.")?;
-        registry.register(Box::new(in_flight.clone()))?;
-        let start = Gauge::new("process_start_time_seconds", "Start time of the process since the epoch, in seconds.")?;
-        start.set(now_to_the_millisecond());
-        registry.register(Box::new(start))?;
-        let by_code = CODES.map(|code| (code, responses.with_label_values(&[code.to_string()])));
-        let missing = rejections.with_label_values(&["missing"]);
-        let invalid = rejections.with_label_values(&["invalid"]);
+        let start = Gauge::new("process_start_time_seconds", "Start time of the process since the epoch, in seconds.");
+        add(&registry, start)?.set(now_to_the_millisecond());
+        expiry(&registry, ends)?;
         Ok(Self {
-            registry,
-            requests,
-            auth_success,
-            auth_failures,
-            missing,
-            invalid,
+            requests: counter("app_requests_total", "Requests under /api/.")?,
+            auth_success: counter("app_auth_success_total", "Requests whose key was accepted.")?,
+            auth_failures: counter("app_auth_failures_total", "Requests whose key was not accepted.")?,
+            key_uses: KeyName::ALL.map(|key| key_uses.with_label_values(&[key.name()])),
+            rejections: Rejection::ALL.map(|rejection| rejections.with_label_values(&[rejection.name()])),
+            by_code: CODES.map(|code| (code, responses.with_label_values(&[code.to_string()]))),
             responses,
-            by_code,
-            duration,
-            in_flight,
+            duration: add(&registry, Histogram::with_opts(opts.buckets(BUCKETS.to_vec())))?,
+            in_flight: gauge("app_http_requests_in_flight", "Requests under /api/ that are being answered.")?,
+            pool: PoolMetrics {
+                size: gauge("app_db_pool_size", "Connections to the database that there may be.")?,
+                in_use: gauge("app_db_pool_in_use", "Connections to the database that are in use.")?,
+                timeouts: counter("app_db_pool_timeouts_total", "Requests for which no connection was free in time.")?,
+            },
+            registry,
         })
     }
 
     /// A request came, and its key was looked at.
-    pub(super) fn request(&self, auth: Result<(), Rejection>) {
+    pub(super) fn request(&self, auth: Result<KeyName, Rejection>) {
         self.requests.inc();
         match auth {
-            Ok(()) => self.auth_success.inc(),
+            Ok(key) => {
+                self.auth_success.inc();
+                self.key_uses[key as usize].inc();
+            }
             Err(rejection) => {
                 self.auth_failures.inc();
-                match rejection {
-                    Rejection::Missing => self.missing.inc(),
-                    Rejection::Invalid => self.invalid.inc(),
-                }
+                self.rejections[rejection as usize].inc();
             }
         }
     }
@@ -104,9 +111,8 @@ impl Metrics {
 
     /// Counts a request as being answered until it is dropped: answered, or left by its caller. Whoever redeploys the app
     /// waits until there is none.
-    pub(super) fn in_flight(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+    pub(super) fn in_flight(&self) -> Held {
+        Held::new(&self.in_flight)
     }
 
     /// The page.
@@ -117,13 +123,37 @@ impl Metrics {
     }
 }
 
-/// A request that is being answered.
-pub(super) struct InFlight(IntGauge);
+/// One more in a gauge, until it is dropped.
+pub(super) struct Held(IntGauge);
 
-impl Drop for InFlight {
+impl Held {
+    /// In this one.
+    pub(super) fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn add<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> prometheus::Result<C> {
+    let made = made?;
+    registry.register(Box::new(made.clone())).map(|()| made)
+}
+
+/// When the keys end, so that somebody is told before: only of those that do.
+fn expiry(registry: &Registry, ends: impl Iterator<Item = (KeyName, SystemTime)>) -> prometheus::Result<()> {
+    let opts = Opts::new("app_api_key_expiry_timestamp_seconds", "When a key ends, in seconds since the epoch.");
+    let expiry = add(registry, GaugeVec::new(opts, &["key"]))?;
+    for (key, end) in ends {
+        let since = end.duration_since(UNIX_EPOCH).unwrap_or_default();
+        expiry.with_label_values(&[key.name()]).set(since.as_secs_f64());
+    }
+    Ok(())
 }
 
 /// Milliseconds tell two instances apart that were started within one second.

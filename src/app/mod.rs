@@ -1,10 +1,15 @@
 //! The service under test, as `lab app` runs it: users from a database, behind an API key. [`server`] is the HTTP side of
-//! it, [`auth`] the key, [`store`] the database, [`metrics`] what it says of itself. Knows nothing of the lab.
+//! it, [`auth`] who may ask, [`limit`] how often, [`store`] and [`pool`] the database, [`metrics`] what it says of itself;
+//! [`memory`] is the same without sockets. Knows nothing of the lab.
 
 mod auth;
 mod config;
 mod health;
+mod limit;
+pub(crate) mod memory;
 mod metrics;
+mod pool;
+mod secret;
 mod server;
 mod store;
 

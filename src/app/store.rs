@@ -1,39 +1,66 @@
 //! [`Store`]: the users, in Postgres or in `SQLite`. One query text serves both dialects; pools and migrations are two. No
-//! call takes longer than [`TIMEOUT`], whatever the database does.
+//! query takes longer than [`TIMEOUT`], whatever the database does.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
 use serde::Serialize;
 use sqlx::migrate::MigrateError;
-use sqlx::pool::PoolOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Database, PgPool, SqlitePool};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, SqliteConnection, SqlitePool};
+use tokio::time::{sleep, timeout};
 
 use crate::service::log::Log;
 
-use super::config::DatabaseUrl;
+use super::memory::Database;
+use super::metrics::PoolMetrics;
+use super::pool::{self, Slots, is_broken, within};
 
-/// The longest that a request waits for the database: for a connection and for its answer, together.
-const TIMEOUT: Duration = Duration::from_millis(500);
-/// How long `SQLite` waits for a lock: shorter, so that its own error comes first and its connection stays fit for use.
-const BUSY: Duration = Duration::from_millis(250);
+/// How many connections there are where nothing is said. Few: `SQLite`'s are threads that share two cores with us,
+/// Postgres' are processes.
+pub(super) const CONNECTIONS: u32 = 4;
+/// The longest that a query waits for its answer, and a request for a free connection where nothing is said.
+pub(super) const TIMEOUT: Duration = Duration::from_millis(500);
+/// The longest that a health check waits for a free connection: whoever asks does not wait for long either.
+const HEALTH_WAIT: Duration = Duration::from_millis(250);
 /// How long one attempt to migrate may take.
 const MIGRATION: Duration = Duration::from_secs(10);
-/// Between attempts to migrate, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// Few connections: `SQLite`'s are threads that share two cores with us, Postgres' are processes.
-const CONNECTIONS: u32 = 4;
+/// How long the start waits for the connections: it goes on with those that there are.
+const FILL: Duration = Duration::from_secs(2);
+/// Between attempts to migrate: nobody is served until one succeeds, and each is little work.
+const RETRY: Duration = Duration::from_millis(100);
 
 const USERS: &str = "SELECT id, name FROM users ORDER BY id";
 /// Reads the file, which `SELECT 1` alone does not in `SQLite`.
 const PROBE: &str = "SELECT id FROM users LIMIT 1";
+const COUNT: &str = "SELECT count(*) FROM users";
 
 /// `SQLite`'s codes for "another holds the lock" and "the file cannot be opened".
 const SQLITE_SILENT: [&str; 2] = ["5", "14"];
+
+/// What the store needs to know.
+pub(super) struct Settings {
+    /// Where the users are.
+    pub(super) database: DatabaseUrl,
+    /// How many connections there may be.
+    pub(super) connections: u32,
+    /// How long a request waits for a free one.
+    pub(super) wait: Duration,
+    /// How long making a report takes beside its query.
+    pub(super) report_time: Duration,
+}
+
+/// A database, by its dialect.
+pub(super) enum DatabaseUrl {
+    /// `postgres://` or `postgresql://`.
+    Postgres(Box<PgConnectOptions>),
+    /// `sqlite:`.
+    Sqlite(Box<SqliteConnectOptions>),
+    /// No variable names it: for the mock engine alone.
+    Memory(Database),
+}
 
 /// A row of the list.
 #[derive(Serialize, sqlx::FromRow)]
@@ -42,15 +69,28 @@ pub(super) struct User {
     name: String,
 }
 
+/// Figures about the users.
+#[derive(Serialize)]
+pub(super) struct Report {
+    users: i64,
+}
+
 /// The database does not answer as it should: why, in a word or two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unwell(pub(super) &'static str);
 
-const SILENT: Unwell = Unwell("does not answer");
+/// All connections are in use.
+pub(super) const EXHAUSTED: Unwell = Unwell("pool exhausted");
+/// It was asked, and said nothing.
+pub(super) const SILENT: Unwell = Unwell("does not answer");
 
 /// The users' database.
 pub(super) struct Store {
     pool: Pool,
+    slots: Slots,
+    /// How long a request waits for a free connection.
+    wait: Duration,
+    report_time: Duration,
     /// One of [`State`].
     state: AtomicU8,
 }
@@ -58,6 +98,7 @@ pub(super) struct Store {
 enum Pool {
     Postgres(PgPool),
     Sqlite(SqlitePool),
+    Memory(Database),
 }
 
 /// How far the start has come.
@@ -72,36 +113,43 @@ enum State {
 
 impl Store {
     /// Connects when first used.
-    pub(super) fn new(database: DatabaseUrl) -> Self {
+    pub(super) fn new(settings: Settings, metrics: PoolMetrics) -> Self {
+        let Settings { database, connections, wait, report_time } = settings;
         let pool = match database {
             DatabaseUrl::Postgres(options) => {
                 let options = options.application_name("lab app").disable_statement_logging();
-                Pool::Postgres(pool_options().connect_lazy_with(options))
+                Pool::Postgres(pool::options(connections, TIMEOUT).connect_lazy_with(options))
             }
-            DatabaseUrl::Sqlite(options) => Pool::Sqlite(pool_options().connect_lazy_with(sqlite(*options))),
+            DatabaseUrl::Sqlite(options) => {
+                let options = pool::sqlite(*options);
+                Pool::Sqlite(pool::options(connections, TIMEOUT).connect_lazy_with(options))
+            }
+            DatabaseUrl::Memory(database) => Pool::Memory(database),
         };
-        Self { pool, state: AtomicU8::new(State::Migrating as u8) }
+        let slots = Slots::new(connections, metrics);
+        let state = if matches!(pool, Pool::Memory(_)) { State::Ready } else { State::Migrating };
+        Self { pool, slots, wait, report_time, state: AtomicU8::new(state as u8) }
     }
 
     /// Makes the tables and their rows where they are not there yet; tries again until it succeeds.
     pub(super) async fn migrate(&self, log: &Log) {
-        let mut pause = RETRY.0;
+        let mut said = String::new();
         loop {
-            let state = match timeout(MIGRATION, self.pool.migrate()).await {
+            let (state, why) = match timeout(MIGRATION, self.pool.migrate()).await {
                 Ok(Ok(())) => break,
-                Ok(Err(error)) => {
-                    log.note(format_args!("cannot migrate the database: {error}"));
-                    if is_silence(&error) { State::Silent } else { State::Refused }
-                }
-                Err(_) => {
-                    log.note(format_args!("cannot migrate the database: no answer within {} s", MIGRATION.as_secs()));
-                    State::Silent
-                }
+                Ok(Err(error)) if is_silence(&error) => (State::Silent, error.to_string()),
+                Ok(Err(error)) => (State::Refused, error.to_string()),
+                Err(_) => (State::Silent, format!("no answer within {} s", MIGRATION.as_secs())),
             };
+            // Once, however often it is so.
+            if why != said {
+                log.note(format_args!("cannot migrate the database: {why}"));
+                said = why;
+            }
             self.state.store(state as u8, Ordering::Release);
-            sleep(pause).await;
-            pause = (pause * 2).min(RETRY.1);
+            sleep(RETRY).await;
         }
+        self.pool.fill().await;
         self.state.store(State::Ready as u8, Ordering::Release);
         log.note(format_args!("the database is migrated"));
     }
@@ -109,21 +157,40 @@ impl Store {
     /// All users, by their ids.
     pub(super) async fn users(&self) -> Result<Vec<User>, Unwell> {
         self.migrated()?;
+        let _slot = self.slots.take(self.wait).await.inspect_err(|_| self.slots.count_timeout())?;
+        match &self.pool {
+            Pool::Postgres(pool) => within(pool, TIMEOUT, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
+            Pool::Sqlite(pool) => within(pool, TIMEOUT, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
+            Pool::Memory(database) => database.answers(TIMEOUT).await.map(|()| Vec::new()),
+        }
+    }
+
+    /// Figures about the users. A report holds its connection until it is made.
+    pub(super) async fn report(&self) -> Result<Report, Unwell> {
+        self.migrated()?;
+        let _slot = self.slots.take(self.wait).await.inspect_err(|_| self.slots.count_timeout())?;
+        let (time, limit) = (self.report_time, TIMEOUT + self.report_time);
         let users = match &self.pool {
-            Pool::Postgres(pool) => within(pool, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
-            Pool::Sqlite(pool) => within(pool, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
+            Pool::Postgres(pool) => within(pool, limit, |c| report_in_transaction(c, time).boxed()).await,
+            Pool::Sqlite(pool) => within(pool, limit, |c| report_without(c, time).boxed()).await,
+            Pool::Memory(database) => {
+                database.answers(TIMEOUT).await?;
+                sleep(time).await;
+                Ok(0)
+            }
         };
-        users.ok_or(SILENT)
+        users.map(|users| Report { users })
     }
 
     /// Whether users can be had.
     pub(super) async fn health(&self) -> Result<(), Unwell> {
         self.migrated()?;
-        let answer = match &self.pool {
-            Pool::Postgres(pool) => within(pool, |c| sqlx::query(PROBE).execute(c).map_ok(drop).boxed()).await,
-            Pool::Sqlite(pool) => within(pool, |c| sqlx::query(PROBE).execute(c).map_ok(drop).boxed()).await,
-        };
-        answer.ok_or(SILENT)
+        let _slot = self.slots.take(self.wait.min(HEALTH_WAIT)).await?;
+        match &self.pool {
+            Pool::Postgres(pool) => within(pool, TIMEOUT, |c| sqlx::query(PROBE).execute(c).map_ok(drop).boxed()).await,
+            Pool::Sqlite(pool) => within(pool, TIMEOUT, |c| sqlx::query(PROBE).execute(c).map_ok(drop).boxed()).await,
+            Pool::Memory(database) => database.answers(TIMEOUT).await,
+        }
     }
 
     fn migrated(&self) -> Result<(), Unwell> {
@@ -141,64 +208,32 @@ impl Pool {
         match self {
             Self::Postgres(pool) => sqlx::migrate!("src/app/migrations/postgres").run(pool).await,
             Self::Sqlite(pool) => sqlx::migrate!("src/app/migrations/sqlite").run(pool).await,
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    async fn fill(&self) {
+        match self {
+            Self::Postgres(pool) => pool::fill(pool, FILL).await,
+            Self::Sqlite(pool) => pool::fill(pool, FILL).await,
+            Self::Memory(_) => {}
         }
     }
 }
 
-/// No test before a connection is used (it would cost a third more): [`within`] sees to those that broke while idle.
-fn pool_options<DB: Database>() -> PoolOptions<DB> {
-    PoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(TIMEOUT)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
+/// So that all its figures are of one moment; the transaction is idle while the report is made.
+async fn report_in_transaction(connection: &mut PgConnection, time: Duration) -> sqlx::Result<i64> {
+    let mut transaction = connection.begin().await?;
+    let users = sqlx::query_scalar(COUNT).fetch_one(&mut *transaction).await?;
+    sleep(time).await;
+    transaction.commit().await.map(|()| users)
 }
 
-/// A rollback journal, so that a lock on the file keeps readers out: a frozen database is made with one. Nothing is synced:
-/// the rows are made again where the file is lost.
-fn sqlite(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Delete)
-        .synchronous(SqliteSynchronous::Off)
-        .busy_timeout(BUSY)
-        .disable_statement_logging()
-}
-
-/// What `query` finds, or None where that fails or takes longer than [`TIMEOUT`]. A connection that broke while it was idle
-/// (the database was started anew) is replaced, and the query, which only reads, put to the next one.
-async fn within<DB, T>(
-    pool: &sqlx::Pool<DB>,
-    query: impl for<'c> Fn(&'c mut DB::Connection) -> BoxFuture<'c, sqlx::Result<T>>,
-) -> Option<T>
-where
-    DB: Database,
-{
-    let deadline = Instant::now() + TIMEOUT;
-    for _ in 0..=CONNECTIONS {
-        let mut connection = timeout_at(deadline, pool.acquire()).await.ok()?.ok()?;
-        match timeout_at(deadline, query(&mut connection)).await {
-            Ok(Ok(found)) => return Some(found),
-            Ok(Err(error)) if is_broken(&error) => drop(connection.detach()),
-            Ok(Err(_)) => return None,
-            Err(_) => {
-                // Given back, it would be waited for until the database answers, and the pool be empty meanwhile.
-                drop(connection.detach());
-                return None;
-            }
-        }
-    }
-    None
-}
-
-/// Whether the connection is gone, or the server said that it is about to go (class 57P: shut down, crashed, starting).
-fn is_broken(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
-        _ => false,
-    }
+/// In `SQLite` a transaction would lock the file, and whoever freezes the database would wait for it.
+async fn report_without(connection: &mut SqliteConnection, time: Duration) -> sqlx::Result<i64> {
+    let users = sqlx::query_scalar(COUNT).fetch_one(connection).await?;
+    sleep(time).await;
+    Ok(users)
 }
 
 /// Whether the database could not be reached, or is locked, rather than that it refused.

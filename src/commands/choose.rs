@@ -26,8 +26,14 @@ pub(super) struct Wish<'a> {
 
 impl<'a> Wish<'a> {
     pub(super) fn new(engine: EngineChoice, gateway_port: u16, verb: &'a str) -> anyhow::Result<Self> {
-        let containers = Containers::new(None, None).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+        let containers = Containers::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
         Ok(Self { engine, containers, gateway_port, verb })
+    }
+
+    /// It has what only a lab on Docker can have.
+    fn is_for_docker(&self) -> bool {
+        let Containers { stack, app_image, bind, .. } = &self.containers;
+        stack.is_some() || app_image.is_some() || bind.is_some()
     }
 }
 
@@ -42,29 +48,57 @@ pub(super) async fn record(session: &Session, lab: &Lab, wish: Wish<'_>) -> anyh
             engine
         }
     };
-    if engine != docker::NAME && (wish.containers.stack.is_some() || wish.containers.app_image.is_some()) {
-        return Err(Failure::usage("--stack and --app-image are for labs on Docker").hint("--engine docker").into());
+    if engine != docker::NAME && wish.is_for_docker() {
+        let message = "--stack, --app-image and --bind (LAB_BIND) are for labs on Docker";
+        return Err(Failure::usage(message).hint("--engine docker").into());
     }
     Ok(Record { containers: wish.containers, ..Record::new(engine, wish.gateway_port) })
 }
 
+/// What Docker has for a new lab now.
+pub(super) enum DockerHere {
+    /// A daemon answers, and every image is there.
+    Ready,
+    /// So many images are not there.
+    Lacks(u64),
+    /// The daemon is on another machine.
+    Elsewhere,
+    /// No daemon answers.
+    Silent,
+}
+
+/// What Docker has for a new lab now.
+pub(super) async fn docker_here(lab: &Lab, containers: &Containers) -> anyhow::Result<DockerHere> {
+    let docker = lab.docker(containers)?;
+    Ok(match tokio::time::timeout(PATIENCE, docker.images()).await {
+        Ok(Ok(ImageReport { elsewhere: true, .. })) => DockerHere::Elsewhere,
+        Ok(Ok(ImageReport { missing, .. })) if missing.is_empty() => DockerHere::Ready,
+        Ok(Ok(ImageReport { missing, .. })) => DockerHere::Lacks(missing.len() as u64),
+        Ok(Err(_)) | Err(_) => DockerHere::Silent,
+    })
+}
+
 /// The best engine that this machine has now, and one line that says why, and how to get the other.
 async fn best(lab: &Lab, wish: &Wish<'_>) -> anyhow::Result<(&'static str, String)> {
-    let own = wish.containers.stack.is_some() || wish.containers.app_image.is_some();
-    let docker = lab.docker(&wish.containers)?;
+    let own = wish.is_for_docker();
     let verb = wish.verb;
-    let report = match tokio::time::timeout(PATIENCE, docker.images()).await {
-        Ok(Ok(report)) => report,
-        // Whoever brings a stack of their own wants Docker; its own error says what is wrong with it.
-        _ if own => return Ok((docker::NAME, "running on docker".to_owned())),
-        Ok(Err(_)) | Err(_) => return Ok((embedded::NAME, "no Docker daemon answers: running embedded".to_owned())),
+    let missing = match docker_here(lab, &wish.containers).await? {
+        DockerHere::Ready => 0,
+        DockerHere::Lacks(missing) => missing,
+        DockerHere::Elsewhere if own => 0,
+        DockerHere::Elsewhere => {
+            let why = "the Docker daemon is on another machine: running embedded (--bind ADDRESS: there, open to all)";
+            return Ok((embedded::NAME, why.to_owned()));
+        }
+        // Whoever asks for what Docker alone has wants Docker; its own error says what is wrong with it.
+        DockerHere::Silent if own => return Ok((docker::NAME, "running on docker".to_owned())),
+        DockerHere::Silent => return Ok((embedded::NAME, "no Docker daemon answers: running embedded".to_owned())),
     };
-    let ImageReport { missing, .. } = report;
-    if missing.is_empty() || own {
+    if missing == 0 || own {
         let why = format!("Docker answers, its images are here: running on docker ({verb} --engine embedded: without)");
         return Ok((docker::NAME, why));
     }
-    let images = human::count(missing.len() as u64, "image");
+    let images = human::count(missing, "image");
     let why =
         format!("Docker answers, {images} of the stack not here: running embedded ({verb} --engine docker fetches)");
     Ok((embedded::NAME, why))

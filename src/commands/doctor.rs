@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use super::session::Session;
-use crate::engine::{docker, port};
+use super::session::{Session, name_option};
+use crate::engine::{embedded, port};
 use crate::error::Exit;
-use crate::lab::{Containers, DEFAULT_NAME, State};
+use crate::lab::{Lab, State};
 use crate::report::table::{Cell, Side, Table};
 use crate::term::Tone;
 use crate::undo;
 
+mod docker;
+
 /// How many open files a busy workshop needs: connections of the traffic, the gateway and the app.
 const FILES_WANTED: u64 = 1024;
 
-/// How long a daemon may take to answer.
-const DOCKER_PATIENCE: Duration = Duration::from_secs(2);
+/// How long an engine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a finding is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,15 +28,33 @@ enum Grade {
     Bad,
 }
 
-/// One thing that was looked at.
+/// One thing that was looked at, and what to do about it.
 struct Finding {
-    what: &'static str,
+    what: String,
     grade: Grade,
     says: String,
 }
 
+impl Finding {
+    fn good(what: &str, says: String) -> Self {
+        Self { what: what.to_owned(), grade: Grade::Good, says }
+    }
+
+    fn note(what: &str, says: String) -> Self {
+        Self { what: what.to_owned(), grade: Grade::Note, says }
+    }
+
+    fn bad(what: &str, says: String) -> Self {
+        Self { what: what.to_owned(), grade: Grade::Bad, says }
+    }
+}
+
 pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
-    let findings = [executable(), state(), default_port(), loopback(), files(), docker().await, owed()];
+    let mut findings = vec![executable(), state(), loopback(), files(), default_port().await];
+    let graphs = graphs(session).await;
+    findings.extend(docker::look(graphs.as_ref()).await);
+    findings.extend(graphs.map(|graphs| graphs.finding()));
+    findings.push(owed());
     let mut table = Table::new(&[("", Side::Left), ("checked", Side::Left), ("found", Side::Left)]);
     for finding in &findings {
         let grade = match finding.grade {
@@ -42,7 +62,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
             Grade::Note => Cell::new(Tone::Warn, "note"),
             Grade::Bad => Cell::new(Tone::Failed, "bad"),
         };
-        table.row([grade, finding.what.into(), finding.says.as_str().into()]);
+        table.row([grade, finding.what.as_str().into(), finding.says.as_str().into()]);
     }
     table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
     session.line("")?;
@@ -56,7 +76,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
 fn executable() -> Finding {
     let linked = if cfg!(target_feature = "crt-static") { "static" } else { "linked to this system's libraries" };
     let says = format!("lab {} for {}, {linked}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
-    Finding { what: "executable", grade: Grade::Good, says }
+    Finding::good("executable", says)
 }
 
 fn state() -> Finding {
@@ -65,39 +85,74 @@ fn state() -> Finding {
         Ok(state) => state,
         Err(error) => {
             let says = format!("{error}; make it writable, or name another folder in LAB_STATE_DIR");
-            return Finding { what, grade: Grade::Bad, says };
+            return Finding::bad(what, says);
         }
     };
     let place = state.root().display();
     match tempfile::tempfile_in(state.root()) {
-        Ok(_) => Finding { what, grade: Grade::Good, says: format!("{place}, writable") },
+        Ok(_) => Finding::good(what, format!("{place}, writable")),
         Err(error) => {
             let says = format!("{place}: {error}; make it writable, or name another folder in LAB_STATE_DIR");
-            Finding { what, grade: Grade::Bad, says }
+            Finding::bad(what, says)
         }
     }
 }
 
-fn default_port() -> Finding {
+async fn default_port() -> Finding {
     let what = "port 8080";
+    let Err(error) = port::must_be_free(8080) else { return Finding::good(what, "free".to_owned()) };
+    let instead = "lab up needs another one: lab up --port 0";
+    if let Some(holder) = docker::holder_of(8080).await {
+        let ours = holder.ends_with(&format!("of lab {}", crate::lab::DEFAULT_NAME));
+        return if ours {
+            Finding::good(what, format!("held by {holder}"))
+        } else {
+            Finding::note(what, format!("held by {holder}; {instead}"))
+        };
+    }
     let ours = || State::open().ok()?.lab(crate::lab::DEFAULT_NAME).ok()?.record().ok()?;
-    match port::must_be_free(8080) {
-        Ok(()) => Finding { what, grade: Grade::Good, says: "free".to_owned() },
-        Err(_) if ours().is_some_and(|record| record.gateway_port == 8080) => {
-            Finding { what, grade: Grade::Good, says: "held by the lab default".to_owned() }
+    let is_ours = |record: crate::lab::Record| record.gateway_port == 8080 && record.engine == embedded::NAME;
+    if error.detail.contains("lab-gateway") && ours().is_some_and(is_ours) {
+        return Finding::good(what, "held by the lab default".to_owned());
+    }
+    Finding::note(what, format!("{}; {instead}", error.detail))
+}
+
+/// Where the graphs of a lab that is up are.
+struct Graphs {
+    lab: Lab,
+    page: Option<String>,
+}
+
+/// Those of the lab that is meant; none where it is not up.
+async fn graphs(session: &Session) -> Option<Graphs> {
+    let lab = session.lab().ok()?;
+    let engine = lab.engine(&lab.record().ok()??).ok()?;
+    let now = tokio::time::timeout(PATIENCE, engine.describe()).await.ok()?.ok()?;
+    Some(Graphs { lab, page: now.endpoints.grafana.or(now.endpoints.dashboard) })
+}
+
+impl Graphs {
+    fn are_on(&self, port: u16) -> bool {
+        let page = self.page.as_deref().map(|page| page.trim_end_matches('/'));
+        page.is_some_and(|page| page.ends_with(&format!(":{port}")))
+    }
+
+    fn finding(&self) -> Finding {
+        let what = "dashboard";
+        let (name, option) = (self.lab.name(), name_option(&self.lab));
+        if let Some(page) = &self.page {
+            return Finding::good(what, format!("of lab {name}: {page}"));
         }
-        Err(error) => {
-            let says = format!("{}; lab up needs another one: lab up --port 0", error.detail);
-            Finding { what, grade: Grade::Note, says }
-        }
+        Finding::note(what, format!("lab {name} has none; lab up{option} serves it again"))
     }
 }
 
 fn loopback() -> Finding {
     let what = "loopback";
     match port::must_be_free(0) {
-        Ok(()) => Finding { what, grade: Grade::Good, says: "sockets on 127.0.0.1 work".to_owned() },
-        Err(error) => Finding { what, grade: Grade::Bad, says: format!("no socket on 127.0.0.1: {}", error.detail) },
+        Ok(()) => Finding::good(what, "sockets on 127.0.0.1 work".to_owned()),
+        Err(error) => Finding::bad(what, format!("no socket on 127.0.0.1: {}", error.detail)),
     }
 }
 
@@ -107,43 +162,10 @@ fn files() -> Finding {
     match limit {
         Some(limit) if limit < FILES_WANTED => {
             let says = format!("{limit} allowed; traffic with many connections needs more: ulimit -n 4096");
-            Finding { what, grade: Grade::Note, says }
+            Finding::note(what, says)
         }
-        Some(limit) => Finding { what, grade: Grade::Good, says: format!("{limit} allowed") },
-        None => Finding { what, grade: Grade::Good, says: "no limit".to_owned() },
-    }
-}
-
-/// Docker is worth having, and nothing that lab needs.
-async fn docker() -> Finding {
-    let what = "docker";
-    let note = |says: String| Finding { what, grade: Grade::Note, says };
-    let containers = Containers { host: docker::host_from_env(), ..Containers::default() };
-    let Ok(docker) = State::open().and_then(|state| state.lab(DEFAULT_NAME)).map(|lab| lab.docker(&containers)) else {
-        return note("not looked at: there is no state folder".to_owned());
-    };
-    let report = match docker {
-        Ok(docker) => tokio::time::timeout(DOCKER_PATIENCE, docker.images()).await,
-        Err(errors) => return note(format!("the stack that comes with lab is wrong: {errors}")),
-    };
-    match report {
-        Ok(Ok(report)) if report.missing.is_empty() => {
-            let without = match report.missing_optional.as_slice() {
-                [] => String::new(),
-                missing => format!("; goes without {}", missing.join(", ")),
-            };
-            let says = format!("{} at {}, all images are here{without}", report.version, report.host);
-            Finding { what, grade: Grade::Good, says }
-        }
-        Ok(Ok(report)) => {
-            let missing = report.missing.join(", ");
-            note(format!("{} at {}; lab up --engine docker fetches {missing}", report.version, report.host))
-        }
-        Ok(Err(error)) => {
-            let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            note(format!("{error}{hint}; labs run embedded"))
-        }
-        Err(_) => note("the daemon does not answer; labs run embedded".to_owned()),
+        Some(limit) => Finding::good(what, format!("{limit} allowed")),
+        None => Finding::good(what, "no limit".to_owned()),
     }
 }
 
@@ -158,8 +180,8 @@ fn owed() -> Finding {
         .map(|lab| lab.name().to_owned())
         .collect();
     if owing.is_empty() {
-        return Finding { what, grade: Grade::Good, says: "none".to_owned() };
+        return Finding::good(what, "none".to_owned());
     }
     let says = format!("lab {}; lab recover --all does it", owing.join(", "));
-    Finding { what, grade: Grade::Note, says }
+    Finding::note(what, says)
 }

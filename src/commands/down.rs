@@ -2,9 +2,10 @@
 
 use super::session::{Session, name_option};
 use crate::cli::DownArgs;
-use crate::engine::embedded;
+use crate::engine::{Engine, EngineError, EngineErrorKind, docker, embedded};
 use crate::error::Exit;
-use crate::lab::{Lab, LabError, Record, State};
+use crate::lab::{Containers, Lab, LabError, Record, State};
+use crate::term::Tone;
 
 pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Exit> {
     let state = State::open()?;
@@ -32,20 +33,48 @@ async fn one(session: &Session, lab: &Lab) -> anyhow::Result<Exit> {
     // The run that holds it would break its stack under its feet.
     let _run = lab.lock_run("lab down")?;
     let _change = lab.lock_change("lab down").await?;
-    end(lab).await?;
+    end(session, lab).await?;
     session.line(&format!("lab {} is down", lab.name()))
 }
 
 /// Ends the stack of a lab, whatever is left of it, and forgets the lab.
-async fn end(lab: &Lab) -> anyhow::Result<()> {
-    let record = match lab.record() {
-        Ok(Some(record)) => record,
+async fn end(session: &Session, lab: &Lab) -> anyhow::Result<()> {
+    match lab.record() {
+        Ok(Some(record)) => down(lab, lab.engine_for_down(&record)?.as_ref()).await?,
         // Who knows what else it runs.
         Err(error @ LabError::Newer { .. }) => return Err(error.into()),
-        // A record that cannot be read is no reason to leave processes behind: the engine needs the folder alone.
-        Ok(None) | Err(_) => Record::new(embedded::NAME, 0),
-    };
-    let engine = lab.engine(&record)?;
-    engine.down().await.map_err(|error| error.hint(format!("try again: lab down{}", name_option(lab))))?;
+        // A record that is not there, or cannot be read, is no reason to leave anything behind.
+        Ok(None) | Err(_) => on_every_engine(session, lab).await?,
+    }
     Ok(lab.remove()?)
+}
+
+/// Ends its stack. Where that cannot be done now, says when to try again.
+pub(super) async fn down(lab: &Lab, engine: &dyn Engine) -> Result<(), EngineError> {
+    engine.down().await.map_err(|error| {
+        let again = format!("try again: lab down{}", name_option(lab));
+        let hint = error.hint.as_ref().map_or_else(|| again.clone(), |hint| format!("{hint}; then {again}"));
+        error.hint(hint)
+    })
+}
+
+/// Ends a lab of which only the name and the folder are known: no engine needs more.
+async fn on_every_engine(session: &Session, lab: &Lab) -> anyhow::Result<()> {
+    let record = |engine: &str| {
+        let containers = Containers { host: docker::host_from_env(), ..Containers::default() };
+        Record { containers, ..Record::new(engine, 0) }
+    };
+    down(lab, lab.engine_for_down(&record(embedded::NAME))?.as_ref()).await?;
+    match down(lab, lab.engine_for_down(&record(docker::NAME))?.as_ref()).await {
+        Err(error) if matches!(error.kind, EngineErrorKind::Unreachable | EngineErrorKind::Denied) => {
+            if lab.folder().path("lab.json").exists() {
+                let name = lab.name();
+                let note =
+                    format!("whether lab {name} had containers is not known, since its record is damaged: {error}");
+                session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &note));
+            }
+            Ok(())
+        }
+        result => Ok(result?),
+    }
 }

@@ -10,6 +10,7 @@ use crate::lab::lock::LockError;
 use crate::scenario::Diagnostics;
 use crate::stack::StackErrors;
 use crate::term::{Term, Tone};
+use crate::undo::RecoverError;
 
 /// Prints an error, with what to do next, and says which exit code it is.
 pub fn report(error: &anyhow::Error) -> Exit {
@@ -53,7 +54,7 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return (failure.exit, failure.hint.clone());
         }
-        if let Some(engine) = cause.downcast_ref::<EngineError>() {
+        if let Some(engine) = engine_error(cause) {
             return (Exit::Failed, engine.hint.clone());
         }
         if let Some(lab) = cause.downcast_ref::<LabError>() {
@@ -61,6 +62,17 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
         }
     }
     (Exit::Failed, None)
+}
+
+/// What an engine said, also where another error passes it on as its own.
+fn engine_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a EngineError> {
+    if let Some(RecoverError::Engine(error)) = cause.downcast_ref::<RecoverError>() {
+        return Some(error);
+    }
+    if let Some(ConnectError::Engine(error)) = cause.downcast_ref::<ConnectError>() {
+        return Some(error);
+    }
+    cause.downcast_ref::<EngineError>()
 }
 
 fn judge_lab(error: &LabError) -> (Exit, Option<String>) {

@@ -7,6 +7,7 @@ use crate::cli::KeyCommand;
 use crate::engine::{APP, KEY_VARIABLE, ServiceChange};
 use crate::error::{Exit, Failure};
 use crate::event::Keys;
+use crate::lab::Record;
 use crate::report::human;
 use crate::scenario::value::check_key;
 
@@ -19,7 +20,7 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
     let change = match command {
         KeyCommand::Show { .. } => None,
         KeyCommand::Rotate { .. } => Some(connected.lab.lock_change("lab key rotate").await?),
-        KeyCommand::Align => Some(connected.lab.lock_change("lab key align").await?),
+        KeyCommand::Align { .. } => Some(connected.lab.lock_change("lab key align").await?),
     };
     if let Some(change) = &change {
         connected.lab.locked_record(change)?;
@@ -29,17 +30,22 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
         KeyCommand::Show { json: true } => session.json(&keys),
         KeyCommand::Show { json: false } => {
             let verdict = if keys.server == keys.caller { "they match" } else { "they differ: its requests are 401" };
-            session.line(&format!("server  {}\ncaller  {}\n{verdict}", keys.server, keys.caller))
+            session.line(&format!("server  {}\ncaller  {}\n{verdict}", keys.server, keys.caller))?;
+            for (name, key) in &keys.callers {
+                let verdict = if *key == keys.server { "" } else { "  differs: its requests are 401" };
+                session.line(&format!("caller {name}  {key}{verdict}"))?;
+            }
+            Ok(Exit::Held)
         }
         KeyCommand::Rotate { key } => rotate(session, &connected, &keys, key).await,
-        KeyCommand::Align => align(session, &connected, &keys),
+        KeyCommand::Align { caller } => align(session, &connected, &keys, caller.as_deref()),
     }
 }
 
 async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
-    let now = connected.describe().await?;
-    let server = now.server_key().map(str::to_owned).unwrap_or_default();
-    Ok(Keys { server, caller: connected.lab.caller_key()? })
+    let server = connected.server_key().await?.unwrap_or_default();
+    let Record { caller_key: caller, callers, .. } = connected.lab.existing()?;
+    Ok(Keys { server, caller, callers })
 }
 
 async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str) -> anyhow::Result<Exit> {
@@ -60,10 +66,30 @@ async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str
     }
 }
 
-fn align(session: &Session, connected: &Connected, keys: &Keys) -> anyhow::Result<Exit> {
-    if keys.caller == keys.server {
-        return session.line(&format!("caller already on {}", keys.server));
+/// Gives the server's key to one caller of a scenario, or to all there are.
+fn align(session: &Session, connected: &Connected, keys: &Keys, only: Option<&str>) -> anyhow::Result<Exit> {
+    if let Some(name) = only
+        && !keys.callers.contains_key(name)
+    {
+        let known: Vec<&str> = keys.callers.keys().map(String::as_str).collect();
+        let has = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+        return Err(Failure::usage(format!("lab {} has no caller {name}", connected.lab.name())).hint(has).into());
     }
-    connected.lab.set_caller_key(&keys.server)?;
-    session.line(&format!("caller {} > {}", keys.caller, keys.server))
+    if only.is_none() {
+        session.line(&aligned("caller", &keys.caller, &keys.server))?;
+        if keys.caller != keys.server {
+            connected.lab.set_caller_key(&keys.server)?;
+        }
+    }
+    for (name, key) in keys.callers.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
+        session.line(&aligned(&format!("caller {name}"), key, &keys.server))?;
+        if *key != keys.server {
+            connected.lab.set_named_key(name, Some(&keys.server))?;
+        }
+    }
+    Ok(Exit::Held)
+}
+
+fn aligned(caller: &str, key: &str, server: &str) -> String {
+    if key == server { format!("{caller} already on {server}") } else { format!("{caller} {key} > {server}") }
 }

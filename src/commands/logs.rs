@@ -2,15 +2,28 @@
 
 use std::io::Write;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::StreamExt;
 
+use super::ago::ago;
 use super::session::{Session, name_option};
 use crate::cli::LogsArgs;
 use crate::engine::{LogLine, LogRequest};
 use crate::error::{Exit, Failure};
-use crate::term::{Out, Painter, Tone};
+use crate::term::{Out, Painter};
+
+/// How a line is shown.
+struct Look {
+    /// The services in their order, which is that of their colours.
+    services: Vec<String>,
+    /// The columns of the longest name; none where nobody needs to be told whose a line is.
+    prefix: Option<usize>,
+    timestamps: bool,
+    painter: Painter,
+}
 
 pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Exit> {
+    let since = args.since.as_deref().map(|text| since(text, Utc::now())).transpose()?;
     let connected = session.connect()?;
     let known: Vec<String> = connected.engine.services().into_iter().map(|service| service.name).collect();
     for service in &args.services {
@@ -19,17 +32,19 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
             return Err(Failure::usage(message).into());
         }
     }
-    let request = LogRequest { services: args.services.clone(), tail: args.tail, follow: args.follow };
+    let request = LogRequest { services: args.services.clone(), tail: args.tail, since, follow: args.follow };
     let mut lines = connected.engine.logs(&request).await.map_err(|error| {
         error.hint(format!(
             "without -f the logs of a lab that is gone can be read: lab logs{}",
             name_option(&connected.lab)
         ))
     })?;
-    let prefixed = args.services.len() != 1;
+    let shown = if args.services.is_empty() { &known } else { &args.services };
+    let prefix = shown.iter().map(|name| name.chars().count()).max().filter(|_| args.services.len() != 1);
+    let look = Look { services: known, prefix, timestamps: args.timestamps, painter: session.term.painter() };
     let mut out = session.term.out();
     while let Some(line) = lines.next().await {
-        write(&mut out, &line?, prefixed, session.term.painter())?;
+        look.write(&mut out, &line?)?;
         if out.is_closed() {
             break;
         }
@@ -37,10 +52,47 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     Ok(Exit::Held)
 }
 
-fn write(out: &mut Out, line: &LogLine, prefixed: bool, painter: Painter) -> std::io::Result<()> {
-    if prefixed {
-        let prefix = format!("{:<7} |", line.service);
-        write!(out, "{} ", painter.paint(Tone::Dim, &prefix))?;
+impl Look {
+    fn write(&self, out: &mut Out, line: &LogLine) -> std::io::Result<()> {
+        let mut text = String::new();
+        if let Some(width) = self.prefix {
+            let index = self.services.iter().position(|name| *name == line.service).unwrap_or_default();
+            let prefix = format!("{:<width$} |", line.service);
+            text = format!("{} ", self.painter.apart(index, &prefix));
+        }
+        if self.timestamps {
+            let time = line.time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
+            text = format!("{text}{:<24} ", time.unwrap_or_else(|| "-".to_owned()));
+        }
+        // One write a line, so that two readers of one pipe never see half of it.
+        out.write_all(format!("{text}{}\n", line.text).as_bytes())
     }
-    writeln!(out, "{}", line.text)
+}
+
+/// `5m`: that long before now; or a time as RFC 3339 has it.
+fn since(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let before = ago(text).ok().and_then(|span| now.checked_sub_signed(chrono::Duration::from_std(span).ok()?));
+    before.ok_or_else(|| {
+        let message = format!("--since {text:?}: expected a while (90s, 5m, 2h) or a time (2026-11-24T10:15:00Z)");
+        Failure::usage(message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_while_or_a_time() {
+        let now: DateTime<Utc> = "2026-11-24T10:15:00Z".parse().unwrap();
+        let at = |text: &str| since(text, now).map(|time| time.to_rfc3339());
+        assert_eq!(at("5m").unwrap(), "2026-11-24T10:10:00+00:00");
+        assert_eq!(at("2026-11-24T10:00:00+01:00").unwrap(), "2026-11-24T09:00:00+00:00");
+        for wrong in ["", "5", "-5m", "yesterday", "10:15"] {
+            assert_eq!(at(wrong).unwrap_err().exit, Exit::Usage, "{wrong}");
+        }
+    }
 }

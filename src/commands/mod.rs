@@ -3,14 +3,20 @@
 use crate::cli::{Cli, Command};
 use crate::error::Exit;
 
+mod ago;
+mod alerts;
+mod annotate;
 mod choose;
+mod dashboard;
 mod doctor;
 mod down;
 mod failure;
+mod images;
 mod key;
 mod logs;
 mod metrics;
 mod progress;
+mod prove;
 mod query;
 mod recover;
 mod run;
@@ -21,9 +27,13 @@ mod signals;
 mod status;
 mod traffic;
 mod up;
+mod watch;
 
 pub use failure::report as report_error;
 use session::Session;
+
+/// How long tasks in the background have at the end to let go of what they hold.
+const PUT_AWAY: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Carries out what was asked for.
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
@@ -42,13 +52,17 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
             name_process(c"lab-host");
             return Ok(crate::engine::embedded::host::run());
         }
+        Command::DashboardHost => {
+            name_process(c"lab-dashboard");
+            return Ok(dashboard::host::run());
+        }
         _ => {}
     }
     let session = Session::new(cli.name.as_deref());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(verb(&session, &cli.command));
-    // What still runs in the background is a read that nobody waits for any more.
-    runtime.shutdown_background();
+    // What is dropped with its tasks puts away what it has outside. A read that nobody waits for any more does not end.
+    runtime.shutdown_timeout(PUT_AWAY);
     result
 }
 
@@ -67,15 +81,20 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Down(args) => down::run(session, args).await,
         Command::Status(args) => status::run(session, args).await,
         Command::Logs(args) => logs::run(session, args).await,
+        Command::Watch(args) => watch::run(session, args).await,
+        Command::Dashboard(args) => dashboard::run(session, args).await,
         Command::Key(command) => key::run(session, command).await,
         Command::Traffic(args) => traffic::run(session, args).await,
         Command::Metrics(args) => metrics::run(session, args).await,
+        Command::Images(command) => images::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
         Command::Scenario(command) => scenario::run(session, command).await,
         Command::Runs(command) => runs::run(session, command),
         Command::Recover(args) => recover::run(session, args).await,
         Command::Doctor => doctor::run(session).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),
-        Command::App(_) | Command::Gateway(_) | Command::Host => unreachable!("they have been started above"),
+        Command::App(_) | Command::Gateway(_) | Command::Host | Command::DashboardHost => {
+            unreachable!("they have been started above")
+        }
     }
 }

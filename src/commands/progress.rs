@@ -1,4 +1,5 @@
-//! What a lab's coming up looks like: a live line a service on a terminal, plain lines in a pipe.
+//! What a lab's coming up looks like: a live line a service on a terminal; in a pipe a line for what takes minutes, and
+//! nothing else, since the result says the rest.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,8 @@ struct Line {
     live: Live,
     begun: Instant,
     stage: String,
+    /// Of a pull: since when, and how much of it is here.
+    pull: Option<(Instant, u64)>,
 }
 
 /// Shows the services as they come up; what is drawn goes away with the last clone of the function.
@@ -23,34 +26,54 @@ pub(super) fn show(term: &Term) -> ProgressFn {
 }
 
 fn step(term: &Term, lines: &mut BTreeMap<String, Line>, progress: &Progress) {
-    let Progress { service, stage, bytes } = progress;
-    let line = lines.entry(service.clone()).or_insert_with(|| Line {
-        live: term.live(service, Plain::Silent),
+    let line = lines.entry(progress.service.clone()).or_insert_with(|| Line {
+        live: term.live(&progress.service, Plain::Silent),
         begun: Instant::now(),
         stage: String::new(),
+        pull: None,
     });
+    if term.stderr_is_terminal() {
+        draw(term, line, progress);
+    } else {
+        announce(term, line, progress);
+    }
+    line.stage.clone_from(&progress.stage);
+}
+
+fn draw(term: &Term, line: &mut Line, progress: &Progress) {
+    let Progress { service, stage, bytes } = progress;
     if let Some((done, total)) = bytes {
-        line.live.label(&format!("{service:<10} {stage} {} of {}", size(*done), size(*total)));
-    }
-    if line.stage == *stage {
-        return;
-    }
-    line.stage.clone_from(stage);
-    let took = human::duration(line.begun.elapsed());
-    if bytes.is_none() {
+        line.live.label(&format!("{service:<10} {stage} {} of {}", human::bytes(*done), human::bytes(*total)));
+    } else if line.stage != *stage {
         line.live.label(&format!("{service:<10} {stage}"));
     }
-    if !term.stderr_is_terminal() {
-        term.note(&format!("{service}: {stage} ({took})"));
-    } else if stage == "healthy" {
+    if stage == "healthy" && line.stage != *stage {
         line.live.clear();
-        term.note(&format!("  {service:<10} healthy {took}"));
+        term.note(&format!("  {service:<10} healthy {}", human::duration(line.begun.elapsed())));
     }
 }
 
-/// Bytes as people read them.
-fn size(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "images are far below 2^52 bytes")]
-    let mib = bytes as f64 / f64::from(1 << 20);
-    format!("{mib:.1} MB")
+/// Who reads a log of it wants to know why nothing happens for minutes.
+fn announce(term: &Term, line: &mut Line, progress: &Progress) {
+    let Progress { service, stage, bytes } = progress;
+    match (bytes, line.pull) {
+        (Some(_), None) => {
+            term.note(&format!("{service}: {stage} its image"));
+            line.pull = Some((Instant::now(), 0));
+        }
+        (Some((done, _)), Some((begun, _))) => line.pull = Some((begun, *done)),
+        (None, Some((begun, done))) => {
+            let took = human::duration(begun.elapsed());
+            term.note(&format!("{service}: its image is here, {} in {took}", human::bytes(done)));
+            line.pull = None;
+        }
+        // A build tells each of its steps; one line for all of them.
+        (None, None) if stage.starts_with(BUILDING) && !line.stage.starts_with(BUILDING) => {
+            term.note(&format!("{service}: {BUILDING}"));
+        }
+        (None, None) => {}
+    }
 }
+
+/// How the stages of a build begin.
+const BUILDING: &str = "building its image";

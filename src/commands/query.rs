@@ -6,20 +6,19 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::ago::ago;
 use super::session::Session;
 use crate::cli::QueryArgs;
 use crate::error::{Exit, Failure};
 use crate::http::{Http, Request};
 use crate::report::human;
+use crate::report::spark::sparkline;
 use crate::report::table::{Side, Table};
-use crate::scenario::value;
 
 /// How long Prometheus may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How many points a sparkline has.
 const POINTS: u32 = 40;
-/// From nothing to the most.
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// What Prometheus answers.
 #[derive(Deserialize)]
@@ -49,7 +48,7 @@ struct Series {
 }
 
 pub(super) async fn run(session: &Session, args: &QueryArgs) -> anyhow::Result<Exit> {
-    let range = args.range.as_deref().map(value::span).transpose();
+    let range = args.range.as_deref().map(ago).transpose();
     let range = range.map_err(|error| Failure::usage(format!("--range: {error}")))?;
     let connected = session.connect()?;
     let Some(base) = connected.describe().await?.endpoints.prometheus else {
@@ -147,29 +146,9 @@ fn name(labels: &BTreeMap<String, String>) -> String {
     if others.is_empty() { metric.to_owned() } else { format!("{metric}{{{}}}", others.join(", ")) }
 }
 
-/// A bar a value, from 0 to the most; a gap where there is no number.
-fn sparkline(values: &[f64], most: f64) -> String {
-    let bar = |value: &f64| {
-        if !value.is_finite() || !most.is_finite() {
-            return ' ';
-        }
-        let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
-        let index = (share * 7.0).round() as usize;
-        BARS[index.min(BARS.len() - 1)]
-    };
-    values.iter().map(bar).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_sparkline_goes_from_nothing_to_the_most() {
-        assert_eq!(sparkline(&[0.0, 1.0, 2.0, f64::NAN, 4.0], 4.0), "▁▃▅ █");
-        assert_eq!(sparkline(&[0.0, 0.0], 0.0), "▁▁");
-    }
 
     #[test]
     fn a_series_has_its_name_and_its_labels() {

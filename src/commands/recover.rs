@@ -28,13 +28,33 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
         // One that cannot be put back keeps none of the others as it is.
         let done = match owed(lab).await {
             Ok(false) => continue,
-            Ok(true) => one(session, lab, &interrupt).await,
+            Ok(true) => {
+                let term = session.term.clone();
+                // That nobody reads it keeps nothing from being put back.
+                let say = move |line: &str| {
+                    let _ = std::io::Write::write_all(&mut term.out(), format!("{line}\n").as_bytes());
+                };
+                one(lab, &interrupt, session.term.painter(), say).await
+            }
             Err(error) => Err(error),
         };
         found = true;
         exit = exit.worse(done.unwrap_or_else(|error| super::report_error(&error)));
     }
     if found { Ok(exit) } else { session.line("nothing to put back") }
+}
+
+/// Puts back what the lab that is meant owes, before a run; what was kept on purpose is left. It is told on stderr, since
+/// stdout is the run's.
+pub(super) async fn owed_of(session: &Session, state: &State, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    let lab = state.lab(session.named().unwrap_or(crate::lab::DEFAULT_NAME))?;
+    let owes = lab.running().is_none() && undo::pending(&lab)?.is_some_and(|pending| !pending.kept);
+    let term = session.term.clone();
+    if owes {
+        one(&lab, interrupt, session.term.stderr_painter(), move |line| term.note(line)).await
+    } else {
+        Ok(Exit::Held)
+    }
 }
 
 /// Whether there is anything to put back. A lab that nobody ever finished making goes.
@@ -67,27 +87,28 @@ async fn sweep(lab: &Lab) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one(session: &Session, lab: &Lab, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+async fn one(
+    lab: &Lab,
+    interrupt: &Interrupt,
+    painter: Painter,
+    say: impl Fn(&str) + Send + Sync,
+) -> anyhow::Result<Exit> {
     let _lock = lab.lock_run("lab recover")?;
     let Some(pending) = undo::pending(lab)? else { return Ok(Exit::Held) };
     // A run that was cut off before it had saved its lab leaves a folder without a record.
     let record = lab.record()?.unwrap_or_else(|| Record::new(embedded::NAME, 0));
     let engine = lab.engine(&record)?;
-    let painter = session.term.painter();
-    session.line(&format!("lab {}: putting back run {} ({})", lab.name(), short_id(&pending.run), pending.scenario))?;
-    let term = session.term.clone();
-    let show = move |event: EventKind| {
+    say(&format!("lab {}: putting back run {} ({})", lab.name(), short_id(&pending.run), pending.scenario));
+    let show = |event: EventKind| {
         if let EventKind::UndoItem(item) = event {
-            let line = format!("{}\n", row(&item, painter));
-            // That nobody reads it keeps nothing from being put back.
-            let _ = std::io::Write::write_all(&mut term.out(), line.as_bytes());
+            say(&row(&item, painter));
         }
     };
     let undo = undo::recover(lab, &engine, interrupt.stop(), show).await?;
     if undo.status == UndoOutcome::Complete {
         let gone = !lab.folder().root().exists();
         let outcome = if gone { "is gone: it was the run's own" } else { "is as before the run" };
-        session.line(&format!("{} lab {} {outcome}", painter.paint(Tone::Held, "done:"), lab.name()))?;
+        say(&format!("{} lab {} {outcome}", painter.paint(Tone::Held, "done:"), lab.name()));
         return Ok(Exit::Held);
     }
     let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not everything could be put back") };

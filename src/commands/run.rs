@@ -1,30 +1,43 @@
 //! `lab scenario run`: finds or makes the lab, runs the scenario in it with the reports that were asked for, and leaves
 //! nothing behind that was not there before.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::choose::{self, Wish};
+use super::alerts;
+use super::annotate::Poster;
+use super::choose::{self, DockerHere, Wish};
 use super::report_error;
+use super::runs::cannot_write;
 use super::scenario::options;
 use super::session::{Session, missing, name_option};
 use super::signals;
-use crate::cli::{EngineChoice, Format, RunArgs};
+use crate::cli::{EngineChoice, Format, ImagesChoice, PaceChoice, RunArgs};
 use crate::engine::{Engine, EngineErrorKind, docker, embedded};
 use crate::error::{Exit, Failure};
 use crate::event::Phase;
 use crate::lab::lock::Lock;
-use crate::lab::{DEFAULT_NAME, Lab, LabError, Record, State};
+use crate::lab::{DEFAULT_NAME, GRAFANA_PASSWORD, Lab, LabError, Record, State};
+use crate::process::{LocalProcesses, Processes};
+use crate::report::annotations::Annotations;
+use crate::report::file::{ENDINGS, Form, ReportFile};
 use crate::report::journal_file::JournalFile;
 use crate::report::json::Json;
 use crate::report::live::Progress;
 use crate::report::ndjson::Ndjson;
 use crate::report::timeline::Timeline;
-use crate::report::{Fan, Sink, short_id};
+use crate::report::{Fan, Sink, human, short_id};
 use crate::runner::{Interrupt, Run, Signal, Until};
+use crate::scenario::forecast::forecast;
 use crate::scenario::{Plan, Source, load};
 use crate::undo;
 use crate::wire::{NetWire, TrafficProgressFn};
 
+mod dry_run;
+
+/// How long a step with traffic goes on in a workshop.
+const WORKSHOP: Duration = Duration::from_mins(1);
 /// So many runs may leave no ending that is free.
 const MANY_RUNS: usize = 10_000;
 
@@ -38,10 +51,29 @@ struct Ground {
 }
 
 pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exit> {
-    let plan = load(&Source::parse(&args.scenario), &options(&args.set)?)?;
+    let mut plan = load(&Source::parse(&args.scenario), &options(&args.set)?)?;
+    if args.pace == PaceChoice::Workshop {
+        plan.stretch(WORKSHOP);
+    }
     let until = args.until.as_deref().map(|typed| until(&plan, typed)).transpose()?;
+    if args.dry_run {
+        return dry_run::run(session, args, &plan, until.as_ref()).await;
+    }
+    plan.check_commands(args.allow_commands)?;
+    if args.pace == PaceChoice::Workshop {
+        let last = until.as_ref().and_then(|until| until.last_step(&plan.steps));
+        let whole = human::clock(forecast(&plan, last).seconds());
+        session.term.note(&format!("the pace of a workshop: traffic goes on for a minute a step, {whole} in all"));
+    }
+    let reports = reports(&args.reports)?;
     let interrupt = signals::install()?;
     let state = State::open()?;
+    if args.recover {
+        let exit = super::recover::owed_of(session, &state, &interrupt).await?;
+        if exit != Exit::Held {
+            return Ok(exit);
+        }
+    }
     let id = new_id(&state)?;
     let keep = args.keep || until.is_some();
     let ground = tokio::select! {
@@ -51,7 +83,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
             return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
         }
     };
-    perform(session, args, &state, Task { plan, until, id, interrupt }, ground).await
+    perform(session, args, &state, Task { plan, until, id, interrupt, reports }, ground).await
 }
 
 /// What is to be done on the ground.
@@ -60,6 +92,7 @@ struct Task {
     until: Option<Until>,
     id: String,
     interrupt: Interrupt,
+    reports: Vec<ReportFile>,
 }
 
 async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, ground: Ground) -> anyhow::Result<Exit> {
@@ -78,7 +111,7 @@ async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, g
             return Err(failure.into());
         }
     };
-    let mut sinks = Fan::new().and(journal);
+    let mut sinks = task.reports.into_iter().fold(Fan::new().and(journal), Fan::and);
     let out = session.term.out();
     let mut progress: TrafficProgressFn = Arc::new(|_| {});
     match args.format {
@@ -91,11 +124,16 @@ async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, g
         Format::Json => sinks = sinks.and(Json::new(out)),
         Format::Ndjson => sinks = sinks.and(Ndjson::new(out)),
     }
+    let poster = poster(&ground).await;
+    if let Some(poster) = &poster {
+        sinks = sinks.and(Annotations::new(poster.taker()));
+    }
     let run = Run {
         plan: task.plan,
         lab: ground.lab.clone(),
         engine: ground.engine.clone(),
         wire: Arc::new(NetWire::new()),
+        processes: args.allow_commands.then(|| Arc::new(LocalProcesses) as Arc<dyn Processes>),
         id: task.id,
         keep: args.keep,
         until: task.until,
@@ -106,7 +144,37 @@ async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, g
     let outcome = crate::runner::run(run, |event| sinks.event(event)).await;
     // What cannot be told changes nothing of what was done.
     let told = sinks.finish().map_err(|error| Failure::failed(format!("the run could not be reported: {error}")));
+    drop(sinks);
+    if let Some(poster) = poster {
+        poster.finish();
+    }
+    if told.is_ok() {
+        for path in &args.reports {
+            session.term.note(&format!("wrote {}", path.display()));
+        }
+    }
     Ok(told.map_or_else(|failure| outcome.exit.worse(report_error(&failure.into())), |()| outcome.exit))
+}
+
+/// Posts to the lab's Grafana, where one runs whose password lab knows.
+async fn poster(ground: &Ground) -> Option<Poster> {
+    let record = ground.lab.record().ok().flatten()?;
+    let password = record.containers.secrets.get(GRAFANA_PASSWORD)?;
+    let grafana = ground.engine.describe().await.ok()?.endpoints.grafana?;
+    Poster::start(&grafana, password)
+}
+
+/// The files that take reports. What keeps one from being written is said before anything is started.
+fn reports(paths: &[PathBuf]) -> Result<Vec<ReportFile>, Failure> {
+    let report = |path: &PathBuf| {
+        let form = Form::of(path).ok_or_else(|| {
+            let endings: Vec<String> = ENDINGS.iter().map(|(ending, _)| format!(".{ending}")).collect();
+            let message = format!("--report {}: its ending names no form of report", path.display());
+            Failure::usage(message).hint(format!("use one of {}", endings.join(", ")))
+        })?;
+        ReportFile::create(path, form).map_err(|error| cannot_write(path, &error))
+    };
+    paths.iter().map(report).collect()
 }
 
 /// The lab that is named or up, else one of the run's own.
@@ -129,7 +197,10 @@ async fn prepare(
         None if session.named().is_some() => return Err(missing(&lab).into()),
         None => {}
     }
-    own(session, state, args.engine, Story { plan, id, keep }).await
+    let mut wish = Wish::new(args.engine, 0, "lab scenario run")?;
+    wish.containers.offline = args.images == Some(ImagesChoice::Offline);
+    wish.containers.bind = args.bind;
+    own(session, state, wish, Story { plan, id, keep }).await
 }
 
 /// A lab that exists stays on its engine.
@@ -171,7 +242,10 @@ async fn existing(
         record => record?,
     };
     match engine.describe().await {
-        Ok(_) => {}
+        Ok(now) => {
+            plan.check_lab(lab.name(), &now.endpoints)?;
+            alerts::check(plan, lab.name(), record, &now.endpoints).await?;
+        }
         Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
             if session.named().is_some() {
                 return Err(error.hint(format!("lab up{name} brings it back")).into());
@@ -188,26 +262,30 @@ async fn existing(
     {
         let run = short_id(&pending.run);
         let message = format!("lab {} owes the undo of run {run} ({})", lab.name(), pending.scenario);
-        return Err(Failure::failed(message).hint(format!("lab recover{name} does it")).into());
+        return Err(Failure::failed(message).hint(format!("lab recover{name} does it, or --recover here")).into());
     }
     Ok(Some(Ground { lab: lab.clone(), engine, owned: false, _lock: lock }))
 }
 
 /// A lab for this run alone, on free ports. That it is not to exist is on record before it exists.
-async fn own(session: &Session, state: &State, choice: EngineChoice, story: Story<'_>) -> anyhow::Result<Ground> {
+async fn own(session: &Session, state: &State, wish: Wish<'_>, story: Story<'_>) -> anyhow::Result<Ground> {
     let Story { plan, id, keep } = story;
     let lab = state.lab(&own_name(id))?;
-    let chosen = choose::record(session, &lab, Wish::new(choice, 0, "lab scenario run")?).await?;
+    let wish = fitting(plan, &lab, wish).await?;
+    let chosen = choose::record(session, &lab, wish).await?;
     let record = Record { owner: Some(id.to_owned()), ..chosen };
     let engine = lab.engine(&record)?;
     plan.check_engine(engine.name(), &engine.services())?;
     let lock = lab.lock_run(&run_holder(id))?;
     let live = session.term.live("starting a lab for this run", crate::term::Plain::Silent);
     let brought = async {
+        super::session::reachable(engine.as_ref()).await?;
         undo::record_new_lab(&lab, id, &plan.name)?;
         lab.save(&record)?;
         let request = crate::engine::UpRequest { tied: !keep, ..lab.up_request(&record)? };
-        engine.up(&request, super::progress::show(&session.term)).await?;
+        let now = engine.up(&request, super::progress::show(&session.term)).await?;
+        plan.check_lab(lab.name(), &now.endpoints)?;
+        alerts::check(plan, lab.name(), &record, &now.endpoints).await?;
         anyhow::Ok(())
     };
     let brought = brought.await;
@@ -222,13 +300,44 @@ async fn own(session: &Session, state: &State, choice: EngineChoice, story: Stor
     Ok(Ground { lab, engine, owned: true, _lock: lock })
 }
 
+/// The engine to choose for a lab of the run's own. One that the scenario is not for is refused; where the user names none and
+/// the scenario is for one alone, that one is taken if it is there, and is never fetched for.
+async fn fitting<'w>(plan: &Plan, lab: &Lab, wish: Wish<'w>) -> anyhow::Result<Wish<'w>> {
+    let engines = plan.engines.join(", ");
+    let name = match wish.engine {
+        EngineChoice::Docker => docker::NAME,
+        EngineChoice::Embedded => embedded::NAME,
+        EngineChoice::Auto if plan.runs_on(docker::NAME) && plan.runs_on(embedded::NAME) => return Ok(wish),
+        EngineChoice::Auto if plan.runs_on(embedded::NAME) => {
+            return Ok(Wish { engine: EngineChoice::Embedded, ..wish });
+        }
+        EngineChoice::Auto => {
+            let (why, hint) = match choose::docker_here(lab, &wish.containers).await? {
+                DockerHere::Ready => return Ok(Wish { engine: EngineChoice::Docker, ..wish }),
+                DockerHere::Lacks(count) => (
+                    format!("{} of the stack not here", human::count(count, "image")),
+                    "lab scenario run --engine docker fetches them",
+                ),
+                DockerHere::Elsewhere => ("the Docker daemon is on another machine".to_owned(), "see docs/stack.md"),
+                DockerHere::Silent => ("no Docker daemon answers".to_owned(), "lab doctor says what it found"),
+            };
+            return Err(Failure::usage(format!("{} is for {engines} alone: {why}", plan.name)).hint(hint).into());
+        }
+    };
+    if plan.runs_on(name) {
+        return Ok(wish);
+    }
+    let message = format!("{} cannot run on the {name} engine", plan.name);
+    Err(Failure::usage(message).hint(format!("it is for {engines}: leave out --engine")).into())
+}
+
 /// What a run says of itself in its lab's lock.
 pub(super) fn run_holder(id: &str) -> String {
     format!("run {}", short_id(id))
 }
 
 /// The name of the lab that a run makes for itself.
-fn own_name(id: &str) -> String {
+pub(super) fn own_name(id: &str) -> String {
     format!("run-{}", short_id(id))
 }
 
@@ -243,13 +352,14 @@ async fn clear_away(state: &State, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `20261124T101530Z-7f3a`: sortable by time, and short enough at its end to be typed. No other run's ends so.
-fn new_id(state: &State) -> anyhow::Result<String> {
+/// `20261124T101530.123Z-7f3a`: sorts by the time of the start, and is short enough at its end to be typed. No other
+/// run's ends so.
+pub(super) fn new_id(state: &State) -> anyhow::Result<String> {
     let runs = state.runs()?;
     loop {
         let mut bytes = [0; 2];
         getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-        let id = format!("{}-{:04x}", chrono::Utc::now().format("%Y%m%dT%H%M%SZ"), u16::from_le_bytes(bytes));
+        let id = format!("{}-{:04x}", chrono::Utc::now().format("%Y%m%dT%H%M%S%.3fZ"), u16::from_le_bytes(bytes));
         // After thousands of runs an ending comes twice: then more of the id has to be typed.
         let taken = runs.len() < MANY_RUNS && runs.iter().any(|run| short_id(run) == short_id(&id));
         if !taken && !state.lab(&own_name(&id))?.folder().root().exists() {

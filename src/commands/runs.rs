@@ -1,6 +1,12 @@
 //! `lab runs`: the history. A run is read from its events, so that one that was cut off is there too.
 
 use std::io::BufReader;
+use std::path::PathBuf;
+
+mod archive;
+mod report;
+
+pub(super) use report::failed as cannot_write;
 
 use super::failure::text;
 use super::run::run_holder;
@@ -9,6 +15,7 @@ use crate::cli::{Format, RunsCommand};
 use crate::error::{Exit, Failure};
 use crate::event::Event;
 use crate::lab::State;
+use crate::report::diff::Diff;
 use crate::report::journal::{CUT_OFF, Journal};
 use crate::report::json::Json;
 use crate::report::ndjson::{Ndjson, read_events};
@@ -21,12 +28,32 @@ pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Ex
     let state = State::open()?;
     match command {
         RunsCommand::List { json } => list(session, &state, *json),
-        RunsCommand::Show { id, format } => show(session, &state, &find(&events_of(&state)?, id)?, *format),
+        RunsCommand::Show { id, format } => show(session, &state, &find(&state, id)?, *format),
+        RunsCommand::Report(args) => {
+            let journal = journal(&find(&state, &args.id)?)?;
+            if goes_on(&state, &journal) {
+                session.term.note("the run goes on: this is what happened so far");
+            }
+            report::report(session, &journal, &args.forms)
+        }
+        RunsCommand::Diff { one, other, json } => {
+            let diff = Diff::new(&journal(&find(&state, one)?)?, &journal(&find(&state, other)?)?);
+            if *json {
+                return session.json(&diff);
+            }
+            diff.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
+            Ok(Exit::Held)
+        }
+        RunsCommand::Export { id, file } => {
+            let (id, events) = locate(&events_of(&state)?, id)?;
+            archive::export(session, &id, &events, file)
+        }
+        RunsCommand::Import { file } => archive::import(session, &state, file),
     }
 }
 
 /// The ids of all runs, oldest first.
-fn events_of(state: &State) -> anyhow::Result<Vec<(String, std::path::PathBuf)>> {
+fn events_of(state: &State) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let runs = state.runs()?.into_iter();
     Ok(runs.map(|id| (id.clone(), state.run_folder(&id).path(journal_file::EVENTS))).collect())
 }
@@ -36,16 +63,27 @@ fn read(path: &std::path::Path) -> anyhow::Result<Vec<Event>> {
     read_events(BufReader::new(file)).map_err(|error| Failure::failed(format!("{}: {error}", path.display())).into())
 }
 
+/// The events of the one run whose id ends so.
+fn find(state: &State, typed: &str) -> anyhow::Result<Vec<Event>> {
+    let (_, path) = locate(&events_of(state)?, typed)?;
+    read(&path)
+}
+
+/// The document of a run.
+fn journal(events: &[Event]) -> Result<Journal, Failure> {
+    Journal::from_events(events).ok_or_else(|| Failure::failed("the record of this run has no beginning"))
+}
+
 /// The one run whose id ends so.
-fn find(runs: &[(String, std::path::PathBuf)], typed: &str) -> anyhow::Result<Vec<Event>> {
+fn locate(runs: &[(String, PathBuf)], typed: &str) -> Result<(String, PathBuf), Failure> {
     let matching: Vec<_> = runs.iter().filter(|(id, _)| !typed.is_empty() && id.ends_with(typed)).collect();
     match matching.as_slice() {
-        [(_, path)] => read(path),
-        [] => Err(Failure::usage(format!("no run's id ends in {typed:?}")).hint("lab runs list shows them").into()),
+        [one] => Ok((*one).clone()),
+        [] => Err(Failure::usage(format!("no run's id ends in {typed:?}")).hint("lab runs list shows them")),
         several => {
             let ids: Vec<&str> = several.iter().map(|(id, _)| id.as_str()).collect();
             let message = format!("{typed:?} is the end of {} ids", several.len());
-            Err(Failure::usage(message).hint(format!("more of it, please: {}", ids.join(", "))).into())
+            Err(Failure::usage(message).hint(format!("more of it, please: {}", ids.join(", "))))
         }
     }
 }
@@ -103,7 +141,10 @@ fn list(session: &Session, state: &State, json: bool) -> anyhow::Result<Exit> {
         ("verdict", Side::Left),
     ]);
     for journal in &journals {
-        let outage = journal.outage.map_or_else(|| "-".to_owned(), |outage| human::clock(outage.duration));
+        let outage = journal.outage.map_or_else(
+            || "-".to_owned(),
+            |outage| if outage.recovered_at.is_some() { human::clock(outage.duration) } else { "not over".to_owned() },
+        );
         let when = journal.start.with_timezone(&chrono::Local).format("%m-%d %H:%M:%S").to_string();
         let verdict = if goes_on(state, journal) {
             Cell::new(Tone::Plain, "goes on")

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::engine::{Description, Engine};
+use crate::engine::{APP, Description, Engine, EngineError, EngineErrorKind, KEY_VARIABLE};
 use crate::error::{Exit, Failure};
 use crate::lab::{DEFAULT_NAME, Lab, Record, State};
 use crate::report::short_id;
@@ -89,10 +89,29 @@ impl Session {
 impl Connected {
     /// The state of every service. That no stack runs is an error which says what to do.
     pub(super) async fn describe(&self) -> anyhow::Result<Description> {
-        Ok(self.engine.describe().await.map_err(|error| {
-            let name = name_option(&self.lab);
-            error.hint(format!("lab up{name} brings it back with the same keys; lab down{name} forgets it"))
-        })?)
+        Ok(self.engine.describe().await.map_err(|error| self.not_described(error))?)
+    }
+
+    /// The key that the server expects, whether it is well or not; none where it has none.
+    pub(super) async fn server_key(&self) -> anyhow::Result<Option<String>> {
+        let env = self.engine.env(APP).await.map_err(|error| self.not_described(error))?;
+        Ok(env.get(KEY_VARIABLE).cloned())
+    }
+
+    fn not_described(&self, error: EngineError) -> EngineError {
+        if !matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) {
+            return error;
+        }
+        let name = name_option(&self.lab);
+        error.hint(format!("lab up{name} brings it back with the same keys; lab down{name} forgets it"))
+    }
+}
+
+/// An engine that cannot be talked to makes no lab: then none is on record either, which nobody could take down.
+pub(super) async fn reachable(engine: &dyn Engine) -> Result<(), EngineError> {
+    match engine.describe().await {
+        Err(error) if matches!(error.kind, EngineErrorKind::Unreachable | EngineErrorKind::Denied) => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::Exit;
 use crate::event::Keys;
 use crate::lab::{Lab, State};
 use crate::report::table::{Cell, Side, Table};
-use crate::report::{human, short_id};
+use crate::report::{human, text};
 use crate::term::Tone;
 use crate::undo;
 
@@ -24,7 +24,13 @@ struct Document {
     error: Option<String>,
     keys: Option<Keys>,
     gateway: Option<String>,
+    prometheus: Option<String>,
+    grafana: Option<String>,
+    /// lab's own, where Grafana does not run.
+    dashboard: Option<String>,
     services: Vec<ServiceStatus>,
+    /// What people should know of it: a service that it goes without.
+    notices: Vec<String>,
     /// The run that holds the lab now.
     run: Option<String>,
     undo: Option<Owed>,
@@ -70,7 +76,7 @@ fn document(
     described: Result<Description, EngineError>,
     undo: Option<Owed>,
 ) -> anyhow::Result<Document> {
-    let caller = connected.record.caller_key.clone();
+    let (caller, callers) = (connected.record.caller_key.clone(), connected.record.callers.clone());
     let mut document = Document {
         lab: connected.lab.name().to_owned(),
         engine: connected.record.engine.clone(),
@@ -78,16 +84,23 @@ fn document(
         error: None,
         keys: None,
         gateway: None,
+        prometheus: None,
+        grafana: None,
+        dashboard: None,
         services: Vec::new(),
+        notices: Vec::new(),
         run: connected.lab.running(),
         undo,
     };
     match described {
         Ok(now) => {
             document.state = "up";
-            document.keys = now.server_key().map(|server| Keys { server: server.to_owned(), caller });
+            document.keys = now.server_key().map(|server| Keys { server: server.to_owned(), caller, callers });
             document.gateway = Some(now.endpoints.gateway);
+            (document.prometheus, document.grafana) = (now.endpoints.prometheus, now.endpoints.grafana);
+            document.dashboard = now.endpoints.dashboard;
             document.services = now.services;
+            document.notices = now.notices;
         }
         Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
             document.error = Some(error.to_string());
@@ -108,64 +121,85 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         session.line(&format!("next: lab up{name} brings it back with the same keys · lab down{name} forgets it"))?;
     } else {
         session.line("")?;
-        let table = services(&document.services);
-        table.write(&mut session.term.out(), session.term.width(), painter)?;
+        services(&document.services).write(&mut session.term.out(), session.term.width(), painter)?;
         session.line("")?;
+        for (tone, remark) in remarks(document) {
+            for line in text::wrap(&remark, session.term.width()) {
+                session.line(&painter.paint(tone, &line))?;
+            }
+        }
     }
     if let Some(keys) = &document.keys {
-        let match_ = if keys.server == keys.caller { "they match" } else { "they differ: 401 for the caller" };
-        session.line(&format!("server {} · caller {} · {match_}", keys.server, keys.caller))?;
+        for (_, line) in crate::report::keys(keys) {
+            session.line(&line)?;
+        }
+    }
+    if let Some(dashboard) = &document.dashboard {
+        session.line(&format!("graphs {dashboard}"))?;
+    } else if document.state == "up" && document.grafana.is_none() {
+        session.line(&format!("graphs are served by no one: lab up{name} starts that again"))?;
     }
     if let Some(run) = &document.run {
         session.line(&format!("busy: {run}"))?;
     }
     if let Some(owed) = &document.undo {
-        let (run, scenario) = (short_id(&owed.run), &owed.scenario);
-        let text = if owed.kept {
-            format!("kept: what run {run} ({scenario}) changed; lab recover{name} puts it back")
-        } else {
-            format!("owed: the undo of run {run} ({scenario}); lab recover{name} does it")
-        };
+        let text = crate::report::owed(&owed.run, &owed.scenario, owed.kept, &name);
         session.line(&painter.paint(Tone::Warn, &text))?;
     }
     Ok(())
 }
 
+/// A row a service. What one says of itself is too long for a table: see [`remarks`].
 fn services(services: &[ServiceStatus]) -> Table {
+    let containers = services.iter().any(|service| service.image.is_some());
+    let made_from = if containers { ("image", Side::Left) } else { ("pid", Side::Right) };
     let mut table = Table::new(&[
         ("service", Side::Left),
         ("state", Side::Left),
-        ("health", Side::Left),
         ("address", Side::Left),
-        ("pid", Side::Right),
         ("up", Side::Right),
-        ("", Side::Left),
+        made_from,
     ]);
     for service in services {
         let up = service.since.filter(|_| service.state == RunState::Running);
         let up = up.and_then(|since| (chrono::Utc::now() - since).to_std().ok());
+        let pid = service.pid.map(|pid| pid.to_string());
         table.row([
             service.name.as_str().into(),
-            Cell::new(state_tone(service.state), service.state.name()),
-            match service.health {
-                Health::Healthy => Cell::new(Tone::Held, "healthy"),
-                Health::Unhealthy => Cell::new(Tone::Failed, "unhealthy"),
-            },
+            state(service),
             service.address.clone().unwrap_or_else(|| "-".to_owned()).into(),
-            service.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()).into(),
             up.map_or_else(|| "-".to_owned(), |up| human::clock(up.as_secs_f64())).into(),
-            Cell::new(Tone::Dim, service.detail.clone().unwrap_or_default()),
+            service.image.clone().or(pid).unwrap_or_else(|| "-".to_owned()).into(),
         ]);
     }
     table
 }
 
-fn state_tone(state: RunState) -> Tone {
-    match state {
-        RunState::Running => Tone::Plain,
-        RunState::Paused => Tone::Warn,
-        RunState::Stopped => Tone::Failed,
+/// One word for whether it runs and is well, in its colour.
+fn state(service: &ServiceStatus) -> Cell {
+    let tone = match (service.state, service.health) {
+        (RunState::Running, Health::Healthy) => Tone::Held,
+        (RunState::Paused, _) => Tone::Warn,
+        (RunState::Running, Health::Unhealthy) | (RunState::Stopped, _) => Tone::Failed,
+    };
+    Cell::new(tone, service.word())
+}
+
+/// What the services say of themselves, how often they were started again, and what the lab goes without.
+fn remarks(document: &Document) -> Vec<(Tone, String)> {
+    let mut remarks = Vec::new();
+    for service in &document.services {
+        let tone = if service.health == Health::Healthy { Tone::Dim } else { Tone::Failed };
+        if let Some(detail) = &service.detail {
+            remarks.push((tone, format!("{}: {detail}", service.name)));
+        }
+        if let Some(restarts) = service.restarts.filter(|restarts| *restarts > 0) {
+            let times = human::count(restarts.into(), "time");
+            remarks.push((Tone::Warn, format!("{}: it was started again {times} by itself", service.name)));
+        }
     }
+    remarks.extend(document.notices.iter().map(|notice| (Tone::Warn, notice.clone())));
+    remarks
 }
 
 async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {

@@ -1,77 +1,154 @@
 //! `lab traffic`: sends requests to a lab, or to any http address, and shows what comes back.
 
-use std::sync::Arc;
+use std::path::Path;
 
 use super::session::Session;
 use super::signals;
-use crate::cli::TrafficArgs;
+use crate::cli::{SendArgs, TrafficArgs, TrafficCommand};
 use crate::error::{Exit, Failure};
-use crate::report::traffic::{TrafficReport, write_json, write_table};
-use crate::runner::Signal;
-use crate::scenario::value;
-use crate::term::Plain;
-use crate::traffic::{Amount, Load};
-use crate::wire::{NetWire, Wire};
+use crate::report::traffic::compare::write_comparison;
+use crate::report::traffic::table::write_table;
+use crate::report::traffic::{TrafficReport, write_json};
+use crate::runner::{Signal, evaluate_traffic};
+use crate::scenario::expect::{self, Unknown};
+use crate::scenario::plan::Expectation;
+use crate::traffic::{self, Outcome, make_room};
 
-/// How many requests are sent where nothing is said.
-const DEFAULT_REQUESTS: u64 = 40;
-/// The header that carries the key.
-const KEY_HEADER: &str = "X-API-Key";
+mod job;
+mod watch;
+
+use watch::Watch;
 
 pub(super) async fn run(session: &Session, args: &TrafficArgs) -> anyhow::Result<Exit> {
-    let load = load(session, args).await?;
-    load.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    match &args.command {
+        Some(TrafficCommand::Compare { before, after }) => compare(session, before, after),
+        None => send(session, &args.send).await,
+    }
+}
+
+async fn send(session: &Session, args: &SendArgs) -> anyhow::Result<Exit> {
+    if args.json && watch::is_stdout(args.csv.as_deref()) {
+        return Err(Failure::usage("--json and --csv - both write to standard output: give --csv a file").into());
+    }
+    let expectations = args.expects.iter().map(|text| expectation(text)).collect::<Result<Vec<_>, _>>()?;
+    let job = job::job(session, args).await?;
+    job.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    make_room(job.connections).map_err(|most| {
+        let message = format!("--connections: {} are more than this process may have open files for", job.connections);
+        Failure::usage(message).hint(format!("at most {most}; `ulimit -n` says how many files, and may raise it"))
+    })?;
+    let watch = Watch::new(&session.term, &job, args.csv.as_deref())?;
     let interrupt = signals::install()?;
-    let live = session.term.live("traffic", Plain::Silent);
-    let progress = live.clone();
-    let progress = Arc::new(move |now: crate::traffic::TrafficProgress| progress.progress(now.done, now.planned));
-    let summary = NetWire::new().traffic(&load, progress, interrupt.stop()).await;
-    live.clear();
-    let report = TrafficReport::new(&load, &summary);
+    let outcome = traffic::run_job(&job, &|update| watch.update(&update), interrupt.stop()).await;
+    let outcome = outcome.map_err(|error| Failure::failed(error.to_string()))?;
+    watch.end()?;
+    let results: Vec<_> =
+        expectations.iter().map(|expectation| evaluate_traffic(expectation, &outcome.summary)).collect();
+    let report = TrafficReport::new(&job, &outcome, results);
     let mut out = session.term.out();
     if args.json {
         write_json(&mut out, &report)?;
-    } else {
+    } else if !watch::is_stdout(args.csv.as_deref()) {
         write_table(&mut out, &report, session.term.width(), session.term.painter())?;
     }
-    Ok(match interrupt.signal() {
-        Some(signal) => Signal::exit(signal),
-        None if summary.codes.is_empty() => Exit::Failed,
-        None => Exit::Held,
+    let verdict = verdict(&report, &outcome);
+    Ok(interrupt.signal().map_or(verdict, |signal| verdict.worse(Signal::exit(signal))))
+}
+
+fn verdict(report: &TrafficReport, outcome: &Outcome) -> Exit {
+    // Where somebody says what must be seen, that decides, also whether no answer at all is what they wanted.
+    match report.expectations.as_slice() {
+        [] if outcome.summary.codes.is_empty() => Exit::Failed,
+        expected if expected.iter().all(|expected| expected.held) => Exit::Held,
+        _ => Exit::NotHeld,
+    }
+}
+
+/// `METRIC: BOUND`, as in a scenario, with or without quotes.
+fn expectation(text: &str) -> Result<Expectation, Failure> {
+    let wrong = |why: String| Failure::usage(format!("--expect: {text:?}: {why}"));
+    let example = "expected a metric and a bound, such as 'status.200: \">= 99.9%\"'";
+    let (metric, bound) = text.split_once(':').ok_or_else(|| wrong(example.to_owned()))?;
+    let (metric, bound) = (unquoted(metric), unquoted(bound));
+    let subject = expect::subject(metric).map_err(|unknown| {
+        wrong(match unknown {
+            Unknown::Because(why) => why,
+            Unknown::Metric | Unknown::Counter => {
+                "expected one of status.200 (any code), latency.p99 (p50 to p99.99), sent, failed".to_owned()
+            }
+        })
+    })?;
+    if !subject.needs_traffic() {
+        return Err(wrong("the app's counters and the alerts are looked at in scenarios alone".to_owned()));
+    }
+    expect::expectation(subject, metric, bound).map_err(wrong)
+}
+
+fn unquoted(text: &str) -> &str {
+    let text = text.trim();
+    let quoted = |mark: char| text.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
+    quoted('"').or_else(|| quoted('\'')).unwrap_or(text).trim()
+}
+
+fn compare(session: &Session, before: &Path, after: &Path) -> anyhow::Result<Exit> {
+    let (a, b) = (read(before)?, read(after)?);
+    let names = names(before, after);
+    let mut out = session.term.out();
+    write_comparison(&mut out, (&names.0, &a), (&names.1, &b), session.term.width(), session.term.painter())?;
+    Ok(Exit::Held)
+}
+
+/// File names, or whole paths where those are the same.
+fn names(before: &Path, after: &Path) -> (String, String) {
+    let short = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let long = |path: &Path| path.display().to_string();
+    match (short(before), short(after)) {
+        (Some(a), Some(b)) if a != b => (a, b),
+        _ => (long(before), long(after)),
+    }
+}
+
+fn read(path: &Path) -> Result<TrafficReport, Failure> {
+    let shown = path.display();
+    let text = std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Failure::usage(format!("{shown} is not a result of `lab traffic --json`: {error}"))
+            .hint("lab traffic --json > before.json writes one")
     })
 }
 
-/// What to send: to the address given, or through the gateway of the lab with its caller's key.
-async fn load(session: &Session, args: &TrafficArgs) -> anyhow::Result<Load> {
-    let usage = |option: &'static str| move |error: String| Failure::usage(format!("--{option}: {error}"));
-    let amount = match (&args.requests, &args.duration) {
-        (_, Some(duration)) => Amount::Duration(value::duration(duration).map_err(usage("duration"))?),
-        (Some(requests), None) => Amount::Requests(value::requests(requests).map_err(usage("requests"))?),
-        (None, None) => Amount::Requests(DEFAULT_REQUESTS),
-    };
-    let mut headers = Vec::new();
-    for header in &args.headers {
-        let split = header.split_once(':').ok_or_else(|| format!("{header:?} has no colon: write 'Name: value'"));
-        let (name, text) = split.map_err(usage("header"))?;
-        let name = value::header_name(name.trim()).map_err(usage("header"))?;
-        headers.push((name, value::header_value(text).map_err(usage("header"))?));
+#[cfg(test)]
+mod tests {
+    use super::{expectation, names};
+
+    #[test]
+    fn an_expectation_is_read_as_in_a_scenario() {
+        for text in ["status.200: \">= 99.9%\"", "status.200: >= 99.9%", "status.200:'>=99.9%'"] {
+            let read = expectation(text).expect(text);
+            assert_eq!((read.metric_text.as_str(), read.text.as_str()), ("status.200", ">= 99.9%"));
+        }
+        assert_eq!(expectation("latency.p99.99: < 50ms").expect("valid").text, "< 50ms");
     }
-    let mut key = args.key.clone();
-    if let Some(key) = &key {
-        value::check_key(key).map_err(usage("key"))?;
+
+    #[test]
+    fn what_cannot_be_expected_is_said() {
+        let cases = [
+            ("status.200", "expected a metric and a bound"),
+            ("banana: 1", "expected one of status.200"),
+            ("fialed: 0", "did you mean `failed`?"),
+            ("auth_failures.delta: 4", "in scenarios alone"),
+            ("latency.p99: 50", "expected a duration"),
+        ];
+        for (text, why) in cases {
+            let message = expectation(text).expect_err(text).to_string();
+            assert!(message.contains(why), "{message}");
+        }
     }
-    let rate = value::rate(&args.rate).map_err(usage("rate"))?;
-    let connections = value::connections(&args.connections).map_err(usage("connections"))?;
-    let timeout = value::timeout(&args.timeout).map_err(usage("timeout"))?;
-    let method = value::method(&args.method).map_err(usage("method"))?;
-    let url = if let Some(url) = &args.url {
-        url.clone()
-    } else {
-        let path = value::path(&args.path).map_err(usage("path"))?;
-        let connected = session.connect()?;
-        key = key.or(Some(connected.record.caller_key.clone()));
-        format!("{}{path}", connected.describe().await?.endpoints.gateway)
-    };
-    headers.extend(key.map(|key| (KEY_HEADER.to_owned(), key)));
-    Ok(Load { url, method, headers, amount, rate, connections, timeout })
+
+    #[test]
+    fn files_of_one_name_are_called_by_their_paths() {
+        let of = |a: &str, b: &str| names(a.as_ref(), b.as_ref());
+        assert_eq!(of("x/a.json", "y/b.json"), ("a.json".to_owned(), "b.json".to_owned()));
+        assert_eq!(of("x/a.json", "y/a.json"), ("x/a.json".to_owned(), "y/a.json".to_owned()));
+    }
 }

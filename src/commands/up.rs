@@ -5,11 +5,11 @@ use std::time::Instant;
 use super::choose::{self, Wish};
 use super::session::{Connected, Session, name_option};
 use super::signals;
-use crate::cli::{EngineChoice, UpArgs};
-use crate::engine::{Description, EngineErrorKind, ProgressFn, docker, embedded};
+use crate::cli::{EngineChoice, ImagesChoice, UpArgs};
+use crate::engine::{Description, EngineErrorKind, ProgressFn, RunState, docker, embedded};
 use crate::error::{Exit, Failure};
-use crate::lab::{DEFAULT_NAME, Lab, Record};
-use crate::report::human;
+use crate::lab::{Containers, DEFAULT_NAME, Lab, Record};
+use crate::report::{human, text};
 use crate::runner::Signal;
 use crate::term::{Plain, Tone};
 
@@ -20,8 +20,8 @@ const DEFAULT_PORT: u16 = 8080;
 enum Came {
     /// It is a new lab.
     New,
-    /// Its record was there, its stack was not.
-    Back,
+    /// Its record was there, its stack was not, or not all of it: what of it was mended, where there was anything to mend.
+    Back(String),
     /// It ran already.
     Already,
 }
@@ -60,12 +60,12 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     };
     live.clear();
     let took = human::duration(start.elapsed());
-    let what = match came {
-        Came::New => format!("is up in {took}"),
-        Came::Back => format!("is up again in {took}, with the keys that it had"),
-        Came::Already => "is up already".to_owned(),
+    let (what, mended) = match came {
+        Came::New => (format!("is up in {took}"), String::new()),
+        Came::Back(mended) => (format!("is up again in {took}, with the keys that it had"), mended),
+        Came::Already => ("is up already".to_owned(), String::new()),
     };
-    show(session, &connected, &description, &what)
+    show(session, &connected, &description, &what, &mended)
 }
 
 /// A lab that exists stays on its engine.
@@ -76,14 +76,16 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
         EngineChoice::Embedded => embedded::NAME,
     };
     let other = args.stack.is_some() && args.stack != record.containers.stack
-        || args.app_image.is_some() && args.app_image != record.containers.app_image;
+        || args.app_image.is_some() && args.app_image != record.containers.app_image
+        || args.bind.is_some() && args.bind != record.containers.bind;
     if wanted != record.engine || other {
         let message = format!("lab {} exists already, on {}", lab.name(), record.engine);
         return Err(
             Failure::usage(message).hint(format!("lab down{} first, or another name: --name", name_option(lab)))
         );
     }
-    Ok(record)
+    let offline = args.images.map_or(record.containers.offline, |images| images == ImagesChoice::Offline);
+    Ok(Record { containers: Containers { offline, ..record.containers }, ..record })
 }
 
 async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Result<Record> {
@@ -91,6 +93,8 @@ async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Resu
     let mut wish = Wish::new(args.engine, args.port.unwrap_or(default), "lab up")?;
     wish.containers.stack = args.stack.as_deref().map(std::path::absolute).transpose()?;
     wish.containers.app_image.clone_from(&args.app_image);
+    wish.containers.offline = args.images == Some(ImagesChoice::Offline);
+    wish.containers.bind = args.bind;
     choose::record(session, lab, wish).await
 }
 
@@ -107,21 +111,47 @@ async fn bring_up(
         None => new_record(session, lab, args).await?,
     };
     let engine = lab.engine(&record)?;
-    let mut came = if known.is_none() { Came::New } else { Came::Back };
+    let mut before = None;
     if known.is_some() {
         match engine.describe().await {
             Ok(now) => {
                 check_port(lab, args.port, &now)?;
-                came = Came::Already;
+                before = Some(now);
             }
             Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             Err(error) => return Err(error.into()),
         }
     }
     record.gateway_port = args.port.unwrap_or(record.gateway_port);
+    if known.is_none() {
+        super::session::reachable(engine.as_ref()).await?;
+    }
     lab.save(&record)?;
     let description = engine.up(&lab.up_request(&record)?, progress).await?;
+    let came = match before.map(|before| mended(&before, &description)) {
+        None if known.is_none() => Came::New,
+        None => Came::Back(String::new()),
+        Some(nothing) if nothing.is_empty() => Came::Already,
+        Some(mended) => Came::Back(mended),
+    };
     Ok((Connected { lab: lab.clone(), record, engine }, description, came))
+}
+
+/// What `up` did to a lab that was there: `made app; started db`.
+fn mended(before: &Description, now: &Description) -> String {
+    let (mut made, mut started) = (Vec::new(), Vec::new());
+    for service in &now.services {
+        match before.service(&service.name) {
+            Some(was) if was.instance.is_some() && was.state != RunState::Running => {
+                started.push(service.name.as_str());
+            }
+            Some(was) if was.instance == service.instance => {}
+            _ => made.push(service.name.as_str()),
+        }
+    }
+    let told = [("made", made), ("started", started)];
+    let told = told.iter().filter(|(_, names)| !names.is_empty());
+    told.map(|(what, names)| format!("{what} {}", names.join(", "))).collect::<Vec<_>>().join("; ")
 }
 
 /// After an error, or Ctrl-C: of a new lab nothing is left, a known one is remembered as it was.
@@ -130,7 +160,7 @@ async fn put_back(lab: &Lab, known: Option<&Record>) -> anyhow::Result<()> {
         return Ok(lab.save(known)?);
     }
     if let Some(record) = lab.record()? {
-        lab.engine(&record)?.down().await?;
+        super::down::down(lab, lab.engine(&record)?.as_ref()).await?;
     }
     Ok(lab.remove()?)
 }
@@ -147,7 +177,7 @@ fn check_port(lab: &Lab, wanted: Option<u16>, now: &Description) -> Result<(), F
     }
 }
 
-fn show(session: &Session, connected: &Connected, now: &Description, what: &str) -> anyhow::Result<Exit> {
+fn show(session: &Session, connected: &Connected, now: &Description, what: &str, mended: &str) -> anyhow::Result<Exit> {
     let painter = session.term.painter();
     let lab = &connected.lab;
     let gateway = &now.endpoints.gateway;
@@ -159,22 +189,35 @@ fn show(session: &Session, connected: &Connected, now: &Description, what: &str)
         format!("server {server}, caller {caller}")
     };
     let name = name_option(lab);
+    let width = if session.term.stderr_is_terminal() { session.term.width() } else { usize::MAX };
+    for line in now.notices.iter().flat_map(|notice| text::wrap(notice, width)) {
+        session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &line));
+    }
     let title = painter.paint(Tone::Strong, &format!("lab {} {what}", lab.name()));
+    if !session.term.is_terminal() {
+        // In a script's log: what is up, and where. `lab status --json` is for programs.
+        let mended = if mended.is_empty() { String::new() } else { format!(" · {mended}") };
+        return session.line(&format!("{title}{mended} · {} · {gateway} · {keys}", connected.record.engine));
+    }
     session.line(&format!("{title} · {}", connected.record.engine))?;
     session.line("")?;
     session.line(&format!("  users    {gateway}/api/users   (X-API-Key: {server})"))?;
     session.line(&format!("  health   {gateway}/health"))?;
     session.line(&format!("  metrics  {gateway}/metrics"))?;
-    for (what, url) in [("alerts", &now.endpoints.prometheus), ("graphs", &now.endpoints.grafana)] {
-        if let Some(url) = url {
-            session.line(&format!("  {what:<7}  {url}"))?;
-        }
+    let page = now.endpoints.grafana.clone().or_else(|| now.endpoints.dashboard.clone());
+    let graphs = page.unwrap_or_else(|| "not served".to_owned());
+    if let Some(alerts) = &now.endpoints.prometheus {
+        session.line(&format!("  alerts   {alerts}"))?;
     }
+    session.line(&format!("  graphs   {graphs}"))?;
     session.line(&format!("  keys     {keys}"))?;
-    for notice in &now.notices {
-        session.term.note(&session.term.stderr_painter().paint(Tone::Warn, notice));
+    if !mended.is_empty() {
+        session.line(&format!("  mended   {mended}"))?;
     }
     session.line("")?;
     let next = format!("next: lab traffic{name} · lab scenario run rotate-key{name} · lab down{name}");
-    session.line(&painter.paint(Tone::Dim, &next))
+    for line in text::wrap(&next, session.term.width()) {
+        session.line(&painter.paint(Tone::Dim, &line))?;
+    }
+    Ok(Exit::Held)
 }

@@ -1,22 +1,26 @@
 //! [`MockEngine`]: an engine like the others, in memory: gateway, app and db, with failures to order. The runner's tests
-//! drive the whole pipeline with it. It also answers requests and scrapes as the real stack would, for a mock wire.
+//! drive the whole pipeline with it. Requests and scrapes are answered by the real app and the real gateway without their
+//! sockets, so that a scenario shows here what it shows elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::body::Body;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use http_body_util::BodyExt;
+use hyper::Request;
 
 use super::{
     Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLine, LogRequest, Progress, ProgressFn,
     RunState, ServiceChange, ServiceSpec, UpRequest,
 };
+use crate::app::memory::MemoryApp;
 
 mod world;
 
-pub use world::Reply;
 use world::World;
 
 /// What the next `ensure` of a service does instead of succeeding.
@@ -32,6 +36,37 @@ pub enum Script {
     Slow(Duration),
     /// A defect.
     Panic,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A response.
+    Answer {
+        /// Its code.
+        status: u16,
+        /// Its body, as text.
+        body: String,
+    },
+    /// Nobody listens.
+    Refused,
+    /// Nobody answers, however long one waits.
+    Silence,
+}
+
+impl Reply {
+    /// The code of a response.
+    pub fn status(&self) -> Option<u16> {
+        if let Self::Answer { status, .. } = self { Some(*status) } else { None }
+    }
+}
+
+/// What the gateway meets where the app is.
+#[derive(Clone, Debug)]
+enum Upstream {
+    Serves(Arc<MemoryApp>),
+    /// It takes the connection, and no more.
+    Frozen,
 }
 
 /// An engine in memory. Clones share their world.
@@ -52,11 +87,12 @@ impl MockEngine {
         Self { world: Arc::new(Mutex::new(World::default())) }
     }
 
-    /// An engine whose stack runs, with this key in the server.
+    /// An engine whose stack runs, with this key in the server; one that a key can be.
     pub fn running(key: &str) -> Self {
         let engine = Self::new();
         let env = BTreeMap::from([(super::KEY_VARIABLE.to_owned(), key.to_owned())]);
-        engine.world().start(&BTreeMap::from([(super::APP.to_owned(), env)]));
+        let started = engine.world().start(&BTreeMap::from([(super::APP.to_owned(), env)]));
+        started.unwrap_or_else(|error| panic!("{error}"));
         engine
     }
 
@@ -74,6 +110,11 @@ impl MockEngine {
     /// How long a change takes; 0.1 s by default.
     pub fn set_delay(&self, delay: Duration) {
         self.world().delay = delay;
+    }
+
+    /// Where its Prometheus is from now on; none by default.
+    pub fn set_prometheus(&self, url: Option<&str>) {
+        self.world().prometheus = url.map(str::to_owned);
     }
 
     /// What runs the stack is gone: every call says so, until `up`.
@@ -101,9 +142,42 @@ impl MockEngine {
         self.world().state()
     }
 
-    /// One request through the gateway; the app's counters count it.
-    pub fn request(&self, path: &str, key: Option<&str>) -> Reply {
-        self.world().request(path, key)
+    /// One GET through the gateway, with this key.
+    pub async fn request(&self, path: &str, key: Option<&str>) -> Reply {
+        let headers: Vec<_> = key.map(|key| ("X-API-Key".to_owned(), key.to_owned())).into_iter().collect();
+        self.send("GET", path, &headers).await
+    }
+
+    /// One request through the gateway, as the real gateway and the real app answer it; the app's counters count it.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(String, String)]) -> Reply {
+        let (gateway, app) = {
+            let world = self.world();
+            match world.gateway() {
+                Ok(gateway) => (gateway, world.upstream()),
+                Err(reply) => return reply,
+            }
+        };
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        // What cannot be sent is refused before it comes here.
+        let Ok(request) = request.body(Body::empty()) else {
+            return Reply::Answer { status: 400, body: String::new() };
+        };
+        let reach = |upstream: &str, request| {
+            let app = app.filter(|_| upstream == world::UPSTREAM)?;
+            Some(async move {
+                match app {
+                    Upstream::Serves(app) => app.answer(request).await,
+                    Upstream::Frozen => std::future::pending().await,
+                }
+            })
+        };
+        let response = gateway.answer(request, reach).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Reply::Answer { status, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
     /// What an instance says on `/metrics`; none where it does not answer.
@@ -167,7 +241,7 @@ impl Engine for MockEngine {
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
         self.world().calls.push("up".to_owned());
         let after = self.scripted("up").await?;
-        self.world().start(&request.env);
+        self.world().start(&request.env)?;
         for service in world::SERVICES {
             progress(Progress::stage(service, "healthy"));
         }

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 pub mod docker;
 pub mod embedded;
 mod error;
+mod logs;
 pub mod mock;
 pub(crate) mod port;
 
 pub use error::{EngineError, EngineErrorKind};
+pub use logs::{LogLine, LogRequest};
 
 /// The reverse proxy in front of the app.
 pub const GATEWAY: &str = "gateway";
@@ -48,6 +50,13 @@ pub trait Engine: Send + Sync {
 
     /// The state of every service now. [`EngineErrorKind::NotUp`] where no stack runs.
     async fn describe(&self) -> Result<Description, EngineError>;
+
+    /// The environment that was set for a service, without asking whether anything is well; empty where there is no such
+    /// service. [`EngineErrorKind::NotUp`] where no stack runs.
+    async fn env(&self, service: &str) -> Result<BTreeMap<String, String>, EngineError> {
+        let now = self.describe().await?;
+        Ok(now.service(service).map(|service| service.env.clone()).unwrap_or_default())
+    }
 
     /// Brings one service to the wanted state; does nothing where it is in it already. A change of the environment is a
     /// rolling redeploy: a new instance that never becomes healthy is removed, the old one keeps serving, and the call is an error.
@@ -253,6 +262,17 @@ pub struct ServiceStatus {
     pub restarts: Option<u32>,
 }
 
+impl ServiceStatus {
+    /// One word for whether it runs and is well.
+    pub fn word(&self) -> &'static str {
+        match (self.state, self.health) {
+            (RunState::Running, Health::Healthy) => "healthy",
+            (RunState::Running, Health::Unhealthy) => "unhealthy",
+            (RunState::Paused | RunState::Stopped, _) => self.state.name(),
+        }
+    }
+}
+
 /// Whether a service is well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -276,6 +296,17 @@ pub struct Endpoints {
     /// Grafana's base URL, where it runs.
     #[serde(default)]
     pub grafana: Option<String>,
+    /// lab's own dashboard, where Grafana does not run.
+    #[serde(default)]
+    pub dashboard: Option<String>,
+}
+
+impl Endpoints {
+    /// Who says what the alerts are, as Prometheus does under `/api/v1/rules`: Prometheus, or lab's own dashboard, which
+    /// evaluates the same rules where no Prometheus runs. A base URL, without a slash at the end.
+    pub fn alerts(&self) -> Option<&str> {
+        self.prometheus.as_deref().or(self.dashboard.as_deref()).map(|url| url.trim_end_matches('/'))
+    }
 }
 
 /// Where an instance shows its metrics.
@@ -303,24 +334,4 @@ pub struct Retired {
     pub instance: String,
     /// Its last `/metrics`, in the text format.
     pub exposition: Option<String>,
-}
-
-/// Which log lines.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogRequest {
-    /// Of which services; empty: all.
-    pub services: Vec<String>,
-    /// At most this many of the last lines a service; all where none.
-    pub tail: Option<usize>,
-    /// Goes on as lines come, until the stream is dropped.
-    pub follow: bool,
-}
-
-/// A line of a service's output.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// Whose.
-    pub service: String,
-    /// Without its line end.
-    pub text: String,
 }

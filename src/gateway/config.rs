@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use crate::service::config::{ConfigError, Lookup, Variable, host_port, instance};
+use hyper::header::HeaderValue;
+
+use crate::service::config::{
+    ConfigError, Lookup, Variable, credential, duration, host_port, instance, number_and_unit,
+};
 use crate::service::request_id::fresh_instance;
 
 const DURATION: &str = "a duration above 0, as 500ms, 2s or 1m";
+const CREDENTIAL: &str = "at most 256 letters, digits and -._~+/=";
 const SWITCH: &str = "on or off";
 
 const LISTEN: Variable =
@@ -16,9 +21,20 @@ const READ_TIMEOUT: Variable = Variable { name: "GATEWAY_READ_TIMEOUT", expected
 const HEADER_TIMEOUT: Variable = Variable { name: "GATEWAY_HEADER_TIMEOUT", expected: DURATION };
 const MAX_BODY: Variable = Variable { name: "GATEWAY_MAX_BODY", expected: "a size, as 64k or 1m (0 for any)" };
 const FORWARD_API_KEY: Variable = Variable { name: "GATEWAY_FORWARD_API_KEY", expected: SWITCH };
+const CLIENT_ID: Variable = Variable { name: "GATEWAY_CLIENT_ID", expected: CREDENTIAL };
+const CLIENT_SECRET: Variable = Variable { name: "GATEWAY_CLIENT_SECRET", expected: CREDENTIAL };
 const REUSE_PORT: Variable = Variable { name: "GATEWAY_REUSE_PORT", expected: SWITCH };
 const INSTANCE: Variable =
     Variable { name: "GATEWAY_INSTANCE", expected: "at most 64 letters, digits, '-', '_' and '.', or nothing" };
+
+/// Who the gateway is, and its proof of that.
+#[derive(Clone, Debug)]
+pub(super) struct ClientCredentials {
+    /// Goes into `X-Client-Id`.
+    pub(super) id: HeaderValue,
+    /// Goes into `X-Client-Secret`.
+    pub(super) secret: HeaderValue,
+}
 
 /// What the gateway needs to know.
 #[derive(Clone, Debug)]
@@ -37,6 +53,8 @@ pub(super) struct Config {
     pub(super) max_body: u64,
     /// Whether the app gets to see `X-API-Key`.
     pub(super) forward_api_key: bool,
+    /// By which the gateway proves to the app that it is the gateway.
+    pub(super) client: Option<ClientCredentials>,
     /// Whether a second gateway may listen beside this one.
     pub(super) reuse_port: bool,
     /// The id of this instance.
@@ -47,32 +65,33 @@ impl Config {
     /// Reads it all; the first thing that is wrong is the error.
     pub(super) fn from_env(env: Lookup) -> Result<Self, ConfigError> {
         let seconds = Duration::from_secs;
+        CLIENT_ID.only_with(env, CLIENT_SECRET)?;
+        CLIENT_SECRET.only_with(env, CLIENT_ID)?;
+        let client = CLIENT_ID.optional(env, secret)?.zip(CLIENT_SECRET.optional(env, secret)?);
         Ok(Self {
             listen: LISTEN.required(env, host_port)?,
             upstream: UPSTREAM.optional(env, host_port)?.unwrap_or_else(|| "app:8000".into()),
-            connect_timeout: CONNECT_TIMEOUT.optional(env, duration)?.unwrap_or(seconds(1)),
-            read_timeout: READ_TIMEOUT.optional(env, duration)?.unwrap_or(seconds(2)),
-            header_timeout: HEADER_TIMEOUT.optional(env, duration)?.unwrap_or(seconds(60)),
+            connect_timeout: CONNECT_TIMEOUT.optional(env, time)?.unwrap_or(seconds(1)),
+            read_timeout: READ_TIMEOUT.optional(env, time)?.unwrap_or(seconds(2)),
+            header_timeout: HEADER_TIMEOUT.optional(env, time)?.unwrap_or(seconds(60)),
             max_body: MAX_BODY.optional(env, size)?.unwrap_or(1 << 20),
             forward_api_key: FORWARD_API_KEY.optional(env, switch)?.unwrap_or(true),
+            client: client.map(|(id, secret)| ClientCredentials { id, secret }),
             reuse_port: REUSE_PORT.optional(env, switch)?.unwrap_or(false),
             instance: INSTANCE.optional(env, instance)?.unwrap_or_else(fresh_instance),
         })
     }
 }
 
-/// `500ms`, `2s`, `1m`, `1h`; seconds without a unit.
-fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = number_and_unit(text)?;
-    let milliseconds = match unit {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
-    };
-    let total = number.checked_mul(milliseconds).filter(|total| (1..=86_400_000).contains(total))?;
-    Some(Duration::from_millis(total))
+fn time(text: &str) -> Option<Duration> {
+    duration(text, Duration::from_hours(24))
+}
+
+/// A header's value that no log shows.
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(credential(text)?).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// `64k`, `1m`, `1g`; bytes without a unit; 0 for no limit.
@@ -88,12 +107,6 @@ fn size(text: &str) -> Option<u64> {
     if number == 0 { Some(u64::MAX) } else { number.checked_mul(bytes) }
 }
 
-fn number_and_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    Some((number.parse().ok()?, unit))
-}
-
 fn switch(text: &str) -> Option<bool> {
     match text {
         "on" => Some(true),
@@ -105,18 +118,11 @@ fn switch(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
-    use std::time::Duration;
 
-    use super::{Config, duration, size};
+    use super::{Config, size};
 
     #[test]
-    fn units_are_those_of_nginx() {
-        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(duration("2s"), duration("2"));
-        assert_eq!(duration("1m"), Some(Duration::from_mins(1)));
-        for bad in ["", "s", "0", "0s", "-1s", "2 s", "1.5s", "2d", "99999999999999999999s", "25h", "é"] {
-            assert_eq!(duration(bad), None, "{bad}");
-        }
+    fn sizes_are_those_of_nginx() {
         assert_eq!(size("64k"), Some(65536));
         assert_eq!(size("1m"), Some(1 << 20));
         assert_eq!(size("0"), Some(u64::MAX));
@@ -147,11 +153,33 @@ mod tests {
             ("GATEWAY_HEADER_TIMEOUT", "1 minute"),
             ("GATEWAY_MAX_BODY", "1mb"),
             ("GATEWAY_FORWARD_API_KEY", "yes"),
+            ("GATEWAY_CONNECT_TIMEOUT", "2d"),
             ("GATEWAY_REUSE_PORT", "ON"),
             ("GATEWAY_INSTANCE", "a b"),
         ];
         for (name, value) in bad {
             assert!(read(name, value).unwrap_err().starts_with(&format!("{name} is malformed: expected ")), "{name}");
         }
+        for (name, other) in [("GATEWAY_CLIENT_ID", "SECRET"), ("GATEWAY_CLIENT_SECRET", "ID")] {
+            let error = read(name, "sesame").unwrap_err();
+            assert_eq!(error, format!("{name} is set, and GATEWAY_CLIENT_{other} is not: they go together"));
+        }
+    }
+
+    #[test]
+    fn a_client_has_an_id_and_a_secret_that_debugging_does_not_show() {
+        let client = |secret: &'static str| {
+            Config::from_env(&|name| match name {
+                "GATEWAY_LISTEN" => Some("127.0.0.1:0".into()),
+                "GATEWAY_CLIENT_ID" => Some("gateway".into()),
+                "GATEWAY_CLIENT_SECRET" => Some(secret.into()),
+                _ => None,
+            })
+        };
+        let config = client("sesame").unwrap();
+        assert!(!format!("{config:?}").contains("sesame"));
+        assert_eq!(config.client.unwrap().secret, "sesame");
+        let error = client("open sesame").unwrap_err().to_string();
+        assert!(error.starts_with("GATEWAY_CLIENT_SECRET is malformed: ") && !error.contains("sesame"), "{error}");
     }
 }

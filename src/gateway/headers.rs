@@ -6,8 +6,13 @@ use hyper::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
+use super::config::ClientCredentials;
+
 /// Carries the caller's key.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Carry the gateway's own credentials, and never a caller's.
+const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
+const CLIENT_SECRET: HeaderName = HeaderName::from_static("x-client-secret");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -40,13 +45,25 @@ pub(super) fn strip_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes the headers of a request those of the request to the upstream. `peer` is the client's address.
-pub(super) fn to_upstream(headers: &mut HeaderMap, peer: &HeaderValue, forward_api_key: bool) {
+/// Makes the headers of a request those of the request to the upstream. `peer` is the caller's address, `client` what the
+/// gateway proves itself by.
+pub(super) fn to_upstream(
+    headers: &mut HeaderMap,
+    peer: &HeaderValue,
+    forward_api_key: bool,
+    client: Option<&ClientCredentials>,
+) {
     strip_hop(headers);
     // Answered by us, as soon as the upstream takes the body.
     headers.remove(EXPECT);
     if !forward_api_key {
         headers.remove(API_KEY);
+    }
+    headers.remove(CLIENT_ID);
+    headers.remove(CLIENT_SECRET);
+    if let Some(client) = client {
+        headers.insert(CLIENT_ID, client.id.clone());
+        headers.insert(CLIENT_SECRET, client.secret.clone());
     }
     let via = forwarded_for(headers, peer);
     headers.insert(FORWARDED_FOR, via);
@@ -67,6 +84,7 @@ mod tests {
     use hyper::HeaderMap;
     use hyper::header::{HeaderName, HeaderValue};
 
+    use super::super::config::ClientCredentials;
     use super::{strip_hop, to_upstream};
 
     fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -107,15 +125,32 @@ mod tests {
     fn the_client_is_appended_and_cannot_take_itself_off() {
         let peer = HeaderValue::from_static("192.0.2.1");
         let mut headers = map(&[("x-api-key", "k"), ("expect", "100-continue"), ("connection", "x-forwarded-for")]);
-        to_upstream(&mut headers, &peer, true);
+        to_upstream(&mut headers, &peer, true, None);
         assert_eq!(
             headers,
             map(&[("x-api-key", "k"), ("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http")])
         );
 
         let mut headers = map(&[("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "10.0.0.2"), ("x-api-key", "k")]);
-        to_upstream(&mut headers, &peer, false);
+        to_upstream(&mut headers, &peer, false, None);
         let expected = [("x-forwarded-for", "10.0.0.1, 10.0.0.2, 192.0.2.1"), ("x-forwarded-proto", "http")];
         assert_eq!(headers, map(&expected));
+    }
+
+    #[test]
+    fn the_gateways_credentials_are_its_own() {
+        let peer = HeaderValue::from_static("192.0.2.1");
+        let forged = map(&[("x-client-id", "gateway"), ("x-client-secret", "guess"), ("x-client-secret", "again")]);
+        let mut headers = forged.clone();
+        to_upstream(&mut headers, &peer, true, None);
+        let expected = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http")];
+        assert_eq!(headers, map(&expected));
+
+        let client =
+            ClientCredentials { id: HeaderValue::from_static("gateway"), secret: HeaderValue::from_static("s1") };
+        let mut headers = forged;
+        to_upstream(&mut headers, &peer, true, Some(&client));
+        let own = [("x-client-id", "gateway"), ("x-client-secret", "s1")];
+        assert_eq!(headers, map(&[&own[..], &expected].concat()));
     }
 }

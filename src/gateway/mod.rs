@@ -1,10 +1,12 @@
 //! The reverse proxy in front of the app, as `lab gateway` runs it where there is no nginx: [`proxy`] is what happens to a
-//! request, [`upstream`] the connections to the app, [`body`] what streams either way. Knows nothing of the lab.
+//! request, [`upstream`] the connections to the app, [`body`] what streams either way; [`memory`] is the same without sockets.
+//! Knows nothing of the lab.
 
 mod access;
 mod body;
 mod config;
 mod headers;
+pub(crate) mod memory;
 mod proxy;
 mod upstream;
 
@@ -27,8 +29,8 @@ const HEADER_SIZE: usize = 32 << 10;
 /// Serves until SIGTERM, or until standard input ends where `tied`. Configured by the environment alone. Prints
 /// `ready ADDRESS:PORT` on standard output once it listens, then its log, one JSON document a line.
 ///
-/// Where `tied`, each line on standard input changes where an upstream name is reached: `route NAME:PORT ADDRESS:PORT`, or
-/// `unroute NAME:PORT`. Requests in flight stay where they are.
+/// Where `tied`, each line on standard input says where an upstream name is reached, `route NAME:PORT ADDRESS:PORT`, or that
+/// nothing listens there, `unroute NAME:PORT`. Requests in flight stay where they are.
 pub fn run(tied: bool) -> Exit {
     match Config::from_env(&|name| std::env::var_os(name)) {
         Ok(config) => service::run(host(config, tied)),

@@ -20,7 +20,7 @@ use super::access::Access;
 use super::body::{Progress, RequestBody, ResponseBody, Streamed, Upload, Waiting};
 use super::config::Config;
 use super::headers;
-use super::upstream::{ConnectError, Upstream};
+use super::upstream::Upstream;
 
 /// The gateway's part that all requests share.
 pub(super) struct Gateway {
@@ -51,7 +51,7 @@ impl Client {
 
 /// Why the upstream's answer is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+pub(super) enum Refusal {
     BadRequest,
     MethodNotAllowed,
     RequestTimeout,
@@ -61,7 +61,8 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn answer(self) -> (StatusCode, &'static str) {
+    /// The code and the body that it is told with.
+    pub(super) fn answer(self) -> (StatusCode, &'static str) {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, r#"{"error":"bad request"}"#),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method not allowed"}"#),
@@ -133,8 +134,10 @@ impl Gateway {
         let upload = request.body().upload();
         let begun = Instant::now();
         let (lease, mut sender) = self.upstream.connect().await.map_err(|error| {
+            // One that does not take the connection in time as well: an app that is not there must not look like one that
+            // does not answer.
             access.upstream.error = Some(error.to_string());
-            if matches!(error, ConnectError::TimedOut(_)) { Refusal::GatewayTimeout } else { Refusal::BadGateway }
+            Refusal::BadGateway
         })?;
         access.upstream.address = Some(lease.address);
         let head = self.head(sender.send_request(request), upload.as_ref(), access).await;
@@ -167,7 +170,8 @@ impl Gateway {
         if body.size_hint().lower() > self.config.max_body {
             return Err(Refusal::TooLarge);
         }
-        headers::to_upstream(&mut parts.headers, &client.forwarded, self.config.forward_api_key);
+        let Config { forward_api_key, client: credentials, .. } = &self.config;
+        headers::to_upstream(&mut parts.headers, &client.forwarded, *forward_api_key, credentials.as_ref());
         parts.headers.insert(request_id::HEADER, access.id.clone());
         self.set_host(&mut parts.headers, &parts.uri, parts.version)?;
         if parts.uri.authority().is_some() {

@@ -36,6 +36,9 @@ pub(super) enum ConnectError {
     /// It cannot be connected.
     #[error("cannot connect to {0}: {1}")]
     Refused(SocketAddr, io::Error),
+    /// The app does not run, or not at this port.
+    #[error("cannot connect to {0}: nothing listens there")]
+    Nowhere(String),
     /// Not in time.
     #[error("cannot connect to {0} in time")]
     TimedOut(SocketAddr),
@@ -54,10 +57,18 @@ struct Shared {
     state: Mutex<State>,
 }
 
+/// Where a name leads that is not looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    At(SocketAddr),
+    /// Nothing listens there.
+    Nowhere,
+}
+
 #[derive(Default)]
 struct State {
     /// Instead of what the name resolves to.
-    route: Option<SocketAddr>,
+    route: Option<Route>,
     /// Grows with every change of the route: a connection of an older one is not used again.
     generation: u64,
     idle: Vec<Idle>,
@@ -83,14 +94,17 @@ impl Upstream {
         Self { shared: Arc::new(Shared { name, connect_timeout, state: Mutex::default() }) }
     }
 
-    /// From now on `name` is reached at `address`, or where it resolves to. Says whether it is our name.
+    /// From now on `name` is reached at `address`, or nowhere. Says whether it is our name, or another port of our host: that
+    /// refuses, as it would on a network where the host has its name. What was never told of is looked up.
     pub(super) fn route(&self, name: &str, address: Option<SocketAddr>) -> bool {
-        if name != self.shared.name {
-            return false;
-        }
+        let route = match &self.shared.name {
+            ours if name == ours => address.map_or(Route::Nowhere, Route::At),
+            ours if host(name) == host(ours) => Route::Nowhere,
+            _ => return false,
+        };
         let mut state = self.shared.lock();
-        if state.route != address {
-            state.route = address;
+        if state.route != Some(route) {
+            state.route = Some(route);
             state.generation += 1;
             let retired = std::mem::take(&mut state.idle);
             drop(state);
@@ -124,7 +138,7 @@ impl Shared {
     }
 
     /// The idle connection used last, else where to connect.
-    fn take_idle(self: &Arc<Self>) -> Result<(Lease, RequestSender), (Option<SocketAddr>, u64)> {
+    fn take_idle(self: &Arc<Self>) -> Result<(Lease, RequestSender), (Option<Route>, u64)> {
         let mut state = self.lock();
         while let Some(Idle { sender, address, since }) = state.idle.pop() {
             if since.elapsed() > IDLE {
@@ -138,13 +152,10 @@ impl Shared {
         Err((state.route, state.generation))
     }
 
-    async fn open(
-        &self,
-        route: Option<SocketAddr>,
-        deadline: Instant,
-    ) -> Result<(SocketAddr, RequestSender), ConnectError> {
+    async fn open(&self, route: Option<Route>, deadline: Instant) -> Result<(SocketAddr, RequestSender), ConnectError> {
         let addresses = match route {
-            Some(address) => vec![address],
+            Some(Route::At(address)) => vec![address],
+            Some(Route::Nowhere) => return Err(ConnectError::Nowhere(self.name.clone())),
             None => self.resolve(deadline).await?,
         };
         let mut failed = ConnectError::Unresolved(io::ErrorKind::NotFound.into());
@@ -172,6 +183,11 @@ impl Shared {
             state.idle.push(idle);
         }
     }
+}
+
+/// Of `host:port`.
+fn host(name: &str) -> &str {
+    name.rsplit_once(':').map_or(name, |(host, _)| host)
 }
 
 async fn handshake(address: SocketAddr) -> io::Result<RequestSender> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::shown::Shown;
 use super::{Containers, FIRST_KEY, Lab, Record};
 use crate::engine::docker::{self, Docker, DockerOptions};
 use crate::engine::embedded::{self, Embedded};
@@ -25,7 +26,7 @@ impl Lab {
     pub fn engine(&self, record: &Record) -> Result<Arc<dyn Engine>, ConnectError> {
         match record.engine.as_str() {
             embedded::NAME => Ok(Arc::new(Embedded::new(self.folder()))),
-            docker::NAME => Ok(Arc::new(self.docker(&record.containers)?)),
+            docker::NAME => Ok(self.shown(&record.containers)?),
             other => {
                 let detail = format!("this version of lab has no engine called {other:?}");
                 Err(EngineError::new(EngineErrorKind::Unsupported, detail).into())
@@ -33,11 +34,26 @@ impl Lab {
         }
     }
 
+    /// The engine that its record names, to take the lab down with: that needs no stack, whose files may be broken by now.
+    pub fn engine_for_down(&self, record: &Record) -> Result<Arc<dyn Engine>, ConnectError> {
+        if record.engine == docker::NAME {
+            return Ok(self.shown(&Containers { stack: None, ..record.containers.clone() })?);
+        }
+        self.engine(record)
+    }
+
+    /// The Docker engine for this lab, with lab's own dashboard where no Grafana runs.
+    fn shown(&self, containers: &Containers) -> Result<Arc<dyn Engine>, StackErrors> {
+        Ok(Arc::new(Shown::new(self.name(), self.folder(), self.docker(containers)?)))
+    }
+
     /// The Docker engine for this lab, without asking the daemon anything.
     pub fn docker(&self, containers: &Containers) -> Result<Docker, StackErrors> {
         let options = DockerOptions {
             host: containers.host.clone(),
+            bind: containers.bind,
             app_image: containers.app_image.clone(),
+            offline: containers.offline,
             ..DockerOptions::default()
         };
         Ok(Docker::new(self.name(), stack(containers)?, options))

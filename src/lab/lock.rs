@@ -1,9 +1,13 @@
-//! Locks between processes: a file locked by the kernel, so that a process that dies leaves none behind. The file says who holds it.
+//! Locks between processes: a file locked by the kernel, so that a process that dies leaves none behind. The file says who holds
+//! it, and on a line of its own the number of its process.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 /// How long a change waits for another change to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -13,6 +17,9 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// How often, and how far apart, a lock is tried before it counts as held.
 const GLANCES: u32 = 5;
 const GLANCE: Duration = Duration::from_millis(2);
+
+/// How often it is tried where the process that took it is gone: a child that was just being made has it until it is another program.
+const LEGACY: u32 = 500;
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -44,38 +51,39 @@ pub enum LockError {
 impl Lock {
     /// Takes the lock at once or not at all.
     pub fn take(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
-        // Somebody who asks for the holder has the lock for an instant: that is no holder.
-        for _ in 0..GLANCES {
-            match Self::try_take(path, lab, holder) {
-                Err(LockError::Held { .. }) => std::thread::sleep(GLANCE),
-                result => return result,
+        let mut glances = 0;
+        loop {
+            match Self::try_take(path, holder)? {
+                Ok(lock) => return Ok(lock),
+                // Somebody who asks for the holder has the lock for an instant: that is no holder.
+                Err(other) if glances < if other.is_dead { LEGACY } else { GLANCES } => {
+                    glances += 1;
+                    std::thread::sleep(GLANCE);
+                }
+                Err(other) => return Err(LockError::Held { lab: lab.to_owned(), holder: other.name }),
             }
         }
-        Self::try_take(path, lab, holder)
     }
 
-    fn try_take(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
+    fn try_take(path: &Path, holder: &str) -> Result<Result<Self, Holder>, LockError> {
         let file_error = |source| LockError::File { path: path.to_owned(), source };
         loop {
             let mut file = open(path).map_err(file_error)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    let mut text = String::new();
-                    file.read_to_string(&mut text).map_err(file_error)?;
-                    let holder = if text.is_empty() { "another lab command".to_owned() } else { text };
-                    return Err(LockError::Held { lab: lab.to_owned(), holder });
+                    return Ok(Err(Holder::read(&mut file).map_err(file_error)?));
                 }
                 Err(TryLockError::Error(source)) => return Err(file_error(source)),
             }
             // The file may have been removed, with the lab, between opening and locking: then the lock is of no use.
-            if !same_file(&file, path) {
+            if !crate::files::is_named(&file, path) {
                 continue;
             }
             // On a full disk the lock is held without saying by whom: a lab has to go away there as well.
-            let _unnamed =
-                file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
-            return Ok(Self { _file: file });
+            let text = format!("{holder}\n{}", std::process::id());
+            let _unnamed = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+            return Ok(Ok(Self { _file: file }));
         }
     }
 
@@ -93,17 +101,37 @@ impl Lock {
     }
 }
 
+/// What the file of a lock says of who has it.
+struct Holder {
+    name: String,
+    /// Its process is gone.
+    is_dead: bool,
+}
+
+impl Holder {
+    fn read(file: &mut File) -> io::Result<Self> {
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let (name, pid) = text.split_once('\n').unwrap_or((&text, ""));
+        let name = if name.is_empty() { "another lab command" } else { name };
+        let pid = pid.parse().ok().and_then(Pid::from_raw);
+        let is_dead = pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+        Ok(Self { name: name.to_owned(), is_dead })
+    }
+}
+
 /// Who holds a lock now; none where nobody does.
 pub fn holder(path: &Path) -> Option<String> {
-    let mut file = File::open(path).ok()?;
-    match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            file.read_to_string(&mut text).ok()?;
-            Some(text)
+    for _ in 0..LEGACY {
+        let mut file = File::open(path).ok()?;
+        let Err(TryLockError::WouldBlock) = file.try_lock_shared() else { return None };
+        let holder = Holder::read(&mut file).ok()?;
+        if !holder.is_dead {
+            return Some(holder.name);
         }
-        _ => None,
+        std::thread::sleep(GLANCE);
     }
+    Some("another lab command".to_owned())
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -121,16 +149,34 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-#[cfg(unix)]
-fn same_file(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
-        _ => false,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[cfg(not(unix))]
-fn same_file(_file: &File, path: &Path) -> bool {
-    path.exists()
+    #[test]
+    fn a_lock_that_outlives_its_process_for_an_instant_is_not_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.lock");
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let hold_of_the_dead = || {
+            let file = open(&path).unwrap();
+            file.lock().unwrap();
+            std::fs::write(&path, format!("run 7f3a\n{}", ended.id())).unwrap();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(50));
+                drop(file);
+            })
+        };
+        let release = hold_of_the_dead();
+        assert_eq!(holder(&path), None);
+        release.join().unwrap();
+        let release = hold_of_the_dead();
+        let lock = Lock::take(&path, "room-2", "lab up").unwrap();
+        release.join().unwrap();
+        assert_eq!(holder(&path).as_deref(), Some("lab up"));
+        let busy = Lock::take(&path, "room-2", "lab down").unwrap_err().to_string();
+        assert_eq!(busy, "lab room-2 is busy: lab up holds it");
+        drop(lock);
+    }
 }

@@ -10,12 +10,14 @@ pub const AUTH_FAILURES: &str = "app_auth_failures_total";
 pub const START_TIME: &str = "process_start_time_seconds";
 
 /// Every counter of the app, the histogram's count included: the series whose increase an expectation may name.
-pub const COUNTERS: [&str; 6] = [
+pub const COUNTERS: [&str; 8] = [
     REQUESTS,
     AUTH_SUCCESS,
     AUTH_FAILURES,
     "app_http_responses_total",
     "app_auth_rejections_total",
+    "app_auth_key_uses_total",
+    "app_db_pool_timeouts_total",
     "app_http_request_duration_seconds_count",
 ];
 

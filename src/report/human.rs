@@ -54,6 +54,21 @@ pub fn share(part: u64, whole: u64) -> String {
     format!("{}%", number((percent * 10.0).round() / 10.0))
 }
 
+/// A size: `512 B`, `62.1 MB`, `1.2 GB`, in steps of 1000, as disks and registries count.
+pub fn bytes(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "two digits of it are shown")]
+    let (mut size, mut unit) = (bytes as f64 / 1000.0, 0);
+    while size >= 999.95 && unit + 1 < units.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", units[unit])
+}
+
 /// A count and what is counted: `1 request`, `40 requests`.
 pub fn count(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
@@ -63,7 +78,7 @@ pub fn count(count: u64, what: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{clock, count, duration, millis, number, share};
+    use super::{bytes, clock, count, duration, millis, number, share};
 
     #[test]
     fn durations() {
@@ -81,6 +96,15 @@ mod tests {
             assert_eq!(millis(value), text, "{value}");
         }
         assert_eq!(duration(Duration::from_millis(250)), "250ms");
+    }
+
+    #[test]
+    fn sizes() {
+        let cases = [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (62_140_000, "62.1 MB"), (999_960_000, "1.0 GB")];
+        for (value, text) in cases {
+            assert_eq!(bytes(value), text, "{value}");
+        }
+        assert_eq!(bytes(u64::MAX), "18446744.1 TB");
     }
 
     #[test]

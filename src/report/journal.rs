@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{
-    Event, EventKind, ExpectationResult, Keys, Latency, Outage, Phase, RunFinished, RunStarted, Status, StepFinished,
-    StepStarted, Undo, UndoOutcome, rfc3339,
+    About, AlertChanged, CallerResult, CounterSample, Event, EventKind, ExpectationResult, Keys, Latency, Logged,
+    Outage, Phase, Role, RunFinished, RunStarted, Sample, Status, StepFinished, StepStarted, Undo, UndoOutcome,
+    rfc3339,
 };
 
 /// The [`Journal::reason`] of a run that was cut off: its process was killed, or the power went.
@@ -19,7 +20,7 @@ pub const CUT_OFF: &str = "cut off: the record ends before the run does";
 pub struct Journal {
     /// [`crate::event::FORMAT_VERSION`].
     pub version: u32,
-    /// Such as `20261124T101530Z-7f3a`.
+    /// Such as `20261124T101530.123Z-7f3a`.
     pub id: String,
     /// The scenario's name.
     pub scenario: String,
@@ -44,6 +45,9 @@ pub struct Journal {
     pub duration: f64,
     /// As resolved.
     pub parameters: BTreeMap<String, String>,
+    /// What the scenario's file tells beside its steps.
+    #[serde(default)]
+    pub about: About,
     /// The names of the steps that were to run.
     #[serde(default)]
     pub planned: Vec<String>,
@@ -59,6 +63,12 @@ pub struct Journal {
     /// What else was worth knowing, in order.
     #[serde(default)]
     pub notices: Vec<JournalNotice>,
+    /// What became of the alerts, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertChanged>,
+    /// The pace that was asked for; empty: as the scenario has it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pace: String,
 }
 
 /// A step and what it showed.
@@ -68,6 +78,9 @@ pub struct JournalStep {
     pub name: String,
     /// Which part of the story it is.
     pub phase: Phase,
+    /// Which list of the scenario it is from.
+    #[serde(default, skip_serializing_if = "Role::is_step")]
+    pub role: Role,
     /// The action's key in the scenario file.
     pub action: String,
     /// How it ended.
@@ -99,6 +112,24 @@ pub struct JournalStep {
     pub errors: BTreeMap<String, u64>,
     /// Latency of the responses.
     pub latency_ms: Option<Latency>,
+    /// The same by caller, where callers have names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub callers: BTreeMap<String, CallerResult>,
+    /// What each background traffic saw during the step; not part of the above, but of the deltas.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub background: BTreeMap<String, CallerResult>,
+    /// The last lines of a command's output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output: Vec<String>,
+    /// The lines of the services' logs that tell what happened in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<Logged>,
+    /// The traffic over the time of the step, as the caller saw it.
+    #[serde(default)]
+    pub samples: Vec<Sample>,
+    /// The app's counters over the time of the step.
+    #[serde(default)]
+    pub counters: Vec<CounterSample>,
     /// Every expectation and what was seen.
     pub expectations: Vec<ExpectationResult>,
     /// Why it could not be carried out.
@@ -167,6 +198,12 @@ impl JournalBuilder {
                 let message = message.clone();
                 journal.notices.push(JournalNotice { at: event.at, elapsed: event.elapsed, message });
             }
+            EventKind::Alert(alert) => journal.alerts.push(alert.clone()),
+            EventKind::Logged(line) => {
+                if let Some(step) = journal.steps.iter_mut().find(|step| step.name == line.step) {
+                    step.logs.push(line.clone());
+                }
+            }
             EventKind::UndoStarted { .. } => journal.undo.items.clear(),
             EventKind::UndoItem(item) => journal.undo.items.push(item.clone()),
             EventKind::RunFinished(run) => {
@@ -202,12 +239,15 @@ fn begin(run: &RunStarted, at: DateTime<Utc>) -> Journal {
         end: at,
         duration: 0.0,
         parameters: run.parameters.clone(),
+        about: (*run.about).clone(),
         planned: run.steps.clone(),
         steps: Vec::new(),
         outage: None,
         undo: Undo { status: UndoOutcome::Incomplete, items: Vec::new() },
         keys: Some(JournalKeys { before: run.keys.clone(), after: None }),
         notices: Vec::new(),
+        alerts: Vec::new(),
+        pace: run.pace.clone(),
     }
 }
 
@@ -226,6 +266,7 @@ fn finished(step: &StepFinished) -> JournalStep {
     JournalStep {
         name: step.name.clone(),
         phase: step.phase,
+        role: step.role,
         action: step.action.clone(),
         status: step.status,
         start: step.start,
@@ -239,6 +280,12 @@ fn finished(step: &StepFinished) -> JournalStep {
         codes: step.codes.clone(),
         errors: step.errors.clone(),
         latency_ms: step.latency_ms,
+        callers: step.callers.clone(),
+        background: step.background.clone(),
+        output: step.output.clone(),
+        logs: Vec::new(),
+        samples: step.samples.clone(),
+        counters: step.counters.clone(),
         expectations: step.expectations.clone(),
         error: step.error.clone(),
     }
@@ -248,6 +295,7 @@ fn cut_off(step: &StepStarted, start: DateTime<Utc>, elapsed: f64, duration: f64
     JournalStep {
         name: step.name.clone(),
         phase: step.phase,
+        role: step.role,
         action: step.action.clone(),
         status: Status::Interrupted,
         start,
@@ -261,6 +309,12 @@ fn cut_off(step: &StepStarted, start: DateTime<Utc>, elapsed: f64, duration: f64
         codes: BTreeMap::new(),
         errors: BTreeMap::new(),
         latency_ms: None,
+        callers: BTreeMap::new(),
+        background: BTreeMap::new(),
+        output: Vec::new(),
+        logs: Vec::new(),
+        samples: Vec::new(),
+        counters: Vec::new(),
         expectations: Vec::new(),
         error: None,
     }

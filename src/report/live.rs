@@ -4,7 +4,7 @@
 use std::io;
 
 use super::{Sink, text};
-use crate::event::{Event, EventKind};
+use crate::event::{AlertState, Event, EventKind};
 use crate::term::{Live, Plain, Term};
 
 /// Shows the step that is under way, and goes away with the run.
@@ -29,6 +29,9 @@ impl Sink for Progress {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match &event.kind {
             EventKind::StepStarted(step) => self.live.label(&text::clean(&step.name)),
+            EventKind::Alert(alert) if alert.state == AlertState::Firing => {
+                self.live.label(&text::clean(&format!("{} is firing", alert.name)));
+            }
             EventKind::UndoStarted { .. } => self.live.label("putting back"),
             EventKind::RunFinished(_) => self.live.clear(),
             _ => {}

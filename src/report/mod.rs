@@ -4,17 +4,27 @@
 
 use std::io;
 
-use crate::event::{Event, Status, UndoItem};
+use crate::event::{Event, Keys, Status, UndoItem};
 use crate::term::Tone;
 
+pub mod annotations;
+pub mod diff;
 pub mod encode;
+pub mod file;
+pub mod html;
 pub mod human;
 pub mod journal;
 pub mod journal_file;
 pub mod json;
+pub mod junit;
 pub mod live;
+pub mod markdown;
 pub mod metrics;
 pub mod ndjson;
+mod plot;
+pub mod proof;
+mod review;
+pub(crate) mod spark;
 pub mod table;
 pub(crate) mod text;
 pub mod timeline;
@@ -95,9 +105,32 @@ pub fn status_tone(status: Status) -> Tone {
     }
 }
 
-/// The ending of a run's id that serves to name it: `7f3a` of `20261124T101530Z-7f3a`.
+/// The ending of a run's id that serves to name it: `7f3a` of `20261124T101530.123Z-7f3a`.
 pub fn short_id(id: &str) -> &str {
     id.rsplit('-').next().unwrap_or(id)
+}
+
+/// The key that the server expects and the ones that callers send: a line each, and whether the server takes that key.
+pub fn keys(keys: &Keys) -> Vec<(bool, String)> {
+    let same = keys.server == keys.caller;
+    let match_ = if same { "they match" } else { "they differ: 401 for the caller" };
+    let mut lines = vec![(same, format!("server {} · caller {} · {match_}", keys.server, keys.caller))];
+    lines.extend(keys.callers.iter().map(|(name, key)| {
+        let same = *key == keys.server;
+        let match_ = if same { "matches" } else { "differs: 401 for it" };
+        (same, format!("caller {name} {key} · {match_}"))
+    }));
+    lines
+}
+
+/// What a run changed and has not put back. `option` names the lab in a command, where that is needed.
+pub fn owed(run: &str, scenario: &str, kept: bool, option: &str) -> String {
+    let run = short_id(run);
+    if kept {
+        format!("kept: what run {run} ({scenario}) changed; lab recover{option} puts it back")
+    } else {
+        format!("owed: the undo of run {run} ({scenario}); lab recover{option} does it")
+    }
 }
 
 /// What a change was put back to: `app APP_API_KEY apikey-v1`, `app DEBUG unset`, `gateway running`, `lab removed`.
@@ -105,9 +138,13 @@ pub fn put_back(item: &UndoItem) -> String {
     with_value(item, before(item))
 }
 
-/// The value before the run; a variable that was not there had none.
+/// The value before the run; a variable that was not there had none, and a scenario's caller was not there at all.
 fn before(item: &UndoItem) -> &str {
-    if item.value.is_empty() { "unset" } else { &item.value }
+    match item.value.as_str() {
+        "" if item.target.starts_with("caller ") => "forgotten",
+        "" => "unset",
+        value => value,
+    }
 }
 
 /// A change and a value of it. A state needs no name.

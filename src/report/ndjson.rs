@@ -45,8 +45,17 @@ pub enum ReadError {
 }
 
 /// The kinds that this version knows, as they are written. A test keeps it true.
-const KINDS: [&str; 7] =
-    ["run_started", "step_started", "step_finished", "notice", "undo_started", "undo_item", "run_finished"];
+const KINDS: [&str; 9] = [
+    "run_started",
+    "step_started",
+    "step_finished",
+    "notice",
+    "undo_started",
+    "undo_item",
+    "run_finished",
+    "alert",
+    "logged",
+];
 
 /// The events of a stream, in order. Kinds and fields that this version does not know are passed over; so is a last line
 /// that a crash has torn. Any other line that is not an event is an error.
@@ -99,6 +108,8 @@ mod tests {
             EventKind::UndoStarted { .. } => KINDS[4],
             EventKind::UndoItem(_) => KINDS[5],
             EventKind::RunFinished(_) => KINDS[6],
+            EventKind::Alert(_) => KINDS[7],
+            EventKind::Logged(_) => KINDS[8],
         };
         for event in stories::everything() {
             let line = encode::line(&event).expect("in memory");

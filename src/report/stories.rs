@@ -1,173 +1,12 @@
-//! Runs for the tests of the reports, as the runner would tell them.
+//! Runs for the tests of the reports, as the runner would tell them: each ends in another way.
 
-use std::collections::BTreeMap;
+use crate::event::{Event, Latency, Outage, Phase, RunFinished, Status, StepFinished, UndoOutcome};
 
-use chrono::{DateTime, Duration, Utc};
+mod parts;
+mod rich;
 
-use crate::event::{
-    Event, EventKind, ExpectationResult, Keys, Latency, Outage, Phase, RunFinished, RunStarted, Status, StepFinished,
-    StepStarted, Undo, UndoItem, UndoOutcome, UndoStatus,
-};
-
-/// A run being told.
-pub(crate) struct Story {
-    events: Vec<Event>,
-    elapsed: f64,
-}
-
-fn at(elapsed: f64) -> DateTime<Utc> {
-    let start: DateTime<Utc> = "2026-11-24T10:15:30Z".parse().expect("a time");
-    #[expect(clippy::cast_possible_truncation, reason = "tests last seconds")]
-    let millis = (elapsed * 1000.0).round() as i64;
-    start + Duration::milliseconds(millis)
-}
-
-pub(crate) fn keys(server: &str, caller: &str) -> Keys {
-    Keys { server: server.to_owned(), caller: caller.to_owned() }
-}
-
-/// A step of no kind yet, that took a tenth of a second.
-pub(crate) fn step(name: &str, phase: Phase, action: &str) -> StepFinished {
-    StepFinished {
-        index: 0,
-        name: name.to_owned(),
-        phase,
-        action: action.to_owned(),
-        status: Status::Held,
-        start: at(0.0),
-        elapsed: 0.0,
-        duration: 0.1,
-        detail: None,
-        sent: None,
-        unsent: 0,
-        failed_requests: 0,
-        deltas: deltas(Some(0.0), Some(0.0)),
-        codes: BTreeMap::new(),
-        errors: BTreeMap::new(),
-        latency_ms: None,
-        expectations: Vec::new(),
-        error: None,
-    }
-}
-
-pub(crate) fn deltas(accepted: Option<f64>, refused: Option<f64>) -> BTreeMap<String, Option<f64>> {
-    let all = accepted.zip(refused).map(|(accepted, refused)| accepted + refused);
-    [("app_requests_total", all), ("app_auth_success_total", accepted), ("app_auth_failures_total", refused)]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
-}
-
-/// A step of traffic with these codes, `accepted` of them with a key that the app takes.
-pub(crate) fn traffic(name: &str, phase: Phase, codes: &[(u16, u32)], p99: f64) -> StepFinished {
-    let count = |wanted: fn(u16) -> bool| codes.iter().filter(|(code, _)| wanted(*code)).map(|(_, count)| *count).sum();
-    let sent: u32 = count(|_| true);
-    let refused: u32 = count(|code| code == 401);
-    let failed: u32 = count(|code| !(200..300).contains(&code));
-    StepFinished {
-        sent: Some(sent.into()),
-        failed_requests: failed.into(),
-        duration: 2.000_000_4,
-        deltas: deltas(Some((sent - refused).into()), Some(refused.into())),
-        codes: codes.iter().map(|(code, count)| (code.to_string(), u64::from(*count))).collect(),
-        latency_ms: Some(Latency { p50: p99 / 2.0, p90: p99 * 0.8, p99, max: p99 * 1.2 }),
-        ..step(name, phase, "traffic")
-    }
-}
-
-pub(crate) fn change(name: &str, phase: Phase, action: &str, detail: &str) -> StepFinished {
-    StepFinished { detail: Some(detail.to_owned()), ..step(name, phase, action) }
-}
-
-pub(crate) fn expectation(
-    metric: &str,
-    expected: &str,
-    observed: Option<f64>,
-    text: &str,
-    held: bool,
-) -> ExpectationResult {
-    let (metric, expected, observed_text) = (metric.to_owned(), expected.to_owned(), text.to_owned());
-    ExpectationResult { metric, expected, observed, observed_text, held }
-}
-
-pub(crate) fn item(target: &str, name: &str, value: &str, error: Option<&str>) -> UndoItem {
-    UndoItem {
-        target: target.to_owned(),
-        name: name.to_owned(),
-        value: value.to_owned(),
-        status: if error.is_some() { UndoStatus::Failed } else { UndoStatus::Undone },
-        error: error.map(str::to_owned),
-    }
-}
-
-fn keys_undone() -> Vec<UndoItem> {
-    vec![item("caller", "key", "apikey-v1", None), item("app", "APP_API_KEY", "apikey-v1", None)]
-}
-
-impl Story {
-    pub(crate) fn new(scenario: &str, title: &str, lab: &str, steps: &[&str]) -> Self {
-        let mut story = Self { events: Vec::new(), elapsed: 0.0 };
-        story.tell(EventKind::RunStarted(RunStarted {
-            version: crate::event::FORMAT_VERSION,
-            id: "20261124T101530Z-7f3a".to_owned(),
-            scenario: scenario.to_owned(),
-            title: title.to_owned(),
-            lab: lab.to_owned(),
-            engine: "embedded".to_owned(),
-            parameters: [("new_key".to_owned(), "apikey-v2".to_owned())].into(),
-            steps: steps.iter().map(|step| (*step).to_owned()).collect(),
-            keys: keys("apikey-v1", "apikey-v1"),
-        }));
-        story
-    }
-
-    pub(crate) fn tell(&mut self, kind: EventKind) {
-        self.events.push(Event { at: at(self.elapsed), elapsed: self.elapsed, kind });
-    }
-
-    pub(crate) fn step(mut self, step: StepFinished) -> Self {
-        let index = self.events.iter().filter(|event| matches!(event.kind, EventKind::StepFinished(_))).count();
-        let StepFinished { name, phase, action, .. } = step.clone();
-        self.tell(EventKind::StepStarted(StepStarted { index, name, phase, action }));
-        let (start, elapsed) = (at(self.elapsed), self.elapsed);
-        self.elapsed += step.duration;
-        self.tell(EventKind::StepFinished(Box::new(StepFinished { index, start, elapsed, ..step })));
-        self
-    }
-
-    pub(crate) fn notice(mut self, message: &str) -> Self {
-        self.tell(EventKind::Notice { message: message.to_owned() });
-        self
-    }
-
-    pub(crate) fn end(mut self, finished: RunFinished) -> Vec<Event> {
-        let items = finished.undo.items.clone();
-        if !items.is_empty() && finished.undo.status != UndoOutcome::Kept {
-            self.tell(EventKind::UndoStarted { items: items.len() });
-            for item in items {
-                self.elapsed += 0.01;
-                self.tell(EventKind::UndoItem(item));
-            }
-        }
-        let duration = self.elapsed;
-        self.tell(EventKind::RunFinished(Box::new(RunFinished { duration, ..finished })));
-        self.events
-    }
-}
-
-pub(crate) fn finished(status: Status, undo: UndoOutcome, items: Vec<UndoItem>) -> RunFinished {
-    RunFinished {
-        status,
-        duration: 0.0,
-        outage: None,
-        undo: Undo { status: undo, items },
-        keys: Some(keys("apikey-v1", "apikey-v1")),
-        reason: None,
-    }
-}
-
-fn outage(duration: f64, failed_requests: u64) -> Outage {
-    Outage { effect_at: 2.1, recovered_at: Some(2.1 + duration), duration, failed_requests }
-}
+pub(crate) use parts::{Story, change, deltas, expectation, finished, item, keys, keys_undone, outage, step, traffic};
+pub(crate) use rich::{alerted, everything, grown, sampled};
 
 const STEPS: [&str; 5] = ["baseline", "rotate-key", "drive-traffic", "realign", "verify"];
 const TITLE: &str = "Everything is 401 now";
@@ -208,7 +47,7 @@ pub(crate) fn failed() -> Vec<Event> {
         expectation("sent", "== 40", Some(40.0), "40", true),
     ];
     let end = finished(Status::Failed, UndoOutcome::Complete, keys_undone());
-    let outage = Outage { recovered_at: None, ..outage(1.95, 38) };
+    let outage = Outage { recovered_at: None, time_to_recovery: None, time_to_mitigate: None, ..outage(1.95, 38) };
     up_to_the_fault().step(observed).end(RunFinished { outage: Some(outage), ..end })
 }
 
@@ -235,7 +74,7 @@ pub(crate) fn interrupted() -> Vec<Event> {
     let mut observed = drive(&[(401, 12)]);
     (observed.status, observed.duration) = (Status::Interrupted, 0.6);
     let end = finished(Status::Interrupted, UndoOutcome::Complete, keys_undone());
-    let outage = Outage { recovered_at: None, ..outage(0.55, 12) };
+    let outage = Outage { recovered_at: None, time_to_recovery: None, time_to_mitigate: None, ..outage(0.55, 12) };
     up_to_the_fault().step(observed).end(RunFinished { outage: Some(outage), ..end })
 }
 
@@ -256,7 +95,7 @@ pub(crate) fn incomplete() -> Vec<Event> {
     ];
     let end = finished(Status::Error, UndoOutcome::Incomplete, items);
     let reason = Some("the engine failed: the host is gone".to_owned());
-    let outage = Outage { recovered_at: None, ..outage(1.95, 40) };
+    let outage = Outage { recovered_at: None, time_to_recovery: None, time_to_mitigate: None, ..outage(1.95, 40) };
     up_to_the_fault().step(observed).end(RunFinished { outage: Some(outage), reason, keys: None, ..end })
 }
 
@@ -266,7 +105,7 @@ pub(crate) fn kept() -> Vec<Event> {
     items.remove(0);
     items.push(item("gateway", "state", "running", None));
     let end = finished(Status::Held, UndoOutcome::Kept, items);
-    let outage = Outage { recovered_at: None, ..outage(1.95, 40) };
+    let outage = Outage { recovered_at: None, time_to_recovery: None, time_to_mitigate: None, ..outage(1.95, 40) };
     let keys = Some(keys("apikey-v2", "apikey-v1"));
     Story::new("rotate-key", TITLE, "room-3", &STEPS[..3])
         .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
@@ -337,10 +176,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Event>)> {
         ("transport_errors", transport_errors()),
         ("long_names", long_names()),
         ("baseline", baseline()),
+        ("grown", grown()),
+        ("alerted", alerted()),
     ]
-}
-
-/// One stream with an event of every kind.
-pub(crate) fn everything() -> Vec<Event> {
-    transport_errors()
 }

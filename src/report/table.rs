@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Attribute, Cell as Box, CellAlignment, Color, ContentArrangement, presets};
+use comfy_table::{Attribute, Cell as Box, CellAlignment, Color, ColumnConstraint, ContentArrangement, presets};
 
 use super::text;
 use crate::term::{Painter, Tone};
@@ -85,6 +85,13 @@ impl Table {
                 Side::Left => CellAlignment::Left,
                 Side::Right => CellAlignment::Right,
             });
+        }
+        // Names are copied, and lines are found by them: they stay whole where that leaves room for the rest.
+        let names = self.rows.iter().filter_map(|row| row.first()).map(|name| text::columns(&name.text)).max();
+        if names.is_some_and(|names| 2 * names <= width)
+            && let Some(column) = table.column_mut(0)
+        {
+            column.set_constraint(ColumnConstraint::ContentWidth);
         }
         table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
     }

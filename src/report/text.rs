@@ -3,7 +3,7 @@
 use console::measure_text_width;
 
 /// Without control characters and marks that turn the direction of writing: what services and files say is shown, never obeyed.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().filter(|c| !turns(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

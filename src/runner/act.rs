@@ -1,23 +1,22 @@
 //! The actions of steps, each carried out. A new kind of step goes here, into `scenario::plan` and into the loader.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::check;
+use super::alerts::Shared;
 use super::context::Context;
-use super::observe::{Observation, describe};
-use crate::engine::{
-    APP, Description, EngineError, EngineErrorKind, Ensured, KEY_VARIABLE, Retired, RunState, ServiceChange,
-};
-use crate::event::ExpectationResult;
-use crate::lab::lock::Lock;
-use crate::scenario::plan::{Action, Change, Traffic, Verb};
-use crate::traffic::{Load, Summary};
-use crate::undo::{Before, explained};
-
-/// How long a change may take. A backstop: the engine has deadlines of its own.
-const DEADLINE: Duration = Duration::from_mins(1);
+use super::observe::Observation;
+use super::samples::counted;
+use super::seen::Seen;
+use super::{change, check, command, wait};
+use crate::engine::{Retired, RunState};
+use crate::event::{CounterSample, ExpectationResult};
+use crate::scenario::plan::{Action, Traffic};
+use crate::traffic::{Amount, Load, Summary, TrafficProgress};
+use crate::wire::TrafficProgressFn;
 
 /// What an action did and saw.
 #[derive(Debug, Default)]
@@ -26,14 +25,32 @@ pub(super) struct Acted {
     pub(super) detail: Option<String>,
     /// Whether it changed the lab.
     pub(super) changed: bool,
-    pub(super) summary: Option<Summary>,
+    pub(super) traffic: Option<Seen>,
     /// Instances of the app that it ended.
     pub(super) retired: Vec<Retired>,
     /// Whether it ended them without letting them finish.
     pub(super) killed: bool,
     /// What a check showed.
     pub(super) checks: Vec<ExpectationResult>,
+    /// What the app counted while traffic was sent.
+    pub(super) counters: Vec<CounterSample>,
+    /// Its own request was not answered with 2xx.
+    pub(super) saw_failure: bool,
+    /// The last lines of a command's output.
+    pub(super) output: Vec<String>,
+    /// What later steps may use of it.
+    pub(super) facts: Facts,
     pub(super) own: Own,
+}
+
+/// What a step's own request, query or command gave.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) status: Option<u16>,
+    pub(super) body: Option<String>,
+    pub(super) value: Option<String>,
+    pub(super) stdout: Option<String>,
+    pub(super) exit_code: Option<i32>,
 }
 
 /// What of the lab is otherwise by the run's own doing.
@@ -41,37 +58,80 @@ pub(super) struct Acted {
 pub(super) struct Own {
     pub(super) server: Option<String>,
     pub(super) caller: Option<String>,
+    pub(super) callers: Vec<(String, String)>,
     pub(super) state: Option<(String, RunState)>,
+    /// Nobody can tell what: a command of the user's own ran.
+    pub(super) anything: bool,
 }
 
 /// Carries an action out. `now` is the lab just before; an error says why it could not be done.
 pub(super) async fn act(
     context: &Context,
+    alerts: &Shared,
     action: &Action,
     now: &Result<Observation, String>,
 ) -> Result<Acted, String> {
     match action {
         Action::Traffic(traffic) => send(context, traffic, now.as_ref()?).await,
-        Action::RotateKey { server } => rotate_key(context, server).await,
-        Action::AlignKey => align_key(context).await,
-        Action::Change(change) => change_service(context, change).await,
-        Action::Wait(duration) => Ok(wait(context, *duration).await),
-        Action::Check(probe) => Ok(check::check(context, probe, now.as_ref()?).await),
+        Action::Background(traffic) => Ok(said(format!("{} requests a second from now on", traffic.rate))),
+        Action::StopBackground { name, .. } => Ok(said(format!("{name} ended"))),
+        Action::RotateKey { server } => change::rotate_key(context, server).await,
+        Action::CallerKey { key, callers } => change::give_key(context, Some(key), callers).await,
+        Action::AlignKey { callers } => change::give_key(context, None, callers).await,
+        Action::Change(wanted) => change::change_service(context, wanted).await,
+        Action::Wait(duration) => Ok(pause(context, *duration).await),
+        Action::WaitFor(wanted) => wait::wait_for(context, alerts, wanted, now).await,
+        Action::Check(probe) => check::check(context, probe, now.as_ref()?).await,
+        Action::Run(wanted) => command::run(context, wanted, now.as_ref()?).await,
     }
 }
 
+fn said(detail: String) -> Acted {
+    Acted { detail: Some(detail), ..Acted::default() }
+}
+
 async fn send(context: &Context, traffic: &Traffic, now: &Observation) -> Result<Acted, String> {
-    let load = Load {
-        url: format!("{}{}", now.description.endpoints.gateway, traffic.path),
-        method: traffic.method.clone(),
-        headers: headers(&traffic.headers, traffic.key.as_deref().unwrap_or(&now.caller_key)),
-        amount: traffic.amount,
-        rate: traffic.rate,
-        connections: traffic.connections,
-        timeout: traffic.timeout,
+    let loads = loads(traffic, now)?;
+    let progress = Progress::new(&context.progress, loads.len());
+    // One beginning for all of them: what each saw over time is added up.
+    let start = context.clock.now();
+    let sending = loads.iter().enumerate().map(|(index, (caller, load))| {
+        let traffic = context.wire.traffic(load, progress.part(index), &context.stop);
+        async move { Seen::of(caller.as_deref(), Summary { start, ..traffic.await }) }
+    });
+    let (all, counters) = match loads.first() {
+        Some((_, load)) => counted(context, now, load, join_all(sending)).await,
+        None => (Vec::new(), Vec::new()),
     };
-    let summary = context.wire.traffic(&load, context.progress.clone(), context.interrupt.stop()).await;
-    Ok(Acted { summary: Some(summary), ..Acted::default() })
+    let mut seen = Seen::default();
+    for one in &all {
+        seen.merge(one);
+    }
+    Ok(Acted { traffic: Some(seen), counters, ..Acted::default() })
+}
+
+/// What each caller sends; without callers, what the lab's one caller sends.
+pub(super) fn loads(traffic: &Traffic, now: &Observation) -> Result<Vec<(Option<String>, Load)>, String> {
+    let load = |caller: Option<&str>, amount: Amount, rate: f64, connections: u32| {
+        let key = match &traffic.key {
+            Some(key) => key.as_str(),
+            None => now.key_of(caller)?,
+        };
+        let load = Load {
+            url: format!("{}{}", now.description.endpoints.gateway, traffic.path),
+            method: traffic.method.clone(),
+            headers: headers(&traffic.headers, key),
+            amount,
+            rate,
+            connections,
+            timeout: traffic.timeout,
+        };
+        Ok((caller.map(str::to_owned), load))
+    };
+    if traffic.callers.is_empty() {
+        return Ok(vec![load(None, traffic.amount, traffic.rate, traffic.connections)?]);
+    }
+    traffic.callers.iter().map(|part| load(Some(&part.name), part.amount, part.rate, part.connections)).collect()
 }
 
 /// A step's headers and the key's; an empty key sends none.
@@ -83,126 +143,36 @@ pub(super) fn headers(headers: &[(String, String)], key: &str) -> Vec<(String, S
     all
 }
 
-async fn wait(context: &Context, duration: Duration) -> Acted {
-    let over = timeout(duration, context.interrupt.stop().cancelled()).await.is_err();
+async fn pause(context: &Context, duration: Duration) -> Acted {
+    let over = timeout(duration, context.stop.cancelled()).await.is_err();
     let detail = over.then(|| format!("waited {duration:?}"));
     Acted { detail, ..Acted::default() }
 }
 
-async fn rotate_key(context: &Context, server: &str) -> Result<Acted, String> {
-    let done = change(context, APP, &ServiceChange::env(KEY_VARIABLE, server)).await?;
-    let old = done.before.env.get(KEY_VARIABLE).cloned().flatten();
-    let detail = format!("server {} > {server}", old.as_deref().unwrap_or("none"));
-    let own = Own { server: Some(server.to_owned()), ..Own::default() };
-    Ok(done.acted(APP, detail, own))
+/// The progress of several callers as one.
+struct Progress {
+    whole: TrafficProgressFn,
+    parts: Arc<Mutex<Vec<TrafficProgress>>>,
 }
 
-async fn change_service(context: &Context, wanted: &Change) -> Result<Acted, String> {
-    let Change { verb, service, change: to } = wanted;
-    let done = change(context, service, to).await?;
-    let detail = match verb {
-        Verb::SetEnv => format!("{service} {}", variables(to)),
-        Verb::Stop => format!("{service} stopped"),
-        Verb::Kill => format!("{service} killed"),
-        Verb::Pause => format!("{service} paused"),
-        Verb::Start | Verb::Unpause => format!("{service} running"),
-    };
-    let key = to.env.get(KEY_VARIABLE).filter(|_| service == APP).cloned().flatten();
-    let own = Own { server: key, caller: None, state: to.run.map(|run| (service.clone(), run)) };
-    Ok(Acted { killed: to.abrupt, ..done.acted(service, detail, own) })
-}
-
-fn variables(change: &ServiceChange) -> String {
-    let shown = |(name, value): (&String, &Option<String>)| match value {
-        Some(value) => format!("{name}={value}"),
-        None => format!("{name} unset"),
-    };
-    change.env.iter().map(shown).collect::<Vec<_>>().join(" ")
-}
-
-async fn align_key(context: &Context) -> Result<Acted, String> {
-    let Some((_lock, description)) = begin_change(context).await? else { return Ok(Acted::default()) };
-    let server = description.server_key().ok_or_else(|| format!("the app has no {KEY_VARIABLE}"))?;
-    let caller = context.lab.caller_key().map_err(|error| error.to_string())?;
-    if caller == server {
-        return Ok(Acted { detail: Some("already aligned".to_owned()), ..Acted::default() });
+impl Progress {
+    fn new(whole: &TrafficProgressFn, parts: usize) -> Self {
+        let parts = Arc::new(Mutex::new(vec![TrafficProgress::default(); parts]));
+        Self { whole: Arc::clone(whole), parts }
     }
-    let server_before = Before::Service { service: APP.to_owned(), state: ServiceChange::env(KEY_VARIABLE, server) };
-    record(context, Before::CallerKey { key: caller.clone() }, Some(server_before)).await?;
-    context.lab.set_caller_key(server).map_err(|error| error.to_string())?;
-    let own = Own { caller: Some(server.to_owned()), ..Own::default() };
-    Ok(Acted { detail: Some(format!("caller {caller} > {server}")), changed: true, own, ..Acted::default() })
-}
 
-/// A change that was made.
-#[derive(Default)]
-struct Done {
-    /// The state before, of all that the change names.
-    before: ServiceChange,
-    ensured: Ensured,
-}
-
-impl Done {
-    fn acted(self, service: &str, detail: String, own: Own) -> Acted {
-        let Ensured { changed, retired } = self.ensured;
-        let detail = if changed { detail } else { "already so".to_owned() };
-        let retired = if service == APP { retired } else { Vec::new() };
-        Acted { detail: Some(detail), changed, retired, own, ..Acted::default() }
+    /// Takes one caller's.
+    fn part(&self, index: usize) -> TrafficProgressFn {
+        let (whole, parts) = (Arc::clone(&self.whole), Arc::clone(&self.parts));
+        Arc::new(move |now| {
+            let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+            parts[index] = now;
+            let sum = parts.iter().fold(TrafficProgress::default(), |sum, part| TrafficProgress {
+                done: sum.done + part.done,
+                planned: sum.planned + part.planned,
+            });
+            drop(parts);
+            whole(sum);
+        })
     }
-}
-
-/// The lock of a change, and the lab as it is under it; none where the run is asked to stop: the last look at the token,
-/// from there on the change is carried to its end.
-async fn begin_change(context: &Context) -> Result<Option<(Lock, Description)>, String> {
-    let begin = async {
-        let lock = context.lab.lock_change(&context.holder).await.map_err(|error| error.to_string())?;
-        let description = describe(context).await.map_err(|error| explained(&error))?;
-        Ok(Some((lock, description)))
-    };
-    tokio::select! {
-        biased;
-        () = context.interrupt.stop().cancelled() => Ok(None),
-        done = begin => done,
-    }
-}
-
-/// Puts on disk what is before a change. The two keys are one thing: where the run changes one of them, `other` is put back
-/// with it, since whoever mends the incident by hand changes that one.
-async fn record(context: &Context, before: Before, other: Option<Before>) -> Result<(), String> {
-    let mut log = context.undo.lock().await;
-    let other = other.filter(|other| !log.records().iter().any(|known| is_key(known) && same_target(known, other)));
-    let result = log.record(before).and_then(|()| other.map_or(Ok(()), |other| log.record(other)));
-    result.map_err(|error| error.to_string())
-}
-
-fn is_key(before: &Before) -> bool {
-    match before {
-        Before::Service { service, state } => service == APP && state.env.contains_key(KEY_VARIABLE),
-        Before::CallerKey { .. } => true,
-        Before::NoLab => false,
-    }
-}
-
-fn same_target(one: &Before, other: &Before) -> bool {
-    std::mem::discriminant(one) == std::mem::discriminant(other)
-}
-
-/// Brings a service to another state: what was before is on disk first.
-async fn change(context: &Context, service: &str, to: &ServiceChange) -> Result<Done, String> {
-    let Some((_lock, description)) = begin_change(context).await? else { return Ok(Done::default()) };
-    let now = description.service(service).ok_or_else(|| format!("there is no service {service}"))?;
-    let before = to.before(now);
-    if to.is_met_by(now) {
-        return Ok(Done { before, ..Done::default() });
-    }
-    let keys = service == APP && to.env.contains_key(KEY_VARIABLE);
-    let caller = keys.then(|| context.lab.caller_key()).transpose().map_err(|error| error.to_string())?;
-    let service_before = Before::Service { service: service.to_owned(), state: before.clone() };
-    record(context, service_before, caller.map(|key| Before::CallerKey { key })).await?;
-    let ensured = timeout(DEADLINE, context.engine.ensure(service, to)).await.unwrap_or_else(|_| {
-        let detail = format!("the change was not done within {} s", DEADLINE.as_secs());
-        Err(EngineError::new(EngineErrorKind::System, detail).of(service))
-    });
-    let ensured = ensured.map_err(|error| explained(&error))?;
-    Ok(Done { before, ensured })
 }

@@ -1,6 +1,6 @@
 //! The step `check`: one request whose answer must be as stated. What it shows is judged like an expectation.
 
-use super::act::{Acted, headers};
+use super::act::{Acted, Facts, headers};
 use super::context::Context;
 use super::observe::Observation;
 use crate::event::ExpectationResult;
@@ -10,30 +10,57 @@ use crate::wire::{Probe, ProbeError, ProbeResponse};
 /// How much of a body a person is shown.
 const SHOWN: usize = 60;
 
-pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -> Acted {
-    let probe = Probe {
-        url: format!("{}{}", now.description.endpoints.gateway, check.path),
-        method: check.method.clone(),
-        headers: headers(&check.headers, check.key.as_deref().unwrap_or(&now.caller_key)).into_iter().collect(),
-        timeout: check.timeout,
-    };
+pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -> Result<Acted, String> {
+    let probe = probe(check, now)?;
     let answer = tokio::select! {
-        () = context.interrupt.stop().cancelled() => return Acted::default(),
+        () = context.stop.cancelled() => return Ok(Acted::default()),
         answer = context.wire.probe(&probe) => answer,
     };
-    let seen = match &answer {
+    let detail = Some(told(check, &answer));
+    let (checks, saw_failure) = (judged("check", check, &answer), is_failure(&answer));
+    Ok(Acted { detail, checks, saw_failure, facts: facts(&answer), ..Acted::default() })
+}
+
+/// The request of a check.
+pub(super) fn probe(check: &Check, now: &Observation) -> Result<Probe, String> {
+    let key = match &check.key {
+        Some(key) => key.as_str(),
+        None => now.key_of(check.caller.as_deref())?,
+    };
+    Ok(Probe {
+        url: format!("{}{}", now.description.endpoints.gateway, check.path),
+        method: check.method.clone(),
+        headers: headers(&check.headers, key).into_iter().collect(),
+        timeout: check.timeout,
+    })
+}
+
+/// What came of it, in a few words.
+pub(super) fn told(check: &Check, answer: &Result<ProbeResponse, ProbeError>) -> String {
+    let seen = match answer {
         Ok(response) => response.status.to_string(),
         Err(error) => error.detail.clone(),
     };
-    let detail = format!("{} {} {seen}", check.method, check.path);
-    Acted { detail: Some(detail), checks: judged(check, &answer), ..Acted::default() }
+    format!("{} {} {seen}", check.method, check.path)
 }
 
-fn judged(check: &Check, answer: &Result<ProbeResponse, ProbeError>) -> Vec<ExpectationResult> {
+/// Whether the answer is anything but a success.
+pub(super) fn is_failure(answer: &Result<ProbeResponse, ProbeError>) -> bool {
+    !answer.as_ref().is_ok_and(|response| (200..300).contains(&response.status))
+}
+
+pub(super) fn facts(answer: &Result<ProbeResponse, ProbeError>) -> Facts {
+    let response = answer.as_ref().ok();
+    let (status, body) = (response.map(|response| response.status), response.map(|response| response.body.clone()));
+    Facts { status, body, ..Facts::default() }
+}
+
+/// Whether the answer is as stated; `step`: what asked.
+pub(super) fn judged(step: &str, check: &Check, answer: &Result<ProbeResponse, ProbeError>) -> Vec<ExpectationResult> {
     let no_answer = |error: &ProbeError| format!("no answer: {}", error.detail);
     let response = answer.as_ref().ok();
     let mut results = vec![ExpectationResult {
-        metric: "check.status".to_owned(),
+        metric: format!("{step}.status"),
         expected: format!("== {}", check.status),
         observed: response.map(|response| f64::from(response.status)),
         observed_text: answer.as_ref().map_or_else(no_answer, |response| response.status.to_string()),
@@ -41,7 +68,7 @@ fn judged(check: &Check, answer: &Result<ProbeResponse, ProbeError>) -> Vec<Expe
     }];
     if let Some(text) = &check.body {
         results.push(ExpectationResult {
-            metric: "check.body".to_owned(),
+            metric: format!("{step}.body"),
             expected: format!("contains {text:?}"),
             observed: None,
             observed_text: answer.as_ref().map_or_else(no_answer, |response| excerpt(&response.body)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use crate::event::{Event, EventKind};
+use crate::event::{Event, EventKind, Secrets};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
@@ -56,18 +56,26 @@ pub(super) fn rounded(seconds: f64) -> f64 {
 pub(super) struct Reporter<F> {
     emit: F,
     clock: Clock,
+    /// What no event is to tell.
+    secrets: Secrets,
     error: Option<io::Error>,
 }
 
 impl<F: FnMut(&Event) -> io::Result<()>> Reporter<F> {
-    pub(super) fn new(emit: F, clock: Clock) -> Self {
-        Self { emit, clock, error: None }
+    pub(super) fn new(emit: F, clock: Clock, secrets: Secrets) -> Self {
+        Self { emit, clock, secrets, error: None }
     }
 
-    pub(super) fn send(&mut self, kind: EventKind) {
+    /// Also these are not to be told.
+    pub(super) fn hide(&mut self, secrets: &Secrets) {
+        self.secrets.extend(secrets);
+    }
+
+    pub(super) fn send(&mut self, mut kind: EventKind) {
         if self.error.is_some() {
             return;
         }
+        kind.mask(&self.secrets);
         let elapsed = self.clock.elapsed();
         let event = Event { at: self.clock.at(elapsed), elapsed, kind };
         self.error = (self.emit)(&event).err();

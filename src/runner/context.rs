@@ -3,23 +3,35 @@
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::interrupt::Interrupt;
 use crate::engine::Engine;
+use crate::event::Secrets;
 use crate::lab::Lab;
+use crate::process::Processes;
 use crate::undo::UndoLog;
 use crate::wire::{TrafficProgressFn, Wire};
 
+#[derive(Clone)]
 pub(super) struct Context {
     pub(super) lab: Lab,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) wire: Arc<dyn Wire>,
+    /// None: commands are not allowed.
+    pub(super) processes: Option<Arc<dyn Processes>>,
     pub(super) interrupt: Interrupt,
+    /// Stops the present step, and the steps after it.
+    pub(super) stop: CancellationToken,
     pub(super) progress: TrafficProgressFn,
+    /// The run's id.
+    pub(super) id: String,
     /// What others are told who wait for a change.
     pub(super) holder: String,
     pub(super) clock: Clock,
+    /// What nobody is to read.
+    pub(super) secrets: Secrets,
     /// tokio's lock: a panic in a step must not poison it for the undo.
-    pub(super) undo: Mutex<UndoLog>,
+    pub(super) undo: Arc<Mutex<UndoLog>>,
 }

@@ -3,27 +3,44 @@
 
 use crate::event::ExpectationResult;
 use crate::metrics::Deltas;
-use crate::scenario::plan::{Expectation, Metric};
+use crate::scenario::plan::{Expectation, Metric, Of};
 use crate::traffic::Summary;
+
+use super::alerts::{self, Alerts};
+use super::background::Slices;
+use super::seen::Seen;
 
 /// What one step, or several together, showed.
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
-    /// What the caller saw; none where nothing was sent.
-    pub(super) summary: Option<Summary>,
+    /// What the callers saw; none where nothing was sent.
+    pub(super) traffic: Option<Seen>,
+    /// What the traffic in the background saw.
+    pub(super) background: Slices,
     /// What the app counted, or why that is unknown.
     pub(super) deltas: Result<Deltas, String>,
+    /// What the alerts were; empty where nobody says.
+    pub(super) alerts: Alerts,
+}
+
+impl Default for Observed {
+    fn default() -> Self {
+        Self { traffic: None, background: Slices::new(), deltas: Ok(Deltas::default()), alerts: Alerts::new() }
+    }
 }
 
 impl Observed {
     /// Several steps together, in order. Where one is unknown, so is the whole.
     pub(super) fn merged(steps: &[Self]) -> Self {
-        let mut whole = Self { summary: None, deltas: Ok(Deltas::default()) };
+        let mut whole = Self::default();
         for step in steps {
-            match (&mut whole.summary, &step.summary) {
-                (Some(sum), Some(summary)) => sum.merge(summary),
-                (none, summary) => *none = none.take().or_else(|| summary.clone()),
+            if let Some(seen) = &step.traffic {
+                whole.traffic.get_or_insert_default().merge(seen);
             }
+            for (id, (name, seen)) in &step.background {
+                whole.background.entry(*id).or_insert_with(|| (name.clone(), Seen::default())).1.merge(seen);
+            }
+            alerts::merge(&mut whole.alerts, &step.alerts);
             match (&mut whole.deltas, &step.deltas) {
                 (Ok(sum), Ok(deltas)) => sum.merge(deltas),
                 (Ok(_), Err(why)) => whole.deltas = Err(why.clone()),
@@ -32,12 +49,46 @@ impl Observed {
         }
         whole
     }
+
+    /// Requests sent, and those that failed.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let all = self.traffic.iter().chain(self.background.values().map(|(_, seen)| seen)).map(Seen::counts);
+        all.fold((0, 0), |(sent, failed), counts| (sent + counts.0, failed + counts.1))
+    }
+
+    /// What each caller saw, in the foreground and in the background.
+    pub(super) fn traffic(&self) -> impl Iterator<Item = (Option<&str>, &Summary)> {
+        self.traffic.iter().chain(self.background.values().map(|(_, seen)| seen)).flat_map(Seen::each)
+    }
+
+    /// What those saw whom an expectation is about; none where they sent nothing.
+    fn whose(&self, of: &Of) -> Option<Summary> {
+        match of {
+            Of::All => self.traffic.as_ref().and_then(Seen::total),
+            Of::Caller(name) => self.traffic.as_ref().and_then(|seen| seen.caller(name)).cloned(),
+            // It went on, and was not due in so short a step: of nothing, nothing failed.
+            Of::Background(id) => {
+                let nothing = || Summary::new(chrono::Utc::now());
+                self.background.get(id).map(|(_, seen)| seen.total().unwrap_or_else(nothing))
+            }
+        }
+    }
 }
 
 /// Whether what was seen is what was expected.
 pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> ExpectationResult {
+    if let Metric::Alert { alert, is } = &expectation.metric {
+        let (held, observed_text) = alerts::judged(*is, alert, &observed.alerts);
+        return ExpectationResult {
+            metric: expectation.metric_text.clone(),
+            expected: expectation.text.clone(),
+            observed: None,
+            observed_text,
+            held,
+        };
+    }
     // A sum over nothing is -0: adding 0 makes it what a person calls zero.
-    let seen = measure(&expectation.metric, observed).map(|value| value + 0.0);
+    let seen = measure(&expectation.of, &expectation.metric, observed).map(|value| value + 0.0);
     let held = seen.as_ref().is_ok_and(|value| expectation.comparator.holds(*value, expectation.bound));
     let observed_text = match &seen {
         Ok(value) => shown(&expectation.metric, *value),
@@ -52,9 +103,16 @@ pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> Expect
     }
 }
 
+/// The same for traffic outside of a run, whose deltas nobody has taken.
+pub(crate) fn evaluate_traffic(expectation: &Expectation, summary: &Summary) -> ExpectationResult {
+    let deltas = Err("the app's counters were not read".to_owned());
+    evaluate(expectation, &Observed { traffic: Some(Seen::of(None, summary.clone())), deltas, ..Observed::default() })
+}
+
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
-fn measure(metric: &Metric, observed: &Observed) -> Result<f64, String> {
-    let summary = || observed.summary.as_ref().ok_or_else(|| "nothing was sent".to_owned());
+fn measure(of: &Of, metric: &Metric, observed: &Observed) -> Result<f64, String> {
+    let total = observed.whose(of);
+    let summary = || total.as_ref().ok_or_else(|| "nothing was sent".to_owned());
     let code = |code: &u16| Ok::<f64, String>(summary()?.codes.get(code).copied().unwrap_or(0) as f64);
     let failed = || Ok::<f64, String>(summary()?.failed() as f64);
     let share = |part: f64| match summary()?.sent {
@@ -72,7 +130,17 @@ fn measure(metric: &Metric, observed: &Observed) -> Result<f64, String> {
         Metric::Sent => Ok(summary()?.sent as f64),
         Metric::Failed => failed(),
         Metric::FailedShare => share(failed()?),
+        Metric::Alert { .. } => Err("an alert is no number".to_owned()),
     }
+}
+
+/// A measurement as a value of a scenario file: a whole number, or a duration with its unit.
+pub(super) fn as_value(of: &Of, metric: &Metric, observed: &Observed) -> Result<String, String> {
+    let value = measure(of, metric, observed)? + 0.0;
+    Ok(match metric {
+        Metric::Latency(_) => format!("{}ms", trimmed(value, 3)),
+        _ => trimmed(value, 3),
+    })
 }
 
 fn shown(metric: &Metric, value: f64) -> String {

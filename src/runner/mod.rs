@@ -1,44 +1,50 @@
 //! The step loop: [`run`] takes a plan step by step and tells what happens as events. Whatever becomes of the steps, the
 //! undo follows, unless the user asked to keep the result; the last event always comes.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Mutex;
 
 use crate::engine::Engine;
 use crate::error::Exit;
 use crate::event::{
-    Event, EventKind, ExpectationResult, FORMAT_VERSION, Keys, Phase, RunFinished, RunStarted, Status, StepStarted,
-    Undo, UndoOutcome,
+    About, Event, EventKind, FORMAT_VERSION, Keys, Phase, Role, RunFinished, RunStarted, Status, Undo, UndoOutcome,
 };
 use crate::lab::Lab;
+use crate::process::Processes;
 use crate::scenario::plan::{Plan, Step};
-use crate::undo::{Before, Replay, UndoError, UndoLog, kept, plan as plan_back};
+use crate::undo::{Before, UndoError, UndoLog};
 use crate::wire::{TrafficProgressFn, Wire};
 
 mod act;
+mod alerts;
+mod background;
+mod change;
 mod check;
 mod clock;
+mod command;
 mod context;
+mod course;
+mod ending;
 mod expect;
 mod interrupt;
+mod logs;
 mod observe;
+mod samples;
+mod seen;
 mod step;
 mod story;
+mod wait;
 
+pub(crate) use expect::evaluate_traffic;
 pub use interrupt::{Interrupt, Signal};
 
-use clock::{Clock, Reporter, rounded};
+use clock::{Clock, Reporter};
 use context::Context;
-use expect::{Observed, evaluate};
-use observe::{Known, keys};
-use step::{Done, finished, perform};
-use story::Story;
-
-/// How long the last look at the lab may take once the user has given up.
-const HURRY: Duration = Duration::from_secs(1);
+use course::{Part, Runner, named};
+use observe::keys;
 
 /// What to run, on what, and how it ends.
 pub struct Run {
@@ -50,7 +56,9 @@ pub struct Run {
     pub engine: Arc<dyn Engine>,
     /// Its sockets.
     pub wire: Arc<dyn Wire>,
-    /// The run's id: `20261124T101530Z-7f3a`.
+    /// Runs the commands of `run` steps; none where the user has not allowed them: such a plan is refused.
+    pub processes: Option<Arc<dyn Processes>>,
+    /// The run's id: `20261124T101530.123Z-7f3a`.
     pub id: String,
     /// Leave the result of the run. An interrupted run is put back all the same.
     pub keep: bool,
@@ -98,11 +106,14 @@ pub struct RunOutcome {
 /// nothing more is emitted (exit 3).
 pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) -> RunOutcome {
     let clock = Clock::start();
-    let Run { plan, lab, engine, wire, id, keep, until, owned, interrupt, progress } = run;
-    let mut reporter = Reporter::new(emit, clock);
+    let Run { plan, lab, engine, wire, processes, id, keep, until, owned, interrupt, progress } = run;
+    let mut reporter = Reporter::new(emit, clock, plan.secrets.clone());
     let last = until.as_ref().map(|until| until.last_step(&plan.steps));
     let steps = last.flatten().map_or(plan.steps.len(), |last| last + 1).min(plan.steps.len());
+    let parts = Parts::of(&plan, steps, until.is_some());
     let mut started = RunStarted {
+        alerts: plan.alerts,
+        pace: plan.pace.clone(),
         version: FORMAT_VERSION,
         id: id.clone(),
         scenario: plan.name.clone(),
@@ -110,28 +121,109 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
         lab: lab.name().to_owned(),
         engine: engine.name().to_owned(),
         parameters: plan.parameters.clone(),
-        steps: plan.steps[..steps].iter().map(|step| step.name.clone()).collect(),
-        keys: Keys { server: String::new(), caller: String::new() },
+        steps: parts.names(),
+        keys: Keys::default(),
+        about: Box::new(about(&plan)),
     };
     let undo = match begin(&lab, &id, &plan.name, owned) {
-        Ok(undo) => Mutex::new(undo),
+        Ok(undo) => undo,
         Err(error) => return refused(reporter, started, owned, &error),
     };
+    reporter.hide(undo.secrets());
+    let mut secrets = plan.secrets.clone();
+    secrets.extend(undo.secrets());
     let holder = format!("run {id}");
-    let context = Arc::new(Context { lab, engine, wire, interrupt, progress, holder, clock, undo });
-    let mut runner = Runner { context, story: Story::new(plan.kind), reason: None, known: None };
-    match (keys(&runner.context).await, last) {
-        (Err(why), _) => runner.object(Status::Error, why),
-        (Ok(keys), Some(None)) => {
+    let (stop, undo) = (interrupt.stop().clone(), Arc::new(Mutex::new(undo)));
+    let allowed = plan.check_commands(processes.is_some());
+    let context = Context { lab, engine, wire, processes, interrupt, stop, progress, id, holder, clock, secrets, undo };
+    let mut runner = Runner::new(Arc::new(context), plan.kind);
+    let mut callers = BTreeMap::new();
+    match (keys(&runner.context).await, last, allowed) {
+        (Err(why), ..) => runner.object(Status::Error, why),
+        (Ok(_), _, Err(commands)) => runner.object(Status::Error, commands.to_string()),
+        (Ok(keys), last, Ok(())) => {
+            let key = |key: &Option<String>| key.clone().unwrap_or_else(|| keys.server.clone());
+            callers = plan.callers.iter().map(|caller| (caller.name.clone(), key(&caller.key))).collect();
             started.keys = keys;
-            runner.object(Status::Error, "there is no step to stop after".to_owned());
+            started.keys.callers.extend(callers.clone());
+            if last == Some(None) {
+                runner.object(Status::Error, "there is no step to stop after".to_owned());
+            }
         }
-        (Ok(keys), _) => started.keys = keys,
     }
+    let begun = runner.status() != Status::Error;
     reporter.send(EventKind::RunStarted(started));
-    let reached = runner.steps(&plan.steps[..steps], &mut reporter).await;
+    if begun && let Err(why) = change::introduce(&runner.context, &callers).await {
+        runner.object(Status::Error, why);
+    }
+    let reached = parts.run(&mut runner, begun, &mut reporter).await;
     let keep = keep || (until.is_some() && reached);
     runner.finish(keep, &mut reporter).await
+}
+
+/// What runs, in order.
+struct Parts<'p> {
+    before: Part<'p>,
+    steps: Part<'p>,
+    after: Part<'p>,
+    finally: Part<'p>,
+    /// The run stops in the middle and leaves the lab so: what comes after the steps is left out.
+    until: bool,
+}
+
+impl<'p> Parts<'p> {
+    fn of(plan: &'p Plan, steps: usize, until: bool) -> Self {
+        let steps = &plan.steps[..steps];
+        Self {
+            before: Part { steps: &plan.steady_state, role: Role::Before },
+            steps: Part { steps, role: Role::Step },
+            after: Part { steps: if until { &[] } else { &plan.steady_state }, role: Role::After },
+            finally: Part { steps: &plan.finally, role: Role::Finally },
+            until,
+        }
+    }
+
+    /// The steps that will run if nothing goes wrong.
+    fn names(&self) -> Vec<String> {
+        let finally: &[Step] = if self.until { &[] } else { self.finally.steps };
+        let finally = Part { steps: finally, ..self.finally };
+        let parts = [&self.before, &self.steps, &self.after, &finally];
+        parts.into_iter().flat_map(|part| part.steps.iter().map(|step| named(step, part.role))).collect()
+    }
+
+    /// Runs them. Returns whether the last of the steps was carried out.
+    async fn run<F>(&self, runner: &mut Runner, begun: bool, reporter: &mut Reporter<F>) -> bool
+    where
+        F: FnMut(&Event) -> io::Result<()>,
+    {
+        let mut reached = false;
+        if runner.look(&self.before, reporter).await {
+            reached = runner.steps(&self.steps, reporter).await;
+            if reached {
+                runner.look(&self.after, reporter).await;
+            }
+        } else if runner.status() == Status::Failed {
+            let reason = "the lab is not in its steady state: no step was taken";
+            runner.object(Status::Failed, reason.to_owned());
+        }
+        if begun && !(self.until && reached) {
+            runner.finally(&self.finally, reporter).await;
+        }
+        reached
+    }
+}
+
+/// What the reports have to tell in words.
+fn about(plan: &Plan) -> About {
+    About {
+        source: plan.source.clone(),
+        kind: plan.kind.name().to_owned(),
+        description: plan.description.clone(),
+        ticket: plan.lesson.ticket.clone(),
+        symptom: plan.lesson.symptom.clone(),
+        solution: plan.lesson.solution.clone(),
+        lessons: plan.lesson.lessons.clone(),
+    }
 }
 
 fn begin(lab: &Lab, id: &str, scenario: &str, owned: bool) -> Result<UndoLog, UndoError> {
@@ -159,178 +251,6 @@ where
         reason: Some(error.to_string()),
     })));
     RunOutcome { exit, status: Status::Error, undo }
-}
-
-/// The exit code: the worst of all that applies.
-fn exit(status: Status, signal: Option<Signal>, undo: UndoOutcome, unreported: bool) -> Exit {
-    let steps = match status {
-        Status::Held | Status::Interrupted => Exit::Held,
-        Status::Failed => Exit::NotHeld,
-        Status::Error => Exit::Failed,
-    };
-    let reports = if unreported { Exit::Failed } else { Exit::Held };
-    let undo = if undo == UndoOutcome::Incomplete { Exit::UndoIncomplete } else { Exit::Held };
-    steps.worse(reports).worse(signal.map_or(Exit::Held, Signal::exit)).worse(undo)
-}
-
-struct Runner {
-    context: Arc<Context>,
-    story: Story,
-    /// Why the run is not held, beyond its steps.
-    reason: Option<String>,
-    known: Option<Known>,
-}
-
-impl Runner {
-    /// Something beyond the steps is wrong; the first such thing is told.
-    fn object(&mut self, status: Status, reason: String) {
-        self.story.ended(status);
-        self.reason.get_or_insert(reason);
-    }
-
-    /// Runs the steps until one cannot be carried out or the run is asked to stop. A failed expectation stops nothing: the
-    /// rest of the story is worth seeing. Returns whether the last of the steps was carried out.
-    async fn steps<F>(&mut self, steps: &[Step], reporter: &mut Reporter<F>) -> bool
-    where
-        F: FnMut(&Event) -> io::Result<()>,
-    {
-        for (index, step) in steps.iter().enumerate() {
-            let stopped = self.context.interrupt.stop().is_cancelled();
-            if stopped || self.story.status() == Status::Error || reporter.error().is_some() {
-                return false;
-            }
-            let begun = self.context.clock.elapsed();
-            let started = StepStarted {
-                index,
-                name: step.name.clone(),
-                phase: step.phase,
-                action: step.action.name().to_owned(),
-            };
-            reporter.send(EventKind::StepStarted(started.clone()));
-            let mut done = perform(&self.context, &step.action).await;
-            for message in self.notices(&done) {
-                reporter.send(EventKind::Notice { message });
-            }
-            let results = self.judge(step, &mut done);
-            let event = finished(&self.context, started, begun, step, &done, results);
-            self.story.ended(event.status);
-            reporter.send(EventKind::StepFinished(Box::new(event)));
-        }
-        !matches!(self.story.status(), Status::Error | Status::Interrupted)
-    }
-
-    fn notices(&mut self, done: &Done) -> Vec<String> {
-        if done.interrupted {
-            return Vec::new();
-        }
-        let (notices, known) = done.notices(self.known.as_ref());
-        self.known = known;
-        notices
-    }
-
-    /// Adds a step to the story, and judges what it expects. A step that was not carried out is not judged.
-    fn judge(&mut self, step: &Step, done: &mut Done) -> Vec<ExpectationResult> {
-        let observed = Observed { summary: done.summary().cloned(), deltas: done.deltas.clone() };
-        self.story.take(step, done.changed(), observed);
-        match &mut done.acted {
-            Ok(acted) if !done.interrupted => {
-                let expected = step.expect.iter().map(|expected| evaluate(expected, &self.story.since(expected.since)));
-                std::mem::take(&mut acted.checks).into_iter().chain(expected).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The end: what is kept is marked so, all else is put back.
-    async fn finish<F>(mut self, keep: bool, reporter: &mut Reporter<F>) -> RunOutcome
-    where
-        F: FnMut(&Event) -> io::Result<()> + Send,
-    {
-        if let Some(error) = reporter.error() {
-            let reason = format!("what happens could not be reported: {error}");
-            self.object(Status::Error, reason);
-        }
-        self.heed_signal();
-        if let Some(objection) = self.story.objection() {
-            self.object(Status::Failed, objection);
-        }
-        let keep = keep && reporter.error().is_none() && self.context.interrupt.signal().is_none();
-        let undo = if keep { self.keep().await } else { self.put_back(reporter).await };
-        // Also one that came during the undo: whoever sent it is told that it was heard.
-        let signal = self.heed_signal();
-        let status = self.story.status();
-        let outcome = undo.status;
-        reporter.send(EventKind::RunFinished(Box::new(RunFinished {
-            status,
-            duration: rounded(self.context.clock.elapsed()),
-            outage: self.story.outage(&self.context.clock),
-            undo,
-            keys: self.last_keys().await,
-            reason: self.reason,
-        })));
-        let exit = exit(status, signal, outcome, reporter.error().is_some());
-        RunOutcome { exit, status, undo: outcome }
-    }
-
-    /// The keys as the lab is left; none where nobody says. After the second signal they are not waited for long.
-    async fn last_keys(&self) -> Option<Keys> {
-        let hurry = async {
-            self.context.interrupt.give_up().cancelled().await;
-            tokio::time::sleep(HURRY).await;
-        };
-        tokio::select! {
-            keys = keys(&self.context) => keys.ok(),
-            () = hurry => None,
-        }
-    }
-
-    fn heed_signal(&mut self) -> Option<Signal> {
-        let signal = self.context.interrupt.signal();
-        if signal.is_some() {
-            self.story.ended(Status::Interrupted);
-        }
-        signal
-    }
-
-    async fn keep(&mut self) -> Undo {
-        let mut log = self.context.undo.lock().await;
-        let items = kept(log.records());
-        let outcome = if items.is_empty() { UndoOutcome::Complete } else { UndoOutcome::Kept };
-        let marked = log.keep();
-        drop(log);
-        self.settled(outcome, marked, items)
-    }
-
-    async fn put_back<F>(&mut self, reporter: &mut Reporter<F>) -> Undo
-    where
-        F: FnMut(&Event) -> io::Result<()> + Send,
-    {
-        let context = Arc::clone(&self.context);
-        let steps = plan_back(context.undo.lock().await.records());
-        if steps.is_empty() {
-            return Undo { status: UndoOutcome::Complete, items: Vec::new() };
-        }
-        let holder = format!("the undo of {}", context.holder);
-        let give_up = context.interrupt.give_up();
-        let replay = Replay { lab: &context.lab, engine: &context.engine, holder: &holder, give_up };
-        let undo = replay.run(steps, &mut |kind| reporter.send(kind)).await;
-        if undo.status != UndoOutcome::Complete {
-            return undo;
-        }
-        let forgotten = context.undo.lock().await.finish();
-        self.settled(UndoOutcome::Complete, forgotten, undo.items)
-    }
-
-    /// The undo's outcome, given whether the log could be brought up to date: what it still says is still owed.
-    fn settled(&mut self, status: UndoOutcome, log: Result<(), UndoError>, items: Vec<crate::event::UndoItem>) -> Undo {
-        match log {
-            Ok(()) => Undo { status, items },
-            Err(error) => {
-                self.object(Status::Error, error.to_string());
-                Undo { status: UndoOutcome::Incomplete, items }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::act::{Acted, Own};
 use super::context::Context;
 use crate::engine::{APP, Description, EngineError, EngineErrorKind, Retired, RunState};
 use crate::event::Keys;
+use crate::lab::Record;
 use crate::metrics::{Deltas, Exposition, Snapshot, delta, names};
 use crate::undo::explained;
 
@@ -20,23 +21,37 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub(super) struct Observation {
     pub(super) description: Description,
     pub(super) caller_key: String,
+    /// The keys of callers that have names.
+    pub(super) callers: BTreeMap<String, String>,
     /// The app's counters, or why they are unknown.
     pub(super) snapshot: Result<Snapshot, String>,
+}
+
+impl Observation {
+    /// What a caller sends; none: the lab's one caller.
+    pub(super) fn key_of(&self, caller: Option<&str>) -> Result<&str, String> {
+        match caller {
+            None => Ok(&self.caller_key),
+            Some(name) => {
+                self.callers.get(name).map(String::as_str).ok_or_else(|| format!("the lab has no caller {name}"))
+            }
+        }
+    }
 }
 
 /// Looks at the lab, and scrapes every instance of the app. An error says why that could not be done.
 pub(super) async fn observe(context: &Context) -> Result<Observation, String> {
     let description = describe(context).await.map_err(|error| explained(&error))?;
-    let caller_key = context.lab.caller_key().map_err(|error| error.to_string())?;
+    let Record { caller_key, callers, .. } = context.lab.existing().map_err(|error| error.to_string())?;
     let snapshot = scrape(context, &description).await;
-    Ok(Observation { description, caller_key, snapshot })
+    Ok(Observation { description, caller_key, callers, snapshot })
 }
 
 /// Like [`observe`], given up when the run is asked to stop.
 pub(super) async fn observe_unless_stopped(context: &Context) -> Result<Observation, String> {
     tokio::select! {
         biased;
-        () = context.interrupt.stop().cancelled() => Err("interrupted".to_owned()),
+        () = context.stop.cancelled() => Err("interrupted".to_owned()),
         observation = observe(context) => observation,
     }
 }
@@ -52,11 +67,13 @@ pub(super) async fn describe(context: &Context) -> Result<Description, EngineErr
 /// The keys of both sides.
 pub(super) async fn keys(context: &Context) -> Result<Keys, String> {
     let description = describe(context).await.map_err(|error| explained(&error))?;
-    let caller = context.lab.caller_key().map_err(|error| error.to_string())?;
-    Ok(Keys { server: description.server_key().unwrap_or_default().to_owned(), caller })
+    let record = context.lab.existing().map_err(|error| error.to_string())?;
+    let server = description.server_key().unwrap_or_default().to_owned();
+    Ok(Keys { server, caller: record.caller_key, callers: record.callers })
 }
 
-async fn scrape(context: &Context, description: &Description) -> Result<Snapshot, String> {
+/// One scrape of every instance of the app, or why it is unknown.
+pub(super) async fn scrape(context: &Context, description: &Description) -> Result<Snapshot, String> {
     // A frozen app would keep every scrape waiting until its deadline, and tell nothing.
     if description.service(APP).is_some_and(|app| app.state == RunState::Paused) {
         return Err("the app is paused".to_owned());
@@ -110,20 +127,32 @@ pub(super) fn by_counter(deltas: &Result<Deltas, String>) -> BTreeMap<String, Op
 pub(super) struct Known {
     server: Option<String>,
     caller: String,
+    callers: BTreeMap<String, String>,
     states: BTreeMap<String, RunState>,
 }
 
 impl Known {
     pub(super) fn of(observation: &Observation) -> Self {
-        let Observation { description, caller_key, .. } = observation;
+        let Observation { description, caller_key, callers, .. } = observation;
         let states = description.services.iter().map(|service| (service.name.clone(), service.state)).collect();
-        Self { server: description.server_key().map(str::to_owned), caller: caller_key.clone(), states }
+        Self {
+            server: description.server_key().map(str::to_owned),
+            caller: caller_key.clone(),
+            callers: callers.clone(),
+            states,
+        }
+    }
+
+    /// Every key.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.server.iter().chain([&self.caller]).chain(self.callers.values()).map(String::as_str)
     }
 
     /// As it is after the run's own change.
     pub(super) fn after(mut self, own: &Own) -> Self {
         self.server = own.server.clone().or(self.server);
         self.caller = own.caller.clone().unwrap_or(self.caller);
+        self.callers.extend(own.callers.iter().cloned());
         self.states.extend(own.state.clone());
         self
     }
@@ -136,6 +165,11 @@ impl Known {
         }
         if self.caller != now.caller {
             found.push(format!("caller key is now {}", now.caller));
+        }
+        for (name, key) in &now.callers {
+            if self.callers.get(name) != Some(key) {
+                found.push(format!("key of caller {name} is now {key}"));
+            }
         }
         for (service, state) in &now.states {
             if self.states.get(service) != Some(state) {

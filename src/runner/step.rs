@@ -1,17 +1,21 @@
 //! One step as a task of its own: look, act, look again. What it showed is judged by the run, which a panic in here cannot
 //! take along.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::act::{Acted, act};
+use super::alerts::{Alerts, Shared};
+use super::background::{self, Background, Slices};
 use super::clock::rounded;
 use super::context::Context;
+use super::expect::Observed;
 use super::observe::{Known, Observation, by_counter, deltas, observe_unless_stopped};
-use crate::event::{ExpectationResult, Latency, Status, StepFinished, StepStarted};
+use super::samples::samples;
+use super::seen::{self, Seen};
+use super::story::Deed;
+use crate::event::{ExpectationResult, Status, StepFinished, StepStarted};
 use crate::metrics::Deltas;
-use crate::scenario::plan::{Action, Step};
-use crate::traffic::Summary;
+use crate::scenario::plan::Action;
 use crate::undo::panic_text;
 
 /// What a step did and saw.
@@ -19,28 +23,50 @@ pub(super) struct Done {
     pub(super) before: Result<Observation, String>,
     pub(super) after: Result<Observation, String>,
     pub(super) acted: Result<Acted, String>,
+    pub(super) background: Slices,
     pub(super) deltas: Result<Deltas, String>,
+    /// What the alerts were meanwhile.
+    pub(super) alerts: Alerts,
     pub(super) interrupted: bool,
 }
 
 impl Done {
-    fn failed(why: String) -> Self {
+    pub(super) fn failed(why: String) -> Self {
         let unknown = || "the step was not carried out".to_owned();
         Self {
             before: Err(unknown()),
             after: Err(unknown()),
             deltas: Err(unknown()),
             acted: Err(why),
+            background: Slices::new(),
+            alerts: Alerts::new(),
             interrupted: false,
         }
     }
 
-    pub(super) fn summary(&self) -> Option<&Summary> {
-        self.acted.as_ref().ok()?.summary.as_ref()
+    pub(super) fn traffic(&self) -> Option<&Seen> {
+        self.acted.as_ref().ok()?.traffic.as_ref()
     }
 
-    pub(super) fn changed(&self) -> bool {
-        self.acted.as_ref().is_ok_and(|acted| acted.changed)
+    /// What it showed.
+    pub(super) fn observed(&self) -> Observed {
+        Observed {
+            traffic: self.traffic().cloned(),
+            background: self.background.clone(),
+            deltas: self.deltas.clone(),
+            alerts: self.alerts.clone(),
+        }
+    }
+
+    /// What the story makes of it.
+    pub(super) fn deed(&self, begun: f64, action: &Action) -> Deed {
+        let acted = self.acted.as_ref().ok();
+        Deed {
+            begun,
+            change: action.is_change() && acted.is_some() && !self.interrupted,
+            changed: acted.is_some_and(|acted| acted.changed),
+            saw_failure: acted.is_some_and(|acted| acted.saw_failure),
+        }
     }
 
     /// How the step ended, given what was seen of what was expected.
@@ -61,37 +87,47 @@ impl Done {
             (Some(known), Some(before)) => known.differences(before),
             _ => Vec::new(),
         };
-        if let (Some(before), Some(after), Ok(acted)) = (&before, &after, &self.acted) {
+        if let (Some(before), Some(after), Ok(acted)) = (&before, &after, &self.acted)
+            && !acted.own.anything
+        {
             notices.extend(before.clone().after(&acted.own).differences(after));
         }
         (notices, after.or(before).or(known.cloned()))
     }
 }
 
-/// Carries a step out, as a task of its own. A panic in it is an error of the step; the second signal leaves it to itself.
-pub(super) async fn perform(context: &Arc<Context>, action: &Action) -> Done {
-    let task = tokio::spawn(carry_out(Arc::clone(context), action.clone()));
+/// Carries a step out, as a task of its own, while traffic goes on in the background. A panic in it is an error of the step;
+/// the second signal leaves it to itself.
+pub(super) async fn perform(
+    context: &Arc<Context>,
+    alerts: &Arc<Shared>,
+    action: Action,
+    background: Vec<Background>,
+) -> Done {
+    let task = tokio::spawn(carry_out(Arc::clone(context), Arc::clone(alerts), action, background));
     let mut done = tokio::select! {
         joined = task => joined.unwrap_or_else(|panic| Done::failed(panic_text(panic))),
         () = context.interrupt.give_up().cancelled() => Done::failed("given up at the second signal".to_owned()),
     };
-    done.interrupted = context.interrupt.stop().is_cancelled();
+    done.interrupted = context.stop.is_cancelled();
     done
 }
 
-async fn carry_out(context: Arc<Context>, action: Action) -> Done {
+async fn carry_out(context: Arc<Context>, alerts: Arc<Shared>, action: Action, background: Vec<Background>) -> Done {
     let before = observe_unless_stopped(&context).await;
-    let acted = if context.interrupt.stop().is_cancelled() {
-        Ok(Acted::default())
-    } else {
-        act(&context, &action, &before).await
+    let running = before.as_ref().ok().and_then(|now| background::start(&context, &background, now).ok());
+    let acted =
+        if context.stop.is_cancelled() { Ok(Acted::default()) } else { act(&context, &alerts, &action, &before).await };
+    let background = match running {
+        Some(running) => running.end().await,
+        None => Slices::new(),
     };
     let after = observe_unless_stopped(&context).await;
     let deltas = match &acted {
         Ok(acted) => deltas(&before, &after, acted),
         Err(_) => Err("the step was not carried out".to_owned()),
     };
-    Done { before, after, acted, deltas, interrupted: false }
+    Done { before, after, acted, background, deltas, alerts: Alerts::new(), interrupted: false }
 }
 
 /// The event that a step is over.
@@ -99,44 +135,41 @@ pub(super) fn finished(
     context: &Context,
     started: StepStarted,
     begun: f64,
-    step: &Step,
     done: &Done,
     expectations: Vec<ExpectationResult>,
 ) -> StepFinished {
     let status = done.status(&expectations);
     let acted = done.acted.as_ref().ok().filter(|acted| acted.changed || !done.interrupted);
-    let summary = done.summary();
+    let summary = done.traffic().and_then(Seen::total);
+    let whole = summary.as_ref().map(seen::result).unwrap_or_default();
+    let background = done
+        .background
+        .values()
+        .filter_map(|(name, seen)| seen.total().map(|total| (name.clone(), seen::result(&total))));
     StepFinished {
         index: started.index,
         name: started.name,
-        phase: step.phase,
+        phase: started.phase,
+        role: started.role,
         action: started.action,
         status,
         start: context.clock.at(begun),
         elapsed: begun,
         duration: rounded(context.clock.elapsed() - begun),
         detail: acted.and_then(|acted| acted.detail.clone()),
-        sent: summary.map(|summary| summary.sent),
-        unsent: summary.map_or(0, |summary| summary.unsent),
-        failed_requests: summary.map_or(0, Summary::failed),
+        sent: summary.as_ref().map(|summary| summary.sent),
+        unsent: whole.unsent,
+        failed_requests: whole.failed_requests,
         deltas: by_counter(&done.deltas),
-        codes: summary.map(codes).unwrap_or_default(),
-        errors: summary.map(errors).unwrap_or_default(),
-        latency_ms: summary.and_then(latency),
+        codes: whole.codes,
+        errors: whole.errors,
+        latency_ms: whole.latency_ms,
+        callers: done.traffic().map(Seen::results).unwrap_or_default(),
+        background: background.collect(),
+        output: acted.map(|acted| acted.output.clone()).unwrap_or_default(),
+        samples: summary.map(|summary| samples(&summary, &context.clock)).unwrap_or_default(),
+        counters: done.acted.as_ref().map(|acted| acted.counters.clone()).unwrap_or_default(),
         expectations,
         error: done.acted.as_ref().err().cloned(),
     }
-}
-
-fn codes(summary: &Summary) -> BTreeMap<String, u64> {
-    summary.codes.iter().map(|(code, count)| (code.to_string(), *count)).collect()
-}
-
-fn errors(summary: &Summary) -> BTreeMap<String, u64> {
-    summary.errors.iter().map(|(cause, count)| (cause.name().to_owned(), *count)).collect()
-}
-
-fn latency(summary: &Summary) -> Option<Latency> {
-    let at = |percent| summary.percentile_ms(percent).map(rounded);
-    Some(Latency { p50: at(50.0)?, p90: at(90.0)?, p99: at(99.0)?, max: rounded(summary.max_ms()?) })
 }

@@ -1,60 +1,121 @@
-//! What an action means: its texts, parameters filled in, turned into an [`Action`] of the plan.
+//! What an action means: its texts, parameters filled in, turned into an [`Action`] of the plan. `fields.rs` has the
+//! actions that are mappings.
 
-use std::time::Duration;
+use std::path::Path;
 
-use super::expect::{self, Unknown};
+use super::expect::{self, Subject, Unknown};
+use super::fields::Fields;
 use super::file::{Args, StepFile};
-use super::plan::{Action, Change, Check, Expectation, Traffic, Verb};
+use super::late::{Around, LateBound, Look, sampled};
+use super::plan::{Action, Change, Expectation, Of, Verb};
 use super::template::{self, Resolved, Scope};
 use super::value;
-use crate::engine::{APP, DB, GATEWAY, KEY_VARIABLE, RunState, ServiceChange};
+use crate::engine::{APP, DB, GATEWAY, RunState, ServiceChange};
 use crate::event::Phase;
-use crate::traffic::Amount;
 use crate::yaml::list;
 use crate::yaml::node::Text;
 use crate::yaml::{Diagnostic, Diagnostics, meant, shown};
 
 /// The services of the stack. What can be done to each is the engine's to say.
-const SERVICES: [&str; 5] = [GATEWAY, APP, DB, "prometheus", "grafana"];
+pub(super) const SERVICES: [&str; 5] = [GATEWAY, APP, DB, "prometheus", "grafana"];
 
 /// Fills in parameters and reads values; what is wrong is reported where it was written.
 pub(crate) struct Reader<'a> {
     pub(crate) scope: &'a Scope,
+    pub(crate) around: &'a Around,
+    /// The folder of the file.
+    pub(crate) folder: Option<&'a Path>,
+    /// What earlier steps showed; none before the run.
+    pub(crate) look: Option<Look<'a>>,
     pub(crate) out: &'a mut Diagnostics,
 }
 
-impl Reader<'_> {
-    pub(crate) fn resolve(&self, text: &Text) -> Option<Resolved> {
-        template::resolve(text, self.scope)
+impl<'a> Reader<'a> {
+    pub(crate) fn new(
+        scope: &'a Scope,
+        around: &'a Around,
+        folder: Option<&'a Path>,
+        out: &'a mut Diagnostics,
+    ) -> Self {
+        Self { scope, around, folder, look: None, out }
     }
 
-    /// A value; `what` it is of, for the message: `rate`.
-    pub(crate) fn value<T>(
-        &mut self,
-        what: &str,
-        text: &Text,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let resolved = self.resolve(text)?;
-        match read(&resolved.text) {
-            Ok(value) => Some(value),
-            Err(expected) => {
-                let found = if resolved.text.is_empty() { "empty".to_owned() } else { shown(&resolved.text) };
-                let message = format!("`{what}` is {found}");
-                // Where the value is nothing but a parameter, the mistake is where that got its value.
-                let mut diagnostic = match &resolved.written {
-                    Some(written) => Diagnostic::at(message, written).note(format!(
-                        "it stands for {} at {}",
-                        shown(&text.text),
-                        text.place
-                    )),
-                    None => Diagnostic { notes: resolved.origins, ..Diagnostic::at(message, &text.place) },
-                };
-                diagnostic.label = expected;
+    /// A text with its parameters filled in; none where something in it is, reported, unknown.
+    pub(crate) fn resolve(&mut self, text: &Text) -> Option<Resolved> {
+        match template::resolve(text, self.scope, self.around) {
+            Ok(resolved) => resolved,
+            Err(diagnostic) => {
                 self.out.push(diagnostic);
                 None
             }
         }
+    }
+
+    /// A value; `what` it is of, for the message: `rate`. What comes from earlier steps is looked up while a run is on,
+    /// and is before it only checked for its kind.
+    pub(crate) fn value<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let resolved = self.resolve(text)?;
+        let Some(look) = self.look else {
+            return sampled(&resolved, read).map_err(|expected| self.misfit(what, text, resolved, expected)).ok();
+        };
+        let mut unknown = None;
+        let filled = resolved.text(|output| {
+            look(output).unwrap_or_else(|why| {
+                unknown.get_or_insert(why);
+                String::new()
+            })
+        });
+        if let Some(why) = unknown {
+            self.out.push(Diagnostic::at(format!("`{what}` is not known"), &text.place).label(why));
+            return None;
+        }
+        let found = if resolved.secret { crate::event::MASK.to_owned() } else { shown(&filled) };
+        let misfit = |expected: String| Diagnostic::at(format!("`{what}` is {found}"), &text.place).label(expected);
+        read(&filled).map_err(|expected| self.out.push(misfit(expected))).ok()
+    }
+
+    /// A value that is fixed before the run.
+    pub(crate) fn fixed<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let resolved = self.resolve(text)?;
+        if let Some(output) = resolved.outputs().next() {
+            let message = format!("`{what}` cannot come from a step");
+            let label = format!("expected a value that is known before the run; {}", output.described());
+            self.out.push(Diagnostic::at(message, &text.place).label(label));
+            return None;
+        }
+        self.value(what, text, read)
+    }
+
+    /// A value for people to read, which a secret must not get into.
+    pub(crate) fn open<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        if self.resolve(text)?.secret {
+            let message = format!("a secret in `{what}`");
+            self.out.push(Diagnostic::at(message, &text.place).label("this is shown to everybody"));
+            return None;
+        }
+        self.fixed(what, text, read)
+    }
+
+    /// Reports that a value is not what was expected.
+    fn misfit(&mut self, what: &str, text: &Text, resolved: Resolved, expected: String) {
+        let outputs: Vec<String> = resolved.outputs().map(super::late::Output::described).collect();
+        let found = resolved.text(super::late::Output::written);
+        let found = match found.as_str() {
+            _ if resolved.secret => crate::event::MASK.to_owned(),
+            "" => "empty".to_owned(),
+            found => shown(found),
+        };
+        let message = format!("`{what}` is {found}");
+        // Where the value is nothing but a parameter, the mistake is where that got its value.
+        let mut diagnostic = match &resolved.written {
+            Some(written) => {
+                Diagnostic::at(message, written).note(format!("it stands for {} at {}", shown(&text.text), text.place))
+            }
+            None => Diagnostic { notes: resolved.origins, ..Diagnostic::at(message, &text.place) },
+        };
+        diagnostic.notes.extend(outputs);
+        diagnostic.label = expected;
+        self.out.push(diagnostic);
     }
 
     /// The action of a step that is no `scenario`; none where something in it is wrong.
@@ -63,14 +124,18 @@ impl Reader<'_> {
         let key = step.spec.key;
         let action = match &step.args {
             Args::Text(text) if key == "wait" => self.value(key, text, value::span).map(Action::Wait),
+            Args::Text(text) if key == "stop_background" => self.stop_background(text),
             Args::Text(text) => self.change(key, text),
             Args::Fields { .. } => {
                 let fields = Fields { step, reader: self };
                 match key {
                     "traffic" => Some(fields.traffic()),
+                    "background" => Some(fields.background()),
                     "rotate_key" => fields.rotate_key(),
                     "align_key" => fields.align_key(),
                     "set_env" => fields.set_env(),
+                    "wait_for" => fields.wait_for(),
+                    "run" => fields.run(),
                     _ => fields.check(),
                 }
             }
@@ -79,7 +144,7 @@ impl Reader<'_> {
     }
 
     fn change(&mut self, key: &str, text: &Text) -> Option<Action> {
-        let service = self.value(key, text, service)?;
+        let service = self.fixed(key, text, service)?;
         let (verb, change) = match key {
             "stop" => (Verb::Stop, ServiceChange::run(RunState::Stopped)),
             "start" => (Verb::Start, ServiceChange::run(RunState::Running)),
@@ -87,33 +152,127 @@ impl Reader<'_> {
             "pause" => (Verb::Pause, ServiceChange::run(RunState::Paused)),
             _ => (Verb::Unpause, ServiceChange::run(RunState::Running)),
         };
-        Some(Action::Change(Change { verb, service, change }))
+        Some(Action::Change(Change { verb, service, change, rolled_back: false }))
     }
 
-    /// The expectations of a step; `traffic`: whether it, or one of the steps that it includes, sends some.
-    pub(crate) fn expectations(&mut self, step: &StepFile, traffic: bool) -> Vec<Expectation> {
+    fn stop_background(&mut self, text: &Text) -> Option<Action> {
+        let around = self.around;
+        let names: Vec<&str> = around.backgrounds().map(|step| step.name.as_str()).collect();
+        let known = if names.is_empty() {
+            "no step before this one has a `name` and a `background`".to_owned()
+        } else {
+            format!("expected the name of a step with `background`: {}", list(names.iter().copied()))
+        };
+        self.fixed("stop_background", text, |name| match around.backgrounds().find(|step| step.name == name) {
+            Some(step) => Ok(Action::StopBackground { of: step.id, name: name.to_owned() }),
+            None => Err(meant(name, names.iter().copied(), &known)),
+        })
+    }
+
+    /// The expectations of a step; `traffic`: whether it, or one of the steps that it includes, sends some, and by which
+    /// callers.
+    pub(crate) fn expectations(&mut self, step: &StepFile, traffic: &Sends) -> Vec<Expectation> {
         let mut expectations = Vec::new();
         for (metric, bound) in &step.expect {
-            let subject = match expect::subject(&metric.text) {
-                Ok(subject) => subject,
-                Err(expected) => {
-                    let message = format!("unknown metric {}", shown(&metric.text));
-                    let diagnostic = Diagnostic::at(message, &metric.place);
-                    self.out.push(match expected {
-                        Unknown::Metric => diagnostic.label("expected a metric").help(expect::metrics()),
-                        Unknown::Counter => diagnostic.label("the app has no such counter").help(expect::counters()),
-                        Unknown::Because(expected) => diagnostic.label(expected),
-                    });
-                    continue;
+            let Some((of, subject)) = self.metric(metric, step, traffic) else { continue };
+            let late = match self.resolve(bound) {
+                Some(resolved) if resolved.outputs().next().is_some() => {
+                    Some(LateBound { parts: resolved.parts, subject: subject.clone() })
                 }
+                _ => None,
             };
-            if subject.needs_traffic() && !traffic {
-                self.out.push(no_traffic(step, metric));
-            }
-            let read = |bound: &str| expect::expectation(subject, &metric.text, bound);
-            expectations.extend(self.value(&metric.text, bound, read));
+            let read = |bound: &str| expect::expectation(subject.clone(), &metric.text, bound);
+            let read = self.value(&metric.text, bound, read);
+            expectations.extend(read.map(|read| {
+                let text = if late.is_some() { bound.text.clone() } else { read.text.clone() };
+                Expectation { of, text, late, ..read }
+            }));
         }
         expectations
+    }
+
+    /// Whose requests a metric is about, and what of them; none where it is, reported, no metric of this step.
+    fn metric(&mut self, metric: &Text, step: &StepFile, traffic: &Sends) -> Option<(Of, Subject)> {
+        let (of, name) = match self.whose(&metric.text, traffic) {
+            Ok(whose) => whose,
+            Err(expected) => {
+                let message = format!("unknown metric {}", shown(&metric.text));
+                self.out.push(Diagnostic::at(message, &metric.place).label(expected));
+                return None;
+            }
+        };
+        let subject = match expect::subject(name) {
+            Ok(subject) => subject,
+            Err(expected) => {
+                let message = format!("unknown metric {}", shown(&metric.text));
+                let diagnostic = Diagnostic::at(message, &metric.place);
+                self.out.push(match expected {
+                    Unknown::Metric => diagnostic.label("expected a metric").help(expect::metrics()),
+                    Unknown::Counter => diagnostic.label("the app has no such counter").help(expect::counters()),
+                    Unknown::Because(expected) => diagnostic.label(expected),
+                });
+                return None;
+            }
+        };
+        match (&of, subject.needs_traffic()) {
+            (Of::All, true) if !traffic.sends => self.out.push(no_traffic(step, metric)),
+            (Of::Caller(_) | Of::Background(_), false) => {
+                let message = format!("{} can never be known", shown(&metric.text));
+                self.out.push(
+                    Diagnostic::at(message, &metric.place)
+                        .label("expected what a caller sees, such as `status.401`")
+                        .help("the app's counters count all callers together: a delta is of all of them"),
+                );
+            }
+            _ => {}
+        }
+        Some((of, subject))
+    }
+
+    /// `caller.NAME.…`, `background.NAME.…`, or all.
+    fn whose<'t>(&self, text: &'t str, traffic: &Sends) -> Result<(Of, &'t str), String> {
+        if let Some(rest) = text.strip_prefix("caller.") {
+            let (name, rest) = rest.split_once('.').ok_or("expected `caller.NAME.` and a metric")?;
+            if traffic.callers.iter().any(|known| known == name) {
+                return Ok((Of::Caller(name.to_owned()), rest));
+            }
+            let callers = || traffic.callers.iter().map(String::as_str);
+            return Err(if traffic.callers.is_empty() {
+                "no callers send in this step: they are named under `callers` at the top of the file".to_owned()
+            } else {
+                meant(name, callers(), &format!("the callers of this step: {}", list(callers())))
+            });
+        }
+        if let Some(rest) = text.strip_prefix("background.") {
+            let begins = |name: &str| rest.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+            let found = self.around.backgrounds().filter_map(|step| Some((step, begins(&step.name)?)));
+            if let Some((step, rest)) = found.max_by_key(|(step, _)| step.name.len()) {
+                return Ok((Of::Background(step.id), rest));
+            }
+            let names: Vec<&str> = self.around.backgrounds().map(|step| step.name.as_str()).collect();
+            return Err(if names.is_empty() {
+                "no step before this one has a `name` and a `background`".to_owned()
+            } else {
+                format!("expected `background.NAME.` and a metric, with one of {}", list(names.iter().copied()))
+            });
+        }
+        Ok((Of::All, text))
+    }
+}
+
+/// What a step, or the steps that it includes, send.
+#[derive(Debug, Default)]
+pub(crate) struct Sends {
+    pub(crate) sends: bool,
+    pub(crate) callers: Vec<String>,
+}
+
+impl Sends {
+    /// Adds what an action sends.
+    pub(crate) fn add(&mut self, action: &Action) {
+        let Action::Traffic(traffic) = action else { return };
+        self.sends = true;
+        self.callers.extend(traffic.callers.iter().map(|caller| caller.name.clone()));
     }
 }
 
@@ -125,15 +284,15 @@ fn no_traffic(step: &StepFile, metric: &Text) -> Diagnostic {
     };
     let message = format!("{} can never be known here: {why}", shown(&metric.text));
     let diagnostic = Diagnostic::at(message, &metric.place).label("expected the delta of a counter");
-    if key == "check" {
-        diagnostic.help("a check says what it must see by itself: `check: { path: /health, status: 200 }`")
-    } else {
-        diagnostic.help("put it on a step with `traffic`")
+    match key {
+        "check" => diagnostic.help("a check says what it must see by itself: `check: { path: /health, status: 200 }`"),
+        "background" => diagnostic.help("put it on a step after it, as `background.NAME.status.200`"),
+        _ => diagnostic.help("put it on a step with `traffic`"),
     }
 }
 
 /// A service's name.
-fn service(text: &str) -> Result<String, String> {
+pub(crate) fn service(text: &str) -> Result<String, String> {
     if SERVICES.contains(&text) {
         return Ok(text.to_owned());
     }
@@ -143,132 +302,18 @@ fn service(text: &str) -> Result<String, String> {
 /// The phase that an action belongs to by itself; none where its place in the story decides.
 pub(crate) fn natural_phase(action: &Action) -> Option<Phase> {
     match action {
-        Action::RotateKey { .. } => Some(Phase::Inject),
-        Action::AlignKey => Some(Phase::Remedy),
+        Action::RotateKey { .. } | Action::CallerKey { .. } => Some(Phase::Inject),
+        Action::AlignKey { .. } => Some(Phase::Remedy),
         Action::Change(change) => Some(match change.verb {
             Verb::SetEnv | Verb::Stop | Verb::Kill | Verb::Pause => Phase::Inject,
             Verb::Start | Verb::Unpause => Phase::Remedy,
         }),
-        Action::Traffic(_) | Action::Wait(_) | Action::Check(_) => None,
-    }
-}
-
-/// The mapping of one action.
-struct Fields<'f, 'a> {
-    step: &'f StepFile,
-    reader: &'f mut Reader<'a>,
-}
-
-impl Fields<'_, '_> {
-    fn text(&self, key: &str) -> Option<Text> {
-        match &self.step.args {
-            Args::Fields { texts, .. } => texts.get(key).cloned(),
-            Args::Text(_) => None,
-        }
-    }
-
-    fn map(&self, key: &str) -> Vec<(Text, Option<Text>)> {
-        match &self.step.args {
-            Args::Fields { maps, .. } => maps.get(key).cloned().unwrap_or_default(),
-            Args::Text(_) => Vec::new(),
-        }
-    }
-
-    /// The value under a key; none where it is not there, or, reported, wrong.
-    fn value<T>(&mut self, key: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let text = self.text(key)?;
-        self.reader.value(key, &text, read)
-    }
-
-    fn headers(&mut self) -> Vec<(String, String)> {
-        let mut headers: Vec<(String, String)> = Vec::new();
-        for (name, text) in self.map("headers") {
-            let known = self.reader.value("headers", &name, value::header_name);
-            let text = text.and_then(|text| self.reader.value(&name.text, &text, value::header_value));
-            if let (Some(name), Some(text)) = (known, text) {
-                headers.push((name, text));
-            }
-        }
-        headers
-    }
-
-    fn traffic(mut self) -> Action {
-        let requests = self.value("requests", value::requests);
-        let duration = self.value("duration", value::span);
-        let rate = self.value("rate", value::rate).unwrap_or(20.0);
-        if let (Some(_), Some(text)) = (self.text("requests"), self.text("duration")) {
-            self.reader.out.push(
-                Diagnostic::at("`duration` beside `requests`", &text.place)
-                    .label("expected one of the two: traffic ends after a number of requests, or after a time"),
-            );
-        }
-        if let (Some(duration), Some(text)) = (duration, self.text("duration"))
-            && duration.as_secs_f64() * rate > 1e7
-        {
-            let message = format!("{rate} requests a second for {duration:?} are too many");
-            self.reader.out.push(Diagnostic::at(message, &text.place).label("the limit is 10000000 requests a step"));
-        }
-        let amount = match duration {
-            Some(duration) => Amount::Duration(duration),
-            None => Amount::Requests(requests.unwrap_or(40)),
-        };
-        Action::Traffic(Traffic {
-            amount,
-            rate,
-            connections: self.value("connections", value::connections).unwrap_or(1),
-            path: self.value("path", value::path).unwrap_or_else(|| "/api/users".to_owned()),
-            method: self.value("method", value::method).unwrap_or_else(|| "GET".to_owned()),
-            headers: self.headers(),
-            key: self.value("key", value::sent_key),
-            timeout: self.value("timeout", value::timeout).unwrap_or(Duration::from_secs(3)),
-        })
-    }
-
-    fn rotate_key(mut self) -> Option<Action> {
-        Some(Action::RotateKey { server: self.value("server", value::server_key)? })
-    }
-
-    fn align_key(mut self) -> Option<Action> {
-        self.value("caller", |text| match text {
-            "server" => Ok(()),
-            _ => Err("expected `server`: the caller is given the server's key".to_owned()),
-        })?;
-        Some(Action::AlignKey)
-    }
-
-    fn set_env(mut self) -> Option<Action> {
-        let mut change = ServiceChange::default();
-        let env = self.map("env");
-        for (name, text) in &env {
-            let known = self.reader.value("env", name, value::env_name);
-            let read = if name.text == KEY_VARIABLE { value::server_key } else { value::env_value };
-            let text = text.as_ref().map(|text| self.reader.value(&name.text, text, read));
-            // Reported where it is wrong; the step is not used then.
-            if let (Some(name), None | Some(Some(_))) = (known, &text) {
-                change.env.insert(name, text.flatten());
-            }
-        }
-        let service = self.value("service", service)?;
-        // An `env` that is no mapping has been reported.
-        if env.is_empty() && matches!(&self.step.args, Args::Fields { maps, .. } if maps.contains_key("env")) {
-            self.reader.out.push(
-                Diagnostic::at("`set_env` sets nothing", &self.step.place).label("expected `env: { NAME: value }`"),
-            );
-        }
-        Some(Action::Change(Change { verb: Verb::SetEnv, service, change }))
-    }
-
-    fn check(mut self) -> Option<Action> {
-        let path = self.value("path", value::path);
-        let check = Check {
-            path: path.clone().unwrap_or_default(),
-            method: self.value("method", value::method).unwrap_or_else(|| "GET".to_owned()),
-            headers: self.headers(),
-            key: self.value("key", value::sent_key),
-            status: self.value("status", value::status).unwrap_or(200),
-            body: self.value("body", value::body),
-            timeout: self.value("timeout", value::timeout).unwrap_or(Duration::from_secs(3)),
-        };
-        path.map(|_| Action::Check(check))
+        Action::Traffic(_)
+        | Action::Background(_)
+        | Action::StopBackground { .. }
+        | Action::Wait(_)
+        | Action::WaitFor(_)
+        | Action::Check(_)
+        | Action::Run(_) => None,
     }
 }

@@ -1,10 +1,9 @@
 //! What an `expect` says: a metric, and a comparator with a bound that fits it. `auth_failures.delta: "== 40"`.
 
-use super::plan::{Comparator, Expectation, Metric};
+use super::plan::{AlertIs, Comparator, Expectation, Metric, Of, Threshold};
 use super::value;
 use crate::metrics::names;
-use crate::yaml::list;
-use crate::yaml::near;
+use crate::yaml::{list, meant as did_you_mean, near};
 
 /// What a metric's name means, before its bound says whether a share or a count is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +13,7 @@ pub(crate) enum Subject {
     Latency(f64),
     Sent,
     Failed,
+    Alert(String),
 }
 
 /// Why a name is no metric.
@@ -31,7 +31,8 @@ pub(crate) enum Unknown {
 pub(crate) fn metrics() -> String {
     let deltas: Vec<String> = names::SHORT.iter().map(|(short, _)| format!("{short}.delta")).collect();
     let shown = deltas.iter().map(String::as_str).chain(["status.200", "latency.p99", "sent", "failed"]);
-    format!("the metrics: {}, and any counter's full name with `.delta`", list(shown))
+    let alert = "and `alert.NAME` of an alert";
+    format!("the metrics: {}, any counter's full name with `.delta`, {alert}", list(shown))
 }
 
 /// The counters, for messages.
@@ -40,7 +41,8 @@ pub(crate) fn counters() -> String {
 }
 
 /// The labels of each counter that has some.
-const LABELS: [(&str, &str); 2] = [("app_http_responses_total", "code"), ("app_auth_rejections_total", "reason")];
+pub(super) const LABELS: [(&str, &str); 3] =
+    [("app_http_responses_total", "code"), ("app_auth_rejections_total", "reason"), ("app_auth_key_uses_total", "key")];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
@@ -52,7 +54,19 @@ enum Unit {
 impl Subject {
     /// Whether only a step that sends traffic can answer it.
     pub(crate) fn needs_traffic(&self) -> bool {
-        !matches!(self, Self::Delta { .. })
+        !matches!(self, Self::Delta { .. } | Self::Alert(_))
+    }
+
+    /// As a plain number: what is a share elsewhere is a count. An alert is none.
+    pub(crate) fn plain(self) -> Option<Metric> {
+        Some(match self {
+            Self::Delta { counter, labels } => Metric::Delta { counter, labels },
+            Self::Status(code) => Metric::StatusCount(code),
+            Self::Latency(percentile) => Metric::Latency(percentile),
+            Self::Sent => Metric::Sent,
+            Self::Failed => Metric::Failed,
+            Self::Alert(_) => return None,
+        })
     }
 
     /// What it is compared with, as messages say it.
@@ -61,6 +75,7 @@ impl Subject {
             Self::Delta { .. } | Self::Sent => "expected a count, such as \"== 40\"",
             Self::Status(_) | Self::Failed => "expected a share or a count, such as \">= 95%\" or \"== 40\"",
             Self::Latency(_) => "expected a duration, such as \"< 250ms\"",
+            Self::Alert(_) => "expected `fired`, `firing`, `resolved` or `quiet`",
         }
     }
 
@@ -86,6 +101,9 @@ pub(crate) fn subject(text: &str) -> Result<Subject, Unknown> {
     if let Some(code) = text.strip_prefix("status.") {
         return value::status(code).map(Subject::Status).map_err(Unknown::Because);
     }
+    if let Some(name) = text.strip_prefix("alert.") {
+        return alert(name).map(Subject::Alert).map_err(Unknown::Because);
+    }
     if let Some(percentile) = text.strip_prefix("latency.") {
         return latency(percentile).map_err(Unknown::Because);
     }
@@ -106,11 +124,28 @@ fn meant(text: &str) -> Unknown {
     near.map_or(Unknown::Metric, |near| Unknown::Because(format!("did you mean `{near}`?")))
 }
 
+/// The name of an alert. Which there are, the lab's rules say: a stack of one's own may have others than the one that comes with
+/// lab (see `Plan::check_alerts`).
+pub(crate) fn alert(text: &str) -> Result<String, String> {
+    let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':' | '.'));
+    if fits && !text.is_empty() {
+        return Ok(text.to_owned());
+    }
+    Err("expected an alert's name: letters, digits, `_`, `-`, `:` and `.`".to_owned())
+}
+
+/// One of the words that say what an alert must be.
+pub(crate) fn alert_is(text: &str, words: &[AlertIs]) -> Result<AlertIs, String> {
+    let names = || words.iter().map(|word| word.name());
+    let found = words.iter().find(|word| word.name() == text).copied();
+    found.ok_or_else(|| did_you_mean(text, names(), &format!("expected one of {}", list(names()))))
+}
+
 fn latency(text: &str) -> Result<Subject, String> {
     let percentile = text.strip_prefix('p').filter(|digits| digits.chars().all(|c| c.is_ascii_digit() || c == '.'));
     match percentile.and_then(|digits| digits.parse::<f64>().ok()) {
-        Some(percentile) if (50.0..=99.9).contains(&percentile) => Ok(Subject::Latency(percentile)),
-        _ => Err("expected a percentile from `latency.p50` to `latency.p99.9`".to_owned()),
+        Some(percentile) if (50.0..=99.99).contains(&percentile) => Ok(Subject::Latency(percentile)),
+        _ => Err("expected a percentile from `latency.p50` to `latency.p99.99`".to_owned()),
     }
 }
 
@@ -159,6 +194,19 @@ fn labels(text: &str) -> Option<Vec<(String, String)>> {
 
 /// Puts a metric and its bound together. The error says what was expected of the bound.
 pub(crate) fn expectation(subject: Subject, metric_text: &str, bound: &str) -> Result<Expectation, String> {
+    if let Subject::Alert(alert) = subject {
+        let is = alert_is(bound, &AlertIs::EXPECTED)?;
+        return Ok(Expectation {
+            of: Of::All,
+            metric: Metric::Alert { alert, is },
+            metric_text: metric_text.to_owned(),
+            comparator: Comparator::Equal,
+            bound: 1.0,
+            text: is.name().to_owned(),
+            since: 0,
+            late: None,
+        });
+    }
     let expected = subject.expected();
     let (comparator, rest) = comparator(bound.trim()).map_err(|hint| format!("{expected}{hint}"))?;
     let (unit, number) = number(rest).ok_or(expected)?;
@@ -181,7 +229,17 @@ pub(crate) fn expectation(subject: Subject, metric_text: &str, bound: &str) -> R
         return Err("this can never hold".to_owned());
     }
     let text = format!("{} {rest}", symbol(comparator));
-    Ok(Expectation { metric, metric_text: metric_text.to_owned(), comparator, bound: number, text, since: 0 })
+    let metric_text = metric_text.to_owned();
+    Ok(Expectation { of: Of::All, metric, metric_text, comparator, bound: number, text, since: 0, late: None })
+}
+
+/// What a query's value must be: a comparator and any number.
+pub(crate) fn threshold(text: &str) -> Result<Threshold, String> {
+    const EXPECTED: &str = "expected a comparator and a number, such as \"> 0.5\"";
+    let (comparator, rest) = comparator(text.trim()).map_err(|hint| format!("{EXPECTED}{hint}"))?;
+    let plain = rest.chars().all(|c| c.is_ascii_digit() || ".-+eE".contains(c));
+    let bound = rest.parse::<f64>().ok().filter(|bound| plain && bound.is_finite()).ok_or(EXPECTED)?;
+    Ok(Threshold { comparator, bound, text: format!("{} {rest}", symbol(comparator)) })
 }
 
 fn comparator(text: &str) -> Result<(Comparator, &str), &'static str> {

@@ -7,11 +7,36 @@ macro_rules! embedded {
     };
 }
 
-const SCENARIOS: &[(&str, &str)] = embedded!["rotate-key", "baseline", "drive-traffic", "realign"];
+const SCENARIOS: &[(&str, &str)] = embedded![
+    "rotate-key",
+    "rotate-key-overlap",
+    "stale-caller",
+    "wrong-client-secret",
+    "missing-header",
+    "expired-key",
+    "missing-scope",
+    "rate-limited",
+    "app-down",
+    "app-slow",
+    "bad-deploy",
+    "wrong-upstream",
+    "db-down",
+    "db-frozen",
+    "connection-pool-exhausted",
+    "blind",
+    "baseline",
+    "drive-traffic",
+    "realign",
+];
 
 /// The names, the stories before their parts.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SCENARIOS.iter().map(|(name, _)| *name)
+}
+
+/// The text of a scenario as a file of one's own: its first line names the schema where `lab scenario new` puts it, beside it.
+pub fn file(name: &str) -> Option<String> {
+    Some(get(name)?.replacen("$schema=../docs/", "$schema=./", 1))
 }
 
 /// The text of a scenario, with its comments.

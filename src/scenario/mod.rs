@@ -3,18 +3,29 @@
 //! file, before anything is started. [`library`] has the scenarios that come with `lab`.
 
 mod action;
+mod callers;
 mod check;
-mod expect;
+pub(crate) mod expect;
+mod fields;
 mod file;
-mod keys;
+pub mod forecast;
+mod late;
+pub mod lesson;
 pub mod library;
+mod pace;
 pub mod plan;
+pub mod reference;
+mod references;
 mod resolve;
+pub mod schema;
+pub mod skeleton;
 mod source;
 mod template;
 pub mod value;
+mod words;
 
 pub use crate::yaml::{Diagnostic, Diagnostics, Place, SourceFile};
+pub use late::{Look, Output, Shown};
 pub use plan::{Action, Plan, Step};
 pub use resolve::{LoadOptions, load};
 pub use source::Source;

@@ -1,23 +1,31 @@
 //! From what was written to what it means: parameters get their values, included scenarios are laid out as steps, steps
 //! get their names and phases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::action::{Reader, natural_phase};
-use super::file::{self, Args, Parameter, ScenarioFile, StepFile};
-use super::plan::{Action, Expectation, Plan, Step};
+use self::names::{rename, settle};
+use super::action::{Reader, Sends, natural_phase};
+use super::callers;
+use super::file::{self, Args, ScenarioFile, StepFile};
+use super::late::{Around, Earlier, Late};
+use super::lesson;
+use super::plan::{Action, Caller, Condition, Expectation, Plan, Step};
 use super::source::Source;
-use super::template::{Origin, Scope, Value};
+use super::template::{Part, Scope};
 use super::value;
-use crate::event::Phase;
+use crate::event::{Phase, Secrets};
 use crate::yaml::Place;
 use crate::yaml::list;
 use crate::yaml::node::Text;
-use crate::yaml::{Diagnostic, Diagnostics, meant, shown};
+use crate::yaml::{Diagnostic, Diagnostics};
 
-/// How deep scenarios may include each other.
-const DEEPEST: usize = 16;
+mod claims;
+mod includes;
+mod names;
+mod parameters;
+
 /// The most steps of a plan, and the most includes on the way to it.
 const MOST: usize = 1000;
 
@@ -26,6 +34,8 @@ const MOST: usize = 1000;
 pub struct LoadOptions {
     /// Parameters by name: `--set name=value`.
     pub set: Vec<(String, String)>,
+    /// Parameters that have a `short` value start from that one instead of their default.
+    pub short: bool,
 }
 
 /// Reads a scenario, and everything that it includes, into a plan. Every mistake is found at once, before anything is
@@ -43,11 +53,14 @@ pub fn load(source: &Source, options: &LoadOptions) -> Result<Plan, Diagnostics>
 
 /// A step on its way into the plan.
 struct Flat {
+    /// How others refer to it.
+    id: usize,
     name: String,
     /// Nobody has named it: where the name is taken, it gets a number.
     unnamed: bool,
     phase: Option<Phase>,
     action: Action,
+    late: Option<Late>,
     /// `since` counts from the first step of the list that this one is in.
     expect: Vec<Expectation>,
     /// In the file that it was written in.
@@ -70,30 +83,61 @@ struct Loader {
     out: Diagnostics,
     steps: usize,
     includes: usize,
+    /// Of all files, in order.
+    callers: Vec<(Caller, Place)>,
+    engines: Option<Vec<String>>,
+    secrets: Secrets,
+}
+
+/// The three lists of steps of a plan.
+#[derive(Default)]
+struct Lists {
+    steady_state: Vec<Flat>,
+    steps: Vec<Flat>,
+    finally: Vec<Flat>,
+    /// Who sends in them.
+    callers: Vec<Caller>,
 }
 
 impl Loader {
     fn load(&mut self, source: &Source, options: &LoadOptions) -> Option<Plan> {
         let file = self.file(source, None)?;
         let scope = self.given(&file.parameters, options);
-        let mut reader = Reader { scope: &scope, out: &mut self.out };
-        let title = file.title.as_ref().and_then(|text| reader.value("title", text, value::line));
-        let kind = file.kind.as_ref().and_then(|text| reader.value("kind", text, value::kind));
-        let description = file.description.as_ref().and_then(|text| reader.resolve(text));
-        let tags = file.tags.iter().filter_map(|text| reader.value("tags", text, value::step_name)).collect();
+        let around = Around::default();
+        let mut reader = Reader::new(&scope, &around, None, &mut self.out);
+        let title = file.title.as_ref().and_then(|text| reader.open("title", text, value::line));
+        let kind = file.kind.as_ref().and_then(|text| reader.fixed("kind", text, value::kind));
+        let plain = |text: &str| Ok(text.trim().to_owned());
+        let description = file.description.as_ref().and_then(|text| reader.open("description", text, plain));
+        let tags = file.tags.iter().filter_map(|text| reader.open("tags", text, value::step_name)).collect();
+        let lesson = lesson::lesson(&file.lesson, &mut reader);
         self.stack.push(Frame { source: source.clone(), place: None });
-        let mut flats = self.lay_out(&file, &scope);
+        let mut lists = self.lay_out(&file, &scope, &[]);
+        let claims = self.claims(&file.lesson, &scope, &lists.callers, kind.unwrap_or_default());
         self.stack.pop();
-        settle(&mut flats);
-        Some(Plan {
-            name: source.name(),
-            title: title.unwrap_or_default(),
-            description: description.map(|text| text.text.trim().to_owned()).unwrap_or_default(),
-            kind: kind.unwrap_or_default(),
-            tags,
-            parameters: scope.into_iter().map(|(name, value)| (name, value.text)).collect(),
-            steps: steps(flats),
-        })
+        settle([&mut lists.steady_state, &mut lists.steps, &mut lists.finally]);
+        Some(
+            Plan {
+                name: source.name(),
+                source: source.typed(),
+                title: title.unwrap_or_default(),
+                description: description.unwrap_or_default(),
+                kind: kind.unwrap_or_default(),
+                tags,
+                engines: std::mem::take(&mut self.engines).unwrap_or_default(),
+                parameters: scope.into_iter().map(|(name, value)| (name, value.shown())).collect(),
+                secrets: std::mem::take(&mut self.secrets),
+                callers: std::mem::take(&mut self.callers).into_iter().map(|(caller, _)| caller).collect(),
+                steady_state: steps(lists.steady_state, Phase::Baseline),
+                steps: steps(lists.steps, Phase::Baseline),
+                finally: steps(lists.finally, Phase::Verify),
+                lesson,
+                claims,
+                alerts: false,
+                pace: String::new(),
+            }
+            .with_alerts(),
+        )
     }
 
     /// A file, read once however often it is included.
@@ -113,66 +157,95 @@ impl Loader {
         file
     }
 
-    /// The parameters as the command line gives them.
-    fn given(&mut self, parameters: &[Parameter], options: &LoadOptions) -> Scope {
-        let mut given: BTreeMap<&str, &str> = BTreeMap::new();
-        let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.text.as_str()).collect();
-        for (name, text) in &options.set {
-            let typed = format!("--set {name}={}", shown(text).trim_matches('`'));
-            if !names.contains(&name.as_str()) {
-                let has = if names.is_empty() {
-                    "it has none".to_owned()
-                } else {
-                    format!("it has {}", list(names.iter().copied()))
-                };
-                let diagnostic = Diagnostic::new(format!("`{typed}`: the scenario has no parameter {}", shown(name)));
-                self.out.push(diagnostic.label(meant(name, names.iter().copied(), &has)));
-            } else if given.insert(name, text).is_some() {
-                self.out.push(Diagnostic::new(format!("`{typed}`: the parameter `{name}` is given twice")));
-            }
+    /// The steps of a file. `outer`: the callers of the file that includes it, which are this one's unless it has some.
+    fn lay_out(&mut self, file: &ScenarioFile, scope: &Scope, outer: &[Caller]) -> Lists {
+        let mut reader = Reader::new(scope, EMPTY, None, &mut self.out);
+        let own = callers::read(&file.callers, &mut reader);
+        let engines: Vec<String> =
+            file.engines.iter().filter_map(|text| reader.fixed("engines", text, value::engine)).collect();
+        for (caller, file) in own.iter().zip(&file.callers) {
+            self.caller(caller, &file.name.place);
         }
-        let mut scope = Scope::new();
-        for parameter in parameters {
-            let name = parameter.name.text.as_str();
-            if let Some(text) = given.get(name) {
-                scope.insert(name.to_owned(), Value { text: (*text).to_owned(), origin: Origin::Set(name.to_owned()) });
-            } else if let Some(value) = default(parameter) {
-                scope.insert(name.to_owned(), value);
-            } else if !parameter.broken {
+        if !engines.is_empty() {
+            self.restrict(&engines, file);
+        }
+        let callers = if own.is_empty() { outer.to_vec() } else { own };
+        let mut around = Around { callers, earlier: Vec::new() };
+        let steady_state = self.list(&file.steady_state, scope, &mut around);
+        for flat in &steady_state {
+            if !matches!(flat.action, Action::Check(_) | Action::Traffic(_) | Action::Wait(_) | Action::WaitFor(_)) {
                 self.out.push(
-                    Diagnostic::at(format!("the parameter `{name}` has no value"), &parameter.name.place)
-                        .label("it has no default")
-                        .help(format!("give it one: `--set {name}=…`, or `{name}: {{ default: … }}`")),
+                    Diagnostic::at(format!("`{}` in `steady_state`", flat.action.name()), &flat.here)
+                        .label("expected a step that only looks: `check`, `traffic`, `wait_for` or `wait`"),
                 );
             }
         }
-        scope
+        // Those are taken twice: what they showed would be a matter of when.
+        around.earlier.clear();
+        let steps = self.list(&file.steps, scope, &mut around);
+        let finally = self.list(&file.finally, scope, &mut around);
+        let lists = Lists { steady_state, steps, finally, callers: around.callers };
+        self.duplicates(lists.steady_state.iter().chain(&lists.steps).chain(&lists.finally));
+        lists
     }
 
-    fn lay_out(&mut self, file: &ScenarioFile, scope: &Scope) -> Vec<Flat> {
+    fn list(&mut self, files: &[Arc<StepFile>], scope: &Scope, around: &mut Around) -> Vec<Flat> {
         let mut all: Vec<Flat> = Vec::new();
-        for step in &file.steps {
-            let mut flats = self.step(step, scope);
+        for step in files {
+            let mut flats = self.step(step, scope, around);
             for flat in &mut flats {
                 flat.here = step.name.as_ref().map_or(&step.place, |name| &name.place).clone();
                 for expectation in &mut flat.expect {
                     expectation.since += all.len();
                 }
             }
+            around.earlier.extend(flats.iter().filter(|flat| !flat.unnamed).map(earlier));
+            if let (true, Some(name)) = (flats.is_empty(), &step.name) {
+                // It is wrong, and reported: those that refer to it are not.
+                let callers = around.callers.iter().map(|caller| caller.name.clone()).collect();
+                let (name, action) = (name.text.clone(), step.spec.key);
+                around.earlier.push(Earlier { name, id: usize::MAX, action, asks: true, callers });
+            }
             all.append(&mut flats);
         }
-        self.duplicates(&all);
         all
     }
 
-    fn step(&mut self, step: &StepFile, scope: &Scope) -> Vec<Flat> {
-        let mut reader = Reader { scope, out: &mut self.out };
-        let name = step.name.as_ref().and_then(|text| reader.value("name", text, value::step_name));
-        let phase = step.phase.as_ref().and_then(|text| reader.value("phase", text, value::phase));
+    /// Adds a caller to the plan's; two files may have the same one.
+    fn caller(&mut self, caller: &Caller, place: &Place) {
+        match self.callers.iter().find(|(known, _)| known.name == caller.name) {
+            None => self.callers.push((caller.clone(), place.clone())),
+            Some((known, _)) if known == caller => {}
+            Some((_, first)) => self.out.push(
+                Diagnostic::at(format!("two callers are named `{}`", caller.name), place)
+                    .label("expected another name, or the same key, rate and connections")
+                    .note(format!("the first is at {first}")),
+            ),
+        }
+    }
+
+    /// The plan can run on these engines alone.
+    fn restrict(&mut self, engines: &[String], file: &ScenarioFile) {
+        let left: Vec<String> = match &self.engines {
+            Some(known) => known.iter().filter(|known| engines.contains(known)).cloned().collect(),
+            None => engines.to_vec(),
+        };
+        if let (true, Some(text)) = (left.is_empty(), file.engines.first()) {
+            let others = self.engines.iter().flatten().map(String::as_str);
+            let message = format!("no engine is left: other files ask for {}", list(others));
+            self.out.push(Diagnostic::at(message, &text.place).label("this scenario asks for others"));
+        }
+        self.engines = Some(left);
+    }
+
+    fn step(&mut self, step: &Arc<StepFile>, scope: &Scope, around: &Around) -> Vec<Flat> {
+        let mut reader = Reader::new(scope, around, None, &mut self.out);
+        let name = step.name.as_ref().and_then(|text| reader.open("name", text, value::step_name));
+        let phase = step.phase.as_ref().and_then(|text| reader.fixed("phase", text, value::phase));
         let before = reader.out.len();
         let mut flats = match &step.args {
-            Args::Text(text) if step.spec.key == "scenario" => self.include(step, text, scope),
-            _ => self.own(step, scope),
+            Args::Text(text) if step.spec.key == "scenario" => self.include(step, text, scope, around),
+            _ => self.own(step, scope, around),
         };
         let sound = self.out.len() == before;
         if let Some(name) = name {
@@ -182,16 +255,21 @@ impl Loader {
             flat.phase = flat.phase.or(phase);
         }
         // Where the step itself is wrong, nothing is said of traffic that it may have sent.
-        let traffic = !sound || flats.iter().any(|flat| matches!(flat.action, Action::Traffic(_)));
-        let mut reader = Reader { scope, out: &mut self.out };
-        let expectations = reader.expectations(step, traffic);
+        let mut sends = Sends { sends: !sound, callers: Vec::new() };
+        for flat in &flats {
+            sends.add(&flat.action);
+        }
+        if !sound {
+            sends.callers.extend(around.callers.iter().map(|caller| caller.name.clone()));
+        }
+        let expectations = Reader::new(scope, around, None, &mut self.out).expectations(step, &sends);
         if let Some(last) = flats.last_mut() {
             last.expect.extend(expectations);
         }
         flats
     }
 
-    fn own(&mut self, step: &StepFile, scope: &Scope) -> Vec<Flat> {
+    fn own(&mut self, step: &Arc<StepFile>, scope: &Scope, around: &Around) -> Vec<Flat> {
         self.steps += 1;
         if self.steps > MOST {
             if self.steps == MOST + 1 {
@@ -200,8 +278,12 @@ impl Loader {
             }
             return Vec::new();
         }
-        let action = Reader { scope, out: &mut self.out }.action(step);
+        let folder = self.stack.last().and_then(|frame| frame.source.folder()).map(folder);
+        let action = Reader::new(scope, around, folder.as_deref(), &mut self.out).action(step);
+        let late = || Late { file: Arc::clone(step), scope: scope.clone(), around: around.clone(), folder };
         let flat = action.map(|action| Flat {
+            id: self.steps,
+            late: step.args.texts().any(|text| has_outputs(text, scope)).then(late),
             name: step.spec.key.replace('_', "-"),
             unnamed: true,
             phase: None,
@@ -212,160 +294,41 @@ impl Loader {
         });
         flat.into_iter().collect()
     }
-
-    fn include(&mut self, step: &StepFile, text: &Text, scope: &Scope) -> Vec<Flat> {
-        let mut reader = Reader { scope, out: &mut self.out };
-        let Some(name) = reader.value("scenario", text, value::scenario_name) else { return Vec::new() };
-        let Some(source) = self.stack.last().map(|frame| frame.source.included(&name)) else { return Vec::new() };
-        if !self.may_include(&source, text) {
-            return Vec::new();
-        }
-        let Some(file) = self.file(&source, Some(&text.place)) else { return Vec::new() };
-        let inner = self.handed(&file.parameters, step, text, scope);
-        self.stack.push(Frame { source, place: Some(text.place.clone()) });
-        let flats = self.lay_out(&file, &inner);
-        self.stack.pop();
-        flats
-    }
-
-    /// Whether an include leads anywhere: no cycle, not too deep, not too many.
-    fn may_include(&mut self, source: &Source, text: &Text) -> bool {
-        self.includes += 1;
-        if let Some(first) = self.stack.iter().position(|frame| frame.source.is_same(source)) {
-            let name = source.name();
-            let mut diagnostic = Diagnostic::at(format!("{} includes itself", shown(&name)), &text.place);
-            diagnostic = diagnostic.label("this would go on for ever");
-            for pair in self.stack[first..].windows(2) {
-                if let Some(place) = &pair[1].place {
-                    let (outer, inner) = (pair[0].source.name(), pair[1].source.name());
-                    diagnostic = diagnostic.note(format!("`{outer}` includes `{inner}` at {place}"));
-                }
-            }
-            if self.stack.len() > first + 1 {
-                let last = self.stack.last().map(|frame| frame.source.name()).unwrap_or_default();
-                diagnostic = diagnostic.note(format!("`{last}` includes `{name}` at {}", text.place));
-            }
-            self.out.push(diagnostic);
-            return false;
-        }
-        if self.stack.len() > DEEPEST {
-            let limit = format!("the limit is {DEEPEST}");
-            self.out.push(Diagnostic::at("scenarios include each other too deep", &text.place).label(limit));
-            return false;
-        }
-        if self.includes > MOST && self.includes == MOST + 1 {
-            let limit = format!("the limit is {MOST}");
-            self.out.push(Diagnostic::at("the scenario has too many includes", &text.place).label(limit));
-        }
-        self.includes <= MOST
-    }
-
-    /// The parameters of an included file, as `with` gives them.
-    fn handed(&mut self, parameters: &[Parameter], step: &StepFile, include: &Text, scope: &Scope) -> Scope {
-        let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.text.as_str()).collect();
-        let reader = Reader { scope, out: &mut self.out };
-        let mut inner = Scope::new();
-        for (name, text) in &step.with {
-            if !names.contains(&name.text.as_str()) {
-                let has = if names.is_empty() {
-                    "it has none".to_owned()
-                } else {
-                    format!("it has {}", list(names.iter().copied()))
-                };
-                let message = format!("{} has no parameter {}", shown(&include.text), shown(&name.text));
-                let label = meant(&name.text, names.iter().copied(), &has);
-                reader.out.push(Diagnostic::at(message, &name.place).label(label));
-                continue;
-            }
-            if let Some(resolved) = reader.resolve(text) {
-                // What `with` only hands on keeps its own origin, so that a message names where the value was written.
-                let origin = handed_on(text, scope).unwrap_or_else(|| Origin::With(text.place.clone()));
-                inner.insert(name.text.clone(), Value { text: resolved.text, origin });
-            }
-        }
-        for parameter in parameters {
-            let name = parameter.name.text.as_str();
-            if inner.contains_key(name) || step.with.iter().any(|(given, _)| given.text == name) {
-                continue;
-            }
-            if let Some(value) = default(parameter) {
-                inner.insert(name.to_owned(), value);
-            } else if !parameter.broken {
-                self.out.push(
-                    Diagnostic::at(format!("{} needs the parameter `{name}`", shown(&include.text)), &include.place)
-                        .label(format!("expected `with: {{ {name}: … }}` on this step"))
-                        .note(format!("it has no default at {}", parameter.name.place)),
-                );
-            }
-        }
-        inner
-    }
-
-    /// Two steps of one list with the same name, both of which somebody has given.
-    fn duplicates(&mut self, flats: &[Flat]) {
-        let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
-        for flat in flats.iter().filter(|flat| !flat.unnamed) {
-            let Some(first) = seen.get(flat.name.as_str()) else {
-                seen.insert(&flat.name, &flat.here);
-                continue;
-            };
-            // Within one include it was found there.
-            if **first != flat.here {
-                self.out.push(
-                    Diagnostic::at(format!("two steps are named `{}`", flat.name), &flat.here)
-                        .label("give this one a `name` of its own")
-                        .note(format!("the first is at {first}")),
-                );
-            }
-        }
-    }
 }
 
-fn default(parameter: &Parameter) -> Option<Value> {
-    let text = parameter.default.as_ref()?;
-    Some(Value { text: text.text.replace("$${", "${"), origin: Origin::Default(text.place.clone()) })
+/// Nothing comes before.
+static EMPTY: &Around = &Around { callers: Vec::new(), earlier: Vec::new() };
+
+/// A file's folder; the present one has no name.
+fn folder(folder: &std::path::Path) -> PathBuf {
+    if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
 }
 
-/// Where a value comes from that is nothing but one parameter.
-fn handed_on(text: &Text, scope: &Scope) -> Option<Origin> {
-    let name = text.text.strip_prefix("${")?.strip_suffix('}')?;
-    scope.get(name).map(|value| value.origin.clone())
+/// Whether a step's output goes into a text.
+fn has_outputs(text: &Text, scope: &Scope) -> bool {
+    let pieces = super::template::pieces(&text.text).unwrap_or_default();
+    pieces.iter().any(|piece| match piece {
+        super::template::Piece::Output(_) => true,
+        super::template::Piece::Parameter(name) => {
+            scope.get(*name).is_some_and(|value| value.parts.iter().any(|part| matches!(part, Part::Output(_))))
+        }
+        super::template::Piece::Literal(_) => false,
+    })
 }
 
-/// A name given to an include is that of its only step, or stands before those of its steps.
-fn rename(flats: &mut [Flat], name: &str) {
-    if let [flat] = flats {
-        name.clone_into(&mut flat.name);
-        flat.unnamed = false;
-        return;
-    }
-    settle(flats);
-    for flat in flats {
-        flat.name = format!("{name}/{}", flat.name);
-    }
-}
-
-/// Gives every step that nobody has named a name that is free: `traffic`, `traffic-2`, `traffic-3`.
-fn settle(flats: &mut [Flat]) {
-    let mut taken: BTreeSet<String> = flats.iter().filter(|flat| !flat.unnamed).map(|flat| flat.name.clone()).collect();
-    let mut next: BTreeMap<String, usize> = BTreeMap::new();
-    for flat in flats.iter_mut().filter(|flat| flat.unnamed) {
-        let number = next.entry(flat.name.clone()).or_insert(1);
-        let name = loop {
-            let name = if *number == 1 { flat.name.clone() } else { format!("{}-{number}", flat.name) };
-            *number += 1;
-            if taken.insert(name.clone()) {
-                break name;
-            }
-        };
-        flat.name = name;
-        flat.unnamed = false;
-    }
+/// A step as those after it may refer to it.
+fn earlier(flat: &Flat) -> Earlier {
+    let (asks, callers) = match &flat.action {
+        Action::WaitFor(wait) => (matches!(wait.what, Condition::Answer(_) | Condition::Query { .. }), Vec::new()),
+        Action::Traffic(traffic) => (false, traffic.callers.iter().map(|caller| caller.name.clone()).collect()),
+        _ => (false, Vec::new()),
+    };
+    Earlier { name: flat.name.clone(), id: flat.id, action: flat.action.name(), asks, callers }
 }
 
 /// The steps of a plan: those without a phase get it from their action, or from their place in the story.
-fn steps(flats: Vec<Flat>) -> Vec<Step> {
-    let mut present = Phase::Baseline;
+fn steps(flats: Vec<Flat>, first: Phase) -> Vec<Step> {
+    let mut present = first;
     let step = |flat: Flat| {
         let phase = flat.phase.or_else(|| natural_phase(&flat.action)).unwrap_or(present);
         present = match phase {
@@ -373,7 +336,8 @@ fn steps(flats: Vec<Flat>) -> Vec<Step> {
             Phase::Remedy => Phase::Verify,
             phase => phase,
         };
-        Step { name: flat.name, phase, action: flat.action, expect: flat.expect, place: flat.place.to_string() }
+        let Flat { id, name, action, expect, place, late, .. } = flat;
+        Step { id, name, phase, action, expect, place: place.to_string(), late }
     };
     flats.into_iter().map(step).collect()
 }

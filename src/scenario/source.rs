@@ -44,6 +44,14 @@ impl Source {
         }
     }
 
+    /// As it is typed: the library's name, or the path.
+    pub fn typed(&self) -> String {
+        match self {
+            Self::Library(name) | Self::Text { name, .. } => name.clone(),
+            Self::Path(path) => path.display().to_string(),
+        }
+    }
+
     /// Where files are that it includes.
     pub(crate) fn folder(&self) -> Option<&Path> {
         match self {

@@ -1,10 +1,15 @@
-//! Parameters in values: `${name}` is replaced by the parameter's value, `$${` stands for a literal `${`. What is put in is
-//! not looked at again.
+//! Parameters and outputs in values: `${name}` is replaced by the parameter's value, `${steps.NAME.OUTPUT}` by what an
+//! earlier step showed, and `$${` stands for a literal `${`. What is put in is not looked at again.
 
 use std::collections::BTreeMap;
 
-use crate::yaml::Place;
+use super::late::{Around, Output};
+use crate::event::MASK;
 use crate::yaml::node::Text;
+use crate::yaml::{Diagnostic, Place, shown};
+
+/// How an output begins.
+const STEPS: &str = "steps.";
 
 /// A piece of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +18,11 @@ pub(crate) enum Piece<'t> {
     Literal(&'t str),
     /// The value of this parameter.
     Parameter(&'t str),
+    /// What a step showed: its name and the output's, with a dot between.
+    Output(&'t str),
 }
 
-/// The pieces of a text. The error is the part that is neither a parameter nor plain text.
+/// The pieces of a text. The error is the part that is none of them.
 pub(crate) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, &str> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -29,10 +36,11 @@ pub(crate) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, &str> {
         pieces.push(Piece::Literal(&rest[..at]));
         let end = rest[at..].find('}').ok_or(&rest[at..])?;
         let name = &rest[at + 2..at + end];
-        if !is_name(name) {
-            return Err(&rest[at..=at + end]);
+        match name.strip_prefix(STEPS) {
+            Some(output) if is_output(output) => pieces.push(Piece::Output(output)),
+            None if is_name(name) => pieces.push(Piece::Parameter(name)),
+            _ => return Err(&rest[at..=at + end]),
         }
-        pieces.push(Piece::Parameter(name));
         rest = &rest[at + end + 1..];
     }
     pieces.push(Piece::Literal(rest));
@@ -46,11 +54,49 @@ pub(crate) fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
+/// Whether this could be a step's name and an output's.
+fn is_output(text: &str) -> bool {
+    let known = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+    text.contains('.') && text.len() <= 400 && text.chars().all(known)
+}
+
+/// A part of a value whose parameters are filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Part {
+    /// As it stands.
+    Text(String),
+    /// What an earlier step will have shown.
+    Output(Output),
+}
+
 /// A parameter's value, and who gave it.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
-    pub(crate) text: String,
+    pub(crate) parts: Vec<Part>,
     pub(crate) origin: Origin,
+    /// Nobody is to read it.
+    pub(crate) secret: bool,
+}
+
+impl Value {
+    /// A plain one.
+    pub(crate) fn plain(text: String, origin: Origin, secret: bool) -> Self {
+        Self { parts: vec![Part::Text(text)], origin, secret }
+    }
+
+    /// As it stands where it is known before the run.
+    pub(crate) fn text(&self) -> String {
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Output(output) => output.written(),
+        };
+        self.parts.iter().map(text).collect()
+    }
+
+    /// As people are shown it.
+    pub(crate) fn shown(&self) -> String {
+        if self.secret { MASK.to_owned() } else { self.text() }
+    }
 }
 
 /// Who gave a parameter its value.
@@ -68,26 +114,53 @@ pub(crate) enum Origin {
 pub(crate) type Scope = BTreeMap<String, Value>;
 
 /// A text with its parameters filled in.
+#[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    pub(crate) text: String,
+    pub(crate) parts: Vec<Part>,
     /// Where the text is nothing but one parameter: where that one's value was written.
     pub(crate) written: Option<Place>,
     /// Where each parameter's value came from, as sentences.
     pub(crate) origins: Vec<String>,
+    /// Whether it holds a secret.
+    pub(crate) secret: bool,
+}
+
+impl Resolved {
+    /// The outputs in it.
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = &Output> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Output(output) => Some(output),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// The text, with `value` in place of each output.
+    pub(crate) fn text(&self, mut value: impl FnMut(&Output) -> String) -> String {
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Output(output) => value(output),
+        };
+        self.parts.iter().map(text).collect()
+    }
 }
 
 /// Fills in parameters. None where the text cannot be read or names an unknown parameter: both are found when the file is
-/// read, once for each file.
-pub(crate) fn resolve(text: &Text, scope: &Scope) -> Option<Resolved> {
-    let mut resolved = Resolved { text: String::new(), origins: Vec::new(), written: None };
-    for piece in pieces(&text.text).ok()? {
+/// read, once for each file. The error is about a step or an output that is not there.
+pub(crate) fn resolve(text: &Text, scope: &Scope, around: &Around) -> Result<Option<Resolved>, Diagnostic> {
+    let mut resolved = Resolved::default();
+    let Ok(pieces) = pieces(&text.text) else { return Ok(None) };
+    for piece in pieces {
         match piece {
-            Piece::Literal(literal) => resolved.text.push_str(literal),
+            Piece::Literal(literal) => resolved.parts.push(Part::Text(literal.to_owned())),
+            Piece::Output(written) => resolved.parts.push(Part::Output(around.output(written, text)?)),
             Piece::Parameter(name) => {
-                let value = scope.get(name)?;
-                resolved.text.push_str(&value.text);
-                let shown = crate::yaml::shown(&value.text);
+                let Some(value) = scope.get(name) else { return Ok(None) };
+                resolved.parts.extend(value.parts.iter().cloned());
+                resolved.secret |= value.secret;
+                let shown = shown(&value.shown());
                 resolved.written = match &value.origin {
+                    // A line that holds a secret is not shown.
+                    _ if value.secret => None,
                     Origin::Default(place) | Origin::With(place) => {
                         Some(place.clone()).filter(|_| text.text.len() == name.len() + 3)
                     }
@@ -101,7 +174,7 @@ pub(crate) fn resolve(text: &Text, scope: &Scope) -> Option<Resolved> {
             }
         }
     }
-    Some(resolved)
+    Ok(Some(resolved))
 }
 
 #[cfg(test)]
@@ -121,10 +194,17 @@ mod tests {
             .into_iter()
             .map(|piece| match piece {
                 Piece::Literal(text) => text,
-                Piece::Parameter(_) => "PARAMETER",
+                Piece::Parameter(_) | Piece::Output(_) => "PARAMETER",
             })
             .collect();
         assert_eq!(text, "x${n}");
+    }
+
+    #[test]
+    fn an_output_has_a_step_and_a_name() {
+        let found = pieces("== ${steps.drive-traffic.status.401}").unwrap();
+        assert_eq!(found[1], Piece::Output("drive-traffic.status.401"));
+        assert_eq!(pieces("${steps.sent}"), Err("${steps.sent}"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use proptest::sample::Index;
 
 use super::plan::{Action, Metric, Verb};
 use super::{Diagnostics, LoadOptions, Plan, Source, library, load};
-use crate::engine::{Ability, ServiceSpec};
+use crate::engine::{Ability, Endpoints, ServiceSpec};
 use crate::event::Phase;
 use crate::traffic::Amount;
 
@@ -47,7 +47,7 @@ fn the_library_is_the_folder_and_loads() {
 
 #[test]
 fn rotate_key_is_the_story_of_the_timeline() {
-    let options = LoadOptions { set: vec![("requests".into(), "7".into())] };
+    let options = LoadOptions { set: vec![("requests".into(), "7".into())], ..LoadOptions::default() };
     let plan = load(&Source::Library("rotate-key".into()), &options).unwrap();
     assert_eq!(names(&plan), ["baseline", "rotate-key", "drive-traffic", "realign", "verify"]);
     assert_eq!(phases(&plan), ["baseline", "inject", "observe", "remedy", "verify"]);
@@ -133,7 +133,8 @@ fn parameters_are_filled_in_once() {
     let text = "title: T\nparameters: { a: { default: '$${b}' }, b: {} }\nsteps:\n  - check: { path: '/${b}', body: 'x ${a} $${a}' }\n";
     let source = Source::Text { name: "t.yaml".into(), text: text.into() };
     let path_and_body = |set: &str| {
-        let plan = load(&source, &LoadOptions { set: vec![("b".into(), set.into())] }).unwrap();
+        let plan =
+            load(&source, &LoadOptions { set: vec![("b".into(), set.into())], ..LoadOptions::default() }).unwrap();
         let Action::Check(check) = &plan.steps[0].action else { panic!("{plan:?}") };
         (check.path.clone(), check.body.clone().unwrap_or_default())
     };
@@ -144,7 +145,7 @@ fn parameters_are_filled_in_once() {
 #[test]
 fn what_is_set_must_be_a_parameter() {
     let set = vec![("requets".to_owned(), "1".to_owned()), ("rate".into(), "none".into()), ("rate".into(), "2".into())];
-    let found = load(&Source::Library("baseline".into()), &LoadOptions { set }).unwrap_err();
+    let found = load(&Source::Library("baseline".into()), &LoadOptions { set, ..LoadOptions::default() }).unwrap_err();
     let text = found.render(false);
     assert_eq!(found.items().len(), 2, "{text}");
     assert!(text.contains("no parameter `requets`") && text.contains("did you mean `requests`?"), "{text}");
@@ -306,4 +307,86 @@ fn every_phase_is_known() {
     for phase in Phase::ALL {
         assert_eq!(steps(&format!("  - wait: 1s\n    phase: {}\n", phase.name())).steps[0].phase, phase);
     }
+}
+
+#[test]
+fn callers_share_what_a_step_sends() {
+    let plan = read(
+        "title: T\ncallers: { web: { rate: 30, connections: 4 }, batch: { rate: 10 } }\nsteps:\n  \
+         - traffic: { requests: 40 }\n  - traffic: { duration: 2s, rate: 4, callers: [batch, web] }\n  \
+         - traffic: { requests: 7, callers: batch, connections: 2 }\n",
+    )
+    .unwrap_or_else(|found| panic!("{found}"));
+    let parts = |index: usize| {
+        let Action::Traffic(traffic) = &plan.steps[index].action else { panic!("{plan:?}") };
+        let part = |load: &super::plan::CallerLoad| (load.name.clone(), load.amount, load.rate, load.connections);
+        traffic.callers.iter().map(part).collect::<Vec<_>>()
+    };
+    let (web, batch) = ("web".to_owned(), "batch".to_owned());
+    let expected = [(web.clone(), Amount::Requests(30), 30.0, 4), (batch.clone(), Amount::Requests(10), 10.0, 1)];
+    assert_eq!(parts(0), expected);
+    let both = Amount::Duration(Duration::from_secs(2));
+    assert_eq!(parts(1), [(web, both, 3.0, 4), (batch.clone(), both, 1.0, 1)]);
+    assert_eq!(parts(2), [(batch, Amount::Requests(7), 10.0, 2)]);
+}
+
+#[test]
+fn callers_hold_for_files_that_are_included_unless_those_have_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("own.yaml", "title: Own\ncallers: { mine: ~ }\nsteps:\n  - traffic:\n");
+    write(
+        "main.yaml",
+        "title: Main\ncallers: { web: ~ }\nsteps:\n  - scenario: drive-traffic\n  - scenario: own\n  - traffic:\n",
+    );
+    let plan = load(&Source::Path(folder.path().join("main.yaml")), &LoadOptions::default()).unwrap();
+    let names = plan.steps.iter().map(|step| match &step.action {
+        Action::Traffic(traffic) => traffic.callers[0].name.as_str(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["web", "mine", "web"]);
+    assert_eq!(plan.callers.iter().map(|caller| caller.name.as_str()).collect::<Vec<_>>(), ["web", "mine"]);
+    write("own.yaml", "title: Own\ncallers: { web: { rate: 5 } }\nsteps:\n  - traffic:\n");
+    let found = load(&Source::Path(folder.path().join("main.yaml")), &LoadOptions::default()).unwrap_err();
+    assert!(found.to_string().contains("two callers are named `web`"), "{found}");
+}
+
+#[test]
+fn engines_and_commands_are_looked_at_before_a_run() {
+    let plan = read(
+        "title: T\nengines: [docker]\nsteps:\n  - { name: mend, run: { command: [make, it, well] } }\n  \
+         - { name: ask, wait_for: { query: up } }\n",
+    )
+    .unwrap_or_else(|found| panic!("{found}"));
+    let found = plan.check_engine("embedded", &[]).unwrap_err().to_string();
+    assert!(found.contains("test cannot run on the embedded engine") && found.contains("`docker`"), "{found}");
+    let found = plan.check_engine("docker", &[]).unwrap_err().to_string();
+    assert!(found.contains("step `ask` (test.yaml:5:") && found.contains("no Prometheus"), "{found}");
+    let with =
+        |prometheus: Option<&str>| Endpoints { prometheus: prometheus.map(str::to_owned), ..Endpoints::default() };
+    assert!(plan.check_lab("room", &with(Some("http://127.0.0.1:1"))).is_ok());
+    assert!(plan.check_lab("room", &with(None)).is_err());
+    let found = plan.check_commands(false).unwrap_err().to_string();
+    assert!(found.contains("step `mend`") && found.contains("--allow-commands"), "{found}");
+    assert!(plan.check_commands(true).is_ok());
+}
+
+#[test]
+fn a_secret_is_in_no_message_and_no_listing() {
+    let text = "title: T\nparameters: { token: { secret: true } }\nsteps:\n  - { scenario: inner, with: { rate: \"${token}\" } }\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("main.yaml"), text).unwrap();
+    let inner = "title: I\nparameters: { rate: {} }\nsteps:\n  - traffic: { rate: \"${rate}\" }\n";
+    std::fs::write(folder.path().join("inner.yaml"), inner).unwrap();
+    let source = Source::Path(folder.path().join("main.yaml"));
+    let set = |token: &str| LoadOptions { set: vec![("token".into(), token.into())], ..LoadOptions::default() };
+    for wrong in ["hush-hush", "hus"] {
+        let found = load(&source, &set(wrong)).unwrap_err().to_string();
+        assert!(found.contains("***") && !found.contains("hus"), "{found}");
+    }
+    let twice = LoadOptions { set: [set("hush-hush").set, set("hush-hush").set].concat(), ..LoadOptions::default() };
+    assert!(!load(&source, &twice).unwrap_err().to_string().contains("hush"));
+    let plan = load(&source, &set("12345")).unwrap();
+    assert_eq!(plan.parameters["token"], "***");
+    assert_eq!(plan.secrets.mask("rate 12345/s"), "rate ***/s");
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::plan::Kind;
+use crate::engine::{APP, GATEWAY};
 use crate::event::Phase;
 use crate::yaml::list;
 use crate::yaml::meant;
@@ -15,8 +16,13 @@ const TIMEOUT: Duration = Duration::from_mins(10);
 /// The most requests of one step.
 pub(crate) const MOST_REQUESTS: u64 = 10_000_000;
 
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-const KINDS: [(&str, Kind); 3] = [("incident", Kind::Incident), ("practice", Kind::Practice), ("part", Kind::Part)];
+/// The engines, as scenarios name them.
+pub(super) const ENGINES: [&str; 2] = ["docker", "embedded"];
+/// HTTP methods.
+pub(super) const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/// Kinds of scenarios, as they are written.
+pub(super) const KINDS: [(&str, Kind); 3] =
+    [("incident", Kind::Incident), ("practice", Kind::Practice), ("part", Kind::Part)];
 
 /// A key: 1 to 256 characters of visible ASCII, without spaces. The error says which character is wrong, never the key.
 pub fn check_key(key: &str) -> Result<(), String> {
@@ -127,6 +133,11 @@ pub(crate) fn status(text: &str) -> Result<u16, String> {
     }
 }
 
+/// `true` or `false`.
+pub(crate) fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "expected `true` or `false`".to_owned())
+}
+
 /// An HTTP method.
 pub(crate) fn method(text: &str) -> Result<String, String> {
     if METHODS.contains(&text) {
@@ -177,12 +188,93 @@ pub(crate) fn env_name(text: &str) -> Result<String, String> {
     Err("expected a variable's name: letters, digits and `_`, no digit first".to_owned())
 }
 
+/// Variables that an engine sets for a service whatever a scenario says, and what each of them decides.
+const OWNED: [(&str, &str, &str); 5] = [
+    (APP, "APP_LISTEN", "where the app listens"),
+    (APP, "APP_INSTANCE", "how the app's instances are told apart"),
+    (GATEWAY, "GATEWAY_LISTEN", "where the gateway listens"),
+    (GATEWAY, "GATEWAY_INSTANCE", "how the gateway's instances are told apart"),
+    (GATEWAY, "GATEWAY_REUSE_PORT", "how one gateway follows another on the lab's port"),
+];
+
+/// A variable of a service that a scenario may set: none that is the engine's own.
+pub(crate) fn env_of(service: &str, name: &str) -> Result<(), String> {
+    match OWNED.iter().find(|(owner, owned, _)| *owner == service && *owned == name) {
+        Some((.., what)) => Err(format!("it is the engine's to set: it says {what}")),
+        None => Ok(()),
+    }
+}
+
 /// The value of an environment variable.
 pub(crate) fn env_value(text: &str) -> Result<String, String> {
     match text.chars().enumerate().find(|(_, c)| matches!(c, '\0' | '\n' | '\r')) {
         Some((at, c)) => Err(format!("a variable's value is one line; character {} is {}", at + 1, character(c))),
         None => Ok(text.to_owned()),
     }
+}
+
+/// A caller's name: part of a metric's, and so without dots.
+pub(crate) fn caller_name(text: &str) -> Result<String, String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if (1..=20).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(known)
+    {
+        return Ok(text.to_owned());
+    }
+    Err("expected a caller's name: at most 20 letters, digits, `-` and `_`, a letter or a digit first".to_owned())
+}
+
+/// An engine that a scenario may ask for.
+pub(crate) fn engine(text: &str) -> Result<String, String> {
+    if ENGINES.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(meant(text, ENGINES, &format!("expected an engine: {}", list(ENGINES))))
+}
+
+/// How often is looked while something is waited for: a tenth of a second to a minute.
+pub(crate) fn every(text: &str) -> Result<Duration, String> {
+    let every = duration(text)?;
+    if (Duration::from_millis(100)..=Duration::from_mins(1)).contains(&every) {
+        return Ok(every);
+    }
+    Err("expected `100ms` to `1m`".to_owned())
+}
+
+/// A query.
+pub(crate) fn query(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("expected a query in PromQL".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A program to run.
+pub(crate) fn program(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("expected a program, then its arguments".to_owned());
+    }
+    if text.contains(char::is_whitespace) && !text.contains('/') {
+        return Err("no shell reads this: expected a list, the program first: `[echo, hello]`".to_owned());
+    }
+    argument(text)
+}
+
+/// An argument of a program.
+pub(crate) fn argument(text: &str) -> Result<String, String> {
+    if text.contains('\0') { Err("expected a text without NUL characters".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// How a command must end.
+pub(crate) fn exit_code(text: &str) -> Result<u8, String> {
+    text.parse::<u8>().map_err(|_| "expected an exit code from 0 to 255".to_owned())
+}
+
+/// A value that is not to be shown to anybody. Shorter ones would mask half of what is shown.
+pub(crate) fn secret(text: &str) -> Result<(), String> {
+    if text.chars().count() < 4 || text.contains(['\n', '\r']) {
+        return Err("a secret is one line of at least 4 characters".to_owned());
+    }
+    Ok(())
 }
 
 /// Text that is looked for in a body.
@@ -234,6 +326,20 @@ pub(crate) fn line(text: &str) -> Result<String, String> {
         return Err("expected one line of text".to_owned());
     }
     if text.chars().count() > 200 { Err("expected at most 200 characters".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A text for people, of any number of lines.
+pub(crate) fn paragraph(text: &str) -> Result<String, String> {
+    const MOST: usize = 4000;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("expected a text".to_owned());
+    }
+    if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\n') {
+        return Err(format!("expected a text without {}", character(c)));
+    }
+    let most = format!("expected at most {MOST} characters");
+    if text.chars().count() > MOST { Err(most) } else { Ok(text.to_owned()) }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! keys and passwords as well.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 /// Where variables are looked up: the environment, or a table in tests.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -24,6 +25,14 @@ pub(crate) enum ConfigError {
         name: &'static str,
         /// What it must be.
         expected: &'static str,
+    },
+    /// Set, where another that it is nothing without is not.
+    #[error("{name} is set, and {needs} is not: they go together")]
+    Alone {
+        /// The variable that is set.
+        name: &'static str,
+        /// The one that is not.
+        needs: &'static str,
     },
 }
 
@@ -55,6 +64,15 @@ impl Variable {
             Some(value) => value.to_str().and_then(parse).map(Some).ok_or(malformed),
         }
     }
+
+    /// That it is set only where `other` is.
+    pub(crate) fn only_with(self, env: Lookup, other: Self) -> Result<(), ConfigError> {
+        let set = |variable: Self| env(variable.name).is_some_and(|value| !value.is_empty());
+        if set(self) && !set(other) {
+            return Err(ConfigError::Alone { name: self.name, needs: other.name });
+        }
+        Ok(())
+    }
 }
 
 /// `host:port`, as it may be listened on. Whether the host can be resolved shows when it is bound.
@@ -71,9 +89,60 @@ pub(crate) fn instance(text: &str) -> Option<String> {
     sane.then(|| text.to_owned())
 }
 
+/// A number and its unit, in nginx's manner: `500ms`, `2s`, `1m`, `1h`, `90d`; seconds without a unit. Above 0, and at most
+/// `most`.
+pub(crate) fn duration(text: &str, most: Duration) -> Option<Duration> {
+    let (number, unit) = number_and_unit(text)?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    let total = Duration::from_millis(number.checked_mul(milliseconds)?);
+    (!total.is_zero() && total <= most).then_some(total)
+}
+
+/// `64k` is 64 and `k`.
+pub(crate) fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit))
+}
+
+/// A client's id or secret: what may stand in a header, in nginx's configuration and in a URL alike.
+pub(crate) fn credential(text: &str) -> Option<&str> {
+    let sane = text.len() <= 256 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b));
+    sane.then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{host_port, instance};
+    use std::time::Duration;
+
+    use super::{credential, duration, host_port, instance};
+
+    #[test]
+    fn durations_have_the_units_of_nginx_and_a_limit() {
+        let day = Duration::from_hours(24);
+        assert_eq!(duration("500ms", day), Some(Duration::from_millis(500)));
+        assert_eq!(duration("2s", day), duration("2", day));
+        assert_eq!(duration("24h", day), duration("1d", day));
+        assert_eq!(duration("1m", day), Some(Duration::from_mins(1)));
+        for bad in ["", "s", "0", "0s", "-1s", "2 s", "1.5s", "2d", "2w", "99999999999999999999s", "25h", "é"] {
+            assert_eq!(duration(bad, day), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_credential_needs_no_quotes_anywhere() {
+        assert!(credential("gw-1.prod").is_some() && credential("c2VjcmV0+/==").is_some());
+        for bad in ["a b", "a$b", "a\"b", "a;b", "é", &"a".repeat(257)] {
+            assert!(credential(bad).is_none(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_address_has_a_host_and_a_port() {

@@ -50,6 +50,13 @@ impl Log {
         Self::to(std::io::stdout())
     }
 
+    /// A log that keeps nothing.
+    pub(crate) fn nowhere() -> Self {
+        let state = State { closed: true, ..State::default() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), done: Condvar::new() });
+        Self { shared, json: false }
+    }
+
     fn to(out: impl Write + Send + 'static) -> Self {
         let shared =
             Arc::new(Shared { state: Mutex::new(State::default()), work: Condvar::new(), done: Condvar::new() });

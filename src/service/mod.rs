@@ -16,8 +16,11 @@ use std::time::Duration;
 use crate::error::Exit;
 
 /// Runs a service to its end. What still runs in the background then (name look-ups, say) is not waited for.
+///
+/// On one thread: the services of a lab and whoever calls them share few cores, and a request that moves between threads
+/// costs the gateway a fifth more.
 pub(crate) fn run(service: impl Future<Output = Exit>) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(Exit::Failed, format_args!("cannot start the runtime: {error}")),
     };
@@ -31,9 +34,4 @@ pub(crate) fn fail(exit: Exit, why: impl Display) -> Exit {
     // Nobody is left to tell where standard error is closed.
     let _ = writeln!(std::io::stderr().lock(), "error: {why}");
     exit
-}
-
-/// Few threads: a lab runs on a laptop, and its services share the cores.
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(1, 4))
 }

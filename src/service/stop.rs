@@ -47,6 +47,7 @@ impl Stop {
     pub(crate) fn on_stdin_end(&self, mut line: impl FnMut(&str) + Send + 'static) -> std::io::Result<()> {
         let stop = self.clone();
         let read = move || {
+            wake_when_orphaned();
             let mut stdin = std::io::stdin().lock();
             let mut bytes = Vec::new();
             while stdin.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
@@ -83,5 +84,15 @@ impl Stop {
     /// Until nothing is to be waited for any more.
     pub(crate) async fn immediate(&self) {
         self.now.cancelled().await;
+    }
+}
+
+/// A frozen process cannot see its standard input end: on Linux the kernel wakes it when its parent has died.
+fn wake_when_orphaned() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        // Refused by nothing but an invalid signal.
+        let _ = set_parent_process_death_signal(Some(Signal::CONT));
     }
 }

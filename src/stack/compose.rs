@@ -1,9 +1,10 @@
-//! Reads a compose file into a [`Stack`]: the document, its variables, its services ([`service`]), what they mount
-//! ([`mounts`]), how they depend on each other ([`graph`]), and `x-lab` ([`lab`]). All mistakes are found at once.
+//! Reads a compose file into a [`Stack`]: the document, its variables and merge keys, its services ([`service`]), what they
+//! mount ([`mounts`]), how they depend on each other ([`graph`]), and `x-lab` ([`lab`]). All mistakes are found at once.
 
 mod graph;
 mod interpolate;
 mod lab;
+mod merge;
 mod mounts;
 mod reader;
 mod service;
@@ -23,6 +24,8 @@ use super::model::{Service, Stack};
 
 use reader::Refused;
 
+/// A container each; and whoever follows their dependencies goes as deep.
+const MOST_SERVICES: usize = 100;
 const KEYS: [&str; 4] = ["name", "services", "volumes", "x-lab"];
 const REFUSED: Refused = &[
     ("version", "it is obsolete: remove it"),
@@ -59,6 +62,7 @@ pub(super) fn load(folder: &Folder, env: &BTreeMap<String, String>) -> Result<St
     let mut document = node::parse(&file)?;
     let mut out = Diagnostics::default();
     interpolate::document(&mut document, env, &mut out);
+    merge::document(&mut document, &mut out);
     let mut context =
         Context { folder, env, services: BTreeSet::new(), volumes: BTreeSet::new(), folders: Vec::new(), out };
     let stack = context.document(&document, &file);
@@ -136,7 +140,12 @@ impl Context<'_> {
             }
             return Vec::new();
         };
-        let entries = fields::entries(&entry.value, &entry.key, &mut self.out).unwrap_or_default();
+        let mut entries = fields::entries(&entry.value, &entry.key, &mut self.out).unwrap_or_default();
+        if let Some(extra) = entries.get(MOST_SERVICES) {
+            let message = format!("there are more than {MOST_SERVICES} services");
+            self.out.push(Diagnostic::at(message, &extra.key.place).label("a lab is a small system"));
+            entries.truncate(MOST_SERVICES);
+        }
         entries.into_iter().filter_map(|entry| self.service(&entry.key, &entry.value)).collect()
     }
 }

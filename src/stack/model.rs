@@ -180,6 +180,8 @@ pub struct XLabApp {
     pub metrics_path: String,
     /// `/health`.
     pub health_path: String,
+    /// Services that it waits for by itself: it may start before they are healthy, and its health page speaks for theirs.
+    pub awaits: Vec<String>,
 }
 
 /// The service that requests go through.

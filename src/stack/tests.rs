@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{APP_IMAGE, Condition, Limits, Mount, Port, Stack, StackErrors};
 
+mod merge;
 mod mistakes;
 
 /// Variables, as names and values in turn.
@@ -101,7 +102,7 @@ fn the_environment_changes_ports_keys_and_passwords() {
     assert_eq!(stack.service("gateway").unwrap().ports, [Port { published: None, target: 8080 }]);
     let app = &stack.service("app").unwrap().environment;
     assert_eq!(app["APP_API_KEY"], "k2");
-    assert_eq!(app["DATABASE_URL"], "postgres://lab:secret@db:5432/lab");
+    assert_eq!(app["DATABASE_URL"], "postgres://lab:secret@db:5432/postgres");
     assert_eq!(stack.service("db").unwrap().environment["POSTGRES_PASSWORD"], "secret");
 }
 
@@ -117,7 +118,7 @@ fn the_gateways_variables_are_those_of_its_templates() {
     for name in gateway.environment.keys().filter(|name| name.starts_with("GATEWAY_")) {
         assert!(text.contains(name), "nothing reads {name}");
     }
-    for used in text.split("${").skip(1).filter_map(|rest| rest.split('}').next()) {
+    for used in text.split("${").skip(1).filter_map(|rest| rest.split(['}', ':']).next()) {
         if used.starts_with("GATEWAY_") && used.is_ascii() {
             assert!(gateway.environment.contains_key(used), "{used} has no value");
         }

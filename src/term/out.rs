@@ -82,6 +82,11 @@ impl Out {
         self.lock().is_closed()
     }
 
+    /// The same stdout where no progress line can stand beside it.
+    pub(super) fn bare(&self) -> Bare {
+        Bare(self.stdout.clone())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Tolerant<Stdout>> {
         self.stdout.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,6 +96,31 @@ impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Whole buffers, so that the progress line is never drawn into the middle of a row.
         self.bars.suspend(|| self.lock().write_all(bytes)).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.lock().flush()
+    }
+}
+
+/// Stdout as it is, for a full screen. Clones write to the same place.
+#[derive(Clone, Debug)]
+pub(super) struct Bare(Arc<Mutex<Tolerant<Stdout>>>);
+
+impl Bare {
+    /// Whether the terminal has gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().is_closed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tolerant<Stdout>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Bare {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lock().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

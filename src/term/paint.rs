@@ -41,6 +41,20 @@ impl Painter {
         self.on
     }
 
+    /// The text in one of a few colours that tell things apart and mean nothing; `index` says which thing it is.
+    pub fn apart(self, index: usize, text: &str) -> String {
+        let style = Style::new();
+        let colours = [
+            style.clone().cyan(),
+            style.clone().magenta(),
+            style.clone().blue(),
+            style.clone().yellow(),
+            style.green(),
+        ];
+        let style = &colours[index % colours.len()];
+        if self.on { style.clone().force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
+    }
+
     /// The text in the colour of its meaning.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         let style = match tone {

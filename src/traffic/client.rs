@@ -1,171 +1,218 @@
-//! [`Client`]: one HTTP/1.1 connection that is kept alive and made anew after an error or a close. A request that was
-//! written to a connection is never sent again: that would hide the outage and falsify the counts.
+//! [`Client`]: an HTTP/1.1 connection that is kept alive and made anew after an error or a close. A request is sent again in
+//! one case alone: it may be repeated, and met the close of a connection that had been idle (RFC 9112, section 9.3.1). Every
+//! caller's library does so. A server that goes away is met by the second one as well; anything more would hide the outage.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::Cause;
-use super::target::{Host, Target};
+use super::resolver::Resolver;
+use super::response::{Answer, Fed, Reader};
+use super::target::Prepared;
 
-type Body = Empty<Bytes>;
+/// As much as is read at once, in bytes.
+const SCRATCH: usize = 64 << 10;
 
-/// One connection's worth of client. Dropping [`Client::send`] half way closes the connection.
-pub(super) struct Client {
-    target: Arc<Target>,
-    link: Option<Link>,
+thread_local! {
+    /// Responses are read into this and looked at in place: nothing of them is kept.
+    static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
 
-/// A connection: its two ends in hyper, both driven by the one task that uses it.
-struct Link {
-    sender: SendRequest<Body>,
-    driver: Option<Connection<TokioIo<TcpStream>, Body>>,
+/// One connection's worth of client: at most one connection to each endpoint. Dropping [`Client::send`] half way closes
+/// the one in use.
+pub(super) struct Client {
+    net: Arc<Net>,
+    links: Vec<Option<TcpStream>>,
+    reader: Reader,
+    /// Requests that were sent again.
+    pub(super) resent: u64,
+}
+
+/// What clients have in common.
+pub(super) struct Net {
+    /// One for each endpoint.
+    pub(super) resolvers: Vec<Resolver>,
+    pub(super) connect_timeout: Duration,
+    pub(super) keepalive: bool,
+}
+
+/// A request's status code and the bytes that came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    pub(super) code: u16,
+    pub(super) bytes: u64,
 }
 
 /// How an exchange ended without a response.
 enum Failure {
     /// The connection was closed before a byte of the request was written.
     Unwritten,
-    /// Anything later.
+    /// It was closed before a byte of the response came.
+    Unanswered,
+    /// Anything else.
     Failed(Cause),
 }
 
 impl Client {
-    pub(super) fn new(target: Arc<Target>) -> Self {
-        Self { target, link: None }
+    pub(super) fn new(net: Arc<Net>) -> Self {
+        let links = net.resolvers.iter().map(|_| None).collect();
+        Self { net, links, reader: Reader::default(), resent: 0 }
     }
 
-    /// Waits for something else, meanwhile minding the idle connection: so a close by the server is known before the
+    /// Waits for something else, meanwhile minding the idle connections: so a close by the server is known before the
     /// next request.
     pub(super) async fn idle<F: Future>(&mut self, event: F) -> F::Output {
-        match &mut self.link {
-            Some(link) => link.drive(event).await.1,
-            None => event.await,
-        }
+        let mut event = pin!(event);
+        poll_fn(|context| {
+            for link in &mut self.links {
+                if link.as_ref().is_some_and(|stream| spoke(stream, context)) {
+                    *link = None;
+                }
+            }
+            event.as_mut().poll(context)
+        })
+        .await
     }
 
-    /// Sends the target's request and reads the whole response; gives its status code.
-    pub(super) async fn send(&mut self) -> Result<u16, Cause> {
+    /// Sends a request and reads the whole response.
+    pub(super) async fn send(&mut self, request: &Prepared) -> Result<Received, Cause> {
+        let Self { net, links, reader, resent } = self;
+        let link = &mut links[request.endpoint];
         // Taken out, so that a link is put back only where it is fit for another request.
-        if let Some(mut link) = self.link.take()
-            && link.ready().await
-        {
-            match link.exchange(self.target.request()).await {
-                Ok(status) => return Ok(self.keep(link, status)),
-                Err(Failure::Failed(cause)) => return Err(cause),
-                Err(Failure::Unwritten) => {}
-            }
-        }
-        let mut link = Link::open(&self.target).await?;
-        match link.exchange(self.target.request()).await {
-            Ok(status) => Ok(self.keep(link, status)),
-            Err(Failure::Failed(cause)) => Err(cause),
-            Err(Failure::Unwritten) => Err(Cause::Reset),
-        }
-    }
-
-    fn keep(&mut self, link: Link, status: u16) -> u16 {
-        self.link = Some(link);
-        status
-    }
-}
-
-impl Link {
-    /// Connects, with one look-up of the host's name.
-    async fn open(target: &Target) -> Result<Self, Cause> {
-        let stream = connect(target).await?;
-        stream.set_nodelay(true).map_err(|error| Cause::of(&error))?;
-        let (sender, driver) =
-            Builder::new().handshake(TokioIo::new(stream)).await.map_err(|error| Cause::of(&error))?;
-        Ok(Self { sender, driver: Some(driver) })
-    }
-
-    /// Whether another request can be written. A server that closed the connection by now is seen here.
-    async fn ready(&mut self) -> bool {
-        // Lets the runtime look at its sockets once, else a close that has arrived may go unnoticed under full load.
-        self.drive(tokio::task::yield_now()).await;
-        if self.driver.is_none() || self.sender.is_closed() {
-            return false;
-        }
-        let Self { sender, driver } = self;
-        drive(driver, sender.ready()).await.1.is_ok()
-    }
-
-    async fn exchange(&mut self, request: Request<Body>) -> Result<u16, Failure> {
-        let Self { sender, driver } = self;
-        let answer = sender.try_send_request(request);
-        let (failure, answer) = drive(driver, answer).await;
-        let response = answer.map_err(|mut refused| match refused.take_message() {
-            Some(_) => Failure::Unwritten,
-            None => Failure::Failed(worst(failure, Cause::of(refused.error()))),
-        })?;
-        let status = response.status().as_u16();
-        let mut body = response.into_body();
+        let mut reused = link.take().filter(is_quiet);
         loop {
-            match drive(driver, body.frame()).await {
-                (_, Some(Ok(_))) => {}
-                (_, None) => return Ok(status),
-                (failure, Some(Err(error))) => return Err(Failure::Failed(worst(failure, Cause::of(&error)))),
+            let fresh = reused.is_none();
+            let mut stream = match reused.take() {
+                Some(stream) => stream,
+                None => connect(&net.resolvers[request.endpoint], net.connect_timeout).await?,
+            };
+            match exchange(&mut stream, request, reader).await {
+                Ok((answer, bytes)) => {
+                    *link = (answer.reusable && net.keepalive).then_some(stream);
+                    return Ok(Received { code: answer.code, bytes });
+                }
+                Err(Failure::Failed(cause)) => return Err(cause),
+                Err(Failure::Unwritten) if !fresh => {}
+                // The server closed it while the request was on its way, and has not taken it.
+                Err(Failure::Unanswered) if !fresh && request.repeatable => *resent += 1,
+                Err(Failure::Unwritten | Failure::Unanswered) => return Err(Cause::Reset),
             }
         }
     }
-
-    async fn drive<F: Future>(&mut self, event: F) -> (Option<Cause>, F::Output) {
-        drive(&mut self.driver, event).await
-    }
 }
 
-/// What the connection's own error says, where the request's says nothing of use.
-fn worst(connection: Option<Cause>, request: Cause) -> Cause {
-    if request == Cause::Other { connection.unwrap_or(request) } else { request }
+/// Whether the server has said nothing since its last response, as far as is known: it has no reason to, unless it closes.
+fn is_quiet(stream: &TcpStream) -> bool {
+    // No system call where nothing has arrived.
+    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Runs the connection until `event` happens; gives what ended the connection meanwhile, where it was an error.
-async fn drive<F: Future>(
-    driver: &mut Option<Connection<TokioIo<TcpStream>, Body>>,
-    event: F,
-) -> (Option<Cause>, F::Output) {
-    let mut event = pin!(event);
-    let mut failure = None;
-    let output = poll_fn(|context| {
-        // The connection first: what it reads may be what is waited for.
-        if let Some(connection) = driver
-            && let Poll::Ready(end) = Pin::new(connection).poll(context)
-        {
-            failure = end.err().map(|error| Cause::of(&error));
-            *driver = None;
+/// Whether an idle connection was closed or spoken on; else wakes when it is.
+fn spoke(stream: &TcpStream, context: &mut Context<'_>) -> bool {
+    while stream.poll_read_ready(context).is_ready() {
+        if !is_quiet(stream) {
+            return true;
         }
-        event.as_mut().poll(context)
+    }
+    false
+}
+
+async fn connect(resolver: &Resolver, patience: Duration) -> Result<TcpStream, Cause> {
+    let attempt = async {
+        let mut last = Cause::Dns;
+        for address in resolver.addresses().await? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    stream.set_nodelay(true).map_err(|error| Cause::of(&error))?;
+                    return Ok(stream);
+                }
+                Err(error) => last = Cause::of(&error),
+            }
+        }
+        Err(last)
+    };
+    timeout(patience, attempt).await.unwrap_or(Err(Cause::Connect))
+}
+
+/// Writes a request and reads its response: at the same time, since a server may answer before it has read all.
+async fn exchange(stream: &mut TcpStream, request: &Prepared, reader: &mut Reader) -> Result<(Answer, u64), Failure> {
+    reader.begin(request.bodiless);
+    let (mut unsent, mut received) = (request.bytes.as_slice(), 0);
+    poll_fn(|context| {
+        if let Err(cause) = write(stream, &mut unsent, context) {
+            if unsent.len() == request.bytes.len() {
+                return Poll::Ready(Err(Failure::Unwritten));
+            }
+            // What the server said before it stopped listening still counts.
+            unsent = &[];
+            if let Poll::Ready(Ok(answer)) = read(stream, reader, &mut received, context) {
+                return Poll::Ready(Ok((Answer { reusable: false, ..answer }, received)));
+            }
+            return Poll::Ready(Err(failure(cause, received)));
+        }
+        read(stream, reader, &mut received, context).map(|answer| match answer {
+            Ok(answer) => Ok((Answer { reusable: answer.reusable && unsent.is_empty(), ..answer }, received)),
+            Err(cause) => Err(failure(cause, received)),
+        })
     })
-    .await;
-    (failure, output)
+    .await
 }
 
-async fn connect(target: &Target) -> Result<TcpStream, Cause> {
-    let name = match &target.host {
-        Host::Address(address) => {
-            let address = SocketAddr::new(*address, target.port);
-            return TcpStream::connect(address).await.map_err(|error| Cause::of(&error));
+fn failure(cause: Cause, received: u64) -> Failure {
+    if cause == Cause::Reset && received == 0 { Failure::Unanswered } else { Failure::Failed(cause) }
+}
+
+/// Writes as much as can be written now.
+fn write(stream: &TcpStream, unsent: &mut &[u8], context: &mut Context<'_>) -> Result<(), Cause> {
+    while !unsent.is_empty() {
+        match stream.try_write(unsent) {
+            Ok(count) => *unsent = &unsent[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if stream.poll_write_ready(context).is_pending() {
+                    break;
+                }
+            }
+            Err(error) => return Err(Cause::of(&error)),
         }
-        Host::Name(name) => name,
-    };
-    let addresses: Vec<SocketAddr> = match lookup_host((name.as_str(), target.port)).await {
-        Ok(addresses) => addresses.collect(),
-        Err(_) => return Err(Cause::Dns),
-    };
-    if addresses.is_empty() {
-        return Err(Cause::Dns);
     }
-    // Tries one after the other, and gives the last one's error.
-    TcpStream::connect(&*addresses).await.map_err(|error: io::Error| Cause::of(&error))
+    Ok(())
+}
+
+/// Reads as much as can be read now. Through `poll_read`, which takes a read that did not fill the buffer for the last one:
+/// `try_read` would ask the system once more for each response.
+fn read(
+    stream: &mut TcpStream,
+    reader: &mut Reader,
+    received: &mut u64,
+    context: &mut Context<'_>,
+) -> Poll<Result<Answer, Cause>> {
+    INPUT.with_borrow_mut(|input| {
+        loop {
+            let mut buffer = ReadBuf::new(input);
+            match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Cause::of(&error))),
+                Poll::Ready(Ok(())) => {}
+            }
+            let bytes = buffer.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(reader.close().ok_or(Cause::Reset));
+            }
+            *received += bytes.len() as u64;
+            match reader.feed(bytes) {
+                Ok(Fed::More) => {}
+                Ok(Fed::Whole(answer)) => return Poll::Ready(Ok(answer)),
+                Err(_) => return Poll::Ready(Err(Cause::Protocol)),
+            }
+        }
+    })
 }

@@ -1,29 +1,35 @@
-//! [`run`]: a thread keeps the schedule and releases requests as they fall due, one worker a connection takes them, and
-//! each worker's tally goes into the [`Summary`] at the end.
+//! [`run_job`]: a thread keeps the schedule and releases requests as they fall due, workers on a thread each take them, and
+//! what they count is gathered every second into the [`Outcome`].
 
-use std::collections::BTreeMap;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use hdrhistogram::Histogram;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
+use super::client::Net;
+use super::limits::make_room;
+use super::mix::Mix;
 use super::outage::OutageClock;
-use super::pacer::{Pace, Pacer};
-use super::summary::{add, add_histogram, histogram, is_success};
-use super::{Cause, Load, Summary, TrafficProgress};
+use super::resolver::Resolver;
+use super::schedule::{Schedule, Step};
+use super::tally::Tally;
+use super::target::{LoadError, Targets};
+use super::worker::{Desk, Model, Shared, locked, work};
+use super::{Amount, Course, Job, Load, Outcome, Pace, Summary, TrafficProgress, Update};
 
-/// How long a request in flight may go on after a cancellation.
-const GRACE: Duration = Duration::from_millis(200);
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(100);
+/// How long an interval is.
+const SECOND: Duration = Duration::from_secs(1);
+/// How long one of [`Course`] is, in the beginning.
+const FIFTH: Duration = Duration::from_millis(200);
 
 /// Sends a load until it is all sent or cancelled; ends at most two timeouts after its schedule.
 ///
@@ -34,186 +40,211 @@ pub async fn run(
     progress: &(dyn Fn(TrafficProgress) + Send + Sync),
     cancel: &CancellationToken,
 ) -> Summary {
-    let pacer = Pacer::new(load.amount, load.rate);
-    let mut summary = Summary::new(Utc::now());
-    let Ok(target) = load.target() else {
-        summary.unsent = pacer.total();
-        return summary;
+    let course = Mutex::new(Course::default());
+    let update = |update: Update<'_>| match update {
+        Update::Progress(now) => progress(now),
+        Update::Interval(interval) => locked(&course).take(interval),
     };
-    let (target, workers) = (Arc::new(target), load.connections as usize);
-    let shared = Arc::new(Shared {
-        pacer,
-        start: Instant::now(),
-        timeout: load.timeout,
-        released: Semaphore::new(0),
-        next: AtomicU64::new(0),
-        done: AtomicU64::new(0),
-        outage: Mutex::new(OutageClock::new(workers)),
-        cancel: cancel.clone(),
-    });
-    // The thread ends when this is dropped, whatever becomes of this future.
-    let (running, stop) = mpsc::channel::<()>();
-    let pacing = Arc::clone(&shared);
-    spawn_blocking(move || pace(&pacing, workers, &stop));
-    let mut tasks: JoinSet<Tally> =
-        (0..workers).map(|id| work(Arc::clone(&shared), id, Client::new(Arc::clone(&target)))).collect();
+    if let Ok(outcome) = send(&Job::from(load), FIFTH, &update, cancel).await {
+        return Summary { course: std::mem::take(&mut locked(&course)), ..outcome.summary };
+    }
+    let unsent = if let Amount::Requests(count) = load.amount { count } else { 0 };
+    Summary { unsent, ..Summary::new(Utc::now()) }
+}
+
+/// Sends a job until it is all sent or cancelled; ends at most two timeouts after its schedule.
+///
+/// Requests that fail are a result. After a cancellation no request starts; one in flight that gets no answer soon is in
+/// no count. The error is what is wrong with the job, or that no worker could be started.
+pub async fn run_job(
+    job: &Job,
+    update: &(dyn Fn(Update<'_>) + Send + Sync),
+    cancel: &CancellationToken,
+) -> Result<Outcome, LoadError> {
+    send(job, SECOND, update, cancel).await
+}
+
+/// The same with intervals of another length.
+async fn send(
+    job: &Job,
+    length: Duration,
+    update: &(dyn Fn(Update<'_>) + Send + Sync),
+    cancel: &CancellationToken,
+) -> Result<Outcome, LoadError> {
+    let targets = job.targets()?;
+    // Connections that find no room fail one by one, and say so.
+    let _ = make_room(job.connections);
+    let lanes = job.connections as usize;
+    let runtimes = runtimes(lanes)?;
+    let desks: Vec<_> = runtimes.iter().map(|_| Arc::new(Desk::new(job.callers.len()))).collect();
+    let begin = Utc::now();
+    let (shared, planned) = shared(job, targets, cancel.child_token());
+    // Whatever becomes of this future, the workers end.
+    let _end = shared.stop.clone().drop_guard();
+    let (running, ended) = mpsc::channel::<()>();
+    if matches!(job.pace, Pace::Open { .. }) {
+        let pacing = Arc::clone(&shared);
+        spawn_blocking(move || pace(&pacing, lanes, &ended));
+    }
+    let mut workers = JoinSet::new();
+    let count = runtimes.len();
+    for (id, runtime) in runtimes.into_iter().enumerate() {
+        let (shared, desk) = (Arc::clone(&shared), Arc::clone(&desks[id]));
+        workers.spawn_blocking(move || work(&shared, &desk, lanes * id / count..lanes * (id + 1) / count, runtime));
+    }
+    let mut meter = Meter::new(desks, planned, job.callers.len(), length);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            ended = tasks.join_next() => match ended {
+            ended = workers.join_next() => match ended {
                 None => break,
-                Some(Ok(tally)) => tally.add_to(&mut summary),
+                Some(Ok(())) => {}
                 Some(Err(error)) => if let Ok(panic) = error.try_into_panic() { resume_unwind(panic) },
             },
-            _ = ticks.tick() => progress(shared.progress()),
+            _ = ticks.tick() => meter.tick(shared.start.elapsed().saturating_sub(job.warmup), update),
         }
     }
     drop(running);
-    shared.conclude(&mut summary);
-    progress(shared.progress());
-    summary
+    meter.flush(shared.start.elapsed().saturating_sub(job.warmup), update);
+    update(Update::Progress(meter.progress()));
+    let mut summary = Summary::new(begin + job.warmup);
+    conclude(&shared, &meter, &mut summary);
+    Ok(meter.total.outcome(summary, job.callers.iter().map(|caller| caller.name.clone())))
 }
 
-/// What the workers have in common.
-struct Shared {
-    pacer: Pacer,
-    /// When the first request is due.
-    start: Instant,
-    timeout: Duration,
-    /// One permit for each request that is due and not taken.
-    released: Semaphore,
-    /// The next request to take.
-    next: AtomicU64,
-    /// Requests that are over.
-    done: AtomicU64,
-    outage: Mutex<OutageClock>,
-    cancel: CancellationToken,
+/// One worker a core, but none without a connection.
+fn runtimes(lanes: usize) -> Result<Vec<Runtime>, LoadError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let runtime = |_| Builder::new_current_thread().enable_all().build();
+    let runtimes: Result<Vec<_>, _> = (0..cores.min(lanes)).map(runtime).collect();
+    runtimes.map_err(|error| LoadError::Start { detail: error.to_string() })
 }
 
-impl Shared {
-    fn progress(&self) -> TrafficProgress {
-        TrafficProgress { done: self.done.load(Ordering::Relaxed), planned: self.pacer.total() }
-    }
-
-    fn outage(&self) -> MutexGuard<'_, OutageClock> {
-        // A worker that panicked ends the run anyway.
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn conclude(&self, summary: &mut Summary) {
-        let outage = self.outage();
-        summary.first_failure = outage.first_failure();
-        summary.last_failure = outage.last_failure();
-        summary.lasting_success = outage.lasting_success();
-        summary.interrupted = summary.sent + summary.unsent < self.pacer.total();
-    }
-
-    /// One request, within the timeout; none where it was given up after a cancellation.
-    async fn attempt(&self, client: &mut Client, started: Duration) -> Option<Result<u16, Cause>> {
-        let deadline = tokio::time::Instant::from_std(self.start + started + self.timeout);
-        let abandoned = async {
-            self.cancel.cancelled().await;
-            sleep(GRACE).await;
-        };
-        tokio::select! {
-            biased;
-            outcome = client.send() => Some(outcome),
-            () = sleep_until(deadline) => Some(Err(Cause::Timeout)),
-            () = abandoned => None,
+/// What the workers have in common, and how many requests there will be (0: unknown).
+fn shared(job: &Job, targets: Targets, stop: CancellationToken) -> (Arc<Shared>, u64) {
+    let (model, planned) = match &job.pace {
+        Pace::Open { stages, arrivals } => {
+            let schedule = Schedule::new(stages, *arrivals, job.amount, job.warmup);
+            let planned = schedule.planned();
+            let outage = Mutex::new(OutageClock::new(job.connections as usize));
+            (Model::Open { schedule: Mutex::new(schedule), released: Semaphore::new(0), outage }, planned)
         }
-    }
+        Pace::Closed => {
+            let planned = if let Amount::Requests(count) = job.amount { count } else { 0 };
+            let (warm, counted) = (AtomicU64::new(0), AtomicU64::new(0));
+            (Model::Closed { amount: job.amount, warm, counted }, planned)
+        }
+    };
+    let parts: Vec<f64> = job.callers.iter().map(|caller| caller.share).collect();
+    let net = Net {
+        resolvers: targets.endpoints.iter().cloned().map(Resolver::new).collect(),
+        // Where it is no shorter, it is the timeout that ends an attempt.
+        connect_timeout: if job.connect_timeout < job.timeout { job.connect_timeout } else { Duration::MAX },
+        keepalive: job.keepalive,
+    };
+    let shared = Shared {
+        start: Instant::now(),
+        warmup: job.warmup,
+        timeout: job.timeout,
+        targets,
+        mix: Mix::new(&parts, job.requests.len()),
+        net: Arc::new(net),
+        model,
+        stopped: AtomicBool::new(false),
+        stop,
+    };
+    (Arc::new(shared), planned)
 }
 
 /// Releases requests as they fall due. On a thread of its own: the runtime's timer is a millisecond coarse, which would
 /// be added to every latency.
-fn pace(shared: &Shared, workers: usize, stop: &mpsc::Receiver<()>) {
-    let mut released = 0;
+fn pace(shared: &Shared, lanes: usize, ended: &mpsc::Receiver<()>) {
+    let Model::Open { schedule, released, .. } = &shared.model else { return };
+    let mut schedule = locked(schedule).clone();
     loop {
-        match shared.pacer.next(shared.start.elapsed(), released) {
-            Pace::Release(count) => {
-                shared
-                    .released
-                    .add_permits(usize::try_from(count).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS / 2));
-                released += count;
-            }
-            Pace::Wait(wait) => {
-                if stop.recv_timeout(wait) != Err(mpsc::RecvTimeoutError::Timeout) {
+        match schedule.release(shared.start.elapsed()) {
+            Step::Release(count) => released.add_permits(permits(count)),
+            Step::Wait(wait) => {
+                if ended.recv_timeout(wait) != Err(mpsc::RecvTimeoutError::Timeout) {
                     return;
                 }
             }
-            Pace::Done => {
-                // One more for each worker, to see that nothing is left.
-                shared.released.add_permits(workers);
+            Step::Done => {
+                // One more for each connection, to see that nothing is left.
+                released.add_permits(lanes);
                 return;
             }
         }
     }
 }
 
-/// Takes requests that are due and sends them, one at a time, until none is left.
-async fn work(shared: Arc<Shared>, id: usize, mut client: Client) -> Tally {
-    let mut tally = Tally::new();
-    loop {
-        let permit = tokio::select! {
-            biased;
-            () = shared.cancel.cancelled() => break,
-            permit = client.idle(shared.released.acquire()) => permit,
-        };
-        let Ok(permit) = permit else { break };
-        permit.forget();
-        let Some(due) = shared.pacer.due(shared.next.fetch_add(1, Ordering::Relaxed)) else { break };
-        let started = shared.start.elapsed();
-        if started.saturating_sub(due) > shared.timeout {
-            tally.unsent += 1;
-        } else {
-            shared.outage().start(id, started);
-            let outcome = shared.attempt(&mut client, started).await;
-            let end = shared.start.elapsed();
-            shared.outage().end(id, outcome.map(|outcome| outcome.is_ok_and(is_success)));
-            let Some(outcome) = outcome else { break };
-            tally.count(outcome, due, end);
-        }
-        shared.done.fetch_add(1, Ordering::Relaxed);
-    }
-    tally
+fn permits(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS / 2)
 }
 
-/// What one worker saw.
-struct Tally {
-    sent: u64,
-    unsent: u64,
-    codes: BTreeMap<u16, u64>,
-    errors: BTreeMap<Cause, u64>,
-    latency: Histogram<u64>,
-    end: Duration,
+fn conclude(shared: &Shared, meter: &Meter, summary: &mut Summary) {
+    if let Model::Open { outage, .. } = &shared.model {
+        let outage = locked(outage);
+        summary.first_failure = outage.first_failure();
+        summary.last_failure = outage.last_failure();
+        summary.lasting_success = outage.lasting_success();
+    }
+    let sum = |of: fn(&Desk) -> &AtomicU64| -> u64 { meter.sum(of) };
+    summary.interrupted = !shared.is_exhausted() || sum(|desk| &desk.begun) != sum(|desk| &desk.done);
 }
 
-impl Tally {
-    fn new() -> Self {
-        let (codes, errors) = (BTreeMap::new(), BTreeMap::new());
-        Self { sent: 0, unsent: 0, codes, errors, latency: histogram(), end: Duration::ZERO }
+impl Desk {
+    fn new(callers: usize) -> Self {
+        Self { tally: Mutex::new(Tally::new(callers)), begun: AtomicU64::new(0), done: AtomicU64::new(0) }
+    }
+}
+
+/// Gathers what the workers count.
+struct Meter {
+    desks: Vec<Arc<Desk>>,
+    planned: u64,
+    /// Empty: changed for a worker's, so that it is held up for no longer than that takes.
+    spare: Tally,
+    interval: Tally,
+    total: Tally,
+    /// When the interval began.
+    since: Duration,
+    /// How long it is.
+    length: Duration,
+}
+
+impl Meter {
+    fn new(desks: Vec<Arc<Desk>>, planned: u64, callers: usize, length: Duration) -> Self {
+        let tally = || Tally::new(callers);
+        Self { desks, planned, spare: tally(), interval: tally(), total: tally(), since: Duration::ZERO, length }
     }
 
-    fn count(&mut self, outcome: Result<u16, Cause>, due: Duration, end: Duration) {
-        self.sent += 1;
-        self.end = end;
-        match outcome {
-            Ok(code) => {
-                *self.codes.entry(code).or_default() += 1;
-                let micros = u64::try_from(end.saturating_sub(due).as_micros()).unwrap_or(u64::MAX);
-                self.latency.record(micros.max(1)).expect("a histogram that resizes itself takes every value");
-            }
-            Err(cause) => *self.errors.entry(cause).or_default() += 1,
+    fn tick(&mut self, now: Duration, update: &(dyn Fn(Update<'_>) + Send + Sync)) {
+        update(Update::Progress(self.progress()));
+        if now >= self.since + self.length {
+            self.flush(now, update);
         }
     }
 
-    fn add_to(&self, summary: &mut Summary) {
-        summary.sent += self.sent;
-        summary.unsent += self.unsent;
-        add(&mut summary.codes, &self.codes);
-        add(&mut summary.errors, &self.errors);
-        add_histogram(&mut summary.latency, &self.latency);
-        summary.duration = summary.duration.max(self.end);
+    /// Ends the interval.
+    fn flush(&mut self, now: Duration, update: &(dyn Fn(Update<'_>) + Send + Sync)) {
+        for desk in &self.desks {
+            std::mem::swap(&mut *locked(&desk.tally), &mut self.spare);
+            self.interval.add(&self.spare);
+            self.spare.clear();
+        }
+        update(Update::Interval(&self.interval.interval(self.since, now.saturating_sub(self.since))));
+        self.total.add(&self.interval);
+        self.interval.clear();
+        self.since = now;
+    }
+
+    fn progress(&self) -> TrafficProgress {
+        TrafficProgress { done: self.sum(|desk| &desk.done), planned: self.planned }
+    }
+
+    fn sum(&self, of: impl Fn(&Desk) -> &AtomicU64) -> u64 {
+        self.desks.iter().map(|desk| of(desk).load(Ordering::Relaxed)).sum()
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use hdrhistogram::Histogram;
 
-use super::Cause;
 use super::outage::earliest;
+use super::{Cause, Course};
 
 /// Significant digits of the latency histogram: a percentile is right to 0.1 %.
 const DIGITS: u8 = 3;
@@ -31,6 +31,8 @@ pub struct Summary {
     pub errors: BTreeMap<Cause, u64>,
     /// Microseconds from a request's scheduled start to the end of its response, of those that got one.
     pub latency: Histogram<u64>,
+    /// The same over time, by when the requests ended.
+    pub course: Course,
     /// When the first failed request (not 2xx, or no response) started.
     pub first_failure: Option<Duration>,
     /// When the last failed request started.
@@ -52,6 +54,7 @@ impl Summary {
             codes: BTreeMap::new(),
             errors: BTreeMap::new(),
             latency: histogram(),
+            course: Course::default(),
             first_failure: None,
             last_failure: None,
             lasting_success: None,
@@ -107,6 +110,7 @@ impl Summary {
         add(&mut self.codes, &other.codes);
         add(&mut self.errors, &other.errors);
         add_histogram(&mut self.latency, &other.latency);
+        self.course.merge(&other.course, mine, theirs);
         self.interrupted |= other.interrupted;
     }
 }

@@ -1,18 +1,17 @@
-//! What was asked for, checked and laid out for sending: [`Load::validate`] says what is wrong with it, [`Target`] is what
-//! the client needs for a request.
+//! What was asked for, checked and laid out for sending: [`Job::validate`] says what is wrong with it, [`Targets`] is what
+//! the client needs for a request: its bytes, and where they go.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Uri};
+use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
 
-use super::{Amount, Load};
+use super::{Amount, Caller, Job, Load, Pace, RequestSpec, Stage};
 
 const RATES: std::ops::RangeInclusive<f64> = 0.001..=1_000_000.0;
-const MAX_CONNECTIONS: u32 = 1000;
+const MAX_CONNECTIONS: u32 = 10_000;
 const MAX_TIMEOUT: Duration = Duration::from_hours(1);
 /// The longest schedule; ends far before any arithmetic on it does.
 const MAX_SCHEDULE: f64 = 30.0 * 86_400.0;
@@ -44,6 +43,12 @@ pub enum LoadError {
         /// Why not.
         reason: &'static str,
     },
+    /// No thread could be prepared for sending.
+    #[error("cannot start to send: {detail}")]
+    Start {
+        /// What the system says.
+        detail: String,
+    },
     /// A number is out of its range.
     #[error("{what} must be {range}, not {found}")]
     Range {
@@ -59,44 +64,106 @@ pub enum LoadError {
 impl Load {
     /// Checks all of it, so that [`run`](super::run) can send it.
     pub fn validate(&self) -> Result<(), LoadError> {
-        self.target().map(|_| ())
-    }
-
-    pub(super) fn target(&self) -> Result<Target, LoadError> {
-        let range = |what, range: String, found: String| Err(LoadError::Range { what, range, found });
-        if !RATES.contains(&self.rate) {
-            let limits = format!("between {} and {} requests a second", RATES.start(), RATES.end());
-            return range("the rate", limits, self.rate.to_string());
-        }
-        #[expect(clippy::cast_precision_loss, reason = "compared with a limit far below 2^53")]
-        let (count, seconds) = match self.amount {
-            Amount::Requests(count) => (count, count as f64 / self.rate),
-            Amount::Duration(duration) => (u64::from(!duration.is_zero()), duration.as_secs_f64()),
-        };
-        if count == 0 {
-            return range("the amount", "at least one request".to_owned(), "none".to_owned());
-        }
-        if seconds > MAX_SCHEDULE {
-            return range("the time it takes", "at most 30 days".to_owned(), format!("{seconds:.0} s"));
-        }
-        if !(1..=MAX_CONNECTIONS).contains(&self.connections) {
-            return range("connections", format!("1 to {MAX_CONNECTIONS}"), self.connections.to_string());
-        }
-        if self.timeout.is_zero() || self.timeout > MAX_TIMEOUT {
-            return range("the timeout", "above 0 and at most an hour".to_owned(), format!("{:?}", self.timeout));
-        }
-        Target::new(&self.url, &self.method, &self.headers)
+        Job::from(self).validate()
     }
 }
 
-/// Where requests go, and what they are.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
+impl Job {
+    /// Checks all of it, so that [`run_job`](super::run_job) can send it.
+    pub fn validate(&self) -> Result<(), LoadError> {
+        self.targets().map(|_| ())
+    }
+
+    pub(super) fn targets(&self) -> Result<Targets, LoadError> {
+        if let Pace::Open { stages, .. } = &self.pace {
+            self.check_schedule(stages)?;
+        }
+        let seconds = match self.amount {
+            Amount::Requests(0) | Amount::Duration(Duration::ZERO) => {
+                return range("the amount", "at least one request", "none");
+            }
+            Amount::Requests(_) => 0.0,
+            Amount::Duration(duration) => duration.as_secs_f64(),
+        };
+        if seconds + self.warmup.as_secs_f64() > MAX_SCHEDULE {
+            return range("the time it takes", "at most 30 days", &format!("{seconds:.0} s"));
+        }
+        if !(1..=MAX_CONNECTIONS).contains(&self.connections) {
+            return range("connections", &format!("1 to {MAX_CONNECTIONS}"), &self.connections.to_string());
+        }
+        for (what, timeout) in [("the timeout", self.timeout), ("the connect timeout", self.connect_timeout)] {
+            if timeout.is_zero() || timeout > MAX_TIMEOUT {
+                return range(what, "above 0 and at most an hour", &format!("{timeout:?}"));
+            }
+        }
+        self.check_shares()?;
+        Targets::new(self)
+    }
+
+    fn check_schedule(&self, stages: &[Stage]) -> Result<(), LoadError> {
+        let limits = format!("between {} and {} requests a second", RATES.start(), RATES.end());
+        let Some(last) = stages.last() else { return range("the rate", &limits, "missing") };
+        for stage in stages {
+            // A ramp may begin or end at nothing, but not both.
+            let good = |rate: &f64| RATES.contains(rate);
+            let ends = [stage.from, stage.to];
+            let wrong = ends.iter().find(|rate| !good(rate) && **rate != 0.0);
+            if let Some(wrong) = wrong.or(ends.first().filter(|_| !ends.iter().any(good))) {
+                return range("the rate", &limits, &wrong.to_string());
+            }
+        }
+        if let Amount::Requests(count) = self.amount {
+            #[expect(clippy::cast_precision_loss, reason = "compared with a limit far below 2^53")]
+            let seconds = count as f64 / last.to;
+            if seconds > MAX_SCHEDULE {
+                return range("the time it takes", "at most 30 days", &format!("{seconds:.0} s"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_shares(&self) -> Result<(), LoadError> {
+        let total: f64 = self.callers.iter().map(|caller| caller.share).sum();
+        let good = self.callers.iter().all(|caller| caller.share > 0.0) && (total - 1.0).abs() < 1e-6;
+        if good {
+            return Ok(());
+        }
+        let found = format!("{:.1}% together", total * 100.0);
+        range("the callers' shares", "above 0% each, and 100% together", &found)
+    }
+}
+
+fn range<T>(what: &'static str, range: &str, found: &str) -> Result<T, LoadError> {
+    Err(LoadError::Range { what, range: range.to_owned(), found: found.to_owned() })
+}
+
+/// All that is sent.
+#[derive(Debug)]
+pub(super) struct Targets {
+    /// Whom requests go to.
+    pub(super) endpoints: Vec<Endpoint>,
+    /// By caller, then by request.
+    prepared: Vec<Vec<Prepared>>,
+}
+
+/// A request, ready to be written.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// Head and body.
+    pub(super) bytes: Vec<u8>,
+    /// Which of the endpoints it goes to.
+    pub(super) endpoint: usize,
+    /// Its response has no body.
+    pub(super) bodiless: bool,
+    /// To send it twice is to send it once (RFC 9110, section 9.2.2).
+    pub(super) repeatable: bool,
+}
+
+/// Who is asked, and at which port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
     pub(super) host: Host,
     pub(super) port: u16,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
 }
 
 /// Who is asked.
@@ -108,8 +175,73 @@ pub(super) enum Host {
     Name(String),
 }
 
-impl Target {
-    fn new(url: &str, method: &str, headers: &[(String, String)]) -> Result<Self, LoadError> {
+impl Targets {
+    fn new(job: &Job) -> Result<Self, LoadError> {
+        let mut targets = Self { endpoints: Vec::new(), prepared: Vec::new() };
+        for caller in &job.callers {
+            let mut prepared = Vec::with_capacity(job.requests.len());
+            for request in &job.requests {
+                prepared.push(targets.prepare(request, caller, job.keepalive)?);
+            }
+            targets.prepared.push(prepared);
+        }
+        Ok(targets)
+    }
+
+    pub(super) fn get(&self, caller: usize, request: usize) -> &Prepared {
+        &self.prepared[caller][request]
+    }
+
+    fn prepare(&mut self, request: &RequestSpec, caller: &Caller, keepalive: bool) -> Result<Prepared, LoadError> {
+        let address = Address::parse(&request.url)?;
+        let method = parse_method(&request.method)?;
+        let headers: Vec<_> = request.headers.iter().chain(&caller.headers).collect();
+        let given = check_headers(&headers)?;
+        let mut head = format!("{method} {} HTTP/1.1\r\n", address.path);
+        let mut add = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
+        let defaults = [("Host", address.authority.as_str()), ("User-Agent", USER_AGENT)];
+        for (name, value) in defaults.into_iter().filter(|(name, _)| !given.contains(&name.to_ascii_lowercase())) {
+            add(name, value);
+        }
+        for (name, value) in headers {
+            add(name, value.trim());
+        }
+        if !keepalive {
+            add("Connection", "close");
+        }
+        if !request.body.is_empty() || matches!(method, Method::POST | Method::PUT | Method::PATCH) {
+            add("Content-Length", &request.body.len().to_string());
+        }
+        let mut bytes = (head + "\r\n").into_bytes();
+        bytes.extend_from_slice(&request.body);
+        Ok(Prepared {
+            bytes,
+            endpoint: self.endpoint(address.endpoint),
+            bodiless: method == Method::HEAD,
+            repeatable: method.is_idempotent(),
+        })
+    }
+
+    fn endpoint(&mut self, endpoint: Endpoint) -> usize {
+        let known = self.endpoints.iter().position(|known| *known == endpoint);
+        known.unwrap_or_else(|| {
+            self.endpoints.push(endpoint);
+            self.endpoints.len() - 1
+        })
+    }
+}
+
+/// A URL, taken apart.
+struct Address {
+    endpoint: Endpoint,
+    /// With its query.
+    path: String,
+    /// What the `Host` header says.
+    authority: String,
+}
+
+impl Address {
+    fn parse(url: &str) -> Result<Self, LoadError> {
         let bad = |reason: &str| LoadError::Url { url: url.to_owned(), reason: reason.to_owned() };
         if !url.contains("://") {
             return Err(bad("it must start with http://"));
@@ -132,23 +264,14 @@ impl Target {
             Some(query) => format!("{}?{query}", parsed.path()),
             None => parsed.path().to_owned(),
         };
-        let uri = path.parse::<Uri>().map_err(|error| bad(&error.to_string()))?;
         let authority = parsed.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
-        let authority =
-            HeaderValue::from_str(&authority).map_err(|_| bad("its host has a character that HTTP cannot carry"))?;
-        let port = parsed.port().unwrap_or(80);
-        Ok(Self { host, port, method: parse_method(method)?, uri, headers: parse_headers(headers, authority)? })
-    }
-
-    /// The request to send. It never has a body.
-    pub(super) fn request(&self) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request
+        HeaderValue::from_str(&authority).map_err(|_| bad("its host has a character that HTTP cannot carry"))?;
+        Ok(Self { endpoint: Endpoint { host, port: parsed.port().unwrap_or(80) }, path, authority })
     }
 }
+
+/// Sent where no other is given.
+const USER_AGENT: &str = concat!("lab/", env!("CARGO_PKG_VERSION"));
 
 fn parse_method(text: &str) -> Result<Method, LoadError> {
     let bad = |reason| LoadError::Method { method: text.to_owned(), reason };
@@ -159,23 +282,20 @@ fn parse_method(text: &str) -> Result<Method, LoadError> {
     Ok(method)
 }
 
-fn parse_headers(headers: &[(String, String)], authority: HeaderValue) -> Result<HeaderMap, LoadError> {
-    let mut map = HeaderMap::with_capacity(headers.len() + 2);
+/// The names that stand there, in small letters.
+fn check_headers(headers: &[&(String, String)]) -> Result<HashSet<String>, LoadError> {
+    let mut names = HashSet::new();
     for (name, value) in headers {
         let bad = |reason| LoadError::Header { name: name.clone(), reason };
         let key = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| bad("a name has letters, digits and dashes, no spaces"))?;
-        if matches!(key.as_str(), "content-length" | "transfer-encoding" | "upgrade") {
-            return Err(bad("requests have no body and stay HTTP"));
+        if matches!(key.as_str(), "content-length" | "transfer-encoding" | "upgrade" | "connection" | "expect") {
+            return Err(bad("how a request ends, and what becomes of its connection, is not for headers to say"));
         }
-        let printable = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
-        let value = HeaderValue::from_str(value)
-            .ok()
-            .filter(|_| printable)
-            .ok_or_else(|| bad("its value may hold printable ASCII only, no line breaks"))?;
-        map.append(key, value);
+        if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+            return Err(bad("its value may hold printable ASCII only, no line breaks"));
+        }
+        names.insert(key.as_str().to_owned());
     }
-    map.entry(HOST).or_insert(authority);
-    map.entry(USER_AGENT).or_insert(HeaderValue::from_static(concat!("lab/", env!("CARGO_PKG_VERSION"))));
-    Ok(map)
+    Ok(names)
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{TimeZone, Utc};
 
-use super::target::Host;
-use super::{Amount, Cause, Load, Summary};
+use super::target::{Host, Targets};
+use super::{Amount, Caller, Cause, Job, Load, Pace, Stage, Summary};
 
 fn load(url: &str) -> Load {
     Load {
@@ -27,6 +27,11 @@ fn refused(load: &Load) -> String {
     load.validate().expect_err("it must be refused").to_string()
 }
 
+/// The bytes of the first request of the first caller.
+fn bytes(targets: &Targets) -> String {
+    String::from_utf8(targets.get(0, 0).bytes.clone()).expect("text")
+}
+
 #[test]
 fn an_address_becomes_host_port_path_and_host_header() {
     let cases = [
@@ -34,17 +39,35 @@ fn an_address_becomes_host_port_path_and_host_header() {
         ("http://lab.test", 80, "/", "lab.test"),
         ("HTTP://Lab.test:80/a b", 80, "/a%20b", "lab.test"),
         ("http://[::1]:8080?q", 8080, "/?q", "[::1]:8080"),
+        ("http://lab.test/\u{fc}/%ff", 80, "/%C3%BC/%ff", "lab.test"),
     ];
     for (url, port, path, host) in cases {
-        let target = load(url).target().expect(url);
-        let request = target.request();
-        assert_eq!((target.port, request.uri().to_string().as_str()), (port, path));
-        assert_eq!(request.headers()["host"], host);
+        let targets = Job::from(&load(url)).targets().expect(url);
+        assert_eq!(targets.endpoints[0].port, port);
+        let agent = concat!("lab/", env!("CARGO_PKG_VERSION"));
+        assert_eq!(bytes(&targets), format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n\r\n"));
     }
-    let host = |url| load(url).target().expect(url).host;
+    let host = |url| Job::from(&load(url)).targets().expect(url).endpoints[0].host.clone();
     assert_eq!(host("http://[::1]:80"), Host::Address("::1".parse().expect("an address")));
     assert_eq!(host("http://127.0.0.1"), Host::Address("127.0.0.1".parse().expect("an address")));
     assert_eq!(host("http://lab.test"), Host::Name("lab.test".to_owned()));
+}
+
+#[test]
+fn a_request_has_its_own_headers_its_callers_and_its_body() {
+    let mut job = Job::from(&header("user-agent", "mine"));
+    job.requests[0].body = b"{}".to_vec();
+    job.requests.push(job.requests[0].clone());
+    job.requests[1].url = "http://other.test/x".to_owned();
+    job.callers[0].headers.push(("X-API-Key".to_owned(), "one".to_owned()));
+    job.keepalive = false;
+    let targets = job.targets().expect("valid");
+    assert_eq!(
+        bytes(&targets),
+        "GET / HTTP/1.1\r\nHost: lab.test\r\nuser-agent: mine\r\nX-API-Key: one\r\nConnection: close\r\n\
+         Content-Length: 2\r\n\r\n{}"
+    );
+    assert_eq!((targets.endpoints.len(), targets.get(0, 0).endpoint, targets.get(0, 1).endpoint), (2, 0, 1));
 }
 
 #[test]
@@ -75,8 +98,9 @@ fn a_refused_header_does_not_show_its_value() {
         assert!(message.starts_with(&format!("the header {name:?} cannot be sent: ")), "{message}");
         assert!(!message.contains("cret"), "{message}");
     }
-    let own = header("host", "other.test").target().expect("valid");
-    assert_eq!(own.request().headers().get_all("host").iter().collect::<Vec<_>>(), ["other.test"]);
+    let own = Job::from(&header("host", "other.test")).targets().expect("valid");
+    assert_eq!(bytes(&own).to_lowercase().matches("host: ").count(), 1);
+    assert!(bytes(&own).contains("host: other.test\r\n"));
 }
 
 #[test]
@@ -91,8 +115,31 @@ fn numbers_out_of_range_are_refused() {
     );
     assert!(refused(&Load { amount: Amount::Requests(u64::MAX), ..good() }).contains("at most 30 days"));
     assert!(refused(&Load { amount: Amount::Duration(Duration::ZERO), ..good() }).contains("at least one request"));
-    assert_eq!(refused(&Load { connections: 0, ..good() }), "connections must be 1 to 1000, not 0");
+    assert_eq!(refused(&Load { connections: 0, ..good() }), "connections must be 1 to 10000, not 0");
     assert!(refused(&Load { timeout: Duration::ZERO, ..good() }).starts_with("the timeout must be above 0"));
+}
+
+#[test]
+fn stages_and_shares_out_of_range_are_refused() {
+    let job = |stages: &[(f64, f64)], shares: &[f64]| {
+        let stage = |(from, to): &(f64, f64)| Stage { length: Duration::from_secs(1), from: *from, to: *to };
+        let caller = |share: &f64| Caller { name: String::new(), headers: Vec::new(), share: *share };
+        Job {
+            pace: Pace::Open { stages: stages.iter().map(stage).collect(), arrivals: super::Arrivals::Even },
+            amount: Amount::Duration(Duration::from_secs(1)),
+            callers: shares.iter().map(caller).collect(),
+            ..Job::from(&load("http://lab.test"))
+        }
+    };
+    assert_eq!(job(&[(0.0, 50.0), (50.0, 0.0)], &[0.8, 0.2]).validate(), Ok(()));
+    for stages in [&[(0.0, 0.0)] as &[_], &[(-1.0, 5.0)], &[(1.0, 2e6)], &[(f64::NAN, 1.0)], &[]] {
+        let refused = job(stages, &[1.0]).validate().expect_err("it must be refused").to_string();
+        assert!(refused.starts_with("the rate must be between"), "{refused}");
+    }
+    for shares in [&[0.5, 0.4] as &[_], &[1.0, 0.0], &[]] {
+        let refused = job(&[(1.0, 1.0)], shares).validate().expect_err("it must be refused").to_string();
+        assert!(refused.starts_with("the callers' shares must be above 0% each"), "{refused}");
+    }
 }
 
 fn summary(second: u32, ok: u64, failed: u64, micros: u64) -> Summary {

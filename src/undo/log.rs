@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::ServiceChange;
+use crate::event::Secrets;
 use crate::files;
 use crate::lab::{Lab, LabError};
 
@@ -83,6 +84,13 @@ pub enum Before {
         /// The key.
         key: String,
     },
+    /// A caller of a scenario sent this key.
+    Caller {
+        /// Its name.
+        name: String,
+        /// The key; none: there was no such caller.
+        key: Option<String>,
+    },
     /// There was no lab: the run made it for itself.
     NoLab,
 }
@@ -93,7 +101,14 @@ pub enum Before {
 enum Line {
     Run(Header),
     Change(Before),
-    Kept { at: DateTime<Utc> },
+    /// A value that the run is about to put into the lab and that nobody is to read. It is in the clear, as it is in the lab
+    /// itself, so that whoever shows what is in this log can mask it.
+    Secret {
+        value: String,
+    },
+    Kept {
+        at: DateTime<Utc>,
+    },
 }
 
 /// What is to be put back in a lab, or was kept in it.
@@ -109,6 +124,8 @@ pub struct Pending {
     pub kept: bool,
     /// What was before each change, oldest first.
     pub records: Vec<Before>,
+    /// What of it nobody is to read.
+    pub secrets: Secrets,
 }
 
 /// What is to be put back in a lab; none where nothing is.
@@ -121,8 +138,12 @@ pub fn pending(lab: &Lab) -> Result<Option<Pending>, UndoError> {
     let Some(last) = parts.iter().rev().find(|part| !part.kept).or(parts.last()) else { return Ok(None) };
     let Header { run, scenario, at, .. } = last.header.clone();
     let kept = parts.iter().all(|part| part.kept);
+    let mut secrets = Secrets::default();
+    for part in &parts {
+        secrets.extend(&part.secrets);
+    }
     let records = parts.into_iter().flat_map(|part| part.records).collect();
-    Ok(Some(Pending { run, scenario, at, kept, records }))
+    Ok(Some(Pending { run, scenario, at, kept, records, secrets }))
 }
 
 /// Records that a lab is not to exist, before it is brought up for one run. [`UndoLog::begin`] of that run goes on from it.
@@ -137,6 +158,8 @@ pub struct UndoLog {
     folder: PathBuf,
     header: Header,
     records: Vec<Before>,
+    /// What earlier runs and this one put into the lab that nobody is to read.
+    secrets: Secrets,
     /// Open once something is recorded.
     file: Option<File>,
     /// Where this run's part begins, in bytes.
@@ -146,7 +169,8 @@ pub struct UndoLog {
 }
 
 impl UndoLog {
-    /// Begins a run's part of the log, or goes on with the one that it has. Nothing is written before the first record.
+    /// Begins a run's part of the log, or goes on with the one that it has. Nothing is written before the first record. That
+    /// the whole lab is not to exist is owed by who made it, at its end, and keeps no run in it from its own.
     ///
     /// # Errors
     /// [`UndoError::Owed`] where another run's changes were neither put back nor kept.
@@ -156,15 +180,17 @@ impl UndoLog {
         let mut header =
             Header { version: VERSION, run: run.to_owned(), scenario: scenario.to_owned(), at: Utc::now() };
         let (mut records, mut start) = (Vec::new(), whole);
+        let mut secrets = Secrets::default();
         for part in parts {
+            secrets.extend(&part.secrets);
             if part.header.run == run {
                 (header, records, start) = (part.header, part.records, part.start);
-            } else if !part.kept {
+            } else if !part.kept && !part.is_new_lab() {
                 return Err(UndoError::Owed { run: part.header.run, scenario: part.header.scenario });
             }
         }
         let folder = lab.folder().root().to_owned();
-        let mut log = Self { path, folder, header, records, file: None, start, length: whole };
+        let mut log = Self { path, folder, header, records, secrets, file: None, start, length: whole };
         if !log.records.is_empty() {
             log.open()?;
         }
@@ -186,6 +212,22 @@ impl UndoLog {
         self.append(&text)?;
         self.records.push(before);
         Ok(())
+    }
+
+    /// Remembers a value that the recorded change puts into the lab and that nobody is to read.
+    pub fn hide(&mut self, value: &str) -> Result<(), UndoError> {
+        if self.secrets.are_in(value) {
+            return Ok(());
+        }
+        let text = self.line(&Line::Secret { value: value.to_owned() })?;
+        self.append(&text)?;
+        self.secrets.add(value);
+        Ok(())
+    }
+
+    /// What this run and those before it put into the lab that nobody is to read.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Marks this run's changes as kept: no longer owed.
@@ -270,8 +312,16 @@ pub(super) fn remove(path: &Path, folder: &Path) -> Result<(), UndoError> {
 struct Part {
     header: Header,
     records: Vec<Before>,
+    secrets: Secrets,
     kept: bool,
     start: u64,
+}
+
+impl Part {
+    /// Whether it says that the lab is not to exist, and nothing else.
+    fn is_new_lab(&self) -> bool {
+        self.records == [Before::NoLab]
+    }
 }
 
 /// A log as read.
@@ -312,13 +362,15 @@ impl Content {
             }
             (Line::Run(header), _) => {
                 let start = self.whole;
-                self.parts.push(Part { header, records: Vec::new(), kept: false, start });
+                let (records, secrets) = (Vec::new(), Secrets::default());
+                self.parts.push(Part { header, records, secrets, kept: false, start });
             }
             (_, None) => return Err("it belongs to no run: the first line must name one".to_owned()),
             (Line::Change(before), Some(part)) => {
                 part.kept = false;
                 part.records.push(before);
             }
+            (Line::Secret { value }, Some(part)) => part.secrets.add(&value),
             (Line::Kept { .. }, Some(part)) => part.kept = true,
         }
         Ok(())

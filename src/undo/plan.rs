@@ -20,6 +20,13 @@ pub enum BackStep {
         /// The key.
         key: String,
     },
+    /// A caller of a scenario gets its key back, or is forgotten.
+    Caller {
+        /// Its name.
+        name: String,
+        /// The key; none: it is forgotten.
+        key: Option<String>,
+    },
     /// The lab goes away.
     NoLab,
 }
@@ -29,7 +36,7 @@ impl BackStep {
     pub fn items(&self) -> usize {
         match self {
             Self::Service { change, .. } => change.env.len() + usize::from(change.run.is_some()),
-            Self::CallerKey { .. } | Self::NoLab => 1,
+            Self::CallerKey { .. } | Self::Caller { .. } | Self::NoLab => 1,
         }
     }
 
@@ -44,6 +51,16 @@ impl BackStep {
     }
 }
 
+/// Whose state was changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target<'r> {
+    Service(&'r str),
+    /// The lab's one caller.
+    TheCaller,
+    /// A caller of a scenario.
+    Caller(&'r str),
+}
+
 /// The steps back, in order. Of each variable, run state and key the first state recorded counts; a service is one step;
 /// what was changed last is put back first, within what [`BackStep::rank`] allows. That there was no lab covers all else.
 pub fn plan(records: &[Before]) -> Vec<BackStep> {
@@ -52,8 +69,9 @@ pub fn plan(records: &[Before]) -> Vec<BackStep> {
     }
     let mut services: BTreeMap<&str, ServiceChange> = BTreeMap::new();
     let mut caller = None;
-    // In the order in which each was changed first; `None` is the caller.
-    let mut order: Vec<Option<&str>> = Vec::new();
+    let mut callers: BTreeMap<&str, &Option<String>> = BTreeMap::new();
+    // In the order in which each was changed first.
+    let mut order: Vec<Target> = Vec::new();
     for record in records {
         let target = match record {
             Before::Service { service, state } => {
@@ -62,11 +80,15 @@ pub fn plan(records: &[Before]) -> Vec<BackStep> {
                     merged.env.entry(name.clone()).or_insert_with(|| value.clone());
                 }
                 merged.run = merged.run.or(state.run);
-                Some(service.as_str())
+                Target::Service(service)
             }
             Before::CallerKey { key } => {
                 caller.get_or_insert(key);
-                None
+                Target::TheCaller
+            }
+            Before::Caller { name, key } => {
+                callers.entry(name).or_insert(key);
+                Target::Caller(name)
             }
             Before::NoLab => continue,
         };
@@ -74,12 +96,16 @@ pub fn plan(records: &[Before]) -> Vec<BackStep> {
             order.push(target);
         }
     }
-    let step = |target: Option<&str>| match target {
-        Some(service) => {
+    let step = |target: Target| match target {
+        Target::Service(service) => {
             let change = services.get(service)?.clone();
             Some(BackStep::Service { service: service.to_owned(), change })
         }
-        None => caller.map(|key| BackStep::CallerKey { key: key.clone() }),
+        Target::TheCaller => caller.map(|key| BackStep::CallerKey { key: key.clone() }),
+        Target::Caller(name) => {
+            let key = (*callers.get(name)?).clone();
+            Some(BackStep::Caller { name: name.to_owned(), key })
+        }
     };
     let mut steps: Vec<BackStep> = order.into_iter().rev().filter_map(step).collect();
     steps.sort_by_key(BackStep::rank);

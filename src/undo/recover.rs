@@ -50,7 +50,13 @@ pub async fn recover(
         bring_up(lab, engine, &steps, give_up).await?;
     }
     let replay = Replay { lab, engine, holder: &format!("undo of run {}", pending.run), give_up };
-    let undo = replay.run(steps, &mut emit).await;
+    let mut undo = replay
+        .run(steps, &mut |mut event: EventKind| {
+            event.mask(&pending.secrets);
+            emit(event);
+        })
+        .await;
+    undo.items.iter_mut().for_each(|item| item.mask(&pending.secrets));
     if undo.status == UndoOutcome::Complete {
         remove(&lab.undo_path(), lab.folder().root())?;
     }

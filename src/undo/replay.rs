@@ -99,6 +99,9 @@ async fn put_back(step: BackStep, lab: Lab, engine: Arc<dyn Engine>, holder: Str
             engine.ensure(&service, &change).await.map_err(|error| explained(&error))?;
         }
         BackStep::CallerKey { key } => lab.set_caller_key(&key).map_err(|error| error.to_string())?,
+        BackStep::Caller { name, key } => {
+            lab.set_named_key(&name, key.as_deref()).map_err(|error| error.to_string())?;
+        }
         BackStep::NoLab => {
             engine.down().await.map_err(|error| explained(&error))?;
             lab.remove().map_err(|error| error.to_string())?;
@@ -136,6 +139,9 @@ fn described(step: &BackStep) -> Vec<(String, String, String)> {
             variables.chain(state).collect()
         }
         BackStep::CallerKey { key } => vec![("caller".to_owned(), "key".to_owned(), key.clone())],
+        BackStep::Caller { name, key } => {
+            vec![(format!("caller {name}"), "key".to_owned(), key.clone().unwrap_or_default())]
+        }
         BackStep::NoLab => vec![("lab".to_owned(), "state".to_owned(), "removed".to_owned())],
     }
 }

@@ -141,6 +141,24 @@ fn what_is_owed_blocks_another_run_and_what_is_kept_does_not() {
 }
 
 #[test]
+fn runs_in_a_lab_that_is_not_to_exist_owe_their_own_part() {
+    let (_folder, lab) = lab();
+    record_new_lab(&lab, "proof", "rotate-key").unwrap();
+    let made = fs::read(lab.undo_path()).unwrap();
+    for run in ["proof.1", "proof.2"] {
+        let mut log = UndoLog::begin(&lab, run, "rotate-key").unwrap();
+        log.record(caller("v1")).unwrap();
+        assert_eq!(log.records(), [caller("v1")]);
+        // Cut off here, it is the whole lab that goes.
+        let found = pending(&lab).unwrap().unwrap();
+        assert_eq!((plan(&found.records), found.kept), (vec![BackStep::NoLab], false));
+        assert!(UndoLog::begin(&lab, "another", "rotate-key").is_err(), "a run within it blocks the next one");
+        log.finish().unwrap();
+        assert_eq!(fs::read(lab.undo_path()).unwrap(), made);
+    }
+}
+
+#[test]
 fn the_first_state_counts_and_a_service_is_one_step() {
     let records = [
         env("app", "K", "v1"),

@@ -93,6 +93,12 @@ impl Place {
         self.file.text[start..self.span.start].chars().count() + 1
     }
 
+    /// The line and the column of what comes after it.
+    pub fn end(&self) -> (usize, usize) {
+        let end = Self { file: Arc::clone(&self.file), span: self.span.end..self.span.end };
+        (end.line(), end.column())
+    }
+
     /// The part of this place that reads `part`, or all of it where it is written differently.
     pub(crate) fn narrow(&self, part: &str) -> Self {
         match self.file.text[self.span()].find(part) {
@@ -117,6 +123,7 @@ mod tests {
         let file = SourceFile::new("a.yaml", "é: 1\r\nfoo: 2\n");
         let place = Place::new(&file, 4..5);
         assert_eq!(place.to_string(), "a.yaml:1:4");
+        assert_eq!(place.end(), (1, 5));
         assert_eq!(Place::new(&file, 7..10).to_string(), "a.yaml:2:1");
         assert_eq!(file.line(1), (0, "é: 1"));
         assert_eq!(Place::new(&file, 1..900).span(), 0..14, "spans end on characters and within the file");

@@ -3,16 +3,22 @@
 # mirror and no image registry. They keep to the official images' conventions (entry point, environment, users, init
 # folder, templates) as far as the stack relies on them, and carry the label lab.stand-in. Grafana has no stand-in.
 #
-#   build.sh [--force] [nginx|postgres|prometheus ...]     default: all; what is there already is left as it is
+#   build.sh [--force] [nginx|postgres|prometheus|rust ...]     default: the first three; what is there is left as it is
 #
-# Needs a Docker daemon, mmdebstrap and root. LAB_OFFLINE_MIRROR: another mirror than mmdebstrap's own.
+# rust is the base of ../../Dockerfile: this machine's own Rust and the crates that it has, so that the build needs no
+# network. Needs a Docker daemon, mmdebstrap and root. LAB_OFFLINE_MIRROR: another mirror than mmdebstrap's own.
 
 set -euo pipefail
 cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")"
 
 suite=bookworm
-# What each is called stands in one place: the compose file.
-image_of() { sed -n "s|^ *image: *\"\{0,1\}\(\(prom/\)\{0,1\}$1:[^\" #]*\).*|\1|p" ../compose.yaml | head -n 1; }
+# What each is called stands in one place: the compose file, the Dockerfile.
+image_of() {
+    case $1 in
+    rust) sed -n 's/^ARG RUST_IMAGE=//p' ../../Dockerfile ;;
+    *) sed -n "s|^ *image: *\"\{0,1\}\(\(prom/\)\{0,1\}$1:[^\" #]*\).*|\1|p" ../compose.yaml | head -n 1 ;;
+    esac
+}
 say() { printf 'offline: %s\n' "$*"; }
 fail() {
     printf 'offline: %s\n' "$*" >&2
@@ -79,9 +85,44 @@ build_prometheus() {
             'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
 }
 
+# What the crates in the image are for.
+crates_label() { printf 'lab.crates=%s' "$(sha256sum ../../Cargo.lock | cut -c 1-16)"; }
+
+# The toolchain is one image, the crates a layer on it: another Cargo.lock takes seconds.
+build_rust() {
+    local toolchain base registry
+    toolchain=$(rustc --print sysroot)
+    base=lab-rust:$(rustc --version | cut -d ' ' -f 2)
+    # Where cargo keeps what it fetched; it fetches what is missing.
+    cargo fetch --locked --quiet --manifest-path ../../Cargo.toml
+    registry=${CARGO_HOME:-$HOME/.cargo}/registry
+    if [ -n "$force" ] || ! docker image inspect "$base" >/dev/null 2>&1; then
+        # shellcheck disable=SC2016
+        rootfs gcc,libc6-dev,ca-certificates \
+            --customize-hook='mkdir "$1/usr/local/rust"' \
+            --customize-hook="tar -C '$toolchain' -cf - bin lib | tar -C \"\$1/usr/local/rust\" -xf -" |
+            import "$base" 'ENV PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+                'ENV CARGO_HOME=/usr/local/cargo' 'ENV CARGO_NET_OFFLINE=true'
+    fi
+    printf 'FROM %s\nCOPY registry /usr/local/cargo/registry\n' "$base" >"$folder/Dockerfile"
+    tar -C "$folder" -cf - Dockerfile -C "${registry%/registry}" registry/cache registry/index |
+        docker build --quiet --label "$(crates_label)" --tag "$1" - >/dev/null
+}
+
+# Whether an image is there, and holds what it is for.
+is_there() {
+    local labels
+    labels=$(docker image inspect --format '{{range $name, $value := .Config.Labels}}{{$name}}={{$value}} {{end}}' "$2" 2>/dev/null) || return 1
+    # The official image has no such label, and reaches a registry of crates; a stand-in has to have these crates.
+    case "$1 $labels" in
+    "rust "*lab.stand-in=*) [[ $labels = *"$(crates_label)"* ]] ;;
+    esac
+}
+
 # build NAME IMAGE
 build() {
     case $1 in
+    rust) build_rust "$2" ;;
     nginx) build_nginx "$2" ;;
     postgres) build_postgres "$2" ;;
     prometheus) build_prometheus "$2" ;;
@@ -93,9 +134,9 @@ wanted=()
 for argument in "$@"; do
     case $argument in
     --force) force=1 ;;
-    nginx | postgres | prometheus) wanted+=("$argument") ;;
+    nginx | postgres | prometheus | rust) wanted+=("$argument") ;;
     *)
-        sed -n '2,8s/^# \{0,1\}//p' build.sh
+        sed -n '2,9s/^# \{0,1\}//p' build.sh
         exit 2
         ;;
     esac
@@ -108,8 +149,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 for name in "${wanted[@]}"; do
     image=$(image_of "$name")
-    [ -n "$image" ] || fail "../compose.yaml has no image of $name"
-    if [ -z "$force" ] && docker image inspect "$image" >/dev/null 2>&1; then
+    [ -n "$image" ] || fail "neither ../compose.yaml nor the Dockerfile has an image of $name"
+    if [ -z "$force" ] && is_there "$name" "$image"; then
         say "$image is there"
         continue
     fi

@@ -1,6 +1,7 @@
 //! What can go wrong with the daemon and what runs on it; after each, `down` leaves nothing.
 
-use lab::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, RunState, UpRequest};
+use lab::engine::docker::DockerOptions;
+use lab::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, KEY_VARIABLE, RunState, ServiceChange, UpRequest};
 use libtest_mimic::Trial;
 
 use crate::shared::{request, silent};
@@ -12,9 +13,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_port_taken_by_a_process_is_told", port_of_a_process),
         trial("a_port_taken_by_a_container_is_told", port_of_a_container),
         trial("an_image_that_cannot_be_had_is_told", missing_image),
+        trial("a_build_that_fails_is_told_with_its_last_lines", failed_build),
         trial("a_service_that_dies_while_starting_is_told_with_its_last_line", dies),
         trial("a_container_removed_behind_labs_back_comes_back", removed),
-        trial("a_network_removed_behind_labs_back", network_gone),
+        trial("a_network_removed_behind_labs_back_comes_back", network_gone),
         trial("an_older_labs_lab_can_be_taken_down", older),
         trial("an_image_for_another_platform_is_told", other_platform),
     ]
@@ -57,6 +59,25 @@ async fn missing_image() {
     bench.finish().await;
 }
 
+async fn failed_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = async |command: &str| {
+        std::fs::write(folder.path().join("Dockerfile"), format!("FROM nginx:1.30\nRUN {command}\n")).unwrap();
+        let sources = DockerOptions { sources: Some(folder.path().to_owned()), ..options() };
+        let bench = Bench::with("failed-build", stack(), sources);
+        let error = bench.engine.up(&request(), silent()).await.unwrap_err();
+        assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::System, Some(APP)), "{error}");
+        bench.finish().await;
+        error
+    };
+    let error = build("seq 10 && echo this is why >&2 && exit 3").await;
+    assert!(error.detail.contains("code: 3") && error.detail.ends_with("\n  this is why"), "{error}");
+    assert!(!error.detail.contains("\n  2\n"), "the last lines alone: {error}");
+    let error = build("echo 'error: No space left on device (os error 28)' && exit 101").await;
+    assert!(error.detail.contains("the daemon's disk is full"), "{error}");
+    assert!(error.hint.unwrap().contains("docker system df"));
+}
+
 async fn dies() {
     let mut stack = stack();
     let db = service(&mut stack, DB);
@@ -87,14 +108,27 @@ async fn removed() {
 
 async fn network_gone() {
     let bench = Bench::new("network");
-    bench.engine.up(&request(), silent()).await.unwrap();
+    let up = bench.engine.up(&request(), silent()).await.unwrap();
+    bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     let network = format!("lab-{}_default", bench.name);
+    // That one is on another network, too, does not help it.
+    let other = format!("lab-{}-other", bench.name);
+    docker(&["network", "create", "--label", &format!("lab.name={}", bench.name), &other]);
+    docker(&["network", "connect", &other, &format!("lab-{}-{GATEWAY}-1", bench.name)]);
     for service in [GATEWAY, APP, DB] {
         docker(&["network", "disconnect", "-f", &network, &format!("lab-{}-{service}-1", bench.name)]);
     }
     docker(&["network", "rm", &network]);
     let now = bench.engine.describe().await.unwrap();
-    assert!(now.services.iter().any(|service| service.detail.is_some()), "{now:?}");
+    for service in &now.services {
+        let detail = service.detail.as_deref().unwrap_or_default();
+        assert!(detail.contains("network was removed") && detail.contains("lab up"), "{service:?}");
+    }
+    let back = bench.engine.up(&request(), silent()).await.unwrap();
+    assert!(back.notices.iter().any(|notice| notice.contains("its network was removed")), "{back:?}");
+    assert_eq!(back.server_key(), Some("apikey-v2"), "it keeps its keys");
+    assert_eq!(back.endpoints.gateway, up.endpoints.gateway);
+    assert_eq!(status(&back.endpoints.gateway, "/api/users", "apikey-v2").await, 200);
     bench.finish().await;
 }
 

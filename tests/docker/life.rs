@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("an_optional_service_without_an_image_is_done_without", optional),
         trial("compose_sees_the_lab_as_a_project", compose),
         trial("progress_tells_each_stage", progress),
+        trial("the_apps_image_is_built_from_sources", from_sources),
     ]
 }
 
@@ -160,7 +161,8 @@ async fn interrupted() {
         let up = bench.engine.up(&request, silent());
         assert!(tokio::time::timeout(Duration::from_millis(millis), up).await.is_err(), "it is up already");
         let start = Instant::now();
-        bench.engine.down().await.unwrap();
+        // Who takes it down may come by another way than who brings it up.
+        bench.again().down().await.unwrap();
         assert!(start.elapsed() < PATIENCE);
         bench.finish().await;
     }
@@ -175,6 +177,8 @@ async fn changed_definition() {
     let gateway = service(&mut stack, GATEWAY);
     let lab::stack::Mount::Bind(bind) = &mut gateway.mounts[0] else { panic!("the gateway has its files") };
     bind.files[0].1.extend_from_slice(b"# changed\n");
+    // A volume with data, which is called as those with files are, and which nobody uses yet.
+    stack.volumes.push("its-files-0".to_owned());
     let changed = Docker::new(&bench.name, stack, options());
     let after = changed.up(&request(), silent()).await.unwrap();
     let instance =
@@ -187,6 +191,7 @@ async fn changed_definition() {
     assert_eq!(status(&after.endpoints.gateway, "/api/users", "apikey-v2").await, 200);
     let volumes = docker(&["volume", "ls", "-q", "--filter", &format!("label=lab.name={}", bench.name)]);
     assert_eq!(volumes.matches("gateway-files-0").count(), 1, "the old files are gone: {volumes}");
+    assert!(volumes.contains("_its-files-0"), "{volumes}");
     bench.finish().await;
 }
 
@@ -201,8 +206,8 @@ async fn logs() {
             .position(|line| line.service == service && line.text.contains(text))
             .unwrap_or_else(|| panic!("{service}: {text}"))
     };
-    assert!(first(DB, "database system is ready") < first(APP, "ready 0.0.0.0:8000"), "{lines:#?}");
-    let app = LogRequest { services: vec![APP.to_owned()], tail: Some(1), follow: false };
+    assert!(first(DB, "database system is ready") < first(APP, "the database is migrated"), "{lines:#?}");
+    let app = LogRequest { services: vec![APP.to_owned()], tail: Some(1), ..LogRequest::default() };
     assert_eq!(bench.engine.logs(&app).await.unwrap().collect::<Vec<_>>().await.len(), 1);
     let mut followed = bench.engine.logs(&LogRequest { follow: true, tail: Some(0), ..app }).await.unwrap();
     bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
@@ -270,5 +275,20 @@ async fn progress() {
         let of: Vec<&str> = told.iter().filter_map(|line| line.strip_prefix(service)).map(str::trim).collect();
         assert!(of.ends_with(&["creating", "starting", "healthy"]), "{told:?}");
     }
+    bench.finish().await;
+}
+
+/// From a checkout whose Dockerfile takes a moment; `tests/dockerfile.rs` builds the real one.
+async fn from_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(crate::support::executable(), folder.path().join("lab")).unwrap();
+    let dockerfile = "FROM scratch\nCOPY lab /lab\nUSER 65532:65532\nENTRYPOINT [\"/lab\", \"app\"]\n";
+    std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let sources = DockerOptions { sources: Some(folder.path().to_owned()), ..options() };
+    let bench = Bench::with("sources", stack(), sources);
+    let stages = Stages::default();
+    let up = bench.engine.up(&request(), stages.sink()).await.unwrap();
+    assert!(stages.all().iter().any(|stage| stage.contains("building its image: Step 2")), "{:?}", stages.all());
+    assert_eq!(status(&up.endpoints.gateway, "/api/users", "apikey-v1").await, 200);
     bench.finish().await;
 }

@@ -1,11 +1,30 @@
 //! What needs a Docker daemon and the stack's images (`stack/offline/build.sh` makes stand-ins without a registry). Runs with
 //! `LAB_TEST_DOCKER=1`, and fails then where no daemon answers; otherwise each test is shown as ignored.
 
+mod alerts;
+mod broken_daemon;
+mod cli;
+mod commands;
+mod daemon;
+mod dashboard;
+mod elsewhere;
+mod engines;
 mod faults;
+mod images;
+mod interruptions;
+mod kills;
 mod life;
+mod pulls;
+#[path = "../shared/ran.rs"]
+mod ran;
+mod registry;
+#[path = "../shared/same.rs"]
+mod same;
 #[path = "../shared/conformance.rs"]
 mod shared;
+mod sshd;
 mod support;
+mod waits;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -15,9 +34,28 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let wanted = std::env::var("LAB_TEST_DOCKER").is_ok_and(|value| value == "1");
-    let trials = life::trials().into_iter().chain(faults::trials());
-    let trials = trials.map(|trial| trial.with_ignored_flag(!wanted)).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let all = [
+        life::trials(),
+        faults::trials(),
+        images::trials(),
+        commands::trials(),
+        dashboard::trials(),
+        pulls::trials(),
+        interruptions::trials(),
+        kills::trials(),
+        broken_daemon::trials(),
+        elsewhere::trials(),
+        engines::trials(),
+        alerts::trials(),
+        waits::trials(),
+    ];
+    let trials = all.into_iter().flatten().map(|trial| {
+        let ignored = trial.has_ignored_flag() || !wanted;
+        trial.with_ignored_flag(ignored)
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    daemon::end();
+    conclusion.exit_code()
 }
 
 /// A test that is a future, on a runtime of its own.

@@ -1,7 +1,8 @@
 //! A small stack of the real images, and a lab of it that leaves nothing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -39,8 +40,11 @@ pub(crate) fn executable() -> PathBuf {
     let strip = || {
         let original = PathBuf::from(env!("CARGO_BIN_EXE_lab"));
         let stripped = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lab-stripped");
-        let status = std::process::Command::new("strip").arg("-o").arg(&stripped).arg(&original).status();
-        if status.is_ok_and(|status| status.success()) { stripped } else { original }
+        // Under another name first: the tests may run twice at once, on Docker and on Podman.
+        let fresh = stripped.with_extension(std::process::id().to_string());
+        let status = Command::new("strip").arg("-o").arg(&fresh).arg(&original).status();
+        let done = status.is_ok_and(|status| status.success()) && std::fs::rename(&fresh, &stripped).is_ok();
+        if done { stripped } else { original }
     };
     STRIPPED.get_or_init(strip).clone()
 }
@@ -75,46 +79,94 @@ impl Bench {
         assert_eq!(self.leftovers(), "", "nothing is left");
     }
 
-    /// What the daemon still has of the lab, by another way than the engine's.
+    /// What the daemon still has of the lab.
     pub(crate) fn leftovers(&self) -> String {
-        let filter = format!("label=lab.name={}", self.name);
-        let project = format!("label=com.docker.compose.project=lab-{}", self.name);
-        let mut left = String::new();
-        for filter in [filter, project] {
-            for kind in [&["ps", "-aq"][..], &["network", "ls", "-q"], &["volume", "ls", "-q"]] {
-                left += &docker(&[kind, &["--filter", &filter]].concat());
-            }
-        }
-        left
+        leftovers(None, &self.name)
     }
 }
 
 /// A test that failed leaves nothing either.
 impl Drop for Bench {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
+        if std::thread::panicking() {
+            sweep(None, &self.name);
         }
-        let filter = format!("label=lab.name={}", self.name);
-        for (list, remove) in [
-            (&["ps", "-aq"][..], &["rm", "-fv"][..]),
-            (&["network", "ls", "-q"], &["network", "rm"]),
-            (&["volume", "ls", "-q"], &["volume", "rm"]),
-        ] {
-            let found = std::process::Command::new("docker").args(list).args(["--filter", &filter]).output();
-            let found = found.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-            for id in found.lines() {
-                let _ = std::process::Command::new("docker").args(remove).arg(id).output();
-            }
+    }
+}
+
+/// What a daemon (of the environment, if none is named) still has of a lab, by another way than the engine's.
+pub(crate) fn leftovers(host: Option<&str>, lab: &str) -> String {
+    let filter = format!("label=lab.name={lab}");
+    let project = format!("label=com.docker.compose.project=lab-{lab}");
+    let mut left = String::new();
+    for filter in [filter, project] {
+        for kind in [&["ps", "-aq"][..], &["network", "ls", "-q"], &["volume", "ls", "-q"]] {
+            left += &docker_on(host, &[kind, &["--filter", &filter]].concat());
+        }
+    }
+    left
+}
+
+/// Removes what a daemon has of a lab, as far as it can; of one that hangs nothing.
+pub(crate) fn sweep(host: Option<&str>, lab: &str) {
+    let filter = format!("label=lab.name={lab}");
+    for (list, remove) in [
+        (&["ps", "-aq"][..], &["rm", "-fv"][..]),
+        (&["network", "ls", "-q"], &["network", "rm"]),
+        (&["volume", "ls", "-q"], &["volume", "rm"]),
+    ] {
+        let bounded = || {
+            let mut command = Command::new("timeout");
+            command.args(["20", "docker"]).args(host.iter().flat_map(|host| ["--host", host]));
+            command
+        };
+        let found = bounded().args(list).args(["--filter", &filter]).output();
+        let found = found.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        for id in found.lines() {
+            let _ = bounded().args(remove).arg(id).output();
         }
     }
 }
 
 /// The docker command's own view.
 pub(crate) fn docker(args: &[&str]) -> String {
-    let output = std::process::Command::new("docker").args(args).output().expect("the docker command is there");
+    docker_on(None, args)
+}
+
+/// The same of another daemon.
+pub(crate) fn docker_on(host: Option<&str>, args: &[&str]) -> String {
+    let host = host.iter().flat_map(|host| ["--host", host]);
+    let output = Command::new("docker").args(host).args(args).output().expect("the docker command is there");
     assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Gateway, app and database of the stack that comes with lab, written to a folder as somebody's own stack (`--stack`).
+pub(crate) fn write_small_stack(folder: &Path) {
+    let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("stack");
+    let text = std::fs::read_to_string(stack.join("compose.yaml")).expect("the stack's file");
+    let mut small = String::new();
+    let mut dropped = false;
+    for line in text.lines() {
+        let depth = line.len() - line.trim_start().len();
+        if depth <= 2 && !line.trim().is_empty() {
+            let names = ["prometheus", "grafana", "prometheus-data", "optional", "folders"];
+            dropped = depth == 2 && line.trim().split_once(':').is_some_and(|(name, _)| names.contains(&name));
+        }
+        if !dropped {
+            small += line;
+            small.push('\n');
+        }
+    }
+    std::fs::create_dir_all(folder).expect("the folder is the test's");
+    std::fs::write(folder.join("compose.yaml"), small).expect("the folder is the test's");
+    let copied = Command::new("cp").arg("-r").arg(stack.join("nginx")).arg(folder).status();
+    assert!(copied.is_ok_and(|status| status.success()));
+}
+
+/// The images of it that are not made here.
+pub(crate) fn small_images() -> Vec<String> {
+    stack().services.into_iter().filter(|service| service.name != APP).map(|service| service.image).collect()
 }
 
 /// A request with a key; the status, or 0 where there was no answer.
@@ -139,4 +191,14 @@ impl Stages {
     pub(crate) fn all(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// This machine's processor, in Docker's words.
+pub(crate) fn processor() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+/// One that it is not.
+pub(crate) fn other_processor() -> &'static str {
+    if processor() == "arm64" { "amd64" } else { "arm64" }
 }

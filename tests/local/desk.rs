@@ -4,23 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
+pub(crate) use crate::ran::{Ran, kill};
 use crate::support::{PATIENCE, lab, until};
 
 /// A state folder, and whatever labs are in it. They are taken down when it is dropped.
 pub(crate) struct Desk {
     folder: tempfile::TempDir,
-}
-
-/// A command that has ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    args: String,
-    code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
 }
 
 impl Desk {
@@ -51,13 +43,7 @@ impl Desk {
     }
 
     pub(crate) fn ran(args: &[&str], mut command: Command) -> Ran {
-        let output = command.output().expect("lab starts");
-        Ran {
-            args: args.join(" "),
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ran::of(args.join(" "), &command.output().expect("lab starts"))
     }
 
     /// Starts a lab command whose output is read later.
@@ -100,8 +86,11 @@ impl Desk {
         if cfg!(target_os = "linux") {
             until(|| self.processes().is_empty());
         }
-        let labs = std::fs::read_dir(self.state().join("labs")).map_or(0, |labs| labs.flatten().count());
-        assert_eq!(labs, 0, "a lab's folder is left");
+        let names = |folder: &Path| -> Vec<PathBuf> {
+            std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+        };
+        let left: Vec<_> = names(&self.state().join("labs")).iter().map(|lab| (lab.clone(), names(lab))).collect();
+        assert_eq!(left, [], "a lab's folder is left");
     }
 }
 
@@ -111,47 +100,6 @@ impl Drop for Desk {
         for pid in self.processes() {
             kill(pid, Signal::KILL);
         }
-    }
-}
-
-impl Ran {
-    /// The code it ended with; none where a signal ended it.
-    pub(crate) fn code(&self) -> Option<i32> {
-        self.code
-    }
-
-    /// It ended with this exit code.
-    #[track_caller]
-    pub(crate) fn status(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "lab {}\n{}\n{}", self.args, self.stdout, self.stderr);
-        self
-    }
-
-    /// Its stdout contains this.
-    #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
-        assert!(
-            self.stdout.contains(text),
-            "lab {} does not say {text:?}:\n{}\n{}",
-            self.args,
-            self.stdout,
-            self.stderr
-        );
-        self
-    }
-
-    /// Its stderr contains this.
-    #[track_caller]
-    pub(crate) fn complains(self, text: &str) -> Self {
-        let (args, stdout, stderr) = (&self.args, &self.stdout, &self.stderr);
-        assert!(stderr.contains(text), "lab {args} does not complain of {text:?}:\n{stdout}\n{stderr}");
-        self
-    }
-
-    /// Its stdout as JSON.
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", self.stdout))
     }
 }
 
@@ -171,25 +119,13 @@ impl Running {
         let begun = Instant::now();
         let output = self.child.wait_with_output().expect("it can be waited for");
         assert!(begun.elapsed() < PATIENCE, "lab {} took too long to end", self.args);
-        Ran {
-            args: self.args,
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ran::of(self.args, &output)
     }
 
     /// The lines of its stdout as they come.
     pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
         let stdout = self.child.stdout.take().expect("stdout is piped, and taken once");
         std::io::BufRead::lines(std::io::BufReader::new(stdout)).map_while(Result::ok)
-    }
-}
-
-pub(crate) fn kill(pid: u32, signal: Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // It may have ended already.
-        let _ = kill_process(pid, signal);
     }
 }
 

@@ -144,6 +144,14 @@ fn an_upstream_that_is_not_there_is_502() {
 }
 
 #[test]
+fn another_port_of_the_app_is_502_and_not_looked_up() {
+    let mut gateway = Service::start("gateway", &[("GATEWAY_LISTEN", "127.0.0.1:0"), ("GATEWAY_UPSTREAM", "app:8001")]);
+    gateway.route(mirror());
+    assert_error(&get(gateway.address, "/", &[]), 502, "bad gateway");
+    gateway.log_until(|log| log.contains(r#""error":"cannot connect to app:8001: nothing listens there""#));
+}
+
+#[test]
 fn an_upstream_that_breaks_is_502_and_asked_once() {
     let broken: [&'static [u8]; 5] = [
         b"",
@@ -197,7 +205,7 @@ fn a_silent_upstream_is_504() {
 }
 
 #[test]
-fn an_upstream_that_does_not_accept_is_504() {
+fn an_upstream_that_does_not_accept_is_502() {
     // A full backlog: further connections are not answered at all.
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).and_then(|()| full.listen(0)).expect("a free port");
@@ -209,7 +217,8 @@ fn an_upstream_that_does_not_accept_is_504() {
         assert!(held.len() < 64, "the backlog has no end");
     }
     let gateway = Service::gateway(address, &[("GATEWAY_CONNECT_TIMEOUT", "100ms")]);
-    assert_error(&get(gateway.address, "/", &[]), 504, "gateway timeout");
+    assert_error(&get(gateway.address, "/", &[]), 502, "bad gateway");
+    gateway.log_until(|log| log.contains(&format!(r#""error":"cannot connect to {address} in time""#)));
 }
 
 #[test]

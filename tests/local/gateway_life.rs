@@ -38,6 +38,8 @@ fn connections_to_the_upstream_are_kept_and_given_up_with_their_route() {
     assert_eq!(get(gateway.address, "/", &[]).status, 200);
     gateway.send("unroute app:8000");
     until(|| second.load(Ordering::SeqCst) == 0);
+    assert_eq!(get(gateway.address, "/", &[]).status, 502);
+    gateway.log_until(|log| log.contains(r#""error":"cannot connect to app:8000: nothing listens there""#));
 }
 
 /// Asks without pause on one connection, a new one whenever the old is closed; counts what was not 200.

@@ -59,3 +59,40 @@ fn looking_at_a_lab_does_not_keep_it_from_coming_up() {
     up.ran().status(0).says("is up again");
     assert_ne!(pid(&desk.status(), "app"), 0);
 }
+
+/// Stopped, it takes connections and answers none: what a host that hangs looks like from outside.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_host_that_does_not_answer_is_ended_all_the_same() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let status = desk.status();
+    kill(host(&status), Signal::STOP);
+    // Nobody waits for a frozen service either.
+    kill(pid(&status, "app"), Signal::STOP);
+    desk.lab(&["status"]).status(3).complains("its host does not answer").complains("lab down ends it");
+    desk.lab(&["down"]).status(0).says("is down");
+    desk.is_clean();
+}
+
+/// The number in host.json may be another process's by now: that one is left alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn only_the_host_is_killed() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let host = host(&desk.status());
+    let path = desk.state().join("labs/default/host.json");
+    let written = std::fs::read_to_string(&path).expect("the lab is up");
+    let mut bystander = std::process::Command::new("sleep").arg("60").spawn().expect("it starts");
+    let other = written.replace(&format!("\"pid\": {host}"), &format!("\"pid\": {}", bystander.id()));
+    assert_ne!(written, other);
+    std::fs::write(&path, other).expect("the file is ours");
+    kill(host, Signal::STOP);
+    desk.lab(&["down"]).status(3).complains("the process of that number is another one").complains("fuser -v ");
+    assert!(bystander.try_wait().expect("it is ours").is_none(), "it was killed");
+    bystander.kill().and_then(|()| bystander.wait()).expect("it is ours");
+    std::fs::write(&path, written).expect("the file is ours");
+    desk.lab(&["down"]).status(0).says("is down");
+    desk.is_clean();
+}

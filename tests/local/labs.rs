@@ -9,13 +9,18 @@ use crate::support::until;
 fn a_lab_comes_up_is_shown_and_goes_down() {
     let desk = Desk::new();
     desk.lab(&["status"]).status(3).complains("there is no lab default").complains("lab up");
-    desk.lab(&["up", "--port", "0", "--engine", "embedded"]).status(0).says("is up").says("/api/users");
+    desk.lab(&["up", "--port", "0", "--engine", "embedded"])
+        .status(0)
+        .says("is up")
+        .says("embedded · http://127.0.0.1:");
     desk.lab(&["up"]).status(0).says("is up already");
     let port = desk.status()["gateway"].as_str().and_then(|url| url.rsplit(':').next()).expect("a port").to_owned();
     let other = if port == "9999" { "9998" } else { "9999" };
     desk.lab(&["up", "--port", other]).status(2).complains("is up already").complains("lab down");
     desk.lab(&["up", "--port", &port]).status(0);
-    desk.lab(&["status"]).status(0).says("gateway").says("healthy").says("they match");
+    let status = desk.lab(&["status"]).status(0).says("gateway").says("healthy").says("they match");
+    assert!(status.stdout.lines().all(|line| line.chars().count() <= 80), "{}", status.stdout);
+    status.says("\ndb: a SQLite file\n");
     desk.lab(&["status", "--all"]).status(0).says("default").says("embedded");
     desk.lab(&["logs", "app", "--tail", "1"]).status(0).says("instance=");
     desk.lab(&["logs", "nobody"]).status(2).complains("gateway, app, db");
@@ -90,7 +95,7 @@ fn a_taken_port_names_its_holder_and_leaves_nothing() {
 #[test]
 fn two_labs_do_not_share_a_port() {
     let desk = Desk::new();
-    desk.lab(&["up", "--name", "room-1"]).status(0).says("lab down --name room-1").says("127.0.0.1");
+    desk.lab(&["up", "--name", "room-1"]).status(0).says("lab room-1 is up in").says("127.0.0.1");
     let port = desk.lab(&["status", "--name", "room-1", "--json"]).json()["gateway"].to_string();
     let port = port.trim_matches('"').rsplit(':').next().expect("a port").to_owned();
     desk.lab(&["up", "--name", "room-2", "--port", &port]).status(3).complains("is in use");
@@ -129,14 +134,9 @@ fn a_host_that_was_killed_is_noticed_brought_back_and_cleaned_up() {
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&["key", "rotate", "apikey-v5"]).status(0);
     let status = desk.status();
-    // Frozen children are the hard ones: they cannot see that their host has gone.
+    // Frozen children are the hard ones: they cannot see that their host has gone, least of all where it goes while they
+    // are still being stopped.
     kill(pid(&status, "app"), Signal::STOP);
-    // It is frozen when the kernel says so, a moment after the signal.
-    let stat = format!("/proc/{}/stat", pid(&status, "app"));
-    until(|| {
-        std::fs::read_to_string(&stat)
-            .is_ok_and(|text| text.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")))
-    });
     kill(host(&status), Signal::KILL);
     until(|| desk.processes().is_empty());
     desk.lab(&["status"]).status(3).says("its host ended without being asked to").says("lab up");
@@ -199,6 +199,21 @@ fn an_up_that_fails_beside_another_takes_nothing_from_it() {
         desk.lab(&["down"]).status(0);
     }
     desk.is_clean();
+}
+
+#[test]
+fn a_name_in_the_environment_is_not_in_the_way_of_all() {
+    let desk = Desk::new();
+    let named = |args: &[&str]| {
+        let mut command = desk.command(args);
+        command.env("LAB_NAME", "room-2");
+        Desk::ran(args, command)
+    };
+    named(&["up", "--port", "0"]).status(0).says("lab room-2 is up");
+    named(&["status", "--all"]).status(0).says("room-2");
+    named(&["recover", "--all"]).status(0).says("nothing to put back");
+    named(&["down", "--all", "--name", "room-2"]).status(2).complains("cannot be used with");
+    named(&["down", "--all"]).status(0).says("lab room-2 is down");
 }
 
 #[test]

@@ -1,19 +1,43 @@
 //! Integration tests that need neither Docker nor root: one binary, a module for each part of the tool.
 
 mod app;
+mod app_keys;
+mod app_load;
+mod authoring;
 mod conformance;
+mod dashboard;
 mod desk;
+mod doctor;
+mod engines;
 mod gateway;
 mod gateway_life;
 mod hosts;
 mod http_server;
 mod interruptions;
+mod kills;
 mod labs;
+mod language;
+mod loader_fuzz;
+mod logs;
+#[path = "../shared/mutate.rs"]
+mod mutate;
+mod proofs;
+mod pty;
+#[path = "../shared/ran.rs"]
+mod ran;
+mod runbooks;
 mod runs;
+#[path = "../shared/same.rs"]
+mod same;
 mod scenario_files;
+mod schema;
 #[path = "../shared/conformance.rs"]
 mod shared;
+mod shelf;
 mod stack;
 mod support;
 mod traffic;
+mod traffic_cli;
+mod traffic_jobs;
+mod watch;
 mod wire;

@@ -65,13 +65,19 @@ impl Service {
 
     /// The app on a database in `folder`, migrated.
     pub(crate) fn app(folder: &std::path::Path, instance: &str) -> Self {
+        Self::app_with(folder, instance, &[])
+    }
+
+    /// The same, with more of its environment; health is awaited.
+    pub(crate) fn app_with(folder: &std::path::Path, instance: &str, more: &[(&str, &str)]) -> Self {
         let database = format!("sqlite:{}", folder.join("users.db").display());
-        let env = [
+        let mut env = vec![
             ("APP_LISTEN", "127.0.0.1:0"),
             ("APP_API_KEY", "apikey-v1"),
             ("DATABASE_URL", &database),
             ("APP_INSTANCE", instance),
         ];
+        env.extend(more);
         let app = Self::start("app", &env);
         until(|| get(app.address, "/health", &[]).status == 200);
         app
@@ -110,12 +116,7 @@ impl Service {
 
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let mut status = None;
-        until(|| {
-            status = self.child.try_wait().expect("it can be waited for");
-            status.is_some()
-        });
-        status.expect("just seen")
+        end_of(&mut self.child)
     }
 
     /// Waits until what it has logged is as `wanted`; it is returned.
@@ -140,6 +141,16 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits for a process's end.
+pub(crate) fn end_of(child: &mut Child) -> ExitStatus {
+    let mut status = None;
+    until(|| {
+        status = child.try_wait().expect("it can be waited for");
+        status.is_some()
+    });
+    status.expect("just seen")
 }
 
 /// Asks until it is so.

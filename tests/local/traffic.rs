@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lab::traffic::{self, Amount, Cause, Load, Summary, TrafficProgress};
+use lab::traffic::{self, Amount, Cause, Job, Load, Outcome, Summary, TrafficProgress};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,12 @@ async fn run(load: &Load) -> Summary {
     assert_eq!(summary.latency.len(), summary.codes.values().sum::<u64>());
     assert!(!summary.interrupted);
     summary
+}
+
+/// All that is told of a load, of a caller without a name.
+async fn told(load: &Load) -> Outcome {
+    let outcome = traffic::run_job(&Job::from(load), &|_| {}, &CancellationToken::new()).await;
+    outcome.expect("it is valid")
 }
 
 /// What two requests make of a server that always replies so.
@@ -151,7 +157,10 @@ async fn an_outage_lies_between_its_first_failure_and_the_first_lasting_success(
             )
             .await;
         let summary = run(&Load { connections, ..load(&server.url, 100, 400.0) }).await;
-        assert_eq!((summary.codes[&200], summary.errors[&Cause::Reset]), (70, 30), "{summary:?}");
+        let (answered, failed) = (summary.codes[&200], summary.errors[&Cause::Reset]);
+        assert_eq!(answered + failed, 100, "{summary:?}");
+        // The first on each connection meets the close of one that was idle, and is sent twice.
+        assert_eq!((answered + 30, failed), (server.requests() as u64, 30 + 100 - server.requests() as u64));
         let (first, last) = (summary.first_failure.expect("some failed"), summary.last_failure.expect("some failed"));
         let lasting = summary.lasting_success.expect("it came back");
         assert!(first < last && last < lasting && lasting < summary.duration, "{summary:?}");
@@ -194,11 +203,37 @@ async fn a_server_that_closes_after_each_response_gives_no_errors() {
 }
 
 #[tokio::test]
-async fn a_request_is_never_sent_twice() {
+async fn a_request_that_met_the_close_of_an_idle_connection_is_sent_once_more_where_it_may_be() {
+    // Requests 1 and 3 are not answered, on a connection that answered the one before.
+    let reply = |number: usize, _: &str| match number {
+        1 | 3 => Reply::Last(String::new()),
+        _ => Reply::Send(OK.to_owned()),
+    };
+    let server = serve(reply).await;
+    let outcome = told(&load(&server.url, 20, 1000.0)).await;
+    assert_eq!((outcome.summary.codes[&200], outcome.summary.failed(), outcome.resent), (20, 0, 2));
+    assert_eq!(server.requests(), 22);
+    // What changes something is done once.
+    let server = serve(reply).await;
+    let post = Load { method: "POST".to_owned(), ..load(&server.url, 20, 1000.0) };
+    let outcome = told(&post).await;
+    assert_eq!((outcome.summary.codes[&200], outcome.summary.errors[&Cause::Reset], outcome.resent), (18, 2, 0));
+    assert_eq!(server.requests(), 20);
+}
+
+#[tokio::test]
+async fn what_is_not_answered_on_a_new_connection_or_only_in_part_is_not_sent_again() {
     let server =
-        serve(|number, _| if number % 2 == 1 { Reply::Last(String::new()) } else { Reply::Send(OK.to_owned()) }).await;
-    let summary = run(&load(&server.url, 20, 1000.0)).await;
-    assert_eq!((summary.codes[&200], summary.errors[&Cause::Reset], server.requests()), (10, 10, 20));
+        serve(|number, _| if number == 0 { Reply::Send(OK.to_owned()) } else { Reply::Last(String::new()) }).await;
+    let outcome = told(&load(&server.url, 10, 1000.0)).await;
+    // The second one twice, each later one on a connection of its own.
+    assert_eq!((outcome.summary.errors[&Cause::Reset], outcome.resent, server.requests()), (9, 1, 11));
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
+    let server =
+        serve(move |number, _| if number % 2 == 0 { Reply::Send(OK.to_owned()) } else { Reply::Last(half.to_owned()) })
+            .await;
+    let outcome = told(&load(&server.url, 20, 1000.0)).await;
+    assert_eq!((outcome.summary.errors[&Cause::Reset], outcome.resent, server.requests()), (10, 0, 20));
 }
 
 #[tokio::test]

@@ -2,10 +2,13 @@
 //! built from the sources. An image that was made once is found again by what it was made from.
 
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::Inner;
-use super::client::{Client, Image, Platform};
+use super::client::{Client, Image, Made, Platform};
 use super::naming::{EXECUTABLE_LABEL, short};
 use super::tar::Tar;
 use crate::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
@@ -13,6 +16,8 @@ use crate::stack::APP_IMAGE;
 
 /// The repository of the images that are made here.
 const REPOSITORY: &str = "lab-app";
+/// For so long each is kept.
+const KEPT: TimeDelta = TimeDelta::hours(1);
 /// The user in them: nobody's.
 const USER: &str = "65532:65532";
 
@@ -28,6 +33,9 @@ pub(super) async fn find_or_make(
             Some(image) => Ok((name, image)),
             None => super::images::pull(inner, client, app, &name, progress).await,
         };
+    }
+    if let Some(folder) = &inner.options.sources {
+        return from_source(inner, client, folder, progress).await;
     }
     let own = own_executable(inner).filter(|_| own_platform() == client.platform);
     if let Some(path) = own {
@@ -121,6 +129,8 @@ async fn from_executable(
 /// What an image is known by, given its name and its id. Two labs that make the app's image at once make two of one content:
 /// there it is the name, which holds the hash of the executable.
 pub(super) fn identity((name, id): &(String, String)) -> &str {
+    // As Podman calls in a container's description what was made here.
+    let name = ["localhost/", "docker.io/library/"].iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name);
     let tag = name.strip_prefix(REPOSITORY).and_then(|rest| rest.strip_prefix(':'));
     let is_hash = tag.is_some_and(|tag| tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if is_hash { name } else { id }
@@ -128,12 +138,20 @@ pub(super) fn identity((name, id): &(String, String)) -> &str {
 
 /// Images of executables that are no more. One that a container uses stays, and so it should.
 async fn remove_older(client: &Client, current: &str) {
-    for (id, names) in client.images(EXECUTABLE_LABEL).await.unwrap_or_default() {
-        let ours = |name: &String| name.starts_with(REPOSITORY) && name != current || name.starts_with("<none>");
-        if names.iter().all(ours) {
-            let _ = client.remove_image(names.first().filter(|name| name.starts_with(REPOSITORY)).unwrap_or(&id)).await;
+    let now = Utc::now();
+    for image in client.images(EXECUTABLE_LABEL).await.unwrap_or_default() {
+        if is_old(&image, current, now) {
+            let name = image.names.first().filter(|name| name.starts_with(REPOSITORY));
+            let _ = client.remove_image(name.unwrap_or(&image.id)).await;
         }
     }
+}
+
+/// Whether an image is one of ours that nobody needs any more. Of two labs that come up at once from two executables neither
+/// takes away what the other has made, and has no container of yet.
+fn is_old(image: &Made, current: &str, now: DateTime<Utc>) -> bool {
+    let ours = |name: &String| name.starts_with(REPOSITORY) && name != current || name.starts_with("<none>");
+    image.names.iter().all(ours) && now - image.created > KEPT
 }
 
 async fn found(client: &Client, app: &str, name: String) -> Result<(String, Image), EngineError> {
@@ -197,8 +215,38 @@ fn pack(tar: &mut Tar, root: &Path, under: &Path) -> Result<(), String> {
             pack(tar, root, &path)?;
         } else if kind.is_file() {
             let bytes = std::fs::read(root.join(&path)).map_err(failed)?;
-            tar.file(&path, 0o644, &bytes)?;
+            let mode = entry.metadata().map_err(failed)?.permissions().mode();
+            tar.file(&path, if mode & 0o111 == 0 { 0o644 } else { 0o755 }, &bytes)?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_here_is_known_by_its_hash_under_each_of_podmans_names() {
+        let identity = |name: &str| identity(&(name.to_owned(), "sha256:1".to_owned())).to_owned();
+        for host in ["", "localhost/", "docker.io/library/"] {
+            assert_eq!(identity(&format!("{host}lab-app:0123456789abcdef")), "lab-app:0123456789abcdef");
+        }
+        for other in ["lab-app:local", "nginx:0123456789abcdef", "registry.example/lab-app:0123456789abcdef"] {
+            assert_eq!(identity(other), "sha256:1");
+        }
+    }
+
+    #[test]
+    fn what_another_executable_has_just_made_is_kept() {
+        let made = |name: &str, minutes: i64| {
+            let created = Utc::now() - TimeDelta::minutes(minutes);
+            Made { id: "sha256:1".to_owned(), names: vec![name.to_owned()], created }
+        };
+        let is_old = |image: &Made| is_old(image, "lab-app:b", Utc::now());
+        assert!(is_old(&made("lab-app:a", 61)) && is_old(&made("<none>:<none>", 61)));
+        assert!(!is_old(&made("lab-app:a", 59)), "its lab may be coming up");
+        assert!(!is_old(&made("lab-app:b", 61)), "it is this one's");
+        assert!(!is_old(&made("mine:1", 61)), "somebody has named it");
+    }
 }

@@ -57,7 +57,7 @@ impl Inner {
         let lab = &self.stack.lab;
         let app = survey.get(&lab.app.service).filter(|app| app.state() == RunState::Running);
         let (Some(app), Some(service)) = (app, self.service(&lab.app.service)) else { return };
-        let address = app.address(lab.app.port);
+        let address = app.address(client, lab.app.port);
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         while Instant::now() < deadline && self.probe(client, service, app.id(), address.as_deref()).await.is_err() {
             sleep(Duration::from_millis(20)).await;
@@ -72,13 +72,13 @@ impl Inner {
         let runs = |container: &super::client::Inspected| container.state == State::Running;
         let (Some(gateway), Some(app)) = (gateway.filter(runs), app.filter(runs)) else { return Ok(()) };
         let app = Found { service: lab.app.service.clone(), container: app };
-        let address = gateway.ports.get(&lab.gateway.port).map(|port| format!("127.0.0.1:{port}"));
-        let Some(address) = address else { return Ok(()) };
+        let Some(address) = self.gateway_address(client, &gateway) else { return Ok(()) };
         if self.leads_to(&address, Some(app.instance())).await.is_ok() {
             return Ok(());
         }
         let gateway = Found { service: lab.gateway.service.clone(), container: gateway };
-        self.look_anew(client, &gateway.container, Some(app.instance()), gateway.overrides().is_empty()).await
+        let strict = gateway.overrides().is_empty();
+        self.look_anew(client, &gateway.container, Some(app.instance()), strict, None).await.map(drop)
     }
 }
 
@@ -114,14 +114,17 @@ impl Task<'_> {
                     self.remake(&recipe).await?;
                 }
             }
-            (RunState::Stopped, _) if self.is_app() => retired.extend(self.deploy(&recipe).await?),
+            (RunState::Stopped, _) if self.is_app() => retired.extend(Box::pin(self.deploy(&recipe)).await?),
             (RunState::Stopped, _) => self.start(&recipe, other_env).await?,
             (_, _) if other_env => {
                 if let Some(found) = self.found {
                     self.wake(found, false).await?;
                 }
-                let replaced =
-                    if self.is_app() { self.deploy(&recipe).await } else { self.replace(&recipe).await.map(|()| None) };
+                let replaced = if self.is_app() {
+                    Box::pin(self.deploy(&recipe)).await
+                } else {
+                    self.replace(&recipe).await.map(|()| None)
+                };
                 match replaced {
                     Ok(old) => retired.extend(old),
                     Err(error) => {
@@ -169,7 +172,7 @@ impl Task<'_> {
         let silent: crate::engine::ProgressFn = std::sync::Arc::new(|_| {});
         let images = super::images::prepare(self.inner, self.client, &silent).await?;
         let image = images.found.get(&self.service.name).cloned().unwrap_or_default();
-        self.inner.upload(self.client, &[self.service], &image.0).await?;
+        self.inner.upload(self.client, &[self.service], &image.0, || {}).await?;
         Ok(Recipe { image, overrides, ports: std::collections::BTreeMap::new() })
     }
 

@@ -1,9 +1,13 @@
 //! The app's ways in and out. A redeploy loses no request: the new instance is well before it is led to, the old one ends
 //! when it has answered everything, and its counters are read in between.
 
+use std::time::Duration;
+
 use super::change::Task;
 use super::client::{Fault, FaultKind};
 use super::launch::Recipe;
+use super::ready::LastWords;
+use super::route::{ABRUPT_TIMEOUT, DRAINED_TIMEOUT, Ready};
 use super::survey::Found;
 use crate::engine::{EngineError, Retired, RunState};
 
@@ -19,17 +23,38 @@ struct Next {
 impl Task<'_> {
     /// Puts another instance in the place of the one that is there, which may be stopped. On an error all is as before.
     pub(super) async fn deploy(&self, recipe: &Recipe) -> Result<Option<Retired>, EngineError> {
-        let next = self.launch(recipe).await?;
-        if let Err(error) = self.switch(&next).await {
-            let _ = self.client.remove(&next.id).await;
-            return Err(error);
+        let (next, ready) = tokio::join!(self.launch(recipe), self.ready());
+        let next = next?;
+        let is_alone = match self.switch(&next, ready).await {
+            Ok(is_alone) => is_alone,
+            Err(error) => {
+                let _ = self.client.remove(&next.id).await;
+                return Err(error);
+            }
+        };
+        match self.found {
+            Some(old) => self.retire(old, is_alone).await,
+            None => Ok(None),
         }
-        let Some(old) = self.found else { return Ok(None) };
+    }
+
+    /// Ends and removes the instance that was led to before; `is_alone`: nothing leads to it any more.
+    async fn retire(&self, old: &Found, is_alone: bool) -> Result<Option<Retired>, EngineError> {
         let mut retired = None;
         if old.state() != RunState::Stopped {
-            let exposition = self.exposition(old).await;
-            self.client.stop(old.id(), self.grace()).await.map_err(|fault| self.failed(fault))?;
+            let last = self.last_words(old).await;
+            // One that has nothing in hand, and gets nothing more, has nothing to finish: to remove it ends it, in half of
+            // the time.
+            let is_done = is_alone && last.as_ref().is_some_and(|last| last.idle);
+            if !is_done {
+                self.client.stop(old.id(), self.grace()).await.map_err(|fault| self.failed(fault))?;
+            }
+            let exposition = last.map(|last| last.exposition);
             retired = Some(Retired { instance: old.instance().to_owned(), exposition });
+            if is_done {
+                self.client.discard(old.id()).await.map_err(|fault| self.failed(fault))?;
+                return Ok(retired);
+            }
         }
         self.client.remove(old.id()).await.map_err(|fault| self.failed(fault))?;
         Ok(retired)
@@ -69,25 +94,31 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Leads the gateway to the new instance; where that fails, back to the old one.
-    async fn switch(&self, next: &Next) -> Result<(), EngineError> {
+    /// Leads the gateway to the new instance; where that fails, back to the old one. Whether it leads there alone.
+    async fn switch(&self, next: &Next, ready: Ready) -> Result<bool, EngineError> {
         let (names, client) = (&self.inner.names, self.client);
         let service = &self.service.name;
         let name = names.container(service);
+        let strict = ready.strict;
         if let Some(old) = self.found {
             let aside = names.passing(service, "old", old.instance());
             client.rename(old.id(), &aside).await.map_err(|fault| self.failed(fault))?;
         }
         let led = match client.rename(&next.id, &name).await {
-            Ok(()) => self.tell(Some(&next.instance)).await,
+            Ok(()) => self.tell(ready, Some(&next.instance), DRAINED_TIMEOUT).await,
             Err(fault) => Err(self.failed(fault)),
         };
-        let Err(error) = led else { return Ok(()) };
+        let error = match led {
+            Ok(is_alone) => return Ok(is_alone),
+            Err(error) => error,
+        };
         let _ = client.rename(&next.id, &names.passing(service, "next", &next.instance)).await;
         if let Some(old) = self.found {
             let _ = client.rename(old.id(), &name).await;
         }
-        let _ = self.tell(self.found.map(Found::instance)).await;
+        let mut ready = self.ready().await;
+        ready.strict = strict;
+        let _ = self.tell(ready, self.found.map(Found::instance), ABRUPT_TIMEOUT).await;
         Err(error)
     }
 
@@ -99,12 +130,13 @@ impl Task<'_> {
         let aside = names.passing(service, "stopping", found.instance());
         client.rename(found.id(), &aside).await.map_err(|fault| self.failed(fault))?;
         let ended = async {
-            self.tell(None).await?;
+            let patience = if abrupt { ABRUPT_TIMEOUT } else { DRAINED_TIMEOUT };
+            self.tell(self.ready().await, None, patience).await?;
             if abrupt {
                 client.kill(found.id()).await.map_err(|fault| self.failed(fault))?;
                 return Ok(None);
             }
-            let exposition = self.exposition(found).await;
+            let exposition = self.last_words(found).await.map(|last| last.exposition);
             client.stop(found.id(), self.grace()).await.map_err(|fault| self.failed(fault))?;
             Ok(exposition)
         };
@@ -119,16 +151,28 @@ impl Task<'_> {
         }
     }
 
-    /// Tells the gateway where the app is now, where it can be told.
-    async fn tell(&self, instance: Option<&str>) -> Result<(), EngineError> {
+    /// The gateway, where it can be told anything.
+    fn gateway(&self) -> Option<&Found> {
         let gateway = self.survey.get(&self.inner.stack.lab.gateway.service);
-        let Some(gateway) = gateway.filter(|gateway| gateway.state() == RunState::Running) else { return Ok(()) };
-        let strict = instance.is_some() && gateway.overrides().is_empty();
-        self.inner.reroute(self.client, &gateway.container, instance, strict).await
+        gateway.filter(|gateway| gateway.state() == RunState::Running)
     }
 
-    async fn exposition(&self, found: &Found) -> Option<String> {
-        let address = found.address(self.inner.stack.lab.app.port)?;
+    /// Gets ready to tell the gateway, while it still leads to the instance that serves.
+    async fn ready(&self) -> Ready {
+        let Some(gateway) = self.gateway() else { return Ready::default() };
+        let serves = self.found.filter(|found| found.state() == RunState::Running).map(Found::instance);
+        let unchanged = gateway.overrides().is_empty();
+        self.inner.get_ready(self.client, &gateway.container, unchanged, serves).await
+    }
+
+    /// Tells the gateway where the app is now. Whether it leads there alone; where there is no gateway, nobody leads.
+    async fn tell(&self, ready: Ready, instance: Option<&str>, patience: Duration) -> Result<bool, EngineError> {
+        let Some(gateway) = self.gateway() else { return Ok(true) };
+        self.inner.reroute(self.client, &gateway.container, ready, instance, patience).await
+    }
+
+    async fn last_words(&self, found: &Found) -> Option<LastWords> {
+        let address = found.address(self.client, self.inner.stack.lab.app.port)?;
         self.inner.last_exposition(&address).await
     }
 

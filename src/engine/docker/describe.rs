@@ -1,18 +1,38 @@
 //! The state of a lab, as the daemon has it now.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures_util::future::join_all;
 
 use super::Inner;
 use super::client::{Client, Health as DaemonHealth};
+use super::naming::STAND_IN_LABEL;
 use super::survey::{Found, Survey, merged};
 use crate::engine::{
     Description, Endpoints, EngineError, EngineErrorKind, Health, MetricsEndpoint, RunState, ServiceStatus,
 };
 use crate::stack::Service;
 
+/// What is known of a lab that has just come up.
+pub(super) struct Fresh<'a> {
+    /// Services that were asked, and are well.
+    pub(super) well: &'a BTreeSet<String>,
+    /// By optional service, why it is missing.
+    pub(super) missing: &'a BTreeMap<String, String>,
+}
+
 impl Inner {
     pub(super) async fn describe(&self) -> Result<Description, EngineError> {
-        let client = self.client().await?;
+        self.describe_with(self.client().await?, None).await
+    }
+
+    /// The state of a lab that has just come up: what was asked a moment ago is not asked again, and what else starts is
+    /// not waited for.
+    pub(super) async fn describe_fresh(&self, client: &Client, fresh: &Fresh<'_>) -> Result<Description, EngineError> {
+        self.describe_with(client, Some(fresh)).await
+    }
+
+    async fn describe_with(&self, client: &Client, fresh: Option<&Fresh<'_>>) -> Result<Description, EngineError> {
         let survey = Survey::of(client, &self.names).await?;
         survey.check_version(self.names.lab())?;
         if survey.serving.is_empty() {
@@ -20,13 +40,40 @@ impl Inner {
         }
         let there = |service: &&Service| survey.get(&service.name).is_some() || self.optional(&service.name).is_none();
         let services = self.in_order().into_iter().filter(there);
-        let services = join_all(services.map(|service| self.status(client, service, &survey))).await;
-        let notices = self.stack.lab.optional.iter().filter(|optional| survey.get(&optional.service).is_none());
-        let notices = notices.map(|optional| {
+        let services = join_all(services.map(|service| self.status(client, service, &survey, fresh))).await;
+        let notices = self.notices(client, &survey, fresh.map(|fresh| fresh.missing));
+        Ok(Description { services, endpoints: self.endpoints(client, &survey), notices })
+    }
+
+    /// What the lab goes without, and what in it is not what its name says. `missing` tells why, where that is known.
+    fn notices(&self, client: &Client, survey: &Survey, missing: Option<&BTreeMap<String, String>>) -> Vec<String> {
+        let without = self.stack.lab.optional.iter().filter(|optional| survey.get(&optional.service).is_none());
+        let without = without.map(|optional| {
             let gives = if optional.gives.is_empty() { "it" } else { &optional.gives };
-            format!("{} is not there: this lab is without {gives}", optional.service)
+            let plain = || format!("{} is not there: this lab is without {gives}", optional.service);
+            missing.and_then(|missing| missing.get(&optional.service)).cloned().unwrap_or_else(plain)
         });
-        Ok(Description { services, endpoints: self.endpoints(&survey), notices: notices.collect() })
+        let mut notices: Vec<String> = without.collect();
+        let stand_ins: Vec<&str> = survey
+            .serving
+            .values()
+            .filter(|found| found.label(STAND_IN_LABEL).is_some())
+            .map(|it| it.service.as_str())
+            .collect();
+        // Who asked for them knows.
+        if !stand_ins.is_empty() && !self.options.offline {
+            let of = stand_ins.join(", ");
+            notices.push(format!("stand-ins run in the place of the official images of {of} (lab images list)"));
+        }
+        if client.reach.is_open() {
+            let bind = client.reach.bind();
+            let on = if bind.is_unspecified() { "every address".to_owned() } else { bind.to_string() };
+            notices.push(format!(
+                "its ports are open on {on} of the daemon's machine: whoever reaches that reaches the lab, its dashboards and \
+                 its alerts too"
+            ));
+        }
+        notices
     }
 
     /// No container is there: either there is no lab, or what is left of one.
@@ -52,15 +99,16 @@ impl Inner {
         services
     }
 
-    fn endpoints(&self, survey: &Survey) -> Endpoints {
+    fn endpoints(&self, client: &Client, survey: &Survey) -> Endpoints {
         let lab = &self.stack.lab;
-        let url =
-            |service: &str, port: u16| survey.get(service)?.address(port).map(|address| format!("http://{address}"));
+        let url = |service: &str, port: u16| {
+            survey.get(service)?.address(client, port).map(|address| format!("http://{address}"))
+        };
         let running =
             |service: &&(String, u16)| survey.get(&service.0).is_some_and(|found| found.state() != RunState::Stopped);
         let app = survey.get(&lab.app.service).filter(|found| found.state() != RunState::Stopped);
         let metrics = app.and_then(|found| {
-            let address = found.address(lab.app.port)?;
+            let address = found.address(client, lab.app.port)?;
             let url = format!("http://{address}{}", lab.app.metrics_path);
             Some(MetricsEndpoint { instance: found.instance().to_owned(), url })
         });
@@ -69,10 +117,29 @@ impl Inner {
             metrics: metrics.into_iter().collect(),
             prometheus: lab.prometheus.as_ref().filter(running).and_then(|(service, port)| url(service, *port)),
             grafana: lab.grafana.as_ref().filter(running).and_then(|(service, port)| url(service, *port)),
+            dashboard: None,
         }
     }
 
-    async fn status(&self, client: &Client, service: &Service, survey: &Survey) -> ServiceStatus {
+    /// The environment of a service, as it was set.
+    pub(super) async fn env(&self, name: &str) -> Result<BTreeMap<String, String>, EngineError> {
+        let client = self.client().await?;
+        let survey = Survey::of(client, &self.names).await?;
+        survey.check_version(self.names.lab())?;
+        if survey.serving.is_empty() {
+            return Err(self.nothing(client).await?);
+        }
+        let stack = self.service(name).map(|service| service.environment.clone()).unwrap_or_default();
+        Ok(survey.get(name).map_or(stack.clone(), |found| merged(&stack, &found.overrides())))
+    }
+
+    async fn status(
+        &self,
+        client: &Client,
+        service: &Service,
+        survey: &Survey,
+        fresh: Option<&Fresh<'_>>,
+    ) -> ServiceStatus {
         let Some(found) = survey.get(&service.name) else { return gone(service) };
         let container = &found.container;
         let state = found.state();
@@ -84,14 +151,14 @@ impl Inner {
             detail: None,
             instance: Some(found.instance().to_owned()),
             env,
-            address: found.address(self.shown_port(service)),
+            address: found.address(client, self.shown_port(service)),
             pid: None,
             since: container.started,
             image: Some(container.image.clone()),
             restarts: Some(container.restarts),
         };
         match state {
-            RunState::Running => match self.health(client, service, found, survey).await {
+            RunState::Running => match self.known_health(client, service, found, survey, fresh).await {
                 Ok(()) => status.health = Health::Healthy,
                 Err(detail) => status.detail = Some(detail).filter(|detail| !detail.is_empty()),
             },
@@ -104,8 +171,27 @@ impl Inner {
         status
     }
 
+    async fn known_health(
+        &self,
+        client: &Client,
+        service: &Service,
+        found: &Found,
+        survey: &Survey,
+        fresh: Option<&Fresh<'_>>,
+    ) -> Result<(), String> {
+        match fresh {
+            None => self.health(client, service, found, survey).await,
+            Some(fresh) if fresh.well.contains(&service.name) => Ok(()),
+            Some(_) if found.container.health == DaemonHealth::Healthy => Ok(()),
+            Some(_) => Err("starting".to_owned()),
+        }
+    }
+
     async fn health(&self, client: &Client, service: &Service, found: &Found, survey: &Survey) -> Result<(), String> {
         let lab = &self.stack.lab;
+        if found.container.ip.is_none() {
+            return Err("the lab's network was removed, and not by lab; lab up makes all of it again".to_owned());
+        }
         if service.name == lab.gateway.service {
             // It runs: what becomes of a request behind it is the app's health.
             return Ok(());
@@ -116,14 +202,27 @@ impl Inner {
                 // It would say so itself, after its own timeout.
                 return Err("its database is paused".to_owned());
             }
-            let address = found.address(lab.app.port);
+            let address = found.address(client, lab.app.port);
             return self.probe(client, service, found.id(), address.as_deref()).await;
         }
         match found.container.health {
             DaemonHealth::Healthy => Ok(()),
+            // An app that is well speaks for what it waited for.
+            DaemonHealth::Unknown if self.is_vouched_for(client, service, survey).await => Ok(()),
             // What the daemon last saw is as old as its interval.
             DaemonHealth::Unknown | DaemonHealth::Unhealthy(_) => self.probe(client, service, found.id(), None).await,
         }
+    }
+
+    /// Whether a running service is one that the app waits for by itself, and the app is well.
+    pub(super) async fn is_vouched_for(&self, client: &Client, service: &Service, survey: &Survey) -> bool {
+        let lab = &self.stack.lab.app;
+        let app = survey.get(&lab.service).filter(|app| app.state() == RunState::Running);
+        let (Some(app), Some(its)) = (app, self.service(&lab.service)) else { return false };
+        let address = app.address(client, lab.port);
+        lab.awaits.contains(&service.name)
+            && address.is_some()
+            && self.probe(client, its, app.id(), address.as_deref()).await.is_ok()
     }
 
     /// The port that people look for.

@@ -2,6 +2,7 @@
 //! end by itself.
 
 use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use super::client::{Client, Fault, FaultKind};
@@ -13,24 +14,47 @@ impl Inner {
         self.remove_all(client).await
     }
 
-    /// Removes the containers, then the network and the volumes. Each is tried; the first error is told.
+    /// Removes the containers, the network and the volumes. Each is tried; the first error is told.
     pub(super) async fn remove_all(&self, client: &Client) -> Result<(), EngineError> {
         let label = self.names.filter();
         let (containers, networks, volumes) =
             tokio::try_join!(client.containers(&label), client.networks(&label), client.volumes(&label))?;
-        all(join_all(containers.iter().map(|container| client.remove(&container.id))).await)?;
-        let (networks, volumes) = tokio::join!(
-            join_all(networks.iter().map(|network| remove_network(client, network))),
-            join_all(volumes.iter().map(|volume| client.remove_volume(volume))),
-        );
-        all(networks)?;
-        all(volumes)
+        let containers: Vec<&str> = containers.iter().map(|container| container.id.as_str()).collect();
+        let removed = CancellationToken::new();
+        let removal = async {
+            let containers = join_all(containers.iter().map(|id| client.remove(id))).await;
+            removed.cancel();
+            all(containers)?;
+            all(join_all(volumes.iter().map(|volume| client.remove_volume(volume))).await)
+        };
+        let networks = join_all(networks.iter().map(|network| remove_network(client, network, &containers, &removed)));
+        let (removal, networks) = tokio::join!(removal, networks);
+        removal?;
+        all(networks)
     }
 }
 
-async fn remove_network(client: &Client, name: &str) -> Result<(), Fault> {
+/// Removes a network, at the latest when all the lab's containers are `removed`. It takes as long to go as a container, and
+/// can go as soon as nothing is on it: the containers are taken off while they are killed.
+async fn remove_network(
+    client: &Client,
+    name: &str,
+    containers: &[&str],
+    removed: &CancellationToken,
+) -> Result<(), Fault> {
+    let is_in_use = |fault: &Fault| fault.detail.contains("active endpoints");
+    // Of Podman's answer nothing is known but that it is no success.
+    if !client.podman {
+        // One that is gone already, or was never started, is no hindrance.
+        let _ = join_all(containers.iter().map(|id| client.disconnect(name, id))).await;
+        match client.remove_network(name).await {
+            Err(fault) if is_in_use(&fault) => {}
+            other => return other,
+        }
+    }
+    removed.cancelled().await;
     match client.remove_network(name).await {
-        Err(fault) if fault.detail.contains("active endpoints") => {
+        Err(fault) if is_in_use(&fault) => {
             let detail =
                 format!("containers that are not the lab's are on it; docker network inspect {name} shows them");
             Err(Fault::new(FaultKind::Other, format!("network {name}"), detail))

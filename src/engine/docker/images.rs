@@ -10,6 +10,10 @@ use super::{Inner, app_image};
 use crate::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
 use crate::stack::Service;
 
+/// Where images come from that no registry in reach has.
+const WITHOUT_REGISTRY: &str =
+    "without a registry: lab images load FILE, stand-ins (stack/offline/build.sh), or lab up --engine embedded";
+
 /// What the services are made from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Images {
@@ -80,12 +84,20 @@ pub(super) async fn pull(
     name: &str,
     progress: &ProgressFn,
 ) -> Result<(String, Image), EngineError> {
+    if inner.options.offline {
+        let detail = format!("image {name} is not here, and is not fetched (--images offline, or LAB_IMAGES)");
+        let error = EngineError::new(EngineErrorKind::ImageMissing, detail).of(service);
+        return Err(error.hint(without_registry(inner, service, name)));
+    }
     let report = {
         let (progress, service) = (Arc::clone(progress), service.to_owned());
         move |bytes: PullProgress| progress(Progress::pulling(&service, bytes.done, bytes.total))
     };
     report(PullProgress::default());
-    client.pull(name, inner.options.pull_idle, &report).await.map_err(|fault| not_fetched(fault, service, name))?;
+    client
+        .pull(name, inner.options.pull_idle, &report)
+        .await
+        .map_err(|fault| not_fetched(inner, fault, service, name))?;
     match client.image(name).await? {
         Some(image) => Ok((name.to_owned(), image)),
         None => {
@@ -95,7 +107,18 @@ pub(super) async fn pull(
     }
 }
 
-fn not_fetched(fault: Fault, service: &str, name: &str) -> EngineError {
+/// What to do about an image that no registry in reach has.
+fn without_registry(inner: &Inner, service: &str, name: &str) -> String {
+    let is_built = |service: &&Service| service.image == name && service.build.is_some();
+    match inner.service(service).filter(is_built) {
+        Some(_) => {
+            format!("lab builds no image but its own app's: docker compose build {service}, in the stack's folder")
+        }
+        None => WITHOUT_REGISTRY.to_owned(),
+    }
+}
+
+fn not_fetched(inner: &Inner, fault: Fault, service: &str, name: &str) -> EngineError {
     let full = fault.is(FaultKind::DiskFull);
     let detail = fault.detail.clone();
     let error = fault.service(service);
@@ -103,7 +126,7 @@ fn not_fetched(fault: Fault, service: &str, name: &str) -> EngineError {
         return error;
     }
     let error = EngineError::new(EngineErrorKind::ImageMissing, format!("image {name} cannot be fetched: {detail}"));
-    error.of(service).hint("without a registry: lab images load FILE, LAB_IMAGES=offline, or lab up --engine embedded")
+    error.of(service).hint(without_registry(inner, service, name))
 }
 
 /// An image for another platform would start, and end at once with "exec format error".
@@ -120,10 +143,8 @@ fn fits(client: &Client, service: &str, name: &str, image: &Image) -> Result<(),
 /// What of the stack's images is there, for those who choose an engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageReport {
-    /// Where the daemon is.
-    pub host: String,
-    /// The daemon's version.
-    pub version: String,
+    /// The daemon is on another machine, where the lab's ports could not be reached.
+    pub elsewhere: bool,
     /// Images that a lab needs and that would have to be fetched.
     pub missing: Vec<String>,
     /// Images that it can do without, and that are not there.
@@ -133,8 +154,7 @@ pub struct ImageReport {
 /// Looks without fetching or making anything.
 pub(super) async fn report(inner: &Inner, client: &Client) -> Result<ImageReport, EngineError> {
     let app = &inner.stack.lab.app.service;
-    let mut report =
-        ImageReport { host: client.host().to_owned(), version: client.version.clone(), ..ImageReport::default() };
+    let mut report = ImageReport { elsewhere: client.reach.must_be_possible().is_err(), ..ImageReport::default() };
     let app_image = app_image::named(inner);
     let wanted = inner.stack.services.iter().filter_map(|service| match &app_image {
         Some(image) if service.name == *app => Some((service, image.clone())),

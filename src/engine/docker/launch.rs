@@ -1,26 +1,18 @@
-//! From a service of the stack to a container: its environment, ports, volumes and names, and its files, which are uploaded
-//! into volumes through a container that never runs.
+//! From a service of the stack to a container: its environment, ports, volumes and names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
-
-use futures_util::future::try_join_all;
+use std::net::TcpListener;
+use std::ops::RangeInclusive;
 
 use super::Inner;
 use super::app_image::identity;
 use super::client::{Client, Launch, PublishedPort, VolumeUse};
 use super::naming::{INSTANCE_LABEL, OVERRIDES_LABEL, content, definition, new_instance};
 use super::survey::{Found, Overrides, merged};
-use super::tar::Tar;
-use crate::engine::{EngineError, EngineErrorKind};
 use crate::stack::{Mount, Service};
 
 /// The domain under which the gateway finds itself in the place of an app that is not there.
 const STOPPED: &str = "stopped";
-
-/// A file by its path in its folder.
-type File = (PathBuf, Vec<u8>);
 
 /// What a container of a service is made from, besides the stack.
 #[derive(Clone, Debug)]
@@ -65,6 +57,7 @@ impl Inner {
             env,
             labels,
             ports: self.ports(client, service, &recipe.ports),
+            bind: client.reach.bind(),
             volumes: self.volumes(service),
             network: Some(self.names.network()),
             aliases: vec![service.name.clone()],
@@ -109,7 +102,7 @@ impl Inner {
         }
         let fixed = |target: u16| fixed.get(&target).copied().filter(|port| *port != 0 && !is_app);
         // Chosen here, a port stays the same when the container starts again.
-        let free = || if client.is_local() { free_port() } else { None };
+        let free = || free_port(client);
         targets.into_iter().map(|target| PublishedPort { host: fixed(target).or_else(free), target }).collect()
     }
 
@@ -130,96 +123,18 @@ impl Inner {
         });
         volumes.collect()
     }
-
-    /// The volumes with the files of these services, with the files.
-    fn files<'a>(&self, services: &[&'a Service]) -> Vec<(String, &'a [File])> {
-        let of = |service: &&'a Service| {
-            let name = service.name.clone();
-            service.mounts.iter().enumerate().filter_map(move |(index, mount)| match mount {
-                Mount::Bind(bind) => Some((name.clone(), index, bind.files.as_slice())),
-                Mount::Volume(_) => None,
-            })
-        };
-        let files = services.iter().flat_map(of);
-        files.map(|(service, index, files)| (self.names.files(&service, index, &content(files)), files)).collect()
-    }
-
-    /// Puts the files of these services into volumes. `image` is any that is there: its container never runs.
-    pub(super) async fn upload(&self, client: &Client, services: &[&Service], image: &str) -> Result<(), EngineError> {
-        let files = self.files(services);
-        if files.is_empty() {
-            return Ok(());
-        }
-        let place = |index: usize| format!("/lab-files/{index}");
-        try_join_all(
-            files.iter().map(|(volume, _)| async move { client.create_volume(volume, &self.names.labels()).await }),
-        )
-        .await?;
-        let volumes = files.iter().enumerate().map(|(index, (volume, _))| VolumeUse {
-            volume: volume.clone(),
-            target: place(index),
-            read_only: false,
-            bare: true,
-        });
-        let carrier = Launch {
-            name: self.names.passing("files", "carrier", &new_instance("files")),
-            image: image.to_owned(),
-            service: Service { command: Some(vec!["/none".to_owned()]), ..Service::default() },
-            env: BTreeMap::new(),
-            labels: BTreeMap::from([
-                (super::naming::NAME_LABEL.to_owned(), self.names.lab().to_owned()),
-                (super::naming::VERSION_LABEL.to_owned(), super::naming::VERSION.to_owned()),
-            ]),
-            ports: Vec::new(),
-            volumes: volumes.collect(),
-            network: None,
-            aliases: Vec::new(),
-            links: Vec::new(),
-            search: None,
-        };
-        let id = client.create(&carrier).await?;
-        let uploads = files.iter().enumerate().map(|(index, (_, files))| {
-            let (id, place) = (id.as_str(), place(index));
-            async move {
-                let tar = pack(files).map_err(|detail| EngineError::new(EngineErrorKind::System, detail))?;
-                client.upload(id, &place, tar).await.map_err(EngineError::from)
-            }
-        });
-        let uploaded = try_join_all(uploads).await;
-        let removed = client.remove(&id).await;
-        uploaded?;
-        Ok(removed?)
-    }
-
-    /// Removes volumes with files that no service of the stack has any more.
-    pub(super) async fn remove_stale_files(&self, client: &Client) {
-        let all: Vec<&Service> = self.stack.services.iter().collect();
-        let wanted: BTreeSet<String> = self.files(&all).into_iter().map(|(volume, _)| volume).collect();
-        let stale = |volume: &String| volume.contains("-files-") && !wanted.contains(volume);
-        for volume in client.volumes(&self.names.filter()).await.unwrap_or_default().iter().filter(|name| stale(name)) {
-            // One that is in use stays; it goes with the lab.
-            let _ = client.remove_volume(volume).await;
-        }
-    }
 }
 
-/// Files in an archive, with their folders; scripts can be run.
-fn pack(files: &[File]) -> Result<Vec<u8>, String> {
-    let mut tar = Tar::default();
-    let folders = files.iter().flat_map(|(path, _)| path.ancestors().skip(1));
-    let folders: BTreeSet<&Path> = folders.filter(|path| !path.as_os_str().is_empty()).collect();
-    for folder in folders {
-        tar.folder(folder, 0o755)?;
-    }
-    for (path, bytes) in files {
-        let mode = if bytes.starts_with(b"#!") { 0o755 } else { 0o644 };
-        tar.file(path, mode, bytes)?;
-    }
-    Ok(tar.finish())
-}
+/// Of a machine elsewhere nobody can say which are free.
+const PORTS_ELSEWHERE: RangeInclusive<u16> = 20_000..=29_999;
 
-/// A port of 127.0.0.1 that nobody has now. Somebody may take it before it is used; then another is tried.
-pub(super) fn free_port() -> Option<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-    Some(listener.local_addr().ok()?.port())
+/// A port that nobody has now, or is likely to have. Somebody may take it before it is used; then another is tried.
+pub(super) fn free_port(client: &Client) -> Option<u16> {
+    if client.reach.is_local() {
+        let listener = TcpListener::bind((client.reach.bind(), 0)).ok()?;
+        return Some(listener.local_addr().ok()?.port());
+    }
+    let mut bytes = [0; 2];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(PORTS_ELSEWHERE.start() + u16::from_le_bytes(bytes) % 10_000)
 }

@@ -37,45 +37,34 @@ impl Inner {
         if survey.serving.is_empty() {
             return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
-        let wanted = survey.serving.values().filter(|found| is_wanted(request, &found.service));
+        let wanted = survey.serving.values().filter(|found| request.wants(&found.service));
+        // The last lines of those that are new enough are not the new ones of the last.
+        let tail = request.tail.filter(|_| request.since.is_none());
         let past = try_join_all(wanted.map(async |found| {
-            let lines = client.log_tail(found.id(), request.tail.or(None)).await?;
-            Ok::<_, EngineError>((found.service.clone(), found.id().to_owned(), lines))
+            let service = found.service.clone();
+            let lines = client.log_tail(found.id(), tail, request.since).await?;
+            let line = |line: Line| LogLine { service: service.clone(), time: line.time, text: line.text };
+            let lines: Vec<LogLine> = lines.into_iter().map(line).collect();
+            Ok::<_, EngineError>((service, found.id().to_owned(), lines))
         }))
         .await?;
+        let shortened = request.tail.is_some() || request.since.is_some();
         let followed: Vec<Follow> = past
             .iter()
             .map(|(service, id, lines)| Follow {
                 service: service.clone(),
                 id: id.clone(),
-                after: lines.iter().filter_map(|line| line.time).max().or_else(|| request.tail.map(|_| Utc::now())),
+                after: lines.iter().filter_map(|line| line.time).max().or_else(|| shortened.then(Utc::now)),
             })
             .collect();
-        let past = stream::iter(in_order(past).into_iter().map(Ok));
+        let past = request.pick(past.into_iter().map(|(_, _, lines)| lines).collect());
+        let past = stream::iter(past.into_iter().map(Ok));
         let there = survey.serving.values().map(|found| found.id().to_owned()).collect();
         Ok(match events {
             Some(events) => past.chain(follow(client.clone(), request.clone(), followed, there, events)).boxed(),
             None => past.boxed(),
         })
     }
-}
-
-fn is_wanted(request: &LogRequest, service: &str) -> bool {
-    request.services.is_empty() || request.services.iter().any(|wanted| wanted == service)
-}
-
-/// Merged by the daemon's time of each line; those of one container stay in their order.
-fn in_order(past: Vec<(String, String, Vec<Line>)>) -> Vec<LogLine> {
-    let mut lines = Vec::new();
-    for (service, _, of) in past {
-        let mut last = DateTime::<Utc>::MIN_UTC;
-        for line in of {
-            last = line.time.unwrap_or(last).max(last);
-            lines.push((last, LogLine { service: service.clone(), text: line.text }));
-        }
-    }
-    lines.sort_by_key(|(time, _)| *time);
-    lines.into_iter().map(|(_, line)| line).collect()
 }
 
 /// A container whose log is followed.
@@ -125,7 +114,7 @@ async fn watch(
             Some(Ok(event)) => {
                 // One that starts again goes on with its own log.
                 let after = if there.insert(event.id.clone()) { None } else { Some(Utc::now()) };
-                let Some(service) = event.labels.get(SERVICE_LABEL).filter(|name| is_wanted(&request, name)) else {
+                let Some(service) = event.labels.get(SERVICE_LABEL).filter(|name| request.wants(name)) else {
                     continue;
                 };
                 let container = Follow { service: service.clone(), id: event.id, after };
@@ -157,25 +146,9 @@ async fn tell(client: Client, container: Follow, sender: Sender) {
         if line.time.zip(container.after).is_some_and(|(time, after)| time <= after) {
             continue;
         }
-        let line = LogLine { service: container.service.clone(), text: line.text };
+        let line = LogLine { service: container.service.clone(), time: line.time, text: line.text };
         if sender.send(Ok(line)).await.is_err() {
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_merged_by_time_and_a_container_keeps_its_order() {
-        let line =
-            |seconds: i64, text: &str| Line { time: DateTime::from_timestamp(seconds, 0), text: text.to_owned() };
-        let app = vec![line(1, "a1"), Line { time: None, text: "a1b".to_owned() }, line(5, "a5")];
-        let db = vec![line(0, "d0"), line(4, "d4"), line(3, "d3, the clock was set")];
-        let merged = in_order(vec![("app".to_owned(), "1".to_owned(), app), ("db".to_owned(), "2".to_owned(), db)]);
-        let texts: Vec<&str> = merged.iter().map(|line| line.text.as_str()).collect();
-        assert_eq!(texts, ["d0", "a1", "a1b", "d4", "d3, the clock was set", "a5"]);
     }
 }

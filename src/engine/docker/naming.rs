@@ -20,6 +20,8 @@ pub(super) const DEFINITION_LABEL: &str = "lab.definition";
 pub(super) const OVERRIDES_LABEL: &str = "lab.overrides";
 /// The executable in an image of the app, in short.
 pub(super) const EXECUTABLE_LABEL: &str = "lab.executable";
+/// An image that was built from packages in the place of an official one. Its containers inherit the label.
+pub(super) const STAND_IN_LABEL: &str = "lab.stand-in";
 /// This version of lab.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 

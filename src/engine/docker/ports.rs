@@ -18,10 +18,10 @@ impl Inner {
         };
         for port in wanted.into_values() {
             if let Some(other) = others.iter().find(|other| other.ports.contains(&port) && other.id != id) {
-                let detail = format!("127.0.0.1:{port} is in use by container {}", other.name);
+                let detail = format!("{}:{port} is in use by container {}", client.reach.bind(), other.name);
                 return EngineError { detail, ..error }.hint(hint);
             }
-            if client.is_local()
+            if client.reach.is_local()
                 && let Err(taken) = port::must_be_free(port)
             {
                 return taken.of(&service.name).hint(hint);
@@ -39,7 +39,7 @@ impl Inner {
     ) -> Result<Option<String>, EngineError> {
         let Some(target) = self.probed_port(&service.name) else { return Ok(None) };
         let found = client.inspect(id).await?;
-        Ok(found.and_then(|found| found.ports.get(&target).map(|port| format!("127.0.0.1:{port}"))))
+        Ok(found.and_then(|found| found.ports.get(&target).map(|port| client.reach.address(*port))))
     }
 
     fn probed_port(&self, service: &str) -> Option<u16> {

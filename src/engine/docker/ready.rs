@@ -1,5 +1,5 @@
-//! Probes: is a container well, does the gateway lead to an instance, are its last requests over. The daemon's own health
-//! checks are too slow to wait for: the first comes after a whole interval.
+//! Probes: is a container well, are an instance's last requests over. The daemon's own health checks are too slow to wait
+//! for: the first comes after a whole interval.
 
 use std::time::Duration;
 
@@ -15,36 +15,36 @@ use crate::stack::{HealthCheck, Service};
 
 /// How long a service may take to become healthy: a database makes its files first.
 pub(super) const HEALTHY_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long the gateway may take to lead to an instance.
-const ROUTED_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same where somebody has set the gateway's environment: it may never lead there, and that is how it was set.
-const CHANGED_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long an instance may take to finish its requests.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
-/// In the gateway, an address that refuses.
-const NOWHERE: &str = "127.0.0.1:1";
 /// How many things a new instance is asked at once, and for how long at most.
 const WARM_PROBES: usize = 4;
 const WARM_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one probe over HTTP may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two probes over HTTP: health is not announced, it has to be asked for.
-const HTTP_INTERVAL: Duration = Duration::from_millis(10);
+pub(super) const HTTP_INTERVAL: Duration = Duration::from_millis(10);
 /// Between two probes by a command in the container, each of which is a process.
 const EXEC_INTERVAL: Duration = Duration::from_millis(50);
 /// For a check in a loop: longer than its 40 rounds usually take.
 const LOOP_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often it is looked whether a container that does not answer still runs.
 const ALIVE_INTERVAL: Duration = Duration::from_millis(250);
-/// After this long the gateway is told once more to look for the app.
-const RELOAD_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the app's `/health` says.
 #[derive(Deserialize)]
-struct Report {
-    instance: Option<String>,
+pub(super) struct Report {
+    pub(super) instance: Option<String>,
     #[serde(default)]
     checks: std::collections::BTreeMap<String, String>,
+}
+
+/// What an instance says before it ends.
+pub(super) struct LastWords {
+    /// Its metrics page.
+    pub(super) exposition: String,
+    /// It counts what is in flight, and that is nothing.
+    pub(super) idle: bool,
 }
 
 impl Inner {
@@ -57,8 +57,9 @@ impl Inner {
         container: &str,
         address: Option<&str>,
     ) -> Result<(), EngineError> {
-        let deadline = Instant::now() + HEALTHY_TIMEOUT;
-        let mut looked = Instant::now();
+        let begun = Instant::now();
+        let deadline = begun + HEALTHY_TIMEOUT;
+        let mut looked = begun;
         let mut shell = true;
         loop {
             let asked = Instant::now();
@@ -86,9 +87,23 @@ impl Inner {
                 let detail = with_last_words(client, container, said).await;
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).of(&service.name));
             }
-            // A command is work for what is starting, too: at most half of the time goes to asking.
-            let interval = if address.is_some() { HTTP_INTERVAL } else { EXEC_INTERVAL.max(took) };
+            // A command is work for what is starting, too: at most half of the time goes to asking. Over HTTP, at most a
+            // twentieth of the time so far is waited in vain.
+            let interval = match address {
+                Some(_) => (begun.elapsed() / 20).clamp(HTTP_INTERVAL, HTTP_INTERVAL * 5),
+                None => EXEC_INTERVAL.max(took),
+            };
             sleep(interval).await;
+        }
+    }
+
+    /// Waits until a container does not run any more, and tells how it ended.
+    pub(super) async fn until_ended(&self, client: &Client, service: &Service, container: &str) -> EngineError {
+        loop {
+            if let Err(error) = self.must_live(client, &service.name, container, "").await {
+                return error;
+            }
+            sleep(ALIVE_INTERVAL).await;
         }
     }
 
@@ -136,95 +151,6 @@ impl Inner {
         }
     }
 
-    /// Has the gateway look for the app anew, and waits until it leads to this instance alone; without one, to none.
-    pub(super) async fn reroute(
-        &self,
-        client: &Client,
-        gateway: &Inspected,
-        instance: Option<&str>,
-        strict: bool,
-    ) -> Result<(), EngineError> {
-        let before = workers(client, &gateway.id).await;
-        self.look_anew(client, gateway, instance, strict).await?;
-        until_gone(client, &gateway.id, &before).await;
-        Ok(())
-    }
-
-    /// Has the gateway look for the app anew, and waits until `/health` through it is answered by this instance; without
-    /// one, until it is answered by none. Where not `strict`, it may never be.
-    pub(super) async fn look_anew(
-        &self,
-        client: &Client,
-        gateway: &Inspected,
-        instance: Option<&str>,
-        strict: bool,
-    ) -> Result<(), EngineError> {
-        let lab = &self.stack.lab;
-        let name = &lab.gateway.service;
-        let Some(port) = gateway.ports.get(&lab.gateway.port) else { return Ok(()) };
-        let address = format!("127.0.0.1:{port}");
-        let deadline = Instant::now() + if strict { ROUTED_TIMEOUT } else { CHANGED_TIMEOUT };
-        loop {
-            let command = self.route_command(client, instance.is_some(), strict).await?;
-            let ran = client.exec(&gateway.id, &command, ROUTED_TIMEOUT).await;
-            let mut said = match ran {
-                Ok(ran) if ran.code == 0 => String::new(),
-                Ok(ran) => format!("{} ends with {}: {}", command.join(" "), ran.code, ran.output),
-                // It was stopped in this instant: there is nobody to tell.
-                Err(fault) if matches!(fault.kind, FaultKind::Conflict | FaultKind::NotFound) => return Ok(()),
-                Err(fault) => return Err(fault.service(name)),
-            };
-            let again = Instant::now() + RELOAD_AGAIN;
-            while Instant::now() < again.min(deadline) {
-                match self.leads_to(&address, instance).await {
-                    Ok(()) => return Ok(()),
-                    Err(other) if said.is_empty() => said = other,
-                    Err(_) => {}
-                }
-                sleep(HTTP_INTERVAL).await;
-            }
-            if Instant::now() >= deadline {
-                if !strict {
-                    return Ok(());
-                }
-                return Err(EngineError::new(EngineErrorKind::Unhealthy, said).of(name));
-            }
-        }
-    }
-
-    /// What makes the gateway look for the app. Podman has no links, and to move a name means to take a container off its
-    /// network: there the gateway is told an address, where it can be, unless somebody has set another.
-    async fn route_command(&self, client: &Client, there: bool, strict: bool) -> Result<Vec<String>, EngineError> {
-        let lab = &self.stack.lab;
-        let Some(route) = lab.gateway.route.as_ref().filter(|_| client.podman && (strict || !there)) else {
-            return Ok(lab.gateway.reload.clone());
-        };
-        let address = if there {
-            let app = client.inspect(&self.names.container(&lab.app.service)).await?;
-            let ip = app.and_then(|app| app.ip).unwrap_or_default();
-            format!("{ip}:{}", lab.app.port)
-        } else {
-            // Nobody listens there: refused at once.
-            NOWHERE.to_owned()
-        };
-        Ok(route.iter().map(|word| word.replace("{address}", &address)).collect())
-    }
-
-    /// Whether `/health` at an address is answered by this instance; without one, by none.
-    pub(super) async fn leads_to(&self, address: &str, instance: Option<&str>) -> Result<(), String> {
-        let path = &self.stack.lab.app.health_path;
-        let (status, body) = self.get(address, path).await?;
-        let named = serde_json::from_str::<Report>(&body).ok().and_then(|report| report.instance);
-        match (instance, named) {
-            (Some(wanted), Some(named)) if wanted == named => Ok(()),
-            // An app that does not say which instance it is: that it answers has to do.
-            (Some(_), None) if (200..300).contains(&status) => Ok(()),
-            (None, None) if status >= 500 => Ok(()),
-            (Some(wanted), _) => Err(format!("{path} answers {status}, and not from {wanted}")),
-            (None, _) => Err(format!("{path} answers {status}")),
-        }
-    }
-
     /// Asks a new instance several things at once, so that it has opened its connections to the database before requests
     /// come: the first ones would wait for that.
     pub(super) async fn warm(&self, address: &str) {
@@ -239,7 +165,7 @@ impl Inner {
 
     /// Waits until an instance to which nothing new is sent has no request left, and returns what it then counts. None
     /// where it does not say.
-    pub(super) async fn last_exposition(&self, address: &str) -> Option<String> {
+    pub(super) async fn last_exposition(&self, address: &str) -> Option<LastWords> {
         let deadline = Instant::now() + IDLE_TIMEOUT;
         let mut before: Option<String> = None;
         loop {
@@ -249,16 +175,17 @@ impl Inner {
             }
             // Twice the same, and idle: no request is on its way between the gateway and here either. An app that does
             // not count what is in flight is idle when its page stays the same.
-            let idle = in_flight(&page).unwrap_or(0) == 0;
-            if (idle && before.as_ref() == Some(&page)) || Instant::now() > deadline {
-                return Some(page);
+            let in_flight = in_flight(&page);
+            let settled = in_flight.unwrap_or(0) == 0 && before.as_ref() == Some(&page);
+            if settled || Instant::now() > deadline {
+                return Some(LastWords { idle: settled && in_flight.is_some(), exposition: page });
             }
             before = Some(page);
             sleep(HTTP_INTERVAL).await;
         }
     }
 
-    async fn get(&self, address: &str, path: &str) -> Result<(u16, String), String> {
+    pub(super) async fn get(&self, address: &str, path: &str) -> Result<(u16, String), String> {
         let request = Request::get(format!("http://{address}{path}")).timeout(PROBE_TIMEOUT);
         match self.http.request(&request).await {
             Ok(response) => Ok((response.status, response.text())),
@@ -299,25 +226,6 @@ async fn by_loop(client: &Client, check: &HealthCheck, container: &str) -> Loope
         Ok(ran) if matches!(ran.code, 126 | 127) => Looped::NoShell,
         Err(fault) if fault.is(FaultKind::Other) => Looped::NoShell,
         Ok(_) | Err(_) => Looped::Over,
-    }
-}
-
-/// nginx's workers. Other proxies have none by this name, and are taken at their word.
-async fn workers(client: &Client, gateway: &str) -> Vec<String> {
-    let processes = client.processes(gateway).await.unwrap_or_default();
-    processes.into_iter().filter(|(_, command)| command.contains("worker process")).map(|(id, _)| id).collect()
-}
-
-/// Waits until none of these workers is there any more. For a moment nginx's old workers go on accepting beside the new
-/// ones; what they still have in hand they send where they always did.
-async fn until_gone(client: &Client, gateway: &str, before: &[String]) {
-    let deadline = Instant::now() + IDLE_TIMEOUT;
-    while Instant::now() < deadline {
-        let now = workers(client, gateway).await;
-        if !before.iter().any(|id| now.contains(id)) {
-            return;
-        }
-        sleep(HTTP_INTERVAL).await;
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Survey {
     pub(super) serving: BTreeMap<String, Found>,
     /// Those on their way in or out, and carriers: of a change that was cut short.
     pub(super) leftovers: Vec<String>,
+    /// Its network is there; looked at where it comes up, and nowhere else.
+    pub(super) network: bool,
 }
 
 /// A container of a service.
@@ -110,9 +112,9 @@ impl Found {
         self.label(OVERRIDES_LABEL).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
-    /// `127.0.0.1:PORT`, where this port of the container is published.
-    pub(super) fn address(&self, target: u16) -> Option<String> {
-        self.container.ports.get(&target).map(|port| format!("127.0.0.1:{port}"))
+    /// `HOST:PORT`, where this port of the container is reached, if it is published.
+    pub(super) fn address(&self, client: &Client, target: u16) -> Option<String> {
+        self.container.ports.get(&target).map(|port| client.reach.address(*port))
     }
 }
 

@@ -25,6 +25,11 @@ impl Tar {
         self.header(path, b'5', mode, 0)
     }
 
+    /// What there is of it so far: more members may follow.
+    pub(super) fn open(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The whole archive.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.bytes.resize(self.bytes.len() + 1024, 0);

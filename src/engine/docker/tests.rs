@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixListener;
 
 use super::*;
 use crate::engine::{APP, GATEWAY, UpRequest};
@@ -37,7 +37,11 @@ fn json(status: &str, body: &str) -> Option<String> {
     ))
 }
 
-async fn serve(mut stream: UnixStream, answer: Answer, asked: Arc<Mutex<Vec<String>>>) -> io::Result<()> {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: Answer,
+    asked: Arc<Mutex<Vec<String>>>,
+) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         if stream.read_buf(&mut head).await? == 0 {
@@ -86,9 +90,28 @@ async fn no_daemon_says_what_to_do() {
     }
     let error = describe_error("ftp://x").await;
     assert!(error.detail.contains("ftp"), "{error}");
-    if cfg!(not(feature = "ssh")) {
-        assert!(describe_error("ssh://somewhere").await.hint.unwrap().contains("ssh -nNT"));
-    }
+}
+
+/// Its containers would come up, and nobody here could reach them.
+#[tokio::test]
+async fn a_daemon_on_another_machine_is_refused_before_anything_is_made() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, |_| json("200 OK", VERSION), log.clone()));
+        }
+    });
+    // Not a loopback address by its name, and yet one that leads to the listener.
+    let error = engine(&format!("tcp://0.0.0.0:{port}")).up(&UpRequest::default(), Arc::new(|_| {})).await.unwrap_err();
+    assert!(error.detail.contains("on another machine"), "{error}");
+    assert!(error.hint.unwrap().contains("--bind"));
+    assert!(asked.lock().unwrap().iter().all(|line| line.starts_with("GET")), "{asked:?}");
+    let error = describe_error("ssh://ann@").await;
+    assert!(error.detail.contains("names no host"), "{error}");
+    assert!(error.hint.unwrap().contains("ssh://USER@HOST"));
 }
 
 #[tokio::test]

@@ -113,8 +113,11 @@ impl Calls {
         // Its port is open before anybody can know of it, and closed when it begins to end.
         let gone = error.is_gone();
         let kind = if !gone && launch::lives(&self.folder) { EngineErrorKind::System } else { EngineErrorKind::Lost };
-        let detail = if gone { ENDED.to_owned() } else { format!("its host does not answer: {error}") };
-        EngineError::new(kind, detail)
+        if gone {
+            return EngineError::new(kind, ENDED);
+        }
+        EngineError::new(kind, format!("its host does not answer: {error}"))
+            .hint("lab down ends it, also where it hangs")
     }
 }
 

@@ -2,7 +2,7 @@
 //! it ends when its standard input does: whatever becomes of the host, no process is left behind.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::{Mutex, watch};
 
-use super::log::Log;
+use super::log::{Log, Words};
 use crate::engine::{EngineError, EngineErrorKind};
 
 /// How long a process may take until it is ready.
@@ -43,6 +43,8 @@ pub(super) struct Child {
     pub(super) since: DateTime<Utc>,
     pub(super) pid: u32,
     stdin: Mutex<ChildStdin>,
+    /// What it says of its end.
+    errors: Words,
     exit: watch::Receiver<Option<ExitStatus>>,
 }
 
@@ -55,7 +57,7 @@ impl Child {
         command.arg0("lab").arg(service).arg("--tied").env_clear().envs(&program.env);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // A group of its own: where the host dies while this process is frozen, the kernel wakes and ends it, since its
-        // group is orphaned with a stopped member (POSIX, "orphaned process group").
+        // group is orphaned with a stopped member (POSIX, "orphaned process group"). On Linux it also asks to be woken.
         command.process_group(0);
         let mut child = command.spawn().map_err(system)?;
         let missing = || EngineError::new(EngineErrorKind::System, "it has no pipes").of(service);
@@ -64,16 +66,16 @@ impl Child {
         else {
             return Err(missing());
         };
-        program.log.take(stderr);
+        let errors = program.log.take(stderr);
         let mut stdout = BufReader::with_capacity(64 * 1024, stdout);
         let mut line = String::new();
         let ready = tokio::time::timeout(READY_TIMEOUT, stdout.read_line(&mut line)).await;
         match ready {
-            Ok(Ok(0)) => return Err(ended_while_starting(service, &mut child, &program.log).await),
+            Ok(Ok(0)) => return Err(ended_while_starting(service, &mut child, &errors).await),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(system(error)),
             Err(_) => {
-                let detail = program.log.last_line().unwrap_or_else(|| "it said nothing".to_owned());
+                let detail = errors.last().await.unwrap_or_else(|| "it said nothing".to_owned());
                 return Err(EngineError::new(EngineErrorKind::StartupTimeout, detail).of(service));
             }
         }
@@ -89,12 +91,17 @@ impl Child {
             let status = child.wait().await.unwrap_or_default();
             told.send_replace(Some(status));
         });
-        Ok(Self { instance, address, since: Utc::now(), pid, stdin: Mutex::new(stdin), exit })
+        Ok(Self { instance, address, since: Utc::now(), pid, stdin: Mutex::new(stdin), errors, exit })
     }
 
     /// How it ended; none while it runs.
     pub(super) fn ended(&self) -> Option<ExitStatus> {
         *self.exit.borrow()
+    }
+
+    /// Why it ended, by its own last words.
+    pub(super) async fn last_words(&self) -> Option<String> {
+        self.errors.last().await
     }
 
     /// Waits until it has ended.
@@ -143,19 +150,8 @@ impl Child {
 }
 
 /// The error for a process that ended before it was ready: its own last words.
-async fn ended_while_starting(service: &str, child: &mut tokio::process::Child, log: &Log) -> EngineError {
+async fn ended_while_starting(service: &str, child: &mut tokio::process::Child, errors: &Words) -> EngineError {
     let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
-    log.settled().await;
-    let detail = log.last_line().map_or_else(|| status.clone(), |line| format!("{line} ({status})"));
+    let detail = errors.last().await.map_or_else(|| status.clone(), |line| format!("{line} ({status})"));
     EngineError::new(EngineErrorKind::Exited, detail).of(service)
-}
-
-/// lab's own executable, for starting it again. On Linux through `/proc`, so that it is this very file even where
-/// another one has been installed in its place.
-pub(crate) fn own_executable() -> PathBuf {
-    let named = Path::new("/proc/self/exe");
-    if cfg!(target_os = "linux") && named.exists() {
-        return named.to_owned();
-    }
-    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("lab"))
 }

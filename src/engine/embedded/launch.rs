@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::protocol::{HostRequest, Ready};
+use crate::background::{self, Starting};
 use crate::engine::{Description, EngineError, EngineErrorKind, UpRequest};
 use crate::files::{self, Folder};
 
@@ -38,8 +39,8 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
     line.push(b'\n');
     let mut command = Command::new(exe);
     command.arg0("lab").arg("host").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
-    let mut starting = Starting(Some(command.spawn().map_err(system)?));
-    let pipes = starting.0.as_mut().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
+    let mut starting = Starting::new(command.spawn().map_err(system)?);
+    let pipes = starting.process().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
     let Some((stdin, stdout)) = pipes else {
         return Err(EngineError::new(EngineErrorKind::System, "lab host has no pipes"));
     };
@@ -50,9 +51,8 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
     let failed = match read {
         Ok(Ok(1..)) => match serde_json::from_str(&answer) {
             Ok(Ready::Up(description)) => {
-                let process = starting.0.take();
                 let gone = || EngineError::new(EngineErrorKind::System, "lab host is gone");
-                return Ok(Started { process: process.ok_or_else(gone)?, description });
+                return Ok(Started { process: starting.keep().ok_or_else(gone)?, description });
             }
             Ok(Ready::Failed(error)) => error,
             Err(_) => EngineError::new(EngineErrorKind::System, format!("lab host says {answer:?}")),
@@ -85,18 +85,6 @@ fn check_path(folder: &Path) -> Result<(), EngineError> {
     Err(EngineError::new(EngineErrorKind::System, detail).hint("name another state folder in LAB_STATE_DIR"))
 }
 
-/// A host that is not up yet. It is ended where nobody waits for it any more, and its services end with it.
-struct Starting(Option<std::process::Child>);
-
-impl Drop for Starting {
-    fn drop(&mut self) {
-        if let Some(process) = &mut self.0 {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-}
-
 fn last_words(folder: &Folder) -> String {
     let text = std::fs::read_to_string(folder.path("host.log")).unwrap_or_default();
     text.lines().last().unwrap_or("it said nothing").to_owned()
@@ -104,8 +92,7 @@ fn last_words(folder: &Folder) -> String {
 
 /// Whether a host of this folder lives, or a service that it started.
 pub(super) fn lives(folder: &Folder) -> bool {
-    std::fs::File::open(folder.path(super::LOCK_FILE))
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+    background::lives(&folder.path(super::LOCK_FILE))
 }
 
 /// Waits until a host that is between two states has come up or gone: one that lives, and cannot be called.
@@ -119,17 +106,10 @@ pub(super) async fn until_settled(folder: &Folder) {
 /// Waits until no host of this folder lives, and no service of one.
 pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
     let Ok(file) = std::fs::File::open(folder.path(super::LOCK_FILE)) else { return Ok(()) };
-    let (told, gone) = tokio::sync::oneshot::channel();
-    // The kernel wakes this thread when the host gives up its lock, be it by dying.
-    std::thread::spawn(move || {
-        let locked = file.lock_shared();
-        let _ = told.send(locked);
-    });
-    match tokio::time::timeout(DOWN_TIMEOUT, gone).await {
-        Ok(Ok(Ok(()))) => Ok(()),
-        Ok(_) => Err(EngineError::new(EngineErrorKind::System, "its lock cannot be watched")),
-        Err(_) => Err(EngineError::new(EngineErrorKind::System, "its host does not end").of("lab host")),
-    }
+    background::until_free(file, DOWN_TIMEOUT).await.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => EngineError::new(EngineErrorKind::System, "its host does not end").of("lab host"),
+        _ => EngineError::new(EngineErrorKind::System, error.to_string()),
+    })
 }
 
 #[cfg(test)]

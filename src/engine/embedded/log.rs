@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
@@ -13,14 +14,28 @@ use crate::files;
 /// A file over this size is put aside as `NAME.log.1`, and a new one begun.
 const SIZE_LIMIT: u64 = 16 * 1024 * 1024;
 
+/// How long the last words of a process are waited for.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 /// A service's log.
 pub(super) struct Log {
     path: PathBuf,
     inner: Mutex<Inner>,
     /// Counts what was written, for those who follow.
     written: watch::Sender<u64>,
-    /// How many pumps are at work.
-    pumps: watch::Sender<usize>,
+}
+
+/// What one stream of one process said last: its log has more than one of them.
+pub(super) struct Words(watch::Receiver<Option<String>>);
+
+impl Words {
+    /// The last line, for a process that has ended: its stream ends in a moment.
+    pub(super) async fn last(&self) -> Option<String> {
+        let mut words = self.0.clone();
+        let end = async { while words.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(PATIENCE, end).await;
+        self.0.borrow().clone()
+    }
 }
 
 struct Inner {
@@ -37,7 +52,7 @@ impl Log {
         let file = files::append(&path)?;
         let size = file.metadata()?.len();
         let inner = Mutex::new(Inner { file, size, last_line: None, last_note: None });
-        Ok(Arc::new(Self { path, inner, written: watch::Sender::new(0), pumps: watch::Sender::new(0) }))
+        Ok(Arc::new(Self { path, inner, written: watch::Sender::new(0) }))
     }
 
     /// Where it is.
@@ -70,12 +85,10 @@ impl Log {
         if inner.file.write_all(lines).is_ok() {
             inner.size += lines.len() as u64;
         }
-        let text = lines.trim_ascii_end();
-        let last = text.rsplit(|byte| *byte == b'\n').next().filter(|line| !line.is_empty());
-        if let Some(last) = last {
-            inner.last_line = Some(String::from_utf8_lossy(last).into_owned());
+        if let Some(last) = last_of(lines) {
+            inner.last_line = Some(last);
         }
-        if let Some(note) = text.rsplit(|byte| *byte == b'\n').find_map(note) {
+        if let Some(note) = lines.trim_ascii_end().rsplit(|byte| *byte == b'\n').find_map(note) {
             inner.last_note = Some(note);
         }
         self.written.send_modify(|count| *count += 1);
@@ -88,22 +101,24 @@ impl Log {
         Ok(())
     }
 
-    /// Takes all that a process writes, from now until it ends.
-    pub(super) fn take(self: &Arc<Self>, from: impl AsyncRead + Unpin + Send + 'static) {
-        self.pumps.send_modify(|count| *count += 1);
+    /// Takes all that a process writes to this stream, from now until it ends.
+    pub(super) fn take(self: &Arc<Self>, from: impl AsyncRead + Unpin + Send + 'static) -> Words {
+        let (told, words) = watch::channel(None);
         let log = self.clone();
-        tokio::spawn(async move {
-            log.pump(from).await;
-            log.pumps.send_modify(|count| *count -= 1);
-        });
+        tokio::spawn(async move { log.pump(from, told).await });
+        Words(words)
     }
 
     /// Writes whole lines, so that two processes can share a log.
-    async fn pump(&self, mut from: impl AsyncRead + Unpin) {
+    async fn pump(&self, mut from: impl AsyncRead + Unpin, told: watch::Sender<Option<String>>) {
+        let write = |lines: &[u8]| {
+            self.append(lines);
+            told.send_replace(last_of(lines));
+        };
         let mut buffer = Vec::with_capacity(64 * 1024);
         while let Ok(1..) = from.read_buf(&mut buffer).await {
             if let Some(end) = buffer.iter().rposition(|byte| *byte == b'\n') {
-                self.append(&buffer[..=end]);
+                write(&buffer[..=end]);
                 buffer.drain(..=end);
             } else if buffer.len() > 1024 * 1024 {
                 // A line without an end is no line.
@@ -112,15 +127,15 @@ impl Log {
         }
         if !buffer.is_empty() {
             buffer.push(b'\n');
-            self.append(&buffer);
+            write(&buffer);
         }
     }
+}
 
-    /// Waits until no process writes to it any more, for the last words of one that ended.
-    pub(super) async fn settled(&self) {
-        let patience = std::time::Duration::from_millis(200);
-        let _ = tokio::time::timeout(patience, self.pumps.subscribe().wait_for(|count| *count == 0)).await;
-    }
+/// The last of these lines; none where it is empty.
+fn last_of(lines: &[u8]) -> Option<String> {
+    let last = lines.trim_ascii_end().rsplit(|byte| *byte == b'\n').next()?;
+    (!last.is_empty()).then(|| String::from_utf8_lossy(last).into_owned())
 }
 
 /// What a line says of the service itself: `TIME TEXT`, where the access log has `TIME access FIELDS`, or JSON.
@@ -143,5 +158,16 @@ mod tests {
         log.append(b"2026-11-24T10:06:09.217Z access instance=app-1 method=GET path=/health status=503\n");
         assert_eq!(log.last_note().as_deref(), Some("cannot migrate the database: disk full"));
         assert!(log.last_line().unwrap().contains("status=503"));
+    }
+
+    #[tokio::test]
+    async fn each_process_has_last_words_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(folder.path().join("app.log")).unwrap();
+        let words = log.take(&b"hello\nerror: APP_DB_POOL is malformed"[..]);
+        let others = log.take(&b"2026-11-24T10:06:09.217Z access instance=app-1 status=200\n"[..]);
+        assert_eq!(words.last().await.as_deref(), Some("error: APP_DB_POOL is malformed"));
+        assert!(others.last().await.unwrap().ends_with("status=200"));
+        assert_eq!(log.take(&b""[..]).last().await, None);
     }
 }

@@ -13,11 +13,14 @@ use super::{
     APP, Ability, DB, Description, Engine, EngineError, EngineErrorKind, Ensured, GATEWAY, LogLine, LogRequest,
     Progress, ProgressFn, ServiceChange, ServiceSpec, UpRequest,
 };
+use crate::background;
+use crate::engine::logs::time_in;
 use crate::files::Folder;
 
 mod call;
 mod child;
 pub mod host;
+mod hung;
 mod launch;
 mod log;
 mod protocol;
@@ -46,7 +49,7 @@ pub struct Embedded {
 impl Embedded {
     /// The stack whose state is in this folder, with lab's own executable to run it.
     pub fn new(folder: &Folder) -> Self {
-        Self::with_executable(folder, child::own_executable())
+        Self::with_executable(folder, background::own_executable())
     }
 
     /// The same with another executable; for tests, which are not lab themselves.
@@ -90,7 +93,7 @@ impl Engine for Embedded {
     async fn down(&self) -> Result<(), EngineError> {
         // Its starter may have been killed in the instant in which it came up.
         launch::until_settled(&self.folder).await;
-        match self.calls.down().await {
+        match hung::end(&self.folder, &self.calls).await {
             Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
             result => result?,
         }
@@ -116,10 +119,7 @@ impl Engine for Embedded {
         &self,
         request: &LogRequest,
     ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
-        let wanted: Vec<&str> = PROCESSES
-            .into_iter()
-            .filter(|name| request.services.is_empty() || request.services.iter().any(|service| service == name))
-            .collect();
+        let wanted: Vec<&str> = PROCESSES.into_iter().filter(|name| request.wants(name)).collect();
         for service in &request.services {
             if !PROCESSES.contains(&service.as_str()) {
                 let detail = format!("it keeps no log on this engine; those with one: {}", PROCESSES.join(", "));
@@ -134,9 +134,9 @@ impl Engine for Embedded {
             let text = tokio::fs::read(&path).await.unwrap_or_default();
             let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             read.push(whole);
-            past.extend(last_lines(service, &text[..whole], request.tail));
+            past.push(lines(service, &text[..whole]));
         }
-        let past = stream::iter(past.into_iter().map(Ok));
+        let past = stream::iter(request.pick(past).into_iter().map(Ok));
         if request.follow {
             let follow = self.calls.follow(&wanted, &read).await?;
             return Ok(past.chain(follow).boxed());
@@ -145,10 +145,9 @@ impl Engine for Embedded {
     }
 }
 
-/// The last lines of a log's text.
-fn last_lines(service: &str, text: &[u8], tail: Option<usize>) -> Vec<LogLine> {
+/// The lines of a log's text.
+fn lines(service: &str, text: &[u8]) -> Vec<LogLine> {
     let text = String::from_utf8_lossy(text);
-    let lines: Vec<&str> = text.lines().collect();
-    let skip = tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-    lines[skip..].iter().map(|line| LogLine { service: service.to_owned(), text: (*line).to_owned() }).collect()
+    let line = |text: &str| LogLine { service: service.to_owned(), time: time_in(text), text: text.to_owned() };
+    text.lines().map(line).collect()
 }

@@ -10,33 +10,37 @@ const V1: &str = "apikey-v1";
 #[tokio::test(start_paused = true)]
 async fn each_fault_shows_as_in_the_table() {
     let cases = [
-        (GATEWAY, RunState::Stopped, Reply::Refused),
-        (GATEWAY, RunState::Paused, Reply::Timeout),
-        (APP, RunState::Stopped, Reply::Code(502)),
-        (APP, RunState::Paused, Reply::Code(504)),
-        (DB, RunState::Stopped, Reply::Code(503)),
-        (DB, RunState::Paused, Reply::Code(503)),
+        (GATEWAY, RunState::Stopped, Err(Reply::Refused)),
+        (GATEWAY, RunState::Paused, Err(Reply::Silence)),
+        (APP, RunState::Stopped, Ok(502)),
+        (APP, RunState::Paused, Ok(504)),
+        (DB, RunState::Stopped, Ok(503)),
+        (DB, RunState::Paused, Ok(503)),
     ];
+    let seen = async |engine: &MockEngine| {
+        let reply = engine.request("/api/users", Some(V1)).await;
+        reply.status().ok_or(reply)
+    };
     for (service, state, reply) in cases {
         let engine = MockEngine::running(V1);
         assert!(engine.ensure(service, &ServiceChange::run(state)).await.unwrap().changed);
-        assert_eq!(engine.request("/api/users", Some(V1)), reply, "{service} {state:?}");
+        assert_eq!(seen(&engine).await, reply, "{service} {state:?}");
         assert!(!engine.ensure(service, &ServiceChange::run(state)).await.unwrap().changed);
         engine.ensure(service, &ServiceChange::run(RunState::Running)).await.unwrap();
-        assert_eq!(engine.request("/api/users", Some(V1)), Reply::Code(200), "{service} {state:?}");
+        assert_eq!(seen(&engine).await, Ok(200), "{service} {state:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_redeploy_is_a_new_instance_that_counts_from_zero() {
     let engine = MockEngine::running(V1);
-    assert_eq!(engine.request("/api/users", Some(V1)), Reply::Code(200));
-    assert_eq!(engine.request("/api/users", None), Reply::Code(401));
+    assert_eq!(engine.request("/api/users", Some(V1)).await.status(), Some(200));
+    assert_eq!(engine.request("/api/users", None).await.status(), Some(401));
     let ensured = engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     assert_eq!(ensured.retired[0].instance, "app-1");
     let last = ensured.retired[0].exposition.as_deref().unwrap();
     assert!(last.contains("app_requests_total 2\n") && last.contains("app_auth_failures_total 1\n"), "{last}");
-    assert_eq!(engine.request("/api/users", Some(V1)), Reply::Code(401));
+    assert_eq!(engine.request("/api/users", Some(V1)).await.status(), Some(401));
     assert_eq!(engine.exposition("app-1"), None);
     assert!(engine.exposition("app-2").unwrap().contains("app_requests_total 1\n"));
 }

@@ -1,31 +1,25 @@
-//! [`World`]: the mock's stack. Its services depend on each other as the real ones do, and its app counts as the contract
-//! says, each new instance from 0.
+//! [`World`]: the mock's stack. Its services depend on each other as the real ones do. A database is no more than whether it
+//! answers; gateway and app are the real ones without their sockets, each new instance counting from 0.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{
     APP, Ability, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, Health, KEY_VARIABLE,
     MetricsEndpoint, Retired, RunState, ServiceChange, ServiceStatus,
 };
-use super::{Script, never_healthy};
+use super::{Reply, Script, Upstream, never_healthy};
+use crate::app::memory::{Condition, Database, MemoryApp};
+use crate::gateway::memory::MemoryGateway;
 
 /// In the order of the request path.
 pub(super) const SERVICES: [&str; 3] = [GATEWAY, APP, DB];
+/// Where the gateway finds the app.
+pub(super) const UPSTREAM: &str = "app:8000";
 /// A key where `up` names none.
 const DEFAULT_KEY: &str = "apikey-v1";
-
-/// What came of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// A response with this status.
-    Code(u16),
-    /// Nobody listens.
-    Refused,
-    /// Nobody answers.
-    Timeout,
-}
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -36,8 +30,10 @@ pub(super) struct World {
     pub(super) scripts: BTreeMap<String, VecDeque<Script>>,
     pub(super) abilities: BTreeMap<String, BTreeSet<Ability>>,
     pub(super) calls: Vec<String>,
+    pub(super) prometheus: Option<String>,
     /// How many instances of each service there were.
     instances: BTreeMap<String, u32>,
+    database: Database,
 }
 
 #[derive(Clone, Debug)]
@@ -48,14 +44,18 @@ struct Service {
     instance: Option<Instance>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Instance {
     id: String,
-    number: u32,
-    requests: u64,
-    accepted: u64,
-    rejected: u64,
-    codes: BTreeMap<u16, u64>,
+    process: Process,
+}
+
+/// What runs in an instance.
+#[derive(Clone, Debug)]
+enum Process {
+    Gateway(Arc<MemoryGateway>),
+    App(Arc<MemoryApp>),
+    Database,
 }
 
 impl Default for World {
@@ -67,7 +67,9 @@ impl Default for World {
             scripts: BTreeMap::new(),
             abilities: BTreeMap::new(),
             calls: Vec::new(),
+            prometheus: None,
             instances: BTreeMap::new(),
+            database: Database::new(),
         }
     }
 }
@@ -87,10 +89,10 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn start(&mut self, env: &BTreeMap<String, BTreeMap<String, String>>) {
-        let restarted = std::mem::take(&mut self.lost);
+    pub(super) fn start(&mut self, env: &BTreeMap<String, BTreeMap<String, String>>) -> Result<(), EngineError> {
+        let restarted = self.lost;
         for name in SERVICES {
-            let mut service = self.services.remove(name).unwrap_or_else(|| {
+            let mut service = self.services.get(name).cloned().unwrap_or_else(|| {
                 let mut env = env.get(name).cloned().unwrap_or_default();
                 if name == APP {
                     env.entry(KEY_VARIABLE.to_owned()).or_insert_with(|| DEFAULT_KEY.to_owned());
@@ -98,15 +100,18 @@ impl World {
                 Service { state: RunState::Running, env, instance: None }
             });
             if service.instance.is_none() || restarted {
-                service.instance = Some(self.new_instance(name));
+                service.instance = Some(self.new_instance(name, &service.env)?);
             }
             service.state = RunState::Running;
-            self.services.insert(name.to_owned(), service);
+            self.put(name, service);
         }
+        self.lost = false;
+        Ok(())
     }
 
     pub(super) fn end(&mut self) {
         self.services.clear();
+        self.database.set(Condition::Answers);
         self.lost = false;
     }
 
@@ -114,10 +119,34 @@ impl World {
         self.services.iter().map(|(name, service)| (name.clone(), (service.state, service.env.clone()))).collect()
     }
 
-    fn new_instance(&mut self, service: &str) -> Instance {
+    /// The error is that of a service that ends at its start.
+    fn new_instance(&mut self, service: &str, env: &BTreeMap<String, String>) -> Result<Instance, EngineError> {
         let number = self.instances.entry(service.to_owned()).or_default();
         *number += 1;
-        Instance { id: format!("{service}-{number}"), number: *number, ..Instance::default() }
+        let id = format!("{service}-{number}");
+        let lookup = |name: &str| match name {
+            "APP_INSTANCE" | "GATEWAY_INSTANCE" => Some(id.clone().into()),
+            _ => env.get(name).map(Into::into),
+        };
+        let process = match service {
+            GATEWAY => MemoryGateway::new(&lookup).map(|gateway| Process::Gateway(Arc::new(gateway))),
+            APP => MemoryApp::new(&lookup, self.database.clone()).map(|app| Process::App(Arc::new(app))),
+            _ => Ok(Process::Database),
+        };
+        let process = process.map_err(|said| EngineError::new(EngineErrorKind::Exited, said).of(service))?;
+        Ok(Instance { id, process })
+    }
+
+    /// This is how a service is from now on.
+    fn put(&mut self, name: &str, service: Service) {
+        if name == DB {
+            self.database.set(match service.state {
+                RunState::Running => Condition::Answers,
+                RunState::Paused => Condition::Silent,
+                RunState::Stopped => Condition::Gone,
+            });
+        }
+        self.services.insert(name.to_owned(), service);
     }
 
     fn runs(&self, service: &str) -> bool {
@@ -155,19 +184,20 @@ impl World {
         if unwell && service.state == RunState::Running {
             return Err(never_healthy(name));
         }
+        let new = if redeploy { Some(self.new_instance(name, &env)?) } else { None };
         let mut retired = Vec::new();
         if (redeploy || state == RunState::Stopped)
             && let Some(old) = service.instance.take()
         {
             // What is frozen cannot be asked any more, and what is killed is not asked.
             let asked = service.state == RunState::Running && !change.abrupt;
-            let exposition = asked.then(|| exposition(&old));
+            let exposition = asked.then(|| old.exposition()).flatten();
             retired.push(Retired { instance: old.id, exposition });
         }
-        if redeploy {
-            service.instance = Some(self.new_instance(name));
+        if new.is_some() {
+            service.instance = new;
         }
-        self.services.insert(name.to_owned(), Service { state, env, ..service });
+        self.put(name, Service { state, env, ..service });
         if unwell {
             return Err(EngineError::new(EngineErrorKind::Unhealthy, "the database does not answer").of(name));
         }
@@ -187,6 +217,7 @@ impl World {
         let endpoints = Endpoints {
             gateway: "mock://gateway".to_owned(),
             metrics: metrics.into_iter().collect(),
+            prometheus: self.prometheus.clone(),
             ..Endpoints::default()
         };
         Ok(Description { services, endpoints, notices: Vec::new() })
@@ -209,67 +240,36 @@ impl World {
         }
     }
 
-    pub(super) fn request(&mut self, path: &str, key: Option<&str>) -> Reply {
-        match self.services.get(GATEWAY).map(|gateway| gateway.state) {
-            _ if self.lost => return Reply::Refused,
-            None | Some(RunState::Stopped) => return Reply::Refused,
-            Some(RunState::Paused) => return Reply::Timeout,
-            Some(RunState::Running) => {}
+    /// Who takes a caller's requests; else what becomes of them.
+    pub(super) fn gateway(&self) -> Result<Arc<MemoryGateway>, Reply> {
+        let Some(gateway) = self.services.get(GATEWAY).filter(|_| !self.lost) else { return Err(Reply::Refused) };
+        match (gateway.state, gateway.instance.as_ref().map(|instance| &instance.process)) {
+            (RunState::Running, Some(Process::Gateway(gateway))) => Ok(Arc::clone(gateway)),
+            (RunState::Paused, _) => Err(Reply::Silence),
+            _ => Err(Reply::Refused),
         }
-        let database = self.runs(DB);
-        let Some(app) = self.services.get_mut(APP) else { return Reply::Code(502) };
-        let instance = match (app.state, app.instance.as_mut()) {
-            (RunState::Paused, _) => return Reply::Code(504),
-            (RunState::Running, Some(instance)) => instance,
-            _ => return Reply::Code(502),
-        };
-        let served = if database { 200 } else { 503 };
-        if !path.starts_with("/api/") {
-            return Reply::Code(served);
+    }
+
+    /// What the gateway meets where the app is; none: nobody listens.
+    pub(super) fn upstream(&self) -> Option<Upstream> {
+        let app = self.services.get(APP)?;
+        match (app.state, &app.instance.as_ref()?.process) {
+            (RunState::Running, Process::App(app)) => Some(Upstream::Serves(Arc::clone(app))),
+            (RunState::Paused, _) => Some(Upstream::Frozen),
+            _ => None,
         }
-        let accepted = key.is_some() && key == app.env.get(KEY_VARIABLE).map(String::as_str);
-        let code = if accepted { served } else { 401 };
-        instance.requests += 1;
-        instance.accepted += u64::from(accepted);
-        instance.rejected += u64::from(!accepted);
-        *instance.codes.entry(code).or_default() += 1;
-        Reply::Code(code)
     }
 
     pub(super) fn exposition(&self, id: &str) -> Option<String> {
         let app = self.services.get(APP).filter(|app| app.state == RunState::Running && !self.lost)?;
-        app.instance.as_ref().filter(|instance| instance.id == id).map(exposition)
+        app.instance.as_ref().filter(|instance| instance.id == id)?.exposition()
     }
 }
 
-/// The app's page, in the Prometheus text format.
-fn exposition(instance: &Instance) -> String {
-    let Instance { requests, accepted, rejected, codes, number, .. } = instance;
-    let mut text = String::new();
-    let mut counter = |name: &str, samples: &[(String, u64)]| {
-        let _ = writeln!(text, "# TYPE {name} counter");
-        for (labels, value) in samples {
-            let _ = writeln!(text, "{name}{labels} {value}");
-        }
-    };
-    let plain = |value: u64| [(String::new(), value)];
-    counter("app_requests_total", &plain(*requests));
-    counter("app_auth_success_total", &plain(*accepted));
-    counter("app_auth_failures_total", &plain(*rejected));
-    counter("app_auth_rejections_total", &[("{reason=\"invalid\"}".to_owned(), *rejected)]);
-    let codes: Vec<_> = codes.iter().map(|(code, count)| (format!("{{code=\"{code}\"}}"), *count)).collect();
-    counter("app_http_responses_total", &codes);
-    let _ = write!(
-        text,
-        "# TYPE app_http_request_duration_seconds histogram\n\
-         app_http_request_duration_seconds_bucket{{le=\"+Inf\"}} {requests}\n\
-         app_http_request_duration_seconds_sum 0.5\n\
-         app_http_request_duration_seconds_count {requests}\n\
-         # TYPE process_start_time_seconds gauge\n\
-         process_start_time_seconds {}.125\n",
-        1_700_000_000_u64 + u64::from(*number)
-    );
-    text
+impl Instance {
+    fn exposition(&self) -> Option<String> {
+        if let Process::App(app) = &self.process { app.exposition() } else { None }
+    }
 }
 
 /// A change as it stands in the log of calls.

@@ -1,9 +1,13 @@
 //! What became of a run's changes, in a person's words: put back, kept, or owed.
 
+use std::fmt::Write as _;
+
 use crate::event::{Keys, RunFinished, RunStarted, UndoItem, UndoOutcome, UndoStatus};
 use crate::report::{before, put_back, with_value};
 use crate::term::Tone;
 
+/// How the target of a scenario's caller begins.
+const CALLER: &str = "caller ";
 /// The name of the lab that needs no `--name`.
 const DEFAULT_LAB: &str = "default";
 
@@ -17,7 +21,11 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
         }
         UndoOutcome::Complete => {
             let keys = finished.keys.as_ref().unwrap_or(&run.keys);
-            let before = list(keys, items.iter().collect(), |item| before(item).to_owned());
+            let (callers, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| is_forgotten(item));
+            let mut before = list(keys, others, |item| before(item).to_owned());
+            if before.is_empty() {
+                before = forgotten(&callers);
+            }
             vec![(Tone::Held, format!("as before the run: {before} (--keep leaves the result)"))]
         }
         UndoOutcome::Kept => vec![(Tone::Warn, kept(run, finished))],
@@ -28,7 +36,13 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
 fn kept(run: &RunStarted, finished: &RunFinished) -> String {
     let items: Vec<&UndoItem> = finished.undo.items.iter().filter(|item| !is_lab(item)).collect();
     let keys = finished.keys.as_ref().unwrap_or(&run.keys);
-    let changes = list(keys, items, |item| format!("(before: {})", before(item)));
+    let (callers, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| is_caller(item));
+    let mut changes = list(keys, items, |item| format!("(before: {})", before(item)));
+    for item in callers {
+        let key = item.target.strip_prefix(CALLER).and_then(|name| keys.callers.get(name)).map_or("?", String::as_str);
+        let joint = if changes.is_empty() { "" } else { ", " };
+        let _ = write!(changes, "{joint}{} on {key}", item.target);
+    }
     let what = match (changes.is_empty(), finished.undo.items.iter().any(is_lab)) {
         (false, false) => changes,
         (false, true) => format!("lab {} with {changes}", run.lab),
@@ -47,6 +61,7 @@ fn incomplete(run: &RunStarted, items: &[UndoItem]) -> Vec<(Tone, String)> {
         let what = match (item.target.as_str(), item.name.as_str()) {
             ("lab", _) => format!("lab {} is not removed", run.lab),
             (service, "state") => format!("{service} is not {} again", before(item)),
+            (target, _) if is_forgotten(item) => format!("{target} is not forgotten"),
             (target, name) => format!("{target} {name} is not back on {}", before(item)),
         };
         (Tone::Failed, format!("- {what}: {why}"))
@@ -56,6 +71,27 @@ fn incomplete(run: &RunStarted, items: &[UndoItem]) -> Vec<(Tone, String)> {
         said.push((Tone::Plain, format!("put back: {}", back.join(", "))));
     }
     said
+}
+
+/// Whether an item is the key of a scenario's caller.
+fn is_caller(item: &UndoItem) -> bool {
+    item.target.starts_with(CALLER)
+}
+
+/// Whether it stands for a caller that only the run had.
+fn is_forgotten(item: &UndoItem) -> bool {
+    is_caller(item) && item.value.is_empty()
+}
+
+/// `callers batch and web forgotten`.
+fn forgotten(items: &[&UndoItem]) -> String {
+    let mut names: Vec<&str> = items.iter().filter_map(|item| item.target.strip_prefix(CALLER)).collect();
+    names.sort_unstable();
+    match names.split_last() {
+        Some((last, [])) => format!("caller {last} forgotten"),
+        Some((last, others)) => format!("callers {} and {last} forgotten", others.join(", ")),
+        None => String::new(),
+    }
 }
 
 /// `server and caller on apikey-v1, gateway running`: the keys as they are, and of each other item what `value` says.

@@ -9,7 +9,7 @@ use crate::term::Tone;
 pub(super) fn lines(paper: Paper, run: &Run, finished: &RunFinished) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut facts = steps(run, finished.duration);
-    facts.push(outage(finished.outage));
+    facts.extend(outage(finished.outage));
     let tone = status_tone(finished.status);
     let verdict = status_name(finished.status);
     if let Some(reason) = &finished.reason {
@@ -17,7 +17,7 @@ pub(super) fn lines(paper: Paper, run: &Run, finished: &RunFinished) -> Vec<Stri
     } else {
         facts.insert(0, verdict.to_owned());
     }
-    let mut told = paper.wrapped(&flow(&facts, paper.width), 0, 2, Tone::Plain);
+    let mut told = paper.wrapped(&flow(&facts, paper.width.saturating_sub(2)), 0, 2, Tone::Plain);
     if let (None, Some(first)) = (&finished.reason, told.first_mut()) {
         first.replace_range(..verdict.len(), &paper.painter.paint(tone, verdict));
     }
@@ -40,13 +40,13 @@ pub(super) fn cut_off(paper: Paper, run: &Run) -> Vec<String> {
     let [status, recover] = [status, recover].map(|verb| changes::command(verb, &run.started.lab));
     let owed = format!("what it changed may still be owed: {status} tells, {recover} puts it back");
     let mut lines = vec![String::new()];
-    lines.extend(paper.wrapped(&flow(&facts, paper.width), 0, 2, Tone::Failed));
+    lines.extend(paper.wrapped(&flow(&facts, paper.width.saturating_sub(2)), 0, 2, Tone::Failed));
     lines.extend(paper.wrapped(&owed, 0, 2, Tone::Plain));
     lines.extend(paper.wrapped(&format!("next: {status}"), 0, 2, Tone::Dim));
     lines
 }
 
-/// Facts side by side, as many as fit into a line; a line of its own for the others.
+/// Facts side by side, as many as fit into `width` columns; a line of its own for the others.
 fn flow(facts: &[String], width: usize) -> String {
     let mut text = String::new();
     let mut used = 0;
@@ -55,7 +55,7 @@ fn flow(facts: &[String], width: usize) -> String {
         let joined = used + 3 + columns;
         let (joint, now) = match used {
             0 => ("", columns),
-            _ if joined > width => ("\n", columns + 2),
+            _ if joined > width => ("\n", columns),
             _ => (" · ", joined),
         };
         text.push_str(joint);
@@ -80,11 +80,28 @@ fn steps(run: &Run, duration: f64) -> Vec<String> {
     facts
 }
 
-fn outage(outage: Option<Outage>) -> String {
-    let Some(outage) = outage else { return "no request failed".to_owned() };
-    let duration = human::millis(outage.duration * 1000.0);
-    let over = if outage.recovered_at.is_some() { "" } else { ", not over at the end" };
-    format!("outage {duration}{over}, {} failed", human::count(outage.failed_requests, "request"))
+/// What the callers saw of the outage, and how long each part of it took.
+fn outage(outage: Option<Outage>) -> Vec<String> {
+    let Some(outage) = outage else { return vec!["no request failed".to_owned()] };
+    let failed = format!("{} failed", human::count(outage.failed_requests, "request"));
+    let time =
+        |what: &str, seconds: Option<f64>| seconds.map(|seconds| format!("{what} {}", human::millis(seconds * 1000.0)));
+    let whole = if outage.recovered_at.is_some() {
+        format!("outage {}, {failed}", human::millis(outage.duration * 1000.0))
+    } else {
+        format!("outage from {} on, not over at the end, {failed}", human::clock(outage.effect_at))
+    };
+    let mut times =
+        vec![time("time to effect", outage.time_to_effect), time("time to recovery", outage.time_to_recovery)];
+    // Without an alert there is nothing that an outage's own length would not say.
+    if outage.time_to_detect.is_some() {
+        times.extend([
+            time("time to detect", outage.time_to_detect),
+            time("time to mitigate", outage.time_to_mitigate),
+            time("time to resolve", outage.time_to_resolve),
+        ]);
+    }
+    [Some(whole)].into_iter().chain(times).flatten().collect()
 }
 
 /// The one command that helps most now.

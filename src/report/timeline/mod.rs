@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::{Sink, human, short_id, text};
-use crate::event::{Event, EventKind, RunStarted, Status, StepFinished};
+use crate::event::{AlertChanged, AlertState, Event, EventKind, RunStarted, Status, StepFinished};
 use crate::term::{Painter, Tone};
 
 mod changes;
@@ -40,6 +40,8 @@ struct Run {
     steps: Vec<Done>,
     /// The step that is under way.
     open: Option<String>,
+    /// What became of alerts meanwhile: told after its row, so that times rise from line to line.
+    alerts: Vec<AlertChanged>,
     elapsed: f64,
     ended: bool,
 }
@@ -71,7 +73,15 @@ impl<W: Write> Timeline<W> {
         lines.push(String::new());
         lines.push(layout.heads(self.paper.painter));
         let started = started.clone();
-        self.run = Some(Run { started, layout, steps: Vec::new(), open: None, elapsed: 0.0, ended: false });
+        self.run = Some(Run {
+            started,
+            layout,
+            steps: Vec::new(),
+            open: None,
+            alerts: Vec::new(),
+            elapsed: 0.0,
+            ended: false,
+        });
         self.print(&lines)
     }
 
@@ -80,20 +90,44 @@ impl<W: Write> Timeline<W> {
         run.open = None;
         run.steps.push(Done { name: text::clean(&step.name), status: step.status });
         let mut lines = run.layout.row(&row::cells(step, &run.layout), self.paper.painter);
+        for cells in row::callers(step) {
+            lines.extend(run.layout.row(&cells, self.paper.painter));
+        }
         for (tone, note) in row::notes(step) {
             lines.extend(self.paper.indented(run.layout.indent(), tone, &note));
         }
+        lines.extend(run.told(self.paper));
+        self.print(&lines)
+    }
+
+    fn alert(&mut self, alert: &AlertChanged) -> io::Result<()> {
+        let Some(run) = self.run.as_mut().filter(|run| run.tells(alert)) else { return Ok(()) };
+        run.alerts.push(alert.clone());
+        if run.open.is_some() {
+            return Ok(());
+        }
+        let lines = run.told(self.paper);
         self.print(&lines)
     }
 
     fn notice(&mut self, elapsed: f64, message: &str) -> io::Result<()> {
         let Some(run) = &self.run else { return Ok(()) };
-        let at = format!("{:>1$}", human::clock(elapsed), run.layout.indent() - 2);
-        let mut lines = self.paper.indented(run.layout.indent(), Tone::Warn, &format!("note: {message}"));
-        if let Some(first) = lines.first_mut() {
-            first.replace_range(..at.len(), &at);
-        }
+        let lines = self.paper.timed(run.layout.indent(), elapsed, Tone::Warn, &format!("note: {message}"));
         self.print(&lines)
+    }
+}
+
+impl Run {
+    /// What became of alerts and was not told yet.
+    fn told(&mut self, paper: Paper) -> Vec<String> {
+        let told = std::mem::take(&mut self.alerts);
+        told.iter().flat_map(|alert| paper.alert(self.layout.indent(), alert)).collect()
+    }
+
+    /// Whether an alert's change is a part of the story. In a run of seconds one that is only pending has no time to become
+    /// more.
+    fn tells(&self, alert: &AlertChanged) -> bool {
+        self.started.alerts || matches!(alert.state, AlertState::Firing | AlertState::Resolved)
     }
 }
 
@@ -112,12 +146,14 @@ impl<W: Write + Send> Sink for Timeline<W> {
             }
             EventKind::StepFinished(step) => self.step(step),
             EventKind::Notice { message } => self.notice(event.elapsed, message),
-            // What was put back is said in one line at the end.
-            EventKind::UndoStarted { .. } | EventKind::UndoItem(_) => Ok(()),
+            EventKind::Alert(alert) => self.alert(alert),
+            // The lines of logs are for reports; what was put back is said in one line at the end.
+            EventKind::Logged(_) | EventKind::UndoStarted { .. } | EventKind::UndoItem(_) => Ok(()),
             EventKind::RunFinished(finished) => {
                 let Some(run) = &mut self.run else { return Ok(()) };
                 run.ended = true;
-                let lines = footer::lines(self.paper, run, finished);
+                let mut lines = run.told(self.paper);
+                lines.extend(footer::lines(self.paper, run, finished));
                 self.print(&lines)
             }
         }
@@ -152,6 +188,29 @@ impl Paper {
                 Some(line) if used > 0 => line.push_str(&piece),
                 _ => lines.push(piece),
             }
+        }
+        lines
+    }
+
+    /// What became of an alert: `! AuthFailureRatioHigh firing: 97% of the requests are turned away`.
+    fn alert(self, indent: usize, alert: &AlertChanged) -> Vec<String> {
+        let (tone, summary) = match alert.state {
+            AlertState::Pending => (Tone::Warn, ""),
+            AlertState::Firing => (Tone::Failed, alert.summary.as_str()),
+            AlertState::Resolved => (Tone::Held, ""),
+            AlertState::Cleared => (Tone::Dim, ""),
+        };
+        let joint = if summary.is_empty() { "" } else { ": " };
+        let told = format!("! {} {}{joint}{summary}", alert.name, alert.state.name());
+        self.timed(indent, alert.since, tone, &told)
+    }
+
+    /// A note with a time of its own.
+    fn timed(self, indent: usize, elapsed: f64, tone: Tone, note: &str) -> Vec<String> {
+        let at = format!("{:>1$}", human::clock(elapsed), indent - 2);
+        let mut lines = self.indented(indent, tone, note);
+        if let Some(first) = lines.first_mut() {
+            first.replace_range(..at.len(), &at);
         }
         lines
     }

@@ -1,9 +1,11 @@
 //! What a step's row says, and what is said under it: which expectation did not hold, what was seen, what went wrong.
 
+use std::collections::BTreeMap;
+
 use super::human;
 use super::layout::{Cell, Layout, Piece, Row, Show};
 use super::text;
-use crate::event::{Latency, Status, StepFinished};
+use crate::event::{CallerResult, Latency, Status, StepFinished};
 use crate::report::{status_name, status_tone};
 use crate::term::Tone;
 
@@ -32,6 +34,26 @@ pub(super) fn cells(step: &StepFinished, layout: &Layout) -> Row {
     Row { cells, span }
 }
 
+/// A row for each caller that has a name, and for each background traffic: what it saw, under the step's own row.
+pub(super) fn callers(step: &StepFinished) -> Vec<Row> {
+    let row = |name: String, result: &CallerResult| {
+        let plain = |text: Option<String>| vec![text.map_or_else(none, |text| (text, Tone::Dim))];
+        let latency = |pick: fn(Latency) -> f64| result.latency_ms.map(|latency| human::millis(pick(latency)));
+        let cell = |show, pieces| Cell { show, pieces };
+        let cells = vec![
+            cell(Show::Step, vec![(name, Tone::Dim)]),
+            cell(Show::Sent, plain(Some(result.sent.to_string()))),
+            cell(Show::Codes, answers(&result.codes, &result.errors)),
+            cell(Show::Median, plain(latency(|latency| latency.p50))),
+            cell(Show::Tail, plain(latency(|latency| latency.p99))),
+        ];
+        Row { cells, span: None }
+    };
+    let callers = step.callers.iter().map(|(name, result)| row(format!("· {}", text::clean(name)), result));
+    let background = step.background.iter().map(|(name, result)| row(format!("~ {}", text::clean(name)), result));
+    callers.chain(background).collect()
+}
+
 /// A step that only changes something has nothing that could hold: its line is what it changed.
 fn verdict(step: &StepFinished) -> Vec<Piece> {
     if step.sent.is_none() && step.status == Status::Held && step.expectations.is_empty() {
@@ -57,11 +79,15 @@ fn none() -> Piece {
 
 /// `200 x38`, `401 x2`, `refused x40`, each a piece.
 fn codes(step: &StepFinished) -> Vec<Piece> {
-    let codes = step.codes.iter().map(|(code, count)| {
+    answers(&step.codes, &step.errors)
+}
+
+fn answers(codes: &BTreeMap<String, u64>, errors: &BTreeMap<String, u64>) -> Vec<Piece> {
+    let codes = codes.iter().map(|(code, count)| {
         let tone = if code.starts_with('2') { Tone::Plain } else { Tone::Warn };
         (format!("{} x{count}", text::clean(code)), tone)
     });
-    let errors = step.errors.iter().map(|(cause, count)| (format!("{} x{count}", text::clean(cause)), Tone::Warn));
+    let errors = errors.iter().map(|(cause, count)| (format!("{} x{count}", text::clean(cause)), Tone::Warn));
     let all: Vec<Piece> = codes.chain(errors).collect();
     if all.is_empty() { vec![none()] } else { all }
 }
@@ -74,7 +100,11 @@ fn took(step: &StepFinished) -> String {
 fn span(step: &StepFinished, layout: &Layout) -> String {
     let detail = step.detail.clone().unwrap_or_else(|| step.action.clone());
     let noticeable = step.duration >= 0.01 && !layout.shows(Show::Took);
-    if noticeable && step.action != "wait" { format!("{detail}, {}", took(step)) } else { detail }
+    if noticeable && !matches!(step.action.as_str(), "wait" | "wait_for") {
+        format!("{detail}, {}", took(step))
+    } else {
+        detail
+    }
 }
 
 /// What is said under the row, in order.
@@ -91,6 +121,9 @@ pub(super) fn notes(step: &StepFinished) -> Vec<(Tone, String)> {
         let (metric, expected, saw) = (&expectation.metric, &expectation.expected, &expectation.observed_text);
         (Tone::Failed, format!("expected {metric} {expected}, saw {saw}"))
     }));
+    if step.status != Status::Held {
+        notes.extend(step.output.iter().map(|line| (Tone::Dim, format!("| {line}"))));
+    }
     notes.extend(step.error.iter().map(|error| (Tone::Failed, format!("error: {error}"))));
     notes
 }

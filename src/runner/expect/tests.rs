@@ -29,13 +29,16 @@ fn deltas(failures: f64) -> Deltas {
 }
 
 fn observed() -> Observed {
-    Observed { summary: Some(summary()), deltas: Ok(deltas(6.0)) }
+    Observed { traffic: Some(Seen::of(None, summary())), deltas: Ok(deltas(6.0)), ..Observed::default() }
 }
 
 fn seen(metric: Metric, observed: &Observed) -> (Option<f64>, String) {
     let (metric_text, text) = ("metric".to_owned(), ">= 0".to_owned());
     let comparator = Comparator::AtLeast;
-    let result = evaluate(&Expectation { metric, metric_text, comparator, bound: 0.0, text, since: 0 }, observed);
+    let result = evaluate(
+        &Expectation { of: Of::All, metric, metric_text, comparator, bound: 0.0, text, since: 0, late: None },
+        observed,
+    );
     assert_eq!(result.held, result.observed.is_some(), "what is unknown does not hold");
     (result.observed, result.observed_text)
 }
@@ -72,7 +75,7 @@ fn a_share_is_never_rounded_to_all_or_nothing() {
     let share = |failed, of| {
         let mut summary = Summary::new(DateTime::UNIX_EPOCH);
         (summary.sent, summary.codes) = (of, BTreeMap::from([(401, failed)]));
-        seen(Metric::FailedShare, &Observed { summary: Some(summary), deltas: Ok(Deltas::default()) }).1
+        seen(Metric::FailedShare, &Observed { traffic: Some(Seen::of(None, summary)), ..Observed::default() }).1
     };
     assert_eq!(share(3999, 4000), "99.975%");
     assert_eq!(share(1, 4000), "0.025%");
@@ -83,8 +86,9 @@ fn a_share_is_never_rounded_to_all_or_nothing() {
 
 #[test]
 fn what_was_not_seen_is_unknown_and_says_why() {
-    let nothing = Observed { summary: None, deltas: Err("the app is paused".to_owned()) };
-    let unanswered = Observed { summary: Some(Summary::new(DateTime::UNIX_EPOCH)), deltas: Ok(Deltas::default()) };
+    let nothing = Observed { traffic: None, deltas: Err("the app is paused".to_owned()), ..Observed::default() };
+    let unanswered =
+        Observed { traffic: Some(Seen::of(None, Summary::new(DateTime::UNIX_EPOCH))), ..Observed::default() };
     let cases = [
         (delta("app_requests_total", &[]), &nothing, "unknown: the app is paused"),
         (Metric::Sent, &nothing, "unknown: nothing was sent"),
@@ -101,12 +105,27 @@ fn what_was_not_seen_is_unknown_and_says_why() {
 
 #[test]
 fn several_steps_add_up_and_one_unknown_makes_the_sum_unknown() {
-    let quiet = Observed { summary: None, deltas: Ok(deltas(1.0)) };
+    let quiet = Observed { traffic: None, deltas: Ok(deltas(1.0)), ..Observed::default() };
     let both = Observed::merged(&[quiet.clone(), observed(), observed()]);
     assert_eq!(seen(Metric::Sent, &both).0, Some(80.0));
     assert_eq!(seen(delta("app_auth_failures_total", &[]), &both).0, Some(13.0));
-    let blind = Observed { summary: None, deltas: Err("the scrape failed".to_owned()) };
+    let blind = Observed { traffic: None, deltas: Err("the scrape failed".to_owned()), ..Observed::default() };
     let some = Observed::merged(&[observed(), blind, quiet]);
     assert_eq!(seen(Metric::Sent, &some).0, Some(40.0));
     assert_eq!(seen(delta("app_auth_failures_total", &[]), &some).1, "unknown: the scrape failed");
+}
+
+#[test]
+fn traffic_in_the_background_that_had_nothing_to_send_has_failed_in_nothing() {
+    let sent_nothing =
+        Observed { background: Slices::from([(3, ("users".to_owned(), Seen::default()))]), ..Observed::default() };
+    let measured = |id, metric, observed: &Observed| measure(&Of::Background(id), &metric, observed);
+    for count in [Metric::Failed, Metric::Sent, Metric::StatusCount(200)] {
+        assert_eq!(measured(3, count.clone(), &sent_nothing), Ok(0.0));
+        // Of traffic that could not be started nothing is known.
+        assert!(measured(4, count, &sent_nothing).is_err());
+    }
+    for unknown in [Metric::FailedShare, Metric::StatusShare(200), Metric::Latency(99.0)] {
+        assert!(measured(3, unknown, &sent_nothing).is_err());
+    }
 }

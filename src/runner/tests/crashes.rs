@@ -12,7 +12,8 @@ use crate::engine::{Engine, KEY_VARIABLE, ServiceChange};
 use crate::event::{Phase, UndoOutcome};
 use crate::lab::Record;
 use crate::runner::{Interrupt, Run, run};
-use crate::scenario::plan::{Action, Kind, Plan, Verb};
+use crate::scenario::plan::{Kind, Plan, Verb};
+use crate::scenario::{LoadOptions, Source, library, load};
 use crate::undo::{self, Before, UndoLog, record_new_lab};
 
 fn rich() -> Plan {
@@ -22,7 +23,7 @@ fn rich() -> Plan {
         step("observe", Phase::Observe, traffic(2)),
         step("thaw", Phase::Remedy, verb(Verb::Unpause, "db")),
         step("rotate", Phase::Inject, rotate(V2)),
-        step("realign", Phase::Remedy, Action::AlignKey),
+        step("realign", Phase::Remedy, align()),
         step("restart", Phase::Inject, verb(Verb::Stop, "app")),
         step("close", Phase::Inject, verb(Verb::Stop, "gateway")),
         step("freeze-again", Phase::Inject, verb(Verb::Pause, "db")),
@@ -41,32 +42,48 @@ async fn dies(of: Run, index: usize) -> bool {
     AssertUnwindSafe(life).catch_unwind().await.is_err()
 }
 
+/// Dies after every event in turn, each time in a lab of its own; how many there were.
+async fn dies_everywhere(plan: &Plan, lost: bool) -> usize {
+    let name = &plan.name;
+    let mut index = 0;
+    loop {
+        let fixture = Fixture::new();
+        let before = fixture.whole();
+        let died = dies(fixture.run(plan.clone()), index).await;
+        if lost {
+            fixture.engine.lose();
+        }
+        let owed = fixture.log_exists();
+        let undo = fixture.recover().await.unwrap();
+        assert_eq!(undo.status, UndoOutcome::Complete, "{name} {index}: {undo:?}");
+        if owed || !lost {
+            assert_eq!(fixture.whole(), before, "{name} died at {index}, the stack lost: {lost}");
+        }
+        assert!(!fixture.log_exists());
+        // Once more is harmless.
+        assert_eq!(fixture.recover().await.unwrap().items, []);
+        if !died {
+            return index;
+        }
+        index += 1;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_any_event_recover_restores_the_lab() {
-    for lost in [false, true] {
-        let mut index = 0;
-        loop {
-            let fixture = Fixture::new();
-            let before = fixture.whole();
-            let died = dies(fixture.run(rich()), index).await;
-            if lost {
-                fixture.engine.lose();
-            }
-            let owed = fixture.log_exists();
-            let undo = fixture.recover().await.unwrap();
-            assert_eq!(undo.status, UndoOutcome::Complete, "{index}: {undo:?}");
-            if owed || !lost {
-                assert_eq!(fixture.whole(), before, "died at {index}, the stack lost: {lost}");
-            }
-            assert!(!fixture.log_exists());
-            // Once more is harmless.
-            assert_eq!(fixture.recover().await.unwrap().items, []);
-            if !died {
-                assert!(index > 20, "the run has more events than {index}");
-                break;
-            }
-            index += 1;
-        }
+    for (plan, lost) in [(rich(), false), (rich(), true), (everything(), false), (everything(), true)] {
+        let events = dies_everywhere(&plan, lost).await;
+        assert!(events > 20, "the run has more events than {events}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_any_event_of_any_scenario_recover_restores_the_lab() {
+    for name in library::names() {
+        let options = LoadOptions { short: true, ..LoadOptions::default() };
+        let plan = load(&Source::Library(name.to_owned()), &options).unwrap();
+        let events = dies_everywhere(&plan, false).await;
+        assert!(events > 3, "{name} has more events than {events}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::Exit;
 use crate::event::{Keys, Phase, Status, UndoOutcome};
 use crate::lab::Record;
 use crate::runner::Until;
-use crate::scenario::plan::{Action, Kind, Plan};
+use crate::scenario::plan::{Action, Kind, Plan, Verb};
 use crate::undo::{pending, record_new_lab};
 
 #[tokio::test(start_paused = true)]
@@ -18,10 +18,10 @@ async fn what_is_kept_is_not_owed_and_recover_puts_it_back() {
     run.keep = true;
     let played = play(run, |_| Ok(())).await;
     assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Kept));
-    let both = Keys { server: V2.to_owned(), caller: V2.to_owned() };
+    let both = Keys { server: V2.to_owned(), caller: V2.to_owned(), ..Keys::default() };
     assert_eq!(played.finished().keys, Some(both));
     let kept = pending(&fixture.lab).unwrap().unwrap();
-    assert!(kept.kept && kept.scenario == "rotate-key" && kept.records.len() == 3, "{kept:?}");
+    assert!(kept.kept && kept.scenario == "rotate-key" && kept.records.len() == 2, "{kept:?}");
 
     assert_eq!(fixture.recover().await.unwrap().items.len(), 2);
     assert_eq!(fixture.whole(), before);
@@ -138,8 +138,7 @@ async fn a_fault_without_effect_fails_an_incident() {
     let cases = [
         (Kind::Incident, set_env("LOG_LEVEL", "debug"), Exit::NotHeld),
         (Kind::Incident, rotate(V2), Exit::Held),
-        // Nothing was changed, so there is nothing to have an effect.
-        (Kind::Incident, rotate(V1), Exit::Held),
+        (Kind::Incident, rotate(V1), Exit::NotHeld),
         (Kind::Practice, set_env("LOG_LEVEL", "debug"), Exit::Held),
         (Kind::Practice, rotate(V2), Exit::NotHeld),
         (Kind::Part, set_env("LOG_LEVEL", "debug"), Exit::Held),
@@ -152,6 +151,55 @@ async fn a_fault_without_effect_fails_an_incident() {
     }
     assert_eq!(
         reasons,
-        ["no effect: not one of the 3 requests after inject failed", "3 of 5 requests failed, and none may"]
+        [
+            "no effect: not one of the 3 requests after inject failed",
+            "no effect: inject changed nothing",
+            "3 of 5 requests failed, and none may"
+        ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_fault_is_judged_by_the_traffic_that_follows_it() {
+    let inject = |name: &str, action| step(name, Phase::Inject, action);
+    let observe = |name: &str| step(name, Phase::Observe, traffic(3));
+    let harmless = || set_env("LOG_LEVEL", "debug");
+    let restart =
+        || vec![inject("stop", verb(Verb::Stop, "app")), step("start", Phase::Remedy, verb(Verb::Start, "app"))];
+    let cases = [
+        // What is injected before any traffic is one fault.
+        (vec![inject("one", harmless()), inject("two", rotate(V2)), observe("see")], None),
+        (vec![inject("one", rotate(V2)), observe("see"), inject("two", harmless()), observe("see-2")], None),
+        (
+            vec![
+                inject("one", rotate(V2)),
+                observe("see"),
+                step("mend", Phase::Remedy, align()),
+                inject("two", harmless()),
+                observe("see-2"),
+            ],
+            Some("no effect: not one of the 3 requests after two failed"),
+        ),
+        // A restart that mends the fault is no fault of its own.
+        ([vec![inject("one", rotate(V2)), observe("see")], restart(), vec![observe("see-2")]].concat(), None),
+        // A fault that is over before anybody looks has shown no effect.
+        ([restart(), vec![observe("see")]].concat(), Some("no effect: not one of the 3 requests after stop failed")),
+        // A check that fails is a sight of it.
+        (vec![inject("one", verb(Verb::Stop, "db")), step("see", Phase::Observe, check("/health", 503))], None),
+    ];
+    for (steps, reason) in cases {
+        let names: Vec<_> = steps.iter().map(|step| step.name.clone()).collect();
+        let played = Fixture::new().play(plan(Kind::Incident, steps)).await;
+        assert_eq!(played.finished().reason.as_deref(), reason, "{names:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_says_how_long_effect_and_recovery_took() {
+    let fixture = Fixture::new();
+    let played = fixture.play(rotate_key()).await;
+    let outage = played.finished().outage.unwrap();
+    // From the beginning of the redeploy, which takes a tenth of a second, to the first request after it.
+    assert!((0.1..0.11).contains(&outage.time_to_effect.unwrap()), "{outage:?}");
+    assert!((0.0..0.01).contains(&outage.time_to_recovery.unwrap()), "{outage:?}");
 }

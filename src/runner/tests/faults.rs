@@ -8,6 +8,7 @@ use crate::engine::mock::Script;
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::error::Exit;
 use crate::event::{EventKind, Phase, Status, UndoOutcome};
+use crate::metrics::names::COUNTERS;
 use crate::scenario::plan::{Action, Comparator, Kind, Verb};
 
 fn broken() -> EngineError {
@@ -36,7 +37,7 @@ async fn a_redeploy_that_never_becomes_healthy_leaves_the_old_instance_serving()
     let step = played.step("rotate-key");
     assert_eq!(step.status, Status::Error);
     assert!(step.error.as_deref().unwrap().contains("never became healthy"), "{step:?}");
-    assert_eq!(fixture.engine.request("/api/users", Some(V1)), crate::engine::mock::Reply::Code(200));
+    assert_eq!(fixture.engine.request("/api/users", Some(V1)).await.status(), Some(200));
     assert_eq!(played.outcome.undo, UndoOutcome::Complete);
 }
 
@@ -99,7 +100,7 @@ async fn a_failed_scrape_is_unknown_and_never_zero() {
     let played = fixture.play(plan(Kind::Incident, steps)).await;
     assert_eq!(played.outcome.exit, Exit::NotHeld);
     let step = played.step("pause");
-    assert!(step.deltas.values().all(Option::is_none) && step.deltas.len() == 6, "{:?}", step.deltas);
+    assert!(step.deltas.values().all(Option::is_none) && step.deltas.len() == COUNTERS.len(), "{:?}", step.deltas);
     assert_eq!(step.expectations[0].observed, None);
     assert_eq!(step.expectations[0].observed_text, "unknown: the app is paused");
 }

@@ -16,7 +16,7 @@ fn action() -> impl Strategy<Value = Action> {
     let verbs = vec![Verb::Stop, Verb::Start, Verb::Kill, Verb::Pause, Verb::Unpause];
     prop_oneof![
         2 => "v[1-3]".prop_map(|key| rotate(&key)),
-        1 => Just(Action::AlignKey),
+        1 => Just(align()),
         1 => ("[AB]", "[01]").prop_map(|(name, value)| set_env(&name, &value)),
         4 => (prop::sample::select(verbs), service).prop_map(|(of, service)| verb(of, service)),
         1 => Just(traffic(2)),

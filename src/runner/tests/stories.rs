@@ -82,7 +82,7 @@ async fn after_a_failed_expectation_the_story_goes_on() {
 async fn an_expectation_on_several_steps_sees_them_together() {
     let fixture = Fixture::new();
     let mut plan = rotate_key();
-    let all = step("realign", Phase::Remedy, Action::AlignKey)
+    let all = step("realign", Phase::Remedy, align())
         .expects(0, delta("app_requests_total"), Comparator::Equal, 80.0)
         .expects(0, Metric::Sent, Comparator::Equal, 80.0)
         .expects(1, Metric::FailedShare, Comparator::Equal, 100.0);
@@ -108,7 +108,7 @@ async fn every_kind_of_change_says_what_it_did() {
         step("paused", Phase::Observe, traffic(2)),
         inject("close", verb(Verb::Stop, "gateway")),
         step("closed", Phase::Observe, traffic(2)),
-        step("aligned", Phase::Remedy, Action::AlignKey),
+        step("aligned", Phase::Remedy, align()),
         step("rest", Phase::Verify, Action::Wait(std::time::Duration::from_millis(1500))),
     ];
     let played = fixture.play(plan(Kind::Incident, steps)).await;
@@ -137,11 +137,11 @@ async fn what_is_so_already_is_neither_changed_nor_put_back() {
     let steps = vec![
         step("rotate", Phase::Inject, rotate(V1)),
         step("start", Phase::Remedy, verb(Verb::Start, "db")),
-        step("align", Phase::Remedy, Action::AlignKey),
+        step("align", Phase::Remedy, align()),
     ];
     let played = fixture.play(plan(Kind::Part, steps)).await;
     let details = ["rotate", "start", "align"].map(|name| played.step(name).detail.clone().unwrap());
-    assert_eq!(details, ["already so", "already so", "already aligned"]);
+    assert_eq!(details, ["server already on apikey-v1", "db already running", "caller already on apikey-v1"]);
     assert_eq!(fixture.engine.calls(), Vec::<String>::new());
     assert!(!played.events.iter().any(|event| matches!(event.kind, EventKind::UndoStarted { .. })));
     assert_eq!(played.outcome.undo, UndoOutcome::Complete);

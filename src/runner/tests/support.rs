@@ -8,15 +8,20 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::wire::MockWire;
+use super::processes::MockProcesses;
 use crate::engine::mock::MockEngine;
 use crate::engine::{Engine, RunState, ServiceChange};
-use crate::event::{Event, EventKind, Phase, StepFinished, Undo};
+use crate::event::{Event, EventKind, Phase, Secrets, StepFinished, Undo};
 use crate::lab::{Lab, Record, State};
 use crate::runner::{Interrupt, Run, RunOutcome, run};
-use crate::scenario::plan::{Action, Change, Check, Comparator, Expectation, Kind, Metric, Plan, Step, Traffic, Verb};
+use crate::scenario::lesson::{Claims, Lesson};
+use crate::scenario::plan::{
+    Action, Change, Check, Comparator, Expectation, Kind, Metric, Of, Plan, Step, Traffic, Verb,
+};
+use crate::scenario::{LoadOptions, Source, load};
 use crate::traffic::Amount;
 use crate::undo::{self, RecoverError};
+use crate::wire::mock::MockWire;
 
 pub(super) const V1: &str = "apikey-v1";
 pub(super) const V2: &str = "apikey-v2";
@@ -30,7 +35,8 @@ pub(super) struct Fixture {
 }
 
 /// Everything that a run may change.
-pub(super) type Whole = (BTreeMap<String, (RunState, BTreeMap<String, String>)>, Option<String>);
+pub(super) type Whole =
+    (BTreeMap<String, (RunState, BTreeMap<String, String>)>, Option<(String, BTreeMap<String, String>)>);
 
 impl Fixture {
     pub(super) fn new() -> Self {
@@ -43,7 +49,8 @@ impl Fixture {
     }
 
     pub(super) fn whole(&self) -> Whole {
-        (self.engine.state(), self.lab.caller_key().ok())
+        let keys = self.lab.existing().ok().map(|record| (record.caller_key, record.callers));
+        (self.engine.state(), keys)
     }
 
     pub(super) fn run(&self, plan: Plan) -> Run {
@@ -52,6 +59,7 @@ impl Fixture {
             lab: self.lab.clone(),
             engine: Arc::new(self.engine.clone()),
             wire: Arc::new(MockWire::new(self.engine.clone())),
+            processes: Some(Arc::new(MockProcesses::new(self.engine.clone(), self.lab.clone()))),
             id: "20261124T101530Z-7f3a".to_owned(),
             keep: false,
             until: None,
@@ -135,6 +143,10 @@ impl Played {
                 EventKind::StepStarted(step) => writeln!(text, "{}: {}", step.name, step.action),
                 EventKind::StepFinished(step) => writeln!(text, "{}", line(step)),
                 EventKind::Notice { message } => writeln!(text, "notice: {message}"),
+                EventKind::Alert(alert) => {
+                    writeln!(text, "alert {} {} at {:.1}s", alert.name, alert.state.name(), alert.since)
+                }
+                EventKind::Logged(line) => writeln!(text, "{} of {}: {}", line.step, line.service, line.text),
                 EventKind::UndoStarted { items } => writeln!(text, "undo of {items}"),
                 EventKind::UndoItem(item) => {
                     let error = item.error.as_deref().unwrap_or("");
@@ -161,12 +173,21 @@ fn line(step: &StepFinished) -> String {
     let delta = |name: &str| step.deltas[name].map_or("?".to_owned(), |value| format!("+{value}"));
     let (ok, fail) = (delta("app_auth_success_total"), delta("app_auth_failures_total"));
     let _ = write!(text, ", auth {ok} {fail}");
+    for (of, results) in [("caller", &step.callers), ("background", &step.background)] {
+        for (name, result) in results {
+            let (sent, codes, errors) = (result.sent, &result.codes, &result.errors);
+            let _ = write!(text, "\n       {of} {name}: sent {sent}, {codes:?} {errors:?}");
+        }
+    }
     if let Some(detail) = &step.detail {
         let _ = write!(text, ", {detail}");
     }
     for result in &step.expectations {
         let (verdict, seen) = (if result.held { "held" } else { "NOT HELD" }, &result.observed_text);
         let _ = write!(text, "\n       {} {}: {seen}, {verdict}", result.metric, result.expected);
+    }
+    for line in &step.output {
+        let _ = write!(text, "\n       | {line}");
     }
     if let Some(error) = &step.error {
         let _ = write!(text, "\n       error: {error}");
@@ -177,17 +198,28 @@ fn line(step: &StepFinished) -> String {
 pub(super) fn plan(kind: Kind, steps: Vec<Step>) -> Plan {
     Plan {
         name: "rotate-key".to_owned(),
+        source: "tests".to_owned(),
         title: "Everything is 401 now".to_owned(),
         description: String::new(),
         kind,
         tags: Vec::new(),
+        engines: Vec::new(),
         parameters: BTreeMap::from([("rate".to_owned(), "20".to_owned())]),
+        secrets: Secrets::default(),
+        callers: Vec::new(),
+        steady_state: Vec::new(),
         steps,
+        finally: Vec::new(),
+        lesson: Lesson::default(),
+        claims: Claims::default(),
+        alerts: false,
+        pace: String::new(),
     }
 }
 
 pub(super) fn step(name: &str, phase: Phase, action: Action) -> Step {
-    Step { name: name.to_owned(), phase, action, expect: Vec::new(), place: "test.yaml:1:1".to_owned() }
+    let (name, place) = (name.to_owned(), "test.yaml:1:1".to_owned());
+    Step { id: 0, name, phase, action, expect: Vec::new(), place, late: None }
 }
 
 impl Step {
@@ -198,7 +230,16 @@ impl Step {
             other => format!("{other:?}"),
         };
         let text = format!("{comparator:?} {bound}");
-        self.expect.push(Expectation { metric, metric_text, comparator, bound, text, since: index });
+        self.expect.push(Expectation {
+            of: Of::All,
+            metric,
+            metric_text,
+            comparator,
+            bound,
+            text,
+            since: index,
+            late: None,
+        });
         self
     }
 }
@@ -208,6 +249,7 @@ pub(super) fn traffic(requests: u64) -> Action {
         amount: Amount::Requests(requests),
         rate: 20.0,
         connections: 1,
+        callers: Vec::new(),
         path: "/api/users".to_owned(),
         method: "GET".to_owned(),
         headers: Vec::new(),
@@ -216,13 +258,23 @@ pub(super) fn traffic(requests: u64) -> Action {
     })
 }
 
+pub(super) fn align() -> Action {
+    Action::AlignKey { callers: Vec::new() }
+}
+
+/// A plan as a file would have it.
+pub(super) fn loaded(text: &str) -> Plan {
+    let source = Source::Text { name: "test.yaml".to_owned(), text: text.to_owned() };
+    load(&source, &LoadOptions::default()).unwrap_or_else(|found| panic!("{found}"))
+}
+
 pub(super) fn rotate(server: &str) -> Action {
     Action::RotateKey { server: server.to_owned() }
 }
 
 pub(super) fn set_env(name: &str, value: &str) -> Action {
     let change = ServiceChange::env(name, value);
-    Action::Change(Change { verb: Verb::SetEnv, service: "app".to_owned(), change })
+    Action::Change(Change { verb: Verb::SetEnv, service: "app".to_owned(), change, rolled_back: false })
 }
 
 pub(super) fn verb(verb: Verb, service: &str) -> Action {
@@ -232,17 +284,64 @@ pub(super) fn verb(verb: Verb, service: &str) -> Action {
         Verb::Pause => ServiceChange::run(RunState::Paused),
         _ => ServiceChange::run(RunState::Running),
     };
-    Action::Change(Change { verb, service: service.to_owned(), change })
+    Action::Change(Change { verb, service: service.to_owned(), change, rolled_back: false })
 }
 
 pub(super) fn check(path: &str, status: u16) -> Action {
     let (method, timeout) = ("GET".to_owned(), Duration::from_secs(1));
     let body = Some("ok".to_owned());
-    Action::Check(Check { path: path.to_owned(), method, headers: Vec::new(), key: None, status, body, timeout })
+    Action::Check(Check {
+        path: path.to_owned(),
+        method,
+        headers: Vec::new(),
+        caller: None,
+        key: None,
+        status,
+        body,
+        timeout,
+    })
 }
 
 pub(super) fn delta(counter: &str) -> Metric {
     Metric::Delta { counter: counter.to_owned(), labels: Vec::new() }
+}
+
+/// A scenario with every kind of step and everything that a file can hold.
+pub(super) fn everything() -> Plan {
+    loaded(
+        r#"
+title: Everything
+parameters:
+  token: { default: hush-hush, secret: true }
+callers:
+  web: { rate: 8 }
+  batch: { key: apikey-v1, rate: 2 }
+steady_state:
+  - { name: health, check: { path: /health } }
+steps:
+  - { name: users, background: { callers: [web], rate: 4 } }
+  - { name: baseline, traffic: { requests: 10, callers: [batch] } }
+  - { name: debug, set_env: { service: app, env: { TOKEN: "${token}" } } }
+  - { name: rotate, rotate_key: { server: apikey-v2 } }
+  - name: alarm
+    wait_for: { metrics: { auth_failures.delta: "> 3" }, timeout: 20s }
+  - name: observe
+    traffic: { requests: 10 }
+    expect: { caller.batch.status.401: 2, caller.web.sent: 8, background.users.failed: "> 0" }
+  - { name: freeze, pause: db }
+  - { name: thaw, unpause: db }
+  - { name: mend, phase: remedy, run: { command: [align], env: { TOKEN: "${token}" } } }
+  - { name: align, align_key: { caller: server, callers: [web] } }
+  - { name: give, phase: remedy, rotate_key: { caller: apikey-v2, callers: batch } }
+  - { name: quiet, stop_background: users }
+  - name: verify
+    traffic: { requests: "${steps.observe.sent}" }
+    expect: { status.200: "100%", sent: "== ${steps.baseline.sent}" }
+finally:
+  - { name: tidy, stop: gateway }
+  - { name: count, run: { command: [print, "5"] } }
+"#,
+    )
 }
 
 /// The whole story: baseline, rotate, drive traffic, realign, verify.
@@ -258,7 +357,7 @@ pub(super) fn rotate_key() -> Plan {
             Comparator::Equal,
             100.0,
         ),
-        step("realign", Phase::Remedy, Action::AlignKey),
+        step("realign", Phase::Remedy, align()),
         step("verify", Phase::Verify, traffic(40)).expects(4, failures(), Comparator::Equal, 0.0).expects(
             4,
             Metric::Latency(99.0),

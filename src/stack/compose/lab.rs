@@ -12,7 +12,7 @@ use crate::yaml::{Diagnostic, Diagnostics, list, meant, shown};
 use super::{Placed, reader, values};
 
 const KEYS: [&str; 7] = ["app", "database", "folders", "gateway", "grafana", "optional", "prometheus"];
-const APP: [&str; 5] = ["health_path", "key_variable", "metrics_path", "port", "service"];
+const APP: [&str; 6] = ["awaits", "health_path", "key_variable", "metrics_path", "port", "service"];
 const GATEWAY: [&str; 4] = ["port", "reload", "route", "service"];
 const SERVER: [&str; 2] = ["port", "service"];
 /// Stands for the address in `route`.
@@ -110,6 +110,10 @@ impl Services<'_> {
             reader::value(&fields, key, values::http_path, out).unwrap_or_else(|| default.to_owned())
         };
         let (metrics_path, health_path) = (path("metrics_path", "/metrics", out), path("health_path", "/health", out));
+        let awaits = reader::list(&fields, "awaits", |name| self.known(name), out);
+        if let Some((service, _)) = &both {
+            self.depends(service, &awaits, &fields, out);
+        }
         let ((service, port), key_variable) = (both?, variable?);
         if let Some(placed) = self.find(&service)
             && !placed.service.environment.contains_key(&key_variable)
@@ -123,7 +127,18 @@ impl Services<'_> {
                 "expected the variable with the key",
             )));
         }
-        Some(XLabApp { service, key_variable, port, metrics_path, health_path })
+        Some(XLabApp { service, key_variable, port, metrics_path, health_path, awaits })
+    }
+
+    /// What an app waits for is what it depends on: it starts when that has started.
+    fn depends(&self, app: &str, awaits: &[String], fields: &Fields, out: &mut Diagnostics) {
+        let (Some(placed), Some(entry)) = (self.find(app), fields.get("awaits")) else { return };
+        for other in awaits.iter().filter(|other| !placed.depends_on.iter().any(|(name, _)| name == *other)) {
+            let message = format!("{} does not depend on {}", shown(app), shown(other));
+            out.push(
+                Diagnostic::at(message, &entry.key.place).label("what it waits for stands in its `depends_on`, too"),
+            );
+        }
     }
 
     fn gateway(&self, lab: &Fields, out: &mut Diagnostics) -> Option<XLabGateway> {

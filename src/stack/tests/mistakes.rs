@@ -90,6 +90,15 @@ fn a_cycle_is_shown_as_a_chain() {
     says(&own, &["web > web"]);
 }
 
+/// Each depends on the next: whoever follows them one call deep each comes far.
+#[test]
+fn more_services_than_a_lab_can_have_are_refused() {
+    let service = |at: u32| format!("\n  s{at}: {{ image: x, depends_on: [s{}] }}", at + 1);
+    let chain = (0..7_000).map(service).collect::<Vec<_>>().concat();
+    let message = with("services:", &format!("services:{chain}"));
+    says(&message, &["there are more than 100 services", "compose.yaml:", "s100"]);
+}
+
 #[test]
 fn what_lab_has_to_know_is_required() {
     says(&with("x-lab:", "x-lap:"), &["unknown key `x-lap`", "did you mean `x-lab`?"]);
@@ -101,6 +110,7 @@ fn what_lab_has_to_know_is_required() {
         &["`API_KEI` is not in the environment", "`API_KEY`"],
     );
     says(&with("port: 9000 }", "port: 9001 }"), &["port 9001 of `api` is not published", "127.0.0.1::9001"]);
+    says(&with("port: 9000 }", "port: 9000, awaits: [api] }"), &["`api` does not depend on `api`", "`depends_on`"]);
     says(&with(", reload: nginx -s reload", ""), &["`gateway` has no `reload`"]);
     says(&with("reload: nginx", "route: [a, b], reload: nginx"), &["`route` has no `{address}`"]);
     says(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`api` is optional, and is the `app`"]);

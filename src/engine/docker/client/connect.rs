@@ -2,12 +2,16 @@
 //! what to do where none answers.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::time::timeout;
 
+use super::reach::Reach;
+use super::ssh::Tunnel;
 use super::{Client, Platform};
 use crate::engine::{EngineError, EngineErrorKind};
 
@@ -19,14 +23,18 @@ const REMOTE_TIMEOUT: Duration = Duration::from_secs(5);
 const OLDEST_API: (u32, u32) = (1, 41);
 
 impl Client {
-    /// Connects to the daemon at `host` (as `DOCKER_HOST` has it), or where one usually is, and asks its version.
-    pub(in crate::engine::docker) async fn connect(host: Option<&str>) -> Result<Self, EngineError> {
+    /// Connects to the daemon at `host` (as `DOCKER_HOST` has it), or where one usually is, and asks its version. Ports are
+    /// published on the address `bind` of its machine; none: on the loopback.
+    pub(in crate::engine::docker) async fn connect(
+        host: Option<&str>,
+        bind: Option<IpAddr>,
+    ) -> Result<Self, EngineError> {
         if let Some(host) = host {
-            return at(host).await;
+            return at(host, bind).await;
         }
         let mut first = None;
         for socket in usual_sockets() {
-            match at(&format!("unix://{}", socket.display())).await {
+            match at(&format!("unix://{}", socket.display()), bind).await {
                 Ok(client) => return Ok(client),
                 // A socket that is there and refuses tells more than one that is not there.
                 Err(error) if socket.exists() => first = first.or(Some(error)),
@@ -53,20 +61,30 @@ fn usual_sockets() -> Vec<PathBuf> {
     sockets
 }
 
-async fn at(host: &str) -> Result<Client, EngineError> {
-    let (docker, limit) = transport(host).await?;
+async fn at(host: &str, bind: Option<IpAddr>) -> Result<Client, EngineError> {
+    let (docker, limit, tunnel) = transport(host).await?;
     let silent = |limit: Duration| {
         let detail = format!("the Docker daemon at {host} does not answer within {} s", limit.as_secs_f64());
         unreachable(detail).hint("restart the daemon, or Docker Desktop")
     };
-    let strange = |error: bollard::errors::Error| {
-        let error = unreachable(format!("what answers at {host} is no Docker daemon: {error}"));
-        error.hint("DOCKER_HOST says where the daemon is")
+    let strange = async |error: bollard::errors::Error| {
+        if let Some(tunnel) = &tunnel
+            && let Some(said) = tunnel.said().await
+        {
+            return unreachable(format!("no Docker daemon answers at {host}: ssh says: {said}"))
+                .hint("the account there has to be allowed to use the daemon's socket; ssh://HOST/PATH names another");
+        }
+        unreachable(format!("what answers at {host} is no Docker daemon: {error}"))
+            .hint("DOCKER_HOST says where the daemon is")
     };
     // A ping tells at once whether anybody is there; for its version Podman asks several programs first.
-    timeout(limit, docker.ping()).await.map_err(|_| silent(limit))?.map_err(strange)?;
-    let version =
-        timeout(REMOTE_TIMEOUT, docker.version()).await.map_err(|_| silent(REMOTE_TIMEOUT))?.map_err(strange)?;
+    if let Err(error) = timeout(limit, docker.ping()).await.map_err(|_| silent(limit))? {
+        return Err(strange(error).await);
+    }
+    let version = match timeout(REMOTE_TIMEOUT, docker.version()).await.map_err(|_| silent(REMOTE_TIMEOUT))? {
+        Ok(version) => version,
+        Err(error) => return Err(strange(error).await),
+    };
     let api = version.api_version.unwrap_or_default();
     let podman =
         version.components.iter().flatten().any(|component| component.name.to_ascii_lowercase().contains("podman"));
@@ -75,18 +93,20 @@ async fn at(host: &str) -> Result<Client, EngineError> {
         return Err(error.hint("lab needs Docker Engine 20.10 or later"));
     }
     let platform = Platform { os: version.os.unwrap_or_default(), arch: version.arch.unwrap_or_default() };
-    Ok(Client { docker, host: host.to_owned(), podman, platform, version: version.version.unwrap_or_default() })
+    let reach = Reach::new(host, bind);
+    let version = version.version.unwrap_or_default();
+    Ok(Client { docker, host: host.to_owned(), podman, platform, version, reach, _tunnel: tunnel.map(Arc::new) })
 }
 
-/// A client for an address, and how long its daemon may take to answer. Whether it can be connected to is tried first: an
-/// operating system's own error says most.
-async fn transport(host: &str) -> Result<(Docker, Duration), EngineError> {
+/// A client for an address, how long its daemon may take to answer, and what leads there. Whether it can be connected to is tried
+/// first: an operating system's own error says most.
+async fn transport(host: &str) -> Result<(Docker, Duration, Option<Tunnel>), EngineError> {
     // Each call has its own, shorter limit.
     let seconds = 120;
     let (scheme, rest) = host.split_once("://").unwrap_or(("", host));
     let strange = |detail: String| {
         unreachable(format!("DOCKER_HOST is {host:?}: {detail}"))
-            .hint("as in unix:///var/run/docker.sock or tcp://HOST:2375")
+            .hint("as in unix:///var/run/docker.sock, tcp://HOST:2375 or ssh://USER@HOST")
     };
     match scheme {
         "unix" => {
@@ -97,7 +117,7 @@ async fn transport(host: &str) -> Result<(Docker, Duration), EngineError> {
                 Err(_) => return Err(unreachable(format!("{rest} does not accept connections"))),
             }
             let docker = Docker::connect_with_unix(rest, seconds, API_DEFAULT_VERSION);
-            Ok((docker.map_err(|error| strange(error.to_string()))?, LOCAL_TIMEOUT))
+            Ok((docker.map_err(|error| strange(error.to_string()))?, LOCAL_TIMEOUT, None))
         }
         "tcp" | "http" => {
             let address = rest.trim_end_matches('/');
@@ -107,16 +127,13 @@ async fn transport(host: &str) -> Result<(Docker, Duration), EngineError> {
                 Err(_) => return Err(unreachable(format!("{address} does not accept connections"))),
             }
             let docker = Docker::connect_with_http(&format!("tcp://{address}"), seconds, API_DEFAULT_VERSION);
-            Ok((docker.map_err(|error| strange(error.to_string()))?, REMOTE_TIMEOUT))
+            Ok((docker.map_err(|error| strange(error.to_string()))?, REMOTE_TIMEOUT, None))
         }
-        #[cfg(feature = "ssh")]
         "ssh" => {
-            let docker = Docker::connect_with_ssh(host, seconds, API_DEFAULT_VERSION, None);
-            Ok((docker.map_err(|error| strange(error.to_string()))?, REMOTE_TIMEOUT))
+            let tunnel = Tunnel::open(rest).await?;
+            let docker = Docker::connect_with_unix(&tunnel.socket.to_string_lossy(), seconds, API_DEFAULT_VERSION);
+            Ok((docker.map_err(|error| strange(error.to_string()))?, REMOTE_TIMEOUT, Some(tunnel)))
         }
-        #[cfg(not(feature = "ssh"))]
-        "ssh" => Err(strange("this lab was built without ssh".to_owned())
-            .hint("forward the socket: ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock HOST, then DOCKER_HOST=unix:///tmp/docker.sock")),
         other => Err(strange(format!("{other:?} is not supported"))),
     }
 }
@@ -134,7 +151,7 @@ pub(in crate::engine::docker) fn refused(address: &str, error: &io::Error) -> En
     }
 }
 
-fn unreachable(detail: impl Into<String>) -> EngineError {
+pub(super) fn unreachable(detail: impl Into<String>) -> EngineError {
     EngineError::new(EngineErrorKind::Unreachable, detail)
 }
 

@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, HealthStatusEnum, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::models::{
+    ContainerInspectResponse, EndpointSettings, HealthStatusEnum, NetworkCreateRequest, NetworkDisconnectRequest,
+    VolumeCreateRequest,
+};
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
     RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, RenameContainerOptionsBuilder,
     StopContainerOptionsBuilder, TopOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
 
 use super::{CALL_TIMEOUT, Client, Fault, FaultKind, by_label, call};
 
@@ -181,7 +185,9 @@ impl Client {
 
     /// The processes of a running container: id and command line.
     pub(in crate::engine::docker) async fn processes(&self, container: &str) -> Result<Vec<(String, String)>, Fault> {
-        let options = TopOptionsBuilder::default().ps_args("-eo pid,args").build();
+        // Podman takes names of columns; with options it runs the container's own ps, and where there is none says nothing.
+        let columns = if self.podman { "pid,args" } else { "-eo pid,args" };
+        let options = TopOptionsBuilder::default().ps_args(columns).build();
         let listing = self.docker.top_processes(container, Some(options));
         let found = call(&format!("container {container}"), ASK_TIMEOUT, listing).await?;
         let rows = found.processes.unwrap_or_default().into_iter();
@@ -207,6 +213,23 @@ impl Client {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Err(Fault::timeout(subject))
+    }
+
+    /// Kills and removes one that runs, and returns when it is killed: the rest is the daemon's own work, which goes on whatever becomes
+    /// of this process. What asks for the container meanwhile finds it on its way out.
+    pub(in crate::engine::docker) async fn discard(&self, container: &str) -> Result<(), Fault> {
+        if self.podman {
+            return self.remove(container).await;
+        }
+        let (client, id) = (self.clone(), container.to_owned());
+        let mut died = self.deaths(container);
+        let removal = tokio::spawn(async move { client.remove(&id).await });
+        tokio::select! {
+            Some(Ok(())) = died.next() => Ok(()),
+            removed = removal => removed.unwrap_or_else(|error| {
+                Err(Fault::new(FaultKind::Other, format!("container {container}"), error.to_string()))
+            }),
+        }
     }
 
     /// Puts files into a container that was created; `tar` is unpacked at `path`.
@@ -241,6 +264,12 @@ impl Client {
         let options = ListNetworksOptionsBuilder::default().filters(&by_label(label)).build();
         let found = call("the networks", ASK_TIMEOUT, self.docker.list_networks(Some(options))).await?;
         Ok(found.into_iter().filter_map(|network| network.name).collect())
+    }
+
+    /// Takes a container off a network, whether it runs or is just being killed.
+    pub(in crate::engine::docker) async fn disconnect(&self, network: &str, container: &str) -> Result<(), Fault> {
+        let request = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
+        call(&format!("network {network}"), CALL_TIMEOUT, self.docker.disconnect_network(network, request)).await
     }
 
     /// Nothing where it is gone.
@@ -304,7 +333,14 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
     // Never started: the year 1.
     let started = started.filter(|time| time.timestamp() > 0);
     let network = found.network_settings.unwrap_or_default();
-    let ip = network.networks.unwrap_or_default().into_values().find_map(|endpoint| endpoint.ip_address);
+    let address = |endpoint: EndpointSettings| endpoint.ip_address.filter(|ip| !ip.is_empty());
+    let mut networks = network.networks.unwrap_or_default();
+    let ip = match host.network_mode.as_deref() {
+        // Podman does not say which is its own.
+        Some("bridge") | None => networks.into_values().find_map(address),
+        // Somebody may have put it on others as well.
+        Some(own) => networks.remove(own).and_then(address),
+    };
     let mut ports = bindings(host.port_bindings.unwrap_or_default());
     if running {
         ports.extend(bindings(network.ports.unwrap_or_default()));
@@ -330,7 +366,7 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
         restarts: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0),
         ports,
-        ip: ip.filter(|ip| !ip.is_empty()),
+        ip,
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Launch`]: everything that a container of a lab is made from, and its form in the daemon's API.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bollard::models::{
@@ -11,6 +12,9 @@ use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::{CALL_TIMEOUT, Client, Fault, call};
 use crate::stack::{HealthCheck, Service};
+
+/// Between two checks of the daemon's own, at least: each is a process in the container, and nothing waits for them.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A container to be made.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ pub(in crate::engine::docker) struct Launch {
     pub(in crate::engine::docker) env: BTreeMap<String, String>,
     pub(in crate::engine::docker) labels: BTreeMap<String, String>,
     pub(in crate::engine::docker) ports: Vec<PublishedPort>,
+    /// The address of the daemon's machine that they are published on.
+    pub(in crate::engine::docker) bind: IpAddr,
     pub(in crate::engine::docker) volumes: Vec<VolumeUse>,
     /// The lab's network; a carrier of files has none.
     pub(in crate::engine::docker) network: Option<String>,
@@ -34,7 +40,7 @@ pub(in crate::engine::docker) struct Launch {
     pub(in crate::engine::docker) search: Option<String>,
 }
 
-/// A port of 127.0.0.1.
+/// A published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::docker) struct PublishedPort {
     /// None: the daemon takes a free one at each start.
@@ -97,7 +103,7 @@ fn host(launch: &Launch, podman: bool) -> HostConfig {
     let mounts = launch.volumes.iter().map(mount).chain(owned.into_iter().map(|entry| nameless(entry)));
     HostConfig {
         network_mode: Some(launch.network.clone().unwrap_or_else(|| "none".to_owned())),
-        port_bindings: Some(ports(&launch.ports)),
+        port_bindings: Some(ports(&launch.ports, launch.bind)),
         mounts: Some(mounts.collect()),
         tmpfs: Some(in_memory.iter().map(|entry| tmpfs(entry)).collect()),
         readonly_rootfs: Some(service.read_only),
@@ -135,9 +141,9 @@ fn nano(cpus: f64) -> i64 {
     (cpus * 1e9) as i64
 }
 
-fn ports(published: &[PublishedPort]) -> PortMap {
+fn ports(published: &[PublishedPort], bind: IpAddr) -> PortMap {
     let binding = |port: &PublishedPort| PortBinding {
-        host_ip: Some("127.0.0.1".to_owned()),
+        host_ip: Some(bind.to_string()),
         host_port: Some(port.host.map(|host| host.to_string()).unwrap_or_default()),
     };
     published.iter().map(|port| (format!("{}/tcp", port.target), Some(vec![binding(port)]))).collect()
@@ -176,7 +182,7 @@ fn health(check: &HealthCheck) -> HealthConfig {
     let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     HealthConfig {
         test: Some(std::iter::once("CMD".to_owned()).chain(check.test.iter().cloned()).collect()),
-        interval: Some(nanos(check.interval)),
+        interval: Some(nanos(check.interval.max(CHECK_INTERVAL))),
         timeout: Some(nanos(check.timeout)),
         retries: Some(i64::from(check.retries)),
         start_period: Some(nanos(check.start_period)),
@@ -189,8 +195,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_on_the_loopback_address_alone() {
-        let map = ports(&[PublishedPort { host: Some(8080), target: 80 }, PublishedPort { host: None, target: 81 }]);
+    fn ports_are_on_one_address_alone() {
+        let published = [PublishedPort { host: Some(8080), target: 80 }, PublishedPort { host: None, target: 81 }];
+        let map = ports(&published, std::net::Ipv4Addr::LOCALHOST.into());
         for bindings in map.values() {
             assert_eq!(bindings.as_ref().unwrap()[0].host_ip.as_deref(), Some("127.0.0.1"));
         }

@@ -42,7 +42,7 @@ impl Fault {
         subject: impl Into<String>,
         detail: impl Into<String>,
     ) -> Self {
-        Self { kind, subject: subject.into(), detail: detail.into() }
+        Self { kind, subject: short_ids(&subject.into()), detail: short_ids(&detail.into()) }
     }
 
     pub(super) fn of(subject: impl Into<String>, error: &Error) -> Self {
@@ -72,6 +72,19 @@ impl Fault {
     pub(in crate::engine::docker) fn service(self, service: &str) -> EngineError {
         EngineError::from(self).of(service)
     }
+}
+
+/// With ids of 64 digits as the docker command shows them, by their first 12. A digest stays whole.
+fn short_ids(text: &str) -> String {
+    let is_id = |word: &str| word.len() == 64 && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let (mut short, mut before) = (String::with_capacity(text.len()), ' ');
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let kept = if is_id(bare) && before != ':' { &bare[..12] } else { bare };
+        short.extend([kept, &word[bare.len()..]]);
+        before = word.chars().next_back().unwrap_or(' ');
+    }
+    short
 }
 
 fn by_answer(status: u16, message: &str) -> FaultKind {
@@ -154,6 +167,16 @@ mod tests {
         ] {
             assert_eq!(answer(status, message).kind, kind, "{message}");
         }
+    }
+
+    #[test]
+    fn ids_are_as_short_as_people_know_them() {
+        let id = "0123456789abcdef".repeat(4);
+        let fault = Fault::new(FaultKind::Other, format!("container {id}"), format!("no such thing: {id}\n({id})"));
+        let error = EngineError::from(fault);
+        assert_eq!(error.detail, "container 0123456789ab: no such thing: 0123456789ab\n(0123456789ab)");
+        let digest = format!("image x@sha256:{id} é {}", &id[..63]);
+        assert_eq!(short_ids(&digest), digest);
     }
 
     #[test]

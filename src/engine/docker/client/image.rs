@@ -1,6 +1,6 @@
 //! Images: are they there, fetch them, make them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -8,6 +8,7 @@ use bollard::models::CreateImageInfo;
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
 };
+use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 
 use super::{CALL_TIMEOUT, Client, Fault, FaultKind, Platform, by_label, call};
@@ -17,11 +18,22 @@ const PULL_IDLE: Duration = Duration::from_secs(45);
 /// How long a step of a build may be silent: a compiler is.
 const BUILD_IDLE: Duration = Duration::from_mins(10);
 
+/// So many lines tell why a build failed.
+const LAST_LINES: usize = 5;
+
 /// An image that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine::docker) struct Image {
     pub(in crate::engine::docker) id: String,
     pub(in crate::engine::docker) platform: Platform,
+}
+
+/// An image that was made on the daemon's machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine::docker) struct Made {
+    pub(in crate::engine::docker) id: String,
+    pub(in crate::engine::docker) names: Vec<String>,
+    pub(in crate::engine::docker) created: DateTime<Utc>,
 }
 
 /// Bytes of all layers of a pull: here, and in all so far as is known.
@@ -103,18 +115,33 @@ impl Client {
     ) -> Result<(), Fault> {
         let options = BuildImageOptionsBuilder::default().t(name).rm(true).forcerm(true).labels(labels).build();
         let stream = self.docker.build_image(options, None, Some(bollard::body_full(tar.into())));
-        let built = drain(&format!("image {name}"), BUILD_IDLE, stream, |info: bollard::models::BuildInfo| {
-            info.stream.iter().flat_map(|text| text.lines()).filter(|text| !text.trim().is_empty()).for_each(line);
+        let subject = format!("image {name}");
+        let mut last = VecDeque::new();
+        let built = drain(&subject, BUILD_IDLE, stream, |info: bollard::models::BuildInfo| {
+            let text = without_colours(&info.stream.unwrap_or_default());
+            for text in text.lines().filter(|text| !text.trim().is_empty()) {
+                line(text);
+                // The builder's own.
+                if !text.starts_with("Removing intermediate container") {
+                    last.truncate(LAST_LINES - 1);
+                    last.push_front(text.to_owned());
+                }
+            }
         })
         .await;
-        self.confirm(name, built).await
+        self.confirm(name, built.map_err(|fault| with_last_lines(fault, &subject, &last))).await
     }
 
-    /// The images with a label: id and names.
-    pub(in crate::engine::docker) async fn images(&self, label: &str) -> Result<Vec<(String, Vec<String>)>, Fault> {
+    /// The images with a label.
+    pub(in crate::engine::docker) async fn images(&self, label: &str) -> Result<Vec<Made>, Fault> {
         let options = ListImagesOptionsBuilder::default().filters(&by_label(label)).build();
         let found = call("the images", CALL_TIMEOUT, self.docker.list_images(Some(options))).await?;
-        Ok(found.into_iter().map(|image| (image.id, image.repo_tags)).collect())
+        let made = |image: bollard::models::ImageSummary| Made {
+            id: image.id,
+            names: image.repo_tags,
+            created: DateTime::from_timestamp(image.created, 0).unwrap_or_default(),
+        };
+        Ok(found.into_iter().map(made).collect())
     }
 
     /// Removes an image, unless something uses it.
@@ -134,6 +161,25 @@ impl Client {
             other => other,
         }
     }
+}
+
+/// The daemon says with which code a step of a build ended; why, its last lines say, the newest of which comes first.
+fn with_last_lines(fault: Fault, subject: &str, last: &VecDeque<String>) -> Fault {
+    let is_full = last.iter().any(|line| line.to_ascii_lowercase().contains("no space left on device"));
+    let kind = if is_full { FaultKind::DiskFull } else { fault.kind };
+    let mut detail = fault.detail;
+    for line in last.iter().rev() {
+        detail.push_str("\n  ");
+        detail.push_str(line.trim_end());
+    }
+    Fault::new(kind, subject, detail)
+}
+
+/// The builder writes red what a step writes to its stderr (ECMA-48, SGR).
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
 /// Reads a stream to its end, within `idle` from one item to the next.

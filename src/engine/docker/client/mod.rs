@@ -4,11 +4,16 @@
 mod connect;
 mod container;
 mod create;
+mod exec;
 mod fault;
 mod image;
+mod reach;
+mod ssh;
+mod store;
 mod stream;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -18,8 +23,12 @@ use bollard::errors::Error;
 pub(super) use connect::refused;
 pub(super) use container::{Health, Inspected, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
+pub(super) use exec::Armed;
 pub(super) use fault::{Fault, FaultKind};
-pub(super) use image::{Image, PullProgress};
+pub(super) use image::{Image, Made, PullProgress};
+use reach::Reach;
+use ssh::Tunnel;
+pub(super) use store::Stored;
 pub(super) use stream::{Event, Line};
 
 /// For one call, but for those that wait for something.
@@ -36,6 +45,10 @@ pub(super) struct Client {
     pub(super) platform: Platform,
     /// The daemon's version.
     pub(super) version: String,
+    /// Where its ports are.
+    pub(super) reach: Reach,
+    /// What leads to it, where that takes a connection of its own.
+    _tunnel: Option<Arc<Tunnel>>,
 }
 
 /// An operating system and a processor, in Docker's words: `linux`, `amd64`.
@@ -46,11 +59,6 @@ pub(super) struct Platform {
 }
 
 impl Client {
-    /// Whether the daemon is on this machine, so that ports that it publishes are ports here.
-    pub(super) fn is_local(&self) -> bool {
-        self.host.starts_with("unix:") || self.host.contains("://127.0.0.1") || self.host.contains("://localhost")
-    }
-
     /// Where it is, as `DOCKER_HOST` would have it.
     pub(super) fn host(&self) -> &str {
         &self.host

@@ -1,29 +1,21 @@
-//! What comes from the daemon piece by piece: logs, the output of a command, what happens to containers.
+//! What comes from the daemon piece by piece: logs, and what happens to containers.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::{EventsOptionsBuilder, LogsOptionsBuilder};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt, stream};
 
-use super::{CALL_TIMEOUT, Client, Fault, FaultKind, call};
+use super::{CALL_TIMEOUT, Client, Fault, FaultKind};
 
 /// A longer line is given in pieces.
 const MAX_LINE: usize = 1 << 20;
+/// By so much a daemon's clock may be behind, and no container is killed twice.
+const MOMENT: TimeDelta = TimeDelta::seconds(2);
 /// So many lines tell how a container ended.
 const LAST_WORDS: usize = 5;
-
-/// How a command in a container went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine::docker) struct Ran {
-    pub(in crate::engine::docker) code: i64,
-    /// What it wrote, both streams together.
-    pub(in crate::engine::docker) output: String,
-}
 
 /// A line of a container's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,49 +26,15 @@ pub(in crate::engine::docker) struct Line {
 }
 
 impl Client {
-    /// Runs a command in a running container, to its end.
-    pub(in crate::engine::docker) async fn exec(
-        &self,
-        container: &str,
-        command: &[String],
-        limit: Duration,
-    ) -> Result<Ran, Fault> {
-        let subject = format!("{} in container {container}", command.join(" "));
-        match tokio::time::timeout(limit, self.run(&subject, container, command)).await {
-            Ok(result) => result,
-            Err(_) => Err(Fault::timeout(subject)),
-        }
-    }
-
-    async fn run(&self, subject: &str, container: &str, command: &[String]) -> Result<Ran, Fault> {
-        let options = CreateExecOptions {
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            cmd: Some(command.to_vec()),
-            ..CreateExecOptions::default()
-        };
-        let id = call(subject, CALL_TIMEOUT, self.docker.create_exec(container, options)).await?.id;
-        let started = call(subject, CALL_TIMEOUT, self.docker.start_exec(&id, None::<StartExecOptions>)).await?;
-        let mut written = Vec::new();
-        if let StartExecResults::Attached { mut output, .. } = started {
-            while let Some(piece) = output.next().await {
-                // How it ended is asked below, whatever became of its output.
-                let Ok(piece) = piece else { break };
-                written.extend_from_slice(piece.as_ref());
-            }
-        }
-        let code = call(subject, CALL_TIMEOUT, self.docker.inspect_exec(&id)).await?.exit_code;
-        Ok(Ran { code: code.unwrap_or(-1), output: String::from_utf8_lossy(&written).trim().to_owned() })
-    }
-
-    /// The last lines of a container's log, of all where `tail` is none.
+    /// The last lines of a container's log, of all where `tail` is none; `since` to the second.
     pub(in crate::engine::docker) async fn log_tail(
         &self,
         container: &str,
         tail: Option<usize>,
+        since: Option<DateTime<Utc>>,
     ) -> Result<Vec<Line>, Fault> {
         let subject = format!("the log of container {container}");
-        let reading = self.log(container, tail, None, false).collect::<Vec<_>>();
+        let reading = self.log(container, tail, since, false).collect::<Vec<_>>();
         match tokio::time::timeout(CALL_TIMEOUT, reading).await {
             Ok(lines) => lines.into_iter().collect(),
             Err(_) => Err(Fault::timeout(subject)),
@@ -85,7 +43,7 @@ impl Client {
 
     /// The last lines that a container wrote, without those that are empty; a few at most.
     pub(in crate::engine::docker) async fn last_words(&self, container: &str) -> Vec<String> {
-        let lines = self.log_tail(container, Some(2 * LAST_WORDS)).await.unwrap_or_default();
+        let lines = self.log_tail(container, Some(2 * LAST_WORDS), None).await.unwrap_or_default();
         let mut lines: Vec<String> =
             lines.into_iter().map(|line| line.text).filter(|text| !text.trim().is_empty()).collect();
         lines.split_off(lines.len().saturating_sub(LAST_WORDS))
@@ -121,6 +79,20 @@ impl Client {
         let pieces = self.docker.logs(container, Some(options));
         let pieces = pieces.map(move |piece| piece.map_err(|error| Fault::of(subject.clone(), &error)));
         lines(pieces.boxed()).boxed()
+    }
+
+    /// That a container is killed, from a moment ago on.
+    pub(super) fn deaths(&self, container: &str) -> BoxStream<'static, Result<(), Fault>> {
+        let filters = HashMap::from([
+            ("type", vec!["container".to_owned()]),
+            ("event", ["kill", "die", "destroy"].map(str::to_owned).to_vec()),
+            ("container", vec![container.to_owned()]),
+        ]);
+        // What happens before the daemon has read this is told as well.
+        let since = (Utc::now() - MOMENT).timestamp().to_string();
+        let options = EventsOptionsBuilder::default().filters(&filters).since(&since).build();
+        let events = self.docker.events(Some(options));
+        events.map(|event| event.map(drop).map_err(|error| Fault::of("the daemon's events", &error))).boxed()
     }
 
     /// The containers with a label, as they start and as they are removed.

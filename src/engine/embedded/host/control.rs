@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::supervisor::Supervisor;
 use crate::engine::embedded::log::Log;
 use crate::engine::embedded::protocol::EnsureRequest;
+use crate::engine::logs::time_in;
 use crate::engine::{Description, EngineError, EngineErrorKind, LogLine, UpRequest};
 
 #[derive(Clone)]
@@ -160,7 +161,9 @@ async fn read_from(log: &Log, offset: &mut u64) -> Vec<u8> {
 fn as_json_lines(service: &str, text: &[u8]) -> String {
     let mut out = String::new();
     for line in String::from_utf8_lossy(text).lines() {
-        let line = LogLine { service: service.to_owned(), text: line.to_owned() };
+        // It has just come: where it does not say when it was written, that was now.
+        let time = time_in(line).or_else(|| Some(chrono::Utc::now()));
+        let line = LogLine { service: service.to_owned(), time, text: line.to_owned() };
         if let Ok(json) = serde_json::to_string(&line) {
             out.push_str(&json);
             out.push('\n');

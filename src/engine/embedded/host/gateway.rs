@@ -89,9 +89,10 @@ impl Gateway {
         env.insert("GATEWAY_INSTANCE".to_owned(), instance.clone());
         let program = Program { exe: &self.context.exe, service: GATEWAY, env, log: self.log.clone() };
         let child = Arc::new(Child::start(program, instance).await?);
-        if let Some(route) = self.current_route() {
-            child.tell(&format!("route {UPSTREAM} {}", route.address)).await;
-        }
+        // Without an app it is told that, too: it would look the name up, and there may be another of that name.
+        let route = self.current_route();
+        let told = route.map_or(format!("unroute {UPSTREAM}"), |route| format!("route {UPSTREAM} {}", route.address));
+        child.tell(&told).await;
         Ok(child)
     }
 

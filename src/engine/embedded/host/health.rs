@@ -58,7 +58,7 @@ impl Health {
         loop {
             let Err(said) = self.ask(&child.address).await else { return Ok(()) };
             if child.ended().is_some() {
-                let detail = log.last_line().unwrap_or(said);
+                let detail = child.last_words().await.or_else(|| log.last_line()).unwrap_or(said);
                 return Err(EngineError::new(EngineErrorKind::Exited, detail).of(service));
             }
             if Instant::now() > deadline {
@@ -87,7 +87,7 @@ impl Health {
                 Err(error) => error,
             };
             if gateway.ended().is_some() {
-                let detail = log.last_line().unwrap_or(said);
+                let detail = gateway.last_words().await.or_else(|| log.last_line()).unwrap_or(said);
                 return Err(EngineError::new(EngineErrorKind::Exited, detail).of(service));
             }
             if Instant::now() > deadline {

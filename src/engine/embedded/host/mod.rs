@@ -10,6 +10,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{HostFile, HostRequest, Ready, new_token};
+use crate::background;
+use crate::board::{self, Look};
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::error::Exit;
 use crate::files::Folder;
@@ -23,9 +25,6 @@ mod supervisor;
 
 use supervisor::Supervisor;
 
-/// How long the host of a lab waits for the one before it to end, and how often it looks.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long the last answers may take to be read: somebody who follows the logs may have stopped reading.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -40,12 +39,7 @@ pub fn run() -> Exit {
         let _ = std::io::stderr().write_all(b"error: lab host is started by lab up; it is not for typing\n");
         return Exit::Usage;
     };
-    // The database and the logs are the user's alone, as everything in the lab's folder.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    // A session of its own: no signal of the terminal reaches it, and no hang-up.
-    let _ = rustix::process::setsid();
-    // All its paths are absolute; it shall not keep somebody's folder busy.
-    let _ = std::env::set_current_dir("/");
+    background::detach();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -70,8 +64,8 @@ async fn host(request: HostRequest) -> Exit {
     let end = CancellationToken::new();
     // Whoever starts it keeps its standard input open until the stack is up: one that nobody waits for any more is not wanted.
     let orphaned = if request.up.tied { end.clone() } else { CancellationToken::new() };
-    end_with_stdin(orphaned.clone());
-    end_with_signals(end.clone());
+    background::end_with_stdin(orphaned.clone());
+    background::end_with_signals(end.clone());
     match serve(request, end, orphaned).await {
         Ok(()) => Exit::Held,
         Err(error) => {
@@ -106,6 +100,7 @@ async fn control(folder: &Folder, supervisor: &Arc<Supervisor>, end: Cancellatio
     let token = new_token().map_err(system)?;
     let file = HostFile { version: super::VERSION.to_owned(), pid: std::process::id(), address, token: token.clone() };
     folder.write_json(super::HOST_FILE, &file).map_err(system)?;
+    show_board(folder, supervisor, &end).await;
     let description = supervisor.describe().await;
     say(&Ready::Up(description));
     let router = control::router(supervisor.clone(), &token, end.clone());
@@ -120,41 +115,34 @@ async fn control(folder: &Folder, supervisor: &Arc<Supervisor>, end: Cancellatio
     }
 }
 
+/// Serves the dashboard beside the stack. A stack without one is a stack all the same.
+async fn show_board(folder: &Folder, supervisor: &Arc<Supervisor>, end: &CancellationToken) {
+    let Some(listener) = board::listen(supervisor.board_port()).await else { return };
+    let Ok(address) = listener.local_addr() else { return };
+    if supervisor.board_is_on(address.port()).is_ok() {
+        let (folder, supervisor, end) = (folder.clone(), supervisor.clone(), end.clone());
+        tokio::spawn(async move { board::serve(listener, folder.root(), supervisor, end).await });
+    }
+}
+
+#[async_trait::async_trait]
+impl board::Source for Supervisor {
+    async fn look(&self) -> Look {
+        Look { gateway: self.gateway_url(), services: self.states(), metrics: self.metrics(), prometheus: None }
+    }
+}
+
 /// Takes the lock of the host, and hands it down to the services: it is free again when the last of them has ended too,
 /// however the host ended, so that nobody removes the folder, or wants the port, under their hands.
 async fn take_lock(path: &Path) -> Result<std::fs::File, EngineError> {
-    let file = crate::files::append(path).map_err(system)?;
-    let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
-    // A host before this one may be at its end, and who looks whether one lives has the lock for an instant.
-    while let Err(error) = file.try_lock() {
-        if matches!(error, std::fs::TryLockError::Error(_)) || tokio::time::Instant::now() > deadline {
-            return Err(EngineError::new(EngineErrorKind::System, "another host of this lab runs already"));
-        }
-        tokio::time::sleep(LOCK_INTERVAL).await;
-    }
+    let file = background::take(path).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => system("another host of this lab runs already"),
+        _ => system(error),
+    })?;
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).map_err(system)?;
     Ok(file)
 }
 
 fn system(error: impl std::fmt::Display) -> EngineError {
     EngineError::new(EngineErrorKind::System, error.to_string())
-}
-
-/// A plain thread: a read of standard input cannot be cancelled, and the runtime must not wait for it.
-fn end_with_stdin(end: CancellationToken) {
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        end.cancel();
-    });
-}
-
-fn end_with_signals(end: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return;
-    };
-    tokio::spawn(async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        end.cancel();
-    });
 }

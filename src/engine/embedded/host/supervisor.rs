@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::app::App;
 use super::database::Database;
 use super::gateway::Gateway;
 use super::health::Health;
+use crate::board::USUAL;
 use crate::engine::embedded::child::Child;
 use crate::engine::embedded::log::Log;
 use crate::engine::embedded::protocol::HostRequest;
@@ -36,6 +37,9 @@ struct Wanted {
     env: BTreeMap<String, BTreeMap<String, String>>,
     /// The gateway's port, once it is known.
     gateway_port: u16,
+    /// The dashboard's, once it is known.
+    #[serde(default)]
+    board_port: u16,
 }
 
 const WANTED_FILE: &str = "services.json";
@@ -70,6 +74,13 @@ impl Context {
     pub(super) fn remember_port(&self, port: u16) -> Result<(), EngineError> {
         self.lock().gateway_port = port;
         self.save()
+    }
+
+    /// The port that the dashboard had, or is to have: Grafana's usual one where the gateway has its own usual one.
+    pub(super) fn board_port(&self) -> u16 {
+        let wanted = self.lock();
+        let usual = if wanted.gateway_port == USUAL.0 { USUAL.1 } else { 0 };
+        if wanted.board_port == 0 { usual } else { wanted.board_port }
     }
 
     fn remember_env(&self, service: &str, env: BTreeMap<String, String>) -> Result<(), EngineError> {
@@ -178,6 +189,8 @@ pub(super) struct Supervisor {
     app: App,
     gateway: Arc<Gateway>,
     database: Database,
+    /// Where the dashboard is.
+    board: OnceLock<String>,
     /// Held during a change.
     change: tokio::sync::Mutex<()>,
 }
@@ -188,7 +201,8 @@ impl Supervisor {
         let gateway = Arc::new(Gateway::new(context.clone())?);
         let app = App::new(context.clone(), gateway.clone())?;
         let database = Database::new(folder.path(super::app::DATABASE_FILE));
-        Ok(Self { context, app, gateway, database, change: tokio::sync::Mutex::new(()) })
+        let board = OnceLock::new();
+        Ok(Self { context, app, gateway, database, board, change: tokio::sync::Mutex::new(()) })
     }
 
     /// Every service is running afterwards; those that run already are left alone.
@@ -290,12 +304,50 @@ impl Supervisor {
                 url: format!("http://{address}/metrics"),
             })
             .collect();
-        let gateway_url = format!("http://127.0.0.1:{}", self.context.gateway_port());
         Description {
             services: vec![gateway, app, database],
-            endpoints: Endpoints { gateway: gateway_url, metrics, ..Endpoints::default() },
+            endpoints: Endpoints {
+                gateway: self.gateway_url(),
+                metrics,
+                dashboard: self.board.get().cloned(),
+                ..Endpoints::default()
+            },
             notices: Vec::new(),
         }
+    }
+
+    /// The gateway's base URL.
+    pub(super) fn gateway_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.context.gateway_port())
+    }
+
+    /// The port on which the dashboard is to be; 0 for a free one.
+    pub(super) fn board_port(&self) -> u16 {
+        self.context.board_port()
+    }
+
+    /// The dashboard is on this port from now on, and again when the lab comes back.
+    pub(super) fn board_is_on(&self, port: u16) -> Result<(), EngineError> {
+        let _ = self.board.set(format!("http://127.0.0.1:{port}/"));
+        self.context.lock().board_port = port;
+        self.context.save()
+    }
+
+    /// The instance of the app that serves now, and where it shows its metrics; none where it does not run, or is frozen.
+    pub(super) fn metrics(&self) -> Option<(String, String)> {
+        let slot = self.app.slot();
+        let child = slot.live().filter(|_| slot.state() == RunState::Running)?;
+        Some((child.instance.clone(), format!("http://{}/metrics", child.address)))
+    }
+
+    /// The services' states, by their names, without asking them anything.
+    pub(super) fn states(&self) -> BTreeMap<String, String> {
+        let states = [
+            (GATEWAY, self.gateway.slot().state()),
+            (APP, self.app.slot().state()),
+            (DB, self.database.status().state),
+        ];
+        states.into_iter().map(|(name, state)| (name.to_owned(), state.name().to_owned())).collect()
     }
 
     /// The logs of the services named; of all where none is.

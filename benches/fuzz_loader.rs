@@ -1,0 +1,135 @@
+//! The loader on 100,000 files with slips and malice in them: no panic, no hang, no memory above 200 MB.
+//!
+//!     cargo bench --bench fuzz_loader                 FUZZ_INPUTS=1000000 and FUZZ_SEED=7 for others
+//!
+//! Exits 1 where a limit is missed, and says which seed makes the file.
+
+#[path = "../tests/shared/mutate.rs"]
+mod mutate;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use lab::scenario::{LoadOptions, Source, load};
+
+use mutate::Mutator;
+
+/// What one file may take of a processor.
+const LONGEST: Duration = Duration::from_secs(1);
+/// After so long without an end it hangs.
+const HUNG: Duration = Duration::from_secs(20);
+/// The most memory of the whole process.
+const MOST_MB: f64 = 200.0;
+
+/// What was found of one file.
+struct Tried {
+    seed: u64,
+    took: Duration,
+    bytes: usize,
+    valid: bool,
+    panicked: bool,
+}
+
+fn main() -> ExitCode {
+    let number = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (inputs, first) = (number("FUZZ_INPUTS", 100_000), number("FUZZ_SEED", 0));
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    // A panic is counted, with its seed; its message is the hook's to print.
+    let (next, (report, reports)) = (AtomicU64::new(first), mpsc::channel());
+    let begun = Instant::now();
+    let (mut valid, mut bytes, mut panics, mut slow) = (0_u64, 0, Vec::new(), Vec::new());
+    let mut longest = (Duration::ZERO, 0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (next, report) = (&next, report.clone());
+            scope.spawn(move || worker(next, first + inputs, &report));
+        }
+        drop(report);
+        loop {
+            let tried: Tried = match reports.recv_timeout(HUNG) {
+                Ok(tried) => tried,
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let near = next.load(Ordering::Relaxed);
+                    eprintln!("no file has ended for {HUNG:?}: one of the {threads} seeds before {near} hangs");
+                    std::process::exit(1);
+                }
+            };
+            valid += u64::from(tried.valid);
+            bytes += tried.bytes;
+            panics.extend(tried.panicked.then_some(tried.seed));
+            slow.extend((tried.took > LONGEST).then_some(tried.seed));
+            longest = longest.max((tried.took, tried.seed));
+        }
+    });
+    let memory = peak_mb();
+    println!("{inputs} files, {} MB, in {:.1?} on {threads} threads", bytes / 1_000_000, begun.elapsed());
+    println!("valid {valid}, refused {}, panics {} {panics:?}", inputs - valid, panics.len());
+    println!(
+        "the longest {:.1?} (seed {}), at most {LONGEST:?}: {} over it {slow:?}",
+        longest.0,
+        longest.1,
+        slow.len()
+    );
+    println!(
+        "peak memory {}, at most {MOST_MB} MB",
+        memory.map_or_else(|| "unknown".to_owned(), |mb| format!("{mb:.1} MB"))
+    );
+    let met = panics.is_empty() && slow.is_empty() && memory.is_none_or(|mb| mb <= MOST_MB);
+    if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn worker(next: &AtomicU64, end: u64, report: &mpsc::Sender<Tried>) {
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            return;
+        }
+        let text = Mutator::new(seed).file();
+        let bytes = text.len();
+        let begun = Spent::now();
+        let found = catch_unwind(AssertUnwindSafe(|| read(text)));
+        let tried =
+            Tried { seed, took: begun.since(), bytes, valid: matches!(found, Ok(true)), panicked: found.is_err() };
+        if report.send(tried).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads a file as `lab scenario validate` does, its messages included.
+fn read(text: String) -> bool {
+    let source = Source::Text { name: "mutant.yaml".into(), text };
+    load(&source, &LoadOptions::default()).map_err(|found| found.render(true)).is_ok()
+}
+
+/// What this thread has had of a processor: on a busy machine the time of the clock says little. Only Linux tells it, in
+/// nanoseconds, in the first field of `schedstat`.
+struct Spent {
+    clock: Instant,
+    processor: Option<Duration>,
+}
+
+impl Spent {
+    fn now() -> Self {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+        let processor = text.and_then(|text| text.split(' ').next()?.parse().ok()).map(Duration::from_nanos);
+        Self { clock: Instant::now(), processor }
+    }
+
+    fn since(&self) -> Duration {
+        let now = Self::now();
+        let processor = now.processor.zip(self.processor).map(|(now, then)| now.saturating_sub(then));
+        processor.unwrap_or_else(|| self.clock.elapsed())
+    }
+}
+
+/// The most memory that this process has had, in MB; only Linux says it.
+fn peak_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<f64>().ok().map(|kb| kb / 1024.0)
+}

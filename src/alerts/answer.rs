@@ -1,0 +1,90 @@
+//! [`Answer`]: Prometheus' `/api/v1/rules?type=alert`, as far as lab writes and reads it
+//! (<https://prometheus.io/docs/prometheus/latest/querying/api/#rules>).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::state::State;
+
+/// The whole answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// `success` or `error`.
+    pub(super) status: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) error: String,
+    #[serde(default)]
+    pub(super) data: Option<Data>,
+}
+
+impl Answer {
+    /// The names of the alerts that the rules have, whatever their state.
+    pub fn names(&self) -> BTreeSet<String> {
+        let groups = self.data.iter().flat_map(|data| &data.groups);
+        groups.flat_map(|group| &group.rules).map(|rule| rule.name.clone()).collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Data {
+    pub(super) groups: Vec<Group>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) file: String,
+    pub(super) rules: Vec<Rule>,
+    /// In seconds.
+    #[serde(default)]
+    pub(super) interval: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rule {
+    #[serde(default)]
+    pub(super) state: State,
+    pub(super) name: String,
+    pub(super) query: String,
+    /// Its `for`, in seconds.
+    #[serde(default)]
+    pub(super) duration: f64,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) alerts: Vec<Alert>,
+    #[serde(default)]
+    pub(super) health: String,
+    #[serde(default, rename = "lastError", skip_serializing_if = "String::is_empty")]
+    pub(super) last_error: String,
+    /// RFC 3339; the year 1 where it was never evaluated.
+    #[serde(default, rename = "lastEvaluation")]
+    pub(super) last_evaluation: String,
+    #[serde(default, rename = "type")]
+    pub(super) kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Alert {
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) state: State,
+    /// RFC 3339: since when its condition holds.
+    #[serde(default, rename = "activeAt")]
+    pub(super) active_at: String,
+    /// Of the condition, in Go's writing.
+    #[serde(default)]
+    pub(super) value: String,
+}
+
+/// Reads an answer; the error says what it is instead.
+pub fn read(text: &str) -> Result<Answer, String> {
+    let answer: Answer = serde_json::from_str(text).map_err(|error| format!("that is no answer of rules: {error}"))?;
+    match (&answer.data, answer.status.as_str()) {
+        (Some(_), "success") => Ok(answer),
+        _ => Err(format!("{}: {}", answer.status, answer.error)),
+    }
+}

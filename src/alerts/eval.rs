@@ -1,0 +1,268 @@
+//! [`evaluate`]: what an expression is at a time. Pure: it reads samples, and changes nothing. As in Prometheus, a comparison
+//! is a filter, and series of two sides belong together where all their labels but the name are alike.
+
+use std::collections::BTreeMap;
+
+use super::expr::{Aggregation, Expr, Grouping, Match, Operator, Over, Selector};
+use super::labels::{LE, Labels};
+use super::store::Store;
+use super::{rate, seconds};
+
+/// Series, each with its value.
+pub(super) type Vector = Vec<(Labels, f64)>;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Number(f64),
+    Vector(Vector),
+}
+
+/// The series that an expression is at a time; the error says why it is none. A number is a series without labels.
+pub(super) fn evaluate(expr: &Expr, store: &Store, at: i64) -> Result<Vector, String> {
+    Ok(match value(expr, store, at)? {
+        Value::Number(number) => vec![(Labels::default(), number)],
+        Value::Vector(vector) => vector,
+    })
+}
+
+fn value(expr: &Expr, store: &Store, at: i64) -> Result<Value, String> {
+    let vector = |expr: &Expr| evaluate(expr, store, at);
+    Ok(match expr {
+        Expr::Number(number) => Value::Number(*number),
+        Expr::Select(selector) => Value::Vector(store.instant(selector, at)),
+        Expr::Over(over, selector, range) => {
+            let grown = |samples: &[(i64, f64)]| {
+                let increase = rate::increase(samples, at, *range)?;
+                Some(if *over == Over::Rate { increase / seconds(*range) } else { increase })
+            };
+            let series = store.range(selector, at, *range).into_iter();
+            Value::Vector(series.filter_map(|(labels, samples)| Some((labels.nameless(), grown(&samples)?))).collect())
+        }
+        Expr::Absent(of) => {
+            let there = !vector(of)?.is_empty();
+            Value::Vector(if there { Vec::new() } else { vec![(wanted(of), 1.0)] })
+        }
+        Expr::Quantile(quantile, of) => Value::Vector(quantiles(*quantile, vector(of)?)),
+        Expr::Aggregate { how, by, of } => Value::Vector(aggregate(*how, by, vector(of)?)),
+        Expr::Binary(operator, left, right) => binary(*operator, value(left, store, at)?, value(right, store, at)?)?,
+    })
+}
+
+/// The labels that series would have that are not there: those which a selector states.
+fn wanted(expr: &Expr) -> Labels {
+    let Expr::Select(Selector { matchers, .. }) = expr else { return Labels::default() };
+    matchers.iter().fold(Labels::default(), |labels, matcher| match &matcher.how {
+        Match::Equal(value) => labels.with(&matcher.label, value),
+        _ => labels,
+    })
+}
+
+fn quantiles(quantile: f64, buckets: Vector) -> Vector {
+    let mut histograms: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
+    for (labels, count) in buckets {
+        // What has no end is no bucket.
+        if let Ok(end) = labels.get(LE).parse() {
+            histograms.entry(labels.with(LE, "").nameless()).or_default().push((end, count));
+        }
+    }
+    histograms.into_iter().map(|(labels, buckets)| (labels, rate::quantile(quantile, buckets))).collect()
+}
+
+fn aggregate(how: Aggregation, by: &Grouping, of: Vector) -> Vector {
+    let mut groups: BTreeMap<Labels, Vec<f64>> = BTreeMap::new();
+    for (labels, value) in of {
+        let group = match by {
+            Grouping::By(names) => labels.only(names),
+            Grouping::Without(names) => labels.except(names).nameless(),
+        };
+        groups.entry(group).or_default().push(value);
+    }
+    let one = |values: Vec<f64>| {
+        #[expect(clippy::cast_precision_loss, reason = "a few series")]
+        let count = values.len() as f64;
+        match how {
+            Aggregation::Sum => values.into_iter().sum(),
+            Aggregation::Avg => values.into_iter().sum::<f64>() / count,
+            Aggregation::Count => count,
+            Aggregation::Min => values.into_iter().fold(f64::NAN, f64::min),
+            Aggregation::Max => values.into_iter().fold(f64::NAN, f64::max),
+        }
+    };
+    groups.into_iter().map(|(labels, values)| (labels, one(values))).collect()
+}
+
+fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, String> {
+    Ok(match (left, right) {
+        (Value::Number(left), Value::Number(right)) => Value::Number(arithmetic(operator, left, right)),
+        (Value::Vector(vector), Value::Number(number)) => {
+            Value::Vector(each(operator, vector, |value| (value, number)))
+        }
+        // The series are what is kept, on whichever side they stand.
+        (Value::Number(number), Value::Vector(vector)) => {
+            Value::Vector(each(operator, vector, |value| (number, value)))
+        }
+        (Value::Vector(left), Value::Vector(right)) if operator.is_of_sets() => {
+            Value::Vector(sets(operator, left, right))
+        }
+        (Value::Vector(left), Value::Vector(right)) => Value::Vector(pairs(operator, left, right)?),
+    })
+}
+
+/// Each series with a number.
+fn each(operator: Operator, vector: Vector, sides: impl Fn(f64) -> (f64, f64)) -> Vector {
+    let vector = vector.into_iter();
+    if operator.is_comparison() {
+        let holds = |value| {
+            let (left, right) = sides(value);
+            compares(operator, left, right)
+        };
+        return vector.filter(|(_, value)| holds(*value)).collect();
+    }
+    let result = |value| {
+        let (left, right) = sides(value);
+        arithmetic(operator, left, right)
+    };
+    vector.map(|(labels, value)| (labels.nameless(), result(value))).collect()
+}
+
+fn sets(operator: Operator, left: Vector, right: Vector) -> Vector {
+    let keys = |vector: &Vector| vector.iter().map(|(labels, _)| labels.clone().nameless()).collect::<Vec<_>>();
+    let (on_left, on_right) = (keys(&left), keys(&right));
+    let has = |keys: &[Labels], labels: &Labels| keys.contains(&labels.clone().nameless());
+    match operator {
+        Operator::And => left.into_iter().filter(|(labels, _)| has(&on_right, labels)).collect(),
+        Operator::Unless => left.into_iter().filter(|(labels, _)| !has(&on_right, labels)).collect(),
+        _ => {
+            let more = right.into_iter().filter(|(labels, _)| !has(&on_left, labels));
+            left.into_iter().chain(more).collect()
+        }
+    }
+}
+
+/// The series of both sides that belong together, one with one.
+fn pairs(operator: Operator, left: Vector, right: Vector) -> Result<Vector, String> {
+    let mut others: BTreeMap<Labels, f64> = BTreeMap::new();
+    for (labels, value) in right {
+        if others.insert(labels.nameless(), value).is_some() {
+            return Err("more than one series on the right belongs to the same on the left".to_owned());
+        }
+    }
+    let mut found: BTreeMap<Labels, (Labels, f64)> = BTreeMap::new();
+    for (labels, value) in left {
+        let key = labels.clone().nameless();
+        let Some(other) = others.get(&key) else { continue };
+        let result = if operator.is_comparison() {
+            if !compares(operator, value, *other) {
+                continue;
+            }
+            (labels, value)
+        } else {
+            (key.clone(), arithmetic(operator, value, *other))
+        };
+        if found.insert(key, result).is_some() {
+            return Err("more than one series on the left belongs to the same on the right".to_owned());
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+#[expect(clippy::float_cmp, reason = "PromQL compares so")]
+fn compares(operator: Operator, left: f64, right: f64) -> bool {
+    match operator {
+        Operator::Equal => left == right,
+        Operator::NotEqual => left != right,
+        Operator::Less => left < right,
+        Operator::AtMost => left <= right,
+        Operator::Greater => left > right,
+        Operator::AtLeast => left >= right,
+        _ => false,
+    }
+}
+
+fn arithmetic(operator: Operator, left: f64, right: f64) -> f64 {
+    match operator {
+        Operator::Add => left + right,
+        Operator::Subtract => left - right,
+        Operator::Multiply => left * right,
+        Operator::Divide => left / right,
+        _ => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parser::parse;
+    use super::*;
+
+    fn store() -> Store {
+        let mut store = Store::new(0);
+        let series = |name, labels: &[(&str, &str)], value| (Labels::of(name, labels), value);
+        store.take(
+            "app",
+            1_000,
+            [
+                series("up", &[("job", "app"), ("instance", "a")], 1.0),
+                series("up", &[("job", "other"), ("instance", "b")], 0.0),
+                series("failed", &[("job", "app")], 3.0),
+                series("all", &[("job", "app")], 4.0),
+                series("all", &[("job", "idle")], 0.0),
+                series("code", &[("code", "200")], 10.0),
+                series("code", &[("code", "503")], 2.0),
+                series("code", &[("code", "500")], 1.0),
+            ],
+        );
+        store
+    }
+
+    fn shown(text: &str) -> Result<String, String> {
+        let found = evaluate(&parse(text).expect(text), &store(), 1_000)?;
+        let one = |(labels, value): &(Labels, f64)| {
+            let pairs: Vec<String> = labels.pairs().map(|(name, value)| format!("{name}={value}")).collect();
+            format!("{}:{value}", pairs.join(","))
+        };
+        Ok(found.iter().map(one).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn expressions_are_what_prometheus_makes_of_them() {
+        let cases = [
+            ("up == 0", "__name__=up,instance=b,job=other:0"),
+            ("0 == up", "__name__=up,instance=b,job=other:0"),
+            ("up{job=~\"a.*\"}", "__name__=up,instance=a,job=app:1"),
+            ("up{job=~\"a\"}", ""),
+            ("up{job!=\"app\", instance!~\"[xyz]\"}", "__name__=up,instance=b,job=other:0"),
+            ("up{job=\"app\", none=\"\"}", "__name__=up,instance=a,job=app:1"),
+            ("failed / (all > 0)", "job=app:0.75"),
+            ("failed > 1 and all", "__name__=failed,job=app:3"),
+            ("all unless failed", "__name__=all,job=idle:0"),
+            ("failed or all", "__name__=failed,job=app:3 __name__=all,job=idle:0"),
+            ("failed < all", "__name__=failed,job=app:3"),
+            ("failed * 2 - 1", "job=app:5"),
+            ("sum(code{code=~\"5..\"})", ":3"),
+            ("count by (job) (all)", "job=app:1 job=idle:1"),
+            ("max without (code) (code)", ":10"),
+            ("min(code)", ":1"),
+            ("avg(code{code=~\"5..\"})", ":1.5"),
+            ("absent(up{job=\"app\"})", ""),
+            ("absent(up{job=\"none\", x!=\"y\"})", "job=none:1"),
+            ("absent(sum(none))", ":1"),
+            ("none == 0 or absent(none{job=\"app\"})", "job=app:1"),
+            ("1 + 1", ":2"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn series_that_do_not_belong_together_one_with_one_are_an_error() {
+        assert!(shown("{code=~\"5..\"} / {code=~\"5..\"}").is_ok());
+        assert!(shown("sum by (job) (up) / {__none=\"\"}").is_err(), "three series of the app are on the right");
+    }
+
+    #[test]
+    fn a_ratio_of_nothing_is_not_a_number_and_is_above_nothing() {
+        assert_eq!(shown("all{job=\"idle\"} / all{job=\"idle\"}").as_deref(), Ok("job=idle:NaN"));
+        assert_eq!(shown("all{job=\"idle\"} / all{job=\"idle\"} > 0").as_deref(), Ok(""));
+    }
+}

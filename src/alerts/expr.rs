@@ -1,0 +1,168 @@
+//! [`Expr`]: the part of `PromQL` that the rules use, as a tree.
+
+use regex::Regex;
+
+/// An expression.
+#[derive(Clone, Debug)]
+pub(super) enum Expr {
+    Number(f64),
+    /// The present value of series.
+    Select(Selector),
+    /// An aggregation of a range: `rate(…[30s])`.
+    Over(Over, Selector, i64),
+    Absent(Box<Expr>),
+    /// `histogram_quantile`: the quantile, and the buckets.
+    Quantile(f64, Box<Expr>),
+    Aggregate {
+        how: Aggregation,
+        by: Grouping,
+        of: Box<Expr>,
+    },
+    Binary(Operator, Box<Expr>, Box<Expr>),
+}
+
+/// Which series.
+#[derive(Clone, Debug)]
+pub(super) struct Selector {
+    /// Empty: by its labels alone.
+    pub(super) name: String,
+    pub(super) matchers: Vec<Matcher>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Matcher {
+    pub(super) label: String,
+    pub(super) how: Match,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Match {
+    Equal(String),
+    NotEqual(String),
+    /// Anchored at both ends.
+    Like(Regex),
+    Unlike(Regex),
+}
+
+impl Match {
+    pub(super) fn holds(&self, value: &str) -> bool {
+        match self {
+            Self::Equal(wanted) => value == wanted,
+            Self::NotEqual(unwanted) => value != unwanted,
+            Self::Like(pattern) => pattern.is_match(value),
+            Self::Unlike(pattern) => !pattern.is_match(value),
+        }
+    }
+}
+
+/// What is made of the samples of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    Rate,
+    Increase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aggregation {
+    Sum,
+    Min,
+    Max,
+    Avg,
+    Count,
+}
+
+/// Which labels are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Grouping {
+    By(Vec<String>),
+    Without(Vec<String>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operator {
+    Or,
+    And,
+    Unless,
+    Equal,
+    NotEqual,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+}
+
+/// The names of the aggregations.
+pub(super) const AGGREGATIONS: [(&str, Aggregation); 5] = [
+    ("sum", Aggregation::Sum),
+    ("min", Aggregation::Min),
+    ("max", Aggregation::Max),
+    ("avg", Aggregation::Avg),
+    ("count", Aggregation::Count),
+];
+
+/// The names of the functions.
+pub(super) const FUNCTIONS: [&str; 4] = ["rate", "increase", "absent", "histogram_quantile"];
+
+/// The operators, as they are written.
+pub(super) const OPERATORS: [(&str, Operator); 13] = [
+    ("or", Operator::Or),
+    ("and", Operator::And),
+    ("unless", Operator::Unless),
+    ("==", Operator::Equal),
+    ("!=", Operator::NotEqual),
+    ("<", Operator::Less),
+    ("<=", Operator::AtMost),
+    (">", Operator::Greater),
+    (">=", Operator::AtLeast),
+    ("+", Operator::Add),
+    ("-", Operator::Subtract),
+    ("*", Operator::Multiply),
+    ("/", Operator::Divide),
+];
+
+impl Operator {
+    /// The higher binds the tighter; all are read from the left.
+    pub(super) fn rank(self) -> u8 {
+        match self {
+            Self::Or => 0,
+            Self::And | Self::Unless => 1,
+            Self::Equal | Self::NotEqual | Self::Less | Self::AtMost | Self::Greater | Self::AtLeast => 2,
+            Self::Add | Self::Subtract => 3,
+            Self::Multiply | Self::Divide => 4,
+        }
+    }
+
+    /// Whether it takes series only, and no numbers.
+    pub(super) fn is_of_sets(self) -> bool {
+        self.rank() < 2
+    }
+
+    pub(super) fn is_comparison(self) -> bool {
+        self.rank() == 2
+    }
+}
+
+impl Expr {
+    /// Whether it is a number, and no series.
+    pub(super) fn is_number(&self) -> bool {
+        match self {
+            Self::Number(_) => true,
+            Self::Binary(operator, left, right) => !operator.is_of_sets() && left.is_number() && right.is_number(),
+            _ => false,
+        }
+    }
+
+    /// The longest range that it looks back over, in milliseconds.
+    pub(super) fn longest(&self) -> i64 {
+        match self {
+            Self::Number(_) | Self::Select(_) => 0,
+            Self::Over(_, _, range) => *range,
+            Self::Absent(of) | Self::Quantile(_, of) | Self::Aggregate { of, .. } => of.longest(),
+            Self::Binary(_, left, right) => left.longest().max(right.longest()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! [`Machine`]: an alert from what its condition says at each evaluation: nothing, then pending, then, once it has been so
+//! for the rule's `for`, firing, and resolved when it no longer is. As in Prometheus, an alert that was only pending leaves
+//! no trace.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::eval::Vector;
+use super::labels::Labels;
+
+/// What an alert is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its condition does not hold.
+    #[default]
+    Inactive,
+    /// Its condition holds, not yet for long enough.
+    Pending,
+    /// Its condition has held for long enough.
+    Firing,
+}
+
+impl State {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+        }
+    }
+}
+
+/// A series for which a rule's condition holds. Times are in milliseconds since the epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Active {
+    /// Of what the condition said last.
+    pub(super) value: f64,
+    /// Since when it holds.
+    pub(super) since: i64,
+    pub(super) state: State,
+}
+
+/// A rule's alerts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Machine {
+    /// For how long the condition must hold, in milliseconds.
+    hold: i64,
+    active: BTreeMap<Labels, Active>,
+}
+
+impl Machine {
+    pub(super) fn new(hold: i64) -> Self {
+        Self { hold, active: BTreeMap::new() }
+    }
+
+    /// The condition at a time: the series for which it holds, by the alert's labels.
+    pub(super) fn take(&mut self, at: i64, holds: Vector) {
+        let before = std::mem::take(&mut self.active);
+        for (labels, value) in holds {
+            let since = before.get(&labels).map_or(at, |active| active.since);
+            let fired = before.get(&labels).is_some_and(|active| active.state == State::Firing);
+            let state = if fired || at - since >= self.hold { State::Firing } else { State::Pending };
+            self.active.insert(labels, Active { value, since, state });
+        }
+    }
+
+    /// The series for which the condition holds.
+    pub(super) fn active(&self) -> impl Iterator<Item = (&Labels, &Active)> {
+        self.active.iter()
+    }
+
+    /// What the rule as a whole is: the gravest of its alerts.
+    pub(super) fn state(&self) -> State {
+        self.active.values().map(|active| active.state).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::State::{Firing, Inactive, Pending};
+    use super::*;
+
+    fn step(machine: &mut Machine, at: i64, holds: bool) -> State {
+        machine.take(at, if holds { vec![(Labels::default(), 1.0)] } else { Vec::new() });
+        machine.state()
+    }
+
+    #[test]
+    fn an_alert_is_pending_then_fires_and_is_gone_at_once() {
+        let mut machine = Machine::new(10_000);
+        let story = [(0, false), (2, true), (4, true), (11, true), (12, true), (14, true), (16, false), (18, true)];
+        let states: Vec<State> = story.into_iter().map(|(at, holds)| step(&mut machine, at * 1_000, holds)).collect();
+        assert_eq!(states, [Inactive, Pending, Pending, Pending, Firing, Firing, Inactive, Pending]);
+    }
+
+    #[test]
+    fn a_gap_begins_the_wait_anew() {
+        let mut machine = Machine::new(10_000);
+        for (at, holds) in [(0, true), (8, true), (9, false), (10, true), (19, true)] {
+            assert_ne!(step(&mut machine, at * 1_000, holds), State::Firing, "{at}");
+        }
+        assert_eq!(step(&mut machine, 20_000, true), State::Firing);
+    }
+
+    #[test]
+    fn without_a_wait_it_fires_at_once() {
+        assert_eq!(step(&mut Machine::new(0), 5, true), State::Firing);
+    }
+
+    #[test]
+    fn each_series_is_an_alert_of_its_own() {
+        let mut machine = Machine::new(10_000);
+        let labels = |name| Labels::of("", &[("instance", name)]);
+        machine.take(0, vec![(labels("a"), 1.0)]);
+        machine.take(10_000, vec![(labels("a"), 2.0), (labels("b"), 1.0)]);
+        let states: Vec<_> = machine.active().map(|(labels, active)| (labels.get("instance"), active.state)).collect();
+        assert_eq!(states, [("a", State::Firing), ("b", State::Pending)]);
+        assert_eq!(machine.state(), State::Firing, "the gravest");
+    }
+
+    proptest! {
+        /// It fires exactly where the condition has held at every evaluation for as long as the rule says.
+        #[test]
+        fn it_fires_where_it_held_for_long_enough(holds in prop::collection::vec(any::<bool>(), 1..60), hold in 0_i64..20) {
+            let mut machine = Machine::new(hold * 1_000);
+            for at in 0..holds.len() {
+                let state = step(&mut machine, i64::try_from(at).expect("few") * 1_000, holds[at]);
+                let run = holds[..=at].iter().rev().take_while(|holds| **holds).count();
+                let expected = match run {
+                    0 => State::Inactive,
+                    run if i64::try_from(run).expect("few") > hold => State::Firing,
+                    _ => State::Pending,
+                };
+                prop_assert_eq!(state, expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! [`Template`]: an annotation's text, with the value of the alert in it. Of Go's templates it knows what the rules use:
+//! `{{ $value }}`, `{{ $value | humanizePercentage }}`, `{{ $value | humanizeDuration }}` and `{{ $labels.NAME }}`.
+
+use super::labels::Labels;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Template {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Value,
+    Percentage,
+    Duration,
+    Label(String),
+}
+
+impl Template {
+    /// Reads a text; the error says what in it is not known.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (inner, after) = after.split_once("}}").ok_or("a `{{` without its `}}`")?;
+            pieces.push(Piece::Text(before.to_owned()));
+            let words: Vec<&str> = inner.split_whitespace().collect();
+            pieces.push(match words[..] {
+                ["$value"] => Piece::Value,
+                ["$value", "|", "humanizePercentage"] => Piece::Percentage,
+                ["$value", "|", "humanizeDuration"] => Piece::Duration,
+                [label] if label.starts_with("$labels.") => Piece::Label(label["$labels.".len()..].to_owned()),
+                _ => return Err(format!("`{{{{{inner}}}}}` is not known to lab")),
+            });
+            rest = after;
+        }
+        pieces.push(Piece::Text(rest.to_owned()));
+        Ok(Self { pieces })
+    }
+
+    /// The text for an alert.
+    pub(super) fn fill(&self, value: f64, labels: &Labels) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Value => value.to_string(),
+            Piece::Percentage => format!("{}%", general(value * 100.0)),
+            Piece::Duration => duration(value),
+            Piece::Label(name) => labels.get(name).to_owned(),
+        };
+        self.pieces.iter().map(piece).collect()
+    }
+}
+
+/// As C's `%.4g`: four digits that count.
+fn general(value: f64) -> String {
+    if !value.is_finite() || value == 0.0 {
+        return value.to_string();
+    }
+    let exponent = format!("{value:.3e}");
+    let (digits, power) = exponent.split_once('e').unwrap_or((&exponent, "0"));
+    let power: i32 = power.parse().unwrap_or_default();
+    let trimmed = |text: &str| {
+        let short = text.trim_end_matches('0').trim_end_matches('.');
+        if text.contains('.') { short.to_owned() } else { text.to_owned() }
+    };
+    if (-4..4).contains(&power) {
+        let decimals = usize::try_from(3 - power).unwrap_or_default();
+        return trimmed(&format!("{value:.decimals$}"));
+    }
+    let sign = if power < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(digits), power.abs())
+}
+
+/// Seconds, as Prometheus' `humanizeDuration` writes them.
+fn duration(value: f64) -> String {
+    if !value.is_finite() {
+        return general(value);
+    }
+    if value == 0.0 {
+        return "0s".to_owned();
+    }
+    if value.abs() >= 60.0 {
+        #[expect(clippy::cast_possible_truncation, reason = "whole seconds are wanted")]
+        let whole = value.abs() as i64;
+        let sign = if value < 0.0 { "-" } else { "" };
+        let (days, hours, minutes, seconds) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60, whole % 60);
+        return match (days, hours) {
+            (0, 0) => format!("{sign}{minutes}m {seconds}s"),
+            (0, _) => format!("{sign}{hours}h {minutes}m {seconds}s"),
+            _ => format!("{sign}{days}d {hours}h {minutes}m {seconds}s"),
+        };
+    }
+    let mut value = value;
+    let mut unit = "";
+    for smaller in ["m", "u", "n"] {
+        if value.abs() >= 1.0 {
+            break;
+        }
+        (value, unit) = (value * 1_000.0, smaller);
+    }
+    format!("{}{unit}s", general(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(text: &str, value: f64) -> String {
+        Template::read(text).expect(text).fill(value, &Labels::of("", &[("job", "app")]))
+    }
+
+    #[test]
+    fn values_read_as_in_prometheus() {
+        let percent = |value| filled("{{ $value | humanizePercentage }}", value);
+        assert_eq!([0.1, 1.0, 0.5, 0.987_654].map(percent), ["10%", "100%", "50%", "98.77%"]);
+        let duration = |value| filled("{{ $value | humanizeDuration }}", value);
+        let seconds = [0.0, 0.496, 0.000_25, 1.0, 59.5, 61.0, 3_725.0, 90_061.0, -75.0];
+        let expected = ["0s", "496ms", "250us", "1s", "59.5s", "1m 1s", "1h 2m 5s", "1d 1h 1m 1s", "-1m 15s"];
+        assert_eq!(seconds.map(duration), expected);
+        assert_eq!(filled("{{ $labels.job }}: {{$value}}!", 2.5), "app: 2.5!");
+        assert_eq!(filled("nothing", 1.0), "nothing");
+        assert_eq!([12_345.6, 0.000_012_34, 1e10].map(general), ["1.235e+04", "1.234e-05", "1e+10"]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for wrong in ["{{ $value | humanize1024 }}", "{{ range query \"up\" }}x{{ end }}", "{{ $value"] {
+            assert!(Template::read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

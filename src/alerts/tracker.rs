@@ -1,0 +1,211 @@
+//! [`Tracker`]: what the alerts are and how they changed, from answers that come one after the other. It is asked more often
+//! than rules are evaluated, and the times are those of the evaluations: so they are the same however often it is asked.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::answer::{Answer, Rule};
+use super::state::State;
+
+/// Follows the alerts.
+#[derive(Clone, Debug, Default)]
+pub struct Tracker {
+    known: BTreeMap<String, Standing>,
+    /// When the last answer came.
+    last: Option<DateTime<Utc>>,
+}
+
+/// An alert now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is.
+    pub state: State,
+    /// Since when it is so, as far as that is known: an alert that was so at the first look may have been it for longer.
+    pub since: DateTime<Utc>,
+    /// `page`, `ticket`; empty where the rule says nothing.
+    pub severity: String,
+    /// What it says to people, of its first series; empty where it is inactive.
+    pub summary: String,
+}
+
+/// An alert became something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The alert's name.
+    pub alert: String,
+    /// What it was.
+    pub from: State,
+    /// What it is.
+    pub to: State,
+    /// When, by the evaluation that showed it.
+    pub at: DateTime<Utc>,
+    /// `page`, `ticket`; empty where the rule says nothing.
+    pub severity: String,
+    /// What it says to people; of an alert that is over, what it said last.
+    pub summary: String,
+}
+
+impl Tracker {
+    /// The alerts by name, as of the last answer.
+    pub fn alerts(&self) -> &BTreeMap<String, Standing> {
+        &self.known
+    }
+
+    /// Takes an answer that came at a time, and says what has changed, in order. The first one changes nothing: that is how
+    /// things are. An alert that went past `pending` between two answers has been it all the same.
+    pub fn take(&mut self, now: DateTime<Utc>, answer: &Answer) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for rule in answer.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules) {
+            let Some(evaluated) = time(&rule.last_evaluation) else { continue };
+            // Another machine's clock may be another: what happened between two answers is put between them.
+            let within = |at: DateTime<Utc>| self.last.map_or(at, |last| at.max(last)).min(now);
+            let before = self.known.get(&rule.name);
+            let standing = Standing {
+                state: rule.state,
+                since: match before {
+                    Some(before) if before.state == rule.state => before.since,
+                    _ => within(evaluated),
+                },
+                severity: rule.labels.get("severity").cloned().unwrap_or_default(),
+                summary: summary(rule),
+            };
+            if let Some(before) = before.filter(|before| before.state != rule.state) {
+                changes.extend(between(rule, before, &standing, within));
+            }
+            self.known.insert(rule.name.clone(), standing);
+        }
+        self.last = Some(now);
+        changes.sort_by_key(|change| change.at);
+        changes
+    }
+}
+
+fn between(
+    rule: &Rule,
+    before: &Standing,
+    now: &Standing,
+    within: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
+) -> Vec<Change> {
+    let summary = if now.summary.is_empty() { &before.summary } else { &now.summary };
+    let change = |from: State, to: State, at: DateTime<Utc>| Change {
+        alert: rule.name.clone(),
+        from,
+        to,
+        at,
+        severity: now.severity.clone(),
+        summary: summary.clone(),
+    };
+    if (before.state, now.state) == (State::Inactive, State::Firing) {
+        let active = rule.alerts.iter().filter_map(|alert| time(&alert.active_at)).min();
+        let pending = within(active.unwrap_or(now.since)).min(now.since);
+        return vec![
+            change(State::Inactive, State::Pending, pending),
+            change(State::Pending, State::Firing, now.since),
+        ];
+    }
+    vec![change(before.state, now.state, now.since)]
+}
+
+/// What the alert says of the series that has it longest.
+fn summary(rule: &Rule) -> String {
+    let first = rule.alerts.iter().min_by_key(|alert| (std::cmp::Reverse(alert.state), &alert.active_at));
+    first.and_then(|alert| alert.annotations.get("summary")).cloned().unwrap_or_default()
+}
+
+/// A time of an answer; none before the first evaluation.
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    let time: DateTime<Utc> = text.parse().ok()?;
+    (time.timestamp() > 0).then_some(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::read;
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_515_330 + seconds, 0).expect("a time")
+    }
+
+    /// As Prometheus 2.42 writes it.
+    fn answer(evaluated: i64, state: State, since: i64) -> Answer {
+        let alert = format!(
+            r#"{{"labels":{{"alertname":"A","severity":"page"}},"annotations":{{"summary":"90% fail","runbook":"x"}},
+               "state":"{}","activeAt":"{}","value":"9e-01"}}"#,
+            state.name(),
+            at(since).to_rfc3339(),
+        );
+        let alerts = if state == State::Inactive { String::new() } else { alert };
+        let text = format!(
+            r#"{{"status":"success","data":{{"groups":[{{"name":"app-alerts","file":"/etc/prometheus/rules/alerts.yml",
+               "rules":[{{"state":"{}","name":"A","query":"r > 0.5","duration":10,"keepFiringFor":0,
+               "labels":{{"severity":"page"}},"annotations":{{"summary":"{{{{ $value }}}}"}},"alerts":[{alerts}],"health":"ok",
+               "evaluationTime":0.0002,"lastEvaluation":"{}","type":"alerting"}}],
+               "interval":2,"limit":0,"evaluationTime":0.001,"lastEvaluation":"{}"}}]}}}}"#,
+            state.name(),
+            at(evaluated).to_rfc3339(),
+            at(evaluated).to_rfc3339(),
+        );
+        read(&text).expect("an answer")
+    }
+
+    fn told(changes: &[Change]) -> Vec<(State, State, i64)> {
+        changes.iter().map(|change| (change.from, change.to, (change.at - at(0)).num_seconds())).collect()
+    }
+
+    use State::{Firing, Inactive, Pending};
+
+    #[test]
+    fn changes_are_told_once_with_the_time_of_the_evaluation() {
+        let mut tracker = Tracker::default();
+        assert_eq!(tracker.take(at(1), &answer(0, Inactive, 0)), []);
+        assert_eq!(told(&tracker.take(at(3), &answer(2, Pending, 2))), [(Inactive, Pending, 2)]);
+        assert_eq!(tracker.take(at(4), &answer(2, Pending, 2)), []);
+        let fired = tracker.take(at(13), &answer(12, Firing, 2));
+        assert_eq!(told(&fired), [(Pending, Firing, 12)]);
+        assert_eq!((fired[0].severity.as_str(), fired[0].summary.as_str()), ("page", "90% fail"));
+        assert_eq!(tracker.alerts()["A"].since, at(12));
+        let over = tracker.take(at(21), &answer(20, Inactive, 0));
+        assert_eq!((told(&over), over[0].summary.as_str()), (vec![(Firing, Inactive, 20)], "90% fail"));
+    }
+
+    #[test]
+    fn the_first_look_is_how_things_are() {
+        let mut tracker = Tracker::default();
+        assert_eq!(tracker.take(at(5), &answer(4, Firing, 0)), []);
+        assert_eq!(tracker.alerts()["A"].state, Firing);
+        assert_eq!(told(&tracker.take(at(7), &answer(6, Inactive, 0))), [(Firing, Inactive, 6)]);
+    }
+
+    #[test]
+    fn what_was_missed_between_two_looks_is_made_good() {
+        let mut tracker = Tracker::default();
+        tracker.take(at(1), &answer(0, Inactive, 0));
+        let changes = tracker.take(at(20), &answer(18, Firing, 6));
+        assert_eq!(told(&changes), [(Inactive, Pending, 6), (Pending, Firing, 18)]);
+    }
+
+    #[test]
+    fn another_clock_moves_nothing_beyond_the_looks() {
+        let mut tracker = Tracker::default();
+        tracker.take(at(1), &answer(900, Inactive, 0));
+        assert_eq!(told(&tracker.take(at(3), &answer(902, Pending, 902))), [(Inactive, Pending, 3)]);
+        assert_eq!(told(&tracker.take(at(5), &answer(-900, Inactive, 0))), [(Pending, Inactive, 3)]);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_said() {
+        assert!(read("<html>").expect_err("no").contains("no answer of rules"));
+        assert_eq!(read(r#"{"status":"error","error":"starting"}"#), Err("error: starting".to_owned()));
+    }
+
+    #[test]
+    fn before_the_first_evaluation_nothing_is_known() {
+        let mut tracker = Tracker::default();
+        let text = r#"{"status":"success","data":{"groups":[{"name":"g","file":"f","rules":[{"state":"inactive","name":"A",
+            "query":"x","lastEvaluation":"0001-01-01T00:00:00Z","type":"alerting"}]}]}}"#;
+        assert_eq!(tracker.take(at(0), &read(text).expect("an answer")), []);
+        assert!(tracker.alerts().is_empty());
+    }
+}

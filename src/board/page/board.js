@@ -1,0 +1,246 @@
+// The dashboard's page: asks for what it lacks once a second, and draws it. Everything is text or a path: nothing that comes
+// from a service becomes markup.
+"use strict";
+
+const W = 1000, H = 160, MOST = 3600;
+const rate = (v) => (v >= 10 ? v.toFixed(0) : String(Math.round(v * 10) / 10)) + "/s";
+// Of an axis, whose half may be 12.5: no digit is left out.
+const exact = (show) => (show === rate ? (v) => `${Math.round(v * 100) / 100}/s` : show);
+const percent = (v) => Math.round(v * 1000) / 10 + "%";
+const millis = (v) => (v < 0.05 && v > 0 ? "<0.1" : v < 10 ? v.toFixed(1) : v.toFixed(0)) + "ms";
+const count = (v) => String(Math.round(v * 10) / 10);
+const code = (name) => ({ 2: "c2", 3: "c3", 4: name === "401" ? "c4" : "c4b", 5: name === "502" ? "c5b" : "c5" })[name[0]] || "c0";
+const line = (name, key, style) => ({ name, style, of: (p) => p[key] });
+
+// The panels of grafana/dashboards/auth-health.json.
+const PANELS = [
+  { title: "Requests/s", about: "Requests under /api/, whatever became of them.", show: rate, lines: [line("requests", "requests", "c3")] },
+  { title: "Auth failures/s", about: "Requests whose key was not accepted.", show: rate, lines: [line("failures", "refused", "c4")] },
+  { title: "Auth successes/s", about: "Requests whose key was accepted.", show: rate, lines: [line("successes", "accepted", "c2")] },
+  { title: "Status codes", about: "Responses of the app under /api/, by code. What the gateway answers by itself (502, 504) is not among them.", show: rate, codes: true, lines: [] },
+  { title: "Auth failure ratio", about: "The share of the requests whose key was not accepted, over 30 s.", show: percent, top: 1, lines: [line("ratio", "ratio", "c4")] },
+  { title: "Latency", about: "Time to answer a request under /api/, as the app measures it, over 30 s.", show: millis, lines: [line("p50", "p50", "c2"), line("p99", "p99", "c3")] },
+  { title: "Redeploys", about: "How often the app was started anew within the last minute.", show: count, lines: [line("redeploys", "redeploys", "c3")] },
+];
+
+// Of more marks than that in view, only those that change something are drawn: the curves are to be seen.
+const CROWD = 30;
+const changes = (mark) => ["inject", "remedy", "firing", "resolved"].includes(mark.phase);
+// Steps and ends of runs are one kind of line; what an alert became is another each.
+const became = (phase) => [phase, (mark) => mark.kind === "alert" && mark.phase === phase];
+const MARKS = [["steps", (mark) => mark.kind !== "alert"], became("pending"), became("firing"), became("resolved")];
+
+const state = { points: [], marks: [], version: 0, range: 60, paused: false, failed: false, services: {}, alerts: null };
+const el = (name, attributes = {}, ...children) => {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+};
+const svg = (name, attributes) => {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  return node;
+};
+const clock = (t) => new Date(t).toLocaleTimeString([], { hour12: false });
+
+function build(panel, index) {
+  panel.now = el("span", { class: "now" }, "-");
+  panel.legend = el("div", { class: "legend", "aria-hidden": "true" });
+  panel.high = el("span"); panel.half = el("span");
+  panel.numbers = el("div", { class: "numbers", "aria-hidden": "true" });
+  panel.svg = svg("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", role: "img" });
+  panel.gone = svg("path", { class: "gone" });
+  panel.marks = MARKS.map(([style, has]) => ({ has, node: svg("path", { class: `mark ${style}` }) }));
+  panel.svg.append(panel.gone, svg("path", { class: "grid", d: `M0 .5H${W}M0 ${H / 2}H${W}M0 ${H - .5}H${W}` }),
+    ...panel.marks.map(({ node }) => node));
+  panel.paths = new Map();
+  panel.from = el("span"); panel.to = el("span");
+  panel.table = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": panel.title });
+  panel.details = el("details", {}, el("summary", {}, "As a table"), panel.table);
+  panel.details.addEventListener("toggle", draw);
+  const title = el("h3", { id: `panel-${index}` }, panel.title);
+  document.getElementById("told").before(el("article", { "aria-labelledby": `panel-${index}` },
+    el("div", { class: "head" }, title, panel.now), el("p", { class: "about" }, panel.about), panel.legend,
+    el("div", { class: "plot" },
+      el("div", { class: "y", "aria-hidden": "true" }, panel.high, panel.half, el("span", {}, "0")),
+      el("div", { class: "area" }, panel.numbers, panel.svg),
+      el("div", { class: "x", "aria-hidden": "true" }, panel.from, panel.to)),
+    panel.details));
+}
+
+// The first of 1, 2, 2.5, 5 times a power of ten that is not below.
+function nice(peak) {
+  if (!(peak > 0)) return 1;
+  const power = 10 ** Math.floor(Math.log10(peak));
+  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= peak * 0.999) || peak;
+}
+
+function view() {
+  const last = state.points.length ? state.points[state.points.length - 1].t : Date.now();
+  const from = last - state.range * 1000;
+  return { from, to: last, x: (t) => (t - from) / (state.range * 1000) * W, points: state.points.filter((p) => p.t >= from - 1500) };
+}
+
+// Where there are more points than columns to see, the highest of each column is drawn: no outage is averaged away.
+function path(points, of, x, top) {
+  let d = "", pen = false, column = -1, high = -1;
+  for (const p of points) {
+    const value = of(p);
+    if (value === null || value === undefined) { pen = false; column = -1; continue; }
+    const at = x(p.t), place = Math.floor(at / 2), y = H - Math.min(value / top, 1) * (H - 2) - 1;
+    if (place === column && value <= high) continue;
+    [column, high] = [place, value];
+    d += pen ? `L${at.toFixed(1)} ${y.toFixed(1)}` : `M${at.toFixed(1)} ${y.toFixed(1)}h.1`;
+    pen = true;
+  }
+  return d;
+}
+
+function draw() {
+  const now = view();
+  const marks = state.marks.map((mark, index) => ({ ...mark, number: index + 1 })).filter((mark) => mark.t >= now.from);
+  for (const panel of PANELS) drawPanel(panel, now, marks);
+}
+
+function drawPanel(panel, now, marks) {
+  if (panel.codes) {
+    const names = [...new Set(now.points.flatMap((p) => Object.keys(p.codes)))].sort();
+    panel.lines = names.map((name) => ({ name, style: code(name), of: (p) => (p.requests === null ? null : p.codes[name] || 0) }));
+  }
+  const values = (one) => now.points.map(one.of).filter((v) => v !== null && v !== undefined);
+  const peak = Math.max(0, ...panel.lines.map((one) => Math.max(0, ...values(one))));
+  const top = panel.top || nice(peak);
+  const axis = exact(panel.show);
+  panel.high.textContent = axis(top); panel.half.textContent = axis(top / 2);
+  panel.from.textContent = clock(now.from); panel.to.textContent = clock(now.to);
+  for (const [name, node] of panel.paths) if (!panel.lines.some((one) => one.name === name)) { node.remove(); panel.paths.delete(name); }
+  const last = now.points[now.points.length - 1];
+  const said = panel.lines.map((one) => {
+    if (!panel.paths.has(one.name)) { const node = svg("path", { class: one.style }); panel.paths.set(one.name, node); panel.svg.append(node); }
+    panel.paths.get(one.name).setAttribute("d", path(now.points, one.of, now.x, top));
+    const value = last ? one.of(last) : null;
+    return { one, value: value === null || value === undefined ? "-" : panel.show(value), peak: panel.show(Math.max(0, ...values(one))) };
+  });
+  panel.now.textContent = panel.lines.length === 1 && !panel.codes ? said[0].value : "";
+  panel.legend.replaceChildren(...(panel.lines.length > 1 || panel.codes ? said.map(({ one, value }) => el("span", {}, el("i", { class: one.style }), `${one.name} ${value}`)) : []));
+  const label = said.map(({ one, value, peak }) => `${one.name} now ${value}, at most ${peak}`).join("; ") || "no data";
+  panel.svg.setAttribute("aria-label", `${panel.title}: ${label}. The table below has the values.`);
+  panel.gone.setAttribute("d", now.points.filter((p) => !p.up).map((p) => `M${now.x(p.t - 1000).toFixed(1)} 0h${(W / state.range).toFixed(2)}V${H}h-${(W / state.range).toFixed(2)}z`).join(""));
+  const drawn = marks.length > CROWD ? marks.filter(changes) : marks;
+  for (const { has, node } of panel.marks) node.setAttribute("d", drawn.filter(has).map((mark) => `M${now.x(mark.t).toFixed(1)} 0V${H}`).join(""));
+  // Where there is no room for all, those that change something come first.
+  const taken = [];
+  const numbered = marks.filter((mark) => mark.kind !== "end").sort((one, other) => changes(other) - changes(one));
+  panel.numbers.replaceChildren(...numbered.flatMap((mark) => {
+    const left = Math.min(now.x(mark.t) / W * 100, 96);
+    if (taken.some((other) => Math.abs(other - left) < 5)) return [];
+    taken.push(left);
+    const alert = mark.kind === "alert";
+    const node = el("span", { class: mark.phase, title: alert ? `${mark.name} ${mark.phase}` : mark.name }, `${mark.number}${alert ? "!" : ""}`);
+    node.style.left = `${left}%`;
+    return [node];
+  }));
+  if (panel.details.open) drawTable(panel, now);
+}
+
+function drawTable(panel, now) {
+  const head = el("tr", {}, el("th", { scope: "col" }, "at"), ...panel.lines.map((one) => el("th", { scope: "col" }, one.name)));
+  const rows = now.points.slice(-60).reverse().map((p) => el("tr", {}, el("th", { scope: "row" }, clock(p.t)),
+    ...panel.lines.map((one) => { const value = one.of(p); return el("td", {}, value === null || value === undefined ? "-" : panel.show(value)); })));
+  panel.table.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows)));
+}
+
+// One sentence on how it is; told to those who do not see it only when it becomes another one.
+function tell() {
+  const last = state.points[state.points.length - 1];
+  let [text, tone] = ["Waiting for the first sample.", ""];
+  if (state.failed) [text, tone] = ["The lab does not answer: it is down, or this page is older than it.", "bad"];
+  else if (last && !last.up) [text, tone] = ["The app does not answer.", "bad"];
+  else if (last && last.refused > 0) [text, tone] = ["Keys are refused: callers get 401.", "bad"];
+  else if (last && Object.keys(last.codes).some((name) => name[0] === "5")) [text, tone] = ["The app answers with errors.", "bad"];
+  else if (last && last.requests > 0) [text, tone] = ["Requests are answered.", "good"];
+  else if (last) [text, tone] = ["The app is up; nobody asks it anything.", ""];
+  const node = document.getElementById("state");
+  if (node.textContent !== text) node.textContent = text;
+  node.className = tone;
+  document.getElementById("services").replaceChildren(...Object.entries(state.services).map(([name, is]) =>
+    el("li", is === "running" ? {} : { class: "bad" }, `${name} ${is}`)));
+}
+
+// What is told of the alerts, by whoever evaluates the rules; written anew only where it has become something else.
+function listAlerts() {
+  const list = document.querySelector("#alerts ul");
+  const alerts = state.failed ? null : state.alerts;
+  const told = JSON.stringify(alerts);
+  if (list.dataset.told === told) return;
+  list.dataset.told = told;
+  if (!alerts || !alerts.length) { list.replaceChildren(el("li", { class: "dim" }, alerts ? "None." : "Not known.")); return; }
+  list.replaceChildren(...alerts.map((alert) => el("li", { class: alert.state }, el("b", {}, alert.state),
+    ` ${alert.name} since ${clock(alert.t)}${alert.summary && alert.state !== "resolved" ? `: ${alert.summary}` : ""}`)));
+}
+
+const said = {
+  step: (mark) => `${mark.name} (${mark.scenario})`,
+  end: (mark) => `end of run ${mark.run} (${mark.scenario})`,
+  alert: (mark) => `alert ${mark.name} ${mark.phase}`,
+};
+// The newest are seen, unless somebody reads the older ones.
+function listMarks() {
+  const list = document.getElementById("marks"), scroll = list.parentElement;
+  const follows = scroll.scrollTop + scroll.clientHeight >= scroll.scrollHeight - 4;
+  list.replaceChildren(...state.marks.map((mark) => el("li", { class: mark.phase },
+    el("time", {}, clock(mark.t)), ` ${said[mark.kind](mark)}`)));
+  if (follows) scroll.scrollTop = scroll.scrollHeight;
+}
+
+let asking = false;
+async function ask() {
+  if (asking) return;
+  asking = true;
+  const last = state.points.length ? state.points[state.points.length - 1].n : 0;
+  try {
+    const response = await fetch(`data?after=${last}&marks=${state.version}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (!response.ok) throw new Error(String(response.status));
+    const data = await response.json();
+    if (data.since !== state.since) {
+      // Another host, whose numbers begin anew: what is known stays, what it has comes next.
+      const known = state.since !== undefined;
+      state.since = data.since;
+      if (known) { state.points.forEach((p) => { p.n = 0; }); state.version = 0; return; }
+    }
+    state.failed = false;
+    state.services = data.services;
+    state.alerts = data.alerts;
+    state.points = state.points.concat(data.points).slice(-MOST);
+    if (data.marks) { state.version = data.marks.version; state.marks = data.marks.list; listMarks(); }
+    document.getElementById("lab").textContent = data.lab;
+    document.title = `lab ${data.lab}`;
+  } catch {
+    state.failed = true;
+  } finally {
+    asking = false;
+  }
+  tell();
+  listAlerts();
+  if (!state.paused) draw();
+}
+
+async function run() {
+  // A page that nobody looks at asks nothing; it gets what it missed when it is looked at again.
+  if (!document.hidden) await ask();
+  setTimeout(run, 1000);
+}
+
+PANELS.forEach(build);
+listAlerts();
+for (const input of document.querySelectorAll("input[name=range]")) input.addEventListener("change", () => { state.range = Number(input.value); draw(); });
+document.getElementById("pause").addEventListener("click", (event) => {
+  state.paused = !state.paused;
+  event.target.setAttribute("aria-pressed", String(state.paused));
+  event.target.textContent = state.paused ? "Go on" : "Pause";
+  draw();
+});
+document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
+draw();
+run();

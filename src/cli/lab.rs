@@ -1,0 +1,123 @@
+//! What may be typed after the verbs of a lab: up, down, status, logs, key, recover.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{EngineChoice, ImagesChoice};
+
+/// `lab up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// What runs the stack
+    #[arg(long, env = "LAB_ENGINE", hide_env_values = true, value_enum, default_value_t)]
+    pub engine: EngineChoice,
+    /// The gateway's port on 127.0.0.1; 0 for a free one [default: 8080 for the lab `default`, else a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// A folder with a compose.yaml of your own (docs/stack.md); on Docker
+    #[arg(long, value_name = "DIR")]
+    pub stack: Option<PathBuf>,
+    /// The app's image, instead of one made from lab itself; on Docker
+    #[arg(long, value_name = "IMAGE")]
+    pub app_image: Option<String>,
+    /// Which images it may be made from; on Docker [default: auto]
+    #[arg(long, env = "LAB_IMAGES", hide_env_values = true, value_enum)]
+    pub images: Option<ImagesChoice>,
+    /// Publish its ports on this address of the daemon's machine, for all who reach it [default: 127.0.0.1]; on Docker
+    #[arg(long, env = "LAB_BIND", hide_env_values = true, value_name = "ADDRESS")]
+    pub bind: Option<IpAddr>,
+}
+
+/// `lab down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// Remove its volumes too: they go in any case, since a lab's data is thrown away with it
+    #[arg(short, long)]
+    pub volumes: bool,
+    /// Every lab of this user
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+}
+
+/// `lab status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Every lab of this user, one line each
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+    /// One JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lab logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Whose; all where none is named
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// Go on as lines come, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Begin with the last lines of each service
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub tail: Option<usize>,
+    /// Begin with those of the last while (5m, 90s), or since a time (2026-11-24T10:15:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Say when each was written
+    #[arg(short, long)]
+    pub timestamps: bool,
+}
+
+/// `lab watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// How often to look: 100ms to 1m
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub refresh: String,
+}
+
+/// `lab dashboard`.
+#[derive(Debug, Args)]
+pub struct DashboardArgs {
+    /// Its port; 0 for a free one [default: 3000 for the lab `default` where it is free, else a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The address it listens on; one that others reach shows it to them [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<IpAddr>,
+}
+
+/// `lab key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Show the key that the server expects, and the one that the caller sends
+    Show {
+        /// One JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give the server another key; the caller keeps sending its own
+    Rotate {
+        /// The new key
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Give the caller the server's key; where a scenario's callers are in the lab, them too
+    Align {
+        /// Give it to this caller of a scenario alone
+        #[arg(long, value_name = "NAME")]
+        caller: Option<String>,
+    },
+}
+
+/// `lab recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Every lab of this user
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+}

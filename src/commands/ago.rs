@@ -1,0 +1,35 @@
+//! How far back somebody wants to look: `90s`, `5m`, `2h`, `1d`.
+
+use std::time::Duration;
+
+use crate::scenario::value;
+
+/// Nothing of a lab is older than this.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
+/// A number and `ms`, `s`, `m`, `h` or `d`; above 0, at most a year.
+pub(super) fn ago(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a time with a unit: `90s`, `5m`, `2h`, `1d`";
+    let long = [('h', 60), ('d', 24 * 60)].into_iter().find_map(|(unit, minutes)| {
+        let minute = value::duration(&format!("{}m", text.strip_suffix(unit)?));
+        Some(minute.ok().and_then(|minute| minute.checked_mul(minutes)))
+    });
+    let span = long.unwrap_or_else(|| value::duration(text).ok());
+    span.filter(|span| !span.is_zero() && *span <= LONGEST).ok_or_else(|| EXPECTED.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        let seconds = |text: &str| ago(text).map(|span| span.as_secs());
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("1.5h"), Ok(5400));
+        assert_eq!(seconds("2d"), Ok(172_800));
+        for wrong in ["", "h", "5", "0s", "-5m", "9999d", "1e3h", "5 m", "99999999999999999999d"] {
+            assert!(ago(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The process that serves the dashboard of a lab on containers where no Grafana runs: `lab up` starts it beside them, and
+//! tells it to serve when they are up (see `lab/dashboard.rs`, its other side). It ends by itself when its lab's folder is gone.
+
+use std::fs::File;
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::board_of;
+use crate::background;
+use crate::board;
+use crate::engine::port;
+use crate::error::Exit;
+use crate::files::{self, Folder};
+use crate::lab::State;
+use crate::lab::dashboard::{Answer, FILE, LOCK_FILE, Order, Serving};
+
+/// How often it looks whether its lab is still there.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub(in crate::commands) fn run() -> Exit {
+    background::detach();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(error.to_string()),
+    };
+    let mut line = String::new();
+    if !matches!(std::io::stdin().lock().read_line(&mut line), Ok(1..)) {
+        // There is nothing to show: who started it has ended, or Grafana runs.
+        return Exit::Held;
+    }
+    let Ok(order) = serde_json::from_str::<Order>(&line) else {
+        let _ = std::io::stderr().write_all(b"error: this command is run by lab up; it is not for typing\n");
+        return Exit::Usage;
+    };
+    let exit = runtime.block_on(serve(&order));
+    runtime.shutdown_background();
+    exit.unwrap_or_else(failed)
+}
+
+fn say(answer: &Answer) {
+    let text = serde_json::to_string(answer).unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    // Who started it may be gone, and the lab is there all the same.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn failed(why: String) -> Exit {
+    say(&Answer::Failed(why));
+    Exit::Failed
+}
+
+async fn serve(order: &Order) -> Result<Exit, String> {
+    let folder = Folder::new(order.folder.clone());
+    let path = folder.path(LOCK_FILE);
+    let lock = background::take(&path).await.map_err(|error| error.to_string())?;
+    let listener = listen(order).await?;
+    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    let serving = Serving { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), port };
+    folder.write_json(FILE, &serving).map_err(|error| error.to_string())?;
+    let lab = lab_in(&order.folder)?;
+    say(&Answer::On(port));
+    let end = CancellationToken::new();
+    if order.tied {
+        background::end_with_stdin(end.clone());
+    }
+    background::end_with_signals(end.clone());
+    tokio::select! {
+        () = board_of(&lab, listener, end) => {}
+        () = until_gone(&lock, &path) => {}
+    }
+    Ok(Exit::Held)
+}
+
+/// The lab whose folder this is.
+fn lab_in(folder: &Path) -> Result<crate::lab::Lab, String> {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let root = folder.parent().and_then(Path::parent).unwrap_or(folder);
+    State::at(root.to_owned()).and_then(|state| state.lab(name)).map_err(|error| error.to_string())
+}
+
+async fn listen(order: &Order) -> Result<TcpListener, String> {
+    if order.or_another {
+        return board::listen(order.port).await.ok_or_else(|| "no port of 127.0.0.1 is free".to_owned());
+    }
+    TcpListener::bind(("127.0.0.1", order.port)).await.map_err(|error| match port::must_be_free(order.port) {
+        Err(taken) => taken.detail,
+        Ok(()) => error.to_string(),
+    })
+}
+
+/// Waits until its lock's file is that of no lab any more: the folder has gone, or is another lab's.
+async fn until_gone(lock: &File, path: &Path) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    while files::is_named(lock, path) {
+        ticks.tick().await;
+    }
+}

@@ -1,0 +1,216 @@
+//! `lab images`: what the stack is made from; fetched while there is a network, and carried to where there is none.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::session::Session;
+use super::signals;
+use crate::cli::{ImagesCommand, StackArgs};
+use crate::engine::docker::{self, ArchiveError, Docker, Manifest, Origin, StackImage};
+use crate::engine::{EngineError, ProgressFn};
+use crate::error::{Exit, Failure};
+use crate::lab::Containers;
+use crate::report::human;
+use crate::report::table::{Cell, Side, Table};
+use crate::runner::{Interrupt, Signal};
+use crate::term::{Plain, Tone};
+
+pub(super) async fn run(session: &Session, command: &ImagesCommand) -> anyhow::Result<Exit> {
+    match command {
+        ImagesCommand::List { stack, json } => list(session, &docker(session, Some(stack))?, *json).await,
+        ImagesCommand::Pull { services, stack } => pull(session, &docker(session, Some(stack))?, services).await,
+        ImagesCommand::Save { file, stack } => save(session, &docker(session, Some(stack))?, file).await,
+        ImagesCommand::Load { file } => load(session, &docker(session, None)?, file).await,
+    }
+}
+
+/// The daemon, and the stack that is meant: the one that was named, else the lab's.
+fn docker(session: &Session, stack: Option<&StackArgs>) -> anyhow::Result<Docker> {
+    let lab = session.lab()?;
+    let own: Option<PathBuf> = stack.and_then(|args| args.stack.clone());
+    let record = lab.record()?.filter(|record| record.engine == docker::NAME);
+    let mut containers = match record {
+        Some(record) => record.containers,
+        None => Containers::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?,
+    };
+    if let Some(folder) = own {
+        containers.stack = Some(std::path::absolute(folder)?);
+        containers.app_image = None;
+    }
+    // That nothing is fetched for a lab keeps nobody from fetching by hand.
+    containers.offline = false;
+    Ok(lab.docker(&containers)?)
+}
+
+async fn list(session: &Session, docker: &Docker, json: bool) -> anyhow::Result<Exit> {
+    let images = docker.inventory().await?;
+    if json {
+        return session.json(&images);
+    }
+    table(&images).write(&mut session.term.out(), session.term.width(), session.term.painter())?;
+    session.line("")?;
+    for image in images.iter().filter(|image| image.stored.is_none()) {
+        if let Some(gives) = &image.optional {
+            let what = if gives.is_empty() { String::new() } else { format!(", {gives}") };
+            session.line(&format!("without {} the lab goes on{what} aside", image.service))?;
+        }
+    }
+    let next = match (images.iter().any(is_wanted), images.iter().any(|image| image.stored.is_some())) {
+        (true, _) => "next: lab images pull fetches what is not official · lab images load FILE",
+        (false, true) => "every image is here: lab images save FILE takes them to where no registry is",
+        (false, false) => "nothing is to be fetched",
+    };
+    session.line(&session.term.painter().paint(Tone::Dim, next))
+}
+
+fn table(images: &[StackImage]) -> Table {
+    let mut table = Table::new(&[
+        ("service", Side::Left),
+        ("image", Side::Left),
+        ("size", Side::Right),
+        ("digest", Side::Left),
+        ("origin", Side::Left),
+    ]);
+    for image in images {
+        let stored = image.stored.as_ref();
+        let digest = stored.map(|stored| short(stored.digest.as_deref().unwrap_or(&stored.id)));
+        table.row([
+            image.service.as_str().into(),
+            image.image.as_str().into(),
+            stored.map_or_else(|| "-".to_owned(), |stored| human::bytes(stored.size)).into(),
+            digest.unwrap_or("-").into(),
+            origin(image),
+        ]);
+    }
+    table
+}
+
+/// Twelve digits of a digest, as docker images shows them.
+fn short(digest: &str) -> &str {
+    let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
+    hex.get(..12).unwrap_or(hex)
+}
+
+fn origin(image: &StackImage) -> Cell {
+    match image.stored.as_ref().map(|stored| stored.origin) {
+        Some(Origin::Official) => Cell::new(Tone::Held, "official"),
+        Some(Origin::StandIn) => Cell::new(Tone::Warn, "stand-in"),
+        Some(Origin::Local) => Cell::new(Tone::Plain, "local"),
+        None if image.made_here => Cell::new(Tone::Plain, "made by lab up"),
+        None if image.optional.is_some() => Cell::new(Tone::Warn, "missing"),
+        None => Cell::new(Tone::Failed, "missing"),
+    }
+}
+
+/// Whether there is something to fetch.
+fn is_wanted(image: &StackImage) -> bool {
+    match &image.stored {
+        Some(stored) => stored.origin == Origin::StandIn,
+        None => !image.made_here,
+    }
+}
+
+async fn pull(session: &Session, docker: &Docker, services: &[String]) -> anyhow::Result<Exit> {
+    let images = docker.inventory().await?;
+    if let Some(unknown) = services.iter().find(|name| images.iter().all(|image| image.service != **name)) {
+        let known: Vec<&str> = images.iter().map(|image| image.service.as_str()).collect();
+        return Err(Failure::usage(format!("{unknown:?} is no service of the stack: {}", known.join(", "))).into());
+    }
+    let named = |image: &&StackImage| services.is_empty() || services.contains(&image.service);
+    let wanted: Vec<&StackImage> = images.iter().filter(named).filter(|image| is_wanted(image)).collect();
+    if wanted.is_empty() {
+        return session.line("every image is here");
+    }
+    let interrupt = signals::install()?;
+    let progress = super::progress::show(&session.term);
+    let fetching = join_all(wanted.iter().map(|image| docker.pull(image, &progress)));
+    let fetched = tokio::select! {
+        fetched = fetching => fetched,
+        () = interrupt.stop().cancelled() => return Ok(interrupted(&interrupt)),
+    };
+    drop(progress);
+    let mut exit = Exit::Held;
+    for (image, result) in wanted.iter().zip(fetched) {
+        match result {
+            Ok(stored) => {
+                let size = human::bytes(stored.size);
+                session.line(&format!("{}: {} is here, {size}", image.service, image.image))?;
+            }
+            Err(error) => exit = exit.worse(super::report_error(&EngineError::into(error))),
+        }
+    }
+    Ok(exit)
+}
+
+async fn save(session: &Session, docker: &Docker, file: &Path) -> anyhow::Result<Exit> {
+    let images = docker.inventory().await?;
+    let missing: Vec<&str> = images.iter().filter(|it| it.is_missing()).map(|it| it.image.as_str()).collect();
+    if !missing.is_empty() {
+        let message = format!("not here, so not to be saved: {}", missing.join(", "));
+        return Err(Failure::failed(message).hint("lab images pull fetches them").into());
+    }
+    for image in images.iter().filter(|image| image.stored.is_none() && !image.made_here) {
+        let note = format!("{} is not here, and will not be in the file", image.image);
+        session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &note));
+    }
+    if images.iter().all(|image| image.stored.is_none()) {
+        return Err(Failure::failed("none of the stack's images is here").hint("lab images pull fetches them").into());
+    }
+    let interrupt = signals::install()?;
+    let progress = bytes(session);
+    let saved = docker.save(&images, file, &progress, interrupt.stop()).await;
+    drop(progress);
+    let Some(manifest) = done(&interrupt, saved)? else { return Ok(interrupted(&interrupt)) };
+    show(session, &manifest)?;
+    let size = human::bytes(manifest.size);
+    session.line(&format!("saved to {}, {size}; there: lab images load FILE", file.display()))
+}
+
+async fn load(session: &Session, docker: &Docker, file: &Path) -> anyhow::Result<Exit> {
+    let interrupt = signals::install()?;
+    let progress = bytes(session);
+    let loaded = docker.load(file, &progress, interrupt.stop()).await;
+    drop(progress);
+    let Some(manifest) = done(&interrupt, loaded)? else { return Ok(interrupted(&interrupt)) };
+    show(session, &manifest)?;
+    session.line("loaded; next: lab up --engine docker")
+}
+
+fn show(session: &Session, manifest: &Manifest) -> anyhow::Result<()> {
+    for image in &manifest.images {
+        session.line(&format!("{}  {}  {}", short(&image.id), image.name, human::bytes(image.size)))?;
+    }
+    Ok(())
+}
+
+/// What came of it; none where it was interrupted.
+fn done(interrupt: &Interrupt, result: Result<Manifest, ArchiveError>) -> anyhow::Result<Option<Manifest>> {
+    match result {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(ArchiveError::Interrupted) if interrupt.signal().is_some() => Ok(None),
+        Err(ArchiveError::File { path, detail, hint }) => {
+            let hint = hint.map(str::to_owned);
+            Err(Failure { hint, ..Failure::failed(format!("{path}: {detail}")) }.into())
+        }
+        Err(ArchiveError::Engine(error)) => Err(error.into()),
+        Err(error @ ArchiveError::Interrupted) => Err(error.into()),
+    }
+}
+
+fn interrupted(interrupt: &Interrupt) -> Exit {
+    interrupt.signal().map_or(Exit::Interrupted, Signal::exit)
+}
+
+/// One progress line for bytes on their way.
+fn bytes(session: &Session) -> ProgressFn {
+    let live = session.term.live("images", Plain::Silent);
+    Arc::new(move |progress| {
+        if let Some((done, total)) = progress.bytes {
+            // Layers that images share are counted twice before they are saved.
+            let about = if progress.stage == "saving" { "about " } else { "" };
+            live.label(&format!("{} {} of {about}{}", progress.stage, human::bytes(done), human::bytes(total)));
+        }
+    })
+}

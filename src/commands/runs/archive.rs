@@ -1,0 +1,163 @@
+//! `lab runs export` and `import`: a run as one file, its events under a line that says how many there are. What is imported
+//! is checked first, goes under the id that its events have, and never over another run.
+
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::report::{STDOUT, failed};
+use crate::commands::session::Session;
+use crate::error::{Exit, Failure};
+use crate::event::{Event, EventKind, FORMAT_VERSION};
+use crate::files::{self, Folder};
+use crate::lab::State;
+use crate::report::{Journal, encode, journal_file, read_events, short_id};
+
+/// The most that is imported, in bytes: ten hours of samples are a tenth of it.
+const LIMIT: u64 = 256 << 20;
+/// What the first line says of itself.
+const KIND: &str = "lab run";
+
+/// The first line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    /// [`KIND`].
+    file: String,
+    /// [`FORMAT_VERSION`].
+    version: u32,
+    /// The run's.
+    id: String,
+    /// How many bytes follow.
+    bytes: u64,
+}
+
+/// Writes a run's events, as they are on disk.
+pub(super) fn export(session: &Session, id: &str, events: &Path, to: &Path) -> anyhow::Result<Exit> {
+    let body = std::fs::read(events).map_err(|error| Failure::failed(format!("{}: {error}", events.display())))?;
+    let head = Head { file: KIND.to_owned(), version: FORMAT_VERSION, id: id.to_owned(), bytes: body.len() as u64 };
+    let bytes = [encode::line(&head)?, body].concat();
+    if to == Path::new(STDOUT) {
+        return session.print(&bytes);
+    }
+    // Not in place: whoever reads it meanwhile has the old one or the new one.
+    files::write_atomic(to, &bytes).map_err(|error| failed(to, &error))?;
+    session.term.note(&format!("wrote {}; lab runs import takes it in", to.display()));
+    Ok(Exit::Held)
+}
+
+/// Takes a run in.
+pub(super) fn import(session: &Session, state: &State, from: &Path) -> anyhow::Result<Exit> {
+    let bytes = read(from)?;
+    let refused = |why: String| Failure::usage(format!("{}: {why}", from.display()));
+    let (id, body) = open(&bytes).map_err(refused)?;
+    let (journal, events) = check(&id, body).map_err(refused)?;
+    let target = state.run_folder(&journal.id);
+    if target.root().exists() {
+        let known = std::fs::read(target.path(journal_file::EVENTS)).unwrap_or_default();
+        if known == body {
+            session.term.note("it is in the history already");
+            return session.line(&said(&journal, events));
+        }
+        let message = format!("there is another run {} already", journal.id);
+        return Err(refused(message).hint("nothing was changed; lab runs list shows what there is").into());
+    }
+    place(state, &target, &journal, body)
+        .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", target.root().display())))?;
+    session.line(&said(&journal, events))
+}
+
+fn said(journal: &Journal, events: usize) -> String {
+    let id = short_id(&journal.id);
+    format!("run {id} · {} · {events} events · lab runs show {id}", journal.scenario)
+}
+
+fn read(from: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", from.display()));
+    let mut input: Box<dyn Read> = if from == Path::new(STDOUT) {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(from).map_err(failed)?)
+    };
+    let mut bytes = Vec::new();
+    input.by_ref().take(LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(Failure::usage(format!("{}: it is larger than {} MiB", from.display(), LIMIT >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// The id that the first line names, and what follows the line.
+fn open(bytes: &[u8]) -> Result<(String, &[u8]), String> {
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it is not a run that lab runs export wrote")?;
+    let head: Head = serde_json::from_slice(&bytes[..end])
+        .map_err(|error| format!("it is not a run that lab runs export wrote ({error})"))?;
+    if head.file != KIND {
+        return Err(format!("it is not a run, but {:?}", head.file));
+    }
+    if head.version > FORMAT_VERSION {
+        let (found, known) = (head.version, FORMAT_VERSION);
+        return Err(format!(
+            "it was written by a newer version of lab (its format is {found}, this one knows {known})"
+        ));
+    }
+    let body = &bytes[end + 1..];
+    if body.len() as u64 != head.bytes {
+        return Err(format!("it is damaged: {} bytes of events, not the {} that were written", body.len(), head.bytes));
+    }
+    Ok((head.id, body))
+}
+
+/// The run that the events tell, and how many they are.
+fn check(id: &str, body: &[u8]) -> Result<(Journal, usize), String> {
+    if !is_id(id) {
+        return Err(format!("{id:?} is not the id of a run"));
+    }
+    let events = read_events(BufReader::new(body)).map_err(|error| error.to_string())?;
+    let begins = |event: &Event| matches!(event.kind, EventKind::RunStarted(_));
+    if !events.first().is_some_and(begins) || events.iter().filter(|event| begins(event)).count() != 1 {
+        return Err("its events are not those of one run from its beginning".to_owned());
+    }
+    let journal = Journal::from_events(&events).ok_or("its events have no beginning")?;
+    if journal.id != id {
+        return Err(format!("its events are of run {:?}, its first line says {id}", journal.id));
+    }
+    Ok((journal, events.len()))
+}
+
+/// `20261124T101530.123Z-7f3a`, and nothing that could be a path. Runs of earlier versions have no milliseconds.
+fn is_id(id: &str) -> bool {
+    let Some((time, ending)) = id.split_once('-') else { return false };
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    ["00000000T000000.000Z", "00000000T000000Z"].contains(&shape.as_str())
+        && (4..=16).contains(&ending.len())
+        && ending.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// Writes the run beside the others, and gives it its place at once.
+fn place(state: &State, target: &Folder, journal: &Journal, body: &[u8]) -> std::io::Result<()> {
+    let making = tempfile::Builder::new().prefix(".importing-").tempdir_in(state.root())?;
+    files::write_atomic(&making.path().join(journal_file::EVENTS), body)?;
+    files::write_atomic(&making.path().join(journal_file::JOURNAL), &encode::document(journal)?)?;
+    // A folder that has something in it is never replaced by this.
+    std::fs::rename(making.path(), target.root())?;
+    // It has gone to its place: there is nothing to remove.
+    let _moved = making.keep();
+    files::sync_folder(target.root().parent().unwrap_or(state.root()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_id;
+
+    #[test]
+    fn an_id_is_no_path() {
+        assert!(is_id("20261124T101530.123Z-7f3a"));
+        assert!(is_id("20261124T101530Z-7f3a"));
+        for wrong in
+            ["", "..", "../x", "20261124T101530Z-7f3", "20261124T101530Z-7f3a/..", "20261124T101530Z-../a", "2026-7f3a"]
+        {
+            assert!(!is_id(wrong), "{wrong}");
+        }
+    }
+}

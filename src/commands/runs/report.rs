@@ -1,0 +1,41 @@
+//! `lab runs report`: a run as files, in one form or several.
+
+use std::path::Path;
+
+use crate::cli::Forms;
+use crate::commands::session::Session;
+use crate::error::{Exit, Failure};
+use crate::report::file::{Form, ReportFile};
+use crate::report::journal::Journal;
+
+/// Standard output, where a file is named.
+pub(super) const STDOUT: &str = "-";
+
+pub(super) fn report(session: &Session, journal: &Journal, wanted: &Forms) -> anyhow::Result<Exit> {
+    let forms = [
+        (&wanted.html, Form::Html),
+        (&wanted.markdown, Form::Markdown),
+        (&wanted.junit, Form::Junit),
+        (&wanted.json, Form::Json),
+    ];
+    let wanted: Vec<(&Path, Form)> = forms.iter().filter_map(|(path, form)| Some((path.as_deref()?, *form))).collect();
+    if wanted.iter().filter(|(path, _)| *path == Path::new(STDOUT)).count() > 1 {
+        return Err(Failure::usage("only one report can go to standard output").into());
+    }
+    for (path, form) in wanted {
+        if path == Path::new(STDOUT) {
+            form.write(&mut session.term.out(), journal)?;
+        } else {
+            ReportFile::create(path, form)
+                .and_then(|mut file| file.write(journal))
+                .map_err(|error| failed(path, &error))?;
+            session.term.note(&format!("wrote {}", path.display()));
+        }
+    }
+    Ok(Exit::Held)
+}
+
+/// A file that cannot be written.
+pub(in crate::commands) fn failed(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!("{} cannot be written: {error}", path.display()))
+}

@@ -1,0 +1,13 @@
+//! `lab scenario schema`: every key of scenario files, for editors and for people.
+
+use crate::cli::SchemaFormat;
+use crate::commands::session::Session;
+use crate::error::Exit;
+use crate::scenario::{reference, schema};
+
+pub(super) fn run(session: &Session, format: SchemaFormat) -> anyhow::Result<Exit> {
+    match format {
+        SchemaFormat::Json => session.json(&schema::schema()),
+        SchemaFormat::Markdown => session.print(reference::reference().as_bytes()),
+    }
+}

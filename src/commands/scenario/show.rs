@@ -1,0 +1,128 @@
+//! `lab scenario show`: the ticket as those get it who practise; the hints, and what gives it all away, only when asked.
+
+use super::shelf;
+use crate::cli::ShowArgs;
+use crate::commands::session::Session;
+use crate::error::{Exit, Failure};
+use crate::report::table::{Side, Table};
+use crate::report::text;
+use crate::scenario::skeleton::SCHEMA_FILE;
+use crate::scenario::{LoadOptions, Plan, Source, library, load};
+use crate::term::Tone;
+
+pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
+    let from = Source::parse(&args.scenario);
+    // The text of a file that does not load is worth reading all the same.
+    if args.source
+        && let Some(text) = library::file(&args.scenario)
+    {
+        if !session.term.is_terminal() {
+            session.term.note(&format!("for editors, beside it: lab scenario schema > {SCHEMA_FILE}"));
+        }
+        return session.print(text.as_bytes());
+    }
+    if args.source
+        && let Source::Path(path) = &from
+    {
+        let read = std::fs::read(path);
+        return session.print(&read.map_err(|error| Failure::usage(format!("{}: {error}", args.scenario)))?);
+    }
+    let plan = load(&from, &LoadOptions::default())?;
+    let painter = session.term.painter();
+    session.line(&format!("{} · {}", painter.paint(Tone::Strong, &plan.name), plan.title))?;
+    let tags = if plan.tags.is_empty() { String::new() } else { format!(" · {}", plan.tags.join(", ")) };
+    session.line(&painter.paint(Tone::Dim, &format!("{}{tags}", shelf(&plan))))?;
+    // A scenario without a ticket is nobody's exercise: there is nothing to give away.
+    let exercise = plan.lesson.ticket.is_some();
+    let page = Page { session };
+    page.paragraph("ticket", plan.lesson.ticket.as_deref())?;
+    page.paragraph("symptom", plan.lesson.symptom.as_deref())?;
+    if args.hints {
+        let number = |(index, hint): (usize, &String)| (format!("{}. ", index + 1), hint.clone());
+        page.list("hints", plan.lesson.hints.iter().enumerate().map(number))?;
+    }
+    if args.solution {
+        page.paragraph("solution", plan.lesson.solution.as_deref())?;
+        let fix = |fix: &crate::scenario::lesson::WrongFix| ("- ".to_owned(), format!("{}: {}", fix.name, fix.why));
+        page.list("wrong fixes", plan.claims.wrong_fixes.iter().map(fix))?;
+        page.list("what to learn", plan.lesson.lessons.iter().map(|lesson| ("- ".to_owned(), lesson.clone())))?;
+    }
+    if args.solution || !exercise {
+        story(&page, &plan)?;
+    }
+    session.line("")?;
+    session.line(&painter.paint(Tone::Dim, &next(args, &plan)))
+}
+
+/// What the lesson has and was not asked for, then what one does with a scenario.
+fn next(args: &ShowArgs, plan: &Plan) -> String {
+    let (typed, lesson) = (&args.scenario, &plan.lesson);
+    if !args.hints && !lesson.hints.is_empty() {
+        return format!("next: lab scenario show {typed} --hints · --solution tells all");
+    }
+    if !args.solution && lesson.ticket.is_some() {
+        return format!("next: lab scenario show {typed} --solution");
+    }
+    format!("next: lab scenario run {typed} · lab scenario show {typed} --source")
+}
+
+fn story(page: &Page<'_>, plan: &Plan) -> anyhow::Result<()> {
+    let (session, painter) = (page.session, page.session.term.painter());
+    page.paragraph("story", Some(&plan.description).filter(|text| !text.is_empty()).map(String::as_str))?;
+    if !plan.parameters.is_empty() {
+        session.line("")?;
+        let mut table = Table::new(&[("parameter", Side::Left), ("default", Side::Left)]);
+        for (name, value) in &plan.parameters {
+            table.row([name.as_str().into(), value.as_str().into()]);
+        }
+        table.write(&mut session.term.out(), session.term.width(), painter)?;
+    }
+    session.line("")?;
+    steps(plan).write(&mut session.term.out(), session.term.width(), painter)?;
+    Ok(())
+}
+
+fn steps(plan: &Plan) -> Table {
+    let columns = [("step", Side::Left), ("phase", Side::Left), ("action", Side::Left), ("expects", Side::Left)];
+    let mut table = Table::new(&columns);
+    for step in plan.all_steps() {
+        let expects: Vec<String> =
+            step.expect.iter().map(|expect| format!("{} {}", expect.metric_text, expect.text)).collect();
+        table.row([
+            step.name.as_str().into(),
+            step.phase.name().into(),
+            step.action.name().into(),
+            expects.join(", ").into(),
+        ]);
+    }
+    table
+}
+
+/// Sections under dim heads, their texts indented and wrapped.
+struct Page<'a> {
+    session: &'a Session,
+}
+
+impl Page<'_> {
+    fn paragraph(&self, head: &str, text: Option<&str>) -> anyhow::Result<()> {
+        self.list(head, text.map(|text| (String::new(), text.to_owned())).into_iter())
+    }
+
+    /// Items with what stands before each; nothing at all where there are none.
+    fn list(&self, head: &str, items: impl Iterator<Item = (String, String)>) -> anyhow::Result<()> {
+        let mut items = items.peekable();
+        if items.peek().is_none() {
+            return Ok(());
+        }
+        self.session.line("")?;
+        self.session.line(&self.session.term.painter().paint(Tone::Dim, head))?;
+        for (mut before, text) in items {
+            let width = self.session.term.width().saturating_sub(before.len() + 2).max(10);
+            for line in text::wrap(&text, width) {
+                self.session.line(format!("  {before}{line}").trim_end())?;
+                before = " ".repeat(before.len());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! `lab scenario validate`: checks files and folders of them, and runs nothing.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::options;
+use crate::alerts::is_own;
+use crate::cli::ValidateArgs;
+use crate::commands::session::Session;
+use crate::error::{Exit, Failure};
+use crate::report::human;
+use crate::scenario::{Diagnostic, Diagnostics, LoadOptions, Plan, Source, library, load};
+use crate::term::Tone;
+
+/// What `--json` tells of one scenario.
+#[derive(Serialize)]
+struct Report {
+    /// As it is typed.
+    scenario: String,
+    valid: bool,
+    /// How many it has, included ones counted; null where it is not valid.
+    steps: Option<usize>,
+    diagnostics: Vec<Found>,
+}
+
+/// A mistake. Line and column count from 1, in characters; null where it is not in a file.
+#[derive(Serialize)]
+struct Found {
+    file: Option<String>,
+    line: Option<usize>,
+    column: Option<usize>,
+    end_line: Option<usize>,
+    end_column: Option<usize>,
+    message: String,
+    /// What was expected.
+    expected: Option<String>,
+    notes: Vec<String>,
+    hint: Option<String>,
+}
+
+pub(super) fn run(session: &Session, args: &ValidateArgs) -> anyhow::Result<Exit> {
+    let options = options(&args.set)?;
+    let mut exit = Exit::Held;
+    let mut reports = Vec::new();
+    for source in sources(&args.scenarios)? {
+        // Its short values are as much part of it as its defaults.
+        let short = LoadOptions { short: true, ..options.clone() };
+        let loaded = load(&source, &options).and_then(|plan| load(&source, &short).map(|_| plan));
+        exit = if loaded.is_err() { Exit::Usage } else { exit };
+        if args.json {
+            reports.push(report(&source, &loaded));
+            continue;
+        }
+        match loaded {
+            Ok(plan) => {
+                let steps = human::count(plan.steps.len() as u64, "step");
+                let ok = session.term.painter().paint(Tone::Held, "ok");
+                session.line(&format!("{ok}  {} ({steps}){}", plan.name, foreign_alerts(&plan)))?;
+            }
+            Err(found) => session.term.note(&found.render(session.term.stderr_painter().is_on())),
+        }
+    }
+    if args.json {
+        session.json(&reports)?;
+    }
+    Ok(exit)
+}
+
+/// The alerts that it names and that the stack which comes with lab does not have: slips, or those of a stack of one's own.
+fn foreign_alerts(plan: &Plan) -> String {
+    let foreign: BTreeSet<&str> = plan.alerts_asked().map(|(_, alert)| alert).filter(|alert| !is_own(alert)).collect();
+    if foreign.is_empty() {
+        return String::new();
+    }
+    let names = foreign.into_iter().collect::<Vec<_>>().join(", ");
+    format!(" · for a stack of your own, which has the alerts {names}")
+}
+
+fn sources(typed: &[String]) -> Result<Vec<Source>, Failure> {
+    if typed.is_empty() {
+        return Ok(library::names().map(|name| Source::Library(name.to_owned())).collect());
+    }
+    let mut sources = Vec::new();
+    for typed in typed {
+        let source = Source::parse(typed);
+        // A folder that is called as a scenario of the library is meant only where it is typed as one.
+        let known = matches!(&source, Source::Library(name) if library::get(name).is_some());
+        if !known && Path::new(typed).is_dir() {
+            sources.extend(folder(Path::new(typed))?.into_iter().map(Source::Path));
+        } else {
+            sources.push(source);
+        }
+    }
+    Ok(sources)
+}
+
+/// The scenario files of a folder, by name; not those of the folders in it.
+fn folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.map_err(|error| Failure::usage(format!("{} cannot be read: {error}", folder.display())))?;
+    let paths = entries.into_iter().map(|entry| entry.path());
+    let ending = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let mut files: Vec<PathBuf> = paths.filter(|path| ending(path) && !path.is_dir()).collect();
+    files.sort();
+    if files.is_empty() {
+        let message = format!("{} has no scenario: no file in it ends in .yaml or .yml", folder.display());
+        return Err(Failure::usage(message));
+    }
+    Ok(files)
+}
+
+fn report(source: &Source, loaded: &Result<Plan, Diagnostics>) -> Report {
+    let items = loaded.as_ref().err().map(Diagnostics::items).unwrap_or_default();
+    Report {
+        scenario: source.typed(),
+        valid: loaded.is_ok(),
+        steps: loaded.as_ref().ok().map(|plan| plan.steps.len()),
+        diagnostics: items.iter().map(found).collect(),
+    }
+}
+
+fn found(item: &Diagnostic) -> Found {
+    let end = item.place.as_ref().map(crate::scenario::Place::end);
+    let hint = Some(item.help.join("; ")).filter(|hint| !hint.is_empty());
+    Found {
+        file: item.file().map(str::to_owned),
+        line: item.line(),
+        column: item.column(),
+        end_line: end.map(|(line, _)| line),
+        end_column: end.map(|(_, column)| column),
+        message: item.message.clone(),
+        expected: Some(item.label.clone()).filter(|label| !label.is_empty()),
+        notes: item.notes.clone(),
+        hint,
+    }
+}

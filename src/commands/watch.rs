@@ -1,0 +1,53 @@
+//! `lab watch`: a lab on a full screen, as it changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{Local, Offset, Utc};
+
+use super::session::{Session, name_option};
+use super::signals;
+use crate::cli::WatchArgs;
+use crate::error::{Exit, Failure};
+use crate::runner::Signal;
+use crate::scenario::value;
+use crate::watch::{About, Ended, Gatherer, Model, watch};
+use crate::wire::NetWire;
+
+/// How often a lab may be looked at.
+const REFRESH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
+
+pub(super) async fn run(session: &Session, args: &WatchArgs) -> anyhow::Result<Exit> {
+    let refresh = refresh(&args.refresh)?;
+    if !session.term.has_full_screen() {
+        let message = "lab watch needs a terminal, for its input and its output";
+        return Err(Failure::usage(message).hint("in a pipe: lab status, lab metrics --watch, lab logs -f").into());
+    }
+    let connected = session.connect()?;
+    // Before the terminal is taken over, so that nothing ends this process without giving it back.
+    let interrupt = signals::install()?;
+    let about = About {
+        lab: connected.lab.name().to_owned(),
+        refresh,
+        offset: Local::now().offset().fix(),
+        colour: session.term.painter().is_on(),
+        option: name_option(&connected.lab),
+    };
+    let gatherer = Gatherer::new(&connected.lab, Arc::new(NetWire::new()), &about);
+    let screen = session.term.full_screen()?;
+    let ended = watch(screen, gatherer, Model::new(about, Utc::now()), interrupt.stop()).await?;
+    Ok(match ended {
+        Ended::Quit => Exit::Held,
+        Ended::Interrupted => Exit::Interrupted,
+        Ended::Gone => Exit::Terminated,
+        Ended::Stopped => interrupt.signal().map_or(Exit::Terminated, Signal::exit),
+    })
+}
+
+fn refresh(text: &str) -> Result<Duration, Failure> {
+    let refresh = value::duration(text).map_err(|error| Failure::usage(format!("--refresh: {error}")))?;
+    if refresh < REFRESH.0 || refresh > REFRESH.1 {
+        return Err(Failure::usage(format!("--refresh {text}: expected 100ms to 1m")));
+    }
+    Ok(refresh)
+}

@@ -1,0 +1,151 @@
+//! What a lab's containers stand on: the network, the named volumes, and the files that are mounted into them, which are
+//! uploaded into volumes through a container that never runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use futures_util::future::try_join_all;
+
+use super::Inner;
+use super::client::{Client, Launch, VolumeUse};
+use super::naming::{NAME_LABEL, VERSION, VERSION_LABEL, content, new_instance};
+use super::tar::Tar;
+use crate::engine::{EngineError, EngineErrorKind};
+use crate::stack::{Mount, Service};
+
+/// A file by its path in its folder.
+type File = (PathBuf, Vec<u8>);
+
+/// Where the carrier has the volumes.
+const FILES: &str = "/lab-files";
+
+impl Inner {
+    /// Makes the lab's network.
+    pub(super) async fn make_network(&self, client: &Client) -> Result<(), EngineError> {
+        Ok(client.create_network(&self.names.network(), &self.names.network_labels()).await?)
+    }
+
+    /// Makes the volumes of the stack, with the labels under which they are found again.
+    pub(super) async fn make_volumes(&self, client: &Client) -> Result<(), EngineError> {
+        let make = |name: &String| {
+            let (name, labels) = (self.names.volume(name), self.names.volume_labels(name));
+            async move { client.create_volume(&name, &labels).await }
+        };
+        Ok(try_join_all(self.stack.volumes.iter().map(make)).await.map(drop)?)
+    }
+
+    /// The volumes with the files of these services, with the files.
+    fn files<'a>(&self, services: &[&'a Service]) -> Vec<(String, &'a [File])> {
+        let of = |service: &&'a Service| {
+            let name = service.name.clone();
+            service.mounts.iter().enumerate().filter_map(move |(index, mount)| match mount {
+                Mount::Bind(bind) => Some((name.clone(), index, bind.files.as_slice())),
+                Mount::Volume(_) => None,
+            })
+        };
+        let files = services.iter().flat_map(of);
+        files.map(|(service, index, files)| (self.names.files(&service, index, &content(files)), files)).collect()
+    }
+
+    /// Puts the files of these services into volumes, and calls `there` when they are in them. `image` is any that the
+    /// daemon has: what is made from it never runs, and is gone on return.
+    pub(super) async fn upload(
+        &self,
+        client: &Client,
+        services: &[&Service],
+        image: &str,
+        there: impl FnOnce(),
+    ) -> Result<(), EngineError> {
+        let files = self.files(services);
+        if files.is_empty() {
+            there();
+            return Ok(());
+        }
+        let labels = self.names.labels();
+        try_join_all(files.iter().map(|(volume, _)| client.create_volume(volume, &labels))).await?;
+        let id = client.create(&self.carrier(client, image, files.iter().map(|(volume, _)| volume))).await?;
+        let uploaded = carry(client, &id, &files).await;
+        if uploaded.is_ok() {
+            there();
+        }
+        let removed = client.remove(&id).await;
+        uploaded?;
+        Ok(removed?)
+    }
+
+    /// A container that has these volumes, by their order, under [`FILES`].
+    fn carrier<'a>(&self, client: &Client, image: &str, volumes: impl Iterator<Item = &'a String>) -> Launch {
+        let volumes = volumes.enumerate().map(|(index, volume)| VolumeUse {
+            volume: volume.clone(),
+            target: format!("{FILES}/{index}"),
+            read_only: false,
+            bare: true,
+        });
+        Launch {
+            name: self.names.passing("files", "carrier", &new_instance("files")),
+            image: image.to_owned(),
+            service: Service { command: Some(vec!["/none".to_owned()]), ..Service::default() },
+            env: BTreeMap::new(),
+            labels: BTreeMap::from([
+                (NAME_LABEL.to_owned(), self.names.lab().to_owned()),
+                (VERSION_LABEL.to_owned(), VERSION.to_owned()),
+            ]),
+            ports: Vec::new(),
+            bind: client.reach.bind(),
+            volumes: volumes.collect(),
+            network: None,
+            aliases: Vec::new(),
+            links: Vec::new(),
+            search: None,
+        }
+    }
+
+    /// Removes volumes with files that no service of the stack has any more.
+    pub(super) async fn remove_stale_files(&self, client: &Client) {
+        let all: Vec<&Service> = self.stack.services.iter().collect();
+        let mut wanted: BTreeSet<String> = self.files(&all).into_iter().map(|(volume, _)| volume).collect();
+        // Those with data may be called alike.
+        wanted.extend(self.stack.volumes.iter().map(|name| self.names.volume(name)));
+        let stale = |volume: &String| volume.contains("-files-") && !wanted.contains(volume);
+        for volume in client.volumes(&self.names.filter()).await.unwrap_or_default().iter().filter(|name| stale(name)) {
+            // One that is in use stays; it goes with the lab.
+            let _ = client.remove_volume(volume).await;
+        }
+    }
+}
+
+/// Uploads files through a carrier.
+async fn carry(client: &Client, carrier: &str, files: &[(String, &[File])]) -> Result<(), EngineError> {
+    let failed = |detail: String| EngineError::new(EngineErrorKind::System, detail);
+    let folders = files.iter().enumerate().map(|(index, (_, files))| (PathBuf::from(index.to_string()), *files));
+    if client.podman {
+        // It unpacks into volumes one at a time.
+        let uploads = folders.map(async |(folder, files)| {
+            let mut tar = Tar::default();
+            pack(&mut tar, Path::new(""), files).map_err(failed)?;
+            let place = format!("{FILES}/{}", folder.display());
+            client.upload(carrier, &place, tar.finish()).await.map_err(EngineError::from)
+        });
+        return try_join_all(uploads).await.map(drop);
+    }
+    // All at once: for each upload, Docker mounts the container and starts a process.
+    let mut tar = Tar::default();
+    for (folder, files) in folders {
+        tar.folder(&folder, 0o755).and_then(|()| pack(&mut tar, &folder, files)).map_err(failed)?;
+    }
+    Ok(client.upload(carrier, FILES, tar.finish()).await?)
+}
+
+/// Adds files to an archive, under a folder, with their own folders; scripts can be run.
+fn pack(tar: &mut Tar, under: &Path, files: &[File]) -> Result<(), String> {
+    let folders = files.iter().flat_map(|(path, _)| path.ancestors().skip(1));
+    let folders: BTreeSet<&Path> = folders.filter(|path| !path.as_os_str().is_empty()).collect();
+    for folder in folders {
+        tar.folder(&under.join(folder), 0o755)?;
+    }
+    for (path, bytes) in files {
+        let mode = if bytes.starts_with(b"#!") { 0o755 } else { 0o644 };
+        tar.file(&under.join(path), mode, bytes)?;
+    }
+    Ok(())
+}

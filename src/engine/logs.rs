@@ -1,0 +1,124 @@
+//! [`LogRequest`] and [`LogLine`], and what the engines share about logs: when a line was written, and the one order of the
+//! lines of several services.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Which log lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Of which services; empty: all.
+    pub services: Vec<String>,
+    /// At most this many of the last lines a service; all where none.
+    pub tail: Option<usize>,
+    /// Only those written then or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Goes on as lines come, until the stream is dropped.
+    pub follow: bool,
+}
+
+/// A line of a service's output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Whose.
+    pub service: String,
+    /// When it was written, as far as that is known; else when the line before it was.
+    #[serde(default)]
+    pub time: Option<DateTime<Utc>>,
+    /// Without its line end.
+    pub text: String,
+}
+
+impl LogLine {
+    /// Its text, without a time at its beginning that says the same as `time`.
+    pub fn without_time(&self) -> &str {
+        let split =
+            self.text.split_once(' ').filter(|(first, _)| first.parse().ok() == self.time && self.time.is_some());
+        split.map_or(&self.text, |(_, rest)| rest)
+    }
+}
+
+impl LogRequest {
+    /// Whether it is for this service too.
+    pub(crate) fn wants(&self, service: &str) -> bool {
+        self.services.is_empty() || self.services.iter().any(|wanted| wanted == service)
+    }
+
+    /// The lines that are asked for, of each service in the order in which it wrote them, merged by their times.
+    pub(crate) fn pick(&self, services: Vec<Vec<LogLine>>) -> Vec<LogLine> {
+        let mut picked = Vec::new();
+        for lines in services {
+            let mut lines = timed(lines);
+            // Times do not fall here: what is too old stands before the rest.
+            let old = self.since.map_or(0, |since| lines.partition_point(|(time, _)| *time < since));
+            let more = self.tail.map_or(0, |tail| (lines.len() - old).saturating_sub(tail));
+            picked.extend(lines.drain(old + more..));
+        }
+        picked.sort_by_key(|(time, _)| *time);
+        picked.into_iter().map(|(_, line)| line).collect()
+    }
+}
+
+/// Gives each line a time, none of which is before the one of the line above it: lines of one service keep their order.
+fn timed(lines: Vec<LogLine>) -> Vec<(DateTime<Utc>, LogLine)> {
+    // The first lines of a service, where they have none, come right before the next.
+    let mut last = lines.iter().find_map(|line| line.time).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    let with_time = |mut line: LogLine| {
+        last = line.time.unwrap_or(last).max(last);
+        line.time = Some(last).filter(|time| *time > DateTime::<Utc>::MIN_UTC);
+        (last, line)
+    };
+    lines.into_iter().map(with_time).collect()
+}
+
+/// The time in a line of one of lab's own services: its first word, or, of a JSON object, its first member.
+pub(crate) fn time_in(text: &str) -> Option<DateTime<Utc>> {
+    let time = match text.strip_prefix("{\"time\":\"") {
+        Some(rest) => rest.split_once('"')?.0,
+        None => text.split_once(' ')?.0,
+    };
+    time.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp(seconds, 0)
+    }
+
+    fn line(service: &str, time: Option<DateTime<Utc>>, text: &str) -> LogLine {
+        LogLine { service: service.to_owned(), time, text: text.to_owned() }
+    }
+
+    fn picked(request: &LogRequest) -> Vec<String> {
+        let app = vec![line("app", at(1), "a1"), line("app", None, "a1b"), line("app", at(5), "a5")];
+        let db = vec![line("db", None, "d"), line("db", at(4), "d4"), line("db", at(3), "d3, the clock was set")];
+        request.pick(vec![app, db]).into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn lines_are_merged_by_time_and_a_service_keeps_its_order() {
+        let texts = picked(&LogRequest::default());
+        assert_eq!(texts, ["a1", "a1b", "d", "d4", "d3, the clock was set", "a5"]);
+    }
+
+    #[test]
+    fn the_last_lines_are_counted_among_those_that_are_new_enough() {
+        let request = LogRequest { since: at(4), ..LogRequest::default() };
+        assert_eq!(picked(&request), ["d", "d4", "d3, the clock was set", "a5"]);
+        assert_eq!(picked(&LogRequest { tail: Some(1), ..request.clone() }), ["d3, the clock was set", "a5"]);
+        assert_eq!(picked(&LogRequest { since: at(6), ..request }), Vec::<String>::new());
+        assert_eq!(picked(&LogRequest { tail: Some(0), ..LogRequest::default() }), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_line_of_labs_own_services_says_when_it_was_written() {
+        let time = "2026-11-24T11:31:12.621Z";
+        assert_eq!(time_in(&format!("{time} access status=200")), time.parse().ok());
+        assert_eq!(time_in(&format!("{{\"time\":\"{time}\",\"note\":\"x\"}}")), time.parse().ok());
+        assert_eq!(time_in("ready 127.0.0.1:43301"), None);
+        assert_eq!(time_in("{\"time\":\""), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! [`Dashboard`]: lab's own dashboard of a lab on containers, where no Grafana runs: a process on the user's machine, as the
+//! embedded engine has its host. It holds `dashboard.lock` in the lab's folder for as long as it lives.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::Instant;
+
+use crate::background::{self, Starting};
+use crate::files::Folder;
+
+/// What it is known by.
+pub const LOCK_FILE: &str = "dashboard.lock";
+/// How it is reached: [`Serving`].
+pub const FILE: &str = "dashboard.json";
+/// What it says of its own.
+const LOG_FILE: &str = "dashboard.log";
+/// The command that it is.
+pub const COMMAND: &str = "dashboard-host";
+
+/// How long it may take to say where it is; to end; and from its lock to its file.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What it is told, once there is something to show: one line of JSON on its standard input.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// The lab's folder.
+    pub folder: PathBuf,
+    /// Its port on 127.0.0.1; 0 for a free one.
+    pub port: u16,
+    /// Whether another port will do, where that one is taken.
+    pub or_another: bool,
+    /// Whether it ends with its standard input.
+    pub tied: bool,
+}
+
+/// What it answers: one line of JSON on its standard output.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// It is on this port.
+    On(u16),
+    /// It is not, and ends: why.
+    Failed(String),
+}
+
+/// How one that lives is reached: `dashboard.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// Of the lab that it is.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+}
+
+impl Serving {
+    /// Where people find it.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+}
+
+/// The dashboard of one lab.
+#[derive(Debug)]
+pub(super) struct Dashboard {
+    folder: Folder,
+}
+
+impl Dashboard {
+    pub(super) fn of(folder: &Folder) -> Self {
+        Self { folder: folder.clone() }
+    }
+
+    fn lives(&self) -> bool {
+        background::lives(&self.lock())
+    }
+
+    /// How it is reached, where it lives.
+    pub(super) fn serving(&self) -> Option<Serving> {
+        self.last().filter(|_| self.lives())
+    }
+
+    /// How it is, or was, reached.
+    pub(super) fn last(&self) -> Option<Serving> {
+        serde_json::from_slice(&std::fs::read(self.folder.path(FILE)).ok()?).ok()
+    }
+
+    /// What it holds as long as it lives.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.folder.path(LOCK_FILE)
+    }
+
+    /// Starts a process that will be one once it is told to: see [`Dashboard::serve`].
+    pub(super) fn prepare(&self) -> io::Result<Starting> {
+        let errors = crate::files::append(&self.folder.path(LOG_FILE))?;
+        let mut command = Command::new(background::own_executable());
+        // It may be killed: what is temporary to it goes with the lab.
+        command.env("TMPDIR", self.folder.root());
+        command.arg0("lab").arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+        Ok(Starting::new(command.spawn()?))
+    }
+
+    /// Tells it to serve, and waits until it does. Its process; its standard input, still open, is what it may be tied to.
+    pub(super) async fn serve(&self, mut starting: Starting, order: &Order) -> Result<(Child, u16), String> {
+        let failed = |error: io::Error| error.to_string();
+        let mut line = serde_json::to_vec(order).map_err(|error| error.to_string())?;
+        line.push(b'\n');
+        let pipes = starting.process().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
+        let Some((stdin, stdout)) = pipes else { return Err("its process has no pipes".to_owned()) };
+        stdin.write_all(&line).map_err(failed)?;
+        let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(failed)?;
+        let mut answer = String::new();
+        let read = tokio::time::timeout(START_TIMEOUT, BufReader::new(stdout).read_line(&mut answer)).await;
+        read.map_err(|_| "it does not say where it is".to_owned())?.map_err(failed)?;
+        match serde_json::from_str(&answer) {
+            Ok(Answer::On(port)) => Ok((starting.keep().ok_or("its process is gone")?, port)),
+            Ok(Answer::Failed(why)) => Err(why),
+            Err(_) => Err(format!("its process ended: {} has why", self.folder.path(LOG_FILE).display())),
+        }
+    }
+
+    /// Ends it. It has nothing to put away, so it is not asked, and one that hangs ends as well.
+    pub(super) async fn end(&self) -> io::Result<()> {
+        let lock = self.lock();
+        let Ok(held) = File::open(&lock) else { return Ok(()) };
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        // Its starter may have been killed in the instant in which it came.
+        while self.lives() && self.last().is_none() && Instant::now() < deadline {
+            tokio::time::sleep(SETTLE_INTERVAL).await;
+        }
+        if self.lives() {
+            match self.last() {
+                Some(serving) => background::kill(&lock, serving.pid)?,
+                // Nobody knows its number any more; without its lock's name it ends by itself.
+                None => std::fs::remove_file(&lock)?,
+            }
+        }
+        background::until_free(held, END_TIMEOUT).await
+    }
+}

@@ -1,0 +1,150 @@
+//! [`Alerts`]: what the alerts are, from what whoever evaluates the rules says one time after the other. Nothing is made up:
+//! what was not said is not there.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use crate::alerts::{Answer, State, Tracker};
+
+/// For how long an alert that is over is still told.
+const OVER: TimeDelta = TimeDelta::minutes(10);
+
+/// The alerts that are not inactive, and those that were firing a while ago.
+#[derive(Clone, Debug, Default)]
+pub struct Alerts {
+    tracker: Tracker,
+    /// By alert, what it is since it is over.
+    over: BTreeMap<String, Alert>,
+}
+
+/// An alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    /// The rule's name.
+    pub name: String,
+    /// Where it stands.
+    pub state: AlertState,
+    /// Since when, as far as that is known.
+    #[serde(serialize_with = "millis", rename = "t")]
+    pub since: DateTime<Utc>,
+    /// What it says to people.
+    pub summary: String,
+}
+
+/// Where an alert stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertState {
+    /// It fires.
+    Firing,
+    /// Its condition holds, not for long enough yet.
+    Pending,
+    /// It fired, and its condition holds no more.
+    Resolved,
+}
+
+impl AlertState {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Pending => "pending",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+impl Alerts {
+    /// Takes what was said at a time. What has become of alerts since the time before, in order; not of one that was only
+    /// pending, and is so no more.
+    pub fn take(&mut self, now: DateTime<Utc>, answer: &Answer) -> Vec<Alert> {
+        let mut changed = Vec::new();
+        for change in self.tracker.take(now, answer) {
+            self.over.remove(&change.alert);
+            let state = match (change.from, change.to) {
+                (_, State::Pending) => AlertState::Pending,
+                (_, State::Firing) => AlertState::Firing,
+                (State::Firing, State::Inactive) => AlertState::Resolved,
+                (_, State::Inactive) => continue,
+            };
+            let alert = Alert { name: change.alert, state, since: change.at, summary: change.summary };
+            if state == AlertState::Resolved {
+                self.over.insert(alert.name.clone(), alert.clone());
+            }
+            changed.push(alert);
+        }
+        self.over.retain(|_, alert| now - alert.since < OVER);
+        changed
+    }
+
+    /// Those that fire, then those that may, then those that are over; each by name.
+    pub fn list(&self) -> Vec<Alert> {
+        let active = |wanted: State, state: AlertState| {
+            let standing = self.tracker.alerts().iter().filter(move |(_, standing)| standing.state == wanted);
+            standing.map(move |(name, standing)| Alert {
+                name: name.clone(),
+                state,
+                since: standing.since,
+                summary: standing.summary.clone(),
+            })
+        };
+        let active = active(State::Firing, AlertState::Firing).chain(active(State::Pending, AlertState::Pending));
+        active.chain(self.over.values().cloned()).collect()
+    }
+}
+
+fn millis<S: serde::Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(at.timestamp_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::read;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_515_330 + second, 0).expect("a time")
+    }
+
+    fn answer(second: i64, state: &str) -> Answer {
+        let text = format!(
+            r#"{{"status":"success","data":{{"groups":[{{"name":"g","file":"f","rules":[{{"state":"{state}","name":"AppDown",
+            "query":"x","lastEvaluation":"{}","type":"alerting"}}]}}]}}}}"#,
+            at(second).to_rfc3339()
+        );
+        read(&text).expect("an answer")
+    }
+
+    #[test]
+    fn an_alert_is_told_from_its_beginning_to_a_while_after_its_end() {
+        let mut alerts = Alerts::default();
+        let mut changes = Vec::new();
+        let mut told = |second, state| {
+            let new = alerts.take(at(second), &answer(second, state));
+            changes.extend(new.iter().map(|it| (it.state.name(), (it.since - at(0)).num_seconds())));
+            alerts.list().iter().map(|it| (it.state.name(), (it.since - at(0)).num_seconds())).collect::<Vec<_>>()
+        };
+        assert_eq!(told(0, "inactive"), []);
+        assert_eq!(told(2, "pending"), [("pending", 2)]);
+        assert_eq!(told(7, "firing"), [("firing", 7)]);
+        assert_eq!(told(20, "inactive"), [("resolved", 20)]);
+        assert_eq!(told(30, "pending"), [("pending", 30)], "it begins anew");
+        assert_eq!(told(31, "inactive"), [], "what was only pending is not resolved");
+        assert_eq!(told(40, "firing").last(), Some(&("firing", 40)));
+        assert_eq!(told(50, "inactive"), [("resolved", 50)]);
+        assert_eq!(told(651, "inactive"), [], "that is long ago");
+        let each = [
+            ("pending", 2),
+            ("firing", 7),
+            ("resolved", 20),
+            ("pending", 30),
+            // Past pending between two looks.
+            ("pending", 40),
+            ("firing", 40),
+            ("resolved", 50),
+        ];
+        assert_eq!(changes, each);
+    }
+}

@@ -1,0 +1,208 @@
+//! [`write_table`]: what people read of a [`TrafficReport`]: what was sent, what came back, how long it took.
+
+use std::io::{self, Write};
+
+use super::{Bucket, CallerReport, TrafficLatency, TrafficReport, fine, is_good};
+use crate::report::table::{Cell, Side, Table};
+use crate::report::{human, text};
+use crate::term::{Painter, Tone};
+
+/// The longest bar of the histogram, in columns.
+const LONGEST_BAR: usize = 40;
+
+/// Writes it, no wider than `width`.
+pub fn write_table(out: &mut impl Write, report: &TrafficReport, width: usize, painter: Painter) -> io::Result<()> {
+    let more = if report.targets > 1 { format!(" and {} more", report.targets - 1) } else { String::new() };
+    for line in text::wrap(&format!("{} {}{more}", report.method, report.url), width) {
+        writeln!(out, "{}", painter.paint(Tone::Strong, &line))?;
+    }
+    for line in text::wrap(&headline(report), width) {
+        writeln!(out, "{line}")?;
+    }
+    for note in notes(report) {
+        for line in text::wrap(&note, width) {
+            writeln!(out, "{}", painter.paint(Tone::Warn, &line))?;
+        }
+    }
+    let mut table = |table: Table| -> io::Result<()> {
+        if table.is_empty() {
+            return Ok(());
+        }
+        writeln!(out)?;
+        table.write(out, width, painter)
+    };
+    table(responses(report))?;
+    if report.callers.len() > 1 {
+        table(callers(&report.callers))?;
+    }
+    table(latencies(report))?;
+    if !report.histogram.is_empty() {
+        writeln!(out)?;
+        histogram(out, &report.histogram, width, painter)?;
+    }
+    expectations(out, report, width, painter)
+}
+
+fn headline(report: &TrafficReport) -> String {
+    let wanted = match report.wanted_rate {
+        Some(rate) => format!(" of {}/s wanted", human::number(rate)),
+        None if report.model == "closed" => {
+            format!(" on {}", human::count(u64::from(report.connections), "connection"))
+        }
+        None => " on average".to_owned(),
+    };
+    let random = report.seed.map_or_else(String::new, |seed| format!(", Poisson with seed {seed}"));
+    let rate = format!("{}/s{wanted}{random}", human::number((report.rate * 10.0).round() / 10.0));
+    let sent = human::count(report.sent, "request");
+    let cut = if report.interrupted { " (interrupted)" } else { "" };
+    let failed = if report.failed == 0 {
+        "none failed".to_owned()
+    } else {
+        format!("{} failed ({})", report.failed, human::share(report.failed, report.sent))
+    };
+    format!("{sent} in {}{cut} · {rate} · {failed}", human::clock(report.duration))
+}
+
+/// What the reader should know before believing the figures.
+fn notes(report: &TrafficReport) -> Vec<String> {
+    let mut notes = Vec::new();
+    if report.unsent > 0 {
+        notes.push(format!("{} more could not be sent in time", report.unsent));
+    }
+    if report.resent > 0 {
+        let were = if report.resent == 1 { "request was" } else { "requests were" };
+        notes.push(format!(
+            "{} {were} sent again: the server had closed the idle connection, as it does when it reloads or restarts",
+            report.resent
+        ));
+    }
+    let late = report.start_delay_ms.filter(|delay| delay.p99 >= 10.0);
+    if let Some(delay) = late {
+        notes.push(format!(
+            "requests started up to {} after they were due (p99), which their latency includes: every connection, or this \
+             machine, was busy; more --connections tell which",
+            human::millis(delay.p99)
+        ));
+    }
+    if report.errors.contains_key("exhausted") {
+        notes.push(
+            "this machine ran out of file descriptors or ports: use fewer --connections, raise ulimit -n, or let \
+             connections live"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+fn responses(report: &TrafficReport) -> Table {
+    let mut table = Table::new(&[("response", Side::Left), ("count", Side::Right), ("share", Side::Right)]);
+    let codes = report.codes.iter().map(|(code, count)| (tone(*code), code.to_string(), *count));
+    let errors = report.errors.iter().map(|(cause, count)| (Tone::Failed, format!("no answer: {cause}"), *count));
+    for (tone, what, count) in codes.chain(errors) {
+        table.row([Cell::new(tone, what), count.to_string().into(), human::share(count, report.sent).into()]);
+    }
+    table
+}
+
+fn tone(code: u16) -> Tone {
+    if is_good(code) { Tone::Held } else { Tone::Warn }
+}
+
+fn callers(callers: &[CallerReport]) -> Table {
+    let columns = [
+        ("caller", Side::Left),
+        ("sent", Side::Right),
+        ("failed", Side::Right),
+        ("p50", Side::Right),
+        ("p99", Side::Right),
+        ("answers", Side::Left),
+    ];
+    let mut table = Table::new(&columns);
+    for caller in callers {
+        let failed = if caller.failed == 0 { Tone::Held } else { Tone::Warn };
+        let at = |of: fn(&TrafficLatency) -> f64| {
+            caller.latency_ms.map_or_else(|| "-".to_owned(), |latency| fine(of(&latency)))
+        };
+        let codes = caller.codes.iter().map(|(code, count)| format!("{code}: {count}"));
+        let errors = caller.errors.iter().map(|(cause, count)| format!("{cause}: {count}"));
+        table.row([
+            Cell::from(caller.name.as_str()),
+            caller.sent.to_string().into(),
+            Cell::new(failed, human::share(caller.failed, caller.sent)),
+            at(|latency| latency.p50).into(),
+            at(|latency| latency.p99).into(),
+            codes.chain(errors).collect::<Vec<_>>().join(", ").into(),
+        ]);
+    }
+    table
+}
+
+fn latencies(report: &TrafficReport) -> Table {
+    let columns = ["mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"].map(|name| (name, Side::Right));
+    let mut table = Table::new(&[&[("latency", Side::Left)], columns.as_slice()].concat());
+    let mut row = |what: Cell, of: TrafficLatency| {
+        let values = [of.mean, of.p50, of.p90, of.p99, of.p999, of.p9999, of.max];
+        table.row([what].into_iter().chain(values.map(|value| fine(value).into())));
+    };
+    if let Some(latency) = report.latency_ms {
+        row("all".into(), latency);
+    }
+    if report.latency_ms_by_code.len() > 1 {
+        for (code, latency) in &report.latency_ms_by_code {
+            row(Cell::new(tone(*code), code.to_string()), *latency);
+        }
+    }
+    table
+}
+
+/// A bar for each bucket; those whose count is far from what a bar can show still have a sliver.
+fn histogram(out: &mut impl Write, buckets: &[Bucket], width: usize, painter: Painter) -> io::Result<()> {
+    let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
+    let labels: Vec<String> = buckets.iter().map(|bucket| edge(bucket.le)).collect();
+    let label = labels.iter().map(|label| text::columns(label)).max().unwrap_or(0);
+    let digits = most.to_string().len();
+    let room = width.saturating_sub(label + digits + 6).clamp(10, LONGEST_BAR);
+    for (bucket, name) in buckets.iter().zip(labels) {
+        let bar = bar(bucket.count, most, room);
+        let pad = room - text::columns(&bar);
+        let bar = painter.paint(Tone::Held, &bar);
+        writeln!(out, "<= {name:>label$} {bar}{:pad$} {:>digits$}", "", bucket.count)?;
+    }
+    Ok(())
+}
+
+/// A bucket's edge, exactly: it is a round number.
+fn edge(millis: f64) -> String {
+    if millis >= 1000.0 {
+        format!("{}s", human::number(millis / 1000.0))
+    } else {
+        format!("{}ms", human::number(millis))
+    }
+}
+
+/// In eighths of a column.
+fn bar(count: u64, most: u64, room: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = u128::from(count) * 8 * room as u128 / u128::from(most);
+    let eighths = usize::try_from(eighths).unwrap_or(0).max(usize::from(count > 0));
+    "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
+}
+
+fn expectations(out: &mut impl Write, report: &TrafficReport, width: usize, painter: Painter) -> io::Result<()> {
+    if report.expectations.is_empty() {
+        return Ok(());
+    }
+    let columns = [("expected", Side::Left), ("", Side::Left), ("seen", Side::Right), ("", Side::Left)];
+    let mut table = Table::new(&columns);
+    for expected in &report.expectations {
+        let (tone, verdict) = if expected.held { (Tone::Held, "held") } else { (Tone::Failed, "not held") };
+        table.row([
+            Cell::from(expected.metric.as_str()),
+            expected.expected.as_str().into(),
+            expected.observed_text.as_str().into(),
+            Cell::new(tone, verdict),
+        ]);
+    }
+    writeln!(out)?;
+    table.write(out, width, painter)
+}

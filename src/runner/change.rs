@@ -1,0 +1,277 @@
+//! Changes of the lab: what was before is on disk first, then the change is made, under the lab's change lock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::act::{Acted, Own};
+use super::context::Context;
+use super::observe::describe;
+use crate::engine::{APP, Description, EngineError, EngineErrorKind, Ensured, KEY_VARIABLE, RunState, ServiceChange};
+use crate::event::ExpectationResult;
+use crate::lab::Record;
+use crate::lab::lock::Lock;
+use crate::scenario::plan::{Change, Verb};
+use crate::undo::{Before, explained};
+
+/// How long a change may take. A backstop: the engine has deadlines of its own.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+pub(super) async fn rotate_key(context: &Context, server: &str) -> Result<Acted, String> {
+    let done = change(context, APP, &ServiceChange::env(KEY_VARIABLE, server), false).await?;
+    let old = done.before.env.get(KEY_VARIABLE).cloned().flatten();
+    let detail = format!("server {} > {server}", old.as_deref().unwrap_or("none"));
+    let own = Own { server: Some(server.to_owned()), ..Own::default() };
+    Ok(done.acted(APP, detail, format!("server already on {server}"), own))
+}
+
+pub(super) async fn change_service(context: &Context, wanted: &Change) -> Result<Acted, String> {
+    let Change { verb, service, change: to, rolled_back } = wanted;
+    let done = change(context, service, to, *rolled_back).await?;
+    if *rolled_back {
+        return Ok(done.rolled_back(service));
+    }
+    let detail = match verb {
+        Verb::SetEnv => format!("{service} {}", variables(to)),
+        Verb::Stop => format!("{service} stopped"),
+        Verb::Kill => format!("{service} killed"),
+        Verb::Pause => format!("{service} paused"),
+        Verb::Start | Verb::Unpause => format!("{service} running"),
+    };
+    let already = match verb {
+        Verb::SetEnv => format!("{service} already has {}", variables(to)),
+        _ => format!("{service} already {}", to.run.map_or("so", RunState::name)),
+    };
+    let key = to.env.get(KEY_VARIABLE).filter(|_| service == APP).cloned().flatten();
+    let state = to.run.map(|run| (service.clone(), run));
+    let own = Own { server: key, state, ..Own::default() };
+    Ok(Acted { killed: to.abrupt, ..done.acted(service, detail, already, own) })
+}
+
+fn variables(change: &ServiceChange) -> String {
+    let shown = |(name, value): (&String, &Option<String>)| match value {
+        Some(value) => format!("{name}={value}"),
+        None => format!("{name} unset"),
+    };
+    change.env.iter().map(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// Gives callers a key: this one, or where there is none the server's. No callers: the lab's one caller.
+pub(super) async fn give_key(context: &Context, key: Option<&str>, callers: &[String]) -> Result<Acted, String> {
+    let Some((_lock, description)) = begin_change(context).await? else { return Ok(Acted::default()) };
+    let server = description.server_key();
+    let key = match (key, server) {
+        (Some(key), _) | (None, Some(key)) => key.to_owned(),
+        (None, None) => return Err(format!("the app has no {KEY_VARIABLE}")),
+    };
+    let record = context.lab.existing().map_err(|error| error.to_string())?;
+    let names: Vec<Option<&str>> =
+        if callers.is_empty() { vec![None] } else { callers.iter().map(|name| Some(name.as_str())).collect() };
+    let mut acted = Acted::default();
+    let mut details = Vec::new();
+    for name in names {
+        let subject = name.unwrap_or("caller");
+        let old = key_of(&record, name)?;
+        if old == key {
+            details.push(format!("{subject} already on {key}"));
+            continue;
+        }
+        let before = match name {
+            None => Before::CallerKey { key: old.clone() },
+            Some(name) => Before::Caller { name: name.to_owned(), key: Some(old.clone()) },
+        };
+        let server = server
+            .map(|server| Before::Service { service: APP.to_owned(), state: ServiceChange::env(KEY_VARIABLE, server) });
+        put_on_record(context, before, server, [key.as_str()]).await?;
+        let set = match name {
+            None => context.lab.set_caller_key(&key),
+            Some(name) => context.lab.set_named_key(name, Some(&key)),
+        };
+        set.map_err(|error| error.to_string())?;
+        details.push(format!("{subject} {old} > {key}"));
+        acted.changed = true;
+        match name {
+            None => acted.own.caller = Some(key.clone()),
+            Some(name) => acted.own.callers.push((name.to_owned(), key.clone())),
+        }
+    }
+    acted.detail = Some(details.join(", "));
+    Ok(acted)
+}
+
+fn key_of(record: &Record, caller: Option<&str>) -> Result<String, String> {
+    match caller {
+        None => Ok(record.caller_key.clone()),
+        Some(name) => record.callers.get(name).cloned().ok_or_else(|| format!("the lab has no caller {name}")),
+    }
+}
+
+/// Makes the scenario's callers known to the lab, each with the key that it begins with. That they were not there, or with
+/// which key, is on disk first.
+pub(super) async fn introduce(context: &Context, callers: &BTreeMap<String, String>) -> Result<(), String> {
+    if callers.is_empty() || context.stop.is_cancelled() {
+        return Ok(());
+    }
+    let _lock = context.lab.lock_change(&context.holder).await.map_err(|error| error.to_string())?;
+    let mut record = context.lab.existing().map_err(|error| error.to_string())?;
+    for (name, key) in callers {
+        let before = Before::Caller { name: name.clone(), key: record.callers.get(name).cloned() };
+        put_on_record(context, before, None, [key.as_str()]).await?;
+    }
+    record.callers.extend(callers.clone());
+    context.lab.save(&record).map_err(|error| error.to_string())
+}
+
+/// A command may change the lab as a person may: what it can change by lab's own means is on disk before it starts.
+pub(super) async fn record_all(context: &Context) -> Result<bool, String> {
+    let Some((_lock, description)) = begin_change(context).await? else { return Ok(false) };
+    let lab = context.lab.existing().map_err(|error| error.to_string())?;
+    let mut before = vec![Before::CallerKey { key: lab.caller_key }];
+    before.extend(lab.callers.into_iter().map(|(name, key)| Before::Caller { name, key: Some(key) }));
+    for service in &description.services {
+        let mut state = ServiceChange::run(service.state);
+        if service.name == APP {
+            state.env.insert(KEY_VARIABLE.to_owned(), service.env.get(KEY_VARIABLE).cloned());
+        }
+        before.push(Before::Service { service: service.name.clone(), state });
+    }
+    for before in before {
+        put_on_record(context, before, None, []).await?;
+    }
+    Ok(true)
+}
+
+/// A change that was made.
+#[derive(Default)]
+struct Done {
+    /// The state before, of all that the change names.
+    before: ServiceChange,
+    ensured: Ensured,
+    /// Why the service was not well with it; the old one serves on.
+    refused: Option<String>,
+}
+
+impl Done {
+    /// `detail` says what was done, `already` that there was nothing to do.
+    fn acted(self, service: &str, detail: String, already: String, own: Own) -> Acted {
+        let Ensured { changed, retired } = self.ensured;
+        let detail = if changed { detail } else { already };
+        let retired = if service == APP { retired } else { Vec::new() };
+        Acted { detail: Some(detail), changed, retired, own, ..Acted::default() }
+    }
+
+    /// What a change shows that was to be rolled back.
+    fn rolled_back(self, service: &str) -> Acted {
+        let held = self.refused.is_some();
+        let detail = if held { format!("{service} rolled back") } else { format!("{service} deployed") };
+        let check = ExpectationResult {
+            metric: "set_env.rolled_back".to_owned(),
+            expected: "true".to_owned(),
+            observed: None,
+            observed_text: self.refused.clone().unwrap_or_else(|| format!("{service} is well, and serves so")),
+            held,
+        };
+        let detail = self.refused.as_ref().map_or(detail.clone(), |why| format!("{detail}: {why}"));
+        let acted = self.acted(service, detail.clone(), detail, Own::default());
+        Acted { checks: vec![check], ..acted }
+    }
+}
+
+/// The lock of a change, and the lab as it is under it; none where the run is asked to stop: the last look at the token,
+/// from there on the change is carried to its end.
+async fn begin_change(context: &Context) -> Result<Option<(Lock, Description)>, String> {
+    let begin = async {
+        let lock = context.lab.lock_change(&context.holder).await.map_err(|error| error.to_string())?;
+        let description = describe(context).await.map_err(|error| explained(&error))?;
+        Ok(Some((lock, description)))
+    };
+    tokio::select! {
+        biased;
+        () = context.stop.cancelled() => Ok(None),
+        done = begin => done,
+    }
+}
+
+/// Puts on disk what is before a change. The two keys are one thing: where the run changes one of them, `other` is put back
+/// with it, since whoever mends the incident by hand changes that one. `new`: the values that the change brings.
+async fn put_on_record<'v>(
+    context: &Context,
+    before: Before,
+    other: Option<Before>,
+    new: impl IntoIterator<Item = &'v str>,
+) -> Result<(), String> {
+    let mut log = context.undo.lock().await;
+    let other = other.filter(|other| !log.records().iter().any(|known| is_key(known) && same_target(known, other)));
+    let mut result = Ok(());
+    // What is on record already says what was first, and that is what comes back.
+    for before in [Some(before), other].into_iter().flatten() {
+        if result.is_ok() && !log.records().iter().any(|known| covers(known, &before)) {
+            result = log.record(before);
+        }
+    }
+    for value in new {
+        if result.is_ok() && context.secrets.are_in(value) {
+            result = log.hide(value);
+        }
+    }
+    result.map_err(|error| error.to_string())
+}
+
+fn is_key(before: &Before) -> bool {
+    match before {
+        Before::Service { service, state } => service == APP && state.env.contains_key(KEY_VARIABLE),
+        Before::CallerKey { .. } | Before::Caller { .. } => true,
+        Before::NoLab => false,
+    }
+}
+
+fn same_target(one: &Before, other: &Before) -> bool {
+    std::mem::discriminant(one) == std::mem::discriminant(other)
+}
+
+/// Whether all that a record is about is known from an earlier one.
+fn covers(known: &Before, before: &Before) -> bool {
+    match (known, before) {
+        (Before::CallerKey { .. }, Before::CallerKey { .. }) => true,
+        (Before::Caller { name: known, .. }, Before::Caller { name, .. }) => known == name,
+        (Before::Service { service: known, state: has }, Before::Service { service, state }) => {
+            known == service
+                && (state.run.is_none() || has.run.is_some())
+                && state.env.keys().all(|name| has.env.contains_key(name))
+        }
+        _ => false,
+    }
+}
+
+/// Brings a service to another state: what was before is on disk first. Where it `may_fail`, a service that is not well with
+/// it is no error.
+async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: bool) -> Result<Done, String> {
+    let Some((_lock, description)) = begin_change(context).await? else { return Ok(Done::default()) };
+    let now = description.service(service).ok_or_else(|| format!("there is no service {service}"))?;
+    let before = to.before(now);
+    if to.is_met_by(now) {
+        return Ok(Done { before, ..Done::default() });
+    }
+    let keys = service == APP && to.env.contains_key(KEY_VARIABLE);
+    let caller = keys.then(|| context.lab.caller_key()).transpose().map_err(|error| error.to_string())?;
+    let service_before = Before::Service { service: service.to_owned(), state: before.clone() };
+    let new = to.env.values().flatten().map(String::as_str);
+    put_on_record(context, service_before, caller.map(|key| Before::CallerKey { key }), new).await?;
+    let ensured = timeout(DEADLINE, context.engine.ensure(service, to)).await.unwrap_or_else(|_| {
+        let detail = format!("the change was not done within {} s", DEADLINE.as_secs());
+        Err(EngineError::new(EngineErrorKind::System, detail).of(service))
+    });
+    match ensured {
+        Ok(ensured) => Ok(Done { before, ensured, refused: None }),
+        Err(error) if may_fail && is_unwell(error.kind) => {
+            Ok(Done { before, refused: Some(error.detail), ..Done::default() })
+        }
+        Err(error) => Err(explained(&error)),
+    }
+}
+
+/// Whether it is the service itself that failed.
+fn is_unwell(kind: EngineErrorKind) -> bool {
+    matches!(kind, EngineErrorKind::Exited | EngineErrorKind::Unhealthy | EngineErrorKind::StartupTimeout)
+}

@@ -1,0 +1,49 @@
+//! Deploys that are to be rolled back: by the service's own doing, and by nothing else.
+
+use super::support::*;
+use crate::engine::mock::Script;
+use crate::engine::{EngineError, EngineErrorKind, ServiceChange};
+use crate::error::Exit;
+use crate::event::{Phase, Status};
+use crate::scenario::plan::{Action, Change, Kind, Plan, Verb};
+
+fn deploy(pool: &str) -> Plan {
+    let change = ServiceChange::env("APP_DB_POOL", pool);
+    let deploy = Action::Change(Change { verb: Verb::SetEnv, service: "app".to_owned(), change, rolled_back: true });
+    plan(Kind::Practice, vec![step("deploy", Phase::Inject, deploy), step("observe", Phase::Observe, traffic(2))])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_not_well_is_what_was_expected() {
+    for kind in [EngineErrorKind::Exited, EngineErrorKind::Unhealthy, EngineErrorKind::StartupTimeout] {
+        let fixture = Fixture::new();
+        let before = fixture.whole();
+        fixture.engine.script("app", Script::Fail(EngineError::new(kind, "APP_DB_POOL is malformed").of("app")));
+        let played = fixture.play(deploy("many")).await;
+        assert_eq!(played.outcome.exit, Exit::Held);
+        let step = played.step("deploy");
+        assert_eq!(step.detail.as_deref(), Some("app rolled back: APP_DB_POOL is malformed"));
+        assert!(step.expectations[0].held && step.expectations[0].observed_text == "APP_DB_POOL is malformed");
+        assert_eq!(played.step("observe").codes["200"], 2);
+        assert_eq!(fixture.whole(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_well_after_all_is_a_failed_expectation_and_undone() {
+    let fixture = Fixture::new();
+    let before = fixture.whole();
+    let played = fixture.play(deploy("8")).await;
+    assert_eq!((played.outcome.exit, played.outcome.status), (Exit::NotHeld, Status::Failed));
+    assert_eq!(played.step("deploy").expectations[0].observed_text, "app is well, and serves so");
+    assert_eq!(fixture.whole(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_fails_is_an_error_all_the_same() {
+    let fixture = Fixture::new();
+    let full = EngineError::new(EngineErrorKind::System, "no space left on device").of("app");
+    fixture.engine.script("app", Script::Fail(full));
+    let played = fixture.play(deploy("many")).await;
+    assert_eq!((played.outcome.exit, played.outcome.status), (Exit::Failed, Status::Error));
+}

@@ -1,0 +1,70 @@
+//! Parameters that are used and not declared, and the reverse: found once for each file, without knowing their values.
+
+use std::collections::BTreeSet;
+
+use super::file::Parameter;
+use super::template::{self, Piece};
+use crate::yaml::node::{Entry, Node, NodeKind};
+use crate::yaml::{Diagnostic, Diagnostics, Place, list, meant, near, shown};
+
+/// Finds parameters that are used and not declared, and the reverse.
+pub(super) fn references(entries: &[Entry], parameters: &[Parameter], out: &mut Diagnostics) {
+    let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.text.as_str()).collect();
+    let mut used = BTreeSet::new();
+    for entry in entries.iter().filter(|entry| entry.key.text != "parameters") {
+        references_in(entry, &names, &mut used, out);
+    }
+    // One that was misspelt where it is used is used.
+    let meant: Vec<&str> = used.iter().filter_map(|used| near(used, names.iter().copied())).collect();
+    for parameter in parameters.iter().filter(|parameter| !meant.contains(&parameter.name.text.as_str())) {
+        let name = &parameter.name.text;
+        out.push(
+            Diagnostic::at(format!("the parameter `{name}` is not used"), &parameter.name.place)
+                .label(format!("expected `${{{name}}}` in some value, or remove it")),
+        );
+    }
+}
+
+fn references_in(entry: &Entry, names: &[&str], used: &mut BTreeSet<String>, out: &mut Diagnostics) {
+    if entry.key.text.contains("${") {
+        out.push(
+            Diagnostic::at(format!("a parameter in the key {}", shown(&entry.key.text)), &entry.key.place)
+                .label("parameters are filled in in values, not in keys"),
+        );
+    }
+    references_below(&entry.value, names, used, out);
+}
+
+fn references_below(node: &Node, names: &[&str], used: &mut BTreeSet<String>, out: &mut Diagnostics) {
+    match &node.kind {
+        NodeKind::Null => {}
+        NodeKind::List(items) => items.iter().for_each(|item| references_below(item, names, used, out)),
+        NodeKind::Mapping(entries) => entries.iter().for_each(|entry| references_in(entry, names, used, out)),
+        NodeKind::Scalar(text) => match template::pieces(text) {
+            Err(part) => out.push(
+                Diagnostic::at(format!("{} is no parameter", shown(part)), &node.place.narrow(part))
+                    .label("expected `${name}`; `$${` stands for a literal `${`"),
+            ),
+            Ok(pieces) => {
+                for piece in pieces {
+                    // Whether there is such a step is found where the steps are laid out.
+                    let Piece::Parameter(name) = piece else { continue };
+                    used.insert(name.to_owned());
+                    if !names.contains(&name) {
+                        out.push(unknown(name, names, &node.place));
+                    }
+                }
+            }
+        },
+    }
+}
+
+fn unknown(name: &str, names: &[&str], place: &Place) -> Diagnostic {
+    let diagnostic = Diagnostic::at(format!("unknown parameter `{name}`"), &place.narrow(&format!("${{{name}}}")));
+    let diagnostic = diagnostic.label(meant(name, names.iter().copied(), "not declared under `parameters`"));
+    if names.is_empty() {
+        diagnostic.help(format!("declare it: `parameters: {{ {name}: {{ default: … }} }}`"))
+    } else {
+        diagnostic.help(format!("the parameters: {}", list(names.iter().copied())))
+    }
+}

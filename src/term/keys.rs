@@ -1,0 +1,136 @@
+//! [`Key`]: what somebody typed, read from the bytes that a terminal sends
+//! (<https://invisible-island.net/xterm/ctlseqs/ctlseqs.html>, "PC-Style Function Keys").
+
+/// A key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A character.
+    Char(char),
+    /// With Ctrl: the letter.
+    Ctrl(char),
+    /// Enter.
+    Enter,
+    /// Escape.
+    Escape,
+    /// Tab.
+    Tab,
+    /// Shift and Tab.
+    BackTab,
+    /// Up.
+    Up,
+    /// Down.
+    Down,
+    /// Left.
+    Left,
+    /// Right.
+    Right,
+    /// Page up.
+    PageUp,
+    /// Page down.
+    PageDown,
+    /// Home.
+    Home,
+    /// End.
+    End,
+}
+
+/// The keys in what was read at once. What is no key that we know is passed over whole. A terminal sends the bytes of a key
+/// together: an escape at the end is the key itself.
+pub(super) fn parse(bytes: &[u8]) -> Vec<Key> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut keys = Vec::new();
+    let mut rest = text.as_ref();
+    while let Some(first) = rest.chars().next() {
+        let (key, length) = match first {
+            '\u{1b}' => escape(rest),
+            '\r' | '\n' => (Some(Key::Enter), 1),
+            '\t' => (Some(Key::Tab), 1),
+            '\u{1}'..='\u{1a}' => (char::from_u32(u32::from(first) + 0x60).map(Key::Ctrl), 1),
+            c if c.is_control() => (None, c.len_utf8()),
+            c => (Some(Key::Char(c)), c.len_utf8()),
+        };
+        keys.extend(key);
+        rest = &rest[length..];
+    }
+    keys
+}
+
+/// A key that begins with an escape, and how many bytes it has.
+fn escape(text: &str) -> (Option<Key>, usize) {
+    let after = &text[1..];
+    match after.chars().next() {
+        Some('[') => {
+            // Parameters and intermediates, then one byte that ends it.
+            let end = after[1..].find(|c: char| ('\u{40}'..='\u{7e}').contains(&c));
+            let Some(end) = end else { return (None, text.len()) };
+            let body = &after[1..=end + 1];
+            (control(body), 2 + body.len())
+        }
+        Some('O') => {
+            let Some(last) = after[1..].chars().next() else { return (None, text.len()) };
+            (last_of(last), 2 + last.len_utf8())
+        }
+        Some('\u{1b}') | None => (Some(Key::Escape), 1),
+        // Alt and a key.
+        Some(c) => (None, 1 + c.len_utf8()),
+    }
+}
+
+/// What stands behind `ESC [`.
+fn control(body: &str) -> Option<Key> {
+    match body {
+        "1~" | "7~" => Some(Key::Home),
+        "4~" | "8~" => Some(Key::End),
+        "5~" => Some(Key::PageUp),
+        "6~" => Some(Key::PageDown),
+        "Z" => Some(Key::BackTab),
+        _ if body.len() == 1 => body.chars().next().and_then(last_of),
+        _ => None,
+    }
+}
+
+fn last_of(last: char) -> Option<Key> {
+    match last {
+        'A' => Some(Key::Up),
+        'B' => Some(Key::Down),
+        'C' => Some(Key::Right),
+        'D' => Some(Key::Left),
+        'H' => Some(Key::Home),
+        'F' => Some(Key::End),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Key, parse};
+
+    #[test]
+    fn keys_are_known_by_their_bytes() {
+        assert_eq!(parse(b"qP?"), [Key::Char('q'), Key::Char('P'), Key::Char('?')]);
+        assert_eq!(parse(b"\t\x1b[Z\r\x03\x1a"), [Key::Tab, Key::BackTab, Key::Enter, Key::Ctrl('c'), Key::Ctrl('z')]);
+        assert_eq!(parse(b"\x1b[A\x1bOB\x1b[5~\x1b[6~"), [Key::Up, Key::Down, Key::PageUp, Key::PageDown]);
+        assert_eq!(parse(b"\x1b[H\x1b[4~"), [Key::Home, Key::End]);
+        assert_eq!(parse(b"\x1b"), [Key::Escape]);
+        assert_eq!(parse("é日".as_bytes()), [Key::Char('é'), Key::Char('日')]);
+    }
+
+    #[test]
+    fn what_is_no_key_is_passed_over_whole() {
+        // Ctrl and an arrow, a report of the cursor's place, a mouse, Alt and a letter.
+        assert_eq!(parse(b"\x1b[1;5Aq"), [Key::Char('q')]);
+        assert_eq!(parse(b"\x1b[24;80Rq"), [Key::Char('q')]);
+        assert_eq!(parse(b"\x1b[<0;3;4Mq"), [Key::Char('q')]);
+        assert_eq!(parse(b"\x1bxq"), [Key::Char('q')]);
+        assert_eq!(parse(b"\x1b[1;"), []);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_mistake(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! [`Mix`]: which caller sends a request, and which request it is. Pure: the answer depends on the request's number
+//! alone, so that a run can be repeated, and the shares are exact after every round.
+
+/// How finely shares are told apart: a round has at most so many requests.
+const ROUND: u32 = 1000;
+
+/// The callers' turns.
+#[derive(Clone, Debug)]
+pub(super) struct Mix {
+    /// Of one round: who sends, and how many requests of the same caller came before in it.
+    turns: Vec<(usize, u64)>,
+    /// How many requests of a round each caller sends.
+    counts: Vec<u64>,
+    /// How many different requests there are.
+    requests: u64,
+}
+
+impl Mix {
+    /// Of callers with these shares, which add up to 1, each sending so many different requests in turn.
+    pub(super) fn new(shares: &[f64], requests: usize) -> Self {
+        let weights = weights(shares);
+        let order = smooth(&weights);
+        let mut counts = vec![0; shares.len()];
+        let turns = order
+            .into_iter()
+            .map(|caller| {
+                counts[caller] += 1;
+                (caller, counts[caller] - 1)
+            })
+            .collect();
+        Self { turns, counts, requests: requests as u64 }
+    }
+
+    /// Who sends the request of this number, and which of the requests it is.
+    pub(super) fn deal(&self, number: u64) -> (usize, usize) {
+        let length = self.turns.len() as u64;
+        let (caller, before) = self.turns[usize::try_from(number % length).unwrap_or(0)];
+        let turn = (number / length).wrapping_mul(self.counts[caller]).wrapping_add(before);
+        (caller, usize::try_from(turn % self.requests).unwrap_or(0))
+    }
+}
+
+/// Shares as whole weights, at least 1, without a common divisor.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is between 0 and 1")]
+fn weights(shares: &[f64]) -> Vec<u32> {
+    // Where all are equal a thousandth may not do: three callers take turns exactly.
+    if shares.iter().all(|share| (share - shares[0]).abs() < 1e-9) {
+        return vec![1; shares.len()];
+    }
+    let weights: Vec<u32> = shares.iter().map(|share| ((share * f64::from(ROUND)).round() as u32).max(1)).collect();
+    let divisor = weights.iter().fold(0, |a, b| gcd(a, *b)).max(1);
+    weights.into_iter().map(|weight| weight / divisor).collect()
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// One round, each caller as evenly spread as can be: nginx's smooth weighted round robin.
+fn smooth(weights: &[u32]) -> Vec<usize> {
+    let total: i64 = weights.iter().map(|weight| i64::from(*weight)).sum();
+    let mut credit = vec![0i64; weights.len()];
+    let mut order = Vec::new();
+    for _ in 0..total {
+        for (credit, weight) in credit.iter_mut().zip(weights) {
+            *credit += i64::from(*weight);
+        }
+        // The first of those with the most.
+        let chosen = (0..weights.len()).rev().max_by_key(|caller| credit[*caller]).unwrap_or(0);
+        credit[chosen] -= total;
+        order.push(chosen);
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn callers(mix: &Mix, count: u64) -> Vec<usize> {
+        (0..count).map(|number| mix.deal(number).0).collect()
+    }
+
+    #[test]
+    fn a_fifth_is_every_fifth() {
+        let mix = Mix::new(&[0.8, 0.2], 1);
+        assert_eq!(callers(&mix, 10), [0, 0, 1, 0, 0, 0, 0, 1, 0, 0]);
+        let thirds = Mix::new(&[1.0 / 3.0; 3], 1);
+        assert_eq!(callers(&thirds, 6), [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn every_caller_sends_every_request_in_turn() {
+        let mix = Mix::new(&[0.5, 0.5], 2);
+        let dealt: Vec<_> = (0..8).map(|number| mix.deal(number)).collect();
+        assert_eq!(dealt, [(0, 0), (1, 0), (0, 1), (1, 1), (0, 0), (1, 0), (0, 1), (1, 1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_met_at_any_time(percent in 1u32..100, sent in 1u64..5000) {
+            let share = f64::from(percent) / 100.0;
+            let mix = Mix::new(&[1.0 - share, share], 3);
+            let second = callers(&mix, sent).into_iter().filter(|caller| *caller == 1).count();
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let wanted = share * sent as f64;
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let off = (second as f64 - wanted).abs();
+            prop_assert!(off <= 1.0, "{second} of {sent}, wanted {wanted}");
+        }
+    }
+}

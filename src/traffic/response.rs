@@ -1,0 +1,360 @@
+//! [`Reader`]: finds the end of an HTTP/1.1 response (RFC 9112) in the bytes as they come, and keeps of it the status code
+//! alone. No input or output, so that it can be fed any split of any bytes.
+//!
+//! Not hyper: a load generator throws headers and bodies away, and building them costs a fifth of what a request costs
+//! its sender (docs/performance.md).
+
+use super::chunked::Chunked;
+
+/// The longest head, interim responses and what else comes before it not included, in bytes.
+const LONGEST_HEAD: usize = 64 << 10;
+/// The most headers in one response.
+const MOST_HEADERS: usize = 128;
+/// The most interim responses (1xx) before the one that counts.
+const MOST_INTERIM: u32 = 64;
+
+/// Reads one response after the other.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    state: State,
+    /// The beginning of a head that did not come whole.
+    head: Vec<u8>,
+    /// The request was a HEAD: the response has no body, whatever its headers say.
+    bodiless: bool,
+    interim: u32,
+    code: u16,
+    /// Whether the connection may be used for another request.
+    reusable: bool,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Head,
+    /// So many bytes are to come.
+    Length(u64),
+    Chunked(Chunked),
+    /// The body ends with the connection.
+    UntilClose,
+}
+
+/// What came of some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fed {
+    /// The response goes on.
+    More,
+    /// It is whole.
+    Whole(Answer),
+}
+
+/// A whole response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The status code.
+    pub(super) code: u16,
+    /// Whether the connection may be used for another request.
+    pub(super) reusable: bool,
+}
+
+/// What came is not HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+impl Reader {
+    /// Another response is to come, to a HEAD request or another.
+    pub(super) fn begin(&mut self, bodiless: bool) {
+        self.head.clear();
+        *self = Self { bodiless, head: std::mem::take(&mut self.head), ..Self::default() };
+    }
+
+    /// The next bytes of the connection.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<Fed, Malformed> {
+        loop {
+            match &mut self.state {
+                State::Head => {
+                    let Some(rest) = self.read_head(bytes)? else { return Ok(Fed::More) };
+                    bytes = rest;
+                }
+                State::Length(left) => {
+                    let taken = (*left).min(bytes.len() as u64);
+                    *left -= taken;
+                    if *left > 0 {
+                        return Ok(Fed::More);
+                    }
+                    return Ok(self.whole(bytes.len() as u64 == taken));
+                }
+                State::Chunked(chunked) => {
+                    let Some(rest) = chunked.feed(bytes)? else { return Ok(Fed::More) };
+                    return Ok(self.whole(rest.is_empty()));
+                }
+                State::UntilClose => return Ok(Fed::More),
+            }
+        }
+    }
+
+    /// The connection was closed: the response is whole where that is its end.
+    pub(super) fn close(&self) -> Option<Answer> {
+        matches!(self.state, State::UntilClose).then_some(Answer { code: self.code, reusable: false })
+    }
+
+    /// A response is whole; bytes that nobody asked for make the connection unfit for another.
+    fn whole(&self, exact: bool) -> Fed {
+        Fed::Whole(Answer { code: self.code, reusable: self.reusable && exact })
+    }
+
+    /// Reads a head, alone or with what came of it before; gives what follows it, or none where it is not whole.
+    fn read_head<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+        if self.head.is_empty() {
+            let Some(head) = parse(bytes)? else {
+                self.head.extend_from_slice(bytes);
+                return if bytes.len() > LONGEST_HEAD { Err(Malformed) } else { Ok(None) };
+            };
+            self.begin_body(&head)?;
+            return Ok(Some(&bytes[head.length..]));
+        }
+        let before = self.head.len();
+        self.head.extend_from_slice(bytes);
+        let Some(head) = parse(&self.head)? else {
+            return if self.head.len() > LONGEST_HEAD { Err(Malformed) } else { Ok(None) };
+        };
+        self.head.clear();
+        self.begin_body(&head)?;
+        Ok(Some(&bytes[head.length.saturating_sub(before)..]))
+    }
+
+    /// RFC 9112, section 6.3.
+    fn begin_body(&mut self, head: &Head) -> Result<(), Malformed> {
+        if head.code < 200 {
+            self.interim += 1;
+            // Nobody asked for another protocol.
+            return if head.code == 101 || self.interim > MOST_INTERIM { Err(Malformed) } else { Ok(()) };
+        }
+        (self.code, self.reusable) = (head.code, head.keeps);
+        self.state = match head.body {
+            _ if self.bodiless || matches!(head.code, 204 | 304) => State::Length(0),
+            Framing::Chunked => State::Chunked(Chunked::default()),
+            Framing::Length(length) => State::Length(length),
+            Framing::None => State::UntilClose,
+        };
+        Ok(())
+    }
+}
+
+/// What of a head matters.
+struct Head {
+    code: u16,
+    /// In bytes, with the empty line.
+    length: usize,
+    body: Framing,
+    keeps: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// Reads a head; none where it is not whole.
+fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
+    let mut headers = [const { std::mem::MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
+    let length = match parsed {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(Malformed),
+    };
+    let mut head =
+        Head { code: response.code.ok_or(Malformed)?, length, body: Framing::None, keeps: response.version == Some(1) };
+    if head.code < 100 {
+        return Err(Malformed);
+    }
+    for header in response.headers.iter() {
+        match header.name.len() {
+            14 if header.name.eq_ignore_ascii_case("content-length") => {
+                let length = number(header.value).ok_or(Malformed)?;
+                match head.body {
+                    Framing::Length(known) if known != length => return Err(Malformed),
+                    // Chunks count more than a length.
+                    Framing::Chunked => {}
+                    _ => head.body = Framing::Length(length),
+                }
+            }
+            17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+                // Another coding than chunked in the end means: until the connection is closed.
+                let last = header.value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+                let chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+                head.body = if chunked { Framing::Chunked } else { Framing::None };
+                head.keeps &= chunked;
+            }
+            10 if header.name.eq_ignore_ascii_case("connection") => {
+                for option in header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    if option.eq_ignore_ascii_case(b"close") {
+                        head.keeps = false;
+                    } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                        head.keeps = true;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Some(head))
+}
+
+/// A length: digits alone.
+fn number(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Feeds a whole connection, in pieces that end at these places.
+    fn read(bytes: &[u8], ends: &[usize], bodiless: bool) -> Result<Option<Answer>, Malformed> {
+        let mut reader = Reader::default();
+        reader.begin(bodiless);
+        let mut from = 0;
+        for end in ends.iter().copied().chain([bytes.len()]) {
+            let end = end.clamp(from, bytes.len());
+            // Nothing is never fed.
+            if end > from
+                && let Fed::Whole(answer) = reader.feed(&bytes[from..end])?
+            {
+                return Ok(Some(answer));
+            }
+            from = end;
+        }
+        Ok(reader.close())
+    }
+
+    fn answer(text: &str) -> Result<Option<Answer>, Malformed> {
+        read(text.as_bytes(), &[], false)
+    }
+
+    /// A whole response, on a connection that may be used again, or not.
+    fn whole(code: u16, reusable: bool) -> Answer {
+        Answer { code, reusable }
+    }
+
+    #[test]
+    fn a_response_ends_where_its_head_says() {
+        assert_eq!(answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), Ok(Some(whole(200, true))));
+        assert_eq!(
+            answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok"),
+            Ok(Some(whole(200, true)))
+        );
+        assert_eq!(answer("HTTP/1.1 204 No Content\r\n\r\n"), Ok(Some(whole(204, true))));
+        assert_eq!(answer("HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n"), Ok(Some(whole(304, true))));
+        assert_eq!(
+            answer("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+            Ok(Some(whole(200, true)))
+        );
+        assert_eq!(
+            answer("HTTP/1.1 503\r\ncontent-length: 0\r\nconnection: Close\r\n\r\n"),
+            Ok(Some(whole(503, false)))
+        );
+        assert_eq!(answer("HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n"), Ok(Some(whole(200, false))));
+        assert_eq!(
+            answer("HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n"),
+            Ok(Some(whole(200, true)))
+        );
+        assert_eq!(answer("HTTP/1.1 200 OK\r\n\r\nuntil the end"), Ok(Some(whole(200, false))));
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", &[], true), Ok(Some(whole(200, true))));
+    }
+
+    #[test]
+    fn interim_responses_do_not_count() {
+        assert_eq!(
+            answer("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 204 x\r\n\r\n"),
+            Ok(Some(whole(204, true)))
+        );
+        assert_eq!(answer("HTTP/1.1 100 Continue\r\n\r\n"), Ok(None));
+        assert_eq!(answer(&"HTTP/1.1 100 Continue\r\n\r\n".repeat(65)), Err(Malformed));
+        assert_eq!(answer("HTTP/1.1 101 Switching Protocols\r\n\r\n"), Err(Malformed));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_closes_the_connection() {
+        assert_eq!(
+            answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n"),
+            Ok(Some(whole(200, false)))
+        );
+        assert_eq!(answer("HTTP/1.1 204 x\r\n\r\nbody"), Ok(Some(whole(204, false))));
+    }
+
+    #[test]
+    fn what_is_cut_short_is_not_whole() {
+        for text in [
+            "",
+            "HTTP/1.1 200 OK\r\ncontent-le",
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhal",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n",
+        ] {
+            assert_eq!(answer(text), Ok(None), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_http_is_malformed() {
+        for text in [
+            "SSH-2.0-OpenSSH_9.2\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            "HTTP/1.1 099 x\r\n\r\n",
+            "HTTP/2 200\r\n\r\n",
+            "\u{16}\u{3}\u{1}",
+        ] {
+            assert_eq!(answer(text), Err(Malformed), "{text:?}");
+        }
+        let endless = format!("HTTP/1.1 200 OK\r\nx-endless: {}", "a".repeat(LONGEST_HEAD + 1));
+        assert_eq!(answer(&endless), Err(Malformed));
+        assert_eq!(read(endless.as_bytes(), &[10, 1000, 20_000], false), Err(Malformed));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(MOST_HEADERS + 1));
+        assert_eq!(answer(&many), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn how_it_is_cut_makes_no_difference(
+            body in 0usize..4000, kind in 0u8..3, extra in 0usize..3, mut ends in prop::collection::vec(0usize..6000, 0..12),
+        ) {
+            let mut text = match kind {
+                0 => format!("HTTP/1.1 200 OK\r\ncontent-length: {body}\r\n\r\n{}", "x".repeat(body)),
+                1 => {
+                    let (one, other) = (body / 3 + 1, body - body / 3);
+                    let tail = if other == 0 { String::new() } else { format!("{other:x}\r\n{}\r\n", "y".repeat(other)) };
+                    format!(
+                        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{one:X};a=b\r\n{}\r\n{tail}0\r\nx: y\r\n\r\n",
+                        "x".repeat(one)
+                    )
+                }
+                _ => format!("HTTP/1.1 200 OK\r\nserver: x\r\n\r\n{}", "x".repeat(body)),
+            };
+            let exact = text.len();
+            text.push_str(&"z".repeat(extra));
+            ends.sort_unstable();
+            let whole = read(text.as_bytes(), &[], false);
+            prop_assert_eq!(whole.map(|answer| answer.map(|answer| answer.code)), Ok(Some(200)));
+            // Bytes beyond the end are seen where they come with it.
+            let last = ends.iter().copied().find(|end| *end >= exact).unwrap_or(text.len()).min(text.len());
+            let reusable = kind < 2 && last == exact;
+            prop_assert_eq!(read(text.as_bytes(), &ends, false), Ok(Some(Answer { code: 200, reusable })));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), ends in prop::collection::vec(0usize..300, 0..5)) {
+            let _ = read(&bytes, &ends, false);
+            let mut text = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+            text.extend(bytes);
+            let _ = read(&text, &ends, false);
+        }
+    }
+}

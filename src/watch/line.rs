@@ -1,0 +1,142 @@
+//! [`Line`]: a line of a log in as few words as tell it. Requests stand in the gateway's and the app's log in forms for programs;
+//! what health checks and scrapes leave there, this view's own among them, is left out where they are well.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::engine::LogLine;
+use crate::report::human;
+use crate::term::Tone;
+
+/// Paths that are asked all the time, and by nobody who matters.
+const ROUTINE: [&str; 2] = ["/health", "/metrics"];
+
+/// A line.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Line {
+    pub(super) service: String,
+    pub(super) time: Option<DateTime<Utc>>,
+    pub(super) text: String,
+    pub(super) tone: Tone,
+}
+
+/// A request, as a service logs it.
+#[derive(Debug, Default)]
+struct Access {
+    method: String,
+    path: String,
+    status: u16,
+    /// Why it was turned away, as the app says.
+    reason: Option<String>,
+    millis: Option<f64>,
+}
+
+impl Line {
+    /// What is shown of a line; none where it is routine.
+    pub(super) fn of(line: LogLine) -> Option<Self> {
+        let access = object(&line.text).or_else(|| pairs(&line.text));
+        let (text, tone) = match access {
+            Some(Said::Access(access)) if access.is_routine() => return None,
+            Some(Said::Access(access)) => (access.text(), access.tone()),
+            Some(Said::Note(note)) => (note, Tone::Plain),
+            None => (line.without_time().to_owned(), Tone::Plain),
+        };
+        Some(Self { service: line.service, time: line.time, text, tone })
+    }
+}
+
+enum Said {
+    Access(Access),
+    Note(String),
+}
+
+/// The gateway's form: a JSON object, also nginx' (`stack/nginx/`).
+fn object(text: &str) -> Option<Said> {
+    if !text.starts_with('{') {
+        return None;
+    }
+    let object: Value = serde_json::from_str(text).ok()?;
+    let word = |name: &str| object[name].as_str().map(str::to_owned);
+    if let Some(note) = word("note") {
+        return Some(Said::Note(note));
+    }
+    let millis = object["request_time"].as_f64().map(|seconds| seconds * 1000.0);
+    let status = u16::try_from(object["status"].as_u64()?).ok()?;
+    Some(Said::Access(Access { method: word("method")?, path: word("path")?, status, reason: None, millis }))
+}
+
+/// The app's form: `TIME access method=GET path=/ status=200 …`.
+fn pairs(text: &str) -> Option<Said> {
+    let (_, rest) = text.split_once(" access ")?;
+    let value = |name: &str| {
+        let mut pairs = rest.split(' ').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
+    };
+    let millis = value("duration_ms").and_then(|millis| millis.parse().ok());
+    let (method, path, status) = (value("method")?, value("path")?, value("status")?.parse().ok()?);
+    Some(Said::Access(Access { method, path, status, reason: value("reason"), millis }))
+}
+
+impl Access {
+    fn is_routine(&self) -> bool {
+        self.status < 400 && ROUTINE.iter().any(|path| *path == self.path)
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} {} {}", self.method, self.path, self.status);
+        for more in self.reason.iter().cloned().chain(self.millis.map(human::millis)) {
+            text = format!("{text} {more}");
+        }
+        text
+    }
+
+    fn tone(&self) -> Tone {
+        match self.status {
+            500.. => Tone::Failed,
+            400.. => Tone::Warn,
+            _ => Tone::Plain,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Option<(String, Tone)> {
+        let time = "2026-11-24T15:29:36.531Z".parse().ok();
+        let line = LogLine { service: "app".to_owned(), time, text: text.to_owned() };
+        Line::of(line).map(|line| (line.text, line.tone))
+    }
+
+    #[test]
+    fn requests_are_told_in_a_few_words() {
+        let app = "2026-11-24T15:29:36.531Z access instance=app-8 method=GET path=/api/users status=401 \
+                   duration_ms=0.091 reason=invalid request_id=17";
+        assert_eq!(shown(app), Some(("GET /api/users 401 invalid 0.1ms".to_owned(), Tone::Warn)));
+        let gateway = r#"{"time":"2026-11-24T15:29:38.809Z","instance":"g","method":"GET","path":"/api/users","status":502,"request_time":0.004291}"#;
+        assert_eq!(shown(gateway), Some(("GET /api/users 502 4.3ms".to_owned(), Tone::Failed)));
+        let note = shown(r#"{"time":"x","note":"route app:8000 127.0.0.1:1"}"#);
+        assert_eq!(note, Some(("route app:8000 127.0.0.1:1".to_owned(), Tone::Plain)));
+    }
+
+    #[test]
+    fn routine_is_left_out_while_it_is_well() {
+        let check = |status: u16| format!("2026-11-24T15:29:36.531Z access method=GET path=/health status={status}");
+        assert_eq!(shown(&check(200)), None);
+        assert_eq!(shown(&check(503)).map(|it| it.0).as_deref(), Some("GET /health 503"));
+    }
+
+    #[test]
+    fn other_lines_are_as_they_are() {
+        let line = |text: &str| shown(text).map(|it| it.0);
+        assert_eq!(
+            line("2026-11-24T15:29:36.531Z the database is migrated").as_deref(),
+            Some("the database is migrated")
+        );
+        assert_eq!(line("ready 127.0.0.1:1").as_deref(), Some("ready 127.0.0.1:1"));
+        assert_eq!(line("{ not JSON").as_deref(), Some("{ not JSON"));
+        assert_eq!(line(r#"{"status":"many"}"#).as_deref(), Some(r#"{"status":"many"}"#));
+        assert_eq!(line("who has no access to it").as_deref(), Some("who has no access to it"));
+    }
+}

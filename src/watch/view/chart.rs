@@ -1,0 +1,197 @@
+//! A chart: bars of eighths, a column a few seconds, the highest value of each: no short outage is averaged away. Where the app
+//! did not answer it is shaded, and below stand the faults and the remedies of runs.
+
+use chrono::{DateTime, Utc};
+use ratatui_core::layout::Rect;
+
+use super::pen::{Pen, Piece};
+use super::{below, rate, top};
+use crate::event::Phase;
+use crate::live::Point;
+use crate::report::human;
+use crate::term::Tone;
+use crate::watch::model::Model;
+
+/// From nothing to all of a row.
+const BARS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+/// The app did not answer.
+const GONE: &str = "░";
+
+/// What is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    Requests,
+    Accepted,
+    Refused,
+    /// Answers of 5xx.
+    Errors,
+    /// The share of refused ones.
+    Share,
+    Latency,
+}
+
+impl Measure {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Requests => "requests/s",
+            Self::Accepted => "auth ok/s",
+            Self::Refused => "auth failures/s",
+            Self::Errors => "5xx/s",
+            Self::Share => "refused",
+            Self::Latency => "p99",
+        }
+    }
+
+    fn of(self, point: &Point) -> Option<f64> {
+        match self {
+            Self::Requests => point.requests,
+            Self::Accepted => point.accepted,
+            Self::Refused => point.refused,
+            Self::Errors => {
+                let errors = point.codes.iter().filter(|(code, _)| code.starts_with('5'));
+                point.requests.map(|_| errors.map(|(_, rate)| rate).sum())
+            }
+            Self::Share => point.ratio,
+            Self::Latency => point.p99,
+        }
+    }
+
+    fn tone(self) -> Tone {
+        match self {
+            Self::Requests | Self::Latency => Tone::Plain,
+            Self::Accepted => Tone::Held,
+            Self::Refused | Self::Errors | Self::Share => Tone::Failed,
+        }
+    }
+
+    fn shown(self, value: f64) -> String {
+        match self {
+            Self::Share => format!("{}%", human::number((value * 1000.0).round() / 10.0)),
+            Self::Latency => human::millis(value),
+            _ => rate(value),
+        }
+    }
+}
+
+/// What a column shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Column {
+    /// Somebody looked.
+    seen: bool,
+    /// The app did not answer, for a part of it at least.
+    gone: bool,
+    /// The highest value.
+    high: Option<f64>,
+}
+
+/// Columns of whole seconds, the last of which is now.
+struct Scale {
+    /// Seconds a column.
+    step: i64,
+    /// The number of the last column, counted from the epoch.
+    last: i64,
+    width: u16,
+}
+
+impl Scale {
+    fn new(model: &Model, width: u16) -> Self {
+        let range = model.range.seconds().div_ceil(u32::from(width.max(1)));
+        // No column between two looks is empty.
+        let refresh = model.about.refresh.as_secs_f64().ceil();
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number, an hour at most")]
+        let step = i64::from(range).max(refresh as i64).max(1);
+        Self { step, last: model.shown().now.timestamp().div_euclid(step), width }
+    }
+
+    /// The column of a time; none where it is not shown.
+    fn place(&self, at: DateTime<Utc>) -> Option<u16> {
+        let from_right = self.last - at.timestamp().div_euclid(self.step);
+        u16::try_from(from_right).ok().filter(|it| *it < self.width).map(|it| self.width - 1 - it)
+    }
+
+    /// When the first column begins.
+    fn start(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp((self.last + 1 - i64::from(self.width)) * self.step, 0)
+    }
+}
+
+/// A measure in an area: its name and its value now, bars, and what happened when.
+pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, measure: Measure) {
+    if area.height < 3 || area.width < 4 {
+        return;
+    }
+    let scale = Scale::new(model, area.width);
+    let columns = columns(model, &scale, measure);
+    let peak = columns.iter().filter_map(|column| column.high).reduce(f64::max);
+    let value = super::now(model.shown(), |point| measure.of(point));
+    let shown = value.map_or_else(|| "-".to_owned(), |value| measure.shown(value));
+    let name = vec![(Tone::Plain, format!("{} ", measure.title())), (Tone::Strong, shown)];
+    pen.row(area, &name);
+    if let Some(peak) = peak {
+        pen.right(top(area, 1), &[(Tone::Dim, format!("peak {}", measure.shown(peak)))]);
+    }
+    let plot = Rect { height: area.height - 2, ..below(area, 1) };
+    let full = if measure == Measure::Share { 1.0 } else { peak.unwrap_or_default() };
+    bars(pen, plot, &columns, full, measure.tone());
+    axis(pen, below(area, area.height - 1), model, &scale, &columns);
+}
+
+fn columns(model: &Model, scale: &Scale, measure: Measure) -> Vec<Column> {
+    let mut columns = vec![Column::default(); usize::from(scale.width)];
+    for point in model.shown().feed.points() {
+        let place = DateTime::from_timestamp_millis(point.t).and_then(|at| scale.place(at));
+        let Some(column) = place.and_then(|place| columns.get_mut(usize::from(place))) else { continue };
+        column.seen = true;
+        column.gone |= !point.up;
+        if let Some(value) = measure.of(point) {
+            column.high = Some(column.high.map_or(value, |high| high.max(value)));
+        }
+    }
+    columns
+}
+
+fn bars(pen: &mut Pen<'_>, area: Rect, columns: &[Column], full: f64, tone: Tone) {
+    let (bar, gone) = (pen.style(tone), pen.style(Tone::Dim));
+    for (x, column) in (area.x..area.right()).zip(columns) {
+        let level = column.high.map_or(0, |value| level(value, full, area.height));
+        for (row, y) in (0_u16..).zip((area.y..area.bottom()).rev()) {
+            let here = level.saturating_sub(row * 8).min(8);
+            if here > 0 {
+                pen.mark(x, y, BARS[usize::from(here)], bar);
+            } else if column.gone {
+                pen.mark(x, y, GONE, gone);
+            }
+        }
+    }
+}
+
+/// How many eighths of a row a bar is high: at least one where there is something.
+fn level(value: f64, full: f64, rows: u16) -> u16 {
+    if value <= 0.0 || !value.is_finite() || full <= 0.0 {
+        return 0;
+    }
+    let most = rows.saturating_mul(8);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the number of eighths")]
+    let level = ((value / full).clamp(0.0, 1.0) * f64::from(most)).round() as u16;
+    level.max(1)
+}
+
+/// A line below what was seen, from when it goes, and what runs have done to the lab.
+fn axis(pen: &mut Pen<'_>, area: Rect, model: &Model, scale: &Scale, columns: &[Column]) {
+    let dim = pen.style(Tone::Dim);
+    for (x, column) in (area.x..area.right()).zip(columns) {
+        if column.seen {
+            pen.mark(x, area.y, "─", dim);
+        }
+    }
+    if let Some(start) = scale.start() {
+        pen.row(area, &[(Tone::Dim, model.clock(start))] as &[Piece]);
+    }
+    for (at, phase) in &model.shown().story.marks {
+        let tone = if *phase == Phase::Inject { Tone::Failed } else { Tone::Held };
+        if let Some(place) = scale.place(*at) {
+            let style = pen.style(tone);
+            pen.mark(area.x + place, area.y, "▲", style);
+        }
+    }
+}

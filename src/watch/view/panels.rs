@@ -1,0 +1,126 @@
+//! The panels beside the charts: the steps of the run, the alerts, the log.
+
+use chrono::TimeDelta;
+use ratatui_core::layout::Rect;
+
+use super::pen::{Pen, Piece};
+use super::{below, top};
+use crate::live::AlertState;
+use crate::report::{human, status_tone};
+use crate::term::Tone;
+use crate::watch::model::Model;
+use crate::watch::seen::Alarms;
+use crate::watch::story::{At, Run, Step};
+
+/// The columns of the longest step's name that is not cut off.
+const NAME: usize = 24;
+
+/// The run that was begun last, step by step: those around the one that goes on.
+pub(super) fn steps(pen: &mut Pen<'_>, area: Rect, model: &Model) {
+    let Some(run) = &model.shown().story.run else {
+        let rest = pen.head(area, &[(Tone::Plain, "steps".to_owned())]);
+        let none = format!("no run within the last hour: lab scenario run rotate-key{}", model.about.option);
+        pen.row(rest, &[(Tone::Dim, none)]);
+        return;
+    };
+    let mut rest = pen.head(area, &title(run));
+    if let Some(end) = &run.end {
+        pen.row(rest, &[(status_tone(end.status), end.said.clone())]);
+        rest = below(rest, 1);
+    }
+    // What it told besides is worth a row where there is one more than the steps need.
+    let rows = usize::from(rest.height);
+    let noted = run.notes.last().filter(|_| rows > run.steps.len());
+    let width = run.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default().min(NAME);
+    // The one that goes on is shown with those before it, and what is to come next.
+    let first = (run.current() + 2).saturating_sub(rows).min(run.steps.len().saturating_sub(rows));
+    for step in run.steps.iter().skip(first).take(rows) {
+        pen.row(rest, &row(step, width, model));
+        rest = below(rest, 1);
+    }
+    if let Some(note) = noted {
+        pen.row(rest, &[(Tone::Dim, format!("  {note}"))]);
+    }
+}
+
+fn title(run: &Run) -> Vec<Piece> {
+    let (done, all) = (run.steps.iter().filter(|step| matches!(step.at, At::Over(..))).count(), run.steps.len());
+    vec![(Tone::Strong, run.title()), (Tone::Plain, format!(" · {done} of {all} steps"))]
+}
+
+fn row(step: &Step, width: usize, model: &Model) -> Vec<Piece> {
+    let (tone, sign, said) = match &step.at {
+        At::Ahead => (Tone::Dim, " ", String::new()),
+        At::Now(since) => {
+            let took = (model.shown().now - *since).as_seconds_f64();
+            (Tone::Strong, "▶", human::clock(took))
+        }
+        At::Over(status, said) => {
+            let held = *status == crate::event::Status::Held;
+            (status_tone(*status), if held { "✓" } else { "✗" }, said.clone())
+        }
+    };
+    let name_tone = if matches!(step.at, At::Over(..)) { Tone::Plain } else { tone };
+    let name = format!("{:<width$}", step.name);
+    vec![(tone, format!("{sign} ")), (name_tone, name), (Tone::Plain, format!("  {said}"))]
+}
+
+/// The alerts, the gravest first.
+pub(super) fn alerts(pen: &mut Pen<'_>, area: Rect, model: &Model) {
+    let mut rest = pen.head(area, &[(Tone::Plain, "alerts".to_owned())]);
+    let alerts = match &model.shown().alerts {
+        Alarms::Known(alerts) => alerts.as_slice(),
+        Alarms::Nobody | Alarms::Silent => {
+            pen.row(rest, &[(Tone::Warn, "not known now".to_owned())]);
+            return;
+        }
+    };
+    if alerts.is_empty() {
+        pen.row(rest, &[(Tone::Dim, "none".to_owned())]);
+    }
+    for alert in alerts {
+        let since = whole(model.shown().now - alert.since);
+        let text = format!("{} {since}", alert.name);
+        pen.row(rest, &[(alert_tone(alert.state), format!("{} ", alert.state.name())), (Tone::Plain, text)]);
+        rest = below(rest, 1);
+    }
+}
+
+/// How long something is so: nobody needs tenths.
+fn whole(since: TimeDelta) -> String {
+    let seconds = since.num_seconds().max(0);
+    if seconds < 60 { format!("{seconds}s") } else { human::clock(since.as_seconds_f64()) }
+}
+
+/// The colour of an alert.
+fn alert_tone(state: AlertState) -> Tone {
+    match state {
+        AlertState::Pending => Tone::Warn,
+        AlertState::Firing => Tone::Failed,
+        AlertState::Resolved => Tone::Held,
+    }
+}
+
+/// The last lines of the log, or those that somebody has turned back to.
+pub(super) fn log(pen: &mut Pen<'_>, area: Rect, model: &Model) {
+    let services = model.services();
+    let of = model.only.as_deref().unwrap_or("all services");
+    let mut head = vec![(Tone::Plain, format!("log of {of}"))];
+    if model.back > 0 {
+        head.push((Tone::Warn, format!(" · {} below", human::count(model.back as u64, "line"))));
+    }
+    let area = pen.head(area, &head);
+    let rows = usize::from(area.height);
+    let shown: Vec<_> = model.lines().skip(model.back).take(rows).collect();
+    if shown.is_empty() {
+        pen.row(area, &[(Tone::Dim, "nothing yet".to_owned())]);
+    }
+    let width = services.iter().map(String::len).max().unwrap_or_default();
+    for (y, line) in (area.y..area.bottom()).zip(shown.into_iter().rev()) {
+        let index = services.iter().position(|service| *service == line.service).unwrap_or_default();
+        let clock = line.time.map_or_else(|| " ".repeat(8), |time| model.clock(time));
+        let name = format!("{:<width$} ", line.service);
+        let text = [(line.tone, line.text.clone())];
+        pen.named(top(Rect { y, ..area }, 1), index, &format!("{clock} "), &name, &text);
+    }
+}

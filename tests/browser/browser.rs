@@ -1,0 +1,90 @@
+//! [`Browser`]: a headless Chromium and its driver, for one test. Both end with it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder};
+use serde_json::{Value, json};
+
+/// No wait is longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A browser.
+pub(crate) struct Browser {
+    pub(crate) client: Client,
+    driver: Driver,
+}
+
+/// The driver's process, killed when dropped.
+struct Driver(Child);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Browser {
+    /// With a window of this size in CSS pixels, light or dark.
+    pub(crate) async fn open(width: u32, height: u32, dark: bool) -> Self {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn().expect("chromedriver starts: apt-get install chromium chromium-driver");
+        let mut driver = Driver(child);
+        let mut lines = BufReader::new(driver.0.stdout.take().expect("stdout is piped")).lines();
+        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            // "ChromeDriver was started successfully on port 41877."
+            line.strip_prefix("ChromeDriver was started successfully on port ")?
+                .trim_end_matches('.')
+                .parse::<u16>()
+                .ok()
+        });
+        let port = port.expect("chromedriver says its port");
+        // Whatever else it says must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut args = vec![
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            format!("--window-size={width},{height}"),
+        ];
+        args.extend(dark.then(|| "--blink-settings=preferredColorScheme=0".to_owned()));
+        let mut capabilities = serde_json::Map::new();
+        capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": args }));
+        capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
+        let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+        let client = builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{port}")).await;
+        Self { client: client.expect("a session"), driver }
+    }
+
+    /// Opens an address.
+    pub(crate) async fn goto(&self, url: &str) {
+        self.client.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+
+    /// What a script says.
+    pub(crate) async fn ask(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    /// Asks until a script says true.
+    pub(crate) async fn until(&self, script: &str) {
+        let asked = async {
+            while self.ask(script).await != Value::Bool(true) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let passed = tokio::time::timeout(PATIENCE, asked).await.is_ok();
+        let page = if passed { Value::Null } else { self.ask("return document.body.innerText").await };
+        assert!(passed, "it did not come to pass: {script}\n{page}");
+    }
+
+    /// Ends the session.
+    pub(crate) async fn close(self) {
+        let _ = self.client.close().await;
+        drop(self.driver);
+    }
+}

@@ -1,0 +1,150 @@
+//! The dashboard of an embedded lab, as a browser shows it.
+
+use std::process::Stdio;
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::json;
+
+use crate::browser::Browser;
+use crate::desk::Desk;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("dashboard::the_outage_shows_while_rotate_key_runs", the_outage_shows),
+        trial("dashboard::what_became_of_an_alert_is_marked", an_alert),
+        trial("dashboard::it_is_readable_on_a_phone_and_by_keyboard", a_phone),
+        trial("dashboard::other_sites_get_nothing", other_sites),
+    ]
+}
+
+fn trial<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial {
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.map_err(|error| Failed::from(error.to_string()))?.block_on(test());
+        Ok(())
+    })
+}
+
+/// A desk with a lab, and where its dashboard is.
+fn lab() -> (Desk, String) {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let address = desk.status()["dashboard"].as_str().expect("it has a dashboard").to_owned();
+    (desk, address)
+}
+
+/// The highest value that a panel's drawing tells of a line, in its words: "failures now 20/s, at most 20/s".
+const LABELS: &str =
+    "return [...document.querySelectorAll('svg')].map((svg) => svg.getAttribute('aria-label')).join('\\n')";
+
+async fn the_outage_shows() {
+    let (desk, address) = lab();
+    let browser = Browser::open(1280, 900, false).await;
+    browser.goto(&address).await;
+    browser.until("return document.getElementById('state').textContent.startsWith('The app is up')").await;
+    let mut run = desk.command(&["scenario", "run", "rotate-key", "--set", "requests=80"]);
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lab starts");
+    // While it is: the words, and the curve.
+    browser.until("return document.getElementById('state').textContent.startsWith('Keys are refused')").await;
+    browser
+        .until(
+            "return [...document.querySelectorAll('article')].some((panel) => \
+             panel.querySelector('h3').textContent === 'Auth failures/s' && \
+             / at most (1[0-9]|2[0-9])\\/s/.test(panel.querySelector('svg').getAttribute('aria-label')))",
+        )
+        .await;
+    browser.until("return document.getElementById('state').textContent.startsWith('Requests are answered')").await;
+    assert!(run.wait().expect("it ends").success(), "the run is held");
+    // The rules are evaluated: what they say is told, and nothing before that.
+    browser
+        .until("return /^(None\\.|pending|firing|resolved)/.test(document.querySelector('#alerts ul').textContent)")
+        .await;
+    // The steps are marks, in the list and on each chart.
+    browser.until("return document.querySelectorAll('#marks li:not(.pending)').length === 6").await;
+    let marks = browser.ask("return [...document.querySelectorAll('#marks li')].map((mark) => mark.textContent)").await;
+    for step in ["baseline", "rotate-key", "drive-traffic", "realign", "verify", "end of run"] {
+        assert!(
+            marks.as_array().expect("a list").iter().any(|mark| mark.to_string().contains(step)),
+            "{step}: {marks}"
+        );
+    }
+    let drawn = "return [...document.querySelectorAll('path.mark.steps')].every((path) => path.getAttribute('d').split('M').length > 5)";
+    browser.until(drawn).await;
+    let labels = browser.ask(LABELS).await;
+    let labels = labels.as_str().expect("text");
+    for word in ["Status codes", "200 now", "401 now", "Latency: p50"] {
+        assert!(labels.contains(word), "{word}: {labels}");
+    }
+    // The rotation started the app anew, and so did its undo.
+    assert!(
+        labels.contains("Redeploys: redeploys now 1,") || labels.contains("Redeploys: redeploys now 2,"),
+        "{labels}"
+    );
+    // It asked nobody else, and the browser had nothing to object to.
+    let asked = browser.ask("return performance.getEntriesByType('resource').map((entry) => entry.name)").await;
+    for name in asked.as_array().expect("a list") {
+        assert!(name.as_str().expect("an address").starts_with(&address), "{name}");
+    }
+    browser.close().await;
+}
+
+async fn an_alert() {
+    let (desk, address) = lab();
+    let browser = Browser::open(1280, 900, true).await;
+    browser.goto(&address).await;
+    browser.until("return /None/.test(document.querySelector('#alerts ul').textContent)").await;
+    desk.lab(&["scenario", "run", "app-down", "--until", "inject"]).status(0);
+    let is = |state: &str| {
+        format!(
+            "return /alert AppDown {state}/.test(document.querySelector('#marks .{state}')?.textContent) && \
+             [...document.querySelectorAll('path.mark.{state}')].every((path) => path.getAttribute('d').startsWith('M'))"
+        )
+    };
+    browser.until(&is("pending")).await;
+    browser.until(&is("firing")).await;
+    desk.lab(&["recover"]).status(0);
+    browser.until(&is("resolved")).await;
+    let numbered =
+        "return [...document.querySelectorAll('.numbers span')].some((mark) => mark.textContent.endsWith('!'))";
+    browser.until(numbered).await;
+    browser.close().await;
+}
+
+async fn a_phone() {
+    let (_desk, address) = lab();
+    let browser = Browser::open(500, 900, true).await;
+    browser.goto(&address).await;
+    browser.until("return document.querySelectorAll('article').length === 7").await;
+    browser.until("return /now|no data/.test(document.querySelector('svg').getAttribute('aria-label'))").await;
+    let wide = browser.ask("return document.documentElement.scrollWidth <= window.innerWidth").await;
+    assert_eq!(wide, json!(true), "nothing is wider than the window");
+    // Everything that does something is reached with the tab key, and does it with a key.
+    browser.ask("document.getElementById('pause').focus()").await;
+    let body = browser.client.find(fantoccini::Locator::Css("#pause")).await.expect("a button");
+    body.send_keys(" ").await.expect("a key");
+    browser.until("return document.getElementById('pause').getAttribute('aria-pressed') === 'true'").await;
+    browser
+        .until("document.querySelector('details').open = true; return document.querySelector('details table') !== null")
+        .await;
+    let named = browser.ask("return [...document.querySelectorAll('input,button,svg,article')].every((node) => node.labels?.length || node.textContent || node.getAttribute('aria-label'))").await;
+    assert_eq!(named, json!(true), "each has a name");
+    browser.close().await;
+}
+
+async fn other_sites() {
+    let (_desk, address) = lab();
+    let browser = Browser::open(800, 600, false).await;
+    // Another origin of the same machine: its scripts may send, and neither read nor be answered.
+    let (other, _desk) = {
+        let (desk, other) = lab();
+        (other, desk)
+    };
+    browser.goto(&other).await;
+    let script = format!(
+        "const done = arguments[arguments.length - 1]; \
+         fetch('{address}data', {{ mode: 'no-cors' }}).then(() => done('answered'), () => done('refused'))"
+    );
+    let said = browser.client.execute_async(&script, Vec::new()).await.expect("a script");
+    assert_eq!(said, json!("refused"));
+    browser.close().await;
+}

@@ -1,0 +1,27 @@
+//! The dashboard in a real browser: Debian's `chromium` and `chromium-driver`, through fantoccini. Runs with
+//! `LAB_TEST_BROWSER=1`, and fails then where there is no browser; otherwise each test is shown as ignored.
+
+mod browser;
+mod dashboard;
+#[path = "../local/desk.rs"]
+#[expect(dead_code, reason = "these tests need a part of it")]
+mod desk;
+#[path = "../shared/ran.rs"]
+#[expect(dead_code, reason = "these tests need a part of it")]
+mod ran;
+#[path = "../local/support.rs"]
+#[expect(dead_code, reason = "these tests need a part of it")]
+mod support;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Two browsers at once want more of a small machine than it has.
+    arguments.test_threads = arguments.test_threads.or(Some(1));
+    let wanted = std::env::var("LAB_TEST_BROWSER").is_ok_and(|value| value == "1");
+    let trials: Vec<Trial> = dashboard::trials().into_iter().map(|trial| trial.with_ignored_flag(!wanted)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

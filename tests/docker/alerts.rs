@@ -1,0 +1,112 @@
+//! The alerts of a run are the same story on every engine: Prometheus' own on Docker, lab's evaluation of the same rules on
+//! the embedded engine.
+
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::cli::Cli;
+use crate::trial;
+
+/// Long enough for the rule to be pending, to fire and to be resolved; its window is full before the fault.
+const STORY: &str = "\
+title: A key is rotated, and somebody is called
+steps:
+  - { name: baseline, traffic: { duration: 32s, rate: 20 } }
+  - { name: rotate-key, rotate_key: { server: apikey-v2 } }
+  - { name: alarm, traffic: { duration: 35s, rate: 20 }, expect: { alert.AuthFailureRatioHigh: fired, alert.AppDown: quiet } }
+  - { name: realign, align_key: { caller: server } }
+  - { name: verify, traffic: { duration: 28s, rate: 20 }, expect: { alert.AuthFailureRatioHigh: resolved } }
+";
+/// Scrapes and evaluations come every 2 s, on each engine at another moment.
+const APART: f64 = 5.0;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_rotated_key_is_the_same_story_to_prometheus_and_to_lab", same_story),
+        trial("a_scenario_may_ask_for_the_alerts_of_a_stack_of_ones_own", own_rules),
+    ]
+}
+
+/// A rule of the user's own, which fires from the first evaluation on.
+const OWN_RULE: &str = "groups: [{ name: own, rules: [{ alert: HomeMade, expr: vector(1) }] }]\n";
+const OWN_STORY: &str = "\
+title: Our own alert
+steps:
+  - wait_for: { alert: HomeMade, state: firing, within: 30s }
+  - { name: drive, traffic: { requests: 2 }, expect: { alert.HomeMade: firing, alert.AppDown: quiet } }
+";
+
+async fn own_rules() {
+    let user = Cli::new("own-rules");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["stack", "grafana"] {
+        let copied = Command::new("cp").arg("-r").arg(source.join(folder)).arg(user.path()).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+    }
+    let stack = user.path().join("stack");
+    std::fs::write(stack.join("prometheus/rules/own.yml"), OWN_RULE).expect("the folder is ours");
+    let [story, slip] = [("story.yaml", OWN_STORY.to_owned()), ("slip.yaml", OWN_STORY.replace("HomeMade", "HomeMad"))]
+        .map(|(name, text)| {
+            let path = user.path().join(name);
+            std::fs::write(&path, text).expect("the folder is ours");
+            path.display().to_string()
+        });
+    user.lab(&["scenario", "validate", &story]).status(0).says("HomeMade");
+    user.lab(&["up", "--stack", &stack.display().to_string()]).status(0);
+    user.lab(&["scenario", "run", &story]).status(0);
+    user.lab(&["scenario", "run", &slip]).status(2).complains("did you mean `HomeMade`?");
+    user.finish();
+}
+
+async fn same_story() {
+    let (docker, embedded) = (Cli::new("alerts"), Cli::new("alerts-embedded").embedded());
+    let file = docker.path().join("story.yaml");
+    std::fs::write(&file, STORY).expect("the folder is ours");
+    docker.lab(&["up", "--port", "0", "--images", "offline"]).status(0);
+    embedded.lab(&["up", "--port", "0"]).status(0);
+    let file = file.display().to_string();
+    let args = ["scenario", "run", file.as_str(), "--format", "json"];
+    let (on_docker, on_embedded) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| embedded.lab(&args));
+        (docker.lab(&args), other.join().expect("it does not panic"))
+    });
+    let (on_docker, on_embedded) = (on_docker.status(0).json(), on_embedded.status(0).json());
+    let (one, other) = (story(&on_docker), story(&on_embedded));
+    let states = |story: &[(String, f64)]| story.iter().map(|(state, _)| state.clone()).collect::<Vec<_>>();
+    assert_eq!(states(&one), ["pending", "firing", "resolved"], "{on_docker}");
+    assert_eq!(states(&one), states(&other), "{on_embedded}");
+    for ((state, on_docker), (_, on_embedded)) in one.iter().zip(&other) {
+        assert!(
+            (on_docker - on_embedded).abs() < APART,
+            "{state}: {on_docker} s after the effect, and {on_embedded} s"
+        );
+    }
+    for time in ["time_to_detect", "time_to_mitigate", "time_to_resolve"] {
+        let [one, other] = [&on_docker, &on_embedded].map(|run| run["outage"][time].as_f64().expect(time));
+        assert!((one - other).abs() < APART, "{time}: {one} s and {other} s");
+    }
+    // What the alert says is the rule's own text, filled in alike.
+    let [one, other] = [&on_docker, &on_embedded].map(summary);
+    assert!(one.ends_with("of the requests are turned away: their key is not accepted"), "{one}");
+    assert!(other.ends_with("of the requests are turned away: their key is not accepted"), "{other}");
+    embedded.lab(&["down"]).status(0);
+    docker.finish();
+}
+
+/// What became of the alert, each with its seconds since the first failed request.
+fn story(run: &Value) -> Vec<(String, f64)> {
+    let effect = run["outage"]["effect_at"].as_f64().expect("there was an outage");
+    let own = run["alerts"].as_array().into_iter().flatten().filter(|alert| alert["name"] == "AuthFailureRatioHigh");
+    own.map(|alert| {
+        (alert["state"].as_str().expect("a state").to_owned(), alert["since"].as_f64().expect("a time") - effect)
+    })
+    .collect()
+}
+
+fn summary(run: &Value) -> String {
+    let mut fired = run["alerts"].as_array().into_iter().flatten().filter(|alert| alert["state"] == "firing");
+    fired.next().and_then(|alert| alert["summary"].as_str()).unwrap_or_default().to_owned()
+}

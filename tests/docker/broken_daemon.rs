@@ -1,0 +1,217 @@
+//! A daemon that goes away, comes back, hangs, has no room, or will not be talked to: an error that says so and what to do,
+//! in bounded time; afterwards `lab recover` and `lab down` leave nothing.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lab::engine::docker::{Docker, DockerOptions};
+use lab::engine::{Engine, ProgressFn};
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+
+use crate::cli::Cli;
+use crate::daemon::{self, Shared};
+use crate::shared::request;
+use crate::support::{options, stack, write_small_stack};
+use crate::trial;
+
+/// Those that need a daemon of their own, and those that do not.
+pub(crate) fn trials() -> Vec<Trial> {
+    let own = vec![
+        trial("a_daemon_that_restarts_during_a_run", restarts),
+        trial("a_daemon_that_is_gone_when_a_run_ends_is_owed_the_undo", gone),
+        trial("a_daemon_that_is_killed_during_an_up", killed),
+        trial("a_daemon_whose_disk_is_full_is_told", full),
+        trial("a_daemon_that_hangs_is_told_in_time", hangs),
+        trial("an_up_that_is_given_up_while_the_apps_image_is_made_leaves_nothing", interrupted),
+    ];
+    let own = own.into_iter().map(|trial| trial.with_ignored_flag(!daemon::is_possible()));
+    own.chain([
+        trial("a_daemon_that_is_not_there_is_told", absent),
+        trial("a_socket_that_may_not_be_used_is_told", denied),
+    ])
+    .collect()
+}
+
+/// A user on the shared daemon; with what brings up a small stack.
+fn user(test: &str, daemon: &Shared) -> (Cli, [String; 3]) {
+    let user = Cli::on(test, daemon);
+    let folder = user.path().join("stack");
+    write_small_stack(&folder);
+    let up = ["up".to_owned(), "--stack".to_owned(), folder.display().to_string()];
+    (user, up)
+}
+
+fn words(up: &[String; 3]) -> [&str; 3] {
+    up.each_ref().map(String::as_str)
+}
+
+const RUN: [&str; 7] = ["scenario", "run", "rotate-key", "--set", "requests=40", "--set", "rate=40"];
+
+/// Its containers end with it. What the run changed is put back all the same, and the lab comes back.
+async fn restarts() {
+    let mut daemon = daemon::shared();
+    let (user, up) = user("restarts", &daemon);
+    user.lab(&words(&up)).status(0);
+    let mut run = user.start(&RUN);
+    run.until("server apikey-v1 > apikey-v2");
+    daemon.end_by(Signal::TERM);
+    daemon.start();
+    let ran = run.ran();
+    assert!(!ran.stdout.contains("drive-traffic    40      +0"), "the daemon ended too late: {ran:?}");
+    // Where the daemon is back before the run ends, the run puts the key back itself.
+    match ran.code() {
+        Some(4) => drop(ran.says("the undo is incomplete").says(&format!("lab recover --name {}", user.name))),
+        _ => drop(ran.status(3)),
+    }
+    is_well_again(&user);
+    user.finish();
+}
+
+/// What the run changed cannot be put back: it is owed until the daemon is there again.
+async fn gone() {
+    let mut daemon = daemon::shared();
+    let (user, up) = user("gone", &daemon);
+    user.lab(&words(&up)).status(0);
+    let mut run = user.start(&RUN);
+    run.until("server apikey-v1 > apikey-v2");
+    daemon.end_by(Signal::KILL);
+    let recover = format!("lab recover --name {}", user.name);
+    run.ran()
+        .status(4)
+        .says("the connection to the Docker daemon broke")
+        .says("app APP_API_KEY is not back on apikey-v1")
+        .says(&recover);
+    for command in ["recover", "status"] {
+        user.lab(&[command]).status(3).complains("no Docker daemon answers at").complains("start Docker");
+    }
+    daemon.start();
+    user.lab(&["status"]).status(0).says("owed: the undo of run").says(&recover);
+    user.lab(&["recover"]).status(0).says("undone app APP_API_KEY apikey-v1").says("is as before the run");
+    is_well_again(&user);
+    user.finish();
+}
+
+/// Recovered and brought up again, the lab is as it was before the run.
+fn is_well_again(user: &Cli) {
+    user.lab(&["recover"]).status(0);
+    user.lab(&["up"]).status(0).says("is up again").says("server and caller on apikey-v1");
+    user.lab(&["traffic", "--requests", "3", "--json"]).status(0).says("\"200\": 3");
+}
+
+async fn killed() {
+    let mut daemon = daemon::shared();
+    let (user, up) = user("killed", &daemon);
+    for (service, running) in [("app", false), ("db", true)] {
+        let coming = user.start(&words(&up));
+        user.until_there(&user.name, service, running);
+        daemon.end_by(Signal::KILL);
+        coming
+            .ran()
+            .status(3)
+            .says("the connection to the Docker daemon broke")
+            .says("if the daemon was restarted: lab up");
+        user.lab(&["down"])
+            .status(3)
+            .complains("no Docker daemon answers at")
+            .complains(&format!("then try again: lab down --name {}", user.name));
+        daemon.start();
+        user.lab(&["down"]).status(0);
+        user.is_clean();
+    }
+}
+
+async fn full() {
+    let daemon = daemon::shared();
+    let (user, up) = user("full", &daemon);
+    let user = user.with_another_executable();
+    let images = daemon.docker(&["images", "-aq"]);
+    daemon.fill(20);
+    user.lab(&words(&up))
+        .status(3)
+        .complains("error: app failed: image lab-app:")
+        .complains("the daemon's disk is full")
+        .complains("no space left on device")
+        .complains("docker system df shows what takes the space");
+    user.is_clean();
+    assert_eq!(daemon.docker(&["images", "-aq"]), images, "half an image is left");
+}
+
+async fn hangs() {
+    let mut daemon = daemon::shared();
+    let (user, up) = user("hangs", &daemon);
+    user.lab(&words(&up)).status(0);
+    daemon.signal(Signal::STOP);
+    let commands =
+        [&["status"][..], &["up"], &["key", "rotate", "apikey-v2"], &["scenario", "run", "rotate-key"], &["down"]];
+    for command in commands {
+        let begun = Instant::now();
+        let ran = user.lab(command).status(3).complains("does not answer within 0.5 s");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{ran:?}");
+        let next = if command == ["down"] { "then try again: lab down" } else { "restart the daemon" };
+        ran.complains(next);
+    }
+    daemon.signal(Signal::CONT);
+    user.lab(&["traffic", "--requests", "1", "--json"]).status(0).says("\"200\": 1");
+    user.lab(&["down"]).status(0);
+    user.is_clean();
+    // It stops in the midst of it, and the user has enough.
+    let coming = user.start(&words(&up));
+    user.until_there(&user.name, "db", true);
+    daemon.signal(Signal::STOP);
+    coming.signal(Signal::INT);
+    let begun = Instant::now();
+    let ran = coming.ran().status(3).says("does not answer within 0.5 s").says("then try again: lab down");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{ran:?}");
+    daemon.signal(Signal::CONT);
+    user.finish();
+}
+
+async fn interrupted() {
+    let daemon = daemon::shared();
+    let user = Cli::on("image", &daemon).with_another_executable();
+    let options = DockerOptions { host: Some(daemon.host()), executable: Some(user.executable()), ..options() };
+    let engine = Docker::new(&user.name, stack(), options);
+    let making = Arc::new(tokio::sync::Notify::new());
+    let heard = making.clone();
+    let progress: ProgressFn = Arc::new(move |progress| {
+        if progress.stage == "making its image" {
+            heard.notify_one();
+        }
+    });
+    let request = request();
+    tokio::select! {
+        up = engine.up(&request, progress) => panic!("{up:?}"),
+        () = making.notified() => {}
+    }
+    engine.down().await.unwrap();
+    user.is_clean();
+}
+
+async fn absent() {
+    let user = Cli::at("absent", "unix:///nonexistent/docker.sock").nameless();
+    for command in [&["up"][..], &["scenario", "run", "rotate-key", "--engine", "docker"]] {
+        user.lab(command)
+            .status(3)
+            .complains("no Docker daemon answers at /nonexistent/docker.sock")
+            .complains("start Docker")
+            .complains("lab up --engine embedded");
+    }
+    assert_eq!(user.labs(), [""; 0]);
+    user.lab(&["down"]).status(0).says("there is no lab");
+}
+
+async fn denied() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let user = Cli::at("denied", &format!("unix://{}", socket.display())).without_rights();
+    let _listens = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    user.lab(&["up"])
+        .status(3)
+        .complains("this user may not talk to the Docker daemon at")
+        .complains("usermod -aG docker");
+    user.lab(&["down"]).status(0).says("there is no lab");
+}

@@ -1,0 +1,239 @@
+//! lab's own dashboard on Docker, where Grafana's image is not there: what it shows comes through the engine, and it comes and
+//! goes with its lab.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use lab::http::{Http, Request};
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::cli::Cli;
+use crate::ran::kill;
+use crate::support::{leftovers, sweep, write_small_stack};
+use crate::trial;
+
+/// For Prometheus to have evaluated its rules.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("the_dashboard_shows_a_lab_of_containers", shown),
+        trial("up_serves_a_dashboard_and_down_ends_it", served),
+        trial("a_dashboard_that_died_comes_again_with_the_next_up", died),
+        trial("a_port_that_was_asked_for_is_the_dashboards_or_nobodys", asked),
+        trial("where_grafana_runs_there_is_no_other_dashboard", grafana),
+        trial("a_dashboard_ends_with_its_labs_folder", forgotten),
+        trial("each_lab_has_its_own_dashboard_and_down_all_ends_them", two),
+        trial("the_dashboard_of_a_damaged_lab_ends_with_it", damaged),
+        trial("an_up_that_is_killed_leaves_no_dashboard", killed),
+    ]
+}
+
+async fn shown() {
+    let user = Cli::new("dashboard");
+    user.lab(&["up"]).status(0);
+    let mut served = user.start(&["dashboard", "--port", "0"]);
+    let line = served.until("until Ctrl-C");
+    let address = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("{line}"));
+    let http = Http::new();
+    let begun = Instant::now();
+    loop {
+        user.lab(&["traffic", "--requests", "5", "--key", "wrong"]).status(0);
+        let answer = http.request(&Request::get(format!("{address}data"))).await.expect("it answers");
+        let data: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let refused = data["points"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|point| point["refused"].as_f64().is_some_and(|refused| refused > 0.0)));
+        let running = data["services"]["prometheus"] == "running" && data["services"]["app"] == "running";
+        let rules = http.request(&Request::get(format!("{address}api/v1/rules?type=alert"))).await.expect("it answers");
+        // Its own Prometheus says what the alerts are: with its files' names.
+        let asked = rules.status == 200 && rules.text().contains("/etc/prometheus/");
+        if refused && running && asked && data["alerts"].is_array() {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{data:#}\n{}", rules.text());
+    }
+    drop(served);
+    user.finish();
+}
+
+/// What `status` says of the dashboard: its address, without the slash at its end.
+fn address(user: &Cli) -> Option<String> {
+    let status = user.lab(&["status", "--json"]).status(0).json();
+    Some(status["dashboard"].as_str()?.trim_end_matches('/').to_owned())
+}
+
+/// The process that `dashboard.json` names.
+fn process(user: &Cli) -> u32 {
+    let text = std::fs::read(user.state().join("labs").join(&user.name).join("dashboard.json")).expect("it is there");
+    let file: Value = serde_json::from_slice(&text).expect("JSON");
+    file["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a process id")
+}
+
+/// The status of its page; none where nobody answers.
+async fn page(address: &str, path: &str) -> Option<u16> {
+    Some(Http::new().request(&Request::get(format!("{address}{path}"))).await.ok()?.status)
+}
+
+/// Gateway, app and database, which come up fast, as a stack of the user's own; with no word of a Grafana.
+fn small_stack(user: &Cli) -> PathBuf {
+    let folder = user.path().join("stack");
+    write_small_stack(&folder);
+    folder
+}
+
+fn up_small(user: &Cli) {
+    let folder = small_stack(user).display().to_string();
+    user.lab(&["up", "--stack", &folder]).status(0);
+}
+
+async fn until_none(user: &Cli) {
+    let begun = Instant::now();
+    while !user.processes().is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "{:?} do not end", user.processes());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn served() {
+    let user = Cli::new("served");
+    user.lab(&["up"]).status(0);
+    let at = address(&user).expect("it has a dashboard");
+    assert_eq!(page(&at, "/").await, Some(200));
+    user.lab(&["status"]).status(0).says(&format!("graphs {at}/"));
+    user.lab(&["doctor"]).says(&format!("of lab {}: {at}/", user.name));
+    // One that serves is left to.
+    let process = process(&user);
+    user.lab(&["up"]).status(0);
+    assert_eq!((address(&user).as_ref(), self::process(&user)), (Some(&at), process));
+    user.finish();
+    assert_eq!(page(&at, "/").await, None);
+}
+
+/// Without Prometheus in the stack, it says what the alerts are. It comes again where it was, or, where somebody else is
+/// there now, elsewhere; also one that hangs goes with its lab.
+async fn died() {
+    let user = Cli::new("died");
+    up_small(&user);
+    let at = address(&user).expect("it has a dashboard");
+    let begun = Instant::now();
+    while page(&at, "/api/v1/rules").await != Some(200) {
+        assert!(begun.elapsed() < PATIENCE, "nobody says what the alerts are");
+    }
+    kill(process(&user), Signal::KILL);
+    until_none(&user).await;
+    assert_eq!(address(&user), None);
+    user.lab(&["status"]).status(0).says("lab up --name");
+    user.lab(&["doctor"]).says("lab up --name");
+    user.lab(&["up"]).status(0);
+    assert_eq!(address(&user).as_ref(), Some(&at));
+
+    kill(process(&user), Signal::KILL);
+    until_none(&user).await;
+    let port = at.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("it is free");
+    let holder = format!("127.0.0.1:{port} is in use by docker");
+    user.lab(&["up"]).status(0).complains(&holder).complains("the dashboard is on port");
+    drop(other);
+    let elsewhere = address(&user).expect("it has a dashboard");
+    assert_ne!(elsewhere, at);
+    assert_eq!(page(&elsewhere, "/").await, Some(200));
+    kill(process(&user), Signal::STOP);
+    user.finish();
+}
+
+async fn asked() {
+    let mut user = Cli::new("asked");
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = other.local_addr().expect("it has one").port();
+    user.dashboard_port = Some(port);
+    let stack = small_stack(&user).display().to_string();
+    let holder = format!("127.0.0.1:{port} is in use by docker");
+    user.lab(&["up", "--stack", &stack]).status(0).complains(&holder).complains("LAB_GRAFANA_PORT");
+    assert_eq!(address(&user), None);
+    assert_eq!(user.processes(), [0; 0]);
+    drop(other);
+    user.lab(&["up"]).status(0);
+    assert_eq!(address(&user), Some(format!("http://127.0.0.1:{port}")));
+    // It moves to where it is asked to be.
+    user.dashboard_port =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).map(|at| at.port()).ok();
+    user.lab(&["up"]).status(0);
+    assert_eq!(address(&user), user.dashboard_port.map(|port| format!("http://127.0.0.1:{port}")));
+    assert_eq!(user.processes().len(), 1);
+    user.finish();
+}
+
+/// Whatever the stack's file calls its Grafana.
+async fn grafana() {
+    let user = Cli::new("grafana");
+    up_small(&user);
+    assert!(address(&user).is_some());
+    let path = user.path().join("stack/compose.yaml");
+    let text = std::fs::read_to_string(&path).expect("it is there");
+    let with = text.replacen("x-lab:\n", "x-lab:\n  grafana: { service: gateway, port: 8080 }\n", 1);
+    assert_ne!(text, with);
+    std::fs::write(&path, with).expect("the folder is ours");
+    user.lab(&["up"]).status(0);
+    let status = user.lab(&["status", "--json"]).status(0).json();
+    assert!(status["dashboard"].is_null() && status["grafana"].is_string(), "{status:#}");
+    assert_eq!(user.processes(), [0; 0]);
+    user.finish();
+}
+
+async fn forgotten() {
+    let user = Cli::new("forgotten");
+    up_small(&user);
+    assert_eq!(user.processes().len(), 1);
+    std::fs::remove_dir_all(user.state()).expect("the folder is ours");
+    until_none(&user).await;
+    sweep(None, &user.name);
+    user.is_clean();
+}
+
+async fn two() {
+    let user = Cli::new("two").nameless();
+    let stack = small_stack(&user).display().to_string();
+    let (one, other) = (user.name.clone(), format!("{}-b", user.name));
+    let at = |lab: &str| -> String {
+        let status = user.lab(&["status", "--json", "--name", lab]).status(0).json();
+        status["dashboard"].as_str().expect("it has a dashboard").trim_end_matches('/').to_owned()
+    };
+    for lab in [&one, &other] {
+        user.lab(&["up", "--stack", &stack, "--name", lab]).status(0);
+    }
+    let (at_one, at_other) = (at(&one), at(&other));
+    assert_ne!(at_one, at_other);
+    assert_eq!(user.processes().len(), 2);
+    user.lab(&["down", "--name", &other]).status(0);
+    assert_eq!((page(&at_one, "/").await, page(&at_other, "/").await), (Some(200), None));
+    user.lab(&["up", "--stack", &stack, "--name", &other]).status(0);
+    user.lab(&["down", "--all"]).status(0);
+    user.is_clean();
+    assert_eq!(leftovers(None, &other), "");
+}
+
+async fn damaged() {
+    let user = Cli::new("damaged");
+    up_small(&user);
+    let folder = user.state().join("labs").join(&user.name);
+    for name in ["lab.json", "dashboard.json"] {
+        std::fs::write(folder.join(name), "{").expect("the folder is ours");
+    }
+    assert_eq!(user.processes().len(), 1);
+    user.finish();
+}
+
+/// While the containers start, its process waits beside them.
+async fn killed() {
+    let user = Cli::new("killed-up");
+    let stack = small_stack(&user).display().to_string();
+    let up = user.start(&["up", "--stack", &stack]);
+    user.until_there(&user.name, "app", true);
+    up.signal(Signal::KILL);
+    up.ran();
+    user.finish();
+}

@@ -1,0 +1,39 @@
+//! The same file gives the same deltas on every engine.
+
+use lab::scenario::library;
+use libtest_mimic::Trial;
+
+use crate::cli::Cli;
+use crate::same::{assert_same, on_mock, short_run, shown};
+use crate::support::write_small_stack;
+use crate::trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("every_scenario_gives_the_same_deltas_on_docker_embedded_and_the_mock", same)]
+}
+
+async fn same() {
+    let (docker, embedded) = (Cli::new("same"), Cli::new("same-embedded").embedded());
+    let folder = docker.path().join("stack");
+    write_small_stack(&folder);
+    docker.lab(&["up", "--stack", &folder.display().to_string()]).status(0);
+    embedded.lab(&["up", "--port", "0"]).status(0);
+    for name in library::names() {
+        let args = short_run(name, "json");
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (on_docker, on_embedded) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| embedded.lab(&args));
+            (docker.lab(&args), other.join().expect("it does not panic"))
+        });
+        let expected = shown(&on_docker.status(0));
+        assert_same(&expected, &on_mock(name), &format!("{name} on Docker and on the mock"));
+        // What one engine alone can do is refused by the other before anything is done.
+        if on_embedded.code() == Some(2) {
+            on_embedded.complains("embedded");
+        } else {
+            assert_same(&expected, &shown(&on_embedded), &format!("{name} on Docker and embedded"));
+        }
+    }
+    embedded.lab(&["down"]).status(0);
+    docker.finish();
+}

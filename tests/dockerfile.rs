@@ -1,0 +1,73 @@
+//! The top-level Dockerfile, built and run. A test binary of its own: it takes minutes of every core, which the tests of
+//! `tests/docker/` would feel. Runs with `LAB_TEST_DOCKERFILE=1`; where the base image cannot be had, `stack/offline/build.sh rust`
+//! makes a stand-in first.
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// So much of a build that failed is told.
+const LAST_LINES: usize = 40;
+/// For a container to be healthy.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let wanted = std::env::var("LAB_TEST_DOCKERFILE").is_ok_and(|value| value == "1");
+    let trial = Trial::test("the_dockerfile_builds_an_app_that_is_well", builds).with_ignored_flag(!wanted);
+    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+}
+
+fn builds() -> Result<(), Failed> {
+    let image = format!("lab-test-dockerfile:{}", std::process::id());
+    let args = ["build", "--force-rm", "--build-arg", "PROFILE=fast", "--tag", &image, env!("CARGO_MANIFEST_DIR")];
+    let build = Command::new("docker").args(args).output()?;
+    if !build.status.success() {
+        let said = String::from_utf8_lossy(&build.stdout) + String::from_utf8_lossy(&build.stderr);
+        let lines: Vec<&str> = said.lines().collect();
+        let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+        return Err(format!("docker build failed (without a registry: stack/offline/build.sh rust):\n{last}").into());
+    }
+    let container = format!("lab-test-dockerfile-{}", std::process::id());
+    let tried = is_well(&image, &container);
+    let _ = docker(&["rm", "--force", &container]);
+    let _ = docker(&["rmi", &image]);
+    tried
+}
+
+/// It has one file, runs as nobody on a read-only root, is healthy by its own health check, and answers.
+fn is_well(image: &str, container: &str) -> Result<(), Failed> {
+    let layers = docker(&["image", "inspect", "--format", "{{len .RootFS.Layers}} {{.Config.User}}", image])?;
+    if layers != "1 65532:65532" {
+        return Err(format!("layers and user are {layers}").into());
+    }
+    let place = ["--name", container, "--read-only", "--cap-drop=ALL", "--tmpfs=/data:uid=65532,mode=700"];
+    let env = ["--env=APP_API_KEY=apikey-v1", "--env=DATABASE_URL=sqlite:/data/users.db", "--publish=127.0.0.1::8000"];
+    docker(&[&["run", "--detach"][..], &place, &env, &[image]].concat())?;
+    let begun = Instant::now();
+    while docker(&["inspect", "--format", "{{.State.Health.Status}}", container])? != "healthy" {
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("it does not become healthy: {}", docker(&["logs", container])?).into());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let address = docker(&["port", container, "8000/tcp"])?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for (key, wanted) in [("apikey-v1", 200), ("apikey-v2", 401)] {
+        let request = lab::http::Request::get(format!("http://{address}/api/users")).header("x-api-key", key);
+        let answer = runtime.block_on(lab::http::Http::new().request(&request)).map_err(|error| error.to_string())?;
+        if answer.status != wanted {
+            return Err(format!("{key} gets {}: {}", answer.status, answer.text()).into());
+        }
+    }
+    Ok(())
+}
+
+fn docker(args: &[&str]) -> Result<String, Failed> {
+    let output = Command::new("docker").args(args).output()?;
+    if !output.status.success() {
+        return Err(format!("docker {args:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

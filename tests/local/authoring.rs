@@ -1,0 +1,122 @@
+//! Writing a scenario of one's own: a file to begin from, checked, looked at before it runs, run and proved; and a run that
+//! first puts back what another owes.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::desk::Desk;
+
+#[test]
+fn a_new_scenario_is_valid_runs_and_proves_itself() {
+    let desk = Desk::new();
+    let ran = desk.lab(&["scenario", "new", "slow-login"]).status(0);
+    ran.says("wrote slow-login.yaml").says("scenario.schema.json").says("next: lab scenario run slow-login.yaml");
+    let text = std::fs::read_to_string(desk.path().join("slow-login.yaml")).expect("it was written");
+    assert!(text.starts_with("# yaml-language-server: $schema=./scenario.schema.json\n"), "{text}");
+    assert!(!text.contains("NAME") && !text.contains("FILE"), "{text}");
+    desk.lab(&["scenario", "validate", "slow-login.yaml"]).status(0).says("ok  slow-login (5 steps)");
+    let short = ["--set", "requests=10", "--set", "rate=100"];
+    let run: Vec<&str> = ["scenario", "run", "./slow-login.yaml"].into_iter().chain(short).collect();
+    desk.lab(&run).status(0).says("502 x10").says("held · 5 steps");
+    desk.lab(&["scenario", "prove", "slow-login.yaml"]).status(0).says("proved").says("1 wrong fix");
+    desk.is_clean();
+}
+
+#[test]
+fn a_new_scenario_overwrites_nothing_and_goes_where_it_is_wanted() {
+    let desk = Desk::new();
+    desk.lab(&["scenario", "new", "one", "--out", "incidents/"]).status(0).says("wrote incidents/one.yaml");
+    desk.lab(&["scenario", "new", "two", "--out", "incidents"]).status(0).says("wrote incidents/two.yaml");
+    desk.lab(&["scenario", "new", "three", "--out", "other.yml"]).status(0).says("wrote other.yml");
+    let path = desk.path().join("incidents/one.yaml");
+    std::fs::write(&path, "mine").expect("the folder is ours");
+    desk.lab(&["scenario", "new", "one", "--out", "incidents"]).status(2).complains("is there already");
+    assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
+    desk.lab(&["scenario", "new", "a/b"]).status(2).complains("no name for a scenario").complains("--out");
+    desk.lab(&["scenario", "new", "x.yaml"]).status(2).complains("without its ending: `x`");
+}
+
+#[test]
+fn folders_are_validated_and_mistakes_are_told_as_json() {
+    let desk = Desk::new();
+    desk.lab(&["scenario", "new", "good", "--out", "incidents/"]).status(0);
+    desk.lab(&["scenario", "validate", "incidents"]).status(0).says("ok  good");
+    std::fs::write(desk.path().join("incidents/bad.yaml"), "title: T\nsteps:\n  - stopp: app\n").expect("ours");
+    desk.lab(&["scenario", "validate", "incidents/"]).status(2).says("ok  good").complains("bad.yaml:3:5");
+    let told = desk.lab(&["scenario", "validate", "incidents", "rotate-key", "--json"]).status(2).json();
+    let told = told.as_array().expect("a list");
+    let names: Vec<&str> = told.iter().filter_map(|one| one["scenario"].as_str()).collect();
+    assert_eq!(names, ["incidents/bad.yaml", "incidents/good.yaml", "rotate-key"]);
+    assert_eq!((&told[1]["valid"], &told[1]["steps"]), (&true.into(), &5.into()));
+    let mistake = &told[0]["diagnostics"][0];
+    let place = ["line", "column", "end_line", "end_column"].map(|key| mistake[key].as_u64());
+    assert_eq!(place, [Some(3), Some(5), Some(3), Some(10)]);
+    assert_eq!(mistake["file"], "incidents/bad.yaml");
+    assert_eq!(mistake["message"], "unknown key `stopp` in a step");
+    assert_eq!(mistake["expected"], "did you mean `stop`?");
+    assert!(mistake["hint"].as_str().is_some_and(|hint| hint.contains("the keys of a step")), "{mistake}");
+    desk.lab(&["scenario", "validate", "."]).status(2).complains("has no scenario");
+    // What was typed on the command line has no place in a file.
+    let set = desk.lab(&["scenario", "validate", "rotate-key", "--set", "x=1", "--json"]).status(2).json();
+    assert_eq!(set[0]["diagnostics"][0]["line"], Value::Null);
+}
+
+#[test]
+fn a_dry_run_says_what_would_happen_and_starts_nothing() {
+    let desk = Desk::new();
+    let args = ["scenario", "run", "rotate-key", "--dry-run", "--set", "requests=10"];
+    let ran = desk.lab(&args).status(0).says("would run in a lab of its own · embedded").says("new_key apikey-v2");
+    let ran = ran.says("30 requests in 1.4s of traffic and waits").says("the lab goes away with the run");
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
+    assert!(
+        !desk.state().join("runs").exists() || std::fs::read_dir(desk.state().join("runs")).expect("runs").count() == 0
+    );
+    desk.is_clean();
+
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let before = desk.status();
+    let told =
+        desk.lab(&["scenario", "run", "rotate-key", "--dry-run", "--json", "--until", "rotate-key"]).status(0).json();
+    assert_eq!((&told["lab"], &told["engine"], &told["kept"]), (&"default".into(), &"embedded".into(), &true.into()));
+    assert_eq!(told["steps"].as_array().map(Vec::len), Some(2));
+    assert_eq!(told["steps"][1]["what"], "app redeployed, the server expects apikey-v2");
+    let told = desk.lab(&["scenario", "run", "rotate-key", "--dry-run", "--json"]).status(0).json();
+    let undo: Vec<&str> =
+        told["undo"].as_array().expect("a list").iter().filter_map(|item| item["target"].as_str()).collect();
+    assert_eq!(undo, ["caller", "app"]);
+    assert_eq!(desk.status()["services"], before["services"]);
+    desk.lab(&["scenario", "run", "db-down", "--dry-run"]).status(2).complains("cannot run on the embedded engine");
+}
+
+#[test]
+fn a_dry_run_shows_commands_without_leave_and_no_secrets() {
+    let desk = Desk::new();
+    let text = "title: T\nkind: part\nparameters: { token: { default: hush-hush, secret: true } }\nsteps:\n  \
+                - { name: mend, run: { command: [echo, \"${token}\"] } }\n";
+    let file = desk.write("commands.yaml", text);
+    let ran = desk.lab(&["scenario", "run", &file, "--dry-run"]).status(0);
+    let ran = ran.says("on this machine: echo ***").says("only with --allow-commands");
+    assert!(!ran.stdout.contains("hush"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_run_that_is_owed_an_undo_is_refused_or_does_it_first() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let short = ["scenario", "run", "rotate-key", "--set", "requests=10", "--set", "rate=100"];
+    let mut run = desk.start(&["scenario", "run", "rotate-key", "--set", "requests=10", "--format", "ndjson"]);
+    let mut lines = run.lines();
+    lines.find(|line| line.contains("step_finished") && line.contains("\"rotate-key\"")).expect("the key was rotated");
+    run.signal(Signal::KILL);
+    run.ran();
+    desk.lab(&["status"]).says("apikey-v2");
+    desk.lab(&short).status(3).complains("owes the undo").complains("--recover");
+    desk.lab(&["scenario", "run", "rotate-key", "--dry-run"]).status(0).says("owes the undo").says("--recover");
+    let with: Vec<&str> = short.into_iter().chain(["--recover", "--format", "json"]).collect();
+    let ran = desk.lab(&with).status(0).complains("putting back run").complains("is as before the run");
+    // stdout is the run's alone.
+    assert_eq!(ran.json()["status"], "held");
+    // Nothing is owed any more: it changes nothing.
+    desk.lab(&with).status(0);
+    desk.lab(&["recover"]).status(0).says("nothing to put back");
+}

@@ -1,0 +1,34 @@
+//! The same file gives the same deltas on every engine; those that need no Docker.
+
+use std::sync::Mutex;
+
+use lab::scenario::library;
+
+use crate::desk::Desk;
+use crate::same::{assert_same, on_mock, short_run, shown};
+
+#[test]
+fn every_scenario_gives_the_same_deltas_embedded_as_on_the_mock() {
+    let names = Mutex::new(library::names());
+    let refused = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let desk = Desk::new();
+                desk.lab(&["up", "--port", "0"]).status(0);
+                loop {
+                    let Some(name) = names.lock().expect("not poisoned").next() else { break };
+                    let args = short_run(name, "json");
+                    let ran = desk.lab(&args.iter().map(String::as_str).collect::<Vec<_>>());
+                    if ran.code() == Some(2) {
+                        ran.complains("embedded");
+                        refused.lock().expect("not poisoned").push(name);
+                        continue;
+                    }
+                    assert_same(&shown(&ran.status(0)), &on_mock(name), &format!("{name} embedded and on the mock"));
+                }
+            });
+        }
+    });
+    assert_eq!(refused.into_inner().expect("not poisoned"), ["db-down"]);
+}

@@ -1,0 +1,144 @@
+//! Undo that survives: `lab scenario run` is killed at its events, and `lab recover` makes the lab what it was. Of every
+//! scenario with a fault, each kind of event at its most awkward; with `LAB_TEST_KILLS=all` every event there is (minutes).
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use lab::scenario::{LoadOptions, Source, library, load};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::desk::Desk;
+use crate::same::short_run;
+use crate::support::until;
+
+/// Labs at a time.
+const WORKERS: usize = 4;
+
+/// An event of a run, as the kill is aimed at it.
+#[derive(Clone, Debug, PartialEq)]
+struct Moment {
+    /// From 0.
+    index: usize,
+    kind: String,
+    /// The step's phase and action, of events that have them.
+    phase: String,
+    name: String,
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_event_is_put_back_by_recover() {
+    let work: Mutex<Vec<&str>> = Mutex::new(library::names().filter(|name| has_a_fault(name)).collect());
+    let every = std::env::var_os("LAB_TEST_KILLS").is_some_and(|value| value == "all");
+    let begun = Instant::now();
+    let killed: Vec<(String, usize)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(|| worker(&work, every))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("it holds")).collect()
+    });
+    let kills: usize = killed.iter().map(|(_, kills)| kills).sum();
+    println!("{kills} kills in {} scenarios, {:.1?}: {killed:?}", killed.len(), begun.elapsed());
+    assert!(killed.len() >= 14, "the library is smaller than it was: {killed:?}");
+    for (name, kills) in killed {
+        assert!(kills >= 6, "{name} was killed {kills} times only");
+    }
+}
+
+/// Whether a scenario changes something, and can do so without Docker.
+fn has_a_fault(name: &str) -> bool {
+    let plan = load(&Source::Library(name.to_owned()), &LoadOptions::default()).expect("it is tested elsewhere");
+    let desk = Desk::new();
+    plan.all_steps().any(|step| step.action.is_change())
+        && plan.kind.name() != "part"
+        && desk.lab(&["scenario", "run", name, "--dry-run"]).code() == Some(0)
+}
+
+/// Takes scenarios until there are none, all in one lab.
+fn worker(work: &Mutex<Vec<&str>>, every: bool) -> Vec<(String, usize)> {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let before = sight(&desk);
+    let mut killed = Vec::new();
+    loop {
+        let Some(name) = work.lock().expect("not poisoned").pop() else { return killed };
+        let args = short_run(name, "ndjson");
+        let moments = moments(&desk, &args);
+        assert_eq!(sight(&desk), before, "{name} puts back what it changes");
+        let aims = if every { moments } else { awkward(&moments) };
+        for moment in &aims {
+            kill_at(&desk, &args, moment);
+            desk.lab(&["recover"]).status(0);
+            let context = format!("{name} was killed at {moment:?}");
+            // A service that has just come back may need a moment to be well.
+            until(|| healthy(&desk));
+            assert_eq!(sight(&desk), before, "{context}");
+        }
+        killed.push((name.to_owned(), aims.len()));
+    }
+}
+
+/// The events of a whole run.
+fn moments(desk: &Desk, args: &[String]) -> Vec<Moment> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ran = desk.lab(&args).status(0);
+    let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let moment = |(index, line): (usize, &str)| {
+        let event: Value = serde_json::from_str(line).expect("JSON");
+        let (kind, phase, name) = (text(&event, "event"), text(&event, "phase"), text(&event, "name"));
+        Moment { index, kind, phase, name }
+    };
+    ran.stdout.lines().filter(|line| is_of_the_run(line)).enumerate().map(moment).collect()
+}
+
+/// Whether an event is of what the run does. Alerts come when they come, and lines of logs as they were written.
+fn is_of_the_run(line: &str) -> bool {
+    !["alert", "logged"].iter().any(|kind| line.contains(&format!("\"event\":\"{kind}\"")))
+}
+
+/// Each kind of event once, where most is under way: while the fault is made, just after it, while it is mended; of the undo
+/// its first and its last item.
+fn awkward(moments: &[Moment]) -> Vec<Moment> {
+    let mut chosen: BTreeMap<usize, Moment> = BTreeMap::new();
+    let mut choose = |found: Option<&Moment>| chosen.extend(found.map(|moment| (moment.index, moment.clone())));
+    let of = |kind: &'static str, phase: &'static str| {
+        move |moment: &&Moment| moment.kind == kind && (phase.is_empty() || moment.phase == phase)
+    };
+    for kind in ["run_started", "step_started", "step_finished", "notice", "undo_started", "undo_item", "run_finished"]
+    {
+        let inject = moments.iter().find(of(kind, "inject"));
+        choose(inject.or_else(|| moments.iter().find(of(kind, ""))));
+    }
+    choose(moments.iter().find(of("step_started", "remedy")));
+    choose(moments.iter().rfind(of("undo_item", "")));
+    chosen.into_values().collect()
+}
+
+/// Runs the scenario and kills it as soon as this event is told.
+fn kill_at(desk: &Desk, args: &[String], moment: &Moment) {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut run = desk.start(&args);
+    // Held until it is dead: a reader that goes away would stop the run.
+    let mut lines = run.lines();
+    let line =
+        lines.by_ref().filter(|line| is_of_the_run(line)).nth(moment.index).expect("the run tells as much as before");
+    assert!(line.contains(&format!("\"event\":\"{}\"", moment.kind)), "expected {moment:?}, found {line}");
+    run.signal(Signal::KILL);
+    run.ran();
+}
+
+/// All of the lab that a run may change.
+fn sight(desk: &Desk) -> Value {
+    let mut status = desk.status();
+    let services = status["services"].as_array_mut().expect("a list");
+    for service in services {
+        let service = service.as_object_mut().expect("a mapping");
+        service.retain(|key, _| ["name", "state", "env"].contains(&key.as_str()));
+    }
+    let status = status.as_object_mut().expect("a mapping");
+    status.retain(|key, _| ["keys", "gateway", "services", "undo", "run", "state"].contains(&key.as_str()));
+    Value::Object(std::mem::take(status))
+}
+
+fn healthy(desk: &Desk) -> bool {
+    desk.status()["services"].as_array().expect("a list").iter().all(|service| service["health"] == "healthy")
+}

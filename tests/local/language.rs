@@ -1,0 +1,131 @@
+//! The language as a whole, through the command line and on real services: callers, waits, background traffic, a steady
+//! state, secrets, and commands that mend the lab.
+
+use rustix::process::Signal;
+
+use crate::desk::Desk;
+use crate::support::until;
+
+const GROWN: &str = r#"
+title: Grown up
+description: All of the language in one file.
+tags: [test]
+parameters:
+  token: { default: hush-hush-hush, secret: true }
+callers:
+  web: { rate: 150 }
+  batch: { rate: 50 }
+steady_state:
+  - { name: health, check: { path: /health } }
+  - { name: ok, traffic: { requests: 4 }, expect: { status.200: "100%" } }
+steps:
+  - { name: users, background: { callers: [web], rate: 50 } }
+  - { name: calm, traffic: { requests: 20 }, expect: { caller.web.sent: 15, caller.batch.status.200: 5 } }
+  - { name: env, phase: baseline, set_env: { service: app, env: { TOKEN: "${token}" } } }
+  - { name: rotate, rotate_key: { server: apikey-v2 } }
+  - { name: alarm, wait_for: { metrics: { auth_failures.delta: "> 5" }, timeout: 10s, every: 100ms } }
+  - { name: observe, traffic: { requests: "${steps.calm.sent}" }, expect: { status.401: "100%", background.users.failed: "> 0" } }
+  - name: mend
+    phase: remedy
+    run:
+      command: [sh, -c, "echo $TOKEN; \"$LAB\" key align; curl -s $LAB_GATEWAY_URL/health > /dev/null || true"]
+      env: { TOKEN: "${token}", LAB: "${lab}" }
+  - { name: back, wait_for: { path: /api/users, timeout: 10s, every: 100ms } }
+  - { name: quiet, stop_background: users }
+  - { name: verify, traffic: { requests: 20 }, expect: { status.200: "100%", requests.delta: 20 } }
+finally:
+  - { name: tidy, wait: 10ms }
+"#;
+
+fn grown(desk: &Desk) -> String {
+    let lab = env!("CARGO_BIN_EXE_lab");
+    let text = GROWN.replace("  token:", &format!("  lab: {{ default: {lab} }}\n  token:"));
+    desk.write("grown.yaml", &text)
+}
+
+#[test]
+fn the_whole_language_holds_on_real_services_and_leaves_nothing() {
+    let desk = Desk::new();
+    let file = grown(&desk);
+    desk.lab(&["scenario", "validate", &file]).status(0);
+    desk.lab(&["scenario", "run", &file]).status(2).complains("`mend`").complains("--allow-commands");
+    desk.is_clean();
+    let ran = desk.lab(&["scenario", "run", &file, "--allow-commands"]).status(0);
+    let ran = ran.says("before/health").says("· web").says("~ users").says("after/ok").says("tidy").says("held");
+    assert!(ran.stdout.lines().all(|row| row.chars().count() <= 80), "{}", ran.stdout);
+    desk.is_clean();
+    let journals = desk.lab(&["runs", "list", "--json"]).json();
+    let text = journals.to_string();
+    assert!(!text.contains("hush") && text.contains("TOKEN=***"), "{text}");
+    assert_eq!(journals[0]["steps"][3]["callers"]["web"]["sent"], 15);
+    assert_eq!(journals[0]["steps"][0]["role"], "before");
+    let state = std::fs::read_dir(desk.state().join("runs")).expect("runs").flatten();
+    for folder in state {
+        let events = std::fs::read_to_string(folder.path().join("events.ndjson")).expect("events");
+        assert!(!events.contains("hush"), "{events}");
+    }
+}
+
+#[test]
+fn callers_are_part_of_a_lab_that_is_left_broken() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let file = desk.write(
+        "stale.yaml",
+        "title: Stale\ncallers: { web: { rate: 100 }, batch: { rate: 100 } }\nsteps:\n  \
+         - rotate_key: { server: apikey-v2 }\n  - align_key: { caller: server, callers: [web] }\n  \
+         - { name: observe, phase: observe, traffic: { requests: 10 } }\n  - align_key: { caller: server }\n",
+    );
+    desk.lab(&["scenario", "run", &file, "--until", "observe"]).status(0).says("caller batch on apikey-v1");
+    desk.lab(&["status"]).status(0).says("caller web apikey-v2 · matches").says("caller batch apikey-v1 · differs");
+    desk.lab(&["key", "align", "--caller", "nobody"]).status(2).complains("it has batch, web");
+    desk.lab(&["key", "align", "--caller", "batch"]).status(0).says("caller batch apikey-v1 > apikey-v2");
+    desk.lab(&["recover"]).status(0).says("caller batch key forgotten").says("as before the run");
+    let status = desk.lab(&["status"]).status(0);
+    assert!(!status.stdout.contains("batch"), "{}", status.stdout);
+}
+
+#[test]
+fn a_scenario_for_one_engine_is_refused_on_another() {
+    let desk = Desk::new();
+    let text = |engines: &str| format!("title: T\nkind: part\nengines: [{engines}]\nsteps:\n  - wait: 10ms\n");
+    let docker = desk.write("docker.yaml", &text("docker"));
+    let both = desk.write("both.yaml", &text("embedded"));
+    desk.lab(&["scenario", "run", &docker, "--engine", "embedded"]).status(2).complains("it is for docker");
+    desk.lab(&["scenario", "run", &both]).status(0);
+    desk.lab(&["up", "--port", "0", "--engine", "embedded"]).status(0);
+    desk.lab(&["scenario", "run", &docker]).status(2).complains("cannot run on the embedded engine");
+    let query = desk.write(
+        "query.yaml",
+        "title: T\nkind: part\nsteps:\n  - { name: ask, wait_for: { query: up } }\n  - stop: gateway\n",
+    );
+    desk.lab(&["scenario", "run", &query]).status(2).complains("step `ask`").complains("no Prometheus");
+}
+
+#[test]
+fn ctrl_c_ends_a_command_with_all_its_children_and_puts_back() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let mark = format!("44{}", std::process::id());
+    let file = desk.write(
+        "long.yaml",
+        &format!(
+            "title: Long\nkind: part\nsteps:\n  - rotate_key: {{ server: apikey-v9 }}\n  \
+             - run: {{ command: [sh, -c, \"sleep {mark} & sleep {mark}\"], timeout: 60m }}\nfinally:\n  \
+             - {{ name: tidy, wait: 10ms }}\n"
+        ),
+    );
+    let child = desk.start(&["scenario", "run", &file, "--allow-commands"]);
+    until(|| processes(&mark) == 3);
+    child.signal(Signal::INT);
+    let ran = child.ran().status(130).says("tidy").says("as before the run");
+    assert!(ran.stdout.contains("interrupted"), "{}", ran.stdout);
+    until(|| processes(&mark) == 0);
+}
+
+/// The processes whose command line holds this text.
+fn processes(mark: &str) -> usize {
+    let all = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(mark)).count()
+}

@@ -1,0 +1,72 @@
+//! The runbooks: a page for each story of the library, found from the overview, whose remedies can be run as they stand.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::desk::Desk;
+
+fn folder() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "docs", "runbooks"].iter().collect()
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(folder().join(format!("{name}.md"))).unwrap_or_else(|error| panic!("{name}.md: {error}"))
+}
+
+/// The names of the library's stories: what is not a part.
+fn stories(desk: &Desk) -> BTreeSet<String> {
+    let rows = desk.lab(&["scenario", "list", "--json"]).status(0).json();
+    let rows = rows.as_array().expect("a list");
+    rows.iter()
+        .filter(|row| row["kind"] != "part")
+        .map(|row| row["name"].as_str().expect("a name").to_owned())
+        .collect()
+}
+
+#[test]
+fn every_story_has_a_page_and_every_page_a_story() {
+    let stories = stories(&Desk::new());
+    let files = std::fs::read_dir(folder()).expect("the folder is there").map(|file| file.expect("a file").file_name());
+    let pages: BTreeSet<String> = files
+        .filter_map(|file| file.to_str()?.strip_suffix(".md").map(str::to_owned))
+        .filter(|name| name != "README")
+        .collect();
+    assert_eq!(pages, stories);
+    let overview = page("README");
+    for name in &stories {
+        let page = page(name);
+        assert!(page.starts_with(&format!("# {name}: ")), "{name}");
+        for section in ["\n## See it\n", "\n## Prevent "] {
+            assert!(page.contains(section), "{name}: {section}");
+        }
+        assert!(page.contains("\n## Mend it\n") || page.contains("\n## Do it\n"), "{name}");
+        assert!(overview.contains(&format!("[{name}]({name}.md)")), "{name} is not in the overview");
+    }
+}
+
+#[test]
+fn pages_refer_to_pages_that_are_there() {
+    for name in stories(&Desk::new()).iter().map(String::as_str).chain(["README"]) {
+        for link in page(name).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            assert!(folder().join(link).is_file(), "{name}.md refers to {link}");
+        }
+    }
+}
+
+#[test]
+fn remedies_are_steps_that_can_be_run() {
+    let desk = Desk::new();
+    let mut count = 0;
+    for name in stories(&desk) {
+        let page = page(&name);
+        let steps: Vec<&str> = page.lines().filter(|line| line.starts_with("    ") && line.contains("- ")).collect();
+        let steps = steps.iter().map(|line| line.trim()).filter(|line| line.starts_with("- ") && line.contains(':'));
+        for (index, step) in steps.enumerate() {
+            let callers = if step.contains("callers:") { "callers: { web: {}, batch: {} }\n" } else { "" };
+            let file = desk.write(&format!("{name}-{index}.yaml"), &format!("title: T\n{callers}steps:\n  {step}\n"));
+            desk.lab(&["scenario", "validate", &file]).status(0);
+            count += 1;
+        }
+    }
+    assert!(count >= 15, "{count} remedies were found");
+}

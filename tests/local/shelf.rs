@@ -1,0 +1,66 @@
+//! The library as somebody sees it who practises: what is on the shelf, and what is told of it before it is asked for.
+
+use crate::desk::Desk;
+
+#[test]
+fn the_list_fits_a_narrow_terminal() {
+    let desk = Desk::new();
+    let mut command = desk.command(&["scenario", "list"]);
+    command.env("COLUMNS", "80");
+    let ran = Desk::ran(&["scenario", "list"], command).status(0).says("incident · beginner").says("  rotate-key ");
+    for line in ran.stdout.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    // The longest name stands under the others, and whole.
+    ran.says("\n  connection-pool-exhausted ");
+    let rows = desk.lab(&["scenario", "list", "--json"]).status(0).json();
+    let rows = rows.as_array().expect("a list");
+    let rotate_key = rows.iter().find(|row| row["name"] == "rotate-key").expect("it is there");
+    assert_eq!((&rotate_key["kind"], &rotate_key["difficulty"]), (&"incident".into(), &"beginner".into()));
+    assert!(rows.iter().any(|row| row["kind"] == "part" && row["difficulty"].is_null()), "{rows:?}");
+}
+
+#[test]
+fn the_ticket_gives_nothing_away() {
+    let desk = Desk::new();
+    let ran = desk.lab(&["scenario", "show", "rotate-key"]).status(0).says("ticket").says("symptom");
+    for spoiler in ["rotated", "lab key", "apikey-v2", "rotate_key", "put-the-old-key-back"] {
+        assert!(!ran.stdout.contains(spoiler), "{spoiler}:\n{}", ran.stdout);
+    }
+    let ran = desk.lab(&["scenario", "show", "rotate-key", "--hints"]).status(0).says("  1. ").says("lab key show");
+    assert!(!ran.stdout.contains("lab key align"), "{}", ran.stdout);
+    let ran = desk.lab(&["scenario", "show", "rotate-key", "--solution"]).status(0);
+    ran.says("lab key align").says("put-the-old-key-back").says("new_key").says("rotate_key").says("auth_failures");
+}
+
+#[test]
+fn a_source_is_a_file_of_ones_own_with_the_schema_beside_it() {
+    let desk = Desk::new();
+    for name in ["rotate-key", "baseline"] {
+        let ran = desk.lab(&["scenario", "show", name, "--source"]).status(0);
+        let line = "# yaml-language-server: $schema=./scenario.schema.json\n";
+        assert!(ran.stdout.starts_with(line), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("../docs"), "{}", ran.stdout);
+        let ran = ran.complains("lab scenario schema > scenario.schema.json");
+        desk.write("mine.yaml", &ran.stdout);
+        desk.lab(&["scenario", "validate", "mine.yaml"]).status(0);
+        // A file is shown as it is.
+        desk.write("other.yaml", "# yaml-language-server: $schema=../docs/scenario.schema.json\n");
+        let ran = desk.lab(&["scenario", "show", "./other.yaml", "--source"]).status(0).says("../docs");
+        assert_eq!(ran.stderr, "");
+    }
+}
+
+#[test]
+fn what_is_no_exercise_is_shown_as_a_whole() {
+    let desk = Desk::new();
+    desk.lab(&["scenario", "show", "baseline"]).status(0).says("status.200 == 100%").says("requests   40");
+}
+
+#[test]
+fn a_short_value_is_checked_like_a_default() {
+    let desk = Desk::new();
+    let text = "title: T\nparameters: { n: { default: 4, short: none } }\nsteps: [{ traffic: { requests: '${n}' } }]\n";
+    let file = desk.write("short.yaml", text);
+    desk.lab(&["scenario", "validate", &file]).status(2).complains("`requests` is `none`").complains("short.yaml:2:39");
+}

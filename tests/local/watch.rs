@@ -1,0 +1,138 @@
+//! `lab watch` on a terminal, before a lab that runs: what it shows, how it ends, and what it leaves behind.
+
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::desk::Desk;
+use crate::pty::Pty;
+
+/// A desk with a lab, and somebody who watches it.
+fn watched(columns: u16, rows: u16) -> (Desk, Pty) {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let pty = Pty::start(&desk.command(&["watch", "--refresh", "200ms"]), columns, rows);
+    pty.shows("app healthy");
+    (desk, pty)
+}
+
+/// The last row shows the keys.
+fn has_keys(screen: &str, rows: usize) -> bool {
+    screen.lines().count() == rows && screen.lines().last().is_some_and(|row| row.contains("q quit"))
+}
+
+#[test]
+fn it_shows_an_outage_as_it_happens_and_leaves_the_terminal_as_it_was() {
+    let (desk, mut pty) = watched(80, 24);
+    let screen = pty.shows("they match");
+    assert!(has_keys(&screen, 24), "{screen}");
+    for chart in ["requests/s", "auth ok/s", "auth failures/s"] {
+        assert!(screen.contains(chart), "{chart}: {screen}");
+    }
+    desk.lab(&["key", "rotate", "apikey-v2"]).status(0);
+    pty.shows("server apikey-v2 · caller apikey-v1 · they differ");
+    desk.lab(&["traffic", "--requests", "20", "--rate", "20"]).status(0);
+    let screen =
+        pty.until("a bar for failures", |screen| screen.contains('█') && screen.contains("GET /api/users 401"));
+    assert!(screen.contains("no run within the last hour"), "{screen}");
+    pty.types("q");
+    assert_eq!(pty.wait().code(), Some(0));
+    pty.is_as_before();
+}
+
+#[test]
+fn it_follows_a_run_step_by_step() {
+    let (desk, mut pty) = watched(80, 24);
+    let run = desk.start(&["scenario", "run", "rotate-key", "--set", "requests=20"]);
+    pty.shows("▶ baseline");
+    pty.shows("▶ drive-traffic");
+    pty.shows("✓ verify");
+    pty.shows("held in ");
+    run.ran().status(0);
+    // The charts have its fault and its remedy.
+    pty.until("two marks on each chart", |screen| screen.matches('▲').count() >= 3);
+    pty.types("\x1b[Z");
+    pty.shows("tab log");
+    pty.types("?");
+    pty.shows("leave; the lab stays as it is");
+    pty.types("\x03");
+    assert_eq!(pty.wait().code(), Some(130));
+    pty.is_as_before();
+}
+
+#[test]
+fn it_takes_any_size() {
+    let (_desk, mut pty) = watched(80, 24);
+    pty.resize(120, 40);
+    pty.until("the keys in the last row", |screen| has_keys(screen, 40) && screen.contains("log of all services"));
+    pty.resize(40, 10);
+    pty.until("words", |screen| has_keys(screen, 10) && screen.contains("charts and log need 60 x 18"));
+    pty.resize(12, 3);
+    pty.shows("lab watch");
+    pty.resize(80, 24);
+    pty.until("the charts", |screen| has_keys(screen, 24) && screen.contains("auth failures/s"));
+    pty.types("q");
+    assert_eq!(pty.wait().code(), Some(0));
+    pty.is_as_before();
+}
+
+#[test]
+fn a_signal_and_a_terminal_that_goes_end_it() {
+    let (desk, mut pty) = watched(80, 24);
+    pty.signal(Signal::TERM);
+    assert_eq!(pty.wait().code(), Some(143));
+    pty.is_as_before();
+    let mut pty = Pty::start(&desk.command(&["watch"]), 80, 24);
+    pty.shows("app healthy");
+    pty.signal(Signal::INT);
+    assert_eq!(pty.wait().code(), Some(130));
+    pty.is_as_before();
+    let mut pty = Pty::start(&desk.command(&["watch"]), 80, 24);
+    pty.shows("app healthy");
+    pty.hang_up();
+    assert_eq!(pty.wait().code(), Some(143));
+}
+
+#[test]
+fn it_waits_for_a_lab_that_goes_down() {
+    let (desk, mut pty) = watched(80, 24);
+    desk.lab(&["down"]).status(0);
+    pty.shows("it was taken down; waiting for it to come back (lab up)");
+    desk.lab(&["up", "--port", "0"]).status(0);
+    pty.shows("app healthy");
+    desk.lab(&["traffic", "--requests", "5"]).status(0);
+    pty.shows("GET /api/users 200");
+    pty.types("q");
+    assert_eq!(pty.wait().code(), Some(0));
+}
+
+#[test]
+fn without_a_terminal_or_a_lab_it_says_what_to_do() {
+    let desk = Desk::new();
+    desk.lab(&["watch"]).status(2).complains("lab metrics --watch");
+    desk.lab(&["watch", "--refresh", "1"]).status(2).complains("did you mean `1s`");
+    desk.lab(&["watch", "--refresh", "2h"]).status(2).complains("--refresh");
+    let mut pty = Pty::start(&desk.command(&["watch"]), 80, 24);
+    pty.shows("lab up brings it up");
+    assert_eq!(pty.wait().code(), Some(3));
+    pty.is_as_before();
+}
+
+#[test]
+fn a_panic_leaves_the_terminal_as_it_was() {
+    let exe = std::env::current_exe().expect("this test");
+    let mut command = Command::new(exe);
+    command.args(["--exact", "watch::a_view_that_panics", "--ignored", "--nocapture"]);
+    let mut pty = Pty::start(&command, 80, 24);
+    pty.shows("a defect in the view");
+    assert_eq!(pty.wait().code(), Some(101));
+    pty.is_as_before();
+}
+
+/// Not a test by itself: it is run on a terminal by the one above.
+#[tokio::test]
+#[ignore = "run by a_panic_leaves_the_terminal_as_it_was"]
+async fn a_view_that_panics() {
+    let mut screen = lab::term::Term::new().full_screen().expect("a terminal");
+    screen.draw(|_| panic!("a defect in the view")).expect("it is drawn on");
+}

@@ -1,0 +1,134 @@
+//! The same file gives the same deltas on every engine: what is compared ([`outcome`]), and the runs on the mock engine
+//! ([`on_mock`]).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lab::engine::mock::MockEngine;
+use lab::event::Event;
+use lab::lab::{Record, State};
+use lab::metrics::names::{AUTH_FAILURES, AUTH_SUCCESS, COUNTERS, REQUESTS};
+use lab::report::journal::Journal;
+use lab::runner::{Interrupt, Run, run};
+use lab::scenario::{LoadOptions, Plan, Source, load};
+use lab::wire::mock::MockWire;
+use serde_json::{Value, json};
+
+use crate::ran::Ran;
+
+/// How many requests give up their wait for a connection hangs on how long those before them wait for a frozen database: for
+/// a lock of `SQLite` a quarter of a second, for Postgres half of one. A scenario that is about them expects them itself.
+const POOL_TIMEOUTS: &str = "app_db_pool_timeouts_total";
+
+/// How a run ended, and what each step sent, saw, counted and held.
+pub(crate) type Outcome = (Option<i32>, Vec<Value>);
+
+/// A short run of a scenario of the library, as it is typed; `format`: `json` or `ndjson`.
+pub(crate) fn short_run(name: &str, format: &str) -> Vec<String> {
+    let mut args = ["scenario", "run", name, "--format", format].map(str::to_owned).to_vec();
+    let long = read(name, false).parameters;
+    for (parameter, value) in read(name, true).parameters {
+        if long[&parameter] != value {
+            args.extend(["--set".to_owned(), format!("{parameter}={value}")]);
+        }
+    }
+    args
+}
+
+/// The same on a mock engine.
+pub(crate) fn on_mock(name: &str) -> Outcome {
+    let plan = read(name, true);
+    // A thread of its own: time stands still on its runtime, and nowhere else.
+    let run = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(play(plan))
+    });
+    run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn read(name: &str, short: bool) -> Plan {
+    let options = LoadOptions { short, ..LoadOptions::default() };
+    load(&Source::Library(name.to_owned()), &options).unwrap_or_else(|found| panic!("{found}"))
+}
+
+async fn play(plan: Plan) -> Outcome {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let lab = State::at(folder.path().to_owned()).and_then(|state| state.lab("default")).expect("a name");
+    lab.save(&Record::new("mock", 0)).expect("the folder is ours");
+    let engine = MockEngine::running("apikey-v1");
+    let before = engine.state();
+    let run_of = Run {
+        plan,
+        lab,
+        engine: Arc::new(engine.clone()),
+        wire: Arc::new(MockWire::new(engine.clone())),
+        processes: None,
+        id: "20261124T101530.123Z-7f3a".to_owned(),
+        keep: false,
+        until: None,
+        owned: false,
+        interrupt: Interrupt::new(),
+        progress: Arc::new(|_| {}),
+    };
+    let mut events: Vec<Event> = Vec::new();
+    let ended = run(run_of, |event| {
+        events.push(event.clone());
+        Ok(())
+    });
+    let code = ended.await.exit as i32;
+    assert_eq!(engine.state(), before, "the engine is as it was");
+    let journal = Journal::from_events(&events).expect("the run has begun");
+    outcome(Some(code), &serde_json::to_value(journal).expect("a journal is JSON"))
+}
+
+/// That two runs are the same: else the first step in which they are not.
+#[track_caller]
+pub(crate) fn assert_same(one: &Outcome, other: &Outcome, what: &str) {
+    for (one, other) in one.1.iter().zip(&other.1) {
+        assert_eq!(one, other, "{what}:\n{one}\n{other}");
+    }
+    assert_eq!((one.0, one.1.len()), (other.0, other.1.len()), "{what}");
+}
+
+/// What the command that ran a scenario with `--format json` shows.
+pub(crate) fn shown(ran: &Ran) -> Outcome {
+    outcome(ran.code(), &ran.json())
+}
+
+/// What must be the same of a run. Times are not; nor is how much was sent in the background, which hangs on how long the
+/// steps took. What was counted beside that is.
+fn outcome(code: Option<i32>, journal: &Value) -> Outcome {
+    let steps = journal["steps"].as_array().into_iter().flatten();
+    // Whether a short step meets a request of the background hangs on its time.
+    let alone = !steps.clone().any(|step| step["action"] == "background");
+    let part = |step: &Value| {
+        let held = step["expectations"].as_array().into_iter().flatten().map(|result| result["held"].clone());
+        let exact = COUNTERS.iter().filter_map(|counter| Some((*counter, exact(step, counter, alone)?)));
+        json!({
+            "name": step["name"], "status": step["status"], "sent": step["sent"], "codes": step["codes"],
+            "errors": step["errors"], "deltas": exact.collect::<BTreeMap<_, _>>(),
+            "expectations": held.collect::<Value>(),
+        })
+    };
+    (code, steps.map(part).collect())
+}
+
+/// What a counter grew by in a step, without what the traffic in the background added to it: null where nothing is known.
+/// None where that is not exact: of requests in the background only code and number are known, and not which key they came
+/// with, or whether their answer was written before the scrape.
+fn exact(step: &Value, counter: &str, alone: bool) -> Option<Value> {
+    let Some(delta) = step["deltas"][counter].as_f64() else { return Some(Value::Null) };
+    let slices: Vec<&Value> = step["background"].as_object().into_iter().flat_map(|slices| slices.values()).collect();
+    let behind = |wanted: fn(&str) -> bool| -> f64 {
+        let codes = slices.iter().filter_map(|slice| slice["codes"].as_object()).flatten();
+        codes.filter(|(code, _)| wanted(code)).filter_map(|(_, count)| count.as_f64()).sum()
+    };
+    let behind = match counter {
+        _ if alone && counter != POOL_TIMEOUTS => 0.0,
+        REQUESTS => behind(|_| true),
+        AUTH_FAILURES => behind(|code| matches!(code, "401" | "403")),
+        AUTH_SUCCESS => behind(|code| !matches!(code, "401" | "403")),
+        _ => return None,
+    };
+    Some(json!(delta - behind))
+}
