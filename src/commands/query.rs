@@ -56,11 +56,8 @@ pub(super) async fn run(session: &Session, args: &QueryArgs) -> anyhow::Result<E
         return Err(Failure::failed(message).hint("labs on Docker have one: lab up --engine docker").into());
     };
     let text = ask(&base, &args.expression, range).await?;
-    if args.json {
-        return session.line(text.trim_end());
-    }
     let data = read(&text)?;
-    show(session, &data)
+    if args.json { session.line(text.trim_end()) } else { show(session, &data) }
 }
 
 async fn ask(base: &str, expression: &str, range: Option<Duration>) -> anyhow::Result<String> {

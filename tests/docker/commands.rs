@@ -76,6 +76,7 @@ async fn queries() {
         .complains("Prometheus: ")
         .complains("unclosed left parenthesis");
     user.lab(&["query", "rate(app_requests_total)"]).status(2).complains("expected type range vector");
+    user.lab(&["query", "rate(app_requests_total)", "--json"]).status(2).complains("expected type range vector");
     user.lab(&["query", "up", "--range", "soon"]).status(2).complains("--range");
     user.finish();
 }

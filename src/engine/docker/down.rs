@@ -8,30 +8,50 @@ use super::Inner;
 use super::client::{Client, Fault, FaultKind};
 use crate::engine::EngineError;
 
+/// What a daemon makes late is there after the first; a third that still finds something has met what cannot go.
+const ROUNDS: u32 = 3;
+
 impl Inner {
     pub(super) async fn down(&self) -> Result<(), EngineError> {
         let client = self.client().await?;
         self.remove_all(client).await
     }
 
-    /// Removes the containers, the network and the volumes. Each is tried; the first error is told.
+    /// Removes the containers, the network and the volumes, until nothing is listed any more: what the daemon was still making
+    /// for a command that was killed shows up late. Each is tried; the first error of the last round is told.
     pub(super) async fn remove_all(&self, client: &Client) -> Result<(), EngineError> {
         let label = self.names.filter();
-        let (containers, networks, volumes) =
-            tokio::try_join!(client.containers(&label), client.networks(&label), client.volumes(&label))?;
-        let containers: Vec<&str> = containers.iter().map(|container| container.id.as_str()).collect();
-        let removed = CancellationToken::new();
-        let removal = async {
-            let containers = join_all(containers.iter().map(|id| client.remove(id))).await;
-            removed.cancel();
-            all(containers)?;
-            all(join_all(volumes.iter().map(|volume| client.remove_volume(volume))).await)
-        };
-        let networks = join_all(networks.iter().map(|network| remove_network(client, network, &containers, &removed)));
-        let (removal, networks) = tokio::join!(removal, networks);
-        removal?;
-        all(networks)
+        let mut removed = Ok(());
+        for _ in 0..ROUNDS {
+            let (containers, networks, volumes) =
+                tokio::try_join!(client.containers(&label), client.networks(&label), client.volumes(&label))?;
+            if containers.is_empty() && networks.is_empty() && volumes.is_empty() {
+                return Ok(());
+            }
+            let containers: Vec<String> = containers.into_iter().map(|container| container.id).collect();
+            removed = remove(client, &containers, &networks, &volumes).await;
+        }
+        removed
     }
+}
+
+async fn remove(
+    client: &Client,
+    containers: &[String],
+    networks: &[String],
+    volumes: &[String],
+) -> Result<(), EngineError> {
+    let removed = CancellationToken::new();
+    let removal = async {
+        let containers = join_all(containers.iter().map(|id| client.remove(id))).await;
+        removed.cancel();
+        all(containers)?;
+        all(join_all(volumes.iter().map(|volume| client.remove_volume(volume))).await)
+    };
+    let networks = join_all(networks.iter().map(|network| remove_network(client, network, containers, &removed)));
+    let (removal, networks) = tokio::join!(removal, networks);
+    removal?;
+    all(networks)
 }
 
 /// Removes a network, at the latest when all the lab's containers are `removed`. It takes as long to go as a container, and
@@ -39,7 +59,7 @@ impl Inner {
 async fn remove_network(
     client: &Client,
     name: &str,
-    containers: &[&str],
+    containers: &[String],
     removed: &CancellationToken,
 ) -> Result<(), Fault> {
     let is_in_use = |fault: &Fault| fault.detail.contains("active endpoints");

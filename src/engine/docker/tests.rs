@@ -1,5 +1,6 @@
 //! Against daemons that are not there, not allowed, not well, or no daemons: plain sockets with a few canned answers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -16,7 +17,7 @@ const VERSION: &str =
     r#"{"Version":"20.10.24","ApiVersion":"1.41","MinAPIVersion":"1.12","Os":"linux","Arch":"amd64"}"#;
 
 fn engine(host: &str) -> Docker {
-    let stack = Stack::embedded(&std::collections::BTreeMap::new()).expect("the stack that comes with lab is sound");
+    let stack = Stack::embedded(&BTreeMap::new()).expect("the stack that comes with lab is sound");
     let options = DockerOptions {
         host: Some(host.to_owned()),
         app_image: Some("app:1".to_owned()),
@@ -223,7 +224,7 @@ async fn an_interrupted_pull_ends_with_down() {
         line if line.contains("/images/create") => None,
         line => without_image(line, ""),
     });
-    let stack = Stack::embedded(&std::collections::BTreeMap::new()).expect("the stack that comes with lab is sound");
+    let stack = Stack::embedded(&BTreeMap::new()).expect("the stack that comes with lab is sound");
     let options = DockerOptions { host: Some(host), app_image: Some("app:1".to_owned()), ..DockerOptions::default() };
     let engine = Docker::new("fake", stack, options);
     let progress: ProgressFn = Arc::new(|_| {});
@@ -232,6 +233,34 @@ async fn an_interrupted_pull_ends_with_down() {
     assert!(tokio::time::timeout(Duration::from_millis(300), up).await.is_err());
     tokio::time::timeout(Duration::from_secs(10), engine.down()).await.expect("the pull is given up").unwrap();
     assert!(asked.lock().unwrap().iter().any(|line| line.contains("/images/create")));
+}
+
+/// A killed `lab up` leaves the daemon at work: the container is listed once the network is gone.
+#[tokio::test]
+async fn what_the_daemon_was_still_making_is_removed_too() {
+    static REMOVED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let folder = tempfile::tempdir().unwrap();
+    let (host, asked) = daemon(folder.path(), |line| {
+        let mut removed = REMOVED.lock().expect("no test panics with it");
+        match line {
+            line if line.contains("/version") => json("200 OK", VERSION),
+            line if line.starts_with("DELETE") => {
+                removed.extend(["late", "net"].iter().filter(|name| line.contains(**name)));
+                json("204 No Content", "")
+            }
+            line if line.contains("/containers/json") && removed.contains("net") && !removed.contains("late") => {
+                json("200 OK", r#"[{"Id":"late"}]"#)
+            }
+            line if line.contains("/networks") && !removed.contains("net") => json("200 OK", r#"[{"Name":"net"}]"#),
+            line if line.contains("/volumes") => json("200 OK", r#"{"Volumes":[]}"#),
+            _ => json("200 OK", "[]"),
+        }
+    });
+    engine(&host).down().await.unwrap();
+    let removals: Vec<String> =
+        asked.lock().unwrap().iter().filter(|line| line.starts_with("DELETE")).cloned().collect();
+    assert_eq!(removals.len(), 2, "{removals:?}");
+    assert!(removals[1].contains("/containers/late"), "{removals:?}");
 }
 
 #[tokio::test]
@@ -244,7 +273,7 @@ async fn a_disk_that_is_full_while_the_image_is_made_is_told() {
         line if line.contains("/images/lab-app") => json("404 Not Found", r#"{"message":"No such image"}"#),
         line => without_image(line, ""),
     });
-    let stack = Stack::embedded(&std::collections::BTreeMap::new()).expect("the stack that comes with lab is sound");
+    let stack = Stack::embedded(&BTreeMap::new()).expect("the stack that comes with lab is sound");
     let executable = folder.path().join("lab");
     std::fs::write(&executable, b"x").unwrap();
     let options = DockerOptions { host: Some(host), executable: Some(executable), ..DockerOptions::default() };
