@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::plan::{Action, Metric, Verb};
+use super::lesson::Lesson;
+use super::plan::{Action, Kind, Metric, Verb};
 use super::{Diagnostics, LoadOptions, Plan, Source, library, load};
 use crate::engine::{Ability, Endpoints, ServiceSpec};
 use crate::event::Phase;
@@ -43,6 +44,26 @@ fn the_library_is_the_folder_and_loads() {
             load(&Source::Library(name.into()), &LoadOptions::default()).unwrap_or_else(|found| panic!("{found}"));
         assert!(!plan.title.is_empty() && !plan.description.is_empty() && !plan.tags.is_empty(), "{name}");
     }
+}
+
+/// What a trainer needs beside the steps, and what `prove` goes by.
+#[test]
+fn every_story_of_the_library_is_whole() {
+    let mut stories = 0;
+    for name in library::names() {
+        let plan = load(&Source::Library(name.into()), &LoadOptions::default()).unwrap();
+        if plan.kind == Kind::Part {
+            continue;
+        }
+        stories += 1;
+        let Lesson { ticket, symptom, hints, solution, lessons, difficulty, .. } = &plan.lesson;
+        assert!([ticket, symptom, solution].iter().all(|text| text.is_some()), "{name}");
+        assert!(hints.len() >= 2 && !lessons.is_empty() && difficulty.is_some(), "{name}");
+        let claims = &plan.claims;
+        assert!(!claims.wrong_fixes.is_empty() && !claims.resolved_check.is_empty(), "{name}");
+        assert_eq!(claims.symptom_check.is_empty(), plan.kind == Kind::Practice, "{name}");
+    }
+    assert_eq!(stories, 16);
 }
 
 #[test]
