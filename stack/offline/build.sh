@@ -25,44 +25,46 @@ fail() {
     exit 1
 }
 
-# rootfs PACKAGES [OPTION ...]: a small root file system as a tar on standard output.
+# rootfs NAME PACKAGES [OPTION ...]: a small root file system as a tar, for `import`. It is whole before it becomes an image:
+# Docker makes one of half a tar as well, and of none.
 rootfs() {
-    local packages=$1 mirror=()
-    shift
+    local name=$1 packages=$2 mirror=()
+    shift 2
     [ -z "${LAB_OFFLINE_MIRROR:-}" ] || mirror=("$LAB_OFFLINE_MIRROR")
     mmdebstrap --quiet --variant=essential --include="$packages" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/javascript/*' \
-        "$@" "$suite" - "${mirror[@]}"
+        "$@" "$suite" "$folder/$name.tar" "${mirror[@]}"
 }
 
-# import NAME CHANGE...: the tar on standard input as an image.
+# import NAME IMAGE CHANGE...: what `rootfs` made under NAME as an image.
 import() {
-    local name=$1 change changes=(--change "LABEL lab.stand-in=debian-12")
-    shift
+    local tar=$folder/$1.tar image=$2 change changes=(--change "LABEL lab.stand-in=debian-12")
+    shift 2
     for change in "$@"; do changes+=(--change "$change"); done
-    docker import --message 'stand-in from Debian packages' "${changes[@]}" - "$name" >/dev/null
+    docker import --message 'stand-in from Debian packages' "${changes[@]}" "$tar" "$image" >/dev/null
+    rm "$tar"
 }
 
 build_nginx() {
     # The official image's user has the uid 101. Its main file includes conf.d alone.
     # shellcheck disable=SC2016  # $1 is the hook's
-    rootfs nginx-light,gettext-base,curl \
+    rootfs nginx nginx-light,gettext-base,curl \
         --essential-hook='echo nginx:x:101: >>"$1/etc/group"' \
         --essential-hook='echo nginx:x:101:101:nginx:/nonexistent:/bin/false >>"$1/etc/passwd"' \
         --customize-hook="copy-in nginx/docker-entrypoint.sh /" \
         --customize-hook="copy-in nginx/nginx.conf /etc/nginx" \
         --customize-hook='chmod 755 "$1/docker-entrypoint.sh" && mkdir -p "$1/docker-entrypoint.d" "$1/var/cache/nginx"' \
-        --customize-hook='ln -sf /dev/stdout "$1/var/log/nginx/access.log" && ln -sf /dev/stderr "$1/var/log/nginx/error.log"' |
-        import "$1" 'ENTRYPOINT ["/docker-entrypoint.sh"]' 'CMD ["nginx", "-g", "daemon off;"]' 'EXPOSE 80'
+        --customize-hook='ln -sf /dev/stdout "$1/var/log/nginx/access.log" && ln -sf /dev/stderr "$1/var/log/nginx/error.log"'
+    import nginx "$1" 'ENTRYPOINT ["/docker-entrypoint.sh"]' 'CMD ["nginx", "-g", "daemon off;"]' 'EXPOSE 80'
 }
 
 build_postgres() {
     # The official image's user has the uid 999. The cluster that Debian makes is not wanted, nor is compiling queries,
     # which takes most of the room. The folder of its socket has to be kept: /run is emptied else.
     # shellcheck disable=SC2016
-    rootfs postgresql-15 --skip=cleanup/run \
+    rootfs postgres postgresql-15 --skip=cleanup/run \
         --essential-hook='echo postgres:x:999: >>"$1/etc/group"' \
         --essential-hook='echo postgres:x:999:999:postgres:/var/lib/postgresql:/bin/bash >>"$1/etc/passwd"' \
         --customize-hook="copy-in postgres/docker-entrypoint.sh /usr/local/bin" \
@@ -70,19 +72,19 @@ build_postgres() {
         --customize-hook="sed -i \"s/^#listen_addresses = 'localhost'/listen_addresses = '*'/\" \"\$1/usr/share/postgresql/15/postgresql.conf.sample\"" \
         --customize-hook='rm -rf "$1"/var/lib/postgresql/15 "$1"/etc/postgresql/15 "$1"/usr/lib/postgresql/15/lib/llvmjit* "$1"/usr/lib/postgresql/15/lib/bitcode "$1"/usr/lib/*/libLLVM* "$1"/usr/lib/*/libz3*' \
         --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data' \
-        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 3777 /run/postgresql' |
-        import "$1" 'ENTRYPOINT ["docker-entrypoint.sh"]' 'CMD ["postgres"]' 'EXPOSE 5432' \
-            'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin' \
-            'ENV LANG=C.UTF-8' 'ENV PGDATA=/var/lib/postgresql/data' 'VOLUME /var/lib/postgresql/data'
+        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 3777 /run/postgresql'
+    import postgres "$1" 'ENTRYPOINT ["docker-entrypoint.sh"]' 'CMD ["postgres"]' 'EXPOSE 5432' \
+        'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin' \
+        'ENV LANG=C.UTF-8' 'ENV PGDATA=/var/lib/postgresql/data' 'VOLUME /var/lib/postgresql/data'
 }
 
 build_prometheus() {
     # shellcheck disable=SC2016
-    rootfs prometheus \
+    rootfs prometheus prometheus \
         --customize-hook='rm -rf "$1"/var/lib/prometheus "$1"/etc/prometheus/*' \
-        --customize-hook='install -d -o 65534 -g 65534 "$1/prometheus"' |
-        import "$1" 'ENTRYPOINT ["/bin/prometheus"]' 'EXPOSE 9090' 'USER nobody' 'WORKDIR /prometheus' 'VOLUME /prometheus' \
-            'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
+        --customize-hook='install -d -o 65534 -g 65534 "$1/prometheus"'
+    import prometheus "$1" 'ENTRYPOINT ["/bin/prometheus"]' 'EXPOSE 9090' 'USER nobody' 'WORKDIR /prometheus' 'VOLUME /prometheus' \
+        'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
 }
 
 # What the crates in the image are for.
@@ -98,11 +100,11 @@ build_rust() {
     registry=${CARGO_HOME:-$HOME/.cargo}/registry
     if [ -n "$force" ] || ! docker image inspect "$base" >/dev/null 2>&1; then
         # shellcheck disable=SC2016
-        rootfs gcc,libc6-dev,ca-certificates \
+        rootfs rust gcc,libc6-dev,ca-certificates \
             --customize-hook='mkdir "$1/usr/local/rust"' \
-            --customize-hook="tar -C '$toolchain' -cf - bin lib | tar -C \"\$1/usr/local/rust\" -xf -" |
-            import "$base" 'ENV PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-                'ENV CARGO_HOME=/usr/local/cargo' 'ENV CARGO_NET_OFFLINE=true'
+            --customize-hook="tar -C '$toolchain' -cf - bin lib | tar -C \"\$1/usr/local/rust\" -xf -"
+        import rust "$base" 'ENV PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+            'ENV CARGO_HOME=/usr/local/cargo' 'ENV CARGO_NET_OFFLINE=true'
     fi
     printf 'FROM %s\nCOPY registry /usr/local/cargo/registry\n' "$base" >"$folder/Dockerfile"
     tar -C "$folder" -cf - Dockerfile -C "${registry%/registry}" registry/cache registry/index |
@@ -159,7 +161,9 @@ for name in "${wanted[@]}"; do
     # In parallel: most of the time each waits for its downloads.
     (
         begun=$SECONDS
-        if build "$name" "$image" >"$folder/$name" 2>&1; then
+        # Not as the condition itself, in which a command that fails would not end the function.
+        build "$name" "$image" >"$folder/$name" 2>&1 &
+        if wait $!; then
             say "$image: built in $((SECONDS - begun)) s, $(docker image inspect --format '{{.Size}}' "$image" | awk '{ printf "%d MB", $1 / 1e6 }')"
         else
             sed "s|^|offline: $image: |" "$folder/$name" >&2
