@@ -13,7 +13,7 @@ mod service;
 mod traffic;
 
 pub use images::{ImagesChoice, ImagesCommand, StackArgs};
-pub use lab::{DashboardArgs, DownArgs, KeyCommand, LogsArgs, RecoverArgs, StatusArgs, UpArgs, WatchArgs};
+pub use lab::{DashboardArgs, DownArgs, GroundArgs, KeyCommand, LogsArgs, RecoverArgs, StatusArgs, UpArgs, WatchArgs};
 pub use metrics::{MetricsArgs, QueryArgs};
 pub use runs::{Forms, RunsCommand};
 pub use scenario::{

@@ -7,12 +7,26 @@ use clap::{Args, Subcommand};
 
 use super::{EngineChoice, ImagesChoice};
 
-/// `lab up`.
+/// What a new lab is made on, wherever one is made.
 #[derive(Debug, Args)]
-pub struct UpArgs {
+pub struct GroundArgs {
     /// What runs the stack
     #[arg(long, env = "LAB_ENGINE", hide_env_values = true, value_enum, default_value_t)]
     pub engine: EngineChoice,
+    /// Which images a new lab may be made from; on Docker [default: auto]
+    #[arg(long, env = "LAB_IMAGES", hide_env_values = true, value_enum)]
+    pub images: Option<ImagesChoice>,
+    /// Publish a new lab's ports on this address of the daemon's machine, for all who reach it [default: 127.0.0.1]; on Docker
+    #[arg(long, env = "LAB_BIND", hide_env_values = true, value_name = "ADDRESS")]
+    pub bind: Option<IpAddr>,
+}
+
+/// `lab up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// What it is made on
+    #[command(flatten)]
+    pub ground: GroundArgs,
     /// The gateway's port on 127.0.0.1; 0 for a free one [default: 8080 for the lab `default`, else a free one]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
@@ -22,12 +36,6 @@ pub struct UpArgs {
     /// The app's image, instead of one made from lab itself; on Docker
     #[arg(long, value_name = "IMAGE")]
     pub app_image: Option<String>,
-    /// Which images it may be made from; on Docker [default: auto]
-    #[arg(long, env = "LAB_IMAGES", hide_env_values = true, value_enum)]
-    pub images: Option<ImagesChoice>,
-    /// Publish its ports on this address of the daemon's machine, for all who reach it [default: 127.0.0.1]; on Docker
-    #[arg(long, env = "LAB_BIND", hide_env_values = true, value_name = "ADDRESS")]
-    pub bind: Option<IpAddr>,
 }
 
 /// `lab down`.

@@ -1,11 +1,10 @@
 //! What may be typed after `lab scenario`.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{EngineChoice, Format, ImagesChoice};
+use super::{Format, GroundArgs};
 
 /// `lab scenario`.
 #[derive(Debug, Subcommand)]
@@ -112,9 +111,9 @@ pub struct ProveArgs {
     /// Let `run` steps run their commands on this machine, as you
     #[arg(long)]
     pub allow_commands: bool,
-    /// What runs the stacks
-    #[arg(long, env = "LAB_ENGINE", hide_env_values = true, value_enum, default_value_t)]
-    pub engine: EngineChoice,
+    /// What it is made on
+    #[command(flatten)]
+    pub ground: GroundArgs,
     /// What goes to standard output
     #[arg(long, value_enum, default_value_t)]
     pub format: ProofFormat,
@@ -186,15 +185,9 @@ pub struct RunArgs {
     /// Let `run` steps run their commands on this machine, as you
     #[arg(long)]
     pub allow_commands: bool,
-    /// What runs the stack
-    #[arg(long, env = "LAB_ENGINE", hide_env_values = true, value_enum, default_value_t)]
-    pub engine: EngineChoice,
-    /// Which images a lab of the run's own may be made from; on Docker [default: auto]
-    #[arg(long, env = "LAB_IMAGES", hide_env_values = true, value_enum)]
-    pub images: Option<ImagesChoice>,
-    /// Publish the ports of a lab of the run's own on this address of the daemon's machine [default: 127.0.0.1]; on Docker
-    #[arg(long, env = "LAB_BIND", hide_env_values = true, value_name = "ADDRESS")]
-    pub bind: Option<IpAddr>,
+    /// What it is made on
+    #[command(flatten)]
+    pub ground: GroundArgs,
     /// What goes to standard output
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

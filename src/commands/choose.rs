@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::session::Session;
-use crate::cli::EngineChoice;
+use crate::cli::{EngineChoice, GroundArgs, ImagesChoice};
 use crate::engine::docker::{self, ImageReport};
 use crate::engine::embedded;
 use crate::error::Failure;
@@ -25,9 +25,11 @@ pub(super) struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    pub(super) fn new(engine: EngineChoice, gateway_port: u16, verb: &'a str) -> anyhow::Result<Self> {
-        let containers = Containers::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-        Ok(Self { engine, containers, gateway_port, verb })
+    pub(super) fn new(ground: &GroundArgs, gateway_port: u16, verb: &'a str) -> anyhow::Result<Self> {
+        let mut containers = Containers::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+        containers.offline = ground.images == Some(ImagesChoice::Offline);
+        containers.bind = ground.bind;
+        Ok(Self { engine: ground.engine, containers, gateway_port, verb })
     }
 
     /// It has what only a lab on Docker can have.

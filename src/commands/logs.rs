@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use super::ago::ago;
 use super::session::{Session, name_option};
 use crate::cli::LogsArgs;
-use crate::engine::{LogLine, LogRequest};
+use crate::engine::{EngineErrorKind, LogLine, LogRequest, embedded};
 use crate::error::{Exit, Failure};
 use crate::term::{Out, Painter};
 
@@ -34,6 +34,11 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     }
     let request = LogRequest { services: args.services.clone(), tail: args.tail, since, follow: args.follow };
     let mut lines = connected.engine.logs(&request).await.map_err(|error| {
+        // On Docker the logs go with their containers.
+        let gone = matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost);
+        if !(gone && args.follow && connected.engine.name() == embedded::NAME) {
+            return error;
+        }
         error.hint(format!(
             "without -f the logs of a lab that is gone can be read: lab logs{}",
             name_option(&connected.lab)

@@ -37,7 +37,7 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     let ids = ids(&state, plans.len())?;
     // Which engine is found out once, for all.
     let record = match ids.first() {
-        Some(id) => choose::record(session, &state.lab(&own_name(id))?, Wish::new(args.engine, 0, VERB)?).await?,
+        Some(id) => choose::record(session, &state.lab(&own_name(id))?, Wish::new(&args.ground, 0, VERB)?).await?,
         None => return Err(Failure::usage("there is nothing to prove").into()),
     };
     let names = plans.iter().map(|plan| plan.name.chars().count()).max().unwrap_or_default();

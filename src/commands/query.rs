@@ -123,10 +123,13 @@ fn row(series: &Series) -> Vec<String> {
         return vec![name(&series.metric), number(value)];
     }
     let values: Vec<f64> = series.values.iter().filter_map(|(_, value)| value.parse().ok()).collect();
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let latest = values.last().map_or_else(|| "-".to_owned(), |value| human::number(*value));
-    vec![name(&series.metric), latest, human::number(least), human::number(most), sparkline(&values, most)]
+    // 0 of 0 is a gap, not a number.
+    let numbers = || values.iter().copied().filter(|value| value.is_finite());
+    let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), human::number);
+    let (least, most) = (numbers().reduce(f64::min), numbers().reduce(f64::max));
+    let latest = shown(values.last().copied().filter(|value| value.is_finite()));
+    let line = sparkline(&values, most.unwrap_or_default());
+    vec![name(&series.metric), latest, shown(least), shown(most), line]
 }
 
 /// A series as Prometheus writes it.
@@ -147,12 +150,25 @@ fn name(labels: &BTreeMap<String, String>) -> String {
 mod tests {
     use super::*;
 
+    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
     #[test]
     fn a_series_has_its_name_and_its_labels() {
-        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         assert_eq!(name(&labels(&[("__name__", "up"), ("job", "app")])), "up{job=\"app\"}");
         assert_eq!(name(&labels(&[("job", "app")])), "{job=\"app\"}");
         assert_eq!(name(&labels(&[])), "{}");
+    }
+
+    #[test]
+    fn what_is_no_number_is_a_gap_in_a_range() {
+        let range = |values: &[&str]| {
+            let values = values.iter().map(|value| (0.0, (*value).to_owned())).collect();
+            row(&Series { metric: labels(&[]), value: None, values })
+        };
+        assert_eq!(range(&["NaN", "NaN"]), ["{}", "-", "-", "-", "  "]);
+        assert_eq!(range(&["1", "NaN", "2"])[..4], ["{}", "2", "1", "2"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::runs::cannot_write;
 use super::scenario::options;
 use super::session::{Session, missing, name_option};
 use super::signals;
-use crate::cli::{EngineChoice, Format, ImagesChoice, PaceChoice, RunArgs};
+use crate::cli::{EngineChoice, Format, PaceChoice, RunArgs};
 use crate::engine::{Engine, EngineErrorKind, docker, embedded};
 use crate::error::{Exit, Failure};
 use crate::event::Phase;
@@ -189,7 +189,7 @@ async fn prepare(
     let lab = state.lab(session.named().unwrap_or(DEFAULT_NAME))?;
     match lab.record()? {
         Some(record) => {
-            check_engine(&lab, &record, args.engine)?;
+            check_engine(&lab, &record, args.ground.engine)?;
             if let Some(ground) = existing(session, &lab, &record, plan, id).await? {
                 return Ok(ground);
             }
@@ -197,9 +197,7 @@ async fn prepare(
         None if session.named().is_some() => return Err(missing(&lab).into()),
         None => {}
     }
-    let mut wish = Wish::new(args.engine, 0, "lab scenario run")?;
-    wish.containers.offline = args.images == Some(ImagesChoice::Offline);
-    wish.containers.bind = args.bind;
+    let wish = Wish::new(&args.ground, 0, "lab scenario run")?;
     own(session, state, wish, Story { plan, id, keep }).await
 }
 

@@ -70,31 +70,29 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
 
 /// A lab that exists stays on its engine.
 fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Failure> {
-    let wanted = match args.engine {
+    let wanted = match args.ground.engine {
         EngineChoice::Auto => record.engine.as_str(),
         EngineChoice::Docker => docker::NAME,
         EngineChoice::Embedded => embedded::NAME,
     };
     let other = args.stack.is_some() && args.stack != record.containers.stack
         || args.app_image.is_some() && args.app_image != record.containers.app_image
-        || args.bind.is_some() && args.bind != record.containers.bind;
+        || args.ground.bind.is_some() && args.ground.bind != record.containers.bind;
     if wanted != record.engine || other {
         let message = format!("lab {} exists already, on {}", lab.name(), record.engine);
         return Err(
             Failure::usage(message).hint(format!("lab down{} first, or another name: --name", name_option(lab)))
         );
     }
-    let offline = args.images.map_or(record.containers.offline, |images| images == ImagesChoice::Offline);
+    let offline = args.ground.images.map_or(record.containers.offline, |images| images == ImagesChoice::Offline);
     Ok(Record { containers: Containers { offline, ..record.containers }, ..record })
 }
 
 async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Result<Record> {
     let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
-    let mut wish = Wish::new(args.engine, args.port.unwrap_or(default), "lab up")?;
+    let mut wish = Wish::new(&args.ground, args.port.unwrap_or(default), "lab up")?;
     wish.containers.stack = args.stack.as_deref().map(std::path::absolute).transpose()?;
     wish.containers.app_image.clone_from(&args.app_image);
-    wish.containers.offline = args.images == Some(ImagesChoice::Offline);
-    wish.containers.bind = args.bind;
     choose::record(session, lab, wish).await
 }
 

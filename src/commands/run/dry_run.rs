@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Wish, check_engine, fitting, missing, own_name};
-use crate::cli::{Format, ImagesChoice, RunArgs};
+use crate::cli::{Format, RunArgs};
 use crate::commands::choose;
 use crate::commands::session::{Session, name_option};
 use crate::engine::EngineErrorKind;
@@ -101,7 +101,7 @@ async fn place(session: &Session, args: &RunArgs, plan: &Plan) -> anyhow::Result
     let mut remarks = Vec::new();
     match lab.record()? {
         Some(record) => {
-            check_engine(&lab, &record, args.engine)?;
+            check_engine(&lab, &record, args.ground.engine)?;
             let engine = lab.engine(&record)?;
             plan.check_engine(engine.name(), &engine.services())?;
             match engine.describe().await {
@@ -127,8 +127,7 @@ async fn place(session: &Session, args: &RunArgs, plan: &Plan) -> anyhow::Result
         None if session.named().is_some() => return Err(missing(&lab).into()),
         None => {}
     }
-    let mut wish = Wish::new(args.engine, 0, "lab scenario run")?;
-    wish.containers.offline = args.images == Some(ImagesChoice::Offline);
+    let wish = Wish::new(&args.ground, 0, "lab scenario run")?;
     // A name that no lab has: nothing is made of it.
     let lab = state.lab(&own_name("dry-run"))?;
     let wish = fitting(plan, &lab, wish).await?;

@@ -63,15 +63,11 @@ async fn one(
     }
     match inner.optional(&name) {
         // Nobody waits for a download of what is not needed, and where there is no registry there is none.
-        Some(optional) if !inner.options.pull_optional => {
+        Some(optional) => {
             let gives = if optional.gives.is_empty() { String::new() } else { format!(", without {}", optional.gives) };
             let image = &service.image;
             Ok((name.clone(), Err(format!("{name}: its image {image} is not here; the lab goes on without it{gives}"))))
         }
-        Some(_) => match pull(inner, client, &name, &service.image, progress).await {
-            Ok(found) => Ok((name, Ok(found))),
-            Err(error) => Ok((name, Err(format!("{error}; the lab goes on without it")))),
-        },
         None => Ok((name.clone(), Ok(pull(inner, client, &name, &service.image, progress).await?))),
     }
 }
@@ -99,7 +95,10 @@ pub(super) async fn pull(
         .await
         .map_err(|fault| not_fetched(inner, fault, service, name))?;
     match client.image(name).await? {
-        Some(image) => Ok((name.to_owned(), image)),
+        Some(image) => {
+            progress(Progress::stage(service, "fetched"));
+            Ok((name.to_owned(), image))
+        }
         None => {
             Err(EngineError::new(EngineErrorKind::ImageMissing, format!("image {name} was fetched, and is not there"))
                 .of(service))
@@ -147,8 +146,6 @@ pub struct ImageReport {
     pub elsewhere: bool,
     /// Images that a lab needs and that would have to be fetched.
     pub missing: Vec<String>,
-    /// Images that it can do without, and that are not there.
-    pub missing_optional: Vec<String>,
 }
 
 /// Looks without fetching or making anything.
@@ -165,10 +162,8 @@ pub(super) async fn report(inner: &Inner, client: &Client) -> Result<ImageReport
         wanted.map(async |(service, image)| Ok::<_, Fault>((service, client.image(&image).await?, image))),
     );
     for (service, found, image) in looked.await? {
-        match (found, inner.optional(&service.name)) {
-            (Some(_), _) => {}
-            (None, Some(_)) => report.missing_optional.push(image),
-            (None, None) => report.missing.push(image),
+        if found.is_none() && inner.optional(&service.name).is_none() {
+            report.missing.push(image);
         }
     }
     if app_image.is_none() && !app_image::is_makeable(inner, &client.platform) {

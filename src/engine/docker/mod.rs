@@ -72,8 +72,6 @@ pub struct DockerOptions {
     pub sources: Option<PathBuf>,
     /// Fetch no image: what is not here is an error.
     pub offline: bool,
-    /// Fetch the images of optional services too, where they are missing.
-    pub pull_optional: bool,
     /// How long a pull may go without a sign of life; none: 45 s.
     pub pull_idle: Option<Duration>,
 }

@@ -64,7 +64,6 @@ pub(in crate::engine::docker) struct Inspected {
     /// The image as it was asked for, and the id of what that was.
     pub(in crate::engine::docker) image: String,
     pub(in crate::engine::docker) image_id: String,
-    pub(in crate::engine::docker) env: BTreeMap<String, String>,
     pub(in crate::engine::docker) state: State,
     pub(in crate::engine::docker) health: Health,
     pub(in crate::engine::docker) exit_code: i64,
@@ -73,7 +72,6 @@ pub(in crate::engine::docker) struct Inspected {
     pub(in crate::engine::docker) out_of_memory: bool,
     pub(in crate::engine::docker) started: Option<DateTime<Utc>>,
     pub(in crate::engine::docker) restarts: u32,
-    pub(in crate::engine::docker) pid: Option<u32>,
     /// Port in the container → port of the host: as asked for, or, of a running one, as it is.
     pub(in crate::engine::docker) ports: BTreeMap<u16, u16>,
     /// Its address on the lab's network, while it runs.
@@ -351,7 +349,6 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         image: config.image.unwrap_or_default(),
         image_id: found.image.unwrap_or_default(),
-        env: config.env.unwrap_or_default().iter().filter_map(|line| split(line)).collect(),
         state: match () {
             () if state.paused.unwrap_or_default() => State::Paused,
             () if running => State::Running,
@@ -364,14 +361,9 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
         out_of_memory: state.oom_killed.unwrap_or_default(),
         started,
         restarts: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
-        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0),
         ports,
         ip,
     }
-}
-
-fn split(line: &str) -> Option<(String, String)> {
-    line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 fn health(health: Option<bollard::models::Health>) -> Health {
