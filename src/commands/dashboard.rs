@@ -13,7 +13,7 @@ use super::session::Session;
 use super::signals;
 use crate::board::{self, Look};
 use crate::cli::DashboardArgs;
-use crate::engine::{APP, RunState};
+use crate::engine::RunState;
 use crate::error::{Exit, Failure};
 use crate::lab::present::Present;
 use crate::lab::{DEFAULT_NAME, Lab};
@@ -29,7 +29,7 @@ struct Through(Mutex<Present>);
 impl board::Source for Through {
     async fn look(&self) -> Look {
         let Ok((_, now)) = self.0.lock().await.describe().await else { return Look::default() };
-        let runs = now.service(APP).is_some_and(|app| app.state == RunState::Running);
+        let runs = now.app().is_some_and(|app| app.state == RunState::Running);
         let endpoint = now.endpoints.metrics.into_iter().next().filter(|_| runs);
         let services = now.services.into_iter().map(|service| (service.name, service.state.name().to_owned()));
         Look {

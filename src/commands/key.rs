@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::session::{Connected, Session, name_option};
 use crate::cli::KeyCommand;
-use crate::engine::{APP, KEY_VARIABLE, ServiceChange};
+use crate::engine::ServiceChange;
 use crate::error::{Exit, Failure};
 use crate::event::Keys;
 use crate::lab::Record;
@@ -49,8 +49,9 @@ async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
 }
 
 async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str) -> anyhow::Result<Exit> {
+    let roles = connected.engine.roles();
     let start = Instant::now();
-    let ensured = connected.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, key)).await?;
+    let ensured = connected.engine.ensure(&roles.app, &ServiceChange::env(&roles.key_variable, key)).await?;
     if !ensured.changed {
         return session.line(&format!("server already on {key}"));
     }

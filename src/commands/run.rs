@@ -232,7 +232,7 @@ async fn existing(
 ) -> anyhow::Result<Option<Ground>> {
     let engine = lab.engine(record)?;
     let name = name_option(lab);
-    plan.check_engine(engine.name(), &engine.services())?;
+    plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
     let lock = lab.lock_run(&run_holder(id))?;
     match lab.locked_record(&lock) {
         // It was taken down in this instant.
@@ -273,7 +273,7 @@ async fn own(session: &Session, state: &State, wish: Wish<'_>, story: Story<'_>)
     let chosen = choose::record(session, &lab, wish).await?;
     let record = Record { owner: Some(id.to_owned()), ..chosen };
     let engine = lab.engine(&record)?;
-    plan.check_engine(engine.name(), &engine.services())?;
+    plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
     let lock = lab.lock_run(&run_holder(id))?;
     let live = session.term.live("starting a lab for this run", crate::term::Plain::Silent);
     let brought = async {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::engine::{APP, Description, Engine, EngineError, EngineErrorKind, KEY_VARIABLE};
+use crate::engine::{Description, Engine, EngineError, EngineErrorKind};
 use crate::error::{Exit, Failure};
 use crate::lab::{DEFAULT_NAME, Lab, Record, State};
 use crate::report::short_id;
@@ -94,8 +94,9 @@ impl Connected {
 
     /// The key that the server expects, whether it is well or not; none where it has none.
     pub(super) async fn server_key(&self) -> anyhow::Result<Option<String>> {
-        let env = self.engine.env(APP).await.map_err(|error| self.not_described(error))?;
-        Ok(env.get(KEY_VARIABLE).cloned())
+        let roles = self.engine.roles();
+        let env = self.engine.env(&roles.app).await.map_err(|error| self.not_described(error))?;
+        Ok(env.get(&roles.key_variable).cloned())
     }
 
     fn not_described(&self, error: EngineError) -> EngineError {

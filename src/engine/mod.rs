@@ -16,9 +16,11 @@ mod error;
 mod logs;
 pub mod mock;
 pub(crate) mod port;
+mod roles;
 
 pub use error::{EngineError, EngineErrorKind};
 pub use logs::{LogLine, LogRequest};
+pub use roles::Roles;
 
 /// The reverse proxy in front of the app.
 pub const GATEWAY: &str = "gateway";
@@ -40,6 +42,11 @@ pub trait Engine: Send + Sync {
 
     /// The services of the stack, and what can be done to each.
     fn services(&self) -> Vec<ServiceSpec>;
+
+    /// Which of them plays which part.
+    fn roles(&self) -> Roles {
+        Roles::default()
+    }
 
     /// Brings the stack up and waits until the request path is healthy. Where it runs already, every service that is
     /// stopped or paused is running afterwards, and nothing else changes.
@@ -219,9 +226,17 @@ pub struct Description {
     /// What people should know of it: a service that it goes without.
     #[serde(default)]
     pub notices: Vec<String>,
+    /// Which service plays which part.
+    #[serde(default)]
+    pub roles: Roles,
 }
 
 impl Description {
+    /// The service under test.
+    pub fn app(&self) -> Option<&ServiceStatus> {
+        self.service(&self.roles.app)
+    }
+
     /// A service by its name.
     pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
         self.services.iter().find(|service| service.name == name)
@@ -229,7 +244,7 @@ impl Description {
 
     /// The key that the server expects.
     pub fn server_key(&self) -> Option<&str> {
-        self.service(APP)?.env.get(KEY_VARIABLE).map(String::as_str)
+        self.app()?.env.get(&self.roles.key_variable).map(String::as_str)
     }
 }
 

@@ -7,7 +7,7 @@ use super::shown::Shown;
 use super::{Containers, FIRST_KEY, Lab, Record};
 use crate::engine::docker::{self, Docker, DockerOptions};
 use crate::engine::embedded::{self, Embedded};
-use crate::engine::{Engine, EngineError, EngineErrorKind, UpRequest};
+use crate::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
 use crate::stack::{Stack, StackErrors};
 
 /// Why a lab's engine cannot be had.
@@ -61,14 +61,9 @@ impl Lab {
 
     /// What its engine is to bring up.
     pub fn up_request(&self, record: &Record) -> Result<UpRequest, ConnectError> {
-        let (service, variable) = if record.engine == docker::NAME {
-            let app = stack(&record.containers)?.lab.app;
-            (app.service, app.key_variable)
-        } else {
-            (crate::engine::APP.to_owned(), crate::engine::KEY_VARIABLE.to_owned())
-        };
-        let app = BTreeMap::from([(variable, FIRST_KEY.to_owned())]);
-        Ok(UpRequest { gateway_port: record.gateway_port, env: BTreeMap::from([(service, app)]), tied: false })
+        let Roles { app, key_variable, .. } = self.engine(record)?.roles();
+        let env = BTreeMap::from([(key_variable, FIRST_KEY.to_owned())]);
+        Ok(UpRequest { gateway_port: record.gateway_port, env: BTreeMap::from([(app, env)]), tied: false })
     }
 }
 

@@ -13,7 +13,7 @@ use super::dashboard::{Dashboard, Order};
 use crate::background::{self, Starting};
 use crate::engine::docker::Docker;
 use crate::engine::{
-    Description, Engine, EngineError, EngineErrorKind, Ensured, LogLine, LogRequest, ProgressFn, ServiceChange,
+    Description, Engine, EngineError, EngineErrorKind, Ensured, LogLine, LogRequest, ProgressFn, Roles, ServiceChange,
     ServiceSpec, UpRequest, port,
 };
 use crate::files::Folder;
@@ -135,6 +135,10 @@ impl Engine for Shown {
 
     fn services(&self) -> Vec<ServiceSpec> {
         self.docker.services()
+    }
+
+    fn roles(&self) -> Roles {
+        self.docker.roles()
     }
 
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {

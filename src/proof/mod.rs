@@ -101,7 +101,7 @@ pub fn check(plan: &Plan, engine: &dyn Engine) -> Result<(), Missing> {
     let claims = &plan.claims;
     let checks = claims.symptom_check.iter().chain(&claims.resolved_check);
     whole.steps.extend(checks.chain(claims.wrong_fixes.iter().flat_map(|fix| &fix.steps)).cloned());
-    whole.check_engine(engine.name(), &engine.services()).map_err(Missing::Ability)
+    whole.check_engine(engine.name(), &engine.services(), &engine.roles()).map_err(Missing::Ability)
 }
 
 /// Why a scenario cannot be put to the proof.

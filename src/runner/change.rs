@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::act::{Acted, Own};
 use super::context::Context;
 use super::observe::describe;
-use crate::engine::{APP, Description, EngineError, EngineErrorKind, Ensured, KEY_VARIABLE, RunState, ServiceChange};
+use crate::engine::{Description, EngineError, EngineErrorKind, Ensured, Roles, RunState, ServiceChange};
 use crate::event::ExpectationResult;
 use crate::lab::Record;
 use crate::lab::lock::Lock;
@@ -19,15 +19,18 @@ use crate::undo::{Before, explained};
 const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(super) async fn rotate_key(context: &Context, server: &str) -> Result<Acted, String> {
-    let done = change(context, APP, &ServiceChange::env(KEY_VARIABLE, server), false).await?;
-    let old = done.before.env.get(KEY_VARIABLE).cloned().flatten();
+    let Roles { app, key_variable, .. } = context.engine.roles();
+    let done = change(context, &app, &ServiceChange::env(&key_variable, server), false).await?;
+    let old = done.before.env.get(&key_variable).cloned().flatten();
     let detail = format!("server {} > {server}", old.as_deref().unwrap_or("none"));
     let own = Own { server: Some(server.to_owned()), ..Own::default() };
-    Ok(done.acted(APP, detail, format!("server already on {server}"), own))
+    Ok(done.acted(detail, format!("server already on {server}"), own))
 }
 
 pub(super) async fn change_service(context: &Context, wanted: &Change) -> Result<Acted, String> {
     let Change { verb, service, change: to, rolled_back } = wanted;
+    let roles = context.engine.roles();
+    let service = roles.service(service);
     let done = change(context, service, to, *rolled_back).await?;
     if *rolled_back {
         return Ok(done.rolled_back(service));
@@ -43,10 +46,10 @@ pub(super) async fn change_service(context: &Context, wanted: &Change) -> Result
         Verb::SetEnv => format!("{service} already has {}", variables(to)),
         _ => format!("{service} already {}", to.run.map_or("so", RunState::name)),
     };
-    let key = to.env.get(KEY_VARIABLE).filter(|_| service == APP).cloned().flatten();
-    let state = to.run.map(|run| (service.clone(), run));
+    let key = to.env.get(&roles.key_variable).filter(|_| service == roles.app).cloned().flatten();
+    let state = to.run.map(|run| (service.to_owned(), run));
     let own = Own { server: key, state, ..Own::default() };
-    Ok(Acted { killed: to.abrupt, ..done.acted(service, detail, already, own) })
+    Ok(Acted { killed: to.abrupt, ..done.acted(detail, already, own) })
 }
 
 fn variables(change: &ServiceChange) -> String {
@@ -63,7 +66,7 @@ pub(super) async fn give_key(context: &Context, key: Option<&str>, callers: &[St
     let server = description.server_key();
     let key = match (key, server) {
         (Some(key), _) | (None, Some(key)) => key.to_owned(),
-        (None, None) => return Err(format!("the app has no {KEY_VARIABLE}")),
+        (None, None) => return Err(format!("the app has no {}", description.roles.key_variable)),
     };
     let record = context.lab.existing().map_err(|error| error.to_string())?;
     let names: Vec<Option<&str>> =
@@ -81,8 +84,9 @@ pub(super) async fn give_key(context: &Context, key: Option<&str>, callers: &[St
             None => Before::CallerKey { key: old.clone() },
             Some(name) => Before::Caller { name: name.to_owned(), key: Some(old.clone()) },
         };
+        let Roles { app, key_variable, .. } = &description.roles;
         let server = server
-            .map(|server| Before::Service { service: APP.to_owned(), state: ServiceChange::env(KEY_VARIABLE, server) });
+            .map(|server| Before::Service { service: app.clone(), state: ServiceChange::env(key_variable, server) });
         put_on_record(context, before, server, [key.as_str()]).await?;
         let set = match name {
             None => context.lab.set_caller_key(&key),
@@ -131,8 +135,9 @@ pub(super) async fn record_all(context: &Context) -> Result<bool, String> {
     before.extend(lab.callers.into_iter().map(|(name, key)| Before::Caller { name, key: Some(key) }));
     for service in &description.services {
         let mut state = ServiceChange::run(service.state);
-        if service.name == APP {
-            state.env.insert(KEY_VARIABLE.to_owned(), service.env.get(KEY_VARIABLE).cloned());
+        let Roles { app, key_variable, .. } = &description.roles;
+        if service.name == *app {
+            state.env.insert(key_variable.clone(), service.env.get(key_variable).cloned());
         }
         before.push(Before::Service { service: service.name.clone(), state });
     }
@@ -154,10 +159,9 @@ struct Done {
 
 impl Done {
     /// `detail` says what was done, `already` that there was nothing to do.
-    fn acted(self, service: &str, detail: String, already: String, own: Own) -> Acted {
+    fn acted(self, detail: String, already: String, own: Own) -> Acted {
         let Ensured { changed, retired } = self.ensured;
         let detail = if changed { detail } else { already };
-        let retired = if service == APP { retired } else { Vec::new() };
         Acted { detail: Some(detail), changed, retired, own, ..Acted::default() }
     }
 
@@ -173,7 +177,7 @@ impl Done {
             held,
         };
         let detail = self.refused.as_ref().map_or(detail.clone(), |why| format!("{detail}: {why}"));
-        let acted = self.acted(service, detail.clone(), detail, Own::default());
+        let acted = self.acted(detail.clone(), detail, Own::default());
         Acted { checks: vec![check], ..acted }
     }
 }
@@ -202,7 +206,6 @@ async fn put_on_record<'v>(
     new: impl IntoIterator<Item = &'v str>,
 ) -> Result<(), String> {
     let mut log = context.undo.lock().await;
-    let other = other.filter(|other| !log.records().iter().any(|known| is_key(known) && same_target(known, other)));
     let mut result = Ok(());
     // What is on record already says what was first, and that is what comes back.
     for before in [Some(before), other].into_iter().flatten() {
@@ -216,18 +219,6 @@ async fn put_on_record<'v>(
         }
     }
     result.map_err(|error| error.to_string())
-}
-
-fn is_key(before: &Before) -> bool {
-    match before {
-        Before::Service { service, state } => service == APP && state.env.contains_key(KEY_VARIABLE),
-        Before::CallerKey { .. } | Before::Caller { .. } => true,
-        Before::NoLab => false,
-    }
-}
-
-fn same_target(one: &Before, other: &Before) -> bool {
-    std::mem::discriminant(one) == std::mem::discriminant(other)
 }
 
 /// Whether all that a record is about is known from an earlier one.
@@ -253,7 +244,8 @@ async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: 
     if to.is_met_by(now) {
         return Ok(Done { before, ..Done::default() });
     }
-    let keys = service == APP && to.env.contains_key(KEY_VARIABLE);
+    let Roles { app, key_variable, .. } = &description.roles;
+    let keys = service == app && to.env.contains_key(key_variable);
     let caller = keys.then(|| context.lab.caller_key()).transpose().map_err(|error| error.to_string())?;
     let service_before = Before::Service { service: service.to_owned(), state: before.clone() };
     let new = to.env.values().flatten().map(String::as_str);
@@ -263,7 +255,11 @@ async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: 
         Err(EngineError::new(EngineErrorKind::System, detail).of(service))
     });
     match ensured {
-        Ok(ensured) => Ok(Done { before, ensured, refused: None }),
+        Ok(mut ensured) => {
+            // What is compared over a step is what the app counted.
+            ensured.retired.retain(|_| service == app);
+            Ok(Done { before, ensured, refused: None })
+        }
         Err(error) if may_fail && is_unwell(error.kind) => {
             Ok(Done { before, refused: Some(error.detail), ..Done::default() })
         }

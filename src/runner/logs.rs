@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::clock::Clock;
 use super::context::Context;
-use crate::engine::{APP, GATEWAY, LogLine, LogRequest};
+use crate::engine::{LogLine, LogRequest};
 use crate::event::{Logged, Secrets};
 
 /// How long the logs may take to be read.
@@ -33,8 +33,9 @@ pub(super) struct Begun {
 /// Reads the logs, and picks. `keys`: what is not to be told, beside the run's own secrets.
 pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -> Vec<Logged> {
     let Some(first) = steps.first() else { return Vec::new() };
+    let roles = context.engine.roles();
     let request = LogRequest {
-        services: vec![GATEWAY.to_owned(), APP.to_owned()],
+        services: vec![roles.gateway.clone(), roles.app],
         since: Some(context.clock.at(first.at)),
         ..LogRequest::default()
     };
@@ -43,20 +44,20 @@ pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -
         Some(stream.filter_map(async |line| line.ok()).collect::<Vec<LogLine>>().await)
     };
     let lines = timeout(PATIENCE, read).await.ok().flatten().unwrap_or_default();
-    let mut picked = pick(&lines, steps, &context.clock);
+    let mut picked = pick(&lines, &roles.gateway, steps, &context.clock);
     for line in &mut picked {
         keys.hide(&mut line.text);
     }
     picked
 }
 
-fn pick(lines: &[LogLine], steps: &[Begun], clock: &Clock) -> Vec<Logged> {
+fn pick(lines: &[LogLine], gateway: &str, steps: &[Begun], clock: &Clock) -> Vec<Logged> {
     let mut picked: Vec<Logged> = Vec::new();
     let mut codes: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
     for line in lines {
         let Some(written) = line.time.map(|time| clock.since_start(time)) else { continue };
         let Some(index) = steps.iter().rposition(|step| step.at <= written) else { continue };
-        if line.service == GATEWAY {
+        if line.service == gateway {
             let Some(code) = code(&line.text) else { continue };
             let before = codes.range(..index).next_back().is_some_and(|(_, codes)| codes.contains(&code));
             if !codes.entry(index).or_default().insert(code) || before {
@@ -90,6 +91,7 @@ fn is_of_its_life(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::GATEWAY;
 
     fn told(lines: &[(&str, f64, &str)]) -> Vec<String> {
         let clock = Clock::start();
@@ -101,7 +103,7 @@ mod tests {
             text: (*text).to_owned(),
         };
         let lines: Vec<LogLine> = lines.iter().map(line).collect();
-        pick(&lines, &steps, &clock).into_iter().map(|line| format!("{}: {}", line.step, line.text)).collect()
+        pick(&lines, GATEWAY, &steps, &clock).into_iter().map(|line| format!("{}: {}", line.step, line.text)).collect()
     }
 
     fn access(status: u16) -> String {

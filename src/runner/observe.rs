@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::act::{Acted, Own};
 use super::context::Context;
-use crate::engine::{APP, Description, EngineError, EngineErrorKind, Retired, RunState};
+use crate::engine::{Description, EngineError, EngineErrorKind, Retired, RunState};
 use crate::event::Keys;
 use crate::lab::Record;
 use crate::metrics::{Deltas, Exposition, Snapshot, delta, names};
@@ -75,7 +75,7 @@ pub(super) async fn keys(context: &Context) -> Result<Keys, String> {
 /// One scrape of every instance of the app, or why it is unknown.
 pub(super) async fn scrape(context: &Context, description: &Description) -> Result<Snapshot, String> {
     // A frozen app would keep every scrape waiting until its deadline, and tell nothing.
-    if description.service(APP).is_some_and(|app| app.state == RunState::Paused) {
+    if description.app().is_some_and(|app| app.state == RunState::Paused) {
         return Err("the app is paused".to_owned());
     }
     let scrapes = description.endpoints.metrics.iter().map(|endpoint| async {

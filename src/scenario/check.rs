@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::plan::{Action, Condition, Metric, Plan, Step, Verb};
-use crate::engine::{APP, Ability, Endpoints, ServiceSpec};
+use crate::engine::{APP, Ability, Endpoints, Roles, ServiceSpec};
 use crate::yaml::list;
 use crate::yaml::{Diagnostic, Diagnostics, meant};
 
@@ -13,7 +13,7 @@ const PROMETHEUS: &str = "prometheus";
 
 impl Plan {
     /// Every step that is not possible on this engine; first of all, that the scenario is not for it.
-    pub fn check_engine(&self, engine: &str, services: &[ServiceSpec]) -> Result<(), Diagnostics> {
+    pub fn check_engine(&self, engine: &str, services: &[ServiceSpec], roles: &Roles) -> Result<(), Diagnostics> {
         let mut found = Diagnostics::default();
         if !self.runs_on(engine) {
             let engines = list(self.engines.iter().map(String::as_str));
@@ -41,7 +41,7 @@ impl Plan {
                 | Action::Check(_)
                 | Action::Run(_) => continue,
             };
-            if let Some(diagnostic) = refusal(step, engine, services, service, ability, verb) {
+            if let Some(diagnostic) = refusal(step, engine, services, roles.service(service), ability, verb) {
                 found.push(diagnostic);
             }
         }

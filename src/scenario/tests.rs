@@ -10,7 +10,7 @@ use proptest::sample::Index;
 use super::lesson::Lesson;
 use super::plan::{Action, Kind, Metric, Verb};
 use super::{Diagnostics, LoadOptions, Plan, Source, library, load};
-use crate::engine::{Ability, Endpoints, ServiceSpec};
+use crate::engine::{Ability, Endpoints, Roles, ServiceSpec};
 use crate::event::Phase;
 use crate::traffic::Amount;
 
@@ -234,7 +234,7 @@ fn an_engine_refuses_what_it_cannot_do() {
         abilities: abilities.iter().copied().collect(),
     };
     let services = [spec("app", &[Ability::SetEnv, Ability::Stop]), spec("db", &[Ability::Pause])];
-    let found = plan.check_engine("embedded", &services).unwrap_err();
+    let found = plan.check_engine("embedded", &services, &Roles::default()).unwrap_err();
     assert_eq!(found.items().len(), 2);
     assert_eq!(
         found.items()[0].message,
@@ -379,9 +379,9 @@ fn engines_and_commands_are_looked_at_before_a_run() {
          - { name: ask, wait_for: { query: up } }\n",
     )
     .unwrap_or_else(|found| panic!("{found}"));
-    let found = plan.check_engine("embedded", &[]).unwrap_err().to_string();
+    let found = plan.check_engine("embedded", &[], &Roles::default()).unwrap_err().to_string();
     assert!(found.contains("test cannot run on the embedded engine") && found.contains("`docker`"), "{found}");
-    let found = plan.check_engine("docker", &[]).unwrap_err().to_string();
+    let found = plan.check_engine("docker", &[], &Roles::default()).unwrap_err().to_string();
     assert!(found.contains("step `ask` (test.yaml:5:") && found.contains("no Prometheus"), "{found}");
     let with =
         |prometheus: Option<&str>| Endpoints { prometheus: prometheus.map(str::to_owned), ..Endpoints::default() };

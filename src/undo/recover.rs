@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::{UndoError, pending, remove};
 use super::plan::{BackStep, plan};
 use super::replay::Replay;
-use crate::engine::{APP, Engine, EngineError, EngineErrorKind, KEY_VARIABLE, UpRequest};
+use crate::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
 use crate::event::{EventKind, Undo, UndoOutcome};
 use crate::lab::{Lab, LabError};
 
@@ -82,8 +82,8 @@ async fn bring_up(
             BackStep::CallerKey { key } => Some(key.clone()),
             _ => None,
         });
-        let app = env.entry(APP.to_owned()).or_default();
-        app.entry(KEY_VARIABLE.to_owned()).or_insert(caller.unwrap_or(record.caller_key));
+        let Roles { app, key_variable, .. } = engine.roles();
+        env.entry(app).or_default().entry(key_variable).or_insert(caller.unwrap_or(record.caller_key));
     }
     let request = UpRequest { gateway_port: record.gateway_port, env, tied: false };
     let _lock = lab.lock_change("recover").await?;

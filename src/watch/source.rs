@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::model::About;
 use super::seen::{Alarms, Seen, Sight, Up};
 use crate::alerts;
-use crate::engine::{APP, Description, EngineError, Health, LogLine, LogRequest, RunState};
+use crate::engine::{Description, EngineError, Health, LogLine, LogRequest, RunState};
 use crate::event::Keys;
 use crate::lab::present::Present;
 use crate::lab::{Lab, Record};
@@ -112,7 +112,7 @@ impl Gatherer {
 
     /// What the app says of itself. One that is frozen is not asked.
     async fn said(&mut self, now: &Description) -> Option<(String, Exposition)> {
-        now.service(APP).filter(|app| app.state == RunState::Running)?;
+        now.app().filter(|app| app.state == RunState::Running)?;
         let endpoint = now.endpoints.metrics.first()?;
         let said = timeout(PATIENCE, self.wire.scrape(&endpoint.url)).await.ok()?.ok()?;
         Some((endpoint.instance.clone(), said))

@@ -103,7 +103,7 @@ async fn place(session: &Session, args: &RunArgs, plan: &Plan) -> anyhow::Result
         Some(record) => {
             check_engine(&lab, &record, args.ground.engine)?;
             let engine = lab.engine(&record)?;
-            plan.check_engine(engine.name(), &engine.services())?;
+            plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
             match engine.describe().await {
                 Ok(now) => {
                     plan.check_lab(lab.name(), &now.endpoints)?;
@@ -133,7 +133,7 @@ async fn place(session: &Session, args: &RunArgs, plan: &Plan) -> anyhow::Result
     let wish = fitting(plan, &lab, wish).await?;
     let record = choose::record(session, &lab, wish).await?;
     let engine = lab.engine(&record)?;
-    plan.check_engine(engine.name(), &engine.services())?;
+    plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
     Ok(Place { lab: None, engine: engine.name(), remarks })
 }
 

@@ -42,7 +42,7 @@ impl Inner {
         let services = self.in_order().into_iter().filter(there);
         let services = join_all(services.map(|service| self.status(client, service, &survey, fresh))).await;
         let notices = self.notices(client, &survey, fresh.map(|fresh| fresh.missing));
-        Ok(Description { services, endpoints: self.endpoints(client, &survey), notices })
+        Ok(Description { services, endpoints: self.endpoints(client, &survey), notices, roles: self.roles() })
     }
 
     /// What the lab goes without, and what in it is not what its name says. `missing` tells why, where that is known.

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLine, LogRequest, ProgressFn,
+    Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLine, LogRequest, ProgressFn, Roles,
     ServiceChange, ServiceSpec, UpRequest,
 };
 use crate::http::Http;
@@ -222,6 +222,17 @@ impl Inner {
         self.stack.services.iter().find(|service| service.name == name)
     }
 
+    fn roles(&self) -> Roles {
+        let lab = &self.stack.lab;
+        let known = Roles::default();
+        Roles {
+            gateway: lab.gateway.service.clone(),
+            app: lab.app.service.clone(),
+            db: lab.database.clone().unwrap_or(known.db),
+            key_variable: lab.app.key_variable.clone(),
+        }
+    }
+
     fn optional(&self, name: &str) -> Option<&Optional> {
         self.stack.lab.optional.iter().find(|optional| optional.service == name)
     }
@@ -247,6 +258,10 @@ impl Engine for Docker {
         let all = BTreeSet::from([Ability::SetEnv, Ability::Stop, Ability::Kill, Ability::Pause]);
         let services = self.inner.stack.services.iter();
         services.map(|service| ServiceSpec { name: service.name.clone(), abilities: all.clone() }).collect()
+    }
+
+    fn roles(&self) -> Roles {
+        self.inner.roles()
     }
 
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {

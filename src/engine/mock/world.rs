@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::super::{
     APP, Ability, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, Health, KEY_VARIABLE,
-    MetricsEndpoint, Retired, RunState, ServiceChange, ServiceStatus,
+    MetricsEndpoint, Retired, Roles, RunState, ServiceChange, ServiceStatus,
 };
 use super::{Reply, Script, Upstream, never_healthy};
 use crate::app::memory::{Condition, Database, MemoryApp};
@@ -220,7 +220,7 @@ impl World {
             prometheus: self.prometheus.clone(),
             ..Endpoints::default()
         };
-        Ok(Description { services, endpoints, notices: Vec::new() })
+        Ok(Description { services, endpoints, notices: Vec::new(), roles: Roles::default() })
     }
 
     fn status(&self, name: &str, service: &Service) -> ServiceStatus {

@@ -17,7 +17,7 @@ use crate::engine::embedded::child::Child;
 use crate::engine::embedded::log::Log;
 use crate::engine::embedded::protocol::HostRequest;
 use crate::engine::{
-    APP, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, MetricsEndpoint, Retired,
+    APP, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, MetricsEndpoint, Retired, Roles,
     RunState, ServiceChange, ServiceStatus, UpRequest, port,
 };
 use crate::files::Folder;
@@ -313,6 +313,7 @@ impl Supervisor {
                 ..Endpoints::default()
             },
             notices: Vec::new(),
+            roles: Roles::default(),
         }
     }
 
