@@ -14,6 +14,7 @@ mod images;
 mod interruptions;
 mod kills;
 mod life;
+mod names;
 mod pulls;
 #[path = "../shared/ran.rs"]
 mod ran;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let wanted = std::env::var("LAB_TEST_DOCKER").is_ok_and(|value| value == "1");
     let all = [
         life::trials(),
+        names::trials(),
         faults::trials(),
         images::trials(),
         commands::trials(),
