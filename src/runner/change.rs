@@ -202,7 +202,6 @@ async fn put_on_record<'v>(
     new: impl IntoIterator<Item = &'v str>,
 ) -> Result<(), String> {
     let mut log = context.undo.lock().await;
-    let other = other.filter(|other| !log.records().iter().any(|known| is_key(known) && same_target(known, other)));
     let mut result = Ok(());
     // What is on record already says what was first, and that is what comes back.
     for before in [Some(before), other].into_iter().flatten() {
@@ -216,18 +215,6 @@ async fn put_on_record<'v>(
         }
     }
     result.map_err(|error| error.to_string())
-}
-
-fn is_key(before: &Before) -> bool {
-    match before {
-        Before::Service { service, state } => service == APP && state.env.contains_key(KEY_VARIABLE),
-        Before::CallerKey { .. } | Before::Caller { .. } => true,
-        Before::NoLab => false,
-    }
-}
-
-fn same_target(one: &Before, other: &Before) -> bool {
-    std::mem::discriminant(one) == std::mem::discriminant(other)
 }
 
 /// Whether all that a record is about is known from an earlier one.
