@@ -117,6 +117,13 @@ pub struct About {
     pub lessons: Vec<String>,
 }
 
+impl About {
+    /// What is typed to name the scenario; of an older run nothing but its name is known.
+    pub fn typed<'a>(&'a self, scenario: &'a str) -> &'a str {
+        if self.source.is_empty() { scenario } else { &self.source }
+    }
+}
+
 /// The key that the server expects, and the one that the caller sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {

@@ -36,13 +36,16 @@ impl Folder {
     }
 }
 
-/// Makes a folder and those above it, with mode 0700.
+/// Makes a folder and those above it, durably, with mode 0700.
 pub fn make_folder(path: &Path) -> io::Result<()> {
+    let new: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    // What is in it would be lost with its own name.
+    new.iter().filter_map(|folder| folder.parent()).try_for_each(sync_folder)
 }
 
 /// Writes a file so that a reader, or a power cut, meets the old content or the new one, never a part; mode 0600.

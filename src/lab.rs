@@ -130,6 +130,11 @@ impl Lab {
         self.record()?.ok_or_else(|| LabError::Missing { name: self.name.clone() })
     }
 
+    /// Whether a run made it for itself; also where that run was cut off before it had said so.
+    pub fn is_of_a_run(&self) -> bool {
+        self.record().ok().flatten().is_none_or(|record| record.owner.is_some())
+    }
+
     /// Remembers it: atomically, and durably.
     pub fn save(&self, record: &Record) -> Result<(), LabError> {
         self.make_folder()?;

@@ -21,7 +21,8 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
     let mut found = false;
     for lab in &labs {
         // Without a name it is the default lab that is meant, and what runs left that made labs of their own.
-        let meant = args.all || session.named().is_some() || lab.name() == crate::lab::DEFAULT_NAME || of_a_run(lab);
+        let meant =
+            args.all || session.named().is_some() || lab.name() == crate::lab::DEFAULT_NAME || lab.is_of_a_run();
         if !meant || lab.running().is_some() {
             continue;
         }
@@ -64,11 +65,6 @@ async fn owed(lab: &Lab) -> anyhow::Result<bool> {
         return Ok(false);
     }
     Ok(undo::pending(lab)?.is_some())
-}
-
-/// Whether a lab was made by a run for itself.
-fn of_a_run(lab: &Lab) -> bool {
-    lab.record().ok().flatten().is_none_or(|record| record.owner.is_some())
 }
 
 /// Whether neither a lab is there nor anything to put back: who was to make it was killed before it wrote the first word.

@@ -187,6 +187,7 @@ async fn prepare(
     keep: bool,
 ) -> anyhow::Result<Ground> {
     let lab = state.lab(session.named().unwrap_or(DEFAULT_NAME))?;
+    session.mention_left(&lab)?;
     match lab.record()? {
         Some(record) => {
             check_engine(&lab, &record, args.ground.engine)?;

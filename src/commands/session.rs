@@ -41,6 +41,7 @@ impl Session {
     /// The lab that is meant, which must exist. Says where an undo of it is owed.
     pub(super) fn connect(&self) -> anyhow::Result<Connected> {
         let lab = self.lab()?;
+        self.mention_left(&lab)?;
         let Some(record) = lab.record()? else { return Err(missing(&lab).into()) };
         let engine = lab.engine(&record)?;
         self.mention_undo(&lab)?;
@@ -64,6 +65,29 @@ impl Session {
             );
             self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
         }
+        Ok(())
+    }
+
+    /// Says on stderr which labs are left that runs had made for themselves, other than the one that is meant: nobody names
+    /// them, and what they are made of runs on. What is on disk says it; no engine is asked.
+    pub(super) fn mention_left(&self, meant: &Lab) -> anyhow::Result<()> {
+        let mut left: Vec<String> = Vec::new();
+        for lab in State::open()?.labs()? {
+            // A log that cannot be read is no reason to say nothing; `lab recover` tells what is wrong with it.
+            let owes = |lab: &Lab| undo::pending(lab).map_or(true, |pending| pending.is_some_and(|it| !it.kept));
+            if lab.name() != meant.name() && lab.is_of_a_run() && owes(&lab) && lab.running().is_none() {
+                left.push(lab.name().to_owned());
+            }
+        }
+        let (labs, are, it) = match left.len() {
+            0 => return Ok(()),
+            1 => ("lab", "is left of a run that was cut off", "it"),
+            _ => ("labs", "are left of runs that were cut off", "them"),
+        };
+        // With a name, also that of the environment, it would look at that lab alone.
+        let all = if self.named().is_some() { " --all" } else { "" };
+        let message = format!("{labs} {} {are}: lab recover{all} takes {it} away", left.join(", "));
+        self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
         Ok(())
     }
 

@@ -50,6 +50,7 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> anyhow::Result<
         return all(session, args.json).await;
     }
     let lab = session.lab()?;
+    session.mention_left(&lab)?;
     let Some(document) = look(&lab).await? else { return Err(missing(&lab).into()) };
     let exit = if document.state == "up" { Exit::Held } else { Exit::Failed };
     if args.json {

@@ -30,6 +30,7 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     let start = Instant::now();
     let lab = session.lab()?;
     session.mention_undo(&lab)?;
+    session.mention_left(&lab)?;
     let interrupt = signals::install()?;
     let live = session.term.live("starting the lab", Plain::Silent);
     // Held until the end: what is undone after Ctrl-C is nobody else's lab, and what is read is still so when it is used.

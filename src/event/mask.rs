@@ -1,5 +1,6 @@
-//! [`Secrets`]: values that nobody is to read, and their masking in everything that a run tells. The one place where
-//! events are masked: whoever adds a text to an event says here whether it may hold a secret.
+//! [`Secrets`]: values that nobody is to read, and their masking in everything that a run tells; passwords in URLs are masked
+//! whether anybody marked them or not. The one place where events are masked: whoever adds a text to an event says here
+//! whether it may hold a secret.
 
 use std::fmt;
 
@@ -39,28 +40,41 @@ impl Secrets {
         other.values.iter().for_each(|value| self.add(value));
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Whether a text holds one.
     pub fn are_in(&self, text: &str) -> bool {
         self.values.iter().any(|value| text.contains(value.as_str()))
     }
 
-    /// A text with each secret in it replaced by [`MASK`].
+    /// A text with each secret in it replaced by [`MASK`], and each password of a URL.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
-        self.values.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), MASK))
+        without_passwords(&self.values.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), MASK)))
     }
 
     /// The same, in place.
     pub fn hide(&self, text: &mut String) {
-        if self.are_in(text) {
+        if self.are_in(text) || text.contains("://") {
             *text = self.mask(text);
         }
     }
+}
+
+/// A text with the password masked of each URL in it: `postgres://lab:***@db:5432/postgres`.
+fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for rest in parts {
+        masked.push_str("://");
+        let authority = rest.split(|c: char| c.is_whitespace() || "/?#\"'`".contains(c)).next().unwrap_or_default();
+        let secret = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+        match secret {
+            Some((name, password)) if !password.is_empty() => {
+                masked.extend([name, ":", MASK, &rest[name.len() + 1 + password.len()..]]);
+            }
+            _ => masked.push_str(rest),
+        }
+    }
+    masked
 }
 
 fn some(text: &mut Option<String>, secrets: &Secrets) {
@@ -72,9 +86,6 @@ fn some(text: &mut Option<String>, secrets: &Secrets) {
 impl EventKind {
     /// Masks every text of it that may hold a secret. Names of steps cannot: a scenario with one in a name is refused.
     pub fn mask(&mut self, secrets: &Secrets) {
-        if secrets.is_empty() {
-            return;
-        }
         match self {
             Self::RunStarted(run) => run_started(run, secrets),
             Self::StepStarted(StepStarted { .. }) | Self::UndoStarted { items: _ } => {}
@@ -179,7 +190,7 @@ fn run_finished(run: &mut RunFinished, secrets: &Secrets) {
 
 #[cfg(test)]
 mod tests {
-    use super::{MASK, Secrets};
+    use super::{MASK, Secrets, without_passwords};
 
     #[test]
     fn every_secret_is_masked_also_one_that_holds_another() {
@@ -190,5 +201,19 @@ mod tests {
         assert_eq!(secrets.mask("a hush-hush of quiet hush"), format!("a {MASK} of {MASK} {MASK}"));
         assert_eq!(secrets.mask("nothing"), "nothing");
         assert!(secrets.are_in("x quiet y") && !secrets.are_in("loud") && !format!("{secrets:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_masked_and_nothing_else_of_it() {
+        for (text, shown) in [
+            ("postgres://lab:pa:ss@w@db:5432/postgres", "postgres://lab:***@db:5432/postgres"),
+            ("app A=http://u:p@h, B=redis://:q@h?x=1 set", "app A=http://u:***@h, B=redis://:***@h?x=1 set"),
+            ("http://127.0.0.1:80/a:b@c and me@host", "http://127.0.0.1:80/a:b@c and me@host"),
+            ("http://user@host http://user:@host ://", "http://user@host http://user:@host ://"),
+            ("\"amqp://ü:ö@h\"", "\"amqp://ü:***@h\""),
+        ] {
+            assert_eq!(without_passwords(text), shown);
+            assert_eq!(without_passwords(shown), shown);
+        }
     }
 }

@@ -8,6 +8,13 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|c| !turns(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// A word that a shell takes as it is.
+pub(super) fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    let text = clean(text);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Columns on a terminal.
 pub(super) fn columns(text: &str) -> usize {
     measure_text_width(text)
@@ -63,7 +70,7 @@ fn prefix(text: &str, width: usize) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{clean, columns, pieces, wrap};
+    use super::{clean, columns, pieces, word, wrap};
 
     #[test]
     fn words_stay_whole_where_they_can() {
@@ -78,6 +85,13 @@ mod tests {
     fn names_break_after_a_hyphen() {
         assert_eq!(pieces("rotate-the-key-now", 15, &['-']), ["rotate-the-key-", "now"]);
         assert_eq!(pieces("abcdefgh", 3, &['-']), ["abc", "def", "gh"]);
+    }
+
+    #[test]
+    fn what_a_shell_would_read_is_quoted() {
+        assert_eq!(word("new_key=apikey-v2"), "new_key=apikey-v2");
+        assert_eq!(word("key=a b$(rm)'"), r"'key=a b$(rm)'\'''");
+        assert_eq!(word(""), "''");
     }
 
     #[test]

@@ -15,8 +15,9 @@ use crate::lab::lock::Lock;
 use crate::scenario::plan::{Change, Verb};
 use crate::undo::{Before, explained};
 
-/// How long a change may take. A backstop: the engine has deadlines of its own.
-const DEADLINE: Duration = Duration::from_mins(1);
+/// How long a change may take. A backstop: the engine has deadlines of its own, the longest for what comes back because its
+/// new version was not well (Docker: a minute for each of the two). To give up before it has would leave that half done.
+const DEADLINE: Duration = Duration::from_mins(3);
 
 pub(super) async fn rotate_key(context: &Context, server: &str) -> Result<Acted, String> {
     let Roles { app, key_variable, .. } = context.engine.roles();

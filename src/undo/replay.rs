@@ -13,8 +13,10 @@ use crate::engine::{Engine, EngineError, RunState};
 use crate::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus};
 use crate::lab::Lab;
 
-/// How long one step back may take. A backstop: the engine has deadlines of its own.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// How long one step back may take. A backstop, as for the change that it takes back: the engine has deadlines of its own.
+const DEADLINE: Duration = Duration::from_mins(3);
+/// For a run that is the second signal, for `lab recover` the first.
+const GIVEN_UP: &str = "given up at a signal";
 
 /// What a replay needs.
 pub struct Replay<'a> {
@@ -51,13 +53,13 @@ impl Replay<'_> {
 
     async fn take(&self, step: &BackStep) -> Result<(), String> {
         if self.give_up.is_cancelled() {
-            return Err("given up at the second signal".to_owned());
+            return Err(GIVEN_UP.to_owned());
         }
         let (lab, engine, holder) = (self.lab.clone(), Arc::clone(self.engine), self.holder.to_owned());
         let work = put_back(step.clone(), lab, engine, holder);
         tokio::select! {
             done = bounded(work) => done,
-            () = self.give_up.cancelled() => Err("given up at the second signal".to_owned()),
+            () = self.give_up.cancelled() => Err(GIVEN_UP.to_owned()),
         }
     }
 }

@@ -253,3 +253,17 @@ async fn a_step_back_that_never_ends_is_given_up_at_its_deadline() {
     let undo = recover(&lab, &engine, &tokio_util::sync::CancellationToken::new(), |_| {}).await.unwrap();
     assert_eq!(undo.status, UndoOutcome::Complete, "the second try");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_at_a_signal_says_so_and_stays_owed() {
+    let (_folder, lab) = lab();
+    UndoLog::begin(&lab, "run-1", "rotate-key").unwrap().record(env("app", "APP_API_KEY", "v1")).unwrap();
+    let engine: Arc<dyn Engine> = Arc::new(MockEngine::running("v2"));
+    // Of `lab recover` it is the first.
+    let signal = tokio_util::sync::CancellationToken::new();
+    signal.cancel();
+    let undo = recover(&lab, &engine, &signal, |_| {}).await.unwrap();
+    assert_eq!(undo.status, UndoOutcome::Incomplete);
+    assert_eq!(undo.items[0].error.as_deref(), Some("given up at a signal"));
+    assert!(lab.undo_path().exists());
+}

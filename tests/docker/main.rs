@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod daemon;
 mod dashboard;
+mod deploys;
 mod elsewhere;
 mod engines;
 mod faults;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         engines::trials(),
         alerts::trials(),
         waits::trials(),
+        deploys::trials(),
     ];
     let trials = all.into_iter().flatten().map(|trial| {
         let ignored = trial.has_ignored_flag() || !wanted;

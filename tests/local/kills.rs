@@ -142,3 +142,33 @@ fn sight(desk: &Desk) -> Value {
 fn healthy(desk: &Desk) -> bool {
     desk.status()["services"].as_array().expect("a list").iter().all(|service| service["health"] == "healthy")
 }
+
+#[test]
+fn a_lab_that_a_killed_run_had_for_itself_is_mentioned_by_the_next_commands() {
+    let desk = Desk::new();
+    let mut run = desk.start(&["scenario", "run", "rotate-key", "--set", "requests=100", "--format", "ndjson"]);
+    let mut lines = run.lines();
+    let _ = lines.by_ref().find(|line| line.contains("\"event\":\"step_started\"")).expect("it has steps");
+    let quiet = desk.lab(&["status"]).status(3);
+    assert!(!quiet.stderr.contains("cut off"), "it is under way: {}", quiet.stderr);
+    run.signal(Signal::KILL);
+    run.ran();
+    let labs: Vec<_> = std::fs::read_dir(desk.state().join("labs")).expect("it is there").flatten().collect();
+    let own = labs[0].file_name().into_string().expect("a lab's name");
+    let mention = format!("lab {own} is left of a run that was cut off: lab recover takes it away");
+    for (args, code) in [
+        (&["status"][..], 3),
+        (&["key", "show"], 3),
+        (&["scenario", "run", "baseline", "--set", "requests=2"], 0),
+        (&["up", "--port", "0"], 0),
+        (&["key", "show"], 0),
+        (&["status"], 0),
+    ] {
+        desk.lab(args).status(code).complains(&mention);
+    }
+    desk.lab(&["status", "--name", "other"]).status(3).complains("lab recover --all takes it away");
+    desk.lab(&["recover"]).status(0).says(&format!("lab {own} is gone"));
+    assert_eq!(desk.lab(&["key", "show"]).status(0).stderr, "");
+    desk.lab(&["down"]).status(0);
+    desk.is_clean();
+}

@@ -12,6 +12,7 @@ use super::Inner;
 use super::client::{Client, FaultKind, Health};
 use super::images::Images;
 use super::launch::{Recipe, free_port};
+use super::ready::HEALTHY_TIMEOUT;
 use super::survey::{Found, Survey};
 use super::up::{Task, interrupted};
 use crate::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
@@ -219,7 +220,7 @@ impl<'a> Up<'a> {
         }
         let healthy = async {
             let address = inner.address_of(client, service, id).await?;
-            inner.until_healthy(client, service, id, address.as_deref()).await
+            inner.until_healthy(client, service, id, address.as_deref(), HEALTHY_TIMEOUT).await
         };
         tokio::select! {
             healthy = healthy => healthy.map(|()| true),

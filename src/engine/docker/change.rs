@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::Inner;
 use super::client::{Client, State};
 use super::launch::Recipe;
+use super::ready::HEALTHY_TIMEOUT;
 use super::survey::{Found, Overrides, Survey, merged};
 use crate::engine::{EngineError, EngineErrorKind, Ensured, Retired, RunState, ServiceChange};
 use crate::stack::Service;
@@ -243,7 +244,7 @@ impl Task<'_> {
             Err(fault) => return Err(fault.service(&service.name)),
         }
         let address = inner.address_of(client, service, &name).await?;
-        inner.until_healthy(client, service, &name, address.as_deref()).await
+        inner.until_healthy(client, service, &name, address.as_deref(), HEALTHY_TIMEOUT).await
     }
 
     /// Another container in the place of one that runs. They share a port or a volume, so the old one has to end first; it

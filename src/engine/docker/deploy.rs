@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::change::Task;
 use super::client::{Fault, FaultKind};
 use super::launch::Recipe;
-use super::ready::LastWords;
+use super::ready::{LastWords, patience_with_new};
 use super::route::{ABRUPT_TIMEOUT, DRAINED_TIMEOUT, Ready};
 use super::survey::Found;
 use crate::engine::{EngineError, Retired, RunState};
@@ -87,7 +87,8 @@ impl Task<'_> {
 
     async fn wait(&self, id: &str) -> Result<(), EngineError> {
         let address = self.inner.address_of(self.client, self.service, id).await?;
-        self.inner.until_healthy(self.client, self.service, id, address.as_deref()).await?;
+        let patience = patience_with_new(self.service);
+        self.inner.until_healthy(self.client, self.service, id, address.as_deref(), patience).await?;
         if let Some(address) = address {
             self.inner.warm(&address).await;
         }

@@ -15,6 +15,8 @@ use crate::stack::{HealthCheck, Service};
 
 /// How long a service may take to become healthy: a database makes its files first.
 pub(super) const HEALTHY_TIMEOUT: Duration = Duration::from_mins(1);
+/// The least that a new version gets beside the one that serves, however soon its stack would call it unhealthy.
+const NEW_VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an instance may take to finish its requests.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many things a new instance is asked at once, and for how long at most.
@@ -48,7 +50,7 @@ pub(super) struct LastWords {
 }
 
 impl Inner {
-    /// Waits until a container that has started is well. The app and the gateway are asked over their ports; others by
+    /// Waits until a container that has started is well, `patience` at most. The app and the gateway are asked over their ports; others by
     /// their health check, in the container; where there is none, that it runs is enough.
     pub(super) async fn until_healthy(
         &self,
@@ -56,9 +58,10 @@ impl Inner {
         service: &Service,
         container: &str,
         address: Option<&str>,
+        patience: Duration,
     ) -> Result<(), EngineError> {
         let begun = Instant::now();
-        let deadline = begun + HEALTHY_TIMEOUT;
+        let deadline = begun + patience;
         let mut looked = begun;
         let mut shell = true;
         loop {
@@ -229,6 +232,14 @@ async fn by_loop(client: &Client, check: &HealthCheck, container: &str) -> Loope
     }
 }
 
+/// How long a new version may take to become well while the old one serves. All that it needs is there already, so it gets
+/// what the stack's health check gives it: as many failures in a row as make it unhealthy.
+pub(super) fn patience_with_new(service: &Service) -> Duration {
+    let check = service.health.as_ref();
+    let patience = check.map(|check| check.start_period.saturating_add(check.interval.saturating_mul(check.retries)));
+    patience.map_or(HEALTHY_TIMEOUT, |patience| patience.clamp(NEW_VERSION_TIMEOUT, HEALTHY_TIMEOUT))
+}
+
 /// How a container ended that should run.
 pub(super) async fn ended(client: &Client, service: &str, found: &Inspected) -> EngineError {
     let how = match found {
@@ -253,4 +264,28 @@ async fn with_last_words(client: &Client, container: &str, what: String) -> Stri
 fn in_flight(page: &str) -> Option<u64> {
     let line = page.lines().find(|line| line.starts_with("app_http_requests_in_flight "))?;
     line.rsplit(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_version_gets_what_its_health_check_says_within_limits() {
+        let seconds = Duration::from_secs;
+        for (start_period, interval, retries, patience) in
+            [(0, 1, 30, 30), (20, 5, 3, 35), (0, 1, 1, 10), (0, 90, 3, 60), (u64::MAX, 1, 1, 60)]
+        {
+            let health = HealthCheck {
+                test: Vec::new(),
+                interval: seconds(interval),
+                timeout: seconds(1),
+                retries,
+                start_period: seconds(start_period),
+            };
+            let service = Service { health: Some(health), ..Service::default() };
+            assert_eq!(patience_with_new(&service), seconds(patience));
+        }
+        assert_eq!(patience_with_new(&Service::default()), HEALTHY_TIMEOUT);
+    }
 }

@@ -107,12 +107,13 @@ fn outage(outage: Option<Outage>) -> Vec<String> {
 /// The one command that helps most now.
 fn next(run: &Run, finished: &RunFinished) -> String {
     let lab = &run.started.lab;
+    let scenario = text::word(run.started.about.typed(&run.started.scenario));
     match (finished.undo.status, finished.status) {
         (UndoOutcome::Incomplete, _) => changes::command("recover", lab),
         (UndoOutcome::Kept, _) => changes::command("status", lab),
         (UndoOutcome::Complete, Status::Held) => "lab scenario list".to_owned(),
-        (UndoOutcome::Complete, Status::Failed) => format!("lab scenario show {}", run.started.scenario),
+        (UndoOutcome::Complete, Status::Failed) => format!("lab scenario show {scenario}"),
         (UndoOutcome::Complete, Status::Error) => "lab doctor".to_owned(),
-        (UndoOutcome::Complete, Status::Interrupted) => format!("lab scenario run {}", run.started.scenario),
+        (UndoOutcome::Complete, Status::Interrupted) => format!("lab scenario run {scenario}"),
     }
 }

@@ -42,6 +42,16 @@ fn a_run_that_was_cut_off_says_so() {
 }
 
 #[test]
+fn the_next_command_names_the_scenario_as_it_was_typed() {
+    let mut events = stories::failed();
+    if let EventKind::RunStarted(run) = &mut events[0].kind {
+        run.about.source = "./my own/failing.yaml".to_owned();
+    }
+    let text = draw(&events, 120, Painter::PLAIN);
+    assert!(text.contains("next: lab scenario show './my own/failing.yaml'"), "{text}");
+}
+
+#[test]
 fn no_line_is_wider_than_the_width() {
     for (name, events) in stories::all() {
         for width in 40..=130 {

@@ -1,10 +1,12 @@
 //! Deploys that are to be rolled back: by the service's own doing, and by nothing else.
 
+use std::time::Duration;
+
 use super::support::*;
 use crate::engine::mock::Script;
 use crate::engine::{EngineError, EngineErrorKind, ServiceChange};
 use crate::error::Exit;
-use crate::event::{Phase, Status};
+use crate::event::{Phase, Status, UndoOutcome};
 use crate::scenario::plan::{Action, Change, Kind, Plan, Verb};
 
 fn deploy(pool: &str) -> Plan {
@@ -46,4 +48,18 @@ async fn an_engine_that_fails_is_an_error_all_the_same() {
     fixture.engine.script("app", Script::Fail(full));
     let played = fixture.play(deploy("many")).await;
     assert_eq!((played.outcome.exit, played.outcome.status), (Exit::Failed, Status::Error));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_uses_up_its_own_deadlines_is_not_given_up_for_it() {
+    let fixture = Fixture::new();
+    let before = fixture.whole();
+    // On Docker a minute for what is new, and another for what comes back.
+    for _ in ["the change", "its undo"] {
+        fixture.engine.script("app", Script::Slow(Duration::from_mins(2)));
+    }
+    let played = fixture.play(rotate_key()).await;
+    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Complete), "{}", played.text());
+    assert!(played.finished().duration > 240.0, "{}", played.text());
+    assert_eq!(fixture.whole(), before);
 }

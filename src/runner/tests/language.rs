@@ -287,7 +287,7 @@ async fn what_comes_in_every_case_comes_after_an_error_and_before_the_undo() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_signal_it_has_a_bounded_time() {
-    for (signals, exit, steps) in [(1, Exit::Interrupted, 4), (2, Exit::UndoIncomplete, 3)] {
+    for (signals, exit) in [(1, Exit::Interrupted), (2, Exit::UndoIncomplete)] {
         let fixture = Fixture::new();
         let before = fixture.whole();
         let run = fixture.run(finally("  - { name: slow, wait: 10m }\n  - { name: more, wait: 1s }\n"));
@@ -311,7 +311,7 @@ async fn after_a_signal_it_has_a_bounded_time() {
         let limit = if signals == 1 { 30.0 } else { 2.0 };
         assert!((limit - 0.1..limit + 0.1).contains(&slow), "{slow}");
         let begun = played.events.iter().filter(|event| matches!(event.kind, EventKind::StepStarted(_))).count();
-        assert_eq!(begun, 3, "{steps}");
+        assert_eq!(begun, 3, "`more` is not begun: {}", played.text());
         fixture.recover().await.unwrap();
         assert_eq!(fixture.whole(), before);
     }
