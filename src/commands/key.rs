@@ -3,12 +3,15 @@
 use std::time::Instant;
 
 use super::session::{Connected, Session, name_option};
+use super::signals;
 use crate::cli::KeyCommand;
-use crate::engine::ServiceChange;
+use crate::engine::{Ensured, Roles, ServiceChange};
 use crate::error::{Exit, Failure};
 use crate::event::Keys;
 use crate::lab::Record;
+use crate::lab::lock::Lock;
 use crate::report::human;
+use crate::runner::{Interrupt, Signal};
 use crate::scenario::value::check_key;
 
 pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Result<Exit> {
@@ -16,30 +19,34 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
         check_key(key).map_err(|error| Failure::usage(format!("the key cannot be used: {error}")))?;
     }
     let connected = session.connect()?;
-    // What is changed is what was read.
-    let change = match command {
-        KeyCommand::Show { .. } => None,
-        KeyCommand::Rotate { .. } => Some(connected.lab.lock_change("lab key rotate").await?),
-        KeyCommand::Align { .. } => Some(connected.lab.lock_change("lab key align").await?),
-    };
-    if let Some(change) = &change {
-        connected.lab.locked_record(change)?;
-    }
-    let keys = keys(&connected).await?;
     match command {
-        KeyCommand::Show { json: true } => session.json(&keys),
-        KeyCommand::Show { json: false } => {
-            let verdict = if keys.server == keys.caller { "they match" } else { "they differ: its requests are 401" };
-            session.line(&format!("server  {}\ncaller  {}\n{verdict}", keys.server, keys.caller))?;
-            for (name, key) in &keys.callers {
-                let verdict = if *key == keys.server { "" } else { "  differs: its requests are 401" };
-                session.line(&format!("caller {name}  {key}{verdict}"))?;
-            }
-            Ok(Exit::Held)
+        KeyCommand::Show { json } => show(session, &keys(&connected).await?, *json),
+        KeyCommand::Rotate { key } => rotate(session, &connected, key).await,
+        KeyCommand::Align { caller } => {
+            let (_change, keys) = locked(&connected, "lab key align").await?;
+            align(session, &connected, &keys, caller.as_deref())
         }
-        KeyCommand::Rotate { key } => rotate(session, &connected, &keys, key).await,
-        KeyCommand::Align { caller } => align(session, &connected, &keys, caller.as_deref()),
     }
+}
+
+fn show(session: &Session, keys: &Keys, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        return session.json(keys);
+    }
+    let verdict = if keys.server == keys.caller { "they match" } else { "they differ: its requests are 401" };
+    session.line(&format!("server  {}\ncaller  {}\n{verdict}", keys.server, keys.caller))?;
+    for (name, key) in &keys.callers {
+        let verdict = if *key == keys.server { "" } else { "  differs: its requests are 401" };
+        session.line(&format!("caller {name}  {key}{verdict}"))?;
+    }
+    Ok(Exit::Held)
+}
+
+/// The keys under the lab's change lock: what is changed is what was read.
+async fn locked(connected: &Connected, holder: &str) -> anyhow::Result<(Lock, Keys)> {
+    let change = connected.lab.lock_change(holder).await?;
+    connected.lab.locked_record(&change)?;
+    Ok((change, keys(connected).await?))
 }
 
 async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
@@ -48,22 +55,49 @@ async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
     Ok(Keys { server, caller, callers })
 }
 
-async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str) -> anyhow::Result<Exit> {
-    let roles = connected.engine.roles();
+async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::Result<Exit> {
+    let interrupt = signals::install()?;
+    let exit = |interrupt: &Interrupt| interrupt.signal().map_or(Exit::Held, Signal::exit);
+    let (_change, keys) = tokio::select! {
+        biased;
+        () = interrupt.stop().cancelled() => return Ok(exit(&interrupt)),
+        locked = locked(connected, "lab key rotate") => locked?,
+    };
     let start = Instant::now();
-    let ensured = connected.engine.ensure(&roles.app, &ServiceChange::env(&roles.key_variable, key)).await?;
-    if !ensured.changed {
-        return session.line(&format!("server already on {key}"));
+    if !change(session, connected, key, &interrupt).await?.changed {
+        session.line(&format!("server already on {key}"))?;
+        return Ok(exit(&interrupt));
     }
     session.line(&format!("server {} > {key} in {}", keys.server, human::duration(start.elapsed())))?;
     let name = name_option(&connected.lab);
     if keys.caller == key {
-        session.line("caller sends it already")
+        session.line("caller sends it already")?;
     } else {
         session.line(&format!(
             "caller still sends {}: lab traffic{name} shows it, lab key align{name} mends it",
             keys.caller
-        ))
+        ))?;
+    }
+    Ok(exit(&interrupt))
+}
+
+/// Gives the server its key. A signal does not cut the change short, as half of one is worse than a late one; a second does.
+async fn change(session: &Session, connected: &Connected, key: &str, interrupt: &Interrupt) -> anyhow::Result<Ensured> {
+    let Roles { app, key_variable, .. } = connected.engine.roles();
+    let wanted = ServiceChange::env(&key_variable, key);
+    let mut ensured = std::pin::pin!(connected.engine.ensure(&app, &wanted));
+    tokio::select! {
+        ensured = &mut ensured => return Ok(ensured?),
+        () = interrupt.stop().cancelled() => {}
+    }
+    session.term.note("the change is carried to its end first; a second signal gives it up");
+    tokio::select! {
+        ensured = ensured => Ok(ensured?),
+        () = interrupt.give_up().cancelled() => {
+            let exit = interrupt.signal().map_or(Exit::Interrupted, Signal::exit);
+            let failure = Failure { exit, ..Failure::failed("the change was given up, and may be half done") };
+            Err(failure.hint(format!("lab up{} puts the lab right", name_option(&connected.lab))).into())
+        }
     }
 }
 

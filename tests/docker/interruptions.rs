@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("ctrl_c_during_a_start_leaves_nothing", start),
         trial("ctrl_c_while_a_run_makes_its_lab_leaves_nothing", run),
         trial("a_build_that_nobody_waits_for_ends", build),
+        trial("ctrl_c_while_a_key_is_rotated_leaves_no_half_of_it", rotation),
     ]
 }
 
@@ -86,4 +87,26 @@ async fn build() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     bench.finish().await;
+}
+
+/// While the new instance starts beside the old one.
+async fn rotation() {
+    let user = Cli::new("rotation");
+    let folder = user.path().join("stack");
+    write_small_stack(&folder);
+    user.lab(&["up", "--stack", &folder.display().to_string()]).status(0);
+    let apps = || docker(&["ps", "-a", "--filter", &format!("name=^lab-{}-app-", user.name), "--format", "{{.Names}}"]);
+    let rotate = user.start(&["key", "rotate", "apikey-v2"]);
+    let begun = Instant::now();
+    while !apps().contains("-app-next-") {
+        assert!(begun.elapsed() < PATIENCE, "no other instance comes");
+    }
+    rotate.signal(Signal::INT);
+    rotate.ran().status(130).says("carried to its end").says("server apikey-v1 > apikey-v2");
+    let begun = Instant::now();
+    while apps().trim() != format!("lab-{}-app-1", user.name) {
+        assert!(begun.elapsed() < PATIENCE, "{}", apps());
+    }
+    user.lab(&["key", "show"]).status(0).says("server  apikey-v2");
+    user.finish();
 }

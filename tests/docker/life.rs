@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("two_labs_live_side_by_side", two_labs),
         trial("an_up_that_nobody_waits_for_is_taken_back_by_down", interrupted),
         trial("only_what_changed_is_made_again", changed_definition),
+        trial("a_changed_definition_that_does_not_start_leaves_what_was_there", broken_definition),
         trial("logs_are_merged_and_followed_over_a_redeploy", logs),
         trial("an_optional_service_without_an_image_is_done_without", optional),
         trial("compose_sees_the_lab_as_a_project", compose),
@@ -192,6 +193,26 @@ async fn changed_definition() {
     let volumes = docker(&["volume", "ls", "-q", "--filter", &format!("label=lab.name={}", bench.name)]);
     assert_eq!(volumes.matches("gateway-files-0").count(), 1, "the old files are gone: {volumes}");
     assert!(volumes.contains("_its-files-0"), "{volumes}");
+    bench.finish().await;
+}
+
+async fn broken_definition() {
+    let bench = Bench::new("broken");
+    let before = bench.engine.up(&request(), silent()).await.unwrap();
+    let mut stack = stack();
+    service(&mut stack, DB).command = Some(["postgres", "--nonsense=1"].map(str::to_owned).to_vec());
+    let broken = Docker::new(&bench.name, stack, options());
+    let error = broken.up(&request(), silent()).await.unwrap_err();
+    assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::Exited, Some(DB)), "{error}");
+    let back = async {
+        while status(&before.endpoints.gateway, "/api/users", "apikey-v1").await != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(2 * PATIENCE, back).await.expect("the old database serves again");
+    let after = bench.engine.describe().await.unwrap();
+    assert_eq!(after.service(DB).unwrap().instance, before.service(DB).unwrap().instance);
+    assert_eq!(docker(&["ps", "-aq", "--filter", &format!("label=lab.name={}", bench.name)]).lines().count(), 3);
     bench.finish().await;
 }
 

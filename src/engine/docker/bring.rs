@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
-use super::client::{Client, FaultKind, Health};
+use super::client::{Client, Fault, FaultKind, Health};
 use super::images::Images;
 use super::launch::{Recipe, free_port};
 use super::ready::HEALTHY_TIMEOUT;
 use super::survey::{Found, Survey};
 use super::up::{Task, interrupted};
-use crate::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
+use crate::engine::{EngineError, EngineErrorKind, Progress, ProgressFn, RunState};
 use crate::stack::{Condition, Mount, Service};
 
 /// How often a container is made again because somebody took its port in the meantime.
@@ -36,6 +36,9 @@ struct Made {
     containers: Vec<String>,
     /// The lab was not there before.
     all: bool,
+    /// What others were made in the place of, to be taken back where this call fails: the service, the container, and
+    /// whether it ran.
+    replaced: Vec<(String, String, bool)>,
 }
 
 /// One call of `up`.
@@ -111,7 +114,13 @@ impl<'a> Up<'a> {
         };
         if result.is_err() {
             self.take_back().await;
-        } else if fresh.iter().any(|service| !service.mounts.is_empty()) && !self.lock_made().all {
+            return result;
+        }
+        let replaced = std::mem::take(&mut self.lock_made().replaced);
+        for (service, old, _) in replaced {
+            self.client.remove(&old).await.map_err(|fault| fault.service(&service))?;
+        }
+        if fresh.iter().any(|service| !service.mounts.is_empty()) && !self.lock_made().all {
             self.inner.remove_stale_files(self.client).await;
         }
         result
@@ -237,7 +246,7 @@ impl<'a> Up<'a> {
     ) -> Result<Option<String>, EngineError> {
         let mut recipe = recipe.clone();
         if let Some(old) = old {
-            self.client.remove(old.id()).await.map_err(|fault| fault.service(&service.name))?;
+            self.set_aside(&service.name, old).await.map_err(|fault| fault.service(&service.name))?;
         }
         self.say(&service.name, "creating");
         for attempt in 1.. {
@@ -272,6 +281,14 @@ impl<'a> Up<'a> {
             recipe.ports.values_mut().for_each(|port| *port = free_port(self.client).unwrap_or_default());
         }
         Ok(None)
+    }
+
+    /// Ends what was there before: they share a port or a volume.
+    async fn set_aside(&self, service: &str, old: &Found) -> Result<(), Fault> {
+        let ran = old.state() != RunState::Stopped;
+        self.lock_made().replaced.push((service.to_owned(), old.id().to_owned(), ran));
+        self.client.rename(old.id(), &self.inner.names.passing(service, "old", old.instance())).await?;
+        self.client.kill(old.id()).await
     }
 
     async fn start(&self, service: &Service, id: &str) -> Result<(), EngineError> {
@@ -350,15 +367,21 @@ impl<'a> Up<'a> {
     }
 
     async fn take_back(&self) {
-        let (containers, all) = {
-            let made = self.lock_made();
-            (made.containers.clone(), made.all)
-        };
+        let Made { containers, all, replaced } = std::mem::take(&mut *self.lock_made());
         // What is wrong has been found; that it cannot be cleared away either would only hide it, and `lab down` says so.
         if all {
             let _ = self.inner.remove_all(self.client).await;
         } else {
             let _ = join_all(containers.iter().map(|id| self.client.remove(id))).await;
+        }
+        for (service, old, ran) in &replaced {
+            if *ran {
+                let _ = self.client.start(old).await;
+            }
+            let _ = self.client.rename(old, &self.inner.names.container(service)).await;
+        }
+        if !replaced.is_empty() {
+            let _ = self.inner.lead(self.client).await;
         }
     }
 

@@ -28,15 +28,12 @@ impl Inner {
         if survey.serving.is_empty() {
             return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
-        let found = survey.get(name);
-        if found.is_none() && self.optional(name).is_some() {
+        if survey.get(name).is_none() && self.optional(name).is_some() {
             let detail = "it is not there: its image could not be had when the lab came up";
             return Err(EngineError::new(EngineErrorKind::Unsupported, detail).of(name));
         }
-        for leftover in &survey.leftovers {
-            client.remove(leftover).await?;
-        }
-        let task = Task { inner: self, client, survey: &survey, service, found };
+        let survey = self.tidy(client, survey, true).await?;
+        let task = Task { inner: self, client, survey: &survey, service, found: survey.get(name) };
         task.run(change).await
     }
 
@@ -193,7 +190,7 @@ impl Task<'_> {
     }
 
     /// What has to happen when a service runs again.
-    async fn after(&self) -> Result<(), EngineError> {
+    pub(super) async fn after(&self) -> Result<(), EngineError> {
         if self.is_gateway() {
             // The app may have moved while nobody could tell the gateway.
             self.inner.lead(self.client).await?;
@@ -228,27 +225,27 @@ impl Task<'_> {
         if other_env || self.found.is_none() {
             self.remake(recipe).await?;
         }
-        self.begin().await?;
+        self.begin(&self.inner.names.container(&self.service.name)).await?;
         self.after().await
     }
 
-    /// Starts the container that has the service's name, and waits until it is well.
-    async fn begin(&self) -> Result<(), EngineError> {
+    /// Starts a container, and waits until it is well.
+    pub(super) async fn begin(&self, container: &str) -> Result<(), EngineError> {
         let (inner, client, service) = (self.inner, self.client, self.service);
-        let name = inner.names.container(&service.name);
-        match client.start(&name).await {
+        match client.start(container).await {
             Ok(()) => {}
             Err(fault) if fault.is(super::client::FaultKind::Port) => {
-                return Err(inner.port_taken(client, service, &name, fault).await);
+                return Err(inner.port_taken(client, service, container, fault).await);
             }
             Err(fault) => return Err(fault.service(&service.name)),
         }
-        let address = inner.address_of(client, service, &name).await?;
-        inner.until_healthy(client, service, &name, address.as_deref(), HEALTHY_TIMEOUT).await
+        let address = inner.address_of(client, service, container).await?;
+        inner.until_healthy(client, service, container, address.as_deref(), HEALTHY_TIMEOUT).await
     }
 
     /// Another container in the place of one that runs. They share a port or a volume, so the old one has to end first; it
-    /// comes back where the new one is not well.
+    /// comes back where the new one is not well. Nobody has the service's name until one of them is: who is cut short in
+    /// between leaves the old one to be taken back (see `tidy`).
     async fn replace(&self, recipe: &Recipe) -> Result<(), EngineError> {
         let (inner, client) = (self.inner, self.client);
         let service = &self.service.name;
@@ -258,15 +255,15 @@ impl Task<'_> {
         launch.name = inner.names.passing(service, "next", &instance);
         let new = client.create(&launch).await.map_err(failed)?;
         let swapped = async {
-            client.stop(old.id(), self.grace()).await.map_err(failed)?;
             client.rename(old.id(), &inner.names.passing(service, "old", old.instance())).await.map_err(failed)?;
-            client.rename(&new, &inner.names.container(service)).await.map_err(failed)?;
-            self.begin().await
+            client.stop(old.id(), self.grace()).await.map_err(failed)?;
+            self.begin(&new).await?;
+            client.rename(&new, &inner.names.container(service)).await.map_err(failed)
         };
         if let Err(error) = swapped.await {
             let _ = client.remove(&new).await;
+            let back = self.begin(old.id()).await;
             let _ = client.rename(old.id(), &inner.names.container(service)).await;
-            let back = self.begin().await;
             let _ = self.after().await;
             return match back {
                 Ok(()) => Err(error),

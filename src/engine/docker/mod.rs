@@ -42,6 +42,7 @@ mod survey;
 mod tar;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod up;
 
 pub use archive::{ArchiveError, Archived, Manifest};

@@ -76,6 +76,11 @@ impl Names {
         format!("{}-{service}-{stage}-{tag}", self.project())
     }
 
+    /// Whether a container was put aside by a change, and is the service's as long as no other has its name.
+    pub(super) fn is_aside(&self, service: &str, container: &str) -> bool {
+        ["old", "stopping"].iter().any(|stage| container.starts_with(&self.passing(service, stage, "")))
+    }
+
     /// What everything of the lab is labelled with.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
         BTreeMap::from([

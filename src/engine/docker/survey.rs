@@ -14,7 +14,8 @@ pub(super) type Overrides = BTreeMap<String, Option<String>>;
 /// The containers of a lab.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Survey {
-    /// By service, the one that serves.
+    /// By service, the one that serves; where none has the service's name, the one that a change put aside and that was cut
+    /// short.
     pub(super) serving: BTreeMap<String, Found>,
     /// Those on their way in or out, and carriers: of a change that was cut short.
     pub(super) leftovers: Vec<String>,
@@ -37,7 +38,9 @@ impl Survey {
         let mut wanted = Vec::new();
         for container in listed {
             match container.labels.get(SERVICE_LABEL) {
-                Some(service) if container.name == names.container(service) => {
+                Some(service)
+                    if container.name == names.container(service) || names.is_aside(service, &container.name) =>
+                {
                     wanted.push((service.clone(), container.id));
                 }
                 _ => survey.leftovers.push(container.id),
@@ -47,8 +50,16 @@ impl Survey {
             // Gone since it was listed: then it is not there.
             Ok::<_, EngineError>(client.inspect(&id).await?.map(|container| Found { service, container }))
         }));
-        for found in looked.await?.into_iter().flatten() {
-            survey.serving.insert(found.service.clone(), found);
+        let mut looked: Vec<Found> = looked.await?.into_iter().flatten().collect();
+        // Of two that were put aside, one may be on its way out.
+        let is_aside = |found: &Found| found.container.name != names.container(&found.service);
+        looked.sort_by_key(|found| (is_aside(found), found.state() != RunState::Running));
+        for found in looked {
+            if survey.serving.contains_key(&found.service) {
+                survey.leftovers.push(found.container.id);
+            } else {
+                survey.serving.insert(found.service.clone(), found);
+            }
         }
         Ok(survey)
     }

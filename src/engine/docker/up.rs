@@ -63,10 +63,8 @@ impl Inner {
         let (mut survey, networks) = tokio::try_join!(Survey::of(client, &self.names), networks)?;
         survey.network = networks.contains(&self.names.network());
         survey.check_version(self.names.lab())?;
-        for leftover in &survey.leftovers {
-            client.remove(leftover).await?;
-        }
-        Ok(survey)
+        let network = survey.network;
+        Ok(Survey { network, ..self.tidy(client, survey, false).await? })
     }
 
     fn task<'a>(&self, service: &Service, survey: &'a Survey, images: &Images, request: &UpRequest) -> Task<'a> {
