@@ -45,9 +45,17 @@ pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -
     let lines = timeout(PATIENCE, read).await.ok().flatten().unwrap_or_default();
     let mut picked = pick(&lines, steps, &context.clock);
     for line in &mut picked {
-        keys.hide(&mut line.text);
+        hide(&mut line.text, [keys, &context.secrets]);
     }
     picked
+}
+
+/// Masks a line, and cuts it: in that order, since half a secret would not be known again.
+fn hide(text: &mut String, secrets: [&Secrets; 2]) {
+    secrets.into_iter().for_each(|secrets| secrets.hide(text));
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+    }
 }
 
 fn pick(lines: &[LogLine], steps: &[Begun], clock: &Clock) -> Vec<Logged> {
@@ -67,8 +75,8 @@ fn pick(lines: &[LogLine], steps: &[Begun], clock: &Clock) -> Vec<Logged> {
         }
         let step = &steps[index].step;
         if picked.iter().filter(|line| line.step == *step).count() < MOST {
-            let text = line.text.chars().take(LONGEST).collect();
-            picked.push(Logged { service: line.service.clone(), step: step.clone(), written, text });
+            let (service, text) = (line.service.clone(), line.text.clone());
+            picked.push(Logged { service, step: step.clone(), written, text });
         }
     }
     picked
@@ -102,6 +110,15 @@ mod tests {
         };
         let lines: Vec<LogLine> = lines.iter().map(line).collect();
         pick(&lines, &steps, &clock).into_iter().map(|line| format!("{}: {}", line.step, line.text)).collect()
+    }
+
+    #[test]
+    fn a_secret_is_masked_before_its_line_is_cut() {
+        let mut secrets = Secrets::default();
+        secrets.add("hush-hush");
+        let mut text = format!("{}hush-hush{}", "x".repeat(LONGEST - 5), "y".repeat(10));
+        hide(&mut text, [&Secrets::default(), &secrets]);
+        assert_eq!(text, format!("{}***yy", "x".repeat(LONGEST - 5)));
     }
 
     fn access(status: u16) -> String {
