@@ -52,7 +52,9 @@ pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -
 
 /// Masks a line, and cuts it: in that order, since half a secret would not be known again.
 fn hide(text: &mut String, secrets: [&Secrets; 2]) {
-    secrets.into_iter().for_each(|secrets| secrets.hide(text));
+    for secrets in secrets {
+        secrets.hide(text);
+    }
     if let Some((end, _)) = text.char_indices().nth(LONGEST) {
         text.truncate(end);
     }

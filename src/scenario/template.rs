@@ -223,7 +223,9 @@ pub(crate) fn resolve(
             Piece::Parameter(name) => {
                 let Some(value) = scope.get(name) else { return Ok(None) };
                 room.take(value.bytes(), &text.place)?;
-                value.parts.iter().for_each(|part| resolved.push(part));
+                for part in &value.parts {
+                    resolved.push(part);
+                }
                 resolved.secret |= value.secret;
                 if !named.insert(name) || named.len() > NOTED {
                     continue;
