@@ -24,8 +24,6 @@ const DRAIN: Duration = Duration::from_millis(500);
 const OUTPUT: usize = 64 << 10;
 /// How many of its last lines are kept.
 const LINES: usize = 10;
-/// How much of a line is kept, in characters.
-const LINE: usize = 400;
 
 /// Runs commands.
 #[async_trait]
@@ -55,7 +53,7 @@ pub struct Ended {
     pub how: How,
     /// The first 64 KiB of its standard output, without line ends at the end.
     pub stdout: String,
-    /// The last lines of its standard output and its standard error together.
+    /// The last lines of its standard output and its standard error together, each with at most 64 KiB.
     pub lines: Vec<String>,
 }
 
@@ -183,7 +181,7 @@ async fn listen(out: impl AsyncRead + Unpin, said: Arc<Mutex<Said>>, keep: bool)
             let room = OUTPUT.saturating_sub(said.stdout.len()).min(line.len());
             said.stdout.extend_from_slice(&line[..room]);
         }
-        let text: String = String::from_utf8_lossy(&line).trim_end().chars().take(LINE).collect();
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         if !text.is_empty() {
             said.lines.push_back(text);
         }
@@ -254,7 +252,8 @@ mod tests {
         assert_eq!(ended.lines.len(), LINES);
         assert_eq!(ended.lines[LINES - 2..], ["100000", "x"]);
         let ended = run(&sh("head -c 300000 /dev/zero | tr '\\0' a", 20)).await;
-        assert_eq!((ended.stdout.len(), ended.lines[0].len()), (OUTPUT, LINE));
+        assert_eq!(ended.stdout.len(), OUTPUT);
+        assert!(ended.lines.iter().all(|line| line.len() <= 2 * OUTPUT), "in pieces");
     }
 
     #[cfg(target_os = "linux")]

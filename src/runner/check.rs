@@ -3,7 +3,7 @@
 use super::act::{Acted, Facts, headers};
 use super::context::Context;
 use super::observe::Observation;
-use crate::event::ExpectationResult;
+use crate::event::{ExpectationResult, Secrets};
 use crate::scenario::plan::Check;
 use crate::wire::{Probe, ProbeError, ProbeResponse};
 
@@ -17,7 +17,7 @@ pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -
         answer = context.wire.probe(&probe) => answer,
     };
     let detail = Some(told(check, &answer));
-    let (checks, saw_failure) = (judged("check", check, &answer), is_failure(&answer));
+    let (checks, saw_failure) = (judged("check", check, &answer, &context.secrets), is_failure(&answer));
     Ok(Acted { detail, checks, saw_failure, facts: facts(&answer), ..Acted::default() })
 }
 
@@ -55,8 +55,14 @@ pub(super) fn facts(answer: &Result<ProbeResponse, ProbeError>) -> Facts {
     Facts { status, body, ..Facts::default() }
 }
 
-/// Whether the answer is as stated; `step`: what asked.
-pub(super) fn judged(step: &str, check: &Check, answer: &Result<ProbeResponse, ProbeError>) -> Vec<ExpectationResult> {
+/// Whether the answer is as stated; `step`: what asked. Secrets are masked before a text is quoted or cut: after that they
+/// would not be known again.
+pub(super) fn judged(
+    step: &str,
+    check: &Check,
+    answer: &Result<ProbeResponse, ProbeError>,
+    secrets: &Secrets,
+) -> Vec<ExpectationResult> {
     let no_answer = |error: &ProbeError| format!("no answer: {}", error.detail);
     let response = answer.as_ref().ok();
     let mut results = vec![ExpectationResult {
@@ -69,9 +75,9 @@ pub(super) fn judged(step: &str, check: &Check, answer: &Result<ProbeResponse, P
     if let Some(text) = &check.body {
         results.push(ExpectationResult {
             metric: format!("{step}.body"),
-            expected: format!("contains {text:?}"),
+            expected: format!("contains {:?}", secrets.mask(text)),
             observed: None,
-            observed_text: answer.as_ref().map_or_else(no_answer, |response| excerpt(&response.body)),
+            observed_text: answer.as_ref().map_or_else(no_answer, |response| excerpt(&secrets.mask(&response.body))),
             held: response.is_some_and(|response| response.body.contains(text)),
         });
     }
@@ -84,5 +90,35 @@ fn excerpt(body: &str) -> String {
     match line.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Check, ProbeResponse, Secrets, judged};
+
+    #[test]
+    fn a_secret_is_masked_before_a_text_is_quoted_or_cut() {
+        let secret = "hush\"hush\\hush";
+        let mut secrets = Secrets::default();
+        secrets.add(secret);
+        let check = Check {
+            path: "/".to_owned(),
+            method: "GET".to_owned(),
+            headers: Vec::new(),
+            caller: None,
+            key: None,
+            status: 200,
+            body: Some(format!("my {secret}")),
+            timeout: Duration::from_secs(1),
+        };
+        let body = format!("{}{secret}", "x".repeat(50));
+        let answer = Ok(ProbeResponse { status: 200, body });
+        let body = &judged("check", &check, &answer, &secrets)[1];
+        assert_eq!(body.expected, "contains \"my ***\"");
+        assert_eq!(body.observed_text, format!("{}***", "x".repeat(50)));
+        assert!(!body.held);
     }
 }

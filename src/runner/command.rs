@@ -5,9 +5,12 @@ use super::act::{Acted, Facts, Own};
 use super::change::record_all;
 use super::context::Context;
 use super::observe::Observation;
-use crate::event::ExpectationResult;
+use crate::event::{ExpectationResult, Secrets};
 use crate::process::{Ended, How, Job};
 use crate::scenario::plan::Command;
+
+/// How much of a line is told, in characters.
+const LINE: usize = 400;
 
 pub(super) async fn run(context: &Context, wanted: &Command, now: &Observation) -> Result<Acted, String> {
     let Some(processes) = &context.processes else { return Err("commands are not allowed in this run".to_owned()) };
@@ -23,7 +26,7 @@ pub(super) async fn run(context: &Context, wanted: &Command, now: &Observation) 
     if ended.how == How::Stopped {
         return Ok(Acted { own, ..Acted::default() });
     }
-    Ok(Acted { own, ..judged(wanted, ended) })
+    Ok(Acted { own, ..judged(wanted, ended, &context.secrets) })
 }
 
 /// What a command is told of the lab: where it is reached, and what `lab` itself needs to mean the same lab.
@@ -43,7 +46,7 @@ fn addresses(context: &Context, now: &Observation) -> Vec<(String, String)> {
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-fn judged(wanted: &Command, ended: Ended) -> Acted {
+fn judged(wanted: &Command, ended: Ended, secrets: &Secrets) -> Acted {
     let program = wanted.command.first().map_or("", |program| program.rsplit('/').next().unwrap_or(program));
     let code = match ended.how {
         How::Code(code) => Some(code),
@@ -64,6 +67,28 @@ fn judged(wanted: &Command, ended: Ended) -> Acted {
         held: code == Some(i32::from(wanted.exit_code)),
     };
     let facts = Facts { stdout: Some(ended.stdout), exit_code: code, ..Facts::default() };
+    // Masked before it is cut: half a secret would not be known again.
+    let output = ended.lines.iter().map(|line| secrets.mask(line).chars().take(LINE).collect()).collect();
     // Whether it changed anything is not known: it was there to.
-    Acted { detail: Some(detail), changed: true, checks: vec![result], output: ended.lines, facts, ..Acted::default() }
+    Acted { detail: Some(detail), changed: true, checks: vec![result], output, facts, ..Acted::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::{Command, Ended, How, LINE, Secrets, judged};
+
+    #[test]
+    fn a_secret_is_masked_before_its_line_is_cut() {
+        let mut secrets = Secrets::default();
+        secrets.add("hush-hush");
+        let (command, env) = (vec!["say".to_owned()], BTreeMap::new());
+        let wanted = Command { command, folder: None, env, timeout: Duration::from_secs(1), exit_code: 0 };
+        let lines = vec![format!("{}hush-hush", "x".repeat(LINE - 5)), "y".repeat(LINE + 1)];
+        let ended = Ended { how: How::Code(0), stdout: String::new(), lines };
+        let acted = judged(&wanted, ended, &secrets);
+        assert_eq!(acted.output, [format!("{}***", "x".repeat(LINE - 5)), "y".repeat(LINE)]);
+    }
 }

@@ -158,7 +158,7 @@ impl Runner {
         };
         self.begun.push(Begun { step: started.name.clone(), at: begun });
         reporter.send(EventKind::StepStarted(started.clone()));
-        let (action, expected) = match step.settled(&|output| self.shown(output)) {
+        let (action, expected) = match step.settled(&|output| self.shown(output), &self.context.secrets) {
             Ok(settled) => settled,
             Err(why) => {
                 let done = Done::failed(why);

@@ -46,9 +46,19 @@ pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -
     let lines = timeout(PATIENCE, read).await.ok().flatten().unwrap_or_default();
     let mut picked = pick(&lines, &roles.gateway, steps, &context.clock);
     for line in &mut picked {
-        keys.hide(&mut line.text);
+        hide(&mut line.text, [keys, &context.secrets]);
     }
     picked
+}
+
+/// Masks a line, and cuts it: in that order, since half a secret would not be known again.
+fn hide(text: &mut String, secrets: [&Secrets; 2]) {
+    for secrets in secrets {
+        secrets.hide(text);
+    }
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+    }
 }
 
 fn pick(lines: &[LogLine], gateway: &str, steps: &[Begun], clock: &Clock) -> Vec<Logged> {
@@ -68,8 +78,8 @@ fn pick(lines: &[LogLine], gateway: &str, steps: &[Begun], clock: &Clock) -> Vec
         }
         let step = &steps[index].step;
         if picked.iter().filter(|line| line.step == *step).count() < MOST {
-            let text = line.text.chars().take(LONGEST).collect();
-            picked.push(Logged { service: line.service.clone(), step: step.clone(), written, text });
+            let (service, text) = (line.service.clone(), line.text.clone());
+            picked.push(Logged { service, step: step.clone(), written, text });
         }
     }
     picked
@@ -104,6 +114,15 @@ mod tests {
         };
         let lines: Vec<LogLine> = lines.iter().map(line).collect();
         pick(&lines, GATEWAY, &steps, &clock).into_iter().map(|line| format!("{}: {}", line.step, line.text)).collect()
+    }
+
+    #[test]
+    fn a_secret_is_masked_before_its_line_is_cut() {
+        let mut secrets = Secrets::default();
+        secrets.add("hush-hush");
+        let mut text = format!("{}hush-hush{}", "x".repeat(LONGEST - 5), "y".repeat(10));
+        hide(&mut text, [&Secrets::default(), &secrets]);
+        assert_eq!(text, format!("{}***yy", "x".repeat(LONGEST - 5)));
     }
 
     fn access(status: u16) -> String {

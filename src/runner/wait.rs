@@ -91,7 +91,7 @@ async fn look(
             probe.timeout = probe.timeout.min(wanted.timeout.max(LAST));
             let answer = context.wire.probe(&probe).await;
             Ok(Look {
-                results: check::judged("wait_for", asked, &answer),
+                results: check::judged("wait_for", asked, &answer, &context.secrets),
                 facts: check::facts(&answer),
                 saw_failure: check::is_failure(&answer),
                 told: check::told(asked, &answer),

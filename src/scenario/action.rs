@@ -8,13 +8,12 @@ use super::fields::Fields;
 use super::file::{Args, StepFile};
 use super::late::{Around, LateBound, Look, sampled};
 use super::plan::{Action, Change, Expectation, Of, Verb};
-use super::template::{self, Resolved, Scope};
+use super::template::{self, NOTED, Resolved, Room, Scope};
 use super::value;
 use crate::engine::{APP, DB, GATEWAY, RunState, ServiceChange};
-use crate::event::Phase;
-use crate::yaml::list;
+use crate::event::{Phase, Secrets};
 use crate::yaml::node::Text;
-use crate::yaml::{Diagnostic, Diagnostics, meant, shown};
+use crate::yaml::{Diagnostic, Diagnostics, first, list, meant, shown};
 
 /// The services of the stack. What can be done to each is the engine's to say.
 pub(super) const SERVICES: [&str; 5] = [GATEWAY, APP, DB, "prometheus", "grafana"];
@@ -25,8 +24,9 @@ pub(crate) struct Reader<'a> {
     pub(crate) around: &'a Around,
     /// The folder of the file.
     pub(crate) folder: Option<&'a Path>,
-    /// What earlier steps showed; none before the run.
-    pub(crate) look: Option<Look<'a>>,
+    /// What earlier steps showed, and what of it is not to be told; none before the run.
+    pub(crate) look: Option<(Look<'a>, &'a Secrets)>,
+    pub(crate) room: &'a Room,
     pub(crate) out: &'a mut Diagnostics,
 }
 
@@ -35,27 +35,37 @@ impl<'a> Reader<'a> {
         scope: &'a Scope,
         around: &'a Around,
         folder: Option<&'a Path>,
+        room: &'a Room,
         out: &'a mut Diagnostics,
     ) -> Self {
-        Self { scope, around, folder, look: None, out }
+        Self { scope, around, folder, look: None, room, out }
     }
 
     /// A text with its parameters filled in; none where something in it is, reported, unknown.
     pub(crate) fn resolve(&mut self, text: &Text) -> Option<Resolved> {
-        match template::resolve(text, self.scope, self.around) {
-            Ok(resolved) => resolved,
-            Err(diagnostic) => {
-                self.out.push(diagnostic);
-                None
-            }
+        match template::resolve(text, self.scope, self.around, self.room, self.out.are_few()) {
+            Ok(resolved) => return resolved,
+            Err(diagnostic) if self.room.is_spent() => self.out.push_last(diagnostic),
+            Err(diagnostic) => self.out.push(diagnostic),
         }
+        None
     }
 
     /// A value; `what` it is of, for the message: `rate`. What comes from earlier steps is looked up while a run is on,
     /// and is before it only checked for its kind.
     pub(crate) fn value<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let resolved = self.resolve(text)?;
-        let Some(look) = self.look else {
+        self.read(what, text, resolved, read)
+    }
+
+    fn read<T>(
+        &mut self,
+        what: &str,
+        text: &Text,
+        resolved: Resolved,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let Some((look, secrets)) = self.look else {
             return sampled(&resolved, read).map_err(|expected| self.misfit(what, text, resolved, expected)).ok();
         };
         let mut unknown = None;
@@ -69,7 +79,7 @@ impl<'a> Reader<'a> {
             self.out.push(Diagnostic::at(format!("`{what}` is not known"), &text.place).label(why));
             return None;
         }
-        let found = if resolved.secret { crate::event::MASK.to_owned() } else { shown(&filled) };
+        let found = if resolved.secret { crate::event::MASK.to_owned() } else { shown(&secrets.mask(&filled)) };
         let misfit = |expected: String| Diagnostic::at(format!("`{what}` is {found}"), &text.place).label(expected);
         read(&filled).map_err(|expected| self.out.push(misfit(expected))).ok()
     }
@@ -77,28 +87,39 @@ impl<'a> Reader<'a> {
     /// A value that is fixed before the run.
     pub(crate) fn fixed<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let resolved = self.resolve(text)?;
+        self.read_fixed(what, text, resolved, read)
+    }
+
+    fn read_fixed<T>(
+        &mut self,
+        what: &str,
+        text: &Text,
+        resolved: Resolved,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         if let Some(output) = resolved.outputs().next() {
             let message = format!("`{what}` cannot come from a step");
             let label = format!("expected a value that is known before the run; {}", output.described());
             self.out.push(Diagnostic::at(message, &text.place).label(label));
             return None;
         }
-        self.value(what, text, read)
+        self.read(what, text, resolved, read)
     }
 
     /// A value for people to read, which a secret must not get into.
     pub(crate) fn open<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        if self.resolve(text)?.secret {
+        let resolved = self.resolve(text)?;
+        if resolved.secret {
             let message = format!("a secret in `{what}`");
             self.out.push(Diagnostic::at(message, &text.place).label("this is shown to everybody"));
             return None;
         }
-        self.fixed(what, text, read)
+        self.read_fixed(what, text, resolved, read)
     }
 
     /// Reports that a value is not what was expected.
     fn misfit(&mut self, what: &str, text: &Text, resolved: Resolved, expected: String) {
-        let outputs: Vec<String> = resolved.outputs().map(super::late::Output::described).collect();
+        let outputs: Vec<String> = resolved.outputs().take(NOTED).map(super::late::Output::described).collect();
         let found = resolved.text(super::late::Output::written);
         let found = match found.as_str() {
             _ if resolved.secret => crate::event::MASK.to_owned(),
@@ -161,11 +182,13 @@ impl<'a> Reader<'a> {
         let known = if names.is_empty() {
             "no step before this one has a `name` and a `background`".to_owned()
         } else {
-            format!("expected the name of a step with `background`: {}", list(names.iter().copied()))
+            format!("expected the name of a step with `background`: {}", first(names.iter().copied()))
         };
+        let few = self.out.are_few();
         self.fixed("stop_background", text, |name| match around.backgrounds().find(|step| step.name == name) {
             Some(step) => Ok(Action::StopBackground { of: step.id, name: name.to_owned() }),
-            None => Err(meant(name, names.iter().copied(), &known)),
+            None if few => Err(meant(name, names.iter().copied(), &known)),
+            None => Err(known.clone()),
         })
     }
 
@@ -175,14 +198,11 @@ impl<'a> Reader<'a> {
         let mut expectations = Vec::new();
         for (metric, bound) in &step.expect {
             let Some((of, subject)) = self.metric(metric, step, traffic) else { continue };
-            let late = match self.resolve(bound) {
-                Some(resolved) if resolved.outputs().next().is_some() => {
-                    Some(LateBound { parts: resolved.parts, subject: subject.clone() })
-                }
-                _ => None,
-            };
+            let Some(resolved) = self.resolve(bound) else { continue };
+            let has_outputs = resolved.outputs().next().is_some();
+            let late = has_outputs.then(|| LateBound { parts: resolved.parts.clone(), subject: subject.clone() });
             let read = |bound: &str| expect::expectation(subject.clone(), &metric.text, bound);
-            let read = self.value(&metric.text, bound, read);
+            let read = self.read(&metric.text, bound, resolved, read);
             expectations.extend(read.map(|read| {
                 let text = if late.is_some() { bound.text.clone() } else { read.text.clone() };
                 Expectation { of, text, late, ..read }
@@ -253,7 +273,7 @@ impl<'a> Reader<'a> {
             return Err(if names.is_empty() {
                 "no step before this one has a `name` and a `background`".to_owned()
             } else {
-                format!("expected `background.NAME.` and a metric, with one of {}", list(names.iter().copied()))
+                format!("expected `background.NAME.` and a metric, with one of {}", first(names.iter().copied()))
             });
         }
         Ok((Of::All, text))

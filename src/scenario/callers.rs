@@ -28,6 +28,7 @@ pub(super) fn read(files: &[CallerFile], reader: &mut Reader<'_>) -> Vec<Caller>
             connections: connections.flatten().unwrap_or(1),
         });
     }
+    callers.truncate(MOST);
     if let Some(file) = files.get(MOST) {
         let message = format!("{} callers are too many", files.len());
         reader.out.push(Diagnostic::at(message, &file.name.place).label(format!("the limit is {MOST}")));

@@ -8,6 +8,7 @@ use super::callers;
 use super::expect;
 use super::file::{Args, StepFile};
 use super::plan::{Action, AlertIs, Change, Check, Command, Condition, Traffic, Verb, WaitFor};
+use super::template;
 use super::value;
 use crate::engine::{KEY_VARIABLE, ServiceChange};
 use crate::traffic::Amount;
@@ -63,7 +64,7 @@ impl Fields<'_, '_> {
     /// Whether the value under a key only stands for one that a step will have shown.
     fn is_sample(&mut self, key: &str) -> bool {
         let text = self.text(key).filter(|_| self.reader.look.is_none());
-        text.and_then(|text| self.reader.resolve(&text)).is_some_and(|resolved| resolved.outputs().next().is_some())
+        text.is_some_and(|text| template::has_outputs(&text, self.reader.scope))
     }
 
     fn headers(&mut self) -> Vec<(String, String)> {

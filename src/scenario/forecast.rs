@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::plan::{Action, Change, Check, Condition, Plan, Step, Traffic, Verb, WaitFor};
 use crate::engine::{APP, KEY_VARIABLE};
+use crate::event::Secrets;
 use crate::traffic::Amount;
 
 /// What a run would do.
@@ -75,13 +76,13 @@ pub fn forecast(plan: &Plan, last: Option<usize>) -> Forecast {
         }
     }
     undo.reverse();
-    Forecast { steps: all().map(|(role, step)| one(role, step)).collect(), undo }
+    Forecast { steps: all().map(|(role, step)| one(role, step, &plan.secrets)).collect(), undo }
 }
 
-fn one(role: &str, step: &Step) -> StepForecast {
+fn one(role: &str, step: &Step, secrets: &Secrets) -> StepForecast {
     let known = step.late.is_none();
     let (requests, seconds, deadline) = amounts(&step.action);
-    let mut what = words(&step.action);
+    let mut what = words(&step.action, secrets);
     if !known {
         // A number that stands for one that is not known yet says nothing.
         if let Action::Traffic(traffic) = &step.action {
@@ -130,7 +131,7 @@ fn sends(traffic: &Traffic) -> (u64, f64) {
     }
 }
 
-fn words(action: &Action) -> String {
+fn words(action: &Action, secrets: &Secrets) -> String {
     match action {
         Action::Traffic(traffic) => match traffic.amount {
             Amount::Requests(1) => "1 request".to_owned(),
@@ -144,8 +145,8 @@ fn words(action: &Action) -> String {
         Action::CallerKey { key, callers } => format!("{} {key}", whom(callers, "sends", "send")),
         Action::Change(change) => changed(change),
         Action::Wait(time) => format!("nothing for {time:?}"),
-        Action::WaitFor(wait) => waits(wait),
-        Action::Check(check) => asks(check),
+        Action::WaitFor(wait) => waits(wait, secrets),
+        Action::Check(check) => asks(check, secrets),
         Action::Run(command) => format!("on this machine: {}", command.command.join(" ")),
     }
 }
@@ -194,13 +195,13 @@ fn changed(change: &Change) -> String {
     }
 }
 
-fn waits(wait: &WaitFor) -> String {
+fn waits(wait: &WaitFor, secrets: &Secrets) -> String {
     let what = match &wait.what {
         Condition::Metrics(all) => {
             let each = all.iter().map(|expect| format!("{} {}", expect.metric_text, expect.text));
             each.collect::<Vec<_>>().join(", ")
         }
-        Condition::Answer(check) => asks(check),
+        Condition::Answer(check) => asks(check, secrets),
         Condition::Query { query, is } => {
             let is = is.as_ref().map_or_else(|| "has an answer".to_owned(), |is| format!("is {}", is.text));
             format!("{query} {is}")
@@ -210,8 +211,9 @@ fn waits(wait: &WaitFor) -> String {
     format!("until {what}, at most {:?}", wait.timeout)
 }
 
-fn asks(check: &Check) -> String {
-    let body = check.body.as_deref().map_or_else(String::new, |body| format!(" with {body:?}"));
+fn asks(check: &Check, secrets: &Secrets) -> String {
+    // Once it is quoted, a secret in it would not be known again.
+    let body = check.body.as_deref().map_or_else(String::new, |body| format!(" with {:?}", secrets.mask(body)));
     format!("{} {} is {}{body}", check.method, check.path, check.status)
 }
 
@@ -265,6 +267,17 @@ mod tests {
         let undo: Vec<String> = told.undo.iter().map(|(target, name)| format!("{target} {name}")).collect();
         assert_eq!(undo, ["caller key", "app APP_API_KEY"]);
         assert_eq!(forecast(&plan, Some(1)).steps.len(), 2);
+    }
+
+    #[test]
+    fn a_secret_is_masked_before_it_is_quoted() {
+        let plan = plan(
+            "title: T\nparameters: { token: { default: 'hush\"hush\\hush', secret: true } }\nsteps:\n  \
+             - check: { path: /, body: 'my ${token}' }\n  - wait_for: { path: /, body: '${token}' }\n",
+        );
+        let told = forecast(&plan, None);
+        let told: Vec<&str> = told.steps.iter().map(|step| step.what.as_str()).collect();
+        assert_eq!(told, ["GET / is 200 with \"my ***\"", "until GET / is 200 with \"***\", at most 30s"]);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use super::action::Reader;
 use super::expect::{self, Subject};
 use super::file::StepFile;
 use super::plan::{Action, Caller, Expectation, Metric, Of, Step};
-use super::template::{Part, Resolved, Scope};
+use super::template::{Part, Resolved, Room, Scope};
+use crate::event::Secrets;
 use crate::yaml::node::Text;
-use crate::yaml::{Diagnostic, Diagnostics, list, meant, near, shown};
+use crate::yaml::{Diagnostic, Diagnostics, first, list, meant, near, shown};
 
 /// What a text output may turn out to be, tried in turn before the run: where nothing of it fits, nothing ever will.
 const SAMPLES: [&str; 6] = ["1", "x", "1s", "/x", "GET", "> 1"];
@@ -86,10 +87,19 @@ pub(crate) struct Earlier {
     pub(crate) id: usize,
     /// Its action's key.
     pub(crate) action: &'static str,
-    /// Whether it makes a request of its own, or a query.
-    pub(crate) asks: bool,
+    pub(crate) asks: Asks,
     /// The callers that it drives.
     pub(crate) callers: Vec<String>,
+}
+
+/// What a step asks by itself, and so has an answer of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    Nothing,
+    Request,
+    Query,
+    /// Not known: it is wrong, and reported.
+    Anything,
 }
 
 /// What a step may refer to beside its parameters.
@@ -97,31 +107,32 @@ pub(crate) struct Earlier {
 pub(crate) struct Around {
     pub(crate) callers: Vec<Caller>,
     /// Those that somebody has given a name.
-    pub(crate) earlier: Vec<Earlier>,
+    pub(crate) earlier: Vec<Arc<Earlier>>,
 }
 
 impl Around {
     /// The earlier step whose name, with a dot, begins the text; and the rest of it.
     pub(crate) fn step<'a, 't>(&'a self, text: &'t str) -> Option<(&'a Earlier, &'t str)> {
         let begins = |step: &'a Earlier| Some((step, text.strip_prefix(step.name.as_str())?.strip_prefix('.')?));
-        self.earlier.iter().filter_map(begins).max_by_key(|(step, _)| step.name.len())
+        self.earlier.iter().map(AsRef::as_ref).filter_map(begins).max_by_key(|(step, _)| step.name.len())
     }
 
     /// The steps that begin background traffic.
     pub(crate) fn backgrounds(&self) -> impl Iterator<Item = &Earlier> {
-        self.earlier.iter().filter(|step| step.action == "background")
+        self.earlier.iter().map(AsRef::as_ref).filter(|step| step.action == "background")
     }
 
-    /// The output that is written so.
-    pub(crate) fn output(&self, written: &str, text: &Text) -> Result<Output, Diagnostic> {
-        let place = text.place.narrow(&format!("${{steps.{written}}}"));
+    /// The output that is written so. Of `few` mistakes it is told what was probably meant.
+    pub(crate) fn output(&self, written: &str, text: &Text, few: bool) -> Result<Output, Diagnostic> {
         let Some((step, name)) = self.step(written) else {
             let wanted = written.split('.').next().unwrap_or(written);
             let names = || self.earlier.iter().map(|step| step.name.as_str());
-            let known = match near(wanted, names()) {
+            let place = text.place.narrow(&format!("${{steps.{written}}}"));
+            let near = if few { near(wanted, names()) } else { None };
+            let known = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if self.earlier.is_empty() => "no step before this one has a `name`".to_owned(),
-                None => format!("the steps before this one: {}", list(names())),
+                None => format!("the steps before this one: {}", first(names())),
             };
             let message = format!("there is no step {} before this one", shown(wanted));
             let help = "a step is referred to by its `name`, from the steps after it in the same file";
@@ -130,6 +141,7 @@ impl Around {
         if let Some(what) = shows(step, name) {
             return Ok(Output { step: step.id, what, name: written.to_owned() });
         }
+        let place = text.place.narrow(&format!("${{steps.{written}}}"));
         let message = format!("the step `{}` has no output {}", step.name, shown(name));
         let (all, shown) = outputs(step);
         let label = meant(name, all.iter().copied(), &format!("a `{}` step has {shown}", step.action));
@@ -142,22 +154,25 @@ fn outputs(step: &Earlier) -> (Vec<&'static str>, String) {
     let mut all = vec!["duration", "requests.delta", "auth_success.delta", "auth_failures.delta"];
     match step.action {
         "traffic" => all.extend(["sent", "failed", "status.200", "latency.p99"]),
-        "check" => all.extend(["status", "body"]),
-        "wait_for" if step.asks => all.extend(["status", "body", "value"]),
         "run" => all.extend(["stdout", "exit_code"]),
         _ => {}
+    }
+    match step.asks {
+        Asks::Request => all.extend(["status", "body"]),
+        Asks::Query => all.push("value"),
+        Asks::Nothing | Asks::Anything => {}
     }
     let shown = list(all.iter().copied());
     (all, shown)
 }
 
 fn shows(step: &Earlier, name: &str) -> Option<Shown> {
-    let asks = step.action == "check" || step.asks;
+    let asks = |what| step.asks == what || step.asks == Asks::Anything;
     match name {
         "duration" => return Some(Shown::Duration),
-        "status" if asks => return Some(Shown::Status),
-        "body" if asks => return Some(Shown::Body),
-        "value" if step.asks => return Some(Shown::Value),
+        "status" if asks(Asks::Request) => return Some(Shown::Status),
+        "body" if asks(Asks::Request) => return Some(Shown::Body),
+        "value" if asks(Asks::Query) => return Some(Shown::Value),
         "stdout" if step.action == "run" => return Some(Shown::Stdout),
         "exit_code" if step.action == "run" => return Some(Shown::ExitCode),
         _ => {}
@@ -203,7 +218,7 @@ pub type Look<'a> = &'a dyn Fn(&Output) -> Result<String, String>;
 #[derive(Clone, Debug)]
 pub struct Late {
     pub(crate) file: Arc<StepFile>,
-    pub(crate) scope: Scope,
+    pub(crate) scope: Arc<Scope>,
     pub(crate) around: Around,
     pub(crate) folder: Option<std::path::PathBuf>,
 }
@@ -222,13 +237,15 @@ pub struct LateBound {
 }
 
 impl Step {
-    /// What happens in it and what it expects, with what earlier steps showed filled in. An error says what does not fit.
-    pub fn settled(&self, look: Look) -> Result<(Action, Vec<Expectation>), String> {
-        let expect = self.expect.iter().map(|expectation| expectation.settled(look)).collect::<Result<_, _>>()?;
+    /// What happens in it and what it expects, with what earlier steps showed filled in. An error says what does not fit,
+    /// without the secrets in it.
+    pub fn settled(&self, look: Look, secrets: &Secrets) -> Result<(Action, Vec<Expectation>), String> {
+        let expect =
+            self.expect.iter().map(|expectation| expectation.settled(look, secrets)).collect::<Result<_, _>>()?;
         let Some(late) = &self.late else { return Ok((self.action.clone(), expect)) };
-        let mut out = Diagnostics::default();
-        let mut reader = Reader::new(&late.scope, &late.around, late.folder.as_deref(), &mut out);
-        reader.look = Some(look);
+        let (mut out, room) = (Diagnostics::default(), Room::default());
+        let mut reader = Reader::new(&late.scope, &late.around, late.folder.as_deref(), &room, &mut out);
+        reader.look = Some((look, secrets));
         let action = reader.action(&late.file);
         match (action, out.items().first()) {
             (Some(action), None) => Ok(action).map(|action| (action, expect)),
@@ -241,7 +258,7 @@ impl Step {
 
 impl Expectation {
     /// The same with its bound filled in.
-    pub fn settled(&self, look: Look) -> Result<Self, String> {
+    pub fn settled(&self, look: Look, secrets: &Secrets) -> Result<Self, String> {
         let Some(late) = &self.late else { return Ok(self.clone()) };
         let mut bound = String::new();
         for part in &late.parts {
@@ -251,7 +268,8 @@ impl Expectation {
             }
         }
         let read = expect::expectation(late.subject.clone(), &self.metric_text, &bound);
-        let read = read.map_err(|expected| format!("`{}` is {}: {expected}", self.metric_text, shown(&bound)))?;
+        let found = || shown(&secrets.mask(&bound));
+        let read = read.map_err(|expected| format!("`{}` is {}: {expected}", self.metric_text, found()))?;
         Ok(Self { of: self.of.clone(), since: self.since, ..read })
     }
 }

@@ -5,18 +5,20 @@ use std::collections::BTreeSet;
 use super::file::Parameter;
 use super::template::{self, Piece};
 use crate::yaml::node::{Entry, Node, NodeKind};
-use crate::yaml::{Diagnostic, Diagnostics, Place, list, meant, near, shown};
+use crate::yaml::{Diagnostic, Diagnostics, Place, first, meant, near, shown};
 
 /// Finds parameters that are used and not declared, and the reverse.
 pub(super) fn references(entries: &[Entry], parameters: &[Parameter], out: &mut Diagnostics) {
-    let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.text.as_str()).collect();
+    let names = Names {
+        all: parameters.iter().map(|parameter| parameter.name.text.as_str()).collect(),
+        known: parameters.iter().map(|parameter| parameter.name.text.as_str()).collect(),
+    };
     let mut used = BTreeSet::new();
     for entry in entries.iter().filter(|entry| entry.key.text != "parameters") {
         references_in(entry, &names, &mut used, out);
     }
     // One that was misspelt where it is used is used.
-    let meant: Vec<&str> = used.iter().filter_map(|used| near(used, names.iter().copied())).collect();
-    for parameter in parameters.iter().filter(|parameter| !meant.contains(&parameter.name.text.as_str())) {
+    for parameter in parameters.iter().filter(|parameter| !used.contains(parameter.name.text.as_str())) {
         let name = &parameter.name.text;
         out.push(
             Diagnostic::at(format!("the parameter `{name}` is not used"), &parameter.name.place)
@@ -25,7 +27,14 @@ pub(super) fn references(entries: &[Entry], parameters: &[Parameter], out: &mut 
     }
 }
 
-fn references_in(entry: &Entry, names: &[&str], used: &mut BTreeSet<String>, out: &mut Diagnostics) {
+/// The parameters of a file.
+struct Names<'n> {
+    /// In its order.
+    all: Vec<&'n str>,
+    known: BTreeSet<&'n str>,
+}
+
+fn references_in(entry: &Entry, names: &Names, used: &mut BTreeSet<String>, out: &mut Diagnostics) {
     if entry.key.text.contains("${") {
         out.push(
             Diagnostic::at(format!("a parameter in the key {}", shown(&entry.key.text)), &entry.key.place)
@@ -35,7 +44,7 @@ fn references_in(entry: &Entry, names: &[&str], used: &mut BTreeSet<String>, out
     references_below(&entry.value, names, used, out);
 }
 
-fn references_below(node: &Node, names: &[&str], used: &mut BTreeSet<String>, out: &mut Diagnostics) {
+fn references_below(node: &Node, names: &Names, used: &mut BTreeSet<String>, out: &mut Diagnostics) {
     match &node.kind {
         NodeKind::Null => {}
         NodeKind::List(items) => items.iter().for_each(|item| references_below(item, names, used, out)),
@@ -49,22 +58,29 @@ fn references_below(node: &Node, names: &[&str], used: &mut BTreeSet<String>, ou
                 for piece in pieces {
                     // Whether there is such a step is found where the steps are laid out.
                     let Piece::Parameter(name) = piece else { continue };
-                    used.insert(name.to_owned());
-                    if !names.contains(&name) {
-                        out.push(unknown(name, names, &node.place));
+                    if names.known.contains(name) {
+                        used.insert(name.to_owned());
+                        continue;
                     }
+                    let few = out.are_few();
+                    used.extend(near(name, names.all.iter().copied()).filter(|_| few).map(str::to_owned));
+                    out.push(unknown(name, names, &node.place, few));
                 }
             }
         },
     }
 }
 
-fn unknown(name: &str, names: &[&str], place: &Place) -> Diagnostic {
-    let diagnostic = Diagnostic::at(format!("unknown parameter `{name}`"), &place.narrow(&format!("${{{name}}}")));
-    let diagnostic = diagnostic.label(meant(name, names.iter().copied(), "not declared under `parameters`"));
-    if names.is_empty() {
+/// Of `few` mistakes each is told exactly, and what was probably meant.
+fn unknown(name: &str, names: &Names, place: &Place, few: bool) -> Diagnostic {
+    let all = || names.all.iter().copied();
+    let place = if few { place.narrow(&format!("${{{name}}}")) } else { place.clone() };
+    let undeclared = "not declared under `parameters`";
+    let label = if few { meant(name, all(), undeclared) } else { undeclared.to_owned() };
+    let diagnostic = Diagnostic::at(format!("unknown parameter `{name}`"), &place).label(label);
+    if names.all.is_empty() {
         diagnostic.help(format!("declare it: `parameters: {{ {name}: {{ default: … }} }}`"))
     } else {
-        diagnostic.help(format!("the parameters: {}", list(names.iter().copied())))
+        diagnostic.help(format!("the parameters: {}", first(all())))
     }
 }

@@ -9,16 +9,15 @@ use self::names::{rename, settle};
 use super::action::{Reader, Sends, natural_phase};
 use super::callers;
 use super::file::{self, Args, ScenarioFile, StepFile};
-use super::late::{Around, Earlier, Late};
+use super::late::{Around, Asks, Earlier, Late};
 use super::lesson;
 use super::plan::{Action, Caller, Condition, Expectation, Plan, Step};
 use super::source::Source;
-use super::template::{Part, Scope};
+use super::template::{Room, Scope, has_outputs};
 use super::value;
 use crate::event::{Phase, Secrets};
 use crate::yaml::Place;
 use crate::yaml::list;
-use crate::yaml::node::Text;
 use crate::yaml::{Diagnostic, Diagnostics};
 
 mod claims;
@@ -87,6 +86,7 @@ struct Loader {
     callers: Vec<(Caller, Place)>,
     engines: Option<Vec<String>>,
     secrets: Secrets,
+    room: Room,
 }
 
 /// The three lists of steps of a plan.
@@ -102,9 +102,9 @@ struct Lists {
 impl Loader {
     fn load(&mut self, source: &Source, options: &LoadOptions) -> Option<Plan> {
         let file = self.file(source, None)?;
-        let scope = self.given(&file.parameters, options);
+        let scope = Arc::new(self.given(&file.parameters, options));
         let around = Around::default();
-        let mut reader = Reader::new(&scope, &around, None, &mut self.out);
+        let mut reader = Reader::new(&scope, &around, None, &self.room, &mut self.out);
         let title = file.title.as_ref().and_then(|text| reader.open("title", text, value::line));
         let kind = file.kind.as_ref().and_then(|text| reader.fixed("kind", text, value::kind));
         let plain = |text: &str| Ok(text.trim().to_owned());
@@ -125,7 +125,7 @@ impl Loader {
                 kind: kind.unwrap_or_default(),
                 tags,
                 engines: std::mem::take(&mut self.engines).unwrap_or_default(),
-                parameters: scope.into_iter().map(|(name, value)| (name, value.shown())).collect(),
+                parameters: scope.iter().map(|(name, value)| (name.clone(), value.shown())).collect(),
                 secrets: std::mem::take(&mut self.secrets),
                 callers: std::mem::take(&mut self.callers).into_iter().map(|(caller, _)| caller).collect(),
                 steady_state: steps(lists.steady_state, Phase::Baseline),
@@ -158,8 +158,8 @@ impl Loader {
     }
 
     /// The steps of a file. `outer`: the callers of the file that includes it, which are this one's unless it has some.
-    fn lay_out(&mut self, file: &ScenarioFile, scope: &Scope, outer: &[Caller]) -> Lists {
-        let mut reader = Reader::new(scope, EMPTY, None, &mut self.out);
+    fn lay_out(&mut self, file: &ScenarioFile, scope: &Arc<Scope>, outer: &[Caller]) -> Lists {
+        let mut reader = Reader::new(scope, EMPTY, None, &self.room, &mut self.out);
         let own = callers::read(&file.callers, &mut reader);
         let engines: Vec<String> =
             file.engines.iter().filter_map(|text| reader.fixed("engines", text, value::engine)).collect();
@@ -189,9 +189,12 @@ impl Loader {
         lists
     }
 
-    fn list(&mut self, files: &[Arc<StepFile>], scope: &Scope, around: &mut Around) -> Vec<Flat> {
+    fn list(&mut self, files: &[Arc<StepFile>], scope: &Arc<Scope>, around: &mut Around) -> Vec<Flat> {
         let mut all: Vec<Flat> = Vec::new();
         for step in files {
+            if self.out.is_closed() {
+                break;
+            }
             let mut flats = self.step(step, scope, around);
             for flat in &mut flats {
                 flat.here = step.name.as_ref().map_or(&step.place, |name| &name.place).clone();
@@ -199,12 +202,12 @@ impl Loader {
                     expectation.since += all.len();
                 }
             }
-            around.earlier.extend(flats.iter().filter(|flat| !flat.unnamed).map(earlier));
+            around.earlier.extend(flats.iter().filter(|flat| !flat.unnamed).map(|flat| Arc::new(earlier(flat))));
             if let (true, Some(name)) = (flats.is_empty(), &step.name) {
                 // It is wrong, and reported: those that refer to it are not.
                 let callers = around.callers.iter().map(|caller| caller.name.clone()).collect();
                 let (name, action) = (name.text.clone(), step.spec.key);
-                around.earlier.push(Earlier { name, id: usize::MAX, action, asks: true, callers });
+                around.earlier.push(Arc::new(Earlier { name, id: usize::MAX, action, asks: Asks::Anything, callers }));
             }
             all.append(&mut flats);
         }
@@ -238,8 +241,8 @@ impl Loader {
         self.engines = Some(left);
     }
 
-    fn step(&mut self, step: &Arc<StepFile>, scope: &Scope, around: &Around) -> Vec<Flat> {
-        let mut reader = Reader::new(scope, around, None, &mut self.out);
+    fn step(&mut self, step: &Arc<StepFile>, scope: &Arc<Scope>, around: &Around) -> Vec<Flat> {
+        let mut reader = Reader::new(scope, around, None, &self.room, &mut self.out);
         let name = step.name.as_ref().and_then(|text| reader.open("name", text, value::step_name));
         let phase = step.phase.as_ref().and_then(|text| reader.fixed("phase", text, value::phase));
         let before = reader.out.len();
@@ -262,14 +265,14 @@ impl Loader {
         if !sound {
             sends.callers.extend(around.callers.iter().map(|caller| caller.name.clone()));
         }
-        let expectations = Reader::new(scope, around, None, &mut self.out).expectations(step, &sends);
+        let expectations = Reader::new(scope, around, None, &self.room, &mut self.out).expectations(step, &sends);
         if let Some(last) = flats.last_mut() {
             last.expect.extend(expectations);
         }
         flats
     }
 
-    fn own(&mut self, step: &Arc<StepFile>, scope: &Scope, around: &Around) -> Vec<Flat> {
+    fn own(&mut self, step: &Arc<StepFile>, scope: &Arc<Scope>, around: &Around) -> Vec<Flat> {
         self.steps += 1;
         if self.steps > MOST {
             if self.steps == MOST + 1 {
@@ -279,8 +282,8 @@ impl Loader {
             return Vec::new();
         }
         let folder = self.stack.last().and_then(|frame| frame.source.folder()).map(folder);
-        let action = Reader::new(scope, around, folder.as_deref(), &mut self.out).action(step);
-        let late = || Late { file: Arc::clone(step), scope: scope.clone(), around: around.clone(), folder };
+        let action = Reader::new(scope, around, folder.as_deref(), &self.room, &mut self.out).action(step);
+        let late = || Late { file: Arc::clone(step), scope: Arc::clone(scope), around: around.clone(), folder };
         let flat = action.map(|action| Flat {
             id: self.steps,
             late: step.args.texts().any(|text| has_outputs(text, scope)).then(late),
@@ -304,24 +307,17 @@ fn folder(folder: &std::path::Path) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
 }
 
-/// Whether a step's output goes into a text.
-fn has_outputs(text: &Text, scope: &Scope) -> bool {
-    let pieces = super::template::pieces(&text.text).unwrap_or_default();
-    pieces.iter().any(|piece| match piece {
-        super::template::Piece::Output(_) => true,
-        super::template::Piece::Parameter(name) => {
-            scope.get(*name).is_some_and(|value| value.parts.iter().any(|part| matches!(part, Part::Output(_))))
-        }
-        super::template::Piece::Literal(_) => false,
-    })
-}
-
 /// A step as those after it may refer to it.
 fn earlier(flat: &Flat) -> Earlier {
     let (asks, callers) = match &flat.action {
-        Action::WaitFor(wait) => (matches!(wait.what, Condition::Answer(_) | Condition::Query { .. }), Vec::new()),
-        Action::Traffic(traffic) => (false, traffic.callers.iter().map(|caller| caller.name.clone()).collect()),
-        _ => (false, Vec::new()),
+        Action::Check(_) => (Asks::Request, Vec::new()),
+        Action::WaitFor(wait) => match wait.what {
+            Condition::Answer(_) => (Asks::Request, Vec::new()),
+            Condition::Query { .. } => (Asks::Query, Vec::new()),
+            Condition::Metrics(_) | Condition::Alert { .. } => (Asks::Nothing, Vec::new()),
+        },
+        Action::Traffic(traffic) => (Asks::Nothing, traffic.callers.iter().map(|caller| caller.name.clone()).collect()),
+        _ => (Asks::Nothing, Vec::new()),
     };
     Earlier { name: flat.name.clone(), id: flat.id, action: flat.action.name(), asks, callers }
 }

@@ -1,13 +1,20 @@
 //! Parameters and outputs in values: `${name}` is replaced by the parameter's value, `${steps.NAME.OUTPUT}` by what an
 //! earlier step showed, and `$${` stands for a literal `${`. What is put in is not looked at again.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::late::{Around, Output};
 use crate::event::MASK;
 use crate::yaml::node::Text;
 use crate::yaml::{Diagnostic, Place, shown};
 
+/// Bytes of text in a plan, parameters filled in and files counted as often as they are included.
+const MOST_TEXT: usize = 2 << 20;
+/// Of how many parameters in a text a message says where they come from.
+pub(super) const NOTED: usize = 20;
+/// What a value takes beside its text.
+const BESIDE: usize = 32;
 /// How an output begins.
 const STEPS: &str = "steps.";
 
@@ -93,6 +100,15 @@ impl Value {
         self.parts.iter().map(text).collect()
     }
 
+    /// How much of it there is.
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes = |part: &Part| match part {
+            Part::Text(text) => text.len(),
+            Part::Output(output) => size_of::<Output>() + output.written().len(),
+        };
+        self.parts.iter().map(bytes).sum()
+    }
+
     /// As people are shown it.
     pub(crate) fn shown(&self) -> String {
         if self.secret { MASK.to_owned() } else { self.text() }
@@ -113,13 +129,41 @@ pub(crate) enum Origin {
 /// The parameters of one file, as they are while its steps are laid out.
 pub(crate) type Scope = BTreeMap<String, Value>;
 
+/// How much text a plan may still take. A small file can ask for any amount: it names a long parameter often.
+#[derive(Debug)]
+pub(crate) struct Room(Cell<usize>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Cell::new(MOST_TEXT))
+    }
+}
+
+impl Room {
+    /// Whether there is none left.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.0.get() == 0
+    }
+
+    /// Room for a value of so many bytes; `at`: where it is written. Nothing has room after the first that has none.
+    pub(crate) fn take(&self, bytes: usize, at: &Place) -> Result<(), Diagnostic> {
+        let left = self.0.get().checked_sub(bytes + BESIDE);
+        self.0.set(left.unwrap_or(0));
+        left.map(|_| ()).ok_or_else(|| {
+            Diagnostic::at("the scenario holds too much text, its parameters filled in", at)
+                .label("the limit of 2 MiB is passed here")
+                .help("a parameter counts as often as it is used, and a file as often as it is included")
+        })
+    }
+}
+
 /// A text with its parameters filled in.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
     pub(crate) parts: Vec<Part>,
     /// Where the text is nothing but one parameter: where that one's value was written.
     pub(crate) written: Option<Place>,
-    /// Where each parameter's value came from, as sentences.
+    /// Where each parameter's value came from, as sentences; of the first of them.
     pub(crate) origins: Vec<String>,
     /// Whether it holds a secret.
     pub(crate) secret: bool,
@@ -142,21 +186,50 @@ impl Resolved {
         };
         self.parts.iter().map(text).collect()
     }
+
+    fn push(&mut self, part: &Part) {
+        match (self.parts.last_mut(), part) {
+            (Some(Part::Text(last)), Part::Text(text)) => last.push_str(text),
+            _ => self.parts.push(part.clone()),
+        }
+    }
+
+    fn literal(&mut self, text: &str) {
+        match self.parts.last_mut() {
+            Some(Part::Text(last)) => last.push_str(text),
+            _ if text.is_empty() => {}
+            _ => self.parts.push(Part::Text(text.to_owned())),
+        }
+    }
 }
 
 /// Fills in parameters. None where the text cannot be read or names an unknown parameter: both are found when the file is
-/// read, once for each file. The error is about a step or an output that is not there.
-pub(crate) fn resolve(text: &Text, scope: &Scope, around: &Around) -> Result<Option<Resolved>, Diagnostic> {
+/// read, once for each file. The error is about a step or an output that is not there, or about too much text.
+pub(crate) fn resolve(
+    text: &Text,
+    scope: &Scope,
+    around: &Around,
+    room: &Room,
+    few: bool,
+) -> Result<Option<Resolved>, Diagnostic> {
     let mut resolved = Resolved::default();
     let Ok(pieces) = pieces(&text.text) else { return Ok(None) };
+    room.take(text.text.len(), &text.place)?;
+    let mut named = BTreeSet::new();
     for piece in pieces {
         match piece {
-            Piece::Literal(literal) => resolved.parts.push(Part::Text(literal.to_owned())),
-            Piece::Output(written) => resolved.parts.push(Part::Output(around.output(written, text)?)),
+            Piece::Literal(literal) => resolved.literal(literal),
+            Piece::Output(written) => resolved.parts.push(Part::Output(around.output(written, text, few)?)),
             Piece::Parameter(name) => {
                 let Some(value) = scope.get(name) else { return Ok(None) };
-                resolved.parts.extend(value.parts.iter().cloned());
+                room.take(value.bytes(), &text.place)?;
+                for part in &value.parts {
+                    resolved.push(part);
+                }
                 resolved.secret |= value.secret;
+                if !named.insert(name) || named.len() > NOTED {
+                    continue;
+                }
                 let shown = shown(&value.shown());
                 resolved.written = match &value.origin {
                     // A line that holds a secret is not shown.
@@ -175,6 +248,18 @@ pub(crate) fn resolve(text: &Text, scope: &Scope, around: &Around) -> Result<Opt
         }
     }
     Ok(Some(resolved))
+}
+
+/// Whether a step's output goes into a text.
+pub(crate) fn has_outputs(text: &Text, scope: &Scope) -> bool {
+    let pieces = pieces(&text.text).unwrap_or_default();
+    pieces.iter().any(|piece| match piece {
+        Piece::Output(_) => true,
+        Piece::Parameter(name) => {
+            scope.get(*name).is_some_and(|value| value.parts.iter().any(|part| matches!(part, Part::Output(_))))
+        }
+        Piece::Literal(_) => false,
+    })
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::engine::{Ability, Endpoints, Roles, ServiceSpec};
 use crate::event::Phase;
 use crate::traffic::Amount;
 
+mod limits;
+
 fn read(text: &str) -> Result<Plan, Diagnostics> {
     let source = Source::Text { name: "test.yaml".into(), text: text.into() };
     load(&source, &LoadOptions::default())

@@ -9,6 +9,10 @@ use super::place::Place;
 
 /// How many are rendered; the rest is counted.
 const RENDERED: usize = 50;
+/// How many are kept: whoever has more has one that is repeated.
+const KEPT: usize = 10_000;
+/// How many names a message lists of those that a file may have any number of.
+const LISTED: usize = 20;
 /// How much of a line is shown around the caret, in characters on each side.
 const CONTEXT: usize = 200;
 
@@ -102,6 +106,8 @@ fn excerpt(place: &Place) -> (usize, &str, std::ops::Range<usize>) {
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
+    /// No more are taken.
+    closed: bool,
 }
 
 impl Diagnostics {
@@ -125,7 +131,26 @@ impl Diagnostics {
     }
 
     pub(crate) fn push(&mut self, item: Diagnostic) {
-        self.items.push(item);
+        if !self.closed {
+            self.items.push(item);
+            self.closed = self.items.len() >= KEPT;
+        }
+    }
+
+    /// The last one: what would be found after it only follows from it.
+    pub(crate) fn push_last(&mut self, item: Diagnostic) {
+        self.push(item);
+        self.closed = true;
+    }
+
+    /// Whether no more are taken: nobody has to look for them.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether one more would be read. Only then is it worth while to look for the name that was probably meant.
+    pub(crate) fn are_few(&self) -> bool {
+        self.items.len() < RENDERED
     }
 
     /// How many.
@@ -151,7 +176,7 @@ impl Diagnostics {
 
 impl From<Diagnostic> for Diagnostics {
     fn from(item: Diagnostic) -> Self {
-        Self { items: vec![item] }
+        Self { items: vec![item], closed: false }
     }
 }
 
@@ -168,10 +193,13 @@ pub(crate) fn near<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>
     }
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let wanted = plain(name);
+    let most = |candidate: &str| candidate.chars().count().max(3) / 3;
+    let length = wanted.chars().count();
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count().max(3)) / 3)
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= most(candidate))
+        .map(|candidate| (strsim::osa_distance(&wanted, &plain(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= most(candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -184,6 +212,16 @@ pub(crate) fn meant<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str
 /// Names in a row, for messages: `a`, `b`, `c`.
 pub(crate) fn list<'k>(keys: impl IntoIterator<Item = &'k str>) -> String {
     keys.into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The first of so many names in a row, and how many more there are: for those that a file may have any number of.
+pub(crate) fn first<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
+    let mut names = names.into_iter();
+    let first = list(names.by_ref().take(LISTED));
+    match names.count() {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// A value as a message shows it: on one line, special characters escaped, cut where it is long.

@@ -10,5 +10,5 @@ pub(crate) mod read;
 mod syntax;
 
 pub use diagnostics::{Diagnostic, Diagnostics};
-pub(crate) use diagnostics::{list, meant, near, shown};
+pub(crate) use diagnostics::{first, list, meant, near, shown};
 pub use place::{Place, SourceFile};

@@ -17,6 +17,9 @@ use super::syntax;
 const MOST_NODES: usize = 50_000;
 /// Bytes of text in a document, aliases written out.
 const MOST_TEXT: usize = 2 << 20;
+/// Bytes of numbers that the first reading may go through. Each counts like the longest of the file: the reader does not tell
+/// how a number was written.
+const MOST_NUMBERS: usize = 64 << 20;
 /// The longest key, in bytes.
 const LONGEST_KEY: usize = 256;
 
@@ -68,14 +71,14 @@ pub(crate) fn parse(file: &Arc<SourceFile>) -> Result<Node, Diagnostic> {
     if let Some(at) = syntax::too_deep(file.text()) {
         return Err(syntax::too_deep_at(&Place::new(file, at..at + 1)));
     }
-    let limits = Limits::default();
+    let limits = Limits { longest_number: syntax::longest_number(file.text()), ..Limits::default() };
     let shape = ShapeSeed { limits: &limits, depth: 0 }
         .deserialize(serde_yaml::Deserializer::from_str(file.text()))
         .map_err(|error| syntax::diagnose(file, &error, limits.problem.take().as_ref()))?;
     let places = Places::new(file);
     let seed = NodeSeed { shape: &shape, places: &places, fallback: Place::new(file, 0..0) };
     seed.deserialize(serde_yaml::Deserializer::from_str(file.text()))
-        .map_err(|error| syntax::diagnose(file, &error, None))
+        .map_err(|error| places.refused.take().unwrap_or_else(|| syntax::diagnose(file, &error, None)))
 }
 
 /// What the first reading learns.
@@ -91,6 +94,8 @@ enum Shape {
 struct Limits {
     nodes: Cell<usize>,
     text: Cell<usize>,
+    longest_number: usize,
+    numbers: Cell<usize>,
     problem: Cell<Option<syntax::Problem>>,
 }
 
@@ -103,6 +108,11 @@ impl Limits {
     fn text<E: de::Error>(&self, bytes: usize) -> Result<Shape, E> {
         self.text.set(self.text.get() + bytes);
         if self.text.get() > MOST_TEXT { Err(self.fail(syntax::Problem::TooMuch)) } else { Ok(Shape::Scalar) }
+    }
+
+    fn number<E: de::Error>(&self) -> Result<Shape, E> {
+        self.numbers.set(self.numbers.get() + self.longest_number);
+        if self.numbers.get() > MOST_NUMBERS { Err(self.fail(syntax::Problem::TooMuch)) } else { Ok(Shape::Scalar) }
     }
 }
 
@@ -139,23 +149,23 @@ impl<'de> Visitor<'de> for ShapeSeed<'_> {
     }
 
     fn visit_i64<E: de::Error>(self, _: i64) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
+        self.limits.number()
     }
 
     fn visit_i128<E: de::Error>(self, _: i128) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
+        self.limits.number()
     }
 
     fn visit_u64<E: de::Error>(self, _: u64) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
+        self.limits.number()
     }
 
     fn visit_u128<E: de::Error>(self, _: u128) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
+        self.limits.number()
     }
 
     fn visit_f64<E: de::Error>(self, _: f64) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
+        self.limits.number()
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Shape, E> {
@@ -182,17 +192,13 @@ impl<'de> Visitor<'de> for ShapeSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Shape, A::Error> {
         let seed = Self { depth: self.depth + 1, ..self };
         let mut entries = Vec::new();
-        loop {
-            let before = self.limits.text.get();
-            let Some(key) = access.next_key_seed(seed)? else { return Ok(Shape::Mapping(entries)) };
-            if self.limits.text.get() - before > LONGEST_KEY {
-                return Err(self.limits.fail(syntax::Problem::LongKey(LONGEST_KEY)));
-            }
+        while let Some(key) = access.next_key_seed(seed)? {
             if matches!(key, Shape::List(_) | Shape::Mapping(_)) {
                 return Err(self.limits.fail(syntax::Problem::ComplexKey));
             }
             entries.push((key, access.next_value_seed(seed)?));
         }
+        Ok(Shape::Mapping(entries))
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Shape, A::Error> {
@@ -214,11 +220,11 @@ impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
         match self.shape {
             Shape::Null => {
-                let text = self.places.read(deserializer);
+                let text = self.places.read(deserializer)?;
                 Ok(Node { place: text.place, kind: NodeKind::Null })
             }
             Shape::Scalar => {
-                let text = self.places.read(deserializer);
+                let text = self.places.read(deserializer)?;
                 Ok(Node { place: text.place, kind: NodeKind::Scalar(text.text) })
             }
             Shape::List(_) => deserializer.deserialize_seq(self),
@@ -265,7 +271,11 @@ impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
     type Value = Text;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text, D::Error> {
-        Ok(self.0.read(deserializer))
+        let key = self.0.read(deserializer)?;
+        if key.text.len() > LONGEST_KEY {
+            return Err(self.0.refuse(&syntax::Problem::LongKey(LONGEST_KEY), &key.place));
+        }
+        Ok(key)
     }
 }
 
@@ -281,6 +291,10 @@ struct Places {
     last: Cell<(usize, usize, usize)>,
     /// Behind the last scalar or empty list or mapping.
     behind: Cell<usize>,
+    /// Bytes of text so far: of every scalar, numbers as they are written.
+    text: Cell<usize>,
+    /// What is beyond the limits.
+    refused: Cell<Option<Diagnostic>>,
 }
 
 impl Places {
@@ -290,11 +304,13 @@ impl Places {
             lines: syntax::yaml_lines(file.text()),
             last: Cell::new((1, 1, 0)),
             behind: Cell::new(0),
+            text: Cell::new(0),
+            refused: Cell::new(None),
         }
     }
 
     /// Takes a scalar, its text and its place.
-    fn read<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Text {
+    fn read<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<Text, D::Error> {
         let taken = RefCell::new(String::new());
         let (line, column) = match deserializer.deserialize_str(Take(&taken)) {
             Ok(()) => (1, 1),
@@ -305,7 +321,19 @@ impl Places {
         let span = start..start + syntax::scalar_length(&self.file.text()[start..], &text);
         let place = Place::new(&self.file, span);
         self.behind.set(place.span().end);
-        Text { text, place }
+        self.text.set(self.text.get() + text.len());
+        if self.text.get() > MOST_TEXT {
+            return Err(self.refuse(&syntax::Problem::TooMuch, &place));
+        }
+        Ok(Text { text, place })
+    }
+
+    fn refuse<E: de::Error>(&self, problem: &syntax::Problem, place: &Place) -> E {
+        // The beginning is enough: it may be very long.
+        let start = place.span().start;
+        let place = Place::new(&self.file, start..place.span().end.min(start + LONGEST_KEY));
+        self.refused.set(Some(syntax::refused(problem, &place)));
+        E::custom("refused")
     }
 
     /// An empty list or mapping: nothing in it has a place, so it is looked for behind what was last read.

@@ -70,6 +70,12 @@ pub(crate) fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
+/// An upper bound of the bytes of each number in a text: the longest run of what numbers consist of.
+pub(crate) fn longest_number(text: &str) -> usize {
+    let other = |c: char| !(c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E'));
+    text.split(other).map(str::len).max().unwrap_or(0)
+}
+
 /// How many bytes a scalar takes in its file, from `rest` on: at most to the end of its line, and not all of a very long one.
 pub(crate) fn scalar_length(rest: &str, value: &str) -> usize {
     const LONGEST: usize = 1000;
@@ -99,21 +105,25 @@ pub(crate) fn scalar_length(rest: &str, value: &str) -> usize {
 /// A mistake of the reader, or one of ours, as a person understands it.
 pub(crate) fn diagnose(file: &Arc<SourceFile>, error: &serde_yaml::Error, problem: Option<&Problem>) -> Diagnostic {
     let place = place_of(file, error);
+    problem.map_or_else(|| from_reader(file, error, &place), |problem| refused(problem, &place))
+}
+
+/// What is not ours to read, here.
+pub(crate) fn refused(problem: &Problem, place: &Place) -> Diagnostic {
     match problem {
-        Some(Problem::TooMuch) => Diagnostic::at("the file holds too much, its aliases (`*name`) written out", &place)
+        Problem::TooMuch => Diagnostic::at("the file holds too much, its aliases (`*name`) written out", place)
             .label("the limit is 50,000 values and 2 MiB of text")
             .help("write the values out instead of naming them by an alias"),
-        Some(Problem::TooDeep) => too_deep_at(&place),
-        Some(Problem::LongKey(longest)) => {
-            Diagnostic::at("a key is too long", &place).label(format!("the limit is {longest} bytes"))
+        Problem::TooDeep => too_deep_at(place),
+        Problem::LongKey(longest) => {
+            Diagnostic::at("a key is too long", place).label(format!("the limit is {longest} bytes"))
         }
-        Some(Problem::ComplexKey) => Diagnostic::at("a mapping or a list cannot be a key", &place)
+        Problem::ComplexKey => Diagnostic::at("a mapping or a list cannot be a key", place)
             .label("expected a word")
             .help("quote a value that holds `${…}`: \"${name}\""),
-        Some(Problem::Tag) => {
-            Diagnostic::at("a value starts with `!`, which is a tag in YAML", &place).label("quote the value: \"!= 0\"")
+        Problem::Tag => {
+            Diagnostic::at("a value starts with `!`, which is a tag in YAML", place).label("quote the value: \"!= 0\"")
         }
-        None => from_reader(file, error, &place),
     }
 }
 
@@ -144,7 +154,7 @@ fn from_reader(file: &Arc<SourceFile>, error: &serde_yaml::Error, place: &Place)
             .help("one file is one document: remove the `---` line, or split the file");
     }
     if message.contains("repetition limit") {
-        return diagnose(file, error, Some(&Problem::TooMuch));
+        return refused(&Problem::TooMuch, place);
     }
     if message.contains("recursion limit") {
         return too_deep_at(place);

@@ -34,6 +34,10 @@ fn a_new_scenario_overwrites_nothing_and_goes_where_it_is_wanted() {
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
     desk.lab(&["scenario", "new", "a/b"]).status(2).complains("no name for a scenario").complains("--out");
     desk.lab(&["scenario", "new", "x.yaml"]).status(2).complains("without its ending: `x`");
+    // It includes lab's own, and would include itself.
+    desk.lab(&["scenario", "new", "baseline"]).status(2).complains("would include itself").complains("my-baseline");
+    desk.lab(&["scenario", "new", "x", "--out", "baseline.yaml"]).status(2).complains("would include itself");
+    assert!(!desk.path().join("baseline.yaml").exists());
 }
 
 #[test]

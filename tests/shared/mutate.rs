@@ -81,14 +81,50 @@ impl Mutator {
         usize::try_from(self.next() % most as u64).expect("below a usize")
     }
 
-    /// One file, with one to five changes.
+    /// One file, with one to five changes; now and then one that asks for much.
     pub(crate) fn file(&mut self) -> String {
+        if self.below(200) == 0 {
+            return self.greedy();
+        }
         let mut bytes = self.original();
         for _ in 0..=self.below(5) {
             self.change(&mut bytes);
         }
         // What is no text never gets as far as to the reader.
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// A file that repeats something long, or that has very many of something.
+    fn greedy(&mut self) -> String {
+        let (long, many) = (1 + self.below(100_000), 1 + self.below(1000));
+        let parameter = format!("title: T\nparameters: {{ big: {{ default: '{}' }} }}\nsteps:\n", "x".repeat(long));
+        let each = |line: &dyn Fn(usize) -> String| (0..many).map(line).collect::<String>();
+        match self.below(6) {
+            0 => format!("{parameter}  - check: {{ path: /, body: '{}' }}\n", "${big}".repeat(many)),
+            1 => format!("{parameter}{}", "  - check: { path: /, body: '${big}' }\n".repeat(many)),
+            2 => {
+                let aliases = vec!["*a"; many].join(", ");
+                format!(
+                    "title: T\ndescription: &a 0.{}\ntags: [{aliases}]\nsteps: [{{ wait: 1s }}]\n",
+                    "0".repeat(long)
+                )
+            }
+            3 => {
+                let uses = "  - wait: '${steps.a.duration}'\n".repeat(many);
+                format!("{parameter}  - check: {{ path: /, body: '${{big}}' }}\n  - {{ name: a, wait: 1s }}\n{uses}")
+            }
+            4 => {
+                let uses = each(&|number| format!("${{{}x{number}}}", "q".repeat(40)));
+                let names = each(&|number| format!("  {}{number}:\n", "n".repeat(50)));
+                format!("title: T\ndescription: '{uses}'\nparameters:\n{names}steps: [{{ wait: 1s }}]\n")
+            }
+            _ => {
+                let name = |number| {
+                    format!("  - {{ name: step-{number}, wait: '${{steps.step-{}.duration}}' }}\n", number / 2)
+                };
+                format!("title: T\nsteps:\n  - {{ name: step-0, wait: 1s }}\n{}", each(&|number| name(number + 1)))
+            }
+        }
     }
 
     fn original(&mut self) -> Vec<u8> {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Wish, check_engine, fitting, missing, own_name};
-use crate::cli::{Format, RunArgs};
+use crate::cli::RunArgs;
 use crate::commands::choose;
 use crate::commands::session::{Session, name_option};
 use crate::engine::EngineErrorKind;
-use crate::error::{Exit, Failure};
+use crate::error::Exit;
 use crate::lab::{DEFAULT_NAME, State};
 use crate::report::table::{Side, Table};
 use crate::report::{human, text};
@@ -70,9 +70,6 @@ struct UndoDocument {
 }
 
 pub(super) async fn run(session: &Session, args: &RunArgs, plan: &Plan, until: Option<&Until>) -> anyhow::Result<Exit> {
-    if args.format == Format::Ndjson {
-        return Err(Failure::usage("--dry-run has no events").hint("--dry-run --json prints one document").into());
-    }
     let mut place = place(session, args, plan).await?;
     if !args.allow_commands && plan.check_commands(false).is_err() {
         place.remarks.push("it runs commands on this machine: only with --allow-commands".to_owned());
@@ -80,7 +77,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs, plan: &Plan, until: O
     let mut told = forecast(plan, until.and_then(|until| until.last_step(&plan.steps)));
     mask(&mut told, plan);
     let kept = args.keep || until.is_some();
-    if args.json || args.format == Format::Json {
+    if args.json {
         return session.json(&document(plan, place, told, kept));
     }
     show(session, plan, &place, &told, kept)

@@ -9,7 +9,7 @@ use crate::commands::session::Session;
 use crate::error::{Exit, Failure};
 use crate::report::encode;
 use crate::scenario::schema;
-use crate::scenario::skeleton::{SCHEMA_FILE, skeleton};
+use crate::scenario::skeleton::{PART, SCHEMA_FILE, skeleton};
 use crate::term::Tone;
 
 pub(super) fn run(session: &Session, args: &NewArgs) -> anyhow::Result<Exit> {
@@ -19,6 +19,11 @@ pub(super) fn run(session: &Session, args: &NewArgs) -> anyhow::Result<Exit> {
         let message = format!("{:?} is no name for a scenario: {expected}", args.scenario);
         Failure::usage(message).hint("lab scenario new slow-login --out FOLDER says where")
     })?;
+    if path.file_stem().is_some_and(|stem| stem == PART) {
+        let message =
+            format!("a new scenario cannot be named {PART}: it includes lab's own {PART}, and would include itself");
+        return Err(Failure::usage(message).hint(format!("another name: lab scenario new my-{PART}")).into());
+    }
     let folder = path.parent().unwrap_or(Path::new(""));
     if !folder.as_os_str().is_empty() {
         std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;

@@ -14,7 +14,7 @@ use crate::yaml::Diagnostic;
 
 impl Loader {
     /// `callers`: the scenario's, who send in its checks as well.
-    pub(super) fn claims(&mut self, file: &LessonFile, scope: &Scope, callers: &[Caller], kind: Kind) -> Claims {
+    pub(super) fn claims(&mut self, file: &LessonFile, scope: &Arc<Scope>, callers: &[Caller], kind: Kind) -> Claims {
         if let (Kind::Practice, Some(place)) = (kind, &file.symptom_check.place) {
             let label = "nothing breaks in it: `resolved_check` is what passes at its end, and not before";
             self.out.push(Diagnostic::at("a practice has no `symptom_check`", place).label(label));
@@ -23,7 +23,7 @@ impl Loader {
         let resolved_check = self.check("resolved_check", &file.resolved_check, scope, callers);
         let mut wrong_fixes = Vec::new();
         for fix in &file.wrong_fixes {
-            let mut reader = Reader::new(scope, EMPTY, None, &mut self.out);
+            let mut reader = Reader::new(scope, EMPTY, None, &self.room, &mut self.out);
             let name = reader.open("name", &fix.name, value::step_name);
             let why = reader.open("why", &fix.why, value::paragraph);
             let steps = steps(self.settled(&fix.steps, scope, callers), Phase::Baseline);
@@ -34,7 +34,7 @@ impl Loader {
         Claims { symptom_check, resolved_check, wrong_fixes }
     }
 
-    fn check(&mut self, key: &str, check: &CheckFile, scope: &Scope, callers: &[Caller]) -> Vec<Step> {
+    fn check(&mut self, key: &str, check: &CheckFile, scope: &Arc<Scope>, callers: &[Caller]) -> Vec<Step> {
         let Some(place) = &check.place else { return Vec::new() };
         let before = self.out.len();
         let flats = self.settled(&check.steps, scope, callers);
@@ -53,7 +53,7 @@ impl Loader {
     }
 
     /// Steps of a list of their own: their names are free of the scenario's.
-    fn settled(&mut self, files: &[Arc<StepFile>], scope: &Scope, callers: &[Caller]) -> Vec<Flat> {
+    fn settled(&mut self, files: &[Arc<StepFile>], scope: &Arc<Scope>, callers: &[Caller]) -> Vec<Flat> {
         let mut flats = self.list(files, scope, &mut Around { callers: callers.to_vec(), earlier: Vec::new() });
         self.duplicates(flats.iter());
         settle([&mut flats]);

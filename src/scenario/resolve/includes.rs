@@ -1,5 +1,7 @@
 //! The steps of another file, in its own parameters; no file leads back to itself.
 
+use std::sync::Arc;
+
 use super::{Flat, Frame, Loader, MOST};
 use crate::scenario::action::Reader;
 use crate::scenario::file::StepFile;
@@ -14,15 +16,15 @@ use crate::yaml::{Diagnostic, shown};
 const DEEPEST: usize = 16;
 
 impl Loader {
-    pub(super) fn include(&mut self, step: &StepFile, text: &Text, scope: &Scope, around: &Around) -> Vec<Flat> {
-        let mut reader = Reader::new(scope, around, None, &mut self.out);
+    pub(super) fn include(&mut self, step: &StepFile, text: &Text, scope: &Arc<Scope>, around: &Around) -> Vec<Flat> {
+        let mut reader = Reader::new(scope, around, None, &self.room, &mut self.out);
         let Some(name) = reader.fixed("scenario", text, value::scenario_name) else { return Vec::new() };
         let Some(source) = self.stack.last().map(|frame| frame.source.included(&name)) else { return Vec::new() };
         if !self.may_include(&source, text) {
             return Vec::new();
         }
         let Some(file) = self.file(&source, Some(&text.place)) else { return Vec::new() };
-        let inner = self.handed(&file.parameters, step, text, scope, around);
+        let inner = Arc::new(self.handed(&file.parameters, step, text, scope, around));
         self.stack.push(Frame { source, place: Some(text.place.clone()) });
         let lists = self.lay_out(&file, &inner, &around.callers);
         self.stack.pop();

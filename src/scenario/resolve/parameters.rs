@@ -1,6 +1,6 @@
 //! Which value each parameter of a file has: of the command line, of the `with` of an include, or its own default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Loader;
 use crate::scenario::LoadOptions;
@@ -9,9 +9,8 @@ use crate::scenario::file::{Parameter, StepFile};
 use crate::scenario::late::Around;
 use crate::scenario::template::{Origin, Scope, Value};
 use crate::scenario::value;
-use crate::yaml::list;
 use crate::yaml::node::Text;
-use crate::yaml::{Diagnostic, meant, shown};
+use crate::yaml::{Diagnostic, first, meant, shown};
 
 impl Loader {
     /// The parameters as the command line gives them.
@@ -26,7 +25,7 @@ impl Loader {
                 let has = if names.is_empty() {
                     "it has none".to_owned()
                 } else {
-                    format!("it has {}", list(names.iter().copied()))
+                    format!("it has {}", first(names.iter().copied()))
                 };
                 let diagnostic = Diagnostic::new(format!("`{typed}`: the scenario has no parameter {}", shown(name)));
                 self.out.push(diagnostic.label(meant(name, names.iter().copied(), &has)));
@@ -77,34 +76,41 @@ impl Loader {
         around: &Around,
     ) -> Scope {
         let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.text.as_str()).collect();
-        let mut reader = Reader::new(scope, around, None, &mut self.out);
+        let known: BTreeMap<&str, bool> =
+            names.iter().copied().zip(parameters.iter().map(|parameter| parameter.secret)).collect();
+        let mut reader = Reader::new(scope, around, None, &self.room, &mut self.out);
         let mut inner = Scope::new();
         for (name, text) in &step.with {
-            if !names.contains(&name.text.as_str()) {
+            let Some(marked) = known.get(name.text.as_str()) else {
                 let has = if names.is_empty() {
                     "it has none".to_owned()
                 } else {
-                    format!("it has {}", list(names.iter().copied()))
+                    format!("it has {}", first(names.iter().copied()))
                 };
                 let message = format!("{} has no parameter {}", shown(&include.text), shown(&name.text));
-                let label = meant(&name.text, names.iter().copied(), &has);
+                let few = reader.out.are_few();
+                let label = if few { meant(&name.text, names.iter().copied(), &has) } else { has };
                 reader.out.push(Diagnostic::at(message, &name.place).label(label));
                 continue;
-            }
+            };
             if let Some(resolved) = reader.resolve(text) {
                 // What `with` only hands on keeps its own origin, so that a message names where the value was written.
                 let origin = handed_on(text, scope).unwrap_or_else(|| Origin::With(text.place.clone()));
-                let marked = parameters.iter().any(|parameter| parameter.secret && parameter.name.text == name.text);
-                let secret = resolved.secret || marked;
+                let secret = resolved.secret || *marked;
                 inner.insert(name.text.clone(), Value { parts: resolved.parts, origin, secret });
             }
         }
+        let given: BTreeSet<&str> = step.with.iter().map(|(name, _)| name.text.as_str()).collect();
         for parameter in parameters {
             let name = parameter.name.text.as_str();
-            if inner.contains_key(name) || step.with.iter().any(|(given, _)| given.text == name) {
+            if inner.contains_key(name) || given.contains(name) {
                 continue;
             }
             if let Some(value) = default(parameter) {
+                if let Err(diagnostic) = self.room.take(name.len() + value.bytes(), &include.place) {
+                    self.out.push_last(diagnostic);
+                    break;
+                }
                 inner.insert(name.to_owned(), value);
             } else if !parameter.broken {
                 self.out.push(
