@@ -11,7 +11,9 @@ pub(super) fn blocks(journal: &Journal) -> Vec<Block> {
     let source = if journal.about.source.is_empty() { &journal.scenario } else { &journal.about.source };
     let mut run = format!("lab scenario run {} --engine {}", word(source), word(&journal.engine));
     let mut option = |name: &str, value: &str| run.extend([" ", name, " ", &word(value)]);
-    if journal.lab != DEFAULT_LAB {
+    let id = short_id(&journal.id);
+    // A lab that was made for the run alone has its id, and is made anew.
+    if journal.lab != DEFAULT_LAB && journal.lab != format!("run-{id}") {
         option("--name", &journal.lab);
     }
     let (secret, known): (Vec<_>, Vec<_>) = journal.parameters.iter().partition(|(_, value)| value.contains(MASK));
@@ -24,15 +26,14 @@ pub(super) fn blocks(journal: &Journal) -> Vec<Block> {
     if journal.steps.iter().any(|step| step.action == "run") {
         run.push_str(" --allow-commands");
     }
-    let id = short_id(&journal.id);
     let mut blocks = vec![
         Block::Text("The same once more, this run again as it was printed, and beside another one:".to_owned()),
         Block::Commands(vec![run, format!("lab runs show {id}"), format!("lab runs diff {id} OTHER")]),
     ];
     if !secret.is_empty() {
         let names: Vec<String> = secret.into_iter().map(|(name, _)| code(name)).collect();
-        let is = if names.len() == 1 { "is secret and must be given" } else { "are secret and must be given" };
-        blocks.push(Block::Text(format!("{} {is} with `--set` for that.", join(&names))));
+        let is = if names.len() == 1 { "is" } else { "are" };
+        blocks.push(Block::Text(format!("{} {is} secret and must be given with `--set` for that.", join(&names))));
     }
     blocks
 }
@@ -46,7 +47,7 @@ fn word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, blocks};
+    use super::Block;
     use crate::report::journal::Journal;
     use crate::report::stories;
 
@@ -57,7 +58,7 @@ mod tests {
         journal.parameters = [("new_key", "***"), ("note", "a b"), ("url", "http://***@host")]
             .map(|(name, value)| (name.into(), value.into()))
             .into();
-        let blocks = blocks(&journal);
+        let blocks = super::blocks(&journal);
         let Block::Commands(commands) = &blocks[1] else { panic!("{blocks:?}") };
         let run = "lab scenario run stale-caller --engine embedded --name room-3 --set 'note=a b' --allow-commands";
         assert_eq!(commands[0], run);
@@ -65,6 +66,17 @@ mod tests {
             blocks[2],
             Block::Text("`new_key` and `url` are secret and must be given with `--set` for that.".to_owned())
         );
+    }
+
+    #[test]
+    fn a_lab_that_was_the_runs_own_is_not_asked_for() {
+        for lab in ["default", "run-7f3a"] {
+            let mut journal = Journal::from_events(&stories::rotate_key()).expect("a whole run");
+            journal.lab = lab.to_owned();
+            let blocks = super::blocks(&journal);
+            let Block::Commands(commands) = &blocks[1] else { panic!("{blocks:?}") };
+            assert_eq!(commands[0], "lab scenario run rotate-key --engine embedded --set new_key=apikey-v2");
+        }
     }
 
     #[test]
