@@ -47,7 +47,7 @@ impl Monitor {
     /// so that it may be called more often.
     pub fn take(&mut self, at: DateTime<Utc>, said: Option<&Exposition>) {
         let at = at.timestamp_millis();
-        // Ticks come a little early or late: half an interval decides.
+        // Ticks come a little early or late: three quarters of an interval are one.
         let due = |last: Option<i64>, interval: i64| last.is_none_or(|last| at - last >= interval - interval / 4);
         if due(self.scraped, self.rules.scrape_interval) {
             self.scraped = Some(at);

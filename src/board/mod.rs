@@ -225,14 +225,21 @@ fn refusal(
     let site = text(header::HeaderName::from_static("sec-fetch-site"));
     let follows_a_link = path == "/" && text(header::HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
     let foreign = site.is_some_and(|site| site != "same-origin" && site != "none") && !follows_a_link;
-    let foreign = foreign || text(header::ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != Some(host));
+    let foreign = foreign
+        || text(header::ORIGIN).is_some_and(|origin| origin.strip_prefix("http://").map(parts) != Some(parts(host)));
     foreign.then_some((StatusCode::FORBIDDEN, "another site asks for this page\n"))
+}
+
+/// A name or an address, and its port: 80 where it names none, as browsers write it.
+fn parts(host: &str) -> (&str, &str) {
+    // What ends with a bracket is an address alone, whose colons part no port.
+    host.rsplit_once(':').filter(|_| !host.ends_with(']')).unwrap_or((host, "80"))
 }
 
 /// Whether a `host:port` is this page's. A name that somebody made to lead here is not: behind `localhost` and behind an
 /// address stands nobody else.
 fn is_own(host: &str, address: SocketAddr) -> bool {
-    let Some((name, port)) = host.rsplit_once(':') else { return false };
+    let (name, port) = parts(host);
     if port != address.port().to_string() {
         return false;
     }
@@ -352,6 +359,20 @@ mod tests {
         }
         let post = refusal(LOOPBACK, &Method::POST, &HeaderMap::new(), "/data").map(|(status, _)| status);
         assert_eq!(post, Some(StatusCode::METHOD_NOT_ALLOWED));
+    }
+
+    #[test]
+    fn on_port_80_browsers_leave_the_port_out() {
+        let own: SocketAddr = "127.0.0.1:80".parse().expect("an address");
+        let answered = |host: &str, origin: &str| {
+            let headers = [(header::HOST, host), (header::ORIGIN, origin)];
+            let headers = headers.map(|(name, value)| (name, value.parse().expect("a header"))).into_iter().collect();
+            refusal(own, &Method::GET, &headers, "/data").is_none()
+        };
+        assert!(answered("127.0.0.1", "http://127.0.0.1") && answered("localhost:80", "http://localhost"));
+        assert!(!answered("localhost", "http://localhost:3000") && !answered("localhost:3000", "http://localhost"));
+        assert!(!answered("evil.example", "http://evil.example"));
+        assert!(is_own("[::1]", "[::]:80".parse().expect("an address")));
     }
 
     #[test]

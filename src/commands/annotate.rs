@@ -1,7 +1,9 @@
 //! [`Poster`]: posts annotations to the lab's Grafana, in a thread of its own: a run waits for nothing but, at its end, a
-//! moment for the last of them. Where Grafana does not take them, nothing is lost: the run's own record has it all.
+//! moment for the last of them. A Grafana that has only just been started takes none yet: what it did not take is posted again.
+//! Where it never does, nothing is lost: the run's own record has it all.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{Http, Request};
 use crate::report::annotations::Annotation;
 
-/// How many may wait to be posted; more are dropped.
+/// How many may wait to be posted, and as many to be posted again; more are dropped.
 const QUEUE: usize = 256;
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the end waits for those that are left.
 const LAST: Duration = Duration::from_secs(1);
-/// After so many failures in a row there is no use in going on.
-const FAILURES: usize = 3;
+/// After how long what was not taken is posted again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The name that Grafana's first user has.
 const USER: &str = "admin";
 
@@ -40,7 +42,7 @@ impl Poster {
         let credentials = format!("Basic {}", STANDARD.encode(format!("{USER}:{password}")));
         let stop = give_up.clone();
         let work = move || {
-            post_all(&runtime, &waiting, &url, &credentials, &stop);
+            Posting { runtime, http: Http::new(), url, credentials, stop }.all(&waiting);
             let _ = end.send(());
         };
         std::thread::Builder::new().name("annotations".to_owned()).spawn(work).ok()?;
@@ -65,33 +67,71 @@ impl Poster {
     }
 }
 
-fn post_all(
-    runtime: &tokio::runtime::Runtime,
-    waiting: &Receiver<Annotation>,
-    url: &str,
-    credentials: &str,
-    stop: &CancellationToken,
-) {
-    let http = Http::new();
-    let mut failures = 0;
-    for annotation in waiting {
-        if failures == FAILURES || stop.is_cancelled() {
-            return;
+/// How annotations are posted.
+struct Posting {
+    runtime: tokio::runtime::Runtime,
+    http: Http,
+    url: String,
+    credentials: String,
+    stop: CancellationToken,
+}
+
+/// What became of one.
+enum Posted {
+    /// It is over with: taken, or such that it never will be.
+    Over,
+    /// Nobody takes it now.
+    Later,
+    /// None is ever taken from here.
+    Never,
+}
+
+impl Posting {
+    /// Posts all in their order, until whoever gives them is gone and one more was tried.
+    fn all(&self, waiting: &Receiver<Annotation>) {
+        let mut kept = VecDeque::new();
+        let mut more = true;
+        while more && !self.stop.is_cancelled() {
+            let next = if kept.is_empty() {
+                waiting.recv().map_err(RecvTimeoutError::from)
+            } else {
+                waiting.recv_timeout(AGAIN)
+            };
+            more = next != Err(RecvTimeoutError::Disconnected);
+            kept.extend(next.into_iter().chain(waiting.try_iter()));
+            // The last ones tell most: what fired, and the outage.
+            kept.drain(..kept.len().saturating_sub(QUEUE));
+            while let Some(first) = kept.front() {
+                match self.post(first) {
+                    Posted::Over => kept.pop_front(),
+                    Posted::Later => break,
+                    Posted::Never => return,
+                };
+            }
         }
-        let Ok(body) = serde_json::to_value(&annotation) else { continue };
-        let request = Request::post(url, body).header("authorization", credentials).timeout(PATIENCE);
-        let taken = runtime.block_on(async {
+    }
+
+    fn post(&self, annotation: &Annotation) -> Posted {
+        let Ok(body) = serde_json::to_value(annotation) else { return Posted::Over };
+        let request = Request::post(&self.url, body).header("authorization", &self.credentials).timeout(PATIENCE);
+        let status = self.runtime.block_on(async {
             tokio::select! {
-                answer = http.request(&request) => answer.is_ok_and(|answer| answer.is_success()),
-                () = stop.cancelled() => false,
+                answer = self.http.request(&request) => answer.ok().map(|answer| answer.status),
+                () = self.stop.cancelled() => None,
             }
         });
-        failures = if taken { 0 } else { failures + 1 };
+        match status {
+            Some(200..300 | 400) => Posted::Over,
+            Some(401 | 403) => Posted::Never,
+            _ => Posted::Later,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering::Relaxed;
     use std::sync::{Arc, Mutex};
     use std::time::Instant;
 
@@ -104,10 +144,15 @@ mod tests {
 
     type Taken = Arc<Mutex<Vec<(String, Value)>>>;
 
-    /// Grafana's API for annotations, as documented; it refuses another password, and what lacks a time or a text.
-    async fn grafana(taken: Taken, delay: Duration) -> String {
+    /// Grafana's API for annotations, as documented; it refuses another password, and what lacks a time or a text. So many
+    /// requests come before it is ready.
+    async fn grafana(taken: Taken, delay: Duration, early: u32) -> String {
+        let early = Arc::new(AtomicU32::new(early));
         let add = move |headers: HeaderMap, Json(body): Json<Value>| async move {
             tokio::time::sleep(delay).await;
+            if early.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+                return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "message": "starting" })));
+            }
             let credentials = headers.get("authorization").and_then(|text| text.to_str().ok()).unwrap_or_default();
             // admin:hush
             if credentials != "Basic YWRtaW46aHVzaA==" {
@@ -156,7 +201,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn all_are_posted_with_the_labs_own_password() {
         let taken = Taken::default();
-        let url = grafana(Arc::clone(&taken), Duration::ZERO).await;
+        let url = grafana(Arc::clone(&taken), Duration::ZERO, 0).await;
         posted(url, "hush", 20).await;
         let taken = taken.lock().expect("whole");
         assert_eq!(taken.len(), 20);
@@ -166,14 +211,42 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_grafana_that_is_ready_late_gets_all_of_them() {
+        let taken = Taken::default();
+        let url = grafana(Arc::clone(&taken), Duration::ZERO, 4).await;
+        let shown = Arc::clone(&taken);
+        let count = move || shown.lock().expect("whole").len();
+        let work = move || {
+            let poster = Poster::start(&url, "hush").expect("a thread");
+            let mut take = poster.taker();
+            for number in 0..5 {
+                take(annotation(&format!("step {number}")));
+            }
+            let begun = Instant::now();
+            while count() < 5 {
+                assert!(begun.elapsed() < Duration::from_secs(30), "{} were taken", count());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            take(annotation("outage"));
+            drop(take);
+            poster.finish();
+        };
+        tokio::task::spawn_blocking(work).await.expect("no panic");
+        let taken = taken.lock().expect("whole");
+        let texts: Vec<&str> = taken.iter().filter_map(|(_, body)| body["text"].as_str()).collect();
+        assert_eq!(texts, ["step 0", "step 1", "step 2", "step 3", "step 4", "outage"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_grafana_that_hangs_or_refuses_or_is_not_there_keeps_nobody() {
         let taken = Taken::default();
-        let hanging = grafana(Arc::clone(&taken), Duration::from_mins(1)).await;
-        let refusing = grafana(Arc::clone(&taken), Duration::ZERO).await;
+        let hanging = grafana(Arc::clone(&taken), Duration::from_mins(1), 0).await;
+        let refusing = grafana(Arc::clone(&taken), Duration::ZERO, 0).await;
         for (url, password) in [(hanging, "hush"), (refusing, "wrong"), ("http://127.0.0.1:1".to_owned(), "hush")] {
             let (given, all) = posted(url.clone(), password, 1_000).await;
             assert!(given < Duration::from_millis(500), "{url}: giving took {given:?}");
             assert!(all < LAST + Duration::from_secs(2), "{url}: the end took {all:?}");
+            assert!(!url.ends_with(":1") || all < LAST, "{url}: the end took {all:?}");
         }
         assert!(taken.lock().expect("whole").is_empty());
     }

@@ -57,7 +57,7 @@ pub struct StepFinished {
     /// The last lines of a command's output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output: Vec<String>,
-    /// The traffic over the time of the step, as the caller saw it; empty where the step sends none.
+    /// The traffic over the time of the step, as callers saw it, that in the background as well; empty where none is sent.
     #[serde(default)]
     pub samples: Vec<Sample>,
     /// The app's counters over the time of the step, about once a second while traffic is sent. A scrape that failed

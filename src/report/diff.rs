@@ -30,6 +30,9 @@ pub struct Run {
     pub scenario: String,
     /// The engine's name.
     pub engine: String,
+    /// The pace that was asked for; empty: as the scenario has it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pace: String,
     /// How it ended.
     pub status: Status,
     /// In seconds.
@@ -107,6 +110,10 @@ impl Diff {
         if one.engine != other.engine {
             table.row(["engine".into(), one.engine.as_str().into(), other.engine.as_str().into(), "".into()]);
         }
+        if one.pace != other.pace {
+            let pace = |run: &Run| if run.pace.is_empty() { "-".to_owned() } else { text::clean(&run.pace) };
+            table.row(["--pace".into(), pace(one).into(), pace(other).into(), "".into()]);
+        }
         let clock = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), human::clock);
         let times = [("took", [Some(one.duration), Some(other.duration)]), ("outage", [one.outage, other.outage])];
         for (name, [first, second]) in times {
@@ -146,9 +153,12 @@ impl Diff {
                 }
                 Some(step) => Cell::new(if differ { Tone::Plain } else { Tone::Dim }, step.seen.as_str()),
             };
-            let p99: Vec<String> = runs.iter().flatten().filter_map(|step| step.p99_ms).map(human::millis).collect();
+            let p99 = match runs.each_ref().map(|run| run.as_ref().and_then(|step| step.p99_ms)) {
+                [None, None] => String::new(),
+                known => known.map(|p99| p99.map_or_else(|| "-".to_owned(), human::millis)).join(" > "),
+            };
             let name = Cell::new(if differ { Tone::Strong } else { Tone::Plain }, text::clean(name));
-            table.row([name, cell(&runs[0]), cell(&runs[1]), p99.join(" > ").into()]);
+            table.row([name, cell(&runs[0]), cell(&runs[1]), p99.into()]);
         }
         table
     }
@@ -184,6 +194,7 @@ impl Run {
             id: journal.id.clone(),
             scenario: journal.scenario.clone(),
             engine: journal.engine.clone(),
+            pace: journal.pace.clone(),
             status: journal.status,
             duration: journal.duration,
             outage: journal.outage.map(|outage| outage.duration),
@@ -235,5 +246,13 @@ mod tests {
         insta::assert_snapshot!("long_names", shown(&diff(&stories::long_names(), &stories::long_names())));
         let document = encode::document(&diff(&stories::rotate_key(), &stories::failed())).expect("in memory");
         insta::assert_snapshot!("json", String::from_utf8_lossy(&document));
+    }
+
+    #[test]
+    fn what_only_one_of_them_has_says_whose_it_is() {
+        let shown = shown(&diff(&stories::rotate_key(), &stories::alerted()));
+        assert!(shown.contains("--pace      -"), "{shown}");
+        let shown = self::shown(&diff(&stories::transport_errors(), &stories::baseline()));
+        assert!(shown.contains("- > 2.1ms") && shown.contains("5.0s > -"), "{shown}");
     }
 }

@@ -124,7 +124,7 @@ pub struct JournalStep {
     /// The lines of the services' logs that tell what happened in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<Logged>,
-    /// The traffic over the time of the step, as the caller saw it.
+    /// The traffic over the time of the step, as callers saw it, that in the background as well.
     #[serde(default)]
     pub samples: Vec<Sample>,
     /// The app's counters over the time of the step.
@@ -165,6 +165,12 @@ impl Journal {
             builder.push(event);
         }
         builder.journal()
+    }
+
+    /// The names of the steps that were to run and did not. Those of `finally` run also after an early end.
+    pub fn not_run(&self) -> impl Iterator<Item = &str> {
+        let ran = |name: &str| self.steps.iter().any(|step| step.name == name);
+        self.planned.iter().map(String::as_str).filter(move |name| !ran(name))
     }
 }
 

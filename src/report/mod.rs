@@ -33,6 +33,9 @@ pub mod traffic;
 pub use journal::{Journal, JournalBuilder};
 pub use ndjson::read_events;
 
+/// The name of the lab that needs no `--name`.
+const DEFAULT_LAB: &str = "default";
+
 /// Takes the events of a run.
 pub trait Sink: Send {
     /// One thing that happened, in order. An error asks the run to stop; it never skips the undo.

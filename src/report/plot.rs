@@ -195,7 +195,7 @@ fn keys(journal: &Journal, grid: &Grid) -> Vec<Line> {
     let lines = lines.map(|(name, counter)| {
         let mut values = vec![0.0; grid.columns];
         let mut known = false;
-        for step in journal.steps.iter().filter(|step| step.sent.is_some()) {
+        for step in journal.steps.iter().filter(|step| step.sent.is_some() || !step.background.is_empty()) {
             let mut rest = step.deltas.get(counter).copied().flatten();
             let mut at = step.elapsed;
             for sample in &step.counters {
@@ -299,6 +299,21 @@ mod tests {
         let plot = Plot::of(&journal).expect("it has samples");
         let refused: Vec<f64> = plot.keys[1].values.iter().flatten().map(|value| value.round()).collect();
         assert_eq!(refused, [0.0, 0.0, 27.0, 12.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn traffic_in_the_background_is_drawn_alike_as_requests_and_as_keys() {
+        let mut journal = Journal::from_events(&stories::grown()).expect("a whole run");
+        let step = &mut journal.steps[4];
+        assert_eq!((step.name.as_str(), step.sent), ("runbook", None));
+        let codes = [("200".to_owned(), 6), ("401".to_owned(), 2)].into();
+        step.samples = vec![Sample { at: step.elapsed, duration: 0.8, codes, errors: [].into(), latency_ms: None }];
+        journal.steps.drain(..4);
+        let plot = Plot::of(&journal).expect("it has samples");
+        assert!((total(&plot, "200") - 6.0).abs() < 1e-6 && (total(&plot, "401") - 2.0).abs() < 1e-6);
+        let keys: Vec<f64> =
+            plot.keys.iter().map(|line| line.values.iter().flatten().sum::<f64>() * plot.width).collect();
+        assert!((keys[0] - 6.0).abs() < 1e-6 && (keys[1] - 2.0).abs() < 1e-6, "{keys:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Runs for the tests of the reports, as the runner would tell them: each ends in another way.
 
-use crate::event::{Event, Latency, Outage, Phase, RunFinished, Status, StepFinished, UndoOutcome};
+use crate::event::{Event, Latency, Outage, Phase, Role, RunFinished, Status, StepFinished, UndoOutcome};
 
 mod parts;
 mod rich;
@@ -67,6 +67,23 @@ pub(crate) fn error() -> Vec<Event> {
         .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
         .step(StepFinished { status: Status::Error, error: Some(error.to_owned()), duration: 10.0, ..rotate })
         .end(finished(Status::Error, UndoOutcome::Complete, vec![keys_undone().remove(1)]))
+}
+
+/// The second of four steps cannot be carried out; what comes in every case comes all the same.
+pub(crate) fn cut_short() -> Vec<Event> {
+    let broken = step("stop-db", Phase::Inject, "stop");
+    let error = Some("db cannot be stopped: the host is gone".to_owned());
+    let tidy = change("tidy", Phase::Verify, "start", "db already running");
+    Story::new(
+        "stop-db",
+        "The database is down",
+        "default",
+        &["baseline", "stop-db", "drive-traffic", "start-db", "tidy"],
+    )
+    .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
+    .step(StepFinished { status: Status::Error, error, ..broken })
+    .step(StepFinished { role: Role::Finally, ..tidy })
+    .end(finished(Status::Error, UndoOutcome::Complete, Vec::new()))
 }
 
 /// Ctrl-C while traffic is sent.
@@ -170,6 +187,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Event>)> {
         ("failed", failed()),
         ("no_effect", no_effect()),
         ("error", error()),
+        ("cut_short", cut_short()),
         ("interrupted", interrupted()),
         ("incomplete", incomplete()),
         ("kept", kept()),

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use tokio::time::timeout;
+use futures_util::{Stream, StreamExt};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::clock::Clock;
 use super::context::Context;
@@ -39,16 +39,21 @@ pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -
         since: Some(context.clock.at(first.at)),
         ..LogRequest::default()
     };
-    let read = async {
-        let stream = context.engine.logs(&request).await.ok()?;
-        Some(stream.filter_map(async |line| line.ok()).collect::<Vec<LogLine>>().await)
+    let deadline = Instant::now() + PATIENCE;
+    let lines = match timeout_at(deadline, context.engine.logs(&request)).await {
+        Ok(Ok(lines)) => read(lines, deadline).await,
+        _ => Vec::new(),
     };
-    let lines = timeout(PATIENCE, read).await.ok().flatten().unwrap_or_default();
     let mut picked = pick(&lines, &roles.gateway, steps, &context.clock);
     for line in &mut picked {
         hide(&mut line.text, [keys, &context.secrets]);
     }
     picked
+}
+
+/// The lines that come in time.
+async fn read<E>(lines: impl Stream<Item = Result<LogLine, E>>, deadline: Instant) -> Vec<LogLine> {
+    lines.take_until(sleep_until(deadline)).filter_map(async |line| line.ok()).collect().await
 }
 
 /// Masks a line, and cuts it: in that order, since half a secret would not be known again.
@@ -152,6 +157,14 @@ mod tests {
             format!("verify: {ok}"),
         ];
         assert_eq!(told(&lines), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_before_the_time_was_over_is_kept() {
+        let line = LogLine { service: APP.to_owned(), time: None, text: "ready".to_owned() };
+        let lines = futures_util::stream::iter([Ok::<_, ()>(line.clone()), Err(()), Ok(line)]);
+        let hangs = lines.chain(futures_util::stream::pending());
+        assert_eq!(read(hangs, Instant::now() + PATIENCE).await.len(), 2);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::story::Deed;
 use crate::event::{ExpectationResult, Status, StepFinished, StepStarted};
 use crate::metrics::Deltas;
 use crate::scenario::plan::Action;
+use crate::traffic::Summary;
 use crate::undo::panic_text;
 
 /// What a step did and saw.
@@ -142,10 +143,12 @@ pub(super) fn finished(
     let acted = done.acted.as_ref().ok().filter(|acted| acted.changed || !done.interrupted);
     let summary = done.traffic().and_then(Seen::total);
     let whole = summary.as_ref().map(seen::result).unwrap_or_default();
-    let background = done
-        .background
-        .values()
-        .filter_map(|(name, seen)| seen.total().map(|total| (name.clone(), seen::result(&total))));
+    let background: Vec<(&String, Summary)> =
+        done.background.values().filter_map(|(name, seen)| Some((name, seen.total()?))).collect();
+    let everything = summary.iter().chain(background.iter().map(|(_, total)| total)).cloned().reduce(|mut all, one| {
+        all.merge(&one);
+        all
+    });
     StepFinished {
         index: started.index,
         name: started.name,
@@ -165,9 +168,9 @@ pub(super) fn finished(
         errors: whole.errors,
         latency_ms: whole.latency_ms,
         callers: done.traffic().map(Seen::results).unwrap_or_default(),
-        background: background.collect(),
+        background: background.iter().map(|(name, total)| ((*name).clone(), seen::result(total))).collect(),
         output: acted.map(|acted| acted.output.clone()).unwrap_or_default(),
-        samples: summary.map(|summary| samples(&summary, &context.clock)).unwrap_or_default(),
+        samples: everything.map(|all| samples(&all, &context.clock)).unwrap_or_default(),
         counters: done.acted.as_ref().map(|acted| acted.counters.clone()).unwrap_or_default(),
         expectations,
         error: done.acted.as_ref().err().cloned(),

@@ -94,8 +94,8 @@ impl Run {
 
     fn take(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::StepStarted(step) => self.put(step.index, &step.name, At::Now(event.at)),
-            EventKind::StepFinished(step) => self.put(step.index, &step.name, At::Over(step.status, showed(step))),
+            EventKind::StepStarted(step) => self.put(&step.name, At::Now(event.at)),
+            EventKind::StepFinished(step) => self.put(&step.name, At::Over(step.status, showed(step))),
             EventKind::Notice { message } => self.notes.push(message.clone()),
             // Alerts and the log are shown as they are now, beside the run.
             EventKind::UndoStarted { items: 0 }
@@ -111,16 +111,12 @@ impl Run {
         }
     }
 
-    fn put(&mut self, index: usize, name: &str, at: At) {
-        let step = Step { name: name.to_owned(), at };
-        let known = self.steps.iter().rposition(|step| step.name == name);
-        match self.steps.get_mut(index) {
-            Some(place) => *place = step,
+    /// By its name, which no other step of the run has: after an early end, `finally` leaves steps out.
+    fn put(&mut self, name: &str, at: At) {
+        match self.steps.iter_mut().find(|step| step.name == name) {
+            Some(step) => step.at = at,
             // One that the beginning did not announce comes last.
-            None => match known {
-                Some(known) => self.steps[known] = step,
-                None => self.steps.push(step),
-            },
+            None => self.steps.push(Step { name: name.to_owned(), at }),
         }
     }
 

@@ -8,6 +8,7 @@ use ratatui_core::terminal::Terminal;
 
 use super::model::{About, After, Model, Page};
 use super::seen::{Alarms, Seen, Sight, Up};
+use super::story::At;
 use super::view;
 use crate::engine::{Health, LogLine, RunState, ServiceStatus};
 use crate::event::{Event, EventKind, Keys};
@@ -144,6 +145,19 @@ fn a_run_that_is_over() {
     let mut model = broken();
     model.take(Seen { told: told(60.0), ..seen(50, up("apikey-v1"), Some(page(900, 60))) });
     insta::assert_snapshot!(drawn(&model, 80, 24));
+}
+
+#[test]
+fn after_an_early_end_what_comes_in_every_case_stands_in_its_own_row() {
+    let mut model = model();
+    let told = stories::cut_short().into_iter().map(|event| Told { run: RUN.to_owned(), event }).collect();
+    model.take(Seen { told, ..seen(1, up("k"), None) });
+    let run = model.shown().story.run.as_ref().expect("there is one");
+    let steps: Vec<(&str, bool)> =
+        run.steps.iter().map(|step| (step.name.as_str(), matches!(step.at, At::Over(..)))).collect();
+    let expected =
+        [("baseline", true), ("stop-db", true), ("drive-traffic", false), ("start-db", false), ("tidy", true)];
+    assert_eq!(steps, expected);
 }
 
 #[test]

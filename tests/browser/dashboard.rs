@@ -11,6 +11,7 @@ use crate::desk::Desk;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("dashboard::the_outage_shows_while_rotate_key_runs", the_outage_shows),
+        trial("dashboard::a_pause_holds_also_where_something_is_opened", a_pause),
         trial("dashboard::what_became_of_an_alert_is_marked", an_alert),
         trial("dashboard::it_is_readable_on_a_phone_and_by_keyboard", a_phone),
         trial("dashboard::other_sites_get_nothing", other_sites),
@@ -107,6 +108,29 @@ async fn an_alert() {
     let numbered =
         "return [...document.querySelectorAll('.numbers span')].some((mark) => mark.textContent.endsWith('!'))";
     browser.until(numbered).await;
+    browser.close().await;
+}
+
+async fn a_pause() {
+    let (_desk, address) = lab();
+    let browser = Browser::open(1280, 900, false).await;
+    browser.goto(&address).await;
+    browser.until("return state.points.length > 2").await;
+    browser.ask("document.getElementById('pause').click()").await;
+    let ends = "return [...document.querySelectorAll('.x span:last-child')].map((end) => end.textContent).join()";
+    let before = browser.ask(ends).await;
+    let newest = "return document.querySelector('details tbody th').textContent";
+    browser.ask("document.querySelector('details').open = true").await;
+    browser.until("return document.querySelector('details tbody th') !== null").await;
+    let first = browser.ask(newest).await;
+    browser.ask("window.known = state.points.length").await;
+    browser.until("return state.points.length > window.known + 1").await;
+    browser.ask("for (const id of [1, 0]) document.querySelectorAll('input[name=range]')[id].click()").await;
+    browser.ask("document.querySelectorAll('details')[1].open = true").await;
+    browser.until("return document.querySelectorAll('details tbody').length === 2").await;
+    assert_eq!((browser.ask(ends).await, browser.ask(newest).await), (before.clone(), first.clone()));
+    browser.ask("document.getElementById('pause').click()").await;
+    assert_ne!((browser.ask(ends).await, browser.ask(newest).await), (before, first), "it goes on where the lab is");
     browser.close().await;
 }
 

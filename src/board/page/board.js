@@ -30,7 +30,7 @@ const changes = (mark) => ["inject", "remedy", "firing", "resolved"].includes(ma
 const became = (phase) => [phase, (mark) => mark.kind === "alert" && mark.phase === phase];
 const MARKS = [["steps", (mark) => mark.kind !== "alert"], became("pending"), became("firing"), became("resolved")];
 
-const state = { points: [], marks: [], version: 0, range: 60, paused: false, failed: false, services: {}, alerts: null };
+const state = { points: [], marks: [], version: 0, range: 60, still: null, failed: false, services: {}, alerts: null };
 const el = (name, attributes = {}, ...children) => {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -76,10 +76,16 @@ function nice(peak) {
   return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= peak * 0.999) || peak;
 }
 
+// What is drawn: what is known, or was at the pause. Lists are never changed, only replaced.
+function shown() {
+  return state.still || { points: state.points, marks: state.marks, to: state.points.length ? state.points[state.points.length - 1].t : Date.now() };
+}
+
 function view() {
-  const last = state.points.length ? state.points[state.points.length - 1].t : Date.now();
-  const from = last - state.range * 1000;
-  return { from, to: last, x: (t) => (t - from) / (state.range * 1000) * W, points: state.points.filter((p) => p.t >= from - 1500) };
+  const { points, marks, to } = shown();
+  const from = to - state.range * 1000;
+  return { from, to, x: (t) => (t - from) / (state.range * 1000) * W, points: points.filter((p) => p.t >= from - 1500),
+    marks: marks.map((mark, index) => ({ ...mark, number: index + 1 })).filter((mark) => mark.t >= from) };
 }
 
 // Where there are more points than columns to see, the highest of each column is drawn: no outage is averaged away.
@@ -99,11 +105,11 @@ function path(points, of, x, top) {
 
 function draw() {
   const now = view();
-  const marks = state.marks.map((mark, index) => ({ ...mark, number: index + 1 })).filter((mark) => mark.t >= now.from);
-  for (const panel of PANELS) drawPanel(panel, now, marks);
+  for (const panel of PANELS) drawPanel(panel, now);
 }
 
-function drawPanel(panel, now, marks) {
+function drawPanel(panel, now) {
+  const marks = now.marks;
   if (panel.codes) {
     const names = [...new Set(now.points.flatMap((p) => Object.keys(p.codes)))].sort();
     panel.lines = names.map((name) => ({ name, style: code(name), of: (p) => (p.requests === null ? null : p.codes[name] || 0) }));
@@ -223,7 +229,7 @@ async function ask() {
   }
   tell();
   listAlerts();
-  if (!state.paused) draw();
+  if (!state.still) draw();
 }
 
 async function run() {
@@ -236,9 +242,9 @@ PANELS.forEach(build);
 listAlerts();
 for (const input of document.querySelectorAll("input[name=range]")) input.addEventListener("change", () => { state.range = Number(input.value); draw(); });
 document.getElementById("pause").addEventListener("click", (event) => {
-  state.paused = !state.paused;
-  event.target.setAttribute("aria-pressed", String(state.paused));
-  event.target.textContent = state.paused ? "Go on" : "Pause";
+  state.still = state.still ? null : shown();
+  event.target.setAttribute("aria-pressed", String(Boolean(state.still)));
+  event.target.textContent = state.still ? "Go on" : "Pause";
   draw();
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });

@@ -18,32 +18,81 @@ const ROWS: usize = 40;
 
 /// What a chart is about.
 pub(super) struct Chart<'a> {
-    pub(super) id: &'static str,
-    pub(super) title: &'static str,
+    id: &'static str,
+    title: &'static str,
     /// What the values are, in a word behind a number: `/s`, `ms`.
-    pub(super) unit: &'static str,
-    pub(super) lines: &'a [Line],
+    unit: &'static str,
+    lines: &'a [Line],
     /// The same in fewer columns.
-    pub(super) table: &'a [Line],
-    pub(super) stacked: bool,
+    table: &'a [Line],
+    stacked: bool,
+    /// The colour of a line, by its name.
+    class: fn(&str) -> &'static str,
 }
 
-/// The colours of lines, by the class that the style sheet has.
-fn class(name: &str) -> &'static str {
+/// The colour of an answer, by the class that the style sheet has: a status code, or the cause of there being none.
+fn answer(name: &str) -> &'static str {
+    match name {
+        "refused" => "c6",
+        "reset" => "c6b",
+        "timeout" => "c6c",
+        "connect timeout" => "c6d",
+        code => match code.as_bytes() {
+            [b'1' | b'3', _, _] => "c3",
+            [b'2', _, _] => "c2",
+            b"401" => "c4",
+            [b'4', _, _] => "c4b",
+            b"502" => "c5",
+            b"503" => "c5b",
+            b"504" => "c5c",
+            [b'5', _, _] => "c5d",
+            _ => "c0",
+        },
+    }
+}
+
+/// The same of what was measured: what became of keys, and latencies.
+fn measure(name: &str) -> &'static str {
     match name {
         "accepted" | "median" => "c2",
         "p99" => "c3",
         "refused" => "c4",
-        code => match code.as_bytes() {
-            [b'1' | b'3', _, _] => "c3",
-            [b'2', _, _] => "c2",
-            [b'4', b'0', b'1'] => "c4",
-            [b'4', _, _] => "c4b",
-            [b'5', b'0', b'2'] => "c5",
-            [b'5', _, _] => "c5b",
-            _ => "c0",
-        },
+        _ => "c0",
     }
+}
+
+/// The charts of a run; what is not known has none.
+pub(super) fn all<'a>(plot: &'a Plot, coarse: &'a Plot) -> impl Iterator<Item = Chart<'a>> {
+    let all = [
+        Chart {
+            id: "chart-requests",
+            title: "Requests a second, by answer",
+            unit: "/s",
+            lines: &plot.answers,
+            table: &coarse.answers,
+            stacked: true,
+            class: answer,
+        },
+        Chart {
+            id: "chart-keys",
+            title: "Keys that the app accepted and refused",
+            unit: "/s",
+            lines: &plot.keys,
+            table: &coarse.keys,
+            stacked: true,
+            class: measure,
+        },
+        Chart {
+            id: "chart-latency",
+            title: "Latency of the answers",
+            unit: "ms",
+            lines: &plot.latency,
+            table: &coarse.latency,
+            stacked: false,
+            class: measure,
+        },
+    ];
+    all.into_iter().filter(|chart| !chart.lines.is_empty())
 }
 
 impl Chart<'_> {
@@ -55,7 +104,7 @@ impl Chart<'_> {
             figure id=(self.id) {
                 figcaption {
                     span.title { (self.title) }
-                    span.legend { @for line in self.lines { span { i class=(class(&line.name)) {} (line.name) } } }
+                    span.legend { @for line in self.lines { span { i class=((self.class)(&line.name)) {} (line.name) } } }
                 }
                 div.plot {
                     div.y aria-hidden="true" { span { (amount(top, self.unit)) } span { (amount(top / 2.0, self.unit)) } span { "0" } }
@@ -135,7 +184,7 @@ impl Chart<'_> {
         let columns = self.lines.iter().map(|line| line.values.len()).max().unwrap_or(0);
         let mut floor = vec![0.0; columns];
         for line in self.lines {
-            let _ = write!(out, r#"<path class="{}" d=""#, class(&line.name));
+            let _ = write!(out, r#"<path class="{}" d=""#, (self.class)(&line.name));
             for (column, value) in line.values.iter().enumerate() {
                 let height = value.unwrap_or(0.0) / top * HEIGHT;
                 if height < 0.05 {
@@ -152,7 +201,7 @@ impl Chart<'_> {
     /// A line that keeps its height for a column, with gaps where nothing is known.
     fn steps(&self, out: &mut String, step: f64, top: f64) {
         for line in self.lines {
-            let _ = write!(out, r#"<path class="{} line" d=""#, class(&line.name));
+            let _ = write!(out, r#"<path class="{} line" d=""#, (self.class)(&line.name));
             let mut pen = false;
             for (column, value) in line.values.iter().enumerate() {
                 let Some(value) = value else {
@@ -253,5 +302,28 @@ fn ticks(end: f64) -> Markup {
         div.x aria-hidden="true" {
             @for at in times { span style=(format!("left:{:.2}%", at / end * 100.0)) { (human::clock(at)) } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{answer, measure};
+    use crate::traffic::Cause;
+
+    #[test]
+    fn what_is_drawn_on_each_other_is_told_apart() {
+        let codes = ["200", "304", "401", "429", "500", "502", "503", "504"];
+        let causes = [Cause::Refused, Cause::Reset, Cause::Timeout, Cause::Connect, Cause::Dns].map(Cause::name);
+        let mut classes: Vec<&str> = codes.into_iter().chain(causes).map(answer).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        assert_eq!(classes.len(), codes.len() + causes.len(), "{classes:?}");
+        let style = include_str!("style.css");
+        for class in classes {
+            assert!(style.contains(&format!("path.{class}{{")) && style.contains(&format!("i.{class}{{")), "{class}");
+            // Light, dark, and on paper.
+            assert_eq!(style.matches(&format!("--{class}:#")).count(), 3, "{class}");
+        }
+        assert_ne!(measure("accepted"), measure("refused"));
     }
 }

@@ -13,7 +13,7 @@ use crate::event::Status;
 
 mod chart;
 
-use chart::{Chart, coarse};
+use chart::coarse;
 
 const STYLE: &str = include_str!("style.css");
 /// Styles of its own, and nothing else at all.
@@ -131,9 +131,6 @@ fn charts(journal: &Journal) -> Markup {
         return html! { p.none { "There is nothing to draw: the run sent no traffic, or its record has no samples." } };
     };
     let table = coarse(&plot);
-    let draw = |id, title, unit, lines: &[_], table_lines: &[_], stacked| {
-        Chart { id, title, unit, lines, table: table_lines, stacked }.draw(&plot, &table)
-    };
     html! {
         p.key {
             @if plot.outage.is_some() { span { i.outage {} "outage" } }
@@ -143,11 +140,7 @@ fn charts(journal: &Journal) -> Markup {
             span { i.mark {} "a step begins" }
             @for (index, step) in plot.steps.iter().enumerate().take(12) { span { b class=(step.phase) { (index + 1) } (step.name) } }
         }
-        (draw("chart-requests", "Requests a second, by answer", "/s", &plot.answers, &table.answers, true))
-        @if !plot.keys.is_empty() {
-            (draw("chart-keys", "Keys that the app accepted and refused", "/s", &plot.keys, &table.keys, true))
-        }
-        (draw("chart-latency", "Latency of the answers", "ms", &plot.latency, &table.latency, false))
+        @for chart in chart::all(&plot, &table) { (chart.draw(&plot, &table)) }
     }
 }
 

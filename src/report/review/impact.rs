@@ -55,7 +55,7 @@ pub(super) fn timeline(journal: &Journal) -> Vec<Block> {
         let cells = vec!["".into(), human::clock(at).into(), "".into(), what.into(), told, "".into()];
         rows.insert(place, (at, cells));
     }
-    for planned in journal.planned.iter().skip(journal.steps.len()) {
+    for planned in journal.not_run() {
         let cells = vec!["".into(), "-".into(), super::code(planned).into(), "".into(), "not run".into(), "".into()];
         rows.push((f64::INFINITY, cells));
     }

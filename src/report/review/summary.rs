@@ -5,7 +5,7 @@ use super::{Block, Cell, Grid, code, name};
 use crate::event::{Status, UndoOutcome, UndoStatus};
 use crate::report::journal::{CUT_OFF, Journal};
 use crate::report::text::clean;
-use crate::report::{human, put_back};
+use crate::report::{before, human};
 
 /// How it went, in a few sentences, and the figures.
 pub(super) fn blocks(journal: &Journal) -> Vec<Block> {
@@ -124,8 +124,7 @@ pub(super) fn left(journal: &Journal) -> Vec<Block> {
             "state" => code(&item.target),
             name => format!("{} {}", code(&item.target), code(name)),
         };
-        let before = put_back(item).rsplit_once(' ').map_or_else(String::new, |(_, value)| clean(value));
-        grid.rows.push(vec![what.into(), before.into(), status]);
+        grid.rows.push(vec![what.into(), clean(before(item)).into(), status]);
     }
     let mut blocks = Vec::new();
     if !grid.rows.is_empty() {
@@ -140,4 +139,22 @@ pub(super) fn left(journal: &Journal) -> Vec<Block> {
         blocks.push(Block::Text(format!("After the run {}.", join(&words))));
     }
     blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Block, left};
+    use crate::report::journal::Journal;
+    use crate::report::stories::{item, rotate_key};
+
+    #[test]
+    fn a_value_of_several_words_is_told_whole() {
+        let mut journal = Journal::from_events(&rotate_key()).expect("a whole run");
+        let values = [("LOG_NOTE", "now then old one"), ("DEBUG", "")];
+        journal.undo.items = values.map(|(name, value)| item("app", name, value, None)).into();
+        let blocks = left(&journal);
+        let Block::Grid(grid) = &blocks[0] else { panic!("{blocks:?}") };
+        let before: Vec<&str> = grid.rows.iter().map(|row| row[1].text.as_str()).collect();
+        assert_eq!(before, ["now then old one", "unset"]);
+    }
 }

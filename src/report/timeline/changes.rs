@@ -3,13 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::event::{Keys, RunFinished, RunStarted, UndoItem, UndoOutcome, UndoStatus};
-use crate::report::{before, put_back, with_value};
+use crate::report::{DEFAULT_LAB, before, put_back, with_value};
 use crate::term::Tone;
 
 /// How the target of a scenario's caller begins.
 const CALLER: &str = "caller ";
-/// The name of the lab that needs no `--name`.
-const DEFAULT_LAB: &str = "default";
 
 /// The lines of the end that speak of changes.
 pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, String)> {

@@ -67,7 +67,9 @@ fn flow(facts: &[String], width: usize) -> String {
 
 /// `5 steps in 6.1s`, `3 of 5 steps in 2.4s`; and which of them are not held.
 fn steps(run: &Run, duration: f64) -> Vec<String> {
-    let (done, planned) = (run.steps.len(), run.started.steps.len().max(run.steps.len()));
+    let done = run.steps.len();
+    let ran = |name: &&String| run.steps.iter().any(|step| step.name == **name);
+    let planned = done + run.started.steps.iter().filter(|name| !ran(name)).count();
     let plural = if planned == 1 { "" } else { "s" };
     let of = if done == planned { String::new() } else { format!("{done} of ") };
     let names = |status| {

@@ -52,6 +52,16 @@ fn the_next_command_names_the_scenario_as_it_was_typed() {
 }
 
 #[test]
+fn a_step_that_was_not_announced_is_none_of_those_to_come() {
+    let mut events = stories::cut_short();
+    let Some(EventKind::RunStarted(run)) = events.first_mut().map(|event| &mut event.kind) else { panic!("no start") };
+    // `--until`: had it been reached, what comes in every case would not have come.
+    assert_eq!(run.steps.pop().as_deref(), Some("tidy"));
+    let drawn = draw(&events, 80, Painter::PLAIN);
+    assert!(drawn.contains("3 of 5 steps"), "{drawn}");
+}
+
+#[test]
 fn no_line_is_wider_than_the_width() {
     for (name, events) in stories::all() {
         for width in 40..=130 {

@@ -205,6 +205,8 @@ steps:
         #[expect(clippy::cast_precision_loss, reason = "small")]
         let sent = total(step) as f64;
         assert_eq!(step.deltas["app_requests_total"], Some(sent), "{name}");
+        let drawn: u64 = step.samples.iter().flat_map(|sample| sample.codes.values()).sum();
+        assert_eq!(drawn, total(step), "{name}: charts have all of it");
     }
     let outage = played.finished().outage.unwrap();
     assert_eq!(outage.failed_requests, failed);
