@@ -43,11 +43,14 @@ fn what_cannot_be_sent_is_refused_with_a_reason() {
         (with(&["--stage", "10s"]), "expected a time and a rate"),
         (with(&["--connections", "2", "--poisson"]), "--poisson needs a --rate"),
         (with(&["--key", "a", "--key", "b=100%"]), "the shares leave nothing"),
+        (with(&["--key", "a", "--key", "b=0.001%"]), "b's share of 0.001% cannot be kept"),
+        (with(&["--key", "a", "--key", "b", "--key", "c=99.99%"]), "a's share of 0.005% cannot be kept"),
         (with(&["--header", "Content-Length: 5"]), "lab's own to send"),
         (with(&["--expect", "banana: 1"]), "expected one of status.200"),
         (with(&["--csv", "/no/such/folder/x.csv"]), "cannot write /no/such/folder/x.csv"),
         (with(&["--json", "--csv", "-"]), "both write to standard output"),
-        (with(&["--body", "@/no/such/file"]), "cannot read /no/such/file"),
+        (with(&["--body", "@/no/such/file"]), "--body: cannot read /no/such/file"),
+        (with(&["--body", "@/dev/zero"]), "cannot read /dev/zero: it is larger than 16 MiB"),
         (with(&["--targets", "/no/such/file"]), "cannot read /no/such/file"),
     ];
     for (args, why) in cases {
