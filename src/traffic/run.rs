@@ -10,7 +10,7 @@ use chrono::Utc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::client::Net;
@@ -93,8 +93,7 @@ async fn send(
         workers.spawn_blocking(move || work(&shared, &desk, lanes * id / count..lanes * (id + 1) / count, runtime));
     }
     let mut meter = Meter::new(desks, planned, job.callers.len(), length);
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(&shared);
     loop {
         tokio::select! {
             ended = workers.join_next() => match ended {
@@ -102,7 +101,9 @@ async fn send(
                 Some(Ok(())) => {}
                 Some(Err(error)) => if let Ok(panic) = error.try_into_panic() { resume_unwind(panic) },
             },
-            _ = ticks.tick() => meter.tick(shared.start.elapsed().saturating_sub(job.warmup), update),
+            _ = ticks.tick() => if let Some(now) = shared.start.elapsed().checked_sub(job.warmup) {
+                meter.tick(now, update);
+            },
         }
     }
     drop(running);
@@ -111,6 +112,18 @@ async fn send(
     let mut summary = Summary::new(begin + job.warmup);
     conclude(&shared, &meter, &mut summary);
     Ok(meter.total.outcome(summary, job.callers.iter().map(|caller| caller.name.clone())))
+}
+
+fn ticks(shared: &Shared) -> tokio::time::Interval {
+    let mut ticks = interval_at((shared.start + ahead(shared.warmup)).into(), TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
+/// When the first tick is, so that there is one at the end of the warm-up.
+fn ahead(warmup: Duration) -> Duration {
+    let past = warmup.as_nanos() % TICK.as_nanos();
+    Duration::from_nanos(u64::try_from(past).unwrap_or(0))
 }
 
 /// One worker a core, but none without a connection.
@@ -222,8 +235,10 @@ impl Meter {
 
     fn tick(&mut self, now: Duration, update: &(dyn Fn(Update<'_>) + Send + Sync)) {
         update(Update::Progress(self.progress()));
-        if now >= self.since + self.length {
-            self.flush(now, update);
+        // Whole ones, so that they do not drift; of several after a stall it is one, since nobody knows what was when.
+        let past = now.saturating_sub(self.since).as_nanos() / self.length.as_nanos();
+        if past > 0 {
+            self.flush(self.since + self.length * u32::try_from(past).unwrap_or(u32::MAX), update);
         }
     }
 
@@ -246,5 +261,35 @@ impl Meter {
 
     fn sum(&self, of: impl Fn(&Desk) -> &AtomicU64) -> u64 {
         self.desks.iter().map(|desk| of(desk).load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_do_not_drift_and_a_stall_is_one_of_them() {
+        let seen = Mutex::new(Vec::new());
+        let update = |update: Update<'_>| {
+            if let Update::Interval(interval) = update {
+                locked(&seen).push((interval.start.as_millis(), interval.length.as_millis()));
+            }
+        };
+        let mut meter = Meter::new(Vec::new(), 0, 1, SECOND);
+        for now in [950, 1050, 1150, 2090, 3000, 6700, 6800, 7000] {
+            meter.tick(Duration::from_millis(now), &update);
+        }
+        meter.flush(Duration::from_millis(7400), &update);
+        let expected = [(0, 1000), (1000, 1000), (2000, 1000), (3000, 3000), (6000, 1000), (7000, 400)];
+        assert_eq!(*locked(&seen), expected);
+    }
+
+    #[test]
+    fn there_is_a_tick_at_the_end_of_the_warm_up() {
+        let cases = [(0, 0), (1000, 0), (1050, 50), (30, 30)];
+        for (warmup, first) in cases {
+            assert_eq!(ahead(Duration::from_millis(warmup)), Duration::from_millis(first), "{warmup}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::desk::Desk;
 use crate::support::{OK, until, upstream};
 
 /// A server that answers 200, and how many requests it got.
-fn server() -> (SocketAddr, Arc<AtomicUsize>) {
+pub(crate) fn server() -> (SocketAddr, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
     let address = upstream(move |mut client| {

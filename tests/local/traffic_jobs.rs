@@ -135,6 +135,7 @@ async fn intervals_add_up_to_the_whole() {
     assert_eq!(outcome.summary.sent, 60);
     for pair in intervals.windows(2) {
         assert_eq!(pair[0].start + pair[0].length, pair[1].start);
+        assert_eq!(pair[0].length.subsec_nanos(), 0, "rows do not drift");
     }
 }
 
