@@ -2,8 +2,8 @@
 //! what they count is gathered every second into the [`Outcome`].
 
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -34,7 +34,9 @@ const FIFTH: Duration = Duration::from_millis(200);
 /// Sends a load until it is all sent or cancelled; ends at most two timeouts after its schedule.
 ///
 /// Requests that fail are a result, not an error. A load that [`Load::validate`] refuses is not sent: all of it is
-/// unsent. After a cancellation no request starts; one in flight that gets no answer soon is in no count.
+/// unsent. After a cancellation no request starts; one in flight that gets no answer soon is in
+/// [`Summary::in_flight`] alone. What was due and not started is in no count: background traffic is cancelled at each step's
+/// end, and that is nobody's failure.
 pub async fn run(
     load: &Load,
     progress: &(dyn Fn(TrafficProgress) + Send + Sync),
@@ -45,7 +47,7 @@ pub async fn run(
         Update::Progress(now) => progress(now),
         Update::Interval(interval) => locked(&course).take(interval),
     };
-    if let Ok(outcome) = send(&Job::from(load), FIFTH, &update, cancel).await {
+    if let Ok(outcome) = send(&Job::from(load), (FIFTH, Left::Dropped), &update, cancel).await {
         return Summary { course: std::mem::take(&mut locked(&course)), ..outcome.summary };
     }
     let unsent = if let Amount::Requests(count) = load.amount { count } else { 0 };
@@ -54,20 +56,28 @@ pub async fn run(
 
 /// Sends a job until it is all sent or cancelled; ends at most two timeouts after its schedule.
 ///
-/// Requests that fail are a result. After a cancellation no request starts; one in flight that gets no answer soon is in
-/// no count. The error is what is wrong with the job, or that no worker could be started.
+/// Requests that fail are a result. After a cancellation no request starts: what was due is unsent, and one in flight that
+/// gets no answer soon is in [`Summary::in_flight`] alone. The error is what is wrong with the job, or that no worker could
+/// be started.
 pub async fn run_job(
     job: &Job,
     update: &(dyn Fn(Update<'_>) + Send + Sync),
     cancel: &CancellationToken,
 ) -> Result<Outcome, LoadError> {
-    send(job, SECOND, update, cancel).await
+    send(job, (SECOND, Left::Unsent), update, cancel).await
 }
 
-/// The same with intervals of another length.
+/// What becomes of the requests that were due at a cancellation, and not started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Unsent,
+    Dropped,
+}
+
+/// The same with intervals of this length.
 async fn send(
     job: &Job,
-    length: Duration,
+    (length, left): (Duration, Left),
     update: &(dyn Fn(Update<'_>) + Send + Sync),
     cancel: &CancellationToken,
 ) -> Result<Outcome, LoadError> {
@@ -107,6 +117,9 @@ async fn send(
         }
     }
     drop(running);
+    if left == Left::Unsent {
+        shared.count_left(&meter.desks[0]);
+    }
     meter.flush(shared.start.elapsed().saturating_sub(job.warmup), update);
     update(Update::Progress(meter.progress()));
     let mut summary = Summary::new(begin + job.warmup);
@@ -164,7 +177,7 @@ fn shared(job: &Job, targets: Targets, stop: CancellationToken) -> (Arc<Shared>,
         mix: Mix::new(&parts, job.requests.len()),
         net: Arc::new(net),
         model,
-        stopped: AtomicBool::new(false),
+        stopped: OnceLock::new(),
         stop,
     };
     (Arc::new(shared), planned)
@@ -204,7 +217,11 @@ fn conclude(shared: &Shared, meter: &Meter, summary: &mut Summary) {
         summary.lasting_success = outage.lasting_success();
     }
     let sum = |of: fn(&Desk) -> &AtomicU64| -> u64 { meter.sum(of) };
-    summary.interrupted = !shared.is_exhausted() || sum(|desk| &desk.begun) != sum(|desk| &desk.done);
+    summary.in_flight = sum(|desk| &desk.begun) - sum(|desk| &desk.done);
+    summary.interrupted = !shared.is_exhausted() || summary.in_flight > 0;
+    if let Some(stopped) = shared.stopped.get().filter(|_| summary.interrupted) {
+        summary.duration = stopped.saturating_sub(shared.warmup);
+    }
 }
 
 impl Desk {
