@@ -41,7 +41,7 @@ async fn send(session: &Session, args: &SendArgs) -> anyhow::Result<Exit> {
     let interrupt = signals::install()?;
     let outcome = traffic::run_job(&job, &|update| watch.update(&update), interrupt.stop()).await;
     let outcome = outcome.map_err(|error| Failure::failed(error.to_string()))?;
-    watch.end()?;
+    let written = watch.end();
     let results: Vec<_> =
         expectations.iter().map(|expectation| evaluate_traffic(expectation, &outcome.summary)).collect();
     let report = TrafficReport::new(&job, &outcome, results);
@@ -51,6 +51,8 @@ async fn send(session: &Session, args: &SendArgs) -> anyhow::Result<Exit> {
     } else if !watch::is_stdout(args.csv.as_deref()) {
         write_table(&mut out, &report, session.term.width(), session.term.painter())?;
     }
+    // After the result, which is worth more than the rows.
+    written?;
     let verdict = verdict(&report, &outcome);
     Ok(interrupt.signal().map_or(verdict, |signal| verdict.worse(Signal::exit(signal))))
 }

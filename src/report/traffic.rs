@@ -47,9 +47,12 @@ pub struct TrafficReport {
     pub sent: u64,
     /// Requests that were due and could not be started in time.
     pub unsent: u64,
+    /// Requests that were started, and neither answered nor failed when it was cut short; they are in no other count.
+    #[serde(default)]
+    pub in_flight: u64,
     /// Not 2xx, and those without a response.
     pub failed: u64,
-    /// Seconds, from the first request's scheduled start to the last response's end.
+    /// Seconds, from the first request's scheduled start to the last response's end, or to where it was cut short.
     pub duration: f64,
     /// Requests started a second. On a schedule the last request's slot counts whole, so that it is never above what was
     /// wanted.
@@ -168,6 +171,7 @@ impl TrafficReport {
             connections: job.connections,
             sent: summary.sent,
             unsent: summary.unsent,
+            in_flight: summary.in_flight,
             failed: summary.failed(),
             duration: summary.duration.as_secs_f64(),
             rate: if seconds > 0.0 { float(summary.sent) / seconds } else { 0.0 },

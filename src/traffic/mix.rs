@@ -1,8 +1,8 @@
 //! [`Mix`]: which caller sends a request, and which request it is. Pure: the answer depends on the request's number
 //! alone, so that a run can be repeated, and the shares are exact after every round.
 
-/// How finely shares are told apart: a round has at most so many requests.
-const ROUND: u32 = 1000;
+/// How finely shares are told apart, to 0.01 %: a round has about so many requests at most.
+const ROUND: u32 = 10_000;
 
 /// The callers' turns.
 #[derive(Clone, Debug)]
@@ -40,14 +40,27 @@ impl Mix {
     }
 }
 
-/// Shares as whole weights, at least 1, without a common divisor.
+/// The first of these shares that cannot be kept to a hundredth of itself.
+pub(super) fn too_fine(shares: &[f64]) -> Option<usize> {
+    let kept = |share: &f64| {
+        let (wanted, whole) = (share * f64::from(ROUND), (share * f64::from(ROUND)).round());
+        (wanted - whole).abs() <= whole / 100.0
+    };
+    if are_equal(shares) { None } else { shares.iter().position(|share| !kept(share)) }
+}
+
+fn are_equal(shares: &[f64]) -> bool {
+    shares.iter().all(|share| (share - shares[0]).abs() < 1e-9)
+}
+
+/// Shares as whole weights without a common divisor.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is between 0 and 1")]
 fn weights(shares: &[f64]) -> Vec<u32> {
-    // Where all are equal a thousandth may not do: three callers take turns exactly.
-    if shares.iter().all(|share| (share - shares[0]).abs() < 1e-9) {
+    // Where all are equal no round of any length may do: three callers take turns exactly.
+    if are_equal(shares) {
         return vec![1; shares.len()];
     }
-    let weights: Vec<u32> = shares.iter().map(|share| ((share * f64::from(ROUND)).round() as u32).max(1)).collect();
+    let weights: Vec<u32> = shares.iter().map(|share| (share * f64::from(ROUND)).round() as u32).collect();
     let divisor = weights.iter().fold(0, |a, b| gcd(a, *b)).max(1);
     weights.into_iter().map(|weight| weight / divisor).collect()
 }
@@ -95,6 +108,23 @@ mod tests {
         let mix = Mix::new(&[0.5, 0.5], 2);
         let dealt: Vec<_> = (0..8).map(|number| mix.deal(number)).collect();
         assert_eq!(dealt, [(0, 0), (1, 0), (0, 1), (1, 1), (0, 0), (1, 0), (0, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn a_small_share_is_kept_or_too_fine() {
+        for share in [0.0001, 0.0002, 0.0025] {
+            assert_eq!(too_fine(&[1.0 - share, share]), None, "{share}");
+            let mix = Mix::new(&[1.0 - share, share], 1);
+            let second = callers(&mix, 10_000).into_iter().filter(|caller| *caller == 1).count();
+            assert!(
+                (f64::from(u32::try_from(second).expect("few")) - share * 10_000.0).abs() < 0.1,
+                "{share}: {second}"
+            );
+        }
+        for share in [0.000_01, 0.000_05, 0.000_15] {
+            assert_eq!(too_fine(&[1.0 - share, share]), Some(1), "{share}");
+        }
+        assert_eq!(too_fine(&[1.0 / 30_000.0; 3]), None, "equal ones take turns");
     }
 
     proptest! {

@@ -31,4 +31,4 @@ pub use outcome::{CallerOutcome, Interval, Outcome, TrafficProgress, Update};
 pub use run::{run, run_job};
 pub use summary::Summary;
 pub use target::LoadError;
-pub use targets::{TargetsError, read_targets};
+pub use targets::{TargetsError, read_body, read_targets};

@@ -10,7 +10,7 @@ use super::{Cause, Summary};
 /// Told while it runs; may be lost.
 #[derive(Clone, Debug)]
 pub enum Update<'a> {
-    /// About ten times a second.
+    /// About ten times a second, from the end of the warm-up on.
     Progress(TrafficProgress),
     /// What happened in one second, or in what was left of the last.
     Interval(&'a Interval),

@@ -2,15 +2,15 @@
 //! what they count is gathered every second into the [`Outcome`].
 
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::client::Net;
@@ -34,7 +34,9 @@ const FIFTH: Duration = Duration::from_millis(200);
 /// Sends a load until it is all sent or cancelled; ends at most two timeouts after its schedule.
 ///
 /// Requests that fail are a result, not an error. A load that [`Load::validate`] refuses is not sent: all of it is
-/// unsent. After a cancellation no request starts; one in flight that gets no answer soon is in no count.
+/// unsent. After a cancellation no request starts; one in flight that gets no answer soon is in
+/// [`Summary::in_flight`] alone. What was due and not started is in no count: background traffic is cancelled at each step's
+/// end, and that is nobody's failure.
 pub async fn run(
     load: &Load,
     progress: &(dyn Fn(TrafficProgress) + Send + Sync),
@@ -45,7 +47,7 @@ pub async fn run(
         Update::Progress(now) => progress(now),
         Update::Interval(interval) => locked(&course).take(interval),
     };
-    if let Ok(outcome) = send(&Job::from(load), FIFTH, &update, cancel).await {
+    if let Ok(outcome) = send(&Job::from(load), (FIFTH, Left::Dropped), &update, cancel).await {
         return Summary { course: std::mem::take(&mut locked(&course)), ..outcome.summary };
     }
     let unsent = if let Amount::Requests(count) = load.amount { count } else { 0 };
@@ -54,20 +56,28 @@ pub async fn run(
 
 /// Sends a job until it is all sent or cancelled; ends at most two timeouts after its schedule.
 ///
-/// Requests that fail are a result. After a cancellation no request starts; one in flight that gets no answer soon is in
-/// no count. The error is what is wrong with the job, or that no worker could be started.
+/// Requests that fail are a result. After a cancellation no request starts: what was due is unsent, and one in flight that
+/// gets no answer soon is in [`Summary::in_flight`] alone. The error is what is wrong with the job, or that no worker could
+/// be started.
 pub async fn run_job(
     job: &Job,
     update: &(dyn Fn(Update<'_>) + Send + Sync),
     cancel: &CancellationToken,
 ) -> Result<Outcome, LoadError> {
-    send(job, SECOND, update, cancel).await
+    send(job, (SECOND, Left::Unsent), update, cancel).await
 }
 
-/// The same with intervals of another length.
+/// What becomes of the requests that were due at a cancellation, and not started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Unsent,
+    Dropped,
+}
+
+/// The same with intervals of this length.
 async fn send(
     job: &Job,
-    length: Duration,
+    (length, left): (Duration, Left),
     update: &(dyn Fn(Update<'_>) + Send + Sync),
     cancel: &CancellationToken,
 ) -> Result<Outcome, LoadError> {
@@ -93,8 +103,7 @@ async fn send(
         workers.spawn_blocking(move || work(&shared, &desk, lanes * id / count..lanes * (id + 1) / count, runtime));
     }
     let mut meter = Meter::new(desks, planned, job.callers.len(), length);
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(&shared);
     loop {
         tokio::select! {
             ended = workers.join_next() => match ended {
@@ -102,15 +111,32 @@ async fn send(
                 Some(Ok(())) => {}
                 Some(Err(error)) => if let Ok(panic) = error.try_into_panic() { resume_unwind(panic) },
             },
-            _ = ticks.tick() => meter.tick(shared.start.elapsed().saturating_sub(job.warmup), update),
+            _ = ticks.tick() => if let Some(now) = shared.start.elapsed().checked_sub(job.warmup) {
+                meter.tick(now, update);
+            },
         }
     }
     drop(running);
+    if left == Left::Unsent {
+        shared.count_left(&meter.desks[0]);
+    }
     meter.flush(shared.start.elapsed().saturating_sub(job.warmup), update);
     update(Update::Progress(meter.progress()));
     let mut summary = Summary::new(begin + job.warmup);
     conclude(&shared, &meter, &mut summary);
     Ok(meter.total.outcome(summary, job.callers.iter().map(|caller| caller.name.clone())))
+}
+
+fn ticks(shared: &Shared) -> tokio::time::Interval {
+    let mut ticks = interval_at((shared.start + ahead(shared.warmup)).into(), TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
+/// When the first tick is, so that there is one at the end of the warm-up.
+fn ahead(warmup: Duration) -> Duration {
+    let past = warmup.as_nanos() % TICK.as_nanos();
+    Duration::from_nanos(u64::try_from(past).unwrap_or(0))
 }
 
 /// One worker a core, but none without a connection.
@@ -151,7 +177,7 @@ fn shared(job: &Job, targets: Targets, stop: CancellationToken) -> (Arc<Shared>,
         mix: Mix::new(&parts, job.requests.len()),
         net: Arc::new(net),
         model,
-        stopped: AtomicBool::new(false),
+        stopped: OnceLock::new(),
         stop,
     };
     (Arc::new(shared), planned)
@@ -191,7 +217,11 @@ fn conclude(shared: &Shared, meter: &Meter, summary: &mut Summary) {
         summary.lasting_success = outage.lasting_success();
     }
     let sum = |of: fn(&Desk) -> &AtomicU64| -> u64 { meter.sum(of) };
-    summary.interrupted = !shared.is_exhausted() || sum(|desk| &desk.begun) != sum(|desk| &desk.done);
+    summary.in_flight = sum(|desk| &desk.begun) - sum(|desk| &desk.done);
+    summary.interrupted = !shared.is_exhausted() || summary.in_flight > 0;
+    if let Some(stopped) = shared.stopped.get().filter(|_| summary.interrupted) {
+        summary.duration = stopped.saturating_sub(shared.warmup);
+    }
 }
 
 impl Desk {
@@ -222,8 +252,10 @@ impl Meter {
 
     fn tick(&mut self, now: Duration, update: &(dyn Fn(Update<'_>) + Send + Sync)) {
         update(Update::Progress(self.progress()));
-        if now >= self.since + self.length {
-            self.flush(now, update);
+        // Whole ones, so that they do not drift; of several after a stall it is one, since nobody knows what was when.
+        let past = now.saturating_sub(self.since).as_nanos() / self.length.as_nanos();
+        if past > 0 {
+            self.flush(self.since + self.length * u32::try_from(past).unwrap_or(u32::MAX), update);
         }
     }
 
@@ -246,5 +278,35 @@ impl Meter {
 
     fn sum(&self, of: impl Fn(&Desk) -> &AtomicU64) -> u64 {
         self.desks.iter().map(|desk| of(desk).load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_do_not_drift_and_a_stall_is_one_of_them() {
+        let seen = Mutex::new(Vec::new());
+        let update = |update: Update<'_>| {
+            if let Update::Interval(interval) = update {
+                locked(&seen).push((interval.start.as_millis(), interval.length.as_millis()));
+            }
+        };
+        let mut meter = Meter::new(Vec::new(), 0, 1, SECOND);
+        for now in [950, 1050, 1150, 2090, 3000, 6700, 6800, 7000] {
+            meter.tick(Duration::from_millis(now), &update);
+        }
+        meter.flush(Duration::from_millis(7400), &update);
+        let expected = [(0, 1000), (1000, 1000), (2000, 1000), (3000, 3000), (6000, 1000), (7000, 400)];
+        assert_eq!(*locked(&seen), expected);
+    }
+
+    #[test]
+    fn there_is_a_tick_at_the_end_of_the_warm_up() {
+        let cases = [(0, 0), (1000, 0), (1050, 50), (30, 30)];
+        for (warmup, first) in cases {
+            assert_eq!(ahead(Duration::from_millis(warmup)), Duration::from_millis(first), "{warmup}");
+        }
     }
 }

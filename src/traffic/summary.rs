@@ -13,18 +13,19 @@ use super::{Cause, Course};
 /// Significant digits of the latency histogram: a percentile is right to 0.1 %.
 const DIGITS: u8 = 3;
 
-/// What was seen. Offsets are from the first request's scheduled start. Requests that were in flight at a cancellation and
-/// got no answer soon after are in no count.
+/// What was seen. Offsets are from the first request's scheduled start.
 #[derive(Clone)]
 pub struct Summary {
     /// When the first request was due.
     pub start: DateTime<Utc>,
-    /// From the first request's scheduled start to the last response's end.
+    /// From the first request's scheduled start to the last response's end; where it was cut short to that, if it is later.
     pub duration: Duration,
     /// Requests that were started, connections that could not be made included.
     pub sent: u64,
     /// Requests that were due and could not be started in time.
     pub unsent: u64,
+    /// Requests that were started, and neither answered nor failed when it was cut short; they are in no other count.
+    pub in_flight: u64,
     /// Responses by status code.
     pub codes: BTreeMap<u16, u64>,
     /// Requests that were started and got no whole response, by cause.
@@ -51,6 +52,7 @@ impl Summary {
             duration: Duration::ZERO,
             sent: 0,
             unsent: 0,
+            in_flight: 0,
             codes: BTreeMap::new(),
             errors: BTreeMap::new(),
             latency: histogram(),
@@ -107,6 +109,7 @@ impl Summary {
         self.start = start;
         self.sent += other.sent;
         self.unsent += other.unsent;
+        self.in_flight += other.in_flight;
         add(&mut self.codes, &other.codes);
         add(&mut self.errors, &other.errors);
         add_histogram(&mut self.latency, &other.latency);
@@ -123,6 +126,7 @@ impl fmt::Debug for Summary {
             .field("duration", &self.duration)
             .field("sent", &self.sent)
             .field("unsent", &self.unsent)
+            .field("in_flight", &self.in_flight)
             .field("codes", &self.codes)
             .field("errors", &self.errors)
             .field("p50_ms", &self.percentile_ms(50.0))

@@ -107,7 +107,8 @@ impl Tally {
     pub(super) fn outcome(self, mut summary: Summary, names: impl Iterator<Item = String>) -> Outcome {
         let all = self.all();
         let whole = all.outcome(String::new());
-        (summary.sent, summary.unsent, summary.duration) = (whole.sent, whole.unsent, self.end);
+        (summary.sent, summary.unsent) = (whole.sent, whole.unsent);
+        summary.duration = summary.duration.max(self.end);
         (summary.codes, summary.errors, summary.latency) = (whole.codes, whole.errors, whole.latency);
         let callers = self.callers.iter().zip(names).map(|(caller, name)| caller.outcome(name)).collect();
         let by_code = all.codes.into_iter().filter(|(_, latency)| !latency.is_empty()).collect();

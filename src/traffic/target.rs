@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 
+use super::mix::too_fine;
 use super::{Amount, Caller, Job, Load, Pace, RequestSpec, Stage};
 
 const RATES: std::ops::RangeInclusive<f64> = 0.001..=1_000_000.0;
@@ -17,7 +18,7 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(1);
 const MAX_SCHEDULE: f64 = 30.0 * 86_400.0;
 
 /// What is wrong with a load, for the one who asked for it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LoadError {
     /// The address cannot be used.
     #[error("{url:?} is not an address to send to: {reason}")]
@@ -48,6 +49,14 @@ pub enum LoadError {
     Start {
         /// What the system says.
         detail: String,
+    },
+    /// A caller's share is finer than requests can be shared out.
+    #[error("{name}'s share of {percent}% cannot be kept: shares are told apart to 0.01%")]
+    Share {
+        /// The caller.
+        name: String,
+        /// Its share.
+        percent: f64,
     },
     /// A number is out of its range.
     #[error("{what} must be {range}, not {found}")]
@@ -123,10 +132,13 @@ impl Job {
     }
 
     fn check_shares(&self) -> Result<(), LoadError> {
-        let total: f64 = self.callers.iter().map(|caller| caller.share).sum();
-        let good = self.callers.iter().all(|caller| caller.share > 0.0) && (total - 1.0).abs() < 1e-6;
-        if good {
-            return Ok(());
+        let shares: Vec<f64> = self.callers.iter().map(|caller| caller.share).collect();
+        let total: f64 = shares.iter().sum();
+        if shares.iter().all(|share| *share > 0.0) && (total - 1.0).abs() < 1e-6 {
+            let Some(caller) = too_fine(&shares).map(|at| &self.callers[at]) else { return Ok(()) };
+            // Without the noise of the arithmetic.
+            let percent = (caller.share * 1e8).round() / 1e6;
+            return Err(LoadError::Share { name: caller.name.clone(), percent });
         }
         let found = format!("{:.1}% together", total * 100.0);
         range("the callers' shares", "above 0% each, and 100% together", &found)

@@ -64,7 +64,7 @@ pub fn read_targets(path: &Path) -> Result<Vec<RequestSpec>, TargetsError> {
             let Some(request) = requests.last_mut().filter(|_| open) else {
                 return Err(wrong("expected a request before its body".to_owned()));
             };
-            request.body = read(&folder.join(file.trim()), LARGEST_BODY)?;
+            request.body = read_body(&folder.join(file.trim()))?;
             open = false;
         } else if let Some(request) = first_line(line) {
             if requests.len() == MOST {
@@ -82,6 +82,11 @@ pub fn read_targets(path: &Path) -> Result<Vec<RequestSpec>, TargetsError> {
         }
     }
     if requests.is_empty() { Err(TargetsError::Empty { path: path.to_owned() }) } else { Ok(requests) }
+}
+
+/// Reads a file that is a request's body, up to 16 MiB.
+pub fn read_body(path: &Path) -> Result<Vec<u8>, TargetsError> {
+    read(path, LARGEST_BODY)
 }
 
 /// `GET http://host/path`, or `GET /path`.

@@ -5,8 +5,8 @@ use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -42,8 +42,8 @@ pub(super) struct Shared {
     pub(super) mix: Mix,
     pub(super) net: Arc<Net>,
     pub(super) model: Model,
-    /// No request may start any more.
-    pub(super) stopped: AtomicBool,
+    /// Since when no request may start any more, though there were some.
+    pub(super) stopped: OnceLock<Duration>,
     pub(super) stop: CancellationToken,
 }
 
@@ -93,9 +93,22 @@ impl Shared {
 
     /// Lets no request start any more.
     fn halt(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.stopped.get_or_init(|| self.start.elapsed());
         if let Model::Open { released, .. } = &self.model {
             released.close();
+        }
+    }
+
+    /// Counts what was due at the stop, and not started, as unsent.
+    pub(super) fn count_left(&self, desk: &Desk) {
+        let (Model::Open { schedule, .. }, Some(stopped)) = (&self.model, self.stopped.get()) else { return };
+        // A copy: what is left shows that it was cut short.
+        let mut schedule = locked(schedule).clone();
+        let mut tally = locked(&desk.tally);
+        while let Some((number, due)) = schedule.take().filter(|(_, due)| due <= stopped) {
+            if due >= self.warmup {
+                tally.give_up(self.mix.deal(number).0);
+            }
         }
     }
 
@@ -194,7 +207,7 @@ impl Lane {
                         Amount::Requests(count) => number >= *count,
                         Amount::Duration(length) => started >= shared.warmup + *length,
                     };
-                (!over && !shared.stopped.load(Ordering::Relaxed)).then_some(Turn { number, due: None, started })
+                (!over && shared.stopped.get().is_none()).then_some(Turn { number, due: None, started })
             }
         }
     }

@@ -181,6 +181,7 @@ impl Wire for MockWire {
         while let Ok(Some(sent)) = timeout_at(end, waiting.next()).await {
             done.push(sent);
         }
+        summary.in_flight = waiting.len() as u64;
         done.sort_by_key(|sent| sent.due);
         for sent in &done {
             count(&mut summary, sent);

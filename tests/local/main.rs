@@ -39,5 +39,6 @@ mod support;
 mod traffic;
 mod traffic_cli;
 mod traffic_jobs;
+mod traffic_views;
 mod watch;
 mod wire;

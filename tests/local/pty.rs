@@ -212,6 +212,9 @@ impl Screen {
             |index: usize| parameters.split(';').nth(index).and_then(|it| it.parse::<usize>().ok()).unwrap_or(1);
         match (parameters, last) {
             (_, "H") => self.at = (number(1) - 1, number(0) - 1),
+            (_, "A") => self.at.1 = self.at.1.saturating_sub(number(0)),
+            (_, "B") => self.at.1 += number(0),
+            (_, "K") => self.rows.iter_mut().skip(self.at.1).take(1).for_each(|row| row.fill(' ')),
             (_, "J") => self.rows.iter_mut().skip(self.at.1).for_each(|row| row.fill(' ')),
             ("?1049", _) => {
                 self.alternate = last == "h";

@@ -10,7 +10,7 @@ use crate::desk::Desk;
 use crate::support::{OK, until, upstream};
 
 /// A server that answers 200, and how many requests it got.
-fn server() -> (SocketAddr, Arc<AtomicUsize>) {
+pub(crate) fn server() -> (SocketAddr, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
     let address = upstream(move |mut client| {
@@ -43,11 +43,14 @@ fn what_cannot_be_sent_is_refused_with_a_reason() {
         (with(&["--stage", "10s"]), "expected a time and a rate"),
         (with(&["--connections", "2", "--poisson"]), "--poisson needs a --rate"),
         (with(&["--key", "a", "--key", "b=100%"]), "the shares leave nothing"),
+        (with(&["--key", "a", "--key", "b=0.001%"]), "b's share of 0.001% cannot be kept"),
+        (with(&["--key", "a", "--key", "b", "--key", "c=99.99%"]), "a's share of 0.005% cannot be kept"),
         (with(&["--header", "Content-Length: 5"]), "lab's own to send"),
         (with(&["--expect", "banana: 1"]), "expected one of status.200"),
         (with(&["--csv", "/no/such/folder/x.csv"]), "cannot write /no/such/folder/x.csv"),
         (with(&["--json", "--csv", "-"]), "both write to standard output"),
-        (with(&["--body", "@/no/such/file"]), "cannot read /no/such/file"),
+        (with(&["--body", "@/no/such/file"]), "--body: cannot read /no/such/file"),
+        (with(&["--body", "@/dev/zero"]), "cannot read /dev/zero: it is larger than 16 MiB"),
         (with(&["--targets", "/no/such/file"]), "cannot read /no/such/file"),
     ];
     for (args, why) in cases {
@@ -164,6 +167,40 @@ fn ctrl_c_shows_what_there_is() {
         until(|| seen.load(Ordering::SeqCst) >= 5);
         running.signal(Signal::INT);
         running.ran().status(130).says("(interrupted)").says("200");
+    }
+}
+
+#[test]
+fn ctrl_c_before_a_server_that_hangs_counts_what_was_due_and_what_is_in_flight() {
+    let desk = Desk::new();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let address = upstream(move |mut client| {
+        while client.head().is_some() {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let url = format!("http://{address}/");
+    let cut = |more: &[&str]| {
+        seen.store(0, Ordering::SeqCst);
+        let args = ["traffic", "--url", &url, "--duration", "60s", "--connections", "2"];
+        let running = desk.start(&[&args, more].concat());
+        until(|| seen.load(Ordering::SeqCst) == 2);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        running.signal(Signal::INT);
+        running.ran().status(130)
+    };
+    for rate in [&["--rate", "100"] as &[_], &[]] {
+        let ran = cut(rate).says("0 requests in ").says("(interrupted)").says("2 in flight");
+        assert!(!ran.stdout.contains("none failed") && !ran.stdout.contains(" in 0.0s"), "{}", ran.stdout);
+        assert_eq!(ran.stdout.contains("more could not be sent in time"), !rate.is_empty(), "{}", ran.stdout);
+        let json = cut(&[rate, &["--json"]].concat()).json();
+        let number = |name: &str| json[name].as_f64().expect("a number");
+        let lasted = number("duration");
+        assert!((0.5..10.0).contains(&lasted), "{json}");
+        assert_eq!((number("sent"), number("failed"), number("in_flight")), (0.0, 0.0, 2.0));
+        let due = if rate.is_empty() { 2.0 } else { lasted * 100.0 };
+        assert!((number("unsent") + 2.0 - due).abs() <= 1.0, "{json}");
     }
 }
 

@@ -135,6 +135,7 @@ async fn intervals_add_up_to_the_whole() {
     assert_eq!(outcome.summary.sent, 60);
     for pair in intervals.windows(2) {
         assert_eq!(pair[0].start + pair[0].length, pair[1].start);
+        assert_eq!(pair[0].length.subsec_nanos(), 0, "rows do not drift");
     }
 }
 
@@ -255,6 +256,39 @@ async fn an_ipv6_address_is_reached() {
     });
     let outcome = run(&job(&server.url, 4)).await;
     assert_eq!(outcome.summary.codes.into_iter().collect::<Vec<_>>(), [(200, 4)]);
+}
+
+#[tokio::test]
+async fn what_a_cancelled_job_did_not_start_is_unsent_by_caller_and_by_interval() {
+    let server = serve(|_, _| Reply::Silence).await;
+    let cancel = CancellationToken::new();
+    let trip = cancel.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        trip.cancel();
+    });
+    let in_intervals = AtomicUsize::new(0);
+    let update = |update: Update<'_>| {
+        if let Update::Interval(interval) = update {
+            in_intervals.fetch_add(usize::try_from(interval.unsent).expect("few"), Ordering::SeqCst);
+        }
+    };
+    let caller = |name: &str, share| Caller { name: name.to_owned(), headers: Vec::new(), share };
+    let callers = vec![caller("a", 0.75), caller("b", 0.25)];
+    // Two of the warm-up's requests hold the connections.
+    let warmup = Duration::from_millis(100);
+    let job = Job { callers, warmup, pace: open(200.0), amount: Amount::Duration(600 * SECOND), ..job(&server.url, 0) };
+    let outcome = run_job(&job, &update, &cancel).await.expect("valid");
+    let summary = &outcome.summary;
+    assert!(summary.interrupted && summary.sent == 0 && summary.in_flight == 0, "{summary:?}");
+    assert!(summary.duration >= Duration::from_millis(400), "{summary:?}");
+    let due = summary.duration.as_secs_f64() * 200.0;
+    let unsent = u32::try_from(summary.unsent).expect("few");
+    assert!((f64::from(unsent) - due).abs() <= 1.0, "{summary:?}");
+    assert_eq!(in_intervals.load(Ordering::SeqCst), unsent as usize);
+    let by_caller: Vec<_> = outcome.callers.iter().map(|caller| caller.unsent).collect();
+    assert_eq!(by_caller.iter().sum::<u64>(), summary.unsent);
+    assert!(by_caller[0].abs_diff(by_caller[1] * 3) <= 4, "{by_caller:?}");
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! What was typed after `lab traffic`, turned into a [`Job`].
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::SendArgs;
 use crate::commands::session::Session;
 use crate::error::Failure;
 use crate::scenario::value;
-use crate::traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Stage, read_targets};
+use crate::traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Stage, read_body, read_targets};
 
 /// How many requests are sent where nothing is said.
 const DEFAULT_REQUESTS: u64 = 40;
@@ -161,9 +162,7 @@ fn requests(args: &SendArgs) -> Result<Vec<RequestSpec>, Failure> {
 
 fn body(text: &str) -> Result<Vec<u8>, Failure> {
     match text.strip_prefix('@') {
-        Some(file) => {
-            std::fs::read(file).map_err(|error| Failure::usage(format!("--body: cannot read {file}: {error}")))
-        }
+        Some(file) => read_body(Path::new(file)).map_err(|error| Failure::usage(format!("--body: {error}"))),
         None => Ok(text.as_bytes().to_vec()),
     }
 }

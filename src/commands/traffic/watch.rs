@@ -4,14 +4,14 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::Failure;
 use crate::report::traffic::csv::Csv;
 use crate::report::traffic::live::{Recent, Window};
 use crate::term::{Live, Plain, Term};
-use crate::traffic::{Amount, Interval, Job, Update};
+use crate::traffic::{Amount, Interval, Job, Pace, TrafficProgress, Update};
 
 /// How far lines are apart where stderr is no terminal.
 const LINES: Duration = Duration::from_secs(5);
@@ -21,12 +21,13 @@ pub(super) struct Watch {
     term: Term,
     bar: Live,
     figures: Live,
-    /// In the closed model, where only the time is known.
+    /// Where only the time is known: in the closed model.
     length: Option<Duration>,
     state: Mutex<State>,
 }
 
 struct State {
+    warming_up: bool,
     recent: Recent,
     /// What no line has told yet.
     untold: Option<Window>,
@@ -50,24 +51,37 @@ impl Watch {
                 Some(Csv::new(Box::new(file) as Box<dyn Write + Send>).map_err(wrong)?)
             }
         };
-        let length = if let Amount::Duration(length) = job.amount { Some(length) } else { None };
-        let label = if job.warmup.is_zero() { "traffic" } else { "warming up" };
+        let length = match (&job.pace, job.amount) {
+            (Pace::Closed, Amount::Duration(length)) => Some(length),
+            _ => None,
+        };
+        let warming_up = !job.warmup.is_zero();
+        let label = if warming_up { "warming up" } else { "traffic" };
         let (bar, figures) = (term.live(label, Plain::Silent), term.live("", Plain::Silent));
-        let state = State { recent: Recent::default(), untold: None, csv, failed: None };
+        let state = State { warming_up, recent: Recent::default(), untold: None, csv, failed: None };
         Ok(Self { term: term.clone(), bar, figures, length, state: Mutex::new(state) })
     }
 
     pub(super) fn update(&self, update: &Update<'_>) {
         match update {
-            Update::Progress(now) if now.planned > 0 => self.bar.progress(now.done, now.planned),
-            Update::Progress(_) => {}
+            Update::Progress(now) => self.progress(*now),
             Update::Interval(interval) => self.interval(interval),
         }
     }
 
+    /// There is none before the end of the warm-up.
+    fn progress(&self, now: TrafficProgress) {
+        if std::mem::take(&mut self.state().warming_up) {
+            self.bar.label("traffic");
+        }
+        if now.planned > 0 {
+            self.bar.progress(now.done, now.planned);
+        }
+    }
+
     fn interval(&self, interval: &Interval) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { recent, untold, csv, failed } = &mut *state;
+        let mut state = self.state();
+        let State { recent, untold, csv, failed, .. } = &mut *state;
         let now = Window::new(interval);
         recent.add(interval);
         self.figures.label(&format!("{} {}", now.figures(), recent.sparkline()));
@@ -97,7 +111,11 @@ impl Watch {
     pub(super) fn end(&self) -> Result<(), Failure> {
         self.bar.clear();
         self.figures.clear();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.failed.take().map_or(Ok(()), |error| Err(Failure::failed(format!("--csv: cannot write: {error}"))))
+        let failed = self.state().failed.take();
+        failed.map_or(Ok(()), |error| Err(Failure::failed(format!("--csv: cannot write: {error}"))))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

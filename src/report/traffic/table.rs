@@ -55,12 +55,16 @@ fn headline(report: &TrafficReport) -> String {
     let rate = format!("{}/s{wanted}{random}", human::number((report.rate * 10.0).round() / 10.0));
     let sent = human::count(report.sent, "request");
     let cut = if report.interrupted { " (interrupted)" } else { "" };
-    let failed = if report.failed == 0 {
-        "none failed".to_owned()
-    } else {
-        format!("{} failed ({})", report.failed, human::share(report.failed, report.sent))
-    };
-    format!("{sent} in {}{cut} · {rate} · {failed}", human::clock(report.duration))
+    let mut parts = vec![format!("{sent} in {}{cut}", human::clock(report.duration)), rate];
+    if report.failed > 0 {
+        parts.push(format!("{} failed ({})", report.failed, human::share(report.failed, report.sent)));
+    } else if report.sent > 0 && report.in_flight == 0 {
+        parts.push("none failed".to_owned());
+    }
+    if report.in_flight > 0 {
+        parts.push(format!("{} in flight", report.in_flight));
+    }
+    parts.join(" · ")
 }
 
 /// What the reader should know before believing the figures.

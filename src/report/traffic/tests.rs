@@ -115,6 +115,18 @@ fn looks_so() {
 }
 
 #[test]
+fn what_is_in_flight_has_not_succeeded() {
+    let headline = |sent, failed, in_flight| {
+        let report = TrafficReport { sent, failed, in_flight, interrupted: true, ..report(true) };
+        text(|out| write_table(out, &report, 120, Painter::PLAIN)).lines().nth(1).expect("a headline").to_owned()
+    };
+    assert!(headline(40, 0, 0).ends_with(" wanted · none failed"));
+    assert!(headline(40, 0, 2).ends_with(" wanted · 2 in flight"));
+    assert!(headline(40, 1, 2).ends_with(" wanted · 1 failed (2.5%) · 2 in flight"));
+    assert!(headline(0, 0, 0).ends_with(" wanted"));
+}
+
+#[test]
 fn a_document_reads_back_also_an_old_one() {
     let json = text(|out| write_json(out, &mixed()));
     let back: TrafficReport = serde_json::from_str(&json).expect("it is our own");
