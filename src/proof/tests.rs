@@ -178,6 +178,31 @@ fn a_wrong_way_of_a_practice_harms_or_does_not_get_there() {
 }
 
 #[test]
+fn a_practice_that_sends_nothing_is_not_proved() {
+    let plan = read(
+        "title: T\nkind: practice\nsteps: [{ rotate_key: { server: b } }]\n\
+         resolved_check: [{ traffic: { key: b }, expect: { failed: 0 } }]\n\
+         wrong_fixes: [{ name: nothing, why: It is one., steps: [{ wait: 1s }] }]\n",
+    );
+    let acts = acts(&plan).unwrap();
+    let silent = |act: &Act, ends| {
+        let mut events = played(act, ends, None);
+        for event in &mut events {
+            if let EventKind::StepFinished(step) = &mut event.kind
+                && step.index == 0
+            {
+                step.sent = None;
+            }
+        }
+        judge(act, &events).findings
+    };
+    let lack = "no request was sent: nothing shows that nobody is harmed";
+    assert_eq!(silent(&acts[1], "hh"), [lack], "what its check sends is not its own");
+    assert_eq!(silent(&acts[2], "hh"), ["no request fails and `resolved_check` passes: it is no wrong fix"]);
+    assert_eq!(judge(&acts[1], &played(&acts[1], "hh", None)).findings, Vec::<String>::new());
+}
+
+#[test]
 fn what_a_check_sends_harms_nobody() {
     let plan = read(
         "title: T\nkind: practice\nsteady_state: [{ check: { path: /health } }]\n\
@@ -246,7 +271,7 @@ fn finished(act: &Act, index: usize) -> StepFinished {
         elapsed: 0.0,
         duration: 0.0,
         detail: None,
-        sent: None,
+        sent: Some(40),
         unsent: 0,
         failed_requests: 0,
         deltas: BTreeMap::new(),

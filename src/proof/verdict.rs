@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::script::{Act, Stretch, Whole};
 use crate::event::{Event, EventKind, RunFinished, Status, StepFinished};
+use crate::runner::SILENT;
 use crate::scenario::plan::Kind;
 
 /// What was found.
@@ -41,7 +42,9 @@ pub(super) fn judge(act: &Act, events: &[Event]) -> Found {
     }
     // What is said of a run beyond its steps: a fault without effect, a practice that harmed somebody.
     let objection = end.and_then(|end| end.reason.clone());
-    let objection = objection.filter(|_| act.plan.kind != Kind::Practice || harms(act, events));
+    let (sent, failed) = own(act, events);
+    let practice = act.plan.kind == Kind::Practice;
+    let objection = objection.filter(|_| !practice || failed > 0);
     let last = act.stretches.len().saturating_sub(1);
     for (index, stretch) in act.stretches.iter().enumerate() {
         let harmed = act.whole == Whole::Harmful && index == last && objection.is_some();
@@ -53,19 +56,24 @@ pub(super) fn judge(act: &Act, events: &[Event]) -> Found {
     }
     if act.whole == Whole::Sound {
         found.findings.extend(objection);
+        if practice && sent == 0 {
+            found.findings.push(SILENT.to_owned());
+        }
     }
     found
 }
 
-/// Whether a request of the scenario's own failed: what its checks send is no harm that a practice does.
-fn harms(act: &Act, events: &[Event]) -> bool {
+/// The requests of the scenario's own, and those of them that failed: what its checks send harms nobody, and shows nobody
+/// unharmed.
+fn own(act: &Act, events: &[Event]) -> (u64, u64) {
     let checks = act.stretches.first().map_or(0, |own| own.steps.end);
-    events.iter().any(|event| match &event.kind {
-        EventKind::StepFinished(step) => {
-            let own = !step.role.is_step() || step.index < checks;
-            (own && step.failed_requests > 0) || step.background.values().any(|slice| slice.failed_requests > 0)
+    events.iter().fold((0, 0), |mut sum, event| {
+        let EventKind::StepFinished(step) = &event.kind else { return sum };
+        if !step.role.is_step() || step.index < checks {
+            sum = (sum.0 + step.sent.unwrap_or(0), sum.1 + step.failed_requests);
         }
-        _ => false,
+        let background = step.background.values();
+        background.fold(sum, |sum, slice| (sum.0 + slice.sent, sum.1 + slice.failed_requests))
     })
 }
 

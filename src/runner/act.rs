@@ -34,8 +34,6 @@ pub(super) struct Acted {
     pub(super) checks: Vec<ExpectationResult>,
     /// What the app counted while traffic was sent.
     pub(super) counters: Vec<CounterSample>,
-    /// Its own request was not answered with 2xx.
-    pub(super) saw_failure: bool,
     /// The last lines of a command's output.
     pub(super) output: Vec<String>,
     /// What later steps may use of it.

@@ -17,8 +17,8 @@ pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -
         answer = context.wire.probe(&probe) => answer,
     };
     let detail = Some(told(check, &answer));
-    let (checks, saw_failure) = (judged("check", check, &answer, &context.secrets), is_failure(&answer));
-    Ok(Acted { detail, checks, saw_failure, facts: facts(&answer), ..Acted::default() })
+    let checks = judged("check", check, &answer, &context.secrets);
+    Ok(Acted { detail, checks, facts: facts(&answer), ..Acted::default() })
 }
 
 /// The request of a check.
@@ -42,11 +42,6 @@ pub(super) fn told(check: &Check, answer: &Result<ProbeResponse, ProbeError>) ->
         Err(error) => error.detail.clone(),
     };
     format!("{} {} {seen}", check.method, check.path)
-}
-
-/// Whether the answer is anything but a success.
-pub(super) fn is_failure(answer: &Result<ProbeResponse, ProbeError>) -> bool {
-    !answer.as_ref().is_ok_and(|response| (200..300).contains(&response.status))
 }
 
 pub(super) fn facts(answer: &Result<ProbeResponse, ProbeError>) -> Facts {

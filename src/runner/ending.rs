@@ -29,8 +29,8 @@ fn exit(status: Status, signal: Option<Signal>, undo: UndoOutcome, unreported: b
 }
 
 impl Runner {
-    /// The end: what is kept is marked so, all else is put back.
-    pub(super) async fn finish<F>(mut self, keep: bool, reporter: &mut Reporter<F>) -> RunOutcome
+    /// The end: what is kept is marked so, all else is put back. `whole`: no step was left out.
+    pub(super) async fn finish<F>(mut self, keep: bool, whole: bool, reporter: &mut Reporter<F>) -> RunOutcome
     where
         F: FnMut(&Event) -> io::Result<()> + Send,
     {
@@ -39,7 +39,7 @@ impl Runner {
             self.object(Status::Error, reason);
         }
         self.heed_signal();
-        if let Some(objection) = self.story.objection() {
+        if let Some(objection) = self.story.objection(whole) {
             self.object(Status::Failed, objection);
         }
         self.tell_alerts(reporter);

@@ -50,12 +50,6 @@ impl Observed {
         whole
     }
 
-    /// Requests sent, and those that failed.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        let all = self.traffic.iter().chain(self.background.values().map(|(_, seen)| seen)).map(Seen::counts);
-        all.fold((0, 0), |(sent, failed), counts| (sent + counts.0, failed + counts.1))
-    }
-
     /// What each caller saw, in the foreground and in the background.
     pub(super) fn traffic(&self) -> impl Iterator<Item = (Option<&str>, &Summary)> {
         self.traffic.iter().chain(self.background.values().map(|(_, seen)| seen)).flat_map(Seen::each)

@@ -40,6 +40,7 @@ mod wait;
 
 pub(crate) use expect::evaluate_traffic;
 pub use interrupt::{Interrupt, Signal};
+pub(crate) use story::SILENT;
 
 use clock::{Clock, Reporter};
 use context::Context;
@@ -158,7 +159,7 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
     }
     let reached = parts.run(&mut runner, begun, &mut reporter).await;
     let keep = keep || (until.is_some() && reached);
-    runner.finish(keep, &mut reporter).await
+    runner.finish(keep, until.is_none(), &mut reporter).await
 }
 
 /// What runs, in order.

@@ -50,12 +50,6 @@ impl Seen {
         Some(total)
     }
 
-    /// Requests sent, and those that failed.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        let add = |(sent, failed), summary: &Summary| (sent + summary.sent, failed + summary.failed());
-        self.by_caller.values().fold((0, 0), add)
-    }
-
     /// As events have it: each caller that has a name.
     pub(super) fn results(&self) -> BTreeMap<String, CallerResult> {
         self.each().filter_map(|(caller, summary)| Some((caller?.to_owned(), result(summary)))).collect()

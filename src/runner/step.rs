@@ -66,7 +66,6 @@ impl Done {
             begun,
             change: action.is_change() && acted.is_some() && !self.interrupted,
             changed: acted.is_some_and(|acted| acted.changed),
-            saw_failure: acted.is_some_and(|acted| acted.saw_failure),
         }
     }
 

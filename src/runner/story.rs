@@ -8,6 +8,9 @@ use crate::event::{AlertChanged, AlertState, Outage, Phase, Status};
 use crate::scenario::plan::{Kind, Step};
 use crate::traffic::Summary;
 
+/// What is wrong with a practice in which nobody was there to be harmed.
+pub(crate) const SILENT: &str = "no request was sent: nothing shows that nobody is harmed";
+
 /// What a caller saw in one step. Times are in seconds since the run's start.
 #[derive(Debug)]
 struct Piece {
@@ -29,8 +32,10 @@ pub(super) struct Story {
     /// Every step so far.
     observed: Vec<Observed>,
     faults: Vec<Fault>,
-    /// Requests since the first fault, whatever came between: sent, and failed.
-    after: (u64, u64),
+    /// Requests before the first fault.
+    before: Toll,
+    /// Requests since it, whatever came between.
+    after: Toll,
     /// When the first remedy that changed something began, in seconds since the run's start.
     remedied: Option<f64>,
     /// All traffic, that in the background as well.
@@ -44,11 +49,36 @@ struct Fault {
     begun: f64,
     /// Whether it changed the lab at all.
     changed: bool,
-    /// No remedy and no other fault came since.
-    present: bool,
+    /// When a remedy or another fault came.
+    ended: Option<f64>,
     /// Requests while it was present.
+    toll: Toll,
+    /// A request that started meanwhile failed later.
+    late: bool,
+}
+
+/// Requests, and how they failed.
+#[derive(Debug, Default)]
+struct Toll {
     sent: u64,
     failed: u64,
+    /// Status codes and causes.
+    ways: BTreeSet<String>,
+}
+
+impl Toll {
+    fn add(&mut self, summary: &Summary) {
+        self.sent += summary.sent;
+        self.failed += summary.failed();
+        let codes = summary.codes.keys().filter(|code| !(200..300).contains(*code)).map(u16::to_string);
+        self.ways.extend(codes.chain(summary.errors.keys().map(|cause| cause.name().to_owned())));
+    }
+
+    /// Whether a larger share failed than before, or some in a way that none did before.
+    fn is_worse(&self, before: &Self) -> bool {
+        let share = |part: u64, whole: u64| u128::from(part) * u128::from(whole);
+        !self.ways.is_subset(&before.ways) || share(self.failed, before.sent) > share(before.failed, self.sent)
+    }
 }
 
 /// What a step was, for the story.
@@ -59,8 +89,6 @@ pub(super) struct Deed {
     pub(super) change: bool,
     /// It did.
     pub(super) changed: bool,
-    /// Its own request, of a check or of a wait, was not answered with 2xx.
-    pub(super) saw_failure: bool,
 }
 
 impl Story {
@@ -71,7 +99,8 @@ impl Story {
             status: Status::Held,
             observed: Vec::new(),
             faults: Vec::new(),
-            after: (0, 0),
+            before: Toll::default(),
+            after: Toll::default(),
             remedied: None,
             pieces: Vec::new(),
         }
@@ -82,37 +111,31 @@ impl Story {
         match step.phase {
             Phase::Inject if deed.change => self.inject(step, deed),
             Phase::Remedy if deed.changed && !self.faults.is_empty() => {
-                self.faults.iter_mut().for_each(|fault| fault.present = false);
+                self.faults.iter_mut().for_each(|fault| fault.end(deed.begun));
                 self.remedied.get_or_insert(deed.begun);
             }
             _ => {}
         }
-        let (sent, failed) = observed.counts();
-        let own = u64::from(deed.saw_failure);
-        if let Some(fault) = self.faults.last_mut() {
-            self.after.0 += sent + own;
-            self.after.1 += failed + own;
-            if fault.present {
-                fault.sent += sent + own;
-                fault.failed += failed + own;
-            }
-        }
         for (caller, summary) in observed.traffic() {
-            self.pieces.push(piece(caller, summary, &self.clock));
+            let piece = piece(caller, summary, &self.clock);
+            let toll = if self.faults.is_empty() { &mut self.before } else { &mut self.after };
+            toll.add(summary);
+            self.faults.iter_mut().for_each(|fault| fault.take(&piece, summary));
+            self.pieces.push(piece);
         }
         self.observed.push(observed);
     }
 
     fn inject(&mut self, step: &Step, deed: &Deed) {
         match self.faults.last_mut() {
-            Some(fault) if fault.present && fault.sent == 0 => fault.changed |= deed.changed,
+            Some(fault) if fault.ended.is_none() && fault.toll.sent == 0 => fault.changed |= deed.changed,
             last => {
                 if let Some(last) = last {
-                    last.present = false;
+                    last.end(deed.begun);
                 }
                 let Deed { begun, changed, .. } = *deed;
-                let step = step.name.clone();
-                self.faults.push(Fault { step, begun, changed, present: true, sent: 0, failed: 0 });
+                let (step, toll) = (step.name.clone(), Toll::default());
+                self.faults.push(Fault { step, begun, changed, ended: None, toll, late: false });
             }
         }
     }
@@ -138,8 +161,9 @@ impl Story {
         self.status
     }
 
-    /// What is wrong with the run as a whole although its steps may hold: only of a run that came to its end.
-    pub(super) fn objection(&self) -> Option<String> {
+    /// What is wrong with the run as a whole although its steps may hold: only of a run that came to its end. `whole`: no step
+    /// was left out.
+    pub(super) fn objection(&self, whole: bool) -> Option<String> {
         if matches!(self.status, Status::Error | Status::Interrupted) {
             return None;
         }
@@ -148,26 +172,38 @@ impl Story {
             Kind::Practice => {
                 let count = |all: (u64, u64), piece: &Piece| (all.0 + piece.sent, all.1 + piece.failed);
                 let (sent, failed) = self.pieces.iter().fold((0, 0), count);
-                (failed > 0).then(|| format!("{failed} of {sent} requests failed, and none may"))
+                let silent = (whole && sent == 0).then(|| SILENT.to_owned());
+                silent.or_else(|| (failed > 0).then(|| format!("{failed} of {sent} requests failed, and none may")))
             }
             Kind::Part => None,
         }
     }
 
-    /// The first fault of which the traffic saw nothing while it was there. Where no traffic followed at all, there is
-    /// nothing to judge by.
+    /// The first fault of which the traffic saw nothing while it was there: no failure, or none but those that it had seen
+    /// before the first fault. Where no traffic followed at all, there is nothing to judge by.
     fn without_effect(&self) -> Option<String> {
         if let Some(fault) = self.faults.iter().find(|fault| !fault.changed) {
             return Some(format!("no effect: {} changed nothing", fault.step));
         }
-        let unseen = self.faults.iter().find(|fault| fault.sent > 0 && fault.failed == 0);
-        let unseen = unseen.map(|fault| (&fault.step, fault.sent));
-        let (step, sent) = match (unseen, self.after) {
-            (Some(unseen), _) => unseen,
-            (None, (sent, 0)) if sent > 0 => (&self.faults.first()?.step, sent),
-            _ => return None,
+        let unseen = |fault: &&Fault| fault.toll.sent > 0 && !fault.late && !fault.toll.is_worse(&self.before);
+        let (step, toll) = match self.faults.iter().find(unseen) {
+            Some(fault) => (&fault.step, &fault.toll),
+            // Nobody sent while one was there.
+            None if self.faults.iter().all(|fault| fault.toll.sent == 0 && !fault.late) => {
+                (&self.faults.first()?.step, &self.after)
+            }
+            None => return None,
         };
-        Some(format!("no effect: not one of the {sent} requests after {step} failed"))
+        match toll {
+            Toll { sent: 0, .. } => None,
+            Toll { sent, failed: 0, .. } => {
+                Some(format!("no effect: not one of the {sent} requests after {step} failed"))
+            }
+            toll if toll.is_worse(&self.before) => None,
+            Toll { sent, .. } => {
+                Some(format!("no effect: the {sent} requests after {step} failed as those before it did"))
+            }
+        }
     }
 
     /// From the first failed request to the first success that lasts, of all who sent; none where no request failed. It is
@@ -201,6 +237,24 @@ impl Story {
         let own = || self.pieces.iter().filter(|piece| piece.caller.as_deref() == caller);
         let last = own().filter_map(|piece| piece.last_failure).max_by(f64::total_cmp)?;
         own().filter_map(|piece| piece.lasting_success).filter(|success| *success > last).min_by(f64::total_cmp)
+    }
+}
+
+impl Fault {
+    /// A remedy or another fault came, if none had before.
+    fn end(&mut self, at: f64) {
+        self.ended.get_or_insert(at);
+    }
+
+    /// What a caller saw since it began.
+    fn take(&mut self, piece: &Piece, summary: &Summary) {
+        match self.ended {
+            None => self.toll.add(summary),
+            Some(ended) => {
+                let meanwhile = |at: f64| (self.begun..ended).contains(&at);
+                self.late |= piece.failed > 0 && piece.first_failure.is_some_and(meanwhile);
+            }
+        }
     }
 }
 

@@ -30,7 +30,6 @@ const BAD_REQUEST: u16 = 400;
 struct Look {
     results: Vec<ExpectationResult>,
     facts: Facts,
-    saw_failure: bool,
     /// In a few words.
     told: String,
 }
@@ -66,8 +65,8 @@ pub(super) async fn wait_for(
             let took = start.elapsed().as_secs_f64();
             let detail =
                 if held { format!("{} after {took:.1}s", seen.told) } else { format!("{} at last", seen.told) };
-            let Look { results: checks, facts, saw_failure, .. } = seen;
-            return Ok(Acted { detail: Some(detail), checks, facts, saw_failure, ..Acted::default() });
+            let Look { results: checks, facts, .. } = seen;
+            return Ok(Acted { detail: Some(detail), checks, facts, ..Acted::default() });
         }
         tokio::select! {
             biased;
@@ -93,7 +92,6 @@ async fn look(
             Ok(Look {
                 results: check::judged("wait_for", asked, &answer, &context.secrets),
                 facts: check::facts(&answer),
-                saw_failure: check::is_failure(&answer),
                 told: check::told(asked, &answer),
             })
         }
@@ -170,7 +168,7 @@ fn asked(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>, String>)
     let result =
         ExpectationResult { metric: query.to_owned(), expected, observed: found, observed_text: text.clone(), held };
     let facts = Facts { value: found.map(|value| value.to_string()), ..Facts::default() };
-    Look { results: vec![result], facts, told: format!("{query} is {text}"), saw_failure: false }
+    Look { results: vec![result], facts, told: format!("{query} is {text}") }
 }
 
 /// A look that had no end.

@@ -7,7 +7,7 @@ use crate::error::Exit;
 use crate::event::{Keys, Phase, Status, UndoOutcome};
 use crate::lab::Record;
 use crate::runner::Until;
-use crate::scenario::plan::{Action, Kind, Plan, Verb};
+use crate::scenario::plan::{Action, Kind, Plan, Traffic, Verb};
 use crate::undo::{pending, record_new_lab};
 
 #[tokio::test(start_paused = true)]
@@ -160,10 +160,29 @@ async fn a_fault_without_effect_fails_an_incident() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_practice_in_which_nobody_sends_shows_nothing() {
+    let quiet = || vec![step("inject", Phase::Inject, set_env("LOG_LEVEL", "debug"))];
+    let played = Fixture::new().play(plan(Kind::Practice, quiet())).await;
+    assert_eq!(played.outcome.exit, Exit::NotHeld);
+    let reason = played.finished().reason.as_deref();
+    assert_eq!(reason, Some("no request was sent: nothing shows that nobody is harmed"));
+    // What would have been sent was left out.
+    let fixture = Fixture::new();
+    let mut run = fixture.run(plan(Kind::Practice, quiet()));
+    run.plan.steps.push(step("observe", Phase::Observe, traffic(3)));
+    run.until = Some(Until::Step("inject".to_owned()));
+    assert_eq!(play(run, |_| Ok(())).await.outcome.exit, Exit::Held);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_fault_is_judged_by_the_traffic_that_follows_it() {
     let inject = |name: &str, action| step(name, Phase::Inject, action);
     let observe = |name: &str| step(name, Phase::Observe, traffic(3));
     let harmless = || set_env("LOG_LEVEL", "debug");
+    let stranger = |name: &str| {
+        let Action::Traffic(usual) = traffic(3) else { unreachable!("it is traffic") };
+        step(name, Phase::Observe, Action::Traffic(Traffic { key: Some("nobody".to_owned()), ..usual }))
+    };
     let restart =
         || vec![inject("stop", verb(Verb::Stop, "app")), step("start", Phase::Remedy, verb(Verb::Start, "app"))];
     let cases = [
@@ -184,8 +203,19 @@ async fn each_fault_is_judged_by_the_traffic_that_follows_it() {
         ([vec![inject("one", rotate(V2)), observe("see")], restart(), vec![observe("see-2")]].concat(), None),
         // A fault that is over before anybody looks has shown no effect.
         ([restart(), vec![observe("see")]].concat(), Some("no effect: not one of the 3 requests after stop failed")),
-        // A check that fails is a sight of it.
+        // A check that fails is a sight of it where nobody sends, and none where somebody does.
         (vec![inject("one", verb(Verb::Stop, "db")), step("see", Phase::Observe, check("/health", 503))], None),
+        (
+            vec![inject("one", harmless()), observe("see"), step("refused", Phase::Observe, check("/nowhere", 404))],
+            Some("no effect: not one of the 3 requests after one failed"),
+        ),
+        // Who was refused before it is no sight of it, unless more are, or in another way.
+        (
+            vec![stranger("a"), observe("b"), inject("one", harmless()), stranger("c"), observe("d")],
+            Some("no effect: the 6 requests after one failed as those before it did"),
+        ),
+        (vec![stranger("a"), observe("b"), inject("one", rotate(V2)), stranger("c"), observe("d")], None),
+        (vec![stranger("a"), inject("one", verb(Verb::Stop, "gateway")), stranger("b")], None),
     ];
     for (steps, reason) in cases {
         let names: Vec<_> = steps.iter().map(|step| step.name.clone()).collect();
