@@ -18,7 +18,8 @@ lib       -
 cli       -
 commands  *
 runner    scenario lab undo engine wire !wire::NetWire metrics event error::Exit
-runner    traffic::Amount traffic::Load traffic::Piece traffic::Summary traffic::TrafficProgress
+runner    traffic::Amount traffic::Load traffic::Orders traffic::Piece traffic::Reins traffic::Summary
+runner    traffic::TrafficProgress traffic::reins
 runner    alerts process !process::LocalProcesses
 proof     scenario runner lab engine wire !wire::NetWire process !process::LocalProcesses event error::Exit traffic::Amount
 report    event term files metrics::Series traffic::Arrivals traffic::CallerOutcome traffic::Cause traffic::Interval

@@ -12,7 +12,7 @@ pub mod mock;
 
 use crate::http::{Http, HttpError, Limit, Request};
 use crate::metrics::{Exposition, Page, ScrapeError, names};
-use crate::traffic::{self, Load, Summary, TrafficProgress};
+use crate::traffic::{self, Load, Orders, Summary, TrafficProgress};
 
 /// How long a scrape may take.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,6 +29,9 @@ pub type TrafficProgressFn = Arc<dyn Fn(TrafficProgress) + Send + Sync>;
 pub trait Wire: Send + Sync {
     /// Sends traffic until it is all sent or cancelled. Requests that fail are a result, not an error.
     async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary;
+
+    /// Sends traffic by somebody's orders: see [`traffic::ongoing`].
+    async fn ongoing(&self, load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary;
 
     /// One scrape of one instance of the app, within two seconds.
     async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError>;
@@ -97,6 +100,10 @@ impl NetWire {
 impl Wire for NetWire {
     async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary {
         traffic::run(load, &*progress, cancel).await
+    }
+
+    async fn ongoing(&self, load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary {
+        traffic::ongoing(load, orders, cancel).await
     }
 
     async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError> {

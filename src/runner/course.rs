@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::Facts;
 use super::alerts::Watch;
-use super::background::Background;
+use super::background::{Background, Beside, Slice};
 use super::clock::{Reporter, rounded};
 use super::context::Context;
 use super::expect::{Observed, as_value, evaluate};
@@ -55,6 +55,8 @@ pub(super) struct Runner {
     pub(super) reason: Option<String>,
     known: Option<Known>,
     background: Vec<Background>,
+    /// What it sent beside earlier steps and is still open.
+    open: Vec<Slice>,
     pub(super) alerts: Watch,
     /// The steps that began, in order.
     begun: Vec<Begun>,
@@ -64,10 +66,10 @@ pub(super) struct Runner {
 
 impl Runner {
     pub(super) fn new(context: Arc<Context>, kind: Kind) -> Self {
-        let (background, results) = (Vec::new(), BTreeMap::new());
+        let (background, open, results) = (Vec::new(), Vec::new(), BTreeMap::new());
         let story = Story::new(kind, context.clock);
         let alerts = Watch::start(&context);
-        Self { context, story, reason: None, known: None, background, alerts, begun: Vec::new(), results }
+        Self { context, story, reason: None, known: None, background, open, alerts, begun: Vec::new(), results }
     }
 
     pub(super) fn status(&self) -> Status {
@@ -89,11 +91,12 @@ impl Runner {
         let first = self.story.steps();
         for step in part.steps {
             if self.is_over(reporter) {
+                self.hush();
                 return false;
             }
-            self.step(step, part.role, first, reporter).await;
+            self.step(step, part, first, reporter).await;
         }
-        self.background.clear();
+        self.hush();
         !matches!(self.status(), Status::Error | Status::Interrupted)
     }
 
@@ -108,7 +111,7 @@ impl Runner {
             if self.is_over(reporter) {
                 return false;
             }
-            held &= self.step(step, part.role, first, reporter).await == Status::Held;
+            held &= self.step(step, part, first, reporter).await == Status::Held;
         }
         held
     }
@@ -122,18 +125,24 @@ impl Runner {
         if part.steps.is_empty() {
             return;
         }
-        self.background.clear();
+        self.hush();
         let stop = self.context.interrupt.give_up().child_token();
         let limit = tokio::spawn(limit(self.context.interrupt.stop().clone(), stop.clone()));
         let usual = Arc::clone(&self.context);
         self.context = Arc::new(Context { stop: stop.clone(), ..usual.as_ref().clone() });
         let first = self.story.steps();
         for step in part.steps.iter().take_while(|_| !stop.is_cancelled()) {
-            self.step(step, part.role, first, reporter).await;
+            self.step(step, part, first, reporter).await;
         }
-        self.background.clear();
+        self.hush();
         self.context = usual;
         limit.abort();
+    }
+
+    /// Ends the traffic in the background, and gives up what of it is still open.
+    fn hush(&mut self) {
+        self.background.clear();
+        self.open.clear();
     }
 
     fn is_over<F>(&self, reporter: &Reporter<F>) -> bool
@@ -143,11 +152,13 @@ impl Runner {
         self.context.stop.is_cancelled() || self.status() == Status::Error || reporter.error().is_some()
     }
 
-    /// Carries a step out and judges it. `first`: where the steps of its list begin in the story.
-    async fn step<F>(&mut self, step: &Step, role: Role, first: usize, reporter: &mut Reporter<F>) -> Status
+    /// Carries a step of a part out and judges it. `first`: where the steps of the part begin in the story.
+    async fn step<F>(&mut self, step: &Step, part: &Part<'_>, first: usize, reporter: &mut Reporter<F>) -> Status
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
+        let role = part.role;
+        let last = part.steps.last().is_some_and(|last| std::ptr::eq(last, step));
         let begun = self.context.clock.elapsed();
         let started = StepStarted {
             index: self.story.steps(),
@@ -165,7 +176,8 @@ impl Runner {
                 return self.over(step, started, begun, done, &[], first, reporter);
             }
         };
-        let mut done = self.perform(&action, reporter).await;
+        let mut done = self.perform(&action, last, reporter).await;
+        self.open = std::mem::take(&mut done.open);
         if expected.iter().any(|expected| matches!(expected.metric, Metric::Alert { .. })) && !done.interrupted {
             self.alerts.look(&self.context).await;
         }
@@ -180,13 +192,14 @@ impl Runner {
         self.over(step, started, begun, done, &expected, first, reporter)
     }
 
-    /// Carries an action out, and tells meanwhile how the alerts change.
-    async fn perform<F>(&mut self, action: &Action, reporter: &mut Reporter<F>) -> Done
+    /// Carries an action out, and tells meanwhile how the alerts change. `last`: no step comes after it.
+    async fn perform<F>(&mut self, action: &Action, last: bool, reporter: &mut Reporter<F>) -> Done
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
         let (context, alerts) = (Arc::clone(&self.context), self.alerts.shared());
-        let performing = perform(&context, &alerts, action.clone(), self.background.clone());
+        let beside = Beside { all: self.background.clone(), open: std::mem::take(&mut self.open), last };
+        let performing = perform(&context, &alerts, action.clone(), beside);
         let mut performing = std::pin::pin!(performing);
         loop {
             tokio::select! {

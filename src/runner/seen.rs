@@ -32,6 +32,11 @@ impl Seen {
         }
     }
 
+    /// Nobody sent anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_caller.is_empty()
+    }
+
     /// What each caller saw.
     pub(super) fn each(&self) -> impl Iterator<Item = (Option<&str>, &Summary)> {
         self.by_caller.iter().map(|(caller, summary)| (caller.as_deref(), summary))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::act::{Acted, act};
 use super::alerts::{Alerts, Shared};
-use super::background::{self, Background, Slices};
+use super::background::{self, Beside, Slice, Slices};
 use super::clock::rounded;
 use super::context::Context;
 use super::expect::Observed;
@@ -25,6 +25,8 @@ pub(super) struct Done {
     pub(super) after: Result<Observation, String>,
     pub(super) acted: Result<Acted, String>,
     pub(super) background: Slices,
+    /// Of it, what is still open.
+    pub(super) open: Vec<Slice>,
     pub(super) deltas: Result<Deltas, String>,
     /// What the alerts were meanwhile.
     pub(super) alerts: Alerts,
@@ -40,6 +42,7 @@ impl Done {
             deltas: Err(unknown()),
             acted: Err(why),
             background: Slices::new(),
+            open: Vec::new(),
             alerts: Alerts::new(),
             interrupted: false,
         }
@@ -98,13 +101,8 @@ impl Done {
 
 /// Carries a step out, as a task of its own, while traffic goes on in the background. A panic in it is an error of the step;
 /// the second signal leaves it to itself.
-pub(super) async fn perform(
-    context: &Arc<Context>,
-    alerts: &Arc<Shared>,
-    action: Action,
-    background: Vec<Background>,
-) -> Done {
-    let task = tokio::spawn(carry_out(Arc::clone(context), Arc::clone(alerts), action, background));
+pub(super) async fn perform(context: &Arc<Context>, alerts: &Arc<Shared>, action: Action, beside: Beside) -> Done {
+    let task = tokio::spawn(carry_out(Arc::clone(context), Arc::clone(alerts), action, beside));
     let mut done = tokio::select! {
         joined = task => joined.unwrap_or_else(|panic| Done::failed(panic_text(panic))),
         () = context.interrupt.give_up().cancelled() => Done::failed("given up at the second signal".to_owned()),
@@ -113,21 +111,18 @@ pub(super) async fn perform(
     done
 }
 
-async fn carry_out(context: Arc<Context>, alerts: Arc<Shared>, action: Action, background: Vec<Background>) -> Done {
+async fn carry_out(context: Arc<Context>, alerts: Arc<Shared>, action: Action, beside: Beside) -> Done {
     let before = observe_unless_stopped(&context).await;
-    let running = before.as_ref().ok().and_then(|now| background::start(&context, &background, now).ok());
+    let running = background::start(&context, beside, &before);
     let acted =
         if context.stop.is_cancelled() { Ok(Acted::default()) } else { act(&context, &alerts, &action, &before).await };
-    let background = match running {
-        Some(running) => running.end().await,
-        None => Slices::new(),
-    };
+    let (background, open) = running.end().await;
     let after = observe_unless_stopped(&context).await;
     let deltas = match &acted {
         Ok(acted) => deltas(&before, &after, acted),
         Err(_) => Err("the step was not carried out".to_owned()),
     };
-    Done { before, after, acted, background, deltas, alerts: Alerts::new(), interrupted: false }
+    Done { before, after, acted, background, open, deltas, alerts: Alerts::new(), interrupted: false }
 }
 
 /// The event that a step is over.

@@ -5,6 +5,7 @@ mod crashes;
 mod deploys;
 mod endings;
 mod faults;
+mod hangs;
 mod interrupts;
 mod language;
 mod others;

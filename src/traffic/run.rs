@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -22,7 +22,7 @@ use super::schedule::{Schedule, Step};
 use super::tally::Tally;
 use super::target::{LoadError, Targets};
 use super::worker::{Desk, Model, Shared, locked, work};
-use super::{Amount, Course, Job, Load, Outcome, Pace, Summary, TrafficProgress, Update};
+use super::{Amount, Course, Job, Load, Orders, Outcome, Pace, Summary, TrafficProgress, Update};
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(100);
@@ -35,8 +35,8 @@ const FIFTH: Duration = Duration::from_millis(200);
 ///
 /// Requests that fail are a result, not an error. A load that [`Load::validate`] refuses is not sent: all of it is
 /// unsent. After a cancellation no request starts; one in flight that gets no answer soon is in
-/// [`Summary::in_flight`] alone. What was due and not started is in no count: background traffic is cancelled at each step's
-/// end, and that is nobody's failure.
+/// [`Summary::in_flight`] alone. What was due and not started is in no count: a run that is cut off is no failure of the
+/// service.
 pub async fn run(
     load: &Load,
     progress: &(dyn Fn(TrafficProgress) + Send + Sync),
@@ -47,11 +47,18 @@ pub async fn run(
         Update::Progress(now) => progress(now),
         Update::Interval(interval) => locked(&course).take(interval),
     };
-    if let Ok(outcome) = send(&Job::from(load), (FIFTH, Left::Dropped), &update, cancel).await {
+    if let Ok(outcome) = send(&Job::from(load), (FIFTH, Left::Dropped), &update, cancel, Orders::none()).await {
         return Summary { course: std::mem::take(&mut locked(&course)), ..outcome.summary };
     }
     let unsent = if let Amount::Requests(count) = load.amount { count } else { 0 };
     Summary { unsent, ..Summary::new(Utc::now()) }
+}
+
+/// Sends a load like [`run`], by somebody's orders: told to halt, it starts no request any more, and ends when the last of
+/// those in flight has its answer or its timeout. What it gives is what nobody has asked for meanwhile; without a course.
+pub async fn ongoing(load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary {
+    let sent = send(&Job::from(load), (SECOND, Left::Dropped), &|_| {}, cancel, orders).await;
+    sent.map_or_else(|_| Summary::new(Utc::now()), |outcome| outcome.summary)
 }
 
 /// Sends a job until it is all sent or cancelled; ends at most two timeouts after its schedule.
@@ -64,7 +71,7 @@ pub async fn run_job(
     update: &(dyn Fn(Update<'_>) + Send + Sync),
     cancel: &CancellationToken,
 ) -> Result<Outcome, LoadError> {
-    send(job, (SECOND, Left::Unsent), update, cancel).await
+    send(job, (SECOND, Left::Unsent), update, cancel, Orders::none()).await
 }
 
 /// What becomes of the requests that were due at a cancellation, and not started.
@@ -74,12 +81,13 @@ enum Left {
     Dropped,
 }
 
-/// The same with intervals of this length.
+/// The same with intervals of this length, and by somebody's orders.
 async fn send(
     job: &Job,
     (length, left): (Duration, Left),
     update: &(dyn Fn(Update<'_>) + Send + Sync),
     cancel: &CancellationToken,
+    mut orders: Orders,
 ) -> Result<Outcome, LoadError> {
     let targets = job.targets()?;
     // Connections that find no room fail one by one, and say so.
@@ -92,6 +100,7 @@ async fn send(
     // Whatever becomes of this future, the workers end.
     let _end = shared.stop.clone().drop_guard();
     let (running, ended) = mpsc::channel::<()>();
+    let mut running = Some(running);
     if matches!(job.pace, Pace::Open { .. }) {
         let pacing = Arc::clone(&shared);
         spawn_blocking(move || pace(&pacing, lanes, &ended));
@@ -114,6 +123,16 @@ async fn send(
             _ = ticks.tick() => if let Some(now) = shared.start.elapsed().checked_sub(job.warmup) {
                 meter.tick(now, update);
             },
+            () = orders.halt.cancelled(), if running.is_some() => {
+                shared.halt();
+                running = None;
+            }
+            Some(answer) = orders.asks.recv() => {
+                meter.flush(shared.start.elapsed().saturating_sub(job.warmup), update);
+                // What is in flight is told with its end. Who no longer waits for the answer has given all of it up.
+                let summary = taken(&shared, &mut meter, job, begin).summary;
+                let _ = answer.send(Summary { in_flight: 0, ..summary });
+            }
         }
     }
     drop(running);
@@ -122,9 +141,15 @@ async fn send(
     }
     meter.flush(shared.start.elapsed().saturating_sub(job.warmup), update);
     update(Update::Progress(meter.progress()));
+    Ok(taken(&shared, &mut meter, job, begin))
+}
+
+/// What was gathered since this was last taken.
+fn taken(shared: &Shared, meter: &mut Meter, job: &Job, begin: DateTime<Utc>) -> Outcome {
     let mut summary = Summary::new(begin + job.warmup);
-    conclude(&shared, &meter, &mut summary);
-    Ok(meter.total.outcome(summary, job.callers.iter().map(|caller| caller.name.clone())))
+    conclude(shared, meter, &mut summary);
+    let total = std::mem::replace(&mut meter.total, Tally::new(job.callers.len()));
+    total.outcome(summary, job.callers.iter().map(|caller| caller.name.clone()))
 }
 
 fn ticks(shared: &Shared) -> tokio::time::Interval {

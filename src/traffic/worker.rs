@@ -92,7 +92,7 @@ impl Shared {
     }
 
     /// Lets no request start any more.
-    fn halt(&self) {
+    pub(super) fn halt(&self) {
         self.stopped.get_or_init(|| self.start.elapsed());
         if let Model::Open { released, .. } = &self.model {
             released.close();

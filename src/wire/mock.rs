@@ -1,6 +1,6 @@
 //! [`MockWire`]: the sockets of the mock engine's stack. Traffic keeps its schedule in tokio's time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use super::{Probe, ProbeError, ProbeResponse, TrafficProgressFn, Wire};
 use crate::alerts::Monitor;
 use crate::engine::mock::{MockEngine, Reply};
 use crate::metrics::{Exposition, ScrapeError, names};
-use crate::traffic::{Amount, Cause, Interval, Load, Summary, TrafficProgress};
+use crate::traffic::{Amount, Cause, Interval, Load, Orders, Summary, TrafficProgress};
 
 /// How long a response takes on its way.
 const LATENCY: Duration = Duration::from_millis(1);
@@ -63,6 +63,49 @@ impl MockWire {
             }
         };
         timeout(limit, answered).await.unwrap_or(Reply::Silence)
+    }
+
+    async fn send(
+        &self,
+        load: &Load,
+        progress: TrafficProgressFn,
+        mut orders: Orders,
+        cancel: &CancellationToken,
+    ) -> Summary {
+        assert!(!load.url.ends_with("/panic"), "a defect in the traffic");
+        let (begun, start) = (Instant::now(), self.now());
+        let mut planned = planned(load);
+        let (mut waiting, mut done) = (FuturesUnordered::new(), Vec::new());
+        let (mut started, mut interrupted, connections) = (0, false, load.connections as usize);
+        while started < planned || !waiting.is_empty() {
+            let due = due(load, started);
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => {
+                    interrupted = true;
+                    break;
+                }
+                Some(sent) = waiting.next() => {
+                    done.push(sent);
+                    progress(TrafficProgress { done: done.len() as u64, planned });
+                }
+                () = orders.halt.cancelled(), if started < planned => planned = started,
+                Some(answer) = orders.asks.recv() => drop(answer.send(summed(start, begun, std::mem::take(&mut done)))),
+                () = sleep_until(begun + due), if started < planned && waiting.len() < connections => {
+                    started += 1;
+                    waiting.push(async move {
+                        let reply = self.request(&load.method, &load.url, &load.headers, load.timeout).await;
+                        sleep(LATENCY).await;
+                        Sent { due, reply, took: begun.elapsed().saturating_sub(due) }
+                    });
+                }
+            }
+        }
+        let end = Instant::now() + GRACE;
+        while let Ok(Some(sent)) = timeout_at(end, waiting.next()).await {
+            done.push(sent);
+        }
+        Summary { interrupted, in_flight: waiting.len() as u64, ..summed(start, begun, done) }
     }
 
     /// Knows one query, the number of requests so far, and answers any other with an error.
@@ -118,6 +161,18 @@ fn count(summary: &mut Summary, sent: &Sent) {
     }
 }
 
+/// These requests of a load together.
+fn summed(start: DateTime<Utc>, begun: Instant, mut done: Vec<Sent>) -> Summary {
+    let mut summary = Summary::new(start);
+    done.sort_by_key(|sent| sent.due);
+    for sent in &done {
+        count(&mut summary, sent);
+    }
+    summary.duration = begun.elapsed();
+    summary.course.take(&whole(&summary));
+    summary
+}
+
 /// All of a load as one piece of its time.
 fn whole(summary: &Summary) -> Interval {
     Interval {
@@ -149,46 +204,11 @@ fn due(load: &Load, number: u64) -> Duration {
 #[async_trait]
 impl Wire for MockWire {
     async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary {
-        assert!(!load.url.ends_with("/panic"), "a defect in the traffic");
-        let begun = Instant::now();
-        let mut summary = Summary::new(self.now());
-        let planned = planned(load);
-        let (mut waiting, mut done) = (FuturesUnordered::new(), Vec::new());
-        let (mut started, connections) = (0, load.connections as usize);
-        while started < planned || !waiting.is_empty() {
-            let due = due(load, started);
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => {
-                    summary.interrupted = true;
-                    break;
-                }
-                Some(sent) = waiting.next() => {
-                    done.push(sent);
-                    progress(TrafficProgress { done: done.len() as u64, planned });
-                }
-                () = sleep_until(begun + due), if started < planned && waiting.len() < connections => {
-                    started += 1;
-                    waiting.push(async move {
-                        let reply = self.request(&load.method, &load.url, &load.headers, load.timeout).await;
-                        sleep(LATENCY).await;
-                        Sent { due, reply, took: begun.elapsed().saturating_sub(due) }
-                    });
-                }
-            }
-        }
-        let end = Instant::now() + GRACE;
-        while let Ok(Some(sent)) = timeout_at(end, waiting.next()).await {
-            done.push(sent);
-        }
-        summary.in_flight = waiting.len() as u64;
-        done.sort_by_key(|sent| sent.due);
-        for sent in &done {
-            count(&mut summary, sent);
-        }
-        summary.duration = begun.elapsed();
-        summary.course.take(&whole(&summary));
-        summary
+        self.send(load, progress, Orders::none(), cancel).await
+    }
+
+    async fn ongoing(&self, load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary {
+        self.send(load, Arc::new(|_| {}), orders, cancel).await
     }
 
     async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError> {

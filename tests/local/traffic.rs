@@ -280,3 +280,32 @@ async fn a_load_that_is_not_valid_is_not_sent() {
     let summary = run(&load).await;
     assert_eq!((summary.sent, summary.unsent), (0, 7));
 }
+
+#[tokio::test]
+async fn what_is_open_at_a_halt_goes_on_and_is_told_apart() {
+    // The first two are answered at once, the next one late, and the last never.
+    let server = serve(|number, _| match number {
+        0 | 1 => Reply::Send(OK.to_owned()),
+        2 => Reply::Late(500, OK.to_owned()),
+        _ => Reply::Silence,
+    })
+    .await;
+    let amount = Amount::Duration(Duration::from_secs(60));
+    let timeout = Duration::from_secs(4);
+    let load = Load { amount, timeout, connections: 4, ..load(&server.url, 0, 20.0) };
+    let (reins, orders) = traffic::reins();
+    let sending = tokio::spawn(async move { traffic::ongoing(&load, orders, &CancellationToken::new()).await });
+    while server.requests() < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    reins.halt();
+    let first = reins.ask().await.expect("it goes on");
+    assert_eq!((first.sent, first.codes[&200], first.failed()), (2, 2, 0), "{first:?}");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let second = reins.ask().await.expect("one is still open");
+    assert_eq!((second.sent, second.codes[&200], second.failed()), (1, 1, 0), "{second:?}");
+    let rest = sending.await.expect("no panic");
+    assert_eq!((rest.sent, rest.errors[&Cause::Timeout], server.requests()), (1, 1, 4), "{rest:?}");
+    assert!(rest.first_failure.is_some_and(|at| at >= Duration::from_millis(150)), "{rest:?}");
+    assert!(reins.ask().await.is_err(), "it is over");
+}
