@@ -51,6 +51,7 @@ async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
 async fn rotate(session: &Session, connected: &Connected, keys: &Keys, key: &str) -> anyhow::Result<Exit> {
     let start = Instant::now();
     let ensured = connected.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, key)).await?;
+    connected.lab.set_server_key(key)?;
     if !ensured.changed {
         return session.line(&format!("server already on {key}"));
     }

@@ -67,7 +67,7 @@ impl Lab {
         } else {
             (crate::engine::APP.to_owned(), crate::engine::KEY_VARIABLE.to_owned())
         };
-        let app = BTreeMap::from([(variable, FIRST_KEY.to_owned())]);
+        let app = BTreeMap::from([(variable, record.server_key.clone().unwrap_or_else(|| FIRST_KEY.to_owned()))]);
         Ok(UpRequest { gateway_port: record.gateway_port, env: BTreeMap::from([(service, app)]), tied: false })
     }
 }

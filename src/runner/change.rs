@@ -263,7 +263,12 @@ async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: 
         Err(EngineError::new(EngineErrorKind::System, detail).of(service))
     });
     match ensured {
-        Ok(ensured) => Ok(Done { before, ensured, refused: None }),
+        Ok(ensured) => {
+            if let Some(key) = to.server_key(service) {
+                context.lab.set_server_key(key).map_err(|error| error.to_string())?;
+            }
+            Ok(Done { before, ensured, refused: None })
+        }
         Err(error) if may_fail && is_unwell(error.kind) => {
             Ok(Done { before, refused: Some(error.detail), ..Done::default() })
         }
