@@ -5,6 +5,7 @@ mod alerts;
 mod broken_daemon;
 mod cli;
 mod commands;
+mod conditions;
 mod daemon;
 mod dashboard;
 mod elsewhere;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         engines::trials(),
         alerts::trials(),
         waits::trials(),
+        conditions::trials(),
     ];
     let trials = all.into_iter().flatten().map(|trial| {
         let ignored = trial.has_ignored_flag() || !wanted;
