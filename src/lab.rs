@@ -152,6 +152,15 @@ impl Lab {
         self.save(&Record { caller_key: key.to_owned(), ..record })
     }
 
+    /// The server has another key from now on: with that one it is made again, where nothing of it is left.
+    pub fn set_server_key(&self, key: &str) -> Result<(), LabError> {
+        let record = self.existing()?;
+        if record.server_key.as_deref() == Some(key) {
+            return Ok(());
+        }
+        self.save(&Record { server_key: Some(key.to_owned()), ..record })
+    }
+
     /// A caller of a scenario sends this key from now on; none: there is no such caller any more.
     pub fn set_named_key(&self, caller: &str, key: Option<&str>) -> Result<(), LabError> {
         let mut record = self.existing()?;

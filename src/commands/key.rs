@@ -64,7 +64,9 @@ async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::
         locked = locked(connected, "lab key rotate") => locked?,
     };
     let start = Instant::now();
-    if !change(session, connected, key, &interrupt).await?.changed {
+    let changed = change(session, connected, key, &interrupt).await?.changed;
+    connected.lab.set_server_key(key)?;
+    if !changed {
         session.line(&format!("server already on {key}"))?;
         return Ok(exit(&interrupt));
     }

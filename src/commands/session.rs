@@ -116,10 +116,14 @@ impl Connected {
         Ok(self.engine.describe().await.map_err(|error| self.not_described(error))?)
     }
 
-    /// The key that the server expects, whether it is well or not; none where it has none.
+    /// The key that the server expects, whether it is well or not; none where it has none. Of one that is not there: the key
+    /// with which it comes back.
     pub(super) async fn server_key(&self) -> anyhow::Result<Option<String>> {
         let roles = self.engine.roles();
         let env = self.engine.env(&roles.app).await.map_err(|error| self.not_described(error))?;
+        if env.is_empty() {
+            return Ok(self.lab.existing()?.server_key);
+        }
         Ok(env.get(&roles.key_variable).cloned())
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::session::{Connected, Session, missing, name_option};
 use crate::cli::StatusArgs;
-use crate::engine::{Description, EngineError, EngineErrorKind, Health, RunState, ServiceStatus};
+use crate::engine::{APP, Description, EngineError, EngineErrorKind, Health, RunState, ServiceStatus};
 use crate::error::Exit;
 use crate::event::Keys;
 use crate::lab::{Lab, State};
@@ -96,7 +96,11 @@ fn document(
     match described {
         Ok(now) => {
             document.state = "up";
-            document.keys = now.server_key().map(|server| Keys { server: server.to_owned(), caller, callers });
+            let gone = now.service(APP).is_some_and(|app| app.instance.is_none());
+            // It comes back with the key that is remembered.
+            let remembered = connected.record.server_key.as_deref().filter(|_| gone);
+            let server = remembered.or_else(|| now.server_key());
+            document.keys = server.map(|server| Keys { server: server.to_owned(), caller, callers });
             document.gateway = Some(now.endpoints.gateway);
             (document.prometheus, document.grafana) = (now.endpoints.prometheus, now.endpoints.grafana);
             document.dashboard = now.endpoints.dashboard;

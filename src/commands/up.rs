@@ -6,7 +6,7 @@ use super::choose::{self, Wish};
 use super::session::{Connected, Session, name_option};
 use super::signals;
 use crate::cli::{EngineChoice, ImagesChoice, UpArgs};
-use crate::engine::{Description, EngineErrorKind, ProgressFn, RunState, docker, embedded};
+use crate::engine::{Description, EngineErrorKind, ProgressFn, RunState, ServiceStatus, docker, embedded};
 use crate::error::{Exit, Failure};
 use crate::lab::{Containers, DEFAULT_NAME, Lab, Record};
 use crate::report::{human, text};
@@ -139,7 +139,7 @@ async fn bring_up(
 /// What `up` did to a lab that was there: `made app; started db`.
 fn mended(before: &Description, now: &Description) -> String {
     let (mut made, mut started) = (Vec::new(), Vec::new());
-    for service in &now.services {
+    for service in now.services.iter().filter(|service| service.state == RunState::Running) {
         match before.service(&service.name) {
             Some(was) if was.instance.is_some() && was.state != RunState::Running => {
                 started.push(service.name.as_str());
@@ -176,6 +176,16 @@ fn check_port(lab: &Lab, wanted: Option<u16>, now: &Description) -> Result<(), F
     }
 }
 
+/// What does not run, and why: what no request passes through is not waited for.
+fn ended(now: &Description) -> Vec<String> {
+    let ended = now.services.iter().filter(|service| service.state != RunState::Running);
+    let told = |service: &ServiceStatus| {
+        let why = service.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        format!("{} is {}{why}", service.name, service.state.name())
+    };
+    ended.map(told).collect()
+}
+
 fn show(session: &Session, connected: &Connected, now: &Description, what: &str, mended: &str) -> anyhow::Result<Exit> {
     let painter = session.term.painter();
     let lab = &connected.lab;
@@ -189,7 +199,7 @@ fn show(session: &Session, connected: &Connected, now: &Description, what: &str,
     };
     let name = name_option(lab);
     let width = if session.term.stderr_is_terminal() { session.term.width() } else { usize::MAX };
-    for line in now.notices.iter().flat_map(|notice| text::wrap(notice, width)) {
+    for line in ended(now).iter().chain(&now.notices).flat_map(|notice| text::wrap(notice, width)) {
         session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &line));
     }
     let title = painter.paint(Tone::Strong, &format!("lab {} {what}", lab.name()));

@@ -58,8 +58,8 @@ pub trait Engine: Send + Sync {
     /// The state of every service now. [`EngineErrorKind::NotUp`] where no stack runs.
     async fn describe(&self) -> Result<Description, EngineError>;
 
-    /// The environment that was set for a service, without asking whether anything is well; empty where there is no such
-    /// service. [`EngineErrorKind::NotUp`] where no stack runs.
+    /// The environment that was set for a service, without asking whether anything is well; empty where it is not there.
+    /// [`EngineErrorKind::NotUp`] where no stack runs.
     async fn env(&self, service: &str) -> Result<BTreeMap<String, String>, EngineError> {
         let now = self.describe().await?;
         Ok(now.service(service).map(|service| service.env.clone()).unwrap_or_default())
@@ -170,6 +170,11 @@ impl ServiceChange {
             run: self.run.map(|_| now.state),
             abrupt: false,
         }
+    }
+
+    /// The key that the server has after this change of a service, where it is about that.
+    pub fn server_key(&self, service: &str, roles: &Roles) -> Option<&str> {
+        self.env.get(&roles.key_variable).filter(|_| service == roles.app)?.as_deref()
     }
 
     /// Whether a service is in this state already.

@@ -31,6 +31,9 @@ pub struct Record {
     pub gateway_port: u16,
     /// What the caller sends as `X-API-Key`.
     pub caller_key: String,
+    /// The key that the server was given last; none: an older version of lab made this, and did not remember it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_key: Option<String>,
     /// What each caller of a scenario sends, by its name, while that scenario runs or is kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub callers: BTreeMap<String, String>,
@@ -80,6 +83,17 @@ impl Record {
         let containers = Containers::default();
         let (engine, created) = (engine.to_owned(), Utc::now());
         let callers = BTreeMap::new();
-        Self { version: VERSION, engine, created, gateway_port, caller_key, callers, owner: None, containers }
+        let server_key = Some(FIRST_KEY.to_owned());
+        Self {
+            version: VERSION,
+            engine,
+            created,
+            gateway_port,
+            caller_key,
+            server_key,
+            callers,
+            owner: None,
+            containers,
+        }
     }
 }

@@ -259,6 +259,9 @@ async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: 
         Ok(mut ensured) => {
             // What is compared over a step is what the app counted.
             ensured.retired.retain(|_| service == app);
+            if let Some(key) = to.server_key(service, &description.roles) {
+                context.lab.set_server_key(key).map_err(|error| error.to_string())?;
+            }
             Ok(Done { before, ensured, refused: None })
         }
         Err(error) if may_fail && is_unwell(error.kind) => {

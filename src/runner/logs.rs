@@ -106,7 +106,7 @@ fn is_of_its_life(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::GATEWAY;
+    use crate::engine::{APP, GATEWAY};
 
     fn told(lines: &[(&str, f64, &str)]) -> Vec<String> {
         let clock = Clock::start();

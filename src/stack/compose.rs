@@ -150,8 +150,21 @@ impl Context<'_> {
     }
 }
 
-/// No port of the host is published twice.
+/// No port of the host is published twice, and none of a container: it has one address on the host.
 fn check_ports(services: &[Placed], out: &mut Diagnostics) {
+    for placed in services {
+        let mut seen: BTreeMap<u16, &Place> = BTreeMap::new();
+        for (port, place) in placed.service.ports.iter().zip(&placed.ports) {
+            if let Some(first) = seen.insert(port.target, place) {
+                let (target, name) = (port.target, shown(&placed.name.text));
+                out.push(
+                    Diagnostic::at(format!("port {target} of {name} is published twice"), place)
+                        .label("lab publishes a port of a container once")
+                        .note(format!("the first is at {first}")),
+                );
+            }
+        }
+    }
     let mut seen: BTreeMap<u16, &Place> = BTreeMap::new();
     for (port, place) in services.iter().flat_map(|placed| placed.service.ports.iter().zip(&placed.ports)) {
         let Some(published) = port.published else { continue };

@@ -66,6 +66,14 @@ pub struct Service {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Service {
+    /// What has to be healthy before it starts.
+    pub fn needs_healthy(&self) -> impl Iterator<Item = &str> {
+        let needs = self.depends_on.iter().filter(|(_, condition)| **condition == Condition::Healthy);
+        needs.map(|(other, _)| other.as_str())
+    }
+}
+
 /// How an image is built from a Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {

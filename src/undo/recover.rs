@@ -69,22 +69,17 @@ async fn bring_up(
     steps: &[BackStep],
     give_up: &CancellationToken,
 ) -> Result<(), RecoverError> {
-    let kind = match engine.describe().await {
+    match engine.describe().await {
         Ok(_) => return Ok(()),
-        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => error.kind,
+        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
         Err(error) => return Err(error.into()),
-    };
+    }
     let record = lab.existing()?;
     let mut env = environment(steps);
-    if kind == EngineErrorKind::NotUp {
-        // Nothing remembers the server's key where the run did not change it: it was the caller's, or nothing worked.
-        let caller = steps.iter().find_map(|step| match step {
-            BackStep::CallerKey { key } => Some(key.clone()),
-            _ => None,
-        });
-        let Roles { app, key_variable, .. } = engine.roles();
-        env.entry(app).or_default().entry(key_variable).or_insert(caller.unwrap_or(record.caller_key));
-    }
+    // A lab of an older version remembers no key: it was the caller's, or nothing worked.
+    let key = record.server_key.unwrap_or(record.caller_key);
+    let Roles { app, key_variable, .. } = engine.roles();
+    env.entry(app).or_default().entry(key_variable).or_insert(key);
     let request = UpRequest { gateway_port: record.gateway_port, env, tied: false };
     let _lock = lab.lock_change("recover").await?;
     tokio::select! {

@@ -99,6 +99,9 @@ async fn put_back(step: BackStep, lab: Lab, engine: Arc<dyn Engine>, holder: Str
     match step {
         BackStep::Service { service, change } => {
             engine.ensure(&service, &change).await.map_err(|error| explained(&error))?;
+            if let Some(key) = change.server_key(&service, &engine.roles()) {
+                lab.set_server_key(key).map_err(|error| error.to_string())?;
+            }
         }
         BackStep::CallerKey { key } => lab.set_caller_key(&key).map_err(|error| error.to_string())?,
         BackStep::Caller { name, key } => {

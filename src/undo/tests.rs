@@ -233,7 +233,7 @@ async fn a_step_back_that_fails_once_is_tried_again_and_the_others_go_on() {
 async fn a_stack_that_is_down_comes_up_with_the_keys_it_had() {
     for (record, server) in [(state("db", RunState::Running), "v7"), (env("app", "APP_API_KEY", "v5"), "v5")] {
         let (_folder, lab) = lab();
-        lab.set_caller_key("v7").unwrap();
+        lab.set_server_key("v7").unwrap();
         UndoLog::begin(&lab, "run-1", "rotate-key").unwrap().record(record).unwrap();
         let engine: Arc<dyn Engine> = Arc::new(MockEngine::new());
         let give_up = tokio_util::sync::CancellationToken::new();
@@ -241,6 +241,20 @@ async fn a_stack_that_is_down_comes_up_with_the_keys_it_had() {
         assert_eq!(undo.status, UndoOutcome::Complete);
         assert_eq!(engine.describe().await.unwrap().server_key(), Some(server));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_key_is_remembered_as_it_is_put_back() {
+    let (_folder, lab) = lab();
+    lab.set_server_key("v2").unwrap();
+    UndoLog::begin(&lab, "run-1", "rotate-key").unwrap().record(env("app", "APP_API_KEY", "v1")).unwrap();
+    let engine: Arc<dyn Engine> = Arc::new(MockEngine::running("v2"));
+    recover(&lab, &engine, &tokio_util::sync::CancellationToken::new(), |_| {}).await.unwrap();
+    assert_eq!(lab.existing().unwrap().server_key.as_deref(), Some("v1"));
+    let mut older = lab.existing().unwrap();
+    older.server_key = None;
+    lab.save(&older).unwrap();
+    assert_eq!(lab.existing().unwrap(), older, "an older version's record");
 }
 
 #[tokio::test(start_paused = true)]

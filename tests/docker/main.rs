@@ -5,6 +5,7 @@ mod alerts;
 mod broken_daemon;
 mod cli;
 mod commands;
+mod conditions;
 mod daemon;
 mod dashboard;
 mod deploys;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         alerts::trials(),
         waits::trials(),
         deploys::trials(),
+        conditions::trials(),
     ];
     let trials = all.into_iter().flatten().map(|trial| {
         let ignored = trial.has_ignored_flag() || !wanted;

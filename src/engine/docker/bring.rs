@@ -2,7 +2,9 @@
 //! be. On an error, what this call made is gone again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
@@ -12,14 +14,18 @@ use super::Inner;
 use super::client::{Client, Fault, FaultKind, Health};
 use super::images::Images;
 use super::launch::{Recipe, free_port};
-use super::ready::HEALTHY_TIMEOUT;
+use super::ready::healthy_timeout;
 use super::survey::{Found, Survey};
-use super::up::{Task, interrupted};
+use super::up::{Task, interrupted, needed};
 use crate::engine::{EngineError, EngineErrorKind, Progress, ProgressFn, RunState};
 use crate::stack::{Condition, Mount, Service};
 
 /// How often a container is made again because somebody took its port in the meantime.
 const PORT_ATTEMPTS: usize = 3;
+/// How long files may take into their volumes, and whatever else the daemon does beside.
+const GROUND_TIMEOUT: Duration = Duration::from_mins(5);
+/// How long a service that had ended by itself is looked at, once it was started again: most end again at once.
+const RELAPSE: Duration = Duration::from_secs(1);
 
 /// How far a service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +59,9 @@ pub(super) struct Up<'a> {
     survey: &'a Survey,
     stages: BTreeMap<String, watch::Sender<Stage>>,
     /// Services that a request passes through, and what those need.
-    pub(super) path: BTreeSet<String>,
+    path: BTreeSet<String>,
+    /// Those, and what another that starts needs healthy: waited for until they are well.
+    pub(super) well: BTreeSet<String>,
     /// Services that a new instance of the app waits for by itself, and speaks for.
     awaited: BTreeSet<String>,
     /// The network is there.
@@ -76,11 +84,7 @@ impl<'a> Up<'a> {
         tasks: &[(&Service, Task<'_>)],
         abort: CancellationToken,
     ) -> Self {
-        let app = &inner.stack.lab.app;
-        // An instance that runs already would speak for what was there before.
-        let is_new =
-            |(service, task): &(&Service, Task<'_>)| service.name == app.service && matches!(task, Task::Make { .. });
-        let awaited = if tasks.iter().any(is_new) { app.awaits.iter().cloned().collect() } else { BTreeSet::new() };
+        let path = inner.request_path();
         let stages = tasks.iter().map(|(service, _)| (service.name.clone(), watch::Sender::new(Stage::Waiting)));
         Self {
             inner,
@@ -90,8 +94,9 @@ impl<'a> Up<'a> {
             images,
             survey,
             stages: stages.collect(),
-            path: inner.request_path(),
-            awaited,
+            awaited: inner.awaited(tasks, &path),
+            well: needed(tasks).chain(path.iter().cloned()).collect(),
+            path,
             network: watch::Sender::new(survey.network),
             volumes: watch::Sender::new(false),
             files: watch::Sender::new(false),
@@ -104,7 +109,17 @@ impl<'a> Up<'a> {
         let fresh: Vec<&Service> =
             tasks.iter().filter(|(_, task)| matches!(task, Task::Make { .. })).map(|(service, _)| *service).collect();
         let services = join_all(tasks.iter().map(|(service, task)| self.bring(service, task)));
-        tokio::join!(self.ground(&fresh), services);
+        let mut all = pin!(async { tokio::join!(self.ground(&fresh), services) });
+        // One after the other, at worst.
+        let patience =
+            tasks.iter().fold(GROUND_TIMEOUT, |sum, (service, _)| sum.saturating_add(healthy_timeout(service)));
+        tokio::select! {
+            _ = &mut all => {}
+            () = tokio::time::sleep(patience) => {
+                self.fail(self.stuck(patience));
+                all.await;
+            }
+        }
         let error = self.lock_error().take();
         let result = match error {
             Some(error) => Err(error),
@@ -200,8 +215,8 @@ impl<'a> Up<'a> {
             },
         };
         self.reached(name, Stage::Started);
-        if !self.path.contains(name) {
-            if changed {
+        if !self.well.contains(name) {
+            if changed && !(task.had_ended() && self.ends_again(service, &id).await) {
                 self.say(name, "started");
             }
             return Ok(Stage::Started);
@@ -213,6 +228,14 @@ impl<'a> Up<'a> {
             self.say(name, "healthy");
         }
         Ok(Stage::Healthy)
+    }
+
+    /// Whether a service ends soon after it was started.
+    async fn ends_again(&self, service: &Service, id: &str) -> bool {
+        tokio::select! {
+            _ = self.inner.until_ended(self.client, service, id) => true,
+            () = tokio::time::sleep(RELAPSE) => false,
+        }
     }
 
     /// Waits until a service is healthy. False where something else failed meanwhile.
@@ -229,7 +252,7 @@ impl<'a> Up<'a> {
         }
         let healthy = async {
             let address = inner.address_of(client, service, id).await?;
-            inner.until_healthy(client, service, id, address.as_deref(), HEALTHY_TIMEOUT).await
+            inner.until_healthy(client, service, id, address.as_deref(), healthy_timeout(service)).await
         };
         tokio::select! {
             healthy = healthy => healthy.map(|()| true),
@@ -320,10 +343,8 @@ impl<'a> Up<'a> {
             // An optional service whose image is not there is not waited for.
             let Some(stage) = self.stages.get(other) else { continue };
             let enough = match condition {
-                Condition::Healthy if self.path.contains(other) && !self.may_be_unwell(service, other) => {
-                    Stage::Healthy
-                }
-                _ => Stage::Started,
+                Condition::Healthy if !self.may_be_unwell(service, other) => Stage::Healthy,
+                Condition::Healthy | Condition::Started => Stage::Started,
             };
             if !self.wait(stage, |stage| *stage >= enough).await || *stage.borrow() == Stage::Failed {
                 return false;
@@ -344,6 +365,14 @@ impl<'a> Up<'a> {
             reached = receiver.wait_for(enough) => reached.is_ok() && !self.over(),
             () = self.abort.cancelled() => false,
         }
+    }
+
+    /// Something waits for what does not come: a defect, which is told rather than waited on.
+    fn stuck(&self, patience: Duration) -> EngineError {
+        let open = self.stages.iter().filter(|(_, stage)| *stage.borrow() < Stage::Started);
+        let open = open.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let detail = format!("not up within {} s; not started: {open}", patience.as_secs());
+        EngineError::new(EngineErrorKind::StartupTimeout, detail)
     }
 
     fn over(&self) -> bool {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::Inner;
 use super::client::{Client, State};
 use super::launch::Recipe;
-use super::ready::HEALTHY_TIMEOUT;
+use super::ready::healthy_timeout;
 use super::survey::{Found, Overrides, Survey, merged};
 use crate::engine::{EngineError, EngineErrorKind, Ensured, Retired, RunState, ServiceChange};
 use crate::stack::Service;
@@ -240,7 +240,7 @@ impl Task<'_> {
             Err(fault) => return Err(fault.service(&service.name)),
         }
         let address = inner.address_of(client, service, container).await?;
-        inner.until_healthy(client, service, container, address.as_deref(), HEALTHY_TIMEOUT).await
+        inner.until_healthy(client, service, container, address.as_deref(), healthy_timeout(service)).await
     }
 
     /// Another container in the place of one that runs. They share a port or a volume, so the old one has to end first; it

@@ -129,8 +129,8 @@ impl Inner {
         if survey.serving.is_empty() {
             return Err(self.nothing(client).await?);
         }
-        let stack = self.service(name).map(|service| service.environment.clone()).unwrap_or_default();
-        Ok(survey.get(name).map_or(stack.clone(), |found| merged(&stack, &found.overrides())))
+        let both = self.service(name).zip(survey.get(name));
+        Ok(both.map(|(service, found)| merged(&service.environment, &found.overrides())).unwrap_or_default())
     }
 
     async fn status(
@@ -162,8 +162,7 @@ impl Inner {
                 Ok(()) => status.health = Health::Healthy,
                 Err(detail) => status.detail = Some(detail).filter(|detail| !detail.is_empty()),
             },
-            // Ended by itself: neither by a signal that ends it, nor well.
-            RunState::Stopped if !matches!(container.exit_code, 0 | 137 | 143) => {
+            RunState::Stopped if found.ended_by_itself() => {
                 status.detail = Some(super::ready::ended(client, &service.name, container).await.detail);
             }
             RunState::Paused | RunState::Stopped => {}

@@ -13,8 +13,8 @@ use crate::engine::{EngineError, EngineErrorKind};
 use crate::http::Request;
 use crate::stack::{HealthCheck, Service};
 
-/// How long a service may take to become healthy: a database makes its files first.
-pub(super) const HEALTHY_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a service may take to become healthy at least: a database makes its files first.
+const HEALTHY_TIMEOUT: Duration = Duration::from_mins(1);
 /// The least that a new version gets beside the one that serves, however soon its stack would call it unhealthy.
 const NEW_VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an instance may take to finish its requests.
@@ -197,6 +197,15 @@ impl Inner {
     }
 }
 
+/// How long a service may take to become healthy: longer where its health check gives it longer.
+pub(super) fn healthy_timeout(service: &Service) -> Duration {
+    let given = service.health.as_ref().map(|check| {
+        let checks = check.interval.saturating_mul(check.retries);
+        check.start_period.saturating_add(checks).saturating_add(check.timeout)
+    });
+    HEALTHY_TIMEOUT.max(given.unwrap_or_default())
+}
+
 async fn by_command(client: &Client, check: &HealthCheck, container: &str) -> Result<(), String> {
     match client.exec(container, &check.test, check.timeout.max(Duration::from_secs(1))).await {
         Ok(ran) if ran.code == 0 => Ok(()),
@@ -287,5 +296,18 @@ mod tests {
             assert_eq!(patience_with_new(&service), seconds(patience));
         }
         assert_eq!(patience_with_new(&Service::default()), HEALTHY_TIMEOUT);
+    }
+
+    #[test]
+    fn a_service_has_a_minute_or_as_long_as_its_health_check_gives_it() {
+        let of = |start: u64, interval: u64, retries: u32| {
+            let [start_period, interval, timeout] = [start, interval, 5].map(Duration::from_secs);
+            let check = HealthCheck { test: Vec::new(), interval, timeout, retries, start_period };
+            healthy_timeout(&Service { health: Some(check), ..Service::default() }).as_secs()
+        };
+        assert_eq!(healthy_timeout(&Service::default()), HEALTHY_TIMEOUT);
+        assert_eq!(of(0, 1, 3), 60);
+        assert_eq!(of(120, 10, 6), 185);
+        assert!(of(86_400, 86_400, u32::MAX) > 86_400);
     }
 }

@@ -107,6 +107,14 @@ impl Found {
         }
     }
 
+    /// It was not ended from outside, and is not done: it failed, or took more memory than its limit.
+    pub(super) fn ended_by_itself(&self) -> bool {
+        // 137 and 143: by SIGKILL and SIGTERM.
+        let signalled = matches!(self.container.exit_code, 0 | 137 | 143);
+        let out_of_memory = self.container.exit_code == 137 && self.container.out_of_memory;
+        self.state() == RunState::Stopped && (out_of_memory || !signalled)
+    }
+
     pub(super) fn label(&self, label: &str) -> Option<&str> {
         self.container.labels.get(label).map(String::as_str)
     }

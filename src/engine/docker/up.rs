@@ -28,6 +28,25 @@ pub(super) enum Task<'a> {
     Make { recipe: Recipe, old: Option<&'a Found> },
 }
 
+impl Task<'_> {
+    fn starts(&self) -> bool {
+        matches!(self, Task::Start(_) | Task::Make { .. })
+    }
+
+    /// Whether what is started now had ended by itself.
+    pub(super) fn had_ended(&self) -> bool {
+        match self {
+            Task::Start(found) | Task::Make { old: Some(found), .. } => found.ended_by_itself(),
+            Task::Make { old: None, .. } | Task::Keep(_) | Task::Thaw(_) => false,
+        }
+    }
+}
+
+/// The services that have to be healthy before others start.
+pub(super) fn needed(tasks: &[(&Service, Task<'_>)]) -> impl Iterator<Item = String> {
+    tasks.iter().filter(|(_, task)| task.starts()).flat_map(|(service, _)| service.needs_healthy().map(str::to_owned))
+}
+
 impl Inner {
     pub(super) async fn up(
         &self,
@@ -48,7 +67,7 @@ impl Inner {
             wanted.map(|service| (service, self.task(service, &survey, &images, request))).collect();
         let up = Up::new(self, client, progress, &images, &survey, &tasks, stop.child_token());
         up.run(&tasks).await?;
-        let mut now = self.describe_fresh(client, &Fresh { well: &up.path, missing: &images.missing }).await?;
+        let mut now = self.describe_fresh(client, &Fresh { well: &up.well, missing: &images.missing }).await?;
         if !survey.network && !survey.serving.is_empty() {
             now.notices
                 .push("its network was removed, and not by lab; it was made again, and every container".to_owned());
@@ -79,7 +98,10 @@ impl Inner {
         };
         // On another network than the one that is made now, it would find nobody.
         if !survey.network || found.definition() != definition(service, identity(&image)) {
-            return Task::Make { recipe: Recipe { image, ..Recipe::like(found) }, old: Some(found) };
+            let mut recipe = Recipe { image, ..Recipe::like(found) };
+            // The file may have other ports by now; a free one stays what it was.
+            recipe.ports.extend(self.wanted_ports(service, request));
+            return Task::Make { recipe, old: Some(found) };
         }
         match found.state() {
             RunState::Running => Task::Keep(found),
@@ -107,6 +129,22 @@ impl Inner {
         ports
     }
 
+    /// The services for which a new instance of the app speaks. Not what another service of the path needs healthy: the
+    /// app may wait for that one, and would never come to speak.
+    pub(super) fn awaited(&self, tasks: &[(&Service, Task<'_>)], path: &BTreeSet<String>) -> BTreeSet<String> {
+        let app = &self.stack.lab.app;
+        // An instance that runs already would speak for what was there before.
+        let is_new =
+            |(service, task): &(&Service, Task<'_>)| service.name == app.service && matches!(task, Task::Make { .. });
+        if !tasks.iter().any(is_new) {
+            return BTreeSet::new();
+        }
+        let others = tasks.iter().map(|(service, _)| *service).filter(|service| service.name != app.service);
+        let others = others.filter(|service| path.contains(&service.name));
+        let needed: BTreeSet<&str> = others.flat_map(Service::needs_healthy).collect();
+        app.awaits.iter().filter(|name| !needed.contains(name.as_str())).cloned().collect()
+    }
+
     /// The services that a request passes through, and all that those need.
     pub(super) fn request_path(&self) -> BTreeSet<String> {
         let lab = &self.stack.lab;
@@ -126,4 +164,74 @@ impl Inner {
 
 pub(super) fn interrupted() -> EngineError {
     EngineError::new(EngineErrorKind::System, "it was interrupted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::{Health, Inspected, State};
+    use super::super::naming::SERVICE_LABEL;
+    use super::super::{Docker, DockerOptions};
+    use super::*;
+    use crate::stack::Stack;
+
+    fn found(service: &str, exit_code: i64, out_of_memory: bool) -> Found {
+        let container = Inspected {
+            id: "1".to_owned(),
+            name: service.to_owned(),
+            labels: BTreeMap::from([(SERVICE_LABEL.to_owned(), service.to_owned())]),
+            image: "image:1".to_owned(),
+            image_id: "sha256:1".to_owned(),
+            state: State::Exited,
+            health: Health::Unknown,
+            exit_code,
+            error: String::new(),
+            out_of_memory,
+            started: None,
+            restarts: 0,
+            ports: BTreeMap::from([(9090, 9090), (9091, 40_001)]),
+            ip: None,
+        };
+        Found { service: service.to_owned(), container }
+    }
+
+    #[test]
+    fn a_container_is_made_anew_with_the_ports_that_its_file_has_now() {
+        let mut stack = Stack::embedded(&BTreeMap::new()).unwrap();
+        let prometheus = stack.services.iter_mut().find(|service| service.name == "prometheus").unwrap();
+        prometheus.ports[0].published = Some(9999);
+        let service = prometheus.clone();
+        let survey = Survey {
+            serving: BTreeMap::from([("prometheus".to_owned(), found("prometheus", 0, false))]),
+            network: true,
+            ..Survey::default()
+        };
+        let request = UpRequest { gateway_port: 8080, ..UpRequest::default() };
+        for (lab, port) in [("default", 9999), ("room-2", 9090)] {
+            let docker = Docker::new(lab, stack.clone(), DockerOptions::default());
+            let Task::Make { recipe, old: Some(_) } =
+                docker.inner.task(&service, &survey, &Images::default(), &request)
+            else {
+                panic!("it is made anew")
+            };
+            assert_eq!(recipe.ports, BTreeMap::from([(9090, port), (9091, 40_001)]), "{lab}");
+        }
+    }
+
+    #[test]
+    fn what_failed_ended_by_itself_and_what_was_ended_did_not() {
+        for (exit_code, out_of_memory, by_itself) in [
+            (0, false, false),
+            (143, false, false),
+            (137, false, false),
+            (137, true, true),
+            (143, true, false),
+            (2, false, true),
+        ] {
+            assert_eq!(
+                found("db", exit_code, out_of_memory).ended_by_itself(),
+                by_itself,
+                "{exit_code} {out_of_memory}"
+            );
+        }
+    }
 }

@@ -113,6 +113,7 @@ impl Services<'_> {
         let awaits = reader::list(&fields, "awaits", |name| self.known(name), out);
         if let Some((service, _)) = &both {
             self.depends(service, &awaits, &fields, out);
+            self.free_ports(service, out);
         }
         let ((service, port), key_variable) = (both?, variable?);
         if let Some(placed) = self.find(&service)
@@ -137,6 +138,19 @@ impl Services<'_> {
             let message = format!("{} does not depend on {}", shown(app), shown(other));
             out.push(
                 Diagnostic::at(message, &entry.key.place).label("what it waits for stands in its `depends_on`, too"),
+            );
+        }
+    }
+
+    /// The app's next instance starts beside the one that serves: no port of the host can be its own.
+    fn free_ports(&self, app: &str, out: &mut Diagnostics) {
+        let Some(placed) = self.find(app) else { return };
+        for (port, place) in placed.service.ports.iter().zip(&placed.ports).filter(|(port, _)| port.published.is_some())
+        {
+            out.push(
+                Diagnostic::at(format!("a port of {}, which is the `app`, is fixed", shown(app)), place)
+                    .label(format!("expected a free one: `127.0.0.1::{}`", port.target))
+                    .note("its next instance starts beside the one that serves; lab status names the port"),
             );
         }
     }
