@@ -63,7 +63,9 @@ fn references_below(node: &Node, names: &Names, used: &mut BTreeSet<String>, out
                         continue;
                     }
                     let few = out.are_few();
-                    used.extend(near(name, names.all.iter().copied()).filter(|_| few).map(str::to_owned));
+                    if few {
+                        used.extend(near(name, names.all.iter().copied()).map(str::to_owned));
+                    }
                     out.push(unknown(name, names, &node.place, few));
                 }
             }

@@ -68,7 +68,7 @@ impl<'n> Fields<'n> {
                 fields.insert(key, entry);
                 continue;
             }
-            let near = near(key, known.iter().copied()).filter(|_| out.are_few());
+            let near = if out.are_few() { near(key, known.iter().copied()) } else { None };
             meant.extend(near);
             let label = near.map_or_else(|| "no such key here".to_owned(), |near| format!("did you mean `{near}`?"));
             let message = format!("unknown key {} in {what}", super::diagnostics::shown(key));

@@ -17,6 +17,7 @@ mod interruptions;
 mod kills;
 mod life;
 mod names;
+mod proofs;
 mod pulls;
 #[path = "../shared/ran.rs"]
 mod ran;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         images::trials(),
         commands::trials(),
         dashboard::trials(),
+        proofs::trials(),
         pulls::trials(),
         interruptions::trials(),
         kills::trials(),

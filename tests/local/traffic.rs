@@ -290,7 +290,7 @@ async fn what_is_open_at_a_halt_goes_on_and_is_told_apart() {
         _ => Reply::Silence,
     })
     .await;
-    let amount = Amount::Duration(Duration::from_secs(60));
+    let amount = Amount::Duration(Duration::from_mins(1));
     let timeout = Duration::from_secs(4);
     let load = Load { amount, timeout, connections: 4, ..load(&server.url, 0, 20.0) };
     let (reins, orders) = traffic::reins();

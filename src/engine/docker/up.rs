@@ -66,7 +66,7 @@ impl Inner {
         let tasks: Vec<(&Service, Task<'_>)> =
             wanted.map(|service| (service, self.task(service, &survey, &images, request))).collect();
         let up = Up::new(self, client, progress, &images, &survey, &tasks, stop.child_token());
-        up.run(&tasks).await?;
+        Box::pin(up.run(&tasks)).await?;
         let mut now = self.describe_fresh(client, &Fresh { well: &up.well, missing: &images.missing }).await?;
         if !survey.network && !survey.serving.is_empty() {
             now.notices
