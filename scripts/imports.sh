@@ -24,7 +24,7 @@ runner    alerts process !process::LocalProcesses
 proof     scenario runner lab engine wire !wire::NetWire process !process::LocalProcesses event error::Exit traffic::Amount
 report    event term files metrics::Series traffic::Arrivals traffic::CallerOutcome traffic::Cause traffic::Interval
 report    traffic::Job traffic::Outcome traffic::Pace proof::Part proof::Proof proof::Verdict
-scenario  engine::Ability engine::Endpoints engine::RunState engine::ServiceChange engine::ServiceSpec
+scenario  engine::Ability engine::Endpoints engine::Roles engine::RunState engine::ServiceChange engine::ServiceSpec
 scenario  engine::APP engine::DB engine::GATEWAY engine::KEY_VARIABLE
 scenario  event::MASK event::Phase event::Secrets metrics::names traffic::Amount yaml
 undo      lab engine event files
