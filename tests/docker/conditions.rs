@@ -34,16 +34,16 @@ fn add<'s>(stack: &'s mut Stack, name: &str, line: &str) -> &'s mut Service {
     stack.services.last_mut().expect("it was added")
 }
 
-fn check(test: &[&str]) -> Option<HealthCheck> {
+fn check(test: &[&str]) -> HealthCheck {
     let test = test.iter().map(|&word| word.to_owned()).collect();
     let second = Duration::from_secs(1);
-    Some(HealthCheck { test, interval: second, timeout: second, retries: 30, start_period: Duration::ZERO })
+    HealthCheck { test, interval: second, timeout: second, retries: 30, start_period: Duration::ZERO }
 }
 
 async fn awaited_twice() {
     let mut stack = stack();
     let cache = add(&mut stack, "cache", "sleep 1000");
-    cache.health = check(&["true"]);
+    cache.health = Some(check(&["true"]));
     cache.depends_on.insert(DB.to_owned(), Condition::Healthy);
     service(&mut stack, APP).depends_on.insert("cache".to_owned(), Condition::Healthy);
     let bench = Bench::with("awaited", stack, options());
@@ -56,7 +56,7 @@ async fn awaited_twice() {
 
 async fn off_the_path() {
     let mut stack = stack();
-    add(&mut stack, "cache", "sleep 2; touch /tmp/well; sleep 1000").health = check(&["test", "-f", "/tmp/well"]);
+    add(&mut stack, "cache", "sleep 2; touch /tmp/well; sleep 1000").health = Some(check(&["test", "-f", "/tmp/well"]));
     let worker = add(&mut stack, "worker", "sleep 1000");
     worker.depends_on.insert("cache".to_owned(), Condition::Healthy);
     let bench = Bench::with("off-path", stack, options());

@@ -25,23 +25,23 @@ steps:
   - set_env: { service: gateway, env: { GATEWAY_FORWARD_API_KEY: 'on' } }
 ";
 
-fn user(test: &str, changes: &[(&str, &str)]) -> Cli {
-    let user = Cli::new(test);
+fn user_of(name: &str, changes: &[(&str, &str)]) -> Cli {
+    let user = Cli::new(name);
     let folder = user.path().join("stack");
     write_small_stack(&folder);
     let file = folder.join("compose.yaml");
-    let mut text = std::fs::read_to_string(&file).expect("it was just written");
+    let mut compose = std::fs::read_to_string(&file).expect("it was just written");
     for (from, to) in changes {
-        assert!(text.contains(from), "{from} is not in it");
-        text = text.replace(from, to);
+        assert!(compose.contains(from), "{from} is not in it");
+        compose = compose.replace(from, to);
     }
-    std::fs::write(file, text).expect("the folder is ours");
+    std::fs::write(file, compose).expect("the folder is ours");
     user.lab(&["up", "--stack", &folder.display().to_string(), "--port", "0"]).status(0).says("on apikey-v1");
     user
 }
 
 async fn renamed() {
-    let user = user(
+    let user = user_of(
         "renamed",
         &[
             ("service: app\n", "service: api\n"),
@@ -71,7 +71,7 @@ async fn renamed() {
 }
 
 async fn own_variable() {
-    let user = user(
+    let user = user_of(
         "own-variable",
         &[
             ("key_variable: APP_API_KEY", "key_variable: MY_KEY"),
