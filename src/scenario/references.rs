@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use super::file::Parameter;
 use super::template::{self, Piece};
 use crate::yaml::node::{Entry, Node, NodeKind};
-use crate::yaml::{Diagnostic, Diagnostics, Place, first, meant, near, shown};
+use crate::yaml::{Diagnostic, Diagnostics, Place, first, near, shown};
+
+/// How many names one that is unknown is compared with, as each takes its time.
+const CANDIDATES: usize = 1_000;
 
 /// Finds parameters that are used and not declared, and the reverse.
 pub(super) fn references(entries: &[Entry], parameters: &[Parameter], out: &mut Diagnostics) {
@@ -62,27 +65,28 @@ fn references_below(node: &Node, names: &Names, used: &mut BTreeSet<String>, out
                         used.insert(name.to_owned());
                         continue;
                     }
-                    let few = out.are_few();
-                    if few {
-                        used.extend(near(name, names.all.iter().copied()).map(str::to_owned));
+                    if !out.are_few() {
+                        out.push(unknown(name, names, &node.place, None));
+                        continue;
                     }
-                    out.push(unknown(name, names, &node.place, few));
+                    let near = near(name, names.all.iter().copied().take(CANDIDATES));
+                    used.extend(near.map(str::to_owned));
+                    out.push(unknown(name, names, &node.place.narrow(&format!("${{{name}}}")), near));
                 }
             }
         },
     }
 }
 
-/// Of `few` mistakes each is told exactly, and what was probably meant.
-fn unknown(name: &str, names: &Names, place: &Place, few: bool) -> Diagnostic {
-    let all = || names.all.iter().copied();
-    let place = if few { place.narrow(&format!("${{{name}}}")) } else { place.clone() };
-    let undeclared = "not declared under `parameters`";
-    let label = if few { meant(name, all(), undeclared) } else { undeclared.to_owned() };
-    let diagnostic = Diagnostic::at(format!("unknown parameter `{name}`"), &place).label(label);
+fn unknown(name: &str, names: &Names, place: &Place, near: Option<&str>) -> Diagnostic {
+    let label = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "not declared under `parameters`".to_owned(),
+    };
+    let diagnostic = Diagnostic::at(format!("unknown parameter `{name}`"), place).label(label);
     if names.all.is_empty() {
         diagnostic.help(format!("declare it: `parameters: {{ {name}: {{ default: … }} }}`"))
     } else {
-        diagnostic.help(format!("the parameters: {}", first(all())))
+        diagnostic.help(format!("the parameters: {}", first(names.all.iter().copied())))
     }
 }

@@ -124,7 +124,7 @@ fn a_port_that_could_not_be_is_refused_where_it_is_written() {
     let message = with("127.0.0.1::9000", "127.0.0.1:9000:9000");
     says(&message, &["a port of `api`, which is the `app`, is fixed", "compose.yaml:", "`127.0.0.1::9000`"]);
     let message = with("127.0.0.1:8080:80", r#"127.0.0.1:8080:80", "127.0.0.1:8081:80"#);
-    says(&message, &["port 80 of `web` is published twice", "the first is at compose.yaml:"]);
+    says(&message, &["port 80 of `web` is published twice", "the first is at ", "compose.yaml:5:13"]);
 }
 
 #[test]
