@@ -1,13 +1,11 @@
 //! Images: are they there, fetch them, make them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::models::CreateImageInfo;
-use bollard::query_parameters::{
-    BuildImageOptionsBuilder, CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
-};
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 
@@ -15,11 +13,6 @@ use super::{CALL_TIMEOUT, Client, Fault, FaultKind, Platform, by_label, call};
 
 /// How long a pull may go without a sign of life.
 const PULL_IDLE: Duration = Duration::from_secs(45);
-/// How long a step of a build may be silent: a compiler is.
-const BUILD_IDLE: Duration = Duration::from_mins(10);
-
-/// So many lines tell why a build failed.
-const LAST_LINES: usize = 5;
 
 /// An image that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,33 +98,6 @@ impl Client {
         self.confirm(&name, made).await
     }
 
-    /// Builds an image with the daemon's classic builder. `line` takes what the build says.
-    pub(in crate::engine::docker) async fn build(
-        &self,
-        name: &str,
-        labels: &HashMap<String, String>,
-        tar: Vec<u8>,
-        line: &(dyn Fn(&str) + Send + Sync),
-    ) -> Result<(), Fault> {
-        let options = BuildImageOptionsBuilder::default().t(name).rm(true).forcerm(true).labels(labels).build();
-        let stream = self.docker.build_image(options, None, Some(bollard::body_full(tar.into())));
-        let subject = format!("image {name}");
-        let mut last = VecDeque::new();
-        let built = drain(&subject, BUILD_IDLE, stream, |info: bollard::models::BuildInfo| {
-            let text = without_colours(&info.stream.unwrap_or_default());
-            for text in text.lines().filter(|text| !text.trim().is_empty()) {
-                line(text);
-                // The builder's own.
-                if !text.starts_with("Removing intermediate container") {
-                    last.truncate(LAST_LINES - 1);
-                    last.push_front(text.to_owned());
-                }
-            }
-        })
-        .await;
-        self.confirm(name, built.map_err(|fault| with_last_lines(fault, &subject, &last))).await
-    }
-
     /// The images with a label.
     pub(in crate::engine::docker) async fn images(&self, label: &str) -> Result<Vec<Made>, Fault> {
         let options = ListImagesOptionsBuilder::default().filters(&by_label(label)).build();
@@ -152,7 +118,7 @@ impl Client {
     }
 
     /// A stream of progress may end in an error though all went well: what counts is whether the image is there.
-    async fn confirm(&self, name: &str, result: Result<(), Fault>) -> Result<(), Fault> {
+    pub(super) async fn confirm(&self, name: &str, result: Result<(), Fault>) -> Result<(), Fault> {
         match result {
             Err(fault) if matches!(fault.kind, FaultKind::Lost | FaultKind::Other) => match self.image(name).await {
                 Ok(Some(_)) if fault.detail.contains("bytes remaining on stream") => Ok(()),
@@ -163,27 +129,8 @@ impl Client {
     }
 }
 
-/// The daemon says with which code a step of a build ended; why, its last lines say, the newest of which comes first.
-fn with_last_lines(fault: Fault, subject: &str, last: &VecDeque<String>) -> Fault {
-    let is_full = last.iter().any(|line| line.to_ascii_lowercase().contains("no space left on device"));
-    let kind = if is_full { FaultKind::DiskFull } else { fault.kind };
-    let mut detail = fault.detail;
-    for line in last.iter().rev() {
-        detail.push_str("\n  ");
-        detail.push_str(line.trim_end());
-    }
-    Fault::new(kind, subject, detail)
-}
-
-/// The builder writes red what a step writes to its stderr (ECMA-48, SGR).
-fn without_colours(text: &str) -> String {
-    let mut parts = text.split("\u{1b}[");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
-}
-
 /// Reads a stream to its end, within `idle` from one item to the next.
-async fn drain<T>(
+pub(super) async fn drain<T>(
     subject: &str,
     idle: Duration,
     stream: impl Stream<Item = Result<T, Error>>,

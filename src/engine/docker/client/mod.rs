@@ -1,6 +1,7 @@
 //! [`Client`]: the calls to a Docker daemon that the engine makes, in the engine's own words. Nothing outside this folder
 //! knows bollard. Each call has a limit in time; each error names the thing that it is about ([`Fault`]).
 
+mod build;
 mod connect;
 mod container;
 mod create;
