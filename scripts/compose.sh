@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Brings the stack up as `docker compose -f stack/compose.yaml up --wait` does, without lab, and checks that it serves: the
+# file is lab's one definition of the stack, and is to stay a Compose file.
+#
+#   scripts/compose.sh path/to/lab      the executable that the app's image is made from
+#
+# Needs a Docker daemon with the images of stack/offline/build.sh, and root on Debian for the Compose plugin where it is
+# missing. Leaves nothing behind.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+lab=$(realpath "${1:?which lab?}")
+export LC_ALL=C
+folder=$(mktemp -d --tmpdir lab-compose.XXXXXX)
+project="lab-compose-$$"
+export LAB_STATE_DIR="$folder/state" LAB_GATEWAY_PORT=38080 LAB_PROMETHEUS_PORT=39090 LAB_GRAFANA_PORT=33000
+fail() {
+    printf 'compose: %s\n' "$*" >&2
+    exit 1
+}
+
+# Debian 12 has the first version alone, in Python; the plugin of Debian 13 is one static file.
+install_plugin() {
+    local mirror options
+    mirror=$(apt-get indextargets --format '$(SITE)' | grep -m1 debian) || fail 'no mirror of Debian is configured'
+    mkdir -p "$folder"/{lists/partial,cache/archives/partial,debs} "$HOME/.docker/cli-plugins"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$folder/sources.list"
+    options=(-o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null
+        -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=root)
+    apt-get "${options[@]}" -qq update
+    (cd "$folder/debs" && apt-get "${options[@]}" -qq download docker-compose)
+    dpkg --extract "$folder"/debs/docker-compose_*.deb "$folder/plugin"
+    cp "$folder/plugin/usr/libexec/docker/cli-plugins/docker-compose" "$HOME/.docker/cli-plugins/"
+}
+
+compose() { docker compose --progress quiet --project-name "$project" --file stack/compose.yaml "$@"; }
+own='' before=''
+cleanup() {
+    compose down --volumes >/dev/null 2>&1 || true
+    "$lab" down --all >/dev/null 2>&1 || true
+    # The name is Compose's: somebody's own gets it back.
+    [ -z "$own" ] || docker image rm lab-app:local >/dev/null 2>&1 || true
+    [ -z "$before" ] || docker tag "$before" lab-app:local
+    rm -rf "$folder"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+docker compose version >/dev/null 2>&1 || install_plugin
+docker compose version
+compose config --quiet
+
+# The image that lab makes of itself. Building one from the Dockerfile takes minutes, and is a test of its own.
+"$lab" up --engine docker --images offline --name "$project" --port 0 >/dev/null
+image=$(docker ps --filter "label=lab.name=$project" --filter label=lab.service=app --format '{{.Image}}')
+before=$(docker image inspect --format '{{.Id}}' lab-app:local 2>/dev/null || true)
+docker tag "$image" lab-app:local
+own=1
+"$lab" down --name "$project" >/dev/null
+
+# Compose knows no optional service: where Grafana's image cannot be had, the others are named.
+services=()
+docker image inspect "$(sed -n 's/^    image: \(grafana.*\)/\1/p' stack/compose.yaml)" >/dev/null 2>&1 ||
+    services=(gateway app db prometheus)
+compose up --detach --wait --no-build "${services[@]}"
+for pair in apikey-v1=200 apikey-v2=401; do
+    code=$(curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: ${pair%=*}" "http://127.0.0.1:$LAB_GATEWAY_PORT/api/users")
+    [ "$code" = "${pair#*=}" ] || fail "${pair%=*} gets $code, not ${pair#*=}"
+done
+# Its first scrape is due within two seconds.
+for attempt in $(seq 50); do
+    up=$(curl -s "http://127.0.0.1:$LAB_PROMETHEUS_PORT/api/v1/query" --data-urlencode 'query=sum(up)')
+    [[ $up == *'"2"]'* ]] && break
+    [ "$attempt" -lt 50 ] || fail "Prometheus does not see the app and itself: $up"
+    sleep 0.1
+done
+compose down --volumes 2>/dev/null
+left=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project")
+[ -z "$left" ] || fail "containers are left: $left"
+echo 'compose: the stack came up, served, and went'
