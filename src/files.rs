@@ -51,11 +51,26 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 /// Writes a file so that a reader, or a power cut, meets the old content or the new one, never a part; mode 0600.
 pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
+    written(folder, content)?.persist(path)?;
+    sync_folder(folder)
+}
+
+/// Writes a file that is not there yet, as [`write_atomic`] does; one that is there, or that came meanwhile, stays as it is.
+pub fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    match written(folder, content)?.persist_noclobber(path) {
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.error),
+        Ok(_) => sync_folder(folder),
+    }
+}
+
+/// A file of a temporary name in this folder, durable.
+fn written(folder: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    sync_folder(folder)
+    Ok(file)
 }
 
 /// Makes a new, renamed or removed name in a folder durable.

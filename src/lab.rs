@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 pub mod connect;
 pub mod dashboard;
+mod keeper;
 pub mod lock;
 pub mod present;
 mod record;

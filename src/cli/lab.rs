@@ -47,6 +47,9 @@ pub struct DownArgs {
     /// Every lab of this user
     #[arg(long, conflicts_with = "name")]
     pub all: bool,
+    /// What the Docker daemon has under this name, whoever brought it up
+    #[arg(long, conflicts_with = "all")]
+    pub force: bool,
 }
 
 /// `lab status`.

@@ -13,7 +13,7 @@ use crate::report::human;
 use crate::term::Tone;
 
 /// How long a daemon may take to answer before the choice goes on without it.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a new lab is to be like.
 pub(super) struct Wish<'a> {

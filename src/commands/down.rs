@@ -1,5 +1,6 @@
 //! `lab down`: takes a lab down. What it leaves is the journals of its runs.
 
+use super::choose;
 use super::session::{Session, name_option};
 use crate::cli::DownArgs;
 use crate::engine::{Engine, EngineError, EngineErrorKind, docker, embedded};
@@ -10,7 +11,7 @@ use crate::term::Tone;
 pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Exit> {
     let state = State::open()?;
     if !args.all {
-        return one(session, &session.lab()?).await;
+        return one(session, &session.lab()?, args.force).await;
     }
     let labs = state.labs()?;
     if labs.is_empty() {
@@ -19,22 +20,48 @@ pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Ex
     let mut exit = Exit::Held;
     for lab in &labs {
         // One that cannot be taken down keeps none of the others up.
-        if let Err(error) = one(session, lab).await {
+        if let Err(error) = one(session, lab, false).await {
             exit = exit.worse(super::report_error(&error));
         }
     }
     Ok(exit)
 }
 
-async fn one(session: &Session, lab: &Lab) -> anyhow::Result<Exit> {
-    if !lab.folder().root().exists() {
+async fn one(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<Exit> {
+    let is_known = lab.folder().root().exists();
+    if is_known {
+        // The run that holds it would break its stack under its feet.
+        let _run = lab.lock_run("lab down")?;
+        let _change = lab.lock_change("lab down").await?;
+        end(session, lab).await?;
+    }
+    if force {
+        down(lab, &lab.docker_of_anybody()?).await?;
+    } else if !is_known && !forgotten(session, lab).await? {
         return session.line(&format!("there is no lab {}", lab.name()));
     }
-    // The run that holds it would break its stack under its feet.
-    let _run = lab.lock_run("lab down")?;
-    let _change = lab.lock_change("lab down").await?;
-    end(session, lab).await?;
     session.line(&format!("lab {} is down", lab.name()))
+}
+
+/// Takes a lab down whose folder was removed, where the daemon that answers at once has one; says whether it had. Of one that
+/// somebody else keeps it says whose that is.
+async fn forgotten(session: &Session, lab: &Lab) -> anyhow::Result<bool> {
+    let containers = Containers { host: docker::host_from_env(), ..Containers::default() };
+    let docker = lab.docker(&containers)?;
+    let Ok(found) = tokio::time::timeout(choose::PATIENCE, docker.describe()).await else { return Ok(false) };
+    match found {
+        Ok(_) => {}
+        Err(error) if matches!(error.kind, EngineErrorKind::Lost | EngineErrorKind::Unsupported) => {}
+        Err(error) => {
+            if error.kind == EngineErrorKind::Foreign {
+                let way = format!("lab down{} --force takes it down", name_option(lab));
+                session.term.note(&format!("{}; {way}", error.detail));
+            }
+            return Ok(false);
+        }
+    }
+    down(lab, &docker).await?;
+    Ok(true)
 }
 
 /// Ends the stack of a lab, whatever is left of it, and forgets the lab.

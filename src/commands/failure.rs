@@ -8,7 +8,6 @@ use crate::lab::LabError;
 use crate::lab::connect::ConnectError;
 use crate::lab::lock::LockError;
 use crate::scenario::Diagnostics;
-use crate::stack::StackErrors;
 use crate::term::{Term, Tone};
 use crate::undo::RecoverError;
 
@@ -18,10 +17,6 @@ pub fn report(error: &anyhow::Error) -> Exit {
     let mut stderr = std::io::stderr().lock();
     // That nobody reads it changes nothing.
     if let Some(ConnectError::Stack(errors)) = error.downcast_ref::<ConnectError>() {
-        let _ = writeln!(stderr, "{}", errors.render(painter.is_on()));
-        return Exit::Usage;
-    }
-    if let Some(errors) = error.downcast_ref::<StackErrors>() {
         let _ = writeln!(stderr, "{}", errors.render(painter.is_on()));
         return Exit::Usage;
     }
@@ -57,7 +52,7 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
         if let Some(engine) = engine_error(cause) {
             return (Exit::Failed, engine.hint.clone());
         }
-        if let Some(lab) = cause.downcast_ref::<LabError>() {
+        if let Some(lab) = lab_error(cause) {
             return judge_lab(lab);
         }
     }
@@ -73,6 +68,13 @@ fn engine_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a 
         return Some(error);
     }
     cause.downcast_ref::<EngineError>()
+}
+
+fn lab_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a LabError> {
+    if let Some(ConnectError::State(error)) = cause.downcast_ref::<ConnectError>() {
+        return Some(error);
+    }
+    cause.downcast_ref::<LabError>()
 }
 
 fn judge_lab(error: &LabError) -> (Exit, Option<String>) {

@@ -136,10 +136,12 @@ impl Connected {
     }
 }
 
-/// An engine that cannot be talked to makes no lab: then none is on record either, which nobody could take down.
+/// An engine that cannot be talked to makes no lab, nor one where somebody else has a lab of that name: then none is on record
+/// either, which nobody could take down.
 pub(super) async fn reachable(engine: &dyn Engine) -> Result<(), EngineError> {
+    use EngineErrorKind::{Denied, Foreign, Unreachable};
     match engine.describe().await {
-        Err(error) if matches!(error.kind, EngineErrorKind::Unreachable | EngineErrorKind::Denied) => Err(error),
+        Err(error) if matches!(error.kind, Unreachable | Denied | Foreign) => Err(error),
         _ => Ok(()),
     }
 }

@@ -36,6 +36,8 @@ pub enum EngineErrorKind {
     PortTaken,
     /// The engine cannot do this to this service.
     Unsupported,
+    /// Somebody else has a lab of this name on the daemon.
+    Foreign,
     /// The daemon that would run the stack cannot be reached, or does not answer.
     Unreachable,
     /// The daemon does not take orders from this user.
@@ -78,6 +80,7 @@ impl fmt::Display for EngineError {
             EngineErrorKind::StartupTimeout => "did not become ready in time",
             EngineErrorKind::PortTaken => "cannot have its port",
             EngineErrorKind::Unsupported => "cannot do that on this engine",
+            EngineErrorKind::Foreign => "is somebody else's",
             EngineErrorKind::Unreachable => "cannot be reached",
             EngineErrorKind::Denied => "is out of reach",
             EngineErrorKind::ImageMissing => "has no image",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::shown::Shown;
-use super::{Containers, FIRST_KEY, Lab, Record};
+use super::{Containers, FIRST_KEY, Lab, LabError, Record};
 use crate::engine::docker::{self, Docker, DockerOptions};
 use crate::engine::embedded::{self, Embedded};
 use crate::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
@@ -19,6 +19,9 @@ pub enum ConnectError {
     /// The files of its stack are wrong.
     #[error(transparent)]
     Stack(#[from] StackErrors),
+    /// The state folder cannot say whose it is.
+    #[error(transparent)]
+    State(#[from] LabError),
 }
 
 impl Lab {
@@ -26,7 +29,7 @@ impl Lab {
     pub fn engine(&self, record: &Record) -> Result<Arc<dyn Engine>, ConnectError> {
         match record.engine.as_str() {
             embedded::NAME => Ok(Arc::new(Embedded::new(self.folder()))),
-            docker::NAME => Ok(self.shown(&record.containers)?),
+            docker::NAME => self.shown(&record.containers),
             other => {
                 let detail = format!("this version of lab has no engine called {other:?}");
                 Err(EngineError::new(EngineErrorKind::Unsupported, detail).into())
@@ -37,26 +40,32 @@ impl Lab {
     /// The engine that its record names, to take the lab down with: that needs no stack, whose files may be broken by now.
     pub fn engine_for_down(&self, record: &Record) -> Result<Arc<dyn Engine>, ConnectError> {
         if record.engine == docker::NAME {
-            return Ok(self.shown(&Containers { stack: None, ..record.containers.clone() })?);
+            return self.shown(&Containers { stack: None, ..record.containers.clone() });
         }
         self.engine(record)
     }
 
     /// The Docker engine for this lab, with lab's own dashboard where no Grafana runs.
-    fn shown(&self, containers: &Containers) -> Result<Arc<dyn Engine>, StackErrors> {
+    fn shown(&self, containers: &Containers) -> Result<Arc<dyn Engine>, ConnectError> {
         Ok(Arc::new(Shown::new(self.name(), self.folder(), self.docker(containers)?)))
     }
 
     /// The Docker engine for this lab, without asking the daemon anything.
-    pub fn docker(&self, containers: &Containers) -> Result<Docker, StackErrors> {
+    pub fn docker(&self, containers: &Containers) -> Result<Docker, ConnectError> {
         let options = DockerOptions {
             host: containers.host.clone(),
             bind: containers.bind,
+            keeper: Some(self.keeper()?),
             app_image: containers.app_image.clone(),
             offline: containers.offline,
             ..DockerOptions::default()
         };
         Ok(Docker::new(self.name(), stack(containers)?, options))
+    }
+
+    /// The Docker engine for all that the daemon has under this name, whoever keeps it.
+    pub fn docker_of_anybody(&self) -> Result<Docker, ConnectError> {
+        Ok(Docker::new(self.name(), stack(&Containers::default())?, DockerOptions::from_env()))
     }
 
     /// What its engine is to bring up.

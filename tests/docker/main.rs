@@ -17,6 +17,7 @@ mod interruptions;
 mod kills;
 mod life;
 mod names;
+mod neighbours;
 mod proofs;
 mod pulls;
 #[path = "../shared/ran.rs"]
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     let all = [
         life::trials(),
         names::trials(),
+        neighbours::trials(),
         faults::trials(),
         images::trials(),
         commands::trials(),

@@ -24,7 +24,7 @@ impl Inner {
         let service = self.service(name).ok_or_else(unknown)?;
         let client = self.client().await?;
         let survey = Survey::of(client, &self.names).await?;
-        survey.check_version(self.names.lab())?;
+        survey.check(self.names.lab())?;
         if survey.serving.is_empty() {
             return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }

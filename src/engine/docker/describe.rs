@@ -34,7 +34,7 @@ impl Inner {
 
     async fn describe_with(&self, client: &Client, fresh: Option<&Fresh<'_>>) -> Result<Description, EngineError> {
         let survey = Survey::of(client, &self.names).await?;
-        survey.check_version(self.names.lab())?;
+        survey.check(self.names.lab())?;
         if survey.serving.is_empty() {
             return Err(self.nothing(client).await?);
         }
@@ -78,7 +78,12 @@ impl Inner {
 
     /// No container is there: either there is no lab, or what is left of one.
     async fn nothing(&self, client: &Client) -> Result<EngineError, EngineError> {
-        if client.networks(&self.names.filter()).await?.is_empty() {
+        if client
+            .networks(&self.names.filter())
+            .await?
+            .iter()
+            .all(|network| self.names.stranger(&network.labels).is_some())
+        {
             return Ok(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
         let error = EngineError::new(EngineErrorKind::Lost, "its containers were removed, and not by lab");
@@ -125,7 +130,7 @@ impl Inner {
     pub(super) async fn env(&self, name: &str) -> Result<BTreeMap<String, String>, EngineError> {
         let client = self.client().await?;
         let survey = Survey::of(client, &self.names).await?;
-        survey.check_version(self.names.lab())?;
+        survey.check(self.names.lab())?;
         if survey.serving.is_empty() {
             return Err(self.nothing(client).await?);
         }

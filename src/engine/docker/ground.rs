@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use futures_util::future::try_join_all;
 
 use super::Inner;
-use super::client::{Client, Launch, VolumeUse};
-use super::naming::{NAME_LABEL, VERSION, VERSION_LABEL, content, new_instance};
+use super::client::{Client, Launch, Named, VolumeUse};
+use super::naming::{content, new_instance};
 use super::tar::Tar;
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::stack::{Mount, Service};
@@ -86,10 +86,7 @@ impl Inner {
             image: image.to_owned(),
             service: Service { command: Some(vec!["/none".to_owned()]), ..Service::default() },
             env: BTreeMap::new(),
-            labels: BTreeMap::from([
-                (NAME_LABEL.to_owned(), self.names.lab().to_owned()),
-                (VERSION_LABEL.to_owned(), VERSION.to_owned()),
-            ]),
+            labels: self.names.own_labels(),
             ports: Vec::new(),
             bind: client.reach.bind(),
             volumes: volumes.collect(),
@@ -106,10 +103,14 @@ impl Inner {
         let mut wanted: BTreeSet<String> = self.files(&all).into_iter().map(|(volume, _)| volume).collect();
         // Those with data may be called alike.
         wanted.extend(self.stack.volumes.iter().map(|name| self.names.volume(name)));
-        let stale = |volume: &String| volume.contains("-files-") && !wanted.contains(volume);
-        for volume in client.volumes(&self.names.filter()).await.unwrap_or_default().iter().filter(|name| stale(name)) {
+        let stale = |volume: &Named| {
+            volume.name.contains("-files-")
+                && !wanted.contains(&volume.name)
+                && self.names.stranger(&volume.labels).is_none()
+        };
+        for volume in client.volumes(&self.names.filter()).await.unwrap_or_default().iter().filter(|it| stale(it)) {
             // One that is in use stays; it goes with the lab.
-            let _ = client.remove_volume(volume).await;
+            let _ = client.remove_volume(&volume.name).await;
         }
     }
 }

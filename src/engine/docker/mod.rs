@@ -49,6 +49,7 @@ pub use archive::{ArchiveError, Archived, Manifest};
 pub use checkup::Checkup;
 pub use images::ImageReport;
 pub use inventory::{Origin, StackImage, StoredImage};
+pub use naming::Keeper;
 
 use client::Client;
 use naming::Names;
@@ -65,6 +66,8 @@ pub struct DockerOptions {
     pub host: Option<String>,
     /// The address of the daemon's machine on which ports are published; none: its loopback.
     pub bind: Option<IpAddr>,
+    /// Who keeps the lab: what others keep under its name is left alone. None: all of that name is this lab's.
+    pub keeper: Option<Keeper>,
     /// The app's image, instead of one made from lab's own executable.
     pub app_image: Option<String>,
     /// A static executable for the app's image, instead of lab's own; for tests.
@@ -144,8 +147,8 @@ impl Docker {
     /// The stack of the lab `lab`.
     pub fn new(lab: &str, stack: Stack, options: DockerOptions) -> Self {
         let changes = Changes::of(lab, options.host.as_deref());
-        let inner =
-            Inner { names: Names::new(lab), stack, options, client: OnceCell::new(), http: Http::new(), changes };
+        let names = Names::new(lab, options.keeper.clone());
+        let inner = Inner { names, stack, options, client: OnceCell::new(), http: Http::new(), changes };
         Self { inner: Arc::new(inner) }
     }
 

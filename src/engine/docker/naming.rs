@@ -10,6 +10,8 @@ use crate::stack::{Mount, Service};
 pub(super) const NAME_LABEL: &str = "lab.name";
 /// The version of lab that made it.
 pub(super) const VERSION_LABEL: &str = "lab.version";
+/// Who keeps it: a [`Keeper`].
+const KEEPER_LABEL: &str = "lab.keeper";
 /// The service that a container is.
 pub(super) const SERVICE_LABEL: &str = "lab.service";
 /// The engine's id of a container.
@@ -25,15 +27,35 @@ pub(super) const STAND_IN_LABEL: &str = "lab.stand-in";
 /// This version of lab.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Who keeps a lab: the state folder that remembers it. It tells apart the labs of users who share a daemon, and with it the
+/// names of what is on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keeper {
+    /// The id of the folder, without a space.
+    pub id: String,
+    /// Where people find it: `HOST:/path`.
+    pub place: String,
+}
+
 /// The names of one lab.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     lab: String,
+    keeper: Option<Keeper>,
 }
 
 impl Names {
-    pub(super) fn new(lab: &str) -> Self {
-        Self { lab: lab.to_owned() }
+    /// Without a keeper, all that has the lab's name is the lab's.
+    pub(super) fn new(lab: &str, keeper: Option<Keeper>) -> Self {
+        Self { lab: lab.to_owned(), keeper }
+    }
+
+    /// Where the one is found who keeps what has these labels, if that is somebody else. What has no such label is ours: an older
+    /// lab made it.
+    pub(super) fn stranger(&self, labels: &BTreeMap<String, String>) -> Option<String> {
+        let (id, place) = labels.get(KEEPER_LABEL)?.split_once(' ')?;
+        let is_other = self.keeper.as_ref().is_some_and(|keeper| keeper.id != id);
+        is_other.then(|| place.to_owned())
     }
 
     pub(super) fn lab(&self) -> &str {
@@ -83,12 +105,19 @@ impl Names {
 
     /// What everything of the lab is labelled with.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([
-            (NAME_LABEL.to_owned(), self.lab.clone()),
-            (VERSION_LABEL.to_owned(), VERSION.to_owned()),
-            ("com.docker.compose.project".to_owned(), self.project()),
-            ("com.docker.compose.version".to_owned(), format!("lab {VERSION}")),
-        ])
+        let mut labels = self.own_labels();
+        labels.insert("com.docker.compose.project".to_owned(), self.project());
+        labels.insert("com.docker.compose.version".to_owned(), format!("lab {VERSION}"));
+        labels
+    }
+
+    /// Those of them that are not Compose's.
+    pub(super) fn own_labels(&self) -> BTreeMap<String, String> {
+        let name = (NAME_LABEL.to_owned(), self.lab.clone());
+        let version = (VERSION_LABEL.to_owned(), VERSION.to_owned());
+        let keeper = self.keeper.as_ref();
+        let keeper = keeper.map(|keeper| (KEEPER_LABEL.to_owned(), format!("{} {}", keeper.id, keeper.place)));
+        [name, version].into_iter().chain(keeper).collect()
     }
 
     pub(super) fn network_labels(&self) -> BTreeMap<String, String> {
@@ -183,6 +212,16 @@ mod tests {
         assert_eq!(definition(&with("a"), "sha256:1"), definition(&with("a"), "sha256:1"));
         assert_ne!(definition(&with("a"), "sha256:1"), definition(&with("b"), "sha256:1"));
         assert_ne!(definition(&with("a"), "sha256:1"), definition(&with("a"), "sha256:2"));
+    }
+
+    #[test]
+    fn what_another_state_folder_keeps_is_a_strangers() {
+        let keeper = |id: &str| Some(Keeper { id: id.to_owned(), place: format!("laptop:/home/the {id}") });
+        let (one, other, nobody) = (Names::new("a", keeper("1")), Names::new("a", keeper("2")), Names::new("a", None));
+        assert_eq!(one.stranger(&one.labels()), None);
+        assert_eq!(one.stranger(&other.own_labels()).as_deref(), Some("laptop:/home/the 2"));
+        assert_eq!(one.stranger(&nobody.labels()), None, "an older lab made it");
+        assert_eq!(nobody.stranger(&other.labels()), None, "whoever asks for all of it gets all");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct Survey {
     pub(super) serving: BTreeMap<String, Found>,
     /// Those on their way in or out, and carriers: of a change that was cut short.
     pub(super) leftovers: Vec<String>,
+    /// Where the one is found who keeps a lab of this name, if that is somebody else.
+    pub(super) stranger: Option<String>,
     /// Its network is there; looked at where it comes up, and nowhere else.
     pub(super) network: bool,
 }
@@ -37,6 +39,10 @@ impl Survey {
         let mut survey = Self::default();
         let mut wanted = Vec::new();
         for container in listed {
+            if let Some(place) = names.stranger(&container.labels) {
+                survey.stranger = Some(place);
+                continue;
+            }
             match container.labels.get(SERVICE_LABEL) {
                 Some(service)
                     if container.name == names.container(service) || names.is_aside(service, &container.name) =>
@@ -72,8 +78,14 @@ impl Survey {
         self.serving.get(service)
     }
 
-    /// A lab that another version of lab made can be taken down, and nothing else.
-    pub(super) fn check_version(&self, lab: &str) -> Result<(), EngineError> {
+    /// A lab that somebody else keeps is none of ours, and one that another version of lab made can be taken down, and nothing
+    /// else.
+    pub(super) fn check(&self, lab: &str) -> Result<(), EngineError> {
+        if let Some(place) = &self.stranger {
+            let detail = format!("lab {lab} is kept in {place}, which is not this state folder");
+            let hint = "--name with another name makes a lab beside it; lab down --force takes it down";
+            return Err(EngineError::new(EngineErrorKind::Foreign, detail).hint(hint));
+        }
         let versions = self.serving.values().filter_map(|found| found.container.labels.get(VERSION_LABEL));
         match versions.into_iter().find(|version| series(version) != series(VERSION)) {
             None => Ok(()),

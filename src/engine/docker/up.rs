@@ -80,8 +80,10 @@ impl Inner {
         let label = self.names.filter();
         let networks = async { Ok(client.networks(&label).await?) };
         let (mut survey, networks) = tokio::try_join!(Survey::of(client, &self.names), networks)?;
-        survey.network = networks.contains(&self.names.network());
-        survey.check_version(self.names.lab())?;
+        let ours = self.names.network();
+        survey.network = networks.iter().any(|network| network.name == ours);
+        survey.stranger = survey.stranger.or_else(|| networks.iter().find_map(|n| self.names.stranger(&n.labels)));
+        survey.check(self.names.lab())?;
         let network = survey.network;
         Ok(Survey { network, ..self.tidy(client, survey, false).await? })
     }

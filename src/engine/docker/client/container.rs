@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerInspectResponse, EndpointSettings, HealthStatusEnum, NetworkCreateRequest, NetworkDisconnectRequest,
-    VolumeCreateRequest,
+    ContainerInspectResponse, EndpointSettings, HealthStatusEnum, Network, NetworkCreateRequest,
+    NetworkDisconnectRequest, Volume, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
@@ -32,6 +32,13 @@ pub(in crate::engine::docker) struct Listed {
     pub(in crate::engine::docker) labels: BTreeMap<String, String>,
     /// Published ports of the host.
     pub(in crate::engine::docker) ports: Vec<u16>,
+}
+
+/// A network or a volume as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine::docker) struct Named {
+    pub(in crate::engine::docker) name: String,
+    pub(in crate::engine::docker) labels: BTreeMap<String, String>,
 }
 
 /// What a container does.
@@ -257,11 +264,14 @@ impl Client {
         call(&format!("network {name}"), CALL_TIMEOUT, self.docker.create_network(request)).await.map(drop)
     }
 
-    /// The names of the networks with a label.
-    pub(in crate::engine::docker) async fn networks(&self, label: &str) -> Result<Vec<String>, Fault> {
+    /// The networks with a label.
+    pub(in crate::engine::docker) async fn networks(&self, label: &str) -> Result<Vec<Named>, Fault> {
         let options = ListNetworksOptionsBuilder::default().filters(&by_label(label)).build();
         let found = call("the networks", ASK_TIMEOUT, self.docker.list_networks(Some(options))).await?;
-        Ok(found.into_iter().filter_map(|network| network.name).collect())
+        let named = |network: Network| {
+            Some(Named { name: network.name?, labels: network.labels.unwrap_or_default().into_iter().collect() })
+        };
+        Ok(found.into_iter().filter_map(named).collect())
     }
 
     /// Takes a container off a network, whether it runs or is just being killed.
@@ -289,11 +299,12 @@ impl Client {
         call(&format!("volume {name}"), CALL_TIMEOUT, self.docker.create_volume(request)).await.map(drop)
     }
 
-    /// The names of the volumes with a label.
-    pub(in crate::engine::docker) async fn volumes(&self, label: &str) -> Result<Vec<String>, Fault> {
+    /// The volumes with a label.
+    pub(in crate::engine::docker) async fn volumes(&self, label: &str) -> Result<Vec<Named>, Fault> {
         let options = ListVolumesOptionsBuilder::default().filters(&by_label(label)).build();
         let found = call("the volumes", ASK_TIMEOUT, self.docker.list_volumes(Some(options))).await?;
-        Ok(found.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
+        let named = |volume: Volume| Named { name: volume.name, labels: volume.labels.into_iter().collect() };
+        Ok(found.volumes.unwrap_or_default().into_iter().map(named).collect())
     }
 
     /// Nothing where it is gone.

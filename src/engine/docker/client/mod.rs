@@ -22,7 +22,7 @@ use bollard::errors::Error;
 
 #[cfg(test)]
 pub(super) use connect::refused;
-pub(super) use container::{Health, Inspected, State};
+pub(super) use container::{Health, Inspected, Named, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
 pub(super) use exec::Armed;
 pub(super) use fault::{Fault, FaultKind};
