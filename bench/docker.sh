@@ -11,12 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C
 unset LAB_NAME LAB_ENGINE
 rounds=${ROUNDS:-5}
-if [ -z "${LAB:-}" ]; then
-    cargo build --release --locked
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-    LAB="$target/$host/release/lab"
-fi
+LAB=${LAB:-$(scripts/release.sh)}
 docker compose version
 folder=$(mktemp -d)
 export LAB_STATE_DIR="$folder/state"

@@ -15,12 +15,7 @@ unset LAB_NAME
 # The limits are those of a lab without Docker, also where a daemon answers.
 export LAB_ENGINE=embedded
 
-if [ -z "${LAB:-}" ]; then
-    cargo build --release --locked
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-    LAB="$target/$host/release/lab"
-fi
+LAB=${LAB:-$(scripts/release.sh)}
 folder=$(mktemp -d)
 export LAB_STATE_DIR="$folder/state"
 cleanup() {

@@ -18,12 +18,7 @@ export LC_ALL=C
 unset LAB_NAME LAB_ENGINE
 rounds=${ROUNDS:-5} each=${SECONDS_EACH:-10} open=${OPEN:-30} many=${MANY:-10000000}
 
-if [ -z "${LAB:-}" ]; then
-    cargo build --release --locked
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-    LAB="$target/$host/release/lab"
-fi
+LAB=${LAB:-$(scripts/release.sh)}
 folder=$(mktemp -d)
 chmod 755 "$folder"
 export LAB_STATE_DIR="$folder/state"

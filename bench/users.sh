@@ -19,12 +19,7 @@ peer=${1%/} key=${2:-apikey-v1}
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-5}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [ -z "${LAB:-}" ]; then
-    cargo build --release --locked
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-    LAB="$target/$host/release/lab"
-fi
+LAB=${LAB:-$(scripts/release.sh)}
 folder=$(mktemp -d)
 export LAB_STATE_DIR="$folder/state"
 lab() { "$LAB" "$@" --name bench-users; }

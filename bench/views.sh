@@ -15,12 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C LAB_ENGINE=embedded
 unset LAB_NAME
 
-if [ -z "${LAB:-}" ]; then
-    cargo build --release --locked
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-    LAB="$target/$host/release/lab"
-fi
+LAB=${LAB:-$(scripts/release.sh)}
 folder=$(mktemp -d)
 export LAB_STATE_DIR="$folder/state"
 driver=

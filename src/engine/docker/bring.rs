@@ -14,6 +14,7 @@ use super::Inner;
 use super::client::{Client, Fault, FaultKind, Health};
 use super::images::Images;
 use super::launch::{Recipe, free_port};
+use super::made::Made;
 use super::ready::healthy_timeout;
 use super::survey::{Found, Survey};
 use super::up::{Task, interrupted, needed};
@@ -34,17 +35,6 @@ enum Stage {
     Started,
     Healthy,
     Failed,
-}
-
-/// What this call made, to be removed where it fails.
-#[derive(Default)]
-struct Made {
-    containers: Vec<String>,
-    /// The lab was not there before.
-    all: bool,
-    /// What others were made in the place of, to be taken back where this call fails: the service, the container, and
-    /// whether it ran.
-    replaced: Vec<(String, String, bool)>,
 }
 
 /// One call of `up`.
@@ -128,7 +118,8 @@ impl<'a> Up<'a> {
             None => self.inner.lead(self.client).await,
         };
         if result.is_err() {
-            self.take_back().await;
+            let made = std::mem::take(&mut *self.lock_made());
+            made.take_back(self.inner, self.client).await;
             return result;
         }
         let replaced = std::mem::take(&mut self.lock_made().replaced);
@@ -393,25 +384,6 @@ impl<'a> Up<'a> {
 
     fn say(&self, service: &str, stage: &str) {
         (self.progress)(Progress::stage(service, stage));
-    }
-
-    async fn take_back(&self) {
-        let Made { containers, all, replaced } = std::mem::take(&mut *self.lock_made());
-        // What is wrong has been found; that it cannot be cleared away either would only hide it, and `lab down` says so.
-        if all {
-            let _ = self.inner.remove_all(self.client).await;
-        } else {
-            let _ = join_all(containers.iter().map(|id| self.client.remove(id))).await;
-        }
-        for (service, old, ran) in &replaced {
-            if *ran {
-                let _ = self.client.start(old).await;
-            }
-            let _ = self.client.rename(old, &self.inner.names.container(service)).await;
-        }
-        if !replaced.is_empty() {
-            let _ = self.inner.lead(self.client).await;
-        }
     }
 
     fn lock_made(&self) -> MutexGuard<'_, Made> {

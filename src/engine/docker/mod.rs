@@ -34,6 +34,7 @@ mod images;
 mod inventory;
 mod launch;
 mod logs;
+mod made;
 mod naming;
 mod ports;
 mod ready;
