@@ -9,6 +9,7 @@ mod limit;
 pub(crate) mod memory;
 mod metrics;
 mod pool;
+mod probes;
 mod secret;
 mod server;
 mod store;

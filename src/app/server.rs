@@ -26,10 +26,14 @@ use super::auth::{Auth, KeyName, Rejection};
 use super::config::Config;
 use super::limit::Limiter;
 use super::metrics::{self, Metrics};
+use super::probes::Probes;
 use super::store::{EXHAUSTED, Store, Unwell};
 
 /// The paths that need a scope of the key, and which. Elsewhere any key will do.
 const SCOPES: [(&str, &str); 2] = [("/api/users", "users:read"), ("/api/report", "reports:read")];
+
+/// Where probes ask whether it is well.
+const HEALTH_PATH: &str = "/health";
 
 /// Heads of more than 32 KiB are refused. The time is above that for which proxies usually keep idle connections (60 s):
 /// where we close one first, its next request is lost.
@@ -44,6 +48,7 @@ pub(super) struct App {
     delay: Option<Duration>,
     metrics: Metrics,
     metrics_path: String,
+    probes: Probes,
     ids: RequestIds,
     instance: String,
     log: Log,
@@ -59,6 +64,7 @@ impl App {
             limiter: config.limiter,
             delay: config.delay,
             metrics,
+            probes: Probes::new(HEALTH_PATH, &config.metrics_path),
             metrics_path: config.metrics_path,
             ids: RequestIds::new(),
             instance: config.instance,
@@ -81,7 +87,7 @@ impl App {
         Router::new()
             .route("/api/users", get(users))
             .route("/api/report", get(report))
-            .route("/health", get(health))
+            .route(HEALTH_PATH, get(health))
             .route(&self.metrics_path, get(metrics))
             .fallback(async || error(StatusCode::NOT_FOUND, r#"{"error":"not found"}"#))
             .method_not_allowed_fallback(async || {
@@ -208,8 +214,8 @@ fn because(reason: &'static str, mut response: Response) -> Response {
     response
 }
 
-/// One line of the access log, written when the request is answered, or when its caller went away before (then with
-/// nginx's code for that, 499). Never holds a key: neither headers nor the query are in it.
+/// One line of the access log, unless it is a probe's and says nothing new; written when the request is answered, or when its
+/// caller went away before (then with nginx's code for that, 499). Never holds a key: neither headers nor the query are in it.
 struct Access {
     app: Arc<App>,
     begun: Instant,
@@ -236,6 +242,9 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
+        if !self.app.probes.is_news(self.uri.path(), self.status) {
+            return;
+        }
         self.app.log.line(|line, now| {
             let (instance, method, path, status) = (&self.app.instance, &self.method, self.uri.path(), self.status);
             let took = self.begun.elapsed().as_secs_f64() * 1000.0;
