@@ -78,12 +78,8 @@ impl Inner {
 
     /// No container is there: either there is no lab, or what is left of one.
     async fn nothing(&self, client: &Client) -> Result<EngineError, EngineError> {
-        if client
-            .networks(&self.names.filter())
-            .await?
-            .iter()
-            .all(|network| self.names.stranger(&network.labels).is_some())
-        {
+        let networks = client.networks(&self.names.filter()).await?;
+        if networks.iter().all(|network| self.names.stranger(&network.labels).is_some()) {
             return Ok(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
         let error = EngineError::new(EngineErrorKind::Lost, "its containers were removed, and not by lab");

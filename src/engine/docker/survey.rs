@@ -83,7 +83,7 @@ impl Survey {
     pub(super) fn check(&self, lab: &str) -> Result<(), EngineError> {
         if let Some(place) = &self.stranger {
             let detail = format!("lab {lab} is kept in {place}, which is not this state folder");
-            let hint = "--name with another name makes a lab beside it; lab down --force takes it down";
+            let hint = format!("lab up --name ANOTHER, beside it; lab down --name {lab} --force takes it down");
             return Err(EngineError::new(EngineErrorKind::Foreign, detail).hint(hint));
         }
         let versions = self.serving.values().filter_map(|found| found.container.labels.get(VERSION_LABEL));
