@@ -5,15 +5,14 @@
 # the tests look with.
 #
 #   scripts/podman.sh [FILTER ...]      the tests whose names contain one of these; default: those listed below
+#   scripts/podman.sh --all             every test but those that cannot pass there, with why below
 #
 # Needs root on Debian (it installs podman, netavark and aardvark-dns), and the images of stack/offline/build.sh in Docker.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# What a lab is on any daemon, and the faults that do not hang on which it is. Left out: the tests that break a daemon of their
-# own, which is dockerd on Podman as well; those of pulls, archives and platforms, which hold Docker's own messages; those of
-# Prometheus and of what Compose shows, which are the same containers once more.
+# What a lab is on any daemon, and the faults that do not hang on which it is: for every day.
 tests=(
     the_docker_engine_conforms
     a_redeploy_loses_no_request
@@ -28,7 +27,29 @@ tests=(
     ctrl_c_during_a_start_leaves_nothing
     every_scenario_gives_the_same_deltas_on_docker_embedded_and_the_mock
 )
-[ "$#" = 0 ] || tests=("$@")
+left_out=(
+    # They bring a daemon of their own, which is dockerd here as well, or hide one.
+    a_daemon_that_
+    a_daemon_whose_
+    a_daemon_is_reached_by_ssh
+    an_up_that_is_given_up_while_the_apps_image_is_made
+    a_socket_that_may_not_be_used
+    a_lab_on_another_machines_daemon
+    # A registry without TLS has to stand in Podman's configuration, with its port.
+    an_image_is_fetched
+    a_registry_that_refuses
+    a_pull_that_stalls
+    a_fetched_image_for_another_platform
+    ctrl_c_during_a_pull
+    # Podman goes on with a build that nobody waits for, does not tell a build's stderr apart, lists a digest for an image
+    # that came from no registry, calls one that was loaded localhost/…, and shows a container on a network that it was taken
+    # off.
+    a_build_that_nobody_waits_for
+    a_build_that_fails_is_told
+    the_inventory_says
+    a_lab_of_containers_is_shown
+    a_network_removed_behind_labs_back
+)
 
 fail() {
     printf 'podman: %s\n' "$*" >&2
@@ -48,6 +69,14 @@ if [ -z "${LAB_PODMAN_FOLDER:-}" ]; then
     fi
     podman --version
     cargo test --quiet --locked --test docker --no-run
+    if [ "$*" = --all ]; then
+        patterns=$(printf '^%s\n' "${left_out[@]}")
+        mapfile -t tests < <(cargo test --quiet --locked --test docker -- --list | sed -n 's/: test$//p' |
+            grep -vf <(echo "$patterns"))
+    elif [ "$#" -gt 0 ]; then
+        tests=("$@")
+    fi
+    printf '%s tests\n' "${#tests[@]}"
     LAB_PODMAN_FOLDER=$(mktemp -d --tmpdir lab-podman.XXXXXX)
     export LAB_PODMAN_FOLDER
     inside=

@@ -159,7 +159,7 @@ x-lab:
 "#;
 
 async fn missing() {
-    let user = Cli::new("missing");
+    let user = Cli::new("images-missing");
     std::fs::write(user.path().join("compose.yaml"), OWN).unwrap();
     let images = |args: &[&str]| user.lab(&[&["images"][..], args, &["--stack", "."]].concat());
     let listed = images(&["list", "--json"]).status(0).json();

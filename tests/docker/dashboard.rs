@@ -90,7 +90,8 @@ fn up_small(user: &Cli) {
     user.lab(&["up", "--stack", &folder]).status(0);
 }
 
-async fn until_none(user: &Cli) {
+/// Waits until nothing runs for a user any more.
+pub(crate) async fn until_none(user: &Cli) {
     let begun = Instant::now();
     while !user.processes().is_empty() {
         assert!(begun.elapsed() < PATIENCE, "{:?} do not end", user.processes());

@@ -3,6 +3,7 @@
 use libtest_mimic::Trial;
 
 use crate::cli::Cli;
+use crate::dashboard::until_none;
 use crate::support::write_small_stack;
 use crate::trial;
 
@@ -45,10 +46,12 @@ async fn left_alone() {
 }
 
 async fn forgotten() {
-    let user = Cli::new("forgotten");
+    let user = Cli::new("folderless");
     user.lab(&words(&up(&user))).status(0);
     std::fs::remove_dir_all(user.state().join("labs")).expect("the folder is ours");
     user.lab(&["down"]).status(0).says("is down");
     user.lab(&["down"]).status(0).says("there is no lab");
+    // Its dashboard misses the folder, and ends.
+    until_none(&user).await;
     user.is_clean();
 }
