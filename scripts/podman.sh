@@ -41,9 +41,10 @@ left_out=(
     a_pull_that_stalls
     a_fetched_image_for_another_platform
     ctrl_c_during_a_pull
-    # Podman goes on with a build that nobody waits for, does not tell a build's stderr apart, lists a digest for an image
-    # that came from no registry, calls one that was loaded localhost/…, and shows a container on a network that it was taken
-    # off.
+    # Podman tells a build in words of its own, goes on with one that nobody waits for, does not tell its stderr apart, lists a
+    # digest for an image that came from no registry, calls one that was loaded localhost/…, and shows a container on a network
+    # that it was taken off.
+    the_apps_image_is_built_from_sources
     a_build_that_nobody_waits_for
     a_build_that_fails_is_told
     the_inventory_says
