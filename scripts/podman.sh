@@ -42,8 +42,9 @@ left_out=(
     a_fetched_image_for_another_platform
     ctrl_c_during_a_pull
     # Podman tells a build in words of its own, goes on with one that nobody waits for, does not tell its stderr apart, lists a
-    # digest for an image that came from no registry, calls one that was loaded localhost/…, and shows a container on a network
-    # that it was taken off.
+    # digest for an image that came from no registry, calls one that was loaded localhost/…, shows a container on a network that it
+    # was taken off, and has the times of its logs in whole seconds.
+    logs_are_merged
     the_apps_image_is_built_from_sources
     a_build_that_nobody_waits_for
     a_build_that_fails_is_told
