@@ -79,7 +79,7 @@ impl Inner {
     /// No container is there: either there is no lab, or what is left of one.
     async fn nothing(&self, client: &Client) -> Result<EngineError, EngineError> {
         let networks = client.networks(&self.names.filter()).await?;
-        if networks.iter().all(|network| self.names.stranger(&network.labels).is_some()) {
+        if !networks.iter().any(|network| self.names.is_ours(&network.labels)) {
             return Ok(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
         let error = EngineError::new(EngineErrorKind::Lost, "its containers were removed, and not by lab");

@@ -1,8 +1,6 @@
 //! Taking a lab down: everything that has its label and is nobody else's, whatever state it is in. Its data is throwaway, so nothing is asked to
 //! end by itself.
 
-use std::collections::BTreeMap;
-
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
@@ -27,11 +25,10 @@ impl Inner {
         for _ in 0..ROUNDS {
             let (containers, networks, volumes) =
                 tokio::try_join!(client.containers(&label), client.networks(&label), client.volumes(&label))?;
-            let is_ours = |labels: &BTreeMap<String, String>| self.names.stranger(labels).is_none();
-            let containers = containers.into_iter().filter(|container| is_ours(&container.labels));
+            let containers = containers.into_iter().filter(|container| self.names.is_ours(&container.labels));
             let containers: Vec<String> = containers.map(|container| container.id).collect();
             let names = |named: Vec<Named>| -> Vec<String> {
-                named.into_iter().filter(|named| is_ours(&named.labels)).map(|named| named.name).collect()
+                named.into_iter().filter(|named| self.names.is_ours(&named.labels)).map(|named| named.name).collect()
             };
             let (networks, volumes) = (names(networks), names(volumes));
             if containers.is_empty() && networks.is_empty() && volumes.is_empty() {

@@ -104,9 +104,7 @@ impl Inner {
         // Those with data may be called alike.
         wanted.extend(self.stack.volumes.iter().map(|name| self.names.volume(name)));
         let stale = |volume: &Named| {
-            volume.name.contains("-files-")
-                && !wanted.contains(&volume.name)
-                && self.names.stranger(&volume.labels).is_none()
+            volume.name.contains("-files-") && !wanted.contains(&volume.name) && self.names.is_ours(&volume.labels)
         };
         for volume in client.volumes(&self.names.filter()).await.unwrap_or_default().iter().filter(|it| stale(it)) {
             // One that is in use stays; it goes with the lab.

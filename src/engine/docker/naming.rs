@@ -50,6 +50,11 @@ impl Names {
         Self { lab: lab.to_owned(), keeper }
     }
 
+    /// Whether nobody else keeps what has these labels.
+    pub(super) fn is_ours(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.stranger(labels).is_none()
+    }
+
     /// Where the one is found who keeps what has these labels, if that is somebody else. What has no such label is ours: an older
     /// lab made it.
     pub(super) fn stranger(&self, labels: &BTreeMap<String, String>) -> Option<String> {
