@@ -46,7 +46,7 @@ left_out=(
     # was taken off, and has the times of its logs in whole seconds.
     logs_are_merged
     the_apps_image_is_built_from_sources
-    a_build_that_nobody_waits_for
+    ctrl_c_during_a_build
     a_build_that_fails_is_told
     the_inventory_says
     a_lab_of_containers_is_shown

@@ -210,7 +210,7 @@ fn bytes(session: &Session) -> ProgressFn {
         if let Some((done, total)) = progress.bytes {
             // Layers that images share are counted twice before they are saved.
             let about = if progress.stage == "saving" { "about " } else { "" };
-            live.label(&format!("{} {} of {about}{}", progress.stage, human::bytes(done), human::bytes(total)));
+            super::progress::moved(&live, &progress.stage, (done, total), about);
         }
     })
 }

@@ -1,5 +1,5 @@
-//! What a lab's coming up looks like: a live line a service on a terminal; in a pipe a line for what takes minutes, and
-//! nothing else, since the result says the rest.
+//! What a lab's coming up looks like: a live line a service on a terminal, with a bar for what is fetched. What stays is a
+//! line for each service that is healthy; in a pipe there is one more for what takes minutes, when it begins.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,24 +33,34 @@ fn step(term: &Term, lines: &mut BTreeMap<String, Line>, progress: &Progress) {
         pull: None,
     });
     if term.stderr_is_terminal() {
-        draw(term, line, progress);
+        draw(line, progress);
     } else {
         announce(term, line, progress);
+    }
+    if progress.stage == "healthy" && line.stage != progress.stage {
+        line.live.clear();
+        let (service, took) = (&progress.service, human::duration(line.begun.elapsed()));
+        term.note(&if term.stderr_is_terminal() {
+            format!("  {service:<10} healthy {took}")
+        } else {
+            format!("{service}: healthy after {took}")
+        });
     }
     line.stage.clone_from(&progress.stage);
 }
 
-fn draw(term: &Term, line: &mut Line, progress: &Progress) {
+fn draw(line: &Line, progress: &Progress) {
     let Progress { service, stage, bytes } = progress;
-    if let Some((done, total)) = bytes {
-        line.live.label(&format!("{service:<10} {stage} {} of {}", human::bytes(*done), human::bytes(*total)));
+    if let Some(bytes) = bytes {
+        moved(&line.live, &format!("{service:<10} {stage}"), *bytes, "");
     } else if line.stage != *stage {
         line.live.label(&format!("{service:<10} {stage}"));
     }
-    if stage == "healthy" && line.stage != *stage {
-        line.live.clear();
-        term.note(&format!("  {service:<10} healthy {}", human::duration(line.begun.elapsed())));
-    }
+}
+
+/// So many bytes of so many have come, or gone; `about` stands before the second where it is an estimate.
+pub(super) fn moved(live: &Live, label: &str, (done, total): (u64, u64), about: &str) {
+    live.share(label, done, total, &format!("{} of {about}{}", human::bytes(done), human::bytes(total)));
 }
 
 /// Who reads a log of it wants to know why nothing happens for minutes.

@@ -1,12 +1,14 @@
 //! `lab status`: what runs, how it is, and where it is reached.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::session::{Connected, Session, missing, name_option};
 use crate::cli::StatusArgs;
 use crate::engine::{APP, Description, EngineError, EngineErrorKind, Health, RunState, ServiceStatus};
 use crate::error::Exit;
-use crate::event::Keys;
+use crate::event::{Keys, Secrets};
 use crate::lab::{Lab, State};
 use crate::report::table::{Cell, Side, Table};
 use crate::report::{human, text};
@@ -105,6 +107,7 @@ fn document(
             (document.prometheus, document.grafana) = (now.endpoints.prometheus, now.endpoints.grafana);
             document.dashboard = now.endpoints.dashboard;
             document.services = now.services;
+            hide(&mut document.services, &connected.record.containers.secrets);
             document.notices = now.notices;
         }
         Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
@@ -205,6 +208,15 @@ fn remarks(document: &Document) -> Vec<(Tone, String)> {
     }
     remarks.extend(document.notices.iter().map(|notice| (Tone::Warn, notice.clone())));
     remarks
+}
+
+/// The lab's passwords: such a document is shown, and sent to others.
+fn hide(services: &mut [ServiceStatus], passwords: &BTreeMap<String, String>) {
+    let mut secrets = Secrets::default();
+    passwords.values().for_each(|password| secrets.add(password));
+    for value in services.iter_mut().flat_map(|service| service.env.values_mut()) {
+        secrets.hide(value);
+    }
 }
 
 async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {

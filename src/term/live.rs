@@ -23,6 +23,7 @@ pub struct Live {
 
 const SPINNER: &str = "{spinner} {wide_msg}";
 const BAR: &str = "{spinner} {msg} {bar:24} {pos} of {len}";
+const SHARE: &str = "{spinner} {prefix} {bar:24} {msg}";
 const TICK: Duration = Duration::from_millis(100);
 
 impl Live {
@@ -53,6 +54,16 @@ impl Live {
         self.bar.set_position(done);
     }
 
+    /// So much of it is done, and `told` says it in a unit of its own. A planned 0 is not known yet.
+    pub fn share(&self, label: &str, done: u64, planned: u64, told: &str) {
+        self.bar.set_style(style(SHARE));
+        // Whose length is 0 counts as done.
+        self.bar.set_length(planned.max(1));
+        self.bar.set_position(done.min(planned));
+        self.bar.set_prefix(label.to_owned());
+        self.bar.set_message(told.to_owned());
+    }
+
     /// It is over: the line goes away.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
@@ -72,7 +83,7 @@ mod tests {
 
     use indicatif::{MultiProgress, ProgressDrawTarget, ProgressStyle, TermLike};
 
-    use super::{BAR, Live, SPINNER};
+    use super::{BAR, Live, SHARE, SPINNER};
 
     /// A terminal that keeps what is written since the line was last cleared.
     #[derive(Clone, Debug, Default)]
@@ -120,6 +131,7 @@ mod tests {
     fn the_templates_are_valid() {
         assert!(ProgressStyle::with_template(SPINNER).is_ok());
         assert!(ProgressStyle::with_template(BAR).is_ok());
+        assert!(ProgressStyle::with_template(SHARE).is_ok());
     }
 
     #[test]
@@ -134,5 +146,23 @@ mod tests {
         bars.suspend(|| assert!(!screen.shows().contains("13 of 40"), "{}", screen.shows()));
         live.clear();
         assert!(!screen.shows().contains("13 of 40"), "{}", screen.shows());
+    }
+    #[test]
+    fn a_share_is_drawn_as_a_bar_whose_length_may_grow() {
+        let screen = Screen::default();
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
+        let live = Live::new(&bars, "db");
+        let full = |done, planned, told: &str| {
+            live.share("db", done, planned, told);
+            live.bar.force_draw();
+            assert!(screen.shows().contains(told), "{}", screen.shows());
+            screen.shows().matches('\u{2588}').count()
+        };
+        assert_eq!(full(0, 0, "0 B of 0 B"), 0);
+        assert_eq!(full(500, 1000, "500 B of 1.0 kB"), 12);
+        assert_eq!(full(500, 2000, "500 B of 2.0 kB"), 6);
+        live.label("db starting");
+        live.bar.force_draw();
+        assert!(!screen.shows().contains("kB"), "{}", screen.shows());
     }
 }

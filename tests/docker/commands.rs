@@ -85,6 +85,9 @@ async fn shown() {
     let user = Cli::new("shown");
     let up = user.lab(&["up"]).status(0);
     assert_eq!(up.stdout.lines().count(), 1, "{}", up.stdout);
+    for service in ["gateway", "app", "db"] {
+        assert!(up.stderr.contains(&format!("{service}: healthy after ")), "{}", up.stderr);
+    }
     up.says("docker · http://127.0.0.1:");
     let status = user.lab(&["status"]).status(0).says("image").says("nginx:").says("healthy").says("prometheus");
     let long = status.stdout.lines().find(|line| line.chars().count() > 80);
@@ -95,6 +98,8 @@ async fn shown() {
     assert_eq!((&gateway["state"], &gateway["health"]), (&Value::from("running"), &Value::from("healthy")), "{json}");
     assert!(gateway["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{json}");
     assert!(gateway["image"].as_str().unwrap().starts_with("nginx:") && json["prometheus"].is_string(), "{json}");
+    assert_eq!(json["services"][1]["env"]["DATABASE_URL"], "postgres://lab:***@db:5432/postgres", "{json}");
+    assert_eq!(json["services"][2]["env"]["POSTGRES_PASSWORD"], "***", "{json}");
     assert!(json["notices"].is_array() && json["services"][1]["since"].is_string(), "{json}");
     user.lab(&["logs", "--since", "1h", "-n", "1"]).status(0).says("gateway    | ").says("prometheus | ");
     let images = user.lab(&["images", "list"]).status(0).says("gateway").says("made by lab up");

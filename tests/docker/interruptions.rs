@@ -1,22 +1,23 @@
 //! Ctrl-C while a lab is made, and each of its steps; afterwards nothing is left.
 
-use std::time::Instant;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use lab::engine::Engine;
-use lab::engine::docker::DockerOptions;
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::cli::Cli;
-use crate::shared::request;
-use crate::support::{Bench, PATIENCE, Stages, docker, leftovers, options, stack, write_small_stack};
+use crate::support::{PATIENCE, docker, leftovers, other_processor, processor, write_small_stack};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("ctrl_c_during_a_start_leaves_nothing", start),
         trial("ctrl_c_while_a_run_makes_its_lab_leaves_nothing", run),
-        trial("a_build_that_nobody_waits_for_ends", build),
+        trial("ctrl_c_during_a_build_leaves_nothing", build),
         trial("ctrl_c_while_a_key_is_rotated_leaves_no_half_of_it", rotation),
     ]
 }
@@ -47,7 +48,7 @@ async fn run() {
         let begun = Instant::now();
         while user.labs().is_empty() {
             assert!(begun.elapsed() < PATIENCE, "the run makes no lab");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let lab = user.labs().remove(0);
         user.until_there(&lab, service, running);
@@ -61,32 +62,71 @@ async fn run() {
 /// A build takes minutes. The daemon goes on with one only as long as somebody listens.
 async fn build() {
     let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon_of_another_processor(folder.path());
+    let user = Cli::at("build", &daemon);
     let nap = format!("sleep 300.{}", std::process::id());
-    let dockerfile = format!("FROM nginx:1.30\nRUN echo it takes its time && {nap}\n");
-    std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
-    let sources = DockerOptions { sources: Some(folder.path().to_owned()), ..options() };
-    let bench = Bench::with("build", stack(), sources);
-    let stages = Stages::default();
-    let request = request();
+    std::fs::write(user.path().join("Cargo.toml"), "name = \"lab\"\n").unwrap();
+    std::fs::write(user.path().join("Dockerfile"), format!("FROM nginx:1.30\nRUN {nap}\n")).unwrap();
     let asleep = || docker(&["ps", "--no-trunc", "--format", "{{.Command}}"]).contains(&nap);
-    let building = async {
+    let images = || docker(&["images", "--quiet", "--no-trunc"]);
+    let before = images();
+    let mut up = user.start(&["up"]);
+    up.until("app: building its image");
+    let until = |wanted: bool| {
         let begun = Instant::now();
-        while !stages.all().iter().any(|stage| stage.contains("it takes its time")) || !asleep() {
-            assert!(begun.elapsed() < PATIENCE, "{:?}", stages.all());
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        while asleep() != wanted {
+            assert!(begun.elapsed() < PATIENCE, "the build runs: {}", !wanted);
+            std::thread::sleep(Duration::from_millis(50));
         }
     };
-    tokio::select! {
-        up = bench.engine.up(&request, stages.sink()) => panic!("{up:?}"),
-        () = building => {}
+    until(true);
+    up.signal(Signal::INT);
+    up.ran().status(130);
+    until(false);
+    user.is_clean();
+    assert_eq!(images(), before, "no image is left of it");
+}
+
+/// The daemon's address where it says that it has another processor than this machine, so that no executable of this machine's
+/// can be the app's image: a proxy before it, with a socket in `folder`.
+fn daemon_of_another_processor(folder: &Path) -> String {
+    let socket = folder.join("docker.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let own = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+    let own = own.strip_prefix("unix://").expect("it is on this machine").to_owned();
+    let [word, other] = [processor(), other_processor()].map(|word| format!("\"Arch\":\"{word}\"").into_bytes());
+    assert_eq!(word.len(), other.len(), "an answer stays as long as its head says");
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(daemon) = UnixStream::connect(&own) else { return };
+            let (from, to) = (client.try_clone().unwrap(), daemon.try_clone().unwrap());
+            std::thread::spawn(move || pass_on(from, to, |_| {}));
+            let (word, other) = (word.clone(), other.clone());
+            std::thread::spawn(move || pass_on(daemon, client, |bytes| replace(bytes, &word, &other)));
+        }
+    });
+    format!("unix://{}", socket.display())
+}
+
+fn replace(bytes: &mut [u8], word: &[u8], other: &[u8]) {
+    for start in 0..bytes.len().saturating_sub(word.len() - 1) {
+        let window = &mut bytes[start..start + word.len()];
+        if window == word {
+            window.copy_from_slice(other);
+        }
     }
-    bench.engine.down().await.unwrap();
-    let begun = Instant::now();
-    while asleep() {
-        assert!(begun.elapsed() < PATIENCE, "the build goes on");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+}
+
+/// Until one end closes; then the other hears of it.
+fn pass_on(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&mut [u8])) {
+    let mut bytes = [0; 1 << 16];
+    while let Ok(read @ 1..) = from.read(&mut bytes) {
+        change(&mut bytes[..read]);
+        if to.write_all(&bytes[..read]).is_err() {
+            break;
+        }
     }
-    bench.finish().await;
+    let _closed = (to.shutdown(Shutdown::Write), from.shutdown(Shutdown::Read));
 }
 
 /// While the new instance starts beside the old one.

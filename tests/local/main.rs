@@ -21,6 +21,7 @@ mod loader_fuzz;
 mod logs;
 #[path = "../shared/mutate.rs"]
 mod mutate;
+mod own_stack;
 mod proofs;
 mod pty;
 #[path = "../shared/ran.rs"]
