@@ -213,7 +213,9 @@ fn remarks(document: &Document) -> Vec<(Tone, String)> {
 /// The lab's passwords: such a document is shown, and sent to others.
 fn hide(services: &mut [ServiceStatus], passwords: &BTreeMap<String, String>) {
     let mut secrets = Secrets::default();
-    passwords.values().for_each(|password| secrets.add(password));
+    for password in passwords.values() {
+        secrets.add(password);
+    }
     for value in services.iter_mut().flat_map(|service| service.env.values_mut()) {
         secrets.hide(value);
     }

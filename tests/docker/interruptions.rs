@@ -119,7 +119,7 @@ fn replace(bytes: &mut [u8], word: &[u8], other: &[u8]) {
 
 /// Until one end closes; then the other hears of it.
 fn pass_on(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&mut [u8])) {
-    let mut bytes = [0; 1 << 16];
+    let mut bytes = vec![0; 1 << 16];
     while let Ok(read @ 1..) = from.read(&mut bytes) {
         change(&mut bytes[..read]);
         if to.write_all(&bytes[..read]).is_err() {

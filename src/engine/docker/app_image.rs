@@ -129,8 +129,6 @@ async fn from_executable(
 /// What an image is known by, given its name and its id. Two labs that make the app's image at once make two of one content:
 /// there it is the name, which holds the hash of the executable.
 pub(super) fn identity((name, id): &(String, String)) -> &str {
-    // As Podman calls in a container's description what was made here.
-    let name = ["localhost/", "docker.io/library/"].iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name);
     let tag = name.strip_prefix(REPOSITORY).and_then(|rest| rest.strip_prefix(':'));
     let is_hash = tag.is_some_and(|tag| tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if is_hash { name } else { id }
@@ -227,11 +225,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_here_is_known_by_its_hash_under_each_of_podmans_names() {
+    fn what_was_made_here_is_known_by_its_hash() {
         let identity = |name: &str| identity(&(name.to_owned(), "sha256:1".to_owned())).to_owned();
-        for host in ["", "localhost/", "docker.io/library/"] {
-            assert_eq!(identity(&format!("{host}lab-app:0123456789abcdef")), "lab-app:0123456789abcdef");
-        }
+        assert_eq!(identity("lab-app:0123456789abcdef"), "lab-app:0123456789abcdef");
         for other in ["lab-app:local", "nginx:0123456789abcdef", "registry.example/lab-app:0123456789abcdef"] {
             assert_eq!(identity(other), "sha256:1");
         }

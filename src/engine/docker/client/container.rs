@@ -358,7 +358,7 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
         id: found.id.unwrap_or_default(),
         name: bare(found.name.unwrap_or_default()),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
-        image: config.image.unwrap_or_default(),
+        image: super::image::familiar(&config.image.unwrap_or_default()).to_owned(),
         image_id: found.image.unwrap_or_default(),
         state: match () {
             () if state.paused.unwrap_or_default() => State::Paused,

@@ -156,9 +156,26 @@ fn with_tag(name: &str) -> String {
     if last.contains(':') || last.contains('@') { name.to_owned() } else { format!("{name}:latest") }
 }
 
+/// A name as people write it. Podman calls what was made on the machine `localhost/…`, and Docker Hub's by their whole names.
+pub(super) fn familiar(name: &str) -> &str {
+    let hosts = ["localhost/", "docker.io/library/", "docker.io/"];
+    hosts.iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::with_tag;
+    use super::{familiar, with_tag};
+
+    #[test]
+    fn podmans_names_are_shown_as_people_write_them() {
+        for name in ["localhost/lab-app:01", "docker.io/library/lab-app:01", "lab-app:01"] {
+            assert_eq!(familiar(name), "lab-app:01");
+        }
+        assert_eq!(familiar("docker.io/prom/prometheus:v3.13"), "prom/prometheus:v3.13");
+        for other in ["localhost:5000/nginx:1", "registry.example/nginx:1"] {
+            assert_eq!(familiar(other), other);
+        }
+    }
 
     #[test]
     fn a_name_without_a_tag_means_the_latest() {
