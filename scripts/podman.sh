@@ -22,18 +22,22 @@ tests=(
     an_up_that_nobody_waits_for_is_taken_back_by_down
     only_what_changed_is_made_again
     a_container_removed_behind_labs_back_comes_back
+    a_network_removed_behind_labs_back_comes_back
+    a_lab_of_containers_is_shown_and_goes_without_its_record
     a_port_taken_by_a_process_is_told
     a_service_that_dies_while_starting_is_told_with_its_last_line
     ctrl_c_during_a_start_leaves_nothing
     every_scenario_gives_the_same_deltas_on_docker_embedded_and_the_mock
 )
 left_out=(
-    # They bring a daemon of their own, which is dockerd here as well, or hide one.
-    a_daemon_that_
+    # They bring a daemon of their own, which is dockerd here as well.
+    a_daemon_that_restarts
+    a_daemon_that_is_gone
+    a_daemon_that_is_killed
+    a_daemon_that_hangs
     a_daemon_whose_
     a_daemon_is_reached_by_ssh
     an_up_that_is_given_up_while_the_apps_image_is_made
-    a_socket_that_may_not_be_used
     a_lab_on_another_machines_daemon
     # A registry without TLS has to stand in Podman's configuration, with its port.
     an_image_is_fetched
@@ -41,16 +45,12 @@ left_out=(
     a_pull_that_stalls
     a_fetched_image_for_another_platform
     ctrl_c_during_a_pull
-    # Podman tells a build in words of its own, goes on with one that nobody waits for, does not tell its stderr apart, lists a
-    # digest for an image that came from no registry, calls one that was loaded localhost/…, shows a container on a network that it
-    # was taken off, and has the times of its logs in whole seconds.
+    # Podman goes on with a build that nobody waits for, does not tell its stderr apart, lists a digest for an image that came from
+    # no registry, and has the times of its logs in whole seconds.
     logs_are_merged
-    the_apps_image_is_built_from_sources
     ctrl_c_during_a_build
     a_build_that_fails_is_told
     the_inventory_says
-    a_lab_of_containers_is_shown
-    a_network_removed_behind_labs_back
 )
 
 fail() {

@@ -46,8 +46,7 @@ async fn one(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<Exit> 
 /// Takes a lab down whose folder was removed, where the daemon that answers at once has one; says whether it had. Of one that
 /// somebody else keeps it says whose that is.
 async fn forgotten(session: &Session, lab: &Lab) -> anyhow::Result<bool> {
-    let containers = Containers { host: docker::host_from_env(), ..Containers::default() };
-    let docker = lab.docker(&containers)?;
+    let docker = lab.docker(&Containers::from_env())?;
     let Ok(found) = tokio::time::timeout(choose::PATIENCE, docker.describe()).await else { return Ok(false) };
     match found {
         Ok(_) => {}
@@ -87,10 +86,7 @@ pub(super) async fn down(lab: &Lab, engine: &dyn Engine) -> Result<(), EngineErr
 
 /// Ends a lab of which only the name and the folder are known: no engine needs more.
 async fn on_every_engine(session: &Session, lab: &Lab) -> anyhow::Result<()> {
-    let record = |engine: &str| {
-        let containers = Containers { host: docker::host_from_env(), ..Containers::default() };
-        Record { containers, ..Record::new(engine, 0) }
-    };
+    let record = |engine: &str| Record { containers: Containers::from_env(), ..Record::new(engine, 0) };
     down(lab, lab.engine_for_down(&record(embedded::NAME))?.as_ref()).await?;
     match down(lab, lab.engine_for_down(&record(docker::NAME))?.as_ref()).await {
         Err(error) if matches!(error.kind, EngineErrorKind::Unreachable | EngineErrorKind::Denied) => {

@@ -72,7 +72,12 @@ impl Containers {
             getrandom::fill(&mut bytes)?;
             secrets.insert(name.to_owned(), format!("{:032x}", u128::from_le_bytes(bytes)));
         }
-        Ok(Self { host: docker::host_from_env(), secrets, ..Self::default() })
+        Ok(Self { secrets, ..Self::from_env() })
+    }
+
+    /// On the daemon that the environment names, of a lab of which nothing else is known.
+    pub fn from_env() -> Self {
+        Self { host: docker::host_from_env(), ..Self::default() }
     }
 }
 

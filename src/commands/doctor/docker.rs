@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 
 use super::{Finding, Graphs, PATIENCE};
-use crate::engine::docker::{self, Checkup, Docker, Origin, StackImage};
+use crate::engine::docker::{Checkup, Docker, Origin, StackImage};
 use crate::engine::port;
 use crate::lab::{Containers, DEFAULT_NAME, State};
 use crate::report::human;
@@ -54,9 +54,8 @@ pub(super) async fn look(graphs: Option<&Graphs>) -> Vec<Finding> {
 }
 
 fn reach() -> Result<Docker, String> {
-    let containers = Containers { host: docker::host_from_env(), ..Containers::default() };
     let lab = State::open().and_then(|state| state.lab(DEFAULT_NAME)).map_err(|_| "not looked at: no state folder")?;
-    lab.docker(&containers).map_err(|errors| format!("the stack that comes with lab is wrong: {errors}"))
+    lab.docker(&Containers::from_env()).map_err(|errors| format!("the stack that comes with lab is wrong: {errors}"))
 }
 
 fn memory(checkup: &Checkup) -> Finding {

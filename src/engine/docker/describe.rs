@@ -189,7 +189,7 @@ impl Inner {
 
     async fn health(&self, client: &Client, service: &Service, found: &Found, survey: &Survey) -> Result<(), String> {
         let lab = &self.stack.lab;
-        if found.container.ip.is_none() {
+        if !found.container.addresses.contains_key(&self.names.network()) {
             return Err("the lab's network was removed, and not by lab; lab up makes all of it again".to_owned());
         }
         if service.name == lab.gateway.service {

@@ -246,7 +246,7 @@ async fn by_loop(client: &Client, check: &HealthCheck, container: &str) -> Loope
 pub(super) fn patience_with_new(service: &Service) -> Duration {
     let check = service.health.as_ref();
     let patience = check.map(|check| check.start_period.saturating_add(check.interval.saturating_mul(check.retries)));
-    patience.map_or(HEALTHY_TIMEOUT, |patience| patience.clamp(NEW_VERSION_TIMEOUT, HEALTHY_TIMEOUT))
+    patience.map_or(HEALTHY_TIMEOUT, |patience| patience.max(NEW_VERSION_TIMEOUT))
 }
 
 /// How a container ended that should run.
@@ -280,10 +280,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_version_gets_what_its_health_check_says_within_limits() {
+    fn a_new_version_gets_what_its_health_check_says_and_a_moment_at_least() {
         let seconds = Duration::from_secs;
         for (start_period, interval, retries, patience) in
-            [(0, 1, 30, 30), (20, 5, 3, 35), (0, 1, 1, 10), (0, 90, 3, 60), (u64::MAX, 1, 1, 60)]
+            [(0, 1, 30, 30), (20, 5, 3, 35), (0, 1, 1, 10), (0, 90, 3, 270), (120, 1, 1, 121)]
         {
             let health = HealthCheck {
                 test: Vec::new(),

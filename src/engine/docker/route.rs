@@ -157,8 +157,8 @@ impl Inner {
         };
         let address = if there {
             let app = client.inspect(&self.names.container(&lab.app.service)).await?;
-            let ip = app.and_then(|app| app.ip).unwrap_or_default();
-            format!("{ip}:{}", lab.app.port)
+            let ip = app.as_ref().and_then(|app| app.addresses.get(&self.names.network()));
+            format!("{}:{}", ip.map_or("", String::as_str), lab.app.port)
         } else {
             // Nobody listens there: refused at once.
             NOWHERE.to_owned()

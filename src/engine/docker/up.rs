@@ -191,7 +191,7 @@ mod tests {
             started: None,
             restarts: 0,
             ports: BTreeMap::from([(9090, 9090), (9091, 40_001)]),
-            ip: None,
+            addresses: BTreeMap::new(),
         };
         Found { service: service.to_owned(), container }
     }

@@ -81,8 +81,8 @@ pub(in crate::engine::docker) struct Inspected {
     pub(in crate::engine::docker) restarts: u32,
     /// Port in the container → port of the host: as asked for, or, of a running one, as it is.
     pub(in crate::engine::docker) ports: BTreeMap<u16, u16>,
-    /// Its address on the lab's network, while it runs.
-    pub(in crate::engine::docker) ip: Option<String>,
+    /// While it runs, its address on each network that it is on.
+    pub(in crate::engine::docker) addresses: BTreeMap<String, String>,
 }
 
 impl Client {
@@ -343,13 +343,8 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
     let started = started.filter(|time| time.timestamp() > 0);
     let network = found.network_settings.unwrap_or_default();
     let address = |endpoint: EndpointSettings| endpoint.ip_address.filter(|ip| !ip.is_empty());
-    let mut networks = network.networks.unwrap_or_default();
-    let ip = match host.network_mode.as_deref() {
-        // Podman does not say which is its own.
-        Some("bridge") | None => networks.into_values().find_map(address),
-        // Somebody may have put it on others as well.
-        Some(own) => networks.remove(own).and_then(address),
-    };
+    let networks = network.networks.unwrap_or_default();
+    let addresses = networks.into_iter().filter_map(|(name, endpoint)| Some((name, address(endpoint)?))).collect();
     let mut ports = bindings(host.port_bindings.unwrap_or_default());
     if running {
         ports.extend(bindings(network.ports.unwrap_or_default()));
@@ -373,7 +368,7 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
         started,
         restarts: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
         ports,
-        ip,
+        addresses,
     }
 }
 
