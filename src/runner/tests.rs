@@ -1,6 +1,7 @@
 //! The runner over a mock engine and a mock wire, in tokio's paused time: a run of seconds passes at once, and exactly.
 
 mod alerts;
+mod callers;
 mod crashes;
 mod deploys;
 mod endings;
@@ -13,3 +14,4 @@ mod processes;
 mod random;
 mod stories;
 mod support;
+mod waiting;

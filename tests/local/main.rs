@@ -14,6 +14,7 @@ mod gateway_life;
 mod hosts;
 mod http_server;
 mod interruptions;
+mod journals;
 mod kills;
 mod labs;
 mod language;

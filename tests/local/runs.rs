@@ -10,7 +10,8 @@ use crate::support::until;
 /// Short traffic: the story takes a tenth of a second.
 const QUICK: [&str; 4] = ["--set", "requests=5", "--set", "rate=200"];
 
-fn quick<'a>(args: &[&'a str]) -> Vec<&'a str> {
+/// A run with it.
+pub(crate) fn quick<'a>(args: &[&'a str]) -> Vec<&'a str> {
     [&["scenario", "run"], args, &QUICK[..]].concat()
 }
 
@@ -329,100 +330,4 @@ fn help_comes_with_examples_and_wrong_words_with_a_hint() {
     let mut host = desk.command(&["host"]);
     host.stdin(Stdio::null());
     Desk::ran(&["host"], host).status(2).complains("lab up");
-}
-
-/// The id of the newest run, and the end of it that serves to name it.
-fn newest(desk: &Desk) -> (String, String) {
-    let id = desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
-    let end = id[id.len() - 4..].to_owned();
-    (id, end)
-}
-
-#[test]
-fn a_run_is_reported_as_files_while_it_runs_and_afterwards() {
-    let desk = Desk::new();
-    let reports =
-        ["--report", "review.html", "--report", "ticket.md", "--report", "results.xml", "--report", "run.json"];
-    let args = [&["rotate-key"][..], &reports].concat();
-    desk.lab(&quick(&args)).status(0).complains("wrote review.html").complains("wrote run.json");
-    let file =
-        |name: &str| std::fs::read_to_string(desk.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let page = file("review.html");
-    for part in ["Everything is 401 now", "What customers saw", "<svg", "401 x5", "lab scenario run rotate-key"] {
-        assert!(page.contains(part), "{part}");
-    }
-    assert!(file("ticket.md").contains("5 of 15 requests failed"));
-    assert!(file("results.xml").contains("<testcase name=\"drive-traffic\" classname=\"lab.rotate-key\""));
-    let journal: serde_json::Value = serde_json::from_str(&file("run.json")).expect("a document");
-    assert_eq!(journal["steps"][2]["samples"][0]["codes"]["401"], 5);
-    let (_, end) = newest(&desk);
-    let forms = ["--html", "again.html", "--markdown", "again.md", "--junit", "again.xml", "--json", "-"];
-    let ran = desk.lab(&[&["runs", "report", &end][..], &forms].concat()).status(0);
-    for (first, again) in [("review.html", "again.html"), ("ticket.md", "again.md"), ("results.xml", "again.xml")] {
-        assert_eq!(file(first), file(again), "{first}");
-    }
-    assert_eq!(ran.stdout, file("run.json"));
-    desk.lab(&["runs", "report", &end]).status(2).complains("--html");
-    desk.lab(&["runs", "report", &end, "--html", "no/such/folder.html"]).status(3).complains("no/such/folder.html");
-    desk.lab(&["runs", "report", &end, "--html", "-", "--json", "-"]).status(2).complains("only one");
-}
-
-#[test]
-fn a_report_that_cannot_be_written_keeps_the_run_from_starting() {
-    let desk = Desk::new();
-    desk.lab(&quick(&["rotate-key", "--report", "run.pdf"])).status(2).complains("run.pdf").complains(".html");
-    desk.lab(&quick(&["rotate-key", "--report", "no/such/run.html"])).status(3).complains("no/such/run.html");
-    desk.lab(&["runs", "list"]).status(0).says("there is no run yet");
-}
-
-#[test]
-fn two_runs_stand_side_by_side() {
-    let desk = Desk::new();
-    desk.lab(&quick(&["rotate-key"])).status(0);
-    let (_, one) = newest(&desk);
-    desk.lab(&["scenario", "run", "rotate-key", "--set", "requests=8", "--set", "rate=200"]).status(0);
-    let (id, other) = newest(&desk);
-    let ran = desk.lab(&["runs", "diff", &one, &other]).status(0).says("401 x5").says("401 x8").says("--set requests");
-    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
-    let json = desk.lab(&["runs", "diff", &one, &other, "--json"]).status(0).json();
-    assert_eq!(json["runs"][1]["id"], id.as_str());
-    assert_eq!(json["steps"][2]["runs"][1]["failed_requests"], 8);
-    desk.lab(&["runs", "diff", &one, "zzzz"]).status(2).complains("zzzz");
-}
-
-#[test]
-fn a_run_goes_from_one_desk_to_another_as_one_file() {
-    let (desk, other) = (Desk::new(), Desk::new());
-    desk.lab(&quick(&["rotate-key"])).status(0);
-    let (id, end) = newest(&desk);
-    let file = other.path().join("room.run").display().to_string();
-    desk.lab(&["runs", "export", &end, &file]).status(0).complains("room.run");
-    other.lab(&["runs", "import", "room.run"]).status(0).says(&format!("run {end} · rotate-key"));
-    let show = ["runs", "show", &end];
-    assert_eq!(other.lab(&show).status(0).stdout, desk.lab(&show).status(0).stdout);
-    let journal =
-        |desk: &Desk| std::fs::read(desk.state().join("runs").join(&id).join("journal.json")).expect("it is there");
-    assert_eq!(journal(&other), journal(&desk));
-    other.lab(&["runs", "import", "room.run"]).status(0).complains("already");
-    // Another run is never written over.
-    let text = std::fs::read_to_string(&file).expect("it is there");
-    let body =
-        text.split_once('\n').expect("it has a head").1.replace("Everything is 401 now", "Everything is 404 now");
-    let head =
-        |id: &str, bytes: usize| format!("{{\"file\":\"lab run\",\"version\":1,\"id\":\"{id}\",\"bytes\":{bytes}}}\n");
-    let refused = |text: String, code: i32, why: &str| {
-        let file = other.write("odd.run", &text);
-        other.lab(&["runs", "import", &file]).status(code).complains(why);
-        assert_eq!(other.lab(&show).status(0).stdout, desk.lab(&show).status(0).stdout, "{why}");
-    };
-    refused(head(&id, body.len()) + &body, 2, "another run");
-    refused(text[..text.len() - 20].to_owned(), 2, "damaged");
-    refused(head("../../evil", body.len()) + &body, 2, "not the id of a run");
-    refused(head("20260101T000000Z-beef", body.len()) + &body, 2, "its first line says");
-    refused(head(&id, 3) + "{}\n", 2, "not those of one run");
-    refused("{\"file\":\"lab run\",\"version\":99,\"id\":\"x\",\"bytes\":0}\n".to_owned(), 2, "newer version");
-    refused(String::new(), 2, "not a run");
-    assert_eq!(other.path().read_dir().expect("readable").count(), 3, "the state, and the two files");
-    let left: Vec<_> = other.state().read_dir().expect("readable").flatten().map(|entry| entry.file_name()).collect();
-    assert!(left.iter().all(|name| name == "labs" || name == "runs"), "{left:?}");
 }

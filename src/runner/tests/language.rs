@@ -1,5 +1,5 @@
-//! What the language has beyond single steps: several callers, waiting, background traffic, a steady state, steps that come
-//! in every case, outputs, secrets, commands.
+//! What the language has beyond single steps: background traffic, a steady state, steps that come in every case, outputs,
+//! secrets, commands.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::support::*;
 use crate::engine::mock::Script;
 use crate::engine::{EngineError, EngineErrorKind, RunState, ServiceChange};
 use crate::error::Exit;
-use crate::event::{EventKind, Keys, Role, Status, UndoOutcome};
+use crate::event::{EventKind, Role, Status, UndoOutcome};
 use crate::runner::{Signal, Until};
 
 #[tokio::test(start_paused = true)]
@@ -19,159 +19,6 @@ async fn everything_together_tells_one_story() {
     assert_eq!(fixture.whole(), before);
     assert!(!fixture.log_exists());
     insta::assert_snapshot!("everything", played.text());
-}
-
-const STALE: &str = r#"
-title: One of two was forgotten
-callers:
-  web: { rate: 30 }
-  batch: { rate: 10, connections: 2 }
-steps:
-  - { name: baseline, traffic: { requests: 40 }, expect: { status.200: "100%", caller.batch.sent: 10 } }
-  - { name: rotate, rotate_key: { server: apikey-v2 } }
-  - { name: some, align_key: { caller: server, callers: [web] } }
-  - name: observe
-    phase: observe
-    traffic: { requests: 40 }
-    expect: { caller.web.status.200: "100%", caller.batch.status.401: "100%", auth_failures.delta: 10 }
-  - { name: rest, align_key: { caller: server } }
-  - { name: verify, traffic: { duration: 1s, callers: batch }, expect: { status.200: "100%", sent: 10 } }
-"#;
-
-#[tokio::test(start_paused = true)]
-async fn callers_have_keys_of_their_own_and_are_forgotten_at_the_end() {
-    let fixture = Fixture::new();
-    let before = fixture.whole();
-    let played = fixture.play(loaded(STALE)).await;
-    assert_eq!(played.outcome.exit, Exit::Held, "{}", played.text());
-    let observe = played.step("observe");
-    assert_eq!((observe.sent, observe.failed_requests), (Some(40), 10));
-    assert_eq!((observe.callers["web"].sent, observe.callers["batch"].codes["401"]), (30, 10));
-    assert_eq!(played.step("rest").detail.as_deref(), Some("web already on apikey-v2, batch apikey-v1 > apikey-v2"));
-    assert_eq!(played.step("verify").callers.len(), 1);
-    // The caller that had no failure does not end the outage of the one that had.
-    let outage = played.finished().outage.unwrap();
-    assert!(outage.recovered_at.unwrap() >= played.step("verify").elapsed, "{outage:?}");
-    assert_eq!(fixture.whole(), before);
-    insta::assert_snapshot!("stale_caller", played.text());
-}
-
-#[tokio::test(start_paused = true)]
-async fn callers_that_are_kept_stay_and_another_run_gives_them_back() {
-    let fixture = Fixture::new();
-    let before = fixture.whole();
-    let mut run = fixture.run(loaded(STALE));
-    run.until = Some(Until::Step("observe".to_owned()));
-    let played = play(run, |_| Ok(())).await;
-    assert_eq!(played.outcome.undo, UndoOutcome::Kept);
-    let keys = played.finished().keys.clone().unwrap();
-    let callers = [("batch", "apikey-v1"), ("web", "apikey-v2")].map(|(name, key)| (name.to_owned(), key.to_owned()));
-    assert_eq!(keys.callers, callers.into());
-    let kept = fixture.whole();
-    let mut again = fixture.run(loaded(STALE));
-    again.id = "20261124T101530Z-0000".to_owned();
-    play(again, |_| Ok(())).await;
-    assert_eq!(fixture.whole(), kept);
-    fixture.recover().await.unwrap();
-    assert_eq!(fixture.whole(), before);
-}
-
-#[tokio::test(start_paused = true)]
-async fn somebody_else_who_mends_a_caller_is_seen_and_undone() {
-    let fixture = Fixture::new();
-    let before = fixture.whole();
-    let lab = fixture.lab.clone();
-    let played = play(fixture.run(loaded(STALE)), move |event| {
-        if matches!(&event.kind, EventKind::StepFinished(step) if step.name == "observe") {
-            lab.set_named_key("batch", Some("apikey-v2")).unwrap();
-        }
-        Ok(())
-    })
-    .await;
-    assert_eq!(played.notices(), ["key of caller batch is now apikey-v2: changed outside this run"]);
-    assert_eq!(fixture.whole(), before);
-}
-
-fn waiting(wait: &str) -> crate::scenario::Plan {
-    loaded(&format!("title: Wait\nkind: part\nsteps:\n  - name: wait\n    wait_for: {{ {wait} }}\n  - wait: 1s\n"))
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_waited_for_ends_the_wait() {
-    for (wait, detail) in [
-        ("metrics: { requests.delta: \"> 2\" }", "requests.delta 3 after 3.0s"),
-        ("path: /health, status: 503, every: 200ms", "GET /health 503 after 2.6s"),
-        ("path: /api/users, key: apikey-v1, status: 503, timeout: 5s", "GET /api/users 503 after 2.6s"),
-    ] {
-        let fixture = Fixture::new();
-        let engine = fixture.engine.clone();
-        let played = play(fixture.run(waiting(wait)), move |event| {
-            if matches!(&event.kind, EventKind::StepStarted(step) if step.name == "wait") {
-                let engine = engine.clone();
-                tokio::spawn(async move {
-                    for second in 0..5 {
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                        engine.request("/api/users", Some(V1)).await;
-                        if second == 1 && !wait.starts_with("metrics") {
-                            engine.alter("db", &ServiceChange::run(RunState::Paused)).unwrap();
-                        }
-                    }
-                });
-            }
-            Ok(())
-        })
-        .await;
-        assert_eq!(played.step("wait").detail.as_deref(), Some(detail), "{}", played.text());
-        assert_eq!(played.step("wait").status, Status::Held);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_wait_that_is_in_vain_says_what_it_saw_last() {
-    let cases = [
-        ("metrics: { auth_failures.delta: \"> 5\" }, timeout: 2s", "> 5 within 2s", "0"),
-        ("path: /nowhere, body: hello, timeout: 2s", "== 200 within 2s", "404"),
-        ("path: /api/users, body: hello, timeout: 2s", "contains \"hello\" within 2s", "[]"),
-        ("path: /api/users, key: wrong, timeout: 1500ms", "== 200 within 1.5s", "401"),
-    ];
-    for (wait, expected, observed) in cases {
-        let fixture = Fixture::new();
-        let played = fixture.play(waiting(wait)).await;
-        let step = played.step("wait");
-        assert_eq!((step.status, played.outcome.exit), (Status::Failed, Exit::NotHeld));
-        let result = step.expectations.iter().find(|result| !result.held).unwrap();
-        assert_eq!((result.expected.as_str(), result.observed_text.as_str()), (expected, observed));
-        assert!((1.4..3.2).contains(&step.duration), "{}", step.duration);
-        assert_eq!(played.step("wait-2").status, Status::Held, "the story goes on");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_query_is_asked_of_the_labs_prometheus() {
-    let fixture = Fixture::new();
-    let wait = "query: app_requests_total, is: \"> 2\", timeout: 5s";
-    let played = fixture.play(waiting(wait)).await;
-    assert_eq!(played.step("wait").error.as_deref(), Some("the lab's Prometheus does not run"));
-
-    fixture.engine.set_prometheus(Some("mock://prometheus"));
-    let engine = fixture.engine.clone();
-    let played = play(fixture.run(waiting(wait)), move |event| {
-        if matches!(&event.kind, EventKind::StepStarted(step) if step.name == "wait") {
-            let engine = engine.clone();
-            tokio::spawn(async move {
-                for _ in 0..3 {
-                    engine.request("/api/users", None).await;
-                }
-            });
-        }
-        Ok(())
-    })
-    .await;
-    assert_eq!(played.step("wait").detail.as_deref(), Some("app_requests_total is 3 after 0.1s"));
-    let played = fixture.play(waiting("query: nonsense(, timeout: 1s")).await;
-    let step = played.step("wait");
-    assert_eq!(step.error.as_deref(), Some("Prometheus refuses the query `nonsense(`: unknown function"));
-    assert!(step.duration < 0.5, "{}", step.duration);
 }
 
 #[tokio::test(start_paused = true)]
@@ -453,19 +300,4 @@ steps:
     let played = play(run, |_| Ok(())).await;
     assert_eq!((played.outcome.exit, played.events.len()), (Exit::Failed, 2));
     assert!(played.finished().reason.as_deref().unwrap().contains("--allow-commands"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_begins_with_the_keys_that_the_lab_has() {
-    let fixture = Fixture::new();
-    fixture.engine.alter("app", &ServiceChange::env(crate::engine::KEY_VARIABLE, "apikey-v7")).unwrap();
-    let played = fixture
-        .play(loaded(
-            "title: T\nkind: part\ncallers: { web: {}, old: { key: apikey-v1 } }\nsteps:\n  - traffic: { requests: 4 }\n",
-        ))
-        .await;
-    let EventKind::RunStarted(started) = &played.events[0].kind else { panic!("{:?}", played.events[0]) };
-    let Keys { callers, .. } = &started.keys;
-    assert_eq!((callers["web"].as_str(), callers["old"].as_str()), ("apikey-v7", "apikey-v1"));
-    assert_eq!(played.step("traffic").callers["web"].codes["200"], 2);
 }
