@@ -303,7 +303,11 @@ async fn progress() {
 async fn from_sources() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(crate::support::executable(), folder.path().join("lab")).unwrap();
-    let dockerfile = "FROM scratch\nCOPY lab /lab\nUSER 65532:65532\nENTRYPOINT [\"/lab\", \"app\"]\n";
+    // Sources that nobody has built an image from: one that is there would be taken.
+    let unique = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let dockerfile = format!(
+        "FROM scratch\nCOPY lab /lab\nUSER 65532:65532\nENTRYPOINT [\"/lab\", \"app\"]\nLABEL lab.test={unique}\n"
+    );
     std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
     let sources = DockerOptions { sources: Some(folder.path().to_owned()), ..options() };
     let bench = Bench::with("sources", stack(), sources);
@@ -313,5 +317,8 @@ async fn from_sources() {
     let step = |stage: &String| stage.to_lowercase().contains("building its image: step 2");
     assert!(stages.all().iter().any(step), "{:?}", stages.all());
     assert_eq!(status(&up.endpoints.gateway, "/api/users", "apikey-v1").await, 200);
+    let image = up.service(APP).and_then(|app| app.image.clone()).expect("it is a container");
+    assert!(image.contains(":source-"), "{image}");
     bench.finish().await;
+    docker(&["rmi", &image]);
 }
