@@ -33,28 +33,23 @@ fn step(term: &Term, lines: &mut BTreeMap<String, Line>, progress: &Progress) {
         pull: None,
     });
     if term.stderr_is_terminal() {
-        draw(line, progress);
+        draw(term, line, progress);
     } else {
         announce(term, line, progress);
-    }
-    if progress.stage == "healthy" && line.stage != progress.stage {
-        line.live.clear();
-        let (service, took) = (&progress.service, human::duration(line.begun.elapsed()));
-        term.note(&if term.stderr_is_terminal() {
-            format!("  {service:<10} healthy {took}")
-        } else {
-            format!("{service}: healthy after {took}")
-        });
     }
     line.stage.clone_from(&progress.stage);
 }
 
-fn draw(line: &Line, progress: &Progress) {
+fn draw(term: &Term, line: &Line, progress: &Progress) {
     let Progress { service, stage, bytes } = progress;
     if let Some(bytes) = bytes {
         moved(&line.live, &format!("{service:<10} {stage}"), *bytes, "");
     } else if line.stage != *stage {
         line.live.label(&format!("{service:<10} {stage}"));
+    }
+    if stage == HEALTHY && line.stage != *stage {
+        line.live.clear();
+        term.note(&format!("  {service:<10} healthy {}", human::duration(line.begun.elapsed())));
     }
 }
 
@@ -81,9 +76,14 @@ fn announce(term: &Term, line: &mut Line, progress: &Progress) {
         (None, None) if stage.starts_with(BUILDING) && !line.stage.starts_with(BUILDING) => {
             term.note(&format!("{service}: {BUILDING}"));
         }
+        (None, None) if stage == HEALTHY && line.stage != *stage => {
+            term.note(&format!("{service}: healthy after {}", human::duration(line.begun.elapsed())));
+        }
         (None, None) => {}
     }
 }
 
+/// The last stage of a service that is waited for.
+const HEALTHY: &str = "healthy";
 /// How the stages of a build begin.
 const BUILDING: &str = "building its image";

@@ -1,13 +1,11 @@
 //! The alerts of a run are the same story on every engine: Prometheus' own on Docker, lab's evaluation of the same rules on
 //! the embedded engine.
 
-use std::path::Path;
-use std::process::Command;
-
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::cli::Cli;
+use crate::copied::copy_of_the_stack;
 use crate::trial;
 
 /// Long enough for the rule to be pending, to fire and to be resolved; its window is full before the fault.
@@ -41,12 +39,7 @@ steps:
 
 async fn own_rules() {
     let user = Cli::new("own-rules");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for folder in ["stack", "grafana"] {
-        let copied = Command::new("cp").arg("-r").arg(source.join(folder)).arg(user.path()).status();
-        assert!(copied.is_ok_and(|status| status.success()));
-    }
-    let stack = user.path().join("stack");
+    let stack = copy_of_the_stack(user.path());
     std::fs::write(stack.join("prometheus/rules/own.yml"), OWN_RULE).expect("the folder is ours");
     let [story, slip] = [("story.yaml", OWN_STORY.to_owned()), ("slip.yaml", OWN_STORY.replace("HomeMade", "HomeMad"))]
         .map(|(name, text)| {

@@ -6,6 +6,8 @@ mod broken_daemon;
 mod cli;
 mod commands;
 mod conditions;
+#[path = "../shared/copied.rs"]
+mod copied;
 mod daemon;
 mod dashboard;
 mod deploys;

@@ -5,6 +5,8 @@ mod app_keys;
 mod app_load;
 mod authoring;
 mod conformance;
+#[path = "../shared/copied.rs"]
+mod copied;
 mod dashboard;
 mod desk;
 mod doctor;

@@ -1,8 +1,8 @@
 //! A stack of somebody's own that is wrong: told before a daemon is asked for anything, and no lab is left of it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
+use crate::copied::copy_of_the_stack;
 use crate::desk::{Desk, Ran};
 
 /// A copy of the stack that comes with lab, which somebody works on.
@@ -14,13 +14,7 @@ struct Own {
 impl Own {
     fn new() -> Self {
         let desk = Desk::new();
-        let folder = desk.path().join("own/stack");
-        let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-        std::fs::create_dir_all(desk.path().join("own")).expect("the folder is ours");
-        for part in ["stack", "grafana"] {
-            let copied = Command::new("cp").arg("-r").arg(top.join(part)).arg(desk.path().join("own")).status();
-            assert!(copied.is_ok_and(|status| status.success()));
-        }
+        let folder = copy_of_the_stack(desk.path());
         Self { desk, folder }
     }
 

@@ -199,11 +199,13 @@ impl Inner {
 
 /// How long a service may take to become healthy: longer where its health check gives it longer.
 pub(super) fn healthy_timeout(service: &Service) -> Duration {
-    let given = service.health.as_ref().map(|check| {
-        let checks = check.interval.saturating_mul(check.retries);
-        check.start_period.saturating_add(checks).saturating_add(check.timeout)
-    });
+    let given = service.health.as_ref().map(|check| until_unhealthy(check).saturating_add(check.timeout));
     HEALTHY_TIMEOUT.max(given.unwrap_or_default())
+}
+
+/// How long a health check gives a service at its start: as many failures in a row as make it unhealthy.
+fn until_unhealthy(check: &HealthCheck) -> Duration {
+    check.start_period.saturating_add(check.interval.saturating_mul(check.retries))
 }
 
 async fn by_command(client: &Client, check: &HealthCheck, container: &str) -> Result<(), String> {
@@ -242,11 +244,9 @@ async fn by_loop(client: &Client, check: &HealthCheck, container: &str) -> Loope
 }
 
 /// How long a new version may take to become well while the old one serves. All that it needs is there already, so it gets
-/// what the stack's health check gives it: as many failures in a row as make it unhealthy.
+/// what the stack's health check gives it.
 pub(super) fn patience_with_new(service: &Service) -> Duration {
-    let check = service.health.as_ref();
-    let patience = check.map(|check| check.start_period.saturating_add(check.interval.saturating_mul(check.retries)));
-    patience.map_or(HEALTHY_TIMEOUT, |patience| patience.max(NEW_VERSION_TIMEOUT))
+    service.health.as_ref().map_or(HEALTHY_TIMEOUT, |check| until_unhealthy(check).max(NEW_VERSION_TIMEOUT))
 }
 
 /// How a container ended that should run.

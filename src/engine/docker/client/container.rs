@@ -15,6 +15,7 @@ use bollard::query_parameters::{
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 
+use super::image::familiar;
 use super::{CALL_TIMEOUT, Client, Fault, FaultKind, by_label, call};
 
 /// For a question about the state of things.
@@ -353,7 +354,7 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
         id: found.id.unwrap_or_default(),
         name: bare(found.name.unwrap_or_default()),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
-        image: super::image::familiar(&config.image.unwrap_or_default()).to_owned(),
+        image: familiar(&config.image.unwrap_or_default()).to_owned(),
         image_id: found.image.unwrap_or_default(),
         state: match () {
             () if state.paused.unwrap_or_default() => State::Paused,
