@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, TryFutureExt};
 use serde::Serialize;
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, SqliteConnection, SqlitePool};
+use sqlx::{ColumnIndex, ConnectOptions, Connection, Decode, FromRow, PgConnection, PgPool, Row, Type};
+use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
 use tokio::time::{sleep, timeout};
 
 use crate::service::log::Log;
@@ -31,6 +32,13 @@ const MIGRATION: Duration = Duration::from_secs(10);
 const FILL: Duration = Duration::from_secs(2);
 /// Between attempts to migrate: nobody is served until one succeeds, and each is little work.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// A migration: its version, its name, and its statements.
+type Step = (i64, &'static str, &'static str);
+
+/// The migrations of each dialect, oldest first. A database remembers their checksums: one that was released stays as it is.
+const POSTGRES: &[Step] = &[(1, "users", include_str!("migrations/postgres/0001_users.sql"))];
+const SQLITE: &[Step] = &[(1, "users", include_str!("migrations/sqlite/0001_users.sql"))];
 
 const USERS: &str = "SELECT id, name FROM users ORDER BY id";
 /// Reads the file, which `SELECT 1` alone does not in `SQLite`.
@@ -63,10 +71,22 @@ pub(super) enum DatabaseUrl {
 }
 
 /// A row of the list.
-#[derive(Serialize, sqlx::FromRow)]
+#[derive(Serialize)]
 pub(super) struct User {
     id: i64,
     name: String,
+}
+
+/// By hand: sqlx's macros build its drivers, and with them `SQLite`, a second time for the compiler itself.
+impl<'r, R: Row> FromRow<'r, R> for User
+where
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self { id: row.try_get("id")?, name: row.try_get("name")? })
+    }
 }
 
 /// Figures about the users.
@@ -206,8 +226,8 @@ impl Store {
 impl Pool {
     async fn migrate(&self) -> Result<(), MigrateError> {
         match self {
-            Self::Postgres(pool) => sqlx::migrate!("src/app/migrations/postgres").run(pool).await,
-            Self::Sqlite(pool) => sqlx::migrate!("src/app/migrations/sqlite").run(pool).await,
+            Self::Postgres(pool) => migrator(POSTGRES).run(pool).await,
+            Self::Sqlite(pool) => migrator(SQLITE).run(pool).await,
             Self::Memory(_) => Ok(()),
         }
     }
@@ -219,6 +239,13 @@ impl Pool {
             Self::Memory(_) => {}
         }
     }
+}
+
+fn migrator(steps: &[Step]) -> Migrator {
+    let migration = |&(version, name, sql): &Step| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(steps.iter().map(migration).collect())
 }
 
 /// So that all its figures are of one moment; the transaction is idle while the report is made.
@@ -244,5 +271,31 @@ fn is_silence(error: &MigrateError) -> bool {
             is_broken(error) || database.code().is_some_and(|code| SQLITE_SILENT.contains(&&*code))
         }
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::{POSTGRES, SQLITE, migrator};
+
+    #[test]
+    fn every_migration_file_is_embedded_under_its_own_name() {
+        for (dialect, steps) in [("postgres", POSTGRES), ("sqlite", SQLITE)] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/app/migrations").join(dialect);
+            let files = fs::read_dir(folder).unwrap().map(|entry| {
+                let path = entry.unwrap().path();
+                (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap())
+            });
+            let embedded = migrator(steps);
+            let embedded = embedded.iter().map(|migration| {
+                let name = format!("{:04}_{}.sql", migration.version, migration.description);
+                (name, migration.sql.as_str().to_owned())
+            });
+            assert_eq!(embedded.collect::<BTreeSet<_>>(), files.collect::<BTreeSet<_>>(), "{dialect}");
+        }
     }
 }
