@@ -21,15 +21,8 @@ fail() {
 
 # Debian 12 has the first version alone, in Python; the plugin of Debian 13 is one static file.
 install_plugin() {
-    local mirror options
-    mirror=$(apt-get indextargets --format '$(SITE)' | grep -m1 debian) || fail 'no mirror of Debian is configured'
-    mkdir -p "$folder"/{lists/partial,cache/archives/partial,debs} "$HOME/.docker/cli-plugins"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$folder/sources.list"
-    options=(-o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null
-        -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=root)
-    apt-get "${options[@]}" -qq update
-    (cd "$folder/debs" && apt-get "${options[@]}" -qq download docker-compose)
-    dpkg --extract "$folder"/debs/docker-compose_*.deb "$folder/plugin"
+    scripts/debian.sh unpack trixie "$folder/plugin" docker-compose
+    mkdir -p "$HOME/.docker/cli-plugins"
     cp "$folder/plugin/usr/libexec/docker/cli-plugins/docker-compose" "$HOME/.docker/cli-plugins/"
 }
 

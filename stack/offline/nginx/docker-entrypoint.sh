@@ -1,6 +1,6 @@
 #!/bin/sh
 # The entry point of the stand-in for the official nginx image: the same scripts folder, the same templates
-# (NGINX_ENVSUBST_TEMPLATE_DIR, _TEMPLATE_SUFFIX, _OUTPUT_DIR, _FILTER), then the command.
+# (NGINX_ENVSUBST_TEMPLATE_DIR, _TEMPLATE_SUFFIX, _OUTPUT_DIR, _FILTER; not those for streams), then the command.
 set -e
 
 # Every template becomes a file in which the environment's variables, and no others, are replaced.
@@ -25,8 +25,14 @@ templates() {
 
 if [ "$1" = nginx ] || [ "$1" = nginx-debug ]; then
     templates
-    for script in /docker-entrypoint.d/*.sh; do
-        if [ -x "$script" ]; then "$script"; fi
+    # In the order of their numbers; an .envsh sets variables, so it is sourced.
+    for script in $(find /docker-entrypoint.d/ -follow -type f | sort -V); do
+        [ -x "$script" ] || continue
+        # shellcheck source=/dev/null
+        case $script in
+        *.envsh) . "$script" ;;
+        *.sh) "$script" ;;
+        esac
     done
 fi
 exec "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The entry point of the stand-in for the official postgres image: an empty PGDATA is initialised from POSTGRES_USER,
-# POSTGRES_PASSWORD (or _FILE), POSTGRES_DB, POSTGRES_INITDB_ARGS, POSTGRES_HOST_AUTH_METHOD and the *.sh, *.sql and
-# *.sql.gz of /docker-entrypoint-initdb.d, behind a server that only a local socket reaches; then the command.
+# POSTGRES_PASSWORD, POSTGRES_DB, POSTGRES_INITDB_ARGS (each also as _FILE), POSTGRES_INITDB_WALDIR,
+# POSTGRES_HOST_AUTH_METHOD and the *.sh, *.sql and *.sql.gz of /docker-entrypoint-initdb.d, behind a server that only a local socket reaches; then the command.
 set -Eeuo pipefail
 
 if [ "${1:0:1}" = - ]; then set -- postgres "$@"; fi
@@ -14,10 +14,23 @@ if [ "$(id -u)" = 0 ]; then
     exec setpriv --reuid=postgres --regid=postgres --init-groups "$0" "$@"
 fi
 
-user=${POSTGRES_USER:-postgres}
-database=${POSTGRES_DB:-$user}
-password=${POSTGRES_PASSWORD:-}
-if [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then password=$(<"$POSTGRES_PASSWORD_FILE"); fi
+# setting NAME [DEFAULT]: a variable of the environment, or the content of the file that NAME_FILE names.
+setting() {
+    local file="$1_FILE"
+    if [ -z "${!file:-}" ]; then
+        printf '%s' "${!1:-${2:-}}"
+    elif [ -n "${!1:-}" ]; then
+        echo "error: both $1 and $file are set (but are exclusive)" >&2
+        return 1
+    else
+        printf '%s' "$(<"${!file}")"
+    fi
+}
+user=$(setting POSTGRES_USER postgres)
+database=$(setting POSTGRES_DB "$user")
+password=$(setting POSTGRES_PASSWORD)
+arguments=$(setting POSTGRES_INITDB_ARGS)
+[ -z "${POSTGRES_INITDB_WALDIR:-}" ] || arguments="--waldir=$POSTGRES_INITDB_WALDIR $arguments"
 
 sql() { psql --no-psqlrc --quiet --no-password -v ON_ERROR_STOP=1 --username "$user" "$@"; }
 
@@ -31,7 +44,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     chmod 700 "$PGDATA" 2>/dev/null || true
     # Its arguments are words.
     # shellcheck disable=SC2086
-    initdb --username="$user" --pwfile=<(printf '%s\n' "${password:-none}") ${POSTGRES_INITDB_ARGS:-}
+    initdb --username="$user" --pwfile=<(printf '%s\n' "${password:-none}") $arguments
     printf '\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
     PGPASSWORD=$password
     export PGPASSWORD

@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# Runs the Docker tests on other engines than this machine's: newer Docker Engines, and Podman's Docker-compatible socket. Each
+# comes as Debian packages, unpacked into a cache folder and not installed. It runs in namespaces of its own (processes, mounts,
+# network) with its storage in memory, so that the engines of this machine do not notice it, and nothing of it is left: no
+# process, no firewall rule. The images come from this machine's Docker daemon.
+#
+#   scripts/engines.sh [--all | --unpack] [ENGINE ...] [-- FILTER ...]
+#
+# ENGINE: docker-26, docker-28, podman-4.3, podman-5.4 or podman-5.8; default: the first two and podman-5.4.
+# FILTER: runs the tests whose names contain one of these; default: those listed below. --all: every test that can pass there.
+# --unpack: unpacks the engines, and runs no test.
+# Needs root on Debian, mmdebstrap, docker, and the images of stack/offline/build.sh in this machine's Docker daemon.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# A lab's life on any daemon, and the faults that do not depend on the daemon: for every day.
+tests=(
+    the_docker_engine_conforms
+    a_redeploy_loses_no_request
+    a_stopped_app_is_502_at_once_and_a_paused_one_504
+    an_app_that_cannot_start_is_removed_and_the_old_one_serves_on
+    two_labs_live_side_by_side
+    an_up_that_nobody_waits_for_is_taken_back_by_down
+    only_what_changed_is_made_again
+    a_container_removed_behind_labs_back_comes_back
+    a_network_removed_behind_labs_back_comes_back
+    a_lab_of_containers_is_shown_and_goes_without_its_record
+    a_port_taken_by_a_process_is_told
+    a_service_that_dies_while_starting_is_told_with_its_last_line
+    ctrl_c_during_a_start_leaves_nothing
+    every_scenario_gives_the_same_deltas_on_docker_embedded_and_the_mock
+)
+# Tests that start a daemon of their own: this machine's dockerd.
+left_out=(
+    a_daemon_that_restarts
+    a_daemon_that_is_gone
+    a_daemon_that_is_killed
+    a_daemon_that_hangs
+    a_daemon_whose_
+    a_daemon_is_reached_by_ssh
+    an_up_that_is_given_up_while_the_apps_image_is_made
+    a_lab_on_another_machines_daemon
+)
+left_out_on_podman=(
+    # A registry without TLS has to be in Podman's configuration, with its port.
+    an_image_is_fetched
+    a_registry_that_refuses
+    a_pull_that_stalls
+    a_fetched_image_for_another_platform
+    ctrl_c_during_a_pull
+    # Podman continues a build that nobody waits for, merges its stdout and stderr, lists a digest for an image that came from
+    # no registry, and rounds the times of its logs to seconds.
+    logs_are_merged
+    ctrl_c_during_a_build
+    a_build_that_fails_is_told
+    the_inventory_says
+)
+
+fail() {
+    printf 'engines: %s\n' "$*" >&2
+    exit 1
+}
+
+# The suite and the packages of an engine.
+packages_of() {
+    case $1 in
+    docker-26) echo trixie docker.io iptables ;;
+    docker-28) echo forky docker.io iptables ;;
+    podman-4.3) echo bookworm podman runc netavark aardvark-dns iptables ;;
+    podman-5.4) echo trixie podman runc netavark aardvark-dns nftables iptables ;;
+    podman-5.8) echo forky podman runc netavark aardvark-dns nftables iptables ;;
+    *) fail "there is no engine $1: docker-26, docker-28, podman-4.3, podman-5.4, podman-5.8" ;;
+    esac
+}
+
+# Outside the namespaces: what needs the network, and the folder, which outlives them.
+if [ -z "${LAB_ENGINES_FOLDER:-}" ]; then
+    engines=() filters=() all='' unpack=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --all) all=1 ;;
+        --unpack) unpack=1 ;;
+        --)
+            shift
+            filters=("$@")
+            break
+            ;;
+        *)
+            packages_of "$1" >/dev/null
+            engines+=("$1")
+            ;;
+        esac
+        shift
+    done
+    [ "${#engines[@]}" -gt 0 ] || engines=(docker-26 docker-28 podman-5.4)
+    [ "$(id -u)" = 0 ] || fail 'this takes root'
+    inside='' folder=''
+    cleanup() {
+        # With its first process, all in the namespaces ends.
+        [ -z "$inside" ] || { kill -KILL "$inside" && wait "$inside"; } 2>/dev/null || true
+        [ -n "$folder" ] || return 0
+        # Control groups in use are of another engine, and stay.
+        find /sys/fs/cgroup -depth -type d \( -path '*/libpod_parent*' -o -path "*/${folder##*/}*" \) \
+            -exec rmdir {} + 2>/dev/null || true
+        rm -rf "$folder"
+    }
+    trap cleanup EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    [ -n "$unpack" ] || cargo test --quiet --locked --test docker --no-run
+    for engine in "${engines[@]}"; do
+        read -r suite packages < <(packages_of "$engine")
+        root=${XDG_CACHE_HOME:-$HOME/.cache}/lab-engines/$engine
+        # shellcheck disable=SC2086  # they are words
+        scripts/debian.sh root "$suite" "$root" $packages
+        [ -z "$unpack" ] || continue
+        if [ "${#filters[@]}" -gt 0 ]; then
+            tests=("${filters[@]}")
+        elif [ -n "$all" ]; then
+            patterns=$(printf '^%s\n' "${left_out[@]}")
+            [[ $engine = docker-* ]] || patterns=$(printf '%s\n' "$patterns" "${left_out_on_podman[@]/#/^}")
+            mapfile -t tests < <(cargo test --quiet --locked --test docker -- --list | sed -n 's/: test$//p' |
+                grep -vf <(echo "$patterns"))
+        fi
+        printf 'engines: %s: %s tests\n' "$engine" "${#tests[@]}"
+        folder=$(mktemp -d --tmpdir lab-engines.XXXXXX)
+        # In the background, and waited for: so a signal is heard at once. A background job ignores Ctrl-C, which lab heeds.
+        LAB_ENGINES_FOLDER=$folder LAB_ENGINES_ROOT=$root env --default-signal=INT,QUIT \
+            unshare --net --mount --pid --fork --kill-child --mount-proc scripts/engines.sh "$engine" "${tests[@]}" &
+        inside=$! status=0
+        wait "$inside" || status=$?
+        cleanup
+        inside='' folder=''
+        [ "$status" = 0 ] || fail "$engine: failed"
+    done
+    exit 0
+fi
+
+engine=$1 folder=$LAB_ENGINES_FOLDER
+shift
+ip link set lo up
+# The places where engines keep locks, networks and mounts, wherever their storage is.
+mkdir -p /run/netns /run/containers /run/docker
+for place in "$folder" /dev/shm /run/netns /run/containers /run/docker; do mount -t tmpfs none "$place"; done
+mkdir "$folder/bin"
+# Debian's iptables is a link into /etc/alternatives, which unpacking does not make.
+for name in iptables ip6tables iptables-save iptables-restore ip6tables-save ip6tables-restore; do
+    ln -s /usr/sbin/xtables-nft-multi "$folder/bin/$name"
+done
+
+# Podman's limits by default may exceed those of this machine. It soon forgets the exit code of a command in a container.
+cat >"$folder/containers.conf" <<CONF
+[containers]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+exit_command_delay = 10
+[network]
+network_backend = "netavark"
+CONF
+echo '{}' >"$folder/daemon.json"
+case $engine in
+podman-*)
+    version=(podman --version)
+    podman=(podman --root "$folder/root" --runroot "$folder/run" --tmpdir "$folder/tmp"
+        --network-config-dir "$folder/networks")
+    serve=("${podman[@]}" system service --time 0 "unix://$folder/sock")
+    load=(inner "${podman[@]}" load --quiet)
+    ;;
+docker-*)
+    version=(dockerd --version)
+    serve=(dockerd --config-file "$folder/daemon.json" --data-root "$folder/root" --exec-root "$folder/run"
+        --pidfile "$folder/pid" --host "unix://$folder/sock" --cgroup-parent "/${folder##*/}")
+    load=(docker load --quiet)
+    ;;
+esac
+# The engine sees its own /usr and /etc, and this machine's files beside them; the tests see this machine.
+# shellcheck disable=SC2016  # it is the inner shell's
+inner='mount -t overlay -o "lowerdir=$0/etc:/etc" none /etc && mount --bind "$0/usr" /usr && "$@"'
+export CONTAINERS_CONF="$folder/containers.conf" PODMAN_IGNORE_CGROUPSV1_WARNING=1
+inner() { env PATH="$folder/bin:/usr/sbin:/usr/bin:/sbin:/bin" unshare --mount /bin/sh -c "$inner" "$LAB_ENGINES_ROOT" "$@"; }
+inner "${version[@]}"
+inner "${serve[@]}" >"$folder/log" 2>&1 &
+service=$! patience=$((SECONDS + 60))
+outside=${DOCKER_HOST:-unix:///var/run/docker.sock}
+export DOCKER_HOST="unix://$folder/sock" LAB_TEST_DOCKER=1
+until docker version >/dev/null 2>&1; do
+    if ! kill -0 "$service" 2>/dev/null || [ "$SECONDS" -gt "$patience" ]; then
+        tail -n 20 "$folder/log" >&2
+        fail "$engine does not answer"
+    fi
+    sleep 0.1
+done
+
+images=()
+for image in $(sed -n 's/^    image: //p' stack/compose.yaml); do
+    # Grafana's may be missing, and lab makes the app's.
+    if docker --host "$outside" image inspect "$image" >/dev/null 2>&1; then images+=("$image"); fi
+done
+docker --host "$outside" save "${images[@]}" | "${load[@]}" >/dev/null
+for image in "${images[@]}"; do
+    # Podman names what was loaded localhost/…, and looks for short names elsewhere.
+    [[ $engine = docker-* ]] || inner "${podman[@]}" tag "$image" "docker.io/$image" 2>/dev/null || true
+done
+
+for test in "$@"; do
+    # A filter that matches no test would pass.
+    ran=$(cargo test --quiet --locked --offline --test docker -- "$test" | tee >(cat >&2))
+    [[ $ran != *' 0 passed; 0 failed'* ]] || fail "there is no test called $test"
+done
