@@ -1,7 +1,9 @@
-//! The top-level Dockerfile, built and run. A test binary of its own: it takes minutes of every core, which the tests of
-//! `tests/docker/` would feel. Runs with `LAB_TEST_DOCKERFILE=1`; where the base image cannot be had, `stack/offline/build.sh rust`
-//! makes a stand-in first.
+//! The top-level Dockerfile: its text always, and built and run with `LAB_TEST_DOCKERFILE=1`. A test binary of its own: the build
+//! takes minutes of every core, which the tests of `tests/docker/` would feel. Without a registry, `stack/offline/build.sh rust`
+//! makes a stand-in for the base image first.
 
+use std::fs::read_to_string;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,45 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let wanted = std::env::var("LAB_TEST_DOCKERFILE").is_ok_and(|value| value == "1");
     let trial = Trial::test("the_dockerfile_builds_an_app_that_is_well", builds).with_ignored_flag(!wanted);
-    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+    let text = Trial::test("the_dockerfile_names_what_the_project_has", fits);
+    libtest_mimic::run(&arguments, vec![text, trial]).exit_code()
+}
+
+/// Its files and profiles exist, its Rust is recent enough, and what it cuts from the manifest is the tests alone.
+fn fits() -> Result<(), Failed> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (dockerfile, manifest) = (read_to_string(root.join("Dockerfile"))?, read_to_string(root.join("Cargo.toml"))?);
+    let after = |start: &str| {
+        let lines = dockerfile.lines().filter_map(|line| line.strip_prefix(start));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let copied = after("COPY ").into_iter().filter(|line| !line.starts_with("--"));
+    for source in copied.flat_map(|line| line.split(' ').rev().skip(1).map(str::to_owned).collect::<Vec<_>>()) {
+        if !root.join(&source).exists() {
+            return Err(format!("COPY names {source}, which does not exist").into());
+        }
+    }
+    for profile in [&after("ARG PROFILE=")[..], &["fast".to_owned()]].concat() {
+        if !manifest.contains(&format!("[profile.{profile}]")) {
+            return Err(format!("Cargo.toml has no profile {profile}").into());
+        }
+    }
+    let version = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+    let images = after("ARG RUST_IMAGE=rust:");
+    let image = images.first().and_then(|image| image.split('-').next()).ok_or("RUST_IMAGE is not an image of rust")?;
+    let needed = env!("CARGO_PKG_RUST_VERSION");
+    if version(image) < version(needed) {
+        return Err(format!("its Rust is {image}, and Cargo.toml needs {needed}").into());
+    }
+    // `/^\[\[test\]\]/,$d` of the first build.
+    let rest = manifest.split_once("\n[[test]]").ok_or("Cargo.toml has no [[test]]")?.1;
+    match rest
+        .lines()
+        .find(|line| line.starts_with('[') && !line.starts_with("[[test]]") && !line.starts_with("[[bench]]"))
+    {
+        Some(table) => Err(format!("{table} stands after the first [[test]], so the first build loses it").into()),
+        None => Ok(()),
+    }
 }
 
 fn builds() -> Result<(), Failed> {
