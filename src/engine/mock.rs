@@ -9,12 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::body::Body;
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use http_body_util::BodyExt;
 use hyper::Request;
 
 use super::{
-    Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLine, LogRequest, Progress, ProgressFn,
+    Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLines, LogRequest, Progress, ProgressFn,
     RunState, ServiceChange, ServiceSpec, UpRequest,
 };
 use crate::app::memory::MemoryApp;
@@ -110,6 +110,11 @@ impl MockEngine {
     /// How long a change takes; 0.1 s by default.
     pub fn set_delay(&self, delay: Duration) {
         self.world().delay = delay;
+    }
+
+    /// How every description fails from now on; none: it does not.
+    pub fn set_hidden(&self, error: Option<EngineError>) {
+        self.world().hidden = error;
     }
 
     /// Where its Prometheus is from now on; none by default.
@@ -270,10 +275,7 @@ impl Engine for MockEngine {
         }
     }
 
-    async fn logs(
-        &self,
-        _request: &LogRequest,
-    ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
+    async fn logs(&self, _request: &LogRequest) -> Result<LogLines, EngineError> {
         self.world().check()?;
         Ok(stream::empty().boxed())
     }

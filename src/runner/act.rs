@@ -54,7 +54,8 @@ pub(super) struct Facts {
 /// What of the lab is otherwise by the run's own doing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Own {
-    pub(super) server: Option<String>,
+    /// The server's key, if the run set or unset it.
+    pub(super) server: Option<Option<String>>,
     pub(super) caller: Option<String>,
     pub(super) callers: Vec<(String, String)>,
     pub(super) state: Option<(String, RunState)>,

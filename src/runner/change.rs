@@ -24,7 +24,7 @@ pub(super) async fn rotate_key(context: &Context, server: &str) -> Result<Acted,
     let done = change(context, &app, &ServiceChange::env(&key_variable, server), false).await?;
     let old = done.before.env.get(&key_variable).cloned().flatten();
     let detail = format!("server {} > {server}", old.as_deref().unwrap_or("none"));
-    let own = Own { server: Some(server.to_owned()), ..Own::default() };
+    let own = Own { server: Some(Some(server.to_owned())), ..Own::default() };
     Ok(done.acted(detail, format!("server already on {server}"), own))
 }
 
@@ -33,8 +33,11 @@ pub(super) async fn change_service(context: &Context, wanted: &Change) -> Result
     let roles = context.engine.roles();
     let service = roles.service(service);
     let done = change(context, service, to, *rolled_back).await?;
+    let key = to.env.get(&roles.key_variable).filter(|_| service == roles.app).cloned();
+    let state = to.run.map(|run| (service.to_owned(), run));
+    let own = Own { server: key, state, ..Own::default() };
     if *rolled_back {
-        return Ok(done.rolled_back(service));
+        return Ok(done.rolled_back(service, own));
     }
     let detail = match verb {
         Verb::SetEnv => format!("{service} {}", variables(to)),
@@ -47,9 +50,6 @@ pub(super) async fn change_service(context: &Context, wanted: &Change) -> Result
         Verb::SetEnv => format!("{service} already has {}", variables(to)),
         _ => format!("{service} already {}", to.run.map_or("so", RunState::name)),
     };
-    let key = to.env.get(&roles.key_variable).filter(|_| service == roles.app).cloned().flatten();
-    let state = to.run.map(|run| (service.to_owned(), run));
-    let own = Own { server: key, state, ..Own::default() };
     Ok(Acted { killed: to.abrupt, ..done.acted(detail, already, own) })
 }
 
@@ -166,8 +166,8 @@ impl Done {
         Acted { detail: Some(detail), changed, retired, own, ..Acted::default() }
     }
 
-    /// What a change shows that was to be rolled back.
-    fn rolled_back(self, service: &str) -> Acted {
+    /// What a change shows that was to be rolled back. `own`: what it changes if it is not.
+    fn rolled_back(self, service: &str, own: Own) -> Acted {
         let held = self.refused.is_some();
         let detail = if held { format!("{service} rolled back") } else { format!("{service} deployed") };
         let check = ExpectationResult {
@@ -178,7 +178,8 @@ impl Done {
             held,
         };
         let detail = self.refused.as_ref().map_or(detail.clone(), |why| format!("{detail}: {why}"));
-        let acted = self.acted(detail.clone(), detail, Own::default());
+        let own = if held { Own::default() } else { own };
+        let acted = self.acted(detail.clone(), detail, own);
         Acted { checks: vec![check], ..acted }
     }
 }

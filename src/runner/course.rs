@@ -277,12 +277,10 @@ impl Runner {
     }
 
     fn notices(&mut self, done: &Done) -> Vec<String> {
-        if done.interrupted {
-            return Vec::new();
-        }
         let (notices, known) = done.notices(self.known.as_ref());
+        // Also of a step that was interrupted: `finally` comes after it.
         self.known = known;
-        notices
+        if done.interrupted { Vec::new() } else { notices }
     }
 
     /// Adds a step to the story, and judges what it expects. A step that was not carried out is not judged.

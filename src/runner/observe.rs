@@ -110,6 +110,8 @@ pub(super) fn deltas(
         !after.instances.contains_key(*instance) && !acted.retired.iter().any(|retired| retired.instance == **instance)
     };
     match before.instances.keys().find(ended) {
+        // A command of the run may have ended it.
+        Some(instance) if acted.own.anything => Err(format!("{instance} ended without a last scrape")),
         Some(instance) => Err(format!("{instance} ended, and this run did not end it")),
         None => Ok(delta::between(before, after, &retired)),
     }
@@ -129,6 +131,8 @@ pub(super) struct Known {
     caller: String,
     callers: BTreeMap<String, String>,
     states: BTreeMap<String, RunState>,
+    /// The run may have changed more than this since: nothing that is otherwise can be attributed.
+    outdated: bool,
 }
 
 impl Known {
@@ -140,6 +144,7 @@ impl Known {
             caller: caller_key.clone(),
             callers: callers.clone(),
             states,
+            outdated: false,
         }
     }
 
@@ -150,16 +155,25 @@ impl Known {
 
     /// As it is after the run's own change.
     pub(super) fn after(mut self, own: &Own) -> Self {
-        self.server = own.server.clone().or(self.server);
+        self.server = own.server.clone().unwrap_or(self.server);
         self.caller = own.caller.clone().unwrap_or(self.caller);
         self.callers.extend(own.callers.iter().cloned());
         self.states.extend(own.state.clone());
+        self.outdated |= own.anything;
         self
     }
 
-    /// What is otherwise now, in one sentence each.
+    /// As it is after an attempted change whose outcome is unknown.
+    pub(super) fn outdated(self) -> Self {
+        Self { outdated: true, ..self }
+    }
+
+    /// What is otherwise now by another's doing, in one sentence each.
     pub(super) fn differences(&self, now: &Self) -> Vec<String> {
         let mut found = Vec::new();
+        if self.outdated {
+            return found;
+        }
         if self.server != now.server {
             found.push(format!("server key is now {}", now.server.as_deref().unwrap_or("not set")));
         }

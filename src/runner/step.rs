@@ -24,6 +24,8 @@ pub(super) struct Done {
     pub(super) before: Result<Observation, String>,
     pub(super) after: Result<Observation, String>,
     pub(super) acted: Result<Acted, String>,
+    /// The action was one that changes the lab. If it failed, it may have done so in part.
+    pub(super) attempted: bool,
     pub(super) background: Slices,
     /// Of it, what is still open.
     pub(super) open: Vec<Slice>,
@@ -41,6 +43,7 @@ impl Done {
             after: Err(unknown()),
             deltas: Err(unknown()),
             acted: Err(why),
+            attempted: false,
             background: Slices::new(),
             open: Vec::new(),
             alerts: Alerts::new(),
@@ -90,23 +93,29 @@ impl Done {
             (Some(known), Some(before)) => known.differences(before),
             _ => Vec::new(),
         };
-        if let (Some(before), Some(after), Ok(acted)) = (&before, &after, &self.acted)
-            && !acted.own.anything
-        {
-            notices.extend(before.clone().after(&acted.own).differences(after));
+        // If the lab cannot be observed after the step, this is what the next step is compared with.
+        let expected = before.or(known.cloned()).map(|before| match &self.acted {
+            Ok(acted) => before.after(&acted.own),
+            Err(_) if self.attempted => before.outdated(),
+            Err(_) => before,
+        });
+        if let (Some(expected), Some(after)) = (&expected, &after) {
+            notices.extend(expected.differences(after));
         }
-        (notices, after.or(before).or(known.cloned()))
+        (notices, after.or(expected))
     }
 }
 
 /// Carries a step out, as a task of its own, while traffic goes on in the background. A panic in it is an error of the step;
 /// the second signal leaves it to itself.
 pub(super) async fn perform(context: &Arc<Context>, alerts: &Arc<Shared>, action: Action, beside: Beside) -> Done {
+    let attempted = action.is_change();
     let task = tokio::spawn(carry_out(Arc::clone(context), Arc::clone(alerts), action, beside));
     let mut done = tokio::select! {
         joined = task => joined.unwrap_or_else(|panic| Done::failed(panic_text(panic))),
         () = context.interrupt.give_up().cancelled() => Done::failed("given up at the second signal".to_owned()),
     };
+    done.attempted = attempted;
     done.interrupted = context.stop.is_cancelled();
     done
 }
@@ -122,7 +131,8 @@ async fn carry_out(context: Arc<Context>, alerts: Arc<Shared>, action: Action, b
         Ok(acted) => deltas(&before, &after, acted),
         Err(_) => Err("the step was not carried out".to_owned()),
     };
-    Done { before, after, acted, background, open, deltas, alerts: Alerts::new(), interrupted: false }
+    let alerts = Alerts::new();
+    Done { before, after, acted, attempted: false, background, open, deltas, alerts, interrupted: false }
 }
 
 /// The event that a step is over.

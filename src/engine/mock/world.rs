@@ -26,6 +26,8 @@ pub(super) struct World {
     /// Empty: not up.
     services: BTreeMap<String, Service>,
     pub(super) lost: bool,
+    /// How every description fails.
+    pub(super) hidden: Option<EngineError>,
     pub(super) delay: Duration,
     pub(super) scripts: BTreeMap<String, VecDeque<Script>>,
     pub(super) abilities: BTreeMap<String, BTreeSet<Ability>>,
@@ -63,6 +65,7 @@ impl Default for World {
         Self {
             services: BTreeMap::new(),
             lost: false,
+            hidden: None,
             delay: Duration::from_millis(100),
             scripts: BTreeMap::new(),
             abilities: BTreeMap::new(),
@@ -206,6 +209,9 @@ impl World {
 
     pub(super) fn describe(&self) -> Result<Description, EngineError> {
         self.check()?;
+        if let Some(error) = &self.hidden {
+            return Err(error.clone());
+        }
         let services = SERVICES
             .iter()
             .filter_map(|name| Some(self.status(name, self.services.get(*name)?)))
