@@ -48,13 +48,18 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     let prefix = shown.iter().map(|name| name.chars().count()).max().filter(|_| args.services.len() != 1);
     let look = Look { services: known, prefix, timestamps: args.timestamps, painter: session.term.painter() };
     let mut out = session.term.out();
+    let mut exit = Exit::Held;
     while let Some(line) = lines.next().await {
-        look.write(&mut out, &line?)?;
+        match line {
+            Ok(line) => look.write(&mut out, &line)?,
+            // One service whose log cannot be read does not hide the others.
+            Err(error) => exit = exit.worse(super::report_error(&error.into())),
+        }
         if out.is_closed() {
             break;
         }
     }
-    Ok(Exit::Held)
+    Ok(exit)
 }
 
 impl Look {

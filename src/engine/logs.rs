@@ -2,7 +2,15 @@
 //! lines of several services.
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
+
+use super::EngineError;
+
+/// Lines of a log as they are read. An error concerns one service; lines of others may follow it.
+pub type LogLines = BoxStream<'static, Result<LogLine, EngineError>>;
 
 /// Which log lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +79,50 @@ fn timed(lines: Vec<LogLine>) -> Vec<(DateTime<Utc>, LogLine)> {
     lines.into_iter().map(with_time).collect()
 }
 
+/// Merges the lines of several services by their times, each service in its own order. Of each service one line is held at a
+/// time. A service whose log fails ends with its error, the others go on.
+pub(crate) fn merge(services: Vec<LogLines>) -> impl Stream<Item = Result<LogLine, EngineError>> + Send {
+    let sources: Vec<Source> = services.into_iter().map(Source::new).collect();
+    stream::unfold(sources, |mut sources| async move {
+        join_all(sources.iter_mut().map(Source::fill)).await;
+        let first = sources.iter_mut().filter(|source| source.head.is_some()).min_by_key(|source| source.order())?;
+        let line = first.head.take()?;
+        Some((line, sources))
+    })
+}
+
+/// The lines of one service, with the next one.
+struct Source {
+    lines: Option<LogLines>,
+    head: Option<Result<LogLine, EngineError>>,
+    /// The time of the last line: no later one is before it.
+    last: DateTime<Utc>,
+}
+
+impl Source {
+    fn new(lines: LogLines) -> Self {
+        Self { lines: Some(lines), head: None, last: DateTime::<Utc>::MIN_UTC }
+    }
+
+    /// Reads the next line, unless it is here or there is none.
+    async fn fill(&mut self) {
+        let (None, Some(lines)) = (&self.head, &mut self.lines) else { return };
+        self.head = lines.next().await;
+        match &mut self.head {
+            Some(Ok(line)) => {
+                self.last = line.time.unwrap_or(self.last).max(self.last);
+                line.time = Some(self.last).filter(|time| *time > DateTime::<Utc>::MIN_UTC);
+            }
+            Some(Err(_)) | None => self.lines = None,
+        }
+    }
+
+    /// An error comes before all lines that are left.
+    fn order(&self) -> DateTime<Utc> {
+        if matches!(self.head, Some(Err(_))) { DateTime::<Utc>::MIN_UTC } else { self.last }
+    }
+}
+
 /// The time in a line of one of lab's own services: its first word, or, of a JSON object, its first member.
 pub(crate) fn time_in(text: &str) -> Option<DateTime<Utc>> {
     let time = match text.strip_prefix("{\"time\":\"") {
@@ -82,6 +134,9 @@ pub(crate) fn time_in(text: &str) -> Option<DateTime<Utc>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn at(seconds: i64) -> Option<DateTime<Utc>> {
@@ -111,6 +166,34 @@ mod tests {
         assert_eq!(picked(&LogRequest { tail: Some(1), ..request.clone() }), ["d3, the clock was set", "a5"]);
         assert_eq!(picked(&LogRequest { since: at(6), ..request }), Vec::<String>::new());
         assert_eq!(picked(&LogRequest { tail: Some(0), ..LogRequest::default() }), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn streams_are_merged_by_time_and_a_failure_ends_its_own_alone() {
+        use super::super::EngineErrorKind;
+
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = |lines: Vec<Result<LogLine, EngineError>>| {
+            let read = Arc::clone(&read);
+            stream::iter(lines)
+                .inspect(move |_| {
+                    read.fetch_add(1, Ordering::Relaxed);
+                })
+                .boxed()
+        };
+        let app = [(1, "a1"), (1, "a1b"), (5, "a5"), (9, "a9")].map(|(time, text)| Ok(line("app", at(time), text)));
+        let db = [(4, "d4"), (3, "d3, the clock was set")].map(|(time, text)| Ok(line("db", at(time), text)));
+        let none = EngineError::new(EngineErrorKind::System, "no log").of("none");
+        let cut = [Ok(line("cut", at(2), "c2")), Err(EngineError::new(EngineErrorKind::System, "broken").of("cut"))];
+        let sources = vec![counted(app.into()), counted(vec![Err(none)]), counted(db.into()), counted(cut.into())];
+        let mut merged = std::pin::pin!(merge(sources));
+        let mut found = Vec::new();
+        while let Some(line) = merged.next().await {
+            let held = read.load(Ordering::Relaxed) - found.len();
+            assert!(held <= 4, "one line of each at a time, {held}");
+            found.push(line.map_or_else(|error| error.detail, |line| line.text));
+        }
+        assert_eq!(found, ["no log", "a1", "a1b", "c2", "broken", "d4", "d3, the clock was set", "a5", "a9"]);
     }
 
     #[test]

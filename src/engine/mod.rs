@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 pub mod docker;
@@ -19,7 +18,7 @@ pub(crate) mod port;
 mod roles;
 
 pub use error::{EngineError, EngineErrorKind};
-pub use logs::{LogLine, LogRequest};
+pub use logs::{LogLine, LogLines, LogRequest};
 pub use roles::Roles;
 
 /// The reverse proxy in front of the app.
@@ -69,9 +68,8 @@ pub trait Engine: Send + Sync {
     /// rolling redeploy: a new instance that never becomes healthy is removed, the old one keeps serving, and the call is an error.
     async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError>;
 
-    /// The services' own output, oldest line first.
-    async fn logs(&self, request: &LogRequest)
-    -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError>;
+    /// The services' own output, oldest line first. An item that is an error concerns one service: others' lines follow.
+    async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError>;
 }
 
 /// A service, and what can be done to it on an engine.

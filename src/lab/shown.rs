@@ -6,14 +6,13 @@ use std::process::Child;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use futures_util::stream::BoxStream;
 
 use super::DEFAULT_NAME;
 use super::dashboard::{Dashboard, Order};
 use crate::background::{self, Starting};
 use crate::engine::docker::Docker;
 use crate::engine::{
-    Description, Engine, EngineError, EngineErrorKind, Ensured, LogLine, LogRequest, ProgressFn, Roles, ServiceChange,
+    Description, Engine, EngineError, EngineErrorKind, Ensured, LogLines, LogRequest, ProgressFn, Roles, ServiceChange,
     ServiceSpec, UpRequest, port,
 };
 use crate::files::Folder;
@@ -176,10 +175,7 @@ impl Engine for Shown {
         self.docker.ensure(service, change).await
     }
 
-    async fn logs(
-        &self,
-        request: &LogRequest,
-    ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
+    async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
         self.docker.logs(request).await
     }
 }

@@ -172,9 +172,14 @@ impl Gatherer {
     }
 
     fn take(&mut self, line: Option<Result<LogLine, EngineError>>) {
-        let Some(Ok(line)) = line else {
-            self.log = None;
-            return;
+        let line = match line {
+            Some(Ok(line)) => line,
+            // The log of one service cannot be read; those of the others go on.
+            Some(Err(_)) => return,
+            None => {
+                self.log = None;
+                return;
+            }
         };
         self.last = line.time.or(self.last).max(self.last);
         if self.lines.len() == MOST {

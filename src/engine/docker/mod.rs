@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::stream::BoxStream;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLine, LogRequest, ProgressFn, Roles,
+    Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLines, LogRequest, ProgressFn, Roles,
     ServiceChange, ServiceSpec, UpRequest,
 };
 use crate::http::Http;
@@ -309,10 +308,7 @@ impl Engine for Docker {
         .await
     }
 
-    async fn logs(
-        &self,
-        request: &LogRequest,
-    ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
+    async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
         self.inner.logs(request).await
     }
 }

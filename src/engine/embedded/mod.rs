@@ -7,11 +7,11 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 
 use super::{
-    APP, Ability, DB, Description, Engine, EngineError, EngineErrorKind, Ensured, GATEWAY, LogLine, LogRequest,
-    Progress, ProgressFn, ServiceChange, ServiceSpec, UpRequest,
+    APP, Ability, DB, Description, Engine, EngineError, EngineErrorKind, Ensured, GATEWAY, LogLine, LogLines,
+    LogRequest, Progress, ProgressFn, ServiceChange, ServiceSpec, UpRequest,
 };
 use crate::background;
 use crate::engine::logs::time_in;
@@ -115,10 +115,7 @@ impl Engine for Embedded {
         self.calls.ensure(service, change).await
     }
 
-    async fn logs(
-        &self,
-        request: &LogRequest,
-    ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
+    async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
         let wanted: Vec<&str> = PROCESSES.into_iter().filter(|name| request.wants(name)).collect();
         for service in &request.services {
             if !PROCESSES.contains(&service.as_str()) {
@@ -128,15 +125,24 @@ impl Engine for Embedded {
         }
         let mut past = Vec::new();
         let mut read = Vec::new();
+        let mut unreadable = Vec::new();
         for service in &wanted {
             let path = self.folder.path(LOG_FOLDER).join(format!("{service}.log"));
-            // A service that never started has no log.
-            let text = tokio::fs::read(&path).await.unwrap_or_default();
+            let text = match tokio::fs::read(&path).await {
+                Ok(text) => text,
+                // A service that never started has no log.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+                Err(error) => {
+                    let detail = format!("cannot read its log {}: {error}", path.display());
+                    unreadable.push(Err(EngineError::new(EngineErrorKind::System, detail).of(service)));
+                    Vec::new()
+                }
+            };
             let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             read.push(whole);
             past.push(lines(service, &text[..whole]));
         }
-        let past = stream::iter(request.pick(past).into_iter().map(Ok));
+        let past = stream::iter(unreadable.into_iter().chain(request.pick(past).into_iter().map(Ok)));
         if request.follow {
             let follow = self.calls.follow(&wanted, &read).await?;
             return Ok(past.chain(follow).boxed());

@@ -8,6 +8,7 @@ mod create;
 mod exec;
 mod fault;
 mod image;
+mod lines;
 mod reach;
 mod ssh;
 mod store;
@@ -19,6 +20,8 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 
 #[cfg(test)]
 pub(super) use connect::refused;
@@ -73,6 +76,26 @@ async fn call<T>(subject: &str, limit: Duration, call: impl Future<Output = Resu
         Ok(Err(error)) => Err(Fault::of(subject, &error)),
         Err(_) => Err(Fault::timeout(subject)),
     }
+}
+
+/// Ends a stream with an error if nothing comes for `idle`.
+fn within<T: Send + 'static>(
+    idle: Duration,
+    subject: impl Into<String>,
+    stream: BoxStream<'static, Result<T, Fault>>,
+) -> BoxStream<'static, Result<T, Fault>> {
+    let subject = subject.into();
+    futures_util::stream::unfold(Some(stream), move |stream| {
+        let subject = subject.clone();
+        async move {
+            let mut stream = stream?;
+            match tokio::time::timeout(idle, stream.next()).await {
+                Ok(item) => Some((item?, Some(stream))),
+                Err(_) => Some((Err(Fault::timeout(subject)), None)),
+            }
+        }
+    })
+    .boxed()
 }
 
 /// A filter by one label.

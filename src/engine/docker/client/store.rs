@@ -9,7 +9,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use hyper::body::Bytes;
 
-use super::{CALL_TIMEOUT, Client, Fault, FaultKind, call};
+use super::{CALL_TIMEOUT, Client, Fault, FaultKind, call, within};
 
 /// How long an export or an import may stand still.
 const STILL: Duration = Duration::from_mins(2);
@@ -73,15 +73,7 @@ impl Client {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             docker.export_images(&names).map(move |piece| piece.map_err(|error| Fault::of(subject, &error))).boxed()
         };
-        let pieces = futures_util::stream::once(pieces).flatten().boxed();
-        futures_util::stream::unfold(Some(pieces), move |pieces| async move {
-            let mut pieces = pieces?;
-            match tokio::time::timeout(STILL, pieces.next()).await {
-                Ok(piece) => Some((piece?, Some(pieces))),
-                Err(_) => Some((Err(Fault::timeout(subject)), None)),
-            }
-        })
-        .boxed()
+        within(STILL, subject, futures_util::stream::once(pieces).flatten().boxed())
     }
 
     /// Takes images from a tar archive, as `docker load` does.

@@ -1,6 +1,6 @@
 //! What comes from the daemon piece by piece: logs, and what happens to containers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use bollard::container::LogOutput;
 use bollard::query_parameters::{EventsOptionsBuilder, LogsOptionsBuilder};
@@ -8,63 +8,105 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt, stream};
 
-use super::{CALL_TIMEOUT, Client, Fault, FaultKind};
+use super::lines::Assembler;
+pub(in crate::engine::docker) use super::lines::Line;
+use super::{CALL_TIMEOUT, Client, Fault, FaultKind, within};
 
-/// A longer line is given in pieces.
-const MAX_LINE: usize = 1 << 20;
 /// By so much a daemon's clock may be behind, and no container is killed twice.
 const MOMENT: TimeDelta = TimeDelta::seconds(2);
 /// So many lines tell how a container ended.
 const LAST_WORDS: usize = 5;
+/// How many times as many pieces are asked for if those that came were too few lines.
+const MORE_PIECES: usize = 4;
 
-/// A line of a container's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine::docker) struct Line {
-    /// When the daemon took it.
-    pub(in crate::engine::docker) time: Option<DateTime<Utc>>,
-    pub(in crate::engine::docker) text: String,
+/// The end of a container's log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::engine::docker) struct Tail {
+    pub(in crate::engine::docker) lines: VecDeque<Line>,
+    /// When the last line was written, also if no line was asked for; none if there is none.
+    pub(in crate::engine::docker) last: Option<DateTime<Utc>>,
 }
 
 impl Client {
-    /// The last lines of a container's log, of all where `tail` is none; `since` to the second.
+    /// The last `count` lines of a container's log, of those since a time to the second.
     pub(in crate::engine::docker) async fn log_tail(
         &self,
         container: &str,
-        tail: Option<usize>,
+        count: usize,
         since: Option<DateTime<Utc>>,
-    ) -> Result<Vec<Line>, Fault> {
-        let subject = format!("the log of container {container}");
-        let reading = self.log(container, tail, since, false).collect::<Vec<_>>();
-        match tokio::time::timeout(CALL_TIMEOUT, reading).await {
-            Ok(lines) => lines.into_iter().collect(),
-            Err(_) => Err(Fault::timeout(subject)),
+    ) -> Result<Tail, Fault> {
+        // The daemon counts the pieces of long lines, and the first piece that it gives may be the end of a line.
+        let mut asked = count.saturating_add(1);
+        loop {
+            let mut pieces = self.pieces(container, Some(asked), since, false);
+            let mut assembler = Assembler::new(!self.podman);
+            let (mut tail, mut came, mut complete) = (Tail::default(), 0, 0);
+            let mut take = |lines: Vec<Line>| {
+                for line in lines {
+                    complete += 1;
+                    tail.last = line.time.or(tail.last);
+                    tail.lines.push_back(line);
+                    // One more than asked for: the first may be a fragment.
+                    if tail.lines.len() > count + 1 {
+                        tail.lines.pop_front();
+                    }
+                }
+            };
+            while let Some(piece) = pieces.next().await {
+                match piece {
+                    Ok(piece) => {
+                        came += 1;
+                        take(assembler.take(&piece));
+                    }
+                    Err(fault) if is_spurious(&fault) => break,
+                    Err(fault) => return Err(fault),
+                }
+            }
+            take(assembler.finish());
+            let is_all = came < asked;
+            if is_all || complete > count {
+                while tail.lines.len() > count {
+                    tail.lines.pop_front();
+                }
+                return Ok(tail);
+            }
+            asked = asked.saturating_mul(MORE_PIECES);
         }
     }
 
     /// The last lines that a container wrote, without those that are empty; a few at most.
     pub(in crate::engine::docker) async fn last_words(&self, container: &str) -> Vec<String> {
-        let lines = self.log_tail(container, Some(2 * LAST_WORDS), None).await.unwrap_or_default();
+        let tail = self.log_tail(container, 2 * LAST_WORDS, None).await.unwrap_or_default();
         let mut lines: Vec<String> =
-            lines.into_iter().map(|line| line.text).filter(|text| !text.trim().is_empty()).collect();
+            tail.lines.into_iter().map(|line| line.text).filter(|text| !text.trim().is_empty()).collect();
         lines.split_off(lines.len().saturating_sub(LAST_WORDS))
     }
 
-    /// A container's log from a time on, and as it grows, until the container ends.
+    /// A container's log as far as it goes now, `since` to the second.
+    pub(in crate::engine::docker) fn log_past(
+        &self,
+        container: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> BoxStream<'static, Result<Line, Fault>> {
+        lines(self.pieces(container, None, since, false), Assembler::new(!self.podman)).boxed()
+    }
+
+    /// A container's log from a time on, to the second, and as it grows, until the container ends.
     pub(in crate::engine::docker) fn log_follow(
         &self,
         container: &str,
         since: Option<DateTime<Utc>>,
     ) -> BoxStream<'static, Result<Line, Fault>> {
-        self.log(container, None, since, true)
+        lines(self.pieces(container, None, since, true), Assembler::new(!self.podman)).boxed()
     }
 
-    fn log(
+    fn pieces(
         &self,
         container: &str,
         tail: Option<usize>,
         since: Option<DateTime<Utc>>,
         follow: bool,
-    ) -> BoxStream<'static, Result<Line, Fault>> {
+    ) -> BoxStream<'static, Result<LogOutput, Fault>> {
         let tail = tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string());
         let since = since.and_then(|time| i32::try_from(time.timestamp()).ok()).unwrap_or_default();
         let options = LogsOptionsBuilder::default()
@@ -77,8 +119,10 @@ impl Client {
             .build();
         let subject = format!("the log of container {container}");
         let pieces = self.docker.logs(container, Some(options));
-        let pieces = pieces.map(move |piece| piece.map_err(|error| Fault::of(subject.clone(), &error)));
-        lines(pieces.boxed()).boxed()
+        let of = subject.clone();
+        let pieces = pieces.map(move |piece| piece.map_err(|error| Fault::of(of.clone(), &error))).boxed();
+        // A log that is followed may be silent for any time.
+        if follow { pieces } else { within(CALL_TIMEOUT, subject, pieces) }
     }
 
     /// That a container is killed, from a moment ago on.
@@ -95,14 +139,15 @@ impl Client {
         events.map(|event| event.map(drop).map_err(|error| Fault::of("the daemon's events", &error))).boxed()
     }
 
-    /// The containers with a label, as they start and as they are removed.
+    /// The containers with a label, as they start and as they are removed, from a moment ago on.
     pub(in crate::engine::docker) fn events(&self, label: &str) -> BoxStream<'static, Result<Event, Fault>> {
         let filters = HashMap::from([
             ("type", vec!["container".to_owned()]),
             ("event", ["start", "destroy", "remove"].map(str::to_owned).to_vec()),
             ("label", vec![label.to_owned()]),
         ]);
-        let options = EventsOptionsBuilder::default().filters(&filters).build();
+        let since = (Utc::now() - MOMENT).timestamp().to_string();
+        let options = EventsOptionsBuilder::default().filters(&filters).since(&since).build();
         let events = self.docker.events(Some(options));
         events
             .filter_map(|event| async move {
@@ -130,96 +175,49 @@ pub(in crate::engine::docker) struct Event {
     pub(in crate::engine::docker) gone: bool,
 }
 
-/// Pieces of a log are cut where they happened to be written: stdout and stderr each are put together to lines.
-fn lines(pieces: BoxStream<'static, Result<LogOutput, Fault>>) -> impl Stream<Item = Result<Line, Fault>> + Send {
-    let rests: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
-    stream::unfold((Some(pieces), rests), |(pieces, mut rests)| async move {
-        let mut pieces = pieces?;
+/// An error of the stream's own making, with which it may end if the container ended.
+fn is_spurious(fault: &Fault) -> bool {
+    fault.kind == FaultKind::Other && fault.detail.contains("remaining on stream")
+}
+
+/// Puts the pieces of a log together to lines.
+fn lines(
+    pieces: BoxStream<'static, Result<LogOutput, Fault>>,
+    assembler: Assembler,
+) -> impl Stream<Item = Result<Line, Fault>> + Send {
+    stream::unfold(Some((pieces, assembler)), |open| async move {
+        let (mut pieces, mut assembler) = open?;
         match pieces.next().await {
-            Some(Ok(piece)) => {
-                let which = usize::from(matches!(piece, LogOutput::StdErr { .. }));
-                let done = whole_lines(&mut rests[which], piece.as_ref());
-                Some((done, (Some(pieces), rests)))
+            Some(Ok(piece)) => Some((ok(assembler.take(&piece)), Some((pieces, assembler)))),
+            Some(Err(fault)) if !is_spurious(&fault) => {
+                let mut rest = ok(assembler.finish());
+                rest.push(Err(fault));
+                Some((rest, None))
             }
-            // A stream may end in an error of its own making where the container ended.
-            Some(Err(fault)) if fault.kind == FaultKind::Other && fault.detail.contains("remaining on stream") => {
-                Some((last_lines(&rests), (None, [Vec::new(), Vec::new()])))
-            }
-            Some(Err(fault)) => Some((vec![Err(fault)], (None, rests))),
-            None => Some((last_lines(&rests), (None, [Vec::new(), Vec::new()]))),
+            Some(Err(_)) | None => Some((ok(assembler.finish()), None)),
         }
     })
     .flat_map(stream::iter)
 }
 
-fn whole_lines(rest: &mut Vec<u8>, piece: &[u8]) -> Vec<Result<Line, Fault>> {
-    let mut done = Vec::new();
-    for part in piece.split_inclusive(|byte| *byte == b'\n') {
-        rest.extend_from_slice(part);
-        if part.ends_with(b"\n") || rest.len() > MAX_LINE {
-            done.push(Ok(line(&std::mem::take(rest))));
-        }
-    }
-    done
-}
-
-fn last_lines(rests: &[Vec<u8>; 2]) -> Vec<Result<Line, Fault>> {
-    rests.iter().filter(|rest| !rest.is_empty()).map(|rest| Ok(line(rest))).collect()
-}
-
-/// `2026-11-24T08:00:00.123456789Z text`.
-fn line(bytes: &[u8]) -> Line {
-    let text = String::from_utf8_lossy(bytes);
-    let text = text.trim_end_matches(['\n', '\r']);
-    match text.split_once(' ').map(|(time, rest)| (time.parse::<DateTime<Utc>>(), rest)) {
-        Some((Ok(time), rest)) => Line { time: Some(time), text: rest.to_owned() },
-        // An empty line is its time alone.
-        _ => match text.parse::<DateTime<Utc>>() {
-            Ok(time) => Line { time: Some(time), text: String::new() },
-            Err(_) => Line { time: None, text: text.to_owned() },
-        },
-    }
+fn ok(lines: Vec<Line>) -> Vec<Result<Line, Fault>> {
+    lines.into_iter().map(Ok).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[expect(clippy::unnecessary_wraps, reason = "pieces of a stream are results")]
-    fn out(text: &str) -> Result<LogOutput, Fault> {
-        Ok(LogOutput::StdOut { message: text.to_owned().into() })
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "pieces of a stream are results")]
-    fn err(text: &str) -> Result<LogOutput, Fault> {
-        Ok(LogOutput::StdErr { message: text.to_owned().into() })
-    }
-
-    async fn texts(pieces: Vec<Result<LogOutput, Fault>>) -> Vec<String> {
-        lines(stream::iter(pieces).boxed())
-            .map(|line| line.map_or_else(|fault| fault.detail, |line| line.text))
-            .collect()
-            .await
-    }
-
-    #[tokio::test]
-    async fn pieces_become_lines_each_stream_for_itself() {
-        let time = "2026-11-24T08:00:00.123456789Z";
-        let pieces = vec![
-            out(&format!("{time} a")),
-            err(&format!("{time} E\n")),
-            out("b\n"),
-            out(&format!("{time} \n")),
-            out("c"),
-        ];
-        assert_eq!(texts(pieces).await, ["E", "ab", "", "c"]);
-    }
-
     #[tokio::test]
     async fn an_error_of_the_streams_own_making_is_its_end() {
+        let out = |text: &str| Ok(LogOutput::StdOut { message: text.to_owned().into() });
+        let texts = async |pieces: Vec<Result<LogOutput, Fault>>| -> Vec<String> {
+            let lines = lines(stream::iter(pieces).boxed(), Assembler::new(true));
+            lines.map(|line| line.map_or_else(|fault| fault.detail, |line| line.text)).collect().await
+        };
         let spurious = Fault::new(FaultKind::Other, "x", "bytes remaining on stream");
         assert_eq!(texts(vec![out("a\nb"), Err(spurious)]).await, ["a", "b"]);
         let real = Fault::new(FaultKind::Lost, "x", "connection reset");
-        assert_eq!(texts(vec![out("a\nb"), Err(real)]).await, ["a", "connection reset"]);
+        assert_eq!(texts(vec![out("a\nb"), Err(real)]).await, ["a", "b", "connection reset"]);
     }
 }
