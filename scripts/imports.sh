@@ -17,7 +17,7 @@ main      cli commands
 lib       -
 cli       -
 commands  *
-runner    scenario lab undo engine wire !wire::NetWire metrics event error::Exit
+runner    deadline scenario lab undo engine wire !wire::NetWire metrics event error::Exit
 runner    traffic::Amount traffic::Load traffic::Orders traffic::Piece traffic::Reins traffic::Summary
 runner    traffic::TrafficProgress traffic::reins
 runner    alerts process !process::LocalProcesses
@@ -27,10 +27,10 @@ report    traffic::Job traffic::Outcome traffic::Pace proof::Part proof::Proof p
 scenario  engine::Ability engine::Endpoints engine::Roles engine::RunState engine::ServiceChange engine::ServiceSpec
 scenario  engine::APP engine::DB engine::GATEWAY engine::KEY_VARIABLE
 scenario  event::MASK event::Phase event::Secrets metrics::names traffic::Amount yaml
-undo      lab engine event files
-lab       background engine engine::embedded engine::docker files stack
-engine    stack http files event error::Exit
-engine/*  engine alerts background board stack http files event metrics error::Exit app::memory gateway::memory
+undo      deadline lab engine event files
+lab       background deadline engine engine::embedded engine::docker files stack
+engine    deadline stack http files event error::Exit
+engine/*  deadline engine alerts background board stack http files event metrics error::Exit app::memory gateway::memory
 wire      traffic metrics http alerts::Monitor alerts::own engine::mock
 alerts    metrics stack
 live      alerts event metrics
@@ -39,9 +39,10 @@ watch     alerts engine wire !wire::NetWire lab undo live event metrics term
 watch     report::human report::text report::keys report::owed report::short_id report::status_name report::status_tone
 metrics   -
 process   -
-background files
+background deadline files
+deadline  -
 traffic   -
-http      traffic::Cause
+http      deadline traffic::Cause
 event     -
 term      -
 files     -

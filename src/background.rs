@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Pid;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::deadline::{self, Deadline};
 
 /// How long the process before may be at its end, and how often that is looked at.
 const TAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,11 +90,11 @@ pub fn end_with_signals(end: CancellationToken) {
 /// whether one lives, and has the lock for an instant; an error of the kind `WouldBlock` where that is not enough.
 pub async fn take(path: &Path) -> io::Result<File> {
     let file = crate::files::append(path)?;
-    let deadline = Instant::now() + TAKE_TIMEOUT;
+    let deadline = Deadline::after(TAKE_TIMEOUT);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => tokio::time::sleep(TAKE_INTERVAL).await,
+            Err(TryLockError::WouldBlock) if !deadline.is_over() => tokio::time::sleep(TAKE_INTERVAL).await,
             Err(error) => return Err(error.into()),
         }
     }
@@ -112,7 +113,7 @@ pub async fn until_free(file: File, patience: Duration) -> io::Result<()> {
     std::thread::spawn(move || {
         let _ = told.send(file.lock_shared());
     });
-    match tokio::time::timeout(patience, free).await {
+    match deadline::timeout(patience, free).await {
         Ok(Ok(locked)) => locked,
         Ok(Err(_)) => Err(io::Error::other("its lock cannot be watched")),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),

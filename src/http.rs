@@ -10,6 +10,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Method, redirect, retry};
 use serde_json::Value;
 
+use crate::deadline::timeout;
 use crate::traffic::Cause;
 
 /// How long an answer may take where nothing else is said.
@@ -221,8 +222,11 @@ impl Http {
 
     /// One request and its answer, whatever its status.
     pub async fn request(&self, request: &Request) -> Result<Response, HttpError> {
-        let builder = self.builder(request)?.timeout(request.timeout);
-        let mut response = builder.send().await.map_err(|error| HttpError::of(&error))?;
+        timeout(request.timeout, self.answer(request)).await.unwrap_or_else(|_| Err(HttpError::timeout()))
+    }
+
+    async fn answer(&self, request: &Request) -> Result<Response, HttpError> {
+        let mut response = self.builder(request)?.send().await.map_err(|error| HttpError::of(&error))?;
         let (status, content_type) = (response.status().as_u16(), content_type(&response));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::of(&error))? {
@@ -243,13 +247,13 @@ impl Http {
     /// without their ends; one that is longer than 1 MiB comes in pieces. A status that is not 2xx is an error.
     pub async fn lines(&self, request: &Request) -> Result<BoxStream<'static, Result<String, HttpError>>, HttpError> {
         let sending = self.builder(request)?.send();
-        let Ok(response) = tokio::time::timeout(request.timeout, sending).await else {
+        let Ok(response) = timeout(request.timeout, sending).await else {
             return Err(HttpError::timeout());
         };
         let response = response.map_err(|error| HttpError::of(&error))?;
         let status = response.status().as_u16();
         if !response.status().is_success() {
-            let body = tokio::time::timeout(request.timeout, beginning(response)).await.unwrap_or_default();
+            let body = timeout(request.timeout, beginning(response)).await.unwrap_or_default();
             return Err(HttpError::Status { status, body });
         }
         let chunks = response.bytes_stream().map(|chunk| chunk.map_err(|error| HttpError::of(&error)));

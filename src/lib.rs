@@ -10,6 +10,7 @@ pub mod background;
 pub mod board;
 pub mod cli;
 pub mod commands;
+pub mod deadline;
 pub mod engine;
 pub mod error;
 pub mod event;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::session::Session;
 use crate::cli::{EngineChoice, GroundArgs, ImagesChoice};
+use crate::deadline;
 use crate::engine::docker::{self, ImageReport};
 use crate::engine::embedded;
 use crate::error::Failure;
@@ -72,7 +73,7 @@ pub(super) enum DockerHere {
 /// What Docker has for a new lab now.
 pub(super) async fn docker_here(lab: &Lab, containers: &Containers) -> anyhow::Result<DockerHere> {
     let docker = lab.docker(containers)?;
-    Ok(match tokio::time::timeout(PATIENCE, docker.images()).await {
+    Ok(match deadline::timeout(PATIENCE, docker.images()).await {
         Ok(Ok(ImageReport { elsewhere: true, .. })) => DockerHere::Elsewhere,
         Ok(Ok(ImageReport { missing, .. })) if missing.is_empty() => DockerHere::Ready,
         Ok(Ok(ImageReport { missing, .. })) => DockerHere::Lacks(missing.len() as u64),

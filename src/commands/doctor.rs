@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::session::{Session, name_option};
+use crate::deadline;
 use crate::engine::{embedded, port};
 use crate::error::Exit;
 use crate::lab::{Lab, State};
@@ -128,7 +129,7 @@ struct Graphs {
 async fn graphs(session: &Session) -> Option<Graphs> {
     let lab = session.lab().ok()?;
     let engine = lab.engine(&lab.record().ok()??).ok()?;
-    let now = tokio::time::timeout(PATIENCE, engine.describe()).await.ok()?.ok()?;
+    let now = deadline::timeout(PATIENCE, engine.describe()).await.ok()?.ok()?;
     Some(Graphs { lab, page: now.endpoints.grafana.or(now.endpoints.dashboard) })
 }
 
@@ -172,16 +173,20 @@ fn files() -> Finding {
 /// Labs that a run left changed.
 fn owed() -> Finding {
     let what = "owed undo";
-    let labs = State::open().and_then(|state| state.labs()).unwrap_or_default();
-    let owing: Vec<String> = labs
-        .iter()
-        .filter(|lab| lab.running().is_none())
-        .filter(|lab| undo::pending(lab).ok().flatten().is_some_and(|pending| !pending.kept))
-        .map(|lab| lab.name().to_owned())
-        .collect();
-    if owing.is_empty() {
-        return Finding::good(what, "none".to_owned());
+    let labs = match State::open().and_then(|state| state.labs()) {
+        Ok(labs) => labs,
+        Err(error) => return Finding::note(what, format!("not known: {error}")),
+    };
+    let (mut owing, mut unknown) = (Vec::new(), Vec::new());
+    for lab in labs.iter().filter(|lab| lab.running().is_none()) {
+        match undo::pending(lab) {
+            Ok(pending) if pending.as_ref().is_some_and(|pending| !pending.kept) => owing.push(lab.name()),
+            Ok(_) => {}
+            Err(error) => unknown.push(format!("of lab {} it is not known: {error}", lab.name())),
+        }
     }
-    let says = format!("lab {}; lab recover --all does it", owing.join(", "));
-    Finding::note(what, says)
+    if !owing.is_empty() {
+        unknown.insert(0, format!("lab {}; lab recover --all does it", owing.join(", ")));
+    }
+    if unknown.is_empty() { Finding::good(what, "none".to_owned()) } else { Finding::note(what, unknown.join("; ")) }
 }

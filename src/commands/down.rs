@@ -3,6 +3,7 @@
 use super::choose;
 use super::session::{Session, name_option};
 use crate::cli::DownArgs;
+use crate::deadline;
 use crate::engine::{Engine, EngineError, EngineErrorKind, docker, embedded};
 use crate::error::Exit;
 use crate::lab::{Containers, Lab, LabError, Record, State};
@@ -47,7 +48,7 @@ async fn one(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<Exit> 
 /// somebody else keeps it says whose that is.
 async fn forgotten(session: &Session, lab: &Lab) -> anyhow::Result<bool> {
     let docker = lab.docker(&Containers::from_env())?;
-    let Ok(found) = tokio::time::timeout(choose::PATIENCE, docker.describe()).await else { return Ok(false) };
+    let Ok(found) = deadline::timeout(choose::PATIENCE, docker.describe()).await else { return Ok(false) };
     match found {
         Ok(_) => {}
         Err(error) if matches!(error.kind, EngineErrorKind::Lost | EngineErrorKind::Unsupported) => {}

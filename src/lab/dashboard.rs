@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::time::Instant;
 
 use crate::background::{self, Starting};
+use crate::deadline::{self, Deadline};
 use crate::files::Folder;
 
 /// What it is known by.
@@ -121,7 +121,7 @@ impl Dashboard {
         stdin.write_all(&line).map_err(failed)?;
         let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(failed)?;
         let mut answer = String::new();
-        let read = tokio::time::timeout(START_TIMEOUT, BufReader::new(stdout).read_line(&mut answer)).await;
+        let read = deadline::timeout(START_TIMEOUT, BufReader::new(stdout).read_line(&mut answer)).await;
         read.map_err(|_| "it does not say where it is".to_owned())?.map_err(failed)?;
         match serde_json::from_str(&answer) {
             Ok(Answer::On(port)) => Ok((starting.keep().ok_or("its process is gone")?, port)),
@@ -134,9 +134,9 @@ impl Dashboard {
     pub(super) async fn end(&self) -> io::Result<()> {
         let lock = self.lock();
         let Ok(held) = File::open(&lock) else { return Ok(()) };
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let deadline = Deadline::after(SETTLE_TIMEOUT);
         // Its starter may have been killed in the instant in which it came.
-        while self.lives() && self.last().is_none() && Instant::now() < deadline {
+        while self.lives() && self.last().is_none() && !deadline.is_over() {
             tokio::time::sleep(SETTLE_INTERVAL).await;
         }
         if self.lives() {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
+use crate::deadline::Deadline;
+
 /// How long a change waits for another change to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it looks. The kernel offers no wait with a deadline.
@@ -89,10 +91,10 @@ impl Lock {
 
     /// Takes the lock, waiting up to 20 seconds for its holder.
     pub async fn wait(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = Deadline::after(PATIENCE);
         loop {
             match Self::take(path, lab, holder) {
-                Err(LockError::Held { .. }) if tokio::time::Instant::now() < deadline => {
+                Err(LockError::Held { .. }) if !deadline.is_over() => {
                     tokio::time::sleep(INTERVAL).await;
                 }
                 result => return result,

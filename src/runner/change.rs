@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::act::{Acted, Own};
 use super::context::Context;
 use super::observe::describe;
+use crate::deadline::timeout;
 use crate::engine::{Description, EngineError, EngineErrorKind, Ensured, Roles, RunState, ServiceChange};
 use crate::event::ExpectationResult;
 use crate::lab::Record;

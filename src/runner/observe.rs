@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use super::act::{Acted, Own};
 use super::context::Context;
+use crate::deadline::timeout;
 use crate::engine::{Description, EngineError, EngineErrorKind, Retired, RunState};
 use crate::event::Keys;
 use crate::lab::Record;
@@ -58,7 +59,7 @@ pub(super) async fn observe_unless_stopped(context: &Context) -> Result<Observat
 
 /// The stack as it is now, within a deadline.
 pub(super) async fn describe(context: &Context) -> Result<Description, EngineError> {
-    tokio::time::timeout(DEADLINE, context.engine.describe()).await.unwrap_or_else(|_| {
+    timeout(DEADLINE, context.engine.describe()).await.unwrap_or_else(|_| {
         let detail = format!("no answer within {} s", DEADLINE.as_secs());
         Err(EngineError::new(EngineErrorKind::System, detail))
     })

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::{UndoError, pending, remove};
 use super::plan::{BackStep, plan};
 use super::replay::Replay;
+use crate::deadline;
 use crate::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
 use crate::event::{EventKind, Undo, UndoOutcome};
 use crate::lab::{Lab, LabError};
@@ -83,7 +84,7 @@ async fn bring_up(
     let request = UpRequest { gateway_port: record.gateway_port, env, tied: false };
     let _lock = lab.lock_change("recover").await?;
     tokio::select! {
-        up = tokio::time::timeout(UP_DEADLINE, engine.up(&request, Arc::new(|_| {}))) => match up {
+        up = deadline::timeout(UP_DEADLINE, engine.up(&request, Arc::new(|_| {}))) => match up {
             Ok(up) => Ok(up.map(|_| ())?),
             Err(_) => Err(RecoverError::Up(format!("not done within {} s", UP_DEADLINE.as_secs()))),
         },

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::Before;
 use super::plan::{BackStep, plan};
+use crate::deadline;
 use crate::engine::{Engine, EngineError, RunState};
 use crate::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus};
 use crate::lab::Lab;
@@ -67,7 +68,7 @@ impl Replay<'_> {
 /// Runs one step as a task of its own, so that it is not dropped half way and a panic in it stays in it.
 async fn bounded(work: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
     let mut task = tokio::spawn(work);
-    match tokio::time::timeout(DEADLINE, &mut task).await {
+    match deadline::timeout(DEADLINE, &mut task).await {
         Ok(Ok(done)) => done,
         Ok(Err(panic)) => Err(panic_text(panic)),
         Err(_) => {

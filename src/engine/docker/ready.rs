@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Inner;
 use super::client::{Client, FaultKind, Inspected, State};
+use crate::deadline::Deadline;
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::http::Request;
 use crate::stack::{HealthCheck, Service};
@@ -61,7 +62,7 @@ impl Inner {
         patience: Duration,
     ) -> Result<(), EngineError> {
         let begun = Instant::now();
-        let deadline = begun + patience;
+        let deadline = Deadline::after(patience);
         let mut looked = begun;
         let mut shell = true;
         loop {
@@ -85,7 +86,7 @@ impl Inner {
                 looked = Instant::now();
                 self.must_live(client, &service.name, container, &said).await?;
             }
-            if Instant::now() > deadline {
+            if deadline.is_over() {
                 let said = if said.is_empty() { "its health check cannot be run".to_owned() } else { said };
                 let detail = with_last_words(client, container, said).await;
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).of(&service.name));
@@ -157,8 +158,8 @@ impl Inner {
     /// Asks a new instance several things at once, so that it has opened its connections to the database before requests
     /// come: the first ones would wait for that.
     pub(super) async fn warm(&self, address: &str) {
-        let deadline = Instant::now() + WARM_TIMEOUT;
-        while Instant::now() < deadline {
+        let deadline = Deadline::after(WARM_TIMEOUT);
+        while !deadline.is_over() {
             let asked = (0..WARM_PROBES).map(|_| self.ask(address, &self.stack.lab.app.health_path));
             if join_all(asked).await.iter().all(Result::is_ok) {
                 return;
@@ -169,7 +170,7 @@ impl Inner {
     /// Waits until an instance to which nothing new is sent has no request left, and returns what it then counts. None
     /// where it does not say.
     pub(super) async fn last_exposition(&self, address: &str) -> Option<LastWords> {
-        let deadline = Instant::now() + IDLE_TIMEOUT;
+        let deadline = Deadline::after(IDLE_TIMEOUT);
         let mut before: Option<String> = None;
         loop {
             let (status, page) = self.get(address, &self.stack.lab.app.metrics_path).await.ok()?;
@@ -180,7 +181,7 @@ impl Inner {
             // not count what is in flight is idle when its page stays the same.
             let in_flight = in_flight(&page);
             let settled = in_flight.unwrap_or(0) == 0 && before.as_ref() == Some(&page);
-            if settled || Instant::now() > deadline {
+            if settled || deadline.is_over() {
                 return Some(LastWords { idle: settled && in_flight.is_some(), exposition: page });
             }
             before = Some(page);

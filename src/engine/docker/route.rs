@@ -4,11 +4,13 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::Inner;
 use super::client::{Armed, Client, Fault, FaultKind, Inspected};
 use super::ready::{HTTP_INTERVAL, Report};
+use super::survey::Found;
+use crate::deadline::Deadline;
 use crate::engine::{EngineError, EngineErrorKind};
 
 /// How long the gateway may take to lead to an instance.
@@ -95,16 +97,16 @@ impl Inner {
     ) -> Result<bool, EngineError> {
         let name = &self.stack.lab.gateway.service;
         let Some(address) = self.gateway_address(client, gateway) else { return Ok(false) };
-        let deadline = Instant::now() + if strict { ROUTED_TIMEOUT } else { CHANGED_TIMEOUT };
+        let deadline = Deadline::after(if strict { ROUTED_TIMEOUT } else { CHANGED_TIMEOUT });
         loop {
             let mut said = String::new();
-            let mut again: Option<Instant> = None;
+            let mut again: Option<Deadline> = None;
             let mut told = pin!(self.tell_gateway(client, gateway, instance.is_some(), strict, armed.take()));
             // It is asked while the command still ends: it leads there before.
-            while again.is_none_or(|again| Instant::now() < again) {
+            while again.as_ref().is_none_or(|again| !again.is_over() && !deadline.is_over()) {
                 tokio::select! {
                     told = &mut told, if again.is_none() => {
-                        again = Some((Instant::now() + RELOAD_AGAIN).min(deadline));
+                        again = Some(Deadline::after(RELOAD_AGAIN));
                         match told {
                             Ok(wrong) => said = wrong.unwrap_or_default(),
                             // It was stopped in this instant: there is nobody to tell.
@@ -121,7 +123,7 @@ impl Inner {
                     },
                 }
             }
-            if Instant::now() >= deadline {
+            if deadline.is_over() {
                 if !strict {
                     return Ok(false);
                 }
@@ -156,9 +158,10 @@ impl Inner {
             return Ok(lab.gateway.reload.clone());
         };
         let address = if there {
-            let app = client.inspect(&self.names.container(&lab.app.service)).await?;
-            let ip = app.as_ref().and_then(|app| app.addresses.get(&self.names.network()));
-            format!("{}:{}", ip.map_or("", String::as_str), lab.app.port)
+            let app = self.current(client, &lab.app.service).await?;
+            let app = app.map(|container| Found { service: lab.app.service.clone(), container });
+            let ip = app.as_ref().and_then(|app| app.network_address(&self.names));
+            format!("{}:{}", ip.unwrap_or_default(), lab.app.port)
         } else {
             // Nobody listens there: refused at once.
             NOWHERE.to_owned()
@@ -198,8 +201,8 @@ async fn workers(client: &Client, gateway: &str) -> Result<Vec<Worker>, Fault> {
 /// a moment nginx's old workers go on accepting beside the new ones; what they still have in hand they send where they always
 /// did. False where that is not known.
 async fn until_gone(client: &Client, gateway: &str, before: Option<&[String]>, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
-    while Instant::now() < deadline {
+    let deadline = Deadline::after(patience);
+    while !deadline.is_over() {
         match workers(client, gateway).await {
             Ok(now) if !now.iter().any(|it| it.is_leaving || before.is_some_and(|ids| ids.contains(&it.id))) => {
                 return before.is_some();

@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::protocol::{HostRequest, Ready};
 use crate::background::{self, Starting};
+use crate::deadline::{self, Deadline};
 use crate::engine::{Description, EngineError, EngineErrorKind, UpRequest};
 use crate::files::{self, Folder};
 
@@ -47,7 +48,7 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
     io::Write::write_all(stdin, &line).map_err(system)?;
     let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(system)?;
     let mut answer = String::new();
-    let read = tokio::time::timeout(UP_TIMEOUT, BufReader::new(stdout).read_line(&mut answer)).await;
+    let read = deadline::timeout(UP_TIMEOUT, BufReader::new(stdout).read_line(&mut answer)).await;
     let failed = match read {
         Ok(Ok(1..)) => match serde_json::from_str(&answer) {
             Ok(Ready::Up(description)) => {
@@ -97,8 +98,8 @@ pub(super) fn lives(folder: &Folder) -> bool {
 
 /// Waits until a host that is between two states has come up or gone: one that lives, and cannot be called.
 pub(super) async fn until_settled(folder: &Folder) {
-    let deadline = tokio::time::Instant::now() + SETTLE_TIMEOUT;
-    while lives(folder) && !folder.path(super::HOST_FILE).exists() && tokio::time::Instant::now() < deadline {
+    let deadline = Deadline::after(SETTLE_TIMEOUT);
+    while lives(folder) && !folder.path(super::HOST_FILE).exists() && !deadline.is_over() {
         tokio::time::sleep(SETTLE_INTERVAL).await;
     }
 }

@@ -8,17 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
-use tokio::time::timeout;
 
 use super::reach::Reach;
 use super::ssh::Tunnel;
 use super::{Client, Platform};
+use crate::deadline::timeout;
 use crate::engine::{EngineError, EngineErrorKind};
 
 /// For a daemon on this machine to say that it is there.
 const LOCAL_TIMEOUT: Duration = Duration::from_millis(500);
 /// For one elsewhere, and for a version.
 const REMOTE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The client's own limit, as good as none.
+const LONGEST: Duration = Duration::from_hours(24);
 /// The oldest API that has all that is used here: Docker Engine 20.10.
 const OLDEST_API: (u32, u32) = (1, 41);
 
@@ -101,8 +103,8 @@ async fn at(host: &str, bind: Option<IpAddr>) -> Result<Client, EngineError> {
 /// A client for an address, how long its daemon may take to answer, and what leads there. Whether it can be connected to is tried
 /// first: an operating system's own error says most.
 async fn transport(host: &str) -> Result<(Docker, Duration, Option<Tunnel>), EngineError> {
-    // Each call has its own, shorter limit.
-    let seconds = 120;
+    // Each call has its own limit, which does not count the time during which this process was suspended.
+    let seconds = LONGEST.as_secs();
     let (scheme, rest) = host.split_once("://").unwrap_or(("", host));
     let strange = |detail: String| {
         unreachable(format!("DOCKER_HOST is {host:?}: {detail}"))

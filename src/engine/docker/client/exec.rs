@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{CALL_TIMEOUT, Client, Fault, call};
+use crate::deadline::timeout;
 
 /// How a command in a container went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Client {
             let (id, output, _) = self.begin(&subject, container, command, false).await?;
             self.end(&subject, &id, output).await
         };
-        match tokio::time::timeout(limit, run).await {
+        match timeout(limit, run).await {
             Ok(result) => result,
             Err(_) => Err(Fault::timeout(subject)),
         }
@@ -110,7 +111,7 @@ impl Armed {
             }
             client.exec(&container, &command, limit).await
         };
-        match tokio::time::timeout(limit, fired).await {
+        match timeout(limit, fired).await {
             Ok(result) => result,
             Err(_) => Err(Fault::timeout(subject)),
         }

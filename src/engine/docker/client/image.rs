@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 
 use super::{CALL_TIMEOUT, Client, Fault, FaultKind, Platform, by_label, call};
+use crate::deadline::timeout;
 
 /// How long a pull may go without a sign of life.
 const PULL_IDLE: Duration = Duration::from_secs(45);
@@ -138,7 +139,7 @@ pub(super) async fn drain<T>(
 ) -> Result<(), Fault> {
     let mut stream = std::pin::pin!(stream);
     loop {
-        match tokio::time::timeout(idle, stream.next()).await {
+        match timeout(idle, stream.next()).await {
             Ok(Some(Ok(item))) => take(item),
             Ok(Some(Err(error))) => return Err(Fault::of(subject, &error)),
             Ok(None) => return Ok(()),
@@ -157,7 +158,7 @@ fn with_tag(name: &str) -> String {
 }
 
 /// A name as people write it. Podman calls what was made on the machine `localhost/…`, and Docker Hub's by their whole names.
-pub(super) fn familiar(name: &str) -> &str {
+pub(in crate::engine::docker) fn familiar(name: &str) -> &str {
     let hosts = ["localhost/", "docker.io/library/", "docker.io/"];
     hosts.iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name)
 }

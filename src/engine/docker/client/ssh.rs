@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::connect::unreachable;
+use crate::deadline::timeout;
 use crate::engine::EngineError;
 
 /// The daemon's socket on its machine, where the address names none.
