@@ -51,7 +51,11 @@ async fn list(session: &Session, docker: &Docker, json: bool) -> anyhow::Result<
     }
     table(&images).write(&mut session.term.out(), session.term.width(), session.term.painter())?;
     session.line("")?;
-    for image in images.iter().filter(|image| image.stored.is_none()) {
+    let mut exit = Exit::Held;
+    for (image, error) in images.iter().filter_map(|image| Some((image, image.error.as_ref()?))) {
+        exit = exit.worse(super::report_error(&Failure::failed(format!("{}: {error}", image.service)).into()));
+    }
+    for image in images.iter().filter(|image| image.stored.is_none() && image.error.is_none()) {
         if let Some(gives) = &image.optional {
             let what = if gives.is_empty() { String::new() } else { format!(", {gives}") };
             session.line(&format!("without {} the lab goes on{what} aside", image.service))?;
@@ -62,7 +66,8 @@ async fn list(session: &Session, docker: &Docker, json: bool) -> anyhow::Result<
         (false, true) => "every image is here: lab images save FILE takes them to where no registry is",
         (false, false) => "nothing is to be fetched",
     };
-    session.line(&session.term.painter().paint(Tone::Dim, next))
+    session.line(&session.term.painter().paint(Tone::Dim, next))?;
+    Ok(exit)
 }
 
 fn table(images: &[StackImage]) -> Table {
@@ -98,6 +103,7 @@ fn origin(image: &StackImage) -> Cell {
         Some(Origin::Official) => Cell::new(Tone::Held, "official"),
         Some(Origin::StandIn) => Cell::new(Tone::Warn, "stand-in"),
         Some(Origin::Local) => Cell::new(Tone::Plain, "local"),
+        None if image.error.is_some() => Cell::new(Tone::Failed, "unknown"),
         None if image.made_here => Cell::new(Tone::Plain, "made by lab up"),
         None if image.optional.is_some() => Cell::new(Tone::Warn, "missing"),
         None => Cell::new(Tone::Failed, "missing"),
@@ -146,6 +152,9 @@ async fn pull(session: &Session, docker: &Docker, services: &[String]) -> anyhow
 
 async fn save(session: &Session, docker: &Docker, file: &Path) -> anyhow::Result<Exit> {
     let images = docker.inventory().await?;
+    if let Some((image, error)) = images.iter().find_map(|image| Some((image, image.error.as_ref()?))) {
+        return Err(Failure::failed(format!("{}: {error}", image.service)).into());
+    }
     let missing: Vec<&str> = images.iter().filter(|it| it.is_missing()).map(|it| it.image.as_str()).collect();
     if !missing.is_empty() {
         let message = format!("not here, so not to be saved: {}", missing.join(", "));

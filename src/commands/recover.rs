@@ -15,10 +15,10 @@ use crate::undo;
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result<Exit> {
     let interrupt = signals::install()?;
     let state = State::open()?;
-    state.sweep()?;
+    // What cannot be swept keeps no lab from being recovered.
+    let mut exit = state.sweep().map_or_else(|error| super::report_error(&error.into()), |()| Exit::Held);
     let labs = if args.all || session.named().is_none() { state.labs()? } else { vec![session.lab()?] };
-    let mut exit = Exit::Held;
-    let mut found = false;
+    let mut found = exit != Exit::Held;
     for lab in &labs {
         // Without a name it is the default lab that is meant, and what runs left that made labs of their own.
         let meant =

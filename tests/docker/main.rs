@@ -31,6 +31,7 @@ mod same;
 mod shared;
 mod sshd;
 mod support;
+mod views;
 mod waits;
 
 use std::future::Future;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         waits::trials(),
         deploys::trials(),
         conditions::trials(),
+        views::trials(),
     ];
     let trials = all.into_iter().flatten().map(|trial| {
         let ignored = trial.has_ignored_flag() || !wanted;

@@ -4,6 +4,7 @@
 use futures_util::future::join_all;
 
 use super::{Finding, Graphs, PATIENCE};
+use crate::deadline;
 use crate::engine::docker::{Checkup, Docker, Origin, StackImage};
 use crate::engine::port;
 use crate::lab::{Containers, DEFAULT_NAME, State};
@@ -21,7 +22,7 @@ pub(super) async fn look(graphs: Option<&Graphs>) -> Vec<Finding> {
         Ok(docker) => docker,
         Err(why) => return vec![Finding::note("docker", why)],
     };
-    let checkup = match tokio::time::timeout(PATIENCE, docker.checkup()).await {
+    let checkup = match deadline::timeout(PATIENCE, docker.checkup()).await {
         Ok(Ok(checkup)) => checkup,
         Ok(Err(error)) => {
             let hint = error.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -92,6 +93,9 @@ async fn about(docker: &Docker, image: &StackImage) -> Finding {
             Origin::Official | Origin::Local => Finding::good(&what, says),
         };
     }
+    if let Some(error) = &image.error {
+        return Finding::note(&what, error.clone());
+    }
     if image.made_here {
         return Finding::good(&what, "made from lab itself when a lab comes up".to_owned());
     }
@@ -124,5 +128,5 @@ async fn extra_port(docker: &Docker, port: u16, whose: &str, graphs: Option<&Gra
 /// The holder of a port among the containers, as people name it.
 pub(super) async fn holder_of(port: u16) -> Option<String> {
     let docker = reach().ok()?;
-    tokio::time::timeout(PATIENCE, docker.holder_of(port)).await.ok()?.ok()?
+    deadline::timeout(PATIENCE, docker.holder_of(port)).await.ok()?.ok()?
 }

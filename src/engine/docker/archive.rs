@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, Fault};
+use super::client::{Client, Fault, familiar};
+use super::export::Contents;
 use super::inventory::StackImage;
 use super::tar::Tar;
 use crate::engine::{EngineError, Progress, ProgressFn};
@@ -195,17 +196,41 @@ pub(super) async fn load(
         return Err(unusable(path, &detail).hint("save them on a machine of the same kind"));
     }
     check(path, &mut file, &manifest, progress, stop).await?;
+    let contents = contents(path, &file).await?;
+    let claimed = manifest.images.iter().map(|image| (image.name.as_str(), image.id.as_str()));
+    contents.must_be(claimed).map_err(|detail| {
+        unusable(path, &detail).hint("do not use it: it was changed after lab images save; have it saved again")
+    })?;
     let loading = client.import_archive(pieces(file, manifest.size, progress));
     tokio::select! {
         loaded = loading => loaded?,
         () = stop.cancelled() => return Err(ArchiveError::Interrupted),
     }
     for image in &manifest.images {
-        if client.stored(&image.name).await?.is_none() {
+        let Some(stored) = client.stored(&image.name).await? else {
             return Err(unusable(path, &format!("the daemon took it, and does not have {}", image.name)));
+        };
+        // Daemons differ in whether an image's configuration or its manifest is its id.
+        if !contents.ids.get(familiar(&image.name)).is_some_and(|ids| ids.contains(&stored.id)) {
+            let detail = format!("the daemon took it, and has {} as {}, not as {}", image.name, stored.id, image.id);
+            return Err(unusable(path, &detail));
         }
     }
     Ok(manifest)
+}
+
+/// What the export in a file holds.
+async fn contents(path: &Path, file: &File) -> Result<Contents, ArchiveError> {
+    let failed = |error: io::Error| unusable(path, &error.to_string());
+    let mut export = file.try_clone().map_err(failed)?;
+    let read = move || {
+        export.seek(SeekFrom::Start(EXPORT_AT)).map_err(|error| error.to_string())?;
+        Contents::read(io::BufReader::new(export))
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => read.map_err(|detail| damaged(path, &detail)),
+        Err(error) => Err(damaged(path, &error)),
+    }
 }
 
 fn read_head(path: &Path, file: &mut File) -> Result<Manifest, ArchiveError> {

@@ -18,6 +18,7 @@ use super::made::Made;
 use super::ready::healthy_timeout;
 use super::survey::{Found, Survey};
 use super::up::{Task, interrupted, needed};
+use crate::deadline;
 use crate::engine::{EngineError, EngineErrorKind, Progress, ProgressFn, RunState};
 use crate::stack::{Condition, Mount, Service};
 
@@ -54,8 +55,8 @@ pub(super) struct Up<'a> {
     pub(super) well: BTreeSet<String>,
     /// Services that a new instance of the app waits for by itself, and speaks for.
     awaited: BTreeSet<String>,
-    /// The network is there.
-    network: watch::Sender<bool>,
+    /// What the network is addressed by, once it is there.
+    network: watch::Sender<Option<String>>,
     /// The named volumes are there.
     volumes: watch::Sender<bool>,
     /// The files are in their volumes.
@@ -87,7 +88,7 @@ impl<'a> Up<'a> {
             awaited: inner.awaited(tasks, &path),
             well: needed(tasks).chain(path.iter().cloned()).collect(),
             path,
-            network: watch::Sender::new(survey.network),
+            network: watch::Sender::new(survey.network.clone()),
             volumes: watch::Sender::new(false),
             files: watch::Sender::new(false),
             made: Mutex::new(Made { all: survey.is_empty(), ..Made::default() }),
@@ -105,7 +106,7 @@ impl<'a> Up<'a> {
             tasks.iter().fold(GROUND_TIMEOUT, |sum, (service, _)| sum.saturating_add(healthy_timeout(service)));
         tokio::select! {
             _ = &mut all => {}
-            () = tokio::time::sleep(patience) => {
+            () = deadline::sleep(patience) => {
                 self.fail(self.stuck(patience));
                 all.await;
             }
@@ -135,10 +136,14 @@ impl<'a> Up<'a> {
     /// What the containers stand on: the network, the named volumes, the files.
     async fn ground(&self, fresh: &[&Service]) {
         let (inner, client) = (self.inner, self.client);
+        if self.survey.is_empty()
+            && let Err(error) = inner.claim(client).await
+        {
+            return self.fail(error);
+        }
         let network = async {
-            if !*self.network.borrow() {
-                inner.make_network(client).await?;
-                self.network.send_replace(true);
+            if self.survey.network.is_none() {
+                self.network.send_replace(Some(inner.make_network(client).await?));
             }
             Ok(())
         };
@@ -264,19 +269,17 @@ impl<'a> Up<'a> {
         }
         self.say(&service.name, "creating");
         for attempt in 1.. {
-            // Docker looks for the network when the container starts, Podman when it is made. A volume that is not there is
-            // made along with the container, but without its labels.
-            let network = !self.client.podman || self.wait(&self.network, |there| *there).await;
-            if !network || !self.wait(&self.volumes, |there| *there).await {
+            // A volume that is not there is made along with the container, but without its labels.
+            if !self.wait(&self.network, Option::is_some).await || !self.wait(&self.volumes, |there| *there).await {
                 return Ok(None);
             }
-            let (launch, _) = self.inner.launch(self.client, service, &recipe);
-            let id = self.client.create(&launch).await.map_err(|fault| fault.service(&service.name))?;
+            let network = self.network.borrow().clone().unwrap_or_default();
+            let (launch, _) = self.inner.launch(self.client, service, &recipe, &network);
+            let id = self.inner.create(self.client, &service.name, &launch).await?;
             self.lock_made().containers.push(id.clone());
             let has_files = service.mounts.iter().any(|mount| matches!(mount, Mount::Bind(_)));
-            let ground = self.wait(&self.network, |there| *there).await
-                && (!has_files || self.wait(&self.files, |there| *there).await);
-            if !ground || !self.may_start(service).await {
+            let has_ground = !has_files || self.wait(&self.files, |there| *there).await;
+            if !has_ground || !self.may_start(service).await {
                 return Ok(None);
             }
             self.say(&service.name, "starting");

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::Inner;
-use super::client::{Client, State};
+use super::client::{Client, Fault, FaultKind, Inspected, Launch, State};
 use super::launch::Recipe;
 use super::ready::healthy_timeout;
-use super::survey::{Found, Overrides, Survey, merged};
+use super::survey::{Found, Overrides, Survey, foreign, merged};
+use crate::deadline::Deadline;
 use crate::engine::{EngineError, EngineErrorKind, Ensured, Retired, RunState, ServiceChange};
 use crate::stack::Service;
 
@@ -23,7 +24,7 @@ impl Inner {
         let unknown = || EngineError::new(EngineErrorKind::Unsupported, "there is no such service").of(name);
         let service = self.service(name).ok_or_else(unknown)?;
         let client = self.client().await?;
-        let survey = Survey::of(client, &self.names).await?;
+        let survey = Survey::of(client, &self.names).await?.whole()?;
         survey.check(self.names.lab())?;
         if survey.serving.is_empty() {
             return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
@@ -56,18 +57,47 @@ impl Inner {
         let app = survey.get(&lab.app.service).filter(|app| app.state() == RunState::Running);
         let (Some(app), Some(service)) = (app, self.service(&lab.app.service)) else { return };
         let address = app.address(client, lab.app.port);
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
-        while Instant::now() < deadline && self.probe(client, service, app.id(), address.as_deref()).await.is_err() {
+        let deadline = Deadline::after(SETTLE_TIMEOUT);
+        while !deadline.is_over() && self.probe(client, service, app.id(), address.as_deref()).await.is_err() {
             sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The container that has a service's name, if it belongs to the lab.
+    pub(super) async fn current(&self, client: &Client, service: &str) -> Result<Option<Inspected>, Fault> {
+        let found = client.inspect(&self.names.container(service)).await?;
+        Ok(found.filter(|container| self.names.owns(&container.labels)))
+    }
+
+    /// Makes a container. Its name may be taken by one that does not belong to the lab.
+    pub(super) async fn create(&self, client: &Client, service: &str, launch: &Launch) -> Result<String, EngineError> {
+        let fault = match client.create(launch).await {
+            Ok(id) => return Ok(id),
+            Err(fault) => fault,
+        };
+        let name = &launch.name;
+        if !fault.is(FaultKind::Conflict) {
+            return Err(fault.service(service));
+        }
+        match client.inspect(name).await? {
+            Some(other) if !self.names.owns(&other.labels) => Err(match self.names.stranger(&other.labels) {
+                Some(place) => foreign(self.names.lab(), &place),
+                None => {
+                    let detail = format!("container {name} exists already and does not belong to this lab");
+                    let hint = format!("lab up --name ANOTHER; or, if nothing needs it, docker rm -f {name}");
+                    EngineError::new(EngineErrorKind::Foreign, detail).of(service).hint(hint)
+                }
+            }),
+            _ => Err(fault.service(service)),
         }
     }
 
     /// The gateway leads to the app that serves, where both run.
     pub(super) async fn lead(&self, client: &Client) -> Result<(), EngineError> {
         let lab = &self.stack.lab;
-        let (gateway, app) = (self.names.container(&lab.gateway.service), self.names.container(&lab.app.service));
-        let (gateway, app) = tokio::try_join!(client.inspect(&gateway), client.inspect(&app))?;
-        let runs = |container: &super::client::Inspected| container.state == State::Running;
+        let (gateway, app) =
+            tokio::try_join!(self.current(client, &lab.gateway.service), self.current(client, &lab.app.service))?;
+        let runs = |container: &Inspected| container.state == State::Running;
         let (Some(gateway), Some(app)) = (gateway.filter(runs), app.filter(runs)) else { return Ok(()) };
         let app = Found { service: lab.app.service.clone(), container: app };
         let Some(address) = self.gateway_address(client, &gateway) else { return Ok(()) };
@@ -139,8 +169,10 @@ impl Task<'_> {
             (_, _) => {}
         }
         if target == RunState::Paused {
-            let name = self.inner.names.container(&self.service.name);
-            self.client.pause(&name).await.map_err(|fault| fault.service(&self.service.name))?;
+            // Another one than before, if it was made again.
+            if let Some(now) = self.inner.current(self.client, &self.service.name).await? {
+                self.client.pause(&now.id).await.map_err(|fault| fault.service(&self.service.name))?;
+            }
         }
         Ok(Ensured { changed: true, retired })
     }
@@ -212,21 +244,27 @@ impl Task<'_> {
     }
 
     /// A stopped container with another environment in the place of the one that is stopped.
-    async fn remake(&self, recipe: &Recipe) -> Result<(), EngineError> {
-        let failed = |fault: super::client::Fault| fault.service(&self.service.name);
+    async fn remake(&self, recipe: &Recipe) -> Result<String, EngineError> {
         if let Some(found) = self.found {
-            self.client.remove(found.id()).await.map_err(failed)?;
+            self.client.remove(found.id()).await.map_err(|fault| fault.service(&self.service.name))?;
         }
-        let (launch, _) = self.inner.launch(self.client, self.service, recipe);
-        self.client.create(&launch).await.map_err(failed).map(drop)
+        let (launch, _) = self.launch_of(recipe);
+        self.inner.create(self.client, &self.service.name, &launch).await
     }
 
     async fn start(&self, recipe: &Recipe, other_env: bool) -> Result<(), EngineError> {
-        if other_env || self.found.is_none() {
-            self.remake(recipe).await?;
-        }
-        self.begin(&self.inner.names.container(&self.service.name)).await?;
+        let container = match self.found {
+            Some(found) if !other_env => found.id().to_owned(),
+            _ => self.remake(recipe).await?,
+        };
+        self.begin(&container).await?;
         self.after().await
+    }
+
+    /// A container of the service on the lab's network, and its instance.
+    pub(super) fn launch_of(&self, recipe: &Recipe) -> (Launch, String) {
+        let network = self.survey.network_in_use(&self.inner.names);
+        self.inner.launch(self.client, self.service, recipe, &network)
     }
 
     /// Starts a container, and waits until it is well.
@@ -234,7 +272,7 @@ impl Task<'_> {
         let (inner, client, service) = (self.inner, self.client, self.service);
         match client.start(container).await {
             Ok(()) => {}
-            Err(fault) if fault.is(super::client::FaultKind::Port) => {
+            Err(fault) if fault.is(FaultKind::Port) => {
                 return Err(inner.port_taken(client, service, container, fault).await);
             }
             Err(fault) => return Err(fault.service(&service.name)),
@@ -249,9 +287,9 @@ impl Task<'_> {
     async fn replace(&self, recipe: &Recipe) -> Result<(), EngineError> {
         let (inner, client) = (self.inner, self.client);
         let service = &self.service.name;
-        let failed = |fault: super::client::Fault| fault.service(service);
+        let failed = |fault: Fault| fault.service(service);
         let Some(old) = self.found else { return self.start(recipe, true).await };
-        let (mut launch, instance) = inner.launch(client, self.service, recipe);
+        let (mut launch, instance) = self.launch_of(recipe);
         launch.name = inner.names.passing(service, "next", &instance);
         let new = client.create(&launch).await.map_err(failed)?;
         let swapped = async {

@@ -65,7 +65,7 @@ impl Task<'_> {
         let (inner, client) = (self.inner, self.client);
         let service = &self.service.name;
         for attempt in 1.. {
-            let (mut launch, instance) = inner.launch(client, self.service, recipe);
+            let (mut launch, instance) = self.launch_of(recipe);
             launch.name = inner.names.passing(service, "next", &instance);
             let id = client.create(&launch).await.map_err(|fault| self.failed(fault))?;
             let error = match client.start(&id).await {

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::Inner;
 use super::client::{Client, Health as DaemonHealth};
 use super::naming::STAND_IN_LABEL;
-use super::survey::{Found, Survey, merged};
+use super::survey::{Found, Survey, Unread, merged};
 use crate::engine::{
     Description, Endpoints, EngineError, EngineErrorKind, Health, MetricsEndpoint, RunState, ServiceStatus,
 };
@@ -38,7 +38,8 @@ impl Inner {
         if survey.serving.is_empty() {
             return Err(self.nothing(client).await?);
         }
-        let there = |service: &&Service| survey.get(&service.name).is_some() || self.optional(&service.name).is_none();
+        let is_known = |name: &str| survey.get(name).is_some() || survey.unread.contains_key(name);
+        let there = |service: &&Service| is_known(&service.name) || self.optional(&service.name).is_none();
         let services = self.in_order().into_iter().filter(there);
         let services = join_all(services.map(|service| self.status(client, service, &survey, fresh))).await;
         let notices = self.notices(client, &survey, fresh.map(|fresh| fresh.missing));
@@ -47,7 +48,8 @@ impl Inner {
 
     /// What the lab goes without, and what in it is not what its name says. `missing` tells why, where that is known.
     fn notices(&self, client: &Client, survey: &Survey, missing: Option<&BTreeMap<String, String>>) -> Vec<String> {
-        let without = self.stack.lab.optional.iter().filter(|optional| survey.get(&optional.service).is_none());
+        let is_missing = |name: &str| survey.get(name).is_none() && !survey.unread.contains_key(name);
+        let without = self.stack.lab.optional.iter().filter(|optional| is_missing(&optional.service));
         let without = without.map(|optional| {
             let gives = if optional.gives.is_empty() { "it" } else { &optional.gives };
             let plain = || format!("{} is not there: this lab is without {gives}", optional.service);
@@ -78,7 +80,7 @@ impl Inner {
 
     /// No container is there: either there is no lab, or what is left of one.
     async fn nothing(&self, client: &Client) -> Result<EngineError, EngineError> {
-        let networks = client.networks(&self.names.filter()).await?;
+        let networks = client.networks(Some(&self.names.filter())).await?;
         if !networks.iter().any(|network| self.names.is_ours(&network.labels)) {
             return Ok(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
@@ -141,7 +143,14 @@ impl Inner {
         survey: &Survey,
         fresh: Option<&Fresh<'_>>,
     ) -> ServiceStatus {
-        let Some(found) = survey.get(&service.name) else { return gone(service) };
+        let Some(found) = survey.get(&service.name) else {
+            return match survey.unread.get(&service.name) {
+                Some(Unread { state, error }) => {
+                    ServiceStatus { state: *state, detail: Some(error.to_string()), ..gone(service) }
+                }
+                None => gone(service),
+            };
+        };
         let container = &found.container;
         let state = found.state();
         let env = merged(&service.environment, &found.overrides());
@@ -189,7 +198,7 @@ impl Inner {
 
     async fn health(&self, client: &Client, service: &Service, found: &Found, survey: &Survey) -> Result<(), String> {
         let lab = &self.stack.lab;
-        if !found.container.addresses.contains_key(&self.names.network()) {
+        if found.network_address(&self.names).is_none() {
             return Err("the lab's network was removed, and not by lab; lab up makes all of it again".to_owned());
         }
         if service.name == lab.gateway.service {

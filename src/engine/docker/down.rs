@@ -18,40 +18,68 @@ impl Inner {
     }
 
     /// Removes the containers, the network and the volumes, until nothing is listed any more: what the daemon was still making
-    /// for a command that was killed shows up late. Each is tried; the first error of the last round is told.
+    /// for a command that was killed shows up late. Each is tried, whatever becomes of the others; the first error of the last
+    /// round is returned.
     pub(super) async fn remove_all(&self, client: &Client) -> Result<(), EngineError> {
-        let label = self.names.filter();
         let mut removed = Ok(());
         for _ in 0..ROUNDS {
-            let (containers, networks, volumes) =
-                tokio::try_join!(client.containers(&label), client.networks(&label), client.volumes(&label))?;
-            let containers = containers.into_iter().filter(|container| self.names.is_ours(&container.labels));
-            let containers: Vec<String> = containers.map(|container| container.id).collect();
-            let names = |named: Vec<Named>| -> Vec<String> {
-                named.into_iter().filter(|named| self.names.is_ours(&named.labels)).map(|named| named.name).collect()
-            };
-            let (networks, volumes) = (names(networks), names(volumes));
-            if containers.is_empty() && networks.is_empty() && volumes.is_empty() {
+            let (listed, found) = self.list_all(client).await;
+            if listed.is_ok() && found.is_empty() {
                 return Ok(());
             }
-            removed = remove(client, &containers, &networks, &volumes).await;
+            removed = listed.and(remove(client, &found).await);
         }
         removed
     }
+
+    /// What the daemon has of the lab, as far as it can be listed.
+    async fn list_all(&self, client: &Client) -> (Result<(), EngineError>, Everything) {
+        let label = self.names.filter();
+        let (containers, networks, volumes) =
+            tokio::join!(client.containers(&label), client.networks(Some(&label)), client.volumes(&label));
+        let mut listed = Ok(());
+        let mut ours = |named: Result<Vec<Named>, Fault>| -> Vec<Named> {
+            let named = named.unwrap_or_else(|fault| {
+                listed = Err(EngineError::from(fault));
+                Vec::new()
+            });
+            named.into_iter().filter(|named| self.names.is_ours(&named.labels)).collect()
+        };
+        let (networks, volumes) = (ours(networks), ours(volumes));
+        let containers = match containers {
+            Ok(containers) => {
+                containers.into_iter().filter(|it| self.names.is_ours(&it.labels)).map(|it| it.id).collect()
+            }
+            Err(fault) => {
+                listed = Err(fault.into());
+                Vec::new()
+            }
+        };
+        (listed, Everything { containers, networks, volumes })
+    }
 }
 
-async fn remove(
-    client: &Client,
-    containers: &[String],
-    networks: &[String],
-    volumes: &[String],
-) -> Result<(), EngineError> {
+/// Everything of a lab.
+struct Everything {
+    containers: Vec<String>,
+    networks: Vec<Named>,
+    volumes: Vec<Named>,
+}
+
+impl Everything {
+    fn is_empty(&self) -> bool {
+        self.containers.is_empty() && self.networks.is_empty() && self.volumes.is_empty()
+    }
+}
+
+async fn remove(client: &Client, found: &Everything) -> Result<(), EngineError> {
+    let Everything { containers, networks, volumes } = found;
     let removed = CancellationToken::new();
     let removal = async {
         let containers = join_all(containers.iter().map(|id| client.remove(id))).await;
         removed.cancel();
-        all(containers)?;
-        all(join_all(volumes.iter().map(|volume| client.remove_volume(volume))).await)
+        let volumes = join_all(volumes.iter().map(|volume| client.remove_volume(&volume.name))).await;
+        all(containers).and(all(volumes))
     };
     let networks = join_all(networks.iter().map(|network| remove_network(client, network, containers, &removed)));
     let (removal, networks) = tokio::join!(removal, networks);
@@ -63,7 +91,7 @@ async fn remove(
 /// can go as soon as nothing is on it: the containers are taken off while they are killed.
 async fn remove_network(
     client: &Client,
-    name: &str,
+    network: &Named,
     containers: &[String],
     removed: &CancellationToken,
 ) -> Result<(), Fault> {
@@ -71,17 +99,17 @@ async fn remove_network(
     // Of Podman's answer nothing is known but that it is no success.
     if !client.podman {
         // One that is gone already, or was never started, is no hindrance.
-        let _ = join_all(containers.iter().map(|id| client.disconnect(name, id))).await;
-        match client.remove_network(name).await {
+        let _ = join_all(containers.iter().map(|id| client.disconnect(&network.id, id))).await;
+        match client.remove_network(network).await {
             Err(fault) if is_in_use(&fault) => {}
             other => return other,
         }
     }
     removed.cancelled().await;
-    match client.remove_network(name).await {
+    match client.remove_network(network).await {
         Err(fault) if is_in_use(&fault) => {
-            let detail =
-                format!("containers that are not the lab's are on it; docker network inspect {name} shows them");
+            let (name, id) = (&network.name, &network.id);
+            let detail = format!("containers that are not the lab's are on it; docker network inspect {id} shows them");
             Err(Fault::new(FaultKind::Other, format!("network {name}"), detail))
         }
         other => other,

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use futures_util::future::try_join_all;
 
 use super::Inner;
-use super::client::{Client, Launch, Named, VolumeUse};
+use super::client::{Client, FaultKind, Launch, Named, VolumeUse};
 use super::naming::{content, new_instance};
+use super::survey::foreign;
 use super::tar::Tar;
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::stack::{Mount, Service};
@@ -20,18 +21,52 @@ type File = (PathBuf, Vec<u8>);
 const FILES: &str = "/lab-files";
 
 impl Inner {
-    /// Makes the lab's network.
-    pub(super) async fn make_network(&self, client: &Client) -> Result<(), EngineError> {
-        Ok(client.create_network(&self.names.network(), &self.names.network_labels()).await?)
+    /// Makes the lab's network, and returns what it is addressed by. If others have one of its name, each keeps its own.
+    pub(super) async fn make_network(&self, client: &Client) -> Result<String, EngineError> {
+        let (name, labels) = (self.names.network(), self.names.network_labels());
+        let is_taken = client.networks(None).await?.iter().any(|network| network.name == name);
+        if !is_taken {
+            match client.create_network(&name, &labels).await {
+                Err(fault) if fault.is(FaultKind::Conflict) => {}
+                made => return Ok(made?),
+            }
+        }
+        Ok(client.create_network(&self.names.another_network(), &labels).await?)
+    }
+
+    /// Claims the lab's name on the daemon for its state folder. Of two folders that do so at once, one succeeds, before
+    /// anything else is made.
+    pub(super) async fn claim(&self, client: &Client) -> Result<(), EngineError> {
+        self.make_volume(client, &self.names.claim(), &self.names.labels()).await
     }
 
     /// Makes the volumes of the stack, with the labels under which they are found again.
     pub(super) async fn make_volumes(&self, client: &Client) -> Result<(), EngineError> {
-        let make = |name: &String| {
-            let (name, labels) = (self.names.volume(name), self.names.volume_labels(name));
-            async move { client.create_volume(&name, &labels).await }
+        let make = async |name: &String| {
+            self.make_volume(client, &self.names.volume(name), &self.names.volume_labels(name)).await
         };
-        Ok(try_join_all(self.stack.volumes.iter().map(make)).await.map(drop)?)
+        try_join_all(self.stack.volumes.iter().map(make)).await.map(drop)
+    }
+
+    /// Makes a volume, unless the lab has it. One of that name that belongs to others holds their data, and is left alone.
+    async fn make_volume(
+        &self,
+        client: &Client,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), EngineError> {
+        let made = client.create_volume(name, labels).await?;
+        if self.names.owns(&made.labels) {
+            return Ok(());
+        }
+        Err(match self.names.stranger(&made.labels) {
+            Some(place) => foreign(self.names.lab(), &place),
+            None => {
+                let detail = format!("volume {name} exists already and does not belong to this lab");
+                let hint = format!("lab up --name ANOTHER; or, if nothing needs it, docker volume rm {name}");
+                EngineError::new(EngineErrorKind::Foreign, detail).hint(hint)
+            }
+        })
     }
 
     /// The volumes with the files of these services, with the files.
@@ -62,7 +97,7 @@ impl Inner {
             return Ok(());
         }
         let labels = self.names.labels();
-        try_join_all(files.iter().map(|(volume, _)| client.create_volume(volume, &labels))).await?;
+        try_join_all(files.iter().map(|(volume, _)| self.make_volume(client, volume, &labels))).await?;
         let id = client.create(&self.carrier(client, image, files.iter().map(|(volume, _)| volume))).await?;
         let uploaded = carry(client, &id, &files).await;
         if uploaded.is_ok() {

@@ -3,7 +3,7 @@
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::client::{Client, Stored};
+use super::client::{Client, FaultKind, Stored};
 use super::{Inner, app_image, images};
 use crate::engine::{EngineError, EngineErrorKind, ProgressFn};
 use crate::stack::{APP_IMAGE, Service};
@@ -17,6 +17,8 @@ pub struct StackImage {
     pub image: String,
     /// What the daemon has; none where it has no such image.
     pub stored: Option<StoredImage>,
+    /// Why that is not known.
+    pub error: Option<String>,
     /// It is made on this machine when a lab comes up: nobody has to fetch it.
     pub made_here: bool,
     /// Where the lab goes on without the service: what is missing then.
@@ -62,7 +64,7 @@ impl From<Stored> for StoredImage {
 impl StackImage {
     /// It has to be fetched before a lab comes up.
     pub fn is_missing(&self) -> bool {
-        self.stored.is_none() && !self.made_here && self.optional.is_none()
+        self.stored.is_none() && self.error.is_none() && !self.made_here && self.optional.is_none()
     }
 }
 
@@ -72,9 +74,15 @@ pub(super) async fn look(inner: &Inner, client: &Client) -> Result<Vec<StackImag
         let image = name(inner, service);
         let optional = inner.optional(&service.name).map(|optional| optional.gives.clone());
         let made = image == APP_IMAGE;
-        let stored = if made { None } else { client.stored(&image).await?.map(StoredImage::from) };
+        let stored = if made { Ok(None) } else { client.stored(&image).await };
+        let (stored, error) = match stored {
+            Ok(stored) => (stored.map(StoredImage::from), None),
+            // A daemon that is gone has none of the others either.
+            Err(fault) if matches!(fault.kind, FaultKind::Lost | FaultKind::Timeout) => return Err(fault.into()),
+            Err(fault) => (None, Some(EngineError::from(fault).detail)),
+        };
         let made_here = made && app_image::is_makeable(inner, &client.platform);
-        Ok::<_, EngineError>(StackImage { service: service.name.clone(), image, stored, made_here, optional })
+        Ok::<_, EngineError>(StackImage { service: service.name.clone(), image, stored, error, made_here, optional })
     });
     try_join_all(looked).await
 }

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use super::Inner;
 use super::app_image::identity;
 use super::client::{Client, Launch, PublishedPort, VolumeUse};
-use super::naming::{INSTANCE_LABEL, OVERRIDES_LABEL, content, definition, new_instance};
+use super::naming::{INSTANCE_LABEL, NETWORK_LABEL, OVERRIDES_LABEL, content, definition, new_instance};
 use super::survey::{Found, Overrides, merged};
 use crate::stack::{Mount, Service};
 
@@ -37,8 +37,14 @@ impl Recipe {
 }
 
 impl Inner {
-    /// A container of a service under a name, and its instance.
-    pub(super) fn launch(&self, client: &Client, service: &Service, recipe: &Recipe) -> (Launch, String) {
+    /// A container of a service under a name, on a network, and its instance.
+    pub(super) fn launch(
+        &self,
+        client: &Client,
+        service: &Service,
+        recipe: &Recipe,
+        network: &str,
+    ) -> (Launch, String) {
         let instance = new_instance(&service.name);
         let is_app = service.name == self.stack.lab.app.service;
         let mut env = merged(&service.environment, &recipe.overrides);
@@ -48,6 +54,7 @@ impl Inner {
         let mut labels = service.labels.clone();
         labels.extend(self.names.container_labels(&service.name, &definition(service, identity(&recipe.image))));
         labels.insert(INSTANCE_LABEL.to_owned(), instance.clone());
+        labels.insert(NETWORK_LABEL.to_owned(), network.to_owned());
         // Names and texts alone: it always becomes JSON.
         labels.insert(OVERRIDES_LABEL.to_owned(), serde_json::to_string(&recipe.overrides).unwrap_or_default());
         let mut launch = Launch {
@@ -59,7 +66,7 @@ impl Inner {
             ports: self.ports(client, service, &recipe.ports),
             bind: client.reach.bind(),
             volumes: self.volumes(service),
-            network: Some(self.names.network()),
+            network: Some(network.to_owned()),
             aliases: vec![service.name.clone()],
             links: Vec::new(),
             search: None,

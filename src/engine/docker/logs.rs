@@ -42,7 +42,10 @@ impl Inner {
             return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
         let wanted = survey.serving.values().filter(|found| request.wants(&found.service));
-        let (past, containers): (Vec<LogLines>, Vec<Follow>) = wanted.map(|found| past(client, found, request)).unzip();
+        let (mut past, containers): (Vec<LogLines>, Vec<Follow>) =
+            wanted.map(|found| past(client, found, request)).unzip();
+        let unread = survey.unread.iter().filter(|(service, _)| request.wants(service));
+        past.extend(unread.map(|(_, unread)| stream::iter([Err(unread.error.clone())]).boxed()));
         let past = merge(past);
         let Some(events) = events else { return Ok(past.boxed()) };
         let there = survey.serving.values().map(|found| (found.id().to_owned(), found.container.started)).collect();

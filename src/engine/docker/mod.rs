@@ -28,6 +28,7 @@ mod client;
 mod deploy;
 mod describe;
 mod down;
+mod export;
 mod ground;
 mod images;
 mod inventory;

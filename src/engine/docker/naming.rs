@@ -16,6 +16,8 @@ const KEEPER_LABEL: &str = "lab.keeper";
 pub(super) const SERVICE_LABEL: &str = "lab.service";
 /// The engine's id of a container.
 pub(super) const INSTANCE_LABEL: &str = "lab.instance";
+/// The network that a container is on: its id, with Podman its name, which is unique there.
+pub(super) const NETWORK_LABEL: &str = "lab.network";
 /// What a container was made from, in short.
 pub(super) const DEFINITION_LABEL: &str = "lab.definition";
 /// Its environment beyond the stack's, as JSON: name → value, or null where the stack's is taken away.
@@ -63,6 +65,11 @@ impl Names {
         is_other.then(|| place.to_owned())
     }
 
+    /// Whether what has these labels belongs to this lab. What only has its name need not: names are not unique.
+    pub(super) fn owns(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.get(NAME_LABEL) == Some(&self.lab) && self.is_ours(labels)
+    }
+
     pub(super) fn lab(&self) -> &str {
         &self.lab
     }
@@ -79,6 +86,16 @@ impl Names {
 
     pub(super) fn network(&self) -> String {
         format!("{}_default", self.project())
+    }
+
+    /// Another name for the network, if one of that name exists already and belongs to others.
+    pub(super) fn another_network(&self) -> String {
+        new_instance(&self.network())
+    }
+
+    /// The volume by which a state folder claims the lab's name on the daemon: of two that make it at once, one does.
+    pub(super) fn claim(&self) -> String {
+        format!("{}_lab-owner", self.project())
     }
 
     /// A named volume of the stack.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use super::client::{Client, Inspected, State};
-use super::naming::{DEFINITION_LABEL, INSTANCE_LABEL, Names, OVERRIDES_LABEL, SERVICE_LABEL, VERSION, VERSION_LABEL};
+use super::naming::{
+    DEFINITION_LABEL, INSTANCE_LABEL, NETWORK_LABEL, Names, OVERRIDES_LABEL, SERVICE_LABEL, VERSION, VERSION_LABEL,
+};
 use crate::engine::{EngineError, EngineErrorKind, RunState};
 
 /// An environment beyond the stack's: a value, or that there is none.
@@ -17,12 +19,22 @@ pub(super) struct Survey {
     /// By service, the one that serves; where none has the service's name, the one that a change put aside and that was cut
     /// short.
     pub(super) serving: BTreeMap<String, Found>,
+    /// Those that the daemon lists and cannot tell more about. Only a view goes on without them.
+    pub(super) unread: BTreeMap<String, Unread>,
     /// Those on their way in or out, and carriers: of a change that was cut short.
     pub(super) leftovers: Vec<String>,
     /// Where the one is found who keeps a lab of this name, if that is somebody else.
     pub(super) stranger: Option<String>,
-    /// Its network is there; looked at where it comes up, and nowhere else.
-    pub(super) network: bool,
+    /// Its network, by what it is addressed by; looked up when the lab comes up, and nowhere else.
+    pub(super) network: Option<String>,
+}
+
+/// A container of a service of which only its line in the list is known.
+#[derive(Clone, Debug)]
+pub(super) struct Unread {
+    pub(super) state: RunState,
+    /// Why nothing more is known.
+    pub(super) error: EngineError,
 }
 
 /// A container of a service.
@@ -47,16 +59,24 @@ impl Survey {
                 Some(service)
                     if container.name == names.container(service) || names.is_aside(service, &container.name) =>
                 {
-                    wanted.push((service.clone(), container.id));
+                    wanted.push((service.clone(), container.state, container.id));
                 }
                 _ => survey.leftovers.push(container.id),
             }
         }
-        let looked = try_join_all(wanted.into_iter().map(async |(service, id)| {
+        let looked = join_all(wanted.into_iter().map(async |(service, state, id)| match client.inspect(&id).await {
             // Gone since it was listed: then it is not there.
-            Ok::<_, EngineError>(client.inspect(&id).await?.map(|container| Found { service, container }))
+            Ok(container) => Ok(container.map(|container| Found { service, container })),
+            Err(fault) => Err((service.clone(), Unread { state: run_state(state), error: fault.service(&service) })),
         }));
-        let mut looked: Vec<Found> = looked.await?.into_iter().flatten().collect();
+        let mut found: Vec<Found> = Vec::new();
+        for looked in looked.await {
+            match looked {
+                Ok(container) => found.extend(container),
+                Err((service, unread)) => drop(survey.unread.insert(service, unread)),
+            }
+        }
+        let mut looked = found;
         // Of two that were put aside, one may be on its way out.
         let is_aside = |found: &Found| found.container.name != names.container(&found.service);
         looked.sort_by_key(|found| (is_aside(found), found.state() != RunState::Running));
@@ -67,7 +87,16 @@ impl Survey {
                 survey.serving.insert(found.service.clone(), found);
             }
         }
-        Ok(survey)
+        // A daemon that tells nothing of any of them is the matter itself.
+        if survey.serving.is_empty() { survey.whole() } else { Ok(survey) }
+    }
+
+    /// Itself, if the daemon could tell of every container: what changes the lab has to know all of it.
+    pub(super) fn whole(self) -> Result<Self, EngineError> {
+        match self.unread.values().next() {
+            Some(unread) => Err(unread.error.clone()),
+            None => Ok(self),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -78,13 +107,17 @@ impl Survey {
         self.serving.get(service)
     }
 
+    /// The network that the lab's containers are on.
+    pub(super) fn network_in_use(&self, names: &Names) -> String {
+        let network = self.serving.values().next().map(|found| found.network(names));
+        self.network.clone().or(network).unwrap_or_else(|| names.network())
+    }
+
     /// A lab that somebody else keeps is none of ours, and one that another version of lab made can be taken down, and nothing
     /// else.
     pub(super) fn check(&self, lab: &str) -> Result<(), EngineError> {
         if let Some(place) = &self.stranger {
-            let detail = format!("lab {lab} is kept in {place}, which is not this state folder");
-            let hint = format!("lab up --name ANOTHER, beside it; lab down --name {lab} --force takes it down");
-            return Err(EngineError::new(EngineErrorKind::Foreign, detail).hint(hint));
+            return Err(foreign(lab, place));
         }
         let versions = self.serving.values().filter_map(|found| found.container.labels.get(VERSION_LABEL));
         match versions.into_iter().find(|version| series(version) != series(VERSION)) {
@@ -98,11 +131,26 @@ impl Survey {
     }
 }
 
+/// Another state folder, found at `place`, has a lab of this name.
+pub(super) fn foreign(lab: &str, place: &str) -> EngineError {
+    let detail = format!("lab {lab} is kept in {place}, which is not this state folder");
+    let hint = format!("lab up --name ANOTHER, beside it; lab down --name {lab} --force takes it down");
+    EngineError::new(EngineErrorKind::Foreign, detail).hint(hint)
+}
+
 /// `0.1` of `0.1.7`: within it, the labels mean the same.
 fn series(version: &str) -> &str {
     match version.match_indices('.').nth(1) {
         Some((at, _)) => &version[..at],
         None => version,
+    }
+}
+
+fn run_state(state: State) -> RunState {
+    match state {
+        State::Running => RunState::Running,
+        State::Paused => RunState::Paused,
+        State::Created | State::Exited => RunState::Stopped,
     }
 }
 
@@ -112,11 +160,7 @@ impl Found {
     }
 
     pub(super) fn state(&self) -> RunState {
-        match self.container.state {
-            State::Running => RunState::Running,
-            State::Paused => RunState::Paused,
-            State::Created | State::Exited => RunState::Stopped,
-        }
+        run_state(self.container.state)
     }
 
     /// It was not ended from outside, and is not done: it failed, or took more memory than its limit.
@@ -133,6 +177,16 @@ impl Found {
 
     pub(super) fn instance(&self) -> &str {
         self.label(INSTANCE_LABEL).unwrap_or(&self.container.id)
+    }
+
+    /// What its network is addressed by. Of a container of an older version that is the name.
+    pub(super) fn network(&self, names: &Names) -> String {
+        self.label(NETWORK_LABEL).map_or_else(|| names.network(), str::to_owned)
+    }
+
+    /// Its address on the lab's network, while it runs and is on it.
+    pub(super) fn network_address(&self, names: &Names) -> Option<&str> {
+        self.container.addresses.get(&self.network(names)).map(String::as_str)
     }
 
     pub(super) fn definition(&self) -> &str {

@@ -13,6 +13,8 @@ use tokio::net::UnixListener;
 use super::*;
 use crate::engine::{APP, GATEWAY, UpRequest};
 
+mod parts;
+
 const VERSION: &str =
     r#"{"Version":"20.10.24","ApiVersion":"1.41","MinAPIVersion":"1.12","Os":"linux","Arch":"amd64"}"#;
 

@@ -31,7 +31,7 @@ impl Inner {
         for old in others {
             self.take_back(client, &survey, old, restart).await?;
         }
-        Survey::of(client, &self.names).await
+        Survey::of(client, &self.names).await?.whole()
     }
 
     /// Takes back a container that another was to replace: it ran. It has its name again once it runs again, so that who is cut

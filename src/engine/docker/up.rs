@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::Inner;
 use super::app_image::identity;
 use super::bring::Up;
-use super::client::Client;
+use super::client::{Client, Named};
 use super::describe::Fresh;
 use super::images::{self, Images};
 use super::launch::Recipe;
@@ -68,7 +68,7 @@ impl Inner {
         let up = Up::new(self, client, progress, &images, &survey, &tasks, stop.child_token());
         Box::pin(up.run(&tasks)).await?;
         let mut now = self.describe_fresh(client, &Fresh { well: &up.well, missing: &images.missing }).await?;
-        if !survey.network && !survey.serving.is_empty() {
+        if survey.network.is_none() && !survey.serving.is_empty() {
             now.notices
                 .push("its network was removed, and not by lab; it was made again, and every container".to_owned());
         }
@@ -78,13 +78,18 @@ impl Inner {
     /// What of the lab is there, once what changes left that were cut short is gone.
     async fn clear(&self, client: &Client) -> Result<Survey, EngineError> {
         let label = self.names.filter();
-        let networks = async { Ok(client.networks(&label).await?) };
+        let networks = async { Ok(client.networks(Some(&label)).await?) };
         let (mut survey, networks) = tokio::try_join!(Survey::of(client, &self.names), networks)?;
-        let ours = self.names.network();
-        survey.network = networks.iter().any(|network| network.name == ours);
+        survey = survey.whole()?;
         survey.stranger = survey.stranger.or_else(|| networks.iter().find_map(|n| self.names.stranger(&n.labels)));
         survey.check(self.names.lab())?;
-        let network = survey.network;
+        let ours: Vec<&Named> = networks.iter().filter(|network| self.names.owns(&network.labels)).collect();
+        // Of several, the one with containers on it.
+        let is_used = |network: &&&Named| {
+            let is_on = |found: &Found| [&network.id, &network.name].contains(&&found.network(&self.names));
+            survey.serving.values().any(is_on)
+        };
+        let network = ours.iter().find(is_used).or_else(|| ours.first()).map(|network| network.id.clone());
         Ok(Survey { network, ..self.tidy(client, survey, false).await? })
     }
 
@@ -98,8 +103,10 @@ impl Inner {
                 old: None,
             };
         };
-        // On another network than the one that is made now, it would find nobody.
-        if !survey.network || found.definition() != definition(service, identity(&image)) {
+        // On another network than the one that is made now, it would find nobody. A container of an older version has the name.
+        let network = found.network(&self.names);
+        let is_connected = survey.network.as_ref().is_some_and(|id| *id == network || self.names.network() == network);
+        if !is_connected || found.definition() != definition(service, identity(&image)) {
             let mut recipe = Recipe { image, ..Recipe::like(found) };
             // The file may have other ports by now; a free one stays what it was.
             recipe.ports.extend(self.wanted_ports(service, request));
@@ -204,7 +211,7 @@ mod tests {
         let service = prometheus.clone();
         let survey = Survey {
             serving: BTreeMap::from([("prometheus".to_owned(), found("prometheus", 0, false))]),
-            network: true,
+            network: Some("lab-room-2_default".to_owned()),
             ..Survey::default()
         };
         let request = UpRequest { gateway_port: 8080, ..UpRequest::default() };

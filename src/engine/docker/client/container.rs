@@ -1,16 +1,12 @@
-//! Containers, networks and volumes: their lives, and what the daemon knows of them.
+//! Containers: their lives, and what the daemon knows of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bollard::models::{
-    ContainerInspectResponse, EndpointSettings, HealthStatusEnum, Network, NetworkCreateRequest,
-    NetworkDisconnectRequest, Volume, VolumeCreateRequest,
-};
+use bollard::models::{ContainerInspectResponse, ContainerSummaryStateEnum, EndpointSettings, HealthStatusEnum};
 use bollard::query_parameters::{
-    KillContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, RenameContainerOptionsBuilder,
-    StopContainerOptionsBuilder, TopOptionsBuilder, UploadToContainerOptionsBuilder,
+    KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    RenameContainerOptionsBuilder, StopContainerOptionsBuilder, TopOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
@@ -19,7 +15,7 @@ use super::image::familiar;
 use super::{CALL_TIMEOUT, Client, Fault, FaultKind, by_label, call};
 
 /// For a question about the state of things.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// So often in a row a state has to be seen; how often it is looked, and how long in between.
 const SETTLED: u32 = 4;
 const SETTLE_LOOKS: u32 = 200;
@@ -31,15 +27,9 @@ pub(in crate::engine::docker) struct Listed {
     pub(in crate::engine::docker) id: String,
     pub(in crate::engine::docker) name: String,
     pub(in crate::engine::docker) labels: BTreeMap<String, String>,
+    pub(in crate::engine::docker) state: State,
     /// Published ports of the host.
     pub(in crate::engine::docker) ports: Vec<u16>,
-}
-
-/// A network or a volume as a list shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine::docker) struct Named {
-    pub(in crate::engine::docker) name: String,
-    pub(in crate::engine::docker) labels: BTreeMap<String, String>,
 }
 
 /// What a container does.
@@ -82,7 +72,7 @@ pub(in crate::engine::docker) struct Inspected {
     pub(in crate::engine::docker) restarts: u32,
     /// Port in the container → port of the host: as asked for, or, of a running one, as it is.
     pub(in crate::engine::docker) ports: BTreeMap<u16, u16>,
-    /// While it runs, its address on each network that it is on.
+    /// While it runs, its address on each network that it is on, by the network's name and by its id.
     pub(in crate::engine::docker) addresses: BTreeMap<String, String>,
 }
 
@@ -105,6 +95,12 @@ impl Client {
             id: container.id.unwrap_or_default(),
             name: bare(container.names.unwrap_or_default().into_iter().next().unwrap_or_default()),
             labels: container.labels.unwrap_or_default().into_iter().collect(),
+            state: match container.state {
+                Some(ContainerSummaryStateEnum::RUNNING) => State::Running,
+                Some(ContainerSummaryStateEnum::PAUSED) => State::Paused,
+                Some(ContainerSummaryStateEnum::CREATED) => State::Created,
+                _ => State::Exited,
+            },
             ports: container.ports.unwrap_or_default().iter().filter_map(|port| port.public_port).collect(),
         });
         Ok(listed.collect())
@@ -249,81 +245,13 @@ impl Client {
         let uploading = self.docker.upload_to_container(container, Some(options), bollard::body_full(tar.into()));
         call(&format!("container {container}"), CALL_TIMEOUT, uploading).await
     }
-
-    /// Makes a network of bridges.
-    pub(in crate::engine::docker) async fn create_network(
-        &self,
-        name: &str,
-        labels: &BTreeMap<String, String>,
-    ) -> Result<(), Fault> {
-        let request = NetworkCreateRequest {
-            name: name.to_owned(),
-            driver: Some("bridge".to_owned()),
-            labels: Some(owned(labels)),
-            ..NetworkCreateRequest::default()
-        };
-        call(&format!("network {name}"), CALL_TIMEOUT, self.docker.create_network(request)).await.map(drop)
-    }
-
-    /// The networks with a label.
-    pub(in crate::engine::docker) async fn networks(&self, label: &str) -> Result<Vec<Named>, Fault> {
-        let options = ListNetworksOptionsBuilder::default().filters(&by_label(label)).build();
-        let found = call("the networks", ASK_TIMEOUT, self.docker.list_networks(Some(options))).await?;
-        let named = |network: Network| {
-            Some(Named { name: network.name?, labels: network.labels.unwrap_or_default().into_iter().collect() })
-        };
-        Ok(found.into_iter().filter_map(named).collect())
-    }
-
-    /// Takes a container off a network, whether it runs or is just being killed.
-    pub(in crate::engine::docker) async fn disconnect(&self, network: &str, container: &str) -> Result<(), Fault> {
-        let request = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
-        call(&format!("network {network}"), CALL_TIMEOUT, self.docker.disconnect_network(network, request)).await
-    }
-
-    /// Nothing where it is gone.
-    pub(in crate::engine::docker) async fn remove_network(&self, name: &str) -> Result<(), Fault> {
-        unless_gone(call(&format!("network {name}"), CALL_TIMEOUT, self.docker.remove_network(name)).await)
-    }
-
-    /// Makes a volume; one of this name that is there stays as it is.
-    pub(in crate::engine::docker) async fn create_volume(
-        &self,
-        name: &str,
-        labels: &BTreeMap<String, String>,
-    ) -> Result<(), Fault> {
-        let request = VolumeCreateRequest {
-            name: Some(name.to_owned()),
-            labels: Some(owned(labels)),
-            ..VolumeCreateRequest::default()
-        };
-        call(&format!("volume {name}"), CALL_TIMEOUT, self.docker.create_volume(request)).await.map(drop)
-    }
-
-    /// The volumes with a label.
-    pub(in crate::engine::docker) async fn volumes(&self, label: &str) -> Result<Vec<Named>, Fault> {
-        let options = ListVolumesOptionsBuilder::default().filters(&by_label(label)).build();
-        let found = call("the volumes", ASK_TIMEOUT, self.docker.list_volumes(Some(options))).await?;
-        let named = |volume: Volume| Named { name: volume.name, labels: volume.labels.into_iter().collect() };
-        Ok(found.volumes.unwrap_or_default().into_iter().map(named).collect())
-    }
-
-    /// Nothing where it is gone.
-    pub(in crate::engine::docker) async fn remove_volume(&self, name: &str) -> Result<(), Fault> {
-        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-        unless_gone(call(&format!("volume {name}"), CALL_TIMEOUT, self.docker.remove_volume(name, Some(options))).await)
-    }
 }
 
-fn unless_gone(result: Result<(), Fault>) -> Result<(), Fault> {
+pub(super) fn unless_gone(result: Result<(), Fault>) -> Result<(), Fault> {
     match result {
         Err(fault) if fault.is(FaultKind::NotFound) => Ok(()),
         other => other,
     }
-}
-
-fn owned(labels: &BTreeMap<String, String>) -> HashMap<String, String> {
-    labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// The API writes a slash before a container's name.
@@ -345,7 +273,12 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
     let network = found.network_settings.unwrap_or_default();
     let address = |endpoint: EndpointSettings| endpoint.ip_address.filter(|ip| !ip.is_empty());
     let networks = network.networks.unwrap_or_default();
-    let addresses = networks.into_iter().filter_map(|(name, endpoint)| Some((name, address(endpoint)?))).collect();
+    let addresses = networks.into_iter().flat_map(|(name, endpoint)| {
+        let id = endpoint.network_id.clone().filter(|id| !id.is_empty());
+        let address = address(endpoint);
+        [Some(name), id].into_iter().flatten().filter_map(move |network| Some((network, address.clone()?)))
+    });
+    let addresses = addresses.collect();
     let mut ports = bindings(host.port_bindings.unwrap_or_default());
     if running {
         ports.extend(bindings(network.ports.unwrap_or_default()));

@@ -30,7 +30,7 @@ pub(in crate::engine::docker) struct Launch {
     /// The address of the daemon's machine that they are published on.
     pub(in crate::engine::docker) bind: IpAddr,
     pub(in crate::engine::docker) volumes: Vec<VolumeUse>,
-    /// The lab's network; a carrier of files has none.
+    /// The lab's network, by its id; with Podman, by its name. A carrier of files has none.
     pub(in crate::engine::docker) network: Option<String>,
     /// Its names on the network.
     pub(in crate::engine::docker) aliases: Vec<String>,
@@ -90,6 +90,8 @@ fn endpoints(launch: &Launch, network: &str) -> NetworkingConfig {
     let endpoint = EndpointSettings {
         aliases: Some(launch.aliases.clone()),
         links: (!launch.links.is_empty()).then(|| launch.links.clone()),
+        // Docker stores the network's name, and looks for it when the container starts, unless the id is given here too.
+        network_id: Some(network.to_owned()),
         ..EndpointSettings::default()
     };
     NetworkingConfig { endpoints_config: Some(HashMap::from([(network.to_owned(), endpoint)])) }

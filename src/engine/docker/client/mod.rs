@@ -9,6 +9,7 @@ mod exec;
 mod fault;
 mod image;
 mod lines;
+mod network;
 mod reach;
 mod ssh;
 mod store;
@@ -25,15 +26,18 @@ use futures_util::stream::BoxStream;
 
 #[cfg(test)]
 pub(super) use connect::refused;
-pub(super) use container::{Health, Inspected, Named, State};
+pub(super) use container::{Health, Inspected, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
 pub(super) use exec::Armed;
 pub(super) use fault::{Fault, FaultKind};
-pub(super) use image::{Image, Made, PullProgress};
+pub(super) use image::{Image, Made, PullProgress, familiar};
+pub(super) use network::Named;
 use reach::Reach;
 use ssh::Tunnel;
 pub(super) use store::Stored;
 pub(super) use stream::{Event, Line};
+
+use crate::deadline::timeout;
 
 /// For one call, but for those that wait for something.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -71,7 +75,7 @@ impl Client {
 
 /// Gives a call its limit, and its error the thing that it is about.
 async fn call<T>(subject: &str, limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
-    match tokio::time::timeout(limit, call).await {
+    match timeout(limit, call).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Fault::of(subject, &error)),
         Err(_) => Err(Fault::timeout(subject)),
@@ -89,7 +93,7 @@ fn within<T: Send + 'static>(
         let subject = subject.clone();
         async move {
             let mut stream = stream?;
-            match tokio::time::timeout(idle, stream.next()).await {
+            match timeout(idle, stream.next()).await {
                 Ok(item) => Some((item?, Some(stream))),
                 Err(_) => Some((Err(Fault::timeout(subject)), None)),
             }

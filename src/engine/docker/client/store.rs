@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt};
 use hyper::body::Bytes;
 
 use super::{CALL_TIMEOUT, Client, Fault, FaultKind, call, within};
+use crate::deadline::timeout;
 
 /// How long an export or an import may stand still.
 const STILL: Duration = Duration::from_mins(2);
@@ -95,7 +96,7 @@ impl Client {
         let mut says = std::pin::pin!(docker.import_image_stream(options, counted, None));
         let mut before = 0;
         loop {
-            match tokio::time::timeout(STILL, says.next()).await {
+            match timeout(STILL, says.next()).await {
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(error))) => {
                     let fault = Fault::of(subject, &error);

@@ -1,6 +1,7 @@
 //! What comes from the daemon piece by piece: logs, and what happens to containers.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::query_parameters::{EventsOptionsBuilder, LogsOptionsBuilder};
@@ -14,6 +15,8 @@ use super::{CALL_TIMEOUT, Client, Fault, FaultKind, within};
 
 /// By so much a daemon's clock may be behind, and no container is killed twice.
 const MOMENT: TimeDelta = TimeDelta::seconds(2);
+/// How long a stream may take to begin.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// So many lines tell how a container ended.
 const LAST_WORDS: usize = 5;
 /// How many times as many pieces are asked for if those that came were too few lines.
@@ -118,7 +121,7 @@ impl Client {
             .tail(&tail)
             .build();
         let subject = format!("the log of container {container}");
-        let pieces = self.docker.logs(container, Some(options));
+        let pieces = self.docker.clone().with_timeout(HEAD_TIMEOUT).logs(container, Some(options));
         let of = subject.clone();
         let pieces = pieces.map(move |piece| piece.map_err(|error| Fault::of(of.clone(), &error))).boxed();
         // A log that is followed may be silent for any time.
@@ -148,7 +151,7 @@ impl Client {
         ]);
         let since = (Utc::now() - MOMENT).timestamp().to_string();
         let options = EventsOptionsBuilder::default().filters(&filters).since(&since).build();
-        let events = self.docker.events(Some(options));
+        let events = self.docker.clone().with_timeout(HEAD_TIMEOUT).events(Some(options));
         events
             .filter_map(|event| async move {
                 match event {
