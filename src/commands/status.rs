@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::session::{Connected, Session, missing, name_option};
 use crate::cli::StatusArgs;
-use crate::engine::{APP, Description, EngineError, EngineErrorKind, Health, RunState, ServiceStatus};
+use crate::engine::{APP, Description, EngineError, EngineErrorKind, Health, Overall, RunState, ServiceStatus};
 use crate::error::Exit;
 use crate::event::{Keys, Secrets};
 use crate::lab::{Lab, State};
@@ -20,9 +21,9 @@ use crate::undo;
 struct Document {
     lab: String,
     engine: String,
-    /// `up`, `down` (it was never up, or its host is gone).
-    state: &'static str,
-    /// Why it is down.
+    /// `healthy`, `degraded`, `stopped`, `down` or `unknown`.
+    state: Standing,
+    /// Why it is down, or why its state is unknown.
     error: Option<String>,
     keys: Option<Keys>,
     gateway: Option<String>,
@@ -36,6 +37,65 @@ struct Document {
     /// The run that holds the lab now.
     run: Option<String>,
     undo: Option<Owed>,
+}
+
+/// How a lab is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Standing {
+    /// Every service runs, and none is unhealthy.
+    Healthy,
+    /// Some services are stopped, paused or unhealthy.
+    Degraded,
+    /// No service runs.
+    Stopped,
+    /// It was never up, or what ran it is gone.
+    Down,
+    /// It cannot be found out.
+    Unknown,
+}
+
+impl Standing {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => Overall::Healthy.name(),
+            Self::Degraded => Overall::Degraded.name(),
+            Self::Stopped => Overall::Stopped.name(),
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn tone(self) -> Tone {
+        match self {
+            Self::Healthy => Tone::Held,
+            Self::Degraded => Tone::Warn,
+            Self::Stopped | Self::Down | Self::Unknown => Tone::Failed,
+        }
+    }
+
+    fn exit(self) -> Exit {
+        match self {
+            Self::Healthy => Exit::Held,
+            Self::Degraded => Exit::NotHeld,
+            Self::Stopped | Self::Down | Self::Unknown => Exit::Failed,
+        }
+    }
+
+    /// Whether its services are known.
+    fn is_up(self) -> bool {
+        !matches!(self, Self::Down | Self::Unknown)
+    }
+}
+
+impl From<Overall> for Standing {
+    fn from(overall: Overall) -> Self {
+        match overall {
+            Overall::Healthy => Self::Healthy,
+            Overall::Degraded => Self::Degraded,
+            Overall::Stopped => Self::Stopped,
+        }
+    }
 }
 
 /// What a run has changed and not put back.
@@ -54,7 +114,7 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> anyhow::Result<
     let lab = session.lab()?;
     session.mention_left(&lab)?;
     let Some(document) = look(&lab).await? else { return Err(missing(&lab).into()) };
-    let exit = if document.state == "up" { Exit::Held } else { Exit::Failed };
+    let exit = document.state.exit();
     if args.json {
         session.json(&document)?;
     } else {
@@ -74,16 +134,12 @@ async fn look(lab: &Lab) -> anyhow::Result<Option<Document>> {
     Ok(Some(document(&connected, described, undo)?))
 }
 
-fn document(
-    connected: &Connected,
-    described: Result<Description, EngineError>,
-    undo: Option<Owed>,
-) -> anyhow::Result<Document> {
-    let (caller, callers) = (connected.record.caller_key.clone(), connected.record.callers.clone());
-    let mut document = Document {
-        lab: connected.lab.name().to_owned(),
-        engine: connected.record.engine.clone(),
-        state: "down",
+/// A lab without its services.
+fn empty(lab: &Lab, engine: &str, state: Standing) -> Document {
+    Document {
+        lab: lab.name().to_owned(),
+        engine: engine.to_owned(),
+        state,
         error: None,
         keys: None,
         gateway: None,
@@ -92,12 +148,28 @@ fn document(
         dashboard: None,
         services: Vec::new(),
         notices: Vec::new(),
-        run: connected.lab.running(),
-        undo,
-    };
+        run: lab.running(),
+        undo: None,
+    }
+}
+
+/// A lab whose state cannot be found out, and why.
+fn unknown(lab: &Lab, why: String) -> Document {
+    let engine = lab.record().ok().flatten().map(|record| record.engine);
+    Document { error: Some(why), ..empty(lab, engine.as_deref().unwrap_or("-"), Standing::Unknown) }
+}
+
+fn document(
+    connected: &Connected,
+    described: Result<Description, EngineError>,
+    undo: Option<Owed>,
+) -> anyhow::Result<Document> {
+    let (caller, callers) = (connected.record.caller_key.clone(), connected.record.callers.clone());
+    let empty = empty(&connected.lab, &connected.record.engine, Standing::Down);
+    let mut document = Document { undo, ..empty };
     match described {
         Ok(now) => {
-            document.state = "up";
+            document.state = now.overall().into();
             let gone = now.service(APP).is_some_and(|app| app.instance.is_none());
             // It comes back with the key that is remembered.
             let remembered = connected.record.server_key.as_deref().filter(|_| gone);
@@ -123,9 +195,10 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     let name = name_option(lab);
     let title = painter.paint(Tone::Strong, &format!("lab {}", document.lab));
     let place = document.gateway.as_deref().map(|gateway| format!(" · {gateway}")).unwrap_or_default();
-    session.line(&format!("{title} · {}{place}", document.engine))?;
+    let state = painter.paint(document.state.tone(), document.state.name());
+    session.line(&format!("{title} · {state} · {}{place}", document.engine))?;
     if let Some(error) = &document.error {
-        session.line(&painter.paint(Tone::Failed, &format!("down: {error}")))?;
+        session.line(&painter.paint(Tone::Failed, &format!("{}: {error}", document.state.name())))?;
         session.line(&format!("next: lab up{name} brings it back with the same keys · lab down{name} forgets it"))?;
     } else {
         session.line("")?;
@@ -136,6 +209,9 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
                 session.line(&painter.paint(tone, &line))?;
             }
         }
+        if matches!(document.state, Standing::Degraded | Standing::Stopped) {
+            session.line(&format!("next: lab up{name} starts what is stopped or paused · lab logs{name} shows why"))?;
+        }
     }
     if let Some(keys) = &document.keys {
         for (_, line) in crate::report::keys(keys) {
@@ -144,7 +220,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     }
     if let Some(dashboard) = &document.dashboard {
         session.line(&format!("graphs {dashboard}"))?;
-    } else if document.state == "up" && document.grafana.is_none() {
+    } else if document.state.is_up() && document.grafana.is_none() {
         session.line(&format!("graphs are served by no one: lab up{name} starts that again"))?;
     }
     if let Some(run) = &document.run {
@@ -187,7 +263,7 @@ fn services(services: &[ServiceStatus]) -> Table {
 fn state(service: &ServiceStatus) -> Cell {
     let tone = match (service.state, service.health) {
         (RunState::Running, Health::Healthy) => Tone::Held,
-        (RunState::Paused, _) => Tone::Warn,
+        (RunState::Paused, _) | (RunState::Running, Health::Starting) => Tone::Warn,
         (RunState::Running, Health::Unhealthy) | (RunState::Stopped, _) => Tone::Failed,
     };
     Cell::new(tone, service.word())
@@ -224,11 +300,20 @@ fn hide(services: &mut [ServiceStatus], passwords: &BTreeMap<String, String>) {
 async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut documents = Vec::new();
     let mut exit = Exit::Held;
-    for lab in State::open()?.labs()? {
-        match look(&lab).await {
-            Ok(document) => documents.extend(document),
-            // One that cannot be read hides none of the others.
-            Err(error) => exit = exit.worse(super::report_error(&error.context(format!("lab {}", lab.name())))),
+    let labs = State::open()?.labs()?;
+    // At once: a daemon that is silent delays its own labs only.
+    let found = join_all(labs.iter().map(look)).await;
+    for (lab, found) in labs.iter().zip(found) {
+        match found {
+            Ok(document) => {
+                exit = document.iter().fold(exit, |exit, document| exit.worse(document.state.exit()));
+                documents.extend(document);
+            }
+            // One that cannot be read does not hide the others.
+            Err(error) => {
+                documents.push(unknown(lab, super::failure::text(&error)));
+                exit = exit.worse(super::report_error(&error.context(format!("lab {}", lab.name()))));
+            }
         }
     }
     if json {
@@ -252,7 +337,6 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     ]);
     for document in &documents {
         let keys = document.keys.as_ref();
-        let state_tone = if document.state == "up" { Tone::Held } else { Tone::Failed };
         let note = match (&document.run, &document.undo) {
             (Some(run), _) => format!("busy: {run}"),
             (None, Some(owed)) if owed.kept => "kept".to_owned(),
@@ -262,7 +346,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         table.row([
             document.lab.as_str().into(),
             document.engine.as_str().into(),
-            Cell::new(state_tone, document.state),
+            Cell::new(document.state.tone(), document.state.name()),
             document.gateway.as_deref().unwrap_or("-").into(),
             keys.map_or("-", |keys| keys.server.as_str()).into(),
             keys.map_or("-", |keys| keys.caller.as_str()).into(),

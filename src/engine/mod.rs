@@ -14,11 +14,13 @@ pub mod embedded;
 mod error;
 mod logs;
 pub mod mock;
+mod overall;
 pub(crate) mod port;
 mod roles;
 
 pub use error::{EngineError, EngineErrorKind};
 pub use logs::{LogLine, LogLines, LogRequest};
+pub use overall::Overall;
 pub use roles::Roles;
 
 /// The reverse proxy in front of the app.
@@ -285,6 +287,7 @@ impl ServiceStatus {
     pub fn word(&self) -> &'static str {
         match (self.state, self.health) {
             (RunState::Running, Health::Healthy) => "healthy",
+            (RunState::Running, Health::Starting) => "starting",
             (RunState::Running, Health::Unhealthy) => "unhealthy",
             (RunState::Paused | RunState::Stopped, _) => self.state.name(),
         }
@@ -297,6 +300,8 @@ impl ServiceStatus {
 pub enum Health {
     /// Its health check passes.
     Healthy,
+    /// Its health check has not passed since it started, and has not failed for good.
+    Starting,
     /// Its health check does not pass, or it is not running.
     Unhealthy,
 }

@@ -155,7 +155,16 @@ fn an_app_that_dies_by_itself_is_shown_and_up_starts_it() {
     desk.lab(&["up", "--port", "0"]).status(0);
     kill(pid(&desk.status(), "app"), Signal::KILL);
     until(|| desk.status()["services"][1]["state"] == "stopped");
-    desk.lab(&["status"]).status(0).says("it ended by itself");
+    desk.lab(&["status"]).status(1).says("degraded").says("it ended by itself");
+    assert_eq!(desk.status()["state"], "degraded");
+    kill(pid(&desk.status(), "gateway"), Signal::KILL);
+    until(|| desk.status()["state"] == "stopped");
+    desk.lab(&["status"]).status(3).says("stopped").says("lab up");
+    desk.lab(&["down"]).status(0);
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&["status"]).status(0).says("healthy");
+    kill(pid(&desk.status(), "app"), Signal::KILL);
+    until(|| desk.status()["services"][1]["state"] == "stopped");
     let codes = desk.lab(&["traffic", "--requests", "3", "--rate", "100", "--json"]).status(0).json();
     assert_eq!(codes["codes"]["502"], 3, "{codes}");
     desk.lab(&["metrics"]).status(3).complains("the app does not run").complains("lab up");
@@ -227,7 +236,13 @@ fn one_broken_lab_hides_none_of_the_others() {
         std::fs::write(folder.join("undo.ndjson"), "nonsense\n").expect("the folder is ours");
     }
     let all = desk.lab(&["status", "--all"]).status(3).says("default").says("apikey-v1");
-    all.complains("broken").complains("is damaged").complains("newer version of lab");
+    all.says("broken").says("unknown").complains("is damaged").complains("newer version of lab");
+    let json = desk.lab(&["status", "--all", "--json"]).status(3).json();
+    let states: Vec<_> = json.as_array().expect("a list").iter().map(|lab| (&lab["lab"], &lab["state"])).collect();
+    let expected = [("broken", "unknown"), ("default", "healthy"), ("tomorrow", "unknown")];
+    assert!(states.iter().zip(expected).all(|(found, (lab, state))| found.0 == lab && found.1 == state), "{json}");
+    assert!(json[0]["error"].as_str().is_some_and(|error| error.contains("is damaged")), "{json}");
+    desk.lab(&["doctor"]).says("of lab broken it is not known");
     desk.lab(&["recover", "--all"]).status(3).complains("broken/undo.ndjson").complains("tomorrow/undo.ndjson");
     // Of a lab that a newer version made nobody here knows what runs.
     let down = desk.lab(&["down", "--all"]).status(3).says("lab broken is down").says("lab default is down");
