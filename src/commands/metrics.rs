@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use chrono::Utc;
+use futures_util::future::join_all;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::failure::text;
@@ -34,18 +35,20 @@ pub(super) async fn run(session: &Session, args: &MetricsArgs) -> anyhow::Result
     };
     let wire = NetWire::new();
     if args.raw {
-        for page in pages(&wire, &source).await?.into_values() {
+        let Read { instances, failed } = pages(&wire, &source).await?;
+        for page in instances.into_values() {
             let kept = page.body.lines().filter(|line| args.filter.as_deref().is_none_or(|text| line.contains(text)));
             for line in kept {
                 session.line(line)?;
             }
         }
-        return Ok(Exit::Held);
+        return Ok(report(&failed));
     }
-    let first = snapshot(&wire, &source).await?;
+    let (first, failed) = snapshot(&wire, &source).await?;
     show(session, args, &first, None)?;
+    let exit = report(&failed);
     if !args.watch {
-        return Ok(Exit::Held);
+        return Ok(exit);
     }
     watch(session, args, &wire, &source, first).await
 }
@@ -64,7 +67,8 @@ async fn watch(
     while !session.term.out().is_closed() {
         ticks.tick().await;
         match snapshot(wire, source).await {
-            Ok(after) => {
+            Ok((after, failed)) => {
+                failed.iter().for_each(|error| session.term.note(&text(error)));
                 let increase = delta::between(&before, &after, &[]);
                 let seconds = at.elapsed().as_secs_f64();
                 session.line("")?;
@@ -78,13 +82,41 @@ async fn watch(
     Ok(Exit::Held)
 }
 
-/// Each instance's page.
-async fn pages(wire: &NetWire, source: &Source) -> anyhow::Result<BTreeMap<String, Page>> {
-    let mut pages = BTreeMap::new();
-    match source {
-        Source::Url(url) => {
-            pages.insert(url.clone(), wire.page(url).await?);
+/// What was read of several instances: one that cannot be read does not hide the others.
+struct Read<T> {
+    instances: BTreeMap<String, T>,
+    failed: Vec<anyhow::Error>,
+}
+
+impl<T> Read<T> {
+    fn of(results: impl IntoIterator<Item = (String, anyhow::Result<T>)>) -> anyhow::Result<Self> {
+        let mut read = Self { instances: BTreeMap::new(), failed: Vec::new() };
+        for (instance, result) in results {
+            match result {
+                Ok(value) => drop(read.instances.insert(instance, value)),
+                Err(error) => read.failed.push(error.context(instance)),
+            }
         }
+        match read.failed.pop() {
+            // Nothing could be read: that is the error.
+            Some(error) if read.instances.is_empty() => Err(error),
+            last => {
+                read.failed.extend(last);
+                Ok(read)
+            }
+        }
+    }
+}
+
+/// Prints what failed; the exit code.
+fn report(failed: &[anyhow::Error]) -> Exit {
+    failed.iter().fold(Exit::Held, |exit, error| exit.worse(super::report_error(error)))
+}
+
+/// Each instance's page.
+async fn pages(wire: &NetWire, source: &Source) -> anyhow::Result<Read<Page>> {
+    match source {
+        Source::Url(url) => Read::of([(url.clone(), Ok(wire.page(url).await?))]),
         Source::Lab(connected) => {
             let endpoints = connected.describe().await?.endpoints;
             if endpoints.metrics.is_empty() {
@@ -92,21 +124,25 @@ async fn pages(wire: &NetWire, source: &Source) -> anyhow::Result<BTreeMap<Strin
                     .hint("lab status says why; lab up starts it")
                     .into());
             }
-            for endpoint in endpoints.metrics {
-                pages.insert(endpoint.instance, wire.page(&endpoint.url).await?);
-            }
+            let pages = endpoints.metrics.iter().map(async |endpoint| {
+                (endpoint.instance.clone(), wire.page(&endpoint.url).await.map_err(anyhow::Error::from))
+            });
+            Read::of(join_all(pages).await)
         }
     }
-    Ok(pages)
 }
 
-async fn snapshot(wire: &NetWire, source: &Source) -> anyhow::Result<Snapshot> {
+/// The metrics of the instances, and what could not be read.
+async fn snapshot(wire: &NetWire, source: &Source) -> anyhow::Result<(Snapshot, Vec<anyhow::Error>)> {
     let required: &[&str] = if matches!(source, Source::Lab(_)) { &names::REQUIRED } else { &[] };
-    let mut instances = BTreeMap::new();
-    for (instance, page) in pages(wire, source).await? {
-        instances.insert(instance, Exposition::read(&page, required)?);
-    }
-    Ok(Snapshot { at: Utc::now(), instances })
+    let Read { instances, mut failed } = pages(wire, source).await?;
+    let read = instances.into_iter().map(|(instance, page)| {
+        let read = Exposition::read(&page, required).map_err(anyhow::Error::from);
+        (instance, read)
+    });
+    let read = Read::of(read)?;
+    failed.extend(read.failed);
+    Ok((Snapshot { at: Utc::now(), instances: read.instances }, failed))
 }
 
 fn show(
@@ -136,4 +172,19 @@ fn show(
     table(&values, rates.as_ref()).write(&mut out, session.term.width(), session.term.painter())?;
     out.flush()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod read_tests {
+    use super::Read;
+
+    #[test]
+    fn one_instance_that_cannot_be_read_does_not_hide_the_others() {
+        let failed = |name: &str| (name.to_owned(), Err(anyhow::anyhow!("refused")));
+        let read = Read::of([failed("a"), ("b".to_owned(), Ok(1)), failed("c")]).unwrap();
+        assert_eq!(read.instances.into_iter().collect::<Vec<_>>(), [("b".to_owned(), 1)]);
+        let failed_names: Vec<String> = read.failed.iter().map(ToString::to_string).collect();
+        assert_eq!(failed_names, ["a", "c"]);
+        assert!(Read::<u8>::of([failed("a")]).is_err());
+    }
 }

@@ -273,7 +273,7 @@ fn state(service: &ServiceStatus) -> Cell {
 fn remarks(document: &Document) -> Vec<(Tone, String)> {
     let mut remarks = Vec::new();
     for service in &document.services {
-        let tone = if service.health == Health::Healthy { Tone::Dim } else { Tone::Failed };
+        let tone = if service.health == Health::Unhealthy { Tone::Failed } else { Tone::Dim };
         if let Some(detail) = &service.detail {
             remarks.push((tone, format!("{}: {detail}", service.name)));
         }

@@ -139,7 +139,7 @@ impl Gatherer {
         let unwell = |service: &crate::engine::ServiceStatus| {
             service.detail.as_ref().map(|detail| format!("{}: {detail}", service.name))
         };
-        remarks.extend(now.services.iter().filter(|service| service.health != Health::Healthy).filter_map(unwell));
+        remarks.extend(now.services.iter().filter(|service| service.health == Health::Unhealthy).filter_map(unwell));
         remarks.extend(now.notices);
         Up { engine: record.engine, gateway: now.endpoints.gateway, services: now.services, keys, remarks }
     }

@@ -170,7 +170,13 @@ impl Inner {
         match state {
             RunState::Running => match self.known_health(client, service, found, survey, fresh).await {
                 Ok(()) => status.health = Health::Healthy,
-                Err(detail) => status.detail = Some(detail).filter(|detail| !detail.is_empty()),
+                Err(detail) => {
+                    status.detail = Some(detail).filter(|detail| !detail.is_empty());
+                    // The daemon gives a health check its time.
+                    if container.health == DaemonHealth::Starting {
+                        status.health = Health::Starting;
+                    }
+                }
             },
             RunState::Stopped if found.ended_by_itself() => {
                 status.detail = Some(super::ready::ended(client, &service.name, container).await.detail);
@@ -217,9 +223,13 @@ impl Inner {
         match found.container.health {
             DaemonHealth::Healthy => Ok(()),
             // An app that is well speaks for what it waited for.
-            DaemonHealth::Unknown if self.is_vouched_for(client, service, survey).await => Ok(()),
+            DaemonHealth::Unchecked | DaemonHealth::Starting if self.is_vouched_for(client, service, survey).await => {
+                Ok(())
+            }
             // What the daemon last saw is as old as its interval.
-            DaemonHealth::Unknown | DaemonHealth::Unhealthy(_) => self.probe(client, service, found.id(), None).await,
+            DaemonHealth::Unchecked | DaemonHealth::Starting | DaemonHealth::Unhealthy(_) => {
+                self.probe(client, service, found.id(), None).await
+            }
         }
     }
 

@@ -117,8 +117,7 @@ fn past(client: &Client, found: &Found, request: &LogRequest) -> (LogLines, Foll
                 told.after = told.after.max(line.time);
                 Some(Ok(LogLine { service: service.clone(), time: line.time, text: line.text }))
             }
-            // It was removed meanwhile.
-            Err(fault) if fault.is(FaultKind::NotFound) => None,
+            Err(fault) if is_gone(&fault) => None,
             Err(fault) => {
                 lock(&told).failed = true;
                 Some(Err(fault.service(&service)))
@@ -127,6 +126,11 @@ fn past(client: &Client, found: &Found, request: &LogRequest) -> (LogLines, Foll
         ready(line)
     });
     (lines.boxed(), follow)
+}
+
+/// Whether a container was removed meanwhile, or is being removed.
+fn is_gone(fault: &Fault) -> bool {
+    fault.is(FaultKind::NotFound) || fault.detail.contains("dead or marked for removal")
 }
 
 /// Receives events from now on, also while nothing reads them.
@@ -221,7 +225,7 @@ async fn tell(client: Client, container: Follow, sender: Sender) {
     while let Some(line) = lines.next().await {
         let line = match line {
             Ok(line) => line,
-            Err(fault) if fault.is(FaultKind::NotFound) => return,
+            Err(fault) if is_gone(&fault) => return,
             Err(fault) => {
                 let _ = sender.send(Err(fault.service(&container.service))).await;
                 return;

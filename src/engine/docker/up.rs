@@ -191,7 +191,7 @@ mod tests {
             image: "image:1".to_owned(),
             image_id: "sha256:1".to_owned(),
             state: State::Exited,
-            health: Health::Unknown,
+            health: Health::Unchecked,
             exit_code,
             error: String::new(),
             out_of_memory,

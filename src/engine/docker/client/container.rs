@@ -46,8 +46,10 @@ pub(in crate::engine::docker) enum State {
 /// What the daemon's own health check says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine::docker) enum Health {
-    /// There is no check, or it has not run yet.
-    Unknown,
+    /// There is no check.
+    Unchecked,
+    /// The check has neither passed nor failed for good yet.
+    Starting,
     Healthy,
     /// With the last output of the check.
     Unhealthy(String),
@@ -307,14 +309,15 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
 }
 
 fn health(health: Option<bollard::models::Health>) -> Health {
-    let Some(health) = health else { return Health::Unknown };
+    let Some(health) = health else { return Health::Unchecked };
     match health.status {
         Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
         Some(HealthStatusEnum::UNHEALTHY) => {
             let last = health.log.unwrap_or_default().pop().and_then(|result| result.output).unwrap_or_default();
             Health::Unhealthy(last.trim().to_owned())
         }
-        _ => Health::Unknown,
+        Some(HealthStatusEnum::STARTING) => Health::Starting,
+        _ => Health::Unchecked,
     }
 }
 
