@@ -93,6 +93,11 @@ impl Names {
         new_instance(&self.network())
     }
 
+    /// Whether a network that the lab owns is the one that its containers are on.
+    pub(super) fn is_network(&self, name: &str) -> bool {
+        name.strip_prefix(&self.network()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
     /// The volume by which a state folder claims the lab's name on the daemon: of two that make it at once, one does.
     pub(super) fn claim(&self) -> String {
         format!("{}_lab-owner", self.project())

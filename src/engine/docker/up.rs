@@ -83,7 +83,8 @@ impl Inner {
         survey = survey.whole()?;
         survey.stranger = survey.stranger.or_else(|| networks.iter().find_map(|n| self.names.stranger(&n.labels)));
         survey.check(self.names.lab())?;
-        let ours: Vec<&Named> = networks.iter().filter(|network| self.names.owns(&network.labels)).collect();
+        let is_ours = |network: &&Named| self.names.owns(&network.labels) && self.names.is_network(&network.name);
+        let ours: Vec<&Named> = networks.iter().filter(is_ours).collect();
         // Of several, the one with containers on it.
         let is_used = |network: &&&Named| {
             let is_on = |found: &Found| [&network.id, &network.name].contains(&&found.network(&self.names));
