@@ -33,7 +33,7 @@ engine    deadline stack http files event error::Exit
 engine/*  deadline engine alerts background board stack http files event metrics error::Exit app::memory gateway::memory
 wire      traffic metrics http alerts::Monitor alerts::own engine::mock
 alerts    metrics stack
-live      alerts event metrics
+live      alerts event files metrics
 board     alerts event http live metrics
 watch     alerts engine wire !wire::NetWire lab undo live event metrics term
 watch     report::human report::text report::keys report::owed report::short_id report::status_name report::status_tone
@@ -41,14 +41,14 @@ metrics   -
 process   -
 background deadline files
 deadline  -
-traffic   -
+traffic   files
 http      deadline traffic::Cause
 event     -
 term      -
 files     -
 error     -
 stack     files yaml
-yaml      -
+yaml      files
 app       service error::Exit
 gateway   service error::Exit
 service   error::Exit

@@ -89,7 +89,7 @@ pub fn end_with_signals(end: CancellationToken) {
 /// Takes the lock that this process is known by. Waits a few seconds for the process before it to end, and for who looks
 /// whether one lives, and has the lock for an instant; an error of the kind `WouldBlock` where that is not enough.
 pub async fn take(path: &Path) -> io::Result<File> {
-    let file = crate::files::append(path)?;
+    let file = crate::files::open_lock(path)?;
     let deadline = Deadline::after(TAKE_TIMEOUT);
     loop {
         match file.try_lock() {
@@ -102,7 +102,8 @@ pub async fn take(path: &Path) -> io::Result<File> {
 
 /// Whether a process lives that holds this lock.
 pub fn lives(lock: &Path) -> bool {
-    File::open(lock).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    crate::files::open_state(lock, u64::MAX)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Waits until no process holds the lock of this file, which may be removed meanwhile; an error of the kind `TimedOut` where

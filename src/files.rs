@@ -1,10 +1,29 @@
-//! Files of the state: readable by the user alone, written atomically (a temporary file, fsync, rename).
+//! Files: the only place that opens them. [`open`] decides what may lie at a path: a file of the state is a regular file of this
+//! user, of a bounded size, and no symbolic link; an input is a regular file of a bounded size. No open waits for another
+//! process. [`draft`] writes files atomically, and collects what killed processes leave of that.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+
+mod draft;
+mod open;
+
+pub use draft::{Output, collect, draft_folder, write_atomic, write_new, write_output};
+pub use open::{
+    Unusable, append, check_folder, create_stream, open_input, open_lock, open_state, read_input, read_state,
+};
+
+/// The largest record of a lab, its host or its dashboard, in bytes. They have a few kilobytes.
+pub const RECORD_LIMIT: u64 = 1 << 20;
+/// The largest undo log, in bytes: some hundred thousand changes.
+pub const UNDO_LIMIT: u64 = 64 << 20;
+/// The largest log of a service, in bytes. It is rotated at 16 MiB.
+pub const LOG_LIMIT: u64 = 64 << 20;
+/// The largest journal of a run, in bytes. Ten hours of samples are a tenth of it.
+pub const JOURNAL_LIMIT: u64 = 256 << 20;
 
 /// A folder of the state.
 #[derive(Clone, Debug)]
@@ -36,41 +55,19 @@ impl Folder {
     }
 }
 
-/// Makes a folder and those above it, durably, with mode 0700.
+/// Makes a folder of the state and those above it, durably, with mode 0700. One that exists is checked: see [`check_folder`].
 pub fn make_folder(path: &Path) -> io::Result<()> {
     let new: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
+    if fs::symlink_metadata(path).is_err() {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path)?;
+    }
+    check_folder(path)?;
     // What is in it would be lost with its own name.
     new.iter().filter_map(|folder| folder.parent()).try_for_each(sync_folder)
-}
-
-/// Writes a file so that a reader, or a power cut, meets the old content or the new one, never a part; mode 0600.
-pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    written(folder, content)?.persist(path)?;
-    sync_folder(folder)
-}
-
-/// Writes a file that is not there yet, as [`write_atomic`] does; one that is there, or that came meanwhile, stays as it is.
-pub fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    match written(folder, content)?.persist_noclobber(path) {
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.error),
-        Ok(_) => sync_folder(folder),
-    }
-}
-
-/// A file of a temporary name in this folder, durable.
-fn written(folder: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    Ok(file)
 }
 
 /// Makes a new, renamed or removed name in a folder durable.
@@ -78,20 +75,14 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-/// Opens a file for appending, with mode 0600.
-pub fn append(path: &Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Whether this open file is the one of that name; not where it was removed, or another one has its name.
+/// Whether this open file is the one of that name; not if it was removed, or if another one has its name.
 pub fn is_named(file: &fs::File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), fs::metadata(path)) {
+    match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(open), Ok(named)) => open.dev() == named.dev() && open.ino() == named.ino(),
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

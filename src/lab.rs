@@ -112,7 +112,7 @@ impl Lab {
     /// What is remembered of it; none where it does not exist.
     pub fn record(&self) -> Result<Option<Record>, LabError> {
         let path = self.folder.path("lab.json");
-        let text = match std::fs::read(&path) {
+        let text = match files::read_state(&path, files::RECORD_LIMIT) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(folder_error(&path, source)),
@@ -175,13 +175,17 @@ impl Lab {
     /// Takes the lock of a run, at once or not at all. `holder` is what others are told: `run 7f3a`.
     pub fn lock_run(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
-        Ok(Lock::take(&self.folder.path("run.lock"), &self.name, holder)?)
+        let lock = Lock::take(&self.folder.path("run.lock"), &self.name, holder)?;
+        self.collect();
+        Ok(lock)
     }
 
     /// Takes the lock of a change, waiting a few seconds for another change to end.
     pub async fn lock_change(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
-        Ok(Lock::wait(&self.folder.path("change.lock"), &self.name, holder).await?)
+        let lock = Lock::wait(&self.folder.path("change.lock"), &self.name, holder).await?;
+        self.collect();
+        Ok(lock)
     }
 
     /// What is remembered of it now that a lock of it is held; an error where it has gone while one waited for the lock.
@@ -210,6 +214,15 @@ impl Lab {
         }
         // Also what a removal that was cut off has left.
         sweep(labs)
+    }
+
+    /// Removes what killed commands have left: temporary files, which may hold keys, and folders of removed labs.
+    fn collect(&self) {
+        files::collect(self.folder.root());
+        if let Some(labs) = self.folder.root().parent() {
+            // One that cannot be removed is no reason to refuse the command; `lab recover` says why.
+            let _ = sweep(labs);
+        }
     }
 
     fn make_folder(&self) -> Result<(), LabError> {

@@ -56,12 +56,26 @@ async fn host(config: Config, tied: bool) -> Exit {
         Ok(app) => Arc::new(app),
         Err(error) => return service::fail(Exit::Failed, format_args!("cannot set up the metrics: {error}")),
     };
-    let migration = tokio::spawn({
+    let mut migration = tokio::spawn({
         let (app, log) = (Arc::clone(&app), log.clone());
         async move { app.store.migrate(&log).await }
     });
-    app.serve(listener, &stop).await;
+    let failed = async {
+        match (&mut migration).await {
+            Ok(Err(error)) => error,
+            // It is migrated: there is nothing more to wait for.
+            _ => std::future::pending().await,
+        }
+    };
+    let failed = tokio::select! {
+        () = Arc::clone(&app).serve(listener, &stop) => None,
+        error = failed => Some(error),
+    };
     migration.abort();
+    if let Some(error) = failed {
+        log.close();
+        return service::fail(Exit::Failed, format_args!("the database cannot be used: {error}"));
+    }
     log.note(format_args!("ended"));
     log.close();
     Exit::Held

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, TryFutureExt};
 use serde::Serialize;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -47,6 +48,8 @@ const COUNT: &str = "SELECT count(*) FROM users";
 
 /// `SQLite`'s codes for "another holds the lock" and "the file cannot be opened".
 const SQLITE_SILENT: [&str; 2] = ["5", "14"];
+/// `SQLite`'s codes for a file that is damaged, and for one that is no database.
+const SQLITE_DAMAGED: [u32; 2] = [11, 26];
 
 /// What the store needs to know.
 pub(super) struct Settings {
@@ -151,12 +154,14 @@ impl Store {
         Self { pool, slots, wait, report_time, state: AtomicU8::new(state as u8) }
     }
 
-    /// Makes the tables and their rows where they are not there yet; tries again until it succeeds.
-    pub(super) async fn migrate(&self, log: &Log) {
+    /// Creates the tables and their rows if they are missing; tries again until it succeeds. Fails only if no later attempt can
+    /// succeed.
+    pub(super) async fn migrate(&self, log: &Log) -> Result<(), MigrateError> {
         let mut said = String::new();
         loop {
             let (state, why) = match timeout(MIGRATION, self.pool.migrate()).await {
                 Ok(Ok(())) => break,
+                Ok(Err(error)) if is_permanent(&error) => return Err(error),
                 Ok(Err(error)) if is_silence(&error) => (State::Silent, error.to_string()),
                 Ok(Err(error)) => (State::Refused, error.to_string()),
                 Err(_) => (State::Silent, format!("no answer within {} s", MIGRATION.as_secs())),
@@ -172,6 +177,7 @@ impl Store {
         self.pool.fill().await;
         self.state.store(State::Ready as u8, Ordering::Release);
         log.note(format_args!("the database is migrated"));
+        Ok(())
     }
 
     /// All users, by their ids.
@@ -271,6 +277,21 @@ fn is_silence(error: &MigrateError) -> bool {
             is_broken(error) || database.code().is_some_and(|code| SQLITE_SILENT.contains(&&*code))
         }
         _ => true,
+    }
+}
+
+/// Whether the database is not what this app can ever use: a file of something else, or tables of another version.
+fn is_permanent(error: &MigrateError) -> bool {
+    match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) => true,
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            let error =
+                error.as_database_error().and_then(|error| error.try_downcast_ref::<sqlx::sqlite::SqliteError>());
+            let code = error.and_then(|error| error.code()?.parse::<u32>().ok());
+            // The lowest byte of an extended code is its kind.
+            code.is_some_and(|code| SQLITE_DAMAGED.contains(&(code & 0xff)))
+        }
+        _ => false,
     }
 }
 

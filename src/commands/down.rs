@@ -11,6 +11,7 @@ use crate::term::Tone;
 
 pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Exit> {
     let state = State::open()?;
+    state.sweep()?;
     if !args.all {
         return one(session, &session.lab()?, args.force).await;
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::engine::EngineError;
 use crate::error::{Exit, Failure};
+use crate::files::Unusable;
 use crate::lab::LabError;
 use crate::lab::connect::ConnectError;
 use crate::lab::lock::LockError;
@@ -55,6 +56,9 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
         if let Some(lab) = lab_error(cause) {
             return judge_lab(lab);
         }
+        if let Some(reason) = cause.downcast_ref::<std::io::Error>().and_then(Unusable::in_error) {
+            return (Exit::Failed, Some(reason.hint().to_owned()));
+        }
     }
     (Exit::Failed, None)
 }
@@ -80,9 +84,9 @@ fn lab_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Lab
 fn judge_lab(error: &LabError) -> (Exit, Option<String>) {
     match error {
         LabError::Name { .. } => (Exit::Usage, None),
-        LabError::Folder { .. } | LabError::Lock(LockError::File { .. }) => {
-            let hint = "make the folder writable, or name another one in LAB_STATE_DIR";
-            (Exit::Failed, Some(hint.to_owned()))
+        LabError::Folder { source, .. } | LabError::Lock(LockError::File { source, .. }) => {
+            let usual = "make the folder writable, or name another one in LAB_STATE_DIR";
+            (Exit::Failed, Some(Unusable::in_error(source).map_or(usual, Unusable::hint).to_owned()))
         }
         LabError::Damaged { .. } => {
             (Exit::Failed, Some("lab down forgets this lab and whatever of it still runs".to_owned()))

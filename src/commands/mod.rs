@@ -1,5 +1,7 @@
 //! One file a verb: picks the lab and the reporters, calls the core.
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::cli::{Cli, Command};
 use crate::error::Exit;
 
@@ -19,6 +21,7 @@ mod progress;
 mod prove;
 mod query;
 mod recover;
+mod resources;
 mod run;
 mod runs;
 mod scenario;
@@ -37,6 +40,7 @@ const PUT_AWAY: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Carries out what was asked for.
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    resources::check()?;
     match &cli.command {
         // The services and their host have runtimes of their own, and no terminal.
         Command::App(args) if args.health => return Ok(crate::app::health()),
@@ -60,7 +64,11 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     }
     let session = Session::new(cli.name.as_deref());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(verb(&session, &cli.command));
+    let result = runtime.block_on(async {
+        // A file over `ulimit -f` is then an error of that write. The default ends the process without a word.
+        let _caught = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
+        verb(&session, &cli.command).await
+    });
     // What is dropped with its tasks puts away what it has outside. A read that nobody waits for any more does not end.
     runtime.shutdown_timeout(PUT_AWAY);
     result

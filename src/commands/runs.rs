@@ -14,6 +14,7 @@ use super::session::Session;
 use crate::cli::{Format, RunsCommand};
 use crate::error::{Exit, Failure};
 use crate::event::Event;
+use crate::files;
 use crate::lab::State;
 use crate::report::diff::Diff;
 use crate::report::journal::{CUT_OFF, Journal};
@@ -59,7 +60,8 @@ fn events_of(state: &State) -> anyhow::Result<Vec<(String, PathBuf)>> {
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<Vec<Event>> {
-    let file = std::fs::File::open(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    let file = files::open_state(path, files::JOURNAL_LIMIT)
+        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     read_events(BufReader::new(file)).map_err(|error| Failure::failed(format!("{}: {error}", path.display())).into())
 }
 

@@ -6,6 +6,7 @@ use super::session::Session;
 use super::signals;
 use crate::cli::{SendArgs, TrafficArgs, TrafficCommand};
 use crate::error::{Exit, Failure};
+use crate::files;
 use crate::report::traffic::compare::write_comparison;
 use crate::report::traffic::table::write_table;
 use crate::report::traffic::{TrafficReport, write_json};
@@ -18,6 +19,9 @@ mod job;
 mod watch;
 
 use watch::Watch;
+
+/// The largest result that is compared, in bytes. Those of `lab traffic --json` have some hundred kilobytes.
+const RESULT_LIMIT: u64 = 64 << 20;
 
 pub(super) async fn run(session: &Session, args: &TrafficArgs) -> anyhow::Result<Exit> {
     match &args.command {
@@ -112,7 +116,8 @@ fn names(before: &Path, after: &Path) -> (String, String) {
 
 fn read(path: &Path) -> Result<TrafficReport, Failure> {
     let shown = path.display();
-    let text = std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    let text = files::read_input(path, RESULT_LIMIT)
+        .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
     serde_json::from_slice(&text).map_err(|error| {
         Failure::usage(format!("{shown} is not a result of `lab traffic --json`: {error}"))
             .hint("lab traffic --json > before.json writes one")

@@ -1,7 +1,6 @@
 //! [`Dashboard`]: lab's own dashboard of a lab on containers, where no Grafana runs: a process on the user's machine, as the
 //! embedded engine has its host. It holds `dashboard.lock` in the lab's folder for as long as it lives.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -13,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::background::{self, Starting};
 use crate::deadline::{self, Deadline};
-use crate::files::Folder;
+use crate::files::{self, Folder};
 
 /// What it is known by.
 pub const LOCK_FILE: &str = "dashboard.lock";
@@ -93,7 +92,7 @@ impl Dashboard {
 
     /// How it is, or was, reached.
     pub(super) fn last(&self) -> Option<Serving> {
-        serde_json::from_slice(&std::fs::read(self.folder.path(FILE)).ok()?).ok()
+        serde_json::from_slice(&files::read_state(&self.folder.path(FILE), files::RECORD_LIMIT).ok()?).ok()
     }
 
     /// What it holds as long as it lives.
@@ -103,7 +102,7 @@ impl Dashboard {
 
     /// Starts a process that will be one once it is told to: see [`Dashboard::serve`].
     pub(super) fn prepare(&self) -> io::Result<Starting> {
-        let errors = crate::files::append(&self.folder.path(LOG_FILE))?;
+        let errors = files::append(&self.folder.path(LOG_FILE))?;
         let mut command = Command::new(background::own_executable());
         // It may be killed: what is temporary to it goes with the lab.
         command.env("TMPDIR", self.folder.root());
@@ -133,7 +132,10 @@ impl Dashboard {
     /// Ends it. It has nothing to put away, so it is not asked, and one that hangs ends as well.
     pub(super) async fn end(&self) -> io::Result<()> {
         let lock = self.lock();
-        let Ok(held) = File::open(&lock) else { return Ok(()) };
+        let held = match files::open_state(&lock, u64::MAX) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
         let deadline = Deadline::after(SETTLE_TIMEOUT);
         // Its starter may have been killed in the instant in which it came.
         while self.lives() && self.last().is_none() && !deadline.is_over() {

@@ -36,9 +36,9 @@ fn id(state: &Path) -> Result<String, LabError> {
 
 /// What a file holds; none where there is none, or where it holds no id: then it is removed.
 fn read(path: &Path) -> io::Result<Option<String>> {
-    let id = match std::fs::read_to_string(path) {
+    let id = match files::read_state(path, files::RECORD_LIMIT) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text?.trim_end().to_owned(),
+        text => String::from_utf8_lossy(&text?).trim_end().to_owned(),
     };
     if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(Some(id));

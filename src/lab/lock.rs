@@ -23,6 +23,9 @@ const GLANCE: Duration = Duration::from_millis(2);
 /// How often it is tried where the process that took it is gone: a child that was just being made has it until it is another program.
 const LEGACY: u32 = 500;
 
+/// How much of a lock's file is read, in bytes.
+const TEXT_LIMIT: u64 = 4096;
+
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -112,8 +115,9 @@ struct Holder {
 
 impl Holder {
     fn read(file: &mut File) -> io::Result<Self> {
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
+        let mut bytes = Vec::new();
+        file.take(TEXT_LIMIT).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
         let (name, pid) = text.split_once('\n').unwrap_or((&text, ""));
         let name = if name.is_empty() { "another lab command" } else { name };
         let pid = pid.parse().ok().and_then(Pid::from_raw);
@@ -125,7 +129,7 @@ impl Holder {
 /// Who holds a lock now; none where nobody does.
 pub fn holder(path: &Path) -> Option<String> {
     for _ in 0..LEGACY {
-        let mut file = File::open(path).ok()?;
+        let mut file = crate::files::open_state(path, u64::MAX).ok()?;
         let Err(TryLockError::WouldBlock) = file.try_lock_shared() else { return None };
         let holder = Holder::read(&mut file).ok()?;
         if !holder.is_dead {
@@ -137,15 +141,11 @@ pub fn holder(path: &Path) -> Option<String> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.create(true).truncate(false).read(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    match crate::files::open_lock(path) {
         // Its folder has just gone with the lab; who waited for that makes a new one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             path.parent().map_or(Ok(()), crate::files::make_folder)?;
-            options.open(path)
+            crate::files::open_lock(path)
         }
         opened => opened,
     }

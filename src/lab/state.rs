@@ -18,7 +18,8 @@ pub struct State {
 }
 
 impl State {
-    /// `LAB_STATE_DIR`, else the platform's place for state; made where it is missing, readable by the user alone.
+    /// `LAB_STATE_DIR`, else the platform's place for state. If it is missing, it is made readable for this user only; else it must
+    /// be a folder of this user that nobody else can write to.
     pub fn open() -> Result<Self, LabError> {
         if let Some(folder) = std::env::var_os("LAB_STATE_DIR").filter(|value| !value.is_empty()) {
             return Self::at(std::path::absolute(folder).map_err(|source| folder_error(Path::new("."), source))?);
@@ -30,6 +31,8 @@ impl State {
 
     /// A given folder.
     pub fn at(root: PathBuf) -> Result<Self, LabError> {
+        // The folder itself may be reached through a link, which is the user's own choice; nothing in it may be one.
+        let root = std::fs::canonicalize(&root).unwrap_or(root);
         for folder in [root.clone(), root.join("labs"), root.join("runs")] {
             files::make_folder(&folder).map_err(|source| folder_error(&folder, source))?;
         }
@@ -50,14 +53,25 @@ impl State {
     pub fn labs(&self) -> Result<Vec<Lab>, LabError> {
         let folder = self.root.join("labs");
         let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
-        let mut names: Vec<String> =
-            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        // A link, or a folder of another user, is listed, so that its use says what is wrong with it.
+        let may_be_lab =
+            |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
+        let labs = entries.flatten().filter(may_be_lab);
+        let mut names: Vec<String> = labs.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         Ok(names.iter().filter_map(|name| self.lab(name).ok()).collect())
     }
 
-    /// Finishes every removal of a lab that was cut off.
+    /// Removes everything that killed commands have left: folders of removed labs, and temporary files and folders.
     pub fn sweep(&self) -> Result<(), LabError> {
+        files::collect(&self.root);
+        for folder in ["labs", "runs"].map(|name| self.root.join(name)) {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    files::collect(&entry.path());
+                }
+            }
+        }
         sweep(&self.root.join("labs"))
     }
 

@@ -2,7 +2,6 @@
 //! know who looks, and is not slower for it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -10,6 +9,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::event::{Event, EventKind};
+use crate::files;
 
 /// The file of a run's events, in its folder.
 const EVENTS: &str = "events.ndjson";
@@ -81,7 +81,7 @@ impl Runs {
 
 impl Tail {
     fn follow(&mut self, path: &Path, lab: &str, mut tell: impl FnMut(Event)) -> std::io::Result<()> {
-        let mut file = File::open(path)?;
+        let mut file = files::open_state(path, files::JOURNAL_LIMIT)?;
         if file.metadata()?.len() <= self.offset {
             return Ok(());
         }

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use super::journal::{Journal, JournalBuilder};
 use super::{Sink, html, json, junit, markdown};
 use crate::event::Event;
+use crate::files::{self, Output};
+
+/// A report is for handing out: its permissions are those of any new file.
+const MODE: u32 = 0o666;
 
 /// In what form a run is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,40 +52,32 @@ impl Form {
     }
 }
 
-/// A file that takes a report. It is made at the beginning, so that what keeps it from being written is known before a
-/// run, and has its name once it is whole: whatever had it before is there until then.
+/// A file that takes a report. What keeps it from being written is found before the run; it is written as a whole after the run,
+/// and what the file held before is there until then.
 #[derive(Debug)]
 pub struct ReportFile {
     path: PathBuf,
     form: Form,
-    file: Option<tempfile::NamedTempFile>,
+    written: bool,
     builder: JournalBuilder,
 }
 
 impl ReportFile {
     /// A file that is to be at `path`.
     pub fn create(path: &Path, form: Form) -> io::Result<Self> {
-        if path.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".lab-report-");
-        // As any file that the user makes: a report is for handing out.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder)?;
-        Ok(Self { path: path.to_owned(), form, file: Some(file), builder: JournalBuilder::default() })
+        // Dropped at once: a run that is killed leaves nothing in the user's folder.
+        drop(Output::create(path, MODE)?);
+        Ok(Self { path: path.to_owned(), form, written: false, builder: JournalBuilder::default() })
     }
 
-    /// Writes a run, and gives the file its name.
+    /// Writes a run; only the first call has an effect.
     pub fn write(&mut self, journal: &Journal) -> io::Result<()> {
-        let Some(mut file) = self.file.take() else { return Ok(()) };
+        if std::mem::replace(&mut self.written, true) {
+            return Ok(());
+        }
         let mut bytes = Vec::new();
         self.form.write(&mut bytes, journal)?;
-        file.write_all(&bytes)?;
-        file.persist(&self.path)?;
-        Ok(())
+        files::write_output(&self.path, &bytes, MODE)
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::RequestSpec;
+use crate::files;
 
 /// The most requests of one file.
 const MOST: usize = 100_000;
@@ -100,15 +101,7 @@ fn first_line(line: &str) -> Option<RequestSpec> {
 }
 
 fn read(path: &Path, most: u64) -> Result<Vec<u8>, TargetsError> {
-    use io::Read;
-    let unreadable = |source| TargetsError::Unreadable { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > most {
-        return Err(unreadable(io::Error::other(format!("it is larger than {} MiB", most >> 20))));
-    }
-    Ok(bytes)
+    files::read_input(path, most).map_err(|source| TargetsError::Unreadable { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

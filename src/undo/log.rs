@@ -333,7 +333,7 @@ struct Content {
 }
 
 fn read(path: &Path) -> Result<Content, UndoError> {
-    let text = match std::fs::read(path) {
+    let text = match files::read_state(path, files::UNDO_LIMIT) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
         Err(source) => return Err(UndoError::File { path: path.to_owned(), source }),

@@ -1,11 +1,11 @@
 //! Reading a file that somebody wrote: within limits, as UTF-8, without a byte order mark.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{Diagnostic, Place, SourceFile};
+use crate::files;
 
 /// The largest file, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -28,24 +28,12 @@ pub(crate) fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostic> {
     }
 }
 
-/// The bytes of a file that is not too large. Its size is looked at first, so that no large file is read.
+/// The bytes of a file.
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    let told = |error: io::Error| match error.kind() {
+    files::read_input(path, LARGEST).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         _ => error.to_string(),
-    };
-    let metadata = fs::metadata(path).map_err(told)?;
-    if metadata.is_dir() {
-        return Err("it is a folder; expected a file".to_owned());
-    }
-    if !metadata.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    // It may grow while it is read.
-    File::open(path).map_err(told)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(told)?;
-    let size = metadata.len().max(bytes.len() as u64);
-    if size > LARGEST { Err(format!("it has {size} bytes; expected at most {LARGEST}")) } else { Ok(bytes) }
+    })
 }
 
 /// Editors on Windows put a byte order mark first.

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
+    ran::default_signals();
     let mut arguments = Arguments::from_args();
     // Two browsers at once want more of a small machine than it has.
     arguments.test_threads = arguments.test_threads.or(Some(1));

@@ -23,6 +23,7 @@ mod neighbours;
 mod proofs;
 mod pulls;
 #[path = "../shared/ran.rs"]
+#[expect(dead_code, reason = "these tests need a part of it")]
 mod ran;
 mod registry;
 #[path = "../shared/same.rs"]
@@ -40,6 +41,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
+    ran::default_signals();
     let arguments = Arguments::from_args();
     let wanted = std::env::var("LAB_TEST_DOCKER").is_ok_and(|value| value == "1");
     let all = [

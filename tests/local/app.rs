@@ -251,7 +251,7 @@ fn configuration_errors_are_one_line_and_exit_2() {
         if let Some(value) = value {
             command.env(name, value);
         }
-        let output = command.output().expect("it runs");
+        let output = crate::ran::output(&mut command);
         let error = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(2), "{name}={value:?}: {error}");
         let problem = if value.is_none_or(str::is_empty) { "is not set" } else { "is malformed" };
@@ -266,7 +266,7 @@ fn a_port_that_is_taken_is_exit_3() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
     let env = [("APP_LISTEN", address.as_str()), ("APP_API_KEY", "k"), ("DATABASE_URL", "sqlite:/nowhere/u.db")];
-    let output = lab().arg("app").envs(env).stdin(Stdio::null()).output().expect("it runs");
+    let output = crate::ran::output(lab().arg("app").envs(env).stdin(Stdio::null()));
     let error = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(3));
     assert!(error.starts_with(&format!("error: the app cannot listen on {address}: ")), "{error}");

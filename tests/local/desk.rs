@@ -7,6 +7,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::ran::{Bounded, output, output_of};
 pub(crate) use crate::ran::{Ran, kill};
 use crate::support::{PATIENCE, lab, until};
 
@@ -43,7 +44,7 @@ impl Desk {
     }
 
     pub(crate) fn ran(args: &[&str], mut command: Command) -> Ran {
-        Ran::of(args.join(" "), &command.output().expect("lab starts"))
+        Ran::of(args.join(" "), &output(&mut command))
     }
 
     /// Starts a lab command whose output is read later.
@@ -96,7 +97,8 @@ impl Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
-        let _ = self.command(&["down", "--all"]).output();
+        // A panic here would hide that of the test.
+        let _ = std::panic::catch_unwind(|| output(&mut self.command(&["down", "--all"])));
         for pid in self.processes() {
             kill(pid, Signal::KILL);
         }
@@ -117,7 +119,7 @@ impl Running {
     /// Waits for its end.
     pub(crate) fn ran(self) -> Ran {
         let begun = Instant::now();
-        let output = self.child.wait_with_output().expect("it can be waited for");
+        let output = output_of(self.child);
         assert!(begun.elapsed() < PATIENCE, "lab {} took too long to end", self.args);
         Ran::of(self.args, &output)
     }
@@ -125,7 +127,7 @@ impl Running {
     /// The lines of its stdout as they come.
     pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
         let stdout = self.child.stdout.take().expect("stdout is piped, and taken once");
-        std::io::BufRead::lines(std::io::BufReader::new(stdout)).map_while(Result::ok)
+        std::io::BufRead::lines(std::io::BufReader::new(Bounded::new(stdout))).map_while(Result::ok)
     }
 }
 

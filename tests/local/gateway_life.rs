@@ -120,7 +120,7 @@ fn without_being_told_the_port_is_its_own() {
     let gateway = Service::gateway(mirror(), &[]);
     let listen = gateway.address.to_string();
     let mut command = lab();
-    let output = command.arg("gateway").env("GATEWAY_LISTEN", &listen).stdin(Stdio::null()).output().expect("it runs");
+    let output = crate::ran::output(command.arg("gateway").env("GATEWAY_LISTEN", &listen).stdin(Stdio::null()));
     let error = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(3));
     assert!(error.starts_with(&format!("error: the gateway cannot listen on {listen}: ")), "{error}");
@@ -171,7 +171,7 @@ fn configuration_errors_are_one_line_and_exit_2() {
     for (name, value) in bad {
         let mut command = lab();
         command.arg("gateway").env("GATEWAY_LISTEN", "127.0.0.1:0").env(name, value).stdin(Stdio::null());
-        let output = command.output().expect("it runs");
+        let output = crate::ran::output(&mut command);
         let error = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(2), "{name}={value}: {error}");
         let problem = if value.is_empty() { "is not set" } else { "is malformed" };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::desk::Desk;
+use crate::ran::Bounded;
 use crate::support::until;
 
 /// From before the first file is written until after the lab is up.
@@ -109,11 +110,52 @@ fn a_hang_up_that_is_ignored_does_not_end_a_run() {
     command.args(["-c", &script]).env("LAB_STATE_DIR", desk.state()).env("LAB_ENGINE", "embedded");
     let mut run = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("sh starts");
     let mut title = String::new();
-    let stdout = run.stdout.take().expect("it is piped");
+    let stdout = Bounded::new(run.stdout.take().expect("it is piped"));
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut title).expect("its title");
     crate::desk::kill(run.id(), Signal::HUP);
-    assert_eq!(run.wait().expect("it ends").code(), Some(0));
+    assert_eq!(crate::support::end_of(&mut run).code(), Some(0));
     until(|| desk.processes().is_empty());
+}
+
+/// `lab … &` in a script ignores Ctrl-C, as every other command there does; SIGTERM ends it, and what it started.
+#[test]
+fn a_ctrl_c_that_is_ignored_at_the_start_stays_ignored() {
+    let desk = Desk::new();
+    let mut command = std::process::Command::new("sh");
+    let script =
+        format!("trap '' INT QUIT; exec {} scenario run rotate-key --set requests=100", env!("CARGO_BIN_EXE_lab"));
+    command.args(["-c", &script]).env("LAB_STATE_DIR", desk.state()).env("LAB_ENGINE", "embedded");
+    let mut run = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("sh starts");
+    let mut lines = std::io::BufReader::new(Bounded::new(run.stdout.take().expect("it is piped")));
+    std::io::BufRead::read_line(&mut lines, &mut String::new()).expect("its title");
+    crate::desk::kill(run.id(), Signal::INT);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(run.try_wait().expect("it is ours").is_none(), "it ended at a signal that it was started to ignore");
+    crate::desk::kill(run.id(), Signal::TERM);
+    assert_eq!(crate::support::end_of(&mut run).code(), Some(143));
+    desk.is_clean();
+}
+
+/// The tests pass in a background job of a script, whose children would ignore Ctrl-C.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_children_of_the_tests_ignore_no_signal() {
+    const INNER: &str = "LAB_TEST_IN_THE_BACKGROUND";
+    if std::env::var_os(INNER).is_none() {
+        let mut again = std::process::Command::new("sh");
+        let script =
+            "trap '' INT QUIT HUP; exec \"$0\" --exact interruptions::the_children_of_the_tests_ignore_no_signal";
+        again.args(["-c", script]).arg(std::env::current_exe().expect("a path")).env(INNER, "1");
+        let ran = crate::ran::output(&mut again);
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    drop(crate::support::lab());
+    let child = crate::ran::output(std::process::Command::new("cat").arg("/proc/self/status"));
+    let status = String::from_utf8_lossy(&child.stdout);
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("it has one").trim();
+    assert_eq!(u64::from_str_radix(mask, 16).expect("a mask") & 0b111, 0, "{status}");
 }
 
 /// The process id of the lab's host.

@@ -75,6 +75,14 @@ fn a_run_goes_from_one_desk_to_another_as_one_file() {
     let journal =
         |desk: &Desk| std::fs::read(desk.state().join("runs").join(&id).join("journal.json")).expect("it is there");
     assert_eq!(journal(&other), journal(&desk));
+    let run = other.state().join("runs").join(&id);
+    let mode = |path: &std::path::Path| {
+        std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).expect("it is there")) & 0o777
+    };
+    assert_eq!(mode(&run), 0o700);
+    for file in ["events.ndjson", "journal.json"] {
+        assert_eq!(mode(&run.join(file)), 0o600, "{file}");
+    }
     other.lab(&["runs", "import", "room.run"]).status(0).complains("already");
     // Another run is never written over.
     let text = std::fs::read_to_string(&file).expect("it is there");

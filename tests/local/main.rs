@@ -7,6 +7,7 @@ mod authoring;
 mod conformance;
 #[path = "../shared/copied.rs"]
 mod copied;
+mod corruption;
 mod dashboard;
 mod desk;
 mod doctor;

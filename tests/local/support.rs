@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::ran::{Bounded, default_signals};
+
 /// No wait in a test is longer; none that succeeds comes near it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The executable under test, without this process's environment.
 pub(crate) fn lab() -> Command {
+    default_signals();
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
     command.env_clear();
     command
@@ -44,13 +47,15 @@ impl Service {
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("lab starts");
         let stdin = child.stdin.take();
-        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut stdout = BufReader::new(Bounded::new(child.stdout.take().expect("stdout is piped")));
         let mut ready = String::new();
         stdout.read_line(&mut ready).expect("a line is read");
         let address = ready.strip_prefix("ready ").and_then(|rest| rest.trim_end().parse().ok());
         let address = address.unwrap_or_else(|| panic!("the first line is {ready:?}"));
         let log = Arc::new(Lines::default());
         let lines = Arc::clone(&log);
+        // A service may be silent for as long as it likes.
+        stdout.get_mut().limit = None;
         std::thread::spawn(move || {
             let mut line = String::new();
             while stdout.read_line(&mut line).is_ok_and(|read| read > 0) {

@@ -1,7 +1,7 @@
 //! `lab runs export` and `import`: a run as one file, its events under a line that says how many there are. What is imported
 //! is checked first, goes under the id that its events have, and never over another run.
 
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,12 +10,10 @@ use super::report::{STDOUT, failed};
 use crate::commands::session::Session;
 use crate::error::{Exit, Failure};
 use crate::event::{Event, EventKind, FORMAT_VERSION};
-use crate::files::{self, Folder};
+use crate::files::{self, Folder, Unusable};
 use crate::lab::State;
 use crate::report::{Journal, encode, journal_file, read_events, short_id};
 
-/// The most that is imported, in bytes: ten hours of samples are a tenth of it.
-const LIMIT: u64 = 256 << 20;
 /// What the first line says of itself.
 const KIND: &str = "lab run";
 
@@ -34,14 +32,15 @@ struct Head {
 
 /// Writes a run's events, as they are on disk.
 pub(super) fn export(session: &Session, id: &str, events: &Path, to: &Path) -> anyhow::Result<Exit> {
-    let body = std::fs::read(events).map_err(|error| Failure::failed(format!("{}: {error}", events.display())))?;
+    let body = files::read_state(events, files::JOURNAL_LIMIT)
+        .map_err(|error| Failure::failed(format!("{}: {error}", events.display())))?;
     let head = Head { file: KIND.to_owned(), version: FORMAT_VERSION, id: id.to_owned(), bytes: body.len() as u64 };
     let bytes = [encode::line(&head)?, body].concat();
     if to == Path::new(STDOUT) {
         return session.print(&bytes);
     }
     // Not in place: whoever reads it meanwhile has the old one or the new one.
-    files::write_atomic(to, &bytes).map_err(|error| failed(to, &error))?;
+    files::write_output(to, &bytes, 0o600).map_err(|error| failed(to, &error))?;
     session.term.note(&format!("wrote {}; lab runs import takes it in", to.display()));
     Ok(Exit::Held)
 }
@@ -54,7 +53,7 @@ pub(super) fn import(session: &Session, state: &State, from: &Path) -> anyhow::R
     let (journal, events) = check(&id, body).map_err(refused)?;
     let target = state.run_folder(&journal.id);
     if target.root().exists() {
-        let known = std::fs::read(target.path(journal_file::EVENTS)).unwrap_or_default();
+        let known = files::read_state(&target.path(journal_file::EVENTS), files::JOURNAL_LIMIT).unwrap_or_default();
         if known == body {
             session.term.note("it is in the history already");
             return session.line(&said(&journal, events));
@@ -73,18 +72,14 @@ fn said(journal: &Journal, events: usize) -> String {
 }
 
 fn read(from: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", from.display()));
-    let mut input: Box<dyn Read> = if from == Path::new(STDOUT) {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(std::fs::File::open(from).map_err(failed)?)
+    let failed = |error: std::io::Error| match Unusable::in_error(&error) {
+        Some(_) => Failure::usage(format!("{}: {error}", from.display())),
+        None => Failure::failed(format!("{}: {error}", from.display())),
     };
-    let mut bytes = Vec::new();
-    input.by_ref().take(LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(Failure::usage(format!("{}: it is larger than {} MiB", from.display(), LIMIT >> 20)));
-    }
-    Ok(bytes)
+    // The line before the events comes on top.
+    let limit = files::JOURNAL_LIMIT + files::RECORD_LIMIT;
+    let from = if from == Path::new(STDOUT) { Path::new("/dev/stdin") } else { from };
+    files::read_input(from, limit).map_err(failed)
 }
 
 /// The id that the first line names, and what follows the line.
@@ -136,7 +131,7 @@ fn is_id(id: &str) -> bool {
 
 /// Writes the run beside the others, and gives it its place at once.
 fn place(state: &State, target: &Folder, journal: &Journal, body: &[u8]) -> std::io::Result<()> {
-    let making = tempfile::Builder::new().prefix(".importing-").tempdir_in(state.root())?;
+    let (making, _lock) = files::draft_folder(state.root())?;
     files::write_atomic(&making.path().join(journal_file::EVENTS), body)?;
     files::write_atomic(&making.path().join(journal_file::JOURNAL), &encode::document(journal)?)?;
     // A folder that has something in it is never replaced by this.

@@ -4,6 +4,7 @@ use super::shelf;
 use crate::cli::ShowArgs;
 use crate::commands::session::Session;
 use crate::error::{Exit, Failure};
+use crate::files;
 use crate::report::table::{Side, Table};
 use crate::report::text;
 use crate::scenario::skeleton::SCHEMA_FILE;
@@ -24,7 +25,7 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     if args.source
         && let Source::Path(path) = &from
     {
-        let read = std::fs::read(path);
+        let read = files::read_input(path, files::RECORD_LIMIT);
         return session.print(&read.map_err(|error| Failure::usage(format!("{}: {error}", args.scenario)))?);
     }
     let plan = load(&from, &LoadOptions::default())?;

@@ -1,13 +1,13 @@
 //! [`Watch`]: what `lab traffic` shows while it runs: two live lines on a terminal, a line every few seconds in a pipe, and
 //! the rows of `--csv`.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::Failure;
+use crate::files;
 use crate::report::traffic::csv::Csv;
 use crate::report::traffic::live::{Recent, Window};
 use crate::term::{Live, Plain, Term};
@@ -47,8 +47,8 @@ impl Watch {
             Some(_) if is_stdout(csv) => Some(Csv::new(Box::new(term.out()) as Box<dyn Write + Send>)?),
             Some(path) => {
                 let wrong = |error| Failure::usage(format!("--csv: cannot write {}: {error}", path.display()));
-                let file = File::create(path).map_err(wrong)?;
-                Some(Csv::new(Box::new(file) as Box<dyn Write + Send>).map_err(wrong)?)
+                let rows = files::create_stream(path).map_err(wrong)?;
+                Some(Csv::new(rows).map_err(wrong)?)
             }
         };
         let length = match (&job.pace, job.amount) {

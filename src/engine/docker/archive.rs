@@ -21,6 +21,7 @@ use super::export::Contents;
 use super::inventory::StackImage;
 use super::tar::Tar;
 use crate::engine::{EngineError, Progress, ProgressFn};
+use crate::files::{self, Output};
 
 /// The name of the first member.
 const MEMBER: &str = "lab-images.json";
@@ -131,12 +132,9 @@ pub(super) async fn save(
     // Layers that two images share are counted twice here, and stand once in the file.
     let about = images.iter().map(|image| image.size).sum();
     let failed = |error: io::Error| unusable(path, &error.to_string());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // Others may read it: it holds no more than the images do. The umask has its say.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(".writing-").tempfile_in(folder).map_err(failed)?;
+    // Others may read it: it holds no more than the images do.
+    let mut output = Output::create(path, 0o666).map_err(failed)?;
+    let file = output.file();
     file.seek(SeekFrom::Start(EXPORT_AT)).map_err(failed)?;
     let names: Vec<String> = images.iter().map(|image| image.name.clone()).collect();
     let mut pieces = client.export(&names);
@@ -158,8 +156,7 @@ pub(super) async fn save(
     let manifest = Manifest { version: VERSION, lab, created, platform, images, size, sha256 };
     let head = head(&manifest).map_err(|detail| unusable(path, &detail))?;
     file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&head)).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    output.commit().map_err(failed)?;
     Ok(manifest)
 }
 
@@ -188,7 +185,7 @@ pub(super) async fn load(
     progress: &ProgressFn,
     stop: &CancellationToken,
 ) -> Result<Manifest, ArchiveError> {
-    let mut file = File::open(path).map_err(|error| unusable(path, &error.to_string()))?;
+    let mut file = files::open_input(path, u64::MAX).map_err(|error| unusable(path, &error.to_string()))?;
     let manifest = read_head(path, &mut file)?;
     let platform = format!("{}/{}", client.platform.os, client.platform.arch);
     if manifest.platform != platform {

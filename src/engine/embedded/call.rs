@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::launch;
 use super::protocol::{EnsureRequest, HostFile};
 use crate::engine::{Description, EngineError, EngineErrorKind, Ensured, LogLine, ServiceChange, UpRequest};
-use crate::files::Folder;
+use crate::files::{self, Folder};
 use crate::http::{Http, HttpError, Request};
 
 /// How long a question may take. A service that is frozen is known to be so, and not asked.
@@ -99,12 +99,16 @@ impl Calls {
     }
 
     fn host(&self) -> Result<HostFile, EngineError> {
-        let Ok(text) = std::fs::read(self.folder.path(super::HOST_FILE)) else {
+        let path = self.folder.path(super::HOST_FILE);
+        let text = files::read_state(&path, files::RECORD_LIMIT);
+        if text.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Err(EngineError::new(EngineErrorKind::NotUp, ""));
-        };
+        }
+        // Of a host that has ended it does not matter what lies there.
         if !launch::lives(&self.folder) {
             return Err(EngineError::new(EngineErrorKind::Lost, ENDED));
         }
+        let text = text.map_err(|error| unreadable(&path, &error))?;
         serde_json::from_slice(&text).map_err(|error| strange(&error.to_string()))
     }
 
@@ -118,6 +122,15 @@ impl Calls {
         }
         EngineError::new(kind, format!("its host does not answer: {error}"))
             .hint("lab down ends it, also where it hangs")
+    }
+}
+
+/// The error for a file of the lab that cannot be used.
+pub(in crate::engine::embedded) fn unreadable(path: &std::path::Path, error: &std::io::Error) -> EngineError {
+    let shown = EngineError::new(EngineErrorKind::System, format!("{}: {error}", path.display()));
+    match files::Unusable::in_error(error) {
+        Some(reason) => shown.hint(reason.hint()),
+        None => shown,
     }
 }
 

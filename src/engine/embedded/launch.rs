@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use super::call::unreadable;
 use super::protocol::{HostRequest, Ready};
 use crate::background::{self, Starting};
 use crate::deadline::{self, Deadline};
@@ -34,7 +35,8 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
     let system = |error: io::Error| EngineError::new(EngineErrorKind::System, format!("lab host: {error}"));
     check_path(folder.root())?;
     files::make_folder(folder.root()).map_err(system)?;
-    let errors = files::append(&folder.path("host.log")).map_err(system)?;
+    let log = folder.path("host.log");
+    let errors = files::append(&log).map_err(|error| unreadable(&log, &error))?;
     let request = HostRequest { folder: folder.root().to_owned(), exe: exe.to_owned(), up: request.clone() };
     let mut line = serde_json::to_vec(&request).map_err(|error| system(error.into()))?;
     line.push(b'\n');
@@ -87,7 +89,8 @@ fn check_path(folder: &Path) -> Result<(), EngineError> {
 }
 
 fn last_words(folder: &Folder) -> String {
-    let text = std::fs::read_to_string(folder.path("host.log")).unwrap_or_default();
+    let text = files::read_state(&folder.path("host.log"), files::LOG_LIMIT).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     text.lines().last().unwrap_or("it said nothing").to_owned()
 }
 
@@ -106,7 +109,12 @@ pub(super) async fn until_settled(folder: &Folder) {
 
 /// Waits until no host of this folder lives, and no service of one.
 pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
-    let Ok(file) = std::fs::File::open(folder.path(super::LOCK_FILE)) else { return Ok(()) };
+    let path = folder.path(super::LOCK_FILE);
+    let file = match files::open_state(&path, u64::MAX) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(&path, &error)),
+    };
     background::until_free(file, DOWN_TIMEOUT).await.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => EngineError::new(EngineErrorKind::System, "its host does not end").of("lab host"),
         _ => EngineError::new(EngineErrorKind::System, error.to_string()),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::background;
 use crate::engine::logs::time_in;
-use crate::files::Folder;
+use crate::files::{self, Folder};
 
 mod call;
 mod child;
@@ -128,13 +128,12 @@ impl Engine for Embedded {
         let mut unreadable = Vec::new();
         for service in &wanted {
             let path = self.folder.path(LOG_FOLDER).join(format!("{service}.log"));
-            let text = match tokio::fs::read(&path).await {
+            let text = match files::read_state(&path, files::LOG_LIMIT) {
                 Ok(text) => text,
                 // A service that never started has no log.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
                 Err(error) => {
-                    let detail = format!("cannot read its log {}: {error}", path.display());
-                    unreadable.push(Err(EngineError::new(EngineErrorKind::System, detail).of(service)));
+                    unreadable.push(Err(call::unreadable(&path, &error).of(service)));
                     Vec::new()
                 }
             };

@@ -10,9 +10,11 @@ use async_trait::async_trait;
 use super::gateway::Gateway;
 use super::health::new_instance;
 use super::supervisor::{Context, Managed, Slot, status};
+use crate::engine::embedded::call::unreadable;
 use crate::engine::embedded::child::{Child, Program};
 use crate::engine::embedded::log::Log;
-use crate::engine::{APP, EngineError, Health, Retired, RunState, ServiceStatus};
+use crate::engine::{APP, DB, EngineError, Health, Retired, RunState, ServiceStatus};
+use crate::files;
 
 /// The users' database, in the lab's folder.
 pub(super) const DATABASE_FILE: &str = "users.db";
@@ -37,8 +39,10 @@ impl App {
     /// Starts an instance, and waits until it is healthy; an instance that is not is ended.
     async fn launch(&self, wanted: &BTreeMap<String, String>) -> Result<Arc<Child>, EngineError> {
         let instance = new_instance(APP);
-        let mut env =
-            BTreeMap::from([("DATABASE_URL".to_owned(), database_url(&self.context.folder.path(DATABASE_FILE)))]);
+        let database = self.context.folder.path(DATABASE_FILE);
+        // SQLite would follow a link, and wait at a pipe.
+        files::append(&database).map_err(|error| unreadable(&database, &error).of(DB))?;
+        let mut env = BTreeMap::from([("DATABASE_URL".to_owned(), database_url(&database))]);
         env.extend(wanted.clone());
         env.insert("APP_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
         env.insert("APP_INSTANCE".to_owned(), instance.clone());

@@ -23,6 +23,7 @@ use crate::engine::embedded::log::Log;
 use crate::engine::embedded::protocol::EnsureRequest;
 use crate::engine::logs::time_in;
 use crate::engine::{Description, EngineError, EngineErrorKind, LogLine, UpRequest};
+use crate::files;
 
 #[derive(Clone)]
 struct Control {
@@ -147,7 +148,8 @@ fn lines(
 /// What stands in a log behind `offset`, which moves on; from the start where the file is a new one.
 async fn read_from(log: &Log, offset: &mut u64) -> Vec<u8> {
     let mut fresh = Vec::new();
-    let Ok(mut file) = tokio::fs::File::open(log.path()).await else { return fresh };
+    let Ok(file) = files::open_state(log.path(), u64::MAX) else { return fresh };
+    let mut file = tokio::fs::File::from_std(file);
     let length = file.metadata().await.map_or(0, |metadata| metadata.len());
     if length < *offset {
         *offset = 0;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::call::unreadable;
 use super::protocol::{HostFile, HostRequest, Ready, new_token};
 use crate::background;
 use crate::board::{self, Look};
@@ -137,7 +138,7 @@ impl board::Source for Supervisor {
 async fn take_lock(path: &Path) -> Result<std::fs::File, EngineError> {
     let file = background::take(path).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => system("another host of this lab runs already"),
-        _ => system(error),
+        _ => unreadable(path, &error),
     })?;
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).map_err(system)?;
     Ok(file)

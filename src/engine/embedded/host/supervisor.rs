@@ -13,6 +13,7 @@ use super::database::Database;
 use super::gateway::Gateway;
 use super::health::Health;
 use crate::board::USUAL;
+use crate::engine::embedded::call::unreadable;
 use crate::engine::embedded::child::Child;
 use crate::engine::embedded::log::Log;
 use crate::engine::embedded::protocol::HostRequest;
@@ -20,7 +21,7 @@ use crate::engine::{
     APP, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, MetricsEndpoint, Retired, Roles,
     RunState, ServiceChange, ServiceStatus, UpRequest, port,
 };
-use crate::files::Folder;
+use crate::files::{self, Folder};
 
 /// What the services of a stack share.
 pub(super) struct Context {
@@ -47,7 +48,7 @@ const WANTED_FILE: &str = "services.json";
 impl Context {
     /// Reads what is remembered of the lab; what was asked for fills the gaps.
     fn new(folder: &Folder, request: &HostRequest) -> Self {
-        let text = std::fs::read(folder.path(WANTED_FILE)).unwrap_or_default();
+        let text = files::read_state(&folder.path(WANTED_FILE), files::RECORD_LIMIT).unwrap_or_default();
         let mut wanted: Wanted = serde_json::from_slice(&text).unwrap_or_default();
         for (service, variables) in &request.up.env {
             let env = wanted.env.entry(service.clone()).or_default();
@@ -100,10 +101,10 @@ impl Context {
     }
 
     pub(super) fn log(&self, service: &str) -> Result<Arc<Log>, EngineError> {
-        let system = |error: std::io::Error| EngineError::new(EngineErrorKind::System, error.to_string()).of(service);
         let folder = self.folder.path(crate::engine::embedded::LOG_FOLDER);
-        crate::files::make_folder(&folder).map_err(system)?;
-        Log::open(folder.join(format!("{service}.log"))).map_err(system)
+        files::make_folder(&folder).map_err(|error| unreadable(&folder, &error).of(service))?;
+        let path = folder.join(format!("{service}.log"));
+        Log::open(path.clone()).map_err(|error| unreadable(&path, &error).of(service))
     }
 }
 

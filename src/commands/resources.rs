@@ -1,0 +1,50 @@
+//! The descriptors and threads that every command needs, checked before the runtime takes them: the runtime and its signal
+//! handler panic without them.
+
+use std::fs::File;
+use std::thread;
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::error::Failure;
+
+/// Descriptors of the runtime, its signal handler, and a few files and connections.
+const DESCRIPTORS: usize = 24;
+/// Limits of processes above this are not tested.
+const MANY_PROCESSES: u64 = 4096;
+
+/// Fails if this process may not open as many files, or start as many threads, as a command needs.
+pub(super) fn check() -> Result<(), Failure> {
+    // Files that were open already count as well, so the limit alone says too little.
+    let held: Result<Vec<File>, _> = (0..DESCRIPTORS).map(|_| File::open("/")).collect();
+    if let Err(error) = held {
+        let message = format!("this process cannot open {DESCRIPTORS} files: {error}");
+        return Err(Failure::failed(message).hint("raise the limit of open files: ulimit -n 1024"));
+    }
+    let limit = getrlimit(Resource::Nproc).current;
+    if limit.is_some_and(|limit| limit < MANY_PROCESSES)
+        && let Err(error) = start_threads()
+    {
+        let message = format!("this process cannot start its threads: {error}");
+        return Err(Failure::failed(message).hint("raise the limit of processes: ulimit -u 4096"));
+    }
+    Ok(())
+}
+
+/// Starts as many threads at once as the runtime does, and a few more.
+fn start_threads() -> std::io::Result<()> {
+    let count = thread::available_parallelism().map_or(1, usize::from) + 4;
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+    let mut threads = Vec::new();
+    let started = (0..count).try_for_each(|_| {
+        let held = held.clone();
+        // Each ends when the sender is dropped.
+        let wait = move || drop(held.lock().map(|held| held.recv()));
+        threads.push(thread::Builder::new().spawn(wait)?);
+        Ok(())
+    });
+    drop(hold);
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    started
+}

@@ -1,0 +1,278 @@
+//! Opening files: checks what lies at a path before and after the open, and never waits for the other end of a pipe.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+use rustix::process::{getegid, geteuid};
+
+/// How long a pipe may be without a reader, and how long its reader may take no byte.
+const PIPE_TIMEOUT: Duration = Duration::from_secs(3);
+const PIPE_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Reason why what lies at a path is not used. It is the source of an [`io::Error`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// It is of another kind.
+    #[error("it is {found}; expected {expected}")]
+    Kind {
+        /// With its article.
+        found: &'static str,
+        /// With its article.
+        expected: &'static str,
+    },
+    /// Another user owns it.
+    #[error("it belongs to user {owner}; expected user {user}")]
+    Owner {
+        /// The id of its owner.
+        owner: u32,
+        /// The id of the user of this process.
+        user: u32,
+    },
+    /// Other users can change it.
+    #[error("other users can write to it (mode {mode:04o})")]
+    Shared {
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A write would change a file elsewhere.
+    #[error("it has {0} names (hard links); expected one")]
+    Linked(u64),
+    /// It is too large.
+    #[error("it has {size} bytes; expected at most {limit}")]
+    Large {
+        /// In bytes.
+        size: u64,
+        /// In bytes.
+        limit: u64,
+    },
+    /// It lies in a folder that is not used.
+    #[error("its folder cannot be used: {0}")]
+    Folder(Box<Unusable>),
+}
+
+impl Unusable {
+    /// The reason in an I/O error, if it is one of these.
+    pub fn in_error(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Kind { .. } | Self::Linked(_) | Self::Large { .. } => "move it out of the way, then try again",
+            Self::Owner { .. } => "run lab as that user, or name a folder of your own in LAB_STATE_DIR",
+            Self::Shared { .. } => "remove that permission (chmod go-w), or name another folder in LAB_STATE_DIR",
+            Self::Folder(reason) => reason.hint(),
+        }
+    }
+}
+
+impl From<Unusable> for io::Error {
+    fn from(reason: Unusable) -> Self {
+        Self::new(io::ErrorKind::InvalidData, reason)
+    }
+}
+
+/// Opens a file of the state for reading: a regular file of this user, of at most `limit` bytes, which no other user can change.
+pub fn open_state(path: &Path, limit: u64) -> io::Result<File> {
+    let file = state_file(path, OpenOptions::new().read(true), Use::Read)?;
+    check_size(&file, limit)?;
+    Ok(file)
+}
+
+/// Reads a file of the state, as [`open_state`] opens it.
+pub fn read_state(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_within(open_state(path, limit)?, limit)
+}
+
+/// Opens a file of the state for appending, with mode 0600; makes it if it is missing.
+pub fn append(path: &Path) -> io::Result<File> {
+    state_file(path, OpenOptions::new().create(true).append(true), Use::Write)
+}
+
+/// Opens the file of a lock, with mode 0600; makes it if it is missing.
+pub fn open_lock(path: &Path) -> io::Result<File> {
+    state_file(path, OpenOptions::new().create(true).truncate(false).read(true).write(true), Use::Write)
+}
+
+/// Opens a file that the user names, for reading: a regular file of at most `limit` bytes. Symbolic links are followed. A
+/// descriptor that the shell has opened (`/dev/stdin`, or `/dev/fd/63` of `<(command)`) may also be a pipe.
+pub fn open_input(path: &Path, limit: u64) -> io::Result<File> {
+    if is_descriptor(path) {
+        return File::open(path);
+    }
+    check_kind(&fs::metadata(path)?)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path)?;
+    check_kind(&file.metadata()?)?;
+    check_size(&file, limit)?;
+    Ok(file)
+}
+
+/// Reads a file that the user names, as [`open_input`] opens it.
+pub fn read_input(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_within(open_input(path, limit)?, limit)
+}
+
+/// Opens a file that the user names, for rows that are written one by one: a new or emptied file, a device, or a pipe. A pipe must have
+/// a reader within seconds, and the reader must keep up.
+pub fn create_stream(path: &Path) -> io::Result<Box<dyn Write + Send>> {
+    let is_pipe = fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    if !is_pipe || is_descriptor(path) {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(flags(OFlags::NONBLOCK | OFlags::NOCTTY))
+            .open(path)?;
+        return Ok(Box::new(PipeWriter(file)));
+    }
+    let deadline = Instant::now() + PIPE_TIMEOUT;
+    loop {
+        match OpenOptions::new().write(true).custom_flags(flags(OFlags::NONBLOCK)).open(path) {
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+                if Instant::now() > deadline {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "no process reads from this pipe"));
+                }
+                std::thread::sleep(PIPE_INTERVAL);
+            }
+            opened => return Ok(Box::new(PipeWriter(opened?))),
+        }
+    }
+}
+
+/// Checks a folder of the state: a folder of this user, no symbolic link, and without write permission for others. A group
+/// with write permission must be the group of this process, as it is with a umask of 002.
+pub fn check_folder(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_dir() {
+        return Err(Unusable::Kind { found: kind(&found), expected: "a folder" }.into());
+    }
+    Ok(check_owner(&found)?)
+}
+
+/// Path of the file that a write to `path` changes, which is a regular file or does not exist.
+pub(super) fn output_target(path: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(found) => {
+            check_kind(&found)?;
+            if path.is_symlink() { fs::canonicalize(path) } else { Ok(path.to_owned()) }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a file of the state is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Read,
+    Write,
+}
+
+fn state_file(path: &Path, options: &mut OpenOptions, purpose: Use) -> io::Result<File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    check_folder(folder).map_err(|error| match Unusable::in_error(&error) {
+        Some(reason) => Unusable::Folder(Box::new(reason.clone())).into(),
+        None => error,
+    })?;
+    // Opening some devices has an effect, and the kind says more than the error of an open.
+    match fs::symlink_metadata(path) {
+        Ok(found) => check_kind(&found)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && purpose == Use::Write => {}
+        Err(error) => return Err(error),
+    }
+    let file = options.mode(0o600).custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)).open(path)?;
+    // It may be another one by now.
+    let found = file.metadata()?;
+    check_kind(&found)?;
+    check_owner(&found)?;
+    if purpose == Use::Write && found.nlink() > 1 {
+        return Err(Unusable::Linked(found.nlink()).into());
+    }
+    Ok(file)
+}
+
+fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+fn check_kind(found: &Metadata) -> Result<(), Unusable> {
+    if found.is_file() { Ok(()) } else { Err(Unusable::Kind { found: kind(found), expected: "a file" }) }
+}
+
+fn check_owner(found: &Metadata) -> Result<(), Unusable> {
+    let user = geteuid().as_raw();
+    if found.uid() != user {
+        return Err(Unusable::Owner { owner: found.uid(), user });
+    }
+    let mode = found.mode() & 0o7777;
+    let by_group = mode & 0o020 != 0 && found.gid() != getegid().as_raw();
+    if mode & 0o002 != 0 || by_group { Err(Unusable::Shared { mode }) } else { Ok(()) }
+}
+
+fn check_size(file: &File, limit: u64) -> io::Result<()> {
+    let size = file.metadata()?.len();
+    if size > limit { Err(Unusable::Large { size, limit }.into()) } else { Ok(()) }
+}
+
+/// Reads a file that may grow while it is read.
+fn read_within(file: File, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    let size = bytes.len() as u64;
+    if size > limit { Err(Unusable::Large { size, limit }.into()) } else { Ok(bytes) }
+}
+
+/// Kind of a file, with its article.
+fn kind(found: &Metadata) -> &'static str {
+    let kind = found.file_type();
+    if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_file() {
+        "a file"
+    } else {
+        "a device"
+    }
+}
+
+/// Whether a path names a descriptor that this process already has.
+fn is_descriptor(path: &Path) -> bool {
+    path == Path::new("/dev/stdin")
+        || path == Path::new("/dev/stdout")
+        || path.starts_with("/dev/fd")
+        || path.starts_with("/proc/self/fd")
+}
+
+/// Writes without waiting for ever: the reader of a pipe may have stopped.
+struct PipeWriter(File);
+
+impl Write for PipeWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let deadline = Instant::now() + PIPE_TIMEOUT;
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if Instant::now() > deadline {
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader takes nothing"));
+                    }
+                    std::thread::sleep(PIPE_INTERVAL);
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

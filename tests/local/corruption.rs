@@ -1,0 +1,291 @@
+//! A state folder in which anything can lie at a path: no command panics, hangs, or touches what is outside. The short form of
+//! `bench/corrupt.sh`.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::desk::{Desk, Ran, host, kill};
+use crate::ran::output;
+use crate::support::until;
+
+/// No command takes as long on a corrupted state. Generous: the machine may be loaded.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A way to corrupt what lies at `path`; `outside` is a folder with a file `target`.
+type Corruption = (&'static str, fn(path: &Path, outside: &Path));
+
+const CORRUPTIONS: [Corruption; 12] = [
+    ("half", |path, _| {
+        let text = std::fs::read(path).unwrap_or_default();
+        put(path, &text[..text.len() / 2]);
+    }),
+    ("empty", |path, _| put(path, b"")),
+    ("garbage", |path, _| put(path, b"\xff\x00garbage\n{\n")),
+    ("wrong types", |path, _| put(path, b"{\"version\":\"one\",\"pid\":-1,\"port\":[],\"event\":7}\n")),
+    ("huge", |path, _| {
+        remove(path);
+        std::fs::File::create(path).and_then(|file| file.set_len(8 << 30)).expect("a sparse file");
+    }),
+    ("pipe", |path, _| {
+        remove(path);
+        assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo is there").success());
+    }),
+    ("folder", |path, _| {
+        remove(path);
+        std::fs::create_dir_all(path.join("inner")).expect("ours");
+    }),
+    ("link", |path, outside| {
+        remove(path);
+        symlink(outside.join("target"), path).expect("ours");
+    }),
+    ("dangling link", |path, outside| {
+        remove(path);
+        symlink(outside.join("new"), path).expect("ours");
+    }),
+    ("hard link", |path, outside| {
+        remove(path);
+        std::fs::hard_link(outside.join("target"), path).expect("ours");
+    }),
+    ("writable by all", |path, _| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).expect("ours");
+    }),
+    ("of another user", |path, _| {
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(path, Some(65534), None).expect("root may");
+        }
+    }),
+];
+
+/// Verbs that read or write the state, each by another way.
+const VERBS: [&[&str]; 10] = [
+    &["status"],
+    &["status", "--all"],
+    &["key", "align"],
+    &["logs"],
+    &["runs", "list"],
+    &["scenario", "run", "baseline", "--set", "requests=1"],
+    &["recover"],
+    &["traffic", "--requests", "1"],
+    &["up", "--port", "0"],
+    &["doctor"],
+];
+
+fn put(path: &Path, bytes: &[u8]) {
+    remove(path);
+    std::fs::write(path, bytes).expect("ours");
+}
+
+fn remove(path: &Path) {
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    removed.expect("it is there");
+}
+
+/// A state with everything in it: a lab whose host was killed, with an undo that is pending, and a run.
+fn template() -> (Desk, Vec<PathBuf>) {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&["scenario", "run", "rotate-key", "--set", "requests=2", "--set", "rate=200", "--keep"]);
+    kill(host(&desk.status()), Signal::KILL);
+    until(|| desk.processes().is_empty());
+    let mut files = Vec::new();
+    let mut folders = vec![desk.state()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("ours").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path.strip_prefix(desk.state()).expect("inside").to_owned());
+            }
+        }
+    }
+    files.sort();
+    (desk, files)
+}
+
+/// All that is outside the state folder, with what makes it what it is.
+fn outside(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
+    let entries = std::fs::read_dir(folder).expect("ours").flatten().map(|entry| entry.path());
+    let facts = |path: &PathBuf| {
+        let mode = std::fs::metadata(path).map(|found| found.permissions().mode()).unwrap_or_default();
+        (std::fs::read(path).unwrap_or_default(), mode)
+    };
+    entries.map(|path| (path.clone(), facts(&path))).collect()
+}
+
+fn ran(desk: &Desk, args: &[&str]) -> Ran {
+    let begun = Instant::now();
+    let mut command = desk.command(args);
+    let ran = Ran::of(args.join(" "), &output(command.stdin(Stdio::null())));
+    assert!(begun.elapsed() < LIMIT, "it took {:?}: {ran:?}", begun.elapsed());
+    assert!(matches!(ran.code(), Some(0..=4)), "{ran:?}");
+    assert!(!ran.stderr.contains("panicked"), "{ran:?}");
+    ran
+}
+
+#[test]
+fn no_corruption_of_a_state_file_panics_hangs_or_reaches_outside() {
+    let (whole, files) = template();
+    let named = |name: &str| files.iter().any(|file| file.ends_with(name));
+    for name in
+        ["lab.json", "host.json", "host.lock", "run.lock", "services.json", "undo.ndjson", "events.ndjson", "users.db"]
+    {
+        assert!(named(name), "{name} is not in {files:?}");
+    }
+    let mut turn = 0;
+    for file in &files {
+        for (kind, corrupt) in CORRUPTIONS {
+            let desk = Desk::new();
+            let beside = desk.path().join("outside");
+            std::fs::create_dir(&beside).expect("ours");
+            std::fs::write(beside.join("target"), "not lab's").expect("ours");
+            std::fs::set_permissions(beside.join("target"), std::fs::Permissions::from_mode(0o644)).expect("ours");
+            let copied = Command::new("cp").arg("-a").arg(whole.state()).arg(desk.state()).status();
+            assert!(copied.expect("cp is there").success());
+            corrupt(&desk.state().join(file), &beside);
+            let before = outside(&beside);
+            // Each verb meets each file, and each kind, in turn.
+            let verb = VERBS[turn % VERBS.len()];
+            turn += 1;
+            println!("{} {kind}: {}", file.display(), verb.join(" "));
+            ran(&desk, verb);
+            ran(&desk, &["down"]);
+            assert_eq!(outside(&beside), before, "{} {kind}: {verb:?}", file.display());
+        }
+    }
+    assert!(turn >= 100, "{turn} corruptions only: {files:?}");
+}
+
+#[test]
+fn a_state_folder_of_others_is_refused() {
+    let desk = Desk::new();
+    desk.lab(&["status", "--all"]).status(0);
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
+    for folder in [desk.state(), desk.state().join("labs"), desk.state().join("runs")] {
+        mode(&folder, 0o777);
+        desk.lab(&["up", "--port", "0"]).status(3).complains("other users can write to it").complains("chmod go-w");
+        mode(&folder, 0o700);
+    }
+    // A link to the state folder is the user's own choice; one inside it is not.
+    symlink(desk.state(), desk.path().join("link")).expect("ours");
+    let mut through = desk.command(&["status", "--all"]);
+    Desk::ran(&["status"], {
+        through.env("LAB_STATE_DIR", desk.path().join("link"));
+        through
+    })
+    .status(0);
+    let elsewhere = desk.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("ours");
+    symlink(&elsewhere, desk.state().join("labs/room-1")).expect("ours");
+    for args in [&["up", "--name", "room-1"][..], &["down", "--name", "room-1"], &["status", "--all"]] {
+        desk.lab(args).status(3).complains("symbolic link");
+    }
+    assert_eq!(std::fs::read_dir(&elsewhere).expect("ours").count(), 0);
+    std::fs::remove_file(desk.state().join("labs/room-1")).expect("ours");
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(desk.state(), Some(65534), None).expect("root may");
+        desk.lab(&["status"]).status(3).complains("it belongs to user 65534").complains("LAB_STATE_DIR");
+        std::os::unix::fs::chown(desk.state(), Some(0), None).expect("root may");
+    }
+}
+
+/// Temporary files may hold keys: the next command that changes the lab removes those of killed commands.
+#[test]
+fn what_killed_commands_left_is_collected() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let labs = desk.state().join("labs");
+    let leave = || {
+        std::fs::write(labs.join("default/.lab-draft-x"), "{\"caller_key\":\"secret\"}").expect("ours");
+        std::fs::create_dir_all(labs.join(".gone-room-1-77/logs")).expect("ours");
+        std::fs::create_dir_all(desk.state().join(".lab-draft-run")).expect("ours");
+    };
+    let left = || {
+        let names = ["labs/default/.lab-draft-x", "labs/.gone-room-1-77", ".lab-draft-run"];
+        names.into_iter().filter(|name| desk.state().join(name).exists()).collect::<Vec<_>>()
+    };
+    leave();
+    desk.lab(&["key", "rotate", "apikey-v2"]).status(0);
+    assert_eq!(left(), [".lab-draft-run"]);
+    desk.lab(&["recover"]).status(0);
+    assert_eq!(left(), [] as [&str; 0]);
+    leave();
+    desk.lab(&["down"]).status(0);
+    assert_eq!(left(), [] as [&str; 0]);
+    desk.is_clean();
+}
+
+/// With few descriptors a command says so.
+#[test]
+fn a_low_limit_of_open_files_is_an_error_with_a_way_out() {
+    let desk = Desk::new();
+    let verbs: [&[&str]; 8] = [
+        &["status"],
+        &["up", "--port", "0"],
+        &["down"],
+        &["runs", "list"],
+        &["scenario", "list"],
+        &["scenario", "run", "baseline", "--set", "requests=1"],
+        &["traffic", "--url", "http://127.0.0.1:1/", "--requests", "1"],
+        &["doctor"],
+    ];
+    for limit in (4..=40).step_by(2) {
+        for args in verbs {
+            let mut command = Command::new("sh");
+            let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+            let inner = desk.command(args);
+            command.arg("-c").arg(script).arg(inner.get_program()).args(inner.get_args());
+            command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            let ran = Ran::of(format!("{limit}: {}", args.join(" ")), &output(command.stdin(Stdio::null())));
+            assert!(!ran.stderr.contains("panicked"), "{ran:?}");
+            assert!(matches!(ran.code(), Some(0..=4)), "{ran:?}");
+            if limit < 20 {
+                ran.status(3).complains("ulimit -n");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_database_file_that_is_none_is_reported_at_once() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    kill(host(&desk.status()), Signal::KILL);
+    until(|| desk.processes().is_empty());
+    let database = desk.state().join("labs/default/users.db");
+    std::fs::write(&database, "this is a text, and no database at all. ".repeat(200)).expect("ours");
+    desk.lab(&["up"]).status(3).complains("the database cannot be used").complains("file is not a database");
+    put(&database, b"");
+    desk.lab(&["up"]).status(0);
+}
+
+/// Commands that wait for signals must not wait for a file first.
+#[test]
+fn a_pipe_in_place_of_an_input_is_refused_at_once() {
+    let desk = Desk::new();
+    let pipe = desk.path().join("pipe.yaml").display().to_string();
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+    let url = "http://127.0.0.1:1/";
+    let body = format!("@{pipe}");
+    for args in [
+        &["scenario", "run", &pipe][..],
+        &["scenario", "validate", &pipe],
+        &["scenario", "show", &pipe, "--source"],
+        &["traffic", "compare", &pipe, &pipe],
+        &["traffic", "--url", url, "--targets", &pipe],
+        &["traffic", "--url", url, "--requests", "1", "--body", &body],
+        &["runs", "import", &pipe],
+    ] {
+        let ran = ran(&desk, args).status(2);
+        assert!(format!("{}{}", ran.stdout, ran.stderr).contains("it is a pipe; expected a file"), "{ran:?}");
+    }
+    let args = ["traffic", "--url", url, "--requests", "1", "--csv", &pipe];
+    ran(&desk, &args).status(2).complains("no process reads from this pipe");
+    std::fs::write(desk.path().join("run"), "").expect("ours");
+    ran(&desk, &["scenario", "run", "baseline", "--set", "requests=1", "--report", "/dev/null"]).status(2);
+}
