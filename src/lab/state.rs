@@ -32,7 +32,10 @@ impl State {
     /// A given folder.
     pub fn at(root: PathBuf) -> Result<Self, LabError> {
         // The folder itself may be reached through a link, which is the user's own choice; nothing in it may be one.
-        let root = std::fs::canonicalize(&root).unwrap_or(root);
+        if !root.exists() {
+            files::make_folder(&root).map_err(|source| folder_error(&root, source))?;
+        }
+        let root = std::fs::canonicalize(&root).map_err(|source| folder_error(&root, source))?;
         for folder in [root.clone(), root.join("labs"), root.join("runs")] {
             files::make_folder(&folder).map_err(|source| folder_error(&folder, source))?;
         }

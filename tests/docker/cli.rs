@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::daemon::Daemon;
-use crate::ran::{Ran, kill};
+use crate::ran::{Ran, kill, output};
 use crate::support::{PATIENCE, docker_on, executable, leftovers, sweep};
 
 /// A user. After a test that failed, what the daemon has of their lab is removed.
@@ -126,7 +126,7 @@ impl Cli {
 
     /// Runs a lab command to its end.
     pub(crate) fn lab(&self, args: &[&str]) -> Ran {
-        Ran::of(args.join(" "), &self.command(args, &[]).output().expect("lab starts"))
+        Ran::of(args.join(" "), &output(&mut self.command(args, &[])))
     }
 
     /// Starts a lab command, and hears both its streams.

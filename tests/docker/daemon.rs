@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::ran::kill;
+use crate::ran::{Bounded, kill, output, output_of};
 use crate::support::PATIENCE;
 
 /// The first process in the namespaces: what is mounted and what runs there goes with it, and it goes with its standard input.
@@ -93,7 +93,9 @@ impl Daemon {
             .spawn()
             .expect("unshare starts");
         let mut ready = String::new();
-        BufReader::new(keeper.stdout.take().expect("it is piped")).read_line(&mut ready).expect("a line is read");
+        BufReader::new(Bounded::new(keeper.stdout.take().expect("it is piped")))
+            .read_line(&mut ready)
+            .expect("a line is read");
         assert_eq!(ready, "ready\n", "namespaces can be made");
         let children = read_to_string(format!("/proc/{0}/task/{0}/children", keeper.id())).expect("Linux");
         let init = children.trim().parse().expect("the keeper is its one child");
@@ -213,9 +215,13 @@ impl Daemon {
         let mut save = save.arg("save").args(images).stdout(Stdio::piped()).spawn().expect("docker starts");
         let mut load = Command::new("docker");
         load.args(["--host", &self.host(), "load", "--quiet"]).stdin(save.stdout.take().expect("it is piped"));
-        let loaded = load.output().expect("docker starts");
-        let saved = save.wait().expect("it can be waited for");
-        assert!(saved.success() && loaded.status.success(), "{images:?}: {}", String::from_utf8_lossy(&loaded.stderr));
+        let loaded = output(&mut load);
+        let saved = output_of(save);
+        assert!(
+            saved.status.success() && loaded.status.success(),
+            "{images:?}: {}",
+            String::from_utf8_lossy(&loaded.stderr)
+        );
     }
 
     /// The docker command on it.

@@ -23,7 +23,6 @@ mod neighbours;
 mod proofs;
 mod pulls;
 #[path = "../shared/ran.rs"]
-#[expect(dead_code, reason = "these tests need a part of it")]
 mod ran;
 mod registry;
 #[path = "../shared/same.rs"]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::ran::Bounded;
 use crate::support::PATIENCE;
 
 /// It starts itself anew for each connection, and so has to be named in full.
@@ -98,14 +99,13 @@ fn listening(config: &str) -> Child {
     let mut command = Command::new(SSHD);
     let mut server = command.args(["-D", "-e", "-f", config]).stderr(Stdio::piped()).spawn().expect("sshd starts");
     let mut said = String::new();
-    let mut lines = BufReader::new(server.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
-    for line in lines.by_ref() {
-        said.push_str(&line);
-        if line.contains("Server listening") {
-            // What it says later is read, so that it is never held up by it.
-            std::thread::spawn(move || lines.for_each(drop));
-            return server;
-        }
+    let mut errors = BufReader::new(Bounded::new(server.stderr.take().expect("it is piped")));
+    while !said.contains("Server listening") && errors.read_line(&mut said).is_ok_and(|read| read > 0) {}
+    if said.contains("Server listening") {
+        // What it says later is read, so that it is never held up by it.
+        errors.get_mut().limit = None;
+        std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
+        return server;
     }
     let ended = server.wait();
     panic!("sshd does not listen: {ended:?} {said}");

@@ -136,7 +136,7 @@ pub(crate) fn docker(args: &[&str]) -> String {
 /// The same of another daemon.
 pub(crate) fn docker_on(host: Option<&str>, args: &[&str]) -> String {
     let host = host.iter().flat_map(|host| ["--host", host]);
-    let output = Command::new("docker").args(host).args(args).output().expect("the docker command is there");
+    let output = crate::ran::output(Command::new("docker").args(host).args(args));
     assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

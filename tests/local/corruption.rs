@@ -251,6 +251,21 @@ fn a_low_limit_of_open_files_is_an_error_with_a_way_out() {
     }
 }
 
+/// A file over the limit is an error of the command that writes it; the kernel's default ends the process without a word.
+#[test]
+fn a_low_limit_of_file_sizes_is_an_error_of_the_command() {
+    let desk = Desk::new();
+    for args in [&["up", "--port", "0"][..], &["scenario", "run", "baseline", "--set", "requests=1"], &["down"]] {
+        let inner = desk.command(args);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
+        command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ran = Ran::of(args.join(" "), &output(command.stdin(Stdio::null())));
+        assert!(matches!(ran.code(), Some(0 | 3)), "{ran:?}");
+    }
+    desk.is_clean();
+}
+
 #[test]
 fn a_database_file_that_is_none_is_reported_at_once() {
     let desk = Desk::new();

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// The longest that a test waits for a command to end, or to write something. Only one that hangs takes as long.
-pub(crate) const LONGEST: Duration = Duration::from_mins(5);
+pub(crate) const LONGEST: Duration = Duration::from_mins(10);
 
 /// Lets every child of this process start with the default effect of signals. A test run in the background of a script
 /// (`cargo test &`) ignores Ctrl-C, and children inherit that; a signal that is caught is back at its default in a child.
