@@ -13,7 +13,8 @@ mod open;
 
 pub use draft::{Output, collect, draft_folder, write_atomic, write_new, write_output};
 pub use open::{
-    Unusable, append, check_folder, create_stream, open_input, open_lock, open_state, read_input, read_state,
+    Unusable, append, check_folder, check_state, create_stream, open_input, open_lock, open_state, read_input,
+    read_state,
 };
 
 /// The largest record of a lab, its host or its dashboard, in bytes. They have a few kilobytes.

@@ -166,6 +166,17 @@ pub(super) fn output_target(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
+/// Checks what another library will open as a file of the state, without opening it: SQLite's locks on a file end when this
+/// process closes any descriptor of it. A missing file is fine.
+pub fn check_state(path: &Path) -> io::Result<()> {
+    check_folder_of(path)?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(check_file(&found, Use::Write)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// What a file of the state is opened for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
@@ -174,11 +185,7 @@ enum Use {
 }
 
 fn state_file(path: &Path, options: &mut OpenOptions, purpose: Use) -> io::Result<File> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    check_folder(folder).map_err(|error| match Unusable::in_error(&error) {
-        Some(reason) => Unusable::Folder(Box::new(reason.clone())).into(),
-        None => error,
-    })?;
+    check_folder_of(path)?;
     // Opening some devices has an effect, and the kind says more than the error of an open.
     match fs::symlink_metadata(path) {
         Ok(found) => check_kind(&found)?,
@@ -187,13 +194,22 @@ fn state_file(path: &Path, options: &mut OpenOptions, purpose: Use) -> io::Resul
     }
     let file = options.mode(0o600).custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)).open(path)?;
     // It may be another one by now.
-    let found = file.metadata()?;
-    check_kind(&found)?;
-    check_owner(&found)?;
-    if purpose == Use::Write && found.nlink() > 1 {
-        return Err(Unusable::Linked(found.nlink()).into());
-    }
+    check_file(&file.metadata()?, purpose)?;
     Ok(file)
+}
+
+fn check_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    check_folder(folder).map_err(|error| match Unusable::in_error(&error) {
+        Some(reason) => Unusable::Folder(Box::new(reason.clone())).into(),
+        None => error,
+    })
+}
+
+fn check_file(found: &Metadata, purpose: Use) -> Result<(), Unusable> {
+    check_kind(found)?;
+    check_owner(found)?;
+    if purpose == Use::Write && found.nlink() > 1 { Err(Unusable::Linked(found.nlink())) } else { Ok(()) }
 }
 
 fn flags(flags: OFlags) -> i32 {

@@ -62,6 +62,21 @@ fn what_is_no_regular_file_is_refused_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
+/// Its user is SQLite, whose locks end when a descriptor of the file is closed.
+#[test]
+fn a_file_is_checked_without_an_open() {
+    let folder = folder();
+    let path = folder.path().join("users.db");
+    check_state(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    check_state(&path).unwrap();
+    fs::hard_link(&path, folder.path().join("second")).unwrap();
+    assert_eq!(reason(check_state(&path)), "it has 2 names (hard links); expected one");
+    fs::remove_file(&path).unwrap();
+    symlink("second", &path).unwrap();
+    assert_eq!(reason(check_state(&path)), "it is a symbolic link; expected a file");
+}
+
 #[test]
 fn a_file_of_the_state_is_small_and_changed_by_its_user_alone() {
     let folder = folder();

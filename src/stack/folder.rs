@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use crate::files;
 use crate::yaml::{Diagnostic, SourceFile, read};
 
 use super::assets;
@@ -147,7 +148,7 @@ impl Walk {
                 if self.files.len() == MOST_FILES {
                     return Err(FolderError::TooMany);
                 }
-                let bytes = fs::read(&path).map_err(|error| io_error(&error))?;
+                let bytes = files::read_input(&path, MOST_BYTES).map_err(|error| io_error(&error))?;
                 self.files.push((within, bytes));
             } else {
                 return Err(FolderError::Special(within.display().to_string()));
