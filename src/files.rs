@@ -14,7 +14,7 @@ mod open;
 pub use draft::{Output, collect, draft_folder, write_atomic, write_new, write_output};
 pub use open::{
     Unusable, append, check_folder, check_state, create_stream, open_input, open_lock, open_state, read_input,
-    read_state,
+    read_state, read_within,
 };
 
 /// The largest record of a lab, its host or its dashboard, in bytes. They have a few kilobytes.

@@ -68,7 +68,7 @@ async fn host(config: Config, tied: bool) -> Exit {
         }
     };
     let failed = tokio::select! {
-        () = Arc::clone(&app).serve(listener, &stop) => None,
+        () = app.serve(listener, &stop) => None,
         error = failed => Some(error),
     };
     migration.abort();

@@ -235,8 +235,8 @@ fn check_size(file: &File, limit: u64) -> io::Result<()> {
     if size > limit { Err(Unusable::Large { size, limit }.into()) } else { Ok(()) }
 }
 
-/// Reads a file that may grow while it is read.
-fn read_within(file: File, limit: u64) -> io::Result<Vec<u8>> {
+/// Reads at most `limit` bytes; more are an error. A file may grow while it is read.
+pub fn read_within(file: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     let size = bytes.len() as u64;

@@ -26,7 +26,7 @@ pub(crate) fn default_signals() {
         let _inside = runtime.enter();
         for signal in [Signal::INT, Signal::QUIT, Signal::HUP, Signal::TERM] {
             let number = signal.as_raw();
-            if mask >> (number - 1) & 1 == 1 {
+            if (mask >> (number - 1)) & 1 == 1 {
                 // The handler stays when this is dropped.
                 let kind = tokio::signal::unix::SignalKind::from_raw(number);
                 drop(tokio::signal::unix::signal(kind).expect("it can be caught"));

@@ -78,7 +78,9 @@ fn read(from: &Path) -> Result<Vec<u8>, Failure> {
     };
     // The line before the events comes on top.
     let limit = files::JOURNAL_LIMIT + files::RECORD_LIMIT;
-    let from = if from == Path::new(STDOUT) { Path::new("/dev/stdin") } else { from };
+    if from == Path::new(STDOUT) {
+        return files::read_within(std::io::stdin().lock(), limit).map_err(failed);
+    }
     files::read_input(from, limit).map_err(failed)
 }
 
