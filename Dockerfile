@@ -8,7 +8,7 @@
 # Another base: any image with this Rust and a C compiler, on glibc.
 ARG RUST_IMAGE=rust:1.95-bookworm
 FROM ${RUST_IMAGE} AS build
-# Another of Cargo.toml's profiles: fast builds in two thirds of the time.
+# Another of Cargo.toml's profiles: fast, to try something out, compiles less.
 ARG PROFILE=release
 WORKDIR /src
 # Dependencies alone, against an empty crate without tests: the layer holds for as long as these files do.

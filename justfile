@@ -7,6 +7,10 @@ _list:
 build:
     cargo build --release --locked
 
+# Build the executable for packages: target/<triple>/dist/lab
+dist:
+    cargo build --profile dist --locked
+
 # Run the tests; they need neither Docker, root, a browser nor the network
 test *ARGS:
     cargo test --locked {{ ARGS }}
