@@ -1,19 +1,21 @@
-//! [`Exposition`]: one `/metrics` page, read. The lines go through `prometheus-parse`, which drops and mangles in silence
-//! what it does not understand; so what it gives is checked line by line, and a page that cannot be read whole is an error.
-//! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//! [`Exposition`]: one `/metrics` page, read. A page that cannot be read whole is an error that names the line. The format:
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prometheus_parse::{LineInfo, SampleType};
+use prometheus_parse::SampleType;
 
 use super::Series;
+use super::format::{Dialect, Fault, Line, Sample, number};
+use super::names::COUNTERS;
 
 /// What one instance said: values by series, counters and gauges alike.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exposition {
     /// Value by series. A histogram is its `_count`, `_sum` and `_bucket` series.
     pub values: BTreeMap<Series, f64>,
-    /// Names of those series that are no counters and have no increase: gauges, what has no type, a summary's quantiles.
+    /// Names of those series that are no counters and have no increase: gauges, a summary's quantiles, and names without a type
+    /// that no counter has by convention.
     pub gauges: BTreeSet<String>,
 }
 
@@ -95,46 +97,49 @@ pub enum NotMetrics {
         /// The beginning of it.
         text: String,
     },
+    /// A line that breaks a rule of the format.
+    #[error("is not valid metrics: line {line}: {reason}")]
+    Rule {
+        /// From 1.
+        line: usize,
+        /// The rule that it breaks.
+        reason: String,
+    },
+    /// `OpenMetrics` without its last line.
+    #[error("is not whole: OpenMetrics ends with `# EOF`")]
+    NoEnd,
 }
 
 impl Exposition {
     /// Reads the text format, 0.0.4, and of `OpenMetrics` what the two have in common. A missing content type is taken
     /// for the right one.
     pub fn parse(text: &str, content_type: Option<&str>) -> Result<Self, NotMetrics> {
-        check_type(text, content_type)?;
-        let mut exposition = Self::default();
-        let mut types = BTreeMap::new();
-        for (index, line) in text.lines().map(str::trim).enumerate() {
-            if line == "# EOF" {
-                break;
+        let dialect = check_type(text, content_type)?;
+        let mut page = Reading::default();
+        let mut ended = false;
+        for (index, line) in text.split('\n').enumerate() {
+            let fault = |fault| match fault {
+                Fault::Syntax => NotMetrics::Line { line: index + 1, text: line.trim().chars().take(60).collect() },
+                Fault::Rule(reason) => NotMetrics::Rule { line: index + 1, reason },
+            };
+            if ended && !line.is_empty() {
+                return Err(fault(Fault::Rule("text after `# EOF`".to_owned())));
             }
-            let unreadable = || NotMetrics::Line { line: index + 1, text: line.chars().take(60).collect() };
-            // Braces within quotes and an empty set of labels are what its pattern cannot take.
-            let masked = mask(line);
-            match LineInfo::parse(&masked) {
-                LineInfo::Type { metric_name, metric_alias, sample_type } => {
-                    types.insert(metric_alias.unwrap_or(metric_name), sample_type);
-                }
-                LineInfo::Sample { metric_name, labels, value, timestamp } if !line.starts_with('#') => {
-                    let labels = read_labels(labels.unwrap_or_default()).ok_or_else(unreadable)?;
-                    // Go's `NaN` and `+Inf` are numbers to Rust too.
-                    let value = value.parse().map_err(|_| unreadable())?;
-                    // An exemplar may follow, behind a `#`.
-                    if timestamp.is_some_and(|text| text.parse::<f64>().is_err() && !text.starts_with('#')) {
-                        return Err(unreadable());
-                    }
-                    exposition.values.insert(Series { name: metric_name.to_owned(), labels }, value);
-                }
-                LineInfo::Ignored if !line.starts_with('#') => return Err(unreadable()),
-                _ => {}
+            match dialect.line(line).map_err(fault)? {
+                Line::Nothing => {}
+                Line::End => ended = true,
+                Line::Help(name) => page.help(name).map_err(fault)?,
+                Line::Type(name, kind) => page.kind(name, kind).map_err(fault)?,
+                Line::Sample(sample) => page.sample(sample).map_err(fault)?,
             }
         }
-        if exposition.values.is_empty() {
+        if dialect == Dialect::OpenMetrics && !ended {
+            return Err(NotMetrics::NoEnd);
+        }
+        if page.values.is_empty() {
             return Err(NotMetrics::Empty);
         }
-        let names: BTreeSet<&str> = exposition.values.keys().map(|series| series.name.as_str()).collect();
-        exposition.gauges = names.into_iter().filter(|name| !is_counter(name, &types)).map(str::to_owned).collect();
-        Ok(exposition)
+        Ok(page.into_exposition())
     }
 
     /// Reads a page, which must be 200 and have these names.
@@ -156,93 +161,122 @@ impl Exposition {
     }
 }
 
-fn check_type(text: &str, content_type: Option<&str>) -> Result<(), NotMetrics> {
+/// The dialect of a page; an error if it is something else than metrics.
+fn check_type(text: &str, content_type: Option<&str>) -> Result<Dialect, NotMetrics> {
     let start = text.trim_start().get(..14).unwrap_or(text.trim_start()).to_ascii_lowercase();
     let media = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
     if media == "text/html" || start.starts_with("<!doctype html") || start.starts_with("<html") {
         return Err(NotMetrics::WebPage);
     }
     match media.as_str() {
-        "" | "text/plain" | "application/openmetrics-text" => Ok(()),
+        // Only OpenMetrics ends so; in the other format it is a comment.
+        "" if text.trim_end_matches('\n').ends_with("\n# EOF") => Ok(Dialect::OpenMetrics),
+        "" | "text/plain" => Ok(Dialect::Text),
+        "application/openmetrics-text" => Ok(Dialect::OpenMetrics),
         _ => Err(NotMetrics::ContentType(media)),
     }
 }
 
-/// Whether the series of this name only rise. Its type stands with the metric it belongs to.
-fn is_counter(name: &str, types: &BTreeMap<String, SampleType>) -> bool {
-    let base = |suffix| name.strip_suffix(suffix).and_then(|base| types.get(base)).copied();
-    match types.get(name) {
-        Some(SampleType::Counter) => return true,
-        Some(_) => return false,
-        None => {}
+/// What was read of a page so far.
+#[derive(Default)]
+struct Reading {
+    values: BTreeMap<Series, f64>,
+    /// Every sample, by its series and its time.
+    seen: BTreeSet<(Series, Option<i64>)>,
+    /// The latest time of a series; a sample without a time is the latest.
+    latest: BTreeMap<Series, Option<i64>>,
+    helped: BTreeSet<String>,
+    types: BTreeMap<String, SampleType>,
+    /// The metrics that have samples.
+    begun: BTreeSet<String>,
+}
+
+impl Reading {
+    fn help(&mut self, name: String) -> Result<(), Fault> {
+        let fault = format!("a second HELP line for {name}");
+        if self.helped.insert(name) { Ok(()) } else { Err(Fault::Rule(fault)) }
     }
-    base("_total") == Some(SampleType::Counter)
-        || base("_bucket") == Some(SampleType::Histogram)
-        || ["_sum", "_count"]
-            .into_iter()
-            .any(|suffix| matches!(base(suffix), Some(SampleType::Histogram | SampleType::Summary)))
-}
 
-const OPEN: char = '\u{1}';
-const CLOSE: char = '\u{2}';
-
-/// A sample's line with what is misread out of the way: braces within quotes as control characters, `{}` left out.
-fn mask(line: &str) -> String {
-    let (mut quoted, mut escaped) = (false, false);
-    let masked: String = line
-        .chars()
-        .map(|char| {
-            let was_escaped = std::mem::take(&mut escaped);
-            match char {
-                '"' if !was_escaped => quoted = !quoted,
-                '\\' if quoted && !was_escaped => escaped = true,
-                '{' if quoted => return OPEN,
-                '}' if quoted => return CLOSE,
-                _ => {}
-            }
-            char
-        })
-        .collect();
-    masked.replacen("{}", " ", 1)
-}
-
-/// Label names and values, sorted, from what stands between the braces; none where it is malformed.
-fn read_labels(mut text: &str) -> Option<Vec<(String, String)>> {
-    let mut labels = Vec::new();
-    loop {
-        text = text.trim_start();
-        if text.is_empty() {
-            break;
+    fn kind(&mut self, name: String, kind: SampleType) -> Result<(), Fault> {
+        if self.begun.contains(&name) {
+            return Err(Fault::Rule(format!("the TYPE line for {name} follows its samples")));
         }
-        let (name, rest) = text.split_once('=')?;
-        let (value, rest) = read_quoted(rest.trim_start().strip_prefix('"')?)?;
-        labels.push((name.trim().to_owned(), value));
-        let rest = rest.trim_start();
-        text = match rest.strip_prefix(',') {
-            Some(rest) => rest,
-            None if rest.is_empty() => rest,
-            None => return None,
+        let fault = format!("a second TYPE line for {name}");
+        if self.types.insert(name, kind).is_some() { Err(Fault::Rule(fault)) } else { Ok(()) }
+    }
+
+    fn sample(&mut self, sample: Sample) -> Result<(), Fault> {
+        let Sample { name, mut labels, value, timestamp } = sample;
+        self.check_bounds(&name, &labels, value)?;
+        labels.sort();
+        self.begun.insert(name.clone());
+        let series = Series { name, labels };
+        if !self.seen.insert((series.clone(), timestamp)) {
+            return Err(Fault::Rule(format!("a second sample of the same series of {}", series.name)));
+        }
+        let is_newer = |known: &Option<i64>| match (known, timestamp) {
+            (_, None) => true,
+            (None, _) => false,
+            (Some(known), Some(new)) => new > *known,
         };
-    }
-    labels.sort();
-    Some(labels)
-}
-
-/// A label's value up to its closing quote, and what follows that.
-fn read_quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.char_indices();
-    while let Some((index, char)) = chars.next() {
-        match char {
-            '"' => return Some((value, &text[index + 1..])),
-            '\\' => match chars.next()?.1 {
-                'n' => value.push('\n'),
-                other => value.push(other),
-            },
-            OPEN => value.push('{'),
-            CLOSE => value.push('}'),
-            other => value.push(other),
+        if self.latest.get(&series).is_none_or(is_newer) {
+            self.latest.insert(series.clone(), timestamp);
+            self.values.insert(series, value);
         }
+        Ok(())
     }
-    None
+
+    /// The bound of a bucket and a quantile are numbers, and no bucket holds less than nothing.
+    fn check_bounds(&self, name: &str, labels: &[(String, String)], value: f64) -> Result<(), Fault> {
+        let histogram = name.strip_suffix("_bucket").and_then(|base| self.types.get(base));
+        let bound = match (self.types.get(name), histogram) {
+            (Some(SampleType::Summary), _) => "quantile",
+            (_, Some(SampleType::Histogram)) => "le",
+            _ => return Ok(()),
+        };
+        if let Some((_, text)) = labels.iter().find(|(label, text)| label == bound && number(text).is_none()) {
+            return Err(Fault::Rule(format!("{bound}={text:?} of {name} is not a number")));
+        }
+        if bound == "le" && value < 0.0 {
+            return Err(Fault::Rule(format!("a bucket of {name} is below 0")));
+        }
+        Ok(())
+    }
+
+    fn into_exposition(self) -> Exposition {
+        let names: BTreeSet<&str> = self.values.keys().map(|series| series.name.as_str()).collect();
+        let gauges =
+            names.iter().filter(|name| !self.is_counter(name, &names)).map(|name| (*name).to_owned()).collect();
+        Exposition { gauges, values: self.values }
+    }
+
+    /// Whether the series of this name only rise. Its type stands with the metric it belongs to; without a type the name decides.
+    fn is_counter(&self, name: &str, names: &BTreeSet<&str>) -> bool {
+        match self.types.get(name) {
+            Some(SampleType::Counter) => return true,
+            Some(SampleType::Gauge | SampleType::Histogram | SampleType::Summary) => return false,
+            Some(SampleType::Untyped) | None => {}
+        }
+        let base = |suffix| name.strip_suffix(suffix);
+        let parts = || ["_bucket", "_sum", "_count"].into_iter().find_map(|suffix| Some((suffix, base(suffix)?)));
+        if let Some((suffix, base)) = parts() {
+            match self.types.get(base) {
+                Some(SampleType::Histogram) => return true,
+                Some(SampleType::Summary) => return suffix != "_bucket",
+                Some(SampleType::Gauge) => return false,
+                Some(SampleType::Counter | SampleType::Untyped) | None => {}
+            }
+        }
+        let has = |base: &str, suffix: &str| names.contains(format!("{base}{suffix}").as_str());
+        let of_name = || self.values.range(Series::new(name, &[])..).take_while(|(series, _)| series.name == name);
+        COUNTERS.contains(&name)
+            || base("_total").is_some()
+            || match parts() {
+                Some(("_bucket", _)) => {
+                    of_name().any(|(series, _)| series.labels.iter().any(|(label, _)| label == "le"))
+                }
+                Some((_, base)) => has(base, "_sum") && has(base, "_count"),
+                None => false,
+            }
+    }
 }

@@ -73,7 +73,11 @@ fn types_say_what_is_a_counter() {
     let text = "# TYPE jobs counter\njobs_total 1\n# TYPE rpc summary\nrpc{quantile=\"0.5\"} 1\nrpc_sum 1\nrpc_count 1\n\
                 # TYPE depth gauge\ndepth 1\ndepth_count 1\nuntyped_total 1\n# EOF\n";
     let read = Exposition::parse(text, Some("application/openmetrics-text; version=1.0.0")).expect("it is metrics");
-    assert_eq!(read.gauges.into_iter().collect::<Vec<_>>(), ["depth", "depth_count", "rpc", "untyped_total"]);
+    assert_eq!(
+        read.gauges.into_iter().collect::<Vec<_>>(),
+        ["depth", "depth_count", "rpc"],
+        "untyped_total is a counter by its name"
+    );
 }
 
 #[test]
@@ -92,7 +96,7 @@ fn what_is_not_metrics_is_an_error_that_says_so() {
     assert_eq!(refused(&page(None, "Error 404 not found"), &[]), sentence);
     let greeting = page(Some("text/plain"), "a 1\nHello, world!\n");
     assert_eq!(refused(&greeting, &[]), "http://app/metrics is not metrics: line 2 is \"Hello, world!\"");
-    for line in ["a{b=\"c} 1", "a{b=c} 1", "a{b=\"c\"", "a one", "a{b=\"c\" d=\"e\"} 1", "a:b 1"] {
+    for line in ["a{b=\"c} 1", "a{b=c} 1", "a{b=\"c\"", "a one", "a{b=\"c\" d=\"e\"} 1", "a=b 1"] {
         assert!(matches!(Exposition::parse(line, None), Err(NotMetrics::Line { line: 1, .. })), "{line}");
     }
     let status = Page { status: 502, ..page(None, APP) };
@@ -148,6 +152,17 @@ fn a_restart_under_the_same_name_counts_from_0() {
     assert_eq!(increase(&before, &snapshot(&[("app", requests(1.0, 39.0))]), &[]), Some(39.0), "a fall");
     let retired = [("app".to_owned(), Some(requests(1.0, 42.0)))];
     assert_eq!(increase(&before, &snapshot(&[("app", requests(2.0, 45.0))]), &retired), Some(47.0));
+}
+
+#[test]
+fn counters_without_a_type_have_an_increase() {
+    let page = |requests: u32| {
+        let text =
+            format!("app_requests_total {requests}\napp_auth_failures_total 0\nprocess_start_time_seconds 1.7e9\n");
+        snapshot(&[("app", Exposition::parse(&text, None).expect("metrics"))])
+    };
+    let deltas = delta::between(&page(40), &page(100), &[]);
+    assert_eq!((deltas.of(REQUESTS, &[]), deltas.of(START_TIME, &[])), (Some(60.0), None));
 }
 
 #[test]

@@ -21,11 +21,22 @@ pub fn table(values: &BTreeMap<Series, f64>, rates: Option<&BTreeMap<Series, f64
     table
 }
 
-/// A series as Prometheus writes it: `app_http_responses_total{code="200"}`.
+/// A series as Prometheus writes it: `app_http_responses_total{code="200"}`; a name with other characters goes in quotes.
 pub fn name(series: &Series) -> String {
-    let escape = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let labels: Vec<_> = series.labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
-    if labels.is_empty() { series.name.clone() } else { format!("{}{{{}}}", series.name, labels.join(",")) }
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"));
+    let is_plain = |text: &str| {
+        !text.starts_with(|char: char| char.is_ascii_digit())
+            && text.chars().all(|char| char.is_ascii_alphanumeric() || "_:".contains(char))
+    };
+    let word = |text: &str| if is_plain(text) { text.to_owned() } else { quoted(text) };
+    let mut labels: Vec<_> =
+        series.labels.iter().map(|(name, value)| format!("{}={}", word(name), quoted(value))).collect();
+    let mut name = series.name.as_str();
+    if !is_plain(name) {
+        labels.insert(0, quoted(name));
+        name = "";
+    }
+    if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
 }
 
 #[cfg(test)]
@@ -34,6 +45,14 @@ mod tests {
 
     use super::{Series, table};
     use crate::term::Painter;
+
+    #[test]
+    fn a_name_with_other_characters_is_quoted() {
+        let series = |name: &str, labels: &[(&str, &str)]| super::name(&Series::new(name, labels));
+        assert_eq!(series("a:b", &[]), "a:b");
+        assert_eq!(series("my.metric", &[]), "{\"my.metric\"}");
+        assert_eq!(series("a b", &[("l.n", "\"")]), "{\"a b\",\"l.n\"=\"\\\"\"}");
+    }
 
     #[test]
     fn looks_so() {
