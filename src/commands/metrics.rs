@@ -1,6 +1,6 @@
 //! `lab metrics`: the app's counters, once or again every second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::Duration;
 
@@ -151,19 +151,11 @@ fn show(
     snapshot: &Snapshot,
     change: Option<(&Deltas, f64)>,
 ) -> anyhow::Result<()> {
-    let wanted = |series: &Series| args.filter.as_deref().is_none_or(|text| series.name.contains(text));
-    let mut values: BTreeMap<Series, f64> = BTreeMap::new();
-    for exposition in snapshot.instances.values() {
-        for (series, value) in &exposition.values {
-            // The buckets of a histogram are many, and say little one by one.
-            if wanted(series) && (args.filter.is_some() || !series.name.ends_with("_bucket")) {
-                *values.entry(series.clone()).or_default() += value;
-            }
-        }
-    }
-    if values.is_empty() {
-        let text = args.filter.as_deref().unwrap_or_default();
-        return Err(Failure::usage(format!("no metric's name contains {text:?}")).hint("lab metrics shows all").into());
+    let values = shown(snapshot, args.filter.as_deref());
+    if let Some(filter) = args.filter.as_deref().filter(|_| values.is_empty()) {
+        return Err(Failure::usage(format!("no metric's name contains {filter:?}"))
+            .hint("lab metrics shows all")
+            .into());
     }
     let rates = change.map(|(deltas, seconds)| {
         deltas.increase.iter().map(|(series, increase)| (series.clone(), increase / seconds)).collect()
@@ -172,6 +164,47 @@ fn show(
     table(&values, rates.as_ref()).write(&mut out, session.term.width(), session.term.painter())?;
     out.flush()?;
     Ok(())
+}
+
+/// The value of each series, instances summed up. Without a filter a histogram is its sum and its count, if it has a count: its
+/// buckets are many, and say little one by one.
+fn shown(snapshot: &Snapshot, filter: Option<&str>) -> BTreeMap<Series, f64> {
+    let mut values: BTreeMap<Series, f64> = BTreeMap::new();
+    for exposition in snapshot.instances.values() {
+        let names: BTreeSet<&str> = exposition.values.keys().map(|series| series.name.as_str()).collect();
+        let is_detail = |series: &Series| {
+            let base =
+                series.name.strip_suffix("_bucket").filter(|_| series.labels.iter().any(|(label, _)| label == "le"));
+            base.is_some_and(|base| names.contains(format!("{base}_count").as_str()))
+        };
+        for (series, value) in &exposition.values {
+            if filter.map_or_else(|| !is_detail(series), |text| series.name.contains(text)) {
+                *values.entry(series.clone()).or_default() += value;
+            }
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(page: &str, filter: Option<&str>) -> Vec<String> {
+        let exposition = Exposition::parse(page, None).expect("metrics");
+        let snapshot = Snapshot { at: Utc::now(), instances: [("app".to_owned(), exposition)].into() };
+        shown(&snapshot, filter).into_keys().map(|series| series.name).collect()
+    }
+
+    #[test]
+    fn buckets_are_shown_if_nothing_else_stands_for_them() {
+        let buckets = "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\n";
+        assert_eq!(names(buckets, None), ["h_bucket", "h_bucket"]);
+        assert_eq!(names(&format!("{buckets}h_sum 4\nh_count 3\n"), None), ["h_count", "h_sum"]);
+        assert_eq!(names(&format!("{buckets}h_count 3\n"), Some("bucket")), ["h_bucket", "h_bucket"]);
+        assert_eq!(names("s3_bucket 1\ns3_count 1\n", None), ["s3_bucket", "s3_count"], "no histogram");
+        assert!(names(buckets, Some("none")).is_empty());
+    }
 }
 
 #[cfg(test)]

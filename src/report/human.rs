@@ -32,12 +32,31 @@ pub fn clock(seconds: f64) -> String {
     if hours > 0 { format!("{hours}h {minutes:02}m") } else { format!("{minutes}m {rest:02}s") }
 }
 
-/// A number without needless digits: `40`, `0.25`, `0.00412`, `1764000000.12`.
+/// A number without needless digits: `40`, `0.25`, `0.00412`, `1764000000.12`; with an exponent if it is tiny or huge:
+/// `1.5e-06`, `3e+15`, as Prometheus writes it.
 pub fn number(value: f64) -> String {
-    // Below one it is the first three digits that say something, down to a millionth.
-    let digits = if value.abs() >= 0.1 {
+    let size = value.abs();
+    if !value.is_finite() {
+        return if value.is_nan() {
+            "NaN"
+        } else if value > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        }
+        .to_owned();
+    }
+    if size != 0.0 && !(1e-4..1e15).contains(&size) {
+        let text = format!("{value:.2e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        let power: i32 = power.parse().unwrap_or_default();
+        let sign = if power < 0 { '-' } else { '+' };
+        return format!("{}e{sign}{:02}", digits.trim_end_matches('0').trim_end_matches('.'), power.abs());
+    }
+    // Below one it is the first three digits that say something.
+    let digits = if size >= 0.1 {
         2
-    } else if value.abs() >= 0.01 {
+    } else if size >= 0.01 {
         4
     } else {
         6
@@ -120,6 +139,12 @@ mod tests {
         assert_eq!(number(40.0), "40");
         assert_eq!(number(0.3 - 0.05), "0.25");
         assert_eq!(number(-0.0), "0");
+        assert_eq!(
+            [0.0001, 0.000_412, 0.000_05, 1.5e-6, 4.2e-7, -3e-9].map(number),
+            ["0.0001", "0.000412", "5e-05", "1.5e-06", "4.2e-07", "-3e-09"]
+        );
+        assert_eq!([1.764e9, 3e15, 1e300].map(number), ["1764000000", "3e+15", "1e+300"]);
+        assert_eq!([f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(number), ["NaN", "+Inf", "-Inf"]);
         assert_eq!(share(39, 40), "97.5%");
         assert_eq!(share(40, 40), "100%");
         assert_eq!(share(0, 0), "0%");
