@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Checks Prometheus' configuration and rules with promtool, lint included, and runs the rules' tests: what must fire,
-# what must not, and what happens across a counter reset. Takes this machine's promtool, and the one of the stack's image if
-# Docker has that image: their versions differ.
+# what must not, and what happens across a counter reset. Then compares lab's own evaluation of rules with Prometheus'
+# (tests/promql/README.md). Takes this machine's promtool, and the one of the stack's image if Docker has that image: their
+# versions differ.
 
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../stack/prometheus"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 command -v promtool >/dev/null || {
     echo 'promtool is not installed: on Debian, apt-get install --no-install-recommends prometheus' >&2
@@ -13,12 +14,21 @@ command -v promtool >/dev/null || {
 # check PROMTOOL...
 check() {
     "$@" --version 2>&1 | head -n 1
-    "$@" check config --lint=all --lint-fatal prometheus.yml
-    "$@" check rules --lint=all --lint-fatal rules/*.yml
-    "$@" test rules tests/*.yml
+    "$@" check config --lint=all --lint-fatal stack/prometheus/prometheus.yml
+    "$@" check rules --lint=all --lint-fatal stack/prometheus/rules/*.yml
+    "$@" test rules stack/prometheus/tests/*.yml
+    "$@" check rules tests/promql/rules.yml
+    "$@" test rules tests/promql/expected.yml
+    local output refused
+    output=$("$@" test rules tests/promql/errors.yml 2>&1 || true)
+    refused=$(grep -c 'err: ' <<<"$output" || true)
+    if [ "$refused" != "$(grep -c 'expr: ' tests/promql/errors.yml)" ]; then
+        printf '%s\npromtool evaluates what lab does not: tests/promql/errors.yml\n' "$output" >&2
+        exit 1
+    fi
 }
 check promtool
-image=$(sed -n 's/^    image: \(prom.*\)/\1/p' ../compose.yaml)
+image=$(sed -n 's/^    image: \(prom.*\)/\1/p' stack/compose.yaml)
 if docker image inspect "$image" >/dev/null 2>&1; then
     check docker run --rm --network none --volume "$PWD:/files:ro" --workdir /files --entrypoint /bin/promtool "$image"
 fi

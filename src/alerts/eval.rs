@@ -1,10 +1,10 @@
 //! [`evaluate`]: what an expression is at a time. Pure: it reads samples, and changes nothing. As in Prometheus, a comparison
 //! is a filter, and series of two sides belong together where all their labels but the name are alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::expr::{Aggregation, Expr, Grouping, Match, Operator, Over, Selector};
-use super::labels::{LE, Labels};
+use super::expr::{Aggregation, Expr, Grouping, Match, Matcher, Operator, Over, Selector};
+use super::labels::{LE, Labels, NAME};
 use super::store::Store;
 use super::{rate, seconds};
 
@@ -36,8 +36,16 @@ fn value(expr: &Expr, store: &Store, at: i64) -> Result<Value, String> {
                 Some(if *over == Over::Rate { increase / seconds(*range) } else { increase })
             };
             let series = store.range(selector, at, *range).into_iter();
-            Value::Vector(series.filter_map(|(labels, samples)| Some((labels.nameless(), grown(&samples)?))).collect())
+            let grown = series.filter_map(|(labels, samples)| Some((labels.nameless(), grown(&samples)?)));
+            Value::Vector(unique(grown.collect())?)
         }
+        Expr::Paren(of) => value(of, store, at)?,
+        Expr::Negative(of) => match value(of, store, at)? {
+            Value::Number(number) => Value::Number(-number),
+            Value::Vector(vector) => {
+                Value::Vector(unique(vector.into_iter().map(|(labels, value)| (labels.nameless(), -value)).collect())?)
+            }
+        },
         Expr::Absent(of) => {
             let there = !vector(of)?.is_empty();
             Value::Vector(if there { Vec::new() } else { vec![(wanted(of), 1.0)] })
@@ -48,20 +56,37 @@ fn value(expr: &Expr, store: &Store, at: i64) -> Result<Value, String> {
     })
 }
 
-/// The labels that series would have that are not there: those which a selector states.
+/// The labels that absent series would have: those that a selector states once, and in no other way.
 fn wanted(expr: &Expr) -> Labels {
-    let Expr::Select(Selector { matchers, .. }) = expr else { return Labels::default() };
-    matchers.iter().fold(Labels::default(), |labels, matcher| match &matcher.how {
-        Match::Equal(value) => labels.with(&matcher.label, value),
-        _ => labels,
-    })
+    let matchers = match expr {
+        Expr::Paren(of) => return wanted(of),
+        Expr::Select(Selector { matchers, .. }) => matchers,
+        _ => return Labels::default(),
+    };
+    let (mut labels, mut stated) = (Labels::default(), BTreeSet::new());
+    for Matcher { label, how } in matchers.iter().filter(|matcher| matcher.label != NAME) {
+        labels = match how {
+            Match::Equal(value) if stated.insert(label) => labels.with(label, value),
+            _ => labels.with(label, ""),
+        };
+    }
+    labels
+}
+
+/// Series of which no two have the same labels: Prometheus refuses others.
+pub(super) fn unique(vector: Vector) -> Result<Vector, String> {
+    let mut seen = BTreeSet::new();
+    match vector.iter().find(|(labels, _)| !seen.insert(labels)) {
+        None => Ok(vector),
+        Some((labels, _)) => Err(format!("two series have the same labels {labels}")),
+    }
 }
 
 fn quantiles(quantile: f64, buckets: Vector) -> Vector {
     let mut histograms: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     for (labels, count) in buckets {
         // What has no end is no bucket.
-        if let Ok(end) = labels.get(LE).parse() {
+        if let Some(end) = labels.get(LE).parse().ok().filter(|end: &f64| !end.is_nan()) {
             histograms.entry(labels.with(LE, "").nameless()).or_default().push((end, count));
         }
     }
@@ -95,11 +120,11 @@ fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, String
     Ok(match (left, right) {
         (Value::Number(left), Value::Number(right)) => Value::Number(arithmetic(operator, left, right)),
         (Value::Vector(vector), Value::Number(number)) => {
-            Value::Vector(each(operator, vector, |value| (value, number)))
+            Value::Vector(each(operator, vector, |value| (value, number))?)
         }
         // The series are what is kept, on whichever side they stand.
         (Value::Number(number), Value::Vector(vector)) => {
-            Value::Vector(each(operator, vector, |value| (number, value)))
+            Value::Vector(each(operator, vector, |value| (number, value))?)
         }
         (Value::Vector(left), Value::Vector(right)) if operator.is_of_sets() => {
             Value::Vector(sets(operator, left, right))
@@ -109,20 +134,20 @@ fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, String
 }
 
 /// Each series with a number.
-fn each(operator: Operator, vector: Vector, sides: impl Fn(f64) -> (f64, f64)) -> Vector {
+fn each(operator: Operator, vector: Vector, sides: impl Fn(f64) -> (f64, f64)) -> Result<Vector, String> {
     let vector = vector.into_iter();
     if operator.is_comparison() {
         let holds = |value| {
             let (left, right) = sides(value);
             compares(operator, left, right)
         };
-        return vector.filter(|(_, value)| holds(*value)).collect();
+        return Ok(vector.filter(|(_, value)| holds(*value)).collect());
     }
     let result = |value| {
         let (left, right) = sides(value);
         arithmetic(operator, left, right)
     };
-    vector.map(|(labels, value)| (labels.nameless(), result(value))).collect()
+    unique(vector.map(|(labels, value)| (labels.nameless(), result(value))).collect())
 }
 
 fn sets(operator: Operator, left: Vector, right: Vector) -> Vector {
@@ -141,6 +166,10 @@ fn sets(operator: Operator, left: Vector, right: Vector) -> Vector {
 
 /// The series of both sides that belong together, one with one.
 fn pairs(operator: Operator, left: Vector, right: Vector) -> Result<Vector, String> {
+    // As in Prometheus: nothing belongs together if one side has nothing.
+    if left.is_empty() || right.is_empty() {
+        return Ok(Vector::new());
+    }
     let mut others: BTreeMap<Labels, f64> = BTreeMap::new();
     for (labels, value) in right {
         if others.insert(labels.nameless(), value).is_some() {
@@ -248,6 +277,17 @@ mod tests {
             ("absent(sum(none))", ":1"),
             ("none == 0 or absent(none{job=\"app\"})", "job=app:1"),
             ("1 + 1", ":2"),
+            ("absent(none{job=\"a\",job=\"b\",x=\"1\"})", "x=1:1"),
+            ("absent((none{job=\"a\"}))", "job=a:1"),
+            ("absent(none{job=\"a\",job=~\"a.*\"})", ":1"),
+            ("absent({__name__=\"none\",job=\"a\"})", "job=a:1"),
+            ("up == NaN", ""),
+            ("up < Inf", "__name__=up,instance=a,job=app:1 __name__=up,instance=b,job=other:0"),
+            ("up > -inf and up == 1", "__name__=up,instance=a,job=app:1"),
+            ("-failed + nan", "job=app:NaN"),
+            ("-failed", "job=app:-3"),
+            ("{__name__=\"failed\"}", "__name__=failed,job=app:3"),
+            ("none / {job=\"app\"}", ""),
         ];
         for (text, expected) in cases {
             assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
@@ -258,6 +298,13 @@ mod tests {
     fn series_that_do_not_belong_together_one_with_one_are_an_error() {
         assert!(shown("{code=~\"5..\"} / {code=~\"5..\"}").is_ok());
         assert!(shown("sum by (job) (up) / {__none=\"\"}").is_err(), "three series of the app are on the right");
+    }
+
+    #[test]
+    fn series_that_would_be_one_are_an_error() {
+        for text in ["{__name__=~\"failed|all\", job=\"app\"} * 2", "-{__name__=~\"failed|all\", job=\"app\"}"] {
+            assert_eq!(shown(text), Err("two series have the same labels {job=\"app\"}".to_owned()), "{text}");
+        }
     }
 
     #[test]

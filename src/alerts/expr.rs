@@ -10,6 +10,8 @@ pub(super) enum Expr {
     Select(Selector),
     /// An aggregation of a range: `rate(…[30s])`.
     Over(Over, Selector, i64),
+    Paren(Box<Expr>),
+    Negative(Box<Expr>),
     Absent(Box<Expr>),
     /// `histogram_quantile`: the quantile, and the buckets.
     Quantile(f64, Box<Expr>),
@@ -125,24 +127,13 @@ pub(super) const OPERATORS: [(&str, Operator); 13] = [
 ];
 
 impl Operator {
-    /// The higher binds the tighter; all are read from the left.
-    pub(super) fn rank(self) -> u8 {
-        match self {
-            Self::Or => 0,
-            Self::And | Self::Unless => 1,
-            Self::Equal | Self::NotEqual | Self::Less | Self::AtMost | Self::Greater | Self::AtLeast => 2,
-            Self::Add | Self::Subtract => 3,
-            Self::Multiply | Self::Divide => 4,
-        }
-    }
-
     /// Whether it takes series only, and no numbers.
     pub(super) fn is_of_sets(self) -> bool {
-        self.rank() < 2
+        matches!(self, Self::Or | Self::And | Self::Unless)
     }
 
     pub(super) fn is_comparison(self) -> bool {
-        self.rank() == 2
+        matches!(self, Self::Equal | Self::NotEqual | Self::Less | Self::AtMost | Self::Greater | Self::AtLeast)
     }
 }
 
@@ -151,8 +142,19 @@ impl Expr {
     pub(super) fn is_number(&self) -> bool {
         match self {
             Self::Number(_) => true,
+            Self::Paren(of) | Self::Negative(of) => of.is_number(),
             Self::Binary(operator, left, right) => !operator.is_of_sets() && left.is_number() && right.is_number(),
             _ => false,
+        }
+    }
+
+    /// The number that it is, if it is written as one.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Paren(of) => of.number(),
+            Self::Negative(of) => of.number().map(|number| -number),
+            _ => None,
         }
     }
 
@@ -161,7 +163,11 @@ impl Expr {
         match self {
             Self::Number(_) | Self::Select(_) => 0,
             Self::Over(_, _, range) => *range,
-            Self::Absent(of) | Self::Quantile(_, of) | Self::Aggregate { of, .. } => of.longest(),
+            Self::Paren(of)
+            | Self::Negative(of)
+            | Self::Absent(of)
+            | Self::Quantile(_, of)
+            | Self::Aggregate { of, .. } => of.longest(),
             Self::Binary(_, left, right) => left.longest().max(right.longest()),
         }
     }

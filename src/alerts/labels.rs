@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 /// The label that holds a metric's name.
 pub(super) const NAME: &str = "__name__";
+/// The series in which Prometheus keeps since when its alerts are active.
+pub(super) const ALERTS_SINCE: &str = "ALERTS_FOR_STATE";
 /// The label of a histogram's buckets: its upper end.
 pub(super) const LE: &str = "le";
 
@@ -52,5 +54,12 @@ impl Labels {
     /// All of them, by name.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl std::fmt::Display for Labels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pairs: Vec<String> = self.pairs().map(|(name, value)| format!("{name}={value:?}")).collect();
+        write!(f, "{{{}}}", pairs.join(", "))
     }
 }

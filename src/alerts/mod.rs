@@ -4,12 +4,17 @@
 //! anything else is refused when the files are read.
 
 mod answer;
+#[cfg(test)]
+mod corpus;
+mod duration;
 mod eval;
 mod expr;
 mod labels;
-mod lexer;
 mod monitor;
+mod number;
 mod parser;
+mod pattern;
+mod places;
 mod rate;
 mod rules;
 mod state;

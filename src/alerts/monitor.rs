@@ -1,57 +1,71 @@
 //! [`Monitor`]: what Prometheus would make of the app's metrics: takes scrapes, evaluates the rules, and says what the alerts
 //! are.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::answer::{Alert, Answer, Data, Group, Rule};
-use super::eval::evaluate;
+use super::eval::{Vector, evaluate, unique};
 use super::labels::{Labels, NAME};
+use super::number;
 use super::rules::{self, Rules};
 use super::seconds;
-use super::state::Machine;
+use super::state::{Held, Machine};
 use super::store::Store;
-use crate::metrics::Exposition;
+use crate::metrics::{Exposition, Moment, Series};
 
 /// The series in which Prometheus keeps its alerts.
 const ALERTS: &str = "ALERTS";
 /// The label of an alert's name.
 const ALERT_NAME: &str = "alertname";
+/// From this difference on the wall clock was set, and did not only drift, in milliseconds.
+const SET: i64 = 1_000;
 
-/// Evaluates the rules over scrapes of the app.
+/// Evaluates the rules over scrapes of the app. Its times are milliseconds of the steady clock, so that setting the wall clock
+/// neither stops it nor changes what it finds.
 #[derive(Debug)]
 pub struct Monitor {
     rules: Rules,
     pub(super) store: Store,
-    /// Of each alert, by its name.
-    machines: BTreeMap<String, Machine>,
-    /// Why a rule could not be evaluated, by its name.
-    errors: BTreeMap<String, String>,
-    /// When the app was scraped last, and when the rules were evaluated last, in milliseconds since the epoch.
+    /// Of each rule, in the order of the groups: names need not be unique.
+    progress: Vec<Progress>,
+    /// What the wall clock showed at a time of the steady one.
+    wall: Option<Moment>,
+    /// When the app was scraped last, and when the rules were evaluated last.
     scraped: Option<i64>,
     evaluated: Option<i64>,
+}
+
+/// What became of a rule.
+#[derive(Debug)]
+struct Progress {
+    /// None: it records.
+    machine: Option<Machine>,
+    /// Why it could not be evaluated.
+    error: Option<String>,
 }
 
 impl Monitor {
     /// Of these rules, without any sample yet.
     pub fn new(rules: Rules) -> Self {
         let store = Store::new(rules.longest());
-        let alerts = rules.groups.iter().flat_map(|group| &group.rules);
-        let machine = |rule: &rules::Rule| Some((rule.name.clone(), Machine::new(rule.alert.as_ref()?.hold)));
-        let machines = alerts.filter_map(machine).collect();
-        Self { rules, store, machines, errors: BTreeMap::new(), scraped: None, evaluated: None }
+        let machine = |rule: &rules::Rule| rule.alert.as_ref().map(|alert| Machine::new(alert.hold));
+        let all = rules.groups.iter().flat_map(|group| &group.rules);
+        let progress = all.map(|rule| Progress { machine: machine(rule), error: None }).collect();
+        Self { rules, store, progress, wall: None, scraped: None, evaluated: None }
     }
 
     /// What an instance of the app says at a time, or that none answers: scraped and evaluated as often as the rules say,
     /// so that it may be called more often.
-    pub fn take(&mut self, at: DateTime<Utc>, said: Option<&Exposition>) {
-        let at = at.timestamp_millis();
+    pub fn take(&mut self, now: Moment, said: Option<&Exposition>) {
+        let at = millis(now);
+        if (now.wall - self.wall_at(at)).num_milliseconds().abs() >= SET {
+            self.wall = Some(now);
+        }
         // Ticks come a little early or late: three quarters of an interval are one.
         let due = |last: Option<i64>, interval: i64| last.is_none_or(|last| at - last >= interval - interval / 4);
         if due(self.scraped, self.rules.scrape_interval) {
             self.scraped = Some(at);
-            let labels = |series: &crate::metrics::Series| {
+            let labels = |series: &Series| {
                 let own = series
                     .labels
                     .iter()
@@ -71,59 +85,71 @@ impl Monitor {
     /// Evaluates every rule at a time.
     pub(super) fn evaluate(&mut self, at: i64) {
         self.evaluated = Some(at);
-        let mut alerts = Vec::new();
-        for rule in self.rules.groups.iter().flat_map(|group| &group.rules) {
-            let found = match evaluate(&rule.expr, &self.store, at) {
+        let rules = self.rules.groups.iter().flat_map(|group| &group.rules);
+        for (index, (rule, progress)) in rules.zip(&mut self.progress).enumerate() {
+            let found = evaluate(&rule.expr, &self.store, at).and_then(|found| labelled(rule, found));
+            let found = match found {
                 Ok(found) => found,
                 // As in Prometheus: what it was before stays, and the rule's health says why.
                 Err(why) => {
-                    self.errors.insert(rule.name.clone(), why);
+                    progress.error = Some(why);
                     continue;
                 }
             };
-            self.errors.remove(&rule.name);
-            let labelled = |labels: Labels| rule.labels.iter().fold(labels, |all, (name, value)| all.with(name, value));
-            let Some(machine) = self.machines.get_mut(&rule.name).filter(|_| rule.alert.is_some()) else {
-                let named = found.into_iter().map(|(labels, value)| (labelled(labels.with(NAME, &rule.name)), value));
-                self.store.take(&format!("record {}", rule.name), at, named.collect::<Vec<_>>());
-                continue;
+            progress.error = None;
+            let recorded: Vector = match &mut progress.machine {
+                None => found.into_iter().map(|held| (held.labels, held.value)).collect(),
+                Some(machine) => {
+                    machine.take(at, found);
+                    let state =
+                        |labels: &Labels, state: &str| labels.clone().with(NAME, ALERTS).with("alertstate", state);
+                    machine.active().map(|(labels, active)| (state(labels, active.state.name()), 1.0)).collect()
+                }
             };
-            let named = |labels: Labels| labelled(labels.nameless()).with(ALERT_NAME, &rule.name);
-            machine.take(at, found.into_iter().map(|(labels, value)| (named(labels), value)).collect());
-            let series = |labels: &Labels, state: &str| labels.clone().with(NAME, ALERTS).with("alertstate", state);
-            alerts.extend(machine.active().map(|(labels, active)| (series(labels, active.state.name()), 1.0)));
+            self.store.take(&format!("rule {index}"), at, recorded);
         }
-        self.store.take(ALERTS, at, alerts);
+    }
+
+    /// What the wall clock showed, by what it shows now.
+    fn wall_at(&self, at: i64) -> DateTime<Utc> {
+        let known = self.wall.map_or((DateTime::UNIX_EPOCH, 0), |known| (known.wall, millis(known)));
+        known.0.checked_add_signed(TimeDelta::milliseconds(at - known.1)).unwrap_or(known.0)
     }
 
     /// What the alerts are, in the form of Prometheus' `/api/v1/rules?type=alert`.
     pub fn answer(&self) -> Answer {
+        let mut progress = self.progress.iter();
         let groups = self.rules.groups.iter().map(|group| Group {
             name: group.name.clone(),
             file: group.file.clone(),
             interval: seconds(self.rules.evaluation_interval),
-            rules: group.rules.iter().filter_map(|rule| self.rule(rule)).collect(),
+            rules: group
+                .rules
+                .iter()
+                .zip(progress.by_ref())
+                .filter_map(|(rule, progress)| self.rule(rule, progress))
+                .collect(),
         });
         let groups = groups.filter(|group| !group.rules.is_empty()).collect();
         Answer { status: "success".to_owned(), error: String::new(), data: Some(Data { groups }) }
     }
 
-    fn rule(&self, rule: &rules::Rule) -> Option<Rule> {
+    fn rule(&self, rule: &rules::Rule, progress: &Progress) -> Option<Rule> {
         let alert = rule.alert.as_ref()?;
-        let machine = self.machines.get(&rule.name)?;
+        let machine = progress.machine.as_ref()?;
+        let written = |at: i64| self.wall_at(at).to_rfc3339_opts(SecondsFormat::Millis, true);
         let pairs = |labels: &Labels| labels.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let alerts = machine.active().map(|(labels, active)| Alert {
             labels: pairs(labels),
             annotations: alert
                 .annotations
                 .iter()
-                .map(|(name, template)| (name.clone(), template.fill(active.value, labels)))
+                .map(|(name, template)| (name.clone(), template.fill(active.value, &active.own)))
                 .collect(),
             state: active.state,
             active_at: written(active.since),
-            value: format!("{:e}", active.value),
+            value: number::exponent(active.value),
         });
-        let error = self.errors.get(&rule.name);
         Some(Rule {
             state: machine.state(),
             name: rule.name.clone(),
@@ -131,14 +157,27 @@ impl Monitor {
             duration: seconds(alert.hold),
             labels: rule.labels.clone(),
             alerts: alerts.collect(),
-            health: if error.is_some() { "err" } else { "ok" }.to_owned(),
-            last_error: error.cloned().unwrap_or_default(),
+            health: if progress.error.is_some() { "err" } else { "ok" }.to_owned(),
+            last_error: progress.error.clone().unwrap_or_default(),
             last_evaluation: self.evaluated.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), written),
             kind: "alerting".to_owned(),
         })
     }
 }
 
-fn written(millis: i64) -> String {
-    DateTime::from_timestamp_millis(millis).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
+/// What a rule found, with the labels that the rule gives it; an error if two would be one.
+fn labelled(rule: &rules::Rule, found: Vector) -> Result<Vec<Held>, String> {
+    let labels = |own: &Labels| {
+        let own = own.clone();
+        let all = if rule.alert.is_some() { own.nameless() } else { own.with(NAME, &rule.name) };
+        let all = rule.labels.iter().fold(all, |all, (name, value)| all.with(name, value));
+        if rule.alert.is_some() { all.with(ALERT_NAME, &rule.name) } else { all }
+    };
+    let held: Vec<Held> = found.into_iter().map(|(own, value)| Held { labels: labels(&own), own, value }).collect();
+    unique(held.iter().map(|held| (held.labels.clone(), held.value)).collect())?;
+    Ok(held)
+}
+
+fn millis(of: Moment) -> i64 {
+    i64::try_from(of.steady.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,267 +1,151 @@
-//! [`parse`]: an expression from its text. What the rules do not use is refused here with its name, so that no rule is ever
-//! evaluated to something else than Prometheus would. The grammar: <https://prometheus.io/docs/prometheus/latest/querying/basics/>.
+//! [`parse`]: an expression from its text. promql-parser reads the whole of `PromQL`; what of it lab does not evaluate is refused
+//! here with its place, so that no rule is ever evaluated to something else than Prometheus would. The grammar:
+//! <https://prometheus.io/docs/prometheus/latest/querying/basics/>.
 
-use regex::Regex;
+use promql_parser::label::MatchOp;
+use promql_parser::parser as promql;
 
-use super::expr::{
-    AGGREGATIONS, Aggregation, Expr, FUNCTIONS, Grouping, Match, Matcher, OPERATORS, Operator, Over, Selector,
-};
-use super::labels::NAME;
-use super::lexer::{Kind, Word, words};
+use super::expr::{AGGREGATIONS, Expr, FUNCTIONS, Grouping, Match, Matcher, OPERATORS, Over, Selector};
+use super::labels::{ALERTS_SINCE, NAME};
+use super::pattern::pattern;
+use super::places::Places;
 
-/// How deep an expression may be nested.
-const DEEPEST: u8 = 32;
+/// How deep the tree may be: a chain of operators is as deep as it is long.
+const DEEPEST: usize = 100;
 
 /// Reads an expression; the error says what in it is wrong or not known, and where.
 pub(super) fn parse(text: &str) -> Result<Expr, String> {
-    let mut parser = Parser { words: words(text)?, next: 0, depth: 0 };
-    let expr = parser.binary(0)?;
-    match parser.words.get(parser.next) {
-        None => Ok(expr),
-        Some(word) => Err(unexpected(Some(word), "the end, or an operator")),
-    }
+    let places = Places::scan(text)?;
+    let tree = promql::parse(text).map_err(|error| places.locate(&error))?;
+    Reader { places }.expr(&tree, 0)
 }
 
-struct Parser {
-    words: Vec<Word>,
-    next: usize,
-    depth: u8,
+struct Reader<'t> {
+    places: Places<'t>,
 }
 
-impl Parser {
-    fn peek(&self) -> Option<&Kind> {
-        self.words.get(self.next).map(|word| &word.kind)
+impl Reader<'_> {
+    fn refuse(&self, word: &str) -> String {
+        format!("`{word}`{} is not known to lab", self.places.at(word))
     }
 
-    fn take(&mut self) -> Option<Word> {
-        self.next += 1;
-        self.words.get(self.next - 1).cloned()
-    }
-
-    fn is(&mut self, sign: &str) -> bool {
-        let found = matches!(self.peek(), Some(Kind::Sign(found)) if *found == sign);
-        self.next += usize::from(found);
-        found
-    }
-
-    fn expect(&mut self, sign: &'static str) -> Result<(), String> {
-        if self.is(sign) {
-            return Ok(());
-        }
-        Err(unexpected(self.words.get(self.next), &format!("`{sign}`")))
-    }
-
-    /// Operators of this rank and tighter ones.
-    fn binary(&mut self, least: u8) -> Result<Expr, String> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
+    fn expr(&self, tree: &promql::Expr, depth: usize) -> Result<Expr, String> {
+        let depth = depth + 1;
+        if depth > DEEPEST {
             return Err(format!("it is nested more than {DEEPEST} times"));
         }
-        let mut left = self.primary()?;
-        while let Some(operator) = self.operator().filter(|operator| operator.rank() >= least) {
-            self.next += 1;
-            if let Some(Kind::Name(word)) = self.peek()
-                && ["bool", "on", "ignoring"].contains(&word.as_str())
-            {
-                return Err(format!("`{word}` after an operator is not known to lab"));
+        match tree {
+            promql::Expr::NumberLiteral(number) => Ok(Expr::Number(number.val)),
+            promql::Expr::VectorSelector(selector) => Ok(Expr::Select(self.selector(selector)?)),
+            promql::Expr::Paren(paren) => Ok(Expr::Paren(Box::new(self.expr(&paren.expr, depth)?))),
+            promql::Expr::Unary(unary) => Ok(Expr::Negative(Box::new(self.expr(&unary.expr, depth)?))),
+            promql::Expr::Binary(binary) => self.binary(binary, depth),
+            promql::Expr::Aggregate(aggregate) => self.aggregate(aggregate, depth),
+            promql::Expr::Call(call) => self.call(call, depth),
+            promql::Expr::MatrixSelector(_) => {
+                Err(format!("the range{} stands outside of {}", self.places.at("["), list(&["rate", "increase"])))
             }
-            let right = self.binary(operator.rank() + 1)?;
-            let numbers = (left.is_number(), right.is_number());
-            if operator.is_of_sets() && numbers != (false, false) {
-                return Err("`and`, `or` and `unless` take series, not numbers".to_owned());
+            promql::Expr::StringLiteral(text) => {
+                Err(format!("{text} is a text, where series or a number are expected"))
             }
-            if operator.is_comparison() && numbers == (true, true) {
-                return Err("two numbers are compared: one side must be series".to_owned());
-            }
-            left = Expr::Binary(operator, Box::new(left), Box::new(right));
+            promql::Expr::Subquery(_) => Err(format!("a subquery{} is not known to lab", self.places.at("["))),
+            promql::Expr::Extension(_) => Err(format!("`{tree}` is not known to lab")),
         }
-        self.depth -= 1;
-        Ok(left)
     }
 
-    fn operator(&self) -> Option<Operator> {
-        let written = match self.peek()? {
-            Kind::Name(word) => word.as_str(),
-            Kind::Sign(sign) => sign,
-            _ => return None,
+    fn binary(&self, binary: &promql::BinaryExpr, depth: usize) -> Result<Expr, String> {
+        let written = binary.op.to_string();
+        let operator = OPERATORS.iter().find(|(known, _)| *known == written).ok_or_else(|| self.refuse(&written))?.1;
+        if let Some(modifier) = &binary.modifier {
+            let word = match (&modifier.matching, &modifier.card) {
+                _ if modifier.return_bool => Some("bool"),
+                (Some(promql::LabelModifier::Include(_)), _) => Some("on"),
+                (Some(promql::LabelModifier::Exclude(_)), _) => Some("ignoring"),
+                (None, promql::VectorMatchCardinality::ManyToOne(_)) => Some("group_left"),
+                (None, promql::VectorMatchCardinality::OneToMany(_)) => Some("group_right"),
+                _ if modifier.fill_values != promql::VectorMatchFillValues::default() => Some("fill"),
+                _ => None,
+            };
+            if let Some(word) = word {
+                return Err(self.refuse(word));
+            }
+        }
+        let (left, right) = (self.expr(&binary.lhs, depth)?, self.expr(&binary.rhs, depth)?);
+        Ok(Expr::Binary(operator, Box::new(left), Box::new(right)))
+    }
+
+    fn aggregate(&self, aggregate: &promql::AggregateExpr, depth: usize) -> Result<Expr, String> {
+        let written = aggregate.op.to_string();
+        let how = AGGREGATIONS.iter().find(|(known, _)| *known == written);
+        let how = how.filter(|_| aggregate.param.is_none()).ok_or_else(|| self.refuse(&written))?.1;
+        let by = match &aggregate.modifier {
+            None => Grouping::By(Vec::new()),
+            Some(promql::LabelModifier::Include(labels)) => Grouping::By(labels.labels.clone()),
+            Some(promql::LabelModifier::Exclude(labels)) => Grouping::Without(labels.labels.clone()),
         };
-        OPERATORS.iter().find(|(known, _)| *known == written).map(|(_, operator)| *operator)
+        Ok(Expr::Aggregate { how, by, of: Box::new(self.expr(&aggregate.expr, depth)?) })
     }
 
-    fn primary(&mut self) -> Result<Expr, String> {
-        let word = self.take();
-        match word.as_ref().map(|word| &word.kind) {
-            Some(Kind::Number(number)) => Ok(Expr::Number(*number)),
-            Some(Kind::Sign("-")) => match self.take() {
-                Some(Word { kind: Kind::Number(number), .. }) => Ok(Expr::Number(-number)),
-                other => Err(unexpected(other.as_ref(), "a number after `-`")),
+    fn call(&self, call: &promql::Call, depth: usize) -> Result<Expr, String> {
+        let arguments: Vec<&promql::Expr> = call.args.args.iter().map(AsRef::as_ref).collect();
+        match (call.func.name, &arguments[..]) {
+            ("rate", [of]) => self.over(Over::Rate, of),
+            ("increase", [of]) => self.over(Over::Increase, of),
+            ("absent", [of]) => Ok(Expr::Absent(Box::new(self.expr(of, depth)?))),
+            ("histogram_quantile", [quantile, of]) => match self.expr(quantile, depth)?.number() {
+                Some(quantile) => Ok(Expr::Quantile(quantile, Box::new(self.expr(of, depth)?))),
+                None => Err(format!("the quantile `{quantile}` is not a number")),
             },
-            Some(Kind::Sign("(")) => {
-                let inner = self.binary(0)?;
-                self.expect(")")?;
-                Ok(inner)
-            }
-            Some(Kind::Sign("{")) => {
-                self.next -= 1;
-                self.series("")
-            }
-            Some(Kind::Name(name)) => self.named(name),
-            _ => Err(unexpected(word.as_ref(), "a series, a number or a function")),
-        }
-    }
-
-    /// What begins with a name: an aggregation, a function, or series.
-    fn named(&mut self, name: &str) -> Result<Expr, String> {
-        if let Some((_, how)) = AGGREGATIONS.iter().find(|(known, _)| *known == name) {
-            return self.aggregation(*how);
-        }
-        if matches!(self.peek(), Some(Kind::Sign("("))) {
-            return self.function(name);
-        }
-        self.series(name)
-    }
-
-    fn series(&mut self, name: &str) -> Result<Expr, String> {
-        let selector = self.selector(name)?;
-        if matches!(self.peek(), Some(Kind::Sign("["))) {
-            return Err(format!("a range stands outside of {}", list(&["rate", "increase"])));
-        }
-        if matches!(self.peek(), Some(Kind::Name(word)) if word == "offset") {
-            return Err("`offset` is not known to lab".to_owned());
-        }
-        Ok(Expr::Select(selector))
-    }
-
-    /// The matchers that follow a name, if any.
-    fn selector(&mut self, name: &str) -> Result<Selector, String> {
-        let mut matchers = Vec::new();
-        if self.is("{") {
-            while !self.is("}") {
-                matchers.push(self.matcher()?);
-                if !self.is(",") {
-                    self.expect("}")?;
-                    break;
-                }
+            (name, _) => {
+                let place = self.places.at(name);
+                Err(format!("`{name}`{place} is not a function that lab knows: {}", list(&FUNCTIONS)))
             }
         }
-        if name.is_empty() && matchers.is_empty() {
-            return Err("`{}` is every series there is: name one".to_owned());
+    }
+
+    fn over(&self, over: Over, of: &promql::Expr) -> Result<Expr, String> {
+        let mut of = of;
+        while let promql::Expr::Paren(paren) = of {
+            of = &paren.expr;
         }
-        Ok(Selector { name: name.to_owned(), matchers })
-    }
-
-    fn matcher(&mut self) -> Result<Matcher, String> {
-        let label = match self.take() {
-            Some(Word { kind: Kind::Name(label), .. }) if label != NAME => label,
-            other => return Err(unexpected(other.as_ref(), "a label")),
-        };
-        let sign = match self.take() {
-            Some(Word { kind: Kind::Sign(sign @ ("=" | "!=" | "=~" | "!~")), .. }) => sign,
-            other => return Err(unexpected(other.as_ref(), "`=`, `!=`, `=~` or `!~`")),
-        };
-        let text = match self.take() {
-            Some(Word { kind: Kind::Text(text), .. }) => text,
-            other => return Err(unexpected(other.as_ref(), "a text in quotes")),
-        };
-        let pattern = || Regex::new(&format!("^(?s:{text})$")).map_err(|_| format!("{text:?} is no pattern"));
-        let how = match sign {
-            "=" => Match::Equal(text),
-            "!=" => Match::NotEqual(text),
-            "=~" => Match::Like(pattern()?),
-            _ => Match::Unlike(pattern()?),
-        };
-        Ok(Matcher { label, how })
-    }
-
-    fn aggregation(&mut self, how: Aggregation) -> Result<Expr, String> {
-        let before = self.grouping()?;
-        self.expect("(")?;
-        let of = self.vector()?;
-        self.expect(")")?;
-        let by = match before {
-            Some(by) => by,
-            None => self.grouping()?.unwrap_or(Grouping::By(Vec::new())),
-        };
-        Ok(Expr::Aggregate { how, by, of: Box::new(of) })
-    }
-
-    fn grouping(&mut self) -> Result<Option<Grouping>, String> {
-        let by = match self.peek() {
-            Some(Kind::Name(word)) if word == "by" => true,
-            Some(Kind::Name(word)) if word == "without" => false,
-            _ => return Ok(None),
-        };
-        self.next += 1;
-        self.expect("(")?;
-        let mut labels = Vec::new();
-        while !self.is(")") {
-            match self.take() {
-                Some(Word { kind: Kind::Name(label), .. }) => labels.push(label),
-                other => return Err(unexpected(other.as_ref(), "a label")),
+        match of {
+            promql::Expr::MatrixSelector(matrix) => {
+                let range = i64::try_from(matrix.range.as_millis()).map_err(|_| "a range is too long")?;
+                Ok(Expr::Over(over, self.selector(&matrix.vs)?, range))
             }
-            if !self.is(",") {
-                self.expect(")")?;
-                break;
-            }
+            other => Err(format!("`{other}` is not a series with a range, such as `a[30s]`")),
         }
-        Ok(Some(if by { Grouping::By(labels) } else { Grouping::Without(labels) }))
     }
 
-    fn function(&mut self, name: &str) -> Result<Expr, String> {
-        self.expect("(")?;
-        let expr = match name {
-            "rate" => self.over(Over::Rate)?,
-            "increase" => self.over(Over::Increase)?,
-            "absent" => Expr::Absent(Box::new(self.vector()?)),
-            "histogram_quantile" => {
-                let quantile = match self.take() {
-                    Some(Word { kind: Kind::Number(quantile), .. }) if (0.0..=1.0).contains(&quantile) => quantile,
-                    other => return Err(unexpected(other.as_ref(), "a quantile from 0 to 1")),
-                };
-                self.expect(",")?;
-                Expr::Quantile(quantile, Box::new(self.vector()?))
-            }
-            _ => return Err(format!("`{name}` is not a function that lab knows: {}", list(&FUNCTIONS))),
+    fn selector(&self, selector: &promql::VectorSelector) -> Result<Selector, String> {
+        if selector.offset.is_some() {
+            return Err(self.refuse("offset"));
+        }
+        if selector.at.is_some() {
+            return Err(self.refuse("@"));
+        }
+        if !selector.matchers.or_matchers.is_empty() {
+            return Err(format!("`or` between the matchers of `{selector}` is not known to lab"));
+        }
+        let matcher = |matcher: &promql_parser::label::Matcher| {
+            let how = match matcher.op {
+                MatchOp::Equal => Match::Equal(matcher.value.clone()),
+                MatchOp::NotEqual => Match::NotEqual(matcher.value.clone()),
+                MatchOp::Re(_) => Match::Like(pattern(&matcher.value)?),
+                MatchOp::NotRe(_) => Match::Unlike(pattern(&matcher.value)?),
+            };
+            Ok(Matcher { label: matcher.name.clone(), how })
         };
-        self.expect(")")?;
-        Ok(expr)
+        let matchers: Vec<Matcher> = selector.matchers.matchers.iter().map(matcher).collect::<Result<_, String>>()?;
+        let name = selector.name.clone().unwrap_or_default();
+        let is_since = |name: &str| name == ALERTS_SINCE;
+        if is_since(&name)
+            || matchers.iter().any(|it| it.label == NAME && matches!(&it.how, Match::Equal(name) if is_since(name)))
+        {
+            return Err(self.refuse(ALERTS_SINCE));
+        }
+        Ok(Selector { name, matchers })
     }
-
-    /// An expression that is series, not a number.
-    fn vector(&mut self) -> Result<Expr, String> {
-        let expr = self.binary(0)?;
-        if expr.is_number() { Err("a number stands where series are expected".to_owned()) } else { Ok(expr) }
-    }
-
-    fn over(&mut self, over: Over) -> Result<Expr, String> {
-        let name = match self.peek() {
-            Some(Kind::Name(name)) => name.clone(),
-            Some(Kind::Sign("{")) => String::new(),
-            _ => return Err(unexpected(self.words.get(self.next), "a counter")),
-        };
-        self.next += usize::from(!name.is_empty());
-        let selector = self.selector(&name)?;
-        self.expect("[")?;
-        let range = match self.take() {
-            Some(Word { kind: Kind::Duration(range), .. }) if range > 0 => range,
-            other => return Err(unexpected(other.as_ref(), "a duration such as `30s`")),
-        };
-        self.expect("]")?;
-        Ok(Expr::Over(over, selector, range))
-    }
-}
-
-/// What was found instead of what was expected.
-fn unexpected(word: Option<&Word>, expected: &str) -> String {
-    let Some(Word { kind, at }) = word else { return format!("it ends where {expected} is expected") };
-    let found = match kind {
-        Kind::Name(name) => format!("`{name}`"),
-        Kind::Number(number) => format!("`{number}`"),
-        Kind::Duration(millis) => format!("a duration of {millis} ms"),
-        Kind::Text(text) => format!("{text:?}"),
-        Kind::Sign(sign) => format!("`{sign}`"),
-    };
-    format!("{found} at {at}: lab expects {expected} there")
 }
 
 fn list(names: &[&str]) -> String {
@@ -280,6 +164,8 @@ mod tests {
         assert_eq!(shape("a unless b or c"), "((a unless b) or c)");
         assert_eq!(shape("(a or b) > -1"), "((a or b) > -1)");
         assert_eq!(shape("sum(a) by (x, y) / sum by (x) (rate(b[1m]) > 0)"), "(sum(a) / sum((rate > 0)))");
+        assert_eq!(shape("-a * 2 > +1"), "((-a * 2) > 1)");
+        assert_eq!(shape("a > NaN or a < inf"), "((a > NaN) or (a < inf))");
     }
 
     struct Shape<'a>(&'a Expr);
@@ -290,6 +176,8 @@ mod tests {
                 Expr::Number(number) => write!(f, "{number}"),
                 Expr::Select(selector) => write!(f, "{}", selector.name),
                 Expr::Over(..) => write!(f, "rate"),
+                Expr::Paren(of) => write!(f, "{}", Shape(of)),
+                Expr::Negative(of) => write!(f, "-{}", Shape(of)),
                 Expr::Absent(of) | Expr::Quantile(_, of) => write!(f, "f({})", Shape(of)),
                 Expr::Aggregate { of, .. } => write!(f, "sum({})", Shape(of)),
                 Expr::Binary(operator, left, right) => {
@@ -301,24 +189,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused_by_its_name() {
+    fn what_is_not_known_is_refused_by_its_name_and_place() {
+        let long = "a".to_owned() + &" + a".repeat(200);
         let wrong = [
-            ("predict_linear(a[1m], 5)", "`predict_linear` is not a function that lab knows"),
-            ("rate(a)", "`)` at 7: lab expects `[` there"),
-            ("a[5m]", "a range stands outside of `rate`, `increase`"),
-            ("a offset 5m > 1", "`offset` is not known to lab"),
-            ("a > bool 1", "`bool` after an operator is not known to lab"),
-            ("a / on(job) b", "`on` after an operator is not known to lab"),
-            ("1 > 2", "two numbers are compared"),
-            ("a and 1", "`and`, `or` and `unless` take series, not numbers"),
-            ("sum(1)", "a number stands where series are expected"),
-            ("a{b=~\"(\"}", "\"(\" is no pattern"),
-            ("{}", "name one"),
-            ("a b", "`b` at 3"),
-            ("a ==", "it ends where a series, a number or a function is expected"),
-            ("", "it ends where"),
-            ("topk(3, a)", "`topk` is not a function"),
+            ("predict_linear(a[1m], 5)", "`predict_linear` at 1 is not a function that lab knows"),
+            ("a > nonsense(a)", "unknown function with name 'nonsense' at 5"),
+            ("rate(a)", "expected type matrix in call to function 'rate', got vector at 1"),
+            ("a[5m]", "the range at 2 stands outside of `rate`, `increase`"),
+            ("a[5m:1m]", "`[5m:1m]` at 2"),
+            ("a offset 5m > 1", "`offset` at 3 is not known to lab"),
+            ("rate(a[1m] offset 5m)", "`offset` at 12"),
+            ("a @ 5", "`@` at 3"),
+            ("a > bool 1", "`bool` at 5 is not known to lab"),
+            ("a / on(job) b", "`on` at 5 is not known to lab"),
+            ("a / ignoring(job) group_left b", "`ignoring` at 5"),
+            ("a and on(job) b", "`on` at 7"),
+            ("a{x=\"1\" or y=\"2\"}", "`or` between the matchers"),
+            ("1 > 2", "comparisons between scalars must use BOOL"),
+            ("a and 1", "set operator 'and' not allowed in binary scalar expression at 3"),
+            ("sum(1)", "expected type vector in aggregation expression, got scalar"),
+            ("a{b=~\"(\"}", "illegal regex for ("),
+            ("a{b=~\"(?x)a\"}", "not a pattern that lab knows"),
+            ("{}", "at least one non-empty matcher"),
+            ("{b=~\".*\"}", "at least one non-empty matcher"),
+            ("a{__name__=\"b\"}", "metric name must not be set twice"),
+            ("a b", "it is not valid PromQL"),
+            ("a ==", "it is not valid PromQL"),
+            ("", "no expression found"),
+            ("\"text\"", "is a text"),
+            ("topk(3, a)", "`topk` at 1 is not known to lab"),
+            ("quantile(0.5, a)", "`quantile` at 1"),
             ("a % 2", "`%` at 3"),
+            ("a ^ 2", "`^` at 3"),
+            ("histogram_quantile(scalar(a), b)", "`scalar` at 20 is not a function"),
+            ("ALERTS_FOR_STATE > 1", "`ALERTS_FOR_STATE` at 1"),
+            (&long, "nested more than 100 times"),
         ];
         for (text, expected) in wrong {
             let error = parse(text).expect_err(text);
@@ -326,5 +231,18 @@ mod tests {
         }
         let deep = "(".repeat(500);
         assert!(parse(&deep).expect_err("deep").contains("nested"));
+    }
+
+    proptest::proptest! {
+        /// Nothing that somebody may write is a reason to panic.
+        #[test]
+        fn any_text_is_read_or_refused(
+            any in "[ -~\n\u{e9}]{0,40}",
+            words in "(-|a|1|1e999|0x|08|\\(|\\)|\\[|\\]|5m|rate|sum|by|offset|@|\\{|\\}|=~|\"x\\\\|\"|'|`| |>|or|bool|on|:|,|#|\n){0,14}",
+        ) {
+            for text in [any, words] {
+                let _ = parse(&text);
+            }
+        }
     }
 }

@@ -30,11 +30,25 @@ pub(super) fn increase(samples: &[(i64, f64)], end: i64, range: i64) -> Option<f
 /// A quantile of a histogram, from its buckets: upper ends, each with the count of what is not above it. Linear within a
 /// bucket. NaN where there is nothing, or no bucket to infinity.
 pub(super) fn quantile(quantile: f64, mut buckets: Vec<(f64, f64)>) -> f64 {
+    if quantile.is_nan() || buckets.is_empty() {
+        return f64::NAN;
+    } else if !(0.0..=1.0).contains(&quantile) {
+        return f64::INFINITY.copysign(quantile);
+    }
     buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
-    // Scrapes are not atomic: a count may stand below the one before it.
-    let mut most = f64::NEG_INFINITY;
+    // `le="1"` and `le="1.0"` are one bucket.
+    buckets.dedup_by(|next, kept| {
+        #[expect(clippy::float_cmp, reason = "ends are written, not computed")]
+        let is_same = next.0 == kept.0;
+        kept.1 += if is_same { next.1 } else { 0.0 };
+        is_same
+    });
+    // Scrapes are not atomic: a count may stand below the one before it; and what differs by rounding alone is the same.
+    let mut most = buckets[0].1;
     for (_, count) in &mut buckets {
-        most = most.max(*count);
+        if *count > most && !is_rounding(most, *count) {
+            most = *count;
+        }
         *count = most;
     }
     let &[.., (before_last, _), (last, all)] = &buckets[..] else { return f64::NAN };
@@ -50,6 +64,11 @@ pub(super) fn quantile(quantile: f64, mut buckets: Vec<(f64, f64)>) -> f64 {
     }
     let (start, below) = if place == 0 { (0.0, 0.0) } else { buckets[place - 1] };
     start + (end - start) * ((rank - below) / (count - below))
+}
+
+/// Whether two counts differ by less than their precision.
+fn is_rounding(one: f64, other: f64) -> bool {
+    one != 0.0 && other != 0.0 && (one - other).abs() / (one.abs() + other.abs()) < 1e-12
 }
 
 #[cfg(test)]
@@ -94,6 +113,11 @@ mod tests {
         {
             assert!(quantile(0.5, nothing.clone()).is_nan(), "{nothing:?}");
         }
+        let doubled = vec![(1.0, 1.0), (0.1, 10.0), (1.0, 19.0), (infinite, 20.0), (infinite, 20.0)];
+        assert!(is(quantile(0.5, doubled), 1.0), "20 of 40 are not above 1");
+        let outside = [(-0.1, -infinite), (1.5, infinite)];
+        assert!(outside.into_iter().all(|(rank, expected)| quantile(rank, buckets()) == expected));
+        assert!(quantile(f64::NAN, buckets()).is_nan());
         let fallen = quantile(0.5, vec![(0.1, 10.0), (0.2, 9.0), (infinite, 10.0)]);
         assert!(is(fallen, 0.05), "a count that falls is mended");
     }

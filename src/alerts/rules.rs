@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use super::duration::duration;
 use super::expr::Expr;
-use super::lexer::duration;
+use super::labels::NAME;
 use super::parser::parse;
 use super::template::Template;
 use crate::stack::assets;
@@ -67,26 +68,36 @@ pub struct RulesError {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Config {
     global: Global,
+    #[serde(default, rename = "rule_files")]
+    _rule_files: Vec<String>,
+    /// Only the app's is read.
     #[serde(default)]
-    scrape_configs: Vec<Job>,
+    scrape_configs: Vec<serde_yaml::Value>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Global {
     scrape_interval: String,
     evaluation_interval: String,
+    #[serde(default, rename = "scrape_timeout")]
+    _scrape_timeout: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Job {
-    job_name: String,
+    #[serde(rename = "job_name")]
+    _job_name: String,
     #[serde(default)]
     static_configs: Vec<Targets>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Targets {
     targets: Vec<String>,
 }
@@ -126,13 +137,18 @@ impl Rules {
         let interval = |name: &str, text: &str| {
             duration(text).filter(|millis| *millis > 0).ok_or_else(|| wrong(format!("{name}: {text:?} is no duration")))
         };
-        let app = read.scrape_configs.into_iter().find(|job| job.job_name == APP);
+        let app = read.scrape_configs.into_iter().find(|job| job.get("job_name").is_some_and(|name| name == APP));
+        let app: Option<Job> =
+            app.map(serde_yaml::from_value).transpose().map_err(|error| wrong(format!("the job {APP}: {error}")))?;
         let target = app.and_then(|job| job.static_configs.into_iter().flat_map(|all| all.targets).next());
         let mut groups = Vec::new();
         for (file, text) in files {
             let wrong = |reason: String| RulesError { file: (*file).to_owned(), reason };
             let read: File = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
             for GroupFile { name, rules } in read.groups {
+                if groups.iter().any(|known: &Group| known.file == **file && known.name == name) {
+                    return Err(wrong(format!("the group {name} is there twice")));
+                }
                 let rules = rules.into_iter().map(rule).collect::<Result<_, _>>().map_err(wrong)?;
                 groups.push(Group { name, file: (*file).to_owned(), rules });
             }
@@ -165,6 +181,12 @@ fn rule(file: RuleFile) -> Result<Rule, String> {
         _ => return Err(format!("the rule `{}`: expected one of `record` and `alert`", file.expr)),
     };
     let wrong = |reason: String| format!("{what} {name}: {reason}");
+    if what == "record" && !is_name(&name, true) {
+        return Err(wrong("that is not the name of a metric".to_owned()));
+    }
+    if let Some(label) = file.labels.keys().find(|label| !is_name(label, false) || *label == NAME) {
+        return Err(wrong(format!("a rule gives no label the name {label:?}")));
+    }
     let expr = parse(&file.expr).map_err(wrong)?;
     if expr.is_number() {
         return Err(wrong("its expression is a number, not series".to_owned()));
@@ -184,6 +206,12 @@ fn rule(file: RuleFile) -> Result<Rule, String> {
         _ => return Err(wrong("only an alert has `for` and `annotations`".to_owned())),
     };
     Ok(Rule { name, query: file.expr.trim().to_owned(), expr, labels: file.labels, alert })
+}
+
+/// Whether it is the name of a label, or of a metric, which may have colons.
+fn is_name(text: &str, is_metric: bool) -> bool {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || char == '_' || (is_metric && char == ':');
+    !text.is_empty() && text.chars().all(is_part) && !text.starts_with(|char: char| char.is_ascii_digit())
 }
 
 /// The rules that come with lab: those that its Prometheus gets.
@@ -235,7 +263,7 @@ mod tests {
         let wrong = [
             (
                 "{ alert: A, expr: 'predict_linear(a[1m], 5) > 1' }",
-                "rules.yml: alert A: `predict_linear` is not a function",
+                "rules.yml: alert A: `predict_linear` at 1 is not a function",
             ),
             ("{ alert: A, expr: 'a > 1', for: soon }", "alert A: its `for` is no duration"),
             ("{ alert: A, expr: 'a > 1', keep_firing_for: 1m }", "unknown field `keep_firing_for`"),
@@ -243,6 +271,8 @@ mod tests {
             ("{ alert: A, expr: 'a > 1', labels: { s: '{{ $value }}' } }", "the label s is a template"),
             ("{ alert: A, expr: '1' }", "its expression is a number"),
             ("{ record: r, expr: 'a', for: 1m }", "record r: only an alert has `for`"),
+            ("{ record: 'a b', expr: a }", "record a b: that is not the name of a metric"),
+            ("{ alert: A, expr: a, labels: { __name__: x } }", "no label the name \"__name__\""),
             ("{ record: r, alert: A, expr: a }", "expected one of `record` and `alert`"),
         ];
         for (rule, expected) in wrong {
@@ -250,6 +280,15 @@ mod tests {
             assert!(error.contains(expected), "{rule}: {error}");
         }
         assert!(read("{ alert: A, expr: 'a > 1' }").is_ok());
+        let twice = "groups: [{ name: g, rules: [] }, { name: g, rules: [] }]";
+        let error = Rules::read(("prometheus.yml", CONFIG), &[("rules.yml", twice)]).expect_err("twice");
+        assert_eq!(error.to_string(), "rules.yml: the group g is there twice");
+        for (from, to) in
+            [("job_name: app", "job_name: app, scrape_interval: 5s"), ("targets:", "labels: { a: b }, targets:")]
+        {
+            let error = Rules::read(("prometheus.yml", &CONFIG.replace(from, to)), &[]).expect_err(to);
+            assert!(error.to_string().contains("the job app: unknown field"), "{error}");
+        }
         let error = Rules::read(("p.yml", "global: { scrape_interval: 2, evaluation_interval: 2s }"), &[])
             .expect_err("no unit");
         assert!(error.to_string().starts_with("p.yml: "), "{error}");

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::eval::Vector;
 use super::labels::Labels;
 
 /// What an alert is.
@@ -33,9 +32,21 @@ impl State {
     }
 }
 
-/// A series for which a rule's condition holds. Times are in milliseconds since the epoch.
+/// A series for which a rule's condition holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Held {
+    /// Of the alert.
+    pub(super) labels: Labels,
+    /// Of the series itself: templates see these.
+    pub(super) own: Labels,
+    pub(super) value: f64,
+}
+
+/// An alert. Times are in milliseconds of the steady clock.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Active {
+    /// Of the series itself.
+    pub(super) own: Labels,
     /// Of what the condition said last.
     pub(super) value: f64,
     /// Since when it holds.
@@ -57,13 +68,13 @@ impl Machine {
     }
 
     /// The condition at a time: the series for which it holds, by the alert's labels.
-    pub(super) fn take(&mut self, at: i64, holds: Vector) {
+    pub(super) fn take(&mut self, at: i64, holds: Vec<Held>) {
         let before = std::mem::take(&mut self.active);
-        for (labels, value) in holds {
+        for Held { labels, own, value } in holds {
             let since = before.get(&labels).map_or(at, |active| active.since);
             let fired = before.get(&labels).is_some_and(|active| active.state == State::Firing);
             let state = if fired || at - since >= self.hold { State::Firing } else { State::Pending };
-            self.active.insert(labels, Active { value, since, state });
+            self.active.insert(labels, Active { own, value, since, state });
         }
     }
 
@@ -85,8 +96,12 @@ mod tests {
     use super::State::{Firing, Inactive, Pending};
     use super::*;
 
+    fn held(labels: Labels, value: f64) -> Held {
+        Held { own: labels.clone(), labels, value }
+    }
+
     fn step(machine: &mut Machine, at: i64, holds: bool) -> State {
-        machine.take(at, if holds { vec![(Labels::default(), 1.0)] } else { Vec::new() });
+        machine.take(at, if holds { vec![held(Labels::default(), 1.0)] } else { Vec::new() });
         machine.state()
     }
 
@@ -116,8 +131,8 @@ mod tests {
     fn each_series_is_an_alert_of_its_own() {
         let mut machine = Machine::new(10_000);
         let labels = |name| Labels::of("", &[("instance", name)]);
-        machine.take(0, vec![(labels("a"), 1.0)]);
-        machine.take(10_000, vec![(labels("a"), 2.0), (labels("b"), 1.0)]);
+        machine.take(0, vec![held(labels("a"), 1.0)]);
+        machine.take(10_000, vec![held(labels("a"), 2.0), held(labels("b"), 1.0)]);
         let states: Vec<_> = machine.active().map(|(labels, active)| (labels.get("instance"), active.state)).collect();
         assert_eq!(states, [("a", State::Firing), ("b", State::Pending)]);
         assert_eq!(machine.state(), State::Firing, "the gravest");

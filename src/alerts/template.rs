@@ -2,6 +2,7 @@
 //! `{{ $value }}`, `{{ $value | humanizePercentage }}`, `{{ $value | humanizeDuration }}` and `{{ $labels.NAME }}`.
 
 use super::labels::Labels;
+use super::number::{general, plain};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template {
@@ -39,37 +40,17 @@ impl Template {
         Ok(Self { pieces })
     }
 
-    /// The text for an alert.
+    /// The text for a value and the labels of the series that has it.
     pub(super) fn fill(&self, value: f64, labels: &Labels) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
-            Piece::Value => value.to_string(),
+            Piece::Value => plain(value),
             Piece::Percentage => format!("{}%", general(value * 100.0)),
             Piece::Duration => duration(value),
             Piece::Label(name) => labels.get(name).to_owned(),
         };
         self.pieces.iter().map(piece).collect()
     }
-}
-
-/// As C's `%.4g`: four digits that count.
-fn general(value: f64) -> String {
-    if !value.is_finite() || value == 0.0 {
-        return value.to_string();
-    }
-    let exponent = format!("{value:.3e}");
-    let (digits, power) = exponent.split_once('e').unwrap_or((&exponent, "0"));
-    let power: i32 = power.parse().unwrap_or_default();
-    let trimmed = |text: &str| {
-        let short = text.trim_end_matches('0').trim_end_matches('.');
-        if text.contains('.') { short.to_owned() } else { text.to_owned() }
-    };
-    if (-4..4).contains(&power) {
-        let decimals = usize::try_from(3 - power).unwrap_or_default();
-        return trimmed(&format!("{value:.decimals$}"));
-    }
-    let sign = if power < 0 { '-' } else { '+' };
-    format!("{}e{sign}{:02}", trimmed(digits), power.abs())
 }
 
 /// Seconds, as Prometheus' `humanizeDuration` writes them.
@@ -93,7 +74,7 @@ fn duration(value: f64) -> String {
     }
     let mut value = value;
     let mut unit = "";
-    for smaller in ["m", "u", "n"] {
+    for smaller in ["m", "u", "n", "p", "f", "a", "z", "y"] {
         if value.abs() >= 1.0 {
             break;
         }
@@ -120,7 +101,12 @@ mod tests {
         assert_eq!(seconds.map(duration), expected);
         assert_eq!(filled("{{ $labels.job }}: {{$value}}!", 2.5), "app: 2.5!");
         assert_eq!(filled("nothing", 1.0), "nothing");
-        assert_eq!([12_345.6, 0.000_012_34, 1e10].map(general), ["1.235e+04", "1.234e-05", "1e+10"]);
+        let value = |value| filled("{{ $value }}", value);
+        assert_eq!([1e6, 0.25, f64::INFINITY].map(value), ["1e+06", "0.25", "+Inf"]);
+        assert_eq!(
+            (percent(f64::INFINITY), duration(f64::NAN), duration(2e-13)),
+            ("+Inf%".to_owned(), "NaN".to_owned(), "200fs".to_owned())
+        );
     }
 
     #[test]

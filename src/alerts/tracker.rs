@@ -56,15 +56,15 @@ impl Tracker {
     /// things are. An alert that went past `pending` between two answers has been it all the same.
     pub fn take(&mut self, now: DateTime<Utc>, answer: &Answer) -> Vec<Change> {
         let mut changes = Vec::new();
-        for rule in answer.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules) {
-            let Some(evaluated) = time(&rule.last_evaluation) else { continue };
+        for (rule, evaluated) in by_name(answer).into_values() {
             // Another machine's clock may be another: what happened between two answers is put between them.
             let within = |at: DateTime<Utc>| self.last.map_or(at, |last| at.max(last)).min(now);
             let before = self.known.get(&rule.name);
             let standing = Standing {
                 state: rule.state,
                 since: match before {
-                    Some(before) if before.state == rule.state => before.since,
+                    // A clock that was set back makes no time to come of it.
+                    Some(before) if before.state == rule.state => before.since.min(now),
                     _ => within(evaluated),
                 },
                 severity: rule.labels.get("severity").cloned().unwrap_or_default(),
@@ -79,6 +79,20 @@ impl Tracker {
         changes.sort_by_key(|change| change.at);
         changes
     }
+}
+
+/// The alerts by name, each with its last evaluation. Several rules may be one alert, a warning and a page for example: it is
+/// what the gravest of them is.
+fn by_name(answer: &Answer) -> BTreeMap<&str, (&Rule, DateTime<Utc>)> {
+    let mut alerts: BTreeMap<&str, (&Rule, DateTime<Utc>)> = BTreeMap::new();
+    for rule in answer.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules) {
+        let Some(evaluated) = time(&rule.last_evaluation) else { continue };
+        let gravest = alerts.entry(&rule.name).or_insert((rule, evaluated));
+        if rule.state > gravest.0.state {
+            *gravest = (rule, evaluated);
+        }
+    }
+    alerts
 }
 
 fn between(
@@ -168,6 +182,30 @@ mod tests {
         assert_eq!(tracker.alerts()["A"].since, at(12));
         let over = tracker.take(at(21), &answer(20, Inactive, 0));
         assert_eq!((told(&over), over[0].summary.as_str()), (vec![(Firing, Inactive, 20)], "90% fail"));
+    }
+
+    #[test]
+    fn two_rules_of_one_name_are_one_alert_as_grave_as_the_graver() {
+        let rules = |second: i64, states: [State; 2]| {
+            let mut whole = answer(second, states[0], second);
+            let other = answer(second, states[1], second);
+            whole.data.as_mut().expect("some").groups.extend(other.data.expect("some").groups);
+            whole
+        };
+        let mut tracker = Tracker::default();
+        tracker.take(at(1), &rules(0, [Inactive, Inactive]));
+        assert_eq!(told(&tracker.take(at(3), &rules(2, [Firing, Inactive])))[1], (Pending, Firing, 2));
+        assert_eq!(tracker.take(at(5), &rules(4, [Firing, Pending])), []);
+        assert_eq!(tracker.take(at(7), &rules(6, [Inactive, Firing])), []);
+        assert_eq!(told(&tracker.take(at(9), &rules(8, [Inactive, Inactive]))), [(Firing, Inactive, 8)]);
+    }
+
+    #[test]
+    fn an_alert_is_not_since_a_time_to_come() {
+        let mut tracker = Tracker::default();
+        tracker.take(at(4_000), &answer(4_000, Firing, 4_000));
+        tracker.take(at(400), &answer(400, Firing, 400));
+        assert_eq!(tracker.alerts()["A"].since, at(400));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alerts::{self, Answer, Monitor};
 use crate::http::{Http, Limit, Request as HttpRequest};
 use crate::live::{Alerts, Feed, Runs};
-use crate::metrics::Exposition;
+use crate::metrics::{Exposition, Moment};
 
 mod marks;
 
@@ -131,7 +131,7 @@ async fn watch(board: &Board, runs: Runs) {
             Err(_) => Look { services: BTreeMap::new(), ..lock(&board.now).clone() },
         };
         let said = said(&http, look.metrics.as_ref()).await;
-        let now = chrono::Utc::now();
+        let now = Moment::now();
         let answer = match (&look.prometheus, &mut monitor) {
             (Some(prometheus), _) => ask_rules(&http, prometheus).await,
             (None, Some(monitor)) => {

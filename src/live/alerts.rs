@@ -2,21 +2,23 @@
 //! what was not said is not there.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::alerts::{Answer, State, Tracker};
+use crate::metrics::Moment;
 
 /// For how long an alert that is over is still told.
-const OVER: TimeDelta = TimeDelta::minutes(10);
+const OVER: Duration = Duration::from_mins(10);
 
 /// The alerts that are not inactive, and those that were firing a while ago.
 #[derive(Clone, Debug, Default)]
 pub struct Alerts {
     tracker: Tracker,
-    /// By alert, what it is since it is over.
-    over: BTreeMap<String, Alert>,
+    /// By alert, what it is since it is over, and when that was seen.
+    over: BTreeMap<String, (Moment, Alert)>,
 }
 
 /// An alert.
@@ -59,9 +61,9 @@ impl AlertState {
 impl Alerts {
     /// Takes what was said at a time. What has become of alerts since the time before, in order; not of one that was only
     /// pending, and is so no more.
-    pub fn take(&mut self, now: DateTime<Utc>, answer: &Answer) -> Vec<Alert> {
+    pub fn take(&mut self, now: Moment, answer: &Answer) -> Vec<Alert> {
         let mut changed = Vec::new();
-        for change in self.tracker.take(now, answer) {
+        for change in self.tracker.take(now.wall, answer) {
             self.over.remove(&change.alert);
             let state = match (change.from, change.to) {
                 (_, State::Pending) => AlertState::Pending,
@@ -71,11 +73,11 @@ impl Alerts {
             };
             let alert = Alert { name: change.alert, state, since: change.at, summary: change.summary };
             if state == AlertState::Resolved {
-                self.over.insert(alert.name.clone(), alert.clone());
+                self.over.insert(alert.name.clone(), (now, alert.clone()));
             }
             changed.push(alert);
         }
-        self.over.retain(|_, alert| now - alert.since < OVER);
+        self.over.retain(|_, (seen, _)| now.since(*seen) < OVER);
         changed
     }
 
@@ -91,7 +93,7 @@ impl Alerts {
             })
         };
         let active = active(State::Firing, AlertState::Firing).chain(active(State::Pending, AlertState::Pending));
-        active.chain(self.over.values().cloned()).collect()
+        active.chain(self.over.values().map(|(_, alert)| alert.clone())).collect()
     }
 }
 
@@ -118,11 +120,27 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_neither_drops_nor_keeps_an_alert_that_is_over() {
+        for hours in [-1, 1] {
+            let mut alerts = Alerts::default();
+            let mut listed = |second, set: i64, state| {
+                let wall = at(second) + chrono::TimeDelta::hours(set);
+                alerts.take(Moment { wall, ..at(second).into() }, &answer(second + 3600 * set, state));
+                alerts.list().len()
+            };
+            assert_eq!(listed(0, 0, "firing"), 1);
+            assert_eq!(listed(10, 0, "inactive"), 1);
+            assert_eq!(listed(20, hours, "inactive"), 1, "it is over for 10 s");
+            assert_eq!(listed(620, hours, "inactive"), 0, "it is over for 10 minutes");
+        }
+    }
+
+    #[test]
     fn an_alert_is_told_from_its_beginning_to_a_while_after_its_end() {
         let mut alerts = Alerts::default();
         let mut changes = Vec::new();
         let mut told = |second, state| {
-            let new = alerts.take(at(second), &answer(second, state));
+            let new = alerts.take(at(second).into(), &answer(second, state));
             changes.extend(new.iter().map(|it| (it.state.name(), (it.since - at(0)).num_seconds())));
             alerts.list().iter().map(|it| (it.state.name(), (it.since - at(0)).num_seconds())).collect::<Vec<_>>()
         };

@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::metrics::{Deltas, Exposition, Snapshot, delta, names};
+use crate::metrics::{Deltas, Exposition, Moment, Snapshot, delta, names};
 
 /// The most points: an hour.
 const MOST: usize = 3_600;
@@ -25,11 +24,11 @@ pub struct Feed {
     points: VecDeque<Point>,
     /// The number of the last point.
     last: u64,
-    before: Option<Snapshot>,
-    /// Increases within [`WINDOW`], each with its end and its length in seconds.
-    recent: VecDeque<(DateTime<Utc>, Deltas)>,
+    before: Option<(Moment, Snapshot)>,
+    /// Increases within [`WINDOW`], each with its end.
+    recent: VecDeque<(Moment, Deltas)>,
     /// Instances within [`MINUTE`] that followed another one.
-    starts: VecDeque<DateTime<Utc>>,
+    starts: VecDeque<Moment>,
     instance: Option<String>,
 }
 
@@ -72,17 +71,17 @@ impl Feed {
     }
 
     /// What an instance of the app said at a time, or that none answered.
-    pub fn take(&mut self, at: DateTime<Utc>, said: Option<(String, Exposition)>) {
+    pub fn take(&mut self, at: Moment, said: Option<(String, Exposition)>) {
         self.last += 1;
-        let mut point = Point { n: self.last, t: at.timestamp_millis(), up: said.is_some(), ..Point::default() };
+        let mut point = Point { n: self.last, t: at.wall.timestamp_millis(), up: said.is_some(), ..Point::default() };
         if let Some((instance, exposition)) = said {
             if self.instance.as_ref().is_some_and(|known| *known != instance) {
                 self.starts.push_back(at);
             }
             self.instance = Some(instance.clone());
-            let now = Snapshot { at, instances: [(instance, exposition)].into() };
-            if let Some(before) = &self.before {
-                let seconds = seconds(before.at, at).max(0.001);
+            let now = Snapshot { at: at.wall, instances: [(instance, exposition)].into() };
+            if let Some((then, before)) = &self.before {
+                let seconds = at.since(*then).as_secs_f64().max(0.001);
                 let deltas = delta::between(before, &now, &[]);
                 let rate = |name: &str| deltas.of(name, &[]).map(|increase| increase / seconds);
                 point.requests = rate(names::REQUESTS);
@@ -93,7 +92,7 @@ impl Feed {
                 point.codes.retain(|_, rate| *rate > 0.0);
                 self.recent.push_back((at, deltas));
             }
-            self.before = Some(now);
+            self.before = Some((at, now));
         }
         self.forget(at);
         point.redeploys = self.starts.len();
@@ -112,18 +111,15 @@ impl Feed {
         }
     }
 
-    fn forget(&mut self, at: DateTime<Utc>) {
-        while self.recent.front().is_some_and(|(end, _)| seconds(*end, at) > WINDOW) {
+    fn forget(&mut self, at: Moment) {
+        let age = |of: Moment| at.since(of).as_secs_f64();
+        while self.recent.front().is_some_and(|(end, _)| age(*end) > WINDOW) {
             self.recent.pop_front();
         }
-        while self.starts.front().is_some_and(|start| seconds(*start, at) > MINUTE) {
+        while self.starts.front().is_some_and(|start| age(*start) > MINUTE) {
             self.starts.pop_front();
         }
     }
-}
-
-fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
-    (to - from).as_seconds_f64()
 }
 
 /// The increase of a counter by the values of a label, other labels summed up.
@@ -177,8 +173,22 @@ mod tests {
         (instance.to_owned(), Exposition::parse(&page, None).expect("metrics"))
     }
 
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_795_515_330 + second, 0).expect("a time")
+    fn at(second: i64) -> Moment {
+        chrono::DateTime::from_timestamp(1_795_515_330 + second, 0).expect("a time").into()
+    }
+
+    #[test]
+    fn a_clock_that_is_set_changes_no_rate() {
+        let mut feed = Feed::default();
+        let hour = chrono::TimeDelta::hours(1);
+        // Set back by an hour after the first second, forward by two after the second one.
+        for (second, set, accepted) in [(0, 0, 100), (1, -1, 120), (2, 1, 140), (3, 1, 160)] {
+            let moment = Moment { wall: at(second).wall + hour * set, ..at(second) };
+            feed.take(moment, Some(said("app-1", accepted, 0)));
+        }
+        let points = feed.after(1);
+        assert!(points.iter().all(|point| point.requests == Some(20.0) && point.ratio == Some(0.0)), "{points:?}");
+        assert_eq!(points[0].t, at(1).wall.timestamp_millis() - 3_600_000, "the wall clock is what is shown");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! [`Runs`]: what the runs of a lab tell. It is read from the events that they write as they happen, so that a run need not
 //! know who looks, and is not slower for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -19,8 +19,11 @@ const EVENTS: &str = "events.ndjson";
 pub struct Runs {
     lab: String,
     folder: PathBuf,
-    /// Older runs are not looked at: as the beginning of their ids.
+    /// Runs that were there at the first look are looked at from this id on. Later ones are new, whatever their ids: they are
+    /// made from the wall clock, which can be set back.
     since: String,
+    /// The runs that are not looked at.
+    old: BTreeSet<String>,
     /// When the folder of the runs was changed, as of the last look.
     changed: Option<SystemTime>,
     open: BTreeMap<String, Tail>,
@@ -51,6 +54,7 @@ impl Runs {
             lab: lab.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             folder: root.join("runs"),
             since: (now - TimeDelta::hours(1)).format("%Y%m%dT%H%M%SZ").to_string(),
+            old: BTreeSet::new(),
             changed: None,
             open: BTreeMap::new(),
         }
@@ -60,20 +64,28 @@ impl Runs {
     pub fn look(&mut self) -> Vec<Told> {
         let changed = std::fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
         if changed.is_some() && changed != self.changed {
+            let is_first = self.changed.is_none();
             self.changed = changed;
             let names = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
             for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
-                if name >= self.since {
+                if is_first && name < self.since {
+                    self.old.insert(name);
+                } else if !self.old.contains(&name) {
                     self.open.entry(name).or_default();
                 }
             }
         }
         let mut told = Vec::new();
         for (run, tail) in self.open.iter_mut().filter(|(_, tail)| !tail.done) {
+            let (before, is_fresh) = (told.len(), tail.offset == 0);
             // The next look goes on where this one stopped.
             let _ = tail.follow(&self.folder.join(run).join(EVENTS), &self.lab, |event| {
                 told.push(Told { run: run.clone(), event });
             });
+            // An old run that appears whole was copied here.
+            if is_fresh && tail.done && *run < self.since {
+                told.truncate(before);
+            }
         }
         told
     }
@@ -124,6 +136,24 @@ mod tests {
         std::fs::create_dir_all(runs.join(id)).expect("ours");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(runs.join(id).join(EVENTS));
         file.expect("ours").write_all(text.as_bytes()).expect("ours");
+    }
+
+    #[test]
+    fn a_run_after_the_clock_was_set_back_is_told_and_a_copied_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runs = folder.path().join("runs");
+        let started = STARTED.replace("LAB", "default") + "\n";
+        write(&runs, "20261124T080000Z-1111", &started);
+        let mut all = Runs::of(&folder.path().join("labs/default"), "2026-11-24T10:15:00Z".parse().expect("a time"));
+        assert_eq!(all.look(), [], "it is more than an hour old");
+        let finished = r#"{"at":"2026-11-24T08:15:32Z","elapsed":2,"event":"run_finished","status":"failed","duration":2,"outage":null,"undo":{"status":"complete","items":[]},"keys":null,"reason":null}"#;
+        write(&runs, "20261124T083000Z-2222", &(started.clone() + STEP + "\n"));
+        write(&runs, "20261124T083100Z-3333", &(started + finished + "\n"));
+        // The folder's time must differ from the one before.
+        let later = SystemTime::now() + std::time::Duration::from_secs(5);
+        std::fs::File::open(&runs).expect("ours").set_modified(later).expect("ours");
+        let told: Vec<String> = all.look().into_iter().map(|told| told.run).collect();
+        assert_eq!(told, ["20261124T083000Z-2222", "20261124T083000Z-2222"]);
     }
 
     #[test]

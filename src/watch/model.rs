@@ -173,7 +173,7 @@ impl Model {
     /// Takes a look at the lab.
     pub(super) fn take(&mut self, seen: Seen) {
         let known = &mut self.known;
-        known.now = seen.at;
+        known.now = seen.at.wall;
         known.lab = seen.lab;
         known.feed.take(seen.at, seen.said);
         seen.told.into_iter().for_each(|told| known.story.take(told));

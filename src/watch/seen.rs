@@ -1,17 +1,15 @@
 //! [`Seen`]: one look at a lab: what its engine, its app, its runs and its logs say.
 
-use chrono::{DateTime, Utc};
-
 use crate::engine::{LogLine, ServiceStatus};
 use crate::event::Keys;
 use crate::live::{Alert, Told};
-use crate::metrics::Exposition;
+use crate::metrics::{Exposition, Moment};
 
 /// One look.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     /// When.
-    pub(super) at: DateTime<Utc>,
+    pub(super) at: Moment,
     /// How the lab is.
     pub(super) lab: Sight,
     /// The instance of the app that serves, and what it said; none where it did not answer.

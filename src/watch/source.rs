@@ -20,7 +20,7 @@ use crate::event::Keys;
 use crate::lab::present::Present;
 use crate::lab::{Lab, Record};
 use crate::live::{Alerts, Runs, Told};
-use crate::metrics::Exposition;
+use crate::metrics::{Exposition, Moment};
 use crate::report::owed;
 use crate::undo;
 use crate::wire::{Probe, Wire};
@@ -107,7 +107,7 @@ impl Gatherer {
             }
         };
         let (told, lines) = (self.told().await, std::mem::take(&mut self.lines).into());
-        Seen { at: Utc::now(), lab, said, told, lines, alerts }
+        Seen { at: Moment::now(), lab, said, told, lines, alerts }
     }
 
     /// What the app says of itself. One that is frozen is not asked.
@@ -125,7 +125,7 @@ impl Gatherer {
         let probe = Probe { url, method: "GET".to_owned(), headers: BTreeMap::new(), timeout: PATIENCE };
         let answer = self.wire.probe(&probe).await.ok().and_then(|response| alerts::read(&response.body).ok());
         let Some(answer) = answer else { return Alarms::Silent };
-        self.alerts.take(Utc::now(), &answer);
+        self.alerts.take(Moment::now(), &answer);
         Alarms::Known(self.alerts.list())
     }
 

@@ -76,7 +76,7 @@ fn page(accepted: i64, refused: i64) -> Exposition {
 
 fn seen(second: i64, lab: Sight, said: Option<Exposition>) -> Seen {
     let said = said.map(|said| ("app-1".to_owned(), said));
-    Seen { at: at(second), lab, said, told: Vec::new(), lines: Vec::new(), alerts: Alarms::Nobody }
+    Seen { at: at(second).into(), lab, said, told: Vec::new(), lines: Vec::new(), alerts: Alarms::Nobody }
 }
 
 fn line(second: i64, service: &str, text: &str) -> LogLine {

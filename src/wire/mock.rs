@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Probe, ProbeError, ProbeResponse, TrafficProgressFn, Wire};
 use crate::alerts::Monitor;
 use crate::engine::mock::{MockEngine, Reply};
-use crate::metrics::{Exposition, ScrapeError, names};
+use crate::metrics::{Exposition, Moment, ScrapeError, names};
 use crate::traffic::{Amount, Cause, Interval, Load, Orders, Summary, TrafficProgress};
 
 /// How long a response takes on its way.
@@ -129,7 +129,7 @@ impl MockWire {
     fn rules(&self) -> ProbeResponse {
         let said = self.expositions().next().and_then(|text| Exposition::parse(&text, None).ok());
         let mut monitor = self.monitor();
-        monitor.take(self.now(), said.as_ref());
+        monitor.take(Moment { wall: self.now(), steady: self.epoch.1.elapsed() }, said.as_ref());
         ProbeResponse { status: 200, body: serde_json::to_string(&monitor.answer()).unwrap_or_default() }
     }
 }

@@ -1,0 +1,150 @@
+//! [`pattern`]: a regular expression of `PromQL`. Its syntax is Go's, which Rust's crate reads otherwise in places: those are
+//! rewritten, or refused.
+
+use regex::Regex;
+
+/// The pattern, anchored at both ends; the error says what in it is not known.
+pub(super) fn pattern(text: &str) -> Result<Regex, String> {
+    let wrong = |why: &str| format!("{text:?} is not a pattern that lab knows: {why}");
+    let rewritten = rewrite(text).map_err(|why| wrong(&why))?;
+    // First alone, so that the anchors' parentheses complete nothing.
+    Regex::new(&rewritten)
+        .and_then(|_| Regex::new(&format!("^(?s:{rewritten})$")))
+        .map_err(|error| wrong(error.to_string().lines().last().unwrap_or_default()))
+}
+
+fn rewrite(text: &str) -> Result<String, String> {
+    let mut rust = String::new();
+    let mut rest = text;
+    // A repetition of a repetition is an error in Go.
+    let mut is_repeated = false;
+    while let Some(char) = rest.chars().next() {
+        rest = &rest[char.len_utf8()..];
+        let was_repeated = std::mem::take(&mut is_repeated);
+        let most = if char == '{' { repeat(rest) } else { None };
+        match char {
+            '\\' => rest = escape(rest, false, &mut rust)?,
+            '[' => rest = class(rest, &mut rust)?,
+            '(' if rest.starts_with('?') => {
+                let flags = rest[1..].find(|char: char| !"imsU-".contains(char)).unwrap_or_default();
+                let is_named = ["?P<", "?<"].iter().any(|name| rest.starts_with(name));
+                if !is_named && !rest[1 + flags..].starts_with([':', ')']) {
+                    return Err("a group that Go does not know".to_owned());
+                }
+                rust.push_str("(?");
+                rest = &rest[1..];
+            }
+            // What is no repetition stands for itself.
+            '{' if most.is_none() => rust.push_str("\\{"),
+            '*' | '+' | '?' | '{' => {
+                if was_repeated || most.is_some_and(|most| most > 1_000) {
+                    return Err("a repetition of a repetition, or of more than 1000".to_owned());
+                }
+                let length = if most.is_some() { rest.find('}').map_or(0, |end| end + 1) } else { 0 };
+                let length = length + usize::from(rest[length..].starts_with('?'));
+                rust.push(char);
+                rust.push_str(&rest[..length]);
+                rest = &rest[length..];
+                is_repeated = true;
+            }
+            char => rust.push(char),
+        }
+    }
+    Ok(rust)
+}
+
+/// A class from behind its `[`; what follows it.
+fn class<'t>(text: &'t str, rust: &mut String) -> Result<&'t str, String> {
+    let negated = text.starts_with('^');
+    rust.push_str(if negated { "[^" } else { "[" });
+    let mut rest = &text[usize::from(negated)..];
+    let mut is_first = true;
+    loop {
+        let char = rest.chars().next().ok_or("a `[` without its `]`")?;
+        rest = &rest[char.len_utf8()..];
+        match char {
+            ']' if !is_first => {
+                rust.push(']');
+                return Ok(rest);
+            }
+            '\\' => rest = escape(rest, true, rust)?,
+            '[' if rest.starts_with(':') => {
+                let (name, after) = rest.split_once(":]").ok_or("a `[:` without its `:]`")?;
+                rust.extend(["[", name, ":]"]);
+                rest = after;
+            }
+            '-' if rest.starts_with('-') => return Err("`--` in a class".to_owned()),
+            '[' | ']' | '&' | '~' => rust.extend(['\\', char]),
+            char => rust.push(char),
+        }
+        is_first = false;
+    }
+}
+
+/// What follows a `\`; the rest. Go's classes are of ASCII.
+fn escape<'t>(text: &'t str, in_class: bool, rust: &mut String) -> Result<&'t str, String> {
+    let char = text.chars().next().ok_or("it ends with a `\\`")?;
+    match char {
+        'd' => rust.push_str("[0-9]"),
+        'D' => rust.push_str("[^0-9]"),
+        'w' => rust.push_str("[0-9A-Za-z_]"),
+        'W' => rust.push_str("[^0-9A-Za-z_]"),
+        's' => rust.push_str(r"[\t\n\x0c\r ]"),
+        'S' => rust.push_str(r"[^\t\n\x0c\r ]"),
+        'b' if !in_class => rust.push_str(r"(?-u:\b)"),
+        'A' | 'z' if !in_class => rust.extend(['\\', char]),
+        'a' | 'f' | 't' | 'n' | 'r' | 'v' | 'x' | 'p' | 'P' => rust.extend(['\\', char]),
+        char if char.is_ascii_punctuation() => rust.extend(['\\', char]),
+        char => return Err(format!("`\\{char}`")),
+    }
+    Ok(&text[char.len_utf8()..])
+}
+
+/// The larger number of `2}`, `2,}` or `2,3}`; none if it is not that.
+fn repeat(text: &str) -> Option<u32> {
+    let (inner, _) = text.split_once('}')?;
+    let (least, most) = inner.split_once(',').unwrap_or((inner, inner));
+    let number = |text: &str| text.parse().ok().filter(|_| text.chars().all(|char| char.is_ascii_digit()));
+    let least = number(least)?;
+    if most.is_empty() { Some(least) } else { number(most).map(|most: u32| most.max(least)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pattern;
+
+    #[test]
+    fn patterns_match_as_in_go() {
+        let cases = [
+            ("5..", "503", true),
+            ("5..", "5030", false),
+            ("a|b", "ab", false),
+            ("a.b", "a\nb", true),
+            (r"\d+", "\u{664}", false),
+            (r"\w", "\u{e9}", false),
+            (r"[\d_]+", "1_2", true),
+            ("a{b}", "a{b}", true),
+            ("a{,2}", "a{,2}", true),
+            ("a{2}", "aa", true),
+            ("[[a]", "[", true),
+            ("[a&&b]", "&", true),
+            ("[]a]+", "]a", true),
+            ("[^]a]", "]", false),
+            ("[[:alpha:]]+", "ab", true),
+            (r"a\.b", "a.b", true),
+            ("(?i)AB", "ab", true),
+            ("(?P<n>a)", "a", true),
+            ("", "", true),
+        ];
+        for (text, value, expected) in cases {
+            assert_eq!(
+                pattern(text).unwrap_or_else(|error| panic!("{error}")).is_match(value),
+                expected,
+                "{text} {value}"
+            );
+        }
+        for wrong in ["(", "a)|(b", "(?x)a", r"\h", r"\Qa\E", r"\1", "a{1001}", "[a--b]", "*", "a**", "\\"] {
+            assert!(pattern(wrong).is_err(), "{wrong}");
+        }
+    }
+}
