@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn series_that_do_not_belong_together_one_with_one_are_an_error() {
         assert!(shown("{code=~\"5..\"} / {code=~\"5..\"}").is_ok());
-        assert!(shown("sum by (job) (up) / {__none=\"\"}").is_err(), "three series of the app are on the right");
+        assert!(shown("sum by (job) (up) / {job=\"app\"}").is_err(), "three series of the app are on the right");
     }
 
     #[test]
