@@ -57,6 +57,12 @@ impl Labels {
     }
 }
 
+/// Whether it is the name of a label, or of a metric, which may have colons.
+pub(super) fn is_name(text: &str, is_metric: bool) -> bool {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || char == '_' || (is_metric && char == ':');
+    !text.is_empty() && text.chars().all(is_part) && !text.starts_with(|char: char| char.is_ascii_digit())
+}
+
 impl std::fmt::Display for Labels {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let pairs: Vec<String> = self.pairs().map(|(name, value)| format!("{name}={value:?}")).collect();

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::duration::duration;
 use super::expr::Expr;
-use super::labels::NAME;
+use super::labels::{NAME, is_name};
 use super::parser::parse;
 use super::template::Template;
 use crate::stack::assets;
@@ -187,6 +187,9 @@ fn rule(file: RuleFile) -> Result<Rule, String> {
     if let Some(label) = file.labels.keys().find(|label| !is_name(label, false) || *label == NAME) {
         return Err(wrong(format!("a rule gives no label the name {label:?}")));
     }
+    if let Some(name) = file.annotations.keys().find(|name| !is_name(name, false)) {
+        return Err(wrong(format!("{name:?} is not the name of an annotation")));
+    }
     let expr = parse(&file.expr).map_err(wrong)?;
     if expr.is_number() {
         return Err(wrong("its expression is a number, not series".to_owned()));
@@ -206,12 +209,6 @@ fn rule(file: RuleFile) -> Result<Rule, String> {
         _ => return Err(wrong("only an alert has `for` and `annotations`".to_owned())),
     };
     Ok(Rule { name, query: file.expr.trim().to_owned(), expr, labels: file.labels, alert })
-}
-
-/// Whether it is the name of a label, or of a metric, which may have colons.
-fn is_name(text: &str, is_metric: bool) -> bool {
-    let is_part = |char: char| char.is_ascii_alphanumeric() || char == '_' || (is_metric && char == ':');
-    !text.is_empty() && text.chars().all(is_part) && !text.starts_with(|char: char| char.is_ascii_digit())
 }
 
 /// The rules that come with lab: those that its Prometheus gets.
@@ -273,6 +270,7 @@ mod tests {
             ("{ record: r, expr: 'a', for: 1m }", "record r: only an alert has `for`"),
             ("{ record: 'a b', expr: a }", "record a b: that is not the name of a metric"),
             ("{ alert: A, expr: a, labels: { __name__: x } }", "no label the name \"__name__\""),
+            ("{ alert: A, expr: a, annotations: { 'a-b': x } }", "\"a-b\" is not the name of an annotation"),
             ("{ record: r, alert: A, expr: a }", "expected one of `record` and `alert`"),
         ];
         for (rule, expected) in wrong {

@@ -1,7 +1,7 @@
 //! [`Template`]: an annotation's text, with the value of the alert in it. Of Go's templates it knows what the rules use:
 //! `{{ $value }}`, `{{ $value | humanizePercentage }}`, `{{ $value | humanizeDuration }}` and `{{ $labels.NAME }}`.
 
-use super::labels::Labels;
+use super::labels::{Labels, is_name};
 use super::number::{general, plain};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,9 @@ impl Template {
                 ["$value"] => Piece::Value,
                 ["$value", "|", "humanizePercentage"] => Piece::Percentage,
                 ["$value", "|", "humanizeDuration"] => Piece::Duration,
-                [label] if label.starts_with("$labels.") => Piece::Label(label["$labels.".len()..].to_owned()),
+                [word] if word.strip_prefix("$labels.").is_some_and(|label| is_name(label, false)) => {
+                    Piece::Label(word["$labels.".len()..].to_owned())
+                }
                 _ => return Err(format!("`{{{{{inner}}}}}` is not known to lab")),
             });
             rest = after;
@@ -111,7 +113,13 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused() {
-        for wrong in ["{{ $value | humanize1024 }}", "{{ range query \"up\" }}x{{ end }}", "{{ $value"] {
+        for wrong in [
+            "{{ $value | humanize1024 }}",
+            "{{ $labels.a.b }}",
+            "{{ $labels. }}",
+            "{{ range query \"up\" }}x{{ end }}",
+            "{{ $value",
+        ] {
             assert!(Template::read(wrong).is_err(), "{wrong}");
         }
     }
