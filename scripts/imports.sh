@@ -25,7 +25,7 @@ proof     scenario runner lab engine wire !wire::NetWire process !process::Local
 report    event term files metrics::Series traffic::Arrivals traffic::CallerOutcome traffic::Cause traffic::Interval
 report    traffic::Job traffic::Outcome traffic::Pace proof::Part proof::Proof proof::Verdict
 scenario  engine::Ability engine::Endpoints engine::Roles engine::RunState engine::ServiceChange engine::ServiceSpec
-scenario  engine::APP engine::DB engine::GATEWAY engine::KEY_VARIABLE
+scenario  engine::environment engine::APP engine::DB engine::GATEWAY engine::KEY_VARIABLE
 scenario  event::MASK event::Phase event::Secrets metrics::names traffic::Amount yaml
 undo      deadline lab engine event files
 lab       background deadline engine engine::embedded engine::docker files stack

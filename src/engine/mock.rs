@@ -15,7 +15,7 @@ use hyper::Request;
 
 use super::{
     Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLines, LogRequest, Progress, ProgressFn,
-    RunState, ServiceChange, ServiceSpec, UpRequest,
+    RunState, ServiceChange, ServiceSpec, Settings, UpRequest,
 };
 use crate::app::memory::MemoryApp;
 
@@ -239,6 +239,7 @@ impl Engine for MockEngine {
         let spec = |name: &str| ServiceSpec {
             name: name.to_owned(),
             abilities: world.abilities.get(name).cloned().unwrap_or_else(|| all.clone()),
+            settings: Settings::Open,
         };
         world::SERVICES.map(spec).into()
     }

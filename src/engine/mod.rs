@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod docker;
 pub mod embedded;
+pub mod environment;
 mod error;
 mod logs;
 pub mod mock;
@@ -18,6 +19,7 @@ mod overall;
 pub(crate) mod port;
 mod roles;
 
+pub use environment::Settings;
 pub use error::{EngineError, EngineErrorKind};
 pub use logs::{LogLine, LogLines, LogRequest};
 pub use overall::Overall;
@@ -81,6 +83,9 @@ pub struct ServiceSpec {
     pub name: String,
     /// What can be done to it.
     pub abilities: BTreeSet<Ability>,
+    /// The environment variables that a scenario may set.
+    #[serde(default)]
+    pub settings: Settings,
 }
 
 /// Something that can be done to a service.

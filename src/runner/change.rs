@@ -7,7 +7,7 @@ use super::act::{Acted, Own};
 use super::context::Context;
 use super::observe::describe;
 use crate::deadline::timeout;
-use crate::engine::{Description, EngineError, EngineErrorKind, Ensured, Roles, RunState, ServiceChange};
+use crate::engine::{Description, EngineError, EngineErrorKind, Ensured, Roles, RunState, ServiceChange, environment};
 use crate::event::ExpectationResult;
 use crate::lab::Record;
 use crate::lab::lock::Lock;
@@ -31,6 +31,7 @@ pub(super) async fn change_service(context: &Context, wanted: &Change) -> Result
     let Change { verb, service, change: to, rolled_back } = wanted;
     let roles = context.engine.roles();
     let service = roles.service(service);
+    allowed(context, service, to)?;
     let done = change(context, service, to, *rolled_back).await?;
     let key = to.env.get(&roles.key_variable).filter(|_| service == roles.app).cloned();
     let state = to.run.map(|run| (service.to_owned(), run));
@@ -50,6 +51,16 @@ pub(super) async fn change_service(context: &Context, wanted: &Change) -> Result
         _ => format!("{service} already {}", to.run.map_or("so", RunState::name)),
     };
     Ok(Acted { killed: to.abrupt, ..done.acted(detail, already, own) })
+}
+
+/// A value that an earlier step gave is known only now: it stays inside the lab like one that stands in the file.
+fn allowed(context: &Context, service: &str, to: &ServiceChange) -> Result<(), String> {
+    let services = context.engine.services();
+    let Some(spec) = services.iter().find(|spec| spec.name == service) else { return Ok(()) };
+    match environment::refusals(spec, to, &services, true) {
+        refusals if refusals.is_empty() => Ok(()),
+        refusals => Err(refusals.join("; ")),
+    }
 }
 
 fn variables(change: &ServiceChange) -> String {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::plan::{Action, Condition, Metric, Plan, Step, Verb};
-use crate::engine::{APP, Ability, Endpoints, Roles, ServiceSpec};
+use crate::engine::{APP, Ability, Endpoints, Roles, ServiceSpec, environment};
 use crate::yaml::list;
 use crate::yaml::{Diagnostic, Diagnostics, meant};
 
@@ -41,8 +41,15 @@ impl Plan {
                 | Action::Check(_)
                 | Action::Run(_) => continue,
             };
-            if let Some(diagnostic) = refusal(step, engine, services, roles.service(service), ability, verb) {
+            let service = roles.service(service);
+            if let Some(diagnostic) = refusal(step, engine, services, service, ability, verb) {
                 found.push(diagnostic);
+            } else if let (Action::Change(change), Some(spec)) = (&step.action, spec(services, service)) {
+                // Values that earlier steps give are checked when they are known.
+                for why in environment::refusals(spec, &change.change, services, step.late.is_none()) {
+                    let message = format!("step `{}` ({}): {why}", step.name, step.place);
+                    found.push(Diagnostic::new(self.secrets.mask(&message)));
+                }
             }
         }
         if found.is_empty() { Ok(()) } else { Err(found) }
@@ -137,6 +144,10 @@ fn no_queries(step: &Step, place: &str) -> Diagnostic {
     Diagnostic::new(message).label("`wait_for` with `metrics` or `path` needs none")
 }
 
+fn spec<'s>(services: &'s [ServiceSpec], service: &str) -> Option<&'s ServiceSpec> {
+    services.iter().find(|spec| spec.name == service)
+}
+
 fn refusal(
     step: &Step,
     engine: &str,
@@ -146,7 +157,7 @@ fn refusal(
     verb: &str,
 ) -> Option<Diagnostic> {
     let subject = format!("step `{}` ({})", step.name, step.place);
-    let Some(spec) = services.iter().find(|spec| spec.name == service) else {
+    let Some(spec) = spec(services, service) else {
         let names = || services.iter().map(|spec| spec.name.as_str());
         let diagnostic = Diagnostic::new(format!("{subject}: `{service}` is not there on the {engine} engine"));
         return Some(diagnostic.label(meant(service, names(), &format!("it has {}", list(names())))));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::lesson::Lesson;
 use super::plan::{Action, Kind, Metric, Verb};
 use super::{Diagnostics, LoadOptions, Plan, Source, library, load};
-use crate::engine::{Ability, Endpoints, Roles, ServiceSpec};
+use crate::engine::{Ability, Endpoints, Roles, ServiceSpec, Settings};
 use crate::event::Phase;
 use crate::traffic::Amount;
 
@@ -232,6 +232,7 @@ fn an_engine_refuses_what_it_cannot_do() {
     let spec = |name: &str, abilities: &[Ability]| ServiceSpec {
         name: name.into(),
         abilities: abilities.iter().copied().collect(),
+        settings: Settings::Open,
     };
     let services = [spec("app", &[Ability::SetEnv, Ability::Stop]), spec("db", &[Ability::Pause])];
     let found = plan.check_engine("embedded", &services, &Roles::default()).unwrap_err();

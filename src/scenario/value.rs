@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::plan::Kind;
-use crate::engine::{APP, GATEWAY};
+use crate::engine::{APP, GATEWAY, environment};
 use crate::event::Phase;
 use crate::yaml::list;
 use crate::yaml::meant;
@@ -197,8 +197,11 @@ const OWNED: [(&str, &str, &str); 5] = [
     (GATEWAY, "GATEWAY_REUSE_PORT", "how one gateway follows another on the lab's port"),
 ];
 
-/// A variable of a service that a scenario may set: none that is the engine's own.
+/// A variable of a service that a scenario may set: none that is the engine's own, and none that decides how programs run.
 pub(crate) fn env_of(service: &str, name: &str) -> Result<(), String> {
+    if let Some(decides) = environment::reserved(name) {
+        return Err(format!("no scenario may set it: it decides {decides}"));
+    }
     match OWNED.iter().find(|(owner, owned, _)| *owner == service && *owned == name) {
         Some((.., what)) => Err(format!("it is the engine's to set: it says {what}")),
         None => Ok(()),

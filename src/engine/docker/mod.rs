@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLines, LogRequest, ProgressFn, Roles,
-    ServiceChange, ServiceSpec, UpRequest,
+    ServiceChange, ServiceSpec, Settings, UpRequest,
 };
 use crate::http::Http;
 use crate::stack::{Optional, Service, Stack};
@@ -262,7 +262,8 @@ impl Engine for Docker {
     fn services(&self) -> Vec<ServiceSpec> {
         let all = BTreeSet::from([Ability::SetEnv, Ability::Stop, Ability::Kill, Ability::Pause]);
         let services = self.inner.stack.services.iter();
-        services.map(|service| ServiceSpec { name: service.name.clone(), abilities: all.clone() }).collect()
+        let spec = |name: &str| ServiceSpec { name: name.to_owned(), abilities: all.clone(), settings: Settings::Open };
+        services.map(|service| spec(&service.name)).collect()
     }
 
     fn roles(&self) -> Roles {

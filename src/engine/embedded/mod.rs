@@ -24,6 +24,7 @@ mod hung;
 mod launch;
 mod log;
 mod protocol;
+mod settings;
 
 use call::Calls;
 
@@ -66,7 +67,11 @@ impl Engine for Embedded {
 
     fn services(&self) -> Vec<ServiceSpec> {
         let process = BTreeSet::from([Ability::SetEnv, Ability::Stop, Ability::Kill, Ability::Pause]);
-        let spec = |name: &str, abilities: BTreeSet<Ability>| ServiceSpec { name: name.to_owned(), abilities };
+        let spec = |name: &str, abilities: BTreeSet<Ability>| ServiceSpec {
+            name: name.to_owned(),
+            abilities,
+            settings: settings::of(name),
+        };
         vec![spec(GATEWAY, process.clone()), spec(APP, process), spec(DB, BTreeSet::from([Ability::Pause]))]
     }
 

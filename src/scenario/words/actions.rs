@@ -151,14 +151,14 @@ static ALIGN_KEY: Group = Group {
 static SET_ENV: Group = Group {
     name: "set_env",
     what: "`set_env`",
-    meaning: "Redeploys a service with other environment variables. What the engine itself decides is refused.",
+    meaning: "Redeploys a service with other environment variables, as far as they stay inside the lab.",
     words: &[
         Word::new("service", Shape::One(kinds::SERVICE), "which service", "app").required(),
         Word::new(
             "env",
             Shape::MapOrNull(kinds::ENV),
             "variables and their values; `null` takes one away",
-            "{ LOG_LEVEL: debug, FEATURE_X: null }",
+            "{ APP_DB_POOL: 2, APP_RATE_LIMIT: null }",
         )
         .required(),
         Word::new(

@@ -1,0 +1,465 @@
+//! [`Settings`]: the environment variables that a scenario may set. A scenario is a file that a stranger may have written: what it
+//! sets stays inside the lab. It never changes how a program is loaded or run, and every address in it is a service of the lab.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{APP, ServiceChange, ServiceSpec};
+
+/// The variables of a service that a scenario may set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Settings {
+    /// Any that is not reserved: the service is a container, and its program is not known.
+    #[default]
+    Open,
+    /// These alone: the service is a process on this machine.
+    Only(Vec<String>),
+}
+
+/// Prefixes of variables that no scenario may set on any engine, and what they decide. A name that ends in `*` is a prefix.
+const RESERVED: [(&[&str], &str); 5] = [
+    (
+        &[
+            "LD_*",
+            "DYLD_*",
+            "GLIBC_*",
+            "LIBC_*",
+            "MALLOC_*",
+            "GCONV_PATH",
+            "GETCONF_DIR",
+            "LOCPATH",
+            "NLSPATH",
+            "TZDIR",
+            "NIS_PATH",
+        ],
+        "how programs are loaded",
+    ),
+    (
+        &[
+            "RUST_*",
+            "CARGO_*",
+            "TOKIO_*",
+            "GODEBUG",
+            "GOTRACEBACK",
+            "GOGC",
+            "GOMEMLIMIT",
+            "GOMAXPROCS",
+            "GOROOT",
+            "GOPATH",
+            "GOFLAGS",
+            "GOCOVERDIR",
+            "PYTHON*",
+            "NODE_OPTIONS",
+            "NODE_PATH",
+            "NODE_EXTRA_CA_CERTS",
+            "NODE_TLS_*",
+            "NODE_V8_COVERAGE",
+            "NODE_REPL_*",
+            "NPM_*",
+            "JAVA_*",
+            "JDK_*",
+            "_JAVA_*",
+            "JVM_*",
+            "CATALINA_*",
+            "PERL5*",
+            "PERLLIB",
+            "RUBYOPT",
+            "RUBYLIB",
+            "RUBY_*",
+            "GEM_*",
+            "BUNDLE_*",
+            "PHPRC",
+            "PHP_INI_*",
+            "DOTNET_*",
+            "CORECLR_*",
+            "COMPLUS_*",
+            "MONO_*",
+            "ERL_*",
+            "ELIXIR_*",
+            "LUA_*",
+            "ASAN_*",
+            "UBSAN_*",
+            "TSAN_*",
+            "LSAN_*",
+            "MSAN_*",
+        ],
+        "how a language's runtime behaves",
+    ),
+    (
+        &[
+            "PATH",
+            "HOME",
+            "SHELL",
+            "USER",
+            "LOGNAME",
+            "PWD",
+            "IFS",
+            "ENV",
+            "PS4",
+            "CDPATH",
+            "BASH*",
+            "SHELLOPTS",
+            "ZDOTDIR",
+            "PROMPT_COMMAND",
+            "EDITOR",
+            "VISUAL",
+            "PAGER",
+            "TMPDIR",
+            "TMP",
+            "TEMP",
+            "XDG_*",
+            "GIT_*",
+            "SSH_*",
+            "GPG_*",
+            "DOCKER_*",
+            "CONTAINER_*",
+            "KUBECONFIG",
+            "LAB_*",
+            "NOTIFY_SOCKET",
+            "LISTEN_FDS",
+            "LISTEN_PID",
+        ],
+        "which programs and files are used",
+    ),
+    (
+        &[
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "FTP_PROXY",
+            "ALL_PROXY",
+            "NO_PROXY",
+            "GRPC_PROXY",
+            "SOCKS_*",
+            "SSL_*",
+            "SSLKEYLOGFILE",
+            "OPENSSL_*",
+            "CURL_*",
+            "REQUESTS_CA_BUNDLE",
+            "HOSTALIASES",
+            "LOCALDOMAIN",
+            "RES_OPTIONS",
+            "RESOLV_*",
+            "PGHOST*",
+            "PGSERVICE*",
+            "PGSYSCONFDIR",
+            "PGPASSFILE",
+            "PGSSL*",
+            "PGOPTIONS",
+            "PGREQUIRESSL",
+            "MYSQL_HOME",
+            "AWS_*",
+            "GOOGLE_*",
+            "AZURE_*",
+            "OTEL_*",
+        ],
+        "where connections go, and who is trusted there",
+    ),
+    (&["NGINX_*", "GF_*"], "what an image does at its start"),
+];
+
+/// What a variable decides that no scenario may set on any engine; none if a scenario may set it.
+pub fn reserved(name: &str) -> Option<&'static str> {
+    // Some programs read these names in lower case as well.
+    let name = name.to_ascii_uppercase();
+    let is = |pattern: &&str| pattern.strip_suffix('*').map_or(name == **pattern, |prefix| name.starts_with(prefix));
+    RESERVED.iter().find(|(patterns, _)| patterns.iter().any(|pattern| is(pattern))).map(|(_, decides)| *decides)
+}
+
+/// Which variables of a change a scenario may not set so, and why: a sentence each. `values_known` is false before a run if a step
+/// gets its values only during the run: then the names alone are checked.
+pub fn refusals(
+    spec: &ServiceSpec,
+    change: &ServiceChange,
+    services: &[ServiceSpec],
+    values_known: bool,
+) -> Vec<String> {
+    let refusal = |(name, value): (&String, &Option<String>)| {
+        let checked = check_name(spec, name).and_then(|()| match value {
+            Some(value) if values_known => check_value(spec, name, value, services),
+            _ => Ok(()),
+        });
+        checked.err().map(|why| format!("`{name}` of `{}` {why}", spec.name))
+    };
+    change.env.iter().filter_map(refusal).collect()
+}
+
+fn check_name(spec: &ServiceSpec, name: &str) -> Result<(), String> {
+    const REFUSED: &str = "cannot be set by a scenario";
+    if let Some(decides) = reserved(name) {
+        return Err(format!("{REFUSED}: it decides {decides}"));
+    }
+    match &spec.settings {
+        Settings::Only(known) if !known.iter().any(|known| known == name) => {
+            Err(format!("{REFUSED} on this engine; these can be: {}", known.join(", ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_value(spec: &ServiceSpec, name: &str, value: &str, services: &[ServiceSpec]) -> Result<(), String> {
+    if matches!(spec.settings, Settings::Only(_)) {
+        // The app alone is known to the gateway; any other name would be looked up on this machine's network.
+        if name == "GATEWAY_UPSTREAM" && !is_port_of(APP, value) {
+            return Err(format!("has to lead to the lab's own app: `{APP}:PORT`"));
+        }
+        // The other variables hold no addresses.
+        return Ok(());
+    }
+    // The gateway's configuration is made from these: other characters mean something in it.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._~+/=:-".contains(c);
+    if name.starts_with("GATEWAY_") && !value.chars().all(plain) {
+        return Err("may hold only letters, digits and `._~+/=:-`".to_owned());
+    }
+    match foreign_host(name, value, services) {
+        Some(host) => {
+            let names: Vec<&str> = services.iter().map(|spec| spec.name.as_str()).collect();
+            Err(format!(
+                "leads out of the lab, to `{host}`: an address in it has to be one of the lab's services ({})",
+                names.join(", ")
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_port_of(host: &str, value: &str) -> bool {
+    value.strip_prefix(host).and_then(|rest| rest.strip_prefix(':')).is_some_and(is_port)
+}
+
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len()) && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Endings of names whose value is an address even if it does not look like one.
+const ADDRESSES: [&str; 14] = [
+    "HOST",
+    "HOSTS",
+    "HOSTNAME",
+    "SERVER",
+    "SERVERS",
+    "ADDR",
+    "ADDRESS",
+    "ENDPOINT",
+    "ENDPOINTS",
+    "URL",
+    "URI",
+    "DSN",
+    "UPSTREAM",
+    "BROKERS",
+];
+
+/// A host in a value that is none of the lab's; none if every address in it is the lab's, or the service's own.
+fn foreign_host(name: &str, value: &str, services: &[ServiceSpec]) -> Option<String> {
+    let foreign = |host: &str| (!is_own(host, services)).then(|| host.chars().take(80).collect::<String>());
+    // URLs, wherever they stand in the value. A list of hosts is one authority: `mongodb://a:1,b:2/x`.
+    for rest in value.split("://").skip(1) {
+        let authority =
+            rest.split(|c: char| c.is_whitespace() || "/?#\\\"'`<>()".contains(c)).next().unwrap_or_default();
+        let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+        // Without a host it is a file or a socket: `sqlite:///data/users.db`.
+        if let Some(found) =
+            hosts.split(',').filter(|host| !host.is_empty()).find_map(|host| foreign(without_port(host)))
+        {
+            return Some(found);
+        }
+    }
+    // What clients read as a URL although it lacks the slashes: `http:example.com`, `http:\\example.com`.
+    if let Some(found) = reqwest::Url::parse(value).ok().and_then(|url| foreign(url.host_str()?)) {
+        return Some(found);
+    }
+    let names_address = ADDRESSES.iter().any(|ending| {
+        let name = name.to_ascii_uppercase();
+        name.strip_suffix(ending).is_some_and(|before| before.is_empty() || before.ends_with('_'))
+    });
+    let words =
+        || value.split(|c: char| c.is_whitespace() || ",;|\"'`<>()?&".contains(c)).filter(|word| !word.is_empty());
+    for word in words() {
+        let (key, word) = word.split_once('=').map_or(("", word), |(key, word)| (key, word));
+        let key = key.to_ascii_lowercase();
+        let host = word.rsplit_once('@').map_or(word, |(_, host)| host);
+        let address = without_port(host);
+        let looks_so = address.parse::<IpAddr>().is_ok() || (address != host && !address.contains('/'));
+        let is_named = names_address || ["host", "server", "addr"].iter().any(|word| key.contains(word));
+        let can_be = !word.contains("://") && !address.contains(['/', ':']) && !address.is_empty();
+        let number = word.bytes().all(|byte| byte.is_ascii_digit());
+        if (looks_so || (is_named && can_be && !number))
+            && let Some(found) = foreign(address)
+        {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// `host` of `host:port` or `[host]:port`, as the one of an address; else the text itself.
+fn without_port(text: &str) -> &str {
+    if let Some((host, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
+        && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+    {
+        return host;
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) if is_port(port) && !host.is_empty() => host,
+        _ => text,
+    }
+}
+
+/// Whether a host is one of the lab's services, or the container itself.
+fn is_own(host: &str, services: &[ServiceSpec]) -> bool {
+    const ITSELF: [&str; 5] = ["localhost", "127.0.0.1", "::1", "0.0.0.0", "::"];
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    ITSELF.contains(&host.as_str()) || services.iter().any(|spec| spec.name == host)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::{Settings, refusals, reserved};
+    use crate::engine::{ServiceChange, ServiceSpec};
+
+    fn spec(name: &str, settings: Settings) -> ServiceSpec {
+        ServiceSpec { name: name.to_owned(), abilities: BTreeSet::new(), settings }
+    }
+
+    fn set(service: &str, settings: &Settings, name: &str, value: Option<&str>) -> Result<(), String> {
+        let services = ["gateway", "app", "db"].map(|service| spec(service, settings.clone()));
+        let change = ServiceChange {
+            env: BTreeMap::from([(name.to_owned(), value.map(str::to_owned))]),
+            ..ServiceChange::default()
+        };
+        let spec = services.iter().find(|spec| spec.name == service).unwrap();
+        refusals(spec, &change, &services, true).pop().map_or(Ok(()), Err)
+    }
+
+    #[test]
+    fn what_loads_and_runs_programs_is_never_a_scenarios_to_set() {
+        for name in [
+            "LD_PRELOAD",
+            "LD_LIBRARY_PATH",
+            "LD_AUDIT",
+            "GLIBC_TUNABLES",
+            "MALLOC_ARENA_MAX",
+            "MALLOC_PERTURB_",
+            "RUST_LOG",
+            "RUST_BACKTRACE",
+            "DYLD_INSERT_LIBRARIES",
+            "PYTHONPATH",
+            "NODE_OPTIONS",
+            "JAVA_TOOL_OPTIONS",
+            "PERL5OPT",
+            "BASH_ENV",
+            "BASH_FUNC_x",
+            "PATH",
+            "http_proxy",
+            "HTTPS_PROXY",
+            "SSL_CERT_FILE",
+            "PGHOST",
+            "PGPASSFILE",
+            "LAB_STATE_DIR",
+            "TMPDIR",
+            "GF_INSTALL_PLUGINS",
+            "NGINX_ENVSUBST_TEMPLATE_DIR",
+        ] {
+            assert!(reserved(name).is_some(), "{name}");
+            for value in [Some("/tmp/x"), None] {
+                let error = set("app", &Settings::Open, name, value).unwrap_err();
+                assert!(error.contains("cannot be set by a scenario"), "{error}");
+            }
+        }
+        for name in ["LOG_LEVEL", "FEATURE_X", "APP_DB_POOL", "NODE_ENV", "LDAP_BASE", "PATHS", "TZ", "A"] {
+            assert_eq!(reserved(name), None, "{name}");
+            assert_eq!(set("app", &Settings::Open, name, Some("1")), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_process_of_this_machine_takes_what_is_listed_and_nothing_else() {
+        let only = Settings::Only(["APP_DB_POOL", "GATEWAY_UPSTREAM"].map(str::to_owned).into());
+        assert_eq!(set("app", &only, "APP_DB_POOL", Some("many")), Ok(()));
+        assert_eq!(set("app", &only, "APP_DB_POOL", None), Ok(()));
+        for name in ["DATABASE_URL", "LD_PRELOAD", "FEATURE_X", "app_db_pool", "SQLITE_TMPDIR", "APP_LISTEN"] {
+            assert!(set("app", &only, name, Some("x")).unwrap_err().contains(name));
+            assert!(set("app", &only, name, None).is_err(), "{name}");
+        }
+        for good in ["app:8000", "app:8001", "app:1"] {
+            assert_eq!(set("gateway", &only, "GATEWAY_UPSTREAM", Some(good)), Ok(()));
+        }
+        for bad in [
+            "127.0.0.1:9",
+            "localhost:22",
+            "[::1]:80",
+            "db:5432",
+            "app",
+            "app:",
+            "app:0",
+            "app:x",
+            "app.evil:80",
+            "app@evil:80",
+            "evil.example:80",
+            "APP:8000",
+            "app:80000000",
+            "app:80 x",
+            "",
+        ] {
+            assert!(set("gateway", &only, "GATEWAY_UPSTREAM", Some(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_one_of_the_labs_services() {
+        let good = [
+            ("DATABASE_URL", "postgres://lab:pa:ss@db:5432/postgres"),
+            ("DATABASE_URL", "postgres://lab@db/x?sslmode=disable"),
+            ("DATABASE_URL", "sqlite:/tmp/users.db"),
+            ("DATABASE_URL", "sqlite:///tmp/users.db"),
+            ("DATABASE_URL", "nonsense:/"),
+            ("GATEWAY_UPSTREAM", "app:8001"),
+            ("LISTEN", "0.0.0.0:8000"),
+            ("CACHE_HOST", "db"),
+            ("CACHE_HOST", "/run/redis.sock"),
+            ("HOST", "localhost"),
+            ("BROKERS", "db:9092,app:9092"),
+            ("RATE", "10/s"),
+            ("SCOPES", "users:read reports:read"),
+            ("AT", "2027-01-31T00:00:00Z"),
+            ("POOL", "8"),
+            ("DSN", "host=db port=5432 dbname=x"),
+            ("TEXT", "a sentence, with words."),
+        ];
+        for (name, value) in good {
+            assert_eq!(set("app", &Settings::Open, name, Some(value)), Ok(()), "{name}={value}");
+        }
+        let bad = [
+            ("DATABASE_URL", "postgres://lab@evil.example:5432/postgres"),
+            ("DATABASE_URL", "postgres://db:5432@evil.example/postgres"),
+            ("DATABASE_URL", "postgres://db,evil.example/postgres"),
+            ("DATABASE_URL", "postgres://lab@db/x?host=evil.example"),
+            ("DATABASE_URL", "postgres://lab@db/x?sslmode=disable&hostaddr=10.0.0.1"),
+            ("DATABASE_URL", "postgres://[2001:db8::1]:5432/x"),
+            ("ANY", "see http://evil.example/x"),
+            ("ANY", "http:evil.example"),
+            ("ANY", "http:\\\\evil.example\\x"),
+            ("ANY", "http://evil.example\\@db/"),
+            ("ANY", "169.254.169.254"),
+            ("ANY", "10.0.0.1:80"),
+            ("ANY", "evil.example:443"),
+            ("ANY", "user:pw@tcp(evil.example:3306)/x"),
+            ("GATEWAY_UPSTREAM", "evil.example:80"),
+            ("GATEWAY_UPSTREAM", "host.docker.internal:80"),
+            ("GATEWAY_UPSTREAM", "[::ffff:10.0.0.1]:80"),
+            ("GATEWAY_READ_TIMEOUT", "2s; } server { listen 9"),
+            ("GATEWAY_CLIENT_ID", "a\"; include /etc/passwd"),
+            ("CACHE_HOST", "evil.example"),
+            ("cache_url", "evil.example"),
+            ("BROKERS", "db:9092,evil.example:9092"),
+            ("DSN", "host=evil.example port=5432"),
+        ];
+        for (name, value) in bad {
+            let error = set("app", &Settings::Open, name, Some(value)).expect_err(value);
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}
