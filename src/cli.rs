@@ -54,13 +54,28 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads the command line. Prints help, or what is wrong with it, and ends the process where there is nothing to do.
-    pub fn from_command_line() -> Self {
-        let typed = Self::parse();
+    /// Reads the command line. The error is help, or says what is wrong with it.
+    pub fn from_command_line() -> Result<Self, Unread> {
+        let typed = Self::try_parse().map_err(|error| Unread {
+            plain: error.render().to_string(),
+            coloured: error.render().ansi().to_string(),
+            is_wrong: error.use_stderr(),
+        })?;
         // Not clap's to read: what the environment has is not in the way of `--all`, as a name that was typed is.
         let name = typed.name.or_else(|| std::env::var("LAB_NAME").ok().filter(|name| !name.is_empty()));
-        Self { name, ..typed }
+        Ok(Self { name, ..typed })
     }
+}
+
+/// A command line that asks for nothing that could be done.
+#[derive(Debug)]
+pub struct Unread {
+    /// What to show.
+    pub plain: String,
+    /// The same in colours.
+    pub coloured: String,
+    /// It is a mistake, and no request for help.
+    pub is_wrong: bool,
 }
 
 /// The verbs.

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use lab::cli::Cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::from_command_line();
-    let exit = lab::commands::run(&cli).unwrap_or_else(|error| lab::commands::report_error(&error));
+    let exit = match Cli::from_command_line() {
+        Ok(cli) => lab::commands::run(&cli).unwrap_or_else(|error| lab::commands::report_error(&error)),
+        Err(unread) => lab::commands::report_unread(&unread),
+    };
     ExitCode::from(exit.code())
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 mod ansi;
+mod clean;
 mod full;
 mod keys;
 mod live;
@@ -14,10 +15,11 @@ mod out;
 mod paint;
 mod screen;
 
+pub use clean::{clean, clean_lines, is_invisible, mask_with, masked};
 pub use full::{FullScreen, Input};
 pub use keys::Key;
 pub use live::{Live, Plain};
-pub use out::{Out, Tolerant};
+pub use out::{Data, Out, Tolerant};
 pub use paint::{Painter, Tone};
 
 /// The width where none can be known: in a pipe.
@@ -57,12 +59,19 @@ impl Term {
         let screen = || ProgressDrawTarget::term_like(Box::new(screen::Screen::stderr()));
         let target = if drawn { screen() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
-        Self { out: Out::stdout(Arc::new(bars.clone())), bars, stdout, stderr }
+        let out = Out::stdout(Arc::new(bars.clone()), stdout.painter.is_on());
+        Self { out, bars, stdout, stderr }
     }
 
-    /// Stdout: whatever is written to it goes above the progress line.
+    /// Stdout for people: whatever is written to it goes above the progress line, without secrets and without what a terminal
+    /// would obey.
     pub fn out(&self) -> Out {
         self.out.clone()
+    }
+
+    /// Stdout for programs: byte for byte, unless a terminal shows it.
+    pub fn data(&self) -> Data {
+        self.out.data()
     }
 
     /// The columns of stdout.
@@ -108,9 +117,15 @@ impl Term {
 
     /// One line on stderr, above the progress line. That nobody reads it is no error.
     pub fn note(&self, line: &str) {
+        let line = self.stderr_text(line);
         self.bars.suspend(|| {
             let _unread = writeln!(io::stderr().lock(), "{line}");
         });
+    }
+
+    /// A text as stderr may get it.
+    fn stderr_text(&self, text: &str) -> String {
+        clean::shown(&masked(text), self.stderr.painter.is_on()).into_owned()
     }
 
     /// A progress line on stderr. Where stderr is no terminal, `plain` says what stands there instead.

@@ -21,6 +21,7 @@ pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Ex
     }
     let mut exit = Exit::Held;
     for lab in &labs {
+        session.hide_secrets_of(lab);
         // One that cannot be taken down keeps none of the others up.
         if let Err(error) = one(session, lab, false).await {
             exit = exit.worse(super::report_error(&error));

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::cli::Unread;
 use crate::engine::EngineError;
 use crate::error::{Exit, Failure};
 use crate::files::Unusable;
@@ -9,28 +10,40 @@ use crate::lab::LabError;
 use crate::lab::connect::ConnectError;
 use crate::lab::lock::LockError;
 use crate::scenario::Diagnostics;
-use crate::term::{Term, Tone};
+use crate::term::{Term, Tone, clean_lines};
 use crate::undo::RecoverError;
 
 /// Prints an error, with what to do next, and says which exit code it is.
 pub fn report(error: &anyhow::Error) -> Exit {
-    let painter = Term::new().stderr_painter();
-    let mut stderr = std::io::stderr().lock();
-    // That nobody reads it changes nothing.
+    let term = Term::new();
+    let painter = term.stderr_painter();
     if let Some(ConnectError::Stack(errors)) = error.downcast_ref::<ConnectError>() {
-        let _ = writeln!(stderr, "{}", errors.render(painter.is_on()));
+        term.note(&errors.render(painter.is_on()));
         return Exit::Usage;
     }
     if let Some(diagnostics) = error.downcast_ref::<Diagnostics>() {
-        let _ = writeln!(stderr, "{}", diagnostics.render(painter.is_on()));
+        term.note(&diagnostics.render(painter.is_on()));
         return Exit::Usage;
     }
-    let _ = writeln!(stderr, "{} {}", painter.paint(Tone::Failed, "error:"), text(error));
+    term.note(&format!("{} {}", painter.paint(Tone::Failed, "error:"), clean_lines(&text(error))));
     let (exit, hint) = judge(error);
     if let Some(hint) = hint {
-        let _ = writeln!(stderr, "  {} {hint}", painter.paint(Tone::Strong, "next:"));
+        term.note(&format!("  {} {}", painter.paint(Tone::Strong, "next:"), clean_lines(&hint)));
     }
     exit
+}
+
+/// Prints help, or what is wrong with a command line, in which there may be names of files that a stranger chose.
+pub fn report_unread(unread: &Unread) -> Exit {
+    let term = Term::new();
+    let text = |coloured: bool| if coloured { &unread.coloured } else { &unread.plain };
+    if unread.is_wrong {
+        term.note(text(term.stderr_painter().is_on()).trim_end());
+        return Exit::Usage;
+    }
+    // That nobody reads it changes nothing.
+    let _unread = term.out().write_all(text(term.painter().is_on()).as_bytes());
+    Exit::Held
 }
 
 /// The error and its causes, without those that the one before says already.

@@ -10,7 +10,7 @@ use super::session::{Session, name_option};
 use crate::cli::LogsArgs;
 use crate::engine::{EngineErrorKind, LogLine, LogRequest, embedded};
 use crate::error::{Exit, Failure};
-use crate::term::{Out, Painter};
+use crate::term::{Painter, clean_lines, masked};
 
 /// How a line is shown.
 struct Look {
@@ -20,6 +20,7 @@ struct Look {
     prefix: Option<usize>,
     timestamps: bool,
     painter: Painter,
+    terminal: bool,
 }
 
 pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Exit> {
@@ -46,16 +47,19 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     })?;
     let shown = if args.services.is_empty() { &known } else { &args.services };
     let prefix = shown.iter().map(|name| name.chars().count()).max().filter(|_| args.services.len() != 1);
-    let look = Look { services: known, prefix, timestamps: args.timestamps, painter: session.term.painter() };
-    let mut out = session.term.out();
+    let (painter, terminal) = (session.term.painter(), session.term.is_terminal());
+    let look = Look { services: known, prefix, timestamps: args.timestamps, painter, terminal };
+    // A pipe gets the lines as they were written, but for secrets; a terminal what it may show.
+    let mut out: Box<dyn Write> =
+        if look.terminal { Box::new(session.term.out()) } else { Box::new(session.term.data()) };
     let mut exit = Exit::Held;
     while let Some(line) = lines.next().await {
         match line {
-            Ok(line) => look.write(&mut out, &line)?,
+            Ok(line) => look.write(&mut *out, &line)?,
             // One service whose log cannot be read does not hide the others.
             Err(error) => exit = exit.worse(super::report_error(&error.into())),
         }
-        if out.is_closed() {
+        if session.term.out().is_closed() {
             break;
         }
     }
@@ -63,7 +67,7 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
 }
 
 impl Look {
-    fn write(&self, out: &mut Out, line: &LogLine) -> std::io::Result<()> {
+    fn write(&self, out: &mut dyn Write, line: &LogLine) -> std::io::Result<()> {
         let mut text = String::new();
         if let Some(width) = self.prefix {
             let index = self.services.iter().position(|name| *name == line.service).unwrap_or_default();
@@ -75,7 +79,9 @@ impl Look {
             text = format!("{text}{:<24} ", time.unwrap_or_else(|| "-".to_owned()));
         }
         // One write a line, so that two readers of one pipe never see half of it.
-        out.write_all(format!("{text}{}\n", line.text).as_bytes())
+        let said = masked(&line.text);
+        let said = if self.terminal { clean_lines(&said).into() } else { said };
+        out.write_all(format!("{text}{said}\n").as_bytes())
     }
 }
 

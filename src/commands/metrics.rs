@@ -39,7 +39,7 @@ pub(super) async fn run(session: &Session, args: &MetricsArgs) -> anyhow::Result
         for page in instances.into_values() {
             let kept = page.body.lines().filter(|line| args.filter.as_deref().is_none_or(|text| line.contains(text)));
             for line in kept {
-                session.line(line)?;
+                session.foreign_line(line)?;
             }
         }
         return Ok(report(&failed));

@@ -32,7 +32,7 @@ mod traffic;
 mod up;
 mod watch;
 
-pub use failure::report as report_error;
+pub use failure::{report as report_error, report_unread};
 use session::Session;
 
 /// How long tasks in the background have at the end to let go of what they hold.

@@ -32,6 +32,7 @@ const MOST_JOBS: usize = 16;
 pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<Exit> {
     let begun = Instant::now();
     let plans = plans(args)?;
+    plans.iter().for_each(|plan| session.hide(&plan.secrets));
     let interrupt = signals::install()?;
     let state = State::open()?;
     let ids = ids(&state, plans.len())?;

@@ -14,6 +14,7 @@ use crate::http::{Http, Request};
 use crate::report::human;
 use crate::report::spark::sparkline;
 use crate::report::table::{Side, Table};
+use crate::term::clean;
 
 /// How long Prometheus may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ pub(super) async fn run(session: &Session, args: &QueryArgs) -> anyhow::Result<E
     };
     let text = ask(&base, &args.expression, range).await?;
     let data = read(&text)?;
-    if args.json { session.line(text.trim_end()) } else { show(session, &data) }
+    if args.json { session.foreign_line(text.trim_end()) } else { show(session, &data) }
 }
 
 async fn ask(base: &str, expression: &str, range: Option<Duration>) -> anyhow::Result<String> {
@@ -95,7 +96,7 @@ fn read(text: &str) -> anyhow::Result<Data> {
 
 fn show(session: &Session, data: &Data) -> anyhow::Result<Exit> {
     if let Ok((_, value)) = serde_json::from_value::<(f64, String)>(data.result.clone()) {
-        return session.line(&value);
+        return session.line(&clean(&value));
     }
     let series: Vec<Series> = serde_json::from_value(data.result.clone())
         .map_err(|error| Failure::failed(format!("Prometheus answers a {}: {error}", data.kind)))?;

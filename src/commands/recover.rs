@@ -9,7 +9,7 @@ use crate::event::{EventKind, UndoItem, UndoOutcome, UndoStatus};
 use crate::lab::{Lab, Record, State};
 use crate::report::{put_back, short_id};
 use crate::runner::Interrupt;
-use crate::term::{Painter, Tone};
+use crate::term::{Painter, Tone, clean};
 use crate::undo;
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result<Exit> {
@@ -26,6 +26,7 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
         if !meant || lab.running().is_some() {
             continue;
         }
+        session.hide_secrets_of(lab);
         // One that cannot be put back keeps none of the others as it is.
         let done = match owed(lab).await {
             Ok(false) => continue,
@@ -112,11 +113,11 @@ async fn one(
 }
 
 fn row(item: &UndoItem, painter: Painter) -> String {
-    let what = put_back(item);
+    let what = clean(&put_back(item));
     match item.status {
         UndoStatus::Undone | UndoStatus::Kept => format!("  {} {what}", painter.paint(Tone::Held, "undone")),
         UndoStatus::Failed => {
-            let why = item.error.as_deref().unwrap_or("no reason given");
+            let why = clean(item.error.as_deref().unwrap_or("no reason given"));
             format!("  {} {what}: {why}", painter.paint(Tone::Failed, "failed"))
         }
     }

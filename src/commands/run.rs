@@ -52,6 +52,7 @@ struct Ground {
 
 pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exit> {
     let mut plan = load(&Source::parse(&args.scenario), &options(&args.set)?)?;
+    session.hide(&plan.secrets);
     if args.pace == PaceChoice::Workshop {
         plan.stretch(WORKSHOP);
     }
@@ -112,17 +113,17 @@ async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, g
         }
     };
     let mut sinks = task.reports.into_iter().fold(Fan::new().and(journal), Fan::and);
-    let out = session.term.out();
     let mut progress: TrafficProgressFn = Arc::new(|_| {});
     match args.format {
         Format::Text => {
             let live = Progress::new(&session.term);
             let handle = live.handle();
             progress = Arc::new(move |now| handle.progress(now.done, now.planned));
-            sinks = sinks.and(Timeline::new(out, session.term.width(), session.term.painter())).and(live);
+            sinks =
+                sinks.and(Timeline::new(session.term.out(), session.term.width(), session.term.painter())).and(live);
         }
-        Format::Json => sinks = sinks.and(Json::new(out)),
-        Format::Ndjson => sinks = sinks.and(Ndjson::new(out)),
+        Format::Json => sinks = sinks.and(Json::new(session.term.data())),
+        Format::Ndjson => sinks = sinks.and(Ndjson::new(session.term.data())),
     }
     let poster = poster(&ground).await;
     if let Some(poster) = &poster {

@@ -98,11 +98,10 @@ fn goes_on(state: &State, journal: &Journal) -> bool {
 }
 
 fn show(session: &Session, state: &State, events: &[Event], format: Format) -> anyhow::Result<Exit> {
-    let out = session.term.out();
     let mut sink: Box<dyn Sink> = match format {
-        Format::Text => Box::new(Timeline::new(out, session.term.width(), session.term.painter())),
-        Format::Json => Box::new(Json::new(out)),
-        Format::Ndjson => Box::new(Ndjson::new(out)),
+        Format::Text => Box::new(Timeline::new(session.term.out(), session.term.width(), session.term.painter())),
+        Format::Json => Box::new(Json::new(session.term.data())),
+        Format::Ndjson => Box::new(Ndjson::new(session.term.data())),
     };
     for event in events {
         sink.event(event)?;

@@ -1,19 +1,22 @@
 //! [`Session`]: what every verb needs: the terminal, the state folder, the lab that is meant, and its engine.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::{Description, Engine, EngineError, EngineErrorKind};
 use crate::error::{Exit, Failure};
+use crate::event::Secrets;
 use crate::lab::{DEFAULT_NAME, Lab, Record, State};
-use crate::report::short_id;
-use crate::term::{Term, Tone};
+use crate::report::{encode, short_id};
+use crate::term::{Term, Tone, clean_lines, mask_with, masked};
 use crate::undo;
 
 /// One call of lab.
 pub(super) struct Session {
     pub(super) term: Term,
     name: Option<String>,
+    /// What is masked in all that this call shows.
+    secrets: Mutex<Secrets>,
 }
 
 /// A lab that exists, and its engine.
@@ -25,7 +28,7 @@ pub(super) struct Connected {
 
 impl Session {
     pub(super) fn new(name: Option<&str>) -> Self {
-        Self { term: Term::new(), name: name.map(str::to_owned) }
+        Self { term: Term::new(), name: name.map(str::to_owned), secrets: Mutex::default() }
     }
 
     /// The name that was given, if one was.
@@ -35,7 +38,29 @@ impl Session {
 
     /// The lab that is meant, whether it exists or not.
     pub(super) fn lab(&self) -> anyhow::Result<Lab> {
-        Ok(State::open()?.lab(self.named().unwrap_or(DEFAULT_NAME))?)
+        let lab = State::open()?.lab(self.named().unwrap_or(DEFAULT_NAME))?;
+        self.hide_secrets_of(&lab);
+        Ok(lab)
+    }
+
+    /// Masks these in all that is shown from now on, errors included.
+    pub(super) fn hide(&self, secrets: &Secrets) {
+        let mut all = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(secrets);
+        if !all.is_empty() {
+            let all = all.clone();
+            mask_with("session", move |text| all.mask(text));
+        }
+    }
+
+    /// Masks what runs have put into a lab that is not to be read, and the lab's passwords.
+    pub(super) fn hide_secrets_of(&self, lab: &Lab) {
+        // Files that cannot be read hold nothing that could be shown; who needs them says what is wrong with them.
+        let mut secrets = undo::pending(lab).ok().flatten().map(|pending| pending.secrets).unwrap_or_default();
+        for password in lab.record().ok().flatten().iter().flat_map(|record| record.containers.secrets.values()) {
+            secrets.add(password);
+        }
+        self.hide(&secrets);
     }
 
     /// The lab that is meant, which must exist. Says where an undo of it is owed.
@@ -91,22 +116,38 @@ impl Session {
         Ok(())
     }
 
-    /// Writes to stdout; a reader that has gone is no error.
-    pub(super) fn print(&self, text: &[u8]) -> anyhow::Result<Exit> {
-        let mut out = self.term.out();
-        out.write_all(text)?;
+    /// Writes data to stdout, byte for byte unless a terminal shows it; a reader that has gone is no error.
+    pub(super) fn print(&self, data: &[u8]) -> anyhow::Result<Exit> {
+        let mut out = self.term.data();
+        out.write_all(data)?;
         out.flush()?;
         Ok(Exit::Held)
     }
 
-    /// Writes a line to stdout.
+    /// Writes a line for people to stdout.
     pub(super) fn line(&self, text: &str) -> anyhow::Result<Exit> {
-        self.print(format!("{text}\n").as_bytes())
+        let mut out = self.term.out();
+        out.write_all(format!("{text}\n").as_bytes())?;
+        out.flush()?;
+        Ok(Exit::Held)
     }
 
-    /// Writes a value to stdout as a JSON document.
+    /// Writes a line that somebody else wrote: a pipe gets it as it is, but for secrets, a terminal what it may show.
+    pub(super) fn foreign_line(&self, text: &str) -> anyhow::Result<Exit> {
+        if self.term.is_terminal() {
+            return self.line(&clean_lines(text));
+        }
+        self.print(format!("{}\n", masked(text)).as_bytes())
+    }
+
+    /// Writes a value to stdout as a JSON document, its texts without secrets.
     pub(super) fn json(&self, value: &impl serde::Serialize) -> anyhow::Result<Exit> {
-        self.print(&crate::report::encode::document(value)?)
+        self.document(&encode::document(value)?)
+    }
+
+    /// Writes a JSON document to stdout, its texts without secrets.
+    pub(super) fn document(&self, json: &[u8]) -> anyhow::Result<Exit> {
+        self.print(&encode::map_texts(json, |text| masked(text).into_owned()))
     }
 }
 

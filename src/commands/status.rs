@@ -301,6 +301,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut documents = Vec::new();
     let mut exit = Exit::Held;
     let labs = State::open()?.labs()?;
+    labs.iter().for_each(|lab| session.hide_secrets_of(lab));
     // At once: a daemon that is silent delays its own labs only.
     let found = join_all(labs.iter().map(look)).await;
     for (lab, found) in labs.iter().zip(found) {

@@ -49,11 +49,12 @@ async fn send(session: &Session, args: &SendArgs) -> anyhow::Result<Exit> {
     let results: Vec<_> =
         expectations.iter().map(|expectation| evaluate_traffic(expectation, &outcome.summary)).collect();
     let report = TrafficReport::new(&job, &outcome, results);
-    let mut out = session.term.out();
     if args.json {
-        write_json(&mut out, &report)?;
+        let mut document = Vec::new();
+        write_json(&mut document, &report)?;
+        session.document(&document)?;
     } else if !watch::is_stdout(args.csv.as_deref()) {
-        write_table(&mut out, &report, session.term.width(), session.term.painter())?;
+        write_table(&mut session.term.out(), &report, session.term.width(), session.term.painter())?;
     }
     // After the result, which is worth more than the rows.
     written?;

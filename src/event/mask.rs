@@ -3,6 +3,11 @@
 //! whether it may hold a secret.
 
 use std::fmt;
+use std::ops::Range;
+
+mod forms;
+
+use forms::Needle;
 
 use super::{
     AlertChanged, EventKind, ExpectationResult, Keys, Logged, RunFinished, RunStarted, StepFinished, StepStarted, Undo,
@@ -15,8 +20,7 @@ pub const MASK: &str = "***";
 /// The values of parameters marked `secret`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
-    /// The longest first, so that none leaves a piece of another.
-    values: Vec<String>,
+    values: Vec<Needle>,
 }
 
 // By hand: a list of secrets is not to be printed by accident.
@@ -29,33 +33,63 @@ impl fmt::Debug for Secrets {
 impl Secrets {
     /// One more.
     pub fn add(&mut self, value: &str) {
-        if !value.is_empty() && !self.values.iter().any(|known| known == value) {
-            self.values.push(value.to_owned());
-            self.values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        if !value.is_empty() && !self.values.iter().any(|known| known.text == value) {
+            self.values.push(Needle::new(value));
         }
     }
 
     /// All of another's.
     pub fn extend(&mut self, other: &Self) {
-        other.values.iter().for_each(|value| self.add(value));
+        other.values.iter().for_each(|value| self.add(&value.text));
     }
 
-    /// Whether a text holds one.
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether a text holds one, as it is or encoded.
     pub fn are_in(&self, text: &str) -> bool {
-        self.values.iter().any(|value| text.contains(value.as_str()))
+        !self.places(text).is_empty()
     }
 
-    /// A text with each secret in it replaced by [`MASK`], and each password of a URL.
+    /// A text with each secret in it replaced by [`MASK`], and each password of a URL. A secret is replaced as it is, and also if
+    /// it is escaped or encoded.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
-        without_passwords(&self.values.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), MASK)))
+        let mut masked = String::with_capacity(text.len());
+        let mut end = 0;
+        for place in self.places(text) {
+            masked.push_str(&text[end..place.start]);
+            masked.push_str(MASK);
+            end = place.end;
+        }
+        masked.push_str(&text[end..]);
+        without_passwords(&masked)
     }
 
     /// The same, in place.
     pub fn hide(&self, text: &mut String) {
-        if self.are_in(text) || text.contains("://") {
+        if !self.is_empty() || text.contains("://") {
             *text = self.mask(text);
         }
+    }
+
+    /// Where secrets are in a text: in order, those that overlap as one place.
+    fn places(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        for value in &self.values {
+            value.find(text, &mut found);
+        }
+        found.sort_unstable_by_key(|place| (place.start, place.end));
+        found.dedup_by(|next, place| {
+            let overlap = next.start < place.end;
+            if overlap {
+                place.end = place.end.max(next.end);
+            }
+            overlap
+        });
+        found
     }
 }
 
@@ -201,6 +235,122 @@ mod tests {
         assert_eq!(secrets.mask("a hush-hush of quiet hush"), format!("a {MASK} of {MASK} {MASK}"));
         assert_eq!(secrets.mask("nothing"), "nothing");
         assert!(secrets.are_in("x quiet y") && !secrets.are_in("loud") && !format!("{secrets:?}").contains("hush"));
+    }
+
+    fn is_masked(secret: &str, text: &str) {
+        let mut secrets = Secrets::default();
+        secrets.add(secret);
+        let around = format!("before {text} after");
+        assert!(secrets.are_in(&around), "{secret} is found in {text}");
+        let masked = secrets.mask(&around);
+        assert!(masked.starts_with("before ") && masked.ends_with(" after"), "{masked}");
+        let left = masked.trim_start_matches("before ").trim_end_matches(" after").replace(MASK, "");
+        assert!(left.len() <= 6, "{left:?} is left of {text}");
+    }
+
+    #[test]
+    fn a_secret_is_masked_however_programs_write_it() {
+        let secret = "K3y<&>\"'/$ +é😀=x";
+        let forms = [
+            // JSON: as serde_json, Go and Python write it, and JSON in JSON.
+            r#"K3y<&>\"'/$ +é😀=x"#,
+            r#"K3y\u003c\u0026\u003e\"'/$ +é😀=x"#,
+            r#"K3y<&>\"'\/$ +\u00e9\ud83d\ude00=x"#,
+            r#"K3y<&>\\\"'/$ +é😀=x"#,
+            r#"K3y<&>\\\"'\\/$ +\\u00E9\\uD83D\\uDE00=x"#,
+            // Python, Rust, JavaScript, C.
+            r#"K3y<&>"\'/$ +\xe9\U0001f600=x"#,
+            r#"K3y\x3c\x26\x3e\x22\x27/$ +\xc3\xa9\xf0\x9f\x98\x80=x"#,
+            r#"K3y<&>\042\047/$\040+\303\251\360\237\230\200=x"#,
+            r#"K3y<&>"'/$ +\u{e9}\u{1f600}=x"#,
+            // HTML and XML.
+            "K3y&lt;&amp;&gt;&quot;&#39;/$ +é😀=x",
+            "K3y&lt;&amp;&gt;&#34;&#x27;&#x2F;$ +&#233;&#x1F600;&equals;x",
+            "K3y&#60;&#38;&#62;&quot;&apos;&sol;&dollar; &plus;é😀=x",
+            "K3y&amp;lt;&amp;amp;&amp;gt;&amp;quot;&amp;#39;/$ +é😀=x",
+            // URLs: a path, a form, everything, twice.
+            "K3y%3C%26%3E%22%27%2F%24%20%2B%C3%A9%F0%9F%98%80%3Dx",
+            "K3y%3c%26%3e%22'%2f%24+%2b%c3%a9%f0%9f%98%80%3dx",
+            "%4B%33%79%3C%26%3E%22%27%2F%24%20%2B%C3%A9%F0%9F%98%80%3D%78",
+            "K3y%253C%2526%253E%2522%2527%252F%2524%2520%252B%25C3%25A9%25F0%259F%2598%2580%253Dx",
+            // Shells, CSV, SQL, mail.
+            r#"K3y<&>"'\''/$ +é😀=x"#,
+            r#"K3y<&>"'"'"'/$ +é😀=x"#,
+            r#"K3y\<\&\>\"\'/\$\ +é😀=x"#,
+            r#"K3y<&>""'/$ +é😀=x"#,
+            r#"K3y<&>"''/$ +é😀=x"#,
+            "K3y<&>\"'/$$ +=C3=A9=F0=9F=98=80=3Dx",
+        ];
+        for form in forms {
+            is_masked(secret, form);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_hex_and_in_base64() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+        for secret in ["K3y-Sup3rS3cret", "K3y?Sup3r>S3cret~~", "hush", "ÿÿ>?>?é"] {
+            let hex = |separator: &str, upper: bool| -> String {
+                let digits = |byte: u8| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") };
+                secret.bytes().map(digits).collect::<Vec<_>>().join(separator)
+            };
+            for separator in ["", ":", " ", "-", "\\x", ", 0x"] {
+                is_masked(secret, &hex(separator, false));
+                is_masked(secret, &hex(separator, true));
+            }
+            for (before, after) in [("", ""), ("u:", ""), ("user:", "\n"), ("a", "b"), ("ab", "cd"), ("abc", "def")] {
+                let whole = format!("{before}{secret}{after}");
+                for encoded in [
+                    STANDARD.encode(&whole),
+                    STANDARD_NO_PAD.encode(&whole),
+                    URL_SAFE.encode(&whole),
+                    URL_SAFE_NO_PAD.encode(&whole),
+                    STANDARD.encode(&whole).replace('/', "\\/"),
+                    STANDARD.encode(&whole).replace('/', "%2F").replace('+', "%2B"),
+                ] {
+                    let mut secrets = Secrets::default();
+                    secrets.add(secret);
+                    let masked = secrets.mask(&encoded);
+                    assert!(masked.contains(MASK), "{whole:?} as {encoded}");
+                    // What is left tells nothing of the secret: at most what the text around it comes to.
+                    let left = masked.replace(MASK, "").trim_end_matches('=').len();
+                    assert!(left <= (before.len() + after.len()) * 4 / 3 + 2, "{whole:?}: {encoded} > {masked}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_resembles_a_secret_is_left() {
+        let mut secrets = Secrets::default();
+        secrets.add("K3y-Sup3rS3cret");
+        secrets.add("100%");
+        for text in [
+            "K3y-Sup3rS3cre",
+            "k3y-sup3rs3cret",
+            "4b33792d537570337253336372657",
+            "SzN5LVN1",
+            "%",
+            "&#;",
+            "\\u",
+            "=4",
+            "100",
+            "日本",
+        ] {
+            assert_eq!(secrets.mask(text), text);
+        }
+        assert_eq!(secrets.mask("100% 100%25 100%%"), "*** *** ***");
+        // What looks escaped itself is found as it is, and escaped once more.
+        for (secret, text) in [
+            ("a%3Cb", "a%253Cb"),
+            ("a&lt;b", "a&amp;lt;b"),
+            ("a\\u003cb", "a\\\\u003cb"),
+            ("a&b&c", "a&amp;amp;b&amp;amp;c"),
+        ] {
+            is_masked(secret, secret);
+            is_masked(secret, text);
+        }
     }
 
     #[test]

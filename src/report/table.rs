@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{Attribute, Cell as Box, CellAlignment, Color, ColumnConstraint, ContentArrangement, presets};
 
 use super::text;
-use crate::term::{Painter, Tone};
+use crate::term::{Painter, Tone, masked};
 
 /// Which side of a column its text keeps to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Table {
 }
 
 fn boxed(content: &str, tone: Tone) -> Box {
-    let cell = Box::new(text::clean(content));
+    let cell = Box::new(text::clean(&masked(content)));
     match tone {
         Tone::Plain => cell,
         Tone::Held => cell.fg(Color::DarkGreen),

@@ -130,9 +130,12 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
         Ok(undo) => undo,
         Err(error) => return refused(reporter, started, owned, &error),
     };
-    reporter.hide(undo.secrets());
     let mut secrets = plan.secrets.clone();
     secrets.extend(undo.secrets());
+    for password in lab.record().ok().flatten().iter().flat_map(|record| record.containers.secrets.values()) {
+        secrets.add(password);
+    }
+    reporter.hide(&secrets);
     let holder = format!("run {id}");
     let (stop, undo) = (interrupt.stop().clone(), Arc::new(Mutex::new(undo)));
     let allowed = plan.check_commands(processes.is_some());

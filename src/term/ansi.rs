@@ -8,6 +8,8 @@ use ratatui_core::buffer::Cell;
 use ratatui_core::layout::{Position, Size};
 use ratatui_core::style::{Color, Modifier};
 
+use super::clean::clean;
+
 /// Writes cells.
 #[derive(Debug)]
 pub(super) struct Ansi<W> {
@@ -61,7 +63,8 @@ impl<W: Write> Backend for Ansi<W> {
             if last.is_none_or(|last| (last.fg, last.modifier) != (cell.fg, cell.modifier)) {
                 self.style(cell)?;
             }
-            write!(self.out, "{}", cell.symbol())?;
+            // Views clean their texts; a cell that holds more is no reason to obey it.
+            write!(self.out, "{}", clean(cell.symbol()))?;
             // Behind what is wider than a column nobody knows where the cursor is: terminals differ.
             next = if cell.symbol().len() == 1 { Some((x + 1, y)) } else { narrow(cell, x, y) };
             last = Some(cell);

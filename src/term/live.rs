@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 
+use super::clean::{clean, masked};
+
 /// What stands on stderr where no progress line can be drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plain {
@@ -30,7 +32,7 @@ impl Live {
     pub(super) fn new(bars: &MultiProgress, label: &str) -> Self {
         let bar = ProgressBar::no_length().with_finish(ProgressFinish::AndClear).with_style(style(SPINNER));
         let bar = bars.add(bar);
-        bar.set_message(label.to_owned());
+        bar.set_message(text(label));
         if !bars.is_hidden() {
             bar.enable_steady_tick(TICK);
         }
@@ -42,7 +44,7 @@ impl Live {
         self.bar.set_style(style(SPINNER));
         self.bar.unset_length();
         self.bar.set_position(0);
-        self.bar.set_message(label.to_owned());
+        self.bar.set_message(text(label));
     }
 
     /// So much of it is done.
@@ -60,8 +62,8 @@ impl Live {
         // Whose length is 0 counts as done.
         self.bar.set_length(planned.max(1));
         self.bar.set_position(done.min(planned));
-        self.bar.set_prefix(label.to_owned());
-        self.bar.set_message(told.to_owned());
+        self.bar.set_prefix(text(label));
+        self.bar.set_message(text(told));
     }
 
     /// It is over: the line goes away.
@@ -69,6 +71,11 @@ impl Live {
         self.bar.finish_and_clear();
         self.bars.remove(&self.bar);
     }
+}
+
+/// A text as the terminal may get it.
+fn text(text: &str) -> String {
+    clean(&masked(text))
 }
 
 /// A template of ours; were one wrong, indicatif's own would do (a test sees to it that none is).

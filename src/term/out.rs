@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::MultiProgress;
 
+use super::clean::{masked, shown};
+
 /// EIO: what a terminal says whose window was closed.
 const HUNG_UP: i32 = rustix::io::Errno::IO.raw_os_error();
 
@@ -63,18 +65,30 @@ impl<W: Write> Write for Tolerant<W> {
     }
 }
 
-/// Stdout, above the progress line. Clones write to the same place.
+/// Stdout for people, above the progress line. Of what is written a terminal gets nothing that it would obey, beside lab's own
+/// colours, and nobody gets a secret; a pipe gets the same text. Clones write to the same place.
 #[derive(Clone, Debug)]
 pub struct Out {
     bars: Arc<MultiProgress>,
     stdout: Arc<Mutex<Tolerant<Stdout>>>,
+    coloured: bool,
 }
 
 impl Out {
-    pub(super) fn stdout(bars: Arc<MultiProgress>) -> Self {
+    pub(super) fn stdout(bars: Arc<MultiProgress>, coloured: bool) -> Self {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
-        Self { bars, stdout: Arc::new(Mutex::new(Tolerant::new(stdout, terminal))) }
+        Self { bars, stdout: Arc::new(Mutex::new(Tolerant::new(stdout, terminal))), coloured }
+    }
+
+    /// The same stdout for data.
+    pub(super) fn data(&self) -> Data {
+        Data(self.clone())
+    }
+
+    /// Whole buffers, so that the progress line is never drawn into the middle of a row.
+    fn write_whole(&self, bytes: &[u8]) -> io::Result<()> {
+        self.bars.suspend(|| self.lock().write_all(bytes))
     }
 
     /// Whether the reader has gone: nothing that is written from now on is seen.
@@ -94,12 +108,40 @@ impl Out {
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Whole buffers, so that the progress line is never drawn into the middle of a row.
-        self.bars.suspend(|| self.lock().write_all(bytes)).map(|()| bytes.len())
+        let text = String::from_utf8_lossy(bytes);
+        self.write_whole(shown(&masked(&text), self.coloured).as_bytes())?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.lock().flush()
+    }
+}
+
+/// Stdout for programs: a pipe or a file gets every byte, a terminal what it may show. Clones write to the same place.
+#[derive(Clone, Debug)]
+pub struct Data(Out);
+
+impl Data {
+    /// Whether the reader has gone: nothing that is written from now on is seen.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+impl Write for Data {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.lock().terminal {
+            let text = String::from_utf8_lossy(bytes);
+            self.0.write_whole(shown(&text, false).as_bytes())?;
+        } else {
+            self.0.write_whole(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -3,6 +3,8 @@
 
 use console::Style;
 
+use super::clean::clean_lines;
+
 /// What a piece of text means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
@@ -52,20 +54,22 @@ impl Painter {
             style.green(),
         ];
         let style = &colours[index % colours.len()];
-        if self.on { style.clone().force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
+        let text = clean_lines(text);
+        if self.on { style.clone().force_styling(true).apply_to(text).to_string() } else { text }
     }
 
-    /// The text in the colour of its meaning.
+    /// The text in the colour of its meaning, which is its only one: foreign colours in it are gone.
     pub fn paint(self, tone: Tone, text: &str) -> String {
+        let text = clean_lines(text);
         let style = match tone {
-            Tone::Plain => return text.to_owned(),
+            Tone::Plain => return text,
             Tone::Held => Style::new().green(),
             Tone::Failed => Style::new().red().bold(),
             Tone::Warn => Style::new().yellow(),
             Tone::Dim => Style::new().dim(),
             Tone::Strong => Style::new().bold(),
         };
-        if self.on && !text.is_empty() { style.force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
+        if self.on && !text.is_empty() { style.force_styling(true).apply_to(text).to_string() } else { text }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::lab::{Lab, Record};
 use crate::live::{Alerts, Runs, Told};
 use crate::metrics::{Exposition, Moment};
 use crate::report::owed;
+use crate::term::{mask_with, masked};
 use crate::undo;
 use crate::wire::{Probe, Wire};
 
@@ -86,6 +87,7 @@ impl Gatherer {
     }
 
     async fn look(&mut self) -> Seen {
+        self.hide_secrets();
         let before = self.lab.created();
         let described = self.lab.describe().await;
         if before != self.lab.created() {
@@ -141,7 +143,17 @@ impl Gatherer {
         };
         remarks.extend(now.services.iter().filter(|service| service.health == Health::Unhealthy).filter_map(unwell));
         remarks.extend(now.notices);
+        remarks.iter_mut().for_each(|remark| *remark = masked(remark).into_owned());
         Up { engine: record.engine, gateway: now.endpoints.gateway, services: now.services, keys, remarks }
+    }
+
+    /// A run may have put a secret into the lab since the last look.
+    fn hide_secrets(&self) {
+        if let Ok(Some(pending)) = undo::pending(self.lab.lab())
+            && !pending.secrets.is_empty()
+        {
+            mask_with("watch", move |text| pending.secrets.mask(text));
+        }
     }
 
     /// What a run that is over has not put back.
@@ -172,7 +184,7 @@ impl Gatherer {
     }
 
     fn take(&mut self, line: Option<Result<LogLine, EngineError>>) {
-        let line = match line {
+        let mut line = match line {
             Some(Ok(line)) => line,
             // The log of one service cannot be read; those of the others go on.
             Some(Err(_)) => return,
@@ -181,6 +193,7 @@ impl Gatherer {
                 return;
             }
         };
+        line.text = masked(&line.text).into_owned();
         self.last = line.time.or(self.last).max(self.last);
         if self.lines.len() == MOST {
             self.lines.pop_front();

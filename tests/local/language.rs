@@ -21,7 +21,7 @@ steady_state:
 steps:
   - { name: users, background: { callers: [web], rate: 50 } }
   - { name: calm, traffic: { requests: 20 }, expect: { caller.web.sent: 15, caller.batch.status.200: 5 } }
-  - { name: env, phase: baseline, set_env: { service: app, env: { TOKEN: "${token}" } } }
+  - { name: env, phase: baseline, set_env: { service: app, env: { APP_API_KEY_PREVIOUS: "${token}" } } }
   - { name: rotate, rotate_key: { server: apikey-v2 } }
   - { name: alarm, wait_for: { metrics: { auth_failures.delta: "> 5" }, timeout: 10s, every: 100ms } }
   - { name: observe, traffic: { requests: "${steps.calm.sent}" }, expect: { status.401: "100%", background.users.failed: "> 0" } }
@@ -56,7 +56,7 @@ fn the_whole_language_holds_on_real_services_and_leaves_nothing() {
     desk.is_clean();
     let journals = desk.lab(&["runs", "list", "--json"]).json();
     let text = journals.to_string();
-    assert!(!text.contains("hush") && text.contains("TOKEN=***"), "{text}");
+    assert!(!text.contains("hush") && text.contains("APP_API_KEY_PREVIOUS=***"), "{text}");
     assert_eq!(journals[0]["steps"][3]["callers"]["web"]["sent"], 15);
     assert_eq!(journals[0]["steps"][0]["role"], "before");
     let state = std::fs::read_dir(desk.state().join("runs")).expect("runs").flatten();

@@ -36,6 +36,7 @@ mod runs;
 mod same;
 mod scenario_files;
 mod schema;
+mod secrets;
 #[path = "../shared/conformance.rs"]
 mod shared;
 mod shelf;
@@ -45,5 +46,6 @@ mod traffic;
 mod traffic_cli;
 mod traffic_jobs;
 mod traffic_views;
+mod untrusted;
 mod watch;
 mod wire;

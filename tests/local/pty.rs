@@ -26,6 +26,7 @@ pub(crate) struct Pty {
     /// Kept open, so that the terminal's settings can be asked after the command's end.
     slave: OwnedFd,
     screen: Arc<Mutex<Screen>>,
+    bytes: Arc<Mutex<Vec<u8>>>,
     before: String,
 }
 
@@ -49,6 +50,8 @@ impl Pty {
         let screen = Arc::new(Mutex::new(Screen::new(columns, rows)));
         let closing = Arc::new(AtomicBool::new(false));
         let (reader, shown, end) = (master.clone(), screen.clone(), closing.clone());
+        let all = Arc::new(Mutex::new(Vec::new()));
+        let written = all.clone();
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while !end.load(Ordering::Relaxed) {
@@ -58,13 +61,31 @@ impl Pty {
                     continue;
                 }
                 match (&*reader).read(&mut bytes) {
-                    Ok(read @ 1..) => shown.lock().expect("not poisoned").take(&bytes[..read]),
+                    Ok(read @ 1..) => {
+                        written.lock().expect("not poisoned").extend_from_slice(&bytes[..read]);
+                        shown.lock().expect("not poisoned").take(&bytes[..read]);
+                    }
                     // Its other end is closed.
                     _ => return,
                 }
             }
         });
-        Self { child, master: Some(master), closing, slave, screen, before }
+        Self { child, master: Some(master), closing, slave, screen, bytes: all, before }
+    }
+
+    /// All that the command wrote to the terminal, once it has ended and nothing more comes.
+    pub(crate) fn bytes(&mut self) -> Vec<u8> {
+        self.wait();
+        let now = || self.bytes.lock().expect("not poisoned").clone();
+        let mut last = now();
+        loop {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let next = now();
+            if next.len() == last.len() {
+                return next;
+            }
+            last = next;
+        }
     }
 
     /// Types.

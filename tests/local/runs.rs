@@ -139,7 +139,7 @@ fn a_fault_without_effect_fails_the_run() {
     let file = desk.write(
         "harmless.yaml",
         "title: Harmless\ndescription: A change that nobody notices.\ntags: [test]\nsteps:\n  \
-         - set_env: { service: app, env: { NOTHING: \"1\" } }\n  - traffic: { requests: 5, rate: 200 }\n",
+         - set_env: { service: app, env: { APP_DB_POOL: \"4\" } }\n  - traffic: { requests: 5, rate: 200 }\n",
     );
     desk.lab(&["scenario", "run", &file]).status(1).says("no effect");
 }
@@ -181,9 +181,9 @@ fn an_app_that_never_becomes_healthy_is_rolled_back() {
     let file = desk.write(
         "bad-deploy.yaml",
         "title: Bad deploy\ndescription: The new version cannot read its configuration.\ntags: [test]\nsteps:\n  \
-         - set_env: { service: app, env: { DATABASE_URL: nonsense } }\n  - traffic: { requests: 5, rate: 200 }\n",
+         - set_env: { service: app, env: { APP_DB_POOL: many } }\n  - traffic: { requests: 5, rate: 200 }\n",
     );
-    desk.lab(&["scenario", "run", &file]).status(3).says("error").says("DATABASE_URL");
+    desk.lab(&["scenario", "run", &file]).status(3).says("error").says("APP_DB_POOL is malformed");
     desk.lab(&["traffic", "--requests", "5", "--rate", "200"]).status(0).says("none failed");
     desk.lab(&["status"]).status(0).says("healthy");
 }
@@ -271,11 +271,11 @@ fn a_variable_that_was_not_there_is_unset_again() {
     let file = desk.write(
         "variable.yaml",
         "title: Variable\ndescription: One more.\ntags: [test]\nkind: part\nsteps:\n  \
-         - set_env: { service: app, env: { NOTHING: \"1\" } }\n  - pause: gateway\n",
+         - set_env: { service: app, env: { APP_DB_POOL: \"4\" } }\n  - pause: gateway\n",
     );
-    desk.lab(&["scenario", "run", &file]).says("app NOTHING unset").says("gateway running");
-    desk.lab(&["scenario", "run", &file, "--keep"]).says("NOTHING (before: unset)");
-    desk.lab(&["recover"]).status(0).says("undone app NOTHING unset").says("undone gateway running");
+    desk.lab(&["scenario", "run", &file]).says("app APP_DB_POOL unset").says("gateway running");
+    desk.lab(&["scenario", "run", &file, "--keep"]).says("APP_DB_POOL (before: unset)");
+    desk.lab(&["recover"]).status(0).says("undone app APP_DB_POOL unset").says("undone gateway running");
 }
 
 #[test]

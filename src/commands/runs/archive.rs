@@ -13,6 +13,7 @@ use crate::event::{Event, EventKind, FORMAT_VERSION};
 use crate::files::{self, Folder, Unusable};
 use crate::lab::State;
 use crate::report::{Journal, encode, journal_file, read_events, short_id};
+use crate::term::clean;
 
 /// What the first line says of itself.
 const KIND: &str = "lab run";
@@ -68,7 +69,7 @@ pub(super) fn import(session: &Session, state: &State, from: &Path) -> anyhow::R
 
 fn said(journal: &Journal, events: usize) -> String {
     let id = short_id(&journal.id);
-    format!("run {id} · {} · {events} events · lab runs show {id}", journal.scenario)
+    format!("run {id} · {} · {events} events · lab runs show {id}", clean(&journal.scenario))
 }
 
 fn read(from: &Path) -> Result<Vec<u8>, Failure> {

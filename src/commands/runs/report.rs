@@ -24,7 +24,7 @@ pub(super) fn report(session: &Session, journal: &Journal, wanted: &Forms) -> an
     }
     for (path, form) in wanted {
         if path == Path::new(STDOUT) {
-            form.write(&mut session.term.out(), journal)?;
+            form.write(&mut session.term.data(), journal)?;
         } else {
             ReportFile::create(path, form)
                 .and_then(|mut file| file.write(journal))

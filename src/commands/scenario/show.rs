@@ -9,7 +9,7 @@ use crate::report::table::{Side, Table};
 use crate::report::text;
 use crate::scenario::skeleton::SCHEMA_FILE;
 use crate::scenario::{LoadOptions, Plan, Source, library, load};
-use crate::term::Tone;
+use crate::term::{Tone, clean};
 
 pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     let from = Source::parse(&args.scenario);
@@ -29,8 +29,9 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
         return session.print(&read.map_err(|error| Failure::usage(format!("{}: {error}", args.scenario)))?);
     }
     let plan = load(&from, &LoadOptions::default())?;
+    session.hide(&plan.secrets);
     let painter = session.term.painter();
-    session.line(&format!("{} · {}", painter.paint(Tone::Strong, &plan.name), plan.title))?;
+    session.line(&format!("{} · {}", painter.paint(Tone::Strong, &plan.name), clean(&plan.title)))?;
     let tags = if plan.tags.is_empty() { String::new() } else { format!(" · {}", plan.tags.join(", ")) };
     session.line(&painter.paint(Tone::Dim, &format!("{}{tags}", shelf(&plan))))?;
     // A scenario without a ticket is nobody's exercise: there is nothing to give away.
@@ -74,7 +75,7 @@ fn story(page: &Page<'_>, plan: &Plan) -> anyhow::Result<()> {
         session.line("")?;
         let mut table = Table::new(&[("parameter", Side::Left), ("default", Side::Left)]);
         for (name, value) in &plan.parameters {
-            table.row([name.as_str().into(), value.as_str().into()]);
+            table.row([name.as_str().into(), plan.secrets.mask(value).into()]);
         }
         table.write(&mut session.term.out(), session.term.width(), painter)?;
     }

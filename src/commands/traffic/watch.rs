@@ -44,7 +44,7 @@ impl Watch {
     pub(super) fn new(term: &Term, job: &Job, csv: Option<&Path>) -> anyhow::Result<Self> {
         let csv = match csv {
             None => None,
-            Some(_) if is_stdout(csv) => Some(Csv::new(Box::new(term.out()) as Box<dyn Write + Send>)?),
+            Some(_) if is_stdout(csv) => Some(Csv::new(Box::new(term.data()) as Box<dyn Write + Send>)?),
             Some(path) => {
                 let wrong = |error| Failure::usage(format!("--csv: cannot write {}: {error}", path.display()));
                 let rows = files::create_stream(path).map_err(wrong)?;

@@ -39,7 +39,7 @@ pub(crate) static ACTIONS: &[Word] = &[
         "set_env",
         Shape::Mapping(&SET_ENV),
         "redeploys a service with other environment variables",
-        "{ service: app, env: { LOG_LEVEL: debug } }",
+        "{ service: app, env: { APP_DB_POOL: 2 } }",
     ),
     Word::new("stop", Shape::One(kinds::SERVICE), "stops a service, which lets requests finish", "app"),
     Word::new("start", Shape::One(kinds::SERVICE), "starts a service again", "app"),

@@ -9,7 +9,7 @@ use super::seen::{Alarms, Sight, Up};
 use crate::engine::{Health, RunState, ServiceStatus};
 use crate::live::Point;
 use crate::report::{human, keys};
-use crate::term::Tone;
+use crate::term::{Tone, masked};
 
 mod chart;
 mod help;
@@ -172,7 +172,10 @@ fn tone(service: &ServiceStatus) -> Tone {
 
 fn key_rows(up: &Up) -> Vec<Vec<Piece>> {
     let lines = up.keys.as_ref().map(keys).unwrap_or_default();
-    lines.into_iter().map(|(same, line)| vec![(if same { Tone::Plain } else { Tone::Failed }, line)]).collect()
+    lines
+        .into_iter()
+        .map(|(same, line)| vec![(if same { Tone::Plain } else { Tone::Failed }, masked(&line).into_owned())])
+        .collect()
 }
 
 /// The keys that do something.
