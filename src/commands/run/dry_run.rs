@@ -16,7 +16,7 @@ use crate::report::{human, text};
 use crate::runner::Until;
 use crate::scenario::Plan;
 use crate::scenario::forecast::{Forecast, StepForecast, forecast, lasting};
-use crate::term::Tone;
+use crate::term::{Tone, clean};
 use crate::undo;
 
 /// Where it would run.
@@ -168,7 +168,7 @@ fn document(plan: &Plan, place: Place, told: Forecast, kept: bool) -> Document {
 
 fn show(session: &Session, plan: &Plan, place: &Place, told: &Forecast, kept: bool) -> anyhow::Result<Exit> {
     let (painter, width) = (session.term.painter(), session.term.width());
-    session.line(&format!("{} · {}", painter.paint(Tone::Strong, &plan.name), plan.title))?;
+    session.line(&format!("{} · {}", painter.paint(Tone::Strong, &plan.name), clean(&plan.title)))?;
     let lab = place.lab.as_ref().map_or_else(|| "a lab of its own".to_owned(), |lab| format!("lab {lab}"));
     session.line(&painter.paint(Tone::Dim, &format!("would run in {lab} · {}", place.engine)))?;
     let parameters: Vec<String> = plan.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();

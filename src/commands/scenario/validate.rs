@@ -12,7 +12,7 @@ use crate::commands::session::Session;
 use crate::error::{Exit, Failure};
 use crate::report::human;
 use crate::scenario::{Diagnostic, Diagnostics, LoadOptions, Plan, Source, library, load};
-use crate::term::Tone;
+use crate::term::{Tone, clean};
 
 /// What `--json` tells of one scenario.
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ pub(super) fn run(session: &Session, args: &ValidateArgs) -> anyhow::Result<Exit
             Ok(plan) => {
                 let steps = human::count(plan.steps.len() as u64, "step");
                 let ok = session.term.painter().paint(Tone::Held, "ok");
-                session.line(&format!("{ok}  {} ({steps}){}", plan.name, foreign_alerts(&plan)))?;
+                session.line(&format!("{ok}  {} ({steps}){}", clean(&plan.name), clean(&foreign_alerts(&plan))))?;
             }
             Err(found) => session.term.note(&found.render(session.term.stderr_painter().is_on())),
         }
