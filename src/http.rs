@@ -214,6 +214,9 @@ impl Http {
             .retry(retry::never())
             // A connection kept from before a fault would tell of the time before it.
             .pool_max_idle_per_host(0)
+            // As RFC 9112 asks of who reads a response (5.1, 5.2).
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
             .user_agent(concat!("lab/", env!("CARGO_PKG_VERSION")))
             .build()
             .expect("without TLS, a proxy or a resolver of its own, no part of it can fail");

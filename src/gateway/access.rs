@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, Uri};
 
+use crate::service::inbound::InboundBody;
 use crate::service::log::{Log, Quoted};
 
 use super::proxy::Client;
@@ -51,7 +51,7 @@ impl Access {
         instance: &Arc<str>,
         client: Client,
         id: HeaderValue,
-        request: &Request<Incoming>,
+        request: &Request<InboundBody>,
     ) -> Self {
         Self {
             log: log.clone(),

@@ -1,7 +1,7 @@
 //! The bodies that stream through: [`RequestBody`] counts against the limit and remembers whose turn it is, so that
 //! silence is blamed on the right side; [`ResponseBody`] gives its connection back when it ends.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,6 +10,8 @@ use std::time::Duration;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::service::inbound::InboundBody;
 
 use super::access::Access;
 use super::upstream::{Lease, RequestSender};
@@ -86,7 +88,7 @@ impl Upload {
 
 /// A request's body, on its way to the upstream.
 pub(super) struct RequestBody {
-    incoming: Incoming,
+    incoming: InboundBody,
     left: u64,
     /// None where there is no body.
     upload: Option<Upload>,
@@ -94,7 +96,7 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     /// At most `limit` bytes.
-    pub(super) fn new(incoming: Incoming, limit: u64) -> Self {
+    pub(super) fn new(incoming: InboundBody, limit: u64) -> Self {
         let upload = (!incoming.is_end_stream()).then(Upload::new);
         Self { incoming, left: limit, upload }
     }
@@ -156,6 +158,8 @@ impl Body for RequestBody {
 pub(super) struct ResponseBody {
     content: Content,
     access: Access,
+    /// Why the body breaks off, once all before that is with the client's connection.
+    broken: Option<BodyError>,
 }
 
 enum Content {
@@ -166,6 +170,9 @@ enum Content {
 /// A body that an upstream sends.
 pub(super) struct Streamed {
     incoming: Incoming,
+    /// What came with the head.
+    first: Option<Frame<Bytes>>,
+    ended: bool,
     /// Given back at the end.
     lease: Option<(Lease, RequestSender)>,
     upload: Option<Upload>,
@@ -176,12 +183,12 @@ pub(super) struct Streamed {
 impl ResponseBody {
     /// One of our own.
     pub(super) fn text(text: &'static str, access: Access) -> Self {
-        Self { content: Content::Text(Some(text)), access }
+        Self { content: Content::Text(Some(text)), access, broken: None }
     }
 
     /// The upstream's.
     pub(super) fn streamed(streamed: Streamed, access: Access) -> Self {
-        Self { content: Content::Streamed(Box::new(streamed)), access }
+        Self { content: Content::Streamed(Box::new(streamed)), access, broken: None }
     }
 }
 
@@ -193,12 +200,40 @@ impl Streamed {
         upload: Option<Upload>,
         silence: Duration,
     ) -> Self {
-        Self { incoming, lease: Some(lease), upload, silence, timer: None }
+        Self { incoming, first: None, ended: false, lease: Some(lease), upload, silence, timer: None }
+    }
+
+    /// Takes what of the body came with the head, without waiting. If it breaks off before any of it came, there is nothing to
+    /// pass on.
+    pub(super) async fn begin(mut self) -> Result<Self, BodyError> {
+        match poll_fn(|cx| Poll::Ready(self.poll_frame(cx))).await {
+            Poll::Ready(Some(Err(error))) => return Err(error),
+            Poll::Ready(Some(Ok(frame))) => self.first = Some(frame),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        Ok(self)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
+        let rest = self.incoming.size_hint();
+        rest.exact().map_or(rest, |rest| SizeHint::with_exact(first + rest))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && (self.ended || self.incoming.is_end_stream())
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(frame) = self.first.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
             self.timer = None;
+            self.ended = frame.is_none();
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
         }
         let silence = self.silence;
@@ -212,7 +247,7 @@ impl Drop for Streamed {
     fn drop(&mut self) {
         let sent = self.upload.as_ref().is_none_or(|upload| upload.progress().complete);
         if sent
-            && self.incoming.is_end_stream()
+            && self.is_end_stream()
             && let Some((lease, sender)) = self.lease.take()
         {
             lease.give_back(sender);
@@ -225,27 +260,40 @@ impl Body for ResponseBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let frame = match &mut self.content {
             Content::Text(text) => text.take().map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes())))),
             Content::Streamed(streamed) => ready!(streamed.poll_frame(cx)),
         };
-        if let Some(Ok(frame)) = &frame {
-            self.access.sent(frame.data_ref().map_or(0, Bytes::len));
+        match frame {
+            Some(Err(error)) => {
+                // hyper drops what it has not written when a body fails, be it the head: it writes that first.
+                self.access.upstream.error = Some(error.to_string());
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Ok(frame)) => {
+                self.access.sent(frame.data_ref().map_or(0, Bytes::len));
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None => Poll::Ready(None),
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Text(text) => text.is_none(),
-            Content::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Content::Streamed(streamed) => streamed.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Text(text) => SizeHint::with_exact(text.map_or(0, str::len) as u64),
-            Content::Streamed(streamed) => streamed.incoming.size_hint(),
+            Content::Streamed(streamed) => streamed.size_hint(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The headers a proxy changes: those of one hop are taken off either way (RFC 9110, 7.6.1), and those that tell the
 //! upstream whose request it is are put on.
 
-use hyper::HeaderMap;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, MAX_FORWARDS, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    VIA,
 };
+use hyper::{HeaderMap, Method, Version};
 
 use super::config::ClientCredentials;
+use super::proxy::Refusal;
 
 /// Carries the caller's key.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -70,6 +72,52 @@ pub(super) fn to_upstream(
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
 }
 
+/// How a message's transfer coding is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// None, or `chunked` alone.
+    Known,
+    /// A coding that cannot be undone. Passed on without its name, the content would be taken for something else.
+    Unknown,
+    /// Several fields, which not every recipient combines in the same way.
+    Ambiguous,
+}
+
+/// Reads `Transfer-Encoding`.
+pub(super) fn coding(headers: &HeaderMap) -> Coding {
+    let mut given = headers.get_all(TRANSFER_ENCODING).iter();
+    match (given.next(), given.next()) {
+        (None, _) => Coding::Known,
+        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"chunked") => Coding::Known,
+        (Some(_), None) => Coding::Unknown,
+        (Some(_), Some(_)) => Coding::Ambiguous,
+    }
+}
+
+/// Counts `Max-Forwards` down (RFC 9110, 7.6.2). It is for OPTIONS and TRACE, and the gateway passes no TRACE on.
+pub(super) fn count_forwards(headers: &mut HeaderMap, method: &Method) -> Result<(), Refusal> {
+    if *method != Method::OPTIONS {
+        return Ok(());
+    }
+    let mut given = headers.get_all(MAX_FORWARDS).iter();
+    let left: u32 = match (given.next(), given.next()) {
+        (None, _) => return Ok(()),
+        (Some(value), None) if value.as_bytes().iter().all(u8::is_ascii_digit) => {
+            value.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Refusal::BadRequest)?
+        }
+        _ => return Err(Refusal::BadRequest),
+    };
+    let left = left.checked_sub(1).ok_or(Refusal::LastRecipient)?;
+    headers.insert(MAX_FORWARDS, HeaderValue::from(left));
+    Ok(())
+}
+
+/// Adds this gateway to the recipients of a request (RFC 9110, 7.6.3).
+pub(super) fn add_via(headers: &mut HeaderMap, received: Version) {
+    let via = if received == Version::HTTP_10 { "1.0 gateway" } else { "1.1 gateway" };
+    headers.append(VIA, HeaderValue::from_static(via));
+}
+
 fn forwarded_for(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
     if !headers.contains_key(FORWARDED_FOR) {
         return peer.clone();
@@ -81,11 +129,12 @@ fn forwarded_for(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use hyper::HeaderMap;
     use hyper::header::{HeaderName, HeaderValue};
+    use hyper::{HeaderMap, Method};
 
     use super::super::config::ClientCredentials;
-    use super::{strip_hop, to_upstream};
+    use super::super::proxy::Refusal;
+    use super::{Coding, coding, count_forwards, strip_hop, to_upstream};
 
     fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -135,6 +184,35 @@ mod tests {
         to_upstream(&mut headers, &peer, false, None);
         let expected = [("x-forwarded-for", "10.0.0.1, 10.0.0.2, 192.0.2.1"), ("x-forwarded-proto", "http")];
         assert_eq!(headers, map(&expected));
+    }
+
+    #[test]
+    fn one_coding_is_known() {
+        let of = |values: &[&'static str]| {
+            coding(&map(&values.iter().map(|value| ("transfer-encoding", *value)).collect::<Vec<_>>()))
+        };
+        assert_eq!((of(&[]), of(&["Chunked"])), (Coding::Known, Coding::Known));
+        for unknown in ["gzip, chunked", "chunked, chunked", "identity", "xchunked", ""] {
+            assert_eq!(of(&[unknown]), Coding::Unknown, "{unknown:?}");
+        }
+        assert_eq!(of(&["chunked", "chunked"]), Coding::Ambiguous);
+    }
+
+    #[test]
+    fn forwards_are_counted_down_to_the_last_recipient() {
+        let count = |method: Method, given: &[(&'static str, &'static str)]| {
+            let mut headers = map(given);
+            count_forwards(&mut headers, &method).map(|()| headers)
+        };
+        assert_eq!(count(Method::OPTIONS, &[("max-forwards", "10")]), Ok(map(&[("max-forwards", "9")])));
+        assert_eq!(count(Method::OPTIONS, &[("max-forwards", "0")]), Err(Refusal::LastRecipient));
+        assert_eq!(count(Method::OPTIONS, &[]), Ok(map(&[])));
+        for bad in ["", "-1", "+1", "x", "99999999999"] {
+            assert_eq!(count(Method::OPTIONS, &[("max-forwards", bad)]), Err(Refusal::BadRequest), "{bad:?}");
+        }
+        let twice = [("max-forwards", "1"), ("max-forwards", "1")];
+        assert_eq!(count(Method::OPTIONS, &twice), Err(Refusal::BadRequest));
+        assert_eq!(count(Method::GET, &[("max-forwards", "0")]), Ok(map(&[("max-forwards", "0")])));
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod config;
 mod headers;
 pub(crate) mod memory;
 mod proxy;
+mod target;
 mod upstream;
+mod upstream_stream;
 
 use std::sync::Arc;
 

@@ -8,18 +8,20 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::service::inbound::InboundBody;
 use crate::service::log::Log;
 use crate::service::request_id::{self, RequestIds};
 
 use super::access::Access;
 use super::body::{Progress, RequestBody, ResponseBody, Streamed, Upload, Waiting};
 use super::config::Config;
-use super::headers;
+use super::headers::{self, Coding};
+use super::target;
 use super::upstream::Upstream;
 
 /// The gateway's part that all requests share.
@@ -56,8 +58,11 @@ pub(super) enum Refusal {
     MethodNotAllowed,
     RequestTimeout,
     TooLarge,
+    NotImplemented,
     BadGateway,
     GatewayTimeout,
+    /// The request is for the gateway itself.
+    LastRecipient,
 }
 
 impl Refusal {
@@ -68,8 +73,10 @@ impl Refusal {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method not allowed"}"#),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"request timeout"}"#),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"request body too large"}"#),
+            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, r#"{"error":"not implemented"}"#),
             Self::BadGateway => (StatusCode::BAD_GATEWAY, r#"{"error":"bad gateway"}"#),
             Self::GatewayTimeout => (StatusCode::GATEWAY_TIMEOUT, r#"{"error":"gateway timeout"}"#),
+            Self::LastRecipient => (StatusCode::OK, "{}"),
         }
     }
 }
@@ -102,7 +109,7 @@ impl Gateway {
     pub(super) async fn handle(
         self: Arc<Self>,
         client: Client,
-        request: Request<Incoming>,
+        request: Request<InboundBody>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let id = self.ids.of(request.headers());
         let mut access = Access::new(&self.log, &self.instance, client.clone(), id.clone(), &request);
@@ -127,7 +134,7 @@ impl Gateway {
     async fn forward(
         &self,
         client: &Client,
-        request: Request<Incoming>,
+        request: Request<InboundBody>,
         access: &mut Access,
     ) -> Result<(Response<()>, Streamed), Refusal> {
         let request = self.prepare(client, request, access)?;
@@ -149,10 +156,18 @@ impl Gateway {
             return Err(Refusal::BadGateway);
         }
         let (mut parts, body) = response.into_parts();
+        if headers::coding(&parts.headers) != Coding::Known {
+            access.upstream.error = Some("the response has a transfer coding other than chunked".into());
+            return Err(Refusal::BadGateway);
+        }
         headers::strip_hop(&mut parts.headers);
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
         let body = Streamed::new(body, (lease, sender), upload, self.config.read_timeout);
+        let body = body.begin().await.map_err(|error| {
+            access.upstream.error = Some(error.to_string());
+            Refusal::BadGateway
+        })?;
         Ok((Response::from_parts(parts, ()), body))
     }
 
@@ -160,42 +175,55 @@ impl Gateway {
     fn prepare(
         &self,
         client: &Client,
-        request: Request<Incoming>,
+        request: Request<InboundBody>,
         access: &Access,
     ) -> Result<Request<RequestBody>, Refusal> {
         let (mut parts, body) = request.into_parts();
-        if parts.method == Method::CONNECT {
-            return Err(Refusal::MethodNotAllowed);
+        target::check(&parts.method, &parts.uri)?;
+        match headers::coding(&parts.headers) {
+            Coding::Known => {}
+            Coding::Unknown => return Err(Refusal::NotImplemented),
+            Coding::Ambiguous => return Err(Refusal::BadRequest),
         }
+        self.set_host(&mut parts.headers, &parts.uri, parts.version)?;
+        headers::count_forwards(&mut parts.headers, &parts.method)?;
         if body.size_hint().lower() > self.config.max_body {
             return Err(Refusal::TooLarge);
         }
         let Config { forward_api_key, client: credentials, .. } = &self.config;
         headers::to_upstream(&mut parts.headers, &client.forwarded, *forward_api_key, credentials.as_ref());
+        headers::add_via(&mut parts.headers, parts.version);
         parts.headers.insert(request_id::HEADER, access.id.clone());
-        self.set_host(&mut parts.headers, &parts.uri, parts.version)?;
         if parts.uri.authority().is_some() {
             let path = parts.uri.path_and_query().cloned();
             parts.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
         }
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
-        Ok(Request::from_parts(parts, RequestBody::new(body, self.config.max_body)))
+        let body = RequestBody::new(body, self.config.max_body);
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // hyper would drop a body of unknown length after a GET or a HEAD.
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Ok(Request::from_parts(parts, body))
     }
 
-    /// The host is passed on; a request for a whole URL names it there (RFC 9112, 3.2.2), one of HTTP/1.0 may leave it out.
+    /// The host is passed on. A request for a whole URL names it there, and its own is ignored (RFC 9112, 3.2.2), if it is one
+    /// (3.2); a request of HTTP/1.0 may leave it out.
     fn set_host(&self, headers: &mut HeaderMap, uri: &Uri, version: Version) -> Result<(), Refusal> {
         let mut given = headers.get_all(HOST).iter();
-        let host = match (uri.authority(), given.next(), given.next()) {
-            (_, Some(_), Some(_)) => return Err(Refusal::BadRequest),
-            (Some(authority), ..) => HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::BadRequest)?,
-            (None, Some(_), None) => return Ok(()),
-            (None, None, _) if version == Version::HTTP_10 => {
-                HeaderValue::from_str(&self.config.upstream).map_err(|_| Refusal::BadRequest)?
-            }
-            (None, None, _) => return Err(Refusal::BadRequest),
+        match (given.next(), given.next()) {
+            (Some(host), None) if target::is_host(host.as_bytes()) => {}
+            (None, _) if version == Version::HTTP_10 => {}
+            _ => return Err(Refusal::BadRequest),
+        }
+        let host = match uri.authority() {
+            Some(authority) if target::is_host(authority.as_str().as_bytes()) => authority.as_str(),
+            Some(_) => return Err(Refusal::BadRequest),
+            None if headers.contains_key(HOST) => return Ok(()),
+            None => &self.config.upstream,
         };
-        headers.insert(HOST, host);
+        headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| Refusal::BadRequest)?);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,8 +12,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::body::RequestBody;
+use super::upstream_stream::UpstreamStream;
 
 /// What sends a request over a connection.
 pub(super) type RequestSender = http1::SendRequest<RequestBody>;
@@ -76,14 +79,29 @@ struct State {
 
 struct Idle {
     sender: RequestSender,
+    link: Link,
     address: SocketAddr,
     since: Instant,
+}
+
+/// A connection that is open. Dropping it closes the connection, also in the middle of a request.
+struct Link {
+    _connection: AbortOnDropHandle<hyper::Result<()>>,
+    /// The upstream has stopped reading.
+    broken: Arc<AtomicBool>,
+}
+
+impl Link {
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
 }
 
 /// What a connection is given back with.
 pub(super) struct Lease {
     shared: Arc<Shared>,
     generation: u64,
+    link: Link,
     /// Where it leads.
     pub(super) address: SocketAddr,
 }
@@ -125,8 +143,8 @@ impl Upstream {
             let opened = self.shared.open(route, deadline).await;
             // Where the route changed meanwhile, the old place may be about to go: nothing has been sent there yet.
             if self.shared.lock().generation == generation || Instant::now() >= deadline {
-                let (address, sender) = opened?;
-                return Ok((Lease { shared: Arc::clone(&self.shared), generation, address }, sender));
+                let (address, (sender, link)) = opened?;
+                return Ok((Lease { shared: Arc::clone(&self.shared), generation, link, address }, sender));
             }
         }
     }
@@ -140,19 +158,23 @@ impl Shared {
     /// The idle connection used last, else where to connect.
     fn take_idle(self: &Arc<Self>) -> Result<(Lease, RequestSender), (Option<Route>, u64)> {
         let mut state = self.lock();
-        while let Some(Idle { sender, address, since }) = state.idle.pop() {
+        while let Some(Idle { sender, link, address, since }) = state.idle.pop() {
             if since.elapsed() > IDLE {
                 // The others are older still.
                 state.idle.clear();
-            } else if sender.is_ready() {
-                let lease = Lease { shared: Arc::clone(self), generation: state.generation, address };
+            } else if sender.is_ready() && !link.is_broken() {
+                let lease = Lease { shared: Arc::clone(self), generation: state.generation, link, address };
                 return Ok((lease, sender));
             }
         }
         Err((state.route, state.generation))
     }
 
-    async fn open(&self, route: Option<Route>, deadline: Instant) -> Result<(SocketAddr, RequestSender), ConnectError> {
+    async fn open(
+        &self,
+        route: Option<Route>,
+        deadline: Instant,
+    ) -> Result<(SocketAddr, (RequestSender, Link)), ConnectError> {
         let addresses = match route {
             Some(Route::At(address)) => vec![address],
             Some(Route::Nowhere) => return Err(ConnectError::Nowhere(self.name.clone())),
@@ -161,7 +183,7 @@ impl Shared {
         let mut failed = ConnectError::Unresolved(io::ErrorKind::NotFound.into());
         for address in addresses {
             match timeout_at(deadline, handshake(address)).await {
-                Ok(Ok(sender)) => return Ok((address, sender)),
+                Ok(Ok(opened)) => return Ok((address, opened)),
                 Ok(Err(error)) => failed = ConnectError::Refused(address, error),
                 Err(_) => return Err(ConnectError::TimedOut(address)),
             }
@@ -190,29 +212,36 @@ fn host(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(host, _)| host)
 }
 
-async fn handshake(address: SocketAddr) -> io::Result<RequestSender> {
+async fn handshake(address: SocketAddr) -> io::Result<(RequestSender, Link)> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut http = http1::Builder::new();
     http.max_header_size(HEADER_SIZE).max_buf_size(8 * HEADER_SIZE);
+    // Passed on with a space in place of each fold (RFC 9112, 5.2), and without the space before a colon (5.1).
+    http.allow_obsolete_multiline_headers_in_responses(true).allow_spaces_after_header_name_in_responses(true);
+    let broken = Arc::new(AtomicBool::new(false));
+    let stream = UpstreamStream::new(stream, Arc::clone(&broken));
     let (sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // Its errors are those of its requests.
-    tokio::spawn(connection);
-    Ok(sender)
+    let connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    Ok((sender, Link { _connection: connection, broken }))
 }
 
 impl Lease {
     /// Keeps the connection for the next request, unless the route has changed.
     pub(super) fn give_back(self, mut sender: RequestSender) {
-        let Self { shared, generation, address } = self;
+        let Self { shared, generation, link, address } = self;
+        if link.is_broken() {
+            return;
+        }
         if sender.is_ready() {
-            shared.keep(Idle { sender, address, since: Instant::now() }, generation);
+            shared.keep(Idle { sender, link, address, since: Instant::now() }, generation);
         } else if !sender.is_closed()
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(async move {
                 if let Ok(Ok(())) = timeout(SETTLE, sender.ready()).await {
-                    shared.keep(Idle { sender, address, since: Instant::now() }, generation);
+                    shared.keep(Idle { sender, link, address, since: Instant::now() }, generation);
                 }
             });
         }

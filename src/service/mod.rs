@@ -3,10 +3,12 @@
 //! the lab.
 
 pub(crate) mod config;
+pub(crate) mod inbound;
 pub(crate) mod log;
 pub(crate) mod request_id;
 pub(crate) mod serve;
 pub(crate) mod stop;
+mod stream;
 
 use std::fmt::Display;
 use std::future::Future;

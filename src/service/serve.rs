@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -19,8 +19,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::inbound::InboundBody;
 use super::log::Log;
 use super::stop::Stop;
+use super::stream::{ClientStream, Exchange, OutboundBody};
 
 /// For this long a connection that is idle when the stop comes is kept, for a request that may be on its way. Callers who
 /// know of the stop close theirs at once, so it is seldom waited for.
@@ -68,8 +70,8 @@ pub(crate) async fn serve<S, B>(
     log: &Log,
     service: impl Fn(SocketAddr) -> S,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    S: Service<Request<InboundBody>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
 {
     let server =
         Server { limits, stop: stop.clone(), connections: TaskTracker::new(), close: CancellationToken::new() };
@@ -118,8 +120,8 @@ struct Server {
 impl Server {
     fn spawn<S, B>(&self, stream: TcpStream, service: S)
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
-        B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+        S: Service<Request<InboundBody>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
+        B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
     {
         // Small responses must not wait for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
@@ -131,15 +133,20 @@ impl Server {
             .max_buf_size((2 * self.limits.header_size).max(64 << 10));
         let (stop, close) = (self.stop.clone(), self.close.clone());
         self.connections.spawn(async move {
+            let exchange = Exchange::default();
+            let stream = ClientStream::new(stream, exchange.clone(), stop.clone());
             let service = service_fn(|request| {
+                exchange.begin();
+                let (request, expectation) = InboundBody::wrap(request);
                 let response = service.call(request);
-                let stop = &stop;
+                let (stop, exchange) = (&stop, &exchange);
                 async move {
                     let mut response = response.await?;
-                    if stop.is_draining() {
+                    // A client that still waits for `100 Continue` may send the body or not: the connection cannot go on.
+                    if stop.is_draining() || expectation.is_some_and(|expectation| expectation.is_open()) {
                         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     }
-                    Ok::<_, Infallible>(response)
+                    Ok::<_, Infallible>(response.map(|body| OutboundBody::new(body, exchange.clone())))
                 }
             });
             let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));

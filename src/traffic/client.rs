@@ -54,7 +54,7 @@ pub(super) struct Received {
 
 /// How an exchange ended without a response.
 enum Failure {
-    /// The connection was closed before a byte of the request was written.
+    /// The connection, an idle one, was closed before a byte of the request was written.
     Unwritten,
     /// It was closed before a byte of the response came.
     Unanswered,
@@ -95,7 +95,7 @@ impl Client {
                 Some(stream) => stream,
                 None => connect(&net.resolvers[request.endpoint], net.connect_timeout).await?,
             };
-            match exchange(&mut stream, request, reader).await {
+            match exchange(&mut stream, fresh, request, reader).await {
                 Ok((answer, bytes)) => {
                     *link = (answer.reusable && net.keepalive).then_some(stream);
                     return Ok(Received { code: answer.code, bytes });
@@ -143,25 +143,31 @@ async fn connect(resolver: &Resolver, patience: Duration) -> Result<TcpStream, C
     timeout(patience, attempt).await.unwrap_or(Err(Cause::Connect))
 }
 
-/// Writes a request and reads its response: at the same time, since a server may answer before it has read all.
-async fn exchange(stream: &mut TcpStream, request: &Prepared, reader: &mut Reader) -> Result<(Answer, u64), Failure> {
+/// Writes a request and reads its response at the same time, since a server may answer before it has read all. A server that
+/// stops reading, or closes, may have answered: only the read ends an exchange.
+async fn exchange(
+    stream: &mut TcpStream,
+    fresh: bool,
+    request: &Prepared,
+    reader: &mut Reader,
+) -> Result<(Answer, u64), Failure> {
     reader.begin(request.bodiless);
-    let (mut unsent, mut received) = (request.bytes.as_slice(), 0);
+    let (mut unsent, mut received, mut broken) = (request.bytes.as_slice(), 0, None);
     poll_fn(|context| {
-        if let Err(cause) = write(stream, &mut unsent, context) {
-            if unsent.len() == request.bytes.len() {
+        if broken.is_none()
+            && let Err(cause) = write(stream, &mut unsent, context)
+        {
+            if !fresh && unsent.len() == request.bytes.len() {
                 return Poll::Ready(Err(Failure::Unwritten));
             }
-            // What the server said before it stopped listening still counts.
-            unsent = &[];
-            if let Poll::Ready(Ok(answer)) = read(stream, reader, &mut received, context) {
-                return Poll::Ready(Ok((Answer { reusable: false, ..answer }, received)));
-            }
-            return Poll::Ready(Err(failure(cause, received)));
+            broken = Some(cause);
         }
         read(stream, reader, &mut received, context).map(|answer| match answer {
-            Ok(answer) => Ok((Answer { reusable: answer.reusable && unsent.is_empty(), ..answer }, received)),
-            Err(cause) => Err(failure(cause, received)),
+            Ok(answer) => {
+                let reusable = answer.reusable && broken.is_none() && unsent.is_empty();
+                Ok((Answer { reusable, ..answer }, received))
+            }
+            Err(cause) => Err(failure(broken.unwrap_or(cause), received)),
         })
     })
     .await

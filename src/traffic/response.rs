@@ -160,9 +160,11 @@ enum Framing {
 fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
     let mut headers = [const { std::mem::MaybeUninit::uninit() }; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut []);
-    let parsed =
-        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
-    let length = match parsed {
+    let mut config = httparse::ParserConfig::default();
+    // A folded line is one value with a space in place of the line's end (RFC 9112, section 5.2), and space before a colon is
+    // not part of the name (section 5.1). White space is trimmed where a value is read, whatever it is.
+    config.allow_obsolete_multiline_headers_in_responses(true).allow_spaces_after_header_name_in_responses(true);
+    let length = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err(Malformed),
@@ -267,6 +269,29 @@ mod tests {
         );
         assert_eq!(answer("HTTP/1.1 200 OK\r\n\r\nuntil the end"), Ok(Some(whole(200, false))));
         assert_eq!(read(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", &[], true), Ok(Some(whole(200, true))));
+    }
+
+    #[test]
+    fn folded_lines_and_space_before_a_colon_are_accepted() {
+        for (head, reusable) in [
+            ("x-folded: one\r\n two\r\n\tthree\r\ncontent-length: 2", true),
+            ("content-length:\r\n 2", true),
+            ("content-length: 2\r\n ", true),
+            ("content-length : 2\r\nconnection\t: close", false),
+            ("content-length: 2\r\nconnection: x,\r\n close", false),
+        ] {
+            assert_eq!(
+                answer(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\nok")),
+                Ok(Some(whole(200, reusable))),
+                "{head:?}"
+            );
+        }
+        assert_eq!(
+            answer("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip,\r\n chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+            Ok(Some(whole(200, true)))
+        );
+        // "1 2", which is no number.
+        assert_eq!(answer("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n 2\r\n\r\n"), Err(Malformed));
     }
 
     #[test]

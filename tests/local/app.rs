@@ -48,6 +48,31 @@ fn users_need_the_key() {
 }
 
 #[test]
+fn an_answer_reaches_a_client_that_is_still_sending() {
+    const SIZE: usize = 4 << 20;
+    let folder = folder();
+    let app = Service::app(folder.path(), "i1");
+    let mut client = Client::connect(app.address);
+    for (method, path, key, status) in [
+        ("POST", "/api/users", "wrong", 401),
+        ("POST", "/api/users", KEY.1, 405),
+        ("GET", "/api/users", KEY.1, 200),
+        ("POST", "/nothing", KEY.1, 404),
+    ] {
+        // All of it is sent before the answer is read, on one connection.
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\nContent-Length: {SIZE}\r\n\r\n");
+        client.send(head);
+        client.send(vec![b'x'; SIZE]);
+        assert_eq!(client.response().expect("an answer").status, status, "{method} {path}");
+    }
+    // A client that waits before it sends is answered instead, and may not go on.
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    let answer = client.response().expect("an answer");
+    assert_eq!((answer.status, answer.header("connection")), (404, Some("close")));
+    assert!(client.ended());
+}
+
+#[test]
 fn health_and_metrics_are_open_and_not_counted() {
     let folder = folder();
     let app = Service::app(folder.path(), "i1");

@@ -41,6 +41,7 @@ fn a_request_is_passed_on_without_what_concerns_one_hop() {
     fields.sort_unstable();
     let expected = [
         "host: lab.test",
+        "via: 1.1 gateway",
         "x-api-key: k1",
         "x-forwarded-for: 192.0.2.7, 127.0.0.1",
         "x-forwarded-proto: http",

@@ -54,6 +54,31 @@ async fn the_closed_model_sends_what_it_was_told_as_fast_as_it_is_answered() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_body_was_read_is_an_answer() {
+    // Closes with the body unread: the connection is reset while the answer waits to be read.
+    let refusal = "HTTP/1.1 413 Payload Too Large\r\nContent-Length: 2\r\n\r\nno";
+    let server = crate::support::upstream(move |mut client| {
+        client.head();
+        client.send(refusal);
+    });
+    for keepalive in [true, false] {
+        let mut job = Job { keepalive, connections: 4, ..job(&format!("http://{server}"), 100) };
+        "POST".clone_into(&mut job.requests[0].method);
+        job.requests[0].body = vec![b'x'; 2 << 20];
+        let outcome = run(&job).await;
+        assert_eq!(outcome.summary.codes.into_iter().collect::<Vec<_>>(), [(413, 100)]);
+    }
+}
+
+#[tokio::test]
+async fn folded_headers_are_accepted() {
+    let folded = "HTTP/1.1 200 OK\r\nx-folded: one\r\n two\r\ncontent-length:\r\n 2\r\n\r\nok";
+    let server = serve(move |_, _| Reply::Send(folded.to_owned())).await;
+    let outcome = run(&job(&server.url, 10)).await;
+    assert_eq!((outcome.summary.codes[&200], outcome.summary.failed()), (10, 0));
+}
+
+#[tokio::test]
 async fn callers_have_their_shares_and_their_own_figures() {
     let keys = Arc::new(Mutex::new(HashMap::<String, u64>::new()));
     let seen = Arc::clone(&keys);

@@ -98,6 +98,26 @@ async fn a_probe_gives_the_status_and_the_beginning_of_the_body() {
 }
 
 #[tokio::test]
+async fn folded_headers_are_unfolded() {
+    let folded = "HTTP/1.1 200 OK\r\ncontent-type: text/plain;\r\n charset=x\r\ncontent-length : 2\r\n\r\nok";
+    let server = serve(move |_, _| Reply::Send(folded.to_owned())).await;
+    let response = Http::new().request(&Request::get(&server.url)).await.expect("it answers");
+    assert_eq!((response.content_type.as_deref(), response.text().as_str()), (Some("text/plain; charset=x"), "ok"));
+}
+
+#[tokio::test]
+async fn an_answer_before_the_body_was_read_is_an_answer() {
+    let server = crate::support::upstream(|mut client| {
+        client.head();
+        client.send("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno");
+    });
+    let request = Request::post(format!("http://{server}/"), json!("x".repeat(2 << 20)));
+    for _ in 0..30 {
+        assert_eq!(Http::new().request(&request).await.map(|response| response.status), Ok(401));
+    }
+}
+
+#[tokio::test]
 async fn json_goes_out_with_a_token_and_limits_hold() {
     let server = serve(|_, request| answer("200 OK", "text/plain", request)).await;
     let http = Http::new();

@@ -1,0 +1,386 @@
+//! The gateway against the rules of RFC 9110 and RFC 9112 for an intermediary, one by one as docs/gateway.md lists them.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver};
+
+use crate::support::{Client, OK, PATIENCE, Response, Service, exchange, get, mirror, upstream};
+
+const BAD_REQUEST: &str = r#"{"error":"bad request"}"#;
+const BAD_GATEWAY: &str = r#"{"error":"bad gateway"}"#;
+
+/// An upstream that answers each connection's first request with these bytes, then closes; gives the heads it got.
+fn answers(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> (SocketAddr, Receiver<String>) {
+    let (saw, seen) = mpsc::channel();
+    let saw = Mutex::new(saw);
+    let address = upstream(move |mut client| {
+        if let Some(head) = client.head() {
+            // The test may have ended.
+            let _ = saw.lock().unwrap().send(head.to_lowercase());
+            client.send(&bytes);
+        }
+    });
+    (address, seen)
+}
+
+/// What a GET gets from behind the gateway.
+fn passed_back(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Option<Response> {
+    let gateway = Service::gateway(answers(bytes).0, &[]);
+    exchange(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+#[track_caller]
+fn assert_json(answer: &Response, status: u16, body: &str) {
+    assert_eq!((answer.status, answer.text().as_str()), (status, body), "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
+}
+
+#[test]
+fn a_request_that_is_malformed_or_ambiguous_is_400() {
+    let gateway = Service::gateway(mirror(), &[]);
+    let host = "Host: a\r\n";
+    for (line, headers) in [
+        // The method.
+        ("get / HTTP/1.1", host),
+        ("G(T / HTTP/1.1", host),
+        // The target.
+        ("GET /../../c HTTP/1.1", host),
+        ("GET /%2e%2e/c HTTP/1.1", host),
+        ("GET /%zz HTTP/1.1", host),
+        ("GET /%00 HTTP/1.1", host),
+        ("GET a.test:80 HTTP/1.1", host),
+        ("GET nothing HTTP/1.1", host),
+        ("GET * HTTP/1.1", host),
+        ("GET  / HTTP/1.1", host),
+        ("GET / HTTP/9.9", host),
+        ("GET /", host),
+        // The host.
+        ("GET / HTTP/1.1", ""),
+        ("GET / HTTP/1.1", "Host:\r\n"),
+        ("GET / HTTP/1.1", "Host: a b\r\n"),
+        ("GET / HTTP/1.1", "Host: a/b\r\n"),
+        ("GET / HTTP/1.1", "Host: user@a\r\n"),
+        ("GET / HTTP/1.1", "Host: a:port\r\n"),
+        ("GET / HTTP/1.1", "Host: a\r\nHost: a\r\n"),
+        ("GET http://user@a/ HTTP/1.1", host),
+        ("GET http://a/ HTTP/1.1", ""),
+        // Headers.
+        ("GET / HTTP/1.1", "Host: a\r\nX-Space : 1\r\n"),
+        ("GET / HTTP/1.1", "Host: a\r\nX-Folded: 1\r\n 2\r\n"),
+        ("GET / HTTP/1.1", "Host: a\r\nno header\r\n"),
+        ("GET / HTTP/1.1", "Host: a\r\nX-Nul: \0\r\n"),
+        ("OPTIONS / HTTP/1.1", "Host: a\r\nMax-Forwards: x\r\n"),
+        // The framing.
+        ("POST / HTTP/1.1", "Host: a\r\nContent-Length: x\r\n"),
+        ("POST / HTTP/1.1", "Host: a\r\nContent-Length: +1\r\n"),
+        ("POST / HTTP/1.1", "Host: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n"),
+        ("POST / HTTP/1.1", "Host: a\r\nContent-Length: 1, 1\r\n"),
+        ("POST / HTTP/1.1", "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+        ("POST / HTTP/1.1", "Host: a\r\nTransfer-Encoding: chunked, gzip\r\n"),
+        ("POST / HTTP/1.0", "Host: a\r\nTransfer-Encoding: chunked\r\n"),
+    ] {
+        let answer = exchange(gateway.address, format!("{line}\r\n{headers}\r\n"));
+        let answer = answer.unwrap_or_else(|| panic!("{line} {headers:?} is not answered"));
+        assert_json(&answer, 400, BAD_REQUEST);
+    }
+}
+
+#[test]
+fn what_the_gateway_does_not_do_is_refused() {
+    let gateway = Service::gateway(mirror(), &[]);
+    let asked = |request: &str| exchange(gateway.address, request).expect("an answer");
+    assert_eq!(asked("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n").status, 405);
+    assert_eq!(asked("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n").status, 405);
+    let coded = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    assert_json(&asked(coded), 501, r#"{"error":"not implemented"}"#);
+    let large = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Large: {}\r\n\r\n", "x".repeat(33 << 10));
+    assert_json(&asked(&large), 431, r#"{"error":"request header too large"}"#);
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(33 << 10));
+    assert_eq!(asked(&long).status, 431);
+}
+
+#[test]
+fn a_refusal_ends_the_connection_and_an_answer_before_it_is_whole() {
+    let gateway = Service::gateway(mirror(), &[]);
+    let mut client = Client::connect(gateway.address);
+    client.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET  / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let first = client.response().expect("an answer");
+    assert!(first.status == 200 && first.text().starts_with("GET /first HTTP/1.1\r\n"), "{first:?}");
+    assert_json(&client.response().expect("an answer"), 400, BAD_REQUEST);
+    assert!(client.ended());
+}
+
+#[test]
+fn the_upstream_gets_the_body_that_the_client_sent_whatever_the_method() {
+    let (saw, seen) = mpsc::channel();
+    let saw = Mutex::new(saw);
+    let upstream = upstream(move |mut client| {
+        while let Some(head) = client.head() {
+            let mut body = Vec::new();
+            if head.contains("transfer-encoding: chunked\r\n") {
+                while let Some(chunk) = client.chunk().filter(|chunk| !chunk.is_empty()) {
+                    body.extend(chunk);
+                }
+            } else if head.contains("content-length: 4\r\n") {
+                client.bytes(4);
+                body.extend(b"body");
+            }
+            saw.lock().unwrap().send((head.to_lowercase(), String::from_utf8(body).unwrap())).unwrap();
+            client.send("HTTP/1.1 204 No Content\r\n\r\n");
+        }
+    });
+    let gateway = Service::gateway(upstream, &[]);
+    for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PURGE"] {
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nTrailer: X-T\r\n");
+        for body in ["Transfer-Encoding: chunked\r\n\r\n4;x=y\r\nbody\r\n0\r\nX-T: 1\r\n\r\n", "Content-Length: 4\r\n\r\nbody"] {
+            let mut client = Client::connect(gateway.address);
+            client.send(format!("{head}{body}"));
+            assert!(client.head().is_some_and(|head| head.starts_with("HTTP/1.1 204 ")));
+            let (head, body) = seen.recv_timeout(PATIENCE).expect("it arrives");
+            assert_eq!(body, "body", "{head}");
+            assert!(!head.contains("trailer"), "{head}");
+        }
+        // No body is no body, and no framing that would announce one.
+        let mut client = Client::connect(gateway.address);
+        client.send(format!("{head}\r\n"));
+        assert!(client.head().is_some_and(|head| head.starts_with("HTTP/1.1 204 ")));
+        let (head, _) = seen.recv_timeout(PATIENCE).expect("it arrives");
+        assert!(!head.contains("transfer-encoding") && !head.contains("content-length"), "{head}");
+    }
+}
+
+#[test]
+fn a_length_beside_chunks_is_not_passed_on() {
+    let (upstream, seen) = answers(OK);
+    let gateway = Service::gateway(upstream, &[]);
+    let mut client = Client::connect(gateway.address);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled");
+    let answer = client.response().expect("an answer");
+    let head = seen.recv_timeout(PATIENCE).expect("it arrives");
+    assert!(head.contains("transfer-encoding: chunked\r\n") && !head.contains("content-length"), "{head}");
+    // What follows is not taken for a request.
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(client.ended() && seen.try_recv().is_err());
+}
+
+#[test]
+fn an_answer_before_the_body_was_read_is_passed_back() {
+    const SIZE: usize = 300_000;
+    // Closes with the body unread: writing to it fails while its answer waits to be read.
+    let (upstream, _) = answers("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+    let gateway = Service::gateway(upstream, &[]);
+    for number in 0..30 {
+        let framing = if number % 2 == 0 { "Content-Length: 300000" } else { "Transfer-Encoding: chunked" };
+        let body = if number % 2 == 0 { "x".repeat(SIZE) } else { format!("{SIZE:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(SIZE)) };
+        let mut client = Client::connect(gateway.address);
+        for _ in 0..2 {
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{body}"));
+            let answer = client.response().expect("an answer");
+            assert_eq!((answer.status, answer.text().as_str(), answer.broken), (401, "no", false), "{number}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_reaches_a_client_that_is_still_sending() {
+    const SIZE: usize = 8 << 20;
+    let gateway = Service::gateway(mirror(), &[("GATEWAY_MAX_BODY", "1k")]);
+    let mut client = Client::connect(gateway.address);
+    // All of it is sent before the answer is read, and the connection can be used again.
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n"));
+    client.send(vec![b'x'; SIZE]);
+    assert_eq!(client.response().expect("an answer").status, 413);
+    client.get("/", &[]);
+    assert_eq!(client.response().expect("an answer").status, 200);
+    // Nobody will read the rest of this head.
+    let mut client = Client::connect(gateway.address);
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Large: {}\r\n\r\n", "x".repeat(1 << 20)));
+    assert_eq!(client.response().expect("an answer").status, 431);
+}
+
+#[test]
+fn the_host_of_a_whole_url_replaces_the_header() {
+    let gateway = Service::gateway(mirror(), &[]);
+    let mirrored = |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: other\r\n\r\n");
+        exchange(gateway.address, request).expect("an answer").text().to_lowercase()
+    };
+    let seen = mirrored("http://lab.test:8080/path?q");
+    assert!(seen.starts_with("get /path?q http/1.1\r\n") && seen.contains("host: lab.test:8080\r\n"), "{seen}");
+    assert!(mirrored("http://lab.test").starts_with("get / http/1.1\r\n"));
+}
+
+#[test]
+fn the_gateway_names_itself_in_via() {
+    let gateway = Service::gateway(mirror(), &[]);
+    let seen = get(gateway.address, "/", &[("Via", "1.0 fred, 1.1 p.example")]).text().to_lowercase();
+    assert!(seen.contains("via: 1.0 fred, 1.1 p.example\r\nvia: 1.1 gateway\r\n"), "{seen}");
+    let seen = exchange(gateway.address, "GET / HTTP/1.0\r\n\r\n").expect("an answer").text().to_lowercase();
+    assert!(seen.contains("via: 1.0 gateway\r\n"), "{seen}");
+}
+
+#[test]
+fn max_forwards_of_options_is_counted_down() {
+    let gateway = Service::gateway(mirror(), &[]);
+    let asked = |left: u32| {
+        let request = format!("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {left}\r\n\r\n");
+        exchange(gateway.address, request).expect("an answer")
+    };
+    assert!(asked(2).text().contains("max-forwards: 1\r\n"));
+    assert_json(&asked(0), 200, "{}");
+}
+
+#[test]
+fn a_client_that_waits_to_send_is_told_to_go_on() {
+    let upstream = upstream(|mut client| {
+        let head = client.head().expect("a head");
+        assert!(!head.contains("expect"), "{head}");
+        client.bytes(4);
+        client.send(OK);
+    });
+    let gateway = Service::gateway(upstream, &[]);
+    let mut client = Client::connect(gateway.address);
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(client.head().as_deref(), Some("HTTP/1.1 100 Continue\r\n\r\n"));
+    client.send("body");
+    assert_eq!(client.response().expect("an answer").status, 200);
+    // A request that is refused is not asked for its body.
+    let gateway = Service::gateway(mirror(), &[("GATEWAY_MAX_BODY", "1k")]);
+    let mut client = Client::connect(gateway.address);
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9999\r\n\r\n");
+    let answer = client.response().expect("an answer");
+    assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
+    assert!(client.ended());
+}
+
+#[test]
+fn responses_without_a_body_have_none() {
+    for (head, length) in [
+        ("HTTP/1.1 204 No Content\r\n", None),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n", None),
+        ("HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n", None),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", Some("0")),
+    ] {
+        let gateway = Service::gateway(answers(format!("{head}\r\n")).0, &[]);
+        let mut client = Client::connect(gateway.address);
+        client.get("/", &[]);
+        let head = client.head().expect("a head").to_lowercase();
+        let given = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        assert_eq!(given, length, "{head}");
+        assert!(!head.contains("transfer-encoding"), "{head}");
+        // Nothing stands between this response and the next.
+        client.get("/", &[]);
+        assert!(client.head().is_some_and(|head| head.starts_with("HTTP/1.1 ")));
+    }
+    let gateway = Service::gateway(answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").0, &[]);
+    let mut client = Client::connect(gateway.address);
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..2 {
+        let head = client.head().expect("a head").to_lowercase();
+        assert!(head.starts_with("http/1.1 200 ") && head.contains("content-length: 5\r\n"), "{head}");
+    }
+}
+
+#[test]
+fn ranges_and_dates_are_passed_through() {
+    let (upstream, seen) = answers(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-1/9\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+         Content-Length: 2\r\n\r\nok",
+    );
+    let gateway = Service::gateway(upstream, &[]);
+    let answer = get(gateway.address, "/", &[("Range", "bytes=0-1"), ("If-Range", "\"x\"")]);
+    assert_eq!((answer.status, answer.text().as_str()), (206, "ok"));
+    assert_eq!(answer.header("content-range"), Some("bytes 0-1/9"));
+    assert_eq!(answer.header("date"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    let head = seen.recv_timeout(PATIENCE).expect("it arrives");
+    assert!(head.contains("range: bytes=0-1\r\n") && head.contains("if-range: \"x\"\r\n"), "{head}");
+    // One is added to a response without it.
+    let dated = passed_back(OK).expect("an answer");
+    assert!(dated.header("date").is_some_and(|date| date.ends_with("GMT")));
+}
+
+#[test]
+fn folded_lines_and_space_before_a_colon_are_put_right() {
+    let folded = passed_back("HTTP/1.1 200 OK\r\nX-Folded: one\r\n \ttwo\r\nX-Space : 1\r\nContent-Length: 2\r\n\r\nok");
+    let folded = folded.expect("an answer");
+    assert_eq!((folded.header("x-folded"), folded.header("x-space")), (Some("one two"), Some("1")));
+    assert_eq!(folded.text(), "ok");
+}
+
+#[test]
+fn a_response_that_cannot_be_passed_back_is_502() {
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: 1\r\n".repeat(200));
+    let large = format!("HTTP/1.1 200 OK\r\nX-Large: {}\r\n\r\n", "x".repeat(100 << 10));
+    for bytes in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno header\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-Nul: \0\r\n\r\n",
+        "HTTP/2 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\n\r\n",
+        "<html>",
+        &many,
+        &large,
+    ] {
+        let answer = passed_back(bytes.to_owned()).unwrap_or_else(|| panic!("no answer: {bytes:.80}"));
+        assert_eq!((answer.status, answer.text().as_str()), (502, BAD_GATEWAY), "{bytes:.80}");
+    }
+}
+
+#[test]
+fn interim_responses_are_not_taken_for_the_answer() {
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+    let answer = passed_back(format!("{interim}{OK}")).expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str(), answer.header("link")), (200, "ok", None));
+}
+
+#[test]
+fn a_body_that_breaks_off_at_once_is_502_and_one_that_breaks_off_later_shows_its_head() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (bytes, status) in [
+        (format!("{chunked}zz\r\n"), 502),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_owned(), 200),
+        (format!("{chunked}4\r\nhalf\r\nzz\r\n"), 200),
+        (format!("{chunked}4\r\nhalf\r\n"), 200),
+    ] {
+        let gateway = Service::gateway(answers(bytes.clone()).0, &[]);
+        let answer = exchange(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("an answer");
+        assert_eq!((answer.status, answer.broken), (status, status == 200), "{bytes:?}: {answer:?}");
+        gateway.log_until(|log| {
+            log.lines().any(|line| line.contains(&format!(r#""status":{status},"#)) && line.contains(r#""error":"the body broke off"#))
+        });
+    }
+    // The connection is closed after the head, before a byte of the body: 502 or a head alone, but never nothing.
+    let gateway = Service::gateway(answers("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").0, &[]);
+    for _ in 0..20 {
+        let answer = exchange(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("an answer");
+        assert!(answer.status == 502 || (answer.status == 200 && answer.broken), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_body_without_a_length_ends_with_the_connection() {
+    let answer = passed_back("HTTP/1.1 200 OK\r\n\r\nuntil the end").expect("an answer");
+    assert_eq!((answer.text().as_str(), answer.header("transfer-encoding")), ("until the end", Some("chunked")));
+    let gateway = Service::gateway(answers("HTTP/1.0 200 OK\r\n\r\nuntil the end").0, &[]);
+    let answer = exchange(gateway.address, "GET / HTTP/1.0\r\n\r\n").expect("an answer");
+    assert_eq!((answer.text().as_str(), answer.header("transfer-encoding"), answer.broken), ("until the end", None, false));
+}
+
+#[test]
+fn bytes_after_a_response_answer_no_other_request() {
+    let (poisoned, _) = answers(format!("{OK}HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned"));
+    let gateway = Service::gateway(poisoned, &[]);
+    let mut client = Client::connect(gateway.address);
+    for _ in 0..10 {
+        client.get("/", &[]);
+        assert_eq!(client.response().expect("an answer").text(), "ok");
+    }
+}
