@@ -94,6 +94,29 @@ pub(super) fn coding(headers: &HeaderMap) -> Coding {
     }
 }
 
+/// Reduces the lengths that a response gives, in several fields or as a list, to one (RFC 9110, 8.6). Returns false if they
+/// differ, or are none.
+pub(super) fn unify_length(headers: &mut HeaderMap) -> bool {
+    let mut given = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = given.next() else { return true };
+    let number = |text: &[u8]| {
+        let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let lengths = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b',').map(number).collect::<Vec<_>>();
+    if given.next().is_none() && first.as_bytes().iter().all(u8::is_ascii_digit) {
+        return number(first.as_bytes()).is_some();
+    }
+    let all: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().flat_map(lengths).collect();
+    match all.first().copied().flatten().filter(|one| all.iter().all(|length| *length == Some(*one))) {
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            true
+        }
+        None => false,
+    }
+}
+
 /// Counts `Max-Forwards` down (RFC 9110, 7.6.2). It is for OPTIONS and TRACE, and the gateway passes no TRACE on.
 pub(super) fn count_forwards(headers: &mut HeaderMap, method: &Method) -> Result<(), Refusal> {
     if *method != Method::OPTIONS {
@@ -134,7 +157,7 @@ mod tests {
 
     use super::super::config::ClientCredentials;
     use super::super::proxy::Refusal;
-    use super::{Coding, coding, count_forwards, strip_hop, to_upstream};
+    use super::{Coding, coding, count_forwards, strip_hop, to_upstream, unify_length};
 
     fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -196,6 +219,21 @@ mod tests {
             assert_eq!(of(&[unknown]), Coding::Unknown, "{unknown:?}");
         }
         assert_eq!(of(&["chunked", "chunked"]), Coding::Ambiguous);
+    }
+
+    #[test]
+    fn lengths_are_one_or_wrong() {
+        let unified = |values: &[&'static str]| {
+            let mut headers = map(&values.iter().map(|value| ("content-length", *value)).collect::<Vec<_>>());
+            unify_length(&mut headers).then_some(headers)
+        };
+        assert_eq!(unified(&[]), Some(map(&[])));
+        for same in [&["2"][..], &["2", "2"], &["2, 2"], &["2 ,2", " 2"]] {
+            assert_eq!(unified(same), Some(map(&[("content-length", "2")])), "{same:?}");
+        }
+        for wrong in [&[""][..], &["x"], &["+2"], &["2,"], &["2", "3"], &["2, 3"], &["99999999999999999999"]] {
+            assert_eq!(unified(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -161,6 +161,10 @@ impl Gateway {
             return Err(Refusal::BadGateway);
         }
         headers::strip_hop(&mut parts.headers);
+        if !headers::unify_length(&mut parts.headers) {
+            access.upstream.error = Some("the response has no valid length".into());
+            return Err(Refusal::BadGateway);
+        }
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
         let body = Streamed::new(body, (lease, sender), upload, self.config.read_timeout);

@@ -120,7 +120,10 @@ struct Server {
 impl Server {
     fn spawn<S, B>(&self, stream: TcpStream, service: S)
     where
-        S: Service<Request<InboundBody>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
+        S: Service<Request<InboundBody>, Response = Response<B>, Error = Infallible, Future: Send>
+            + Send
+            + Sync
+            + 'static,
         B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
     {
         // Small responses must not wait for the acknowledgement of the one before.

@@ -192,7 +192,8 @@ fn explained(head: &[u8]) -> Vec<u8> {
         Some(b"HTTP/1.1 431") => r#"{"error":"request header too large"}"#,
         _ => return head.to_vec(),
     };
-    let Some((before, after)) = std::str::from_utf8(head).ok().and_then(|head| head.split_once("content-length: 0\r\n"))
+    let Some((before, after)) =
+        std::str::from_utf8(head).ok().and_then(|head| head.split_once("content-length: 0\r\n"))
     else {
         return head.to_vec();
     };

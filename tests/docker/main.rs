@@ -14,6 +14,7 @@ mod deploys;
 mod elsewhere;
 mod engines;
 mod faults;
+mod gateway;
 mod images;
 mod interruptions;
 mod kills;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         names::trials(),
         neighbours::trials(),
         faults::trials(),
+        gateway::trials(),
         images::trials(),
         commands::trials(),
         dashboard::trials(),

@@ -14,6 +14,7 @@ mod doctor;
 mod engines;
 mod gateway;
 mod gateway_life;
+mod gateway_responses;
 mod gateway_rules;
 mod hosts;
 mod http_server;
