@@ -31,10 +31,11 @@ undo      deadline lab engine event files
 lab       background deadline engine engine::embedded engine::docker files stack
 engine    deadline stack http files event error::Exit
 engine/*  deadline engine alerts background board stack http files event metrics error::Exit app::memory gateway::memory
+engine/*  service::inbound
 wire      traffic metrics http alerts::Monitor alerts::own engine::mock
 alerts    metrics stack
 live      alerts event files metrics
-board     alerts event http live metrics
+board     alerts event http live metrics service::inbound
 watch     alerts engine wire !wire::NetWire lab undo live event metrics term
 watch     report::human report::text report::keys report::owed report::short_id report::status_name report::status_tone
 metrics   -

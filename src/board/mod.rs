@@ -25,6 +25,7 @@ use crate::alerts::{self, Answer, Monitor};
 use crate::http::{Http, Limit, Request as HttpRequest};
 use crate::live::{Alerts, Feed, Runs};
 use crate::metrics::{Exposition, Moment};
+use crate::service::inbound;
 
 mod marks;
 
@@ -184,6 +185,7 @@ fn router(board: Arc<Board>, address: SocketAddr) -> Router {
         .route("/data", get(data))
         .route("/api/v1/rules", get(rules))
         .layer(middleware::from_fn(move |request, next| guard(address, request, next)))
+        .layer(middleware::map_request(inbound::discard_unread))
         .with_state(board)
 }
 

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -124,6 +124,10 @@ impl Gateway {
                 let mut response = Response::new(ResponseBody::text(text, access));
                 *response.status_mut() = status;
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                if refusal == Refusal::RequestTimeout {
+                    // The rest of the body may still come, or never (RFC 9110, 15.5.9).
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 response
             }
         };

@@ -20,10 +20,20 @@ const DISCARD: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// The body of a request as its client sends it.
-pub(crate) struct InboundBody {
+pub(crate) struct InboundBody<B: Unread = Incoming> {
     /// None after the end.
-    incoming: Option<Incoming>,
+    incoming: Option<B>,
     expectation: Option<Expectation>,
+}
+
+/// A body whose rest can be read by a task of its own.
+pub(crate) trait Unread: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static {}
+
+impl<B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static> Unread for B {}
+
+/// Lets the handlers of an axum router leave a body unread; for a layer around all others.
+pub(crate) async fn discard_unread(request: Request<axum::body::Body>) -> Request<axum::body::Body> {
+    InboundBody::wrap(request).0.map(axum::body::Body::new)
 }
 
 /// A client's wait for `100 Continue`, which is sent when the body is first read.
@@ -42,9 +52,9 @@ impl Expectation {
     }
 }
 
-impl InboundBody {
+impl<B: Unread> InboundBody<B> {
     /// Wraps the body of a request.
-    pub(super) fn wrap(request: Request<Incoming>) -> (Request<Self>, Option<Expectation>) {
+    pub(super) fn wrap(request: Request<B>) -> (Request<Self>, Option<Expectation>) {
         let (parts, incoming) = request.into_parts();
         let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
         let expectation = incoming.as_ref().and_then(|_| Expectation::of(&parts.headers));
@@ -53,11 +63,11 @@ impl InboundBody {
     }
 }
 
-impl Body for InboundBody {
+impl<B: Unread> Body for InboundBody<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         if let Some(Expectation(read)) = &self.expectation {
             read.store(true, Ordering::Relaxed);
         }
@@ -78,7 +88,7 @@ impl Body for InboundBody {
     }
 }
 
-impl Drop for InboundBody {
+impl<B: Unread> Drop for InboundBody<B> {
     fn drop(&mut self) {
         // A client that waits for `100 Continue` gets the answer instead, and the connection is closed.
         if self.expectation.as_ref().is_some_and(Expectation::is_open) {
@@ -92,6 +102,6 @@ impl Drop for InboundBody {
     }
 }
 
-async fn discard(mut incoming: Incoming) {
+async fn discard(mut incoming: impl Unread) {
     while let Ok(Some(Ok(_))) = timeout(SILENCE, incoming.frame()).await {}
 }

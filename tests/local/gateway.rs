@@ -298,6 +298,7 @@ fn a_client_that_stalls_is_to_blame_and_not_the_upstream() {
     let gateway = Service::gateway(takes, &env);
     let stalled = exchange(gateway.address, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
     assert_error(&stalled, 408, "request timeout");
+    assert_eq!(stalled.header("connection"), Some("close"));
     // A head that never ends is not answered at all.
     let mut slow = Client::connect(gateway.address);
     slow.send("GET / HTTP/1.1\r\nHost:");

@@ -48,6 +48,7 @@ mod traffic;
 mod traffic_cli;
 mod traffic_jobs;
 mod traffic_views;
+mod unread;
 mod untrusted;
 mod watch;
 mod wire;

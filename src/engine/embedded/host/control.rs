@@ -24,6 +24,7 @@ use crate::engine::embedded::protocol::EnsureRequest;
 use crate::engine::logs::time_in;
 use crate::engine::{Description, EngineError, EngineErrorKind, LogLine, UpRequest};
 use crate::files;
+use crate::service::inbound;
 
 #[derive(Clone)]
 struct Control {
@@ -40,6 +41,7 @@ pub(super) fn router(supervisor: Arc<Supervisor>, token: &str, end: Cancellation
         .route("/down", post(down))
         .route("/logs", get(follow))
         .layer(middleware::from_fn(move |request, next| authorize(token.clone(), request, next)))
+        .layer(middleware::map_request(inbound::discard_unread))
         .with_state(Control { supervisor, end })
 }
 
