@@ -56,7 +56,7 @@ async fn the_closed_model_sends_what_it_was_told_as_fast_as_it_is_answered() {
 #[tokio::test]
 async fn an_answer_before_the_body_was_read_is_an_answer() {
     // Closes with the body unread: the connection is reset while the answer waits to be read.
-    let refusal = "HTTP/1.1 413 Payload Too Large\r\nContent-Length: 2\r\n\r\nno";
+    let refusal = "HTTP/1.1 413 Payload Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
     let server = crate::support::upstream(move |mut client| {
         client.head();
         client.send(refusal);
@@ -66,7 +66,7 @@ async fn an_answer_before_the_body_was_read_is_an_answer() {
         "POST".clone_into(&mut job.requests[0].method);
         job.requests[0].body = vec![b'x'; 2 << 20];
         let outcome = run(&job).await;
-        assert_eq!(outcome.summary.codes.into_iter().collect::<Vec<_>>(), [(413, 100)]);
+        assert_eq!(outcome.summary.codes.get(&413), Some(&100), "{:?}", outcome.summary);
     }
 }
 
