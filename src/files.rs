@@ -11,7 +11,7 @@ use serde::Serialize;
 mod draft;
 mod open;
 
-pub use draft::{Output, collect, draft_folder, write_atomic, write_new, write_output};
+pub use draft::{Output, Staged, collect, draft_folder, write_atomic, write_new, write_output};
 pub use open::{
     Unusable, append, check_folder, check_state, create_stream, open_input, open_lock, open_state, read_input,
     read_state, read_within,
@@ -53,6 +53,13 @@ impl Folder {
         let mut text = serde_json::to_vec_pretty(value)?;
         text.push(b'\n');
         write_atomic(&self.path(name), &text)
+    }
+
+    /// Writes what a file of the folder is to be as JSON, beside it and durably: [`Staged::commit`] needs no space any more.
+    pub fn stage_json(&self, name: &str, value: &impl Serialize) -> io::Result<Staged> {
+        let mut text = serde_json::to_vec_pretty(value)?;
+        text.push(b'\n');
+        Staged::write(&self.path(name), &text)
     }
 }
 

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 pub mod connect;
 pub mod dashboard;
 mod keeper;
+mod keys;
 pub mod lock;
 pub mod present;
 mod record;
 mod shown;
 mod state;
 
+pub use keys::ChangeError;
 pub use record::{Containers, FIRST_KEY, GRAFANA_PASSWORD, Record};
 pub use state::State;
 
@@ -142,36 +144,6 @@ impl Lab {
         self.folder.write_json("lab.json", record).map_err(|source| folder_error(&self.folder.path("lab.json"), source))
     }
 
-    /// What the caller sends as `X-API-Key`.
-    pub fn caller_key(&self) -> Result<String, LabError> {
-        Ok(self.existing()?.caller_key)
-    }
-
-    /// The caller sends another key from now on.
-    pub fn set_caller_key(&self, key: &str) -> Result<(), LabError> {
-        let record = self.existing()?;
-        self.save(&Record { caller_key: key.to_owned(), ..record })
-    }
-
-    /// The server has another key from now on: with that one it is made again, where nothing of it is left.
-    pub fn set_server_key(&self, key: &str) -> Result<(), LabError> {
-        let record = self.existing()?;
-        if record.server_key.as_deref() == Some(key) {
-            return Ok(());
-        }
-        self.save(&Record { server_key: Some(key.to_owned()), ..record })
-    }
-
-    /// A caller of a scenario sends this key from now on; none: there is no such caller any more.
-    pub fn set_named_key(&self, caller: &str, key: Option<&str>) -> Result<(), LabError> {
-        let mut record = self.existing()?;
-        match key {
-            Some(key) => record.callers.insert(caller.to_owned(), key.to_owned()),
-            None => record.callers.remove(caller),
-        };
-        self.save(&record)
-    }
-
     /// Takes the lock of a run, at once or not at all. `holder` is what others are told: `run 7f3a`.
     pub fn lock_run(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
@@ -186,6 +158,12 @@ impl Lab {
         let lock = Lock::wait(&self.folder.path("change.lock"), &self.name, holder).await?;
         self.collect();
         Ok(lock)
+    }
+
+    /// Takes the lock of a change, at once or not at all.
+    pub fn try_lock_change(&self, holder: &str) -> Result<Lock, LabError> {
+        self.make_folder()?;
+        Ok(Lock::take(&self.folder.path("change.lock"), &self.name, holder)?)
     }
 
     /// What is remembered of it now that a lock of it is held; an error where it has gone while one waited for the lock.

@@ -41,6 +41,8 @@ async fn one(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<Exit> 
     if force {
         down(lab, &lab.docker_of_anybody()?).await?;
     } else if !is_known && !forgotten(session, lab).await? {
+        // A removal that was cut off may have left files under another name.
+        State::open()?.sweep()?;
         return session.line(&format!("there is no lab {}", lab.name()));
     }
     session.line(&format!("lab {} is down", lab.name()))

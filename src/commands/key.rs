@@ -8,8 +8,8 @@ use crate::cli::KeyCommand;
 use crate::engine::{Ensured, Roles, ServiceChange};
 use crate::error::{Exit, Failure};
 use crate::event::Keys;
-use crate::lab::Record;
 use crate::lab::lock::Lock;
+use crate::lab::{ChangeError, Record};
 use crate::report::human;
 use crate::runner::{Interrupt, Signal};
 use crate::scenario::value::check_key;
@@ -20,7 +20,10 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
     }
     let connected = session.connect()?;
     match command {
-        KeyCommand::Show { json } => show(session, &keys(&connected).await?, *json),
+        KeyCommand::Show { json } => {
+            connected.settle().await?;
+            show(session, &keys(&connected).await?, *json)
+        }
         KeyCommand::Rotate { key } => rotate(session, &connected, key).await,
         KeyCommand::Align { caller } => {
             let (_change, keys) = locked(&connected, "lab key align").await?;
@@ -46,6 +49,7 @@ fn show(session: &Session, keys: &Keys, json: bool) -> anyhow::Result<Exit> {
 async fn locked(connected: &Connected, holder: &str) -> anyhow::Result<(Lock, Keys)> {
     let change = connected.lab.lock_change(holder).await?;
     connected.lab.locked_record(&change)?;
+    connected.lab.settle_server_key(connected.engine.as_ref()).await?;
     Ok((change, keys(connected).await?))
 }
 
@@ -65,7 +69,6 @@ async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::
     };
     let start = Instant::now();
     let changed = change(session, connected, key, &interrupt).await?.changed;
-    connected.lab.set_server_key(key)?;
     if !changed {
         session.line(&format!("server already on {key}"))?;
         return Ok(exit(&interrupt));
@@ -87,14 +90,20 @@ async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::
 async fn change(session: &Session, connected: &Connected, key: &str, interrupt: &Interrupt) -> anyhow::Result<Ensured> {
     let Roles { app, key_variable, .. } = connected.engine.roles();
     let wanted = ServiceChange::env(&key_variable, key);
-    let mut ensured = std::pin::pin!(connected.engine.ensure(&app, &wanted));
+    let changed = async {
+        connected.lab.ensure(connected.engine.as_ref(), &app, &wanted).await.map_err(|error| match error {
+            ChangeError::Lab(error) => anyhow::Error::from(error).context("the key was not changed"),
+            ChangeError::Engine(error) => error.into(),
+        })
+    };
+    let mut changed = std::pin::pin!(changed);
     tokio::select! {
-        ensured = &mut ensured => return Ok(ensured?),
+        changed = &mut changed => return changed,
         () = interrupt.stop().cancelled() => {}
     }
     session.term.note("the change is carried to its end first; a second signal gives it up");
     tokio::select! {
-        ensured = ensured => Ok(ensured?),
+        changed = changed => changed,
         () = interrupt.give_up().cancelled() => {
             let exit = interrupt.signal().map_or(Exit::Interrupted, Signal::exit);
             let failure = Failure { exit, ..Failure::failed("the change was given up, and may be half done") };
@@ -112,18 +121,21 @@ fn align(session: &Session, connected: &Connected, keys: &Keys, only: Option<&st
         let has = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
         return Err(Failure::usage(format!("lab {} has no caller {name}", connected.lab.name())).hint(has).into());
     }
+    let mut record = connected.lab.existing()?;
+    let mut lines = Vec::new();
     if only.is_none() {
-        session.line(&aligned("caller", &keys.caller, &keys.server))?;
-        if keys.caller != keys.server {
-            connected.lab.set_caller_key(&keys.server)?;
-        }
+        lines.push(aligned("caller", &keys.caller, &keys.server));
+        record.caller_key.clone_from(&keys.server);
     }
     for (name, key) in keys.callers.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
-        session.line(&aligned(&format!("caller {name}"), key, &keys.server))?;
-        if *key != keys.server {
-            connected.lab.set_named_key(name, Some(&keys.server))?;
-        }
+        lines.push(aligned(&format!("caller {name}"), key, &keys.server));
+        record.callers.insert(name.clone(), keys.server.clone());
     }
+    if connected.lab.existing()? != record {
+        // All of them or none: a command that is killed leaves no half of it.
+        connected.lab.save(&record)?;
+    }
+    session.print(lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;
     Ok(Exit::Held)
 }
 

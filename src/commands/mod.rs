@@ -40,6 +40,7 @@ const PUT_AWAY: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Carries out what was asked for.
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    crate::background::close_inherited_on_exec();
     resources::check()?;
     match &cli.command {
         // The services and their host have runtimes of their own, and no terminal.

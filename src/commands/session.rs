@@ -163,9 +163,19 @@ impl Connected {
         let roles = self.engine.roles();
         let env = self.engine.env(&roles.app).await.map_err(|error| self.not_described(error))?;
         if env.is_empty() {
-            return Ok(self.lab.existing()?.server_key);
+            return Ok(self.lab.existing()?.expected_server_key().map(str::to_owned));
         }
         Ok(env.get(&roles.key_variable).cloned())
+    }
+
+    /// Settles a change of the server's key that was interrupted, unless another command is changing the lab now.
+    pub(super) async fn settle(&self) -> anyhow::Result<()> {
+        if self.record.next_server_key.is_some()
+            && let Ok(_change) = self.lab.try_lock_change("a look at the lab")
+        {
+            self.lab.settle_server_key(self.engine.as_ref()).await?;
+        }
+        Ok(())
     }
 
     fn not_described(&self, error: EngineError) -> EngineError {

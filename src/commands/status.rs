@@ -130,6 +130,7 @@ async fn look(lab: &Lab) -> anyhow::Result<Option<Document>> {
     let undo = undo::pending(lab)?.filter(|_| lab.running().is_none());
     let undo = undo.map(|pending| Owed { run: pending.run, scenario: pending.scenario, kept: pending.kept });
     let connected = Connected { lab: lab.clone(), record, engine };
+    connected.settle().await?;
     let described = connected.engine.describe().await;
     Ok(Some(document(&connected, described, undo)?))
 }
@@ -172,7 +173,7 @@ fn document(
             document.state = now.overall().into();
             let gone = now.service(APP).is_some_and(|app| app.instance.is_none());
             // It comes back with the key that is remembered.
-            let remembered = connected.record.server_key.as_deref().filter(|_| gone);
+            let remembered = connected.record.expected_server_key().filter(|_| gone);
             let server = remembered.or_else(|| now.server_key());
             document.keys = server.map(|server| Keys { server: server.to_owned(), caller, callers });
             document.gateway = Some(now.endpoints.gateway);

@@ -127,13 +127,17 @@ async fn bring_up(
     }
     lab.save(&record)?;
     let description = engine.up(&lab.up_request(&record)?, progress).await?;
+    if let Some(key) = description.server_key() {
+        // Also after a change of it that was interrupted.
+        lab.set_server_key(key)?;
+    }
     let came = match before.map(|before| mended(&before, &description)) {
         None if known.is_none() => Came::New,
         None => Came::Back(String::new()),
         Some(nothing) if nothing.is_empty() => Came::Already,
         Some(mended) => Came::Back(mended),
     };
-    Ok((Connected { lab: lab.clone(), record, engine }, description, came))
+    Ok((Connected { lab: lab.clone(), record: lab.existing()?, engine }, description, came))
 }
 
 /// What `up` did to a lab that was there: `made app; started db`.

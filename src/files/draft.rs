@@ -62,6 +62,27 @@ impl Draft {
     }
 }
 
+/// The next content of a file, on disk beside it. It has no effect until it is committed; dropped, it is removed.
+#[derive(Debug)]
+pub struct Staged {
+    draft: Draft,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Writes the next content of a file of the state, durably.
+    pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
+        let draft = written(path, content)?;
+        draft.file.as_file().sync_all()?;
+        Ok(Self { draft, path: path.to_owned() })
+    }
+
+    /// Gives the file its next content, atomically and durably.
+    pub fn commit(self) -> io::Result<()> {
+        self.draft.commit(&self.path)
+    }
+}
+
 /// Writes a file of the state so that a reader, or a power failure, meets the old content or the new one, never a part; mode 0600.
 pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     written(path, content)?.commit(path)

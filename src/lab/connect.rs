@@ -71,7 +71,8 @@ impl Lab {
     /// What its engine is to bring up.
     pub fn up_request(&self, record: &Record) -> Result<UpRequest, ConnectError> {
         let Roles { app, key_variable, .. } = self.engine(record)?.roles();
-        let env = BTreeMap::from([(key_variable, record.server_key.clone().unwrap_or_else(|| FIRST_KEY.to_owned()))]);
+        let key = record.expected_server_key().unwrap_or(FIRST_KEY);
+        let env = BTreeMap::from([(key_variable, key.to_owned())]);
         Ok(UpRequest { gateway_port: record.gateway_port, env: BTreeMap::from([(app, env)]), tied: false })
     }
 }

@@ -23,11 +23,10 @@ const LOG_FILE: &str = "dashboard.log";
 /// The command that it is.
 pub const COMMAND: &str = "dashboard-host";
 
-/// How long it may take to say where it is; to end; and from its lock to its file.
+/// How long it may take to say where it is.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-const END_TIMEOUT: Duration = Duration::from_secs(10);
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
-const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
+/// How long it may take to end after SIGTERM. It has nothing to put away.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What it is told, once there is something to show: one line of JSON on its standard input.
 #[derive(Debug, Serialize, Deserialize)]
@@ -129,25 +128,9 @@ impl Dashboard {
         }
     }
 
-    /// Ends it. It has nothing to put away, so it is not asked, and one that hangs ends as well.
+    /// Ends it, found by its lock: its file may be lost or name another process. One that has not taken its lock yet ends by
+    /// itself when it finds its lab's folder gone.
     pub(super) async fn end(&self) -> io::Result<()> {
-        let lock = self.lock();
-        let held = match files::open_state(&lock, u64::MAX) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            opened => opened?,
-        };
-        let deadline = Deadline::after(SETTLE_TIMEOUT);
-        // Its starter may have been killed in the instant in which it came.
-        while self.lives() && self.last().is_none() && !deadline.is_over() {
-            tokio::time::sleep(SETTLE_INTERVAL).await;
-        }
-        if self.lives() {
-            match self.last() {
-                Some(serving) => background::kill(&lock, serving.pid)?,
-                // Nobody knows its number any more; without its lock's name it ends by itself.
-                None => std::fs::remove_file(&lock)?,
-            }
-        }
-        background::until_free(held, END_TIMEOUT).await
+        background::end_holders(&self.lock(), GRACE).await
     }
 }

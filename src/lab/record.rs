@@ -34,6 +34,9 @@ pub struct Record {
     /// The key that the server was given last; none: an older version of lab made this, and did not remember it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_key: Option<String>,
+    /// The key of a change that was announced and not confirmed: the server has this one or [`Record::server_key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_server_key: Option<String>,
     /// What each caller of a scenario sends, by its name, while that scenario runs or is kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub callers: BTreeMap<String, String>,
@@ -82,6 +85,11 @@ impl Containers {
 }
 
 impl Record {
+    /// The key with which a server comes back of which nothing is left: the one that was asked for last.
+    pub fn expected_server_key(&self) -> Option<&str> {
+        self.next_server_key.as_deref().or(self.server_key.as_deref())
+    }
+
     /// A new lab.
     pub fn new(engine: &str, gateway_port: u16) -> Self {
         let caller_key = FIRST_KEY.to_owned();
@@ -96,6 +104,7 @@ impl Record {
             gateway_port,
             caller_key,
             server_key,
+            next_server_key: None,
             callers,
             owner: None,
             containers,

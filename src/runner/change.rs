@@ -9,8 +9,8 @@ use super::observe::describe;
 use crate::deadline::timeout;
 use crate::engine::{Description, EngineError, EngineErrorKind, Ensured, Roles, RunState, ServiceChange, environment};
 use crate::event::ExpectationResult;
-use crate::lab::Record;
 use crate::lab::lock::Lock;
+use crate::lab::{ChangeError, Record};
 use crate::scenario::plan::{Change, Verb};
 use crate::undo::{Before, explained};
 
@@ -262,23 +262,22 @@ async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: 
     let service_before = Before::Service { service: service.to_owned(), state: before.clone() };
     let new = to.env.values().flatten().map(String::as_str);
     put_on_record(context, service_before, caller.map(|key| Before::CallerKey { key }), new).await?;
-    let ensured = timeout(DEADLINE, context.engine.ensure(service, to)).await.unwrap_or_else(|_| {
+    let ensure = context.lab.ensure(context.engine.as_ref(), service, to);
+    let ensured = timeout(DEADLINE, ensure).await.unwrap_or_else(|_| {
         let detail = format!("the change was not done within {} s", DEADLINE.as_secs());
-        Err(EngineError::new(EngineErrorKind::System, detail).of(service))
+        Err(EngineError::new(EngineErrorKind::System, detail).of(service).into())
     });
     match ensured {
         Ok(mut ensured) => {
             // What is compared over a step is what the app counted.
             ensured.retired.retain(|_| service == app);
-            if let Some(key) = to.server_key(service, &description.roles) {
-                context.lab.set_server_key(key).map_err(|error| error.to_string())?;
-            }
             Ok(Done { before, ensured, refused: None })
         }
-        Err(error) if may_fail && is_unwell(error.kind) => {
+        Err(ChangeError::Engine(error)) if may_fail && is_unwell(error.kind) => {
             Ok(Done { before, refused: Some(error.detail), ..Done::default() })
         }
-        Err(error) => Err(explained(&error)),
+        Err(ChangeError::Engine(error)) => Err(explained(&error)),
+        Err(ChangeError::Lab(error)) => Err(error.to_string()),
     }
 }
 

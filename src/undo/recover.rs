@@ -78,7 +78,7 @@ async fn bring_up(
     let record = lab.existing()?;
     let mut env = environment(steps);
     // A lab of an older version remembers no key: it was the caller's, or nothing worked.
-    let key = record.server_key.unwrap_or(record.caller_key);
+    let key = record.expected_server_key().unwrap_or(&record.caller_key).to_owned();
     let Roles { app, key_variable, .. } = engine.roles();
     env.entry(app).or_default().entry(key_variable).or_insert(key);
     let request = UpRequest { gateway_port: record.gateway_port, env, tied: false };

@@ -8,7 +8,9 @@ mod conformance;
 #[path = "../shared/copied.rs"]
 mod copied;
 mod corruption;
+mod crashes;
 mod dashboard;
+mod descriptors;
 mod desk;
 mod doctor;
 mod engines;
@@ -32,6 +34,7 @@ mod proofs;
 mod pty;
 #[path = "../shared/ran.rs"]
 mod ran;
+mod random_kills;
 mod runbooks;
 mod runs;
 #[path = "../shared/same.rs"]

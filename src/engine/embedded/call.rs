@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::launch;
 use super::protocol::{EnsureRequest, HostFile};
@@ -18,6 +19,10 @@ use crate::http::{Http, HttpError, Request};
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a change may take; the host has shorter limits for each part of it.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long `host.json` of a host that lives is waited for, and how often it is looked at. The host looks at it more often.
+const FILE_TIMEOUT: Duration = Duration::from_secs(2);
+const FILE_INTERVAL: Duration = Duration::from_millis(10);
 
 const ENDED: &str = "its host ended without being asked to";
 
@@ -44,8 +49,9 @@ impl Calls {
         self.call("POST", "/up", Some(&json(request)?), CHANGE_TIMEOUT).await
     }
 
+    /// Asks the host to end; it does so after the answer.
     pub(super) async fn down(&self) -> Result<(), EngineError> {
-        self.text("POST", "/down", None, CHANGE_TIMEOUT).await.map(drop)
+        self.text("POST", "/down", None, ASK_TIMEOUT).await.map(drop)
     }
 
     /// What comes to the logs of these services from these offsets on.
@@ -54,7 +60,7 @@ impl Calls {
         services: &[&str],
         from: &[usize],
     ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
-        let host = self.host()?;
+        let host = self.host().await?;
         let offsets: Vec<String> = from.iter().map(ToString::to_string).collect();
         let url = format!("http://{}/logs?services={}&from={}", host.address, services.join(","), offsets.join(","));
         let request = Request::get(url).bearer(&host.token).timeout(ASK_TIMEOUT);
@@ -85,7 +91,7 @@ impl Calls {
         body: Option<&Value>,
         timeout: Duration,
     ) -> Result<String, EngineError> {
-        let host = self.host()?;
+        let host = self.host().await?;
         let url = format!("http://{}{path}", host.address);
         let request = Request { body: body.cloned(), ..Request::new(method, url) };
         let request = request.bearer(&host.token).timeout(timeout);
@@ -98,18 +104,32 @@ impl Calls {
         }
     }
 
-    fn host(&self) -> Result<HostFile, EngineError> {
+    /// How the host is reached. A host that lives writes its file again if that was lost or damaged; one that is coming up or
+    /// ending is waited for.
+    async fn host(&self) -> Result<HostFile, EngineError> {
         let path = self.folder.path(super::HOST_FILE);
-        let text = files::read_state(&path, files::RECORD_LIMIT);
-        if text.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-            return Err(EngineError::new(EngineErrorKind::NotUp, ""));
+        let deadline = Instant::now() + FILE_TIMEOUT;
+        loop {
+            let text = files::read_state(&path, files::RECORD_LIMIT);
+            let missing = text.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+            let problem = match (text, launch::lives(&self.folder)) {
+                (Err(_), false) if missing => return Err(EngineError::new(EngineErrorKind::NotUp, "")),
+                // The content no longer matters once the host has ended.
+                (_, false) => return Err(EngineError::new(EngineErrorKind::Lost, ENDED)),
+                (Err(error), true) => unreadable(&path, &error),
+                (Ok(text), true) => match serde_json::from_slice(&text) {
+                    Ok(file) => return Ok(file),
+                    Err(error) => {
+                        let detail = format!("its host runs, and {} cannot be read: {error}", super::HOST_FILE);
+                        EngineError::new(EngineErrorKind::System, detail).hint("lab down ends it")
+                    }
+                },
+            };
+            if Instant::now() > deadline {
+                return Err(problem);
+            }
+            tokio::time::sleep(FILE_INTERVAL).await;
         }
-        // Of a host that has ended it does not matter what lies there.
-        if !launch::lives(&self.folder) {
-            return Err(EngineError::new(EngineErrorKind::Lost, ENDED));
-        }
-        let text = text.map_err(|error| unreadable(&path, &error))?;
-        serde_json::from_slice(&text).map_err(|error| strange(&error.to_string()))
     }
 
     /// The host did not answer: it has ended, or is about to, or it hangs.
@@ -120,8 +140,7 @@ impl Calls {
         if gone {
             return EngineError::new(kind, ENDED);
         }
-        EngineError::new(kind, format!("its host does not answer: {error}"))
-            .hint("lab down ends it, also where it hangs")
+        EngineError::new(kind, format!("its host does not answer: {error}")).hint("lab down ends it, even if it hangs")
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -20,6 +21,8 @@ use crate::engine::{EngineError, EngineErrorKind};
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a process may take to end after SIGTERM, before it is killed. It promises one second.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a process may take to accept a line on its standard input.
+const TELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What to start.
 pub(super) struct Program<'a> {
@@ -45,6 +48,8 @@ pub(super) struct Child {
     stdin: Mutex<ChildStdin>,
     /// What it says of its end.
     errors: Words,
+    /// It was stopped by [`Child::freeze`].
+    frozen: AtomicBool,
     exit: watch::Receiver<Option<ExitStatus>>,
 }
 
@@ -91,7 +96,16 @@ impl Child {
             let status = child.wait().await.unwrap_or_default();
             told.send_replace(Some(status));
         });
-        Ok(Self { instance, address, since: Utc::now(), pid, stdin: Mutex::new(stdin), errors, exit })
+        Ok(Self {
+            instance,
+            address,
+            since: Utc::now(),
+            pid,
+            stdin: Mutex::new(stdin),
+            errors,
+            frozen: AtomicBool::new(false),
+            exit,
+        })
     }
 
     /// How it ended; none while it runs.
@@ -100,7 +114,7 @@ impl Child {
     }
 
     /// Why it ended, by its own last words.
-    pub(super) async fn last_words(&self) -> Option<String> {
+    async fn last_words(&self) -> Option<String> {
         self.errors.last().await
     }
 
@@ -113,16 +127,31 @@ impl Child {
     /// Writes a line to its standard input. A process that has ended takes none, and misses none.
     pub(super) async fn tell(&self, line: &str) {
         let mut stdin = self.stdin.lock().await;
-        let _ = stdin.write_all(format!("{line}\n").as_bytes()).await;
+        let line = format!("{line}\n");
+        // A frozen process reads none of it until it goes on: the pipe takes thousands of lines before it is full.
+        let _ = tokio::time::timeout(TELL_TIMEOUT, stdin.write_all(line.as_bytes())).await;
+    }
+
+    /// The error for a process that has ended: its own last words, or the last line of its log.
+    pub(super) async fn exited(&self, service: &str, log: &Log) -> EngineError {
+        let words = self.last_words().await.or_else(|| log.last_line());
+        let detail = words.unwrap_or_else(|| self.ended().unwrap_or_default().to_string());
+        EngineError::new(EngineErrorKind::Exited, detail).of(service)
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed)
     }
 
     /// Freezes it.
     pub(super) fn freeze(&self) {
+        self.frozen.store(true, Ordering::Relaxed);
         self.signal(Signal::STOP);
     }
 
     /// Lets it go on.
     pub(super) fn thaw(&self) {
+        self.frozen.store(false, Ordering::Relaxed);
         self.signal(Signal::CONT);
     }
 

@@ -1,36 +1,35 @@
-//! Ending a host that lives and does not answer: one that was stopped (SIGSTOP, a debugger), or that hangs. It is told to go
-//! first; only one that stays silent is killed, and only where it is certain that the process is the host.
+//! Ending a host, also one that does not answer: it was stopped (SIGSTOP, a debugger), it hangs, or its `host.json` is lost or
+//! leads elsewhere. A host that does not end when asked through its control port is found by the lock that it holds.
 
-use super::call::{Calls, unreadable};
+use std::time::Duration;
+
+use super::call::Calls;
 use super::launch;
-use super::protocol::HostFile;
 use crate::background;
 use crate::engine::{EngineError, EngineErrorKind};
-use crate::files::{self, Folder};
+use crate::files::Folder;
 
-/// Ends the host through its control port. One that neither ends nor says how it is within the seconds that a question may
-/// take is killed; its services end with it.
+/// How long a host that was found by its lock may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Ends the host of this folder and its services; returns when they have ended. No host is no error.
 pub(super) async fn end(folder: &Folder, calls: &Calls) -> Result<(), EngineError> {
-    let mut down = std::pin::pin!(calls.down());
-    let listens = tokio::select! {
-        ended = &mut down => return ended,
-        listens = calls.describe() => listens,
-    };
-    match listens {
-        Err(error) if error.kind == EngineErrorKind::System && launch::lives(folder) => kill(folder),
-        // It ends its services, or a change before that, which it carries to its end; or it is gone already.
-        _ => down.await,
+    if asked(calls).await && launch::until_gone(folder).await.is_ok() {
+        return Ok(());
     }
+    let lock = folder.path(super::LOCK_FILE);
+    background::end_holders(&lock, GRACE).await.map_err(|error| {
+        let detail = format!("it cannot be ended: {error}");
+        EngineError::new(EngineErrorKind::System, detail).of("lab host").hint(background::who_holds(&lock))
+    })
 }
 
-fn kill(folder: &Folder) -> Result<(), EngineError> {
-    let failed = |detail: &str| EngineError::new(EngineErrorKind::System, detail).of("lab host");
-    let path = folder.path(super::HOST_FILE);
-    let text = files::read_state(&path, files::RECORD_LIMIT).map_err(|error| unreadable(&path, &error))?;
-    let file: HostFile = serde_json::from_slice(&text).map_err(|error| failed(&error.to_string()))?;
-    let lock = folder.path(super::LOCK_FILE);
-    background::kill(&lock, file.pid).map_err(|error| {
-        let detail = format!("it does not answer, and cannot be killed: {error}");
-        failed(&detail).hint(background::who_holds(&lock))
-    })
+/// Asks the host to end through its control port; false if it does not take the request. A question is asked beside it, since
+/// that has to be answered within seconds.
+async fn asked(calls: &Calls) -> bool {
+    let mut down = std::pin::pin!(calls.down());
+    tokio::select! {
+        asked = &mut down => asked.is_ok(),
+        answered = calls.describe() => answered.is_ok() && down.await.is_ok(),
+    }
 }

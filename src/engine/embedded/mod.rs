@@ -96,13 +96,7 @@ impl Engine for Embedded {
     }
 
     async fn down(&self) -> Result<(), EngineError> {
-        // Its starter may have been killed in the instant in which it came up.
-        launch::until_settled(&self.folder).await;
-        match hung::end(&self.folder, &self.calls).await {
-            Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
-            result => result?,
-        }
-        launch::until_gone(&self.folder).await?;
+        hung::end(&self.folder, &self.calls).await?;
         let tied = self.tied.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(mut process) = tied {
             // It has given up its lock, so it is at its end.

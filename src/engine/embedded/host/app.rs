@@ -55,6 +55,26 @@ impl App {
         Ok(child)
     }
 
+    /// Leads requests to a new instance. One that ends meanwhile is an error.
+    async fn route(&self, child: &Arc<Child>) -> Result<(), EngineError> {
+        self.gateway.route(Some(child)).await?;
+        match child.ended() {
+            Some(_) => Err(child.exited(APP, &self.log).await),
+            None => Ok(()),
+        }
+    }
+
+    /// The instance serves from now on. When it ends, however that comes about, no request goes to its address any more: the
+    /// next process to get that port may be anybody's.
+    fn serve(&self, child: Arc<Child>) {
+        self.slot.put(Some(child.clone()));
+        let gateway = self.gateway.clone();
+        tokio::spawn(async move {
+            child.wait().await;
+            gateway.unroute_from(&child).await;
+        });
+    }
+
     /// Lets it finish its requests, reads its counters a last time, and ends it.
     async fn retire(&self, child: &Child, abrupt: bool) -> Retired {
         let exposition = if abrupt { None } else { self.context.health.last_exposition(&child.address).await };
@@ -89,25 +109,25 @@ impl Managed for App {
 
     async fn start(&self, env: &BTreeMap<String, String>) -> Result<(), EngineError> {
         let child = self.launch(env).await?;
-        if let Err(error) = self.gateway.route(Some(&child)).await {
+        if let Err(error) = self.route(&child).await {
             self.gateway.unroute().await;
             child.stop(true).await;
             return Err(error);
         }
-        self.slot.put(Some(child));
+        self.serve(child);
         Ok(())
     }
 
     async fn replace(&self, env: &BTreeMap<String, String>) -> Result<Option<Retired>, EngineError> {
         let old = self.slot.live();
         let new = self.launch(env).await?;
-        if let Err(error) = self.gateway.route(Some(&new)).await {
-            // Back to the old one; what it says of that route does not matter any more.
-            let _ = self.gateway.route(old.as_deref()).await;
+        if let Err(error) = self.route(&new).await {
+            // Back to the old one, if that still runs; what it says of that route does not matter any more.
+            let _ = self.gateway.route(old.as_ref().filter(|old| old.ended().is_none())).await;
             new.stop(true).await;
             return Err(error);
         }
-        self.slot.put(Some(new));
+        self.serve(new);
         match old {
             Some(old) => Ok(Some(self.retire(&old, false).await)),
             None => Ok(None),

@@ -26,13 +26,22 @@ use crate::engine::{Description, EngineError, EngineErrorKind, LogLine, UpReques
 use crate::files;
 use crate::service::inbound;
 
+/// The two steps of a host's end.
+#[derive(Clone)]
+pub(super) struct End {
+    /// The host is to end; its services end next.
+    pub(super) asked: CancellationToken,
+    /// Its services have ended, and nothing more comes to their logs.
+    pub(super) over: CancellationToken,
+}
+
 #[derive(Clone)]
 struct Control {
     supervisor: Arc<Supervisor>,
-    end: CancellationToken,
+    end: End,
 }
 
-pub(super) fn router(supervisor: Arc<Supervisor>, token: &str, end: CancellationToken) -> Router {
+pub(super) fn router(supervisor: Arc<Supervisor>, token: &str, end: End) -> Router {
     let token: Arc<str> = format!("Bearer {token}").into();
     Router::new()
         .route("/describe", get(describe))
@@ -90,10 +99,10 @@ async fn apart<T: Send + 'static>(
     }
 }
 
+/// The host ends as at a signal, whatever becomes of the caller: who wants to see the end of it waits for its lock.
 async fn down(State(control): State<Control>) -> StatusCode {
-    control.supervisor.down().await;
-    control.end.cancel();
-    StatusCode::NO_CONTENT
+    control.end.asked.cancel();
+    StatusCode::ACCEPTED
 }
 
 #[derive(Deserialize)]
@@ -113,7 +122,7 @@ async fn follow(State(control): State<Control>, Query(query): Query<Follow>) -> 
         .logs(&services)
         .into_iter()
         .map(|(name, log)| lines(name, log, offsets.next().unwrap_or(0)).boxed());
-    let end = control.end.cancelled_owned();
+    let end = control.end.over.cancelled_owned();
     Body::from_stream(futures_util::stream::select_all(streams).take_until(end))
 }
 

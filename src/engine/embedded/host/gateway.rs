@@ -2,7 +2,7 @@
 //! standard input where the app is.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
@@ -19,14 +19,9 @@ pub(super) struct Gateway {
     context: Arc<Context>,
     slot: Slot,
     log: Arc<Log>,
-    /// Where the app is, for the gateway that runs and for the next one.
-    route: Mutex<Option<Route>>,
-}
-
-#[derive(Clone)]
-struct Route {
-    address: String,
-    instance: String,
+    /// The instance of the app that requests go to, for the gateway that runs and for the next one. An instance that has
+    /// ended is no route.
+    route: Mutex<Option<Arc<Child>>>,
 }
 
 impl Gateway {
@@ -39,45 +34,54 @@ impl Gateway {
         self.log.clone()
     }
 
-    /// Requests go to this instance from now on. Returns when `/health` through the gateway names it; where the gateway
-    /// does not run, or is frozen, it will be told, and there is nothing to wait for.
-    pub(super) async fn route(&self, app: Option<&Child>) -> Result<(), EngineError> {
+    /// Requests go to this instance from now on. Returns when `/health` through the gateway names it; if the gateway does not
+    /// run, or one of the two is frozen or ends, there is nothing to wait for.
+    pub(super) async fn route(&self, app: Option<&Arc<Child>>) -> Result<(), EngineError> {
         let Some(app) = app else {
             self.unroute().await;
             return Ok(());
         };
-        let route = Route { address: app.address.clone(), instance: app.instance.clone() };
-        self.set_route(Some(route.clone()));
+        *self.lock() = Some(app.clone());
         match self.slot.live() {
-            Some(gateway) => self.tell(&gateway, &route).await,
+            Some(gateway) => self.tell(&gateway, app).await,
             None => Ok(()),
         }
     }
 
     /// The app is nowhere.
     pub(super) async fn unroute(&self) {
-        self.set_route(None);
-        if let Some(gateway) = self.slot.live() {
+        let routed = self.lock().take().is_some();
+        self.tell_unrouted(routed).await;
+    }
+
+    /// No request goes to this instance any more; another one keeps its route.
+    pub(super) async fn unroute_from(&self, app: &Arc<Child>) {
+        let routed = self.lock().take_if(|routed| Arc::ptr_eq(routed, app)).is_some();
+        self.tell_unrouted(routed).await;
+    }
+
+    async fn tell_unrouted(&self, routed: bool) {
+        if routed && let Some(gateway) = self.slot.live() {
             gateway.tell(&format!("unroute {UPSTREAM}")).await;
         }
     }
 
-    async fn tell(&self, gateway: &Child, route: &Route) -> Result<(), EngineError> {
-        gateway.tell(&format!("route {UPSTREAM} {}", route.address)).await;
+    async fn tell(&self, gateway: &Child, app: &Child) -> Result<(), EngineError> {
+        gateway.tell(&format!("route {UPSTREAM} {}", app.address)).await;
         // A gateway whose configuration points elsewhere cannot confirm anything; that is how somebody set it.
         let elsewhere = self.context.env(GATEWAY).get("GATEWAY_UPSTREAM").is_some_and(|upstream| upstream != UPSTREAM);
-        if elsewhere || self.slot.state() == RunState::Paused {
+        if elsewhere || gateway.is_frozen() || app.is_frozen() {
             return Ok(());
         }
-        self.context.health.until_named(gateway, GATEWAY, &route.instance, &self.log).await
+        self.context.health.until_routed(gateway, app).await
     }
 
-    fn current_route(&self) -> Option<Route> {
-        self.route.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn current_route(&self) -> Option<Arc<Child>> {
+        self.lock().clone().filter(|app| app.ended().is_none())
     }
 
-    fn set_route(&self, route: Option<Route>) {
-        *self.route.lock().unwrap_or_else(PoisonError::into_inner) = route;
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Child>>> {
+        self.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn launch(&self, wanted: &BTreeMap<String, String>) -> Result<Arc<Child>, EngineError> {
@@ -91,7 +95,7 @@ impl Gateway {
         let child = Arc::new(Child::start(program, instance).await?);
         // Without an app it is told that, too: it would look the name up, and there may be another of that name.
         let route = self.current_route();
-        let told = route.map_or(format!("unroute {UPSTREAM}"), |route| format!("route {UPSTREAM} {}", route.address));
+        let told = route.map_or(format!("unroute {UPSTREAM}"), |app| format!("route {UPSTREAM} {}", app.address));
         child.tell(&told).await;
         Ok(child)
     }
@@ -127,11 +131,15 @@ impl Managed for Gateway {
         })?;
         self.context.remember_port(port)?;
         self.slot.put(Some(child.clone()));
-        // The app may have come while this one was starting: it is told again, which does no harm.
-        match self.current_route() {
-            Some(route) => self.tell(&child, &route).await,
-            None => Ok(()),
+        // The app may have come while this one was starting: it is told again, which does no harm. An app that does not answer
+        // through it is no fault of the gateway.
+        if let Some(app) = self.current_route() {
+            let _ = self.tell(&child, &app).await;
         }
+        if child.ended().is_some() {
+            return Err(child.exited(GATEWAY, &self.log).await);
+        }
+        Ok(())
     }
 
     async fn replace(&self, env: &BTreeMap<String, String>) -> Result<Option<Retired>, EngineError> {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::engine::embedded::child::Child;
 use crate::engine::embedded::log::Log;
-use crate::engine::{EngineError, EngineErrorKind};
+use crate::engine::{EngineError, EngineErrorKind, GATEWAY};
 use crate::http::{Http, Request};
 
 /// How long an instance may take to become healthy.
@@ -58,8 +58,7 @@ impl Health {
         loop {
             let Err(said) = self.ask(&child.address).await else { return Ok(()) };
             if child.ended().is_some() {
-                let detail = child.last_words().await.or_else(|| log.last_line()).unwrap_or(said);
-                return Err(EngineError::new(EngineErrorKind::Exited, detail).of(service));
+                return Err(child.exited(service, log).await);
             }
             if Instant::now() > deadline {
                 let detail = log.last_note().map_or_else(|| said.clone(), |note| format!("{said} ({note})"));
@@ -69,29 +68,23 @@ impl Health {
         }
     }
 
-    /// Waits until `/health` through the gateway comes from this instance, well or not.
-    pub(super) async fn until_named(
-        &self,
-        gateway: &Child,
-        service: &str,
-        instance: &str,
-        log: &Log,
-    ) -> Result<(), EngineError> {
+    /// Waits until `/health` through the gateway comes from this instance of the app, healthy or not. If one of the two ends,
+    /// there is nothing to wait for.
+    pub(super) async fn until_routed(&self, gateway: &Child, app: &Child) -> Result<(), EngineError> {
         let deadline = Instant::now() + ROUTED_TIMEOUT;
         loop {
-            let said = match self.get(&gateway.address, "/health").await {
+            let observed = match self.get(&gateway.address, "/health").await {
                 Ok((status, body)) => match serde_json::from_str::<Report>(&body) {
-                    Ok(report) if report.instance == instance => return Ok(()),
+                    Ok(report) if report.instance == app.instance => return Ok(()),
                     _ => format!("/health answers {status}, and not from the new instance"),
                 },
                 Err(error) => error,
             };
-            if gateway.ended().is_some() {
-                let detail = gateway.last_words().await.or_else(|| log.last_line()).unwrap_or(said);
-                return Err(EngineError::new(EngineErrorKind::Exited, detail).of(service));
+            if gateway.ended().is_some() || app.ended().is_some() {
+                return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(EngineError::new(EngineErrorKind::Unhealthy, said).of(service));
+                return Err(EngineError::new(EngineErrorKind::Unhealthy, observed).of(GATEWAY));
             }
             tokio::time::sleep(INTERVAL).await;
         }

@@ -1,12 +1,16 @@
 //! `lab host`: the process that an embedded stack lives in. It starts `lab app` and `lab gateway` as its children, takes
 //! the engine's calls on a loopback port, and holds a lock for as long as it lives.
 
+use std::fs::File;
 use std::io::{BufRead, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use axum::Router;
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::call::unreadable;
@@ -15,7 +19,7 @@ use crate::background;
 use crate::board::{self, Look};
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::error::Exit;
-use crate::files::Folder;
+use crate::files::{self, Folder};
 
 mod app;
 mod control;
@@ -24,10 +28,13 @@ mod gateway;
 mod health;
 mod supervisor;
 
+use control::End;
 use supervisor::Supervisor;
 
 /// How long the last answers may take to be read: somebody who follows the logs may have stopped reading.
 const LINGER: Duration = Duration::from_millis(500);
+/// How often the host looks at its files.
+const ATTEND_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Runs a stack: reads a [`HostRequest`] from standard input, says on standard output that the stack is [`Ready`], or why
 /// not, and serves until it is told to end. Until it is up, and where it is tied also later, it ends when standard input does.
@@ -78,42 +85,86 @@ async fn host(request: HostRequest) -> Exit {
 
 async fn serve(request: HostRequest, end: CancellationToken, orphaned: CancellationToken) -> Result<(), EngineError> {
     let folder = Folder::new(request.folder.clone());
-    let _lock = take_lock(&folder.path(super::LOCK_FILE)).await?;
+    let lock = take_lock(&folder.path(super::LOCK_FILE)).await?;
     let supervisor = Arc::new(Supervisor::new(&folder, &request)?);
     let up = tokio::select! {
         up = supervisor.up(&request.up) => up,
         () = end.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "it was told to end")),
         () = orphaned.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "who started it is gone")),
     };
-    let result = match up {
-        Ok(()) => control(&folder, &supervisor, end).await,
-        Err(error) => Err(error),
-    };
-    supervisor.down().await;
-    let _ = std::fs::remove_file(folder.path(super::HOST_FILE));
-    result
+    match up {
+        Ok(()) => control(&folder, &lock, &supervisor, end).await,
+        Err(error) => {
+            supervisor.down().await;
+            Err(error)
+        }
+    }
 }
 
-/// Takes calls until it is told to end.
-async fn control(folder: &Folder, supervisor: &Arc<Supervisor>, end: CancellationToken) -> Result<(), EngineError> {
+/// Takes calls until it is told to end, then ends the services.
+async fn control(
+    folder: &Folder,
+    lock: &File,
+    supervisor: &Arc<Supervisor>,
+    end: CancellationToken,
+) -> Result<(), EngineError> {
+    let end = End { asked: end, over: CancellationToken::new() };
+    let called = match open(folder, supervisor, &end).await {
+        Ok((listener, router, file)) => {
+            show_board(folder, supervisor, &end.asked).await;
+            say(&Ready::Up(supervisor.describe().await));
+            let serve = axum::serve(listener, router).with_graceful_shutdown(end.over.clone().cancelled_owned());
+            let served = tokio::spawn(async move { serve.await });
+            tokio::select! {
+                () = end.asked.cancelled() => {}
+                () = attend(folder, lock, &file) => {}
+            }
+            Ok(served)
+        }
+        Err(error) => Err(error),
+    };
+    // From now on nobody finds it: a new host waits for the lock.
+    end.asked.cancel();
+    let _ = std::fs::remove_file(folder.path(super::HOST_FILE));
+    supervisor.down().await;
+    end.over.cancel();
+    let _ = tokio::time::timeout(LINGER, called?).await;
+    Ok(())
+}
+
+/// Opens the control port, and writes how it is reached.
+async fn open(
+    folder: &Folder,
+    supervisor: &Arc<Supervisor>,
+    end: &End,
+) -> Result<(TcpListener, Router, HostFile), EngineError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(system)?;
     let address = listener.local_addr().map_err(system)?.to_string();
     let token = new_token().map_err(system)?;
-    let file = HostFile { version: super::VERSION.to_owned(), pid: std::process::id(), address, token: token.clone() };
-    folder.write_json(super::HOST_FILE, &file).map_err(system)?;
-    show_board(folder, supervisor, &end).await;
-    let description = supervisor.describe().await;
-    say(&Ready::Up(description));
     let router = control::router(supervisor.clone(), &token, end.clone());
-    let serve = axum::serve(listener, router).with_graceful_shutdown(end.clone().cancelled_owned());
-    let lingered = async {
-        end.cancelled().await;
-        tokio::time::sleep(LINGER).await;
-    };
-    tokio::select! {
-        served = serve => served.map_err(system),
-        () = lingered => Ok(()),
+    let file = HostFile { version: super::VERSION.to_owned(), pid: std::process::id(), address, token };
+    folder.write_json(super::HOST_FILE, &file).map_err(system)?;
+    Ok((listener, router, file))
+}
+
+/// Writes `host.json` again if it is lost or altered. Returns once the lab's folder is gone: nobody can end this host then.
+async fn attend(folder: &Folder, lock: &File, file: &HostFile) {
+    let path = folder.path(super::HOST_FILE);
+    let mut written = stamp(&path);
+    let mut ticks = tokio::time::interval(ATTEND_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while files::is_named(lock, &folder.path(super::LOCK_FILE)) {
+        if (written.is_none() || stamp(&path) != written) && folder.write_json(super::HOST_FILE, file).is_ok() {
+            written = stamp(&path);
+        }
+        ticks.tick().await;
     }
+}
+
+/// What changes when a file is replaced or written to; none if there is no such file.
+fn stamp(path: &Path) -> Option<(u64, u64, SystemTime)> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))
 }
 
 /// Serves the dashboard beside the stack. A stack without one is a stack all the same.
@@ -135,9 +186,9 @@ impl board::Source for Supervisor {
 
 /// Takes the lock of the host, and hands it down to the services: it is free again when the last of them has ended too,
 /// however the host ended, so that nobody removes the folder, or wants the port, under their hands.
-async fn take_lock(path: &Path) -> Result<std::fs::File, EngineError> {
+async fn take_lock(path: &Path) -> Result<File, EngineError> {
     let file = background::take(path).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => system("another host of this lab runs already"),
+        std::io::ErrorKind::WouldBlock => system("another host of this lab runs already").hint("lab down ends it"),
         _ => unreadable(path, &error),
     })?;
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).map_err(system)?;

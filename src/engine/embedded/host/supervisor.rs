@@ -21,7 +21,7 @@ use crate::engine::{
     APP, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, MetricsEndpoint, Retired, Roles,
     RunState, ServiceChange, ServiceStatus, UpRequest, port,
 };
-use crate::files::{self, Folder};
+use crate::files::{self, Folder, Staged};
 
 /// What the services of a stack share.
 pub(super) struct Context {
@@ -29,10 +29,12 @@ pub(super) struct Context {
     pub(super) folder: Folder,
     pub(super) health: Health,
     wanted: Mutex<Wanted>,
+    /// What is on disk of it, if that is known.
+    saved: Mutex<Option<Wanted>>,
 }
 
 /// What is wanted of the services: `services.json`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Wanted {
     /// Environment variables by service.
     env: BTreeMap<String, BTreeMap<String, String>>,
@@ -49,7 +51,9 @@ impl Context {
     /// Reads what is remembered of the lab; what was asked for fills the gaps.
     fn new(folder: &Folder, request: &HostRequest) -> Self {
         let text = files::read_state(&folder.path(WANTED_FILE), files::RECORD_LIMIT).unwrap_or_default();
-        let mut wanted: Wanted = serde_json::from_slice(&text).unwrap_or_default();
+        let known: Option<Wanted> = serde_json::from_slice(&text).ok();
+        let mut wanted = known.clone().unwrap_or_default();
+        let saved = Mutex::new(known);
         for (service, variables) in &request.up.env {
             let env = wanted.env.entry(service.clone()).or_default();
             for (name, value) in variables {
@@ -60,7 +64,13 @@ impl Context {
         if request.up.gateway_port != 0 || port::must_be_free(wanted.gateway_port).is_err() {
             wanted.gateway_port = request.up.gateway_port;
         }
-        Self { exe: request.exe.clone(), folder: folder.clone(), health: Health::new(), wanted: Mutex::new(wanted) }
+        Self {
+            exe: request.exe.clone(),
+            folder: folder.clone(),
+            health: Health::new(),
+            wanted: Mutex::new(wanted),
+            saved,
+        }
     }
 
     /// The environment that is wanted of a service.
@@ -84,16 +94,31 @@ impl Context {
         if wanted.board_port == 0 { usual } else { wanted.board_port }
     }
 
-    fn remember_env(&self, service: &str, env: BTreeMap<String, String>) -> Result<(), EngineError> {
-        self.lock().env.insert(service.to_owned(), env);
-        self.save()
+    /// Writes what is wanted with another environment of a service. It counts once it is committed: after the change, for
+    /// which a full disk is then no obstacle any more.
+    fn stage_env(&self, service: &str, env: BTreeMap<String, String>) -> Result<(Wanted, Staged), EngineError> {
+        let mut wanted = self.lock().clone();
+        wanted.env.insert(service.to_owned(), env);
+        let staged = self.folder.stage_json(WANTED_FILE, &wanted).map_err(not_saved)?;
+        Ok((wanted, staged))
     }
 
+    fn commit(&self, (wanted, staged): (Wanted, Staged)) -> Result<(), EngineError> {
+        *self.lock() = wanted.clone();
+        staged.commit().map_err(not_saved)?;
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
+        Ok(())
+    }
+
+    /// Writes what is wanted, unless that is on disk already.
     fn save(&self) -> Result<(), EngineError> {
         let wanted = self.lock().clone();
-        self.folder
-            .write_json(WANTED_FILE, &wanted)
-            .map_err(|error| EngineError::new(EngineErrorKind::System, format!("{WANTED_FILE}: {error}")))
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        if saved.as_ref() != Some(&wanted) {
+            self.folder.write_json(WANTED_FILE, &wanted).map_err(not_saved)?;
+            *saved = Some(wanted);
+        }
+        Ok(())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Wanted> {
@@ -106,6 +131,10 @@ impl Context {
         let path = folder.join(format!("{service}.log"));
         Log::open(path.clone()).map_err(|error| unreadable(&path, &error).of(service))
     }
+}
+
+fn not_saved(error: std::io::Error) -> EngineError {
+    EngineError::new(EngineErrorKind::System, format!("{WANTED_FILE}: {error}"))
 }
 
 /// A place for the process that serves now.
@@ -193,8 +222,20 @@ pub(super) struct Supervisor {
     /// Where the dashboard is.
     board: OnceLock<String>,
     /// Held during a change.
-    change: tokio::sync::Mutex<()>,
+    change: tokio::sync::Mutex<Phase>,
 }
+
+/// Whether changes are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Serving,
+    /// The host is ending: what would be started now would be nobody's.
+    Ending,
+}
+
+/// How often `up` looks again for services that ended while it was at work.
+const UP_ROUNDS: usize = 3;
 
 impl Supervisor {
     pub(super) fn new(folder: &Folder, request: &HostRequest) -> Result<Self, EngineError> {
@@ -203,34 +244,51 @@ impl Supervisor {
         let app = App::new(context.clone(), gateway.clone())?;
         let database = Database::new(folder.path(super::app::DATABASE_FILE));
         let board = OnceLock::new();
-        Ok(Self { context, app, gateway, database, board, change: tokio::sync::Mutex::new(()) })
+        Ok(Self { context, app, gateway, database, board, change: tokio::sync::Mutex::default() })
     }
 
     /// Every service is running afterwards; those that run already are left alone.
     pub(super) async fn up(&self, _request: &UpRequest) -> Result<(), EngineError> {
-        let _change = self.change.lock().await;
+        let _change = self.change().await?;
         self.database.thaw().await;
         let running = ServiceChange::run(RunState::Running);
-        // The two start side by side; each then makes sure of the way through the other, if that is there.
-        let (gateway, app) = tokio::join!(self.bring(self.gateway.as_ref(), &running), self.bring(&self.app, &running));
-        gateway?;
-        app?;
+        for _ in 0..UP_ROUNDS {
+            // The two start side by side; each then makes sure of the way through the other, if that is there.
+            let (gateway, app) =
+                tokio::join!(self.bring(self.gateway.as_ref(), &running), self.bring(&self.app, &running));
+            gateway?;
+            app?;
+            if [self.gateway.slot(), self.app.slot()].iter().all(|slot| slot.state() == RunState::Running) {
+                break;
+            }
+        }
         self.context.save()
     }
 
+    /// Ends the services. Nothing can be changed afterwards.
     pub(super) async fn down(&self) {
-        let _change = self.change.lock().await;
+        let mut change = self.change.lock().await;
+        *change = Phase::Ending;
         self.database.thaw().await;
         tokio::join!(self.gateway.stop(true), self.app.stop(true));
     }
 
     pub(super) async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
-        let _change = self.change.lock().await;
+        let _change = self.change().await?;
         match service {
             APP => self.bring(&self.app, change).await,
             GATEWAY => self.bring(self.gateway.as_ref(), change).await,
             DB => self.bring_database(change).await,
             other => Err(EngineError::new(EngineErrorKind::Unsupported, "there is no such service").of(other)),
+        }
+    }
+
+    /// Begins a change, after the one before it.
+    async fn change(&self) -> Result<tokio::sync::MutexGuard<'_, Phase>, EngineError> {
+        let change = self.change.lock().await;
+        match *change {
+            Phase::Serving => Ok(change),
+            Phase::Ending => Err(EngineError::new(EngineErrorKind::Lost, "its host is ending")),
         }
     }
 
@@ -249,8 +307,13 @@ impl Supervisor {
         let now = slot.state();
         let target = change.run.unwrap_or(now);
         if env == before && target == now {
+            if change.run == Some(RunState::Stopped) {
+                // One that ended by itself is stopped on purpose from now on.
+                slot.put(None);
+            }
             return Ok(Ensured::default());
         }
+        let staged = (env != before).then(|| self.context.stage_env(name, env.clone())).transpose()?;
         let retired = match (now, target) {
             (RunState::Stopped, RunState::Stopped) => None,
             (RunState::Stopped, _) => {
@@ -272,8 +335,8 @@ impl Supervisor {
             (_, _) => None,
         };
         slot.set_paused(target == RunState::Paused);
-        if env != before {
-            self.context.remember_env(name, env)?;
+        if let Some(staged) = staged {
+            self.context.commit(staged)?;
         }
         Ok(Ensured { changed: true, retired: retired.into_iter().collect() })
     }
