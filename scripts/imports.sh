@@ -30,12 +30,12 @@ scenario  event::MASK event::Phase event::Secrets metrics::names traffic::Amount
 undo      deadline lab engine event files
 lab       background deadline engine engine::embedded engine::docker files stack
 engine    deadline stack http files event error::Exit
-engine/*  deadline engine alerts background board stack http files event metrics error::Exit app::memory gateway::memory
+engine/*  deadline engine alerts background board server stack http files event metrics error::Exit app::memory gateway::memory
 engine/*  service::inbound
 wire      traffic metrics http alerts::Monitor alerts::own engine::mock
 alerts    metrics stack
 live      alerts event files metrics
-board     alerts event http live metrics service::inbound
+board     alerts event http live metrics server service::inbound
 watch     alerts engine wire !wire::NetWire lab undo live event metrics term
 watch     report::human report::text report::keys report::owed report::short_id report::status_name report::status_tone
 metrics   -
@@ -52,7 +52,8 @@ stack     files yaml
 yaml      files
 app       service error::Exit
 gateway   service error::Exit
-service   error::Exit
+service   server error::Exit
+server    -
 '
 
 # What else stands in one place only: a crate, or printing, and the files that may have it.

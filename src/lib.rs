@@ -25,6 +25,7 @@ pub mod proof;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+mod server;
 mod service;
 pub mod stack;
 pub mod term;

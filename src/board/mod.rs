@@ -25,6 +25,7 @@ use crate::alerts::{self, Answer, Monitor};
 use crate::http::{Http, Limit, Request as HttpRequest};
 use crate::live::{Alerts, Feed, Runs};
 use crate::metrics::{Exposition, Moment};
+use crate::server::{self, Limits};
 use crate::service::inbound;
 
 mod marks;
@@ -39,6 +40,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_millis(800);
 /// How long a look at the lab may take. An engine that hangs keeps nobody from asking the app.
 const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+/// The most connections at once: a room of browsers with a few each.
+const CONNECTIONS: usize = 256;
+/// How long a request's head may take, and idle connections are kept.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may be on its way before its connection makes room for others.
+const STALL: Duration = Duration::from_secs(10);
 /// How large a page of metrics may be.
 const LARGEST: usize = 4 << 20;
 /// What a browser may do with the page: nothing but what comes from here.
@@ -108,9 +115,9 @@ pub async fn serve(listener: TcpListener, folder: &Path, source: Arc<dyn Source>
     let Ok(address) = listener.local_addr() else { return };
     let board = Arc::new(Board::new(folder, source));
     let router = router(board.clone(), address);
-    let serve = axum::serve(listener, router).with_graceful_shutdown(end.clone().cancelled_owned());
+    let limits = Limits { connections: server::capacity(4, CONNECTIONS), head: HEAD_TIMEOUT, stall: Some(STALL) };
     tokio::select! {
-        _ = async { serve.await } => {}
+        () = server::serve(listener, router, limits, Arc::new(|_| true), end.clone()) => {}
         () = watch(&board, Runs::of(folder, chrono::Utc::now())) => {}
         () = end.cancelled() => {}
     }

@@ -23,6 +23,7 @@ use super::inbound::InboundBody;
 use super::log::Log;
 use super::stop::Stop;
 use super::stream::{ClientStream, Exchange, OutboundBody};
+use crate::server::{self, Admission, Connections};
 
 /// For this long a connection that is idle when the stop comes is kept, for a request that may be on its way. Callers who
 /// know of the stop close theirs at once, so it is seldom waited for.
@@ -31,6 +32,9 @@ const LINGER: Duration = Duration::from_millis(150);
 const DRAIN: Duration = Duration::from_millis(850);
 /// How long to let be when no connection can be accepted, since no descriptor is left.
 const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// The most connections at once, if the process may have as many descriptors.
+const CONNECTIONS: usize = 16 << 10;
 
 /// What a client may cost.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +77,8 @@ pub(crate) async fn serve<S, B>(
     S: Service<Request<InboundBody>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
 {
+    // A connection to the gateway needs one to the app as well.
+    let places = Connections::new(server::capacity(3, CONNECTIONS), None);
     let server =
         Server { limits, stop: stop.clone(), connections: TaskTracker::new(), close: CancellationToken::new() };
     loop {
@@ -81,7 +87,15 @@ pub(crate) async fn serve<S, B>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => server.spawn(stream, service(peer)),
+            Ok((stream, peer)) => {
+                // Also at the stop: what was accepted is served.
+                let place = tokio::select! {
+                    biased;
+                    place = places.admit() => Some(place),
+                    () = stop.begun() => None,
+                };
+                server.spawn(stream, service(peer), place);
+            }
             // The one client is gone; the next is as good as any.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
             }
@@ -100,12 +114,20 @@ pub(crate) async fn serve<S, B>(
             if let Ok(listener) = listener.into_std() {
                 while let Ok((stream, peer)) = listener.accept() {
                     if stream.set_nonblocking(true).is_ok() && let Ok(stream) = TcpStream::from_std(stream) {
-                        server.spawn(stream, service(peer));
+                        server.spawn(stream, service(peer), None);
                     }
                 }
             }
             server.drain().await;
         } => {}
+    }
+}
+
+/// Waits until the connection is to make room for another one.
+async fn evicted(place: Option<&Admission>) {
+    match place {
+        Some(place) => place.closed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -118,7 +140,7 @@ struct Server {
 }
 
 impl Server {
-    fn spawn<S, B>(&self, stream: TcpStream, service: S)
+    fn spawn<S, B>(&self, stream: TcpStream, service: S, place: Option<Admission>)
     where
         S: Service<Request<InboundBody>, Response = Response<B>, Error = Infallible, Future: Send>
             + Send
@@ -140,6 +162,7 @@ impl Server {
             let stream = ClientStream::new(stream, exchange.clone(), stop.clone());
             let service = service_fn(|request| {
                 exchange.begin();
+                let busy = place.as_ref().map(Admission::busy);
                 let (request, expectation) = InboundBody::wrap(request);
                 let response = service.call(request);
                 let (stop, exchange) = (&stop, &exchange);
@@ -149,7 +172,7 @@ impl Server {
                     if stop.is_draining() || expectation.is_some_and(|expectation| expectation.is_open()) {
                         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     }
-                    Ok::<_, Infallible>(response.map(|body| OutboundBody::new(body, exchange.clone())))
+                    Ok::<_, Infallible>(response.map(|body| OutboundBody::new(body, exchange.clone(), busy)))
                 }
             });
             let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
@@ -157,6 +180,7 @@ impl Server {
             tokio::select! {
                 biased;
                 _ = connection.as_mut() => {}
+                () = evicted(place.as_ref()) => {}
                 () = close.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     let _ = connection.await;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::stop::Stop;
+use crate::server::Busy;
 
 /// How long the client's own close is awaited.
 const LINGER: Duration = Duration::from_secs(5);
@@ -56,6 +57,8 @@ impl Exchange {
 pub(super) struct OutboundBody<B> {
     body: B,
     _end: End,
+    /// Protects the connection from making room for others.
+    _busy: Option<Busy>,
 }
 
 struct End(Exchange);
@@ -67,8 +70,8 @@ impl Drop for End {
 }
 
 impl<B> OutboundBody<B> {
-    pub(super) fn new(body: B, exchange: Exchange) -> Self {
-        Self { body, _end: End(exchange) }
+    pub(super) fn new(body: B, exchange: Exchange, busy: Option<Busy>) -> Self {
+        Self { body, _end: End(exchange), _busy: busy }
     }
 }
 

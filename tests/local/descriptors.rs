@@ -1,7 +1,12 @@
 //! What the processes of a lab have open: what they need, and nothing of their caller's.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use rustix::process::{Resource, Rlimit};
+use serde_json::Value;
 
 use crate::desk::{Desk, host, pid};
 use crate::support::PATIENCE;
@@ -67,4 +72,65 @@ fn a_command_of_a_step_inherits_nothing() {
     Desk::ran(&["scenario", "run"], run).status(0);
     let open = std::fs::read_to_string(desk.path().join("open")).expect("the step wrote it");
     assert!(open.contains(" 0 -> ") && !open.contains("callers"), "{open}");
+}
+
+/// Connections that begin a request each and never end it, as of another user of this machine.
+fn flood(address: &str) -> Vec<TcpStream> {
+    let begin = |_| {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        // It may be closed already to make room.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n");
+        stream
+    };
+    (0..FLOOD).map(begin).collect()
+}
+
+/// More than a process of the lab may have descriptors, in [`few_descriptors`].
+const FLOOD: usize = 150;
+
+/// Brings a lab up whose processes may have 128 descriptors each.
+fn few_descriptors(desk: &Desk) {
+    let own = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: own.maximum, maximum: own.maximum };
+    rustix::process::setrlimit(Resource::Nofile, raised).expect("to the hard limit");
+    let up = shell(desk, r#"ulimit -n 128; exec "$LAB" up --port 0"#);
+    Desk::ran(&["up"], up).status(0);
+}
+
+/// `host:port` of a URL.
+fn authority(url: &Value) -> String {
+    url.as_str().expect("a URL").trim_start_matches("http://").trim_end_matches('/').to_owned()
+}
+
+/// Whatever is open to others, half-open requests there keep nobody from the lab: neither its control nor the part itself.
+#[test]
+fn half_open_requests_starve_nobody() {
+    let desk = Desk::new();
+    few_descriptors(&desk);
+    let status = desk.status();
+    let control = std::fs::read(desk.state().join("labs/default/host.json")).expect("the lab is up");
+    let control: Value = serde_json::from_slice(&control).expect("JSON");
+    let services = status["services"].as_array().expect("a list");
+    let app = services.iter().find(|service| service["name"] == "app").expect("it is there");
+    let places = [
+        authority(&status["dashboard"]),
+        authority(&status["gateway"]),
+        authority(&app["address"]),
+        authority(&control["address"]),
+    ];
+    let mut open = Vec::new();
+    for (round, place) in places.iter().enumerate() {
+        open.push(flood(place));
+        let key = format!("apikey-r{round}");
+        desk.lab(&["status"]).status(0);
+        desk.lab(&["key", "rotate", &key]).status(0);
+        desk.lab(&["traffic", "--requests", "5", "--key", &key, "--json"]).status(0).says("\"200\": 5");
+        desk.lab(&["metrics"]).status(0);
+        desk.lab(&["up"]).status(0);
+    }
+    let mut page = crate::support::Client::connect(places[0].parse().expect("an address"));
+    page.send(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", places[0]));
+    assert_eq!(page.response().expect("an answer").status, 200);
+    desk.lab(&["down"]).status(0);
+    desk.is_clean();
 }

@@ -4,10 +4,11 @@
 use std::convert::Infallible;
 use std::io::SeekFrom;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,6 +17,7 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::supervisor::Supervisor;
@@ -24,6 +26,7 @@ use crate::engine::embedded::protocol::EnsureRequest;
 use crate::engine::logs::time_in;
 use crate::engine::{Description, EngineError, EngineErrorKind, LogLine, UpRequest};
 use crate::files;
+use crate::server::{self, Limits};
 use crate::service::inbound;
 
 /// The two steps of a host's end.
@@ -41,8 +44,22 @@ struct Control {
     end: End,
 }
 
-pub(super) fn router(supervisor: Arc<Supervisor>, token: &str, end: End) -> Router {
-    let token: Arc<str> = format!("Bearer {token}").into();
+/// The most connections at once, and how long a head may take: the port is open to every user of this machine.
+const CONNECTIONS: usize = 128;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves the port until the end is over. A request with the token protects its connection, any other one makes room.
+pub(super) async fn serve(listener: TcpListener, supervisor: Arc<Supervisor>, token: &str, end: End) {
+    let authority: Arc<str> = format!("Bearer {token}").into();
+    let connections = server::capacity(4, CONNECTIONS);
+    let limits = Limits { connections, head: HEAD_TIMEOUT, stall: None };
+    let over = end.over.clone();
+    let router = router(supervisor, authority.clone(), end);
+    let trusts = Arc::new(move |headers: &HeaderMap| is_authorized(headers, &authority));
+    server::serve(listener, router, limits, trusts, over).await;
+}
+
+fn router(supervisor: Arc<Supervisor>, token: Arc<str>, end: End) -> Router {
     Router::new()
         .route("/describe", get(describe))
         .route("/ensure", post(ensure))
@@ -55,12 +72,16 @@ pub(super) fn router(supervisor: Arc<Supervisor>, token: &str, end: End) -> Rout
 }
 
 async fn authorize(token: Arc<str>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-    if bool::from(given.ct_eq(token.as_bytes())) {
+    if is_authorized(request.headers(), &token) {
         next.run(request).await
     } else {
         StatusCode::UNAUTHORIZED.into_response()
     }
+}
+
+fn is_authorized(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    bool::from(given.ct_eq(token.as_bytes()))
 }
 
 /// An answer: what was asked for, or the engine's error, with a status that says which.

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -109,12 +108,12 @@ async fn control(
     end: CancellationToken,
 ) -> Result<(), EngineError> {
     let end = End { asked: end, over: CancellationToken::new() };
-    let called = match open(folder, supervisor, &end).await {
-        Ok((listener, router, file)) => {
+    let called = match open(folder).await {
+        Ok((listener, file)) => {
             show_board(folder, supervisor, &end.asked).await;
             say(&Ready::Up(supervisor.describe().await));
-            let serve = axum::serve(listener, router).with_graceful_shutdown(end.over.clone().cancelled_owned());
-            let served = tokio::spawn(async move { serve.await });
+            let (supervisor, token, until) = (supervisor.clone(), file.token.clone(), end.clone());
+            let served = tokio::spawn(async move { control::serve(listener, supervisor, &token, until).await });
             tokio::select! {
                 () = end.asked.cancelled() => {}
                 () = attend(folder, lock, &file) => {}
@@ -133,18 +132,13 @@ async fn control(
 }
 
 /// Opens the control port, and writes how it is reached.
-async fn open(
-    folder: &Folder,
-    supervisor: &Arc<Supervisor>,
-    end: &End,
-) -> Result<(TcpListener, Router, HostFile), EngineError> {
+async fn open(folder: &Folder) -> Result<(TcpListener, HostFile), EngineError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(system)?;
     let address = listener.local_addr().map_err(system)?.to_string();
     let token = new_token().map_err(system)?;
-    let router = control::router(supervisor.clone(), &token, end.clone());
     let file = HostFile { version: super::VERSION.to_owned(), pid: std::process::id(), address, token };
     folder.write_json(super::HOST_FILE, &file).map_err(system)?;
-    Ok((listener, router, file))
+    Ok((listener, file))
 }
 
 /// Writes `host.json` again if it is lost or altered. Returns once the lab's folder is gone: nobody can end this host then.
