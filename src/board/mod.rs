@@ -117,7 +117,7 @@ pub async fn serve(listener: TcpListener, folder: &Path, source: Arc<dyn Source>
     let router = router(board.clone(), address);
     let limits = Limits { connections: server::capacity(4, CONNECTIONS), head: HEAD_TIMEOUT, stall: Some(STALL) };
     tokio::select! {
-        () = server::serve(listener, router, limits, Arc::new(|_| true), end.clone()) => {}
+        () = server::serve(listener, router, limits, Arc::new(|_: &HeaderMap| true), end.clone()) => {}
         () = watch(&board, Runs::of(folder, chrono::Utc::now())) => {}
         () = end.cancelled() => {}
     }
