@@ -72,7 +72,9 @@ is_clean() {
     for _ in $(seq 50); do
         left=$(grep -lzF "$LAB_STATE_DIR" /proc/[0-9]*/environ 2>/dev/null |
             grep -v "/proc/\($$\|self\|$BASHPID\)/" |
-            while read -r file; do tr '\0' ' ' <"${file%environ}cmdline" 2>/dev/null | grep -a '^lab ' || true; done) || true
+            while read -r file; do
+                { tr '\0' ' ' <"${file%environ}cmdline" | grep -a '^lab '; } 2>/dev/null || true
+            done) || true
         [ -n "$left" ] || break
         sleep 0.1
     done

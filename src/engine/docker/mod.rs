@@ -243,6 +243,9 @@ impl Inner {
     }
 }
 
+/// How often `up` surveys the lab at most, if containers vanish while it is at work.
+const UP_ROUNDS: usize = 3;
+
 /// Carries a change to its end even where the caller does not wait for it.
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
@@ -276,6 +279,14 @@ impl Engine for Docker {
         to_the_end(async move {
             let _change = inner.changes.one.lock().await;
             inner.client().await?.reach.must_be_possible()?;
+            for _ in 1..UP_ROUNDS {
+                match inner.up(&request, &progress, &stop).await {
+                    // A container was there at the survey and is not any more: the daemon still carries out what a `down` asked
+                    // for that was killed.
+                    Err(error) if error.kind == EngineErrorKind::Lost => {}
+                    result => return result,
+                }
+            }
             inner.up(&request, &progress, &stop).await
         })
         .await
