@@ -3,7 +3,7 @@
 //! that contradicts the server.
 
 use super::{Lab, LabError, Record};
-use crate::engine::{Engine, EngineError, Ensured, ServiceChange};
+use crate::engine::{Engine, EngineError, EngineErrorKind, Ensured, ServiceChange};
 
 /// Why a service could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +71,19 @@ impl Lab {
             }
             Err(error) => {
                 // The engine's error is what matters; an announcement that stays is settled by a later command.
-                let _ = self.settle_server_key(engine).await;
+                let _ = if is_rolled_back(error.kind) { self.withdraw() } else { Ok(()) };
                 Err(error.into())
             }
         }
+    }
+
+    /// Forgets a change of the server's key that was announced and not made.
+    fn withdraw(&self) -> Result<(), LabError> {
+        let record = self.existing()?;
+        if record.next_server_key.is_none() {
+            return Ok(());
+        }
+        self.save(&Record { next_server_key: None, ..record })
     }
 
     /// Makes the record agree with the server after a change of its key that was interrupted, under the change lock. A server
@@ -91,6 +100,11 @@ impl Lab {
         let env = engine.env(&roles.app).await.unwrap_or_default();
         env.get(&roles.key_variable).map_or(Ok(()), |key| self.set_server_key(key))
     }
+}
+
+/// Whether the service itself failed, so that the one before it serves on.
+fn is_rolled_back(kind: EngineErrorKind) -> bool {
+    matches!(kind, EngineErrorKind::Exited | EngineErrorKind::Unhealthy | EngineErrorKind::StartupTimeout)
 }
 
 #[cfg(test)]
@@ -132,6 +146,16 @@ mod tests {
             lab.settle_server_key(&*engine).await.unwrap();
             assert_eq!(keys(&lab), (Some(expected.to_owned()), None));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_is_rolled_back_is_announced_no_more() {
+        let (_folder, lab) = lab();
+        let engine = MockEngine::running("v1");
+        engine.script(APP, Script::NeverHealthy);
+        let change = ServiceChange::env(KEY_VARIABLE, "v2");
+        assert!(matches!(lab.ensure(&engine, APP, &change).await, Err(ChangeError::Engine(_))));
+        assert_eq!(keys(&lab), (Some("v1".to_owned()), None));
     }
 
     #[tokio::test(start_paused = true)]
