@@ -264,6 +264,7 @@ fn services(services: &[ServiceStatus]) -> Table {
 fn state(service: &ServiceStatus) -> Cell {
     let tone = match (service.state, service.health) {
         (RunState::Running, Health::Healthy) => Tone::Held,
+        (RunState::Running, Health::Unchecked) => Tone::Plain,
         (RunState::Paused, _) | (RunState::Running, Health::Starting) => Tone::Warn,
         (RunState::Running, Health::Unhealthy) | (RunState::Stopped, _) => Tone::Failed,
     };

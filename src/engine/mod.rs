@@ -294,6 +294,7 @@ impl ServiceStatus {
             (RunState::Running, Health::Healthy) => "healthy",
             (RunState::Running, Health::Starting) => "starting",
             (RunState::Running, Health::Unhealthy) => "unhealthy",
+            (RunState::Running, Health::Unchecked) => "running",
             (RunState::Paused | RunState::Stopped, _) => self.state.name(),
         }
     }
@@ -309,6 +310,8 @@ pub enum Health {
     Starting,
     /// Its health check does not pass, or it is not running.
     Unhealthy,
+    /// It is running, and has no health check.
+    Unchecked,
 }
 
 /// Where a stack is reached.

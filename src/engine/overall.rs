@@ -41,7 +41,7 @@ impl Description {
     /// not.
     fn counts_as_well(&self, service: &ServiceStatus) -> bool {
         match service.health {
-            Health::Healthy => true,
+            Health::Healthy | Health::Unchecked => true,
             Health::Starting => {
                 let Roles { gateway, app, db, .. } = &self.roles;
                 ![gateway, app, db].contains(&&service.name)

@@ -1,17 +1,19 @@
 //! Reads a compose file into a [`Stack`]: the document, its variables and merge keys, its services ([`service`]), what they
 //! mount ([`mounts`]), how they depend on each other ([`graph`]), and `x-lab` ([`lab`]). All mistakes are found at once.
 
+mod env_file;
 mod graph;
 mod interpolate;
 mod lab;
 mod merge;
 mod mounts;
 mod reader;
+mod refused;
+mod rights;
 mod service;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::yaml::fields::{self, Fields};
@@ -20,12 +22,15 @@ use crate::yaml::{Diagnostic, Diagnostics, Place, SourceFile, near, shown};
 
 use super::StackErrors;
 use super::folder::Folder;
-use super::model::{Service, Stack};
+use super::model::{Mount, Service, Stack};
+use super::variables::Variables;
 
 use reader::Refused;
 
 /// A container each; and whoever follows their dependencies goes as deep.
 const MOST_SERVICES: usize = 100;
+/// What all mounted folders may hold together: a lab remembers them.
+const MOST_BYTES: usize = 64 << 20;
 const KEYS: [&str; 4] = ["name", "services", "volumes", "x-lab"];
 const REFUSED: Refused = &[
     ("version", "it is obsolete: remove it"),
@@ -38,13 +43,13 @@ const REFUSED: Refused = &[
 /// What the parts of the reader need.
 struct Context<'c> {
     folder: &'c Folder,
-    env: &'c BTreeMap<String, String>,
+    env: &'c Variables,
     /// Names of the services, as they are written.
     services: BTreeSet<String>,
     /// Names of the volumes.
     volumes: BTreeSet<String>,
-    /// Folders beside the stack's that may be mounted.
-    folders: Vec<PathBuf>,
+    /// Folders outside the stack's that its file names.
+    folders: lab::Folders,
     out: Diagnostics,
 }
 
@@ -56,15 +61,24 @@ struct Placed {
     depends_on: Vec<(String, Place)>,
 }
 
-/// Reads a stack.
-pub(super) fn load(folder: &Folder, env: &BTreeMap<String, String>) -> Result<Stack, StackErrors> {
+/// Reads a stack. To the variables are added those of the `.env` beside its file.
+pub(super) fn load(folder: &Folder, env: &mut Variables) -> Result<Stack, StackErrors> {
     let file = folder.compose()?;
-    let mut document = node::parse(&file)?;
     let mut out = Diagnostics::default();
+    if let Some(variables) = folder.env_file()? {
+        env_file::read(&variables, env, &mut out);
+    }
+    let mut document = node::parse(&file)?;
     interpolate::document(&mut document, env, &mut out);
     merge::document(&mut document, &mut out);
-    let mut context =
-        Context { folder, env, services: BTreeSet::new(), volumes: BTreeSet::new(), folders: Vec::new(), out };
+    let mut context = Context {
+        folder,
+        env,
+        services: BTreeSet::new(),
+        volumes: BTreeSet::new(),
+        folders: lab::Folders::default(),
+        out,
+    };
     let stack = context.document(&document, &file);
     context.out.tidy();
     match stack {
@@ -93,10 +107,11 @@ impl Context<'_> {
         // lab names its project after the lab.
         reader::value(&fields, "name", values::name, &mut self.out);
         self.names(&fields);
-        self.folders = lab::folders(&fields, &mut self.out);
+        self.folders = lab::folders(&fields, self.folder, &mut self.out);
         let services = self.services(&fields, &start);
         graph::check(&services, &mut self.out);
         check_ports(&services, &mut self.out);
+        check_size(&services, &start, &mut self.out);
         let lab = lab::read(&fields, &services, &start, &mut self.out);
         Some(Stack {
             services: services.into_iter().map(|placed| placed.service).collect(),
@@ -147,6 +162,16 @@ impl Context<'_> {
             entries.truncate(MOST_SERVICES);
         }
         entries.into_iter().filter_map(|entry| self.service(&entry.key, &entry.value)).collect()
+    }
+}
+
+/// All that a lab remembers fits in memory.
+fn check_size(services: &[Placed], start: &Text, out: &mut Diagnostics) {
+    let mounts = services.iter().flat_map(|placed| &placed.service.mounts);
+    let bytes: usize = mounts.map(Mount::bytes).sum();
+    if bytes > MOST_BYTES {
+        let message = format!("the mounted folders hold more than {} MiB together", MOST_BYTES >> 20);
+        out.push(Diagnostic::at(message, &start.place).label("a folder that is mounted twice counts twice"));
     }
 }
 

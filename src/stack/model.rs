@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The services of a lab, and how they belong together. They share one network, on which each has its name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
     /// In the order of the file; names are unique, and `depends_on` has no cycle.
     pub services: Vec<Service>,
@@ -16,7 +18,8 @@ pub struct Stack {
 }
 
 /// One service, as one container.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Service {
     /// `gateway`, `app`, `db`, `prometheus`, `grafana`.
     pub name: String,
@@ -33,11 +36,13 @@ pub struct Service {
     /// Published on the host.
     pub ports: Vec<Port>,
     /// Volumes, and folders of the stack.
+    #[serde(rename = "volumes")]
     pub mounts: Vec<Mount>,
     /// Paths in memory, with their options: `/tmp`, `/run:mode=1777,size=16m`.
     pub tmpfs: Vec<String>,
-    /// How to know that it is well.
-    pub health: Option<HealthCheck>,
+    /// Its health check.
+    #[serde(rename = "healthcheck")]
+    pub health: HealthSetting,
     /// What has to be there first.
     pub depends_on: BTreeMap<String, Condition>,
     /// `uid:gid` or a name.
@@ -55,6 +60,7 @@ pub struct Service {
     /// The log driver's name and options.
     pub logging: Option<(String, BTreeMap<String, String>)>,
     /// How long it may take to stop.
+    #[serde(rename = "stop_grace_period")]
     pub stop_grace: Option<Duration>,
     /// The signal that stops it.
     pub stop_signal: Option<String>,
@@ -75,7 +81,7 @@ impl Service {
 }
 
 /// How an image is built from a Dockerfile.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// Relative to the stack's folder. Whether it is there is not known.
     pub context: PathBuf,
@@ -84,7 +90,7 @@ pub struct Build {
 }
 
 /// A published port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// On 127.0.0.1; none: any free one.
     pub published: Option<u16>,
@@ -93,7 +99,7 @@ pub struct Port {
 }
 
 /// Something mounted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mount {
     /// A named volume.
     Volume(VolumeMount),
@@ -102,7 +108,7 @@ pub enum Mount {
 }
 
 /// A named volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeMount {
     /// Its name in the file.
     pub volume: String,
@@ -113,18 +119,65 @@ pub struct VolumeMount {
 }
 
 /// A folder of the stack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     /// Relative to the stack's folder.
     pub source: PathBuf,
     /// Where.
     pub target: String,
-    /// Its files: path relative to `target`, content. Symbolic links are not followed out of the stack's folder.
-    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// The folder itself and all that is in it, in the order of the paths.
+    pub entries: Vec<FolderEntry>,
+}
+
+/// The folder itself, or something in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderEntry {
+    /// Relative to the folder; empty for the folder itself.
+    pub path: PathBuf,
+    /// Permissions, as chmod(1) has them.
+    pub mode: u32,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What an entry of a folder holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// Other entries.
+    Folder,
+    /// These bytes.
+    #[serde(with = "super::bytes")]
+    File(Vec<u8>),
+    /// Another path, relative to the link.
+    Link(PathBuf),
+}
+
+/// The health check of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthSetting {
+    /// The file has none. The daemon runs the image's own, if the image has one.
+    #[default]
+    Inherited,
+    /// Switched off, the image's own included.
+    Off,
+    /// The file's.
+    Own(HealthCheck),
+}
+
+impl HealthSetting {
+    /// The file's check, if it has one.
+    pub fn own(&self) -> Option<&HealthCheck> {
+        match self {
+            Self::Own(check) => Some(check),
+            Self::Inherited | Self::Off => None,
+        }
+    }
 }
 
 /// How to know that a service is well.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
     /// A command with its arguments, run in the container; a `CMD-SHELL` test is `["/bin/sh", "-c", …]`.
     pub test: Vec<String>,
@@ -139,7 +192,7 @@ pub struct HealthCheck {
 }
 
 /// What has to be true of a service before one that depends on it starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
     /// It has started.
     Started,
@@ -148,7 +201,7 @@ pub enum Condition {
 }
 
 /// Limits of a container.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes.
     pub memory: Option<u64>,
@@ -159,7 +212,7 @@ pub struct Limits {
 }
 
 /// What only lab knows of a stack: the key `x-lab`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct XLab {
     /// The service under test.
     pub app: XLabApp,
@@ -176,7 +229,7 @@ pub struct XLab {
 }
 
 /// The service under test.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct XLabApp {
     /// Its service.
     pub service: String,
@@ -193,7 +246,7 @@ pub struct XLabApp {
 }
 
 /// The service that requests go through.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct XLabGateway {
     /// Its service.
     pub service: String,
@@ -207,7 +260,7 @@ pub struct XLabGateway {
 }
 
 /// A service without which the lab goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Optional {
     /// Its service.
     pub service: String,

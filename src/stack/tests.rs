@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{APP_IMAGE, Condition, Limits, Mount, Port, Stack, StackErrors};
+use super::{APP_IMAGE, Condition, Content, Limits, Mount, Port, Stack, StackErrors};
 
 mod merge;
 mod mistakes;
+mod readings;
+mod rights;
 
 /// Variables, as names and values in turn.
 pub(super) fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -30,8 +32,17 @@ pub(super) fn read(text: &str) -> Result<Stack, StackErrors> {
 #[test]
 fn the_embedded_stack_is_the_one_of_the_folder() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("stack");
-    let read = Stack::read(&dir, &env(&[])).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(read, embedded(&[]));
+    let mut read = Stack::read(&dir, &env(&[])).unwrap_or_else(|errors| panic!("{errors}"));
+    let mut embedded = embedded(&[]);
+    // Those of a checkout are as its user's umask has them.
+    for stack in [&mut read, &mut embedded] {
+        for mount in stack.services.iter_mut().flat_map(|service| &mut service.mounts) {
+            if let Mount::Bind(bind) = mount {
+                bind.entries.iter_mut().for_each(|entry| entry.mode &= 0o700);
+            }
+        }
+    }
+    assert_eq!(read, embedded);
 }
 
 #[test]
@@ -67,7 +78,7 @@ fn the_stack_is_what_the_design_says() {
     assert_eq!((app.image.as_str(), app.environment["APP_API_KEY"].as_str()), (APP_IMAGE, "apikey-v1"));
     assert_eq!(app.ports, [Port { published: None, target: 8000 }]);
     assert_eq!(app.depends_on, BTreeMap::from([("db".to_owned(), Condition::Healthy)]));
-    assert_eq!(app.health.as_ref().unwrap().test, ["/lab", "app", "--health"]);
+    assert_eq!(app.health.own().unwrap().test, ["/lab", "app", "--health"]);
     let gateway = stack.service("gateway").unwrap();
     assert_eq!(gateway.ports, [Port { published: Some(8080), target: 8080 }]);
     assert_eq!(gateway.limits, Limits { memory: Some(128 << 20), cpus: None, pids: Some(64) });
@@ -92,7 +103,7 @@ fn no_service_has_more_rights_than_it_needs() {
         assert!(service.limits.memory.is_some() && service.limits.pids.is_some(), "{name} has no limits");
         let (driver, options) = service.logging.unwrap_or_else(|| panic!("{name} logs without a limit"));
         assert_eq!((driver.as_str(), options["max-size"].as_str()), ("json-file", "10m"));
-        assert!(service.health.is_some() && service.stop_grace.is_some(), "{name}");
+        assert!(service.health.own().is_some() && service.stop_grace.is_some(), "{name}");
     }
 }
 
@@ -111,10 +122,14 @@ fn the_gateways_variables_are_those_of_its_templates() {
     let stack = embedded(&[]);
     let gateway = stack.service("gateway").unwrap();
     let mounted = gateway.mounts.iter().flat_map(|mount| match mount {
-        Mount::Bind(bind) => bind.files.clone(),
+        Mount::Bind(bind) => bind.entries.clone(),
         Mount::Volume(_) => Vec::new(),
     });
-    let text: String = mounted.map(|(_, bytes)| String::from_utf8(bytes).unwrap()).collect();
+    let text = mounted.filter_map(|entry| match entry.content {
+        Content::File(bytes) => Some(String::from_utf8(bytes).unwrap()),
+        Content::Folder | Content::Link(_) => None,
+    });
+    let text: String = text.collect();
     for name in gateway.environment.keys().filter(|name| name.starts_with("GATEWAY_")) {
         assert!(text.contains(name), "nothing reads {name}");
     }
@@ -184,7 +199,7 @@ fn short_and_long_forms_mean_the_same() {
     assert_eq!(api.command.as_ref().unwrap()[..], ["run", "--name", "a b", "$HOME"]);
     assert_eq!(api.environment, env(&[("API_KEY", "k1"), ("KEY", "k1")]));
     let Mount::Bind(bind) = &api.mounts[0] else { panic!("{:?}", api.mounts) };
-    assert_eq!((bind.files.len(), bind.source.as_path()), (1, Path::new("conf")));
+    assert_eq!((bind.entries.len(), bind.source.as_path()), (2, Path::new("conf")));
 }
 
 #[test]

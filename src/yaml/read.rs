@@ -31,7 +31,10 @@ pub(crate) fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostic> {
 /// The bytes of a file.
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     files::read_input(path, LARGEST).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::NotFound => match std::fs::read_link(path) {
+            Ok(target) => format!("it is a link to {}, which is not there", target.display()),
+            Err(_) => "there is no such file".to_owned(),
+        },
         _ => error.to_string(),
     })
 }

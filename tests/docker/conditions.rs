@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lab::engine::{APP, DB, Description, Engine, RunState};
-use lab::stack::{Condition, HealthCheck, Service, Stack};
+use lab::stack::{Condition, HealthCheck, HealthSetting, Service, Stack};
 use libtest_mimic::Trial;
 
 use crate::cli::Cli;
@@ -43,7 +43,7 @@ fn check(test: &[&str]) -> HealthCheck {
 async fn awaited_twice() {
     let mut stack = stack();
     let cache = add(&mut stack, "cache", "sleep 1000");
-    cache.health = Some(check(&["true"]));
+    cache.health = HealthSetting::Own(check(&["true"]));
     cache.depends_on.insert(DB.to_owned(), Condition::Healthy);
     service(&mut stack, APP).depends_on.insert("cache".to_owned(), Condition::Healthy);
     let bench = Bench::with("awaited", stack, options());
@@ -56,7 +56,8 @@ async fn awaited_twice() {
 
 async fn off_the_path() {
     let mut stack = stack();
-    add(&mut stack, "cache", "sleep 2; touch /tmp/well; sleep 1000").health = Some(check(&["test", "-f", "/tmp/well"]));
+    add(&mut stack, "cache", "sleep 2; touch /tmp/well; sleep 1000").health =
+        HealthSetting::Own(check(&["test", "-f", "/tmp/well"]));
     let worker = add(&mut stack, "worker", "sleep 1000");
     worker.depends_on.insert("cache".to_owned(), Condition::Healthy);
     let bench = Bench::with("off-path", stack, options());

@@ -177,7 +177,11 @@ async fn changed_definition() {
     let mut stack = stack();
     let gateway = service(&mut stack, GATEWAY);
     let lab::stack::Mount::Bind(bind) = &mut gateway.mounts[0] else { panic!("the gateway has its files") };
-    bind.files[0].1.extend_from_slice(b"# changed\n");
+    let text = bind.entries.iter_mut().find_map(|entry| match &mut entry.content {
+        lab::stack::Content::File(bytes) => Some(bytes),
+        _ => None,
+    });
+    text.expect("it has files").extend_from_slice(b"# changed\n");
     // A volume with data, which is called as those with files are, and which nobody uses yet.
     stack.volumes.push("its-files-0".to_owned());
     let changed = Docker::new(&bench.name, stack, options());

@@ -212,6 +212,7 @@ fn pack(tar: &mut Tar, root: &Path, under: &Path) -> Result<(), String> {
         if kind.is_dir() && path != Path::new("target") && path != Path::new(".git") {
             pack(tar, root, &path)?;
         } else if kind.is_file() {
+            let failed = |error: std::io::Error| format!("{}: {error}", root.join(&path).display());
             let bytes = std::fs::read(root.join(&path)).map_err(failed)?;
             let mode = entry.metadata().map_err(failed)?.permissions().mode();
             tar.file(&path, if mode & 0o111 == 0 { 0o644 } else { 0o755 }, &bytes)?;

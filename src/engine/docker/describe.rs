@@ -169,7 +169,7 @@ impl Inner {
         };
         match state {
             RunState::Running => match self.known_health(client, service, found, survey, fresh).await {
-                Ok(()) => status.health = Health::Healthy,
+                Ok(health) => status.health = health,
                 Err(detail) => {
                     status.detail = Some(detail).filter(|detail| !detail.is_empty());
                     // The daemon gives a health check its time.
@@ -193,23 +193,41 @@ impl Inner {
         found: &Found,
         survey: &Survey,
         fresh: Option<&Fresh<'_>>,
-    ) -> Result<(), String> {
-        match fresh {
-            None => self.health(client, service, found, survey).await,
-            Some(fresh) if fresh.well.contains(&service.name) => Ok(()),
-            Some(_) if found.container.health == DaemonHealth::Healthy => Ok(()),
-            Some(_) => Err("starting".to_owned()),
+    ) -> Result<Health, String> {
+        let Some(fresh) = fresh else { return self.health(client, service, found, survey).await };
+        let is_checked = self.is_checked(service);
+        if fresh.well.contains(&service.name) && is_checked {
+            return Ok(Health::Healthy);
+        }
+        match &found.container.health {
+            DaemonHealth::Healthy => Ok(Health::Healthy),
+            DaemonHealth::Unchecked if !is_checked => Ok(Health::Unchecked),
+            _ => Err("starting".to_owned()),
         }
     }
 
-    async fn health(&self, client: &Client, service: &Service, found: &Found, survey: &Survey) -> Result<(), String> {
+    /// Whether lab itself can ask whether a service is well.
+    fn is_checked(&self, service: &Service) -> bool {
+        let lab = &self.stack.lab;
+        let parts = [&lab.gateway.service, &lab.app.service];
+        parts.contains(&&service.name) || lab.app.awaits.contains(&service.name) || service.health.own().is_some()
+    }
+
+    /// Whether a running service is well; if not, what it says.
+    async fn health(
+        &self,
+        client: &Client,
+        service: &Service,
+        found: &Found,
+        survey: &Survey,
+    ) -> Result<Health, String> {
         let lab = &self.stack.lab;
         if found.network_address(&self.names).is_none() {
             return Err("the lab's network was removed, and not by lab; lab up makes all of it again".to_owned());
         }
         if service.name == lab.gateway.service {
             // It runs: what becomes of a request behind it is the app's health.
-            return Ok(());
+            return Ok(Health::Healthy);
         }
         if service.name == lab.app.service {
             let database = lab.database.as_ref().and_then(|name| survey.get(name));
@@ -218,18 +236,24 @@ impl Inner {
                 return Err("its database is paused".to_owned());
             }
             let address = found.address(client, lab.app.port);
-            return self.probe(client, service, found.id(), address.as_deref()).await;
+            return self.probe(client, service, found.id(), address.as_deref()).await.map(|()| Health::Healthy);
         }
-        match found.container.health {
-            DaemonHealth::Healthy => Ok(()),
+        match &found.container.health {
+            DaemonHealth::Healthy => Ok(Health::Healthy),
             // An app that is well speaks for what it waited for.
             DaemonHealth::Unchecked | DaemonHealth::Starting if self.is_vouched_for(client, service, survey).await => {
-                Ok(())
+                Ok(Health::Healthy)
             }
             // What the daemon last saw is as old as its interval.
-            DaemonHealth::Unchecked | DaemonHealth::Starting | DaemonHealth::Unhealthy(_) => {
-                self.probe(client, service, found.id(), None).await
+            _ if service.health.own().is_some() => {
+                self.probe(client, service, found.id(), None).await.map(|()| Health::Healthy)
             }
+            DaemonHealth::Unchecked => Ok(Health::Unchecked),
+            DaemonHealth::Starting => Err("its image's health check has not passed yet".to_owned()),
+            DaemonHealth::Unhealthy(said) if said.is_empty() => {
+                Err("its image's health check does not pass".to_owned())
+            }
+            DaemonHealth::Unhealthy(said) => Err(said.lines().last().unwrap_or_default().to_owned()),
         }
     }
 

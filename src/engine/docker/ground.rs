@@ -12,10 +12,7 @@ use super::naming::{content, new_instance};
 use super::survey::foreign;
 use super::tar::Tar;
 use crate::engine::{EngineError, EngineErrorKind};
-use crate::stack::{Mount, Service};
-
-/// A file by its path in its folder.
-type File = (PathBuf, Vec<u8>);
+use crate::stack::{Content, FolderEntry, Mount, Service};
 
 /// Where the carrier has the volumes.
 const FILES: &str = "/lab-files";
@@ -70,11 +67,11 @@ impl Inner {
     }
 
     /// The volumes with the files of these services, with the files.
-    fn files<'a>(&self, services: &[&'a Service]) -> Vec<(String, &'a [File])> {
+    fn files<'a>(&self, services: &[&'a Service]) -> Vec<(String, &'a [FolderEntry])> {
         let of = |service: &&'a Service| {
             let name = service.name.clone();
             service.mounts.iter().enumerate().filter_map(move |(index, mount)| match mount {
-                Mount::Bind(bind) => Some((name.clone(), index, bind.files.as_slice())),
+                Mount::Bind(bind) => Some((name.clone(), index, bind.entries.as_slice())),
                 Mount::Volume(_) => None,
             })
         };
@@ -149,14 +146,14 @@ impl Inner {
 }
 
 /// Uploads files through a carrier.
-async fn carry(client: &Client, carrier: &str, files: &[(String, &[File])]) -> Result<(), EngineError> {
+async fn carry(client: &Client, carrier: &str, files: &[(String, &[FolderEntry])]) -> Result<(), EngineError> {
     let failed = |detail: String| EngineError::new(EngineErrorKind::System, detail);
     let folders = files.iter().enumerate().map(|(index, (_, files))| (PathBuf::from(index.to_string()), *files));
     if client.podman {
         // It unpacks into volumes one at a time.
         let uploads = folders.map(async |(folder, files)| {
             let mut tar = Tar::default();
-            pack(&mut tar, Path::new(""), files).map_err(failed)?;
+            pack(&mut tar, Path::new("."), files).map_err(failed)?;
             let place = format!("{FILES}/{}", folder.display());
             client.upload(carrier, &place, tar.finish()).await.map_err(EngineError::from)
         });
@@ -165,21 +162,20 @@ async fn carry(client: &Client, carrier: &str, files: &[(String, &[File])]) -> R
     // All at once: for each upload, Docker mounts the container and starts a process.
     let mut tar = Tar::default();
     for (folder, files) in folders {
-        tar.folder(&folder, 0o755).and_then(|()| pack(&mut tar, &folder, files)).map_err(failed)?;
+        pack(&mut tar, &folder, files).map_err(failed)?;
     }
     Ok(client.upload(carrier, FILES, tar.finish()).await?)
 }
 
-/// Adds files to an archive, under a folder, with their own folders; scripts can be run.
-fn pack(tar: &mut Tar, under: &Path, files: &[File]) -> Result<(), String> {
-    let folders = files.iter().flat_map(|(path, _)| path.ancestors().skip(1));
-    let folders: BTreeSet<&Path> = folders.filter(|path| !path.as_os_str().is_empty()).collect();
-    for folder in folders {
-        tar.folder(&under.join(folder), 0o755)?;
-    }
-    for (path, bytes) in files {
-        let mode = if bytes.starts_with(b"#!") { 0o755 } else { 0o644 };
-        tar.file(&under.join(path), mode, bytes)?;
+/// Adds a folder to an archive, under another.
+fn pack(tar: &mut Tar, under: &Path, entries: &[FolderEntry]) -> Result<(), String> {
+    for entry in entries {
+        let path = under.join(&entry.path);
+        match &entry.content {
+            Content::Folder => tar.folder(&path, entry.mode)?,
+            Content::File(bytes) => tar.file(&path, entry.mode, bytes)?,
+            Content::Link(target) => tar.link(&path, target)?,
+        }
     }
     Ok(())
 }

@@ -122,7 +122,7 @@ impl Inner {
                 bare: false,
             },
             Mount::Bind(bind) => VolumeUse {
-                volume: self.names.files(&service.name, index, &content(&bind.files)),
+                volume: self.names.files(&service.name, index, &content(&bind.entries)),
                 target: bind.target.clone(),
                 read_only: true,
                 bare: true,

@@ -88,9 +88,15 @@ impl DockerOptions {
     }
 }
 
-/// What `DOCKER_HOST` says, if it says anything.
+/// What `DOCKER_HOST` says, if it says anything. One that is not UTF-8 names a daemon that is not there, and not another one.
 pub fn host_from_env() -> Option<String> {
-    std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty())
+    let host = std::env::var_os("DOCKER_HOST").filter(|host| !host.is_empty())?;
+    Some(host.to_string_lossy().into_owned())
+}
+
+/// Whether two names mean the same image.
+pub fn is_same_image(one: &str, other: &str) -> bool {
+    client::whole_name(one) == client::whole_name(other)
 }
 
 /// The stack of one lab, as containers. Cheap to make: the daemon is asked when it is needed.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 
-use crate::stack::{Mount, Service};
+use crate::stack::{Content, FolderEntry, Mount, Service};
 
 /// The lab that a thing belongs to.
 pub(super) const NAME_LABEL: &str = "lab.name";
@@ -185,8 +185,8 @@ pub(super) fn definition(service: &Service, image: &str) -> String {
     let mut bare = service.clone();
     for mount in &mut bare.mounts {
         if let Mount::Bind(bind) = mount {
-            hasher.write(content(&bind.files).as_bytes());
-            bind.files.clear();
+            hasher.write(content(&bind.entries).as_bytes());
+            bind.entries.clear();
         }
     }
     hasher.write(format!("{bare:?}").as_bytes());
@@ -194,13 +194,20 @@ pub(super) fn definition(service: &Service, image: &str) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Files in short.
-pub(super) fn content(files: &[(std::path::PathBuf, Vec<u8>)]) -> String {
+/// A folder in short: all that is in it, with its permissions.
+pub(super) fn content(entries: &[FolderEntry]) -> String {
     let mut hasher = DefaultHasher::new();
-    for (path, bytes) in files {
-        let path = path.to_string_lossy();
+    for entry in entries {
+        let (kind, bytes) = match &entry.content {
+            Content::Folder => (0, &[][..]),
+            Content::File(bytes) => (1, bytes.as_slice()),
+            Content::Link(target) => (2, target.as_os_str().as_encoded_bytes()),
+        };
+        let path = entry.path.as_os_str().as_encoded_bytes();
         hasher.write_usize(path.len());
-        hasher.write(path.as_bytes());
+        hasher.write(path);
+        hasher.write_u32(entry.mode);
+        hasher.write_u8(kind);
         hasher.write_usize(bytes.len());
         hasher.write(bytes);
     }
@@ -229,11 +236,15 @@ mod tests {
     use super::*;
     use crate::stack::Bind;
 
+    fn file(path: &str, text: &str) -> FolderEntry {
+        FolderEntry { path: path.into(), mode: 0o644, content: Content::File(text.as_bytes().to_vec()) }
+    }
+
     #[test]
     fn a_changed_file_is_another_definition_and_another_volume() {
         let with = |text: &str| {
-            let files = vec![("nginx.conf".into(), text.as_bytes().to_vec())];
-            let bind = Bind { source: "nginx".into(), target: "/etc/nginx".to_owned(), files };
+            let entries = vec![file("nginx.conf", text)];
+            let bind = Bind { source: "nginx".into(), target: "/etc/nginx".to_owned(), entries };
             Service { name: "gateway".to_owned(), mounts: vec![Mount::Bind(bind)], ..Service::default() }
         };
         assert_eq!(definition(&with("a"), "sha256:1"), definition(&with("a"), "sha256:1"));
@@ -253,8 +264,16 @@ mod tests {
 
     #[test]
     fn files_are_not_mistaken_for_others_that_read_the_same_one_after_another() {
-        let one = [("a".into(), b"bc".to_vec())];
-        let other = [("ab".into(), b"c".to_vec())];
-        assert_ne!(content(&one), content(&other));
+        let one = file("a", "bc");
+        assert_ne!(content(std::slice::from_ref(&one)), content(&[file("ab", "c")]));
+        let others = [
+            FolderEntry { mode: 0o755, ..one.clone() },
+            FolderEntry { content: Content::Link("bc".into()), ..one.clone() },
+            FolderEntry { content: Content::Folder, ..file("a", "") },
+        ];
+        for other in others {
+            assert_ne!(content(std::slice::from_ref(&one)), content(std::slice::from_ref(&other)), "{other:?}");
+        }
+        assert_ne!(content(&[]), content(&[FolderEntry { content: Content::Folder, ..file("a", "") }]));
     }
 }

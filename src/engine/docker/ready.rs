@@ -74,7 +74,7 @@ impl Inner {
             let took = asked.elapsed();
             if address.is_none()
                 && shell
-                && let Some(check) = &service.health
+                && let Some(check) = service.health.own()
             {
                 match by_loop(client, check, container).await {
                     Looped::Passed => return Ok(()),
@@ -120,7 +120,7 @@ impl Inner {
         address: Option<&str>,
     ) -> Result<(), String> {
         let lab = &self.stack.lab;
-        match (address, &service.health) {
+        match (address, service.health.own()) {
             (Some(address), _) if service.name == lab.app.service => self.ask(address, &lab.app.health_path).await,
             // It answers: what becomes of a request behind it is the app's health.
             (Some(address), _) if service.name == lab.gateway.service => {
@@ -200,7 +200,7 @@ impl Inner {
 
 /// How long a service may take to become healthy: longer where its health check gives it longer.
 pub(super) fn healthy_timeout(service: &Service) -> Duration {
-    let given = service.health.as_ref().map(|check| until_unhealthy(check).saturating_add(check.timeout));
+    let given = service.health.own().map(|check| until_unhealthy(check).saturating_add(check.timeout));
     HEALTHY_TIMEOUT.max(given.unwrap_or_default())
 }
 
@@ -247,7 +247,7 @@ async fn by_loop(client: &Client, check: &HealthCheck, container: &str) -> Loope
 /// How long a new version may take to become well while the old one serves. All that it needs is there already, so it gets
 /// what the stack's health check gives it.
 pub(super) fn patience_with_new(service: &Service) -> Duration {
-    service.health.as_ref().map_or(HEALTHY_TIMEOUT, |check| until_unhealthy(check).max(NEW_VERSION_TIMEOUT))
+    service.health.own().map_or(HEALTHY_TIMEOUT, |check| until_unhealthy(check).max(NEW_VERSION_TIMEOUT))
 }
 
 /// How a container ended that should run.
@@ -279,6 +279,7 @@ fn in_flight(page: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::HealthSetting;
 
     #[test]
     fn a_new_version_gets_what_its_health_check_says_and_a_moment_at_least() {
@@ -293,7 +294,7 @@ mod tests {
                 retries,
                 start_period: seconds(start_period),
             };
-            let service = Service { health: Some(health), ..Service::default() };
+            let service = Service { health: HealthSetting::Own(health), ..Service::default() };
             assert_eq!(patience_with_new(&service), seconds(patience));
         }
         assert_eq!(patience_with_new(&Service::default()), HEALTHY_TIMEOUT);
@@ -304,7 +305,7 @@ mod tests {
         let of = |start: u64, interval: u64, retries: u32| {
             let [start_period, interval, timeout] = [start, interval, 5].map(Duration::from_secs);
             let check = HealthCheck { test: Vec::new(), interval, timeout, retries, start_period };
-            healthy_timeout(&Service { health: Some(check), ..Service::default() }).as_secs()
+            healthy_timeout(&Service { health: HealthSetting::Own(check), ..Service::default() }).as_secs()
         };
         assert_eq!(healthy_timeout(&Service::default()), HEALTHY_TIMEOUT);
         assert_eq!(of(0, 1, 3), 60);

@@ -13,7 +13,7 @@ pub(super) fn check(services: &[Placed], out: &mut Diagnostics) {
         for (name, place) in &placed.depends_on {
             let healthy = placed.service.depends_on.get(name) == Some(&Condition::Healthy);
             let known = services.iter().find(|other| &other.service.name == name);
-            if healthy && known.is_some_and(|other| other.service.health.is_none()) {
+            if healthy && known.is_some_and(|other| other.service.health.own().is_none()) {
                 let message = format!("{} has to be healthy, and has no health check", shown(name));
                 out.push(
                     Diagnostic::at(message, place)

@@ -2,32 +2,29 @@
 //! `${NAME-default}` (unset), `${NAME:?message}`, `${NAME?message}`, and `$$` for a dollar sign. Other than there, a variable
 //! that is not set and has no default is an error: an empty password would do worse later.
 
-use std::collections::BTreeMap;
-
+use crate::stack::variables::{NotUtf8, Variables};
 use crate::yaml::node::{Node, NodeKind};
-use crate::yaml::{Diagnostic, Diagnostics, shown};
+use crate::yaml::{Diagnostic, Diagnostics, Place, shown};
 
 /// Defaults within defaults.
 const DEEPEST: usize = 8;
 
 /// Replaces the variables in all values of a document; keys stay as they are.
-pub(super) fn document(node: &mut Node, env: &BTreeMap<String, String>, out: &mut Diagnostics) {
+pub(super) fn document(node: &mut Node, env: &Variables, out: &mut Diagnostics) {
     match &mut node.kind {
         NodeKind::Null => {}
         NodeKind::Scalar(text) => match expand(text, env, 0) {
             Ok(expanded) => *text = expanded,
-            Err(problem) => {
-                let place = node.place.narrow(&problem.part);
-                out.push(Diagnostic::at(problem.message, &place).label(problem.label));
-            }
+            Err(problem) => out.push(problem.at(&node.place)),
         },
         NodeKind::List(items) => items.iter_mut().for_each(|item| document(item, env, out)),
         NodeKind::Mapping(entries) => entries.iter_mut().for_each(|entry| document(&mut entry.value, env, out)),
     }
 }
 
+/// What is wrong with a variable in a text.
 #[derive(Debug, PartialEq, Eq)]
-struct Problem {
+pub(super) struct Problem {
     message: String,
     label: String,
     /// As it is written.
@@ -38,9 +35,24 @@ impl Problem {
     fn new(message: impl Into<String>, label: impl Into<String>, part: &str) -> Self {
         Self { message: message.into(), label: label.into(), part: part.to_owned() }
     }
+
+    /// In the text at a place.
+    pub(super) fn at(self, place: &Place) -> Diagnostic {
+        Diagnostic::at(self.message, &place.narrow(&self.part)).label(self.label)
+    }
 }
 
-fn expand(text: &str, env: &BTreeMap<String, String>, depth: usize) -> Result<String, Problem> {
+/// A text with its variables replaced.
+pub(super) fn text(text: &str, env: &Variables) -> Result<String, Problem> {
+    expand(text, env, 0)
+}
+
+/// The value of a variable whose name alone is written, if it is set.
+pub(super) fn variable(name: &str, env: &Variables) -> Result<Option<String>, Problem> {
+    Ok(look_up(name, env, name)?.map(str::to_owned))
+}
+
+fn expand(text: &str, env: &Variables, depth: usize) -> Result<String, Problem> {
     if depth > DEEPEST {
         return Err(Problem::new("defaults nest too deep", format!("the limit is {DEEPEST}"), text));
     }
@@ -72,7 +84,7 @@ fn expand(text: &str, env: &BTreeMap<String, String>, depth: usize) -> Result<St
                     ));
                 }
                 let whole = &rest[..=name.len()];
-                out.push_str(env.get(name).ok_or_else(|| unset(name, whole))?);
+                out.push_str(look_up(name, env, whole)?.ok_or_else(|| unset(name, whole))?);
                 whole.len()
             }
         };
@@ -96,10 +108,18 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-fn name_of(text: &str) -> &str {
+/// The name of a variable at the start of a text; empty if there is none.
+pub(super) fn name_of(text: &str) -> &str {
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
     if starts { &text[..end] } else { "" }
+}
+
+fn look_up<'e>(name: &str, env: &'e Variables, whole: &str) -> Result<Option<&'e str>, Problem> {
+    env.get(name).map_err(|NotUtf8| {
+        let message = format!("the value of the variable {} is not UTF-8", shown(name));
+        Problem::new(message, "set it to UTF-8 text, or unset it", whole)
+    })
 }
 
 fn unset(name: &str, whole: &str) -> Problem {
@@ -110,14 +130,14 @@ fn unset(name: &str, whole: &str) -> Problem {
     )
 }
 
-fn braced(inner: &str, whole: &str, env: &BTreeMap<String, String>, depth: usize) -> Result<String, Problem> {
+fn braced(inner: &str, whole: &str, env: &Variables, depth: usize) -> Result<String, Problem> {
     const FORMS: &str =
         "expected `${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:?message}` or `${NAME?message}`";
     let name = name_of(inner);
     if name.is_empty() {
         return Err(Problem::new(format!("{} has no name", shown(whole)), FORMS, whole));
     }
-    let set = env.get(name);
+    let set = look_up(name, env, whole)?;
     let filled = set.filter(|value| !value.is_empty());
     let rest = &inner[name.len()..];
     let default = |default: &str| expand(default, env, depth + 1);
@@ -126,15 +146,15 @@ fn braced(inner: &str, whole: &str, env: &BTreeMap<String, String>, depth: usize
         Problem::new(format!("the variable {} is not set", shown(name)), told, whole)
     };
     if rest.is_empty() {
-        set.cloned().ok_or_else(|| unset(name, whole))
+        set.map(str::to_owned).ok_or_else(|| unset(name, whole))
     } else if let Some(text) = rest.strip_prefix(":-") {
-        filled.map_or_else(|| default(text), |value| Ok(value.clone()))
+        filled.map_or_else(|| default(text), |value| Ok(value.to_owned()))
     } else if let Some(text) = rest.strip_prefix('-') {
-        set.map_or_else(|| default(text), |value| Ok(value.clone()))
+        set.map_or_else(|| default(text), |value| Ok(value.to_owned()))
     } else if let Some(message) = rest.strip_prefix(":?") {
-        filled.cloned().ok_or_else(|| missing(message))
+        filled.map(str::to_owned).ok_or_else(|| missing(message))
     } else if let Some(message) = rest.strip_prefix('?') {
-        set.cloned().ok_or_else(|| missing(message))
+        set.map(str::to_owned).ok_or_else(|| missing(message))
     } else {
         Err(Problem::new(format!("{} is not supported", shown(whole)), FORMS, whole))
     }
@@ -144,12 +164,13 @@ fn braced(inner: &str, whole: &str, env: &BTreeMap<String, String>, depth: usize
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::expand;
+    use super::{Variables, expand};
 
     fn expanded(text: &str) -> Result<String, String> {
         let env = BTreeMap::from([("A", "1"), ("EMPTY", ""), ("_b2", "x y")]);
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        expand(text, &env, 0).map_err(|problem| format!("{} | {} | {}", problem.message, problem.label, problem.part))
+        expand(text, &Variables::new(&env, []), 0)
+            .map_err(|problem| format!("{} | {} | {}", problem.message, problem.label, problem.part))
     }
 
     #[test]

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::stack::folder::normal;
+use crate::stack::folder::{Folder, normal};
 use crate::stack::{Optional, XLab, XLabApp, XLabGateway};
 use crate::yaml::fields::{Fields, nothing};
 use crate::yaml::node::Text;
-use crate::yaml::{Diagnostic, Diagnostics, list, meant, shown};
+use crate::yaml::{Diagnostic, Diagnostics, Place, list, meant, shown};
 
 use super::{Placed, reader, values};
 
@@ -18,19 +18,46 @@ const SERVER: [&str; 2] = ["port", "service"];
 /// Stands for the address in `route`.
 const ADDRESS: &str = "{address}";
 
-/// Folders beside the stack's which may be mounted. They are needed before all else; mistakes in the rest of `x-lab` are
-/// found by [`read`].
-pub(super) fn folders(fields: &Fields, out: &mut Diagnostics) -> Vec<PathBuf> {
-    let Some(entry) = fields.get("x-lab") else { return Vec::new() };
+/// Folders outside the stack's that its file names.
+#[derive(Default)]
+pub(super) struct Folders {
+    /// It may read them.
+    pub(super) readable: Vec<PathBuf>,
+    /// It may not, which is reported.
+    pub(super) refused: Vec<PathBuf>,
+}
+
+/// Folders outside the stack's that its file names. They are needed before all else; mistakes in the
+/// rest of `x-lab` are found by [`read`].
+pub(super) fn folders(fields: &Fields, folder: &Folder, out: &mut Diagnostics) -> Folders {
+    let mut folders = Folders::default();
+    let Some(entry) = fields.get("x-lab") else { return folders };
     let quiet = &mut Diagnostics::default();
-    let Some(lab) = reader::known(&entry.value, &entry.key, "`x-lab`", &KEYS, &[], quiet) else { return Vec::new() };
-    let beside = |text: &str| {
+    let Some(lab) = reader::known(&entry.value, &entry.key, "`x-lab`", &KEYS, &[], quiet) else { return folders };
+    let outside = |text: &str| {
         let path = normal(Path::new(text));
         // `..` itself would be everything beside the stack, and `../..` what is around it.
-        let named = path.starts_with("..") && path.file_name().is_some();
-        if named { Ok(path) } else { Err("expected a folder beside the stack's: `../name`".to_owned()) }
+        let is_named = (path.starts_with("..") || path.is_absolute()) && path.file_name().is_some();
+        if is_named { Ok(path) } else { Err("expected a folder beside the stack's: `../name`".to_owned()) }
     };
-    reader::list(&lab, "folders", beside, out)
+    let Some(entry) = lab.get("folders") else { return folders };
+    for text in reader::scalars("folders", &entry.value, out) {
+        let Some(path) = reader::parse(&text, "folders", outside, out) else { continue };
+        if folder.may_read(&path) {
+            folders.readable.push(path);
+        } else {
+            out.push(not_allowed(&shown(&text.text), &path, folder, &text.place));
+            folders.refused.push(path);
+        }
+    }
+    folders
+}
+
+/// A folder that only the user can allow.
+fn not_allowed(name: &str, path: &Path, folder: &Folder, place: &Place) -> Diagnostic {
+    Diagnostic::at(format!("the stack may not read {name}"), place)
+        .label("it may read its own folder, and what is beside it and not hidden")
+        .help(format!("if you trust this file: --allow-folder {}", folder.full(path).display()))
 }
 
 /// Reads `x-lab` against the services; `start` is where it is missing.

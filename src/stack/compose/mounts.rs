@@ -1,10 +1,10 @@
 //! What a service mounts: named volumes, and folders of the stack, whose files are read here. lab uploads them into a
 //! volume, so that a remote daemon works; so they are folders, never single files, and cannot be written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::stack::folder::{FolderError, normal};
-use crate::stack::{Bind, Mount, VolumeMount};
+use crate::stack::{Bind, Content, FolderEntry, Mount, VolumeMount};
 use crate::yaml::fields::{self, Fields};
 use crate::yaml::node::{Node, NodeKind, Text};
 use crate::yaml::{Diagnostic, Diagnostics, meant, shown};
@@ -108,13 +108,22 @@ impl Context<'_> {
         let place = &written.source.place;
         let folder = shown(&written.source.text);
         let source = normal(Path::new(&written.source.text));
-        let outside = source.starts_with("..") || source.is_absolute() || written.source.text.starts_with('~');
-        if outside && !self.folders.iter().any(|folder| source.starts_with(folder)) {
-            self.out.push(
-                Diagnostic::at(format!("{folder} is outside the stack's folder"), place)
-                    .label("move it into the stack's folder")
-                    .help("a folder beside it may be named under `x-lab.folders`: `folders: [../beside]`"),
-            );
+        let is_home = written.source.text.starts_with('~');
+        let outside = source.starts_with("..") || source.is_absolute() || is_home;
+        let is_in = |folders: &[PathBuf]| folders.iter().any(|folder| source.starts_with(folder));
+        if is_in(&self.folders.refused) {
+            return None;
+        }
+        let is_named = is_in(&self.folders.readable);
+        if outside && !is_named && (is_home || !self.folder.is_allowed(&source)) {
+            let mut outside = Diagnostic::at(format!("{folder} is outside the stack's folder"), place)
+                .label("move it into the stack's folder")
+                .help("a folder beside it may be named under `x-lab.folders`: `folders: [../beside]`");
+            if !is_home {
+                let full = self.folder.full(&source);
+                outside = outside.help(format!("if you trust this file: --allow-folder {}", full.display()));
+            }
+            self.out.push(outside);
             return None;
         }
         if !written.read_only {
@@ -124,8 +133,8 @@ impl Context<'_> {
                     .note("lab uploads a copy of the folder: what is written there would never come back"),
             );
         }
-        match self.folder.files(&source, &self.folders) {
-            Ok(files) => Some(Mount::Bind(Bind { source, target, files })),
+        match self.folder.entries(&source, &self.folders.readable) {
+            Ok(entries) => Some(Mount::Bind(Bind { source, target, entries })),
             Err(FolderError::File) => {
                 let parent = source.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 self.out.push(
@@ -152,6 +161,18 @@ impl Mount {
         match self {
             Self::Volume(volume) => &volume.target,
             Self::Bind(bind) => &bind.target,
+        }
+    }
+
+    /// The size of the files of a folder.
+    pub(super) fn bytes(&self) -> usize {
+        let size = |entry: &FolderEntry| match &entry.content {
+            Content::File(bytes) => bytes.len(),
+            Content::Folder | Content::Link(_) => 0,
+        };
+        match self {
+            Self::Volume(_) => 0,
+            Self::Bind(bind) => bind.entries.iter().map(size).sum(),
         }
     }
 }

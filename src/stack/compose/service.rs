@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::stack::{Build, Condition, HealthCheck, Limits, Port, Service};
+use crate::stack::{Build, Condition, HealthCheck, HealthSetting, Limits, Port, Service};
 use crate::yaml::fields::{self, Fields};
-use crate::yaml::node::{Node, NodeKind, Text};
+use crate::yaml::node::{Entry, Node, NodeKind, Text};
 use crate::yaml::{Diagnostic, Diagnostics, Place, meant, shown};
 
 use super::reader::{self, Refused};
-use super::{Context, Placed, values};
+use super::refused::SERVICE;
+use super::{Context, Placed, interpolate, rights, values};
 
 const KEYS: [&str; 24] = [
     "build",
@@ -40,30 +41,11 @@ const KEYS: [&str; 24] = [
 ];
 /// Beside those, since mounts are read elsewhere.
 const VOLUMES: &str = "volumes";
-const REFUSED: Refused = &[
-    ("restart", "lab stops and kills services: none may come back by itself"),
-    ("networks", "all services share one network, on which each has its name"),
-    ("network_mode", "all services share one network, on which each has its name"),
-    ("links", "all services share one network, on which each has its name"),
-    ("container_name", "lab names containers after the lab, so that several live side by side"),
-    ("env_file", "write the variables under `environment`"),
-    ("configs", "mount a folder of the stack under `volumes`"),
-    ("secrets", "mount a folder of the stack under `volumes`"),
-    ("profiles", "name services that may be missing under `x-lab.optional`"),
-    ("extends", "use an alias of YAML"),
-    ("privileged", "a lab gets no rights on its host"),
-    ("devices", "a lab gets no rights on its host"),
-    ("pid", "a lab gets no rights on its host"),
-    ("ipc", "a lab gets no rights on its host"),
-    ("scale", "each service is one container"),
-    ("expose", "services reach each other on every port: remove it"),
-];
-
 impl Context<'_> {
     /// A service; None where its value is no mapping, which is reported.
     pub(super) fn service(&mut self, name: &Text, node: &Node) -> Option<Placed> {
         let keys: Vec<&'static str> = KEYS.into_iter().chain([VOLUMES]).collect();
-        let fields = reader::known(node, name, "a service", &keys, REFUSED, &mut self.out)?;
+        let fields = reader::known(node, name, "a service", &keys, SERVICE, &mut self.out)?;
         let (ports, places): (Vec<Port>, Vec<Place>) = ports(&fields, &mut self.out).into_iter().unzip();
         let (depends_on, dependencies) = self.depends_on(&fields);
         let (mounts, tmpfs) = (self.mounts(&fields), tmpfs(&fields, &mut self.out));
@@ -83,9 +65,9 @@ impl Context<'_> {
             depends_on,
             user: reader::value(&fields, "user", values::text, out),
             read_only: reader::value(&fields, "read_only", values::boolean, out).unwrap_or_default(),
-            cap_drop: reader::list(&fields, "cap_drop", values::text, out),
-            cap_add: reader::list(&fields, "cap_add", values::text, out),
-            security_opt: reader::list(&fields, "security_opt", values::text, out),
+            cap_drop: reader::list(&fields, "cap_drop", rights::known_capability, out),
+            cap_add: reader::list(&fields, "cap_add", rights::capability, out),
+            security_opt: reader::list(&fields, "security_opt", rights::security_option, out),
             limits: limits(&fields, out),
             logging: logging(&fields, out),
             stop_grace: reader::value(&fields, "stop_grace_period", values::duration, out),
@@ -97,15 +79,21 @@ impl Context<'_> {
         Some(Placed { service, name: name.clone(), ports: places, depends_on: dependencies })
     }
 
-    /// A variable without a value is taken from lab's own environment, or left out.
+    /// A variable without a value is one of the stack's variables, or left out.
     fn environment(&mut self, fields: &Fields) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::new();
         for (name, (value, text)) in reader::pairs(fields, "environment", &mut self.out) {
             let named = Text { text: name.clone(), place: text.place };
-            if reader::parse(&named, "environment", values::variable, &mut self.out).is_some()
-                && let Some(value) = value.or_else(|| self.env.get(&name).cloned())
-            {
-                environment.insert(name, value);
+            if reader::parse(&named, "environment", values::variable, &mut self.out).is_none() {
+                continue;
+            }
+            let value = match value {
+                Some(value) => Ok(Some(value)),
+                None => interpolate::variable(&name, self.env),
+            };
+            match value {
+                Ok(value) => environment.extend(value.map(|value| (name, value))),
+                Err(problem) => self.out.push(problem.at(&named.place)),
             }
         }
         environment
@@ -190,14 +178,17 @@ fn long_port(item: &Node, key: &Text, out: &mut Diagnostics) -> Option<Port> {
 
 fn tmpfs(fields: &Fields, out: &mut Diagnostics) -> Vec<String> {
     match fields.get("tmpfs").map(|entry| &entry.value.kind) {
-        Some(NodeKind::List(_)) => reader::list(fields, "tmpfs", values::tmpfs, out),
-        _ => reader::value(fields, "tmpfs", values::tmpfs, out).into_iter().collect(),
+        Some(NodeKind::List(_)) => reader::list(fields, "tmpfs", rights::tmpfs, out),
+        _ => reader::value(fields, "tmpfs", rights::tmpfs, out).into_iter().collect(),
     }
 }
 
-/// With the Engine's defaults.
-fn health(fields: &Fields, out: &mut Diagnostics) -> Option<HealthCheck> {
-    let entry = fields.get("healthcheck")?;
+/// With the Engine's defaults. What is wrong is reported, and the check is then as good as none.
+fn health(fields: &Fields, out: &mut Diagnostics) -> HealthSetting {
+    fields.get("healthcheck").and_then(|entry| health_of(entry, out)).unwrap_or_default()
+}
+
+fn health_of(entry: &Entry, out: &mut Diagnostics) -> Option<HealthSetting> {
     let what = "a health check";
     let refused: Refused = &[("start_interval", "the Engine's API knows it only from 1.44 on")];
     let keys = ["test", "interval", "timeout", "retries", "start_period", "disable"];
@@ -209,15 +200,19 @@ fn health(fields: &Fields, out: &mut Diagnostics) -> Option<HealthCheck> {
     let retries = reader::value(&fields, "retries", values::retries, out).unwrap_or(3);
     let start_period = reader::value(&fields, "start_period", values::duration, out).unwrap_or_default();
     if reader::value(&fields, "disable", values::boolean, out) == Some(true) {
-        return None;
+        return Some(HealthSetting::Off);
     }
     if fields.lacks("test") {
         out.push(Diagnostic::at("the health check has no `test`", &entry.key.place).label("expected `test` in here"));
     }
-    let test = health_test(fields.get("test").map(|entry| &entry.value)?, out)?;
-    Some(HealthCheck { test, interval, timeout, retries, start_period })
+    let test = health_test(&fields.get("test")?.value, out)?;
+    Some(match test.is_empty() {
+        true => HealthSetting::Off,
+        false => HealthSetting::Own(HealthCheck { test, interval, timeout, retries, start_period }),
+    })
 }
 
+/// The words of a health test; none of them for `NONE`.
 fn health_test(node: &Node, out: &mut Diagnostics) -> Option<Vec<String>> {
     let shell = |line: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_owned()];
     if let NodeKind::Scalar(line) = &node.kind {
@@ -225,7 +220,7 @@ fn health_test(node: &Node, out: &mut Diagnostics) -> Option<Vec<String>> {
     }
     let words: Vec<String> = reader::scalars("test", node, out).into_iter().map(|word| word.text).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["NONE"] => None,
+        ["NONE"] => Some(Vec::new()),
         ["CMD-SHELL", line] => Some(shell(line)),
         ["CMD", _, ..] => Some(words[1..].to_vec()),
         _ => {
@@ -259,16 +254,21 @@ fn limits(fields: &Fields, out: &mut Diagnostics) -> Limits {
 
 fn logging(fields: &Fields, out: &mut Diagnostics) -> Option<(String, BTreeMap<String, String>)> {
     let fields = reader::inner(fields, "logging", &["driver", "options"], &[], out)?;
-    let driver = reader::value(&fields, "driver", values::text, out).unwrap_or_else(|| "json-file".to_owned());
+    let driver = reader::value(&fields, "driver", rights::log_driver, out).unwrap_or_else(|| "json-file".to_owned());
+    for (name, (_, text)) in reader::pairs(&fields, "options", &mut Diagnostics::default()) {
+        reader::parse(&Text { text: name, place: text.place }, "options", rights::log_option, out);
+    }
     Some((driver, reader::full_pairs(&fields, "options", out)))
 }
 
 fn labels(fields: &Fields, out: &mut Diagnostics) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for (name, (value, text)) in reader::pairs(fields, "labels", out) {
-        if name.starts_with("com.docker.compose.") {
-            let message = format!("the label {} is Compose's own", shown(&name));
-            out.push(Diagnostic::at(message, &text.place).label("remove it: lab sets it"));
+        for (prefix, owner) in [("com.docker.compose.", "Compose's"), ("lab.", "lab's")] {
+            if name.starts_with(prefix) {
+                let message = format!("the label {} is {owner} own", shown(&name));
+                out.push(Diagnostic::at(message, &text.place).label("remove it: lab sets it"));
+            }
         }
         labels.insert(name, value.unwrap_or_default());
     }

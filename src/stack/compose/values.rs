@@ -165,12 +165,6 @@ pub(super) fn target(text: &str) -> Result<String, String> {
     Err("expected an absolute path in the container".to_owned())
 }
 
-/// A path and options: `/tmp`, `/run:mode=1777,size=16m`.
-pub(super) fn tmpfs(text: &str) -> Result<String, String> {
-    let path = text.split_once(':').map_or(text, |(path, _)| path);
-    target(path).map(|_| text.to_owned())
-}
-
 /// A path of HTTP.
 pub(super) fn http_path(text: &str) -> Result<String, String> {
     if text.starts_with('/') && text.chars().all(|c| c.is_ascii_graphic()) {

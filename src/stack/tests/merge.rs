@@ -30,7 +30,7 @@ fn a_mapping_takes_in_what_it_does_not_say_itself() {
     assert_eq!((both.user.as_deref(), both.limits.memory, both.limits.pids), (Some("1000"), Some(32 << 20), Some(10)));
     // Values are taken whole, and can be merged themselves.
     let deep = web("    <<: *common\n    healthcheck: { <<: *check, retries: 7 }\n");
-    let health = deep.health.unwrap();
+    let health = deep.health.own().unwrap();
     assert_eq!((health.retries, health.interval.as_secs()), (7, 5));
 }
 

@@ -116,7 +116,7 @@ fn what_lab_has_to_know_is_required() {
     says(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`api` is optional, and is the `app`"]);
     says(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`web` depends on `api`, which is optional"]);
     says(&with("x-lab:", "x-lab:\n  database: dbb"), &["`database` is `dbb`", "expected a service: `web`, `api`"]);
-    says(&with("x-lab:", "x-lab:\n  folders: [/etc, ..]"), &["`folders` is `/etc`", "`folders` is `..`"]);
+    says(&with("x-lab:", "x-lab:\n  folders: [beside, ..]"), &["`folders` is `beside`", "`folders` is `..`"]);
 }
 
 #[test]
@@ -142,7 +142,8 @@ fn folders_outside_are_mounted_only_where_they_are_named() {
     std::fs::write(stack.join("docker-compose.yml"), text).unwrap();
     let read = Stack::read(&stack, &env(&[("KEY", "k")])).unwrap_or_else(|errors| panic!("{errors}"));
     let crate::stack::Mount::Bind(bind) = &read.service("api").unwrap().mounts[0] else { panic!("no folder") };
-    assert_eq!(bind.files, [("a".into(), b"x".to_vec())]);
+    let paths: Vec<_> = bind.entries.iter().map(|entry| entry.path.to_str().unwrap()).collect();
+    assert_eq!(paths, ["", "a"]);
 }
 
 #[test]

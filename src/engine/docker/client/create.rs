@@ -11,7 +11,7 @@ use bollard::models::{
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::{CALL_TIMEOUT, Client, Fault, call};
-use crate::stack::{HealthCheck, Service};
+use crate::stack::{HealthCheck, HealthSetting, Service};
 
 /// Between two checks of the daemon's own, at least: each is a process in the container, and nothing waits for them.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -77,7 +77,7 @@ fn body(launch: &Launch, podman: bool) -> ContainerCreateBody {
         user: service.user.clone(),
         labels: Some(map(&launch.labels)),
         exposed_ports: Some(launch.ports.iter().map(|port| format!("{}/tcp", port.target)).collect()),
-        healthcheck: service.health.as_ref().map(health),
+        healthcheck: health(&service.health),
         stop_signal: service.stop_signal.clone(),
         stop_timeout: service.stop_grace.map(|grace| i64::try_from(grace.as_secs()).unwrap_or(i64::MAX)),
         host_config: Some(host(launch, podman)),
@@ -180,7 +180,16 @@ fn nameless(entry: &str) -> Mount {
     Mount { typ: Some(MountType::VOLUME), target: Some(tmpfs(entry).0), ..Mount::default() }
 }
 
-fn health(check: &HealthCheck) -> HealthConfig {
+/// Without one, the daemon runs the image's own.
+fn health(setting: &HealthSetting) -> Option<HealthConfig> {
+    match setting {
+        HealthSetting::Inherited => None,
+        HealthSetting::Off => Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+        HealthSetting::Own(check) => Some(own_health(check)),
+    }
+}
+
+fn own_health(check: &HealthCheck) -> HealthConfig {
     let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     HealthConfig {
         test: Some(std::iter::once("CMD".to_owned()).chain(check.test.iter().cloned()).collect()),
@@ -205,6 +214,22 @@ mod tests {
         }
         assert_eq!(map["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(), Some("8080"));
         assert_eq!(map["81/tcp"].as_ref().unwrap()[0].host_port.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_health_check_is_the_images_or_none_or_the_files() {
+        let test = |setting: &HealthSetting| health(setting).map(|config| config.test.unwrap_or_default());
+        assert_eq!(test(&HealthSetting::Inherited), None);
+        assert_eq!(test(&HealthSetting::Off), Some(vec!["NONE".to_owned()]));
+        let second = Duration::from_secs(1);
+        let check = HealthCheck {
+            test: vec!["true".to_owned()],
+            interval: second,
+            timeout: second,
+            retries: 1,
+            start_period: Duration::ZERO,
+        };
+        assert_eq!(test(&HealthSetting::Own(check)), Some(vec!["CMD".to_owned(), "true".to_owned()]));
     }
 
     #[test]

@@ -157,6 +157,11 @@ fn with_tag(name: &str) -> String {
     if last.contains(':') || last.contains('@') { name.to_owned() } else { format!("{name}:latest") }
 }
 
+/// A name by which two spellings of one image are the same.
+pub(in crate::engine::docker) fn whole_name(name: &str) -> String {
+    with_tag(familiar(name))
+}
+
 /// A name as people write it. Podman calls what was made on the machine `localhost/…`, and Docker Hub's by their whole names.
 pub(in crate::engine::docker) fn familiar(name: &str) -> &str {
     let hosts = ["localhost/", "docker.io/library/", "docker.io/"];
@@ -165,7 +170,7 @@ pub(in crate::engine::docker) fn familiar(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{familiar, with_tag};
+    use super::{familiar, whole_name, with_tag};
 
     #[test]
     fn podmans_names_are_shown_as_people_write_them() {
@@ -176,6 +181,15 @@ mod tests {
         for other in ["localhost:5000/nginx:1", "registry.example/nginx:1"] {
             assert_eq!(familiar(other), other);
         }
+    }
+
+    #[test]
+    fn spellings_of_one_image_are_the_same() {
+        for name in ["app", "app:latest", "docker.io/library/app", "docker.io/library/app:latest", "localhost/app"] {
+            assert_eq!(whole_name(name), "app:latest", "{name}");
+        }
+        assert_ne!(whole_name("app:1"), whole_name("app:2"));
+        assert_ne!(whole_name("registry.example/app"), whole_name("app"));
     }
 
     #[test]

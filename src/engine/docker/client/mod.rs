@@ -30,7 +30,7 @@ pub(super) use container::{Health, Inspected, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
 pub(super) use exec::Armed;
 pub(super) use fault::{Fault, FaultKind};
-pub(super) use image::{Image, Made, PullProgress, familiar};
+pub(super) use image::{Image, Made, PullProgress, familiar, whole_name};
 pub(super) use network::Named;
 use reach::Reach;
 use ssh::Tunnel;
