@@ -53,16 +53,35 @@ pub struct Cli {
     pub name: Option<String>,
 }
 
-impl Cli {
-    /// Reads the command line. The error is help, or says what is wrong with it.
-    pub fn from_command_line() -> Result<Self, Unread> {
-        let typed = Self::try_parse().map_err(|error| Unread {
+impl Unread {
+    fn new(error: &clap::Error) -> Self {
+        Self {
             plain: error.render().to_string(),
             coloured: error.render().ansi().to_string(),
             is_wrong: error.use_stderr(),
-        })?;
+        }
+    }
+}
+
+/// The lab that `LAB_NAME` names; none if it is unset or empty. A name that is not UTF-8 is an error: ignored, it would mean
+/// another lab.
+fn name_from_env() -> Result<Option<String>, Unread> {
+    let Some(name) = std::env::var_os("LAB_NAME").filter(|name| !name.is_empty()) else { return Ok(None) };
+    name.into_string().map(Some).map_err(|name| {
+        let message = format!("LAB_NAME is not UTF-8: {}\n", name.display());
+        Unread::new(&Cli::command().error(clap::error::ErrorKind::InvalidUtf8, message))
+    })
+}
+
+impl Cli {
+    /// Reads the command line. The error is help, or says what is wrong with it.
+    pub fn from_command_line() -> Result<Self, Unread> {
+        let typed = Self::try_parse().map_err(|error| Unread::new(&error))?;
         // Not clap's to read: what the environment has is not in the way of `--all`, as a name that was typed is.
-        let name = typed.name.or_else(|| std::env::var("LAB_NAME").ok().filter(|name| !name.is_empty()));
+        let name = match typed.name {
+            Some(name) => Some(name),
+            None => name_from_env()?,
+        };
         Ok(Self { name, ..typed })
     }
 }

@@ -12,6 +12,7 @@ pub mod lock;
 pub mod present;
 mod record;
 mod shown;
+mod stack;
 mod state;
 
 pub use keys::ChangeError;

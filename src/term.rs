@@ -47,7 +47,7 @@ struct Stream {
 impl Term {
     /// Looks at the streams and the environment of this process: `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM`, `COLUMNS`.
     pub fn new() -> Self {
-        let env = |name: &str| std::env::var(name).ok();
+        let env = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
         let stream = |terminal: bool, size: Option<u16>| Stream {
             terminal,
             painter: Painter::new(colour(env, terminal)),

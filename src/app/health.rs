@@ -14,7 +14,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub fn health() -> Exit {
     let said = match std::env::var("APP_LISTEN") {
         Ok(listen) => ask(&listen),
-        Err(_) => Err("APP_LISTEN is not set".to_owned()),
+        Err(std::env::VarError::NotPresent) => Err("APP_LISTEN is not set".to_owned()),
+        Err(std::env::VarError::NotUnicode(_)) => Err("APP_LISTEN is not UTF-8".to_owned()),
     };
     match said {
         Ok(()) => Exit::Held,

@@ -46,6 +46,9 @@ pub struct StackArgs {
     /// A folder with a compose.yaml of your own [default: the lab's, else the one that comes with lab]
     #[arg(long, value_name = "DIR")]
     pub stack: Option<PathBuf>,
+    /// A folder that it may read beside its own
+    #[arg(long, value_name = "PATH", requires = "stack")]
+    pub allow_folder: Vec<PathBuf>,
 }
 
 /// Which images a lab on Docker may be made from.

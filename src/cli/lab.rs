@@ -33,6 +33,9 @@ pub struct UpArgs {
     /// A folder with a compose.yaml of your own (docs/stack.md); on Docker
     #[arg(long, value_name = "DIR")]
     pub stack: Option<PathBuf>,
+    /// A folder that the stack may read beside its own; the lab remembers it
+    #[arg(long, value_name = "PATH")]
+    pub allow_folder: Vec<PathBuf>,
     /// The app's image, instead of one made from lab itself; on Docker
     #[arg(long, value_name = "IMAGE")]
     pub app_image: Option<String>,

@@ -1,6 +1,7 @@
 //! Which engine a new lab gets: the one that was asked for, else Docker where a daemon answers at once and every image
 //! is there, else processes on this machine, so that a first run takes seconds and never a download.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::session::Session;
@@ -9,6 +10,7 @@ use crate::deadline;
 use crate::engine::docker::{self, ImageReport};
 use crate::engine::embedded;
 use crate::error::Failure;
+use crate::lab::dashboard::asked_port;
 use crate::lab::{Containers, Lab, Record};
 use crate::report::human;
 use crate::term::Tone;
@@ -55,7 +57,37 @@ pub(super) async fn record(session: &Session, lab: &Lab, wish: Wish<'_>) -> anyh
         let message = "--stack, --app-image and --bind (LAB_BIND) are for labs on Docker";
         return Err(Failure::usage(message).hint("--engine docker").into());
     }
-    Ok(Record { containers: wish.containers, ..Record::new(engine, wish.gateway_port) })
+    let dashboard_port = if engine == docker::NAME { dashboard_port()? } else { None };
+    let containers = Containers { dashboard_port, ..wish.containers };
+    Ok(Record { containers, ..Record::new(engine, wish.gateway_port) })
+}
+
+/// The port that the environment asks for, for lab's own dashboard.
+pub(super) fn dashboard_port() -> Result<Option<u16>, Failure> {
+    asked_port().map_err(|error| Failure::usage(error).hint("a number to 65535; 0 for a free one"))
+}
+
+/// The folder of a stack of the user's own, however it is spelled.
+pub(super) fn stack_folder(typed: &Path) -> anyhow::Result<PathBuf> {
+    if typed.to_str().is_none() {
+        let message = format!("--stack {}: the path is not UTF-8", typed.display());
+        return Err(Failure::usage(message).hint("rename the folder").into());
+    }
+    Ok(std::path::absolute(typed)?)
+}
+
+/// The folders that a stack may read beside its own files.
+pub(super) fn allowed_folders(typed: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let real = |path: &PathBuf| {
+        let failed = |why: &str| Failure::usage(format!("--allow-folder {}: {why}", path.display()));
+        let real = std::fs::canonicalize(path).map_err(|error| failed(&error.to_string()))?;
+        match (real.is_dir(), real.to_str()) {
+            (false, _) => Err(failed("expected a folder")),
+            (true, None) => Err(failed("the path is not UTF-8")),
+            (true, Some(_)) => Ok(real),
+        }
+    };
+    typed.iter().map(real).collect()
 }
 
 /// What Docker has for a new lab now.

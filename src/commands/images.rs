@@ -1,10 +1,11 @@
 //! `lab images`: what the stack is made from; fetched while there is a network, and carried to where there is none.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::choose;
 use super::session::Session;
 use super::signals;
 use crate::cli::{ImagesCommand, StackArgs};
@@ -29,18 +30,21 @@ pub(super) async fn run(session: &Session, command: &ImagesCommand) -> anyhow::R
 /// The daemon, and the stack that is meant: the one that was named, else the lab's.
 fn docker(session: &Session, stack: Option<&StackArgs>) -> anyhow::Result<Docker> {
     let lab = session.lab()?;
-    let own: Option<PathBuf> = stack.and_then(|args| args.stack.clone());
+    let own = stack.and_then(|args| args.stack.as_deref().map(|folder| (folder, &args.allow_folder)));
     let record = lab.record()?.filter(|record| record.engine == docker::NAME);
     let mut containers = match record {
         Some(record) => record.containers,
         None => Containers::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?,
     };
-    if let Some(folder) = own {
-        containers.stack = Some(std::path::absolute(folder)?);
-        containers.app_image = None;
-    }
     // That nothing is fetched for a lab keeps nobody from fetching by hand.
     containers.offline = false;
+    let Some((folder, allowed)) = own else {
+        let stack = lab.known_stack(&containers)?;
+        return Ok(lab.docker_with(&containers, stack)?);
+    };
+    containers.stack = Some(choose::stack_folder(folder)?);
+    containers.allowed = choose::allowed_folders(allowed)?;
+    containers.app_image = None;
     Ok(lab.docker(&containers)?)
 }
 

@@ -159,6 +159,9 @@ impl Bench {
         let _lock = lab.lock_run(&run_holder(id))?;
         // On record before it exists: a SIGKILL leaves a lab that `lab recover` removes.
         undo::record_new_lab(&lab, id, &plan.name)?;
+        if let Some(reading) = lab.read_stack(&self.record)? {
+            lab.save_stack(&reading.stack)?;
+        }
         lab.save(&Record { owner: Some(id.to_owned()), ..self.record.clone() })?;
         let proof = self.prove_in(plan, id, &lab, &engine).await;
         let undo = undo::recover(&lab, &engine, self.interrupt.give_up(), |_| {}).await;

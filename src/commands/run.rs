@@ -281,6 +281,9 @@ async fn own(session: &Session, state: &State, wish: Wish<'_>, story: Story<'_>)
     let brought = async {
         super::session::reachable(engine.as_ref()).await?;
         undo::record_new_lab(&lab, id, &plan.name)?;
+        if let Some(reading) = lab.read_stack(&record)? {
+            lab.save_stack(&reading.stack)?;
+        }
         lab.save(&record)?;
         let request = crate::engine::UpRequest { tied: !keep, ..lab.up_request(&record)? };
         let now = engine.up(&request, super::progress::show(&session.term)).await?;
@@ -346,7 +349,7 @@ async fn clear_away(state: &State, id: &str) -> anyhow::Result<()> {
     let lab = state.lab(&own_name(id))?;
     if lab.folder().root().exists() {
         let record = lab.record()?.unwrap_or_else(|| Record::new(embedded::NAME, 0));
-        lab.engine(&record)?.down().await?;
+        lab.engine_for_down(&record)?.down().await?;
         lab.remove()?;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! `lab up`: brings a lab up, or back.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::choose::{self, Wish};
@@ -11,10 +13,26 @@ use crate::error::{Exit, Failure};
 use crate::lab::{Containers, DEFAULT_NAME, Lab, Record};
 use crate::report::{human, text};
 use crate::runner::Signal;
+use crate::stack::{Reading, Stack, resolved};
 use crate::term::{Plain, Tone};
 
 /// The gateway's port of the lab `default`.
 const DEFAULT_PORT: u16 = 8080;
+
+/// What is remembered of a lab before it comes up; of a new one nothing.
+struct Known {
+    record: Option<Record>,
+    stack: Option<Stack>,
+}
+
+impl Known {
+    fn of(lab: &Lab) -> anyhow::Result<Self> {
+        let record = lab.record()?;
+        // One that cannot be read is read from its files, as all are by `up`.
+        let stack = record.as_ref().and_then(|_| lab.stack().ok().flatten());
+        Ok(Self { record, stack })
+    }
+}
 
 /// What `up` found, and did.
 enum Came {
@@ -41,9 +59,9 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
             return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
         }
     };
-    let known = lab.record()?;
+    let known = Known::of(&lab)?;
     let progress = super::progress::show(&session.term);
-    let bring = bring_up(session, &lab, known.as_ref(), args, progress);
+    let bring = bring_up(session, &lab, &known, args, progress);
     let brought = tokio::select! {
         brought = bring => Some(brought),
         () = interrupt.stop().cancelled() => None,
@@ -51,7 +69,7 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     let (connected, description, came) = match brought {
         Some(Ok(brought)) => brought,
         failed => {
-            let back = put_back(&lab, known.as_ref()).await;
+            let back = put_back(&lab, &known).await;
             live.clear();
             return match failed {
                 Some(Err(error)) => Err(error),
@@ -76,9 +94,13 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
         EngineChoice::Docker => docker::NAME,
         EngineChoice::Embedded => embedded::NAME,
     };
-    let other = args.stack.is_some() && args.stack != record.containers.stack
-        || args.app_image.is_some() && args.app_image != record.containers.app_image
-        || args.ground.bind.is_some() && args.ground.bind != record.containers.bind;
+    let has = &record.containers;
+    let same_stack = |folder: &PathBuf| has.stack.as_ref().is_some_and(|other| resolved(folder) == resolved(other));
+    let same_image = |image: &String| has.app_image.as_ref().is_some_and(|other| docker::is_same_image(image, other));
+    let same_bind = |address: IpAddr| address == has.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let other = !args.stack.as_ref().is_none_or(same_stack)
+        || !args.app_image.as_ref().is_none_or(same_image)
+        || !args.ground.bind.is_none_or(same_bind);
     if wanted != record.engine || other {
         let message = format!("lab {} exists already, on {}", lab.name(), record.engine);
         return Err(
@@ -86,13 +108,28 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
         );
     }
     let offline = args.ground.images.map_or(record.containers.offline, |images| images == ImagesChoice::Offline);
-    Ok(Record { containers: Containers { offline, ..record.containers }, ..record })
+    let dashboard_port = if record.engine == docker::NAME { choose::dashboard_port()? } else { None };
+    let mut containers = Containers { offline, dashboard_port, ..record.containers };
+    if !args.allow_folder.is_empty() {
+        containers.allowed = choose::allowed_folders(&args.allow_folder)?;
+    }
+    Ok(Record { containers, ..record })
+}
+
+/// Says, before anything starts, what the stack got from elsewhere, and what is different since the lab came up last.
+fn announce(session: &Session, before: Option<&Stack>, reading: &Reading) {
+    let differences = before.map(|before| before.differences(&reading.stack)).unwrap_or_default();
+    let differences = differences.iter().map(|line| format!("the stack has changed: {line}"));
+    for line in reading.announcements().into_iter().chain(differences) {
+        session.term.note(&session.term.stderr_painter().paint(Tone::Dim, &line));
+    }
 }
 
 async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Result<Record> {
     let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
     let mut wish = Wish::new(&args.ground, args.port.unwrap_or(default), "lab up")?;
-    wish.containers.stack = args.stack.as_deref().map(std::path::absolute).transpose()?;
+    wish.containers.stack = args.stack.as_deref().map(choose::stack_folder).transpose()?;
+    wish.containers.allowed = choose::allowed_folders(&args.allow_folder)?;
     wish.containers.app_image.clone_from(&args.app_image);
     choose::record(session, lab, wish).await
 }
@@ -101,15 +138,23 @@ async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Resu
 async fn bring_up(
     session: &Session,
     lab: &Lab,
-    known: Option<&Record>,
+    known: &Known,
     args: &UpArgs,
     progress: ProgressFn,
 ) -> anyhow::Result<(Connected, Description, Came)> {
-    let mut record = match known {
+    let mut record = match &known.record {
         Some(record) => known_record(lab, record.clone(), args)?,
         None => new_record(session, lab, args).await?,
     };
-    let engine = lab.engine(&record)?;
+    if !args.allow_folder.is_empty() && record.containers.stack.is_none() {
+        return Err(Failure::usage("--allow-folder is for a stack of your own").hint("--stack DIR").into());
+    }
+    let stack = lab.read_stack(&record)?.map(|reading| {
+        announce(session, known.stack.as_ref(), &reading);
+        reading.stack
+    });
+    let engine = lab.engine_with(&record, stack.clone())?;
+    let known = known.record.as_ref();
     let mut before = None;
     if known.is_some() {
         match engine.describe().await {
@@ -124,6 +169,9 @@ async fn bring_up(
     record.gateway_port = args.port.unwrap_or(record.gateway_port);
     if known.is_none() {
         super::session::reachable(engine.as_ref()).await?;
+    }
+    if let Some(stack) = &stack {
+        lab.save_stack(stack)?;
     }
     lab.save(&record)?;
     let description = engine.up(&lab.up_request(&record)?, progress).await?;
@@ -158,12 +206,16 @@ fn mended(before: &Description, now: &Description) -> String {
 }
 
 /// After an error, or Ctrl-C: of a new lab nothing is left, a known one is remembered as it was.
-async fn put_back(lab: &Lab, known: Option<&Record>) -> anyhow::Result<()> {
-    if let Some(known) = known {
-        return Ok(lab.save(known)?);
+async fn put_back(lab: &Lab, known: &Known) -> anyhow::Result<()> {
+    if let Some(record) = &known.record {
+        match &known.stack {
+            Some(stack) => lab.save_stack(stack)?,
+            None => lab.forget_stack()?,
+        }
+        return Ok(lab.save(record)?);
     }
     if let Some(record) = lab.record()? {
-        super::down::down(lab, lab.engine(&record)?.as_ref()).await?;
+        super::down::down(lab, lab.engine_for_down(&record)?.as_ref()).await?;
     }
     Ok(lab.remove()?)
 }

@@ -8,7 +8,7 @@ use super::{Containers, FIRST_KEY, Lab, LabError, Record};
 use crate::engine::docker::{self, Docker, DockerOptions};
 use crate::engine::embedded::{self, Embedded};
 use crate::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
-use crate::stack::{Stack, StackErrors};
+use crate::stack::{Reading, Source, Stack, StackErrors};
 
 /// Why a lab's engine cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -25,11 +25,19 @@ pub enum ConnectError {
 }
 
 impl Lab {
-    /// The engine that its record names.
+    /// The engine that its record names, with the stack that it was brought up with.
     pub fn engine(&self, record: &Record) -> Result<Arc<dyn Engine>, ConnectError> {
+        self.engine_with(record, None)
+    }
+
+    /// The engine that its record names, with a stack that was just read; none: with the one that it was brought up with.
+    pub fn engine_with(&self, record: &Record, stack: Option<Stack>) -> Result<Arc<dyn Engine>, ConnectError> {
         match record.engine.as_str() {
             embedded::NAME => Ok(Arc::new(Embedded::new(self.folder()))),
-            docker::NAME => self.shown(&record.containers),
+            docker::NAME => {
+                let stack = stack.map_or_else(|| self.known_stack(&record.containers), Ok)?;
+                self.shown(&record.containers, stack)
+            }
             other => {
                 let detail = format!("this version of lab has no engine called {other:?}");
                 Err(EngineError::new(EngineErrorKind::Unsupported, detail).into())
@@ -40,18 +48,25 @@ impl Lab {
     /// The engine that its record names, to take the lab down with: that needs no stack, whose files may be broken by now.
     pub fn engine_for_down(&self, record: &Record) -> Result<Arc<dyn Engine>, ConnectError> {
         if record.engine == docker::NAME {
-            return self.shown(&Containers { stack: None, ..record.containers.clone() });
+            return self.shown(&record.containers, Stack::embedded(&record.containers.secrets)?);
         }
         self.engine(record)
     }
 
-    /// The Docker engine for this lab, with lab's own dashboard where no Grafana runs.
-    fn shown(&self, containers: &Containers) -> Result<Arc<dyn Engine>, ConnectError> {
-        Ok(Arc::new(Shown::new(self.name(), self.folder(), self.docker(containers)?)))
+    /// The Docker engine for this lab, with lab's own dashboard if no Grafana runs.
+    fn shown(&self, containers: &Containers, stack: Stack) -> Result<Arc<dyn Engine>, ConnectError> {
+        let docker = self.docker_with(containers, stack)?;
+        Ok(Arc::new(Shown::new(self.name(), self.folder(), docker, containers.dashboard_port)))
+    }
+
+    /// The Docker engine for a lab that does not exist yet, without asking the daemon anything. Its stack is read from its
+    /// files.
+    pub fn docker(&self, containers: &Containers) -> Result<Docker, ConnectError> {
+        self.docker_with(containers, read(containers)?.stack)
     }
 
     /// The Docker engine for this lab, without asking the daemon anything.
-    pub fn docker(&self, containers: &Containers) -> Result<Docker, ConnectError> {
+    pub fn docker_with(&self, containers: &Containers, stack: Stack) -> Result<Docker, ConnectError> {
         let options = DockerOptions {
             host: containers.host.clone(),
             bind: containers.bind,
@@ -60,12 +75,29 @@ impl Lab {
             offline: containers.offline,
             ..DockerOptions::default()
         };
-        Ok(Docker::new(self.name(), stack(containers)?, options))
+        Ok(Docker::new(self.name(), stack, options))
     }
 
     /// The Docker engine for all that the daemon has under this name, whoever keeps it.
     pub fn docker_of_anybody(&self) -> Result<Docker, ConnectError> {
-        Ok(Docker::new(self.name(), stack(&Containers::default())?, DockerOptions::from_env()))
+        let stack = Stack::embedded(&BTreeMap::new())?;
+        Ok(Docker::new(self.name(), stack, DockerOptions::from_env()))
+    }
+
+    /// Reads the stack of a lab that is about to come up from its files; none if its engine has none.
+    pub fn read_stack(&self, record: &Record) -> Result<Option<Reading>, ConnectError> {
+        match record.engine.as_str() {
+            docker::NAME => Ok(Some(read(&record.containers)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The stack that the lab was brought up with. An older version of lab did not remember it: then as its files are now.
+    pub fn known_stack(&self, containers: &Containers) -> Result<Stack, ConnectError> {
+        match self.stack()? {
+            Some(stack) => Ok(stack),
+            None => Ok(read(containers)?.stack),
+        }
     }
 
     /// What its engine is to bring up.
@@ -77,15 +109,9 @@ impl Lab {
     }
 }
 
-/// The stack of a lab on containers: the user's own or the one that comes with lab, with the lab's passwords.
-fn stack(containers: &Containers) -> Result<Stack, StackErrors> {
-    match &containers.stack {
-        Some(folder) => {
-            // Their own file may ask for variables of theirs.
-            let mut env: BTreeMap<String, String> = std::env::vars().collect();
-            env.extend(containers.secrets.clone());
-            Stack::read(folder, &env)
-        }
-        None => Stack::embedded(&containers.secrets),
-    }
+/// The stack of a lab on containers, from its files: the user's own or the one that comes with lab, with the lab's passwords.
+fn read(containers: &Containers) -> Result<Reading, StackErrors> {
+    let Some(folder) = &containers.stack else { return Stack::embedded(&containers.secrets).map(Reading::from) };
+    let host = std::env::vars_os().collect();
+    Source { folder, own: &containers.secrets, host, allowed: &containers.allowed }.read()
 }

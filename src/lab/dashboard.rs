@@ -20,6 +20,8 @@ pub const LOCK_FILE: &str = "dashboard.lock";
 pub const FILE: &str = "dashboard.json";
 /// What it says of its own.
 const LOG_FILE: &str = "dashboard.log";
+/// The variable by which the stack's file lets people choose Grafana's port, and with it this one's.
+pub(super) const PORT_VARIABLE: &str = "LAB_GRAFANA_PORT";
 /// The command that it is.
 pub const COMMAND: &str = "dashboard-host";
 
@@ -49,6 +51,13 @@ pub enum Answer {
     On(u16),
     /// It is not, and ends: why.
     Failed(String),
+}
+
+/// The port that the environment asks for, if it does; 0: a free one. An error says what is wrong with it.
+pub fn asked_port() -> Result<Option<u16>, String> {
+    let Some(value) = std::env::var_os(PORT_VARIABLE).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let port = value.to_str().and_then(|text| text.parse().ok());
+    port.map(Some).ok_or_else(|| format!("{PORT_VARIABLE} is no port: {}", value.display()))
 }
 
 /// How one that lives is reached: `dashboard.json`.

@@ -52,6 +52,9 @@ pub struct Record {
 pub struct Containers {
     /// The folder of the user's own stack; none: the one that comes with lab.
     pub stack: Option<PathBuf>,
+    /// Folders that the user allows that stack to read, beside its own files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<PathBuf>,
     /// The app's image, instead of one made from lab's own executable.
     pub app_image: Option<String>,
     /// No image of it is fetched.
@@ -62,6 +65,9 @@ pub struct Containers {
     /// The address of the daemon's machine on which its ports are published; none: the loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind: Option<IpAddr>,
+    /// The port that was asked for when it came up last, for lab's own dashboard; 0: a free one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dashboard_port: Option<u16>,
     /// Passwords made for this lab, by the name under which the stack's file asks for them.
     pub secrets: BTreeMap<String, String>,
 }

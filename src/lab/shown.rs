@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::DEFAULT_NAME;
-use super::dashboard::{Dashboard, Order};
+use super::dashboard::{Dashboard, Order, PORT_VARIABLE};
 use crate::background::{self, Starting};
 use crate::engine::docker::Docker;
 use crate::engine::{
@@ -17,8 +17,6 @@ use crate::engine::{
 };
 use crate::files::Folder;
 
-/// The variable by which the stack's file lets people choose Grafana's port.
-const PORT_VARIABLE: &str = "LAB_GRAFANA_PORT";
 /// The port where neither that nor the stack's file has one.
 const USUAL_PORT: u16 = 3000;
 
@@ -27,6 +25,8 @@ pub(super) struct Shown {
     folder: Folder,
     docker: Docker,
     dashboard: Dashboard,
+    /// The port that was asked for; 0: a free one.
+    asked: Option<u16>,
     /// One that ends when this engine goes, and its standard input.
     tied: Mutex<Option<Child>>,
 }
@@ -41,23 +41,19 @@ struct Place {
 }
 
 impl Shown {
-    pub(super) fn new(lab: &str, folder: &Folder, docker: Docker) -> Self {
+    pub(super) fn new(lab: &str, folder: &Folder, docker: Docker, asked: Option<u16>) -> Self {
         let dashboard = Dashboard::of(folder);
-        Self { lab: lab.to_owned(), folder: folder.clone(), docker, dashboard, tied: Mutex::new(None) }
+        Self { lab: lab.to_owned(), folder: folder.clone(), docker, dashboard, asked, tied: Mutex::new(None) }
     }
 
     /// The port that was asked for; else the one that it had; else that of the stack's file, for the lab that has those.
-    fn place(&self, request: &UpRequest, asked: Option<&str>) -> Result<Place, EngineError> {
-        if let Some(text) = asked.filter(|text| !text.is_empty()) {
-            let port = text.parse().map_err(|_| {
-                let detail = format!("{PORT_VARIABLE} is no port: {text:?}");
-                EngineError::new(EngineErrorKind::System, detail).hint("a number to 65535; 0 for a free one")
-            })?;
-            return Ok(Place { port, asked: port != 0 });
+    fn place(&self, request: &UpRequest) -> Place {
+        if let Some(port) = self.asked {
+            return Place { port, asked: port != 0 };
         }
         let fixed = self.lab == DEFAULT_NAME && request.gateway_port != 0;
         let usual = if fixed { self.docker.grafana_port().unwrap_or(USUAL_PORT) } else { 0 };
-        Ok(Place { port: self.dashboard.last().map_or(usual, |last| last.port), asked: false })
+        Place { port: self.dashboard.last().map_or(usual, |last| last.port), asked: false }
     }
 
     /// Ends one that is in the way of Grafana, not where it was asked for, or another version's. True where one stays.
@@ -141,8 +137,7 @@ impl Engine for Shown {
     }
 
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
-        let asked = std::env::var(PORT_VARIABLE).ok();
-        let place = self.place(request, asked.as_deref())?;
+        let place = self.place(request);
         // Of a daemon that does not answer the engine tells in its own words.
         let grafana = self.docker.has_grafana().await.unwrap_or(true);
         let stays = self.stays(place, grafana).await?;
@@ -186,34 +181,32 @@ mod tests {
     use crate::engine::docker::DockerOptions;
     use crate::stack::Stack;
 
-    fn place(lab: &str, gateway_port: u16, asked: Option<&str>, last: Option<&str>) -> Result<(u16, bool), String> {
+    fn place(lab: &str, gateway_port: u16, asked: Option<u16>, last: Option<&str>) -> (u16, bool) {
         let folder = tempfile::tempdir().unwrap();
         if let Some(last) = last {
             std::fs::write(folder.path().join(super::super::dashboard::FILE), last).unwrap();
         }
         let stack = Stack::embedded(&BTreeMap::new()).unwrap();
         let docker = Docker::new(lab, stack, DockerOptions::default());
-        let shown = Shown::new(lab, &Folder::new(folder.path().to_owned()), docker);
+        let shown = Shown::new(lab, &Folder::new(folder.path().to_owned()), docker, asked);
         let request = UpRequest { gateway_port, env: BTreeMap::new(), tied: false };
-        let place = shown.place(&request, asked).map_err(|error| error.to_string())?;
-        Ok((place.port, place.asked))
+        let place = shown.place(&request);
+        (place.port, place.asked)
     }
 
     #[test]
     fn it_is_on_the_stacks_port_or_a_free_one_or_where_it_was() {
-        assert_eq!(place("default", 8080, None, None), Ok((3000, false)));
-        assert_eq!(place("default", 0, None, Some("not what lab wrote")), Ok((0, false)));
-        assert_eq!(place("room-2", 0, Some(""), None), Ok((0, false)));
+        assert_eq!(place("default", 8080, None, None), (3000, false));
+        assert_eq!(place("default", 0, None, Some("not what lab wrote")), (0, false));
+        assert_eq!(place("room-2", 0, None, None), (0, false));
         let last = r#"{"version":"0.1.0","pid":1,"port":41234}"#;
-        assert_eq!(place("default", 8080, None, Some(last)), Ok((41234, false)));
+        assert_eq!(place("default", 8080, None, Some(last)), (41234, false));
     }
 
     #[test]
     fn a_port_that_was_asked_for_is_that_one() {
-        assert_eq!(place("default", 8080, Some("3005"), None), Ok((3005, true)));
-        assert_eq!(place("room-2", 0, Some("3005"), None), Ok((3005, true)));
-        assert_eq!(place("room-2", 0, Some("0"), None), Ok((0, false)));
-        let error = place("default", 8080, Some("3000/tcp"), None).unwrap_err();
-        assert_eq!(error, r#"the stack failed: LAB_GRAFANA_PORT is no port: "3000/tcp""#);
+        assert_eq!(place("default", 8080, Some(3005), None), (3005, true));
+        assert_eq!(place("room-2", 0, Some(3005), None), (3005, true));
+        assert_eq!(place("room-2", 0, Some(0), None), (0, false));
     }
 }

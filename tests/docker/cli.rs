@@ -129,6 +129,12 @@ impl Cli {
         Ran::of(args.join(" "), &output(&mut self.command(args, &[])))
     }
 
+    /// Runs a lab command to its end, from a shell with these variables.
+    pub(crate) fn lab_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Ran {
+        let mut command = self.command(args, &[]);
+        Ran::of(args.join(" "), &command.envs(variables.iter().copied()).output().expect("lab starts"))
+    }
+
     /// Starts a lab command, and hears both its streams.
     pub(crate) fn start(&self, args: &[&str]) -> Watched {
         let mut command = self.command(args, &["sh", "-c", r#"exec "$0" "$@" 2>&1"#]);

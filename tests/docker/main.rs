@@ -21,6 +21,7 @@ mod kills;
 mod life;
 mod names;
 mod neighbours;
+mod own_stack;
 mod proofs;
 mod pulls;
 #[path = "../shared/ran.rs"]
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         life::trials(),
         names::trials(),
         neighbours::trials(),
+        own_stack::trials(),
         faults::trials(),
         gateway::trials(),
         images::trials(),

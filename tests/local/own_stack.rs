@@ -1,5 +1,7 @@
 //! A stack of somebody's own that is wrong: told before a daemon is asked for anything, and no lab is left of it.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use crate::copied::copy_of_the_stack;
@@ -41,6 +43,15 @@ impl Own {
             command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
             Desk::ran(args, command)
         })
+    }
+
+    /// `lab up` of it where no daemon answers.
+    fn up(&self, more: &[&str], host: &[(&str, OsString)]) -> Ran {
+        let stack = self.folder.display().to_string();
+        let args = [&["up", "--engine", "docker", "--stack", &stack][..], more].concat();
+        let mut command = self.desk.command(&args);
+        command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").envs(host.iter().cloned());
+        Desk::ran(&args, command)
     }
 
     /// What is wrong, and at which line of the file; in none of the commands is it something else.
@@ -98,6 +109,90 @@ fn a_stack_that_is_not_there_is_named() {
     std::fs::remove_dir_all(&own.folder).expect("it was copied");
     for ran in own.commands() {
         ran.status(2).complains(&format!("there is no folder {}", own.folder.display()));
+    }
+    own.desk.is_clean();
+}
+
+/// As far as the daemon, which is not there.
+const SILENT: &str = "no Docker daemon answers at /nonexistent/docker.sock";
+
+#[test]
+fn rights_by_another_name_are_refused() {
+    let own = Own::with("    user: \"101:101\"\n", "    cap_add: [SYS_ADMIN]\n");
+    own.is_refused("`cap_add` is `SYS_ADMIN`", "cap_add: [SYS_ADMIN]", "a lab gets no rights on its host");
+}
+
+#[test]
+fn a_folder_elsewhere_needs_the_users_word() {
+    let own = Own::new();
+    let secret = tempfile::tempdir().expect("a temporary folder");
+    let secret = std::fs::canonicalize(secret.path()).expect("it is there").join("secret");
+    std::fs::create_dir(&secret).expect("the folder is ours");
+    let file = own.folder.join("compose.yaml");
+    let text = std::fs::read_to_string(&file).expect("it was copied");
+    let path = secret.display().to_string();
+    let text = text.replace("folders: [../grafana]", &format!("folders: [../grafana, {path}]"));
+    std::fs::write(&file, text.replace("./nginx/bin:", &format!("{path}:"))).expect("it is ours");
+    own.is_refused(
+        &format!("the stack may not read `{path}`"),
+        "folders: [../grafana",
+        &format!("--allow-folder {path}"),
+    );
+    let grafana = own.folder.parent().expect("the desk").join("grafana");
+    own.up(&["--allow-folder", &path], &[])
+        .status(3)
+        .complains(SILENT)
+        .complains(&format!("the stack reads outside its folder: {path}"))
+        .complains(&format!("the stack reads outside its folder: {}", grafana.display()));
+    own.up(&["--allow-folder", "/nonexistent"], &[]).status(2).complains("--allow-folder /nonexistent: ");
+    own.desk.lab(&["up", "--engine", "docker", "--allow-folder", &path]).status(2).complains("a stack of your own");
+    own.desk.is_clean();
+}
+
+#[test]
+fn what_the_stack_gets_from_the_environment_is_announced() {
+    let own = Own::with("image: nginx:1.30\n", "image: nginx:${TAG:?}\n");
+    own.up(&[], &[]).status(2).complains("the variable `TAG` is not set");
+    let ran = own.up(&[], &[("TAG", "1.30".into()), ("UNUSED_TAG", "x".into())]).status(3).complains(SILENT);
+    assert!(ran.stderr.contains("the stack gets from your environment: TAG\n"), "{}", ran.stderr);
+    std::fs::write(own.folder.join(".env"), "TAG=1.30\n").expect("it is ours");
+    let ran = own.up(&[], &[]).status(3).complains(SILENT);
+    assert!(!ran.stderr.contains("your environment"), "{}", ran.stderr);
+    std::fs::write(own.folder.join("compose.override.yaml"), "services: {}\n").expect("it is ours");
+    own.up(&[], &[]).status(2).complains("compose.override.yaml is not supported: a stack is one file");
+    own.desk.is_clean();
+}
+
+#[test]
+fn what_is_not_utf_8_is_no_reason_to_panic() {
+    let bytes = || OsString::from_vec(vec![b'a', 0xff]);
+    let own = Own::with("image: nginx:1.30\n", "image: nginx:${TAG:-1.30}\n");
+    own.up(&[], &[("UNUSED", bytes())]).status(3).complains(SILENT);
+    own.up(&[], &[("TAG", bytes())]).status(2).complains("the value of the variable `TAG` is not UTF-8");
+    for (name, exit, message) in [
+        ("LAB_NAME", 2, "LAB_NAME is not UTF-8"),
+        ("LAB_ENGINE", 2, "LAB_ENGINE"),
+        ("LAB_GRAFANA_PORT", 2, "LAB_GRAFANA_PORT is no port"),
+        ("COLUMNS", 3, SILENT),
+        ("NO_COLOR", 3, SILENT),
+        ("HOME", 3, SILENT),
+    ] {
+        let mut command = own.desk.command(&["up", "--engine", "docker"]);
+        if name == "LAB_ENGINE" {
+            command = own.desk.command(&["up"]);
+        }
+        command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").env(name, bytes());
+        Desk::ran(&[name], command).status(exit).complains(message);
+    }
+    // Ignored, it would mean the usual daemon.
+    let mut command = own.desk.command(&["up", "--engine", "docker"]);
+    command.env("DOCKER_HOST", OsString::from_vec(b"unix:///nonexistent/\xff".to_vec()));
+    Desk::ran(&["DOCKER_HOST"], command).status(3).complains("no Docker daemon answers at /nonexistent/");
+    for args in [&["up", "--stack"][..], &["down", "--name"], &["traffic", "--targets"], &["scenario", "validate"]] {
+        let mut command = own.desk.command(args);
+        command.arg(bytes());
+        let ran = Desk::ran(args, command);
+        assert!(!ran.stderr.contains("panicked") && !ran.stderr.is_empty(), "{args:?}: {}", ran.stderr);
     }
     own.desk.is_clean();
 }

@@ -1,0 +1,156 @@
+//! A stack of the user's own: what a lab remembers of it, how its folders are copied, and whose health checks run.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::Trial;
+
+use crate::cli::Cli;
+use crate::support::{docker, write_small_stack};
+use crate::trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_lab_keeps_the_stack_that_it_came_up_with", remembered),
+        trial("a_mounted_folder_is_copied_as_it_is", copied),
+        trial("a_health_check_is_the_images_or_off", health),
+    ]
+}
+
+/// A small stack in the user's folder, with some changes.
+fn stack_of(user: &Cli, changes: &[(&str, &str)]) -> PathBuf {
+    let folder = user.path().join("s1");
+    write_small_stack(&folder);
+    change(&folder, changes);
+    folder
+}
+
+fn change(folder: &Path, changes: &[(&str, &str)]) {
+    let file = folder.join("compose.yaml");
+    let mut compose = std::fs::read_to_string(&file).expect("it is there");
+    for (from, to) in changes {
+        assert!(compose.contains(from), "{from} is not in it");
+        compose = compose.replace(from, to);
+    }
+    std::fs::write(file, compose).expect("the folder is ours");
+}
+
+async fn remembered() {
+    let user = Cli::new("remembered");
+    let folder =
+        stack_of(&user, &[("image: nginx:1.30", "image: nginx:${TAG:?}\n    labels: { note: \"${NOTE:-none}\" }")]);
+    let tag = [("TAG", "1.30"), ("NOTE", "one")];
+    let up = ["up", "--stack", "s1", "--port", "0"];
+    user.lab(&up).status(2).complains("the variable `TAG` is not set");
+    user.lab_with(&tag, &up).status(0).complains("the stack gets from your environment: NOTE, TAG");
+    // Twice the same folder, however it is spelled.
+    for spelling in ["s1", "./s1/", "s1/../s1"] {
+        user.lab_with(&tag, &["up", "--stack", spelling]).status(0).says("is up already");
+    }
+    // From another shell, without the files.
+    let gone = user.path().join("gone");
+    std::fs::rename(&folder, &gone).expect("the folder is ours");
+    user.lab(&["status"]).status(0);
+    user.lab_with(&[("NOTE", "two")], &["scenario", "run", "rotate-key", "--set", "requests=10", "--keep"]).status(0);
+    user.lab(&["recover"]).status(0);
+    user.lab(&["key", "rotate", "apikey-v2"]).status(0);
+    let note = || {
+        let name = format!("lab-{}-gateway-1", user.name);
+        docker(&["inspect", "-f", "{{ index .Config.Labels \"note\" }} {{ .Config.Image }}", &name])
+    };
+    assert_eq!(note().trim(), "one nginx:1.30");
+    user.lab(&["up"]).status(2).complains("there is no folder");
+    // Only `up` reads it again, and says what is different.
+    std::fs::rename(&gone, &folder).expect("the folder is ours");
+    std::fs::set_permissions(folder.join("nginx/bin"), Permissions::from_mode(0o711)).expect("it is ours");
+    user.lab_with(&[("NOTE", "two"), tag[0]], &["up"])
+        .status(0)
+        .complains("the stack has changed: gateway: labels changed; nginx/bin: . changed")
+        .says("made gateway");
+    assert_eq!(note().trim(), "two nginx:1.30");
+    user.finish();
+}
+
+/// A service that waits, beside those of the small stack.
+const WAITS: &str = "entrypoint: [/bin/sh, -c, \"exec sleep 1000\"]\n    stop_grace_period: 0s";
+
+async fn copied() {
+    let user = Cli::new("copied");
+    let service = format!("services:\n  modes:\n    image: nginx:1.30\n    {WAITS}\n    volumes: [\"./m:/m:ro\"]\n");
+    let folder = stack_of(&user, &[("\nservices:\n", &format!("\n{service}"))]);
+    let at = |name: &str| folder.join("m").join(name);
+    std::fs::create_dir_all(at("empty")).expect("the folder is ours");
+    for (name, text, mode) in [("tool", "x", 0o755), ("plain", "#!/bin/sh", 0o644), ("server.key", "k", 0o600)] {
+        std::fs::write(at(name), text).expect("the folder is ours");
+        std::fs::set_permissions(at(name), Permissions::from_mode(mode)).expect("it is ours");
+    }
+    std::fs::set_permissions(at("empty"), Permissions::from_mode(0o750)).expect("it is ours");
+    std::fs::set_permissions(at(""), Permissions::from_mode(0o751)).expect("it is ours");
+    symlink("../tool", at("empty/up")).expect("the folder is ours");
+    symlink("empty", at("dir")).expect("the folder is ours");
+    let up = ["up", "--stack", "s1", "--port", "0"];
+    user.lab(&up).status(0);
+    let listed = || {
+        let name = format!("lab-{}-modes-1", user.name);
+        let find = "cd /m && find . -printf '%M %u %p %l\\n' | sort -k3";
+        docker(&["exec", &name, "sh", "-c", find]).lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>()
+    };
+    let expected = [
+        "drwxr-x--x root .",
+        "lrwxrwxrwx root ./dir empty",
+        "drwxr-x--- root ./empty",
+        "lrwxrwxrwx root ./empty/up ../tool",
+        "-rw-r--r-- root ./plain",
+        "-rw------- root ./server.key",
+        "-rwxr-xr-x root ./tool",
+    ];
+    assert_eq!(listed(), expected);
+    // Another mode is another folder.
+    std::fs::set_permissions(at("tool"), Permissions::from_mode(0o700)).expect("it is ours");
+    user.lab(&up).status(0).complains("the stack has changed: modes: m: tool changed").says("made modes");
+    assert_eq!(listed().last().map(String::as_str), Some("-rwx------ root ./tool"));
+    user.finish();
+}
+
+async fn health() {
+    let user = Cli::new("health");
+    let image = format!("lab-test-health-{}:1", std::process::id());
+    let context = user.path().join("image");
+    std::fs::create_dir(&context).expect("the folder is ours");
+    let check = "HEALTHCHECK --interval=1s --timeout=1s --retries=1 CMD echo no; false";
+    std::fs::write(context.join("Dockerfile"), format!("FROM nginx:1.30\n{check}\n")).expect("the folder is ours");
+    docker(&["build", "-q", "-t", &image, &context.display().to_string()]);
+    let service = |name: &str, image: &str, check: &str| format!("  {name}:\n    image: {image}\n    {WAITS}\n{check}");
+    let services = [
+        service("disabled", &image, "    healthcheck: { disable: true }\n"),
+        service("none", &image, "    healthcheck: { test: [NONE] }\n"),
+        service("absent", &image, ""),
+        service("plain", "nginx:1.30", ""),
+    ];
+    stack_of(&user, &[("\nservices:\n", &format!("\nservices:\n{}", services.concat()))]);
+    user.lab(&["up", "--stack", "s1", "--port", "0"]).status(0);
+    let inspect = |service: &str| {
+        let name = format!("lab-{}-{service}-1", user.name);
+        docker(&["inspect", "-f", "{{ with .State.Health }}{{ .Status }}{{ else }}no check{{ end }}", &name])
+    };
+    let begun = std::time::Instant::now();
+    while inspect("absent").trim() != "unhealthy" && begun.elapsed() < crate::support::PATIENCE {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let status = user.lab(&["status", "--json"]).json();
+    let health = |name: &str| {
+        let services = status["services"].as_array().expect("a list");
+        let found = services.iter().find(|service| service["name"] == name).expect("it is there");
+        (found["health"].as_str().expect("a word").to_owned(), found["detail"].as_str().map(str::to_owned))
+    };
+    for name in ["disabled", "none", "plain"] {
+        assert_eq!(inspect(name).trim(), "no check", "{name}");
+        assert_eq!(health(name), ("unchecked".to_owned(), None), "{name}");
+    }
+    assert_eq!(health("absent"), ("unhealthy".to_owned(), Some("no".to_owned())));
+    assert_eq!(health("gateway").0, "healthy");
+    user.finish();
+    assert!(Command::new("docker").args(["rmi", &image]).output().is_ok_and(|output| output.status.success()));
+}
