@@ -26,7 +26,7 @@ struct Known {
 }
 
 impl Known {
-    fn of(lab: &Lab) -> anyhow::Result<Self> {
+    fn read(lab: &Lab) -> anyhow::Result<Self> {
         let record = lab.record()?;
         // One that cannot be read is read from its files, as all are by `up`.
         let stack = record.as_ref().and_then(|_| lab.stack().ok().flatten());
@@ -59,7 +59,7 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
             return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
         }
     };
-    let known = Known::of(&lab)?;
+    let known = Known::read(&lab)?;
     let progress = super::progress::show(&session.term);
     let bring = bring_up(session, &lab, &known, args, progress);
     let brought = tokio::select! {

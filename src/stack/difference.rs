@@ -88,9 +88,8 @@ fn entries(old: &Bind, new: &Bind) -> Vec<String> {
     /// How many are named.
     const NAMED: usize = 5;
     let by_path = |bind: &Bind| -> BTreeMap<String, FolderEntry> {
-        let named = |entry: &FolderEntry| match entry.path.as_os_str().is_empty() {
-            true => ".".to_owned(),
-            false => entry.path.display().to_string(),
+        let named = |entry: &FolderEntry| {
+            if entry.path.as_os_str().is_empty() { ".".to_owned() } else { entry.path.display().to_string() }
         };
         bind.entries.iter().map(|entry| (named(entry), entry.clone())).collect()
     };

@@ -141,7 +141,9 @@ fn link_error(path: &Path, within: &Path, error: &io::Error) -> FolderError {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::fs::{self, Permissions};
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::{Path, PathBuf};
 
@@ -246,8 +248,7 @@ mod tests {
         assert_eq!(made.error(), "`sub/socket` is neither a file nor a folder");
         fs::remove_dir_all(made.conf.join("sub")).unwrap();
 
-        let bytes = std::os::unix::ffi::OsStringExt::from_vec(vec![b'a', 0xff]);
-        fs::write(made.conf.join(std::ffi::OsString::clone(&bytes)), "").unwrap();
+        fs::write(made.conf.join(OsStr::from_bytes(b"a\xff")), "").unwrap();
         assert_eq!(made.error(), "the name of `a\u{fffd}` is not UTF-8");
 
         fs::remove_dir_all(&made.conf).unwrap();

@@ -206,10 +206,10 @@ fn health_of(entry: &Entry, out: &mut Diagnostics) -> Option<HealthSetting> {
         out.push(Diagnostic::at("the health check has no `test`", &entry.key.place).label("expected `test` in here"));
     }
     let test = health_test(&fields.get("test")?.value, out)?;
-    Some(match test.is_empty() {
-        true => HealthSetting::Off,
-        false => HealthSetting::Own(HealthCheck { test, interval, timeout, retries, start_period }),
-    })
+    if test.is_empty() {
+        return Some(HealthSetting::Off);
+    }
+    Some(HealthSetting::Own(HealthCheck { test, interval, timeout, retries, start_period }))
 }
 
 /// The words of a health test; none of them for `NONE`.
