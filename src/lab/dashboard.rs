@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::background::{self, Starting};
-use crate::deadline::{self, Deadline};
+use crate::deadline;
 use crate::files::{self, Folder};
 
 /// What it is known by.
