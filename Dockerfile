@@ -11,15 +11,18 @@ FROM ${RUST_IMAGE} AS build
 # Another of Cargo.toml's profiles: fast, to try something out, compiles less.
 ARG PROFILE=release
 WORKDIR /src
-# Dependencies alone, against an empty crate without tests: the layer holds for as long as these files do.
+# Dependencies alone, in an empty crate: the layer is valid for as long as these files are.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
-RUN sed -i '/^\[\[test\]\]/,$d' Cargo.toml \
-    && mkdir src && echo 'fn main() {}' >src/main.rs && touch src/lib.rs \
-    && cargo build --profile ${PROFILE} --locked
+RUN mkdir -p /dependencies/src && echo 'fn main() {}' >/dependencies/src/main.rs \
+    && awk 'BEGIN { print "[package]\nname = \"lab\"\nversion = \"0.0.0\"\nedition = \"2024\"" } \
+        /^\[/ { on = /^\[profile/ } /^# Of tests alone/ { on = 0 } /^\[workspace.dependencies\]/ { on = 1; $0 = "[dependencies]" } \
+        on && !/^lab-/' Cargo.toml >/dependencies/Cargo.toml \
+    && cp -r Cargo.lock .cargo /dependencies && cd /dependencies \
+    && CARGO_TARGET_DIR=/src/target cargo build --profile ${PROFILE}
 COPY . .
 # The sources may be older than the empty crate's results. RUSTFLAGS would lose static linking (.cargo/config.toml).
-RUN find src -name '*.rs' -exec touch {} + \
+RUN find src crates -name '*.rs' -exec touch {} + \
     && env -u RUSTFLAGS cargo build --profile ${PROFILE} --locked --bin lab \
     && cp target/*/${PROFILE}/lab /lab \
     && ! readelf -W -l /lab | grep -q INTERP

@@ -5,7 +5,7 @@ _list:
 
 # Build the release binary: target/<triple>/release/lab
 build:
-    cargo build --release --locked
+    cargo build --release --locked --package lab
 
 # Build the executable for packages: target/<triple>/dist/lab
 dist:
@@ -19,11 +19,6 @@ test *ARGS:
 lint:
     cargo fmt --check
     cargo clippy --all-targets --locked -- -D warnings
-
-# Check which module imports which, and that this check can fail
-imports:
-    scripts/imports_test.sh
-    scripts/imports.sh
 
 # Measure the figures that this version promises; takes a minute, on a machine that does nothing else
 bench:

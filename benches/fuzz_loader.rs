@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use lab::scenario::{LoadOptions, Source, load};
+use lab_scenario::{LoadOptions, Source, load};
 
 use mutate::Mutator;
 

@@ -3,7 +3,7 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-cargo build --release --locked >&2
+cargo build --release --locked --package lab >&2
 host=$(rustc -vV | sed -n 's/^host: //p')
 target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 lab="$target/$host/release/lab"

@@ -12,15 +12,17 @@ mod scenario;
 mod service;
 mod traffic;
 
-pub use images::{ImagesChoice, ImagesCommand, StackArgs};
-pub use lab::{DashboardArgs, DownArgs, GroundArgs, KeyCommand, LogsArgs, RecoverArgs, StatusArgs, UpArgs, WatchArgs};
-pub use metrics::{MetricsArgs, QueryArgs};
-pub use runs::{Forms, RunsCommand};
-pub use scenario::{
+pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
+pub(crate) use lab::{
+    DashboardArgs, DownArgs, GroundArgs, KeyCommand, LogsArgs, RecoverArgs, StatusArgs, UpArgs, WatchArgs,
+};
+pub(crate) use metrics::{MetricsArgs, QueryArgs};
+pub(crate) use runs::{Forms, RunsCommand};
+pub(crate) use scenario::{
     NewArgs, PaceChoice, ProofFormat, ProveArgs, RunArgs, ScenarioCommand, SchemaFormat, ShowArgs, ValidateArgs,
 };
-pub use service::{AppArgs, ServiceArgs};
-pub use traffic::{SendArgs, TrafficArgs, TrafficCommand};
+pub(crate) use service::{AppArgs, ServiceArgs};
+pub(crate) use traffic::{SendArgs, TrafficArgs, TrafficCommand};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -44,13 +46,13 @@ failed, 4 undo incomplete, 130 and 143 interrupted (after the undo).";
 #[derive(Debug, Parser)]
 #[command(name = "lab", version, propagate_version = true, styles = STYLES, after_help = FIRST_STEPS)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
     /// The lab that is meant [default: default; `scenario run` makes one of its own where that is not up] [env: LAB_NAME]
     #[arg(long, global = true, value_name = "NAME")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 impl Unread {
@@ -75,7 +77,7 @@ fn name_from_env() -> Result<Option<String>, Unread> {
 
 impl Cli {
     /// Reads the command line. The error is help, or says what is wrong with it.
-    pub fn from_command_line() -> Result<Self, Unread> {
+    pub(crate) fn from_command_line() -> Result<Self, Unread> {
         let typed = Self::try_parse().map_err(|error| Unread::new(&error))?;
         // Not clap's to read: what the environment has is not in the way of `--all`, as a name that was typed is.
         let name = match typed.name {
@@ -88,18 +90,18 @@ impl Cli {
 
 /// A command line that asks for nothing that could be done.
 #[derive(Debug)]
-pub struct Unread {
+pub(crate) struct Unread {
     /// What to show.
-    pub plain: String,
+    pub(crate) plain: String,
     /// The same in colours.
-    pub coloured: String,
+    pub(crate) coloured: String,
     /// It is a mistake, and no request for help.
-    pub is_wrong: bool,
+    pub(crate) is_wrong: bool,
 }
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Bring a lab up
     #[command(after_help = "Examples:\n  lab up\n  lab up --port 8081\n  lab up --name room-2 --port 0")]
     Up(UpArgs),
@@ -194,7 +196,7 @@ pub enum Command {
 
 /// Which engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum EngineChoice {
+pub(crate) enum EngineChoice {
     /// The one of the lab that runs already, else the best that this machine has
     #[default]
     Auto,
@@ -206,7 +208,7 @@ pub enum EngineChoice {
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// A timeline, for people
     #[default]
     Text,
@@ -217,7 +219,7 @@ pub enum Format {
 }
 
 /// The completions of a shell.
-pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "lab", &mut out);
     out

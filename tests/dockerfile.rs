@@ -48,13 +48,13 @@ fn fits() -> Result<(), Failed> {
     if version(image) < version(needed) {
         return Err(format!("its Rust is {image}, and Cargo.toml needs {needed}").into());
     }
-    // `/^\[\[test\]\]/,$d` of the first build.
-    let rest = manifest.split_once("\n[[test]]").ok_or("Cargo.toml has no [[test]]")?.1;
-    match rest
-        .lines()
-        .find(|line| line.starts_with('[') && !line.starts_with("[[test]]") && !line.starts_with("[[bench]]"))
-    {
-        Some(table) => Err(format!("{table} stands after the first [[test]], so the first build loses it").into()),
+    // The first build takes the dependencies of the workspace, up to those of tests.
+    let (_, rest) =
+        manifest.split_once("\n[workspace.dependencies]\n").ok_or("Cargo.toml has no [workspace.dependencies]")?;
+    let (used, _) =
+        rest.split_once("\n# Of tests alone").ok_or("Cargo.toml does not mark the dependencies of tests")?;
+    match used.lines().find(|line| line.starts_with('[')) {
+        Some(table) => Err(format!("{table} is between the dependencies and those of tests").into()),
         None => Ok(()),
     }
 }
@@ -95,8 +95,8 @@ fn is_well(image: &str, container: &str) -> Result<(), Failed> {
     let address = docker(&["port", container, "8000/tcp"])?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for (key, wanted) in [("apikey-v1", 200), ("apikey-v2", 401)] {
-        let request = lab::http::Request::get(format!("http://{address}/api/users")).header("x-api-key", key);
-        let answer = runtime.block_on(lab::http::Http::new().request(&request)).map_err(|error| error.to_string())?;
+        let request = lab_http::Request::get(format!("http://{address}/api/users")).header("x-api-key", key);
+        let answer = runtime.block_on(lab_http::Http::new().request(&request)).map_err(|error| error.to_string())?;
         if answer.status != wanted {
             return Err(format!("{key} gets {}: {}", answer.status, answer.text()).into());
         }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// `lab images`.
 #[derive(Debug, Subcommand)]
-pub enum ImagesCommand {
+pub(crate) enum ImagesCommand {
     /// Show which images the stack needs, which are here, and where they came from
     List {
         /// Of which stack
@@ -42,18 +42,18 @@ pub enum ImagesCommand {
 
 /// Which stack.
 #[derive(Debug, Args)]
-pub struct StackArgs {
+pub(crate) struct StackArgs {
     /// A folder with a compose.yaml of your own [default: the lab's, else the one that comes with lab]
     #[arg(long, value_name = "DIR")]
-    pub stack: Option<PathBuf>,
+    pub(crate) stack: Option<PathBuf>,
     /// A folder that it may read beside its own
     #[arg(long, value_name = "PATH", requires = "stack")]
-    pub allow_folder: Vec<PathBuf>,
+    pub(crate) allow_folder: Vec<PathBuf>,
 }
 
 /// Which images a lab on Docker may be made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ImagesChoice {
+pub(crate) enum ImagesChoice {
     /// Those that are here; what is missing is fetched. Says so where stand-ins are used
     Auto,
     /// Those that are here, stand-ins among them; nothing is fetched

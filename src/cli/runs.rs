@@ -8,7 +8,7 @@ use super::Format;
 
 /// `lab runs`.
 #[derive(Debug, Subcommand)]
-pub enum RunsCommand {
+pub(crate) enum RunsCommand {
     /// Show the runs so far, the newest first
     List {
         /// One JSON document
@@ -60,28 +60,28 @@ pub enum RunsCommand {
 
 /// `lab runs report`.
 #[derive(Debug, Args)]
-pub struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// The run's id, or the end of it
-    pub id: String,
+    pub(crate) id: String,
     /// In which forms, and where
     #[command(flatten)]
-    pub forms: Forms,
+    pub(crate) forms: Forms,
 }
 
 /// At least one.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
-pub struct Forms {
+pub(crate) struct Forms {
     /// One page that needs nothing else, with charts
     #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    pub(crate) html: Option<PathBuf>,
     /// For a ticket
     #[arg(long, value_name = "FILE")]
-    pub markdown: Option<PathBuf>,
+    pub(crate) markdown: Option<PathBuf>,
     /// JUnit XML, for CI
     #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
+    pub(crate) junit: Option<PathBuf>,
     /// The journal
     #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@ use super::{Format, GroundArgs};
 
 /// `lab scenario`.
 #[derive(Debug, Subcommand)]
-pub enum ScenarioCommand {
+pub(crate) enum ScenarioCommand {
     /// Show the scenarios that come with lab
     List {
         /// One JSON document
@@ -60,32 +60,32 @@ pub enum ScenarioCommand {
 
 /// `lab scenario validate`.
 #[derive(Debug, Args)]
-pub struct ValidateArgs {
+pub(crate) struct ValidateArgs {
     /// Names, files or folders of files; every scenario that comes with lab where none is given
     #[arg(value_name = "SCENARIO|FOLDER")]
-    pub scenarios: Vec<String>,
+    pub(crate) scenarios: Vec<String>,
     /// A parameter's value; can be given several times
     #[arg(long = "set", value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// One JSON document, the mistakes with their places
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `lab scenario new`.
 #[derive(Debug, Args)]
-pub struct NewArgs {
+pub(crate) struct NewArgs {
     /// What it is called: the file's name without its ending
     #[arg(value_name = "SCENARIO")]
-    pub scenario: String,
+    pub(crate) scenario: String,
     /// The file, or a folder for it [default: the present folder]
     #[arg(long, value_name = "FILE|FOLDER")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// How the language is described.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum SchemaFormat {
+pub(crate) enum SchemaFormat {
     /// A JSON Schema, for editors and validators
     #[default]
     Json,
@@ -95,33 +95,33 @@ pub enum SchemaFormat {
 
 /// `lab scenario prove`.
 #[derive(Debug, Args)]
-pub struct ProveArgs {
+pub(crate) struct ProveArgs {
     /// Names from `lab scenario list`, or files
     #[arg(value_name = "SCENARIO", required_unless_present = "all")]
-    pub scenarios: Vec<String>,
+    pub(crate) scenarios: Vec<String>,
     /// Every scenario that comes with lab
     #[arg(long, conflicts_with = "scenarios")]
-    pub all: bool,
+    pub(crate) all: bool,
     /// A parameter's value, instead of its short one; can be given several times
     #[arg(long = "set", value_name = "NAME=VALUE", conflicts_with = "all")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// How many at a time [default: one a core]
     #[arg(long, value_name = "NUMBER", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=16))]
-    pub jobs: Option<usize>,
+    pub(crate) jobs: Option<usize>,
     /// Let `run` steps run their commands on this machine, as you
     #[arg(long)]
-    pub allow_commands: bool,
+    pub(crate) allow_commands: bool,
     /// What it is made on
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub(crate) ground: GroundArgs,
     /// What goes to standard output
     #[arg(long, value_enum, default_value_t)]
-    pub format: ProofFormat,
+    pub(crate) format: ProofFormat,
 }
 
 /// How long each step with traffic goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum PaceChoice {
+pub(crate) enum PaceChoice {
     /// As the scenario has it: seconds
     #[default]
     Quick,
@@ -131,7 +131,7 @@ pub enum PaceChoice {
 
 /// How proofs are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ProofFormat {
+pub(crate) enum ProofFormat {
     /// A line a proof as it ends, for people
     #[default]
     Text,
@@ -141,57 +141,57 @@ pub enum ProofFormat {
 
 /// `lab scenario show`.
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+pub(crate) struct ShowArgs {
     /// A name from the list, or a file
-    pub scenario: String,
+    pub(crate) scenario: String,
     /// The hints, from vague to exact
     #[arg(long)]
-    pub hints: bool,
+    pub(crate) hints: bool,
     /// What is broken and how it is mended, what does not mend it, the parameters and the steps
     #[arg(long)]
-    pub solution: bool,
+    pub(crate) solution: bool,
     /// The file itself, to begin one of your own from
     #[arg(long, conflicts_with_all = ["hints", "solution"])]
-    pub source: bool,
+    pub(crate) source: bool,
 }
 
 /// `lab scenario run`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed by itself")]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// A name from `lab scenario list`, or a file
-    pub scenario: String,
+    pub(crate) scenario: String,
     /// A parameter's value; can be given several times
     #[arg(long = "set", value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// Leave the lab as the scenario leaves it; `lab recover` puts it back
     #[arg(long)]
-    pub keep: bool,
+    pub(crate) keep: bool,
     /// Stop after this step, or after the last step of this phase, and leave the lab so
     #[arg(long, value_name = "STEP|PHASE")]
-    pub until: Option<String>,
+    pub(crate) until: Option<String>,
     /// Put back first what an earlier run in this lab was cut off from putting back
     #[arg(long)]
-    pub recover: bool,
+    pub(crate) recover: bool,
     /// Only say what would happen: steps, changes, how long it takes, what would be put back; starts nothing
     #[arg(long, conflicts_with_all = ["recover", "reports", "format"])]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// With --dry-run: one JSON document
     #[arg(long, requires = "dry_run")]
-    pub json: bool,
+    pub(crate) json: bool,
     /// How long each step with traffic goes on
     #[arg(long, value_enum, default_value_t)]
-    pub pace: PaceChoice,
+    pub(crate) pace: PaceChoice,
     /// Let `run` steps run their commands on this machine, as you
     #[arg(long)]
-    pub allow_commands: bool,
+    pub(crate) allow_commands: bool,
     /// What it is made on
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub(crate) ground: GroundArgs,
     /// What goes to standard output
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub(crate) format: Format,
     /// Also write a report, in the form that the file's ending names: .html, .md, .xml (JUnit), .json; can be given several times
     #[arg(long = "report", value_name = "FILE")]
-    pub reports: Vec<PathBuf>,
+    pub(crate) reports: Vec<PathBuf>,
 }

@@ -4,19 +4,19 @@ use clap::Args;
 
 /// `lab app`.
 #[derive(Debug, Args)]
-pub struct AppArgs {
+pub(crate) struct AppArgs {
     /// How it is started
     #[command(flatten)]
-    pub service: ServiceArgs,
+    pub(crate) service: ServiceArgs,
     /// Ask the app that runs under the same environment whether it is well, and exit 0 or 1; needs no shell
     #[arg(long)]
-    pub health: bool,
+    pub(crate) health: bool,
 }
 
 /// How a service of the embedded engine is started. All else comes from its environment.
 #[derive(Debug, Args)]
-pub struct ServiceArgs {
+pub(crate) struct ServiceArgs {
     /// End when standard input ends
     #[arg(long)]
-    pub tied: bool,
+    pub(crate) tied: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::value;
+use lab_scenario::value;
 
 /// Nothing of a lab is older than this.
 const LONGEST: Duration = Duration::from_hours(24 * 365);

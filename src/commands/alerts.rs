@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::alerts;
-use crate::engine::Endpoints;
-use crate::http::{Http, Request};
-use crate::lab::Record;
-use crate::scenario::{Diagnostics, Plan};
+use lab_core::engine::Endpoints;
+use lab_http::{Http, Request};
+use lab_runner::lab::Record;
+use lab_scenario::{Diagnostics, Plan};
+use lab_telemetry::alerts;
 
 /// How long is waited for an answer: Prometheus may just have been started.
 const PATIENCE: Duration = Duration::from_secs(10);

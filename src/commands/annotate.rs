@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{Http, Request};
-use crate::report::annotations::Annotation;
+use lab_http::{Http, Request};
+use lab_report::report::annotations::Annotation;
 
 /// How many may wait to be posted, and as many to be posted again; more are dropped.
 const QUEUE: usize = 256;

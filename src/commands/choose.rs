@@ -1,19 +1,19 @@
 //! Which engine a new lab gets: the one that was asked for, else Docker where a daemon answers at once and every image
 //! is there, else processes on this machine, so that a first run takes seconds and never a download.
 
+use crate::engines::Connect;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::session::Session;
 use crate::cli::{EngineChoice, GroundArgs, ImagesChoice};
-use crate::deadline;
-use crate::engine::docker::{self, ImageReport};
-use crate::engine::embedded;
-use crate::error::Failure;
-use crate::lab::dashboard::asked_port;
-use crate::lab::{Containers, Lab, Record};
-use crate::report::human;
-use crate::term::Tone;
+use crate::engines::dashboard::asked_port;
+use lab_containers::docker::{self, ImageReport};
+use lab_core::error::Failure;
+use lab_report::report::human;
+use lab_report::term::Tone;
+use lab_runner::lab::{Containers, Lab, Record};
+use lab_system::deadline;
 
 /// How long a daemon may take to answer before the choice goes on without it.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ impl<'a> Wish<'a> {
 pub(super) async fn record(session: &Session, lab: &Lab, wish: Wish<'_>) -> anyhow::Result<Record> {
     let engine = match wish.engine {
         EngineChoice::Docker => docker::NAME,
-        EngineChoice::Embedded => embedded::NAME,
+        EngineChoice::Embedded => lab_embedded::NAME,
         EngineChoice::Auto => {
             let (engine, why) = best(lab, &wish).await?;
             session.term.note(&session.term.stderr_painter().paint(Tone::Dim, &why));
@@ -123,11 +123,11 @@ async fn best(lab: &Lab, wish: &Wish<'_>) -> anyhow::Result<(&'static str, Strin
         DockerHere::Elsewhere if own => 0,
         DockerHere::Elsewhere => {
             let why = "the Docker daemon is on another machine: running embedded (--bind ADDRESS: there, open to all)";
-            return Ok((embedded::NAME, why.to_owned()));
+            return Ok((lab_embedded::NAME, why.to_owned()));
         }
         // Whoever asks for what Docker alone has wants Docker; its own error says what is wrong with it.
         DockerHere::Silent if own => return Ok((docker::NAME, "running on docker".to_owned())),
-        DockerHere::Silent => return Ok((embedded::NAME, "no Docker daemon answers: running embedded".to_owned())),
+        DockerHere::Silent => return Ok((lab_embedded::NAME, "no Docker daemon answers: running embedded".to_owned())),
     };
     if missing == 0 || own {
         let why = format!("Docker answers, its images are here: running on docker ({verb} --engine embedded: without)");
@@ -136,5 +136,5 @@ async fn best(lab: &Lab, wish: &Wish<'_>) -> anyhow::Result<(&'static str, Strin
     let images = human::count(missing, "image");
     let why =
         format!("Docker answers, {images} of the stack not here: running embedded ({verb} --engine docker fetches)");
-    Ok((embedded::NAME, why))
+    Ok((lab_embedded::NAME, why))
 }

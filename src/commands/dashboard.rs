@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
 use super::signals;
-use crate::board::{self, Look};
 use crate::cli::DashboardArgs;
-use crate::engine::RunState;
-use crate::error::{Exit, Failure};
-use crate::lab::present::Present;
-use crate::lab::{DEFAULT_NAME, Lab};
-use crate::runner::Signal;
-use crate::term::Tone;
+use crate::engines::present::Present;
+use lab_core::engine::RunState;
+use lab_core::error::{Exit, Failure};
+use lab_dashboard::Look;
+use lab_report::term::Tone;
+use lab_runner::lab::{DEFAULT_NAME, Lab};
+use lab_runner::runner::Signal;
 
 pub(super) mod host;
 
@@ -26,7 +26,7 @@ pub(super) mod host;
 struct Through(Mutex<Present>);
 
 #[async_trait]
-impl board::Source for Through {
+impl lab_dashboard::Source for Through {
     async fn look(&self) -> Look {
         let Ok((_, now)) = self.0.lock().await.describe().await else { return Look::default() };
         let runs = now.app().is_some_and(|app| app.state == RunState::Running);
@@ -60,7 +60,7 @@ pub(super) async fn run(session: &Session, args: &DashboardArgs) -> anyhow::Resu
 /// Serves the dashboard of a lab until the end.
 async fn board_of(lab: &Lab, listener: TcpListener, end: CancellationToken) {
     let source = Arc::new(Through(Mutex::new(Present::new(lab))));
-    board::serve(listener, lab.folder().root(), source, end).await;
+    lab_dashboard::serve(listener, lab.folder().root(), source, end).await;
 }
 
 /// The port that was asked for, and no other; else the usual one for the lab that has the usual ones; else a free one.
@@ -71,7 +71,7 @@ async fn listen(bind: IpAddr, port: Option<u16>, lab: &str) -> anyhow::Result<Tc
             Failure::failed(message).hint("another port: --port 3001, or --port 0 for a free one").into()
         });
     }
-    let usual = if lab == DEFAULT_NAME { board::USUAL.1 } else { 0 };
+    let usual = if lab == DEFAULT_NAME { lab_dashboard::USUAL.1 } else { 0 };
     match TcpListener::bind((bind, usual)).await {
         Ok(listener) => Ok(listener),
         Err(_) => Ok(TcpListener::bind((bind, 0)).await.map_err(|error| {

@@ -1,15 +1,16 @@
 //! `lab doctor`: what this machine lacks, and what to do about it.
 
+use crate::engines::Connect;
 use std::time::Duration;
 
 use super::session::{Session, name_option};
-use crate::deadline;
-use crate::engine::{embedded, port};
-use crate::error::Exit;
-use crate::lab::{Lab, State};
-use crate::report::table::{Cell, Side, Table};
-use crate::term::Tone;
-use crate::undo;
+use lab_core::engine::port;
+use lab_core::error::Exit;
+use lab_report::report::table::{Cell, Side, Table};
+use lab_report::term::Tone;
+use lab_runner::lab::{Lab, State};
+use lab_runner::undo;
+use lab_system::deadline;
 
 mod docker;
 
@@ -104,15 +105,15 @@ async fn default_port() -> Finding {
     let Err(error) = port::must_be_free(8080) else { return Finding::good(what, "free".to_owned()) };
     let instead = "lab up needs another one: lab up --port 0";
     if let Some(holder) = docker::holder_of(8080).await {
-        let ours = holder.ends_with(&format!("of lab {}", crate::lab::DEFAULT_NAME));
+        let ours = holder.ends_with(&format!("of lab {}", lab_runner::lab::DEFAULT_NAME));
         return if ours {
             Finding::good(what, format!("held by {holder}"))
         } else {
             Finding::note(what, format!("held by {holder}; {instead}"))
         };
     }
-    let ours = || State::open().ok()?.lab(crate::lab::DEFAULT_NAME).ok()?.record().ok()?;
-    let is_ours = |record: crate::lab::Record| record.gateway_port == 8080 && record.engine == embedded::NAME;
+    let ours = || State::open().ok()?.lab(lab_runner::lab::DEFAULT_NAME).ok()?.record().ok()?;
+    let is_ours = |record: lab_runner::lab::Record| record.gateway_port == 8080 && record.engine == lab_embedded::NAME;
     if error.detail.contains("lab-gateway") && ours().is_some_and(is_ours) {
         return Finding::good(what, "held by the lab default".to_owned());
     }

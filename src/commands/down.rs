@@ -3,11 +3,13 @@
 use super::choose;
 use super::session::{Session, name_option};
 use crate::cli::DownArgs;
-use crate::deadline;
-use crate::engine::{Engine, EngineError, EngineErrorKind, docker, embedded};
-use crate::error::Exit;
-use crate::lab::{Containers, Lab, LabError, Record, State};
-use crate::term::Tone;
+use crate::engines::Connect;
+use lab_containers::docker;
+use lab_core::engine::{Engine, EngineError, EngineErrorKind};
+use lab_core::error::Exit;
+use lab_report::term::Tone;
+use lab_runner::lab::{Containers, Lab, LabError, Record, State};
+use lab_system::deadline;
 
 pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Exit> {
     let state = State::open()?;
@@ -92,7 +94,7 @@ pub(super) async fn down(lab: &Lab, engine: &dyn Engine) -> Result<(), EngineErr
 /// Ends a lab of which only the name and the folder are known: no engine needs more.
 async fn on_every_engine(session: &Session, lab: &Lab) -> anyhow::Result<()> {
     let record = |engine: &str| Record { containers: Containers::from_env(), ..Record::new(engine, 0) };
-    down(lab, lab.engine_for_down(&record(embedded::NAME))?.as_ref()).await?;
+    down(lab, lab.engine_for_down(&record(lab_embedded::NAME))?.as_ref()).await?;
     match down(lab, lab.engine_for_down(&record(docker::NAME))?.as_ref()).await {
         Err(error) if matches!(error.kind, EngineErrorKind::Unreachable | EngineErrorKind::Denied) => {
             if lab.folder().path("lab.json").exists() {

@@ -3,18 +3,18 @@
 use std::io::Write;
 
 use crate::cli::Unread;
-use crate::engine::EngineError;
-use crate::error::{Exit, Failure};
-use crate::files::Unusable;
-use crate::lab::LabError;
-use crate::lab::connect::ConnectError;
-use crate::lab::lock::LockError;
-use crate::scenario::Diagnostics;
-use crate::term::{Term, Tone, clean_lines};
-use crate::undo::RecoverError;
+use crate::engines::ConnectError;
+use lab_core::engine::EngineError;
+use lab_core::error::{Exit, Failure};
+use lab_report::term::{Term, Tone, clean_lines};
+use lab_runner::lab::LabError;
+use lab_runner::lab::lock::LockError;
+use lab_runner::undo::RecoverError;
+use lab_scenario::Diagnostics;
+use lab_system::files::Unusable;
 
 /// Prints an error, with what to do next, and says which exit code it is.
-pub fn report(error: &anyhow::Error) -> Exit {
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
     let term = Term::new();
     let painter = term.stderr_painter();
     if let Some(ConnectError::Stack(errors)) = error.downcast_ref::<ConnectError>() {
@@ -34,7 +34,7 @@ pub fn report(error: &anyhow::Error) -> Exit {
 }
 
 /// Prints help, or what is wrong with a command line, in which there may be names of files that a stranger chose.
-pub fn report_unread(unread: &Unread) -> Exit {
+pub(crate) fn report_unread(unread: &Unread) -> Exit {
     let term = Term::new();
     let text = |coloured: bool| if coloured { &unread.coloured } else { &unread.plain };
     if unread.is_wrong {

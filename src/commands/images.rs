@@ -1,5 +1,6 @@
 //! `lab images`: what the stack is made from; fetched while there is a network, and carried to where there is none.
 
+use crate::engines::Connect;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,14 +10,14 @@ use super::choose;
 use super::session::Session;
 use super::signals;
 use crate::cli::{ImagesCommand, StackArgs};
-use crate::engine::docker::{self, ArchiveError, Docker, Manifest, Origin, StackImage};
-use crate::engine::{EngineError, ProgressFn};
-use crate::error::{Exit, Failure};
-use crate::lab::Containers;
-use crate::report::human;
-use crate::report::table::{Cell, Side, Table};
-use crate::runner::{Interrupt, Signal};
-use crate::term::{Plain, Tone};
+use lab_containers::docker::{self, ArchiveError, Docker, Manifest, Origin, StackImage};
+use lab_core::engine::{EngineError, ProgressFn};
+use lab_core::error::{Exit, Failure};
+use lab_report::report::human;
+use lab_report::report::table::{Cell, Side, Table};
+use lab_report::term::{Plain, Tone};
+use lab_runner::lab::Containers;
+use lab_runner::runner::{Interrupt, Signal};
 
 pub(super) async fn run(session: &Session, command: &ImagesCommand) -> anyhow::Result<Exit> {
     match command {

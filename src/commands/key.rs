@@ -5,14 +5,14 @@ use std::time::Instant;
 use super::session::{Connected, Session, name_option};
 use super::signals;
 use crate::cli::KeyCommand;
-use crate::engine::{Ensured, Roles, ServiceChange};
-use crate::error::{Exit, Failure};
-use crate::event::Keys;
-use crate::lab::lock::Lock;
-use crate::lab::{ChangeError, Record};
-use crate::report::human;
-use crate::runner::{Interrupt, Signal};
-use crate::scenario::value::check_key;
+use lab_core::engine::{Ensured, Roles, ServiceChange};
+use lab_core::error::{Exit, Failure};
+use lab_core::event::Keys;
+use lab_report::report::human;
+use lab_runner::lab::lock::Lock;
+use lab_runner::lab::{ChangeError, Record};
+use lab_runner::runner::{Interrupt, Signal};
+use lab_scenario::value::check_key;
 
 pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Result<Exit> {
     if let KeyCommand::Rotate { key } = command {

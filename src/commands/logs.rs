@@ -8,9 +8,9 @@ use futures_util::StreamExt;
 use super::ago::ago;
 use super::session::{Session, name_option};
 use crate::cli::LogsArgs;
-use crate::engine::{EngineErrorKind, LogLine, LogRequest, embedded};
-use crate::error::{Exit, Failure};
-use crate::term::{Painter, clean_lines, masked};
+use lab_core::engine::{EngineErrorKind, LogLine, LogRequest};
+use lab_core::error::{Exit, Failure};
+use lab_report::term::{Painter, clean_lines, masked};
 
 /// How a line is shown.
 struct Look {
@@ -37,7 +37,7 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     let mut lines = connected.engine.logs(&request).await.map_err(|error| {
         // On Docker the logs go with their containers.
         let gone = matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost);
-        if !(gone && args.follow && connected.engine.name() == embedded::NAME) {
+        if !(gone && args.follow && connected.engine.name() == lab_embedded::NAME) {
             return error;
         }
         error.hint(format!(

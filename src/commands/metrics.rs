@@ -11,11 +11,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::failure::text;
 use super::session::{Connected, Session};
 use crate::cli::MetricsArgs;
-use crate::error::{Exit, Failure};
-use crate::metrics::scrape::Page;
-use crate::metrics::{Deltas, Exposition, Series, Snapshot, delta, names};
-use crate::report::metrics::table;
-use crate::wire::NetWire;
+use lab_core::error::{Exit, Failure};
+use lab_report::report::metrics::table;
+use lab_telemetry::metrics::scrape::Page;
+use lab_telemetry::metrics::{Deltas, Exposition, Series, Snapshot, delta, names};
+use lab_telemetry::wire::NetWire;
 
 /// How often `--watch` looks.
 const INTERVAL: Duration = Duration::from_secs(1);

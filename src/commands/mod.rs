@@ -3,7 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Cli, Command};
-use crate::error::Exit;
+use lab_core::error::Exit;
 
 mod ago;
 mod alerts;
@@ -32,30 +32,30 @@ mod traffic;
 mod up;
 mod watch;
 
-pub use failure::{report as report_error, report_unread};
+pub(crate) use failure::{report as report_error, report_unread};
 use session::Session;
 
 /// How long tasks in the background have at the end to let go of what they hold.
 const PUT_AWAY: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Carries out what was asked for.
-pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
-    crate::background::close_inherited_on_exec();
+pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    lab_system::background::close_inherited_on_exec();
     resources::check()?;
     match &cli.command {
         // The services and their host have runtimes of their own, and no terminal.
-        Command::App(args) if args.health => return Ok(crate::app::health()),
+        Command::App(args) if args.health => return Ok(lab_demo::app::health()),
         Command::App(args) => {
             name_process(c"lab-app");
-            return Ok(crate::app::run(args.service.tied));
+            return Ok(lab_demo::app::run(args.service.tied));
         }
         Command::Gateway(args) => {
             name_process(c"lab-gateway");
-            return Ok(crate::gateway::run(args.tied));
+            return Ok(lab_demo::gateway::run(args.tied));
         }
         Command::Host => {
             name_process(c"lab-host");
-            return Ok(crate::engine::embedded::host::run());
+            return Ok(lab_embedded::host::run());
         }
         Command::DashboardHost => {
             name_process(c"lab-dashboard");

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::engine::{Progress, ProgressFn};
-use crate::report::human;
-use crate::term::{Live, Plain, Term};
+use lab_core::engine::{Progress, ProgressFn};
+use lab_report::report::human;
+use lab_report::term::{Live, Plain, Term};
 
 /// A service on its way.
 struct Line {

@@ -1,5 +1,6 @@
 //! `lab scenario prove`: several proofs at a time, each in a lab of its own that goes away with it.
 
+use crate::engines::Connect;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,19 +13,19 @@ use super::scenario::options;
 use super::session::Session;
 use super::signals;
 use crate::cli::{ProofFormat, ProveArgs};
-use crate::engine::{Engine, UpRequest};
-use crate::error::{Exit, Failure};
-use crate::event::UndoOutcome;
-use crate::lab::{Lab, Record, State};
-use crate::process::{LocalProcesses, Processes};
-use crate::proof::{self, Ground, Missing, Proof, Verdict};
-use crate::report::proof as report;
-use crate::runner::{Interrupt, Signal};
-use crate::scenario::plan::Kind;
-use crate::scenario::{LoadOptions, Plan, Source, library, load};
-use crate::term::{Plain, Tone};
-use crate::undo;
-use crate::wire::NetWire;
+use lab_core::engine::{Engine, UpRequest};
+use lab_core::error::{Exit, Failure};
+use lab_core::event::UndoOutcome;
+use lab_report::report::proof as report;
+use lab_report::term::{Plain, Tone};
+use lab_runner::lab::{Lab, Record, State};
+use lab_runner::proof::{self, Ground, Missing, Proof, Verdict};
+use lab_runner::runner::{Interrupt, Signal};
+use lab_runner::undo;
+use lab_scenario::plan::Kind;
+use lab_scenario::{LoadOptions, Plan, Source, library, load};
+use lab_system::process::{LocalProcesses, Processes};
+use lab_telemetry::wire::NetWire;
 
 /// More at once than there are cores, and what is measured is the machine.
 const MOST_JOBS: usize = 16;

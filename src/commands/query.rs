@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::ago::ago;
 use super::session::Session;
 use crate::cli::QueryArgs;
-use crate::error::{Exit, Failure};
-use crate::http::{Http, Request};
-use crate::report::human;
-use crate::report::spark::sparkline;
-use crate::report::table::{Side, Table};
-use crate::term::clean;
+use lab_core::error::{Exit, Failure};
+use lab_http::{Http, Request};
+use lab_report::report::human;
+use lab_report::report::spark::sparkline;
+use lab_report::report::table::{Side, Table};
+use lab_report::term::clean;
 
 /// How long Prometheus may take.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -3,14 +3,14 @@
 use super::session::{Session, name_option};
 use super::signals;
 use crate::cli::RecoverArgs;
-use crate::engine::embedded;
-use crate::error::{Exit, Failure};
-use crate::event::{EventKind, UndoItem, UndoOutcome, UndoStatus};
-use crate::lab::{Lab, Record, State};
-use crate::report::{put_back, short_id};
-use crate::runner::Interrupt;
-use crate::term::{Painter, Tone, clean};
-use crate::undo;
+use crate::engines::Connect;
+use lab_core::error::{Exit, Failure};
+use lab_core::event::{EventKind, UndoItem, UndoOutcome, UndoStatus};
+use lab_report::report::{put_back, short_id};
+use lab_report::term::{Painter, Tone, clean};
+use lab_runner::lab::{Lab, Record, State};
+use lab_runner::runner::Interrupt;
+use lab_runner::undo;
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result<Exit> {
     let interrupt = signals::install()?;
@@ -22,7 +22,7 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
     for lab in &labs {
         // Without a name it is the default lab that is meant, and what runs left that made labs of their own.
         let meant =
-            args.all || session.named().is_some() || lab.name() == crate::lab::DEFAULT_NAME || lab.is_of_a_run();
+            args.all || session.named().is_some() || lab.name() == lab_runner::lab::DEFAULT_NAME || lab.is_of_a_run();
         if !meant || lab.running().is_some() {
             continue;
         }
@@ -49,7 +49,7 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
 /// Puts back what the lab that is meant owes, before a run; what was kept on purpose is left. It is told on stderr, since
 /// stdout is the run's.
 pub(super) async fn owed_of(session: &Session, state: &State, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let lab = state.lab(session.named().unwrap_or(crate::lab::DEFAULT_NAME))?;
+    let lab = state.lab(session.named().unwrap_or(lab_runner::lab::DEFAULT_NAME))?;
     let owes = lab.running().is_none() && undo::pending(&lab)?.is_some_and(|pending| !pending.kept);
     let term = session.term.clone();
     if owes {
@@ -93,7 +93,7 @@ async fn one(
     let _lock = lab.lock_run("lab recover")?;
     let Some(pending) = undo::pending(lab)? else { return Ok(Exit::Held) };
     // A run that was cut off before it had saved its lab leaves a folder without a record.
-    let record = lab.record()?.unwrap_or_else(|| Record::new(embedded::NAME, 0));
+    let record = lab.record()?.unwrap_or_else(|| Record::new(lab_embedded::NAME, 0));
     let engine = lab.engine(&record)?;
     say(&format!("lab {}: putting back run {} ({})", lab.name(), short_id(&pending.run), pending.scenario));
     let show = |event: EventKind| {

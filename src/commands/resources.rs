@@ -6,7 +6,7 @@ use std::thread;
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::error::Failure;
+use lab_core::error::Failure;
 
 /// Descriptors of the runtime, its signal handler, and a few files and connections.
 const DESCRIPTORS: usize = 24;

@@ -1,6 +1,7 @@
 //! `lab scenario run`: finds or makes the lab, runs the scenario in it with the reports that were asked for, and leaves
 //! nothing behind that was not there before.
 
+use crate::engines::Connect;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,25 +15,26 @@ use super::scenario::options;
 use super::session::{Session, missing, name_option};
 use super::signals;
 use crate::cli::{EngineChoice, Format, PaceChoice, RunArgs};
-use crate::engine::{Engine, EngineErrorKind, docker, embedded};
-use crate::error::{Exit, Failure};
-use crate::event::Phase;
-use crate::lab::lock::Lock;
-use crate::lab::{DEFAULT_NAME, GRAFANA_PASSWORD, Lab, LabError, Record, State};
-use crate::process::{LocalProcesses, Processes};
-use crate::report::annotations::Annotations;
-use crate::report::file::{ENDINGS, Form, ReportFile};
-use crate::report::journal_file::JournalFile;
-use crate::report::json::Json;
-use crate::report::live::Progress;
-use crate::report::ndjson::Ndjson;
-use crate::report::timeline::Timeline;
-use crate::report::{Fan, Sink, human, short_id};
-use crate::runner::{Interrupt, Run, Signal, Until};
-use crate::scenario::forecast::forecast;
-use crate::scenario::{Plan, Source, load};
-use crate::undo;
-use crate::wire::{NetWire, TrafficProgressFn};
+use lab_containers::docker;
+use lab_core::engine::{Engine, EngineErrorKind};
+use lab_core::error::{Exit, Failure};
+use lab_core::event::Phase;
+use lab_report::report::annotations::Annotations;
+use lab_report::report::file::{ENDINGS, Form, ReportFile};
+use lab_report::report::journal_file::JournalFile;
+use lab_report::report::json::Json;
+use lab_report::report::live::Progress;
+use lab_report::report::ndjson::Ndjson;
+use lab_report::report::timeline::Timeline;
+use lab_report::report::{Fan, Sink, human, short_id};
+use lab_runner::lab::lock::Lock;
+use lab_runner::lab::{DEFAULT_NAME, GRAFANA_PASSWORD, Lab, LabError, Record, State};
+use lab_runner::runner::{Interrupt, Run, Signal, Until};
+use lab_runner::undo;
+use lab_scenario::forecast::forecast;
+use lab_scenario::{Plan, Source, load};
+use lab_system::process::{LocalProcesses, Processes};
+use lab_telemetry::wire::{NetWire, TrafficProgressFn};
 
 mod dry_run;
 
@@ -142,7 +144,7 @@ async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, g
         interrupt: task.interrupt,
         progress,
     };
-    let outcome = crate::runner::run(run, |event| sinks.event(event)).await;
+    let outcome = lab_runner::runner::run(run, |event| sinks.event(event)).await;
     // What cannot be told changes nothing of what was done.
     let told = sinks.finish().map_err(|error| Failure::failed(format!("the run could not be reported: {error}")));
     drop(sinks);
@@ -208,7 +210,7 @@ fn check_engine(lab: &Lab, record: &Record, choice: EngineChoice) -> Result<(), 
     let wanted = match choice {
         EngineChoice::Auto => return Ok(()),
         EngineChoice::Docker => docker::NAME,
-        EngineChoice::Embedded => embedded::NAME,
+        EngineChoice::Embedded => lab_embedded::NAME,
     };
     if wanted == record.engine {
         return Ok(());
@@ -277,7 +279,7 @@ async fn own(session: &Session, state: &State, wish: Wish<'_>, story: Story<'_>)
     let engine = lab.engine(&record)?;
     plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
     let lock = lab.lock_run(&run_holder(id))?;
-    let live = session.term.live("starting a lab for this run", crate::term::Plain::Silent);
+    let live = session.term.live("starting a lab for this run", lab_report::term::Plain::Silent);
     let brought = async {
         super::session::reachable(engine.as_ref()).await?;
         undo::record_new_lab(&lab, id, &plan.name)?;
@@ -285,7 +287,7 @@ async fn own(session: &Session, state: &State, wish: Wish<'_>, story: Story<'_>)
             lab.save_stack(&reading.stack)?;
         }
         lab.save(&record)?;
-        let request = crate::engine::UpRequest { tied: !keep, ..lab.up_request(&record)? };
+        let request = lab_core::engine::UpRequest { tied: !keep, ..lab.up_request(&record)? };
         let now = engine.up(&request, super::progress::show(&session.term)).await?;
         plan.check_lab(lab.name(), &now.endpoints)?;
         alerts::check(plan, lab.name(), &record, &now.endpoints).await?;
@@ -309,9 +311,9 @@ async fn fitting<'w>(plan: &Plan, lab: &Lab, wish: Wish<'w>) -> anyhow::Result<W
     let engines = plan.engines.join(", ");
     let name = match wish.engine {
         EngineChoice::Docker => docker::NAME,
-        EngineChoice::Embedded => embedded::NAME,
-        EngineChoice::Auto if plan.runs_on(docker::NAME) && plan.runs_on(embedded::NAME) => return Ok(wish),
-        EngineChoice::Auto if plan.runs_on(embedded::NAME) => {
+        EngineChoice::Embedded => lab_embedded::NAME,
+        EngineChoice::Auto if plan.runs_on(docker::NAME) && plan.runs_on(lab_embedded::NAME) => return Ok(wish),
+        EngineChoice::Auto if plan.runs_on(lab_embedded::NAME) => {
             return Ok(Wish { engine: EngineChoice::Embedded, ..wish });
         }
         EngineChoice::Auto => {
@@ -348,7 +350,7 @@ pub(super) fn own_name(id: &str) -> String {
 async fn clear_away(state: &State, id: &str) -> anyhow::Result<()> {
     let lab = state.lab(&own_name(id))?;
     if lab.folder().root().exists() {
-        let record = lab.record()?.unwrap_or_else(|| Record::new(embedded::NAME, 0));
+        let record = lab.record()?.unwrap_or_else(|| Record::new(lab_embedded::NAME, 0));
         lab.engine_for_down(&record)?.down().await?;
         lab.remove()?;
     }

@@ -5,12 +5,12 @@ use serde::Serialize;
 
 use super::session::Session;
 use crate::cli::ScenarioCommand;
-use crate::error::{Exit, Failure};
-use crate::report::table::{Cell, Side, Table};
-use crate::scenario::lesson::Difficulty;
-use crate::scenario::plan::Kind;
-use crate::scenario::{LoadOptions, Plan, Source, library, load};
-use crate::term::Tone;
+use lab_core::error::{Exit, Failure};
+use lab_report::report::table::{Cell, Side, Table};
+use lab_report::term::Tone;
+use lab_scenario::lesson::Difficulty;
+use lab_scenario::plan::Kind;
+use lab_scenario::{LoadOptions, Plan, Source, library, load};
 
 mod new;
 mod schema;

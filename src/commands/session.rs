@@ -1,15 +1,16 @@
 //! [`Session`]: what every verb needs: the terminal, the state folder, the lab that is meant, and its engine.
 
+use crate::engines::Connect;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::{Description, Engine, EngineError, EngineErrorKind};
-use crate::error::{Exit, Failure};
-use crate::event::Secrets;
-use crate::lab::{DEFAULT_NAME, Lab, Record, State};
-use crate::report::{encode, short_id};
-use crate::term::{Term, Tone, clean_lines, mask_with, masked};
-use crate::undo;
+use lab_core::engine::{Description, Engine, EngineError, EngineErrorKind};
+use lab_core::error::{Exit, Failure};
+use lab_core::event::Secrets;
+use lab_report::report::{encode, short_id};
+use lab_report::term::{Term, Tone, clean_lines, mask_with, masked};
+use lab_runner::lab::{DEFAULT_NAME, Lab, Record, State};
+use lab_runner::undo;
 
 /// One call of lab.
 pub(super) struct Session {

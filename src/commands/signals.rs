@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::runner::{Interrupt, Signal};
+use lab_runner::runner::{Interrupt, Signal};
 
 /// Catches them from now on; but not those that lab was started to ignore, as `nohup` has it.
 pub(super) fn install() -> std::io::Result<Interrupt> {

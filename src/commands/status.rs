@@ -1,5 +1,6 @@
 //! `lab status`: what runs, how it is, and where it is reached.
 
+use crate::engines::Connect;
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
@@ -7,14 +8,14 @@ use serde::Serialize;
 
 use super::session::{Connected, Session, missing, name_option};
 use crate::cli::StatusArgs;
-use crate::engine::{APP, Description, EngineError, EngineErrorKind, Health, Overall, RunState, ServiceStatus};
-use crate::error::Exit;
-use crate::event::{Keys, Secrets};
-use crate::lab::{Lab, State};
-use crate::report::table::{Cell, Side, Table};
-use crate::report::{human, text};
-use crate::term::Tone;
-use crate::undo;
+use lab_core::engine::{APP, Description, EngineError, EngineErrorKind, Health, Overall, RunState, ServiceStatus};
+use lab_core::error::Exit;
+use lab_core::event::{Keys, Secrets};
+use lab_report::report::table::{Cell, Side, Table};
+use lab_report::report::{human, text};
+use lab_report::term::Tone;
+use lab_runner::lab::{Lab, State};
+use lab_runner::undo;
 
 /// `lab status --json`.
 #[derive(Serialize)]
@@ -215,7 +216,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         }
     }
     if let Some(keys) = &document.keys {
-        for (_, line) in crate::report::keys(keys) {
+        for (_, line) in lab_report::report::keys(keys) {
             session.line(&line)?;
         }
     }
@@ -228,7 +229,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         session.line(&format!("busy: {run}"))?;
     }
     if let Some(owed) = &document.undo {
-        let text = crate::report::owed(&owed.run, &owed.scenario, owed.kept, &name);
+        let text = lab_report::report::owed(&owed.run, &owed.scenario, owed.kept, &name);
         session.line(&painter.paint(Tone::Warn, &text))?;
     }
     Ok(())

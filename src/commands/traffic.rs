@@ -5,15 +5,15 @@ use std::path::Path;
 use super::session::Session;
 use super::signals;
 use crate::cli::{SendArgs, TrafficArgs, TrafficCommand};
-use crate::error::{Exit, Failure};
-use crate::files;
-use crate::report::traffic::compare::write_comparison;
-use crate::report::traffic::table::write_table;
-use crate::report::traffic::{TrafficReport, write_json};
-use crate::runner::{Signal, evaluate_traffic};
-use crate::scenario::expect::{self, Unknown};
-use crate::scenario::plan::Expectation;
-use crate::traffic::{self, Outcome, make_room};
+use lab_core::error::{Exit, Failure};
+use lab_report::report::traffic::compare::write_comparison;
+use lab_report::report::traffic::table::write_table;
+use lab_report::report::traffic::{TrafficReport, write_json};
+use lab_runner::runner::{Signal, evaluate_traffic};
+pub(crate) use lab_scenario::expect::{self, Unknown};
+use lab_scenario::plan::Expectation;
+use lab_system::files;
+use lab_traffic::{Outcome, make_room};
 
 mod job;
 mod watch;
@@ -43,7 +43,7 @@ async fn send(session: &Session, args: &SendArgs) -> anyhow::Result<Exit> {
     })?;
     let watch = Watch::new(&session.term, &job, args.csv.as_deref())?;
     let interrupt = signals::install()?;
-    let outcome = traffic::run_job(&job, &|update| watch.update(&update), interrupt.stop()).await;
+    let outcome = lab_traffic::run_job(&job, &|update| watch.update(&update), interrupt.stop()).await;
     let outcome = outcome.map_err(|error| Failure::failed(error.to_string()))?;
     let written = watch.end();
     let results: Vec<_> =

@@ -1,5 +1,6 @@
 //! `lab up`: brings a lab up, or back.
 
+use crate::engines::Connect;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -8,13 +9,14 @@ use super::choose::{self, Wish};
 use super::session::{Connected, Session, name_option};
 use super::signals;
 use crate::cli::{EngineChoice, ImagesChoice, UpArgs};
-use crate::engine::{Description, EngineErrorKind, ProgressFn, RunState, ServiceStatus, docker, embedded};
-use crate::error::{Exit, Failure};
-use crate::lab::{Containers, DEFAULT_NAME, Lab, Record};
-use crate::report::{human, text};
-use crate::runner::Signal;
-use crate::stack::{Reading, Stack, resolved};
-use crate::term::{Plain, Tone};
+use lab_containers::docker;
+use lab_core::engine::{Description, EngineErrorKind, ProgressFn, RunState, ServiceStatus};
+use lab_core::error::{Exit, Failure};
+use lab_report::report::{human, text};
+use lab_report::term::{Plain, Tone};
+use lab_runner::lab::{Containers, DEFAULT_NAME, Lab, Record};
+use lab_runner::runner::Signal;
+use lab_stack::{Reading, Stack, resolved};
 
 /// The gateway's port of the lab `default`.
 const DEFAULT_PORT: u16 = 8080;
@@ -92,7 +94,7 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
     let wanted = match args.ground.engine {
         EngineChoice::Auto => record.engine.as_str(),
         EngineChoice::Docker => docker::NAME,
-        EngineChoice::Embedded => embedded::NAME,
+        EngineChoice::Embedded => lab_embedded::NAME,
     };
     let has = &record.containers;
     let same_stack = |folder: &PathBuf| has.stack.as_ref().is_some_and(|other| resolved(folder) == resolved(other));

@@ -8,11 +8,11 @@ use chrono::{Local, Offset, Utc};
 use super::session::{Session, name_option};
 use super::signals;
 use crate::cli::WatchArgs;
-use crate::error::{Exit, Failure};
-use crate::runner::Signal;
-use crate::scenario::value;
 use crate::watch::{About, Ended, Gatherer, Model, watch};
-use crate::wire::NetWire;
+use lab_core::error::{Exit, Failure};
+use lab_runner::runner::Signal;
+use lab_scenario::value;
+use lab_telemetry::wire::NetWire;
 
 /// How often a lab may be looked at.
 const REFRESH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));

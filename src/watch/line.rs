@@ -4,9 +4,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::engine::LogLine;
-use crate::report::human;
-use crate::term::Tone;
+use lab_core::engine::LogLine;
+use lab_report::report::human;
+use lab_report::term::Tone;
 
 /// Paths that are asked all the time, and by nobody who matters.
 const ROUTINE: [&str; 2] = ["/health", "/metrics"];

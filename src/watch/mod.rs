@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::term::{FullScreen, Input, Key};
+use lab_report::term::{FullScreen, Input, Key};
 
 mod line;
 mod model;
@@ -20,8 +20,8 @@ mod story;
 mod tests;
 mod view;
 
-pub use model::{About, Model};
-pub use source::Gatherer;
+pub(crate) use model::{About, Model};
+pub(crate) use source::Gatherer;
 
 use model::After;
 use seen::Seen;
@@ -33,7 +33,7 @@ const CLOCK: Duration = Duration::from_secs(1);
 
 /// Why somebody no longer watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// They had seen enough.
     Quit,
     /// Ctrl-C.
@@ -45,7 +45,7 @@ pub enum Ended {
 }
 
 /// Shows a lab until somebody ends it, or `stop` is cancelled.
-pub async fn watch(
+pub(crate) async fn watch(
     mut screen: FullScreen,
     gatherer: Gatherer,
     mut model: Model,

@@ -9,8 +9,8 @@ use chrono::{DateTime, FixedOffset, Utc};
 use super::line::Line;
 use super::seen::{Alarms, Seen, Sight};
 use super::story::Story;
-use crate::live::Feed;
-use crate::term::Key;
+use lab_report::term::Key;
+use lab_telemetry::live::Feed;
 
 /// Log lines that are kept.
 const LINES: usize = 2_000;
@@ -19,22 +19,22 @@ const PAGE: usize = 10;
 
 /// What does not change while somebody watches.
 #[derive(Clone, Debug)]
-pub struct About {
+pub(crate) struct About {
     /// The lab's name.
-    pub lab: String,
+    pub(crate) lab: String,
     /// How often the lab is looked at.
-    pub refresh: Duration,
+    pub(crate) refresh: Duration,
     /// Where clocks are told.
-    pub offset: FixedOffset,
+    pub(crate) offset: FixedOffset,
     /// Whether colours are shown.
-    pub colour: bool,
+    pub(crate) colour: bool,
     /// ` --name NAME`, for commands that somebody may copy; empty for the lab that needs none.
-    pub option: String,
+    pub(crate) option: String,
 }
 
 /// What is known, and how it is looked at.
 #[derive(Clone, Debug)]
-pub struct Model {
+pub(crate) struct Model {
     pub(super) about: About,
     known: Known,
     /// As it was when somebody said that it shall stand still.
@@ -142,7 +142,7 @@ pub(super) enum After {
 
 impl Model {
     /// Nothing is known yet.
-    pub fn new(about: About, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(about: About, now: DateTime<Utc>) -> Self {
         let known = Known {
             now,
             lab: Sight::Unseen,

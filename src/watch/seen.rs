@@ -1,9 +1,9 @@
 //! [`Seen`]: one look at a lab: what its engine, its app, its runs and its logs say.
 
-use crate::engine::{LogLine, ServiceStatus};
-use crate::event::Keys;
-use crate::live::{Alert, Told};
-use crate::metrics::{Exposition, Moment};
+use lab_core::engine::{LogLine, ServiceStatus};
+use lab_core::event::Keys;
+use lab_telemetry::live::{Alert, Told};
+use lab_telemetry::metrics::{Exposition, Moment};
 
 /// One look.
 #[derive(Clone, Debug)]

@@ -14,17 +14,17 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::model::About;
 use super::seen::{Alarms, Seen, Sight, Up};
-use crate::alerts;
-use crate::engine::{Description, EngineError, Health, LogLine, LogRequest, RunState};
-use crate::event::Keys;
-use crate::lab::present::Present;
-use crate::lab::{Lab, Record};
-use crate::live::{Alerts, Runs, Told};
-use crate::metrics::{Exposition, Moment};
-use crate::report::owed;
-use crate::term::{mask_with, masked};
-use crate::undo;
-use crate::wire::{Probe, Wire};
+use crate::engines::present::Present;
+use lab_core::engine::{Description, EngineError, Health, LogLine, LogRequest, RunState};
+use lab_core::event::Keys;
+use lab_report::report::owed;
+use lab_report::term::{mask_with, masked};
+use lab_runner::lab::{Lab, Record};
+use lab_runner::undo;
+use lab_telemetry::alerts;
+use lab_telemetry::live::{Alerts, Runs, Told};
+use lab_telemetry::metrics::{Exposition, Moment};
+use lab_telemetry::wire::{Probe, Wire};
 
 /// How long the app may take to say what it has counted.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -36,7 +36,7 @@ const MOST: usize = 1_000;
 type Lines = BoxStream<'static, Result<LogLine, EngineError>>;
 
 /// Looks at a lab.
-pub struct Gatherer {
+pub(crate) struct Gatherer {
     lab: Present,
     /// ` --name NAME`, where it needs one.
     option: String,
@@ -52,7 +52,7 @@ pub struct Gatherer {
 
 impl Gatherer {
     /// Of a lab.
-    pub fn new(lab: &Lab, wire: Arc<dyn Wire>, about: &About) -> Self {
+    pub(crate) fn new(lab: &Lab, wire: Arc<dyn Wire>, about: &About) -> Self {
         let folder: &Path = lab.folder().root();
         let runs = Arc::new(Mutex::new(Runs::of(folder, Utc::now())));
         let (lab, refresh, option) = (Present::new(lab), about.refresh, about.option.clone());
@@ -138,7 +138,7 @@ impl Gatherer {
             callers: record.callers,
         });
         let mut remarks: Vec<String> = self.owed().into_iter().collect();
-        let unwell = |service: &crate::engine::ServiceStatus| {
+        let unwell = |service: &lab_core::engine::ServiceStatus| {
             service.detail.as_ref().map(|detail| format!("{}: {detail}", service.name))
         };
         remarks.extend(now.services.iter().filter(|service| service.health == Health::Unhealthy).filter_map(unwell));

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::event::{Event, EventKind, Phase, RunFinished, RunStarted, Status, StepFinished, UndoOutcome};
-use crate::live::Told;
-use crate::report::{human, short_id, status_name};
+use lab_core::event::{Event, EventKind, Phase, RunFinished, RunStarted, Status, StepFinished, UndoOutcome};
+use lab_report::report::{human, short_id, status_name};
+use lab_telemetry::live::Told;
 
 /// What is told while the undo goes on.
 const PUTTING_BACK: &str = "putting back what was changed";

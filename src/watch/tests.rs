@@ -10,12 +10,12 @@ use super::model::{About, After, Model, Page};
 use super::seen::{Alarms, Seen, Sight, Up};
 use super::story::At;
 use super::view;
-use crate::engine::{Health, LogLine, RunState, ServiceStatus};
-use crate::event::{Event, EventKind, Keys};
-use crate::live::{Alert, AlertState, Told};
-use crate::metrics::Exposition;
-use crate::report::stories;
-use crate::term::Key;
+use lab_core::engine::{Health, LogLine, RunState, ServiceStatus};
+use lab_core::event::{Event, EventKind, Keys};
+use lab_report::term::Key;
+use lab_telemetry::live::{Alert, AlertState, Told};
+use lab_telemetry::metrics::Exposition;
+use lab_testkit::stories;
 
 const RUN: &str = "20261124T101530Z-7f3a";
 

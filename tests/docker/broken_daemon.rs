@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lab::engine::docker::{Docker, DockerOptions};
-use lab::engine::{Engine, ProgressFn};
+use lab_containers::docker::{Docker, DockerOptions};
+use lab_core::engine::{Engine, ProgressFn};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use lab::engine::{APP, DB, Description, Engine, RunState};
-use lab::stack::{Condition, HealthCheck, HealthSetting, Service, Stack};
+use lab_core::engine::{APP, DB, Description, Engine, RunState};
+use lab_stack::{Condition, HealthCheck, HealthSetting, Service, Stack};
 use libtest_mimic::Trial;
 
 use crate::cli::Cli;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lab::http::{Http, Request};
+use lab_http::{Http, Request};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! The same file gives the same deltas on every engine.
 
-use lab::scenario::library;
+use lab_scenario::library;
 use libtest_mimic::Trial;
 
 use crate::cli::Cli;

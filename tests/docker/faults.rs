@@ -1,7 +1,7 @@
 //! What can go wrong with the daemon and what runs on it; after each, `down` leaves nothing.
 
-use lab::engine::docker::DockerOptions;
-use lab::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, KEY_VARIABLE, RunState, ServiceChange, UpRequest};
+use lab_containers::docker::DockerOptions;
+use lab_core::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, KEY_VARIABLE, RunState, ServiceChange, UpRequest};
 use libtest_mimic::Trial;
 
 use crate::shared::{request, silent};

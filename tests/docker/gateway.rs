@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use lab::engine::Engine;
+use lab_core::engine::Engine;
 use libtest_mimic::Trial;
 
 use crate::shared::{request, silent};

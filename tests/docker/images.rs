@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use lab::engine::docker::{ArchiveError, DockerOptions, Origin, StackImage};
-use lab::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, ProgressFn};
+use lab_containers::docker::{ArchiveError, DockerOptions, Origin, StackImage};
+use lab_core::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, ProgressFn};
 use libtest_mimic::Trial;
 use tokio_util::sync::CancellationToken;
 

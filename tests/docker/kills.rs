@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use lab::engine::{APP, Engine, GATEWAY, KEY_VARIABLE, RunState, ServiceChange};
+use lab_core::engine::{APP, Engine, GATEWAY, KEY_VARIABLE, RunState, ServiceChange};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use serde_json::Value;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use lab::engine::docker::{Docker, DockerOptions};
-use lab::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, KEY_VARIABLE, LogRequest, RunState, ServiceChange};
+use lab_containers::docker::{Docker, DockerOptions};
+use lab_core::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, KEY_VARIABLE, LogRequest, RunState, ServiceChange};
 use libtest_mimic::Trial;
 
 use crate::shared::{conforms, request, silent};
@@ -86,8 +86,8 @@ fn requests_of(page: &str) -> usize {
 }
 
 async fn reqwest_text(url: &str) -> String {
-    let request = lab::http::Request::get(url.to_owned());
-    lab::http::Http::new().request(&request).await.unwrap().text()
+    let request = lab_http::Request::get(url.to_owned());
+    lab_http::Http::new().request(&request).await.unwrap().text()
 }
 
 async fn app_faults() {
@@ -176,9 +176,9 @@ async fn changed_definition() {
     let before_app = bench.engine.describe().await.unwrap().service(APP).unwrap().instance.clone();
     let mut stack = stack();
     let gateway = service(&mut stack, GATEWAY);
-    let lab::stack::Mount::Bind(bind) = &mut gateway.mounts[0] else { panic!("the gateway has its files") };
+    let lab_stack::Mount::Bind(bind) = &mut gateway.mounts[0] else { panic!("the gateway has its files") };
     let text = bind.entries.iter_mut().find_map(|entry| match &mut entry.content {
-        lab::stack::Content::File(bytes) => Some(bytes),
+        lab_stack::Content::File(bytes) => Some(bytes),
         _ => None,
     });
     text.expect("it has files").extend_from_slice(b"# changed\n");
@@ -186,8 +186,9 @@ async fn changed_definition() {
     stack.volumes.push("its-files-0".to_owned());
     let changed = Docker::new(&bench.name, stack, options());
     let after = changed.up(&request(), silent()).await.unwrap();
-    let instance =
-        |description: &lab::engine::Description, service: &str| description.service(service).unwrap().instance.clone();
+    let instance = |description: &lab_core::engine::Description, service: &str| {
+        description.service(service).unwrap().instance.clone()
+    };
     assert_ne!(instance(&before, GATEWAY), instance(&after, GATEWAY));
     assert_eq!(instance(&before, DB), instance(&after, DB));
     assert_eq!(before_app, instance(&after, APP));

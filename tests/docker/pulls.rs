@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lab::engine::docker::DockerOptions;
-use lab::engine::{Engine, EngineError, EngineErrorKind, GATEWAY, ProgressFn};
+use lab_containers::docker::DockerOptions;
+use lab_core::engine::{Engine, EngineError, EngineErrorKind, GATEWAY, ProgressFn};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 

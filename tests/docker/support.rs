@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lab::engine::docker::{Docker, DockerOptions};
-use lab::engine::{APP, DB, Engine, GATEWAY, ProgressFn};
-use lab::http::{Http, Request};
-use lab::stack::{Service, Stack};
+use lab_containers::docker::{Docker, DockerOptions};
+use lab_core::engine::{APP, DB, Engine, GATEWAY, ProgressFn};
+use lab_http::{Http, Request};
+use lab_stack::{Service, Stack};
 
 /// For what takes a moment on any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
 
-use lab::metrics::names;
+use lab_telemetry::metrics::names;
 use rustix::process::Signal;
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;

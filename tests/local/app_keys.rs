@@ -3,7 +3,7 @@
 
 use crate::app::metric;
 use crate::support::{Response, Service, get, until};
-use lab::metrics::names;
+use lab_telemetry::metrics::names;
 
 const KEY: &str = "apikey-v1";
 

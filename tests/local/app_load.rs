@@ -3,7 +3,7 @@
 
 use crate::app::metric;
 use crate::support::{Client, Response, Service, get, until};
-use lab::metrics::names;
+use lab_telemetry::metrics::names;
 
 const KEY: (&str, &str) = ("X-API-Key", "apikey-v1");
 

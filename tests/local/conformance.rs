@@ -1,9 +1,9 @@
 //! The embedded engine passes what every engine must do as real processes, the mock as what the runner's tests rest on.
 
-use lab::engine::embedded::Embedded;
-use lab::engine::mock::MockEngine;
-use lab::engine::{APP, Ability, Engine, EngineErrorKind, KEY_VARIABLE, LogRequest, ServiceChange};
-use lab::files::Folder;
+use lab_core::engine::{APP, Ability, Engine, EngineErrorKind, KEY_VARIABLE, LogRequest, ServiceChange};
+use lab_embedded::Embedded;
+use lab_system::files::Folder;
+use lab_testkit::engine::MockEngine;
 
 use crate::shared::{conforms, request, silent};
 

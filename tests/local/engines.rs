@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use lab::scenario::library;
+use lab_scenario::library;
 
 use crate::desk::Desk;
 use crate::same::{assert_same, on_mock, short_run, shown};

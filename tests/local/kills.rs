@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use lab::scenario::{LoadOptions, Source, library, load};
+use lab_scenario::{LoadOptions, Source, library, load};
 use rustix::process::Signal;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use lab::scenario::{LoadOptions, Source, load};
+use lab_scenario::{LoadOptions, Source, load};
 
 use crate::mutate::Mutator;
 use crate::schema::Checker;

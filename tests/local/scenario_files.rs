@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lab::scenario::{LoadOptions, Source, load};
+use lab_scenario::{LoadOptions, Source, load};
 
 /// Every wrong file, and what is said of it. A snapshot each, so that a message is read before it changes.
 #[test]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use lab::scenario::{LoadOptions, Source, library, load};
+use lab_scenario::{LoadOptions, Source, library, load};
 use serde_json::Value;
 
 use crate::desk::Desk;

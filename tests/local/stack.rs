@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use lab::metrics::names;
+use lab_telemetry::metrics::names;
 use serde_json::Value;
 
 /// What Prometheus makes by itself.
@@ -197,7 +197,7 @@ fn the_three_panels_of_the_original_come_first() {
 
 #[test]
 fn provisioning_names_what_is_there() {
-    let stack = lab::stack::Stack::embedded(&std::collections::BTreeMap::new()).unwrap();
+    let stack = lab_stack::Stack::embedded(&std::collections::BTreeMap::new()).unwrap();
     let source = &yaml("grafana/provisioning/datasources")[0];
     assert_eq!(source["apiVersion"], 1);
     let source = &source["datasources"][0];
@@ -207,7 +207,7 @@ fn provisioning_names_what_is_there() {
     let provider = &yaml("grafana/provisioning/dashboards")[0];
     assert_eq!((&provider["apiVersion"], provider["providers"][0]["type"].as_str()), (&Value::from(1), Some("file")));
     let grafana = stack.service("grafana").unwrap();
-    let targets: Vec<&str> = grafana.mounts.iter().map(lab::stack::Mount::target).collect();
+    let targets: Vec<&str> = grafana.mounts.iter().map(lab_stack::Mount::target).collect();
     let path = provider["providers"][0]["options"]["path"].as_str().unwrap();
     assert!(targets.contains(&path) && targets.contains(&"/etc/grafana/provisioning"), "{targets:?}");
     let home = &grafana.environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"];
@@ -216,7 +216,7 @@ fn provisioning_names_what_is_there() {
 
 #[test]
 fn prometheus_scrapes_the_app_where_it_listens() {
-    let stack = lab::stack::Stack::embedded(&std::collections::BTreeMap::new()).unwrap();
+    let stack = lab_stack::Stack::embedded(&std::collections::BTreeMap::new()).unwrap();
     let config: Value = serde_yaml::from_str(&read(&top("stack/prometheus/prometheus.yml"))).unwrap();
     let jobs = config["scrape_configs"].as_array().unwrap();
     let app = jobs.iter().find(|job| job["job_name"] == "app").unwrap();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lab::traffic::{self, Amount, Cause, Job, Load, Outcome, Summary, TrafficProgress};
+use lab_traffic::{Amount, Cause, Job, Load, Outcome, Summary, TrafficProgress};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ fn load(url: &str, requests: u64, rate: f64) -> Load {
 }
 
 async fn run(load: &Load) -> Summary {
-    let summary = traffic::run(load, &|_| {}, &CancellationToken::new()).await;
+    let summary = lab_traffic::run(load, &|_| {}, &CancellationToken::new()).await;
     let seen: u64 = summary.codes.values().chain(summary.errors.values()).sum();
     assert_eq!(summary.sent, seen, "each request is in one count: {summary:?}");
     assert_eq!(summary.latency.len(), summary.codes.values().sum::<u64>());
@@ -35,7 +35,7 @@ async fn run(load: &Load) -> Summary {
 
 /// All that is told of a load, of a caller without a name.
 async fn told(load: &Load) -> Outcome {
-    let outcome = traffic::run_job(&Job::from(load), &|_| {}, &CancellationToken::new()).await;
+    let outcome = lab_traffic::run_job(&Job::from(load), &|_| {}, &CancellationToken::new()).await;
     outcome.expect("it is valid")
 }
 
@@ -183,7 +183,7 @@ async fn a_server_that_comes_to_listen_is_reached_at_once() {
             *server.lock().expect("no panic") = Some(serve_on(listener, |_, _| Reply::Send(OK.to_owned())));
         }
     };
-    let summary = traffic::run(&load(&url, 100, 200.0), &listen, &CancellationToken::new()).await;
+    let summary = lab_traffic::run(&load(&url, 100, 200.0), &listen, &CancellationToken::new()).await;
     let (refused, answered) = (summary.errors[&Cause::Refused], summary.codes[&200]);
     assert!(refused >= 10 && answered > 0, "{summary:?}");
     assert_eq!(refused + answered, 100);
@@ -253,7 +253,7 @@ async fn cancellation_gives_up_what_is_in_flight_and_counts_it_apart() {
         assert_eq!(progress.planned, 1000);
         last.store(progress.done, Ordering::SeqCst);
     };
-    let summary = traffic::run(&load(&server.url, 1000, 200.0), &progress, &cancel).await;
+    let summary = lab_traffic::run(&load(&server.url, 1000, 200.0), &progress, &cancel).await;
     assert!(summary.interrupted);
     assert_eq!((summary.sent, summary.in_flight, summary.failed(), server.requests()), (5, 1, 0, 6));
     assert_eq!(summary.unsent, 0, "a step's end is nobody's failure");
@@ -270,7 +270,7 @@ async fn cancellation_lets_a_quick_answer_in() {
         Reply::Send(OK.to_owned())
     })
     .await;
-    let summary = traffic::run(&load(&server.url, 1000, 200.0), &|_| {}, &cancel).await;
+    let summary = lab_traffic::run(&load(&server.url, 1000, 200.0), &|_| {}, &cancel).await;
     assert_eq!((summary.sent, summary.codes[&200], summary.interrupted), (1, 1, true));
 }
 
@@ -293,8 +293,8 @@ async fn what_is_open_at_a_halt_goes_on_and_is_told_apart() {
     let amount = Amount::Duration(Duration::from_mins(1));
     let timeout = Duration::from_secs(4);
     let load = Load { amount, timeout, connections: 4, ..load(&server.url, 0, 20.0) };
-    let (reins, orders) = traffic::reins();
-    let sending = tokio::spawn(async move { traffic::ongoing(&load, orders, &CancellationToken::new()).await });
+    let (reins, orders) = lab_traffic::reins();
+    let sending = tokio::spawn(async move { lab_traffic::ongoing(&load, orders, &CancellationToken::new()).await });
     while server.requests() < 4 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

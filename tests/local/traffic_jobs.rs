@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lab::traffic::{Amount, Arrivals, Caller, Cause, Job, Load, Outcome, Pace, RequestSpec, Stage, Update, run_job};
+use lab_traffic::{Amount, Arrivals, Caller, Cause, Job, Load, Outcome, Pace, RequestSpec, Stage, Update, run_job};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -133,6 +133,6 @@ fn a_panic_leaves_the_terminal_as_it_was() {
 #[tokio::test]
 #[ignore = "run by a_panic_leaves_the_terminal_as_it_was"]
 async fn a_view_that_panics() {
-    let mut screen = lab::term::Term::new().full_screen().expect("a terminal");
+    let mut screen = lab_report::term::Term::new().full_screen().expect("a terminal");
     screen.draw(|_| panic!("a defect in the view")).expect("it is drawn on");
 }

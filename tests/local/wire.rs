@@ -5,9 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lab::http::{Http, HttpError, Limit, Request};
-use lab::traffic::{Amount, Cause, Load};
-use lab::wire::{NetWire, Probe, Wire};
+use lab_http::{Http, HttpError, Limit, Request};
+use lab_telemetry::wire::{NetWire, Probe, Wire};
+use lab_traffic::{Amount, Cause, Load};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lab::engine::{
+use lab_core::engine::{
     APP, Ability, Engine, EngineErrorKind, Health, KEY_VARIABLE, ProgressFn, RunState, ServiceChange, UpRequest,
 };
 

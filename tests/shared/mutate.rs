@@ -1,7 +1,7 @@
 //! [`Mutator`]: scenario files with slips, typos and malice in them, made from those of the library. The same seed makes
 //! the same file.
 
-use lab::scenario::library;
+use lab_scenario::library;
 
 /// What is put into a file: pieces of YAML, of the language, and what has broken readers before.
 const TOKENS: [&str; 50] = [

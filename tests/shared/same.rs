@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lab::engine::mock::MockEngine;
-use lab::event::Event;
-use lab::lab::{Record, State};
-use lab::metrics::names::{AUTH_FAILURES, AUTH_SUCCESS, COUNTERS, REQUESTS};
-use lab::report::journal::Journal;
-use lab::runner::{Interrupt, Run, run};
-use lab::scenario::{LoadOptions, Plan, Source, load};
-use lab::wire::mock::MockWire;
+use lab_core::event::Event;
+use lab_report::report::journal::Journal;
+use lab_runner::lab::{Record, State};
+use lab_runner::runner::{Interrupt, Run, run};
+use lab_scenario::{LoadOptions, Plan, Source, load};
+use lab_telemetry::metrics::names::{AUTH_FAILURES, AUTH_SUCCESS, COUNTERS, REQUESTS};
+use lab_testkit::engine::MockEngine;
+use lab_testkit::wire::MockWire;
 use serde_json::{Value, json};
 
 use crate::ran::Ran;

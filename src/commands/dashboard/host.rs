@@ -10,13 +10,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::board_of;
-use crate::background;
-use crate::board;
-use crate::engine::port;
-use crate::error::Exit;
-use crate::files::{self, Folder};
-use crate::lab::State;
-use crate::lab::dashboard::{Answer, FILE, LOCK_FILE, Order, Serving};
+use crate::engines::dashboard::{Answer, FILE, LOCK_FILE, Order, Serving};
+use lab_core::engine::port;
+use lab_core::error::Exit;
+use lab_runner::lab::State;
+use lab_system::background;
+use lab_system::files::{self, Folder};
 
 /// How often it looks whether its lab is still there.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -76,7 +75,7 @@ async fn serve(order: &Order) -> Result<Exit, String> {
 }
 
 /// The lab whose folder this is.
-fn lab_in(folder: &Path) -> Result<crate::lab::Lab, String> {
+fn lab_in(folder: &Path) -> Result<lab_runner::lab::Lab, String> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let root = folder.parent().and_then(Path::parent).unwrap_or(folder);
     State::at(root.to_owned()).and_then(|state| state.lab(name)).map_err(|error| error.to_string())
@@ -84,7 +83,7 @@ fn lab_in(folder: &Path) -> Result<crate::lab::Lab, String> {
 
 async fn listen(order: &Order) -> Result<TcpListener, String> {
     if order.or_another {
-        return board::listen(order.port).await.ok_or_else(|| "no port of 127.0.0.1 is free".to_owned());
+        return lab_dashboard::listen(order.port).await.ok_or_else(|| "no port of 127.0.0.1 is free".to_owned());
     }
     TcpListener::bind(("127.0.0.1", order.port)).await.map_err(|error| match port::must_be_free(order.port) {
         Err(taken) => taken.detail,

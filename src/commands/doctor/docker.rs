@@ -1,14 +1,15 @@
 //! What `lab doctor` says of Docker: the daemon, what it has to work with, the images and the ports of a lab on it. Docker is
 //! worth having, and nothing that lab needs: nothing here is bad.
 
+use crate::engines::Connect;
 use futures_util::future::join_all;
 
 use super::{Finding, Graphs, PATIENCE};
-use crate::deadline;
-use crate::engine::docker::{Checkup, Docker, Origin, StackImage};
-use crate::engine::port;
-use crate::lab::{Containers, DEFAULT_NAME, State};
-use crate::report::human;
+use lab_containers::docker::{Checkup, Docker, Origin, StackImage};
+use lab_core::engine::port;
+use lab_report::report::human;
+use lab_runner::lab::{Containers, DEFAULT_NAME, State};
+use lab_system::deadline;
 
 /// The stack takes less than half of it; its limits add up to somewhat more.
 const MEMORY_WANTED: u64 = 1_500_000_000;

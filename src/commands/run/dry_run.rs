@@ -1,5 +1,6 @@
 //! `lab scenario run --dry-run`: what would happen, and where. Starts nothing, changes nothing, takes no lock.
 
+use crate::engines::Connect;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -8,16 +9,16 @@ use super::{Wish, check_engine, fitting, missing, own_name};
 use crate::cli::RunArgs;
 use crate::commands::choose;
 use crate::commands::session::{Session, name_option};
-use crate::engine::EngineErrorKind;
-use crate::error::Exit;
-use crate::lab::{DEFAULT_NAME, State};
-use crate::report::table::{Side, Table};
-use crate::report::{human, text};
-use crate::runner::Until;
-use crate::scenario::Plan;
-use crate::scenario::forecast::{Forecast, StepForecast, forecast, lasting};
-use crate::term::{Tone, clean};
-use crate::undo;
+use lab_core::engine::EngineErrorKind;
+use lab_core::error::Exit;
+use lab_report::report::table::{Side, Table};
+use lab_report::report::{human, text};
+use lab_report::term::{Tone, clean};
+use lab_runner::lab::{DEFAULT_NAME, State};
+use lab_runner::runner::Until;
+use lab_runner::undo;
+use lab_scenario::Plan;
+use lab_scenario::forecast::{Forecast, StepForecast, forecast, lasting};
 
 /// Where it would run.
 struct Place {

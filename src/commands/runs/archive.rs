@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::report::{STDOUT, failed};
 use crate::commands::session::Session;
-use crate::error::{Exit, Failure};
-use crate::event::{Event, EventKind, FORMAT_VERSION};
-use crate::files::{self, Folder, Unusable};
-use crate::lab::State;
-use crate::report::{Journal, encode, journal_file, read_events, short_id};
-use crate::term::clean;
+use lab_core::error::{Exit, Failure};
+use lab_core::event::{Event, EventKind, FORMAT_VERSION};
+use lab_report::report::{Journal, encode, journal_file, read_events, short_id};
+use lab_report::term::clean;
+use lab_runner::lab::State;
+use lab_system::files::{self, Folder, Unusable};
 
 /// What the first line says of itself.
 const KIND: &str = "lab run";

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::cli::Forms;
 use crate::commands::session::Session;
-use crate::error::{Exit, Failure};
-use crate::report::file::{Form, ReportFile};
-use crate::report::journal::Journal;
+use lab_core::error::{Exit, Failure};
+use lab_report::report::file::{Form, ReportFile};
+use lab_report::report::journal::Journal;
 
 /// Standard output, where a file is named.
 pub(super) const STDOUT: &str = "-";

@@ -6,11 +6,11 @@ use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use crate::cli::NewArgs;
 use crate::commands::session::Session;
-use crate::error::{Exit, Failure};
-use crate::report::encode;
-use crate::scenario::schema;
-use crate::scenario::skeleton::{PART, SCHEMA_FILE, skeleton};
-use crate::term::Tone;
+use lab_core::error::{Exit, Failure};
+use lab_report::report::encode;
+use lab_report::term::Tone;
+use lab_scenario::schema;
+use lab_scenario::skeleton::{PART, SCHEMA_FILE, skeleton};
 
 pub(super) fn run(session: &Session, args: &NewArgs) -> anyhow::Result<Exit> {
     let path = path(args);

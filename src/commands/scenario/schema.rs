@@ -2,8 +2,8 @@
 
 use crate::cli::SchemaFormat;
 use crate::commands::session::Session;
-use crate::error::Exit;
-use crate::scenario::{reference, schema};
+use lab_core::error::Exit;
+use lab_scenario::{reference, schema};
 
 pub(super) fn run(session: &Session, format: SchemaFormat) -> anyhow::Result<Exit> {
     match format {

@@ -3,13 +3,13 @@
 use super::shelf;
 use crate::cli::ShowArgs;
 use crate::commands::session::Session;
-use crate::error::{Exit, Failure};
-use crate::files;
-use crate::report::table::{Side, Table};
-use crate::report::text;
-use crate::scenario::skeleton::SCHEMA_FILE;
-use crate::scenario::{LoadOptions, Plan, Source, library, load};
-use crate::term::{Tone, clean};
+use lab_core::error::{Exit, Failure};
+use lab_report::report::table::{Side, Table};
+use lab_report::report::text;
+use lab_report::term::{Tone, clean};
+use lab_scenario::skeleton::SCHEMA_FILE;
+use lab_scenario::{LoadOptions, Plan, Source, library, load};
+use lab_system::files;
 
 pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     let from = Source::parse(&args.scenario);
@@ -45,7 +45,7 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     }
     if args.solution {
         page.paragraph("solution", plan.lesson.solution.as_deref())?;
-        let fix = |fix: &crate::scenario::lesson::WrongFix| ("- ".to_owned(), format!("{}: {}", fix.name, fix.why));
+        let fix = |fix: &lab_scenario::lesson::WrongFix| ("- ".to_owned(), format!("{}: {}", fix.name, fix.why));
         page.list("wrong fixes", plan.claims.wrong_fixes.iter().map(fix))?;
         page.list("what to learn", plan.lesson.lessons.iter().map(|lesson| ("- ".to_owned(), lesson.clone())))?;
     }

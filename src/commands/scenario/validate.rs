@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::options;
-use crate::alerts::is_own;
 use crate::cli::ValidateArgs;
 use crate::commands::session::Session;
-use crate::error::{Exit, Failure};
-use crate::report::human;
-use crate::scenario::{Diagnostic, Diagnostics, LoadOptions, Plan, Source, library, load};
-use crate::term::{Tone, clean};
+use lab_core::error::{Exit, Failure};
+use lab_report::report::human;
+use lab_report::term::{Tone, clean};
+use lab_scenario::{Diagnostic, Diagnostics, LoadOptions, Plan, Source, library, load};
+use lab_telemetry::alerts::is_own;
 
 /// What `--json` tells of one scenario.
 #[derive(Serialize)]
@@ -122,7 +122,7 @@ fn report(source: &Source, loaded: &Result<Plan, Diagnostics>) -> Report {
 }
 
 fn found(item: &Diagnostic) -> Found {
-    let end = item.place.as_ref().map(crate::scenario::Place::end);
+    let end = item.place.as_ref().map(lab_scenario::Place::end);
     let hint = Some(item.help.join("; ")).filter(|hint| !hint.is_empty());
     Found {
         file: item.file().map(str::to_owned),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::cli::SendArgs;
 use crate::commands::session::Session;
-use crate::error::Failure;
-use crate::scenario::value;
-use crate::traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Stage, read_body, read_targets};
+use lab_core::error::Failure;
+use lab_scenario::value;
+use lab_traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Stage, read_body, read_targets};
 
 /// How many requests are sent where nothing is said.
 const DEFAULT_REQUESTS: u64 = 40;

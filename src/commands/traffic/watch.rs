@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::error::Failure;
-use crate::files;
-use crate::report::traffic::csv::Csv;
-use crate::report::traffic::live::{Recent, Window};
-use crate::term::{Live, Plain, Term};
-use crate::traffic::{Amount, Interval, Job, Pace, TrafficProgress, Update};
+use lab_core::error::Failure;
+use lab_report::report::traffic::csv::Csv;
+use lab_report::report::traffic::live::{Recent, Window};
+use lab_report::term::{Live, Plain, Term};
+use lab_system::files;
+use lab_traffic::{Amount, Interval, Job, Pace, TrafficProgress, Update};
 
 /// How far lines are apart where stderr is no terminal.
 const LINES: Duration = Duration::from_secs(5);

@@ -6,11 +6,11 @@ use ratatui_core::layout::Rect;
 
 use super::pen::{Pen, Piece};
 use super::{below, rate, top};
-use crate::event::Phase;
-use crate::live::Point;
-use crate::report::human;
-use crate::term::Tone;
 use crate::watch::model::Model;
+use lab_core::event::Phase;
+use lab_report::report::human;
+use lab_report::term::Tone;
+use lab_telemetry::live::Point;
 
 /// From nothing to all of a row.
 const BARS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];

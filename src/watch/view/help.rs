@@ -3,7 +3,7 @@
 use ratatui_core::layout::Rect;
 
 use super::pen::Pen;
-use crate::term::Tone;
+use lab_report::term::Tone;
 
 const KEYS: [(&str, &str); 9] = [
     ("q, Ctrl-C", "leave; the lab stays as it is"),

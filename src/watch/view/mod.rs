@@ -6,10 +6,10 @@ use ratatui_core::terminal::Frame;
 
 use super::model::{Known, Model, Page};
 use super::seen::{Alarms, Sight, Up};
-use crate::engine::{Health, RunState, ServiceStatus};
-use crate::live::Point;
-use crate::report::{human, keys};
-use crate::term::{Tone, masked};
+use lab_core::engine::{Health, RunState, ServiceStatus};
+use lab_report::report::{human, keys};
+use lab_report::term::{Tone, masked};
+use lab_telemetry::live::Point;
 
 mod chart;
 mod help;

@@ -5,12 +5,12 @@ use ratatui_core::layout::Rect;
 
 use super::pen::{Pen, Piece};
 use super::{below, top};
-use crate::live::AlertState;
-use crate::report::{human, status_tone};
-use crate::term::Tone;
 use crate::watch::model::Model;
 use crate::watch::seen::Alarms;
 use crate::watch::story::{At, Run, Step};
+use lab_report::report::{human, status_tone};
+use lab_report::term::Tone;
+use lab_telemetry::live::AlertState;
 
 /// The columns of the longest step's name that is not cut off.
 const NAME: usize = 24;
@@ -56,7 +56,7 @@ fn row(step: &Step, width: usize, model: &Model) -> Vec<Piece> {
             (Tone::Strong, "▶", human::clock(took))
         }
         At::Over(status, said) => {
-            let held = *status == crate::event::Status::Held;
+            let held = *status == lab_core::event::Status::Held;
             (status_tone(*status), if held { "✓" } else { "✗" }, said.clone())
         }
     };

@@ -4,8 +4,8 @@ use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
 use ratatui_core::style::{Color, Modifier, Style};
 
-use crate::report::text::{clean, wrap};
-use crate::term::Tone;
+use lab_report::report::text::{clean, wrap};
+use lab_report::term::Tone;
 
 /// A text and what it means.
 pub(super) type Piece = (Tone, String);

@@ -4,12 +4,12 @@ use ratatui_core::layout::Rect;
 
 use super::pen::{Pen, Piece};
 use super::{FULL, key_rows, lab_rows, now, rate, services};
-use crate::live::{AlertState, Point};
-use crate::report::{human, status_tone};
-use crate::term::Tone;
 use crate::watch::model::Model;
 use crate::watch::seen::Alarms;
 use crate::watch::story::{At, Run};
+use lab_report::report::{human, status_tone};
+use lab_report::term::Tone;
+use lab_telemetry::live::{AlertState, Point};
 
 pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let known = model.shown();

@@ -1,0 +1,249 @@
+//! The app's image: one that was named, else made from lab's own static executable (an empty image with one file), else
+//! built from the sources. An image that was made once is found again by what it was made from.
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Inner;
+use super::client::{Client, Image, Made, Platform};
+use super::naming::{EXECUTABLE_LABEL, short};
+use super::tar::Tar;
+use lab_core::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
+use lab_stack::APP_IMAGE;
+
+/// The repository of the images that are made here.
+const REPOSITORY: &str = "lab-app";
+/// For so long each is kept.
+const KEPT: TimeDelta = TimeDelta::hours(1);
+/// The user in them: nobody's.
+const USER: &str = "65532:65532";
+
+/// Finds or makes it. `progress` hears of a build from the sources, which takes minutes.
+pub(super) async fn find_or_make(
+    inner: &Inner,
+    client: &Client,
+    progress: &ProgressFn,
+) -> Result<(String, Image), EngineError> {
+    let app = &inner.stack.lab.app.service;
+    if let Some(name) = named(inner) {
+        return match client.image(&name).await? {
+            Some(image) => Ok((name, image)),
+            None => super::images::pull(inner, client, app, &name, progress).await,
+        };
+    }
+    if let Some(folder) = &inner.options.sources {
+        return from_source(inner, client, folder, progress).await;
+    }
+    let own = own_executable(inner).filter(|_| own_platform() == client.platform);
+    if let Some(path) = own {
+        return from_executable(inner, client, &path, progress).await;
+    }
+    match source_checkout() {
+        Some(folder) => from_source(inner, client, &folder, progress).await,
+        None => Err(no_image(inner, client)),
+    }
+}
+
+/// An image that is not made here: one that was chosen, or that of somebody's own app.
+pub(super) fn named(inner: &Inner) -> Option<String> {
+    let app = inner.service(&inner.stack.lab.app.service).map(|service| &service.image);
+    inner.options.app_image.clone().or_else(|| app.filter(|image| *image != APP_IMAGE).cloned())
+}
+
+/// Whether it can be made here.
+pub(super) fn is_makeable(inner: &Inner, platform: &Platform) -> bool {
+    (own_executable(inner).is_some() && own_platform() == *platform) || source_checkout().is_some()
+}
+
+fn no_image(inner: &Inner, client: &Client) -> EngineError {
+    let Platform { os, arch } = &client.platform;
+    let detail =
+        format!("there is no image of it: this lab is no static executable for {os}/{arch}, which the daemon runs");
+    EngineError::new(EngineErrorKind::ImageMissing, detail)
+        .of(&inner.stack.lab.app.service)
+        .hint("name one (--app-image IMAGE), or run lab in a checkout of its sources")
+}
+
+/// lab's own executable, where it can run in an empty image.
+fn own_executable(inner: &Inner) -> Option<PathBuf> {
+    if let Some(path) = &inner.options.executable {
+        return Some(path.clone());
+    }
+    if !cfg!(all(target_os = "linux", target_feature = "crt-static")) {
+        return None;
+    }
+    // It is there even where the file was replaced since this process started.
+    Some(PathBuf::from("/proc/self/exe"))
+}
+
+fn own_platform() -> Platform {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    Platform { os: std::env::consts::OS.to_owned(), arch: arch.to_owned() }
+}
+
+async fn from_executable(
+    inner: &Inner,
+    client: &Client,
+    path: &Path,
+    progress: &ProgressFn,
+) -> Result<(String, Image), EngineError> {
+    let app = &inner.stack.lab.app.service;
+    let system = |detail: String| EngineError::new(EngineErrorKind::System, detail).of(app);
+    let bytes = tokio::fs::read(path).await.map_err(|error| system(format!("{}: {error}", path.display())))?;
+    let hash = short(&bytes);
+    let name = format!("{REPOSITORY}:{hash}");
+    if let Some(image) = client.image(&name).await? {
+        return Ok((name, image));
+    }
+    progress(Progress::stage(app, "making its image"));
+    let mut tar = Tar::default();
+    tar.file(Path::new("lab"), 0o755, &bytes).map_err(system)?;
+    drop(bytes);
+    let changes = [
+        format!("USER {USER}"),
+        r#"ENTRYPOINT ["/lab"]"#.to_owned(),
+        r#"CMD ["app"]"#.to_owned(),
+        r#"HEALTHCHECK --interval=5s --timeout=2s CMD ["/lab", "app", "--health"]"#.to_owned(),
+        format!("LABEL {EXECUTABLE_LABEL}={hash}"),
+    ];
+    let made = if client.podman {
+        // Its import forgets the name and most of the changes.
+        let dockerfile = format!("FROM scratch\nCOPY lab /lab\n{}\n", changes.join("\n"));
+        tar.file(Path::new("Dockerfile"), 0o644, dockerfile.as_bytes()).map_err(system)?;
+        client.build(&name, &HashMap::new(), tar.finish(), &|_| {}).await
+    } else {
+        client.import((REPOSITORY, &hash), &changes, tar.finish()).await
+    };
+    made.map_err(|fault| fault.service(app))?;
+    remove_older(client, &name).await;
+    found(client, app, name).await
+}
+
+/// What an image is known by, given its name and its id. Two labs that make the app's image at once make two of one content:
+/// there it is the name, which holds the hash of the executable.
+pub(super) fn identity((name, id): &(String, String)) -> &str {
+    let tag = name.strip_prefix(REPOSITORY).and_then(|rest| rest.strip_prefix(':'));
+    let is_hash = tag.is_some_and(|tag| tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if is_hash { name } else { id }
+}
+
+/// Images of executables that are no more. One that a container uses stays, and so it should.
+async fn remove_older(client: &Client, current: &str) {
+    let now = Utc::now();
+    for image in client.images(EXECUTABLE_LABEL).await.unwrap_or_default() {
+        if is_old(&image, current, now) {
+            let name = image.names.first().filter(|name| name.starts_with(REPOSITORY));
+            let _ = client.remove_image(name.unwrap_or(&image.id)).await;
+        }
+    }
+}
+
+/// Whether an image is one of ours that nobody needs any more. Of two labs that come up at once from two executables neither
+/// takes away what the other has made, and has no container of yet.
+fn is_old(image: &Made, current: &str, now: DateTime<Utc>) -> bool {
+    let ours = |name: &String| name.starts_with(REPOSITORY) && name != current || name.starts_with("<none>");
+    image.names.iter().all(ours) && now - image.created > KEPT
+}
+
+async fn found(client: &Client, app: &str, name: String) -> Result<(String, Image), EngineError> {
+    if let Some(image) = client.image(&name).await? {
+        return Ok((name, image));
+    }
+    let detail = format!("the daemon made image {name}, and does not have it");
+    Err(EngineError::new(EngineErrorKind::System, detail).of(app))
+}
+
+/// A checkout of lab's sources: here, or where the executable was built.
+fn source_checkout() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok();
+    let exe = std::env::current_exe().ok();
+    let folders = here.iter().flat_map(|path| path.ancestors()).chain(exe.iter().flat_map(|path| path.ancestors()));
+    let is_checkout = |folder: &&Path| {
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+        manifest.contains("name = \"lab\"") && folder.join("Dockerfile").is_file()
+    };
+    folders.into_iter().find(is_checkout).map(Path::to_owned)
+}
+
+async fn from_source(
+    inner: &Inner,
+    client: &Client,
+    folder: &Path,
+    progress: &ProgressFn,
+) -> Result<(String, Image), EngineError> {
+    let app = &inner.stack.lab.app.service;
+    let system = |detail: String| EngineError::new(EngineErrorKind::System, detail).of(app);
+    let folder = folder.to_owned();
+    let packed = tokio::task::spawn_blocking(move || context(&folder)).await;
+    let tar = packed.map_err(|error| system(error.to_string()))?.map_err(system)?;
+    let name = format!("{REPOSITORY}:source-{}", short(&tar));
+    if let Some(image) = client.image(&name).await? {
+        return Ok((name, image));
+    }
+    let line = |text: &str| progress(Progress::stage(app, &format!("building its image: {}", text.trim())));
+    let labels = HashMap::from([(EXECUTABLE_LABEL.to_owned(), "source".to_owned())]);
+    client.build(&name, &labels, tar, &line).await.map_err(|fault| fault.service(app))?;
+    found(client, app, name).await
+}
+
+/// What the Dockerfile may need: everything but what was built, and what git keeps.
+fn context(folder: &Path) -> Result<Vec<u8>, String> {
+    let mut tar = Tar::default();
+    pack(&mut tar, folder, Path::new(""))?;
+    Ok(tar.finish())
+}
+
+fn pack(tar: &mut Tar, root: &Path, under: &Path) -> Result<(), String> {
+    let folder = root.join(under);
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let mut entries = std::fs::read_dir(&folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    // In order, so that the same sources are the same archive.
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = under.join(entry.file_name());
+        let kind = entry.file_type().map_err(failed)?;
+        if kind.is_dir() && path != Path::new("target") && path != Path::new(".git") {
+            pack(tar, root, &path)?;
+        } else if kind.is_file() {
+            let failed = |error: std::io::Error| format!("{}: {error}", root.join(&path).display());
+            let bytes = std::fs::read(root.join(&path)).map_err(failed)?;
+            let mode = entry.metadata().map_err(failed)?.permissions().mode();
+            tar.file(&path, if mode & 0o111 == 0 { 0o644 } else { 0o755 }, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_here_is_known_by_its_hash() {
+        let identity = |name: &str| identity(&(name.to_owned(), "sha256:1".to_owned())).to_owned();
+        assert_eq!(identity("lab-app:0123456789abcdef"), "lab-app:0123456789abcdef");
+        for other in ["lab-app:local", "nginx:0123456789abcdef", "registry.example/lab-app:0123456789abcdef"] {
+            assert_eq!(identity(other), "sha256:1");
+        }
+    }
+
+    #[test]
+    fn what_another_executable_has_just_made_is_kept() {
+        let made = |name: &str, minutes: i64| {
+            let created = Utc::now() - TimeDelta::minutes(minutes);
+            Made { id: "sha256:1".to_owned(), names: vec![name.to_owned()], created }
+        };
+        let is_old = |image: &Made| is_old(image, "lab-app:b", Utc::now());
+        assert!(is_old(&made("lab-app:a", 61)) && is_old(&made("<none>:<none>", 61)));
+        assert!(!is_old(&made("lab-app:a", 59)), "its lab may be coming up");
+        assert!(!is_old(&made("lab-app:b", 61)), "it is this one's");
+        assert!(!is_old(&made("mine:1", 61)), "somebody has named it");
+    }
+}

@@ -1,0 +1,325 @@
+//! Images in one file, for rooms without a registry: the daemon's own export, and before it a member that says what is in it
+//! and what its SHA-256 is ([`Manifest`]). The whole is a tar archive, which `docker load` takes as well.
+//!
+//! The first member has a fixed size, so that it can be written once the rest is known.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use hyper::body::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, Fault, familiar};
+use super::export::Contents;
+use super::inventory::StackImage;
+use super::tar::Tar;
+use lab_core::engine::{EngineError, Progress, ProgressFn};
+use lab_system::files::{self, Output};
+
+/// The name of the first member.
+const MEMBER: &str = "lab-images.json";
+/// Its size, padded with spaces: room for some hundred images.
+const MEMBER_SIZE: usize = 64 * 1024;
+/// A header of a tar archive.
+const BLOCK: usize = 512;
+/// Where the daemon's export begins.
+const EXPORT_AT: u64 = (BLOCK + MEMBER_SIZE) as u64;
+/// The version of the format.
+const VERSION: u32 = 1;
+/// How much is read at once.
+const PIECE: usize = 256 * 1024;
+
+/// What an archive holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of the format.
+    pub version: u32,
+    /// The version of lab that wrote it.
+    pub lab: String,
+    /// When.
+    pub created: DateTime<Utc>,
+    /// What the images run on: `linux/amd64`.
+    pub platform: String,
+    /// The images.
+    pub images: Vec<Archived>,
+    /// The bytes of the daemon's export.
+    pub size: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// An image in an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archived {
+    /// Its name.
+    pub name: String,
+    /// The daemon's id of it.
+    pub id: String,
+    /// Bytes on the daemon's disk.
+    pub size: u64,
+}
+
+/// Why an archive cannot be written or taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The file, or what is in it.
+    #[error("{path}: {detail}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        detail: String,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
+    /// The daemon.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// It was told to stop.
+    #[error("it was interrupted")]
+    Interrupted,
+}
+
+const COPY_AGAIN: &str = "copy it again from where it was saved";
+
+impl ArchiveError {
+    fn hint(self, text: &'static str) -> Self {
+        match self {
+            Self::File { path, detail, .. } => Self::File { path, detail, hint: Some(text) },
+            other => other,
+        }
+    }
+}
+
+impl From<Fault> for ArchiveError {
+    fn from(fault: Fault) -> Self {
+        Self::Engine(fault.into())
+    }
+}
+
+fn unusable(path: &Path, detail: &str) -> ArchiveError {
+    ArchiveError::File { path: path.display().to_string(), detail: detail.to_owned(), hint: None }
+}
+
+fn cut_short(path: &Path, error: &io::Error) -> ArchiveError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => unusable(path, "it is cut short").hint(COPY_AGAIN),
+        _ => unusable(path, &error.to_string()),
+    }
+}
+
+fn damaged(path: &Path, detail: &impl std::fmt::Display) -> ArchiveError {
+    unusable(path, &format!("it is damaged: {detail}")).hint(COPY_AGAIN)
+}
+
+/// Writes images that are here to a file: the whole of it, or, after an error or `stop`, nothing. What the file held before
+/// is kept until then.
+pub(super) async fn save(
+    client: &Client,
+    images: &[StackImage],
+    path: &Path,
+    progress: &ProgressFn,
+    stop: &CancellationToken,
+) -> Result<Manifest, ArchiveError> {
+    let images: Vec<Archived> = images.iter().filter_map(archived).collect();
+    // Layers that two images share are counted twice here, and stand once in the file.
+    let about = images.iter().map(|image| image.size).sum();
+    let failed = |error: io::Error| unusable(path, &error.to_string());
+    // Others may read it: it holds no more than the images do.
+    let mut output = Output::create(path, 0o666).map_err(failed)?;
+    let file = output.file();
+    file.seek(SeekFrom::Start(EXPORT_AT)).map_err(failed)?;
+    let names: Vec<String> = images.iter().map(|image| image.name.clone()).collect();
+    let mut pieces = client.export(&names);
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    loop {
+        let piece = tokio::select! {
+            piece = pieces.next() => piece,
+            () = stop.cancelled() => return Err(ArchiveError::Interrupted),
+        };
+        let Some(piece) = piece.transpose()? else { break };
+        hash.update(&piece);
+        file.write_all(&piece).map_err(failed)?;
+        size += piece.len() as u64;
+        progress(Progress { service: "images".to_owned(), stage: "saving".to_owned(), bytes: Some((size, about)) });
+    }
+    let platform = format!("{}/{}", client.platform.os, client.platform.arch);
+    let (lab, created) = (env!("CARGO_PKG_VERSION").to_owned(), Utc::now());
+    let sha256 = format!("{:x}", hash.finalize());
+    let manifest = Manifest { version: VERSION, lab, created, platform, images, size, sha256 };
+    let head = head(&manifest).map_err(|detail| unusable(path, &detail))?;
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&head)).map_err(failed)?;
+    output.commit().map_err(failed)?;
+    Ok(manifest)
+}
+
+fn archived(image: &StackImage) -> Option<Archived> {
+    let stored = image.stored.as_ref()?;
+    Some(Archived { name: image.image.clone(), id: stored.id.clone(), size: stored.size })
+}
+
+/// The first member, with its header.
+fn head(manifest: &Manifest) -> Result<Vec<u8>, String> {
+    let mut text = serde_json::to_vec_pretty(manifest).map_err(|error| error.to_string())?;
+    if text.len() >= MEMBER_SIZE {
+        return Err("too many images for one file".to_owned());
+    }
+    text.resize(MEMBER_SIZE - 1, b' ');
+    text.push(b'\n');
+    let mut tar = Tar::default();
+    tar.file(Path::new(MEMBER), 0o644, &text)?;
+    Ok(tar.open())
+}
+
+/// Reads what a file holds, and checks every byte of it, before the daemon is given any.
+pub(super) async fn load(
+    client: &Client,
+    path: &Path,
+    progress: &ProgressFn,
+    stop: &CancellationToken,
+) -> Result<Manifest, ArchiveError> {
+    let mut file = files::open_input(path, u64::MAX).map_err(|error| unusable(path, &error.to_string()))?;
+    let manifest = read_head(path, &mut file)?;
+    let platform = format!("{}/{}", client.platform.os, client.platform.arch);
+    if manifest.platform != platform {
+        let detail = format!("it holds images for {}, the daemon runs {platform}", manifest.platform);
+        return Err(unusable(path, &detail).hint("save them on a machine of the same kind"));
+    }
+    check(path, &mut file, &manifest, progress, stop).await?;
+    let contents = contents(path, &file).await?;
+    let claimed = manifest.images.iter().map(|image| (image.name.as_str(), image.id.as_str()));
+    contents.must_be(claimed).map_err(|detail| {
+        unusable(path, &detail).hint("do not use it: it was changed after lab images save; have it saved again")
+    })?;
+    let loading = client.import_archive(pieces(file, manifest.size, progress));
+    tokio::select! {
+        loaded = loading => loaded?,
+        () = stop.cancelled() => return Err(ArchiveError::Interrupted),
+    }
+    for image in &manifest.images {
+        let Some(stored) = client.stored(&image.name).await? else {
+            return Err(unusable(path, &format!("the daemon took it, and does not have {}", image.name)));
+        };
+        // Daemons differ in whether an image's configuration or its manifest is its id.
+        if !contents.ids.get(familiar(&image.name)).is_some_and(|ids| ids.contains(&stored.id)) {
+            let detail = format!("the daemon took it, and has {} as {}, not as {}", image.name, stored.id, image.id);
+            return Err(unusable(path, &detail));
+        }
+    }
+    Ok(manifest)
+}
+
+/// What the export in a file holds.
+async fn contents(path: &Path, file: &File) -> Result<Contents, ArchiveError> {
+    let failed = |error: io::Error| unusable(path, &error.to_string());
+    let mut export = file.try_clone().map_err(failed)?;
+    let read = move || {
+        export.seek(SeekFrom::Start(EXPORT_AT)).map_err(|error| error.to_string())?;
+        Contents::read(io::BufReader::new(export))
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => read.map_err(|detail| damaged(path, &detail)),
+        Err(error) => Err(damaged(path, &error)),
+    }
+}
+
+fn read_head(path: &Path, file: &mut File) -> Result<Manifest, ArchiveError> {
+    let foreign = || {
+        let error = unusable(path, "it was not written by lab images save");
+        error.hint("an archive of docker save is for docker load")
+    };
+    let mut head = vec![0; BLOCK + MEMBER_SIZE];
+    match file.read_exact(&mut head) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !head.starts_with(MEMBER.as_bytes()) => {
+            return Err(foreign());
+        }
+        read => read.map_err(|error| cut_short(path, &error))?,
+    }
+    if !head.starts_with(format!("{MEMBER}\0").as_bytes()) {
+        return Err(foreign());
+    }
+    let value: serde_json::Value = serde_json::from_slice(&head[BLOCK..]).map_err(|error| damaged(path, &error))?;
+    match value.get("version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version > u64::from(VERSION) => {
+            Err(unusable(path, "it was written by a newer version of lab").hint("use that version of lab"))
+        }
+        _ => serde_json::from_value(value).map_err(|error| damaged(path, &error)),
+    }
+}
+
+async fn check(
+    path: &Path,
+    file: &mut File,
+    manifest: &Manifest,
+    progress: &ProgressFn,
+    stop: &CancellationToken,
+) -> Result<(), ArchiveError> {
+    let length = file.metadata().map_err(|error| unusable(path, &error.to_string()))?.len();
+    if length != EXPORT_AT + manifest.size {
+        let detail = format!("it has {length} bytes, and was written with {}", EXPORT_AT + manifest.size);
+        return Err(unusable(path, &detail).hint(COPY_AGAIN));
+    }
+    let (mut hash, mut done, mut piece) = (Sha256::new(), 0, vec![0; PIECE]);
+    loop {
+        if stop.is_cancelled() {
+            return Err(ArchiveError::Interrupted);
+        }
+        let read = file.read(&mut piece).map_err(|error| unusable(path, &error.to_string()))?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&piece[..read]);
+        done += read as u64;
+        progress(Progress {
+            service: "images".to_owned(),
+            stage: "checking".to_owned(),
+            bytes: Some((done, manifest.size)),
+        });
+        // Others have their turn: a signal, for one.
+        tokio::task::yield_now().await;
+    }
+    let found = format!("{:x}", hash.finalize());
+    if found == manifest.sha256 {
+        return Ok(());
+    }
+    Err(damaged(path, &format!("its SHA-256 is {found}, and was {}", manifest.sha256)))
+}
+
+/// The daemon's export, piece by piece. Another file may stand under the name by now: this one is read on.
+fn pieces(
+    file: File,
+    size: u64,
+    progress: &ProgressFn,
+) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let progress = Arc::clone(progress);
+    let file = tokio::fs::File::from_std(file);
+    futures_util::stream::unfold((file, None), move |(mut file, done)| {
+        let progress = Arc::clone(&progress);
+        async move {
+            let read = async {
+                if done.is_none() {
+                    file.seek(SeekFrom::Start(EXPORT_AT)).await?;
+                }
+                let mut piece = vec![0; PIECE];
+                let read = file.read(&mut piece).await?;
+                piece.truncate(read);
+                io::Result::Ok(piece)
+            };
+            let piece = match read.await {
+                Ok(piece) if piece.is_empty() => return None,
+                Ok(piece) => piece,
+                Err(error) => return Some((Err(error), (file, done))),
+            };
+            let sent = done.unwrap_or(0) + piece.len() as u64;
+            progress(Progress { service: "images".to_owned(), stage: "loading".to_owned(), bytes: Some((sent, size)) });
+            Some((Ok(Bytes::from(piece)), (file, Some(sent))))
+        }
+    })
+}

@@ -1,0 +1,202 @@
+//! Images: are they there, fetch them, make them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::models::CreateImageInfo;
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, StreamExt};
+
+use super::{CALL_TIMEOUT, Client, Fault, FaultKind, Platform, by_label, call};
+use lab_system::deadline::timeout;
+
+/// How long a pull may go without a sign of life.
+const PULL_IDLE: Duration = Duration::from_secs(45);
+
+/// An image that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::docker) struct Image {
+    pub(in crate::docker) id: String,
+    pub(in crate::docker) platform: Platform,
+}
+
+/// An image that was made on the daemon's machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::docker) struct Made {
+    pub(in crate::docker) id: String,
+    pub(in crate::docker) names: Vec<String>,
+    pub(in crate::docker) created: DateTime<Utc>,
+}
+
+/// Bytes of all layers of a pull: here, and in all so far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::docker) struct PullProgress {
+    pub(in crate::docker) done: u64,
+    pub(in crate::docker) total: u64,
+}
+
+impl Client {
+    /// An image by its name; none where the daemon does not have it.
+    pub(in crate::docker) async fn image(&self, name: &str) -> Result<Option<Image>, Fault> {
+        match call(&format!("image {name}"), CALL_TIMEOUT, self.docker.inspect_image(name)).await {
+            Ok(found) => {
+                let os = found.os.unwrap_or_default();
+                let arch = found.architecture.unwrap_or_default();
+                Ok(Some(Image { id: found.id.unwrap_or_default(), platform: Platform { os, arch } }))
+            }
+            Err(fault) if fault.is(FaultKind::NotFound) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Fetches an image from its registry.
+    pub(in crate::docker) async fn pull(
+        &self,
+        name: &str,
+        idle: Option<Duration>,
+        progress: &(dyn Fn(PullProgress) + Send + Sync),
+    ) -> Result<(), Fault> {
+        let options = CreateImageOptionsBuilder::default().from_image(&with_tag(name)).build();
+        let stream = self.docker.create_image(Some(options), None, None);
+        let subject = format!("image {name}");
+        let mut layers: HashMap<String, PullProgress> = HashMap::new();
+        let pulled = drain(&subject, idle.unwrap_or(PULL_IDLE), stream, |info: CreateImageInfo| {
+            let (Some(layer), Some(detail)) = (info.id, info.progress_detail) else { return };
+            // What is unpacked has been counted as it came.
+            if info.status.as_deref() != Some("Downloading") {
+                return;
+            }
+            let bytes = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+            layers.insert(layer, PullProgress { done: bytes(detail.current), total: bytes(detail.total) });
+            let sum = layers.values().fold(PullProgress::default(), |sum, layer| PullProgress {
+                done: sum.done + layer.done,
+                total: sum.total + layer.total,
+            });
+            progress(sum);
+        })
+        .await;
+        self.confirm(name, pulled).await
+    }
+
+    /// Makes an image of one layer from a tar of its files. `changes` are lines of a Dockerfile.
+    pub(in crate::docker) async fn import(
+        &self,
+        (repository, tag): (&str, &str),
+        changes: &[String],
+        tar: Vec<u8>,
+    ) -> Result<(), Fault> {
+        let options = CreateImageOptionsBuilder::default()
+            .from_src("-")
+            .repo(repository)
+            .tag(tag)
+            .changes(changes.to_vec())
+            .build();
+        let name = format!("{repository}:{tag}");
+        let stream = self.docker.create_image(Some(options), Some(bollard::body_full(tar.into())), None);
+        let made = drain(&format!("image {name}"), CALL_TIMEOUT, stream, |_| {}).await;
+        self.confirm(&name, made).await
+    }
+
+    /// The images with a label.
+    pub(in crate::docker) async fn images(&self, label: &str) -> Result<Vec<Made>, Fault> {
+        let options = ListImagesOptionsBuilder::default().filters(&by_label(label)).build();
+        let found = call("the images", CALL_TIMEOUT, self.docker.list_images(Some(options))).await?;
+        let made = |image: bollard::models::ImageSummary| Made {
+            id: image.id,
+            names: image.repo_tags,
+            created: DateTime::from_timestamp(image.created, 0).unwrap_or_default(),
+        };
+        Ok(found.into_iter().map(made).collect())
+    }
+
+    /// Removes an image, unless something uses it.
+    pub(in crate::docker) async fn remove_image(&self, name: &str) -> Result<(), Fault> {
+        let options = RemoveImageOptionsBuilder::default().force(false).build();
+        let removing = self.docker.remove_image(name, Some(options), None);
+        call(&format!("image {name}"), CALL_TIMEOUT, removing).await.map(drop)
+    }
+
+    /// A stream of progress may end in an error though all went well: what counts is whether the image is there.
+    pub(super) async fn confirm(&self, name: &str, result: Result<(), Fault>) -> Result<(), Fault> {
+        match result {
+            Err(fault) if matches!(fault.kind, FaultKind::Lost | FaultKind::Other) => match self.image(name).await {
+                Ok(Some(_)) if fault.detail.contains("bytes remaining on stream") => Ok(()),
+                _ => Err(fault),
+            },
+            other => other,
+        }
+    }
+}
+
+/// Reads a stream to its end, within `idle` from one item to the next.
+pub(super) async fn drain<T>(
+    subject: &str,
+    idle: Duration,
+    stream: impl Stream<Item = Result<T, Error>>,
+    mut take: impl FnMut(T),
+) -> Result<(), Fault> {
+    let mut stream = std::pin::pin!(stream);
+    loop {
+        match timeout(idle, stream.next()).await {
+            Ok(Some(Ok(item))) => take(item),
+            Ok(Some(Err(error))) => return Err(Fault::of(subject, &error)),
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                let detail = format!("nothing came for {} s", idle.as_secs_f64());
+                return Err(Fault::new(FaultKind::Registry, subject, detail));
+            }
+        }
+    }
+}
+
+/// Without a tag or a digest, every tag would be fetched.
+fn with_tag(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    if last.contains(':') || last.contains('@') { name.to_owned() } else { format!("{name}:latest") }
+}
+
+/// A name by which two spellings of one image are the same.
+pub(in crate::docker) fn whole_name(name: &str) -> String {
+    with_tag(familiar(name))
+}
+
+/// A name as people write it. Podman calls what was made on the machine `localhost/…`, and Docker Hub's by their whole names.
+pub(in crate::docker) fn familiar(name: &str) -> &str {
+    let hosts = ["localhost/", "docker.io/library/", "docker.io/"];
+    hosts.iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{familiar, whole_name, with_tag};
+
+    #[test]
+    fn podmans_names_are_shown_as_people_write_them() {
+        for name in ["localhost/lab-app:01", "docker.io/library/lab-app:01", "lab-app:01"] {
+            assert_eq!(familiar(name), "lab-app:01");
+        }
+        assert_eq!(familiar("docker.io/prom/prometheus:v3.13"), "prom/prometheus:v3.13");
+        for other in ["localhost:5000/nginx:1", "registry.example/nginx:1"] {
+            assert_eq!(familiar(other), other);
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_image_are_the_same() {
+        for name in ["app", "app:latest", "docker.io/library/app", "docker.io/library/app:latest", "localhost/app"] {
+            assert_eq!(whole_name(name), "app:latest", "{name}");
+        }
+        assert_ne!(whole_name("app:1"), whole_name("app:2"));
+        assert_ne!(whole_name("registry.example/app"), whole_name("app"));
+    }
+
+    #[test]
+    fn a_name_without_a_tag_means_the_latest() {
+        assert_eq!(with_tag("nginx"), "nginx:latest");
+        assert_eq!(with_tag("registry:5000/nginx"), "registry:5000/nginx:latest");
+        assert_eq!(with_tag("nginx:1.30"), "nginx:1.30");
+        assert_eq!(with_tag("nginx@sha256:00"), "nginx@sha256:00");
+    }
+}

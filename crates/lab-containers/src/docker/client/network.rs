@@ -1,0 +1,97 @@
+//! Networks and volumes: what a lab's containers stand on. A network's name need not be unique, so it is addressed by its id.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{Network, NetworkCreateRequest, NetworkDisconnectRequest, Volume, VolumeCreateRequest};
+use bollard::query_parameters::{ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
+
+use super::container::{ASK_TIMEOUT, unless_gone};
+use super::{CALL_TIMEOUT, Client, Fault, by_label, call};
+
+/// A network or a volume as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::docker) struct Named {
+    /// A network's id. Of a volume, and with Podman of a network too, the name, which is unique there.
+    pub(in crate::docker) id: String,
+    pub(in crate::docker) name: String,
+    pub(in crate::docker) labels: BTreeMap<String, String>,
+}
+
+impl Client {
+    /// Makes a network of bridges, and returns what it is addressed by: the daemon may have others of its name.
+    pub(in crate::docker) async fn create_network(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<String, Fault> {
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("bridge".to_owned()),
+            labels: Some(owned(labels)),
+            ..NetworkCreateRequest::default()
+        };
+        let made = call(&format!("network {name}"), CALL_TIMEOUT, self.docker.create_network(request)).await?;
+        Ok(if self.podman { name.to_owned() } else { made.id })
+    }
+
+    /// The networks with a label; all networks of the daemon if there is none.
+    pub(in crate::docker) async fn networks(&self, label: Option<&str>) -> Result<Vec<Named>, Fault> {
+        let filters = label.map(by_label).unwrap_or_default();
+        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+        let found = call("the networks", ASK_TIMEOUT, self.docker.list_networks(Some(options))).await?;
+        let named = |network: Network| {
+            let (name, id) = (network.name?, network.id);
+            let id = id.filter(|_| !self.podman).unwrap_or_else(|| name.clone());
+            Some(Named { id, name, labels: network.labels.unwrap_or_default().into_iter().collect() })
+        };
+        Ok(found.into_iter().filter_map(named).collect())
+    }
+
+    /// Takes a container off a network, whether it runs or is just being killed.
+    pub(in crate::docker) async fn disconnect(&self, network: &str, container: &str) -> Result<(), Fault> {
+        let request = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
+        call(&format!("network {network}"), CALL_TIMEOUT, self.docker.disconnect_network(network, request)).await
+    }
+
+    /// Nothing where it is gone.
+    pub(in crate::docker) async fn remove_network(&self, network: &Named) -> Result<(), Fault> {
+        let subject = format!("network {}", network.name);
+        unless_gone(call(&subject, CALL_TIMEOUT, self.docker.remove_network(&network.id)).await)
+    }
+
+    /// Makes a volume. One of this name that exists stays as it is, and is returned with the labels that it has.
+    pub(in crate::docker) async fn create_volume(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Named, Fault> {
+        let request = VolumeCreateRequest {
+            name: Some(name.to_owned()),
+            labels: Some(owned(labels)),
+            ..VolumeCreateRequest::default()
+        };
+        let made = call(&format!("volume {name}"), CALL_TIMEOUT, self.docker.create_volume(request)).await?;
+        Ok(named_volume(made))
+    }
+
+    /// The volumes with a label.
+    pub(in crate::docker) async fn volumes(&self, label: &str) -> Result<Vec<Named>, Fault> {
+        let options = ListVolumesOptionsBuilder::default().filters(&by_label(label)).build();
+        let found = call("the volumes", ASK_TIMEOUT, self.docker.list_volumes(Some(options))).await?;
+        Ok(found.volumes.unwrap_or_default().into_iter().map(named_volume).collect())
+    }
+
+    /// Nothing where it is gone.
+    pub(in crate::docker) async fn remove_volume(&self, name: &str) -> Result<(), Fault> {
+        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+        unless_gone(call(&format!("volume {name}"), CALL_TIMEOUT, self.docker.remove_volume(name, Some(options))).await)
+    }
+}
+
+fn named_volume(volume: Volume) -> Named {
+    Named { id: volume.name.clone(), name: volume.name, labels: volume.labels.into_iter().collect() }
+}
+
+fn owned(labels: &BTreeMap<String, String>) -> HashMap<String, String> {
+    labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}

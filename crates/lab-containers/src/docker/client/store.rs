@@ -1,0 +1,124 @@
+//! What the daemon keeps, and what it can do: images as they are stored, their export and import, its memory and its disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bollard::query_parameters::ImportImageOptionsBuilder;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
+use hyper::body::Bytes;
+
+use super::{CALL_TIMEOUT, Client, Fault, FaultKind, call, within};
+use lab_system::deadline::timeout;
+
+/// How long an export or an import may stand still.
+const STILL: Duration = Duration::from_mins(2);
+/// How long a daemon may unpack what it was given, before it says the first word.
+const UNPACKING: Duration = Duration::from_hours(1);
+/// How long a registry may take to say whether it has an image.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An image as the daemon keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::docker) struct Stored {
+    pub(in crate::docker) id: String,
+    /// Bytes on the daemon's disk.
+    pub(in crate::docker) size: u64,
+    /// The digest under which a registry has it; none where it came from none.
+    pub(in crate::docker) digest: Option<String>,
+    /// It was built from packages in the place of an official one.
+    pub(in crate::docker) stand_in: bool,
+}
+
+/// What a daemon has to work with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::docker) struct Resources {
+    /// Bytes.
+    pub(in crate::docker) memory: u64,
+    pub(in crate::docker) processors: u64,
+    /// The folder that it keeps everything in, as it sees it.
+    pub(in crate::docker) folder: String,
+}
+
+impl Client {
+    /// An image by its name, with what is known of where it came from; none where the daemon does not have it.
+    pub(in crate::docker) async fn stored(&self, name: &str) -> Result<Option<Stored>, Fault> {
+        match call(&format!("image {name}"), CALL_TIMEOUT, self.docker.inspect_image(name)).await {
+            Ok(found) => {
+                let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+                let digests = found.repo_digests.unwrap_or_default();
+                Ok(Some(Stored {
+                    id: found.id.unwrap_or_default(),
+                    size: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+                    digest: digests.iter().find_map(|digest| Some(digest.split_once('@')?.1.to_owned())),
+                    stand_in: labels.contains_key(crate::docker::naming::STAND_IN_LABEL),
+                }))
+            }
+            Err(fault) if fault.is(FaultKind::NotFound) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Whether a registry has an image, without fetching it.
+    pub(in crate::docker) async fn in_registry(&self, name: &str) -> Result<(), Fault> {
+        call(&format!("image {name}"), REGISTRY_TIMEOUT, self.docker.inspect_registry_image(name, None)).await.map(drop)
+    }
+
+    /// The images as one tar archive, as `docker save` has it.
+    pub(in crate::docker) fn export(&self, names: &[String]) -> BoxStream<'static, Result<Bytes, Fault>> {
+        let docker = self.docker.clone().with_timeout(UNPACKING);
+        let names = names.to_vec();
+        let subject = "the export of the images";
+        let pieces = async move {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            docker.export_images(&names).map(move |piece| piece.map_err(|error| Fault::of(subject, &error))).boxed()
+        };
+        within(STILL, subject, futures_util::stream::once(pieces).flatten().boxed())
+    }
+
+    /// Takes images from a tar archive, as `docker load` does.
+    pub(in crate::docker) async fn import_archive(
+        &self,
+        pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Result<(), Fault> {
+        let subject = "the import of the images";
+        let sent = Arc::new(AtomicU64::new(0));
+        let counted = {
+            let sent = Arc::clone(&sent);
+            pieces.inspect(move |piece| {
+                let length = piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                sent.fetch_add(length, Ordering::Relaxed);
+            })
+        };
+        let docker = self.docker.clone().with_timeout(UNPACKING);
+        let options = ImportImageOptionsBuilder::default().build();
+        let mut says = std::pin::pin!(docker.import_image_stream(options, counted, None));
+        let mut before = 0;
+        loop {
+            match timeout(STILL, says.next()).await {
+                Ok(Some(Ok(_))) => {}
+                Ok(Some(Err(error))) => {
+                    let fault = Fault::of(subject, &error);
+                    // Its stream of progress may end in an error of its own making: what counts is what is there after.
+                    return if fault.detail.contains("bytes remaining on stream") { Ok(()) } else { Err(fault) };
+                }
+                Ok(None) => return Ok(()),
+                // Nothing is said while it takes the archive.
+                Err(_) if sent.load(Ordering::Relaxed) > before => before = sent.load(Ordering::Relaxed),
+                Err(_) => return Err(Fault::timeout(subject)),
+            }
+        }
+    }
+
+    /// What the daemon has to work with.
+    pub(in crate::docker) async fn resources(&self) -> Result<Resources, Fault> {
+        let info = call("the daemon", CALL_TIMEOUT, self.docker.info()).await?;
+        let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();
+        Ok(Resources {
+            memory: number(info.mem_total),
+            processors: number(info.ncpu),
+            folder: info.docker_root_dir.unwrap_or_default(),
+        })
+    }
+}

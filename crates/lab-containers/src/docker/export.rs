@@ -1,0 +1,232 @@
+//! [`Contents`]: what a daemon's export of images holds, read from the tar archive itself. `docker load` tags whatever it
+//! says there, so this is compared with what the archive claims to hold before the daemon gets any of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Seek};
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tar::{Archive, EntryType};
+
+use super::client::familiar;
+
+/// The index of an archive of `docker save`.
+const MANIFEST: &str = "manifest.json";
+/// The index of an OCI image layout, which newer daemons write beside it, or instead.
+const INDEX: &str = "index.json";
+/// The tags of an archive of Docker before 1.10. A daemon may use them if there is no [`MANIFEST`].
+const REPOSITORIES: &str = "repositories";
+/// Where an OCI image layout has the image's whole name.
+const NAME: &str = "io.containerd.image.name";
+/// An index or a configuration is no larger.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+/// The images in an export: by name, the ids by which daemons may know it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Contents {
+    pub(super) ids: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// An image in [`MANIFEST`].
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: PathBuf,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+}
+
+/// [`INDEX`].
+#[derive(Deserialize)]
+struct Index {
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+impl Contents {
+    /// Reads an export. Only headers and indexes are read, layers are skipped.
+    pub(super) fn read(export: impl Read + Seek) -> Result<Self, String> {
+        let mut indexes: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
+        let mut digests: BTreeMap<PathBuf, String> = BTreeMap::new();
+        let failed = |error: std::io::Error| error.to_string();
+        let mut archive = Archive::new(export);
+        for entry in archive.entries_with_seek().map_err(failed)? {
+            let mut entry = entry.map_err(failed)?;
+            let path = plain(&entry.path().map_err(failed)?)?;
+            let is_index = [MANIFEST, INDEX, REPOSITORIES].iter().any(|name| path == Path::new(name));
+            let kind = entry.header().entry_type();
+            if is_index && kind != EntryType::Regular {
+                return Err(format!("{} is not a regular file", path.display()));
+            }
+            if kind != EntryType::Regular || entry.size() > MAX_FILE {
+                if is_index {
+                    return Err(format!("{} is too large", path.display()));
+                }
+                // A layer, or a link or folder; not one that stands in for a file that was read before.
+                if digests.remove(&path).is_some() {
+                    return Err(format!("{} is in it twice", path.display()));
+                }
+                continue;
+            }
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(failed)?;
+            if digests.insert(path.clone(), format!("sha256:{:x}", Sha256::digest(&bytes))).is_some() {
+                return Err(format!("{} is in it twice", path.display()));
+            }
+            if is_index {
+                indexes.insert(path, bytes);
+            }
+        }
+        Self::of(&indexes, &digests)
+    }
+
+    fn of(indexes: &BTreeMap<PathBuf, Vec<u8>>, digests: &BTreeMap<PathBuf, String>) -> Result<Self, String> {
+        let manifest = indexes.get(Path::new(MANIFEST)).ok_or_else(|| format!("it has no {MANIFEST}"))?;
+        let saved: Vec<Saved> = serde_json::from_slice(manifest).map_err(|error| format!("{MANIFEST}: {error}"))?;
+        let mut contents = Self::default();
+        for image in saved {
+            let config = plain(&image.config)?;
+            let id = digests.get(&config).ok_or_else(|| format!("{MANIFEST} names {}", config.display()))?;
+            // An image without a name is nobody's.
+            for tag in image.repo_tags.into_iter().flatten() {
+                contents.ids.entry(familiar(&tag).to_owned()).or_default().insert(id.clone());
+            }
+        }
+        if let Some(index) = indexes.get(Path::new(INDEX)) {
+            let index: Index = serde_json::from_slice(index).map_err(|error| format!("{INDEX}: {error}"))?;
+            for Descriptor { digest, annotations } in index.manifests {
+                if let Some(name) = annotations.get(NAME) {
+                    contents.ids.entry(familiar(name).to_owned()).or_default().insert(digest);
+                }
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Compares with what is claimed: names with their ids. An error says what differs.
+    pub(super) fn must_be<'a>(&self, claimed: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), String> {
+        let claimed: BTreeMap<&str, &str> = claimed.into_iter().map(|(name, id)| (familiar(name), id)).collect();
+        for (name, ids) in &self.ids {
+            match claimed.get(name.as_str()) {
+                None => return Err(format!("it holds {name}, which its list does not name")),
+                Some(id) if !ids.contains(*id) => {
+                    let found = ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                    return Err(format!("its list says that {name} is {id}, and it holds {found}"));
+                }
+                Some(_) => {}
+            }
+        }
+        match claimed.keys().find(|name| !self.ids.contains_key(**name)) {
+            Some(name) => Err(format!("its list names {name}, which it does not hold")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A member's path as a daemon unpacks it.
+fn plain(path: &Path) -> Result<PathBuf, String> {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => plain.push(name),
+            Component::CurDir => {}
+            _ => return Err(format!("{} is no path inside an archive", path.display())),
+        }
+    }
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::docker::tar::Tar;
+
+    const CONFIG: &str = r#"{"os":"linux"}"#;
+
+    fn digest(text: &str) -> String {
+        format!("sha256:{:x}", Sha256::digest(text))
+    }
+
+    fn manifest(tags: &str) -> String {
+        format!(r#"[{{"Config":"c.json","RepoTags":{tags},"Layers":["l/layer.tar"]}}]"#)
+    }
+
+    fn read(files: &[(&str, &str)]) -> Result<Contents, String> {
+        let mut tar = Tar::default();
+        for (path, text) in files {
+            tar.file(Path::new(path), 0o644, text.as_bytes())?;
+        }
+        Contents::read(Cursor::new(tar.finish()))
+    }
+
+    fn verdict(files: &[(&str, &str)]) -> String {
+        let id = digest(CONFIG);
+        let checked = read(files).and_then(|contents| contents.must_be([("nginx:1.30", id.as_str())]));
+        checked.err().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_the_list_names_is_accepted() {
+        for tag in ["nginx:1.30", "docker.io/library/nginx:1.30"] {
+            let tags = manifest(&format!(r#"["{tag}"]"#));
+            assert_eq!(verdict(&[("c.json", CONFIG), ("manifest.json", &tags)]), "");
+            // Its members may be in any order, and have a dot before them.
+            assert_eq!(verdict(&[("./manifest.json", &tags), ("l/layer.tar", "x"), ("./c.json", CONFIG)]), "");
+        }
+        let index = format!(
+            r#"{{"manifests":[{{"digest":"{}","annotations":{{"{NAME}":"docker.io/library/nginx:1.30"}}}}]}}"#,
+            digest("the manifest")
+        );
+        let tags = manifest(r#"["nginx:1.30"]"#);
+        let files = [("c.json", CONFIG), ("manifest.json", tags.as_str()), ("index.json", index.as_str())];
+        assert_eq!(verdict(&files), "");
+        let by_manifest = read(&files).unwrap();
+        assert_eq!(by_manifest.must_be([("nginx:1.30", digest("the manifest").as_str())]), Ok(()));
+    }
+
+    #[test]
+    fn what_the_list_does_not_name_is_refused() {
+        let good = manifest(r#"["nginx:1.30"]"#);
+        let more = manifest(r#"["nginx:1.30","postgres:17"]"#);
+        let other = manifest(r#"["nginx:1.31"]"#);
+        let none = manifest("null");
+        let index = format!(r#"{{"manifests":[{{"digest":"sha256:1","annotations":{{"{NAME}":"postgres:17"}}}}]}}"#);
+        for (files, says) in [
+            (vec![("c.json", CONFIG), ("manifest.json", more.as_str())], "holds postgres:17"),
+            (vec![("c.json", CONFIG), ("manifest.json", other.as_str())], "holds nginx:1.31"),
+            (vec![("c.json", CONFIG), ("manifest.json", none.as_str())], "names nginx:1.30, which it does not hold"),
+            (vec![("c.json", CONFIG), ("manifest.json", good.as_str()), ("index.json", index.as_str())], "postgres:17"),
+            (vec![("c.json", r#"{"os":"other"}"#), ("manifest.json", good.as_str())], "and it holds sha256:"),
+            (vec![("c.json", CONFIG), ("manifest.json", good.as_str()), ("manifest.json", more.as_str())], "twice"),
+            (vec![("c.json", CONFIG), ("manifest.json", good.as_str()), ("c.json", "{}")], "twice"),
+            (vec![("manifest.json", good.as_str())], "names c.json"),
+            (vec![("c.json", CONFIG), ("repositories", "{}")], "no manifest.json"),
+            (vec![("c.json", CONFIG), ("../manifest.json", good.as_str())], "no path inside"),
+            (vec![("c.json", CONFIG), ("manifest.json", "{")], "manifest.json:"),
+        ] {
+            let verdict = verdict(&files);
+            assert!(verdict.contains(says), "{says}: {verdict}");
+        }
+    }
+
+    #[test]
+    fn an_index_that_is_a_link_is_refused() {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(EntryType::Symlink);
+        header.set_size(0);
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append_link(&mut header, "manifest.json", "other.json").unwrap();
+        let error = Contents::read(Cursor::new(builder.into_inner().unwrap())).unwrap_err();
+        assert!(error.contains("not a regular file"), "{error}");
+    }
+}

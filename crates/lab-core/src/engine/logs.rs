@@ -1,0 +1,207 @@
+//! [`LogRequest`] and [`LogLine`], and what the engines share about logs: when a line was written, and the one order of the
+//! lines of several services.
+
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::EngineError;
+
+/// Lines of a log as they are read. An error concerns one service; lines of others may follow it.
+pub type LogLines = BoxStream<'static, Result<LogLine, EngineError>>;
+
+/// Which log lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Of which services; empty: all.
+    pub services: Vec<String>,
+    /// At most this many of the last lines a service; all where none.
+    pub tail: Option<usize>,
+    /// Only those written then or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Goes on as lines come, until the stream is dropped.
+    pub follow: bool,
+}
+
+/// A line of a service's output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Whose.
+    pub service: String,
+    /// When it was written, as far as that is known; else when the line before it was.
+    #[serde(default)]
+    pub time: Option<DateTime<Utc>>,
+    /// Without its line end.
+    pub text: String,
+}
+
+impl LogLine {
+    /// Its text, without a time at its beginning that says the same as `time`.
+    pub fn without_time(&self) -> &str {
+        let split =
+            self.text.split_once(' ').filter(|(first, _)| first.parse().ok() == self.time && self.time.is_some());
+        split.map_or(&self.text, |(_, rest)| rest)
+    }
+}
+
+impl LogRequest {
+    /// Whether it is for this service too.
+    pub fn wants(&self, service: &str) -> bool {
+        self.services.is_empty() || self.services.iter().any(|wanted| wanted == service)
+    }
+
+    /// The lines that are asked for, of each service in the order in which it wrote them, merged by their times.
+    pub fn pick(&self, services: Vec<Vec<LogLine>>) -> Vec<LogLine> {
+        let mut picked = Vec::new();
+        for lines in services {
+            let mut lines = timed(lines);
+            // Times do not fall here: what is too old stands before the rest.
+            let old = self.since.map_or(0, |since| lines.partition_point(|(time, _)| *time < since));
+            let more = self.tail.map_or(0, |tail| (lines.len() - old).saturating_sub(tail));
+            picked.extend(lines.drain(old + more..));
+        }
+        picked.sort_by_key(|(time, _)| *time);
+        picked.into_iter().map(|(_, line)| line).collect()
+    }
+}
+
+/// Gives each line a time, none of which is before the one of the line above it: lines of one service keep their order.
+fn timed(lines: Vec<LogLine>) -> Vec<(DateTime<Utc>, LogLine)> {
+    // The first lines of a service, where they have none, come right before the next.
+    let mut last = lines.iter().find_map(|line| line.time).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    let with_time = |mut line: LogLine| {
+        last = line.time.unwrap_or(last).max(last);
+        line.time = Some(last).filter(|time| *time > DateTime::<Utc>::MIN_UTC);
+        (last, line)
+    };
+    lines.into_iter().map(with_time).collect()
+}
+
+/// Merges the lines of several services by their times, each service in its own order. Of each service one line is held at a
+/// time. A service whose log fails ends with its error, the others go on.
+pub fn merge(services: Vec<LogLines>) -> impl Stream<Item = Result<LogLine, EngineError>> + Send {
+    let sources: Vec<Source> = services.into_iter().map(Source::new).collect();
+    stream::unfold(sources, |mut sources| async move {
+        join_all(sources.iter_mut().map(Source::fill)).await;
+        let first = sources.iter_mut().filter(|source| source.head.is_some()).min_by_key(|source| source.order())?;
+        let line = first.head.take()?;
+        Some((line, sources))
+    })
+}
+
+/// The lines of one service, with the next one.
+struct Source {
+    lines: Option<LogLines>,
+    head: Option<Result<LogLine, EngineError>>,
+    /// The time of the last line: no later one is before it.
+    last: DateTime<Utc>,
+}
+
+impl Source {
+    fn new(lines: LogLines) -> Self {
+        Self { lines: Some(lines), head: None, last: DateTime::<Utc>::MIN_UTC }
+    }
+
+    /// Reads the next line, unless it is here or there is none.
+    async fn fill(&mut self) {
+        let (None, Some(lines)) = (&self.head, &mut self.lines) else { return };
+        self.head = lines.next().await;
+        match &mut self.head {
+            Some(Ok(line)) => {
+                self.last = line.time.unwrap_or(self.last).max(self.last);
+                line.time = Some(self.last).filter(|time| *time > DateTime::<Utc>::MIN_UTC);
+            }
+            Some(Err(_)) | None => self.lines = None,
+        }
+    }
+
+    /// An error comes before all lines that are left.
+    fn order(&self) -> DateTime<Utc> {
+        if matches!(self.head, Some(Err(_))) { DateTime::<Utc>::MIN_UTC } else { self.last }
+    }
+}
+
+/// The time in a line of one of lab's own services: its first word, or, of a JSON object, its first member.
+pub fn time_in(text: &str) -> Option<DateTime<Utc>> {
+    let time = match text.strip_prefix("{\"time\":\"") {
+        Some(rest) => rest.split_once('"')?.0,
+        None => text.split_once(' ')?.0,
+    };
+    time.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn at(seconds: i64) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp(seconds, 0)
+    }
+
+    fn line(service: &str, time: Option<DateTime<Utc>>, text: &str) -> LogLine {
+        LogLine { service: service.to_owned(), time, text: text.to_owned() }
+    }
+
+    fn picked(request: &LogRequest) -> Vec<String> {
+        let app = vec![line("app", at(1), "a1"), line("app", None, "a1b"), line("app", at(5), "a5")];
+        let db = vec![line("db", None, "d"), line("db", at(4), "d4"), line("db", at(3), "d3, the clock was set")];
+        request.pick(vec![app, db]).into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn lines_are_merged_by_time_and_a_service_keeps_its_order() {
+        let texts = picked(&LogRequest::default());
+        assert_eq!(texts, ["a1", "a1b", "d", "d4", "d3, the clock was set", "a5"]);
+    }
+
+    #[test]
+    fn the_last_lines_are_counted_among_those_that_are_new_enough() {
+        let request = LogRequest { since: at(4), ..LogRequest::default() };
+        assert_eq!(picked(&request), ["d", "d4", "d3, the clock was set", "a5"]);
+        assert_eq!(picked(&LogRequest { tail: Some(1), ..request.clone() }), ["d3, the clock was set", "a5"]);
+        assert_eq!(picked(&LogRequest { since: at(6), ..request }), Vec::<String>::new());
+        assert_eq!(picked(&LogRequest { tail: Some(0), ..LogRequest::default() }), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn streams_are_merged_by_time_and_a_failure_ends_its_own_alone() {
+        use super::super::EngineErrorKind;
+
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = |lines: Vec<Result<LogLine, EngineError>>| {
+            let read = Arc::clone(&read);
+            stream::iter(lines)
+                .inspect(move |_| {
+                    read.fetch_add(1, Ordering::Relaxed);
+                })
+                .boxed()
+        };
+        let app = [(1, "a1"), (1, "a1b"), (5, "a5"), (9, "a9")].map(|(time, text)| Ok(line("app", at(time), text)));
+        let db = [(4, "d4"), (3, "d3, the clock was set")].map(|(time, text)| Ok(line("db", at(time), text)));
+        let none = EngineError::new(EngineErrorKind::System, "no log").of("none");
+        let cut = [Ok(line("cut", at(2), "c2")), Err(EngineError::new(EngineErrorKind::System, "broken").of("cut"))];
+        let sources = vec![counted(app.into()), counted(vec![Err(none)]), counted(db.into()), counted(cut.into())];
+        let mut merged = std::pin::pin!(merge(sources));
+        let mut found = Vec::new();
+        while let Some(line) = merged.next().await {
+            let held = read.load(Ordering::Relaxed) - found.len();
+            assert!(held <= 4, "one line of each at a time, {held}");
+            found.push(line.map_or_else(|error| error.detail, |line| line.text));
+        }
+        assert_eq!(found, ["no log", "a1", "a1b", "c2", "broken", "d4", "d3, the clock was set", "a5", "a9"]);
+    }
+
+    #[test]
+    fn a_line_of_labs_own_services_says_when_it_was_written() {
+        let time = "2026-11-24T11:31:12.621Z";
+        assert_eq!(time_in(&format!("{time} access status=200")), time.parse().ok());
+        assert_eq!(time_in(&format!("{{\"time\":\"{time}\",\"note\":\"x\"}}")), time.parse().ok());
+        assert_eq!(time_in("ready 127.0.0.1:43301"), None);
+        assert_eq!(time_in("{\"time\":\""), None);
+    }
+}

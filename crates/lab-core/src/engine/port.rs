@@ -1,0 +1,73 @@
+//! Ports of this machine: whether one is free, and who has it.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use super::{EngineError, EngineErrorKind};
+
+/// Refuses a port of 127.0.0.1 that somebody listens on, and says who where that can be known. 0 stands for any free port.
+pub fn must_be_free(port: u16) -> Result<(), EngineError> {
+    let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else { return Ok(()) };
+    let (kind, detail) = match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            let holder = holder(port).map(|holder| format!(" by {holder}")).unwrap_or_default();
+            (EngineErrorKind::PortTaken, format!("127.0.0.1:{port} is in use{holder}"))
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            (EngineErrorKind::PortTaken, format!("port {port} is for privileged users (below 1024)"))
+        }
+        _ => (EngineErrorKind::System, format!("127.0.0.1:{port}: {error}")),
+    };
+    Err(EngineError::new(kind, detail).hint("give the lab another port: --port 8081, or --port 0 for a free one"))
+}
+
+/// The process that listens on a port, as `nginx (pid 812)`. Only where `/proc` tells, and only of processes that the user
+/// may look into.
+fn holder(port: u16) -> Option<String> {
+    let inode = listening_inode(port)?;
+    let socket = format!("socket:[{inode}]");
+    let processes = std::fs::read_dir("/proc").ok()?;
+    for process in processes.flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        let holds =
+            |file: std::fs::DirEntry| std::fs::read_link(file.path()).is_ok_and(|link| link.to_str() == Some(&socket));
+        if files.flatten().any(holds) {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some(format!("{} (pid {pid})", name.trim()));
+        }
+    }
+    None
+}
+
+/// The inode of the socket that listens on a port, from `/proc/net/tcp` (proc(5): hexadecimal address and port in the second
+/// column, the state in the fourth, where `0A` is LISTEN, the inode in the tenth).
+fn listening_inode(port: u16) -> Option<u64> {
+    let wanted = format!(":{port:04X}");
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
+        let text = std::fs::read_to_string(table).ok()?;
+        text.lines().skip(1).find_map(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let listens = columns.get(1)?.ends_with(&wanted) && *columns.get(3)? == "0A";
+            if listens { columns.get(9)?.parse().ok() } else { None }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_port_is_free_and_a_taken_one_names_its_holder() {
+        assert!(must_be_free(0).is_ok());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let error = must_be_free(port).unwrap_err();
+        assert_eq!(error.kind, EngineErrorKind::PortTaken);
+        if cfg!(target_os = "linux") {
+            assert!(error.detail.contains(&format!("(pid {})", std::process::id())), "{error}");
+        }
+        drop(listener);
+        assert!(must_be_free(port).is_ok());
+    }
+}

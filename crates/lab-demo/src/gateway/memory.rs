@@ -1,0 +1,52 @@
+//! [`MemoryGateway`]: the gateway without sockets, for the mock engine: its configuration, what it does to the headers, and
+//! its limit on the upstream, in tokio's time.
+
+use axum::body::Body;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response};
+use tokio::time::timeout;
+
+use crate::service::config::Lookup;
+
+use super::config::Config;
+use super::headers;
+use super::proxy::Refusal;
+
+/// A gateway.
+#[derive(Debug)]
+pub struct MemoryGateway(Config);
+
+impl MemoryGateway {
+    /// Configured as by its environment. The error is the line that the gateway would end with.
+    pub fn new(env: Lookup) -> Result<Self, String> {
+        let given = |name: &str| env(name).or_else(|| (name == "GATEWAY_LISTEN").then(|| "127.0.0.1:0".into()));
+        Config::from_env(&given).map(Self).map_err(|error| error.to_string())
+    }
+
+    /// What a caller is answered. `reach` is given the upstream's name and the request as it is passed on; none where nothing
+    /// listens there.
+    pub async fn answer<F>(
+        &self,
+        mut request: Request<Body>,
+        reach: impl FnOnce(&str, Request<Body>) -> Option<F>,
+    ) -> Response<Body>
+    where
+        F: Future<Output = Response<Body>>,
+    {
+        let Config { upstream, forward_api_key, client, read_timeout, .. } = &self.0;
+        let peer = HeaderValue::from_static("127.0.0.1");
+        headers::to_upstream(request.headers_mut(), &peer, *forward_api_key, client.as_ref());
+        match reach(upstream, request) {
+            None => refused(Refusal::BadGateway),
+            Some(answer) => timeout(*read_timeout, answer).await.unwrap_or_else(|_| refused(Refusal::GatewayTimeout)),
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Response<Body> {
+    let (status, text) = refusal.answer();
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

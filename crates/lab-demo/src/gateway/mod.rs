@@ -1,0 +1,71 @@
+//! The reverse proxy in front of the app, as `lab gateway` runs it where there is no nginx: [`proxy`] is what happens to a
+//! request, [`upstream`] the connections to the app, [`body`] what streams either way; [`memory`] is the same without sockets.
+//! Knows nothing of the lab.
+
+mod access;
+mod body;
+mod config;
+mod headers;
+pub mod memory;
+mod proxy;
+mod target;
+mod upstream;
+mod upstream_stream;
+
+use std::sync::Arc;
+
+use hyper::service::service_fn;
+
+use crate::service::log::Log;
+use crate::service::serve::Limits;
+use crate::service::stop::Stop;
+use crate::service::{self, serve};
+use lab_core::error::Exit;
+
+use self::config::Config;
+use self::proxy::{Client, Gateway};
+
+/// Heads of more are refused with 431.
+const HEADER_SIZE: usize = 32 << 10;
+
+/// Serves until SIGTERM, or until standard input ends where `tied`. Configured by the environment alone. Prints
+/// `ready ADDRESS:PORT` on standard output once it listens, then its log, one JSON document a line.
+///
+/// Where `tied`, each line on standard input says where an upstream name is reached, `route NAME:PORT ADDRESS:PORT`, or that
+/// nothing listens there, `unroute NAME:PORT`. Requests in flight stay where they are.
+pub fn run(tied: bool) -> Exit {
+    match Config::from_env(&|name| std::env::var_os(name)) {
+        Ok(config) => service::run(host(config, tied)),
+        Err(error) => service::fail(Exit::Usage, error),
+    }
+}
+
+async fn host(config: Config, tied: bool) -> Exit {
+    let listen = config.listen.clone();
+    let limits = Limits { header_size: HEADER_SIZE, header_timeout: config.header_timeout };
+    let bound = serve::listen(&listen, config.reuse_port).await.and_then(|it| Ok((it.local_addr()?, it)));
+    let (address, listener) = match bound {
+        Ok(bound) => bound,
+        Err(error) => {
+            return service::fail(Exit::Failed, format_args!("the gateway cannot listen on {listen}: {error}"));
+        }
+    };
+    let log = Log::stdout().json();
+    let gateway = Arc::new(Gateway::new(config, log.clone()));
+    let stop = Stop::new();
+    let signals = stop.on_signals();
+    log.ready(address);
+    let routes = Arc::clone(&gateway);
+    let tie = if tied { stop.on_stdin_end(move |line| routes.command(line)) } else { Ok(()) };
+    if let Err(error) = tie.and(signals) {
+        return service::fail(Exit::Failed, format_args!("cannot wait for the end: {error}"));
+    }
+    serve::serve(listener, limits, &stop, &log, |peer| {
+        let (gateway, client) = (Arc::clone(&gateway), Client::new(peer));
+        service_fn(move |request| Arc::clone(&gateway).handle(client.clone(), request))
+    })
+    .await;
+    log.note(format_args!("ended"));
+    log.close();
+    Exit::Held
+}

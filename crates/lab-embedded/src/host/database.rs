@@ -1,0 +1,75 @@
+//! The database as a service of the embedded stack: a file of `SQLite`. Frozen, it is held under an exclusive lock, so that the
+//! app waits for it until its own timeout, as it would for a Postgres that does not answer.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, Executor};
+
+use lab_core::engine::{DB, EngineError, EngineErrorKind, Health, RunState, ServiceStatus};
+
+/// How long the lock may take: readers finish their statements first.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) struct Database {
+    path: PathBuf,
+    /// Holds the lock, and since when.
+    frozen: Mutex<Option<(SqliteConnection, DateTime<Utc>)>>,
+}
+
+impl Database {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, frozen: Mutex::new(None) }
+    }
+
+    /// Takes the lock; false where it is held already.
+    pub(super) async fn freeze(&self) -> Result<bool, EngineError> {
+        if self.since().is_some() {
+            return Ok(false);
+        }
+        let options = SqliteConnectOptions::new().filename(&self.path).busy_timeout(LOCK_TIMEOUT);
+        let system = |error: sqlx::Error| EngineError::new(EngineErrorKind::System, error.to_string()).of(DB);
+        let mut connection = options.connect().await.map_err(system)?;
+        connection.execute("BEGIN EXCLUSIVE").await.map_err(system)?;
+        *self.frozen.lock().unwrap_or_else(PoisonError::into_inner) = Some((connection, Utc::now()));
+        Ok(true)
+    }
+
+    /// Gives the lock back; false where it is not held.
+    pub(super) async fn thaw(&self) -> bool {
+        let held = self.frozen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((connection, _)) = held else { return false };
+        // Closing ends the transaction, which changed nothing, and with it the lock.
+        let _ = connection.close().await;
+        true
+    }
+
+    fn since(&self) -> Option<DateTime<Utc>> {
+        self.frozen.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, since)| *since)
+    }
+
+    pub(super) fn status(&self) -> ServiceStatus {
+        let since = self.since();
+        let (state, health) = match since {
+            Some(_) => (RunState::Paused, Health::Unhealthy),
+            None => (RunState::Running, Health::Healthy),
+        };
+        let detail = Some("a SQLite file".to_owned());
+        ServiceStatus {
+            name: DB.to_owned(),
+            state,
+            health,
+            detail,
+            instance: None,
+            env: std::collections::BTreeMap::new(),
+            address: None,
+            pid: None,
+            since,
+            image: None,
+            restarts: None,
+        }
+    }
+}

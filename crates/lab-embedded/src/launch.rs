@@ -1,0 +1,141 @@
+//! Starting a host, and knowing whether one lives: by the lock that it holds, never by a process id.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::call::unreadable;
+use super::protocol::{HostRequest, Ready};
+use lab_core::engine::{Description, EngineError, EngineErrorKind, UpRequest};
+use lab_system::background::{self, Starting};
+use lab_system::deadline::{self, Deadline};
+use lab_system::files::{self, Folder};
+
+/// How long a stack may take until it is up; the host has shorter limits for each part.
+const UP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a host may be between two states, and how often that is looked at.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a host may take to end after it was told to.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A host that has started, and its stack.
+pub(super) struct Started {
+    /// Its standard input, still open, is what it is tied to.
+    pub(super) process: std::process::Child,
+    pub(super) description: Description,
+}
+
+/// Starts a host and waits until its stack is healthy.
+pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Result<Started, EngineError> {
+    let system = |error: io::Error| EngineError::new(EngineErrorKind::System, format!("lab host: {error}"));
+    check_path(folder.root())?;
+    files::make_folder(folder.root()).map_err(system)?;
+    let log = folder.path("host.log");
+    let errors = files::append(&log).map_err(|error| unreadable(&log, &error))?;
+    let request = HostRequest { folder: folder.root().to_owned(), exe: exe.to_owned(), up: request.clone() };
+    let mut line = serde_json::to_vec(&request).map_err(|error| system(error.into()))?;
+    line.push(b'\n');
+    let mut command = Command::new(exe);
+    command.arg0("lab").arg("host").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+    let mut starting = Starting::new(command.spawn().map_err(system)?);
+    let pipes = starting.process().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
+    let Some((stdin, stdout)) = pipes else {
+        return Err(EngineError::new(EngineErrorKind::System, "lab host has no pipes"));
+    };
+    io::Write::write_all(stdin, &line).map_err(system)?;
+    let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(system)?;
+    let mut answer = String::new();
+    let read = deadline::timeout(UP_TIMEOUT, BufReader::new(stdout).read_line(&mut answer)).await;
+    let failed = match read {
+        Ok(Ok(1..)) => match serde_json::from_str(&answer) {
+            Ok(Ready::Up(description)) => {
+                let gone = || EngineError::new(EngineErrorKind::System, "lab host is gone");
+                return Ok(Started { process: starting.keep().ok_or_else(gone)?, description });
+            }
+            Ok(Ready::Failed(error)) => error,
+            Err(_) => EngineError::new(EngineErrorKind::System, format!("lab host says {answer:?}")),
+        },
+        Ok(_) => EngineError::new(EngineErrorKind::Exited, last_words(folder)).of("lab host"),
+        Err(_) => EngineError::new(EngineErrorKind::StartupTimeout, last_words(folder)).of("lab host"),
+    };
+    // What it may have started ends with it.
+    drop(starting);
+    until_gone(folder).await?;
+    Err(failed)
+}
+
+/// What `SQLite` takes for a path, in bytes (`MAX_PATHNAME` of its Unix VFS, with its terminating zero).
+const SQLITE_PATH: usize = 512;
+/// The longest name of a file of the database in a lab's folder.
+const SQLITE_NAME: &str = "/users.db-journal";
+
+/// Refuses a folder in which the database could not be opened.
+fn check_path(folder: &Path) -> Result<(), EngineError> {
+    let longest = SQLITE_PATH - 1 - SQLITE_NAME.len();
+    let length = folder.as_os_str().len();
+    let detail = if folder.to_str().is_none() {
+        format!("its folder's path is not UTF-8: {}", folder.display())
+    } else if length > longest {
+        format!("its folder's path is too long for SQLite: {length} bytes, at most {longest} can be used")
+    } else {
+        return Ok(());
+    };
+    Err(EngineError::new(EngineErrorKind::System, detail).hint("name another state folder in LAB_STATE_DIR"))
+}
+
+fn last_words(folder: &Folder) -> String {
+    let text = files::read_state(&folder.path("host.log"), files::LOG_LIMIT).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.lines().last().unwrap_or("it said nothing").to_owned()
+}
+
+/// Whether a host of this folder lives, or a service that it started.
+pub(super) fn lives(folder: &Folder) -> bool {
+    background::lives(&folder.path(super::LOCK_FILE))
+}
+
+/// Waits until a host that is between two states has come up or gone: one that lives, and cannot be called.
+pub(super) async fn until_settled(folder: &Folder) {
+    let deadline = Deadline::after(SETTLE_TIMEOUT);
+    while lives(folder) && !folder.path(super::HOST_FILE).exists() && !deadline.is_over() {
+        tokio::time::sleep(SETTLE_INTERVAL).await;
+    }
+}
+
+/// Waits until no host of this folder lives, and no service of one.
+pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
+    let path = folder.path(super::LOCK_FILE);
+    let file = match files::open_state(&path, u64::MAX) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(&path, &error)),
+    };
+    background::until_free(file, DOWN_TIMEOUT).await.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => EngineError::new(EngineErrorKind::System, "its host does not end").of("lab host"),
+        _ => EngineError::new(EngineErrorKind::System, error.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_which_no_database_can_be_is_refused_with_the_reason() {
+        assert!(check_path(Path::new("/tmp/zustand ä 日本/labs/default")).is_ok());
+        let long = format!("/{}", "x".repeat(SQLITE_PATH));
+        let error = check_path(Path::new(&long)).unwrap_err();
+        assert!(error.detail.contains("513 bytes, at most 494"), "{error}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("LAB_STATE_DIR")));
+        #[cfg(unix)]
+        {
+            let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"/tmp/\xff");
+            assert!(check_path(Path::new(name)).unwrap_err().detail.contains("UTF-8"));
+        }
+    }
+}

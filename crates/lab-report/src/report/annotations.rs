@@ -1,0 +1,159 @@
+//! [`Annotations`]: a run as annotations on a dashboard: each step, each alert that fired, and the outage as regions of time.
+//! Whoever is given them must take them at once: they are for others to look at, and no run waits for them.
+
+use std::io;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Sink, human, short_id, text};
+use lab_core::event::{AlertChanged, AlertState, Event, EventKind, RunFinished, StepFinished};
+
+/// The dashboard that comes with lab.
+const DASHBOARD: &str = "auth-health";
+/// The tag by which the dashboard shows them.
+const TAG: &str = "lab";
+
+/// What Grafana takes as the body of `POST /api/annotations`
+/// (<https://grafana.com/docs/grafana/latest/developers/http_api/annotations/>).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Annotation {
+    /// The dashboard that it is on.
+    #[serde(rename = "dashboardUID")]
+    pub dashboard_uid: String,
+    /// Milliseconds since the epoch.
+    pub time: i64,
+    /// The same; later than `time`, or it is a point.
+    pub time_end: i64,
+    /// `lab` first.
+    pub tags: Vec<String>,
+    /// What happened, in a line.
+    pub text: String,
+}
+
+/// Makes annotations of a run.
+pub struct Annotations<T> {
+    take: T,
+    run: String,
+    start: DateTime<Utc>,
+    /// Alerts that fire.
+    firing: Vec<AlertChanged>,
+}
+
+impl<T: FnMut(Annotation) + Send> Annotations<T> {
+    /// Hands each to `take`.
+    pub fn new(take: T) -> Self {
+        Self { take, run: String::new(), start: DateTime::UNIX_EPOCH, firing: Vec::new() }
+    }
+
+    /// A region, from and to in seconds since the run's start.
+    fn region(&mut self, from: f64, to: f64, tags: &[&str], text: &str) {
+        let at = |seconds: f64| self.start.timestamp_millis() + millis(seconds);
+        let run = format!("run:{}", self.run);
+        let tags = [TAG].iter().chain(tags).map(|tag| text::clean(tag)).chain([run]).filter(|tag| !tag.is_empty());
+        let annotation = Annotation {
+            dashboard_uid: DASHBOARD.to_owned(),
+            time: at(from),
+            time_end: at(to.max(from)),
+            tags: tags.collect(),
+            text: text::clean(text),
+        };
+        (self.take)(annotation);
+    }
+
+    fn step(&mut self, step: &StepFinished) {
+        let what = match (step.sent, &step.detail) {
+            (Some(sent), _) => {
+                format!("{}, {} failed", human::count(sent, "request"), step.failed_requests)
+            }
+            (None, Some(detail)) => detail.clone(),
+            (None, None) => step.action.clone(),
+        };
+        let told = format!("{}: {what}", step.name);
+        self.region(step.elapsed, step.elapsed + step.duration, &["step", step.phase.name()], &told);
+    }
+
+    fn alert(&mut self, alert: &AlertChanged) {
+        match alert.state {
+            AlertState::Firing => self.firing.push(alert.clone()),
+            AlertState::Resolved => {
+                if let Some(index) = self.firing.iter().position(|fired| fired.name == alert.name) {
+                    let fired = self.firing.remove(index);
+                    self.fired(&fired, alert.since);
+                }
+            }
+            AlertState::Pending | AlertState::Cleared => {}
+        }
+    }
+
+    fn fired(&mut self, fired: &AlertChanged, until: f64) {
+        let joint = if fired.summary.is_empty() { "" } else { ": " };
+        let told = format!("{} fired{joint}{}", fired.name, fired.summary);
+        self.region(fired.since, until, &["alert", &fired.severity], &told);
+    }
+
+    fn end(&mut self, elapsed: f64, run: &RunFinished) {
+        for fired in std::mem::take(&mut self.firing) {
+            self.fired(&fired, elapsed);
+        }
+        if let Some(outage) = run.outage {
+            let to = outage.recovered_at.unwrap_or(outage.effect_at + outage.duration);
+            let told = format!("outage: {} failed", human::count(outage.failed_requests, "request"));
+            self.region(outage.effect_at, to, &["outage"], &told);
+        }
+    }
+}
+
+impl<T: FnMut(Annotation) + Send> Sink for Annotations<T> {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match &event.kind {
+            EventKind::RunStarted(run) => {
+                self.start = event.at - chrono::TimeDelta::milliseconds(millis(event.elapsed));
+                short_id(&run.id).clone_into(&mut self.run);
+            }
+            EventKind::StepFinished(step) => self.step(step),
+            EventKind::Alert(alert) => self.alert(alert),
+            EventKind::RunFinished(run) => self.end(event.elapsed, run),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a run is no longer than some weeks")]
+fn millis(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::replay;
+    use lab_testkit::stories;
+
+    #[test]
+    fn a_run_is_regions_for_its_steps_its_alert_and_its_outage() {
+        let mut told = Vec::new();
+        let start = 1_795_515_330_000;
+        replay(&stories::alerted(), &mut Annotations::new(|annotation: Annotation| told.push(annotation)))
+            .expect("memory");
+        let shown: Vec<String> = told
+            .iter()
+            .map(|one| format!("{}-{} {} [{}]", one.time - start, one.time_end - start, one.text, one.tags.join(" ")))
+            .collect();
+        insta::assert_snapshot!("annotations", shown.join("\n"));
+        let body = serde_json::to_value(&told[0]).expect("plain data");
+        assert_eq!((body["dashboardUID"].as_str(), body["time"].as_i64()), (Some("auth-health"), Some(start)));
+        assert!(body["timeEnd"].as_i64() > body["time"].as_i64());
+    }
+
+    #[test]
+    fn the_dashboard_is_the_one_that_comes_with_lab_and_shows_the_tag() {
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../grafana/dashboards/auth-health.json"));
+        let dashboard: serde_json::Value = serde_json::from_str(text).expect("it is JSON");
+        assert_eq!(dashboard["uid"], DASHBOARD);
+        let shown = dashboard["annotations"]["list"].as_array().expect("a list");
+        assert!(shown.iter().any(|list| list["target"]["tags"][0] == TAG));
+    }
+}

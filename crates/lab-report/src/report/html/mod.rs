@@ -1,0 +1,148 @@
+//! [`write`]: a run as one HTML file that needs nothing else: an incident review with charts, for handing out. No script, no
+//! address that a browser would ask, and what services said is shown, never obeyed.
+
+use std::io::{self, Write};
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::journal::Journal;
+use super::plot::Plot;
+use super::review::{Block, Cell, Grid, Review, Section};
+use super::{status_name, text};
+use lab_core::event::Status;
+
+mod chart;
+
+use chart::coarse;
+
+const STYLE: &str = include_str!("style.css");
+/// Styles of its own, and nothing else at all.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// The review of a run as a page.
+pub fn write(out: &mut impl Write, journal: &Journal) -> io::Result<()> {
+    out.write_all(page(journal).into_string().as_bytes())?;
+    out.flush()
+}
+
+fn page(journal: &Journal) -> Markup {
+    let review = Review::of(journal);
+    let status = class(review.status);
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="color-scheme" content="light dark";
+                title { (review.title) " · " (status_name(review.status)) " · lab" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#summary" { "To the summary" }
+                header {
+                    p.badge.(status) { (status_name(review.status)) }
+                    h1 { (review.title) }
+                    p.sub { (review.subtitle) }
+                    nav aria-label="Sections" { @for part in &review.sections { a href={ "#" (part.id) } { (part.title) } } }
+                }
+                main { @for part in &review.sections { (section(part, journal)) } }
+                footer { p { "Written by lab " (env!("CARGO_PKG_VERSION")) " from the journal of run " (journal.id) ". Times count from the run's start." } }
+            }
+        }
+    }
+}
+
+fn section(part: &Section, journal: &Journal) -> Markup {
+    let heading = format!("h-{}", part.id);
+    html! {
+        section id=(part.id) aria-labelledby=(heading) {
+            h2 id=(heading) { (part.title) }
+            @for block in &part.blocks { (self::block(block, journal)) }
+        }
+    }
+}
+
+fn block(block: &Block, journal: &Journal) -> Markup {
+    match block {
+        Block::Text(text) => html! { p { (inline(text)) } },
+        Block::Quote(text) => html! {
+            blockquote { @for paragraph in text.split("\n\n") { p { @for line in paragraph.lines() { (text::clean(line)) " " } } } }
+        },
+        Block::Facts(facts) => html! {
+            dl { @for (name, value) in facts { div { dt { (name) } dd { (text::clean(value)) } } } }
+        },
+        Block::List(items) => html! { ul { @for item in items { li { (inline(item)) } } } },
+        Block::Commands(lines) => html! { pre { code { @for line in lines { (line) "\n" } } } },
+        Block::Grid(grid) => table(grid),
+        Block::Charts => charts(journal),
+    }
+}
+
+/// Text with code between backticks.
+fn inline(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    // A backtick without another one is a backtick.
+    let paired = parts.len() % 2 == 1;
+    html! {
+        @for (index, part) in parts.iter().enumerate() {
+            @if index % 2 == 1 && (paired || index + 1 < parts.len()) { code { (part) } }
+            @else if index > 0 && !paired && index + 1 == parts.len() { "`" (part) }
+            @else { (part) }
+        }
+    }
+}
+
+fn table(grid: &Grid) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(grid.caption) {
+            table {
+                thead { tr { @for head in &grid.heads { th.n[head.number] scope="col" { (head.name) } } } }
+                tbody {
+                    @for row in &grid.rows {
+                        tr { @for (cell, head) in row.iter().zip(&grid.heads) { td.n[head.number] { (self::cell(cell)) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(cell: &Cell) -> Markup {
+    html! {
+        @match cell.status {
+            Some(status) => span class=(class(status)) { (inline(&cell.text)) },
+            None => (inline(&cell.text)),
+        }
+    }
+}
+
+fn class(status: Status) -> &'static str {
+    match status {
+        Status::Held => "good",
+        Status::Failed | Status::Error => "bad",
+        Status::Interrupted => "warn",
+    }
+}
+
+fn charts(journal: &Journal) -> Markup {
+    let Some(plot) = Plot::of(journal) else {
+        return html! { p.none { "There is nothing to draw: the run sent no traffic, or its record has no samples." } };
+    };
+    let table = coarse(&plot);
+    html! {
+        p.key {
+            @if plot.outage.is_some() { span { i.outage {} "outage" } }
+            @if !plot.alerts.is_empty() {
+                span { i.pending {} "an alert is pending" } span { i.firing {} "an alert fires" }
+            }
+            span { i.mark {} "a step begins" }
+            @for (index, step) in plot.steps.iter().enumerate().take(12) { span { b class=(step.phase) { (index + 1) } (step.name) } }
+        }
+        @for chart in chart::all(&plot, &table) { (chart.draw(&plot, &table)) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

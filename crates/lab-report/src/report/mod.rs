@@ -1,0 +1,162 @@
+//! What people and programs read. Every report is a [`Sink`] of the same stream of [`Event`]s and writes to any
+//! `io::Write`: the timeline, the journal as one document, the events line by line. Beside them the tables of the verbs
+//! that make no run.
+
+use std::io;
+
+use crate::term::Tone;
+use lab_core::event::{Event, Keys, Status, UndoItem};
+
+pub mod annotations;
+pub mod diff;
+pub mod encode;
+pub mod file;
+pub mod html;
+pub mod human;
+pub mod journal;
+pub mod journal_file;
+pub mod json;
+pub mod junit;
+pub mod live;
+pub mod markdown;
+pub mod metrics;
+pub mod ndjson;
+mod plot;
+pub mod proof;
+mod review;
+pub mod spark;
+pub mod table;
+pub mod text;
+pub mod timeline;
+pub mod traffic;
+
+pub use journal::{Journal, JournalBuilder};
+pub use ndjson::read_events;
+
+/// The name of the lab that needs no `--name`.
+const DEFAULT_LAB: &str = "default";
+
+/// Takes the events of a run.
+pub trait Sink: Send {
+    /// One thing that happened, in order. An error asks the run to stop; it never skips the undo.
+    fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// No more events come, whether or not the run got to its end.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Tells a sink the events of a run that is over.
+pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>, sink: &mut dyn Sink) -> io::Result<()> {
+    for event in events {
+        sink.event(event)?;
+    }
+    sink.finish()
+}
+
+/// Several sinks as one. Each gets every event, whatever the others make of it; the first error is reported.
+#[derive(Default)]
+pub struct Fan {
+    sinks: Vec<Box<dyn Sink>>,
+}
+
+impl Fan {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more.
+    #[must_use]
+    pub fn and(mut self, sink: impl Sink + 'static) -> Self {
+        self.sinks.push(Box::new(sink));
+        self
+    }
+
+    fn each(&mut self, mut call: impl FnMut(&mut dyn Sink) -> io::Result<()>) -> io::Result<()> {
+        self.sinks.iter_mut().map(|sink| call(sink.as_mut())).fold(Ok(()), io::Result::and)
+    }
+}
+
+impl Sink for Fan {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.each(|sink| sink.event(event))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.each(|sink| sink.finish())
+    }
+}
+
+/// The word for a status, as it stands in every report.
+pub fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Held => "held",
+        Status::Failed => "failed",
+        Status::Error => "error",
+        Status::Interrupted => "interrupted",
+    }
+}
+
+/// The colour of a status.
+pub fn status_tone(status: Status) -> Tone {
+    match status {
+        Status::Held => Tone::Held,
+        Status::Failed | Status::Error => Tone::Failed,
+        Status::Interrupted => Tone::Warn,
+    }
+}
+
+/// The ending of a run's id that serves to name it: `7f3a` of `20261124T101530.123Z-7f3a`.
+pub fn short_id(id: &str) -> &str {
+    id.rsplit('-').next().unwrap_or(id)
+}
+
+/// The key that the server expects and the ones that callers send: a line each, and whether the server takes that key.
+pub fn keys(keys: &Keys) -> Vec<(bool, String)> {
+    let same = keys.server == keys.caller;
+    let match_ = if same { "they match" } else { "they differ: 401 for the caller" };
+    let mut lines = vec![(same, format!("server {} · caller {} · {match_}", keys.server, keys.caller))];
+    lines.extend(keys.callers.iter().map(|(name, key)| {
+        let same = *key == keys.server;
+        let match_ = if same { "matches" } else { "differs: 401 for it" };
+        (same, format!("caller {name} {key} · {match_}"))
+    }));
+    lines
+}
+
+/// What a run changed and has not put back. `option` names the lab in a command, where that is needed.
+pub fn owed(run: &str, scenario: &str, kept: bool, option: &str) -> String {
+    let run = short_id(run);
+    if kept {
+        format!("kept: what run {run} ({scenario}) changed; lab recover{option} puts it back")
+    } else {
+        format!("owed: the undo of run {run} ({scenario}); lab recover{option} does it")
+    }
+}
+
+/// What a change was put back to: `app APP_API_KEY apikey-v1`, `app DEBUG unset`, `gateway running`, `lab removed`.
+pub fn put_back(item: &UndoItem) -> String {
+    with_value(item, before(item))
+}
+
+/// The value before the run; a variable that was not there had none, and a scenario's caller was not there at all.
+fn before(item: &UndoItem) -> &str {
+    match item.value.as_str() {
+        "" if item.target.starts_with("caller ") => "forgotten",
+        "" => "unset",
+        value => value,
+    }
+}
+
+/// A change and a value of it. A state needs no name.
+fn with_value(item: &UndoItem, value: &str) -> String {
+    match item.name.as_str() {
+        "state" => format!("{} {value}", item.target),
+        name => format!("{} {name} {value}", item.target),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! What people read of a proof: one line with its parts, and under it which claim did not hold and what was seen.
+
+use super::{human, text};
+use crate::term::{Painter, Tone};
+use lab_runner::proof::{Part, Proof, Verdict};
+
+/// How a wrong fix's part begins.
+const WRONG_FIX: &str = "wrong fix ";
+/// A space at which no line ends.
+const TIED: &str = "\u{a0}";
+/// The width of the column with the verdict.
+const VERDICT: usize = 12;
+/// The width of the column with the time.
+const TOOK: usize = 8;
+
+/// The lines of a proof. `names`: the width of the column with the names.
+pub fn lines(proof: &Proof, names: usize, width: usize, painter: Painter) -> Vec<String> {
+    let (word, tone) = verdict(proof.status);
+    let took = if proof.parts.is_empty() { String::new() } else { human::clock(proof.duration) };
+    let what = match proof.reason.as_deref() {
+        Some(reason) if proof.parts.is_empty() => reason.to_owned(),
+        _ => parts(&proof.parts),
+    };
+    let indent = VERDICT + names + TOOK;
+    let room = width.saturating_sub(indent).max(20);
+    // What a proof is made of is the same for all that are proved: where there is no room for it, it is said in short.
+    let what =
+        if proof.status == Verdict::Proved && text::columns(&what) > room { all_held(&proof.parts) } else { what };
+    let mut wrapped = text::wrap(&what, room).into_iter().map(|line| line.replace(TIED, " "));
+    let verdict = painter.paint(tone, &format!("{word:<VERDICT$}"));
+    let name = painter.paint(Tone::Strong, &format!("{:<names$}", proof.scenario));
+    let first = format!("{verdict}{name}{took:>6}  {}", wrapped.next().unwrap_or_default());
+    let mut lines = vec![first];
+    lines.extend(wrapped.map(|line| format!("{:indent$}{line}", "")));
+    let findings =
+        proof.parts.iter().flat_map(|part| part.findings.iter().map(|what| format!("{}: {what}", part.name)));
+    let reason = proof.reason.clone().filter(|_| !proof.parts.is_empty());
+    for finding in findings.chain(reason) {
+        let mut wrapped = text::wrap(&finding, width.saturating_sub(4).max(20)).into_iter();
+        lines.extend(wrapped.next().map(|line| format!("  {line}")));
+        lines.extend(wrapped.map(|line| format!("    {line}")));
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// The last line: how many of which verdict.
+pub fn summary(proofs: &[Proof], took: std::time::Duration) -> String {
+    let all =
+        [Verdict::Proved, Verdict::Refuted, Verdict::Error, Verdict::Interrupted, Verdict::Skipped, Verdict::Exempt];
+    let count = |status: Verdict| proofs.iter().filter(|proof| proof.status == status).count();
+    let counted = all.into_iter().map(|status| (count(status), verdict(status).0)).filter(|(count, _)| *count > 0);
+    let counted: Vec<String> = counted.map(|(count, word)| format!("{count} {word}")).collect();
+    format!("{} in {}", counted.join(", "), human::duration(took))
+}
+
+fn verdict(status: Verdict) -> (&'static str, Tone) {
+    match status {
+        Verdict::Proved => ("proved", Tone::Held),
+        Verdict::Refuted => ("refuted", Tone::Failed),
+        Verdict::Error => ("error", Tone::Failed),
+        Verdict::Interrupted => ("interrupted", Tone::Warn),
+        Verdict::Exempt => ("exempt", Tone::Dim),
+        Verdict::Skipped => ("skipped", Tone::Warn),
+    }
+}
+
+/// `healthy, broken, not mended, 1 of 2 wrong fixes, undone`.
+fn parts(parts: &[Part]) -> String {
+    let fixes: Vec<&Part> = parts.iter().filter(|part| part.name.starts_with(WRONG_FIX)).collect();
+    let mut words = Vec::new();
+    let mut told = false;
+    for part in parts {
+        if part.name.starts_with(WRONG_FIX) {
+            if !told {
+                words.push(wrong_fixes(&fixes));
+            }
+            told = true;
+        } else if part.held {
+            words.push(part.name.clone());
+        } else {
+            words.push(format!("not {}", part.name));
+        }
+    }
+    // No line ends within a part.
+    words.iter().map(|word| word.replace(' ', TIED)).collect::<Vec<_>>().join(", ")
+}
+
+/// `all held, 2 wrong fixes`.
+fn all_held(parts: &[Part]) -> String {
+    let fixes: Vec<&Part> = parts.iter().filter(|part| part.name.starts_with(WRONG_FIX)).collect();
+    if fixes.is_empty() { "all held".to_owned() } else { format!("all held, {}", wrong_fixes(&fixes)) }
+}
+
+fn wrong_fixes(fixes: &[&Part]) -> String {
+    let held = fixes.iter().filter(|part| part.held).count();
+    let word = if fixes.len() == 1 { "wrong fix" } else { "wrong fixes" };
+    if held == fixes.len() { format!("{held} {word}") } else { format!("{held} of {} {word}", fixes.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{lines, summary};
+    use crate::report::text::columns;
+    use crate::term::Painter;
+    use lab_core::error::Exit;
+    use lab_runner::proof::{Part, Proof, Verdict};
+
+    fn part(name: &str, findings: &[&str]) -> Part {
+        let findings: Vec<String> = findings.iter().map(|finding| (*finding).to_owned()).collect();
+        Part { name: name.to_owned(), held: findings.is_empty(), findings }
+    }
+
+    fn proofs() -> Vec<Proof> {
+        let without = |name: &str, status, why: &str| Proof::without(name, status, Exit::Held, Some(why.to_owned()));
+        let mended = "`resolved_check` does not pass after the remedy: check-2 (library:rotate-key.yaml:81:5) expected \
+                      check.status == 401, seen 200";
+        let wrong = "`resolved_check` passes after it: it is no wrong fix";
+        vec![
+            Proof {
+                duration: 2.94,
+                parts: vec![
+                    part("healthy", &[]),
+                    part("broken", &[]),
+                    part("mended", &[]),
+                    part("wrong fix put-the-old-key-back", &[]),
+                    part("undone", &[]),
+                ],
+                ..Proof::without("rotate-key", Verdict::Proved, Exit::Held, None)
+            },
+            Proof {
+                duration: 12.0,
+                parts: vec![
+                    part("healthy", &[]),
+                    part("broken", &[]),
+                    part("mended", &[mended]),
+                    part("wrong fix restart", &[]),
+                    part("wrong fix put-back", &[wrong]),
+                    part("undone", &[]),
+                ],
+                ..Proof::without("connection-pool-exhausted", Verdict::Refuted, Exit::NotHeld, None)
+            },
+            Proof {
+                parts: vec![part("healthy", &[])],
+                ..without("app-slow", Verdict::Error, "broken: slow-down (x.yaml:3:5): app is unhealthy: no memory")
+            },
+            without("db-down", Verdict::Skipped, "step `stop` (x.yaml:9:5): `db` cannot be stopped on embedded"),
+            without("baseline", Verdict::Exempt, "a part for others"),
+        ]
+    }
+
+    #[test]
+    fn looks_so() {
+        for width in [80, 120] {
+            let all: Vec<String> = proofs().iter().flat_map(|proof| lines(proof, 25, width, Painter::PLAIN)).collect();
+            for line in &all {
+                assert!(columns(line) <= width, "{line}");
+            }
+            let text = format!("{}\n\n{}", all.join("\n"), summary(&proofs(), Duration::from_secs(31)));
+            insta::assert_snapshot!(format!("proofs_{width}"), text);
+        }
+    }
+}

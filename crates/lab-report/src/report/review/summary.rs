@@ -1,0 +1,160 @@
+//! The beginning and the end of a review: how it went, what was expected, how the lab was left.
+
+use super::facts::{self, ACCEPTED, REFUSED, join, part};
+use super::{Block, Cell, Grid, code, name};
+use crate::report::journal::{CUT_OFF, Journal};
+use crate::report::text::clean;
+use crate::report::{before, human};
+use lab_core::event::{Status, UndoOutcome, UndoStatus};
+
+/// How it went, in a few sentences, and the figures.
+pub(super) fn blocks(journal: &Journal) -> Vec<Block> {
+    let sentences = [Some(verdict(journal)), Some(outage(journal)), undo(journal)];
+    let text = sentences.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    vec![Block::Text(text), Block::Facts(figures(journal))]
+}
+
+fn verdict(journal: &Journal) -> String {
+    let reason = journal.reason.as_deref().map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
+    let missed = journal.steps.iter().flat_map(|step| &step.expectations).filter(|result| !result.held).count();
+    match journal.status {
+        Status::Held => "The run went as the scenario expects.".to_owned(),
+        Status::Failed if missed > 0 => {
+            let what = human::count(missed as u64, "expectation");
+            format!("The run did not go as the scenario expects: {what} did not hold.")
+        }
+        Status::Failed => format!("The run did not go as the scenario expects{reason}."),
+        Status::Error => {
+            let broken = journal.steps.iter().find_map(|step| step.error.as_ref().map(|error| (step, error)));
+            match broken {
+                Some((step, error)) => format!("{} could not be carried out: {}.", name(step), clean(error)),
+                None => format!("The run could not be carried out{reason}."),
+            }
+        }
+        Status::Interrupted if journal.reason.as_deref() == Some(CUT_OFF) => {
+            "The run was cut off: the record ends before the run does.".to_owned()
+        }
+        Status::Interrupted => "The run was interrupted.".to_owned(),
+    }
+}
+
+fn outage(journal: &Journal) -> String {
+    let sent = facts::sent(journal);
+    match journal.outage {
+        None if sent == 0 => "No request was sent.".to_owned(),
+        None => format!("None of {} failed.", human::count(sent, "request")),
+        Some(outage) => {
+            let failed = part(outage.failed_requests, sent);
+            let lasted = human::clock(outage.duration);
+            let from = human::clock(outage.effect_at);
+            match outage.recovered_at {
+                Some(recovered) => format!(
+                    "The caller had an outage of {lasted}, from {from} to {} into the run, in which {failed} failed.",
+                    human::clock(recovered)
+                ),
+                None => format!(
+                    "The caller had an outage from {from} into the run, which was not over at the end; {failed} failed."
+                ),
+            }
+        }
+    }
+}
+
+fn undo(journal: &Journal) -> Option<String> {
+    let text = match journal.undo.status {
+        UndoOutcome::Complete if journal.undo.items.is_empty() => return None,
+        UndoOutcome::Complete => "All that the run had changed was put back.".to_owned(),
+        UndoOutcome::Kept => "What the run had changed was left so, as it was asked to.".to_owned(),
+        UndoOutcome::Incomplete => "Not all that the run had changed was put back: `lab recover` does it.".to_owned(),
+    };
+    Some(text)
+}
+
+fn figures(journal: &Journal) -> Vec<(&'static str, String)> {
+    let (sent, failed) = (facts::sent(journal), facts::failed(journal));
+    let mut figures = vec![("Took", human::clock(journal.duration))];
+    if let Some(outage) = journal.outage {
+        let open = if outage.recovered_at.is_none() { ", not over at the end" } else { "" };
+        figures.push(("Outage", format!("{}{open}", human::clock(outage.duration))));
+    }
+    if sent > 0 {
+        figures.push(("Requests", sent.to_string()));
+        figures.push(("Failed", format!("{failed} ({})", human::share(failed, sent))));
+    }
+    for (what, counter) in [("Keys accepted", ACCEPTED), ("Keys refused", REFUSED)] {
+        let known: Option<f64> = journal.steps.iter().map(|step| facts::delta(step, counter)).sum();
+        if sent > 0 {
+            figures.push((what, known.map_or_else(|| "not known".to_owned(), human::number)));
+        }
+    }
+    let slowest = journal.steps.iter().filter_map(|step| Some((step.latency_ms?.p99, step)));
+    if let Some((p99, step)) = slowest.max_by(|one, other| one.0.total_cmp(&other.0)) {
+        figures.push(("Slowest p99", format!("{} ({})", human::millis(p99), clean(&step.name))));
+    }
+    figures
+}
+
+/// Every expectation, and what was seen.
+pub(super) fn expectations(journal: &Journal) -> Vec<Block> {
+    let mut grid = Grid::new("Expectations", &["step", "expected", "seen", "verdict"], &[]);
+    for step in &journal.steps {
+        for result in &step.expectations {
+            let expected = format!("{} {}", code(&result.metric), clean(&result.expected));
+            let verdict = if result.held { Status::Held } else { Status::Failed };
+            let seen = clean(&result.observed_text);
+            grid.rows.push(vec![name(step).into(), expected.into(), seen.into(), verdict.into()]);
+        }
+    }
+    if grid.rows.is_empty() { Vec::new() } else { vec![Block::Grid(grid)] }
+}
+
+/// What was put back, and what was not.
+pub(super) fn left(journal: &Journal) -> Vec<Block> {
+    let mut grid = Grid::new("Changes", &["what", "value before the run", "now"], &[]);
+    for item in &journal.undo.items {
+        let status = match item.status {
+            UndoStatus::Undone => Cell { text: "as before".to_owned(), status: Some(Status::Held) },
+            UndoStatus::Kept => Cell { text: "left as the run made it".to_owned(), status: Some(Status::Interrupted) },
+            UndoStatus::Failed => {
+                let why = item.error.as_deref().map(|error| format!(": {}", clean(error))).unwrap_or_default();
+                Cell { text: format!("not put back{why}"), status: Some(Status::Failed) }
+            }
+        };
+        let what = match item.name.as_str() {
+            "state" => code(&item.target),
+            name => format!("{} {}", code(&item.target), code(name)),
+        };
+        grid.rows.push(vec![what.into(), clean(before(item)).into(), status]);
+    }
+    let mut blocks = Vec::new();
+    if !grid.rows.is_empty() {
+        blocks.push(Block::Grid(grid));
+    }
+    if let Some(keys) = &journal.keys
+        && let Some(after) = &keys.after
+        && *after != keys.before
+    {
+        let (server, caller) = (code(&after.server), code(&after.caller));
+        let words = [format!("the server expects {server}"), format!("the caller sends {caller}")];
+        blocks.push(Block::Text(format!("After the run {}.", join(&words))));
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Block, left};
+    use crate::report::journal::Journal;
+    use lab_testkit::stories::{item, rotate_key};
+
+    #[test]
+    fn a_value_of_several_words_is_told_whole() {
+        let mut journal = Journal::from_events(&rotate_key()).expect("a whole run");
+        let values = [("LOG_NOTE", "now then old one"), ("DEBUG", "")];
+        journal.undo.items = values.map(|(name, value)| item("app", name, value, None)).into();
+        let blocks = left(&journal);
+        let Block::Grid(grid) = &blocks[0] else { panic!("{blocks:?}") };
+        let before: Vec<&str> = grid.rows.iter().map(|row| row[1].text.as_str()).collect();
+        assert_eq!(before, ["now then old one", "unset"]);
+    }
+}

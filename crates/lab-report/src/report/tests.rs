@@ -1,0 +1,99 @@
+//! The reports against each other: whatever way a run is read again, it is the same run.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::journal::{CUT_OFF, Journal, JournalBuilder};
+use super::json::Json;
+use super::ndjson::read_events;
+use super::{Fan, Sink, encode, json, replay, short_id};
+use lab_core::event::{Event, EventKind, Status, UndoOutcome};
+use lab_testkit::stories;
+
+fn ndjson(events: &[Event]) -> Vec<u8> {
+    events.iter().flat_map(|event| encode::line(event).expect("in memory")).collect()
+}
+
+fn document(journal: &Journal) -> String {
+    let mut bytes = Vec::new();
+    json::write(&mut bytes, journal).expect("in memory");
+    String::from_utf8(bytes).expect("text")
+}
+
+#[test]
+fn the_journal_is_as_documented() {
+    let journal = Journal::from_events(&stories::rotate_key()).expect("a whole run");
+    insta::assert_snapshot!(document(&journal));
+}
+
+#[test]
+fn events_read_again_give_the_same_journal() {
+    for (name, events) in stories::all() {
+        let first = Journal::from_events(&events).expect(name);
+        let again = read_events(ndjson(&events).as_slice()).expect(name);
+        let second = Journal::from_events(&again).expect(name);
+        assert_eq!(document(&first), document(&second), "{name}");
+        let third: Journal = serde_json::from_str(&document(&first)).expect(name);
+        assert_eq!(document(&first), document(&third), "{name}");
+    }
+}
+
+#[test]
+fn the_json_report_is_the_journal() {
+    let events = stories::failed();
+    let mut bytes = Vec::new();
+    replay(&events, &mut Json::new(&mut bytes)).expect("in memory");
+    assert_eq!(String::from_utf8_lossy(&bytes), document(&Journal::from_events(&events).expect("a whole run")));
+}
+
+#[test]
+fn a_run_that_was_cut_off_is_an_interrupted_one() {
+    let events = stories::rotate_key();
+    let at = events.iter().position(|event| matches!(&event.kind, EventKind::StepStarted(step) if step.index == 2));
+    let mut bytes = ndjson(&events[..=at.expect("it has a third step")]);
+    bytes.extend_from_slice(br#"{"at":"2026-11-24T10:15:34.1"#);
+    let events = read_events(bytes.as_slice()).expect("its last line is torn");
+    let journal = Journal::from_events(&events).expect("it has a beginning");
+    assert_eq!(journal.status, Status::Interrupted);
+    assert_eq!(journal.reason.as_deref(), Some(CUT_OFF));
+    assert_eq!(journal.undo.status, UndoOutcome::Incomplete);
+    assert_eq!(journal.end, events.last().expect("there are some").at);
+    let steps: Vec<_> = journal.steps.iter().map(|step| (step.name.as_str(), step.status)).collect();
+    let held = Status::Held;
+    assert_eq!(steps, [("baseline", held), ("rotate-key", held), ("drive-traffic", Status::Interrupted)]);
+}
+
+#[test]
+fn there_is_no_journal_without_a_beginning() {
+    assert_eq!(Journal::from_events(&stories::rotate_key()[1..]), None);
+    assert_eq!(JournalBuilder::default().journal(), None);
+}
+
+#[test]
+fn a_run_is_named_by_the_ending_of_its_id() {
+    assert_eq!(short_id("20261124T101530Z-7f3a"), "7f3a");
+    assert_eq!(short_id("odd"), "odd");
+}
+
+#[test]
+fn one_sink_that_fails_keeps_no_event_from_the_others() {
+    struct Broken;
+    impl Sink for Broken {
+        fn event(&mut self, _: &Event) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+    struct Counts(Arc<Mutex<usize>>);
+    impl Sink for Counts {
+        fn event(&mut self, _: &Event) -> io::Result<()> {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            Ok(())
+        }
+    }
+    let seen = Arc::new(Mutex::new(0));
+    let mut fan = Fan::new().and(Broken).and(Counts(Arc::clone(&seen)));
+    for event in stories::rotate_key().iter().take(3) {
+        assert_eq!(fan.event(event).map_err(|error| error.kind()), Err(io::ErrorKind::StorageFull));
+    }
+    assert_eq!(*seen.lock().unwrap_or_else(PoisonError::into_inner), 3);
+}

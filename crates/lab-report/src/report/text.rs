@@ -1,0 +1,109 @@
+//! Text that fits: cleaned of what a terminal would obey, measured in columns, wrapped.
+
+use console::measure_text_width;
+
+use crate::term::masked;
+
+/// What services and files say is shown, never obeyed.
+pub use crate::term::clean;
+
+/// A word that a shell takes as it is.
+pub(super) fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    let text = clean(text);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Columns on a terminal.
+pub(super) fn columns(text: &str) -> usize {
+    measure_text_width(text)
+}
+
+/// Lines of at most `width` columns, broken between words where that is possible. Line ends in the text stay.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    // Masked first: a line end could part a secret.
+    let text = masked(text);
+    let lines: Vec<String> = text.lines().flat_map(|line| wrap_line(&clean(line), width)).collect();
+    if lines.is_empty() { vec![String::new()] } else { lines }
+}
+
+fn wrap_line(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        for piece in pieces(word, width, &[]) {
+            let gap = usize::from(!line.is_empty());
+            if columns(&line) + gap + columns(piece) > width {
+                lines.push(std::mem::take(&mut line));
+            } else if gap > 0 {
+                line.push(' ');
+            }
+            line.push_str(piece);
+        }
+    }
+    lines.push(line);
+    lines
+}
+
+/// A word in pieces of at most `width` columns each, broken after one of `after` where one stands in the second half.
+pub(super) fn pieces<'a>(word: &'a str, width: usize, after: &[char]) -> Vec<&'a str> {
+    let mut pieces = Vec::new();
+    let mut rest = word;
+    while columns(rest) > width {
+        let fits = prefix(rest, width);
+        let good = rest[..fits].rfind(after).map(|at| at + 1).filter(|at| *at * 2 >= fits);
+        let (piece, tail) = rest.split_at(good.unwrap_or(fits));
+        pieces.push(piece);
+        rest = tail;
+    }
+    pieces.push(rest);
+    pieces
+}
+
+/// How many bytes of the text fit into `width` columns; at least one character, so that there is an end.
+fn prefix(text: &str, width: usize) -> usize {
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    ends.take_while(|end| columns(&text[..*end]) <= width).last().unwrap_or(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{columns, pieces, word, wrap};
+
+    #[test]
+    fn words_stay_whole_where_they_can() {
+        assert_eq!(wrap("the app is unhealthy", 10), ["the app is", "unhealthy"]);
+        assert_eq!(wrap("one\ntwo", 10), ["one", "two"]);
+        assert_eq!(wrap("", 10), [""]);
+        assert_eq!(wrap("abcdefghijkl mn", 5), ["abcde", "fghij", "kl mn"]);
+        assert_eq!(wrap("日本語テキスト", 6), ["日本語", "テキス", "ト"]);
+    }
+
+    #[test]
+    fn names_break_after_a_hyphen() {
+        assert_eq!(pieces("rotate-the-key-now", 15, &['-']), ["rotate-the-key-", "now"]);
+        assert_eq!(pieces("abcdefgh", 3, &['-']), ["abc", "def", "gh"]);
+    }
+
+    #[test]
+    fn what_a_shell_would_read_is_quoted() {
+        assert_eq!(word("new_key=apikey-v2"), "new_key=apikey-v2");
+        assert_eq!(word("key=a b$(rm)'"), r"'key=a b$(rm)'\'''");
+        assert_eq!(word(""), "''");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_wider_and_nothing_is_lost(text in "[a-z日é ]{0,80}", width in 2_usize..40) {
+            let lines = wrap(&text, width);
+            for line in &lines {
+                prop_assert!(columns(line) <= width);
+            }
+            let bare = |text: &str| text.replace(' ', "");
+            prop_assert_eq!(bare(&lines.concat()), bare(&text));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The last lines of a timeline: the verdict, the outage, what became of the changes, and what to do next.
+
+use super::{Paper, Run, changes, human, short_id, text};
+use crate::report::{status_name, status_tone};
+use crate::term::Tone;
+use lab_core::event::{Outage, RunFinished, Status, UndoOutcome};
+
+/// The end of a run.
+pub(super) fn lines(paper: Paper, run: &Run, finished: &RunFinished) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut facts = steps(run, finished.duration);
+    facts.extend(outage(finished.outage));
+    let tone = status_tone(finished.status);
+    let verdict = status_name(finished.status);
+    if let Some(reason) = &finished.reason {
+        lines.extend(paper.wrapped(&format!("{verdict} · {reason}"), 0, 2, tone));
+    } else {
+        facts.insert(0, verdict.to_owned());
+    }
+    let mut told = paper.wrapped(&flow(&facts, paper.width.saturating_sub(2)), 0, 2, Tone::Plain);
+    if let (None, Some(first)) = (&finished.reason, told.first_mut()) {
+        first.replace_range(..verdict.len(), &paper.painter.paint(tone, verdict));
+    }
+    lines.extend(told);
+    for (tone, said) in changes::said(&run.started, finished) {
+        lines.extend(paper.wrapped(&said, 0, 2, tone));
+    }
+    let id = short_id(&run.started.id);
+    let next = format!("lab runs show {id} · next: {}", next(run, finished));
+    lines.extend(paper.wrapped(&text::clean(&next), 0, 2, Tone::Dim));
+    lines
+}
+
+/// The end of a record that ends before the run does.
+pub(super) fn cut_off(paper: Paper, run: &Run) -> Vec<String> {
+    let mut facts = vec!["cut off".to_owned()];
+    facts.extend(steps(run, run.elapsed));
+    facts.extend(run.open.as_ref().map(|step| format!("within {step}")));
+    let (status, recover) = ("status", "recover");
+    let [status, recover] = [status, recover].map(|verb| changes::command(verb, &run.started.lab));
+    let owed = format!("what it changed may still be owed: {status} tells, {recover} puts it back");
+    let mut lines = vec![String::new()];
+    lines.extend(paper.wrapped(&flow(&facts, paper.width.saturating_sub(2)), 0, 2, Tone::Failed));
+    lines.extend(paper.wrapped(&owed, 0, 2, Tone::Plain));
+    lines.extend(paper.wrapped(&format!("next: {status}"), 0, 2, Tone::Dim));
+    lines
+}
+
+/// Facts side by side, as many as fit into `width` columns; a line of its own for the others.
+fn flow(facts: &[String], width: usize) -> String {
+    let mut text = String::new();
+    let mut used = 0;
+    for fact in facts {
+        let columns = text::columns(fact);
+        let joined = used + 3 + columns;
+        let (joint, now) = match used {
+            0 => ("", columns),
+            _ if joined > width => ("\n", columns),
+            _ => (" · ", joined),
+        };
+        text.push_str(joint);
+        text.push_str(fact);
+        used = now;
+    }
+    text
+}
+
+/// `5 steps in 6.1s`, `3 of 5 steps in 2.4s`; and which of them are not held.
+fn steps(run: &Run, duration: f64) -> Vec<String> {
+    let done = run.steps.len();
+    let ran = |name: &&String| run.steps.iter().any(|step| step.name == **name);
+    let planned = done + run.started.steps.iter().filter(|name| !ran(name)).count();
+    let plural = if planned == 1 { "" } else { "s" };
+    let of = if done == planned { String::new() } else { format!("{done} of ") };
+    let names = |status| {
+        let names: Vec<_> = run.steps.iter().filter(|step| step.status == status).map(|step| &*step.name).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let mut facts = vec![format!("{of}{planned} step{plural} in {}", human::clock(duration))];
+    facts.extend(names(Status::Failed).map(|names| format!("did not hold: {names}")));
+    facts.extend(names(Status::Error).map(|names| format!("could not be carried out: {names}")));
+    facts
+}
+
+/// What the callers saw of the outage, and how long each part of it took.
+fn outage(outage: Option<Outage>) -> Vec<String> {
+    let Some(outage) = outage else { return vec!["no request failed".to_owned()] };
+    let failed = format!("{} failed", human::count(outage.failed_requests, "request"));
+    let time =
+        |what: &str, seconds: Option<f64>| seconds.map(|seconds| format!("{what} {}", human::millis(seconds * 1000.0)));
+    let whole = if outage.recovered_at.is_some() {
+        format!("outage {}, {failed}", human::millis(outage.duration * 1000.0))
+    } else {
+        format!("outage from {} on, not over at the end, {failed}", human::clock(outage.effect_at))
+    };
+    let mut times =
+        vec![time("time to effect", outage.time_to_effect), time("time to recovery", outage.time_to_recovery)];
+    // Without an alert there is nothing that an outage's own length would not say.
+    if outage.time_to_detect.is_some() {
+        times.extend([
+            time("time to detect", outage.time_to_detect),
+            time("time to mitigate", outage.time_to_mitigate),
+            time("time to resolve", outage.time_to_resolve),
+        ]);
+    }
+    [Some(whole)].into_iter().chain(times).flatten().collect()
+}
+
+/// The one command that helps most now.
+fn next(run: &Run, finished: &RunFinished) -> String {
+    let lab = &run.started.lab;
+    let scenario = text::word(run.started.about.typed(&run.started.scenario));
+    match (finished.undo.status, finished.status) {
+        (UndoOutcome::Incomplete, _) => changes::command("recover", lab),
+        (UndoOutcome::Kept, _) => changes::command("status", lab),
+        (UndoOutcome::Complete, Status::Held) => "lab scenario list".to_owned(),
+        (UndoOutcome::Complete, Status::Failed) => format!("lab scenario show {scenario}"),
+        (UndoOutcome::Complete, Status::Error) => "lab doctor".to_owned(),
+        (UndoOutcome::Complete, Status::Interrupted) => format!("lab scenario run {scenario}"),
+    }
+}

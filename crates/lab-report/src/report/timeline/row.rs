@@ -1,0 +1,129 @@
+//! What a step's row says, and what is said under it: which expectation did not hold, what was seen, what went wrong.
+
+use std::collections::BTreeMap;
+
+use super::human;
+use super::layout::{Cell, Layout, Piece, Row, Show};
+use super::text;
+use crate::report::{status_name, status_tone};
+use crate::term::Tone;
+use lab_core::event::{CallerResult, Latency, Status, StepFinished};
+
+/// The app's counters that have a column.
+const ACCEPTED: &str = "app_auth_success_total";
+const REFUSED: &str = "app_auth_failures_total";
+
+/// The cells of a step.
+pub(super) fn cells(step: &StepFinished, layout: &Layout) -> Row {
+    let span = if step.sent.is_none() { Some(span(step, layout)) } else { None };
+    let plain = |text: Option<String>| vec![text.map_or_else(none, |text| (text, Tone::Plain))];
+    let latency = |pick: fn(Latency) -> f64| step.latency_ms.map(|latency| human::millis(pick(latency)));
+    let cell = |show, pieces| Cell { show, pieces };
+    let cells = vec![
+        cell(Show::At, vec![(human::clock(step.elapsed), Tone::Dim)]),
+        cell(Show::Step, plain(Some(text::clean(&step.name)))),
+        cell(Show::Took, vec![(took(step), Tone::Dim)]),
+        cell(Show::Sent, plain(step.sent.map(|sent| sent.to_string()))),
+        cell(Show::Accepted, vec![delta(step, ACCEPTED, Tone::Plain)]),
+        cell(Show::Refused, vec![delta(step, REFUSED, Tone::Warn)]),
+        cell(Show::Codes, codes(step)),
+        cell(Show::Median, plain(latency(|latency| latency.p50))),
+        cell(Show::Tail, plain(latency(|latency| latency.p99))),
+        cell(Show::Verdict, verdict(step)),
+    ];
+    Row { cells, span }
+}
+
+/// A row for each caller that has a name, and for each background traffic: what it saw, under the step's own row.
+pub(super) fn callers(step: &StepFinished) -> Vec<Row> {
+    let row = |name: String, result: &CallerResult| {
+        let plain = |text: Option<String>| vec![text.map_or_else(none, |text| (text, Tone::Dim))];
+        let latency = |pick: fn(Latency) -> f64| result.latency_ms.map(|latency| human::millis(pick(latency)));
+        let cell = |show, pieces| Cell { show, pieces };
+        let cells = vec![
+            cell(Show::Step, vec![(name, Tone::Dim)]),
+            cell(Show::Sent, plain(Some(result.sent.to_string()))),
+            cell(Show::Codes, answers(&result.codes, &result.errors)),
+            cell(Show::Median, plain(latency(|latency| latency.p50))),
+            cell(Show::Tail, plain(latency(|latency| latency.p99))),
+        ];
+        Row { cells, span: None }
+    };
+    let callers = step.callers.iter().map(|(name, result)| row(format!("· {}", text::clean(name)), result));
+    let background = step.background.iter().map(|(name, result)| row(format!("~ {}", text::clean(name)), result));
+    callers.chain(background).collect()
+}
+
+/// A step that only changes something has nothing that could hold: its line is what it changed.
+fn verdict(step: &StepFinished) -> Vec<Piece> {
+    if step.sent.is_none() && step.status == Status::Held && step.expectations.is_empty() {
+        return Vec::new();
+    }
+    vec![(status_name(step.status).to_owned(), status_tone(step.status))]
+}
+
+/// `+40`; `?` where it is not known; `-` where the step sends nothing and nothing came.
+fn delta(step: &StepFinished, counter: &str, notable: Tone) -> Piece {
+    match step.deltas.get(counter) {
+        Some(Some(increase)) if *increase > 0.0 => (format!("+{}", human::number(*increase)), notable),
+        Some(Some(_)) if step.sent.is_some() => ("+0".to_owned(), Tone::Plain),
+        Some(None) => ("?".to_owned(), Tone::Warn),
+        _ => none(),
+    }
+}
+
+/// Stands where there is nothing to say.
+fn none() -> Piece {
+    ("-".to_owned(), Tone::Dim)
+}
+
+/// `200 x38`, `401 x2`, `refused x40`, each a piece.
+fn codes(step: &StepFinished) -> Vec<Piece> {
+    answers(&step.codes, &step.errors)
+}
+
+fn answers(codes: &BTreeMap<String, u64>, errors: &BTreeMap<String, u64>) -> Vec<Piece> {
+    let codes = codes.iter().map(|(code, count)| {
+        let tone = if code.starts_with('2') { Tone::Plain } else { Tone::Warn };
+        (format!("{} x{count}", text::clean(code)), tone)
+    });
+    let errors = errors.iter().map(|(cause, count)| (format!("{} x{count}", text::clean(cause)), Tone::Warn));
+    let all: Vec<Piece> = codes.chain(errors).collect();
+    if all.is_empty() { vec![none()] } else { all }
+}
+
+fn took(step: &StepFinished) -> String {
+    human::millis(step.duration * 1000.0)
+}
+
+/// What a step without traffic did, and how long that took where it can be noticed and has no column of its own.
+fn span(step: &StepFinished, layout: &Layout) -> String {
+    let detail = step.detail.clone().unwrap_or_else(|| step.action.clone());
+    let noticeable = step.duration >= 0.01 && !layout.shows(Show::Took);
+    if noticeable && !matches!(step.action.as_str(), "wait" | "wait_for") {
+        format!("{detail}, {}", took(step))
+    } else {
+        detail
+    }
+}
+
+/// What is said under the row, in order.
+pub(super) fn notes(step: &StepFinished) -> Vec<(Tone, String)> {
+    let mut notes = Vec::new();
+    if step.sent.is_some() {
+        notes.extend(step.detail.iter().map(|detail| (Tone::Plain, detail.clone())));
+    }
+    if step.unsent > 0 {
+        let due = human::count(step.sent.unwrap_or(0) + step.unsent, "request");
+        notes.push((Tone::Warn, format!("{} of {due} could not be sent in time", step.unsent)));
+    }
+    notes.extend(step.expectations.iter().filter(|expectation| !expectation.held).map(|expectation| {
+        let (metric, expected, saw) = (&expectation.metric, &expectation.expected, &expectation.observed_text);
+        (Tone::Failed, format!("expected {metric} {expected}, saw {saw}"))
+    }));
+    if step.status != Status::Held {
+        notes.extend(step.output.iter().map(|line| (Tone::Dim, format!("| {line}"))));
+    }
+    notes.extend(step.error.iter().map(|error| (Tone::Failed, format!("error: {error}"))));
+    notes
+}

@@ -1,0 +1,187 @@
+//! The runs of a proof, made from the scenario: each an [`Act`], a plan whose stretches must pass, or must not. A
+//! scenario's checks always stand at the end of a plan, so that they never come between its own steps.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use lab_core::event::Phase;
+use lab_scenario::plan::{Action, Comparator, Expectation, Kind, Metric, Of, Plan, Step, Traffic};
+use lab_traffic::Amount;
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Act {
+    /// Which part of the proof it is.
+    pub(super) part: String,
+    pub(super) plan: Plan,
+    /// Each step of the plan as its author knows it: its name, and its place in the file.
+    pub(super) titles: Vec<String>,
+    pub(super) stretches: Vec<Stretch>,
+    /// What the run must be as a whole.
+    pub(super) whole: Whole,
+}
+
+/// Steps of an act that are one claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub(super) steps: Range<usize>,
+    /// Whether all of its steps must hold, or one of them must not.
+    pub(super) passes: bool,
+    /// What is said where that is not so.
+    pub(super) otherwise: &'static str,
+}
+
+/// What a run must be as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// Nothing is wrong with it beyond its steps: a fault has an effect, a practice harms nobody.
+    Sound,
+    /// Somebody is harmed, or the last stretch does not pass: a wrong way to do what a practice does right.
+    Harmful,
+}
+
+/// The acts of a proof, in order. The error says what the scenario lacks.
+pub(super) fn acts(plan: &Plan) -> Result<Vec<Act>, String> {
+    let (claims, name) = (&plan.claims, &plan.name);
+    let mut acts = match plan.kind {
+        Kind::Part => return Err(format!("{name} is a part for other scenarios: it claims nothing by itself")),
+        Kind::Practice => practice(plan),
+        Kind::Incident => {
+            for (key, check) in [("symptom_check", &claims.symptom_check), ("resolved_check", &claims.resolved_check)] {
+                if check.is_empty() {
+                    return Err(format!("{name} has no `{key}`, which is what a proof looks at (docs/scenarios.md)"));
+                }
+            }
+            let Some(remedy) = remedy(&plan.steps) else {
+                let needs = "a step of the phase `inject`, and one of the phase `remedy` after it";
+                return Err(format!("{name} has no fault that is mended: a proof needs {needs}"));
+            };
+            incident(plan, remedy)
+        }
+    };
+    acts.push(Act::new("undone", plan).must(vec![healthy()], true, "not every request is answered after the undo"));
+    Ok(acts)
+}
+
+fn incident(plan: &Plan, remedy: usize) -> Vec<Act> {
+    let (symptom, resolved) = (&plan.claims.symptom_check, &plan.claims.resolved_check);
+    let (broken, whole) = (&plan.steps[..remedy], &plan.steps);
+    let mut acts = vec![
+        Act::new("healthy", plan)
+            .must(vec![healthy()], true, "not every request is answered before the fault")
+            .must(plan.steady_state.clone(), true, "`steady_state` does not hold before the fault")
+            .must(symptom.clone(), false, "`symptom_check` passes although nothing is broken"),
+        Act::new("broken", plan)
+            .must(broken.to_vec(), true, "a step up to the fault does not hold")
+            .must(symptom.clone(), true, "`symptom_check` does not pass while it is broken")
+            .must(resolved.clone(), false, "`resolved_check` passes although it is still broken"),
+        Act::new("mended", plan)
+            .must(whole.clone(), true, "a step of the scenario does not hold")
+            .must(plan.steady_state.clone(), true, "`steady_state` does not hold after the remedy")
+            .must(resolved.clone(), true, "`resolved_check` does not pass after the remedy")
+            .must(symptom.clone(), false, "`symptom_check` still passes after the remedy"),
+    ];
+    for fix in &plan.claims.wrong_fixes {
+        // Whatever it is by its nature: it is tried in place of the remedy.
+        let steps = fix.steps.iter().map(|step| Step { phase: Phase::Remedy, ..step.clone() }).collect();
+        acts.push(
+            Act::new(&format!("wrong fix {}", fix.name), plan)
+                .must(broken.to_vec(), true, "a step up to the fault does not hold")
+                .must(steps, true, "a step of the wrong fix does not hold")
+                .must(resolved.clone(), false, "`resolved_check` passes after it: it is no wrong fix"),
+        );
+    }
+    acts
+}
+
+fn practice(plan: &Plan) -> Vec<Act> {
+    let resolved = &plan.claims.resolved_check;
+    let healthy = Act::new("healthy", plan)
+        .must(vec![healthy()], true, "not every request is answered before it")
+        .must(plan.steady_state.clone(), true, "`steady_state` does not hold before it")
+        .must(resolved.clone(), false, "`resolved_check` passes although nothing is done yet");
+    // Nothing is done in it: what its checks send and is refused harms nobody.
+    let healthy = Act { plan: Plan { kind: Kind::Part, ..healthy.plan }, ..healthy };
+    let mut acts = vec![
+        healthy,
+        Act::new("unharmed", plan)
+            .must(plan.steps.clone(), true, "a step of the scenario does not hold")
+            .must(plan.steady_state.clone(), true, "`steady_state` does not hold at the end")
+            .must(resolved.clone(), true, "`resolved_check` does not pass at the end"),
+    ];
+    for fix in &plan.claims.wrong_fixes {
+        let act = Act::new(&format!("wrong fix {}", fix.name), plan)
+            .must(fix.steps.clone(), true, "a step of the wrong fix does not hold")
+            .must(resolved.clone(), false, "no request fails and `resolved_check` passes: it is no wrong fix");
+        acts.push(Act { whole: Whole::Harmful, ..act });
+    }
+    acts
+}
+
+/// The index of the first remedy after a fault.
+fn remedy(steps: &[Step]) -> Option<usize> {
+    let fault = steps.iter().position(|step| step.phase == Phase::Inject)?;
+    let after = steps[fault..].iter().position(|step| step.phase == Phase::Remedy)?;
+    Some(fault + after)
+}
+
+impl Act {
+    fn new(part: &str, plan: &Plan) -> Self {
+        // A steady state is a claim of its own, where it belongs.
+        let plan = Plan { steps: Vec::new(), steady_state: Vec::new(), ..plan.clone() };
+        Self { part: part.to_owned(), plan, titles: Vec::new(), stretches: Vec::new(), whole: Whole::Sound }
+    }
+
+    /// One more stretch; none where there are no steps.
+    fn must(mut self, steps: Vec<Step>, passes: bool, otherwise: &'static str) -> Self {
+        let start = self.plan.steps.len();
+        for mut step in steps {
+            // What looks back does so within its own stretch.
+            step.expect.iter_mut().for_each(|expected| expected.since += start);
+            self.titles.push(format!("{} ({})", step.name, step.place));
+            if start > 0 {
+                step.name = format!("{}/{}", self.stretches.len(), step.name);
+            }
+            self.plan.steps.push(step);
+        }
+        let steps = start..self.plan.steps.len();
+        if !steps.is_empty() {
+            self.stretches.push(Stretch { steps, passes, otherwise });
+        }
+        self
+    }
+}
+
+/// A few requests with the caller's key, each of which must be answered as it should be.
+fn healthy() -> Step {
+    let traffic = Traffic {
+        amount: Amount::Requests(5),
+        rate: 100.0,
+        connections: 1,
+        callers: Vec::new(),
+        path: "/api/users".to_owned(),
+        method: "GET".to_owned(),
+        headers: Vec::new(),
+        key: None,
+        timeout: Duration::from_secs(3),
+    };
+    let expect = Expectation {
+        of: Of::All,
+        metric: Metric::Failed,
+        metric_text: "failed".to_owned(),
+        comparator: Comparator::Equal,
+        bound: 0.0,
+        text: "== 0".to_owned(),
+        since: 0,
+        late: None,
+    };
+    Step {
+        id: usize::MAX,
+        name: "healthy".to_owned(),
+        phase: Phase::Baseline,
+        action: Action::Traffic(traffic),
+        expect: vec![expect],
+        place: "GET /api/users".to_owned(),
+        late: None,
+    }
+}

@@ -1,0 +1,289 @@
+//! What a proof is made of, and what it says of runs that are not as the scenario claims.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::script::{Act, acts};
+use super::verdict::judge;
+use super::{Ground, Verdict, prove};
+use crate::lab::{Record, State};
+use crate::runner::Interrupt;
+use lab_core::event::{
+    Event, EventKind, ExpectationResult, Phase, Role, RunFinished, Status, StepFinished, Undo, UndoOutcome,
+};
+use lab_scenario::plan::Kind;
+use lab_scenario::{LoadOptions, Plan, Source, library, load};
+use lab_testkit::engine::MockEngine;
+use lab_testkit::wire::MockWire;
+
+fn rotate_key() -> Plan {
+    load(&Source::Library("rotate-key".into()), &LoadOptions::default()).unwrap()
+}
+
+fn read(text: &str) -> Plan {
+    let source = Source::Text { name: "test.yaml".into(), text: text.into() };
+    load(&source, &LoadOptions::default()).unwrap_or_else(|found| panic!("{found}"))
+}
+
+fn names(act: &Act) -> Vec<&str> {
+    act.plan.steps.iter().map(|step| step.name.as_str()).collect()
+}
+
+fn event(kind: EventKind) -> Event {
+    Event { at: chrono::DateTime::UNIX_EPOCH, elapsed: 0.0, kind }
+}
+
+/// The events of an act whose steps end as `ends` says, one letter a step: `h`eld, `f`ailed, `e`rror.
+fn played(act: &Act, ends: &str, reason: Option<&str>) -> Vec<Event> {
+    let step = |(index, end): (usize, char)| {
+        let status = match end {
+            'h' => Status::Held,
+            'f' => Status::Failed,
+            _ => Status::Error,
+        };
+        let seen = ExpectationResult {
+            metric: "check.status".to_owned(),
+            expected: "== 401".to_owned(),
+            observed: Some(200.0),
+            observed_text: "200".to_owned(),
+            held: status != Status::Failed,
+        };
+        event(EventKind::StepFinished(Box::new(StepFinished {
+            index,
+            status,
+            expectations: vec![seen],
+            error: (status == Status::Error).then(|| "the app is gone".to_owned()),
+            ..finished(act, index)
+        })))
+    };
+    let mut events: Vec<Event> = ends.chars().enumerate().map(step).collect();
+    let status = if ends.contains('e') { Status::Error } else { Status::Failed };
+    let undo = Undo { status: UndoOutcome::Complete, items: Vec::new() };
+    let reason = reason.map(str::to_owned);
+    events.push(event(EventKind::RunFinished(Box::new(RunFinished {
+        status,
+        duration: 1.0,
+        outage: None,
+        undo,
+        keys: None,
+        reason,
+    }))));
+    events
+}
+
+#[test]
+fn an_incident_is_run_whole_up_to_its_fault_and_with_each_wrong_fix() {
+    let acts = acts(&rotate_key()).unwrap();
+    let parts: Vec<&str> = acts.iter().map(|act| act.part.as_str()).collect();
+    let expected =
+        ["healthy", "broken", "mended", "wrong fix put-the-old-key-back", "wrong fix restart-the-app", "undone"];
+    assert_eq!(parts, expected);
+    assert_eq!(names(&acts[0]), ["healthy", "1/check", "1/check-2"]);
+    let broken =
+        ["baseline", "rotate-key", "drive-traffic", "1/check", "1/check-2", "2/check", "2/check-2", "2/check-3"];
+    assert_eq!(names(&acts[1]), broken);
+    assert_eq!(names(&acts[2])[..5], ["baseline", "rotate-key", "drive-traffic", "realign", "verify"]);
+    assert_eq!(names(&acts[3])[3..5], ["1/rotate-key", "2/check"]);
+    assert_eq!(acts[3].plan.steps[3].phase, Phase::Remedy, "it is tried in place of the remedy");
+    assert_eq!(names(&acts[5]), ["healthy"]);
+    for act in &acts {
+        assert_eq!(act.titles.len(), act.plan.steps.len());
+        let unique: std::collections::BTreeSet<&str> = names(act).into_iter().collect();
+        assert_eq!(unique.len(), act.plan.steps.len());
+    }
+}
+
+#[test]
+fn what_a_check_looks_back_on_is_its_own() {
+    let plan = read(
+        "title: T\nsteps: [{ stop: app }, { traffic: }, { start: app }]\n\
+         symptom_check: [{ traffic: }, { scenario: drive-traffic, name: again, expect: { failed: '100%' } }]\n\
+         resolved_check: [{ check: { path: /health } }]\n",
+    );
+    let acts = acts(&plan).unwrap();
+    assert_eq!(names(&acts[1]), ["stop", "traffic", "1/traffic", "1/again", "2/check"]);
+    assert_eq!(acts[1].plan.steps[3].expect[0].since, 3);
+}
+
+#[test]
+fn what_is_lacking_is_said() {
+    let lack = |text: &str| acts(&read(text)).unwrap_err();
+    let steps = "title: T\nsteps: [{ stop: app }]\n";
+    assert!(lack(steps).contains("test has no `symptom_check`"));
+    let check = "symptom_check: [{ check: { path: / } }]\n";
+    assert!(lack(&format!("{steps}{check}")).contains("test has no `resolved_check`"));
+    let both = format!("{steps}{check}resolved_check: [{{ check: {{ path: / }} }}]\n");
+    assert!(lack(&both).contains("no fault that is mended"));
+    assert!(lack(&format!("{steps}kind: part\n")).contains("a part for other scenarios"));
+    assert!(acts(&read(&format!("{steps}kind: practice\n"))).is_ok(), "a practice claims that nobody is harmed");
+}
+
+#[test]
+fn a_check_must_pass_and_fail_where_it_should() {
+    let acts = acts(&rotate_key()).unwrap();
+    // Three steps of its own, the symptom's two, the resolved check's three.
+    let broken = |ends: &str| judge(&acts[1], &played(&acts[1], ends, None)).findings;
+    assert_eq!(broken("hhhhhhhf"), Vec::<String>::new());
+    let own = broken("hhfhhhhf");
+    assert!(
+        own[0].starts_with("a step up to the fault does not hold: drive-traffic (library:drive-traffic.yaml:"),
+        "{own:?}"
+    );
+    assert!(own[0].ends_with("expected check.status == 401, seen 200"), "{own:?}");
+    let symptom = broken("hhhhfhhf");
+    assert!(symptom[0].starts_with("`symptom_check` does not pass while it is broken: check-2 ("), "{symptom:?}");
+    assert_eq!(broken("hhhhhhhh"), ["`resolved_check` passes although it is still broken"]);
+    let healthy = judge(&acts[0], &played(&acts[0], "hhh", None)).findings;
+    assert_eq!(healthy, ["`symptom_check` passes although nothing is broken"]);
+    let fix = judge(&acts[3], &played(&acts[3], "hhhhhhh", None)).findings;
+    assert_eq!(fix, ["`resolved_check` passes after it: it is no wrong fix"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_run_as_a_whole_counts() {
+    let acts = acts(&rotate_key()).unwrap();
+    let found = judge(&acts[2], &played(&acts[2], "hhhhhhhhfh", Some("no effect: nobody noticed")));
+    assert_eq!(found.findings.last().map(String::as_str), Some("no effect: nobody noticed"));
+}
+
+#[test]
+fn a_step_that_could_not_be_carried_out_is_no_refutation() {
+    let acts = acts(&rotate_key()).unwrap();
+    let found = judge(&acts[1], &played(&acts[1], "he", None));
+    assert!(found.findings.is_empty());
+    let error = found.error.unwrap();
+    assert!(error.starts_with("rotate-key (") && error.ends_with("the app is gone"), "{error}");
+    let cut_off = judge(&acts[1], &played(&acts[1], "hh", None));
+    assert_eq!(cut_off.error.as_deref(), Some("the run did not come to its end"));
+}
+
+#[test]
+fn a_wrong_way_of_a_practice_harms_or_does_not_get_there() {
+    let plan = read(
+        "title: T\nkind: practice\nsteps: [{ rotate_key: { server: b } }, { align_key: { caller: server } }]\n\
+         resolved_check: [{ check: { path: /api/users, key: b } }]\n\
+         wrong_fixes: [{ name: hurry, why: It fails., steps: [{ rotate_key: { server: b } }, { traffic: }] }]\n",
+    );
+    let acts = acts(&plan).unwrap();
+    let parts: Vec<&str> = acts.iter().map(|act| act.part.as_str()).collect();
+    assert_eq!(parts, ["healthy", "unharmed", "wrong fix hurry", "undone"]);
+    let wrong = |ends: &str, reason| judge(&acts[2], &played(&acts[2], ends, reason)).findings;
+    let failed = "40 of 40 requests failed, and none may";
+    let harmful = judge(&acts[2], &failing(played(&acts[2], "hhh", Some(failed)), 1)).findings;
+    assert_eq!(harmful, Vec::<String>::new());
+    assert_eq!(wrong("hhf", None), Vec::<String>::new());
+    assert_eq!(wrong("hhh", None), ["no request fails and `resolved_check` passes: it is no wrong fix"]);
+    let harmed = judge(&acts[1], &failing(played(&acts[1], "hhh", Some(failed)), 0));
+    assert_eq!(harmed.findings, [failed]);
+}
+
+#[test]
+fn a_practice_that_sends_nothing_is_not_proved() {
+    let plan = read(
+        "title: T\nkind: practice\nsteps: [{ rotate_key: { server: b } }]\n\
+         resolved_check: [{ traffic: { key: b }, expect: { failed: 0 } }]\n\
+         wrong_fixes: [{ name: nothing, why: It is one., steps: [{ wait: 1s }] }]\n",
+    );
+    let acts = acts(&plan).unwrap();
+    let silent = |act: &Act, ends| {
+        let mut events = played(act, ends, None);
+        for event in &mut events {
+            if let EventKind::StepFinished(step) = &mut event.kind
+                && step.index == 0
+            {
+                step.sent = None;
+            }
+        }
+        judge(act, &events).findings
+    };
+    let lack = "no request was sent: nothing shows that nobody is harmed";
+    assert_eq!(silent(&acts[1], "hh"), [lack], "what its check sends is not its own");
+    assert_eq!(silent(&acts[2], "hh"), ["no request fails and `resolved_check` passes: it is no wrong fix"]);
+    assert_eq!(judge(&acts[1], &played(&acts[1], "hh", None)).findings, Vec::<String>::new());
+}
+
+#[test]
+fn what_a_check_sends_harms_nobody() {
+    let plan = read(
+        "title: T\nkind: practice\nsteady_state: [{ check: { path: /health } }]\n\
+         steps: [{ rotate_key: { server: b } }, { align_key: { caller: server } }]\n\
+         resolved_check: [{ traffic: { key: apikey-v1 }, expect: { status.401: '100%' } }]\n\
+         wrong_fixes: [{ name: nothing, why: It is one., steps: [{ rotate_key: { server: b } }] }]\n",
+    );
+    let acts = acts(&plan).unwrap();
+    assert_eq!(names(&acts[0]), ["healthy", "1/check", "2/traffic"], "a practice has a steady state too");
+    assert_eq!(names(&acts[1]), ["rotate-key", "align-key", "1/check", "2/traffic"]);
+    let failed = "40 of 40 requests failed, and none may";
+    assert_eq!(acts[0].plan.kind, Kind::Part, "nothing is done yet that could harm");
+    let unharmed = judge(&acts[1], &failing(played(&acts[1], "hhhh", Some(failed)), 3));
+    assert_eq!(unharmed.findings, Vec::<String>::new());
+    let fix = judge(&acts[2], &failing(played(&acts[2], "hh", Some(failed)), 1));
+    assert_eq!(fix.findings, ["no request fails and `resolved_check` passes: it is no wrong fix"]);
+}
+
+/// The same with requests that failed in one of the steps.
+fn failing(mut events: Vec<Event>, at: usize) -> Vec<Event> {
+    for event in &mut events {
+        if let EventKind::StepFinished(step) = &mut event.kind
+            && step.index == at
+        {
+            step.failed_requests = 40;
+        }
+    }
+    events
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_library_proves_itself_on_the_mock() {
+    for name in library::names() {
+        let options = LoadOptions { short: true, ..LoadOptions::default() };
+        let plan = load(&Source::Library(name.into()), &options).unwrap();
+        if plan.kind == Kind::Part {
+            continue;
+        }
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let lab = State::at(folder.path().join("state")).unwrap().lab("default").unwrap();
+        lab.save(&Record::new("mock", 0)).unwrap();
+        let engine = MockEngine::running("apikey-v1");
+        let ground = Ground {
+            lab,
+            wire: Arc::new(MockWire::new(engine.clone())),
+            engine: Arc::new(engine),
+            processes: None,
+            id: "20261124T101530.123Z-7f3a".to_owned(),
+            interrupt: Interrupt::new(),
+        };
+        let proof = prove(&plan, &ground).await;
+        assert_eq!(proof.status, Verdict::Proved, "{proof:#?}");
+    }
+}
+
+fn finished(act: &Act, index: usize) -> StepFinished {
+    let step = &act.plan.steps[index];
+    StepFinished {
+        index,
+        name: step.name.clone(),
+        phase: step.phase,
+        role: Role::Step,
+        action: step.action.name().to_owned(),
+        status: Status::Held,
+        start: chrono::DateTime::UNIX_EPOCH,
+        elapsed: 0.0,
+        duration: 0.0,
+        detail: None,
+        sent: Some(40),
+        unsent: 0,
+        failed_requests: 0,
+        deltas: BTreeMap::new(),
+        codes: BTreeMap::new(),
+        errors: BTreeMap::new(),
+        latency_ms: None,
+        samples: Vec::new(),
+        counters: Vec::new(),
+        callers: BTreeMap::new(),
+        background: BTreeMap::new(),
+        output: Vec::new(),
+        expectations: Vec::new(),
+        error: None,
+    }
+}

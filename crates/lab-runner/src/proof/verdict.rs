@@ -1,0 +1,111 @@
+//! What the events of an act say of its claims.
+
+use std::collections::BTreeMap;
+
+use super::script::{Act, Stretch, Whole};
+use crate::runner::SILENT;
+use lab_core::event::{Event, EventKind, RunFinished, Status, StepFinished};
+use lab_scenario::plan::Kind;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Claims that do not hold.
+    pub(super) findings: Vec<String>,
+    /// Why the act could not be carried out.
+    pub(super) error: Option<String>,
+}
+
+impl Found {
+    pub(super) fn is_sound(&self) -> bool {
+        self.findings.is_empty() && self.error.is_none()
+    }
+}
+
+/// Judges an act by its events.
+pub(super) fn judge(act: &Act, events: &[Event]) -> Found {
+    let steps: BTreeMap<usize, &StepFinished> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            // What comes in every case at the end is no claim.
+            EventKind::StepFinished(step) if step.role.is_step() => Some((step.index, step.as_ref())),
+            _ => None,
+        })
+        .collect();
+    let end = events.iter().find_map(|event| match &event.kind {
+        EventKind::RunFinished(end) => Some(end.as_ref()),
+        _ => None,
+    });
+    let mut found = Found { error: error(act, &steps, end), findings: Vec::new() };
+    if found.error.is_some() {
+        return found;
+    }
+    // What is said of a run beyond its steps: a fault without effect, a practice that harmed somebody.
+    let objection = end.and_then(|end| end.reason.clone());
+    let (sent, failed) = own(act, events);
+    let practice = act.plan.kind == Kind::Practice;
+    let objection = objection.filter(|_| !practice || failed > 0);
+    let last = act.stretches.len().saturating_sub(1);
+    for (index, stretch) in act.stretches.iter().enumerate() {
+        let harmed = act.whole == Whole::Harmful && index == last && objection.is_some();
+        let broken = broken(act, stretch, &steps);
+        if broken.is_empty() != stretch.passes && !harmed {
+            let seen = if broken.is_empty() { String::new() } else { format!(": {}", broken.join("; ")) };
+            found.findings.push(format!("{}{seen}", stretch.otherwise));
+        }
+    }
+    if act.whole == Whole::Sound {
+        found.findings.extend(objection);
+        if practice && sent == 0 {
+            found.findings.push(SILENT.to_owned());
+        }
+    }
+    found
+}
+
+/// The requests of the scenario's own, and those of them that failed: what its checks send harms nobody, and shows nobody
+/// unharmed.
+fn own(act: &Act, events: &[Event]) -> (u64, u64) {
+    let checks = act.stretches.first().map_or(0, |own| own.steps.end);
+    events.iter().fold((0, 0), |mut sum, event| {
+        let EventKind::StepFinished(step) = &event.kind else { return sum };
+        if !step.role.is_step() || step.index < checks {
+            sum = (sum.0 + step.sent.unwrap_or(0), sum.1 + step.failed_requests);
+        }
+        let background = step.background.values();
+        background.fold(sum, |sum, slice| (sum.0 + slice.sent, sum.1 + slice.failed_requests))
+    })
+}
+
+/// Why an act did not come to its end.
+fn error(act: &Act, steps: &BTreeMap<usize, &StepFinished>, end: Option<&RunFinished>) -> Option<String> {
+    let failed = steps.values().find(|step| step.status == Status::Error);
+    if let Some(step) = failed {
+        let why = step.error.as_deref().unwrap_or("it was not carried out");
+        return Some(format!("{}: {why}", title(act, step.index)));
+    }
+    match end {
+        Some(end) if end.status == Status::Error => {
+            Some(end.reason.clone().unwrap_or_else(|| "the run ended with an error".to_owned()))
+        }
+        Some(_) if steps.len() == act.plan.steps.len() => None,
+        _ => Some("the run did not come to its end".to_owned()),
+    }
+}
+
+/// What does not hold in a stretch, and what was seen instead.
+fn broken(act: &Act, stretch: &Stretch, steps: &BTreeMap<usize, &StepFinished>) -> Vec<String> {
+    let mut broken = Vec::new();
+    for step in stretch.steps.clone().filter_map(|index| steps.get(&index)).filter(|step| step.status != Status::Held) {
+        let not_held = step.expectations.iter().filter(|result| !result.held);
+        let seen: Vec<String> = not_held
+            .map(|result| format!("expected {} {}, seen {}", result.metric, result.expected, result.observed_text))
+            .collect();
+        broken.push(format!("{} {}", title(act, step.index), seen.join(", ")).trim_end().to_owned());
+    }
+    broken
+}
+
+fn title(act: &Act, index: usize) -> &str {
+    act.titles.get(index).map_or("a step", String::as_str)
+}

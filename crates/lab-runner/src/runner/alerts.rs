@@ -1,0 +1,265 @@
+//! [`Watch`]: what the alerts are while a run goes on. A task of its own asks once a second whoever evaluates the rules, so
+//! that no step waits for it; what changed is told as soon as it is known. Where nobody answers, nothing is known, and the
+//! run goes on as it would.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::context::Context;
+use super::observe::describe;
+use lab_core::event::{AlertChanged, AlertState};
+use lab_scenario::plan::AlertIs;
+use lab_telemetry::alerts::{self, Change, State, Tracker};
+use lab_telemetry::wire::Probe;
+
+/// How often is asked; rules are evaluated every other second.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long it takes until somebody is looked for again where nobody evaluates rules.
+const ABSENT: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// Follows the alerts of a run.
+pub(super) struct Watch {
+    changes: UnboundedReceiver<AlertChanged>,
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What is known of the alerts.
+pub(super) struct Shared {
+    known: Mutex<Known>,
+    told: UnboundedSender<AlertChanged>,
+}
+
+#[derive(Default)]
+struct Known {
+    tracker: Tracker,
+    /// Everything that changed, in order.
+    history: Vec<AlertChanged>,
+    /// Who answers, once it is known.
+    base: Option<String>,
+}
+
+/// An alert over some time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Seen {
+    /// What it was at the end.
+    state: State,
+    /// When it fired first, in seconds since the run's start; 0 where it did from before the run.
+    fired: Option<f64>,
+    /// When it was resolved last.
+    resolved: Option<f64>,
+}
+
+/// Alerts over some time, by name.
+pub(super) type Alerts = BTreeMap<String, Seen>;
+
+impl Watch {
+    /// Begins to ask.
+    pub(super) fn start(context: &Arc<Context>) -> Self {
+        let (told, changes) = unbounded_channel();
+        let shared = Arc::new(Shared { known: Mutex::default(), told });
+        let task = tokio::spawn(ask(Arc::clone(context), Arc::clone(&shared))).abort_handle();
+        Self { changes, shared, task }
+    }
+
+    /// The next change, as soon as it is known.
+    pub(super) async fn next(&mut self) -> AlertChanged {
+        match self.changes.recv().await {
+            Some(change) => change,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Those that are known already.
+    pub(super) fn ready(&mut self) -> Vec<AlertChanged> {
+        std::iter::from_fn(|| self.changes.try_recv().ok()).collect()
+    }
+
+    /// Asks at once, so that what is judged next is judged by how things are.
+    pub(super) async fn look(&self, context: &Context) {
+        // Where nobody answers in time, what is known is what counts.
+        let _ = timeout(PATIENCE, self.shared.look(context)).await;
+    }
+
+    /// What the alerts were from a time on, in seconds since the run's start; empty where nobody says.
+    pub(super) fn since(&self, begun: f64) -> Alerts {
+        self.shared.lock().since(begun)
+    }
+
+    /// Everything that changed.
+    pub(super) fn history(&self) -> Vec<AlertChanged> {
+        self.shared.lock().history.clone()
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+}
+
+async fn ask(context: Arc<Context>, shared: Arc<Shared>) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if !shared.look(&context).await {
+            sleep(ABSENT).await;
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks once. Returns whether there is somebody to ask.
+    async fn look(&self, context: &Context) -> bool {
+        let known = self.lock().base.clone();
+        let base = match known {
+            Some(base) => base,
+            // Who answers may come later, and may have moved.
+            None => match describe(context).await.ok().and_then(|now| now.endpoints.alerts().map(str::to_owned)) {
+                Some(base) => base,
+                None => return false,
+            },
+        };
+        let probe = Probe {
+            url: format!("{base}{}", alerts::PATH),
+            method: "GET".to_owned(),
+            headers: BTreeMap::new(),
+            timeout: PATIENCE,
+        };
+        let answer = context.wire.probe(&probe).await.ok();
+        let answer = answer.filter(|answer| answer.status == 200).and_then(|answer| alerts::read(&answer.body).ok());
+        let mut known = self.lock();
+        known.base = answer.is_some().then_some(base);
+        let Some(answer) = answer else { return true };
+        for change in known.tracker.take(context.clock.now(), &answer) {
+            let told = told(&change, context.clock.since_start(change.at));
+            known.history.push(told.clone());
+            // Nobody may listen any more: the run is over.
+            let _ = self.told.send(told);
+        }
+        true
+    }
+
+    /// What an alert is that is waited for, in a word, and whether it is as it must be.
+    pub(super) fn is(&self, alert: &str, is: AlertIs) -> (bool, String) {
+        judged(is, alert, &self.lock().since(0.0))
+    }
+}
+
+impl Known {
+    fn since(&self, begun: f64) -> Alerts {
+        let seen = |(name, standing): (&String, &alerts::Standing)| {
+            let own = || self.history.iter().filter(|change| change.name == *name);
+            // What it was before the time: what the first change after it leaves, or what it is where none came.
+            let after = own().find(|change| change.since >= begun);
+            let fired_before = match after.map(|change| change.state) {
+                Some(AlertState::Resolved) => true,
+                Some(_) => false,
+                None => standing.state == State::Firing,
+            };
+            let within = |state| own().filter(move |change| change.since >= begun && change.state == state);
+            let fired = within(AlertState::Firing).map(|change| change.since).next();
+            let from_before = own().rev().find(|change| change.since < begun && change.state == AlertState::Firing);
+            let fired = if fired_before { Some(from_before.map_or(0.0, |change| change.since)) } else { fired };
+            let resolved = within(AlertState::Resolved).map(|change| change.since).next_back();
+            (name.clone(), Seen { state: standing.state, fired, resolved })
+        };
+        self.tracker.alerts().iter().map(seen).collect()
+    }
+}
+
+fn told(change: &Change, since: f64) -> AlertChanged {
+    let state = match (change.from, change.to) {
+        (_, State::Pending) => AlertState::Pending,
+        (_, State::Firing) => AlertState::Firing,
+        (State::Firing, State::Inactive) => AlertState::Resolved,
+        (_, State::Inactive) => AlertState::Cleared,
+    };
+    let Change { alert, severity, summary, .. } = change;
+    AlertChanged { name: alert.clone(), state, since, severity: severity.clone(), summary: summary.clone() }
+}
+
+/// Two times that follow each other as one.
+pub(super) fn merge(whole: &mut Alerts, later: &Alerts) {
+    for (name, seen) in later {
+        let known = whole.entry(name.clone()).or_default();
+        known.state = seen.state;
+        known.fired = known.fired.or(seen.fired);
+        known.resolved = seen.resolved.or(known.resolved);
+    }
+}
+
+/// Whether an alert was as it must be, and what it was in a few words. What nobody knows is not so.
+pub(super) fn judged(is: AlertIs, alert: &str, alerts: &Alerts) -> (bool, String) {
+    let Some(seen) = alerts.get(alert) else {
+        let why =
+            if alerts.is_empty() { "nobody says what the alerts are" } else { "the lab's rules have no such alert" };
+        return (false, format!("unknown: {why}"));
+    };
+    let held = match is {
+        AlertIs::Pending => seen.state != State::Inactive,
+        AlertIs::Firing => seen.state == State::Firing,
+        AlertIs::Fired => seen.fired.is_some(),
+        AlertIs::Resolved => seen.resolved.is_some() && seen.state == State::Inactive,
+        AlertIs::Quiet => seen.fired.is_none(),
+    };
+    let text = match (seen.state, seen.fired, seen.resolved) {
+        (State::Firing, Some(fired), _) => format!("firing since {fired:.1}s"),
+        (State::Inactive, Some(fired), Some(resolved)) => format!("fired at {fired:.1}s, resolved at {resolved:.1}s"),
+        (state, Some(fired), _) => format!("fired at {fired:.1}s, now {}", state.name()),
+        (state, ..) => state.name().to_owned(),
+    };
+    (held, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(name: &str, state: AlertState, since: f64) -> AlertChanged {
+        AlertChanged { name: name.to_owned(), state, since, severity: String::new(), summary: String::new() }
+    }
+
+    #[test]
+    fn an_alert_is_judged_by_the_time_that_is_looked_at() {
+        use AlertState::{Firing, Pending, Resolved};
+        let answer = alerts::read(
+            r#"{"status":"success","data":{"groups":[{"name":"g","file":"f","rules":[
+               {"name":"A","query":"a","state":"inactive","lastEvaluation":"2026-11-24T10:15:30Z"},
+               {"name":"B","query":"b","state":"firing","lastEvaluation":"2026-11-24T10:15:30Z"}]}]}}"#,
+        );
+        let mut known = Known::default();
+        known.tracker.take(chrono::Utc::now(), &answer.expect("an answer"));
+        known.history = vec![change("A", Pending, 10.0), change("A", Firing, 20.0), change("A", Resolved, 40.0)];
+        let is = |begun, is| judged(is, "A", &known.since(begun));
+        assert_eq!(is(0.0, AlertIs::Fired), (true, "fired at 20.0s, resolved at 40.0s".to_owned()));
+        assert!(is(30.0, AlertIs::Fired).0, "it fires from before");
+        assert_eq!(is(41.0, AlertIs::Fired), (false, "inactive".to_owned()));
+        assert!(is(41.0, AlertIs::Quiet).0);
+        assert!(is(0.0, AlertIs::Resolved).0);
+        assert!(!is(0.0, AlertIs::Firing).0);
+        assert_eq!(judged(AlertIs::Firing, "B", &known.since(5.0)), (true, "firing since 0.0s".to_owned()));
+        let none = "unknown: the lab's rules have no such alert";
+        assert_eq!(judged(AlertIs::Quiet, "C", &known.since(0.0)), (false, none.to_owned()));
+        assert!(judged(AlertIs::Quiet, "A", &Alerts::new()).1.contains("nobody says"));
+        let mut whole = known.since(0.0);
+        merge(&mut whole, &known.since(41.0));
+        assert!(judged(AlertIs::Fired, "A", &whole).0);
+    }
+}

@@ -1,0 +1,197 @@
+//! Background traffic: it goes on while steps happen. Within a step it is a slice of its own, which begins after the look at
+//! the counters before the step and starts no request once the step is over, so that each step's numbers are exact. Requests
+//! keep to the one schedule that began with the traffic. What is still open after [`GRACE`] goes on beside the next steps,
+//! and counts in the one in which it ends: a service that hangs is seen by a caller that never stops.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::act::loads;
+use super::context::Context;
+use super::observe::Observation;
+use super::seen::Seen;
+use lab_scenario::plan::Traffic;
+use lab_traffic::{Load, Orders, Reins, Summary, reins};
+
+/// How long a step's end waits for requests in flight: a healthy one is answered long before.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Traffic that goes on.
+#[derive(Clone, Debug)]
+pub(super) struct Background {
+    /// The id of the step that began it.
+    pub(super) id: usize,
+    /// That step's name.
+    pub(super) name: String,
+    pub(super) traffic: Traffic,
+    /// When its first request was due.
+    pub(super) begun: Instant,
+}
+
+/// What goes on beside a step.
+pub(super) struct Beside {
+    pub(super) all: Vec<Background>,
+    /// Of the steps before it.
+    pub(super) open: Vec<Slice>,
+    /// No step comes after it: what is open is waited for.
+    pub(super) last: bool,
+}
+
+/// What each background traffic saw, by the id of the step that began it, with that step's name.
+pub(super) type Slices = BTreeMap<usize, (String, Seen)>;
+
+/// What one caller sends beside one step. Dropped, it is given up.
+pub(super) struct Slice {
+    id: usize,
+    name: String,
+    caller: Option<String>,
+    /// When its first request was due.
+    start: Arc<OnceLock<DateTime<Utc>>>,
+    reins: Reins,
+    task: JoinHandle<Option<Summary>>,
+    over: bool,
+    /// Once it is over: what nobody has asked for.
+    rest: Option<Summary>,
+    _end: DropGuard,
+}
+
+/// The slices of one step, under way.
+pub(super) struct Running {
+    new: Vec<Slice>,
+    open: Vec<Slice>,
+    last: bool,
+}
+
+/// Starts the slices of a step; none where nothing is known of the lab.
+pub(super) fn start(context: &Arc<Context>, beside: Beside, now: &Result<Observation, String>) -> Running {
+    let Beside { all, open, last } = beside;
+    let new = now.as_ref().ok().and_then(|now| begin(context, &all, now).ok());
+    Running { new: new.unwrap_or_default(), open, last }
+}
+
+fn begin(context: &Arc<Context>, all: &[Background], now: &Observation) -> Result<Vec<Slice>, String> {
+    let mut slices = Vec::new();
+    for background in all {
+        for (caller, load) in loads(&background.traffic, now)? {
+            slices.push(Slice::begin(context, background, caller, load));
+        }
+    }
+    Ok(slices)
+}
+
+/// When the next request is due, from `now` on.
+fn next(begun: Instant, rate: f64, now: Instant) -> Instant {
+    let past = now.saturating_duration_since(begun).as_secs_f64() * rate;
+    begun + Duration::try_from_secs_f64((past - 1e-6).ceil().max(0.0) / rate).unwrap_or_default()
+}
+
+impl Slice {
+    fn begin(context: &Arc<Context>, of: &Background, caller: Option<String>, load: Load) -> Self {
+        let (stop, start) = (context.stop.child_token(), Arc::new(OnceLock::new()));
+        let (reins, orders) = reins();
+        let task = send(Arc::clone(context), of.begun, load, orders, stop.clone(), Arc::clone(&start));
+        let (id, name, task, end) = (of.id, of.name.clone(), tokio::spawn(task), stop.drop_guard());
+        Self { id, name, caller, start, reins, task, over: false, rest: None, _end: end }
+    }
+
+    /// Waits until it is over. A panic in it goes on here.
+    async fn over(&mut self) {
+        if !self.over {
+            let ended = (&mut self.task).await;
+            self.over = true;
+            self.rest = match ended.map_err(JoinError::try_into_panic) {
+                Ok(rest) => rest,
+                Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                Err(Err(_)) => None,
+            };
+        }
+    }
+
+    /// What has ended since the last look.
+    async fn look(&mut self) -> Seen {
+        let asked = self.reins.ask();
+        let summary = tokio::select! {
+            biased;
+            Ok(summary) = asked => Some(summary),
+            () = self.over() => self.rest.take(),
+        };
+        match (summary, self.start.get()) {
+            (Some(summary), Some(start)) if summary.sent + summary.unsent > 0 => {
+                Seen::of(self.caller.as_deref(), Summary { start: *start, ..summary })
+            }
+            _ => Seen::default(),
+        }
+    }
+}
+
+/// Sends from the next request on that is due.
+async fn send(
+    context: Arc<Context>,
+    begun: Instant,
+    load: Load,
+    orders: Orders,
+    stop: CancellationToken,
+    start: Arc<OnceLock<DateTime<Utc>>>,
+) -> Option<Summary> {
+    let due = next(begun, load.rate, Instant::now());
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => return None,
+        () = orders.halt.cancelled() => return None,
+        () = sleep_until(due) => {}
+    }
+    start.get_or_init(|| context.clock.now());
+    Some(context.wire.ongoing(&load, orders, &stop).await)
+}
+
+impl Running {
+    /// Lets no request start any more, and says what was seen, and what is still open.
+    pub(super) async fn end(mut self) -> (Slices, Vec<Slice>) {
+        self.new.iter().for_each(|slice| slice.reins.halt());
+        if self.last {
+            // Each is over at its own timeout, and at Ctrl-C.
+            join_all(self.new.iter_mut().chain(&mut self.open).map(Slice::over)).await;
+        } else {
+            let _ = timeout(GRACE, join_all(self.new.iter_mut().map(Slice::over))).await;
+        }
+        let mut slices = Slices::new();
+        for slice in &self.new {
+            // Also where none was due.
+            slices.entry(slice.id).or_insert_with(|| (slice.name.clone(), Seen::default()));
+        }
+        let mut open = Vec::new();
+        for mut slice in self.open.into_iter().chain(self.new) {
+            let seen = slice.look().await;
+            if !seen.is_empty() {
+                let name = || (slice.name.clone(), Seen::default());
+                slices.entry(slice.id).or_insert_with(name).1.merge(&seen);
+            }
+            if !slice.over {
+                open.push(slice);
+            }
+        }
+        (slices, open)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_schedule_goes_on_from_slice_to_slice() {
+        let begun = Instant::now();
+        let after = |millis| next(begun, 10.0, begun + Duration::from_millis(millis)) - begun;
+        let expected = [(0, 0), (1, 100), (99, 100), (100, 100), (101, 200), (1234, 1300)];
+        for (now, due) in expected {
+            assert_eq!(after(now).as_millis(), due, "{now}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Changes of the lab: what was before is on disk first, then the change is made, under the lab's change lock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::act::{Acted, Own};
+use super::context::Context;
+use super::observe::describe;
+use crate::lab::lock::Lock;
+use crate::lab::{ChangeError, Record};
+use crate::undo::{Before, explained};
+use lab_core::engine::{
+    Description, EngineError, EngineErrorKind, Ensured, Roles, RunState, ServiceChange, environment,
+};
+use lab_core::event::ExpectationResult;
+use lab_scenario::plan::{Change, Verb};
+use lab_system::deadline::timeout;
+
+/// How long a change may take. A backstop: the engine has deadlines of its own, the longest for what comes back because its
+/// new version was not well (Docker: a minute for each of the two). To give up before it has would leave that half done.
+const DEADLINE: Duration = Duration::from_mins(3);
+
+pub(super) async fn rotate_key(context: &Context, server: &str) -> Result<Acted, String> {
+    let Roles { app, key_variable, .. } = context.engine.roles();
+    let done = change(context, &app, &ServiceChange::env(&key_variable, server), false).await?;
+    let old = done.before.env.get(&key_variable).cloned().flatten();
+    let detail = format!("server {} > {server}", old.as_deref().unwrap_or("none"));
+    let own = Own { server: Some(Some(server.to_owned())), ..Own::default() };
+    Ok(done.acted(detail, format!("server already on {server}"), own))
+}
+
+pub(super) async fn change_service(context: &Context, wanted: &Change) -> Result<Acted, String> {
+    let Change { verb, service, change: to, rolled_back } = wanted;
+    let roles = context.engine.roles();
+    let service = roles.service(service);
+    allowed(context, service, to)?;
+    let done = change(context, service, to, *rolled_back).await?;
+    let key = to.env.get(&roles.key_variable).filter(|_| service == roles.app).cloned();
+    let state = to.run.map(|run| (service.to_owned(), run));
+    let own = Own { server: key, state, ..Own::default() };
+    if *rolled_back {
+        return Ok(done.rolled_back(service, own));
+    }
+    let detail = match verb {
+        Verb::SetEnv => format!("{service} {}", variables(to)),
+        Verb::Stop => format!("{service} stopped"),
+        Verb::Kill => format!("{service} killed"),
+        Verb::Pause => format!("{service} paused"),
+        Verb::Start | Verb::Unpause => format!("{service} running"),
+    };
+    let already = match verb {
+        Verb::SetEnv => format!("{service} already has {}", variables(to)),
+        _ => format!("{service} already {}", to.run.map_or("so", RunState::name)),
+    };
+    Ok(Acted { killed: to.abrupt, ..done.acted(detail, already, own) })
+}
+
+/// A value that an earlier step gave is known only now: it stays inside the lab like one that stands in the file.
+fn allowed(context: &Context, service: &str, to: &ServiceChange) -> Result<(), String> {
+    let services = context.engine.services();
+    let Some(spec) = services.iter().find(|spec| spec.name == service) else { return Ok(()) };
+    match environment::refusals(spec, to, &services, true) {
+        refusals if refusals.is_empty() => Ok(()),
+        refusals => Err(refusals.join("; ")),
+    }
+}
+
+fn variables(change: &ServiceChange) -> String {
+    let shown = |(name, value): (&String, &Option<String>)| match value {
+        Some(value) => format!("{name}={value}"),
+        None => format!("{name} unset"),
+    };
+    change.env.iter().map(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// Gives callers a key: this one, or where there is none the server's. No callers: the lab's one caller.
+pub(super) async fn give_key(context: &Context, key: Option<&str>, callers: &[String]) -> Result<Acted, String> {
+    let Some((_lock, description)) = begin_change(context).await? else { return Ok(Acted::default()) };
+    let server = description.server_key();
+    let key = match (key, server) {
+        (Some(key), _) | (None, Some(key)) => key.to_owned(),
+        (None, None) => return Err(format!("the app has no {}", description.roles.key_variable)),
+    };
+    let record = context.lab.existing().map_err(|error| error.to_string())?;
+    let names: Vec<Option<&str>> =
+        if callers.is_empty() { vec![None] } else { callers.iter().map(|name| Some(name.as_str())).collect() };
+    let mut acted = Acted::default();
+    let mut details = Vec::new();
+    for name in names {
+        let subject = name.unwrap_or("caller");
+        let old = key_of(&record, name)?;
+        if old == key {
+            details.push(format!("{subject} already on {key}"));
+            continue;
+        }
+        let before = match name {
+            None => Before::CallerKey { key: old.clone() },
+            Some(name) => Before::Caller { name: name.to_owned(), key: Some(old.clone()) },
+        };
+        let Roles { app, key_variable, .. } = &description.roles;
+        let server = server
+            .map(|server| Before::Service { service: app.clone(), state: ServiceChange::env(key_variable, server) });
+        put_on_record(context, before, server, [key.as_str()]).await?;
+        let set = match name {
+            None => context.lab.set_caller_key(&key),
+            Some(name) => context.lab.set_named_key(name, Some(&key)),
+        };
+        set.map_err(|error| error.to_string())?;
+        details.push(format!("{subject} {old} > {key}"));
+        acted.changed = true;
+        match name {
+            None => acted.own.caller = Some(key.clone()),
+            Some(name) => acted.own.callers.push((name.to_owned(), key.clone())),
+        }
+    }
+    acted.detail = Some(details.join(", "));
+    Ok(acted)
+}
+
+fn key_of(record: &Record, caller: Option<&str>) -> Result<String, String> {
+    match caller {
+        None => Ok(record.caller_key.clone()),
+        Some(name) => record.callers.get(name).cloned().ok_or_else(|| format!("the lab has no caller {name}")),
+    }
+}
+
+/// Makes the scenario's callers known to the lab, each with the key that it begins with. That they were not there, or with
+/// which key, is on disk first.
+pub(super) async fn introduce(context: &Context, callers: &BTreeMap<String, String>) -> Result<(), String> {
+    if callers.is_empty() || context.stop.is_cancelled() {
+        return Ok(());
+    }
+    let _lock = context.lab.lock_change(&context.holder).await.map_err(|error| error.to_string())?;
+    let mut record = context.lab.existing().map_err(|error| error.to_string())?;
+    for (name, key) in callers {
+        let before = Before::Caller { name: name.clone(), key: record.callers.get(name).cloned() };
+        put_on_record(context, before, None, [key.as_str()]).await?;
+    }
+    record.callers.extend(callers.clone());
+    context.lab.save(&record).map_err(|error| error.to_string())
+}
+
+/// A command may change the lab as a person may: what it can change by lab's own means is on disk before it starts.
+pub(super) async fn record_all(context: &Context) -> Result<bool, String> {
+    let Some((_lock, description)) = begin_change(context).await? else { return Ok(false) };
+    let lab = context.lab.existing().map_err(|error| error.to_string())?;
+    let mut before = vec![Before::CallerKey { key: lab.caller_key }];
+    before.extend(lab.callers.into_iter().map(|(name, key)| Before::Caller { name, key: Some(key) }));
+    for service in &description.services {
+        let mut state = ServiceChange::run(service.state);
+        let Roles { app, key_variable, .. } = &description.roles;
+        if service.name == *app {
+            state.env.insert(key_variable.clone(), service.env.get(key_variable).cloned());
+        }
+        before.push(Before::Service { service: service.name.clone(), state });
+    }
+    for before in before {
+        put_on_record(context, before, None, []).await?;
+    }
+    Ok(true)
+}
+
+/// A change that was made.
+#[derive(Default)]
+struct Done {
+    /// The state before, of all that the change names.
+    before: ServiceChange,
+    ensured: Ensured,
+    /// Why the service was not well with it; the old one serves on.
+    refused: Option<String>,
+}
+
+impl Done {
+    /// `detail` says what was done, `already` that there was nothing to do.
+    fn acted(self, detail: String, already: String, own: Own) -> Acted {
+        let Ensured { changed, retired } = self.ensured;
+        let detail = if changed { detail } else { already };
+        Acted { detail: Some(detail), changed, retired, own, ..Acted::default() }
+    }
+
+    /// What a change shows that was to be rolled back. `own`: what it changes if it is not.
+    fn rolled_back(self, service: &str, own: Own) -> Acted {
+        let held = self.refused.is_some();
+        let detail = if held { format!("{service} rolled back") } else { format!("{service} deployed") };
+        let check = ExpectationResult {
+            metric: "set_env.rolled_back".to_owned(),
+            expected: "true".to_owned(),
+            observed: None,
+            observed_text: self.refused.clone().unwrap_or_else(|| format!("{service} is well, and serves so")),
+            held,
+        };
+        let detail = self.refused.as_ref().map_or(detail.clone(), |why| format!("{detail}: {why}"));
+        let own = if held { Own::default() } else { own };
+        let acted = self.acted(detail.clone(), detail, own);
+        Acted { checks: vec![check], ..acted }
+    }
+}
+
+/// The lock of a change, and the lab as it is under it; none where the run is asked to stop: the last look at the token,
+/// from there on the change is carried to its end.
+async fn begin_change(context: &Context) -> Result<Option<(Lock, Description)>, String> {
+    let begin = async {
+        let lock = context.lab.lock_change(&context.holder).await.map_err(|error| error.to_string())?;
+        let description = describe(context).await.map_err(|error| explained(&error))?;
+        Ok(Some((lock, description)))
+    };
+    tokio::select! {
+        biased;
+        () = context.stop.cancelled() => Ok(None),
+        done = begin => done,
+    }
+}
+
+/// Puts on disk what is before a change. The two keys are one thing: where the run changes one of them, `other` is put back
+/// with it, since whoever mends the incident by hand changes that one. `new`: the values that the change brings.
+async fn put_on_record<'v>(
+    context: &Context,
+    before: Before,
+    other: Option<Before>,
+    new: impl IntoIterator<Item = &'v str>,
+) -> Result<(), String> {
+    let mut log = context.undo.lock().await;
+    let mut result = Ok(());
+    // What is on record already says what was first, and that is what comes back.
+    for before in [Some(before), other].into_iter().flatten() {
+        if result.is_ok() && !log.records().iter().any(|known| covers(known, &before)) {
+            result = log.record(before);
+        }
+    }
+    for value in new {
+        if result.is_ok() && context.secrets.are_in(value) {
+            result = log.hide(value);
+        }
+    }
+    result.map_err(|error| error.to_string())
+}
+
+/// Whether all that a record is about is known from an earlier one.
+fn covers(known: &Before, before: &Before) -> bool {
+    match (known, before) {
+        (Before::CallerKey { .. }, Before::CallerKey { .. }) => true,
+        (Before::Caller { name: known, .. }, Before::Caller { name, .. }) => known == name,
+        (Before::Service { service: known, state: has }, Before::Service { service, state }) => {
+            known == service
+                && (state.run.is_none() || has.run.is_some())
+                && state.env.keys().all(|name| has.env.contains_key(name))
+        }
+        _ => false,
+    }
+}
+
+/// Brings a service to another state: what was before is on disk first. Where it `may_fail`, a service that is not well with
+/// it is no error.
+async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: bool) -> Result<Done, String> {
+    let Some((_lock, description)) = begin_change(context).await? else { return Ok(Done::default()) };
+    let now = description.service(service).ok_or_else(|| format!("there is no service {service}"))?;
+    let before = to.before(now);
+    if to.is_met_by(now) {
+        return Ok(Done { before, ..Done::default() });
+    }
+    let Roles { app, key_variable, .. } = &description.roles;
+    let keys = service == app && to.env.contains_key(key_variable);
+    let caller = keys.then(|| context.lab.caller_key()).transpose().map_err(|error| error.to_string())?;
+    let service_before = Before::Service { service: service.to_owned(), state: before.clone() };
+    let new = to.env.values().flatten().map(String::as_str);
+    put_on_record(context, service_before, caller.map(|key| Before::CallerKey { key }), new).await?;
+    let ensure = context.lab.ensure(context.engine.as_ref(), service, to);
+    let ensured = timeout(DEADLINE, ensure).await.unwrap_or_else(|_| {
+        let detail = format!("the change was not done within {} s", DEADLINE.as_secs());
+        Err(EngineError::new(EngineErrorKind::System, detail).of(service).into())
+    });
+    match ensured {
+        Ok(mut ensured) => {
+            // What is compared over a step is what the app counted.
+            ensured.retired.retain(|_| service == app);
+            Ok(Done { before, ensured, refused: None })
+        }
+        Err(ChangeError::Engine(error)) if may_fail && is_unwell(error.kind) => {
+            Ok(Done { before, refused: Some(error.detail), ..Done::default() })
+        }
+        Err(ChangeError::Engine(error)) => Err(explained(&error)),
+        Err(ChangeError::Lab(error)) => Err(error.to_string()),
+    }
+}
+
+/// Whether it is the service itself that failed.
+fn is_unwell(kind: EngineErrorKind) -> bool {
+    matches!(kind, EngineErrorKind::Exited | EngineErrorKind::Unhealthy | EngineErrorKind::StartupTimeout)
+}

@@ -1,0 +1,119 @@
+//! The step `check`: one request whose answer must be as stated. What it shows is judged like an expectation.
+
+use super::act::{Acted, Facts, headers};
+use super::context::Context;
+use super::observe::Observation;
+use lab_core::event::{ExpectationResult, Secrets};
+use lab_scenario::plan::Check;
+use lab_telemetry::wire::{Probe, ProbeError, ProbeResponse};
+
+/// How much of a body a person is shown.
+const SHOWN: usize = 60;
+
+pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -> Result<Acted, String> {
+    let probe = probe(check, now)?;
+    let answer = tokio::select! {
+        () = context.stop.cancelled() => return Ok(Acted::default()),
+        answer = context.wire.probe(&probe) => answer,
+    };
+    let detail = Some(told(check, &answer));
+    let checks = judged("check", check, &answer, &context.secrets);
+    Ok(Acted { detail, checks, facts: facts(&answer), ..Acted::default() })
+}
+
+/// The request of a check.
+pub(super) fn probe(check: &Check, now: &Observation) -> Result<Probe, String> {
+    let key = match &check.key {
+        Some(key) => key.as_str(),
+        None => now.key_of(check.caller.as_deref())?,
+    };
+    Ok(Probe {
+        url: format!("{}{}", now.description.endpoints.gateway, check.path),
+        method: check.method.clone(),
+        headers: headers(&check.headers, key).into_iter().collect(),
+        timeout: check.timeout,
+    })
+}
+
+/// What came of it, in a few words.
+pub(super) fn told(check: &Check, answer: &Result<ProbeResponse, ProbeError>) -> String {
+    let seen = match answer {
+        Ok(response) => response.status.to_string(),
+        Err(error) => error.detail.clone(),
+    };
+    format!("{} {} {seen}", check.method, check.path)
+}
+
+pub(super) fn facts(answer: &Result<ProbeResponse, ProbeError>) -> Facts {
+    let response = answer.as_ref().ok();
+    let (status, body) = (response.map(|response| response.status), response.map(|response| response.body.clone()));
+    Facts { status, body, ..Facts::default() }
+}
+
+/// Whether the answer is as stated; `step`: what asked. Secrets are masked before a text is quoted or cut: after that they
+/// would not be known again.
+pub(super) fn judged(
+    step: &str,
+    check: &Check,
+    answer: &Result<ProbeResponse, ProbeError>,
+    secrets: &Secrets,
+) -> Vec<ExpectationResult> {
+    let no_answer = |error: &ProbeError| format!("no answer: {}", error.detail);
+    let response = answer.as_ref().ok();
+    let mut results = vec![ExpectationResult {
+        metric: format!("{step}.status"),
+        expected: format!("== {}", check.status),
+        observed: response.map(|response| f64::from(response.status)),
+        observed_text: answer.as_ref().map_or_else(no_answer, |response| response.status.to_string()),
+        held: response.is_some_and(|response| response.status == check.status),
+    }];
+    if let Some(text) = &check.body {
+        results.push(ExpectationResult {
+            metric: format!("{step}.body"),
+            expected: format!("contains {:?}", secrets.mask(text)),
+            observed: None,
+            observed_text: answer.as_ref().map_or_else(no_answer, |response| excerpt(&secrets.mask(&response.body))),
+            held: response.is_some_and(|response| response.body.contains(text)),
+        });
+    }
+    results
+}
+
+/// The beginning of a body, on one line.
+fn excerpt(body: &str) -> String {
+    let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Check, ProbeResponse, Secrets, judged};
+
+    #[test]
+    fn a_secret_is_masked_before_a_text_is_quoted_or_cut() {
+        let secret = "hush\"hush\\hush";
+        let mut secrets = Secrets::default();
+        secrets.add(secret);
+        let check = Check {
+            path: "/".to_owned(),
+            method: "GET".to_owned(),
+            headers: Vec::new(),
+            caller: None,
+            key: None,
+            status: 200,
+            body: Some(format!("my {secret}")),
+            timeout: Duration::from_secs(1),
+        };
+        let body = format!("{}{secret}", "x".repeat(50));
+        let answer = Ok(ProbeResponse { status: 200, body });
+        let body = &judged("check", &check, &answer, &secrets)[1];
+        assert_eq!(body.expected, "contains \"my ***\"");
+        assert_eq!(body.observed_text, format!("{}***", "x".repeat(50)));
+        assert!(!body.held);
+    }
+}

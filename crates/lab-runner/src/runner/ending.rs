@@ -1,0 +1,124 @@
+//! The end of a run: what is kept is marked so, all else is put back, and the exit code is the worst of all that applies.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::RunOutcome;
+use super::clock::{Reporter, rounded};
+use super::course::Runner;
+use super::interrupt::Signal;
+use super::observe::keys;
+use crate::undo::{Replay, UndoError, kept, plan as plan_back};
+use lab_core::error::Exit;
+use lab_core::event::{Event, EventKind, Keys, RunFinished, Status, Undo, UndoItem, UndoOutcome};
+
+/// How long the last look at the lab may take once the user has given up.
+const HURRY: Duration = Duration::from_secs(1);
+
+/// The exit code: the worst of all that applies.
+fn exit(status: Status, signal: Option<Signal>, undo: UndoOutcome, unreported: bool) -> Exit {
+    let steps = match status {
+        Status::Held | Status::Interrupted => Exit::Held,
+        Status::Failed => Exit::NotHeld,
+        Status::Error => Exit::Failed,
+    };
+    let reports = if unreported { Exit::Failed } else { Exit::Held };
+    let undo = if undo == UndoOutcome::Incomplete { Exit::UndoIncomplete } else { Exit::Held };
+    steps.worse(reports).worse(signal.map_or(Exit::Held, Signal::exit)).worse(undo)
+}
+
+impl Runner {
+    /// The end: what is kept is marked so, all else is put back. `whole`: no step was left out.
+    pub(super) async fn finish<F>(mut self, keep: bool, whole: bool, reporter: &mut Reporter<F>) -> RunOutcome
+    where
+        F: FnMut(&Event) -> io::Result<()> + Send,
+    {
+        if let Some(error) = reporter.error() {
+            let reason = format!("what happens could not be reported: {error}");
+            self.object(Status::Error, reason);
+        }
+        self.heed_signal();
+        if let Some(objection) = self.story.objection(whole) {
+            self.object(Status::Failed, objection);
+        }
+        self.tell_alerts(reporter);
+        self.tell_logs(reporter).await;
+        let keep = keep && reporter.error().is_none() && self.context.interrupt.signal().is_none();
+        let undo = if keep { self.keep().await } else { self.put_back(reporter).await };
+        // Also one that came during the undo: whoever sent it is told that it was heard.
+        let signal = self.heed_signal();
+        let status = self.story.status();
+        let outcome = undo.status;
+        reporter.send(EventKind::RunFinished(Box::new(RunFinished {
+            status,
+            duration: rounded(self.context.clock.elapsed()),
+            outage: self.story.outage(&self.alerts.history()),
+            undo,
+            keys: self.last_keys().await,
+            reason: self.reason,
+        })));
+        let exit = exit(status, signal, outcome, reporter.error().is_some());
+        RunOutcome { exit, status, undo: outcome }
+    }
+
+    /// The keys as the lab is left; none where nobody says. After the second signal they are not waited for long.
+    async fn last_keys(&self) -> Option<Keys> {
+        let hurry = async {
+            self.context.interrupt.give_up().cancelled().await;
+            tokio::time::sleep(HURRY).await;
+        };
+        tokio::select! {
+            keys = keys(&self.context) => keys.ok(),
+            () = hurry => None,
+        }
+    }
+
+    fn heed_signal(&mut self) -> Option<Signal> {
+        let signal = self.context.interrupt.signal();
+        if signal.is_some() {
+            self.story.ended(Status::Interrupted);
+        }
+        signal
+    }
+
+    async fn keep(&mut self) -> Undo {
+        let mut log = self.context.undo.lock().await;
+        let items = kept(log.records());
+        let outcome = if items.is_empty() { UndoOutcome::Complete } else { UndoOutcome::Kept };
+        let marked = log.keep();
+        drop(log);
+        self.settled(outcome, marked, items)
+    }
+
+    async fn put_back<F>(&mut self, reporter: &mut Reporter<F>) -> Undo
+    where
+        F: FnMut(&Event) -> io::Result<()> + Send,
+    {
+        let context = Arc::clone(&self.context);
+        let steps = plan_back(context.undo.lock().await.records());
+        if steps.is_empty() {
+            return Undo { status: UndoOutcome::Complete, items: Vec::new() };
+        }
+        let holder = format!("the undo of {}", context.holder);
+        let give_up = context.interrupt.give_up();
+        let replay = Replay { lab: &context.lab, engine: &context.engine, holder: &holder, give_up };
+        let undo = replay.run(steps, &mut |kind| reporter.send(kind)).await;
+        if undo.status != UndoOutcome::Complete {
+            return undo;
+        }
+        let forgotten = context.undo.lock().await.finish();
+        self.settled(UndoOutcome::Complete, forgotten, undo.items)
+    }
+
+    /// The undo's outcome, given whether the log could be brought up to date: what it still says is still owed.
+    fn settled(&mut self, status: UndoOutcome, log: Result<(), UndoError>, items: Vec<UndoItem>) -> Undo {
+        match log {
+            Ok(()) => Undo { status, items },
+            Err(error) => {
+                self.object(Status::Error, error.to_string());
+                Undo { status: UndoOutcome::Incomplete, items }
+            }
+        }
+    }
+}

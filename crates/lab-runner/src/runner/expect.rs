@@ -1,0 +1,160 @@
+//! Expectations, evaluated: [`Observed`] and an [`Expectation`] give an [`ExpectationResult`]. Pure. What is unknown does
+//! not hold, and says why it is unknown.
+
+use lab_core::event::ExpectationResult;
+use lab_scenario::plan::{Expectation, Metric, Of};
+use lab_telemetry::metrics::Deltas;
+use lab_traffic::Summary;
+
+use super::alerts::{self, Alerts};
+use super::background::Slices;
+use super::seen::Seen;
+
+/// What one step, or several together, showed.
+#[derive(Clone, Debug)]
+pub(super) struct Observed {
+    /// What the callers saw; none where nothing was sent.
+    pub(super) traffic: Option<Seen>,
+    /// What the traffic in the background saw.
+    pub(super) background: Slices,
+    /// What the app counted, or why that is unknown.
+    pub(super) deltas: Result<Deltas, String>,
+    /// What the alerts were; empty where nobody says.
+    pub(super) alerts: Alerts,
+}
+
+impl Default for Observed {
+    fn default() -> Self {
+        Self { traffic: None, background: Slices::new(), deltas: Ok(Deltas::default()), alerts: Alerts::new() }
+    }
+}
+
+impl Observed {
+    /// Several steps together, in order. Where one is unknown, so is the whole.
+    pub(super) fn merged(steps: &[Self]) -> Self {
+        let mut whole = Self::default();
+        for step in steps {
+            if let Some(seen) = &step.traffic {
+                whole.traffic.get_or_insert_default().merge(seen);
+            }
+            for (id, (name, seen)) in &step.background {
+                whole.background.entry(*id).or_insert_with(|| (name.clone(), Seen::default())).1.merge(seen);
+            }
+            alerts::merge(&mut whole.alerts, &step.alerts);
+            match (&mut whole.deltas, &step.deltas) {
+                (Ok(sum), Ok(deltas)) => sum.merge(deltas),
+                (Ok(_), Err(why)) => whole.deltas = Err(why.clone()),
+                (Err(_), _) => {}
+            }
+        }
+        whole
+    }
+
+    /// What each caller saw, in the foreground and in the background.
+    pub(super) fn traffic(&self) -> impl Iterator<Item = (Option<&str>, &Summary)> {
+        self.traffic.iter().chain(self.background.values().map(|(_, seen)| seen)).flat_map(Seen::each)
+    }
+
+    /// What those saw whom an expectation is about; none where they sent nothing.
+    fn whose(&self, of: &Of) -> Option<Summary> {
+        match of {
+            Of::All => self.traffic.as_ref().and_then(Seen::total),
+            Of::Caller(name) => self.traffic.as_ref().and_then(|seen| seen.caller(name)).cloned(),
+            // It went on, and was not due in so short a step: of nothing, nothing failed.
+            Of::Background(id) => {
+                let nothing = || Summary::new(chrono::Utc::now());
+                self.background.get(id).map(|(_, seen)| seen.total().unwrap_or_else(nothing))
+            }
+        }
+    }
+}
+
+/// Whether what was seen is what was expected.
+pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> ExpectationResult {
+    if let Metric::Alert { alert, is } = &expectation.metric {
+        let (held, observed_text) = alerts::judged(*is, alert, &observed.alerts);
+        return ExpectationResult {
+            metric: expectation.metric_text.clone(),
+            expected: expectation.text.clone(),
+            observed: None,
+            observed_text,
+            held,
+        };
+    }
+    // A sum over nothing is -0: adding 0 makes it what a person calls zero.
+    let seen = measure(&expectation.of, &expectation.metric, observed).map(|value| value + 0.0);
+    let held = seen.as_ref().is_ok_and(|value| expectation.comparator.holds(*value, expectation.bound));
+    let observed_text = match &seen {
+        Ok(value) => shown(&expectation.metric, *value),
+        Err(why) => format!("unknown: {why}"),
+    };
+    ExpectationResult {
+        metric: expectation.metric_text.clone(),
+        expected: expectation.text.clone(),
+        observed: seen.ok(),
+        observed_text,
+        held,
+    }
+}
+
+/// The same for traffic outside of a run, whose deltas nobody has taken.
+pub fn evaluate_traffic(expectation: &Expectation, summary: &Summary) -> ExpectationResult {
+    let deltas = Err("the app's counters were not read".to_owned());
+    evaluate(expectation, &Observed { traffic: Some(Seen::of(None, summary.clone())), deltas, ..Observed::default() })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
+fn measure(of: &Of, metric: &Metric, observed: &Observed) -> Result<f64, String> {
+    let total = observed.whose(of);
+    let summary = || total.as_ref().ok_or_else(|| "nothing was sent".to_owned());
+    let code = |code: &u16| Ok::<f64, String>(summary()?.codes.get(code).copied().unwrap_or(0) as f64);
+    let failed = || Ok::<f64, String>(summary()?.failed() as f64);
+    let share = |part: f64| match summary()?.sent {
+        0 => Err("nothing was sent".to_owned()),
+        sent => Ok(part / sent as f64 * 100.0),
+    };
+    match metric {
+        // A counter without a series has not counted yet: that its name is right was checked before the run.
+        Metric::Delta { counter, labels } => Ok(observed.deltas.as_ref()?.of(counter, labels).unwrap_or(0.0)),
+        Metric::StatusCount(status) => code(status),
+        Metric::StatusShare(status) => share(code(status)?),
+        Metric::Latency(percentile) => {
+            summary()?.percentile_ms(*percentile).ok_or_else(|| "nothing was answered".to_owned())
+        }
+        Metric::Sent => Ok(summary()?.sent as f64),
+        Metric::Failed => failed(),
+        Metric::FailedShare => share(failed()?),
+        Metric::Alert { .. } => Err("an alert is no number".to_owned()),
+    }
+}
+
+/// A measurement as a value of a scenario file: a whole number, or a duration with its unit.
+pub(super) fn as_value(of: &Of, metric: &Metric, observed: &Observed) -> Result<String, String> {
+    let value = measure(of, metric, observed)? + 0.0;
+    Ok(match metric {
+        Metric::Latency(_) => format!("{}ms", trimmed(value, 3)),
+        _ => trimmed(value, 3),
+    })
+}
+
+fn shown(metric: &Metric, value: f64) -> String {
+    match metric {
+        Metric::Latency(_) => format!("{}ms", trimmed(value, 1)),
+        Metric::StatusShare(_) | Metric::FailedShare => {
+            let rounded = format!("{}%", trimmed(value, 1));
+            // 399 of 400 are not "100%", nor is 1 of 4000 "0%".
+            let misleads = (rounded == "100%" && value < 100.0) || (rounded == "0%" && value > 0.0);
+            if misleads { format!("{}%", trimmed(value, 4)) } else { rounded }
+        }
+        _ => trimmed(value, 3),
+    }
+}
+
+/// With so many decimals, and without zeros at the end.
+fn trimmed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests;

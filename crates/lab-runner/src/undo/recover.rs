@@ -1,0 +1,105 @@
+//! [`recover`]: puts back what runs left in a lab: after a SIGKILL or a power cut, after an incomplete undo, and also what
+//! was kept on purpose.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::log::{UndoError, pending, remove};
+use super::plan::{BackStep, plan};
+use super::replay::Replay;
+use crate::lab::{Lab, LabError};
+use lab_core::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
+use lab_core::event::{EventKind, Undo, UndoOutcome};
+use lab_system::deadline;
+
+/// How long bringing the stack up may take. A backstop: the engine has deadlines of its own.
+const UP_DEADLINE: Duration = Duration::from_mins(5);
+
+/// Why nothing could be put back.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The log cannot be used.
+    #[error(transparent)]
+    Log(#[from] UndoError),
+    /// The lab's state cannot be used.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// The stack does not run, and cannot be brought up.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The user gave up, or bringing the stack up took too long.
+    #[error("the stack did not come up: {0}")]
+    Up(String),
+}
+
+/// Puts back all that runs changed in a lab and did not put back, also what was kept. The log goes once all is done; a
+/// stack that is not up is brought up first. The caller holds the run lock. Nothing to put back is [`UndoOutcome::Complete`].
+pub async fn recover(
+    lab: &Lab,
+    engine: &Arc<dyn Engine>,
+    give_up: &CancellationToken,
+    mut emit: impl FnMut(EventKind) + Send,
+) -> Result<Undo, RecoverError> {
+    let Some(pending) = pending(lab)? else {
+        return Ok(Undo { status: UndoOutcome::Complete, items: Vec::new() });
+    };
+    let steps = plan(&pending.records);
+    if !steps.contains(&BackStep::NoLab) {
+        bring_up(lab, engine, &steps, give_up).await?;
+    }
+    let replay = Replay { lab, engine, holder: &format!("undo of run {}", pending.run), give_up };
+    let mut undo = replay
+        .run(steps, &mut |mut event: EventKind| {
+            event.mask(&pending.secrets);
+            emit(event);
+        })
+        .await;
+    undo.items.iter_mut().for_each(|item| item.mask(&pending.secrets));
+    if undo.status == UndoOutcome::Complete {
+        remove(&lab.undo_path(), lab.folder().root())?;
+    }
+    Ok(undo)
+}
+
+async fn bring_up(
+    lab: &Lab,
+    engine: &Arc<dyn Engine>,
+    steps: &[BackStep],
+    give_up: &CancellationToken,
+) -> Result<(), RecoverError> {
+    match engine.describe().await {
+        Ok(_) => return Ok(()),
+        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let record = lab.existing()?;
+    let mut env = environment(steps);
+    // A lab of an older version remembers no key: it was the caller's, or nothing worked.
+    let key = record.expected_server_key().unwrap_or(&record.caller_key).to_owned();
+    let Roles { app, key_variable, .. } = engine.roles();
+    env.entry(app).or_default().entry(key_variable).or_insert(key);
+    let request = UpRequest { gateway_port: record.gateway_port, env, tied: false };
+    let _lock = lab.lock_change("recover").await?;
+    tokio::select! {
+        up = deadline::timeout(UP_DEADLINE, engine.up(&request, Arc::new(|_| {}))) => match up {
+            Ok(up) => Ok(up.map(|_| ())?),
+            Err(_) => Err(RecoverError::Up(format!("not done within {} s", UP_DEADLINE.as_secs()))),
+        },
+        () = give_up.cancelled() => Err(RecoverError::Up("given up at a signal".to_owned())),
+    }
+}
+
+/// What the services are to start with: the environment that they get back anyway.
+fn environment(steps: &[BackStep]) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut env: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for step in steps {
+        if let BackStep::Service { service, change } = step {
+            let set = change.env.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+            env.entry(service.clone()).or_default().extend(set);
+        }
+    }
+    env
+}

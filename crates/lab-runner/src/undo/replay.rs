@@ -1,0 +1,153 @@
+//! [`Replay`]: takes the steps back through the engine. It goes on after a failure, tries what failed once more at the end,
+//! and doing it twice is harmless.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::log::Before;
+use super::plan::{BackStep, plan};
+use crate::lab::Lab;
+use lab_core::engine::{Engine, EngineError, RunState};
+use lab_core::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus};
+use lab_system::deadline;
+
+/// How long one step back may take. A backstop, as for the change that it takes back: the engine has deadlines of its own.
+const DEADLINE: Duration = Duration::from_mins(3);
+/// For a run that is the second signal, for `lab recover` the first.
+const GIVEN_UP: &str = "given up at a signal";
+
+/// What a replay needs.
+pub struct Replay<'a> {
+    /// The lab.
+    pub lab: &'a Lab,
+    /// What runs it.
+    pub engine: &'a Arc<dyn Engine>,
+    /// What others are told who wait for a change: `undo of run 7f3a`.
+    pub holder: &'a str,
+    /// Stops it between two steps, and stops waiting for the present one. What is left stays owed.
+    pub give_up: &'a CancellationToken,
+}
+
+impl Replay<'_> {
+    /// Takes all steps, and tells of each thing that was put back or could not be.
+    pub async fn run(&self, steps: Vec<BackStep>, emit: &mut (impl FnMut(EventKind) + Send)) -> Undo {
+        emit(EventKind::UndoStarted { items: steps.iter().map(BackStep::items).sum() });
+        let mut items = Vec::new();
+        let mut failed = Vec::new();
+        for step in steps {
+            match self.take(&step).await {
+                Ok(()) => report(&step, None, &mut items, emit),
+                Err(_) => failed.push(step),
+            }
+        }
+        for step in failed {
+            let error = self.take(&step).await.err();
+            report(&step, error.as_deref(), &mut items, emit);
+        }
+        let complete = items.iter().all(|item: &UndoItem| item.status == UndoStatus::Undone);
+        let status = if complete { UndoOutcome::Complete } else { UndoOutcome::Incomplete };
+        Undo { status, items }
+    }
+
+    async fn take(&self, step: &BackStep) -> Result<(), String> {
+        if self.give_up.is_cancelled() {
+            return Err(GIVEN_UP.to_owned());
+        }
+        let (lab, engine, holder) = (self.lab.clone(), Arc::clone(self.engine), self.holder.to_owned());
+        let work = put_back(step.clone(), lab, engine, holder);
+        tokio::select! {
+            done = bounded(work) => done,
+            () = self.give_up.cancelled() => Err(GIVEN_UP.to_owned()),
+        }
+    }
+}
+
+/// Runs one step as a task of its own, so that it is not dropped half way and a panic in it stays in it.
+async fn bounded(work: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
+    let mut task = tokio::spawn(work);
+    match deadline::timeout(DEADLINE, &mut task).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(panic)) => Err(panic_text(panic)),
+        Err(_) => {
+            task.abort();
+            Err(format!("not done within {} s", DEADLINE.as_secs()))
+        }
+    }
+}
+
+/// An engine's error with what to do about it.
+pub fn explained(error: &EngineError) -> String {
+    match &error.hint {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    }
+}
+
+/// What a task that panicked says.
+pub fn panic_text(error: tokio::task::JoinError) -> String {
+    let payload = error.try_into_panic().ok();
+    let message = payload.as_ref().and_then(|payload| {
+        payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
+    });
+    format!("a defect in lab: {}", message.unwrap_or("a task ended without a word"))
+}
+
+async fn put_back(step: BackStep, lab: Lab, engine: Arc<dyn Engine>, holder: String) -> Result<(), String> {
+    let _lock = lab.lock_change(&holder).await.map_err(|error| error.to_string())?;
+    match step {
+        BackStep::Service { service, change } => {
+            engine.ensure(&service, &change).await.map_err(|error| explained(&error))?;
+            if let Some(key) = change.server_key(&service, &engine.roles()) {
+                lab.set_server_key(key).map_err(|error| error.to_string())?;
+            }
+        }
+        BackStep::CallerKey { key } => lab.set_caller_key(&key).map_err(|error| error.to_string())?,
+        BackStep::Caller { name, key } => {
+            lab.set_named_key(&name, key.as_deref()).map_err(|error| error.to_string())?;
+        }
+        BackStep::NoLab => {
+            engine.down().await.map_err(|error| explained(&error))?;
+            lab.remove().map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// What is kept of a run's changes, each with its value before.
+pub fn kept(records: &[Before]) -> Vec<UndoItem> {
+    let (labs, changes): (Vec<_>, Vec<_>) = records.iter().cloned().partition(|record| *record == Before::NoLab);
+    let steps = plan(&changes).into_iter().chain(plan(&labs));
+    let items = steps.flat_map(|step| described(&step));
+    items.map(|(target, name, value)| UndoItem { target, name, value, status: UndoStatus::Kept, error: None }).collect()
+}
+
+fn report(step: &BackStep, error: Option<&str>, items: &mut Vec<UndoItem>, emit: &mut impl FnMut(EventKind)) {
+    let status = if error.is_some() { UndoStatus::Failed } else { UndoStatus::Undone };
+    for (target, name, value) in described(step) {
+        let item = UndoItem { target, name, value, status, error: error.map(str::to_owned) };
+        emit(EventKind::UndoItem(item.clone()));
+        items.push(item);
+    }
+}
+
+/// Target, name and value of each thing that a step puts back. A variable that was not set has an empty value.
+fn described(step: &BackStep) -> Vec<(String, String, String)> {
+    match step {
+        BackStep::Service { service, change } => {
+            let variables = change
+                .env
+                .iter()
+                .map(|(name, value)| (service.clone(), name.clone(), value.clone().unwrap_or_default()));
+            let state = change.run.map(|run: RunState| (service.clone(), "state".to_owned(), run.name().to_owned()));
+            variables.chain(state).collect()
+        }
+        BackStep::CallerKey { key } => vec![("caller".to_owned(), "key".to_owned(), key.clone())],
+        BackStep::Caller { name, key } => {
+            vec![(format!("caller {name}"), "key".to_owned(), key.clone().unwrap_or_default())]
+        }
+        BackStep::NoLab => vec![("lab".to_owned(), "state".to_owned(), "removed".to_owned())],
+    }
+}

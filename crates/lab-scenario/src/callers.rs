@@ -1,0 +1,113 @@
+//! Callers: who sends traffic, each with a key and a rate of its own, and their shares of what a step sends.
+
+use super::action::Reader;
+use super::file::CallerFile;
+use super::plan::{Caller, CallerLoad};
+use super::value;
+use lab_traffic::Amount;
+use lab_yaml::Diagnostic;
+
+/// The most callers of a scenario.
+const MOST: usize = 20;
+/// A caller's rate where it has none, and the lab's one caller's.
+const RATE: f64 = 20.0;
+
+/// Reads the callers of a file.
+pub(super) fn read(files: &[CallerFile], reader: &mut Reader<'_>) -> Vec<Caller> {
+    let mut callers = Vec::new();
+    for file in files {
+        let name = reader.fixed("callers", &file.name, value::caller_name);
+        let key = file.key.as_ref().map(|text| reader.fixed("key", text, value::server_key));
+        let rate = file.rate.as_ref().map(|text| reader.fixed("rate", text, value::rate));
+        let connections = file.connections.as_ref().map(|text| reader.fixed("connections", text, value::connections));
+        let Some(name) = name else { continue };
+        callers.push(Caller {
+            name,
+            key: key.flatten(),
+            rate: rate.flatten().unwrap_or(RATE),
+            connections: connections.flatten().unwrap_or(1),
+        });
+    }
+    callers.truncate(MOST);
+    if let Some(file) = files.get(MOST) {
+        let message = format!("{} callers are too many", files.len());
+        reader.out.push(Diagnostic::at(message, &file.name.place).label(format!("the limit is {MOST}")));
+    }
+    callers
+}
+
+/// Requests a second, all together.
+pub(super) fn rate(callers: &[&Caller]) -> f64 {
+    if callers.is_empty() { RATE } else { callers.iter().map(|caller| caller.rate).sum() }
+}
+
+/// Each caller's part of `amount`, sent at `rate` requests a second in all: both are shared as the callers' own rates are.
+/// Of a number of requests each gets its share rounded, at least one, and together they send exactly that many where
+/// there are enough of them.
+pub(super) fn share(callers: &[&Caller], amount: Amount, rate: f64, connections: Option<u32>) -> Vec<CallerLoad> {
+    let whole = self::rate(callers);
+    let amounts: Vec<Amount> = match amount {
+        Amount::Duration(_) => vec![amount; callers.len()],
+        Amount::Requests(count) => {
+            let weights: Vec<f64> = callers.iter().map(|caller| caller.rate / whole).collect();
+            split(count, &weights).into_iter().map(Amount::Requests).collect()
+        }
+    };
+    let part = |(caller, amount): (&&Caller, Amount)| CallerLoad {
+        name: caller.name.clone(),
+        amount,
+        rate: rate * caller.rate / whole,
+        connections: connections.unwrap_or(caller.connections),
+    };
+    callers.iter().zip(amounts).map(part).collect()
+}
+
+/// Shares of a count, by the largest remainder; none of them 0 where the count suffices.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1e7")]
+fn split(count: u64, weights: &[f64]) -> Vec<u64> {
+    let exact: Vec<f64> = weights.iter().map(|weight| count as f64 * weight).collect();
+    let mut shares: Vec<u64> = exact.iter().map(|share| share.floor() as u64).collect();
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()));
+    let missing = count.saturating_sub(shares.iter().sum());
+    for index in order.iter().cycle().take(usize::try_from(missing).unwrap_or(0)) {
+        shares[*index] += 1;
+    }
+    while let Some(none) = shares.iter().position(|share| *share == 0) {
+        let Some(most) = (0..shares.len()).max_by_key(|index| shares[*index]).filter(|most| shares[*most] > 1) else {
+            break;
+        };
+        shares[most] -= 1;
+        shares[none] += 1;
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::split;
+
+    #[test]
+    fn shares_follow_the_rates() {
+        assert_eq!(split(40, &[0.8, 0.2]), [32, 8]);
+        assert_eq!(split(10, &[1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]), [4, 3, 3]);
+        assert_eq!(split(3, &[0.98, 0.01, 0.01]), [1, 1, 1]);
+        assert_eq!(split(1, &[0.5, 0.5]).iter().sum::<u64>(), 1);
+        assert_eq!(split(5, &[]), Vec::<u64>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn shares_add_up_and_nobody_is_left_out(count in 0_u64..10_000, rates in prop::collection::vec(0.01_f64..1000.0, 1..20)) {
+            let whole: f64 = rates.iter().sum();
+            let weights: Vec<f64> = rates.iter().map(|rate| rate / whole).collect();
+            let shares = split(count, &weights);
+            prop_assert_eq!(shares.iter().sum::<u64>(), count);
+            if count >= rates.len() as u64 {
+                prop_assert!(shares.iter().all(|share| *share > 0), "{:?}", shares);
+            }
+        }
+    }
+}

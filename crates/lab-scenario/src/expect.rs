@@ -1,0 +1,360 @@
+//! What an `expect` says: a metric, and a comparator with a bound that fits it. `auth_failures.delta: "== 40"`.
+
+use super::plan::{AlertIs, Comparator, Expectation, Metric, Of, Threshold};
+use super::value;
+use lab_telemetry::metrics::names;
+use lab_yaml::{list, meant as did_you_mean, near};
+
+/// What a metric's name means, before its bound says whether a share or a count is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Subject {
+    Delta { counter: String, labels: Vec<(String, String)> },
+    Status(u16),
+    Latency(f64),
+    Sent,
+    Failed,
+    Alert(String),
+}
+
+/// Why a name is no metric.
+#[derive(Debug, PartialEq)]
+pub enum Unknown {
+    /// It is like none.
+    Metric,
+    /// It ends in `.delta` and is like no counter.
+    Counter,
+    /// What was expected, or probably meant.
+    Because(String),
+}
+
+/// How metrics are written, for messages.
+pub fn metrics() -> String {
+    let deltas: Vec<String> = names::SHORT.iter().map(|(short, _)| format!("{short}.delta")).collect();
+    let shown = deltas.iter().map(String::as_str).chain(["status.200", "latency.p99", "sent", "failed"]);
+    let alert = "and `alert.NAME` of an alert";
+    format!("the metrics: {}, any counter's full name with `.delta`, {alert}", list(shown))
+}
+
+/// The counters, for messages.
+pub fn counters() -> String {
+    format!("the counters: {}", list(names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS)))
+}
+
+/// The labels of each counter that has some.
+pub(super) const LABELS: [(&str, &str); 3] =
+    [("app_http_responses_total", "code"), ("app_auth_rejections_total", "reason"), ("app_auth_key_uses_total", "key")];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Count,
+    Share,
+    Duration,
+}
+
+impl Subject {
+    /// Whether only a step that sends traffic can answer it.
+    pub fn needs_traffic(&self) -> bool {
+        !matches!(self, Self::Delta { .. } | Self::Alert(_))
+    }
+
+    /// As a plain number: what is a share elsewhere is a count. An alert is none.
+    pub fn plain(self) -> Option<Metric> {
+        Some(match self {
+            Self::Delta { counter, labels } => Metric::Delta { counter, labels },
+            Self::Status(code) => Metric::StatusCount(code),
+            Self::Latency(percentile) => Metric::Latency(percentile),
+            Self::Sent => Metric::Sent,
+            Self::Failed => Metric::Failed,
+            Self::Alert(_) => return None,
+        })
+    }
+
+    /// What it is compared with, as messages say it.
+    fn expected(&self) -> &'static str {
+        match self {
+            Self::Delta { .. } | Self::Sent => "expected a count, such as \"== 40\"",
+            Self::Status(_) | Self::Failed => "expected a share or a count, such as \">= 95%\" or \"== 40\"",
+            Self::Latency(_) => "expected a duration, such as \"< 250ms\"",
+            Self::Alert(_) => "expected `fired`, `firing`, `resolved` or `quiet`",
+        }
+    }
+
+    fn metric(self, unit: Unit) -> Option<Metric> {
+        Some(match (self, unit) {
+            (Self::Delta { counter, labels }, Unit::Count) => Metric::Delta { counter, labels },
+            (Self::Status(code), Unit::Count) => Metric::StatusCount(code),
+            (Self::Status(code), Unit::Share) => Metric::StatusShare(code),
+            (Self::Latency(percentile), Unit::Duration) => Metric::Latency(percentile),
+            (Self::Sent, Unit::Count) => Metric::Sent,
+            (Self::Failed, Unit::Count) => Metric::Failed,
+            (Self::Failed, Unit::Share) => Metric::FailedShare,
+            _ => return None,
+        })
+    }
+}
+
+/// Reads a metric's name.
+pub fn subject(text: &str) -> Result<Subject, Unknown> {
+    if let Some(counter) = text.strip_suffix(".delta") {
+        return delta(counter);
+    }
+    if let Some(code) = text.strip_prefix("status.") {
+        return value::status(code).map(Subject::Status).map_err(Unknown::Because);
+    }
+    if let Some(name) = text.strip_prefix("alert.") {
+        return alert(name).map(Subject::Alert).map_err(Unknown::Because);
+    }
+    if let Some(percentile) = text.strip_prefix("latency.") {
+        return latency(percentile).map_err(Unknown::Because);
+    }
+    match text {
+        "sent" => Ok(Subject::Sent),
+        "failed" => Ok(Subject::Failed),
+        _ => Err(meant(text)),
+    }
+}
+
+/// The metric that was probably meant. A counter without `.delta` is the likeliest slip of all.
+fn meant(text: &str) -> Unknown {
+    let deltas = || names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS);
+    let known = ["sent", "failed", "latency.p50", "latency.p90", "latency.p99", "status.200"];
+    let name = text.split_once('.').map_or(text, |(name, _)| name);
+    let counter = near(name, deltas()).map(|near| format!("{near}.delta"));
+    let near = near(text, known).map(str::to_owned).or(counter);
+    near.map_or(Unknown::Metric, |near| Unknown::Because(format!("did you mean `{near}`?")))
+}
+
+/// The name of an alert. Which there are, the lab's rules say: a stack of one's own may have others than the one that comes with
+/// lab (see `Plan::check_alerts`).
+pub fn alert(text: &str) -> Result<String, String> {
+    let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':' | '.'));
+    if fits && !text.is_empty() {
+        return Ok(text.to_owned());
+    }
+    Err("expected an alert's name: letters, digits, `_`, `-`, `:` and `.`".to_owned())
+}
+
+/// One of the words that say what an alert must be.
+pub fn alert_is(text: &str, words: &[AlertIs]) -> Result<AlertIs, String> {
+    let names = || words.iter().map(|word| word.name());
+    let found = words.iter().find(|word| word.name() == text).copied();
+    found.ok_or_else(|| did_you_mean(text, names(), &format!("expected one of {}", list(names()))))
+}
+
+fn latency(text: &str) -> Result<Subject, String> {
+    let percentile = text.strip_prefix('p').filter(|digits| digits.chars().all(|c| c.is_ascii_digit() || c == '.'));
+    match percentile.and_then(|digits| digits.parse::<f64>().ok()) {
+        Some(percentile) if (50.0..=99.99).contains(&percentile) => Ok(Subject::Latency(percentile)),
+        _ => Err("expected a percentile from `latency.p50` to `latency.p99.99`".to_owned()),
+    }
+}
+
+fn delta(text: &str) -> Result<Subject, Unknown> {
+    let (name, labels) = match text.split_once('{') {
+        None => (text, Some(Vec::new())),
+        Some((name, rest)) => (name, rest.strip_suffix('}').and_then(labels)),
+    };
+    let Some(labels) = labels else {
+        return Err(Unknown::Because("expected labels such as `{code=\"401\"}` before `.delta`".to_owned()));
+    };
+    let short = names::SHORT.iter().find(|(short, _)| *short == name).map(|(_, full)| *full);
+    let Some(counter) = short.or_else(|| names::COUNTERS.into_iter().find(|counter| *counter == name)) else {
+        let known = names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS);
+        let because = |near| Unknown::Because(format!("the app has no such counter; did you mean `{near}.delta`?"));
+        return Err(near(name, known).map_or(Unknown::Counter, because));
+    };
+    let known = LABELS.iter().find(|(name, _)| *name == counter).map(|(_, label)| *label);
+    match labels.iter().map(|(label, _)| label).find(|label| known != Some(label.as_str())) {
+        None => Ok(Subject::Delta { counter: counter.to_owned(), labels }),
+        Some(label) => Err(Unknown::Because(match known {
+            Some(known) => format!("`{counter}` has no label `{label}`; it has `{known}`"),
+            None => format!("`{counter}` has no labels, and so no `{label}`"),
+        })),
+    }
+}
+
+/// `code="401",reason="unknown"`, sorted by name; none where it is written differently.
+fn labels(text: &str) -> Option<Vec<(String, String)>> {
+    let mut labels = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (name, after) = rest.split_once('=')?;
+        let (text, after) = after.trim_start().strip_prefix('"')?.split_once('"')?;
+        let name = value::env_name(name.trim()).ok()?;
+        if labels.iter().any(|(known, _)| *known == name) {
+            return None;
+        }
+        labels.push((name, text.to_owned()));
+        let after = after.trim_start();
+        rest = if after.is_empty() { after } else { after.strip_prefix(',')?.trim_start() };
+    }
+    labels.sort();
+    (!labels.is_empty()).then_some(labels)
+}
+
+/// Puts a metric and its bound together. The error says what was expected of the bound.
+pub fn expectation(subject: Subject, metric_text: &str, bound: &str) -> Result<Expectation, String> {
+    if let Subject::Alert(alert) = subject {
+        let is = alert_is(bound, &AlertIs::EXPECTED)?;
+        return Ok(Expectation {
+            of: Of::All,
+            metric: Metric::Alert { alert, is },
+            metric_text: metric_text.to_owned(),
+            comparator: Comparator::Equal,
+            bound: 1.0,
+            text: is.name().to_owned(),
+            since: 0,
+            late: None,
+        });
+    }
+    let expected = subject.expected();
+    let (comparator, rest) = comparator(bound.trim()).map_err(|hint| format!("{expected}{hint}"))?;
+    let (unit, number) = number(rest).ok_or(expected)?;
+    let found = match unit {
+        Unit::Count => "a count",
+        Unit::Share => "a share",
+        Unit::Duration => "a duration",
+    };
+    let metric = subject.metric(unit).ok_or_else(|| format!("{expected}, not {found}"))?;
+    if unit == Unit::Share && number > 100.0 {
+        return Err("a share is at most 100%".to_owned());
+    }
+    if unit == Unit::Count && number.fract() != 0.0 {
+        return Err("expected a whole number".to_owned());
+    }
+    let most = if unit == Unit::Share { 100.0 } else { f64::INFINITY };
+    let never = matches!(comparator, Comparator::Less) && number <= 0.0
+        || matches!(comparator, Comparator::Greater) && number >= most;
+    if never {
+        return Err("this can never hold".to_owned());
+    }
+    let text = format!("{} {rest}", symbol(comparator));
+    let metric_text = metric_text.to_owned();
+    Ok(Expectation { of: Of::All, metric, metric_text, comparator, bound: number, text, since: 0, late: None })
+}
+
+/// What a query's value must be: a comparator and any number.
+pub fn threshold(text: &str) -> Result<Threshold, String> {
+    const EXPECTED: &str = "expected a comparator and a number, such as \"> 0.5\"";
+    let (comparator, rest) = comparator(text.trim()).map_err(|hint| format!("{EXPECTED}{hint}"))?;
+    let plain = rest.chars().all(|c| c.is_ascii_digit() || ".-+eE".contains(c));
+    let bound = rest.parse::<f64>().ok().filter(|bound| plain && bound.is_finite()).ok_or(EXPECTED)?;
+    Ok(Threshold { comparator, bound, text: format!("{} {rest}", symbol(comparator)) })
+}
+
+fn comparator(text: &str) -> Result<(Comparator, &str), &'static str> {
+    const COMPARATORS: [Comparator; 6] = [
+        Comparator::Equal,
+        Comparator::NotEqual,
+        Comparator::AtMost,
+        Comparator::AtLeast,
+        Comparator::Less,
+        Comparator::Greater,
+    ];
+    for comparator in COMPARATORS {
+        if let Some(rest) = text.strip_prefix(symbol(comparator)) {
+            return Ok((comparator, rest.trim_start()));
+        }
+    }
+    match text.chars().next() {
+        Some('=' | '!' | '~' | '≥' | '≤' | '≠') => Err("; comparators are `==`, `!=`, `<`, `<=`, `>`, `>=`"),
+        _ => Ok((Comparator::Equal, text)),
+    }
+}
+
+fn symbol(comparator: Comparator) -> &'static str {
+    match comparator {
+        Comparator::Equal => "==",
+        Comparator::NotEqual => "!=",
+        Comparator::Less => "<",
+        Comparator::AtMost => "<=",
+        Comparator::Greater => ">",
+        Comparator::AtLeast => ">=",
+    }
+}
+
+/// A count, a share in percent, or a duration in milliseconds.
+fn number(text: &str) -> Option<(Unit, f64)> {
+    let plain = |text: &str| {
+        let digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+        text.parse::<f64>().ok().filter(|number| digits && *number <= 9e15)
+    };
+    if let Some(share) = text.strip_suffix('%') {
+        return Some((Unit::Share, plain(share.trim_end())?));
+    }
+    if text.ends_with(|c: char| c.is_ascii_alphabetic()) {
+        return Some((Unit::Duration, value::duration(text).ok()?.as_secs_f64() * 1000.0));
+    }
+    Some((Unit::Count, plain(text)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Subject, Unknown, expectation, subject};
+    use crate::plan::{Comparator, Expectation, Metric};
+
+    fn read(metric: &str, bound: &str) -> Result<Expectation, String> {
+        expectation(subject(metric).unwrap(), metric, bound)
+    }
+
+    #[test]
+    fn metrics_have_short_and_full_names() {
+        let counter = |name: &str| match subject(name) {
+            Ok(Subject::Delta { counter, labels }) => (counter, labels),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(counter("requests.delta").0, "app_requests_total");
+        assert_eq!(counter("app_auth_failures_total.delta").0, "app_auth_failures_total");
+        let (name, labels) = counter("app_http_responses_total{code=\"401\"}.delta");
+        assert_eq!((name.as_str(), labels), ("app_http_responses_total", vec![("code".into(), "401".into())]));
+        assert_eq!(subject("latency.p99.9"), Ok(Subject::Latency(99.9)));
+        assert_eq!(subject("status.401"), Ok(Subject::Status(401)));
+    }
+
+    #[test]
+    fn a_wrong_name_has_a_near_miss() {
+        let because = |text: &str| Err(Unknown::Because(format!("did you mean `{text}`?")));
+        assert_eq!(subject("auth_failures"), because("auth_failures.delta"));
+        assert_eq!(subject("fialed"), because("failed"));
+        assert_eq!(subject("latency_p99"), because("latency.p99"));
+        assert_eq!(subject("banana.delta"), Err(Unknown::Counter));
+        assert_eq!(subject("banana"), Err(Unknown::Metric));
+    }
+
+    #[test]
+    fn bounds_fit_their_metric() {
+        let share = read("status.401", ">= 95%").unwrap();
+        assert_eq!(
+            (share.metric, share.comparator, share.bound),
+            (Metric::StatusShare(401), Comparator::AtLeast, 95.0)
+        );
+        let count = read("status.401", "40").unwrap();
+        assert_eq!((count.metric, count.text.as_str()), (Metric::StatusCount(401), "== 40"));
+        let latency = read("latency.p50", "<1.5s").unwrap();
+        assert_eq!((latency.metric, latency.bound, latency.text.as_str()), (Metric::Latency(50.0), 1500.0, "< 1.5s"));
+        assert_eq!(read("failed", "!= 0%").unwrap().metric, Metric::FailedShare);
+    }
+
+    #[test]
+    fn bounds_that_do_not_fit_are_errors() {
+        let wrong = [
+            ("requests.delta", "100%"),
+            ("requests.delta", "40ms"),
+            ("requests.delta", "1.5"),
+            ("requests.delta", "-1"),
+            ("requests.delta", "< 0"),
+            ("sent", "50%"),
+            ("status.200", "101%"),
+            ("status.200", "> 100%"),
+            ("latency.p50", "40"),
+            ("latency.p50", "5%"),
+            ("failed", ""),
+            ("failed", "=="),
+            ("failed", "=> 1"),
+            ("failed", "nan"),
+        ];
+        for (metric, bound) in wrong {
+            assert!(read(metric, bound).is_err(), "{metric}: {bound}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Reads a compose file into a [`Stack`]: the document, its variables and merge keys, its services ([`service`]), what they
+//! mount ([`mounts`]), how they depend on each other ([`graph`]), and `x-lab` ([`lab`]). All mistakes are found at once.
+
+mod env_file;
+mod graph;
+mod interpolate;
+mod lab;
+mod merge;
+mod mounts;
+mod reader;
+mod refused;
+mod rights;
+mod service;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lab_yaml::fields::{self, Fields};
+use lab_yaml::node::{self, Node, NodeKind, Text};
+use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, near, shown};
+
+use super::StackErrors;
+use super::folder::Folder;
+use super::model::{Mount, Service, Stack};
+use super::variables::Variables;
+
+use reader::Refused;
+
+/// A container each; and whoever follows their dependencies goes as deep.
+const MOST_SERVICES: usize = 100;
+/// What all mounted folders may hold together: a lab remembers them.
+const MOST_BYTES: usize = 64 << 20;
+const KEYS: [&str; 4] = ["name", "services", "volumes", "x-lab"];
+const REFUSED: Refused = &[
+    ("version", "it is obsolete: remove it"),
+    ("networks", "all services share one network, on which each has its name"),
+    ("configs", "mount a folder of the stack instead"),
+    ("secrets", "mount a folder of the stack instead"),
+    ("include", "a stack is one file"),
+];
+
+/// What the parts of the reader need.
+struct Context<'c> {
+    folder: &'c Folder,
+    env: &'c Variables,
+    /// Names of the services, as they are written.
+    services: BTreeSet<String>,
+    /// Names of the volumes.
+    volumes: BTreeSet<String>,
+    /// Folders outside the stack's that its file names.
+    folders: lab::Folders,
+    out: Diagnostics,
+}
+
+/// A service, and where it and its parts stand.
+struct Placed {
+    service: Service,
+    name: Text,
+    ports: Vec<Place>,
+    depends_on: Vec<(String, Place)>,
+}
+
+/// Reads a stack. To the variables are added those of the `.env` beside its file.
+pub(super) fn load(folder: &Folder, env: &mut Variables) -> Result<Stack, StackErrors> {
+    let file = folder.compose()?;
+    let mut out = Diagnostics::default();
+    if let Some(variables) = folder.env_file()? {
+        env_file::read(&variables, env, &mut out);
+    }
+    let mut document = node::parse(&file)?;
+    interpolate::document(&mut document, env, &mut out);
+    merge::document(&mut document, &mut out);
+    let mut context = Context {
+        folder,
+        env,
+        services: BTreeSet::new(),
+        volumes: BTreeSet::new(),
+        folders: lab::Folders::default(),
+        out,
+    };
+    let stack = context.document(&document, &file);
+    context.out.tidy();
+    match stack {
+        Some(stack) if context.out.is_empty() => Ok(stack),
+        _ => Err(context.out),
+    }
+}
+
+impl Context<'_> {
+    fn document(&mut self, document: &Node, file: &Arc<SourceFile>) -> Option<Stack> {
+        let NodeKind::Mapping(entries) = &document.kind else {
+            self.out.push(
+                Diagnostic::at(format!("the file holds {}", document.describe()), &document.place)
+                    .label("expected a mapping with `services` and `x-lab`"),
+            );
+            return None;
+        };
+        // Extensions are Compose's to ignore, and serve to hold what aliases name; but one that was meant is not.
+        let known = entries.iter().filter(|entry| {
+            let key = entry.key.text.as_str();
+            !key.starts_with("x-") || key == "x-lab" || near(key, ["x-lab"]).is_some()
+        });
+        let top = Node { place: document.place.clone(), kind: NodeKind::Mapping(known.cloned().collect()) };
+        let start = Text { text: "the file".to_owned(), place: Place::new(file, 0..0) };
+        let fields = reader::known(&top, &start, "a compose file", &KEYS, REFUSED, &mut self.out)?;
+        // lab names its project after the lab.
+        reader::value(&fields, "name", values::name, &mut self.out);
+        self.names(&fields);
+        self.folders = lab::folders(&fields, self.folder, &mut self.out);
+        let services = self.services(&fields, &start);
+        graph::check(&services, &mut self.out);
+        check_ports(&services, &mut self.out);
+        check_size(&services, &start, &mut self.out);
+        let lab = lab::read(&fields, &services, &start, &mut self.out);
+        Some(Stack {
+            services: services.into_iter().map(|placed| placed.service).collect(),
+            volumes: self.volumes.iter().cloned().collect(),
+            lab: lab?,
+        })
+    }
+
+    fn names(&mut self, fields: &Fields) {
+        let names = |key: &str, out: &mut Diagnostics| {
+            let Some(entry) = fields.get(key) else { return BTreeSet::new() };
+            let NodeKind::Mapping(entries) = &entry.value.kind else { return BTreeSet::new() };
+            let mut names = BTreeSet::new();
+            for entry in entries {
+                let what = if key == "services" { "service" } else { "volume" };
+                if reader::parse(&entry.key, what, values::name, out).is_some() {
+                    names.insert(entry.key.text.clone());
+                }
+            }
+            names
+        };
+        self.services = names("services", &mut self.out);
+        self.volumes = names("volumes", &mut self.out);
+        let Some(entry) = fields.get("volumes") else { return };
+        for volume in fields::entries(&entry.value, &entry.key, &mut self.out).unwrap_or_default() {
+            if let NodeKind::Mapping(options) = &volume.value.kind
+                && let Some(option) = options.first()
+            {
+                let message = format!("{} is not supported in a volume", shown(&option.key.text));
+                self.out.push(Diagnostic::at(message, &option.key.place).label("a volume is a name alone: `data:`"));
+            } else if !matches!(&volume.value.kind, NodeKind::Null | NodeKind::Mapping(_)) {
+                self.out.push(fields::wrong(&volume.key.text, &volume.value, "nothing: a volume is a name alone"));
+            }
+        }
+    }
+
+    fn services(&mut self, fields: &Fields, start: &Text) -> Vec<Placed> {
+        let Some(entry) = fields.get("services") else {
+            if fields.lacks("services") {
+                self.out.push(Diagnostic::at("there are no `services`", &start.place).label("expected them in here"));
+            }
+            return Vec::new();
+        };
+        let mut entries = fields::entries(&entry.value, &entry.key, &mut self.out).unwrap_or_default();
+        if let Some(extra) = entries.get(MOST_SERVICES) {
+            let message = format!("there are more than {MOST_SERVICES} services");
+            self.out.push(Diagnostic::at(message, &extra.key.place).label("a lab is a small system"));
+            entries.truncate(MOST_SERVICES);
+        }
+        entries.into_iter().filter_map(|entry| self.service(&entry.key, &entry.value)).collect()
+    }
+}
+
+/// All that a lab remembers fits in memory.
+fn check_size(services: &[Placed], start: &Text, out: &mut Diagnostics) {
+    let mounts = services.iter().flat_map(|placed| &placed.service.mounts);
+    let bytes: usize = mounts.map(Mount::bytes).sum();
+    if bytes > MOST_BYTES {
+        let message = format!("the mounted folders hold more than {} MiB together", MOST_BYTES >> 20);
+        out.push(Diagnostic::at(message, &start.place).label("a folder that is mounted twice counts twice"));
+    }
+}
+
+/// No port of the host is published twice, and none of a container: it has one address on the host.
+fn check_ports(services: &[Placed], out: &mut Diagnostics) {
+    for placed in services {
+        let mut seen: BTreeMap<u16, &Place> = BTreeMap::new();
+        for (port, place) in placed.service.ports.iter().zip(&placed.ports) {
+            if let Some(first) = seen.insert(port.target, place) {
+                let (target, name) = (port.target, shown(&placed.name.text));
+                out.push(
+                    Diagnostic::at(format!("port {target} of {name} is published twice"), place)
+                        .label("lab publishes a port of a container once")
+                        .note(format!("the first is at {first}")),
+                );
+            }
+        }
+    }
+    let mut seen: BTreeMap<u16, &Place> = BTreeMap::new();
+    for (port, place) in services.iter().flat_map(|placed| placed.service.ports.iter().zip(&placed.ports)) {
+        let Some(published) = port.published else { continue };
+        if let Some(first) = seen.insert(published, place) {
+            out.push(
+                Diagnostic::at(format!("port {published} of the host is published twice"), place)
+                    .label("expected another port")
+                    .note(format!("the first is at {first}")),
+            );
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `.env`: the variables of a stack, as Compose reads them beside its file: `NAME=value` on each line, `export` before it or
+//! not, `'value'` as it is, `"value"` with backslashes, comments. `${NAME}` stands for the host's variables and for those of
+//! the lines before.
+
+use std::sync::Arc;
+
+use crate::variables::Variables;
+use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, shown};
+
+use super::interpolate;
+
+/// Adds the variables of a file. What is wrong is reported, line by line.
+pub(super) fn read(file: &Arc<SourceFile>, env: &mut Variables, out: &mut Diagnostics) {
+    for number in 1..=file.line_count() {
+        let (start, line) = file.line(number);
+        let place = Place::new(file, start..start + line.len());
+        match entry(line, env) {
+            Ok(Some((name, value))) => drop(env.file.insert(name, value)),
+            Ok(None) => {}
+            Err(Wrong::Line(message, label)) => out.push(Diagnostic::at(message, &place).label(label)),
+            Err(Wrong::Variable(problem)) => out.push(problem.at(&place)),
+        }
+    }
+}
+
+enum Wrong {
+    /// A message, and what was expected.
+    Line(String, &'static str),
+    Variable(interpolate::Problem),
+}
+
+/// The variable of a line, if it has one.
+fn entry(line: &str, env: &Variables) -> Result<Option<(String, String)>, Wrong> {
+    const EXPECTED: &str = "expected `NAME=value`, or a comment: `# …`";
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    let name = interpolate::name_of(line);
+    let rest = line[name.len()..].trim_start();
+    if name.is_empty() || !(rest.is_empty() || rest.starts_with('=')) {
+        return Err(Wrong::Line(format!("{} is no variable", shown(line)), EXPECTED));
+    }
+    // A name alone is the host's variable, which comes first anyway.
+    let Some(value) = rest.strip_prefix('=') else { return Ok(None) };
+    let text = match written(value.trim_start()).map_err(|(message, label)| Wrong::Line(message, label))? {
+        Value::Literal(text) => text,
+        Value::Text(text) => interpolate::text(&text, env).map_err(Wrong::Variable)?,
+    };
+    Ok(Some((name.to_owned(), text)))
+}
+
+enum Value {
+    Literal(String),
+    /// With variables in it.
+    Text(String),
+}
+
+/// A value without its quotes and its comment.
+fn written(value: &str) -> Result<Value, (String, &'static str)> {
+    let open = value.chars().next().filter(|quote| ['\'', '"'].contains(quote));
+    let Some(quote) = open else {
+        let comment =
+            value.char_indices().find(|(at, c)| *c == '#' && (*at == 0 || value[..*at].ends_with(char::is_whitespace)));
+        return Ok(Value::Text(value[..comment.map_or(value.len(), |(at, _)| at)].trim_end().to_owned()));
+    };
+    let mut text = String::new();
+    let mut chars = value.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' if quote == '"' => match chars.next().map(|(_, next)| next) {
+                Some('n') => text.push('\n'),
+                Some('r') => text.push('\r'),
+                Some('t') => text.push('\t'),
+                Some('$') => text.push_str("$$"),
+                Some(next @ ('"' | '\\')) => text.push(next),
+                Some(next) => text.extend(['\\', next]),
+                None => break,
+            },
+            c if c == quote => {
+                let rest = value[at + 1..].trim();
+                if !rest.is_empty() && !rest.starts_with('#') {
+                    return Err((format!("{} stands behind the value", shown(rest)), "expected nothing, or a comment"));
+                }
+                return Ok(if quote == '"' { Value::Text(text) } else { Value::Literal(text) });
+            }
+            c => text.push(c),
+        }
+    }
+    Err(("a quote is not closed on its line".to_owned(), "write line ends as `\\n` in double quotes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn variables(text: &str) -> Result<BTreeMap<String, String>, String> {
+        let host = [("HOST".into(), "h".into())];
+        let mut env = Variables::new(&BTreeMap::new(), host);
+        let mut out = Diagnostics::default();
+        read(&SourceFile::new(".env", text), &mut env, &mut out);
+        if out.is_empty() { Ok(env.file) } else { Err(out.to_string()) }
+    }
+
+    #[test]
+    fn each_form_of_compose() {
+        let text = "# comment\n\nA=1\r\nexport B = two words # comment\nC='$A # \"x\"' # comment\n\
+            D=\"a\\n\\\"b\\\" \\$A $A\"\nE=${HOST}-${A}\nF=\nG=a#b\nHOST\nI=${NONE:-d}\nJ=\"\"\nK=#x\nA=3\n";
+        let expected = [
+            ("A", "3"),
+            ("B", "two words"),
+            ("C", "$A # \"x\""),
+            ("D", "a\n\"b\" $A 1"),
+            ("E", "h-1"),
+            ("F", ""),
+            ("G", "a#b"),
+            ("I", "d"),
+            ("J", ""),
+            ("K", ""),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(variables(text), Ok(BTreeMap::from(expected)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (line, message) in [
+            ("1A=b", "`1A=b` is no variable"),
+            ("A: b", "`A: b` is no variable"),
+            ("A='b", "a quote is not closed on its line"),
+            ("A=\"b\\\"", "a quote is not closed on its line"),
+            ("A='b' c", "`c` stands behind the value"),
+            ("A=${NONE}", "the variable `NONE` is not set"),
+        ] {
+            let error = variables(&format!("X=1\n{line}\n")).unwrap_err();
+            assert!(error.contains(message) && error.contains(".env:2:"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How services depend on each other: no cycle, and what has to be healthy can be asked.
+
+use std::collections::BTreeSet;
+
+use crate::Condition;
+use lab_yaml::{Diagnostic, Diagnostics, shown};
+
+use super::Placed;
+
+/// Reports what cannot be.
+pub(super) fn check(services: &[Placed], out: &mut Diagnostics) {
+    for placed in services {
+        for (name, place) in &placed.depends_on {
+            let healthy = placed.service.depends_on.get(name) == Some(&Condition::Healthy);
+            let known = services.iter().find(|other| &other.service.name == name);
+            if healthy && known.is_some_and(|other| other.service.health.own().is_none()) {
+                let message = format!("{} has to be healthy, and has no health check", shown(name));
+                out.push(
+                    Diagnostic::at(message, place)
+                        .label("give it a `healthcheck`, or expect `service_started`")
+                        .note("lab runs the checks itself: the image's own does not count"),
+                );
+            }
+        }
+    }
+    cycles(services, out);
+}
+
+/// Each cycle once, from the service of it that stands first in the file.
+fn cycles(services: &[Placed], out: &mut Diagnostics) {
+    let mut done: BTreeSet<usize> = BTreeSet::new();
+    for start in 0..services.len() {
+        let mut path = vec![start];
+        visit(services, &mut path, &mut done, out);
+    }
+}
+
+fn visit(services: &[Placed], path: &mut Vec<usize>, done: &mut BTreeSet<usize>, out: &mut Diagnostics) {
+    let Some(&last) = path.last() else { return };
+    if done.contains(&last) {
+        return;
+    }
+    for (name, place) in &services[last].depends_on {
+        let Some(next) = services.iter().position(|other| &other.service.name == name) else { continue };
+        if let Some(from) = path.iter().position(|known| *known == next) {
+            let names: Vec<&str> =
+                path[from..].iter().chain([&next]).map(|at| services[*at].service.name.as_str()).collect();
+            out.push(
+                Diagnostic::at("`depends_on` goes round in a circle", place)
+                    .label(format!("{}: none of them could start first", names.join(" > "))),
+            );
+            continue;
+        }
+        path.push(next);
+        visit(services, path, done, out);
+        path.pop();
+    }
+    done.insert(last);
+}

@@ -1,0 +1,172 @@
+//! What the parts of the reader share: scalars read by the readers of single values, lists, mappings of names to values,
+//! each in the forms that Compose allows; and the keys that lab does not support, with the reason where there is one.
+
+use std::collections::BTreeMap;
+
+use lab_yaml::fields::{self, Fields};
+use lab_yaml::node::{Node, NodeKind, Text};
+use lab_yaml::{Diagnostic, Diagnostics, shown};
+
+use super::values;
+
+/// Keys of Compose that lab does not take, and why.
+pub(super) type Refused = &'static [(&'static str, &'static str)];
+
+/// The entries of a mapping against the keys that it may hold. Those in `refused` are reported with their reason, others
+/// with what was probably meant.
+pub(super) fn known<'n>(
+    node: &'n Node,
+    key: &Text,
+    what: &str,
+    keys: &[&'static str],
+    refused: Refused,
+    out: &mut Diagnostics,
+) -> Option<Fields<'n>> {
+    let NodeKind::Mapping(all) = &node.kind else {
+        fields::entries(node, key, out);
+        return None;
+    };
+    Some(Fields::read(all, what, keys, refused, out))
+}
+
+/// The mapping under a key, against the keys that it may hold.
+pub(super) fn inner<'n>(
+    fields: &Fields<'n>,
+    key: &str,
+    keys: &[&'static str],
+    refused: Refused,
+    out: &mut Diagnostics,
+) -> Option<Fields<'n>> {
+    let entry = fields.get(key)?;
+    known(&entry.value, &entry.key, &format!("`{key}`"), keys, refused, out)
+}
+
+/// A scalar, read by `read`; what is wrong with it is reported.
+pub(super) fn parse<T>(
+    text: &Text,
+    what: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+    out: &mut Diagnostics,
+) -> Option<T> {
+    read(&text.text)
+        .map_err(|label| {
+            out.push(Diagnostic::at(format!("`{what}` is {}", shown(&text.text)), &text.place).label(label));
+        })
+        .ok()
+}
+
+/// The scalar under a key, read by `read`.
+pub(super) fn value<T>(
+    fields: &Fields,
+    key: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+    out: &mut Diagnostics,
+) -> Option<T> {
+    let text = fields.text(key, out)?;
+    parse(&text, key, read, out)
+}
+
+/// The same, of a key that has to be there.
+pub(super) fn required<T>(
+    fields: &Fields,
+    key: &str,
+    (of, what): (&Text, &str),
+    read: impl FnOnce(&str) -> Result<T, String>,
+    out: &mut Diagnostics,
+) -> Option<T> {
+    if fields.lacks(key) {
+        out.push(
+            Diagnostic::at(format!("{what} has no `{key}`"), &of.place).label(format!("expected `{key}` in here")),
+        );
+    }
+    value(fields, key, read, out)
+}
+
+/// The items of a list of scalars.
+pub(super) fn scalars(key: &str, node: &Node, out: &mut Diagnostics) -> Vec<Text> {
+    let NodeKind::List(items) = &node.kind else {
+        out.push(fields::wrong(key, node, "a list: `[one, two]`"));
+        return Vec::new();
+    };
+    let mut texts = Vec::new();
+    for item in items {
+        match &item.kind {
+            NodeKind::Scalar(text) => texts.push(Text { text: text.clone(), place: item.place.clone() }),
+            _ => out.push(
+                Diagnostic::at(format!("an item of `{key}` is {}", item.describe()), &item.place)
+                    .label("expected one value"),
+            ),
+        }
+    }
+    texts
+}
+
+/// A list of scalars, each read by `read`.
+pub(super) fn list<T>(
+    fields: &Fields,
+    key: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+    out: &mut Diagnostics,
+) -> Vec<T> {
+    let Some(entry) = fields.get(key) else { return Vec::new() };
+    let texts = scalars(key, &entry.value, out);
+    texts.iter().filter_map(|text| parse(text, key, &read, out)).collect()
+}
+
+/// A command: a list of words, or a line that is split as a shell does.
+pub(super) fn command(fields: &Fields, key: &str, out: &mut Diagnostics) -> Option<Vec<String>> {
+    let entry = fields.get(key)?;
+    if matches!(entry.value.kind, NodeKind::List(_)) {
+        let words = scalars(key, &entry.value, out);
+        if words.is_empty() {
+            out.push(fields::nothing(&entry.key, "a command"));
+            return None;
+        }
+        return Some(words.into_iter().map(|word| word.text).collect());
+    }
+    value(fields, key, values::words, out)
+}
+
+/// Names and values: a mapping, or a list of `NAME=value`. A name without a value is None.
+pub(super) fn pairs(fields: &Fields, key: &str, out: &mut Diagnostics) -> BTreeMap<String, (Option<String>, Text)> {
+    let mut pairs = BTreeMap::new();
+    let Some(entry) = fields.get(key) else { return pairs };
+    if matches!(entry.value.kind, NodeKind::List(_)) {
+        for text in scalars(key, &entry.value, out) {
+            let (name, value) = match text.text.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (text.text.clone(), None),
+            };
+            if pairs.contains_key(&name) {
+                let message = format!("{} comes twice in `{key}`", shown(&name));
+                out.push(Diagnostic::at(message, &text.place).label("remove one of the two"));
+                continue;
+            }
+            pairs.insert(name, (value, text));
+        }
+        return pairs;
+    }
+    for entry in fields::entries(&entry.value, &entry.key, out).unwrap_or_default() {
+        let value = match &entry.value.kind {
+            NodeKind::Null => None,
+            _ => match fields::text(entry, out) {
+                Some(text) => Some(text.text),
+                None => continue,
+            },
+        };
+        pairs.insert(entry.key.text.clone(), (value, entry.key.clone()));
+    }
+    pairs
+}
+
+/// Names and values, each of which must be there.
+pub(super) fn full_pairs(fields: &Fields, key: &str, out: &mut Diagnostics) -> BTreeMap<String, String> {
+    let mut full = BTreeMap::new();
+    for (name, (value, text)) in pairs(fields, key, out) {
+        match value {
+            Some(value) => drop(full.insert(name, value)),
+            None => out.push(fields::nothing(&text, "one value")),
+        }
+    }
+    full
+}

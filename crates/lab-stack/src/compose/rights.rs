@@ -1,0 +1,136 @@
+//! The rights that a service may have: those that the daemon gives every container, or fewer. Values that would give more are
+//! refused, whatever the key is called. Keys that can do nothing else are in [`super::refused`].
+
+use lab_yaml::list;
+
+use super::values;
+
+/// What the daemon gives a container whose file says nothing. `cap_add` may give these back after `cap_drop`.
+const CAPABILITIES: [&str; 14] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+/// Others send a service's lines elsewhere, as the daemon and with its files: to addresses, to sockets of the host.
+const LOG_DRIVERS: [&str; 3] = ["json-file", "local", "none"];
+const LOG_OPTIONS: [&str; 9] =
+    ["compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "max-file", "max-size", "mode"];
+const TMPFS_OPTIONS: [&str; 12] =
+    ["exec", "gid", "mode", "nodev", "noexec", "nosuid", "nr_blocks", "nr_inodes", "ro", "rw", "size", "uid"];
+
+/// The name of a capability, as the daemon writes it.
+fn plain(text: &str) -> String {
+    let upper = text.trim().to_ascii_uppercase();
+    upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
+}
+
+/// A capability that is taken away.
+pub(super) fn known_capability(text: &str) -> Result<String, String> {
+    let name = plain(text);
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    if is_name { Ok(name) } else { Err("expected a capability: `ALL`, `NET_RAW`".to_owned()) }
+}
+
+/// A capability that is given back.
+pub(super) fn capability(text: &str) -> Result<String, String> {
+    let name = plain(text);
+    if CAPABILITIES.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    Err(format!("a lab gets no rights on its host; expected one that every container has: {}", list(CAPABILITIES)))
+}
+
+/// An option that takes rights away.
+pub(super) fn security_option(text: &str) -> Result<String, String> {
+    match text.split_once([':', '=']).unwrap_or((text, "true")) {
+        ("no-new-privileges", "true") => Ok("no-new-privileges:true".to_owned()),
+        _ => Err("a lab gets no rights on its host; expected `no-new-privileges:true`".to_owned()),
+    }
+}
+
+/// A log driver that keeps the lines with the container.
+pub(super) fn log_driver(text: &str) -> Result<String, String> {
+    one_of(text, &LOG_DRIVERS, "a lab's lines stay with it")
+}
+
+/// An option of such a driver.
+pub(super) fn log_option(text: &str) -> Result<String, String> {
+    one_of(text, &LOG_OPTIONS, "no such option here")
+}
+
+/// A path in memory and its options: `/tmp`, `/run:mode=1777,size=16m`.
+pub(super) fn tmpfs(text: &str) -> Result<String, String> {
+    let (path, options) = text.split_once(':').unwrap_or((text, ""));
+    values::target(path)?;
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let name = option.split_once('=').map_or(option, |(name, _)| name);
+        one_of(name, &TMPFS_OPTIONS, &format!("the option `{name}` is not supported"))?;
+    }
+    Ok(text.to_owned())
+}
+
+fn one_of(text: &str, known: &[&'static str], why: &str) -> Result<String, String> {
+    if known.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{why}; expected one of {}", list(known.iter().copied())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{capability, known_capability, log_driver, security_option, tmpfs};
+
+    #[test]
+    fn capabilities_are_given_back_and_no_others_given() {
+        for good in ["NET_BIND_SERVICE", "net_bind_service", "CAP_NET_BIND_SERVICE"] {
+            assert_eq!(capability(good).as_deref(), Ok("NET_BIND_SERVICE"), "{good}");
+        }
+        for bad in ["SYS_ADMIN", "cap_sys_admin", "ALL", "all", "SYS_PTRACE", "NET_ADMIN", "BPF", "", "chown,all"] {
+            assert!(capability(bad).is_err(), "{bad}");
+        }
+        assert_eq!(known_capability("all").as_deref(), Ok("ALL"));
+        assert!(known_capability("").is_err() && known_capability("a b").is_err());
+    }
+
+    #[test]
+    fn security_options_only_take_rights_away() {
+        for good in ["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"] {
+            assert_eq!(security_option(good).as_deref(), Ok("no-new-privileges:true"), "{good}");
+        }
+        for bad in [
+            "no-new-privileges:false",
+            "seccomp:unconfined",
+            "seccomp=unconfined",
+            "apparmor:unconfined",
+            "label:disable",
+            "systempaths=unconfined",
+            "unmask=ALL",
+            "",
+        ] {
+            assert!(security_option(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lines_and_memory_stay_in_the_lab() {
+        assert!(log_driver("json-file").is_ok() && log_driver("none").is_ok());
+        for bad in ["syslog", "fluentd", "gelf", "awslogs", "journald", "plugin:latest"] {
+            assert!(log_driver(bad).is_err(), "{bad}");
+        }
+        assert!(tmpfs("/tmp:mode=1777,size=16m,exec").is_ok() && tmpfs("/tmp").is_ok());
+        for bad in ["/tmp:dev", "/tmp:suid", "/tmp:rshared", "tmp", "/tmp:size=1m,bind"] {
+            assert!(tmpfs(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Single values of a compose file: durations, sizes, ports, names. Each reader takes text in and says in its error what it
+//! expected, in words that fit under the value.
+
+use std::time::Duration;
+
+use crate::{Condition, Port};
+
+const DURATION: &str = "expected a duration with units: `500ms`, `1.5s`, `1m30s`";
+const BYTES: &str = "expected a size: `64m`, `1g`, or bytes";
+const PORT: &str = "expected a port from 1 to 65535";
+const LOOPBACK: &str = "lab publishes on 127.0.0.1 alone";
+
+/// `500ms`, `1.5s`, `1m30s`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let (mut rest, mut seconds) = (text, 0.0);
+    if text.is_empty() {
+        return Err(DURATION.to_owned());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or(DURATION)?;
+        let (number, after) = rest.split_at(digits);
+        let letters = after.find(|c: char| !c.is_ascii_alphabetic() && c != 'µ').unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let factor = match unit {
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(DURATION.to_owned()),
+        };
+        seconds += number.parse::<f64>().map_err(|_| DURATION)? * factor;
+        rest = after;
+    }
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|it| it.as_secs() <= 86_400)
+        .ok_or_else(|| "this is too long".into())
+}
+
+/// The same, above 0.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let span = duration(text)?;
+    if span.is_zero() { Err("expected more than 0".to_owned()) } else { Ok(span) }
+}
+
+/// `64m`, `1g`, `512kb`, bytes; units are powers of 1024.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let text = text.to_ascii_lowercase();
+    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit {
+        "" | "b" => 0,
+        "k" | "kb" => 10,
+        "m" | "mb" => 20,
+        "g" | "gb" => 30,
+        _ => return Err(BYTES.to_owned()),
+    };
+    let whole = |number: &str| number.parse::<u64>().ok()?.checked_mul(1 << shift);
+    let fraction = |number: &str| {
+        let bytes = number.parse::<f64>().ok().filter(|_| shift > 0)? * f64::from(1_u32 << shift);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was looked at")]
+        (bytes < 1e15).then_some(bytes as u64)
+    };
+    whole(number).or_else(|| fraction(number)).filter(|bytes| *bytes > 0).ok_or_else(|| BYTES.to_owned())
+}
+
+/// Cores and parts of them.
+pub(super) fn cpus(text: &str) -> Result<f64, String> {
+    let cpus = text.parse::<f64>().ok().filter(|cpus| *cpus >= 0.01 && *cpus <= 1024.0);
+    cpus.ok_or_else(|| "expected a number of cores: `0.5`, `2`".to_owned())
+}
+
+/// A number of processes.
+pub(super) fn pids(text: &str) -> Result<i64, String> {
+    let pids = text.parse::<i64>().ok().filter(|pids| *pids == -1 || *pids > 0);
+    pids.ok_or_else(|| "expected a number above 0, or -1 for no limit".to_owned())
+}
+
+/// A number of tries.
+pub(super) fn retries(text: &str) -> Result<u32, String> {
+    text.parse::<u32>().ok().filter(|it| *it > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    text.parse::<bool>().map_err(|_| "expected `true` or `false`".to_owned())
+}
+
+/// A port in a container.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| PORT.to_owned())
+}
+
+/// A port on the host; 0 and nothing are any free one.
+pub(super) fn published(text: &str) -> Result<Option<u16>, String> {
+    if text.contains('-') {
+        return Err("a range is not supported: publish each port by itself".to_owned());
+    }
+    match text {
+        "" | "0" => Ok(None),
+        _ => port(text).map(Some),
+    }
+}
+
+/// What a port is published on.
+pub(super) fn host_ip(text: &str) -> Result<(), String> {
+    if text == "127.0.0.1" { Ok(()) } else { Err(LOOPBACK.to_owned()) }
+}
+
+/// `tcp`.
+pub(super) fn protocol(text: &str) -> Result<(), String> {
+    if text == "tcp" { Ok(()) } else { Err("lab publishes TCP ports alone".to_owned()) }
+}
+
+/// `127.0.0.1:8080:80`, `127.0.0.1::80`, each with `/tcp`.
+pub(super) fn short_port(text: &str) -> Result<Port, String> {
+    let (written, kind) = text.rsplit_once('/').unwrap_or((text, "tcp"));
+    protocol(kind)?;
+    let parts: Vec<&str> = written.rsplitn(3, ':').collect();
+    match parts[..] {
+        [target, host, ip] => {
+            host_ip(ip)?;
+            Ok(Port { published: published(host)?, target: port(target)? })
+        }
+        [target, host] => Err(format!("{LOOPBACK}: write `127.0.0.1:{host}:{target}`")),
+        _ => Err(format!("{LOOPBACK}: write `127.0.0.1::{written}` for a free port there")),
+    }
+}
+
+/// What has to be true of a service before another starts.
+pub(super) fn condition(text: &str) -> Result<Condition, String> {
+    match text {
+        "service_started" => Ok(Condition::Started),
+        "service_healthy" => Ok(Condition::Healthy),
+        _ => Err("expected `service_started` or `service_healthy`".to_owned()),
+    }
+}
+
+/// The name of a service or a volume, which is one on the network as well.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let sane = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if starts && sane && text.len() <= 63 {
+        return Ok(text.to_owned());
+    }
+    Err("expected at most 63 letters, digits, `-`, `_` and `.`, a letter or a digit first".to_owned())
+}
+
+/// The name of an environment variable.
+pub(super) fn variable(text: &str) -> Result<String, String> {
+    if !text.is_empty() && !text.contains(['=', '\0', ' ', '\n']) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a variable's name".to_owned())
+}
+
+/// A path in a container.
+pub(super) fn target(text: &str) -> Result<String, String> {
+    let plain = text.trim_end_matches('/');
+    if text.starts_with('/') && !plain.is_empty() && !plain.contains(':') && !plain.split('/').any(|part| part == "..")
+    {
+        return Ok(plain.to_owned());
+    }
+    Err("expected an absolute path in the container".to_owned())
+}
+
+/// A path of HTTP.
+pub(super) fn http_path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && text.chars().all(|c| c.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a path that starts with `/`".to_owned())
+}
+
+/// Any text that is not empty.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("expected something".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A command line as words, as a shell splits it: quotes and backslashes, nothing else.
+pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut word, mut quote): (Vec<String>, Option<String>, Option<char>) = (Vec::new(), None, None);
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => {
+                let next = chars.next().ok_or("a backslash stands at the end")?;
+                word.get_or_insert_default().push(next);
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err("a quote is not closed".to_owned());
+    }
+    words.extend(word);
+    if words.is_empty() { Err("expected a command".to_owned()) } else { Ok(words) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{bytes, duration, short_port, words};
+    use crate::Port;
+
+    #[test]
+    fn durations_and_sizes() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        for bad in ["", "5", "s", "5 s", "-1s", "1d", "1..5s", "1e3s", "99999h", "1s2"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!(bytes("64m"), Ok(64 << 20));
+        assert_eq!(bytes("1.5GB"), Ok(3 << 29));
+        assert_eq!(bytes("100"), Ok(100));
+        for bad in ["", "m", "0", "-1m", "1.5", "1t", "1 m", "99999999999999999999g"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ports_are_published_on_loopback() {
+        assert_eq!(short_port("127.0.0.1:8080:80"), Ok(Port { published: Some(8080), target: 80 }));
+        for free in ["127.0.0.1::80", "127.0.0.1:0:80/tcp"] {
+            assert_eq!(short_port(free), Ok(Port { published: None, target: 80 }), "{free}");
+        }
+        assert!(short_port("8080:80").unwrap_err().ends_with("write `127.0.0.1:8080:80`"));
+        assert!(short_port("80").unwrap_err().contains("write `127.0.0.1::80`"));
+        for bad in ["0.0.0.0:80:80", "[::1]:80:80", "127.0.0.1:80:80/udp", "127.0.0.1:8000-8010:80", "127.0.0.1:x:80"] {
+            assert!(short_port(bad).is_err(), "{bad}");
+        }
+        assert!(short_port("127.0.0.1:80:0").is_err());
+    }
+
+    #[test]
+    fn commands_are_split_as_a_shell_does() {
+        let split = |line: &str| words(line).unwrap();
+        assert_eq!(
+            split(r#"nginx  -g 'daemon off;' "a \"b" c\ d ''"#),
+            ["nginx", "-g", "daemon off;", "a \"b", "c d", ""]
+        );
+        for bad in ["", "  ", "'a", "a\\"] {
+            assert!(words(bad).is_err(), "{bad}");
+        }
+    }
+}

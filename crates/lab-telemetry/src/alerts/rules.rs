@@ -1,0 +1,294 @@
+//! [`Rules`]: what Prometheus' files say: how often it looks, and which rules it evaluates. A rule that lab cannot evaluate
+//! as Prometheus does is an error that names it.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use super::duration::duration;
+use super::expr::Expr;
+use super::labels::{NAME, is_name};
+use super::parser::parse;
+use super::template::Template;
+use lab_stack::assets;
+
+/// Where the files lie in the repository.
+const FOLDER: &str = "stack/prometheus/";
+/// The job whose target is the app.
+const APP: &str = "app";
+
+/// The rules, and how often they are evaluated. Times are in milliseconds.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub(super) scrape_interval: i64,
+    pub(super) evaluation_interval: i64,
+    /// The app as Prometheus knows it: `app:8000`.
+    pub(super) target: String,
+    /// Those that record come before those that alert.
+    pub(super) groups: Vec<Group>,
+}
+
+/// Rules that are evaluated one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) name: String,
+    /// The file that it is from.
+    pub(super) file: String,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub(super) name: String,
+    /// As written.
+    pub(super) query: String,
+    pub(super) expr: Expr,
+    pub(super) labels: BTreeMap<String, String>,
+    /// None: it records.
+    pub(super) alert: Option<AlertRule>,
+}
+
+/// What only an alert has.
+#[derive(Clone, Debug)]
+pub(super) struct AlertRule {
+    pub(super) hold: i64,
+    pub(super) annotations: BTreeMap<String, Template>,
+}
+
+/// Why a file is of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {reason}")]
+pub struct RulesError {
+    /// The file.
+    pub file: String,
+    /// What is wrong in it.
+    pub reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    global: Global,
+    #[serde(default, rename = "rule_files")]
+    _rule_files: Vec<String>,
+    /// Only the app's is read.
+    #[serde(default)]
+    scrape_configs: Vec<serde_yaml::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Global {
+    scrape_interval: String,
+    evaluation_interval: String,
+    #[serde(default, rename = "scrape_timeout")]
+    _scrape_timeout: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Job {
+    #[serde(rename = "job_name")]
+    _job_name: String,
+    #[serde(default)]
+    static_configs: Vec<Targets>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Targets {
+    targets: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    groups: Vec<GroupFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupFile {
+    name: String,
+    rules: Vec<RuleFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFile {
+    record: Option<String>,
+    alert: Option<String>,
+    expr: String,
+    #[serde(rename = "for")]
+    hold: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+impl Rules {
+    /// Reads `prometheus.yml` and the files of rules, each with its name.
+    pub fn read(config: (&str, &str), files: &[(&str, &str)]) -> Result<Self, RulesError> {
+        let wrong = |reason: String| RulesError { file: config.0.to_owned(), reason };
+        let read: Config = serde_yaml::from_str(config.1).map_err(|error| wrong(error.to_string()))?;
+        let interval = |name: &str, text: &str| {
+            duration(text).filter(|millis| *millis > 0).ok_or_else(|| wrong(format!("{name}: {text:?} is no duration")))
+        };
+        let app = read.scrape_configs.into_iter().find(|job| job.get("job_name").is_some_and(|name| name == APP));
+        let app: Option<Job> =
+            app.map(serde_yaml::from_value).transpose().map_err(|error| wrong(format!("the job {APP}: {error}")))?;
+        let target = app.and_then(|job| job.static_configs.into_iter().flat_map(|all| all.targets).next());
+        let mut groups = Vec::new();
+        for (file, text) in files {
+            let wrong = |reason: String| RulesError { file: (*file).to_owned(), reason };
+            let read: File = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+            for GroupFile { name, rules } in read.groups {
+                if groups.iter().any(|known: &Group| known.file == **file && known.name == name) {
+                    return Err(wrong(format!("the group {name} is there twice")));
+                }
+                let rules = rules.into_iter().map(rule).collect::<Result<_, _>>().map_err(wrong)?;
+                groups.push(Group { name, file: (*file).to_owned(), rules });
+            }
+        }
+        groups.sort_by_key(|group| group.rules.iter().any(|rule| rule.alert.is_some()));
+        Ok(Self {
+            scrape_interval: interval("scrape_interval", &read.global.scrape_interval)?,
+            evaluation_interval: interval("evaluation_interval", &read.global.evaluation_interval)?,
+            target: target.ok_or_else(|| wrong(format!("no job {APP} with a target")))?,
+            groups,
+        })
+    }
+
+    /// The names of the alerts, in the order of the files.
+    pub fn alerts(&self) -> impl Iterator<Item = &str> {
+        let rules = self.groups.iter().flat_map(|group| &group.rules);
+        rules.filter(|rule| rule.alert.is_some()).map(|rule| rule.name.as_str())
+    }
+
+    /// The longest range that any rule looks back over, in milliseconds.
+    pub(super) fn longest(&self) -> i64 {
+        self.groups.iter().flat_map(|group| &group.rules).map(|rule| rule.expr.longest()).max().unwrap_or_default()
+    }
+}
+
+fn rule(file: RuleFile) -> Result<Rule, String> {
+    let (name, what) = match (&file.record, &file.alert) {
+        (Some(name), None) => (name.clone(), "record"),
+        (None, Some(name)) => (name.clone(), "alert"),
+        _ => return Err(format!("the rule `{}`: expected one of `record` and `alert`", file.expr)),
+    };
+    let wrong = |reason: String| format!("{what} {name}: {reason}");
+    if what == "record" && !is_name(&name, true) {
+        return Err(wrong("that is not the name of a metric".to_owned()));
+    }
+    if let Some(label) = file.labels.keys().find(|label| !is_name(label, false) || *label == NAME) {
+        return Err(wrong(format!("a rule gives no label the name {label:?}")));
+    }
+    if let Some(name) = file.annotations.keys().find(|name| !is_name(name, false)) {
+        return Err(wrong(format!("{name:?} is not the name of an annotation")));
+    }
+    let expr = parse(&file.expr).map_err(wrong)?;
+    if expr.is_number() {
+        return Err(wrong("its expression is a number, not series".to_owned()));
+    }
+    if let Some((label, _)) = file.labels.iter().find(|(_, value)| value.contains("{{")) {
+        return Err(wrong(format!("the label {label} is a template, which lab knows in annotations alone")));
+    }
+    let alert = match (what, &file.hold) {
+        ("alert", hold) => {
+            let hold = hold.as_deref().map_or(Some(0), duration);
+            let hold = hold.ok_or_else(|| wrong("its `for` is no duration".to_owned()))?;
+            let read = |(name, text): (&String, &String)| Ok((name.clone(), Template::read(text)?));
+            let annotations = file.annotations.iter().map(read).collect::<Result<_, String>>().map_err(wrong)?;
+            Some(AlertRule { hold, annotations })
+        }
+        (_, None) if file.annotations.is_empty() => None,
+        _ => return Err(wrong("only an alert has `for` and `annotations`".to_owned())),
+    };
+    Ok(Rule { name, query: file.expr.trim().to_owned(), expr, labels: file.labels, alert })
+}
+
+/// The rules that come with lab: those that its Prometheus gets.
+pub fn own() -> Result<Rules, RulesError> {
+    let files: Vec<(&str, &str)> =
+        assets::FILES.iter().filter(|(path, _)| path.starts_with(&format!("{FOLDER}rules/"))).copied().collect();
+    let path = format!("{FOLDER}prometheus.yml");
+    let config = assets::FILES.iter().find(|(known, _)| *known == path).map_or("", |(_, text)| *text);
+    Rules::read((&path, config), &files)
+}
+
+/// Whether an alert of this name comes with lab.
+pub fn is_own(alert: &str) -> bool {
+    names().iter().any(|name| name == alert)
+}
+
+fn names() -> &'static [String] {
+    static NAMES: OnceLock<Vec<String>> = OnceLock::new();
+    NAMES.get_or_init(|| own().map(|rules| rules.alerts().map(str::to_owned).collect()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "global: { scrape_interval: 2s, evaluation_interval: 1500ms }\n\
+                          scrape_configs: [{ job_name: app, static_configs: [{ targets: ['app:8000'] }] }]";
+
+    fn read(rules: &str) -> Result<Rules, String> {
+        let text = format!("groups: [{{ name: g, rules: [{rules}] }}]");
+        Rules::read(("prometheus.yml", CONFIG), &[("rules.yml", &text)]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_rules_that_come_with_lab_are_ones_that_it_can_evaluate() {
+        let rules = own().expect("they are tested with promtool, too");
+        assert_eq!(
+            rules.alerts().collect::<Vec<_>>(),
+            ["AuthFailureRatioHigh", "ErrorRatioHigh", "LatencyHigh", "AppDown", "TrafficAbsent"]
+        );
+        assert_eq!((rules.scrape_interval, rules.evaluation_interval, rules.longest()), (2_000, 2_000, 30_000));
+        assert_eq!(rules.target, "app:8000");
+        assert!(rules.groups[0].rules.iter().all(|rule| rule.alert.is_none()), "those that record come first");
+        assert_eq!(names().len(), 5);
+    }
+
+    #[test]
+    fn what_lab_cannot_evaluate_is_refused_with_the_rule_and_the_reason() {
+        let wrong = [
+            (
+                "{ alert: A, expr: 'predict_linear(a[1m], 5) > 1' }",
+                "rules.yml: alert A: `predict_linear` at 1 is not a function",
+            ),
+            ("{ alert: A, expr: 'a > 1', for: soon }", "alert A: its `for` is no duration"),
+            ("{ alert: A, expr: 'a > 1', keep_firing_for: 1m }", "unknown field `keep_firing_for`"),
+            ("{ alert: A, expr: 'a > 1', annotations: { s: '{{ query \"up\" }}' } }", "is not known to lab"),
+            ("{ alert: A, expr: 'a > 1', labels: { s: '{{ $value }}' } }", "the label s is a template"),
+            ("{ alert: A, expr: '1' }", "its expression is a number"),
+            ("{ record: r, expr: 'a', for: 1m }", "record r: only an alert has `for`"),
+            ("{ record: 'a b', expr: a }", "record a b: that is not the name of a metric"),
+            ("{ alert: A, expr: a, labels: { __name__: x } }", "no label the name \"__name__\""),
+            ("{ alert: A, expr: a, annotations: { 'a-b': x } }", "\"a-b\" is not the name of an annotation"),
+            ("{ record: r, alert: A, expr: a }", "expected one of `record` and `alert`"),
+        ];
+        for (rule, expected) in wrong {
+            let error = read(rule).expect_err(rule);
+            assert!(error.contains(expected), "{rule}: {error}");
+        }
+        assert!(read("{ alert: A, expr: 'a > 1' }").is_ok());
+        let twice = "groups: [{ name: g, rules: [] }, { name: g, rules: [] }]";
+        let error = Rules::read(("prometheus.yml", CONFIG), &[("rules.yml", twice)]).expect_err("twice");
+        assert_eq!(error.to_string(), "rules.yml: the group g is there twice");
+        for (from, to) in
+            [("job_name: app", "job_name: app, scrape_interval: 5s"), ("targets:", "labels: { a: b }, targets:")]
+        {
+            let error = Rules::read(("prometheus.yml", &CONFIG.replace(from, to)), &[]).expect_err(to);
+            assert!(error.to_string().contains("the job app: unknown field"), "{error}");
+        }
+        let error = Rules::read(("p.yml", "global: { scrape_interval: 2, evaluation_interval: 2s }"), &[])
+            .expect_err("no unit");
+        assert!(error.to_string().starts_with("p.yml: "), "{error}");
+    }
+}

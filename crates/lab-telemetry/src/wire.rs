@@ -1,0 +1,119 @@
+//! [`Wire`]: what goes over the lab's own sockets: traffic, scrapes, probes. A trait, so that the runner's tests need
+//! neither Docker nor a network.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{Exposition, Page, ScrapeError, names};
+use lab_http::{Http, HttpError, Limit, Request};
+use lab_traffic::{Load, Orders, Summary, TrafficProgress};
+
+/// How long a scrape may take.
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How large an exposition may be, in bytes.
+const SCRAPE_LIMIT: usize = 8 << 20;
+/// How much of a probe's body is looked at, in bytes.
+const PROBE_LIMIT: usize = 64 << 10;
+
+/// Takes progress of traffic; must return at once.
+pub type TrafficProgressFn = Arc<dyn Fn(TrafficProgress) + Send + Sync>;
+
+/// The lab's own sockets.
+#[async_trait]
+pub trait Wire: Send + Sync {
+    /// Sends traffic until it is all sent or cancelled. Requests that fail are a result, not an error.
+    async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary;
+
+    /// Sends traffic by somebody's orders: see [`traffic::ongoing`].
+    async fn ongoing(&self, load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary;
+
+    /// One scrape of one instance of the app, within two seconds.
+    async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError>;
+
+    /// One request, and what came back.
+    async fn probe(&self, probe: &Probe) -> Result<ProbeResponse, ProbeError>;
+}
+
+/// One HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The whole URL.
+    pub url: String,
+    /// `GET`, ….
+    pub method: String,
+    /// Sent with it.
+    pub headers: BTreeMap<String, String>,
+    /// How long to wait for the whole response.
+    pub timeout: Duration,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeResponse {
+    /// The status code.
+    pub status: u16,
+    /// The first 64 KiB of the body, as text.
+    pub body: String,
+}
+
+/// Why nothing came back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{url} does not answer: {detail}")]
+pub struct ProbeError {
+    /// What was asked.
+    pub url: String,
+    /// Why: `refused`, `timeout`, ….
+    pub detail: String,
+}
+
+/// The lab's own sockets, for real.
+#[derive(Clone, Debug, Default)]
+pub struct NetWire {
+    http: Http,
+}
+
+impl NetWire {
+    /// Takes no proxy from the environment.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A page of metrics as it came, whatever its status and its content, within two seconds.
+    pub async fn page(&self, url: &str) -> Result<Page, ScrapeError> {
+        let request = Request::get(url).timeout(SCRAPE_TIMEOUT).limit(Limit::Fail(SCRAPE_LIMIT));
+        let response = self.http.request(&request).await.map_err(|error| match error {
+            HttpError::TooLarge { limit } => ScrapeError::TooLarge { url: url.to_owned(), limit },
+            error => ScrapeError::Unreachable { url: url.to_owned(), detail: error.to_string() },
+        })?;
+        let body = response.text();
+        Ok(Page { url: url.to_owned(), status: response.status, content_type: response.content_type, body })
+    }
+}
+
+#[async_trait]
+impl Wire for NetWire {
+    async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary {
+        lab_traffic::run(load, &*progress, cancel).await
+    }
+
+    async fn ongoing(&self, load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary {
+        lab_traffic::ongoing(load, orders, cancel).await
+    }
+
+    async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError> {
+        Exposition::read(&self.page(url).await?, &names::REQUIRED)
+    }
+
+    async fn probe(&self, probe: &Probe) -> Result<ProbeResponse, ProbeError> {
+        let mut request = Request::new(&probe.method, &probe.url).timeout(probe.timeout).limit(Limit::Cut(PROBE_LIMIT));
+        request.headers = probe.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        match self.http.request(&request).await {
+            Ok(response) => Ok(ProbeResponse { status: response.status, body: response.text() }),
+            Err(error) => Err(ProbeError { url: probe.url.clone(), detail: error.to_string() }),
+        }
+    }
+}

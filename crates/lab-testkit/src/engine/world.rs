@@ -1,0 +1,291 @@
+//! [`World`]: the mock's stack. Its services depend on each other as the real ones do. A database is no more than whether it
+//! answers; gateway and app are the real ones without their sockets, each new instance counting from 0.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Reply, Script, Upstream, never_healthy};
+use lab_core::engine::{
+    APP, Ability, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, Health, KEY_VARIABLE,
+    MetricsEndpoint, Retired, Roles, RunState, ServiceChange, ServiceStatus,
+};
+use lab_demo::app::memory::{Condition, Database, MemoryApp};
+use lab_demo::gateway::memory::MemoryGateway;
+
+/// In the order of the request path.
+pub(super) const SERVICES: [&str; 3] = [GATEWAY, APP, DB];
+/// Where the gateway finds the app.
+pub(super) const UPSTREAM: &str = "app:8000";
+/// A key where `up` names none.
+const DEFAULT_KEY: &str = "apikey-v1";
+
+#[derive(Debug)]
+pub(super) struct World {
+    /// Empty: not up.
+    services: BTreeMap<String, Service>,
+    pub(super) lost: bool,
+    /// How every description fails.
+    pub(super) hidden: Option<EngineError>,
+    pub(super) delay: Duration,
+    pub(super) scripts: BTreeMap<String, VecDeque<Script>>,
+    pub(super) abilities: BTreeMap<String, BTreeSet<Ability>>,
+    pub(super) calls: Vec<String>,
+    pub(super) prometheus: Option<String>,
+    /// How many instances of each service there were.
+    instances: BTreeMap<String, u32>,
+    database: Database,
+}
+
+#[derive(Clone, Debug)]
+struct Service {
+    state: RunState,
+    env: BTreeMap<String, String>,
+    /// None: stopped.
+    instance: Option<Instance>,
+}
+
+#[derive(Clone, Debug)]
+struct Instance {
+    id: String,
+    process: Process,
+}
+
+/// What runs in an instance.
+#[derive(Clone, Debug)]
+enum Process {
+    Gateway(Arc<MemoryGateway>),
+    App(Arc<MemoryApp>),
+    Database,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            services: BTreeMap::new(),
+            lost: false,
+            hidden: None,
+            delay: Duration::from_millis(100),
+            scripts: BTreeMap::new(),
+            abilities: BTreeMap::new(),
+            calls: Vec::new(),
+            prometheus: None,
+            instances: BTreeMap::new(),
+            database: Database::new(),
+        }
+    }
+}
+
+impl World {
+    pub(super) fn is_up(&self) -> bool {
+        !self.services.is_empty() && !self.lost
+    }
+
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        if self.lost {
+            return Err(EngineError::new(EngineErrorKind::Lost, "its host does not answer").hint("lab up"));
+        }
+        if self.services.is_empty() {
+            return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn start(&mut self, env: &BTreeMap<String, BTreeMap<String, String>>) -> Result<(), EngineError> {
+        let restarted = self.lost;
+        for name in SERVICES {
+            let mut service = self.services.get(name).cloned().unwrap_or_else(|| {
+                let mut env = env.get(name).cloned().unwrap_or_default();
+                if name == APP {
+                    env.entry(KEY_VARIABLE.to_owned()).or_insert_with(|| DEFAULT_KEY.to_owned());
+                }
+                Service { state: RunState::Running, env, instance: None }
+            });
+            if service.instance.is_none() || restarted {
+                service.instance = Some(self.new_instance(name, &service.env)?);
+            }
+            service.state = RunState::Running;
+            self.put(name, service);
+        }
+        self.lost = false;
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self) {
+        self.services.clear();
+        self.database.set(Condition::Answers);
+        self.lost = false;
+    }
+
+    pub(super) fn state(&self) -> BTreeMap<String, (RunState, BTreeMap<String, String>)> {
+        self.services.iter().map(|(name, service)| (name.clone(), (service.state, service.env.clone()))).collect()
+    }
+
+    /// The error is that of a service that ends at its start.
+    fn new_instance(&mut self, service: &str, env: &BTreeMap<String, String>) -> Result<Instance, EngineError> {
+        let number = self.instances.entry(service.to_owned()).or_default();
+        *number += 1;
+        let id = format!("{service}-{number}");
+        let lookup = |name: &str| match name {
+            "APP_INSTANCE" | "GATEWAY_INSTANCE" => Some(id.clone().into()),
+            _ => env.get(name).map(Into::into),
+        };
+        let process = match service {
+            GATEWAY => MemoryGateway::new(&lookup).map(|gateway| Process::Gateway(Arc::new(gateway))),
+            APP => MemoryApp::new(&lookup, self.database.clone()).map(|app| Process::App(Arc::new(app))),
+            _ => Ok(Process::Database),
+        };
+        let process = process.map_err(|said| EngineError::new(EngineErrorKind::Exited, said).of(service))?;
+        Ok(Instance { id, process })
+    }
+
+    /// This is how a service is from now on.
+    fn put(&mut self, name: &str, service: Service) {
+        if name == DB {
+            self.database.set(match service.state {
+                RunState::Running => Condition::Answers,
+                RunState::Paused => Condition::Silent,
+                RunState::Stopped => Condition::Gone,
+            });
+        }
+        self.services.insert(name.to_owned(), service);
+    }
+
+    fn runs(&self, service: &str) -> bool {
+        self.services.get(service).is_some_and(|service| service.state == RunState::Running)
+    }
+
+    fn service(&self, name: &str) -> Result<&Service, EngineError> {
+        self.services
+            .get(name)
+            .ok_or_else(|| EngineError::new(EngineErrorKind::Unsupported, "there is no such service").of(name))
+    }
+
+    pub(super) fn meets(&self, service: &str, change: &ServiceChange) -> Result<bool, EngineError> {
+        let now = self.service(service)?;
+        Ok(change.is_met_by(&self.status(service, now)))
+    }
+
+    /// Makes a change at once, or refuses it.
+    pub(super) fn apply(&mut self, name: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
+        self.check()?;
+        if self.meets(name, change)? {
+            return Ok(Ensured::default());
+        }
+        let mut service = self.service(name)?.clone();
+        let mut env = service.env.clone();
+        for (variable, value) in &change.env {
+            match value {
+                Some(value) => env.insert(variable.clone(), value.clone()),
+                None => env.remove(variable),
+            };
+        }
+        let state = change.run.unwrap_or(service.state);
+        let redeploy = state != RunState::Stopped && (env != service.env || service.instance.is_none());
+        let unwell = name == APP && state == RunState::Running && redeploy && !self.runs(DB);
+        if unwell && service.state == RunState::Running {
+            return Err(never_healthy(name));
+        }
+        let new = if redeploy { Some(self.new_instance(name, &env)?) } else { None };
+        let mut retired = Vec::new();
+        if (redeploy || state == RunState::Stopped)
+            && let Some(old) = service.instance.take()
+        {
+            // What is frozen cannot be asked any more, and what is killed is not asked.
+            let asked = service.state == RunState::Running && !change.abrupt;
+            let exposition = asked.then(|| old.exposition()).flatten();
+            retired.push(Retired { instance: old.id, exposition });
+        }
+        if new.is_some() {
+            service.instance = new;
+        }
+        self.put(name, Service { state, env, ..service });
+        if unwell {
+            return Err(EngineError::new(EngineErrorKind::Unhealthy, "the database does not answer").of(name));
+        }
+        Ok(Ensured { changed: true, retired })
+    }
+
+    pub(super) fn describe(&self) -> Result<Description, EngineError> {
+        self.check()?;
+        if let Some(error) = &self.hidden {
+            return Err(error.clone());
+        }
+        let services = SERVICES
+            .iter()
+            .filter_map(|name| Some(self.status(name, self.services.get(*name)?)))
+            .collect::<Vec<ServiceStatus>>();
+        let metrics = self.services.get(APP).and_then(|app| app.instance.as_ref()).map(|instance| MetricsEndpoint {
+            instance: instance.id.clone(),
+            url: format!("mock://{}/metrics", instance.id),
+        });
+        let endpoints = Endpoints {
+            gateway: "mock://gateway".to_owned(),
+            metrics: metrics.into_iter().collect(),
+            prometheus: self.prometheus.clone(),
+            ..Endpoints::default()
+        };
+        Ok(Description { services, endpoints, notices: Vec::new(), roles: Roles::default() })
+    }
+
+    fn status(&self, name: &str, service: &Service) -> ServiceStatus {
+        let well = service.state == RunState::Running && (name != APP || self.runs(DB));
+        ServiceStatus {
+            name: name.to_owned(),
+            state: service.state,
+            health: if well { Health::Healthy } else { Health::Unhealthy },
+            detail: None,
+            instance: service.instance.as_ref().map(|instance| instance.id.clone()),
+            env: service.env.clone(),
+            address: None,
+            pid: None,
+            since: None,
+            image: None,
+            restarts: None,
+        }
+    }
+
+    /// Who takes a caller's requests; else what becomes of them.
+    pub(super) fn gateway(&self) -> Result<Arc<MemoryGateway>, Reply> {
+        let Some(gateway) = self.services.get(GATEWAY).filter(|_| !self.lost) else { return Err(Reply::Refused) };
+        match (gateway.state, gateway.instance.as_ref().map(|instance| &instance.process)) {
+            (RunState::Running, Some(Process::Gateway(gateway))) => Ok(Arc::clone(gateway)),
+            (RunState::Paused, _) => Err(Reply::Silence),
+            _ => Err(Reply::Refused),
+        }
+    }
+
+    /// What the gateway meets where the app is; none: nobody listens.
+    pub(super) fn upstream(&self) -> Option<Upstream> {
+        let app = self.services.get(APP)?;
+        match (app.state, &app.instance.as_ref()?.process) {
+            (RunState::Running, Process::App(app)) => Some(Upstream::Serves(Arc::clone(app))),
+            (RunState::Paused, _) => Some(Upstream::Frozen),
+            _ => None,
+        }
+    }
+
+    pub(super) fn exposition(&self, id: &str) -> Option<String> {
+        let app = self.services.get(APP).filter(|app| app.state == RunState::Running && !self.lost)?;
+        app.instance.as_ref().filter(|instance| instance.id == id)?.exposition()
+    }
+}
+
+impl Instance {
+    fn exposition(&self) -> Option<String> {
+        if let Process::App(app) = &self.process { app.exposition() } else { None }
+    }
+}
+
+/// A change as it stands in the log of calls.
+pub(super) fn shown(change: &ServiceChange) -> String {
+    let mut text = String::new();
+    for (name, value) in &change.env {
+        let _ = write!(text, " {name}={}", value.as_deref().unwrap_or("-"));
+    }
+    if let Some(state) = change.run {
+        let _ = write!(text, " {}{}", state.name(), if change.abrupt { " abruptly" } else { "" });
+    }
+    text
+}

@@ -1,0 +1,207 @@
+//! What runs are told with: [`Story`], and what happens in one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, Utc};
+
+use lab_core::event::{
+    About, AlertChanged, Event, EventKind, ExpectationResult, Keys, Latency, Outage, Phase, Role, RunFinished,
+    RunStarted, Status, StepFinished, StepStarted, Undo, UndoItem, UndoOutcome, UndoStatus,
+};
+
+/// A run being told.
+pub struct Story {
+    pub(super) events: Vec<Event>,
+    elapsed: f64,
+}
+
+fn at(elapsed: f64) -> DateTime<Utc> {
+    let start: DateTime<Utc> = "2026-11-24T10:15:30Z".parse().expect("a time");
+    #[expect(clippy::cast_possible_truncation, reason = "tests last seconds")]
+    let millis = (elapsed * 1000.0).round() as i64;
+    start + Duration::milliseconds(millis)
+}
+
+fn about(scenario: &str) -> About {
+    About {
+        source: scenario.to_owned(),
+        kind: "incident".to_owned(),
+        description: "The server's API key is rotated; the caller keeps sending the old one.\n".to_owned(),
+        ..About::default()
+    }
+}
+
+pub fn keys(server: &str, caller: &str) -> Keys {
+    Keys { server: server.to_owned(), caller: caller.to_owned(), callers: BTreeMap::new() }
+}
+
+/// A step of no kind yet, that took a tenth of a second.
+pub fn step(name: &str, phase: Phase, action: &str) -> StepFinished {
+    StepFinished {
+        index: 0,
+        name: name.to_owned(),
+        phase,
+        role: Role::Step,
+        action: action.to_owned(),
+        status: Status::Held,
+        start: at(0.0),
+        elapsed: 0.0,
+        duration: 0.1,
+        detail: None,
+        sent: None,
+        unsent: 0,
+        failed_requests: 0,
+        deltas: deltas(Some(0.0), Some(0.0)),
+        codes: BTreeMap::new(),
+        errors: BTreeMap::new(),
+        latency_ms: None,
+        callers: BTreeMap::new(),
+        background: BTreeMap::new(),
+        output: Vec::new(),
+        samples: Vec::new(),
+        counters: Vec::new(),
+        expectations: Vec::new(),
+        error: None,
+    }
+}
+
+pub fn deltas(accepted: Option<f64>, refused: Option<f64>) -> BTreeMap<String, Option<f64>> {
+    let all = accepted.zip(refused).map(|(accepted, refused)| accepted + refused);
+    [("app_requests_total", all), ("app_auth_success_total", accepted), ("app_auth_failures_total", refused)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+/// A step of traffic with these codes, `accepted` of them with a key that the app takes.
+pub fn traffic(name: &str, phase: Phase, codes: &[(u16, u32)], p99: f64) -> StepFinished {
+    let count = |wanted: fn(u16) -> bool| codes.iter().filter(|(code, _)| wanted(*code)).map(|(_, count)| *count).sum();
+    let sent: u32 = count(|_| true);
+    let refused: u32 = count(|code| code == 401);
+    let failed: u32 = count(|code| !(200..300).contains(&code));
+    StepFinished {
+        sent: Some(sent.into()),
+        failed_requests: failed.into(),
+        duration: 2.000_000_4,
+        deltas: deltas(Some((sent - refused).into()), Some(refused.into())),
+        codes: codes.iter().map(|(code, count)| (code.to_string(), u64::from(*count))).collect(),
+        latency_ms: Some(Latency { p50: p99 / 2.0, p90: p99 * 0.8, p99, max: p99 * 1.2 }),
+        ..step(name, phase, "traffic")
+    }
+}
+
+pub fn change(name: &str, phase: Phase, action: &str, detail: &str) -> StepFinished {
+    StepFinished { detail: Some(detail.to_owned()), ..step(name, phase, action) }
+}
+
+pub fn expectation(metric: &str, expected: &str, observed: Option<f64>, text: &str, held: bool) -> ExpectationResult {
+    let (metric, expected, observed_text) = (metric.to_owned(), expected.to_owned(), text.to_owned());
+    ExpectationResult { metric, expected, observed, observed_text, held }
+}
+
+pub fn item(target: &str, name: &str, value: &str, error: Option<&str>) -> UndoItem {
+    UndoItem {
+        target: target.to_owned(),
+        name: name.to_owned(),
+        value: value.to_owned(),
+        status: if error.is_some() { UndoStatus::Failed } else { UndoStatus::Undone },
+        error: error.map(str::to_owned),
+    }
+}
+
+pub fn keys_undone() -> Vec<UndoItem> {
+    vec![item("caller", "key", "apikey-v1", None), item("app", "APP_API_KEY", "apikey-v1", None)]
+}
+
+impl Story {
+    pub fn new(scenario: &str, title: &str, lab: &str, steps: &[&str]) -> Self {
+        let mut story = Self { events: Vec::new(), elapsed: 0.0 };
+        story.tell(EventKind::RunStarted(RunStarted {
+            version: lab_core::event::FORMAT_VERSION,
+            id: "20261124T101530Z-7f3a".to_owned(),
+            scenario: scenario.to_owned(),
+            title: title.to_owned(),
+            lab: lab.to_owned(),
+            engine: "embedded".to_owned(),
+            parameters: [("new_key".to_owned(), "apikey-v2".to_owned())].into(),
+            steps: steps.iter().map(|step| (*step).to_owned()).collect(),
+            keys: keys("apikey-v1", "apikey-v1"),
+            about: Box::new(about(scenario)),
+            alerts: false,
+            pace: String::new(),
+        }));
+        story
+    }
+
+    pub fn tell(&mut self, kind: EventKind) {
+        self.events.push(Event { at: at(self.elapsed), elapsed: self.elapsed, kind });
+    }
+
+    pub fn step(mut self, step: StepFinished) -> Self {
+        let index = self.events.iter().filter(|event| matches!(event.kind, EventKind::StepFinished(_))).count();
+        let StepFinished { name, phase, role, action, .. } = step.clone();
+        self.tell(EventKind::StepStarted(StepStarted { index, name, phase, role, action }));
+        let (start, elapsed) = (at(self.elapsed), self.elapsed);
+        self.elapsed += step.duration;
+        self.tell(EventKind::StepFinished(Box::new(StepFinished { index, start, elapsed, ..step })));
+        self
+    }
+
+    /// A step within which alerts change, each told half a second after it did.
+    pub fn step_with(mut self, step: StepFinished, alerts: Vec<AlertChanged>) -> Self {
+        let (begun, index) = (self.elapsed, self.events.len());
+        self = self.step(step);
+        for (place, alert) in alerts.into_iter().enumerate() {
+            let elapsed = alert.since + 0.5;
+            assert!((begun..self.elapsed).contains(&elapsed), "within the step");
+            self.events.insert(index + 1 + place, Event { at: at(elapsed), elapsed, kind: EventKind::Alert(alert) });
+        }
+        self
+    }
+
+    pub fn notice(mut self, message: &str) -> Self {
+        self.tell(EventKind::Notice { message: message.to_owned() });
+        self
+    }
+
+    pub fn end(mut self, finished: RunFinished) -> Vec<Event> {
+        let items = finished.undo.items.clone();
+        if !items.is_empty() && finished.undo.status != UndoOutcome::Kept {
+            self.tell(EventKind::UndoStarted { items: items.len() });
+            for item in items {
+                self.elapsed += 0.01;
+                self.tell(EventKind::UndoItem(item));
+            }
+        }
+        let duration = self.elapsed;
+        self.tell(EventKind::RunFinished(Box::new(RunFinished { duration, ..finished })));
+        self.events
+    }
+}
+
+pub fn finished(status: Status, undo: UndoOutcome, items: Vec<UndoItem>) -> RunFinished {
+    RunFinished {
+        status,
+        duration: 0.0,
+        outage: None,
+        undo: Undo { status: undo, items },
+        keys: Some(keys("apikey-v1", "apikey-v1")),
+        reason: None,
+    }
+}
+
+pub fn outage(duration: f64, failed_requests: u64) -> Outage {
+    let recovered_at = Some(2.1 + duration);
+    let (time_to_effect, time_to_recovery) = (Some(0.1), Some(0.003));
+    let (time_to_detect, time_to_resolve) = (None, None);
+    Outage {
+        effect_at: 2.1,
+        recovered_at,
+        duration,
+        failed_requests,
+        time_to_effect,
+        time_to_recovery,
+        time_to_detect,
+        time_to_mitigate: Some(duration),
+        time_to_resolve,
+    }
+}

@@ -1,0 +1,237 @@
+//! [`MockWire`]: the sockets of the mock engine's stack. Traffic keeps its schedule in tokio's time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{MockEngine, Reply};
+use lab_telemetry::alerts::Monitor;
+use lab_telemetry::metrics::{Exposition, Moment, ScrapeError, names};
+use lab_telemetry::wire::{Probe, ProbeError, ProbeResponse, TrafficProgressFn, Wire};
+use lab_traffic::{Amount, Cause, Interval, Load, Orders, Summary, TrafficProgress};
+
+/// How long a response takes on its way.
+const LATENCY: Duration = Duration::from_millis(1);
+/// How long a probe takes.
+const PROBE: Duration = Duration::from_millis(100);
+/// How long requests in flight are waited for after a cancellation.
+const GRACE: Duration = Duration::from_millis(200);
+/// How many instances of the app are looked for.
+const INSTANCES: u32 = 20;
+
+/// The wire of a mock engine.
+pub struct MockWire {
+    engine: MockEngine,
+    epoch: (DateTime<Utc>, Instant),
+    /// What a Prometheus would make of the app's metrics.
+    monitor: Mutex<Monitor>,
+}
+
+impl MockWire {
+    /// Of this engine, from now on.
+    pub fn new(engine: MockEngine) -> Self {
+        let rules = lab_telemetry::alerts::own().unwrap_or_else(|error| panic!("lab's own rules: {error:?}"));
+        Self { engine, epoch: (Utc::now(), Instant::now()), monitor: Mutex::new(Monitor::new(rules)) }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.epoch.0 + TimeDelta::from_std(self.epoch.1.elapsed()).unwrap_or_default()
+    }
+
+    fn monitor(&self) -> MutexGuard<'_, Monitor> {
+        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pages of the app's instances, the newest first.
+    fn expositions(&self) -> impl Iterator<Item = String> {
+        (1..INSTANCES).rev().filter_map(|number| self.engine.exposition(&format!("app-{number}")))
+    }
+
+    /// One request, for no longer than its limit.
+    async fn request(&self, method: &str, url: &str, headers: &[(String, String)], limit: Duration) -> Reply {
+        let path = url.strip_prefix("mock://gateway").unwrap_or(url);
+        let answered = async {
+            match self.engine.send(method, path, headers).await {
+                Reply::Silence => std::future::pending().await,
+                reply => reply,
+            }
+        };
+        timeout(limit, answered).await.unwrap_or(Reply::Silence)
+    }
+
+    async fn send(
+        &self,
+        load: &Load,
+        progress: TrafficProgressFn,
+        mut orders: Orders,
+        cancel: &CancellationToken,
+    ) -> Summary {
+        assert!(!load.url.ends_with("/panic"), "a defect in the traffic");
+        let (begun, start) = (Instant::now(), self.now());
+        let mut planned = planned(load);
+        let (mut waiting, mut done) = (FuturesUnordered::new(), Vec::new());
+        let (mut started, mut interrupted, connections) = (0, false, load.connections as usize);
+        while started < planned || !waiting.is_empty() {
+            let due = due(load, started);
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => {
+                    interrupted = true;
+                    break;
+                }
+                Some(sent) = waiting.next() => {
+                    done.push(sent);
+                    progress(TrafficProgress { done: done.len() as u64, planned });
+                }
+                () = orders.halt.cancelled(), if started < planned => planned = started,
+                Some(answer) = orders.asks.recv() => drop(answer.send(summed(start, begun, std::mem::take(&mut done)))),
+                () = sleep_until(begun + due), if started < planned && waiting.len() < connections => {
+                    started += 1;
+                    waiting.push(async move {
+                        let reply = self.request(&load.method, &load.url, &load.headers, load.timeout).await;
+                        sleep(LATENCY).await;
+                        Sent { due, reply, took: begun.elapsed().saturating_sub(due) }
+                    });
+                }
+            }
+        }
+        let end = Instant::now() + GRACE;
+        while let Ok(Some(sent)) = timeout_at(end, waiting.next()).await {
+            done.push(sent);
+        }
+        Summary { interrupted, in_flight: waiting.len() as u64, ..summed(start, begun, done) }
+    }
+
+    /// Knows one query, the number of requests so far, and answers any other with an error.
+    fn query(&self, query: &str) -> ProbeResponse {
+        if query != names::REQUESTS {
+            let body = r#"{"status":"error","error":"unknown function"}"#.to_owned();
+            return ProbeResponse { status: 400, body };
+        }
+        let count = |page: String| {
+            let mut samples = page.lines().filter_map(|line| line.split_once(' '));
+            samples.find(|(name, _)| *name == names::REQUESTS).map(|(_, count)| count.to_owned())
+        };
+        let counts = self.expositions().filter_map(count);
+        let series: Vec<String> = counts.map(|count| format!(r#"{{"metric":{{}},"value":[0,"{count}"]}}"#)).collect();
+        let result = series.join(",");
+        let body = format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{result}]}}}}"#);
+        ProbeResponse { status: 200, body }
+    }
+
+    /// What the alerts are: the app is scraped when it is asked for them.
+    fn rules(&self) -> ProbeResponse {
+        let said = self.expositions().next().and_then(|text| Exposition::parse(&text, None).ok());
+        let mut monitor = self.monitor();
+        monitor.take(Moment { wall: self.now(), steady: self.epoch.1.elapsed() }, said.as_ref());
+        ProbeResponse { status: 200, body: serde_json::to_string(&monitor.answer()).unwrap_or_default() }
+    }
+}
+
+/// A request of a load: when it was due, and what came of it, after how long.
+struct Sent {
+    due: Duration,
+    reply: Reply,
+    took: Duration,
+}
+
+fn count(summary: &mut Summary, sent: &Sent) {
+    summary.sent += 1;
+    match sent.reply {
+        Reply::Answer { status, .. } => {
+            *summary.codes.entry(status).or_default() += 1;
+            let micros = u64::try_from(sent.took.as_micros()).unwrap_or(u64::MAX);
+            summary.latency.record(micros).expect("a histogram that grows");
+        }
+        Reply::Refused => *summary.errors.entry(Cause::Refused).or_default() += 1,
+        Reply::Silence => *summary.errors.entry(Cause::Timeout).or_default() += 1,
+    }
+    if sent.reply.status() == Some(200) {
+        summary.lasting_success.get_or_insert(sent.due);
+    } else {
+        summary.first_failure.get_or_insert(sent.due);
+        summary.last_failure = Some(sent.due);
+        summary.lasting_success = None;
+    }
+}
+
+/// These requests of a load together.
+fn summed(start: DateTime<Utc>, begun: Instant, mut done: Vec<Sent>) -> Summary {
+    let mut summary = Summary::new(start);
+    done.sort_by_key(|sent| sent.due);
+    for sent in &done {
+        count(&mut summary, sent);
+    }
+    summary.duration = begun.elapsed();
+    summary.course.take(&whole(&summary));
+    summary
+}
+
+/// All of a load as one piece of its time.
+fn whole(summary: &Summary) -> Interval {
+    Interval {
+        start: Duration::ZERO,
+        length: summary.duration,
+        sent: summary.sent,
+        unsent: 0,
+        codes: summary.codes.clone(),
+        errors: summary.errors.clone(),
+        latency: summary.latency.clone(),
+    }
+}
+
+/// How many requests a load is.
+fn planned(load: &Load) -> u64 {
+    match load.amount {
+        Amount::Requests(planned) => planned,
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "above 0 and small")]
+        Amount::Duration(duration) => (duration.as_secs_f64() * load.rate).ceil() as u64,
+    }
+}
+
+/// When the request of this number is due.
+#[expect(clippy::cast_precision_loss, reason = "a load in memory has few")]
+fn due(load: &Load, number: u64) -> Duration {
+    Duration::from_secs_f64(number as f64 / load.rate)
+}
+
+#[async_trait]
+impl Wire for MockWire {
+    async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary {
+        self.send(load, progress, Orders::none(), cancel).await
+    }
+
+    async fn ongoing(&self, load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary {
+        self.send(load, Arc::new(|_| {}), orders, cancel).await
+    }
+
+    async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError> {
+        let instance = url.strip_prefix("mock://").and_then(|rest| rest.strip_suffix("/metrics"));
+        let text = instance.and_then(|instance| self.engine.exposition(instance));
+        let unreachable = || ScrapeError::Unreachable { url: url.to_owned(), detail: "refused".to_owned() };
+        Exposition::parse(&text.ok_or_else(unreachable)?, None).map_err(|_| unreachable())
+    }
+
+    async fn probe(&self, probe: &Probe) -> Result<ProbeResponse, ProbeError> {
+        sleep(PROBE).await;
+        if let Some(query) = probe.url.strip_prefix("mock://prometheus/api/v1/query?query=") {
+            return Ok(self.query(query));
+        }
+        if probe.url.starts_with("mock://prometheus/api/v1/rules") {
+            return Ok(self.rules());
+        }
+        let headers: Vec<_> = probe.headers.clone().into_iter().collect();
+        let error = |detail: &str| ProbeError { url: probe.url.clone(), detail: detail.to_owned() };
+        match self.request(&probe.method, &probe.url, &headers, probe.timeout).await {
+            Reply::Answer { status, body } => Ok(ProbeResponse { status, body }),
+            Reply::Refused => Err(error("refused")),
+            Reply::Silence => Err(error("timeout")),
+        }
+    }
+}

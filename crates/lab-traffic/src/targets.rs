@@ -1,0 +1,162 @@
+//! [`read_targets`]: a file of requests in vegeta's plain format: `METHOD URL`, headers on the lines after it, `@FILE` for a
+//! body, an empty line before the next request, and `#` before a remark.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::RequestSpec;
+use lab_system::files;
+
+/// The most requests of one file.
+const MOST: usize = 100_000;
+/// The largest body, in bytes.
+const LARGEST_BODY: u64 = 16 << 20;
+/// The largest file, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// What is wrong with a file of requests.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetsError {
+    /// It, or a body that it names, cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A line is not as it should be.
+    #[error("{}:{line}: {reason}", path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What was expected.
+        reason: String,
+    },
+    /// There is no request in it.
+    #[error("{} names no request: write lines such as `GET /api/users`", path.display())]
+    Empty {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+/// Reads a file of requests. Where it has a path instead of a URL, so has the request: it is not ready to be sent. Bodies are
+/// found from the folder of the file.
+pub fn read_targets(path: &Path) -> Result<Vec<RequestSpec>, TargetsError> {
+    let text = read(path, LARGEST)?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let source = io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
+        TargetsError::Unreadable { path: path.to_owned(), source }
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut requests: Vec<RequestSpec> = Vec::new();
+    // Whether a header may come: not after an empty line, nor after a body.
+    let mut open = false;
+    for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let wrong = |reason: String| TargetsError::Line { path: path.to_owned(), line: at + 1, reason };
+        let line = line.trim();
+        if line.is_empty() {
+            open = false;
+        } else if line.starts_with('#') {
+        } else if let Some(file) = line.strip_prefix('@') {
+            let Some(request) = requests.last_mut().filter(|_| open) else {
+                return Err(wrong("expected a request before its body".to_owned()));
+            };
+            request.body = read_body(&folder.join(file.trim()))?;
+            open = false;
+        } else if let Some(request) = first_line(line) {
+            if requests.len() == MOST {
+                return Err(wrong(format!("expected at most {MOST} requests")));
+            }
+            requests.push(request);
+            open = true;
+        } else if let Some((request, (name, value))) = requests.last_mut().filter(|_| open).zip(line.split_once(':')) {
+            request.headers.push((name.trim().to_owned(), value.trim().to_owned()));
+        } else {
+            return Err(wrong(format!(
+                "expected `METHOD URL`{}, not {line:?}",
+                if open { " or `Header: value`" } else { "" }
+            )));
+        }
+    }
+    if requests.is_empty() { Err(TargetsError::Empty { path: path.to_owned() }) } else { Ok(requests) }
+}
+
+/// Reads a file that is a request's body, up to 16 MiB.
+pub fn read_body(path: &Path) -> Result<Vec<u8>, TargetsError> {
+    read(path, LARGEST_BODY)
+}
+
+/// `GET http://host/path`, or `GET /path`.
+fn first_line(line: &str) -> Option<RequestSpec> {
+    let (method, url) = line.split_once(char::is_whitespace)?;
+    if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    let url = url.trim().to_owned();
+    Some(RequestSpec { url, method: method.to_owned(), headers: Vec::new(), body: Vec::new() })
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, TargetsError> {
+    files::read_input(path, most).map_err(|source| TargetsError::Unreadable { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(text: &str) -> Result<Vec<RequestSpec>, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("body.json"), "{}").expect("a file");
+        let path = folder.path().join("targets");
+        std::fs::write(&path, text).expect("a file");
+        let shown = format!("{}/", folder.path().display());
+        read_targets(&path).map_err(|error| error.to_string().replace(&shown, ""))
+    }
+
+    #[test]
+    fn vegetas_own_example_is_read() {
+        let requests = targets(
+            "# a remark\nGET http://goku:9090/path/to/dragon?item=ball\nX-Account-ID: 8675309\n\n\
+             DELETE http://goku:9090/path/to/remove\nConfirmation-Token: 90215\nAuthorization: Token DEADBEEF\n\n\
+             POST /things\nContent-Type: application/json\n@body.json\n",
+        )
+        .expect("it is valid");
+        let seen: Vec<_> = requests
+            .iter()
+            .map(|request| (request.method.as_str(), request.url.as_str(), request.headers.len(), request.body.len()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("GET", "http://goku:9090/path/to/dragon?item=ball", 1, 0),
+                ("DELETE", "http://goku:9090/path/to/remove", 2, 0),
+                ("POST", "/things", 1, 2),
+            ]
+        );
+        assert_eq!(requests[1].headers[1], ("Authorization".to_owned(), "Token DEADBEEF".to_owned()));
+    }
+
+    #[test]
+    fn requests_may_follow_each_other_line_by_line() {
+        assert_eq!(targets("GET /a\nGET /b\r\nGET /c").expect("valid").len(), 3);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let cases = [
+            ("", "targets names no request: write lines such as `GET /api/users`"),
+            ("get /a\n", "targets:1: expected `METHOD URL`, not \"get /a\""),
+            ("GET /a\nnonsense\n", "targets:2: expected `METHOD URL` or `Header: value`, not \"nonsense\""),
+            ("GET /a\n\nX-Late: 1\n", "targets:3: expected `METHOD URL`, not \"X-Late: 1\""),
+            ("@body.json\n", "targets:1: expected a request before its body"),
+            ("POST /a\n@missing\n", "cannot read missing: No such file or directory (os error 2)"),
+        ];
+        for (text, wrong) in cases {
+            assert_eq!(targets(text).expect_err(text), wrong);
+        }
+    }
+}
