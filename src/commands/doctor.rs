@@ -8,7 +8,7 @@ use lab_core::engine::port;
 use lab_core::error::Exit;
 use lab_report::report::table::{Cell, Side, Table};
 use lab_report::term::Tone;
-use lab_runner::lab::{Lab, State};
+use lab_runner::lab::{Lab, StateFolder};
 use lab_runner::undo;
 use lab_system::deadline;
 
@@ -83,7 +83,7 @@ fn executable() -> Finding {
 
 fn state() -> Finding {
     let what = "state folder";
-    let state = match State::open() {
+    let state = match StateFolder::open() {
         Ok(state) => state,
         Err(error) => {
             let says = format!("{error}; make it writable, or name another folder in LAB_STATE_DIR");
@@ -102,7 +102,7 @@ fn state() -> Finding {
 
 async fn default_port() -> Finding {
     let what = "port 8080";
-    let Err(error) = port::must_be_free(8080) else { return Finding::good(what, "free".to_owned()) };
+    let Err(error) = port::require_free(8080) else { return Finding::good(what, "free".to_owned()) };
     let instead = "lab up needs another one: lab up --port 0";
     if let Some(holder) = docker::holder_of(8080).await {
         let ours = holder.ends_with(&format!("of lab {}", lab_runner::lab::DEFAULT_NAME));
@@ -112,7 +112,7 @@ async fn default_port() -> Finding {
             Finding::note(what, format!("held by {holder}; {instead}"))
         };
     }
-    let ours = || State::open().ok()?.lab(lab_runner::lab::DEFAULT_NAME).ok()?.record().ok()?;
+    let ours = || StateFolder::open().ok()?.lab(lab_runner::lab::DEFAULT_NAME).ok()?.record().ok()?;
     let is_ours = |record: lab_runner::lab::Record| record.gateway_port == 8080 && record.engine == lab_embedded::NAME;
     if error.detail.contains("lab-gateway") && ours().is_some_and(is_ours) {
         return Finding::good(what, "held by the lab default".to_owned());
@@ -152,7 +152,7 @@ impl Graphs {
 
 fn loopback() -> Finding {
     let what = "loopback";
-    match port::must_be_free(0) {
+    match port::require_free(0) {
         Ok(()) => Finding::good(what, "sockets on 127.0.0.1 work".to_owned()),
         Err(error) => Finding::bad(what, format!("no socket on 127.0.0.1: {}", error.detail)),
     }
@@ -174,7 +174,7 @@ fn files() -> Finding {
 /// Labs that a run left changed.
 fn owed() -> Finding {
     let what = "owed undo";
-    let labs = match State::open().and_then(|state| state.labs()) {
+    let labs = match StateFolder::open().and_then(|state| state.labs()) {
         Ok(labs) => labs,
         Err(error) => return Finding::note(what, format!("not known: {error}")),
     };

@@ -8,11 +8,11 @@ use lab_containers::docker;
 use lab_core::engine::{Engine, EngineError, EngineErrorKind};
 use lab_core::error::Exit;
 use lab_report::term::Tone;
-use lab_runner::lab::{Containers, Lab, LabError, Record, State};
+use lab_runner::lab::{Containers, Lab, LabError, Record, StateFolder};
 use lab_system::deadline;
 
 pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Exit> {
-    let state = State::open()?;
+    let state = StateFolder::open()?;
     state.sweep()?;
     if !args.all {
         return one(session, &session.lab()?, args.force).await;
@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Ex
     if labs.is_empty() {
         return session.line("there is no lab");
     }
-    let mut exit = Exit::Held;
+    let mut exit = Exit::Passed;
     for lab in &labs {
         session.hide_secrets_of(lab);
         // One that cannot be taken down keeps none of the others up.
@@ -44,7 +44,7 @@ async fn one(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<Exit> 
         down(lab, &lab.docker_of_anybody()?).await?;
     } else if !is_known && !forgotten(session, lab).await? {
         // A removal that was cut off may have left files under another name.
-        State::open()?.sweep()?;
+        StateFolder::open()?.sweep()?;
         return session.line(&format!("there is no lab {}", lab.name()));
     }
     session.line(&format!("lab {} is down", lab.name()))

@@ -43,7 +43,7 @@ pub(crate) fn report_unread(unread: &Unread) -> Exit {
     }
     // That nobody reads it changes nothing.
     let _unread = term.out().write_all(text(term.painter().is_on()).as_bytes());
-    Exit::Held
+    Exit::Passed
 }
 
 /// The error and its causes, without those that the one before says already.

@@ -56,7 +56,7 @@ async fn list(session: &Session, docker: &Docker, json: bool) -> anyhow::Result<
     }
     table(&images).write(&mut session.term.out(), session.term.width(), session.term.painter())?;
     session.line("")?;
-    let mut exit = Exit::Held;
+    let mut exit = Exit::Passed;
     for (image, error) in images.iter().filter_map(|image| Some((image, image.error.as_ref()?))) {
         exit = exit.worse(super::report_error(&Failure::failed(format!("{}: {error}", image.service)).into()));
     }
@@ -142,7 +142,7 @@ async fn pull(session: &Session, docker: &Docker, services: &[String]) -> anyhow
         () = interrupt.stop().cancelled() => return Ok(interrupted(&interrupt)),
     };
     drop(progress);
-    let mut exit = Exit::Held;
+    let mut exit = Exit::Passed;
     for (image, result) in wanted.iter().zip(fetched) {
         match result {
             Ok(stored) => {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::session::{Connected, Session, name_option};
 use super::signals;
 use crate::cli::KeyCommand;
-use lab_core::engine::{Ensured, Roles, ServiceChange};
+use lab_core::engine::{Reconciliation, Roles, ServiceChange};
 use lab_core::error::{Exit, Failure};
 use lab_core::event::Keys;
 use lab_report::report::human;
@@ -42,7 +42,7 @@ fn show(session: &Session, keys: &Keys, json: bool) -> anyhow::Result<Exit> {
         let verdict = if *key == keys.server { "" } else { "  differs: its requests are 401" };
         session.line(&format!("caller {name}  {key}{verdict}"))?;
     }
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }
 
 /// The keys under the lab's change lock: what is changed is what was read.
@@ -61,7 +61,7 @@ async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
 
 async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::Result<Exit> {
     let interrupt = signals::install()?;
-    let exit = |interrupt: &Interrupt| interrupt.signal().map_or(Exit::Held, Signal::exit);
+    let exit = |interrupt: &Interrupt| interrupt.signal().map_or(Exit::Passed, Signal::exit);
     let (_change, keys) = tokio::select! {
         biased;
         () = interrupt.stop().cancelled() => return Ok(exit(&interrupt)),
@@ -87,11 +87,16 @@ async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::
 }
 
 /// Gives the server its key. A signal does not cut the change short, as half of one is worse than a late one; a second does.
-async fn change(session: &Session, connected: &Connected, key: &str, interrupt: &Interrupt) -> anyhow::Result<Ensured> {
+async fn change(
+    session: &Session,
+    connected: &Connected,
+    key: &str,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Reconciliation> {
     let Roles { app, key_variable, .. } = connected.engine.roles();
     let wanted = ServiceChange::env(&key_variable, key);
     let changed = async {
-        connected.lab.ensure(connected.engine.as_ref(), &app, &wanted).await.map_err(|error| match error {
+        connected.lab.reconcile(connected.engine.as_ref(), &app, &wanted).await.map_err(|error| match error {
             ChangeError::Lab(error) => anyhow::Error::from(error).context("the key was not changed"),
             ChangeError::Engine(error) => error.into(),
         })
@@ -136,7 +141,7 @@ fn align(session: &Session, connected: &Connected, keys: &Keys, only: Option<&st
         connected.lab.save(&record)?;
     }
     session.print(lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }
 
 fn aligned(caller: &str, key: &str, server: &str) -> String {

@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     // A pipe gets the lines as they were written, but for secrets; a terminal what it may show.
     let mut out: Box<dyn Write> =
         if look.terminal { Box::new(session.term.out()) } else { Box::new(session.term.data()) };
-    let mut exit = Exit::Held;
+    let mut exit = Exit::Passed;
     while let Some(line) = lines.next().await {
         match line {
             Ok(line) => look.write(&mut *out, &line)?,

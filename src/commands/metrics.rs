@@ -79,7 +79,7 @@ async fn watch(
             Err(error) => session.term.note(&text(&error)),
         }
     }
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }
 
 /// What was read of several instances: one that cannot be read does not hide the others.
@@ -110,7 +110,7 @@ impl<T> Read<T> {
 
 /// Prints what failed; the exit code.
 fn report(failed: &[anyhow::Error]) -> Exit {
-    failed.iter().fold(Exit::Held, |exit, error| exit.worse(super::report_error(error)))
+    failed.iter().fold(Exit::Passed, |exit, error| exit.worse(super::report_error(error)))
 }
 
 /// Each instance's page.

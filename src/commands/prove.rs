@@ -18,8 +18,8 @@ use lab_core::error::{Exit, Failure};
 use lab_core::event::UndoOutcome;
 use lab_report::report::proof as report;
 use lab_report::term::{Plain, Tone};
-use lab_runner::lab::{Lab, Record, State};
-use lab_runner::proof::{self, Ground, Missing, Proof, Verdict};
+use lab_runner::lab::{Lab, Record, StateFolder};
+use lab_runner::proof::{self, Missing, Proof, ProofLab, Verdict};
 use lab_runner::runner::{Interrupt, Signal};
 use lab_runner::undo;
 use lab_scenario::plan::Kind;
@@ -35,7 +35,7 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     let plans = plans(args)?;
     plans.iter().for_each(|plan| session.hide(&plan.secrets));
     let interrupt = signals::install()?;
-    let state = State::open()?;
+    let state = StateFolder::open()?;
     let ids = ids(&state, plans.len())?;
     // Which engine is found out once, for all.
     let record = match ids.first() {
@@ -76,7 +76,7 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
         live.progress(proofs.len() as u64, total as u64);
     }
     live.clear();
-    let signal = interrupt.signal().map_or(Exit::Held, Signal::exit);
+    let signal = interrupt.signal().map_or(Exit::Passed, Signal::exit);
     let exit = proofs.iter().fold(signal, |exit, proof| exit.worse(proof.exit));
     match args.format {
         ProofFormat::Json => session.json(&proofs)?,
@@ -102,7 +102,7 @@ fn plans(args: &ProveArgs) -> anyhow::Result<Vec<Plan>> {
     Ok(sources.iter().map(|source| load(source, &options)).collect::<Result<_, _>>()?)
 }
 
-fn ids(state: &State, count: usize) -> anyhow::Result<Vec<String>> {
+fn ids(state: &StateFolder, count: usize) -> anyhow::Result<Vec<String>> {
     let mut ids: Vec<String> = Vec::new();
     while ids.len() < count {
         let id = new_id(state)?;
@@ -115,7 +115,7 @@ fn ids(state: &State, count: usize) -> anyhow::Result<Vec<String>> {
 
 /// What every proof needs.
 struct Bench {
-    state: State,
+    state: StateFolder,
     /// Of a lab on the engine that was chosen.
     record: Record,
     interrupt: Interrupt,
@@ -132,7 +132,11 @@ impl Bench {
             return without(Verdict::Interrupted, signal.exit(), None);
         }
         if plan.kind == Kind::Part {
-            return without(Verdict::Exempt, Exit::Held, Some("a part for others claims nothing by itself".to_owned()));
+            return without(
+                Verdict::Exempt,
+                Exit::Passed,
+                Some("a part for others claims nothing by itself".to_owned()),
+            );
         }
         let proved = self.on_own_lab(plan, id).await;
         proved.unwrap_or_else(|error| {
@@ -151,7 +155,7 @@ impl Bench {
         match proof::check(plan, &*engine) {
             Err(Missing::Claims(lack)) => return Err(Failure::usage(lack).into()),
             Err(Missing::Ability(found)) => {
-                let exit = if self.named { Exit::Usage } else { Exit::Held };
+                let exit = if self.named { Exit::Usage } else { Exit::Passed };
                 let why = found.items().first().map(|item| item.message.clone());
                 return Ok(Proof::without(&plan.name, Verdict::Skipped, exit, why));
             }
@@ -187,7 +191,7 @@ impl Bench {
         let endpoints = up?.endpoints;
         plan.check_lab(lab.name(), &endpoints)?;
         alerts::check(plan, lab.name(), &lab.existing()?, &endpoints).await?;
-        let ground = Ground {
+        let ground = ProofLab {
             lab: lab.clone(),
             engine: Arc::clone(engine),
             wire: Arc::new(NetWire::new()),

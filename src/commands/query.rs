@@ -115,7 +115,7 @@ fn show(session: &Session, data: &Data) -> anyhow::Result<Exit> {
         table.row(row(one).into_iter().map(Into::into));
     }
     table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }
 
 fn row(series: &Series) -> Vec<String> {

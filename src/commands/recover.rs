@@ -8,21 +8,21 @@ use lab_core::error::{Exit, Failure};
 use lab_core::event::{EventKind, UndoItem, UndoOutcome, UndoStatus};
 use lab_report::report::{put_back, short_id};
 use lab_report::term::{Painter, Tone, clean};
-use lab_runner::lab::{Lab, Record, State};
+use lab_runner::lab::{Lab, Record, StateFolder};
 use lab_runner::runner::Interrupt;
 use lab_runner::undo;
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result<Exit> {
     let interrupt = signals::install()?;
-    let state = State::open()?;
+    let state = StateFolder::open()?;
     // What cannot be swept keeps no lab from being recovered.
-    let mut exit = state.sweep().map_or_else(|error| super::report_error(&error.into()), |()| Exit::Held);
+    let mut exit = state.sweep().map_or_else(|error| super::report_error(&error.into()), |()| Exit::Passed);
     let labs = if args.all || session.named().is_none() { state.labs()? } else { vec![session.lab()?] };
-    let mut found = exit != Exit::Held;
+    let mut found = exit != Exit::Passed;
     for lab in &labs {
         // Without a name it is the default lab that is meant, and what runs left that made labs of their own.
         let meant =
-            args.all || session.named().is_some() || lab.name() == lab_runner::lab::DEFAULT_NAME || lab.is_of_a_run();
+            args.all || session.named().is_some() || lab.name() == lab_runner::lab::DEFAULT_NAME || lab.is_temporary();
         if !meant || lab.running().is_some() {
             continue;
         }
@@ -48,14 +48,14 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
 
 /// Puts back what the lab that is meant owes, before a run; what was kept on purpose is left. It is told on stderr, since
 /// stdout is the run's.
-pub(super) async fn owed_of(session: &Session, state: &State, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+pub(super) async fn owed_of(session: &Session, state: &StateFolder, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     let lab = state.lab(session.named().unwrap_or(lab_runner::lab::DEFAULT_NAME))?;
     let owes = lab.running().is_none() && undo::pending(&lab)?.is_some_and(|pending| !pending.kept);
     let term = session.term.clone();
     if owes {
         one(&lab, interrupt, session.term.stderr_painter(), move |line| term.note(line)).await
     } else {
-        Ok(Exit::Held)
+        Ok(Exit::Passed)
     }
 }
 
@@ -91,7 +91,7 @@ async fn one(
     say: impl Fn(&str) + Send + Sync,
 ) -> anyhow::Result<Exit> {
     let _lock = lab.lock_run("lab recover")?;
-    let Some(pending) = undo::pending(lab)? else { return Ok(Exit::Held) };
+    let Some(pending) = undo::pending(lab)? else { return Ok(Exit::Passed) };
     // A run that was cut off before it had saved its lab leaves a folder without a record.
     let record = lab.record()?.unwrap_or_else(|| Record::new(lab_embedded::NAME, 0));
     let engine = lab.engine(&record)?;
@@ -106,7 +106,7 @@ async fn one(
         let gone = !lab.folder().root().exists();
         let outcome = if gone { "is gone: it was the run's own" } else { "is as before the run" };
         say(&format!("{} lab {} {outcome}", painter.paint(Tone::Held, "done:"), lab.name()));
-        return Ok(Exit::Held);
+        return Ok(Exit::Passed);
     }
     let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not everything could be put back") };
     Err(failure.hint(format!("lab recover{} again, or lab down{}", name_option(lab), name_option(lab))).into())

@@ -28,7 +28,7 @@ use lab_report::report::ndjson::Ndjson;
 use lab_report::report::timeline::Timeline;
 use lab_report::report::{Fan, Sink, human, short_id};
 use lab_runner::lab::lock::Lock;
-use lab_runner::lab::{DEFAULT_NAME, GRAFANA_PASSWORD, Lab, LabError, Record, State};
+use lab_runner::lab::{DEFAULT_NAME, GRAFANA_PASSWORD, Lab, LabError, Record, StateFolder};
 use lab_runner::runner::{Interrupt, Run, Signal, Until};
 use lab_runner::undo;
 use lab_scenario::forecast::forecast;
@@ -70,10 +70,10 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
     }
     let reports = reports(&args.reports)?;
     let interrupt = signals::install()?;
-    let state = State::open()?;
+    let state = StateFolder::open()?;
     if args.recover {
         let exit = super::recover::owed_of(session, &state, &interrupt).await?;
-        if exit != Exit::Held {
+        if exit != Exit::Passed {
             return Ok(exit);
         }
     }
@@ -98,7 +98,13 @@ struct Task {
     reports: Vec<ReportFile>,
 }
 
-async fn perform(session: &Session, args: &RunArgs, state: &State, task: Task, ground: Ground) -> anyhow::Result<Exit> {
+async fn perform(
+    session: &Session,
+    args: &RunArgs,
+    state: &StateFolder,
+    task: Task,
+    ground: Ground,
+) -> anyhow::Result<Exit> {
     let folder = state.run_folder(&task.id);
     let journal = JournalFile::create(&folder).map_err(|error| {
         Failure::failed(format!("the run's journal cannot be written: {}: {error}", folder.root().display()))
@@ -183,7 +189,7 @@ fn reports(paths: &[PathBuf]) -> Result<Vec<ReportFile>, Failure> {
 /// The lab that is named or up, else one of the run's own.
 async fn prepare(
     session: &Session,
-    state: &State,
+    state: &StateFolder,
     args: &RunArgs,
     plan: &Plan,
     id: &str,
@@ -270,7 +276,7 @@ async fn existing(
 }
 
 /// A lab for this run alone, on free ports. That it is not to exist is on record before it exists.
-async fn own(session: &Session, state: &State, wish: Wish<'_>, story: Story<'_>) -> anyhow::Result<Ground> {
+async fn own(session: &Session, state: &StateFolder, wish: Wish<'_>, story: Story<'_>) -> anyhow::Result<Ground> {
     let Story { plan, id, keep } = story;
     let lab = state.lab(&own_name(id))?;
     let wish = fitting(plan, &lab, wish).await?;
@@ -347,7 +353,7 @@ pub(super) fn own_name(id: &str) -> String {
 }
 
 /// Removes the lab that a run was making for itself, as far as it got.
-async fn clear_away(state: &State, id: &str) -> anyhow::Result<()> {
+async fn clear_away(state: &StateFolder, id: &str) -> anyhow::Result<()> {
     let lab = state.lab(&own_name(id))?;
     if lab.folder().root().exists() {
         let record = lab.record()?.unwrap_or_else(|| Record::new(lab_embedded::NAME, 0));
@@ -359,7 +365,7 @@ async fn clear_away(state: &State, id: &str) -> anyhow::Result<()> {
 
 /// `20261124T101530.123Z-7f3a`: sorts by the time of the start, and is short enough at its end to be typed. No other
 /// run's ends so.
-pub(super) fn new_id(state: &State) -> anyhow::Result<String> {
+pub(super) fn new_id(state: &StateFolder) -> anyhow::Result<String> {
     let runs = state.runs()?;
     loop {
         let mut bytes = [0; 2];

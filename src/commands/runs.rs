@@ -22,11 +22,11 @@ use lab_report::report::table::{Cell, Side, Table};
 use lab_report::report::timeline::Timeline;
 use lab_report::report::{Sink, human, journal_file, short_id, status_name, status_tone};
 use lab_report::term::Tone;
-use lab_runner::lab::State;
+use lab_runner::lab::StateFolder;
 use lab_system::files;
 
 pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Exit> {
-    let state = State::open()?;
+    let state = StateFolder::open()?;
     match command {
         RunsCommand::List { json } => list(session, &state, *json),
         RunsCommand::Show { id, format } => show(session, &state, &find(&state, id)?, *format),
@@ -43,7 +43,7 @@ pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Ex
                 return session.json(&diff);
             }
             diff.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
-            Ok(Exit::Held)
+            Ok(Exit::Passed)
         }
         RunsCommand::Export { id, file } => {
             let (id, events) = locate(&events_of(&state)?, id)?;
@@ -54,7 +54,7 @@ pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Ex
 }
 
 /// The ids of all runs, oldest first.
-fn events_of(state: &State) -> anyhow::Result<Vec<(String, PathBuf)>> {
+fn events_of(state: &StateFolder) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let runs = state.runs()?.into_iter();
     Ok(runs.map(|id| (id.clone(), state.run_folder(&id).path(journal_file::EVENTS))).collect())
 }
@@ -66,7 +66,7 @@ fn read(path: &std::path::Path) -> anyhow::Result<Vec<Event>> {
 }
 
 /// The events of the one run whose id ends so.
-fn find(state: &State, typed: &str) -> anyhow::Result<Vec<Event>> {
+fn find(state: &StateFolder, typed: &str) -> anyhow::Result<Vec<Event>> {
     let (_, path) = locate(&events_of(state)?, typed)?;
     read(&path)
 }
@@ -91,13 +91,13 @@ fn locate(runs: &[(String, PathBuf)], typed: &str) -> Result<(String, PathBuf), 
 }
 
 /// Whether a run whose record has no end goes on.
-fn goes_on(state: &State, journal: &Journal) -> bool {
+fn goes_on(state: &StateFolder, journal: &Journal) -> bool {
     let lab = state.lab(&journal.lab).ok();
     journal.reason.as_deref() == Some(CUT_OFF)
         && lab.and_then(|lab| lab.running()).is_some_and(|holder| holder == run_holder(&journal.id))
 }
 
-fn show(session: &Session, state: &State, events: &[Event], format: Format) -> anyhow::Result<Exit> {
+fn show(session: &Session, state: &StateFolder, events: &[Event], format: Format) -> anyhow::Result<Exit> {
     let mut sink: Box<dyn Sink> = match format {
         Format::Text => Box::new(Timeline::new(session.term.out(), session.term.width(), session.term.painter())),
         Format::Json => Box::new(Json::new(session.term.data())),
@@ -109,14 +109,14 @@ fn show(session: &Session, state: &State, events: &[Event], format: Format) -> a
     if Journal::from_events(events).is_some_and(|journal| goes_on(state, &journal)) {
         session.term.note("the run goes on: this is what happened so far");
         if format == Format::Text {
-            return Ok(Exit::Held);
+            return Ok(Exit::Passed);
         }
     }
     sink.finish()?;
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }
 
-fn list(session: &Session, state: &State, json: bool) -> anyhow::Result<Exit> {
+fn list(session: &Session, state: &StateFolder, json: bool) -> anyhow::Result<Exit> {
     let mut journals = Vec::new();
     for (id, path) in events_of(state)?.iter().rev() {
         match read(path) {
@@ -164,5 +164,5 @@ fn list(session: &Session, state: &State, json: bool) -> anyhow::Result<Exit> {
         ]);
     }
     table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }

@@ -9,7 +9,7 @@ use lab_core::error::{Exit, Failure};
 use lab_core::event::Secrets;
 use lab_report::report::{encode, short_id};
 use lab_report::term::{Term, Tone, clean_lines, mask_with, masked};
-use lab_runner::lab::{DEFAULT_NAME, Lab, Record, State};
+use lab_runner::lab::{DEFAULT_NAME, Lab, Record, StateFolder};
 use lab_runner::undo;
 
 /// One call of lab.
@@ -39,7 +39,7 @@ impl Session {
 
     /// The lab that is meant, whether it exists or not.
     pub(super) fn lab(&self) -> anyhow::Result<Lab> {
-        let lab = State::open()?.lab(self.named().unwrap_or(DEFAULT_NAME))?;
+        let lab = StateFolder::open()?.lab(self.named().unwrap_or(DEFAULT_NAME))?;
         self.hide_secrets_of(&lab);
         Ok(lab)
     }
@@ -98,10 +98,10 @@ impl Session {
     /// them, and what they are made of runs on. What is on disk says it; no engine is asked.
     pub(super) fn mention_left(&self, meant: &Lab) -> anyhow::Result<()> {
         let mut left: Vec<String> = Vec::new();
-        for lab in State::open()?.labs()? {
+        for lab in StateFolder::open()?.labs()? {
             // A log that cannot be read is no reason to say nothing; `lab recover` tells what is wrong with it.
             let owes = |lab: &Lab| undo::pending(lab).map_or(true, |pending| pending.is_some_and(|it| !it.kept));
-            if lab.name() != meant.name() && lab.is_of_a_run() && owes(&lab) && lab.running().is_none() {
+            if lab.name() != meant.name() && lab.is_temporary() && owes(&lab) && lab.running().is_none() {
                 left.push(lab.name().to_owned());
             }
         }
@@ -122,7 +122,7 @@ impl Session {
         let mut out = self.term.data();
         out.write_all(data)?;
         out.flush()?;
-        Ok(Exit::Held)
+        Ok(Exit::Passed)
     }
 
     /// Writes a line for people to stdout.
@@ -130,7 +130,7 @@ impl Session {
         let mut out = self.term.out();
         out.write_all(format!("{text}\n").as_bytes())?;
         out.flush()?;
-        Ok(Exit::Held)
+        Ok(Exit::Passed)
     }
 
     /// Writes a line that somebody else wrote: a pipe gets it as it is, but for secrets, a terminal what it may show.

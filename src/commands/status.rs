@@ -14,7 +14,7 @@ use lab_core::event::{Keys, Secrets};
 use lab_report::report::table::{Cell, Side, Table};
 use lab_report::report::{human, text};
 use lab_report::term::Tone;
-use lab_runner::lab::{Lab, State};
+use lab_runner::lab::{Lab, StateFolder};
 use lab_runner::undo;
 
 /// `lab status --json`.
@@ -77,8 +77,8 @@ impl Standing {
 
     fn exit(self) -> Exit {
         match self {
-            Self::Healthy => Exit::Held,
-            Self::Degraded => Exit::NotHeld,
+            Self::Healthy => Exit::Passed,
+            Self::Degraded => Exit::NotPassed,
             Self::Stopped | Self::Down | Self::Unknown => Exit::Failed,
         }
     }
@@ -302,8 +302,8 @@ fn hide(services: &mut [ServiceStatus], passwords: &BTreeMap<String, String>) {
 
 async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut documents = Vec::new();
-    let mut exit = Exit::Held;
-    let labs = State::open()?.labs()?;
+    let mut exit = Exit::Passed;
+    let labs = StateFolder::open()?.labs()?;
     labs.iter().for_each(|lab| session.hide_secrets_of(lab));
     // At once: a daemon that is silent delays its own labs only.
     let found = join_all(labs.iter().map(look)).await;
@@ -325,7 +325,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         return Ok(exit);
     }
     if documents.is_empty() {
-        if exit == Exit::Held {
+        if exit == Exit::Passed {
             session.line("there is no lab; lab up brings one up")?;
         }
         return Ok(exit);

@@ -66,8 +66,8 @@ fn verdict(report: &TrafficReport, outcome: &Outcome) -> Exit {
     // Where somebody says what must be seen, that decides, also whether no answer at all is what they wanted.
     match report.expectations.as_slice() {
         [] if outcome.summary.codes.is_empty() => Exit::Failed,
-        expected if expected.iter().all(|expected| expected.held) => Exit::Held,
-        _ => Exit::NotHeld,
+        expected if expected.iter().all(|expected| expected.held) => Exit::Passed,
+        _ => Exit::NotPassed,
     }
 }
 
@@ -102,7 +102,7 @@ fn compare(session: &Session, before: &Path, after: &Path) -> anyhow::Result<Exi
     let names = names(before, after);
     let mut out = session.term.out();
     write_comparison(&mut out, (&names.0, &a), (&names.1, &b), session.term.width(), session.term.painter())?;
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }
 
 /// File names, or whole paths where those are the same.

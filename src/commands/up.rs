@@ -286,5 +286,5 @@ fn show(session: &Session, connected: &Connected, now: &Description, what: &str,
     for line in text::wrap(&next, session.term.width()) {
         session.line(&painter.paint(Tone::Dim, &line))?;
     }
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }

@@ -37,7 +37,7 @@ pub(super) async fn run(session: &Session, args: &WatchArgs) -> anyhow::Result<E
     let screen = session.term.full_screen()?;
     let ended = watch(screen, gatherer, Model::new(about, Utc::now()), interrupt.stop()).await?;
     Ok(match ended {
-        Ended::Quit => Exit::Held,
+        Ended::Quit => Exit::Passed,
         Ended::Interrupted => Exit::Interrupted,
         Ended::Gone => Exit::Terminated,
         Ended::Stopped => interrupt.signal().map_or(Exit::Terminated, Signal::exit),

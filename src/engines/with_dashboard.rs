@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use super::dashboard::{Dashboard, Order, PORT_VARIABLE};
 use lab_containers::docker::Docker;
 use lab_core::engine::{
-    Description, Engine, EngineError, EngineErrorKind, Ensured, LogLines, LogRequest, ProgressFn, Roles, ServiceChange,
-    ServiceSpec, UpRequest, port,
+    Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest, ProgressFn, Reconciliation, Roles,
+    ServiceChange, ServiceSpec, UpRequest, port,
 };
 use lab_runner::lab::DEFAULT_NAME;
 use lab_system::background::{self, Starting};
@@ -69,7 +69,8 @@ impl WithDashboard {
 
     async fn end(&self) -> Result<(), EngineError> {
         self.dashboard.end().await.map_err(|error| {
-            let error = EngineError::new(EngineErrorKind::System, error.to_string()).of("the dashboard's process");
+            let error =
+                EngineError::new(EngineErrorKind::System, error.to_string()).for_service("the dashboard's process");
             error.hint(background::who_holds(&self.dashboard.lock()))
         })?;
         if let Some(mut process) = self.tied().take() {
@@ -96,7 +97,7 @@ impl WithDashboard {
                 }
                 Some(format!("{}; the dashboard is on port {port} instead", self.holder(place.port).await))
             }
-            Err(_) if place.asked && port::must_be_free(place.port).is_err() => {
+            Err(_) if place.asked && port::require_free(place.port).is_err() => {
                 let holder = self.holder(place.port).await;
                 let again = "no dashboard is served; once it is free, lab up serves one there";
                 Some(format!("{holder}, and {PORT_VARIABLE} asks for it: {again}"))
@@ -114,7 +115,7 @@ impl WithDashboard {
     async fn holder(&self, taken: u16) -> String {
         match self.docker.holder_of(taken).await {
             Ok(Some(holder)) => format!("127.0.0.1:{taken} is held by {holder}"),
-            _ => match port::must_be_free(taken) {
+            _ => match port::require_free(taken) {
                 Err(error) => error.detail,
                 Ok(()) => format!("127.0.0.1:{taken} was in use"),
             },
@@ -166,8 +167,8 @@ impl Engine for WithDashboard {
         self.docker.env(service).await
     }
 
-    async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
-        self.docker.ensure(service, change).await
+    async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
+        self.docker.reconcile(service, change).await
     }
 
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {

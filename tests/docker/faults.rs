@@ -109,7 +109,7 @@ async fn removed() {
 async fn network_gone() {
     let bench = Bench::new("network");
     let up = bench.engine.up(&request(), silent()).await.unwrap();
-    bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     let network = format!("lab-{}_default", bench.name);
     // That one is on another network, too, does not help it.
     let other = format!("lab-{}-other", bench.name);

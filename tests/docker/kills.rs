@@ -65,7 +65,7 @@ fn sight(user: &Cli) -> Value {
 async fn redeploy_cut_short() {
     let bench = Bench::new("redeploy-cut");
     bench.engine.up(&request(), silent()).await.unwrap();
-    bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     let before = bench.engine.describe().await.unwrap();
     for by_up in [false, true] {
         put_aside(&bench, APP, "old").await;
@@ -75,7 +75,7 @@ async fn redeploy_cut_short() {
         if by_up {
             bench.engine.up(&request(), silent()).await.unwrap();
         } else {
-            bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+            bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
         }
         let after = bench.engine.describe().await.unwrap();
         assert_eq!(after.service(APP), before.service(APP));
@@ -83,7 +83,7 @@ async fn redeploy_cut_short() {
         alone(&bench, APP).await;
     }
     put_aside(&bench, APP, "old").await;
-    bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v3")).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v3")).await.unwrap();
     assert_eq!(status(&before.endpoints.gateway, "/api/users", "apikey-v3").await, 200);
     alone(&bench, APP).await;
     bench.finish().await;
@@ -93,10 +93,10 @@ async fn redeploy_cut_short() {
 async fn stop_cut_short() {
     let bench = Bench::new("stop-cut");
     let gateway = bench.engine.up(&request(), silent()).await.unwrap().endpoints.gateway;
-    bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     for wanted in [RunState::Running, RunState::Stopped] {
         let old = put_aside(&bench, APP, "stopping").await;
-        bench.engine.ensure(APP, &ServiceChange::run(wanted)).await.unwrap();
+        bench.engine.reconcile(APP, &ServiceChange::run(wanted)).await.unwrap();
         let now = bench.engine.describe().await.unwrap();
         let app = now.service(APP).unwrap();
         assert_eq!((app.state, now.server_key()), (wanted, Some("apikey-v2")));
@@ -122,17 +122,17 @@ async fn replacement_cut_short() {
         beside(&bench, GATEWAY);
         let seen = bench.engine.describe().await.unwrap();
         assert_eq!(seen.service(GATEWAY).unwrap().state, RunState::Stopped);
-        bench.engine.ensure(service, &change).await.unwrap();
+        bench.engine.reconcile(service, &change).await.unwrap();
         let now = bench.engine.describe().await.unwrap();
         assert_eq!(now.service(GATEWAY).unwrap().instance, was);
         assert_eq!(status(&before.endpoints.gateway, "/api/users", "apikey-v1").await, 200);
         alone(&bench, GATEWAY).await;
     }
     // One that was stopped before is stopped after.
-    bench.engine.ensure(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap();
-    bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     beside(&bench, GATEWAY);
-    bench.engine.ensure(GATEWAY, &ServiceChange::default()).await.unwrap();
+    bench.engine.reconcile(GATEWAY, &ServiceChange::default()).await.unwrap();
     let now = bench.engine.describe().await.unwrap();
     assert_eq!(now.service(GATEWAY).unwrap().state, RunState::Stopped);
     alone(&bench, GATEWAY).await;

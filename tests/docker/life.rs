@@ -62,7 +62,7 @@ async fn redeploy() {
         .collect();
     let mut counted = 0;
     for key in ["apikey-v2", "apikey-v1", "apikey-v2"] {
-        let ensured = bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, key)).await.unwrap();
+        let ensured = bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, key)).await.unwrap();
         // Nobody is led to the old one any more from the moment when the change is done.
         let (now, other) = if key == "apikey-v2" { (401, 200) } else { (200, 401) };
         assert_eq!(status(&gateway, "/api/users", "apikey-v1").await, now, "not {other}");
@@ -99,31 +99,31 @@ async fn app_faults() {
         start.elapsed()
     };
     for change in [ServiceChange::run(RunState::Stopped), ServiceChange::kill()] {
-        bench.engine.ensure(APP, &change).await.unwrap();
+        bench.engine.reconcile(APP, &change).await.unwrap();
         // A name or an address that nobody answers at would take the gateway's whole timeout, and be another code.
         assert!(users(502).await < Duration::from_millis(900), "{change:?}");
         // So it stays over a restart of the gateway.
-        bench.engine.ensure(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap();
+        bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap();
         assert_eq!(status(&gateway, "/api/users", "apikey-v1").await, 0);
-        bench.engine.ensure(GATEWAY, &ServiceChange::run(RunState::Running)).await.unwrap();
+        bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Running)).await.unwrap();
         assert!(users(502).await < Duration::from_millis(900), "{change:?}");
-        bench.engine.ensure(APP, &ServiceChange::run(RunState::Running)).await.unwrap();
+        bench.engine.reconcile(APP, &ServiceChange::run(RunState::Running)).await.unwrap();
         users(200).await;
     }
-    bench.engine.ensure(APP, &ServiceChange::run(RunState::Paused)).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::run(RunState::Paused)).await.unwrap();
     users(504).await;
-    bench.engine.ensure(APP, &ServiceChange::run(RunState::Running)).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::run(RunState::Running)).await.unwrap();
     users(200).await;
     for change in [ServiceChange::run(RunState::Paused), ServiceChange::run(RunState::Stopped)] {
-        bench.engine.ensure(DB, &change).await.unwrap();
+        bench.engine.reconcile(DB, &change).await.unwrap();
         users(503).await;
-        bench.engine.ensure(DB, &ServiceChange::run(RunState::Running)).await.unwrap();
+        bench.engine.reconcile(DB, &ServiceChange::run(RunState::Running)).await.unwrap();
         users(200).await;
     }
     // The app goes while the gateway cannot be told.
-    bench.engine.ensure(GATEWAY, &ServiceChange::run(RunState::Paused)).await.unwrap();
-    bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
-    bench.engine.ensure(GATEWAY, &ServiceChange::run(RunState::Running)).await.unwrap();
+    bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Paused)).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Running)).await.unwrap();
     users(401).await;
     bench.finish().await;
 }
@@ -131,7 +131,7 @@ async fn app_faults() {
 async fn bad_redeploy() {
     let bench = Bench::new("bad");
     let before = bench.engine.up(&request(), silent()).await.unwrap();
-    let error = bench.engine.ensure(APP, &ServiceChange::env("DATABASE_URL", "nonsense")).await.unwrap_err();
+    let error = bench.engine.reconcile(APP, &ServiceChange::env("DATABASE_URL", "nonsense")).await.unwrap_err();
     assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::Exited, Some(APP)), "{error}");
     assert!(error.detail.contains("DATABASE_URL is malformed"), "its last line is told: {error}");
     let after = bench.engine.describe().await.unwrap();
@@ -146,7 +146,7 @@ async fn two_labs() {
     let (up, up_other) = tokio::join!(one.engine.up(&request_one, silent()), other.engine.up(&request_other, silent()));
     let (up, up_other) = (up.unwrap(), up_other.unwrap());
     assert_ne!(up.endpoints.gateway, up_other.endpoints.gateway);
-    one.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    one.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     assert_eq!(status(&up.endpoints.gateway, "/api/users", "apikey-v2").await, 200);
     assert_eq!(status(&up_other.endpoints.gateway, "/api/users", "apikey-v1").await, 200);
     one.finish().await;
@@ -172,7 +172,7 @@ async fn interrupted() {
 async fn changed_definition() {
     let bench = Bench::new("changed");
     let before = bench.engine.up(&request(), silent()).await.unwrap();
-    bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     let before_app = bench.engine.describe().await.unwrap().service(APP).unwrap().instance.clone();
     let mut stack = stack();
     let gateway = service(&mut stack, GATEWAY);
@@ -236,7 +236,7 @@ async fn logs() {
     let app = LogRequest { services: vec![APP.to_owned()], tail: Some(1), ..LogRequest::default() };
     assert_eq!(bench.engine.logs(&app).await.unwrap().collect::<Vec<_>>().await.len(), 1);
     let mut followed = bench.engine.logs(&LogRequest { follow: true, tail: Some(0), ..app }).await.unwrap();
-    bench.engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     let fresh = async {
         loop {
             let line = followed.next().await.unwrap().unwrap();
@@ -275,7 +275,7 @@ async fn optional() {
         }
     };
     tokio::time::timeout(PATIENCE, ready).await.expect("Prometheus is ready in the end");
-    let error = bench.engine.ensure("grafana", &ServiceChange::kill()).await.unwrap_err();
+    let error = bench.engine.reconcile("grafana", &ServiceChange::kill()).await.unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::Unsupported);
     bench.finish().await;
 }

@@ -32,7 +32,7 @@ async fn an_app_that_cannot_start_is_removed_and_the_old_one_serves_on() {
     engine.up(&request(), silent()).await.unwrap();
     let before = engine.describe().await.unwrap();
     for (variable, value) in [("DATABASE_URL", "nonsense"), ("DATABASE_URL", "sqlite:/nowhere/at/all/users.db")] {
-        let error = engine.ensure(APP, &ServiceChange::env(variable, value)).await.unwrap_err();
+        let error = engine.reconcile(APP, &ServiceChange::env(variable, value)).await.unwrap_err();
         assert_eq!(error.service.as_deref(), Some(APP), "{error}");
         assert!(matches!(error.kind, EngineErrorKind::Exited | EngineErrorKind::Unhealthy), "{error}");
         let after = engine.describe().await.unwrap();
@@ -51,7 +51,7 @@ async fn logs_are_there_and_can_be_followed() {
     let past: Vec<_> = engine.logs(&app).await.unwrap().collect().await;
     assert!(past[0].as_ref().unwrap().text.starts_with("ready 127.0.0.1:"), "{past:?}");
     let mut followed = engine.logs(&LogRequest { follow: true, tail: Some(0), ..app.clone() }).await.unwrap();
-    engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     let fresh = tokio::time::timeout(crate::support::PATIENCE, followed.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(fresh.service, APP);
     engine.down().await.unwrap();

@@ -54,7 +54,7 @@ async fn rotates(engine: &dyn Engine) {
     let before = engine.describe().await.unwrap();
     let change = ServiceChange::env(KEY_VARIABLE, "apikey-v2");
     let inverse = change.before(before.service(APP).unwrap());
-    let ensured = engine.ensure(APP, &change).await.unwrap();
+    let ensured = engine.reconcile(APP, &change).await.unwrap();
     assert!(ensured.changed);
     let retired = &ensured.retired[0];
     assert_eq!(Some(&retired.instance), before.service(APP).unwrap().instance.as_ref());
@@ -63,8 +63,8 @@ async fn rotates(engine: &dyn Engine) {
     assert_eq!(after.server_key(), Some("apikey-v2"));
     assert_ne!(after.service(APP).unwrap().instance, before.service(APP).unwrap().instance);
     assert_eq!(after.endpoints.gateway, before.endpoints.gateway, "the lab keeps its address");
-    assert!(!engine.ensure(APP, &change).await.unwrap().changed, "it is so already");
-    assert!(engine.ensure(APP, &inverse).await.unwrap().changed);
+    assert!(!engine.reconcile(APP, &change).await.unwrap().changed, "it is so already");
+    assert!(engine.reconcile(APP, &inverse).await.unwrap().changed);
     assert_eq!(engine.describe().await.unwrap().server_key(), Some("apikey-v1"));
 }
 
@@ -79,7 +79,7 @@ async fn takes_and_gives_back(engine: &dyn Engine, service: &str, ability: Abili
     let what = format!("{} of {service}", ability.name());
     let before = engine.describe().await.unwrap();
     let inverse = change.before(before.service(service).unwrap());
-    let ensured = engine.ensure(service, &change).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let ensured = engine.reconcile(service, &change).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(ensured.changed, "{what}");
     let during = engine.describe().await.unwrap();
     assert_eq!(during.service(service).unwrap().state, state, "{what}");
@@ -87,8 +87,8 @@ async fn takes_and_gives_back(engine: &dyn Engine, service: &str, ability: Abili
     if service == APP && state == RunState::Stopped {
         assert!(during.endpoints.metrics.is_empty(), "{what}: nobody counts any more");
     }
-    assert!(!engine.ensure(service, &change).await.unwrap().changed, "{what}, again");
-    engine.ensure(service, &inverse).await.unwrap_or_else(|error| panic!("{what}, back: {error}"));
+    assert!(!engine.reconcile(service, &change).await.unwrap().changed, "{what}, again");
+    engine.reconcile(service, &inverse).await.unwrap_or_else(|error| panic!("{what}, back: {error}"));
     let after = engine.describe().await.unwrap();
     let (was, is) = (before.service(service).unwrap(), after.service(service).unwrap());
     assert_eq!((is.state, is.health, &is.env), (was.state, was.health, &was.env), "{what}, back");
@@ -103,15 +103,15 @@ async fn refuses_the_rest(engine: &dyn Engine, service: &str, abilities: &BTreeS
         (Ability::Pause, ServiceChange::run(RunState::Paused)),
     ];
     for (_, change) in changes.into_iter().filter(|(ability, _)| !abilities.contains(ability)) {
-        let error = engine.ensure(service, &change).await.unwrap_err();
+        let error = engine.reconcile(service, &change).await.unwrap_err();
         assert_eq!(error.kind, EngineErrorKind::Unsupported, "{service}: {error}");
     }
-    let error = engine.ensure("nobody", &ServiceChange::env("LAB_CONFORMANCE", "1")).await.unwrap_err();
+    let error = engine.reconcile("nobody", &ServiceChange::env("LAB_CONFORMANCE", "1")).await.unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::Unsupported, "{error}");
 }
 
 async fn goes_down(engine: &dyn Engine) {
-    engine.ensure(APP, &ServiceChange::run(RunState::Paused)).await.unwrap();
+    engine.reconcile(APP, &ServiceChange::run(RunState::Paused)).await.unwrap();
     engine.down().await.unwrap();
     engine.down().await.unwrap();
     assert_eq!(engine.describe().await.unwrap_err().kind, EngineErrorKind::NotUp);

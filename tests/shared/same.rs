@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lab_core::event::Event;
 use lab_report::report::journal::Journal;
-use lab_runner::lab::{Record, State};
+use lab_runner::lab::{Record, StateFolder};
 use lab_runner::runner::{Interrupt, Run, run};
 use lab_scenario::{LoadOptions, Plan, Source, load};
 use lab_telemetry::metrics::names::{AUTH_FAILURES, AUTH_SUCCESS, COUNTERS, REQUESTS};
@@ -53,7 +53,7 @@ fn read(name: &str, short: bool) -> Plan {
 
 async fn play(plan: Plan) -> Outcome {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let lab = State::at(folder.path().to_owned()).and_then(|state| state.lab("default")).expect("a name");
+    let lab = StateFolder::at(folder.path().to_owned()).and_then(|state| state.lab("default")).expect("a name");
     lab.save(&Record::new("mock", 0)).expect("the folder is ours");
     let engine = MockEngine::running("apikey-v1");
     let before = engine.state();

@@ -1,18 +1,18 @@
-//! What can go wrong, and which exit code it is. Modules have errors of their own; here they meet [`Exit`], the documented
-//! interface to scripts and CI.
+//! Exit codes, the documented interface to scripts and CI, and [`Failure`], which carries one. Crates have their own
+//! error types; the binary converts them.
 
 use std::fmt;
 
-/// The process exit codes of `lab`.
+/// Process exit codes of `lab`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: it held, or there was nothing to judge.
-    Held,
-    /// 1: an expectation did not hold, or a fault had no effect.
-    NotHeld,
-    /// 2: wrong usage, or an invalid file.
+    /// 0: passed, or nothing to evaluate.
+    Passed,
+    /// 1: an expectation failed, or a fault had no effect.
+    NotPassed,
+    /// 2: wrong usage or an invalid file.
     Usage,
-    /// 3: the engine or the stack failed, there is no lab, its lock is held, or an undo is owed.
+    /// 3: the engine or the stack failed, the lab does not exist or is locked, or an undo is pending.
     Failed,
     /// 4: the undo is incomplete.
     UndoIncomplete,
@@ -23,11 +23,11 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number that the shell sees.
+    /// Exit status seen by the shell.
     pub fn code(self) -> u8 {
         match self {
-            Self::Held => 0,
-            Self::NotHeld => 1,
+            Self::Passed => 0,
+            Self::NotPassed => 1,
             Self::Usage => 2,
             Self::Failed => 3,
             Self::UndoIncomplete => 4,
@@ -36,7 +36,7 @@ impl Exit {
         }
     }
 
-    /// Which of two outcomes is reported where both apply: 4, then 130 and 143, then 3, then 2, then 1.
+    /// Combines two outcomes; the more severe one wins: 4, then 130 and 143, then 3, 2 and 1.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         if self.rank() >= other.rank() { self } else { other }
@@ -44,8 +44,8 @@ impl Exit {
 
     fn rank(self) -> u8 {
         match self {
-            Self::Held => 0,
-            Self::NotHeld => 1,
+            Self::Passed => 0,
+            Self::NotPassed => 1,
             Self::Usage => 2,
             Self::Failed => 3,
             Self::Interrupted | Self::Terminated => 4,
@@ -54,19 +54,18 @@ impl Exit {
     }
 }
 
-/// An error with what to do about it. `main` prints both and exits with `exit`.
+/// An error with a hint. `main` prints both and exits with `exit`.
 #[derive(Debug)]
 pub struct Failure {
-    /// The exit code.
     pub exit: Exit,
-    /// What is wrong with what: fits after "failed to" or "error:".
+    /// Error message; reads well after "failed to" or "error:".
     pub message: String,
-    /// What to do next, where we know.
+    /// Suggested next step.
     pub hint: Option<String>,
 }
 
 impl Failure {
-    /// Wrong usage, or an invalid file (exit 2).
+    /// Wrong usage or an invalid file (exit 2).
     pub fn usage(message: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, message: message.into(), hint: None }
     }
@@ -76,7 +75,7 @@ impl Failure {
         Self { exit: Exit::Failed, message: message.into(), hint: None }
     }
 
-    /// Adds what to do next.
+    /// Adds a suggested next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -98,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_worst_outcome_wins() {
-        let order = [Exit::Held, Exit::NotHeld, Exit::Failed, Exit::Interrupted, Exit::UndoIncomplete];
+        let order = [Exit::Passed, Exit::NotPassed, Exit::Failed, Exit::Interrupted, Exit::UndoIncomplete];
         for pair in order.windows(2) {
             assert_eq!(pair[0].worse(pair[1]), pair[1]);
             assert_eq!(pair[1].worse(pair[0]), pair[1]);

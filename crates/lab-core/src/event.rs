@@ -1,5 +1,5 @@
-//! [`Event`]: the only thing that passes from the runner to the reports. The timeline, the journal and every other report
-//! are sinks of the same stream; `events.ndjson` is that stream, one JSON object a line.
+//! Events, the only output of a run. The timeline, the run history and all other reports consume the same stream;
+//! `events.ndjson` is that stream, one JSON object per line.
 
 use std::collections::BTreeMap;
 
@@ -14,145 +14,130 @@ pub use mask::{MASK, Secrets};
 pub use step::{CallerResult, CounterSample, ExpectationResult, Latency, Sample, StepFinished};
 pub use undo::{Undo, UndoItem, UndoOutcome, UndoStatus};
 
-/// The version of the journal's and the events' format.
+/// Version of the run history and event format.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// A time as every document has it: RFC 3339 in UTC, with milliseconds.
+/// Serialises a time as RFC 3339 in UTC with milliseconds, as in every document.
 pub fn rfc3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-/// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// When, in UTC.
+    /// In UTC.
     #[serde(serialize_with = "rfc3339")]
     pub at: DateTime<Utc>,
-    /// Seconds since the run's start.
+    /// Seconds since the start of the run.
     pub elapsed: f64,
-    /// What.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
-    /// The first event of a run.
+    /// First event of a run.
     RunStarted(RunStarted),
-    /// A step begins.
     StepStarted(StepStarted),
-    /// A step is over.
     StepFinished(Box<StepFinished>),
-    /// Something that the reader should know, and that changes no verdict: somebody else changed the lab, for one.
+    /// Information that does not affect the result, such as a change made outside the run.
     Notice {
-        /// One sentence.
         message: String,
     },
-    /// An alert became something else.
+    /// An alert changed its state.
     Alert(AlertChanged),
-    /// A line of a service's log that tells the story. They are told at the end of the steps, in order.
+    /// A relevant log line. Sent in order after the last step.
     Logged(Logged),
-    /// The undo begins.
     UndoStarted {
-        /// How many changes are put back.
+        /// Number of values to revert.
         items: usize,
     },
-    /// One change was put back, or could not be.
+    /// A value was reverted, or the revert failed.
     UndoItem(UndoItem),
-    /// The last event of a run.
+    /// Last event of a run.
     RunFinished(Box<RunFinished>),
 }
 
-/// What is run, and where.
+/// Description of a run and its environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunStarted {
     /// [`FORMAT_VERSION`].
     pub version: u32,
-    /// Such as `20261124T101530.123Z-7f3a`.
     pub id: String,
-    /// The scenario's name (its file's stem).
+    /// File stem of the scenario.
     pub scenario: String,
-    /// The scenario's title.
     pub title: String,
-    /// The lab's name.
     pub lab: String,
-    /// The engine's name.
     pub engine: String,
-    /// The parameters as resolved.
+    /// Resolved values.
     pub parameters: BTreeMap<String, String>,
-    /// The steps that will run, in order: their names.
+    /// Names of the planned steps, in order.
     pub steps: Vec<String>,
-    /// The keys before the first step.
+    /// Keys before the first step.
     pub keys: Keys,
-    /// What the scenario's file tells beside its steps.
+    /// Texts of the scenario file.
     #[serde(default)]
     pub about: Box<About>,
-    /// Whether alerts are a part of it: the scenario asks for them, or its pace gives them time.
+    /// Whether the run includes alerts, because the scenario expects them or its pace leaves time for them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub alerts: bool,
-    /// The pace that was asked for; empty: as the scenario has it.
+    /// Requested pace. Empty if the scenario's own pace is used.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pace: String,
 }
 
-/// What a scenario's file tells: the words of a report. Runs of older versions have none of it.
+/// Texts of a scenario file, for reports. Empty in runs of older versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct About {
-    /// As it is typed after `lab scenario run`: a name of the library, or the file's path.
+    /// Argument of `lab scenario run`: a library name or a file path.
     pub source: String,
     /// `incident`, `practice` or `part`.
     pub kind: String,
-    /// A paragraph.
     pub description: String,
-    /// What a customer would write.
+    /// Message as a customer would write it.
     pub ticket: Option<String>,
-    /// What is seen of it from outside.
+    /// Externally visible symptom.
     pub symptom: Option<String>,
-    /// What it was, and what mends it.
+    /// Cause and fix.
     pub solution: Option<String>,
-    /// What is to be learned from it.
+    /// Takeaways.
     pub lessons: Vec<String>,
 }
 
 impl About {
-    /// What is typed to name the scenario; of an older run nothing but its name is known.
+    /// Command-line argument that selects the scenario. Older runs only have its name.
     pub fn typed<'a>(&'a self, scenario: &'a str) -> &'a str {
         if self.source.is_empty() { scenario } else { &self.source }
     }
 }
 
-/// The key that the server expects, and the one that the caller sends.
+/// Keys of the server and the callers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
-    /// `APP_API_KEY` of the app.
+    /// Key that the server expects (`APP_API_KEY`).
     pub server: String,
-    /// What the traffic sends as `X-API-Key`.
+    /// Key that the traffic sends as `X-API-Key`.
     pub caller: String,
-    /// What each caller sends that has a name.
+    /// Keys of named callers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub callers: BTreeMap<String, String>,
 }
 
-/// A step begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepStarted {
-    /// From 0.
+    /// Zero-based position in the run.
     pub index: usize,
-    /// Unique in the run.
     pub name: String,
-    /// Which part of the story it is.
     pub phase: Phase,
-    /// Which list of the scenario it is from.
+    /// Scenario list that contains the step.
     #[serde(default, skip_serializing_if = "Role::is_step")]
     pub role: Role,
-    /// The action's key in the scenario file: `traffic`, `rotate_key`, ….
+    /// Key of the action in the scenario file: `traffic`, `rotate_key`, ….
     pub action: String,
 }
 
-/// Which list of a scenario a step is from.
+/// Scenario list that contains a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -168,33 +153,33 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether it is one of `steps`, which is not written.
+    /// Returns whether this is the default, which is not serialised.
     pub fn is_step(&self) -> bool {
         *self == Self::Step
     }
 }
 
-/// Which part of the story a step is.
+/// Stage of an incident that a step belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// The system before the fault.
+    /// Behaviour before the fault.
     Baseline,
-    /// The fault is put in.
+    /// The fault is injected.
     Inject,
-    /// What the fault does.
+    /// Effect of the fault.
     Observe,
-    /// The fault is mended.
+    /// The fault is fixed.
     Remedy,
-    /// The system after the remedy.
+    /// Behaviour after the fix.
     Verify,
 }
 
 impl Phase {
-    /// All of them, in the order of the story.
+    /// All phases in chronological order.
     pub const ALL: [Self; 5] = [Self::Baseline, Self::Inject, Self::Observe, Self::Remedy, Self::Verify];
 
-    /// As it is written in scenario files.
+    /// Name in scenario files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Baseline => "baseline",
@@ -206,39 +191,37 @@ impl Phase {
     }
 }
 
-/// An alert became something else. It is told once it is known, a moment after it became so.
+/// An alert changed its state. Sent shortly after the change, once it has been observed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertChanged {
-    /// The alert's name, as the rules have it.
+    /// Name in the alerting rules.
     pub name: String,
-    /// What it is now.
     pub state: AlertState,
-    /// When it became so, in seconds since the run's start: the evaluation that showed it.
+    /// Evaluation that caused the change, in seconds since the start of the run.
     pub since: f64,
-    /// `page`, `ticket`; empty where the rule says nothing.
+    /// `page` or `ticket`. Empty if the rule sets none.
     #[serde(default)]
     pub severity: String,
-    /// What it says to people; of one that is over, what it said last.
+    /// Summary annotation. For a resolved alert, the last one.
     #[serde(default)]
     pub summary: String,
 }
 
-/// What an alert has become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
-    /// Its condition holds, not yet for long enough.
+    /// The condition is true, but not yet for long enough.
     Pending,
-    /// Its condition has held for long enough: somebody is called.
+    /// The condition has been true for long enough, so the alert is sent.
     Firing,
-    /// It fired, and no longer does.
+    /// Was firing, and no longer is.
     Resolved,
-    /// It was pending, and its condition no longer holds: nobody was called.
+    /// Was pending and ended without firing.
     Cleared,
 }
 
 impl AlertState {
-    /// As people read it.
+    /// Lower-case name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -249,77 +232,69 @@ impl AlertState {
     }
 }
 
-/// A line of a service's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Logged {
-    /// Whose.
     pub service: String,
-    /// The step in which it was written.
+    /// Step during which the line was written.
     pub step: String,
-    /// When it was written, in seconds since the run's start.
+    /// In seconds since the start of the run.
     pub written: f64,
-    /// The line, keys masked.
+    /// Line with keys masked.
     pub text: String,
 }
 
-/// How a step or a run ended.
+/// Result of a step or a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Everything that was expected was seen.
+    /// All expectations passed.
     Held,
-    /// An expectation did not hold, or a fault had no effect.
+    /// An expectation failed, or a fault had no effect.
     Failed,
-    /// It could not be carried out.
+    /// Could not be executed.
     Error,
-    /// Ctrl-C or SIGTERM came.
     Interrupted,
 }
 
-/// The run is over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunFinished {
-    /// How it ended.
     pub status: Status,
-    /// In seconds, the undo included.
+    /// In seconds, including the undo.
     pub duration: f64,
-    /// What the caller saw of the outage; none where no request failed.
+    /// `None` if no request failed.
     pub outage: Option<Outage>,
-    /// What became of the changes.
     pub undo: Undo,
-    /// The keys at the end.
     pub keys: Option<Keys>,
-    /// Why the run is not held, beyond what its steps say: a fault without effect, for one.
+    /// Why the run did not pass, apart from its steps, such as a fault without effect.
     pub reason: Option<String>,
 }
 
-/// The outage as the caller saw it.
+/// Outage as seen by the callers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outage {
-    /// The first failed request, in seconds since the run's start.
+    /// First failed request, in seconds since the start of the run.
     pub effect_at: f64,
-    /// The first success after which no request failed, of the caller that got through last where there are several; none
-    /// where the outage lasted to the end.
+    /// First success after the last failure. With several callers, the one of the caller that recovered last. `None` if
+    /// the outage lasted until the end.
     pub recovered_at: Option<f64>,
     /// Seconds between the two, or until the last failed request.
     pub duration: f64,
-    /// Requests that failed.
     pub failed_requests: u64,
-    /// Seconds from the beginning of the step that injected the fault to the first failed request; none where nothing was
-    /// injected before it.
+    /// Time to impact: seconds from the start of the step that injected the fault to the first failed request. `None`
+    /// if no fault was injected before it.
     #[serde(default)]
     pub time_to_effect: Option<f64>,
-    /// Seconds from the beginning of the first remedy to the success that lasts; none where there was neither.
+    /// Seconds from the start of the first fix to lasting recovery. `None` without either.
     #[serde(default)]
     pub time_to_recovery: Option<f64>,
-    /// Seconds from the first failed request until the first alert fired that was called by it; none where none did.
+    /// Seconds from the first failed request to the first alert that fired afterwards. `None` if none fired.
     #[serde(default)]
     pub time_to_detect: Option<f64>,
-    /// Seconds from the first failed request until callers got through for good; none where the outage lasted to the end.
+    /// Seconds from the first failed request to lasting recovery. `None` if the outage lasted until the end.
     #[serde(default)]
     pub time_to_mitigate: Option<f64>,
-    /// Seconds from the first failed request until the last of those alerts was resolved; none where none fired, or one
-    /// still did at the end.
+    /// Seconds from the first failed request until the last of these alerts was resolved. `None` if none fired, or one
+    /// was still firing at the end.
     #[serde(default)]
     pub time_to_resolve: Option<f64>,
 }

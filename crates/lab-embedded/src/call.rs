@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::launch;
 use super::protocol::{EnsureRequest, HostFile};
-use lab_core::engine::{Description, EngineError, EngineErrorKind, Ensured, LogLine, ServiceChange, UpRequest};
+use lab_core::engine::{Description, EngineError, EngineErrorKind, LogLine, Reconciliation, ServiceChange, UpRequest};
 use lab_http::{Http, HttpError, Request};
 use lab_system::files::{self, Folder};
 
@@ -40,7 +40,7 @@ impl Calls {
         self.call("GET", "/describe", None, ASK_TIMEOUT).await
     }
 
-    pub(super) async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
+    pub(super) async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         let request = EnsureRequest { service: service.to_owned(), change: change.clone() };
         self.call("POST", "/ensure", Some(&json(&request)?), CHANGE_TIMEOUT).await
     }

@@ -57,7 +57,8 @@ impl Child {
     /// Starts it, and waits until it is ready.
     pub(super) async fn start(program: Program<'_>, instance: String) -> Result<Self, EngineError> {
         let service = program.service;
-        let system = |error: std::io::Error| EngineError::new(EngineErrorKind::System, error.to_string()).of(service);
+        let system =
+            |error: std::io::Error| EngineError::new(EngineErrorKind::System, error.to_string()).for_service(service);
         let mut command = Command::new(program.exe);
         command.arg0("lab").arg(service).arg("--tied").env_clear().envs(&program.env);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -65,7 +66,7 @@ impl Child {
         // group is orphaned with a stopped member (POSIX, "orphaned process group"). On Linux it also asks to be woken.
         command.process_group(0);
         let mut child = command.spawn().map_err(system)?;
-        let missing = || EngineError::new(EngineErrorKind::System, "it has no pipes").of(service);
+        let missing = || EngineError::new(EngineErrorKind::System, "it has no pipes").for_service(service);
         let pid = child.id().ok_or_else(missing)?;
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -81,12 +82,12 @@ impl Child {
             Ok(Err(error)) => return Err(system(error)),
             Err(_) => {
                 let detail = errors.last().await.unwrap_or_else(|| "it said nothing".to_owned());
-                return Err(EngineError::new(EngineErrorKind::StartupTimeout, detail).of(service));
+                return Err(EngineError::new(EngineErrorKind::StartupTimeout, detail).for_service(service));
             }
         }
         let Some(address) = line.trim().strip_prefix("ready ").map(str::to_owned) else {
             let detail = format!("its first line is {:?}", line.trim());
-            return Err(EngineError::new(EngineErrorKind::System, detail).of(service));
+            return Err(EngineError::new(EngineErrorKind::System, detail).for_service(service));
         };
         program.log.append(line.as_bytes());
         program.log.take(stdout);
@@ -136,7 +137,7 @@ impl Child {
     pub(super) async fn exited(&self, service: &str, log: &Log) -> EngineError {
         let words = self.last_words().await.or_else(|| log.last_line());
         let detail = words.unwrap_or_else(|| self.ended().unwrap_or_default().to_string());
-        EngineError::new(EngineErrorKind::Exited, detail).of(service)
+        EngineError::new(EngineErrorKind::Exited, detail).for_service(service)
     }
 
     pub(super) fn is_frozen(&self) -> bool {
@@ -182,5 +183,5 @@ impl Child {
 async fn ended_while_starting(service: &str, child: &mut tokio::process::Child, errors: &Words) -> EngineError {
     let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
     let detail = errors.last().await.map_or_else(|| status.clone(), |line| format!("{line} ({status})"));
-    EngineError::new(EngineErrorKind::Exited, detail).of(service)
+    EngineError::new(EngineErrorKind::Exited, detail).for_service(service)
 }

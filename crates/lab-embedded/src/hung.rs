@@ -20,7 +20,7 @@ pub(super) async fn end(folder: &Folder, calls: &Calls) -> Result<(), EngineErro
     let lock = folder.path(super::LOCK_FILE);
     background::end_holders(&lock, GRACE).await.map_err(|error| {
         let detail = format!("it cannot be ended: {error}");
-        EngineError::new(EngineErrorKind::System, detail).of("lab host").hint(background::who_holds(&lock))
+        EngineError::new(EngineErrorKind::System, detail).for_service("lab host").hint(background::who_holds(&lock))
     })
 }
 

@@ -60,8 +60,8 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
             Ok(Ready::Failed(error)) => error,
             Err(_) => EngineError::new(EngineErrorKind::System, format!("lab host says {answer:?}")),
         },
-        Ok(_) => EngineError::new(EngineErrorKind::Exited, last_words(folder)).of("lab host"),
-        Err(_) => EngineError::new(EngineErrorKind::StartupTimeout, last_words(folder)).of("lab host"),
+        Ok(_) => EngineError::new(EngineErrorKind::Exited, last_words(folder)).for_service("lab host"),
+        Err(_) => EngineError::new(EngineErrorKind::StartupTimeout, last_words(folder)).for_service("lab host"),
     };
     // What it may have started ends with it.
     drop(starting);
@@ -116,7 +116,9 @@ pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
         Err(error) => return Err(unreadable(&path, &error)),
     };
     background::until_free(file, DOWN_TIMEOUT).await.map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => EngineError::new(EngineErrorKind::System, "its host does not end").of("lab host"),
+        io::ErrorKind::TimedOut => {
+            EngineError::new(EngineErrorKind::System, "its host does not end").for_service("lab host")
+        }
         _ => EngineError::new(EngineErrorKind::System, error.to_string()),
     })
 }

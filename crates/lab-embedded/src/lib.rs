@@ -11,8 +11,8 @@ use futures_util::stream;
 
 use lab_core::engine::logs::time_in;
 use lab_core::engine::{
-    APP, Ability, DB, Description, Engine, EngineError, EngineErrorKind, Ensured, GATEWAY, LogLine, LogLines,
-    LogRequest, Progress, ProgressFn, ServiceChange, ServiceSpec, UpRequest,
+    APP, Ability, DB, Description, Engine, EngineError, EngineErrorKind, GATEWAY, LogLine, LogLines, LogRequest,
+    Progress, ProgressFn, Reconciliation, ServiceChange, ServiceSpec, UpRequest,
 };
 use lab_system::background;
 use lab_system::files::{self, Folder};
@@ -110,8 +110,8 @@ impl Engine for Embedded {
         self.calls.describe().await
     }
 
-    async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
-        self.calls.ensure(service, change).await
+    async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
+        self.calls.reconcile(service, change).await
     }
 
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
@@ -119,7 +119,7 @@ impl Engine for Embedded {
         for service in &request.services {
             if !PROCESSES.contains(&service.as_str()) {
                 let detail = format!("it keeps no log on this engine; those with one: {}", PROCESSES.join(", "));
-                return Err(EngineError::new(EngineErrorKind::Unsupported, detail).of(service));
+                return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(service));
             }
         }
         let mut past = Vec::new();
@@ -132,7 +132,7 @@ impl Engine for Embedded {
                 // A service that never started has no log.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
                 Err(error) => {
-                    unreadable.push(Err(call::unreadable(&path, &error).of(service)));
+                    unreadable.push(Err(call::unreadable(&path, &error).for_service(service)));
                     Vec::new()
                 }
             };

@@ -1,24 +1,24 @@
 //! A lab: one running copy of the stack. [`Lab`] has a name, a folder with what is remembered of it ([`Record`]), two locks
-//! ([`lock`]), and an engine ([`connect`], [`present`]). [`State`] is the folder that holds every lab and the journal of every run.
+//! ([`lock`]), and an engine ([`connect`], [`present`]). [`StateFolder`] is the folder that holds every lab and the journal of every run.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-mod keeper;
 mod keys;
 pub mod lock;
+mod owner;
 mod record;
 mod stack;
-mod state;
+mod state_folder;
 
 pub use keys::ChangeError;
 pub use record::{Containers, FIRST_KEY, GRAFANA_PASSWORD, Record};
-pub use state::State;
+pub use state_folder::StateFolder;
 
 use lab_system::files::{self, Folder};
 use lock::{Lock, LockError};
 use record::VERSION;
-use state::{GONE, sweep};
+use state_folder::{GONE, sweep};
 
 /// The lab that is meant where none is named.
 pub const DEFAULT_NAME: &str = "default";
@@ -131,7 +131,7 @@ impl Lab {
     }
 
     /// Whether a run made it for itself; also where that run was cut off before it had said so.
-    pub fn is_of_a_run(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         self.record().ok().flatten().is_none_or(|record| record.owner.is_some())
     }
 
@@ -209,9 +209,9 @@ impl Lab {
 mod tests {
     use super::*;
 
-    fn state() -> (tempfile::TempDir, State) {
+    fn state() -> (tempfile::TempDir, StateFolder) {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::at(folder.path().join("state")).unwrap();
+        let state = StateFolder::at(folder.path().join("state")).unwrap();
         (folder, state)
     }
 

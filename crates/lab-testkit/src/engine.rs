@@ -14,8 +14,8 @@ use http_body_util::BodyExt;
 use hyper::Request;
 
 use lab_core::engine::{
-    Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLines, LogRequest, Progress, ProgressFn,
-    RunState, ServiceChange, ServiceSpec, Settings, UpRequest,
+    Ability, Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest, Progress, ProgressFn,
+    Reconciliation, RunState, ServiceChange, ServiceSpec, Settings, UpRequest,
 };
 use lab_demo::app::memory::MemoryApp;
 
@@ -23,7 +23,7 @@ mod world;
 
 use world::World;
 
-/// What the next `ensure` of a service does instead of succeeding.
+/// What the next `reconcile` of a service does instead of succeeding.
 #[derive(Clone, Debug)]
 pub enum Script {
     /// It fails, and nothing was changed.
@@ -96,7 +96,7 @@ impl MockEngine {
         engine
     }
 
-    /// Orders what a later `ensure` of the service does; several are taken one after the other. `down` and `up` stand for
+    /// Orders what a later `reconcile` of the service does; several are taken one after the other. `down` and `up` stand for
     /// the calls of that name.
     pub fn script(&self, service: &str, script: Script) {
         self.world().scripts.entry(service.to_owned()).or_default().push_back(script);
@@ -128,11 +128,11 @@ impl MockEngine {
     }
 
     /// Somebody else changes a service, at once.
-    pub fn alter(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
+    pub fn alter(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         self.world().apply(service, change)
     }
 
-    /// Every call so far: `ensure app APP_API_KEY=apikey-v2`, `down`, ….
+    /// Every call so far: `reconcile app APP_API_KEY=apikey-v2`, `down`, ….
     pub fn calls(&self) -> Vec<String> {
         self.world().calls.clone()
     }
@@ -210,7 +210,7 @@ impl MockEngine {
         }
     }
 
-    async fn change(self, service: String, change: ServiceChange) -> Result<Ensured, EngineError> {
+    async fn change(self, service: String, change: ServiceChange) -> Result<Reconciliation, EngineError> {
         let after = self.scripted(&service).await?;
         let delay = {
             let world = self.world();
@@ -224,7 +224,7 @@ impl MockEngine {
 }
 
 fn never_healthy(service: &str) -> EngineError {
-    EngineError::new(EngineErrorKind::StartupTimeout, "the new instance never became healthy").of(service)
+    EngineError::new(EngineErrorKind::StartupTimeout, "the new instance never became healthy").for_service(service)
 }
 
 #[async_trait]
@@ -265,8 +265,8 @@ impl Engine for MockEngine {
         self.world().describe()
     }
 
-    async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
-        self.world().calls.push(format!("ensure {service}{}", world::shown(change)));
+    async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
+        self.world().calls.push(format!("reconcile {service}{}", world::shown(change)));
         self.able(service, change)?;
         // As a task of its own: the contract is that a change goes on when its caller does not.
         let task = tokio::spawn(self.clone().change(service.to_owned(), change.clone()));
@@ -285,7 +285,7 @@ impl Engine for MockEngine {
 impl MockEngine {
     /// Refuses what the service cannot.
     fn able(&self, service: &str, change: &ServiceChange) -> Result<(), EngineError> {
-        let refuse = |detail: &str| Err(EngineError::new(EngineErrorKind::Unsupported, detail).of(service));
+        let refuse = |detail: &str| Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(service));
         let Some(spec) = self.services().into_iter().find(|spec| spec.name == service) else {
             return refuse("there is no such service");
         };

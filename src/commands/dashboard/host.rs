@@ -13,7 +13,7 @@ use super::board_of;
 use crate::engines::dashboard::{Answer, FILE, LOCK_FILE, Order, Serving};
 use lab_core::engine::port;
 use lab_core::error::Exit;
-use lab_runner::lab::State;
+use lab_runner::lab::StateFolder;
 use lab_system::background;
 use lab_system::files::{self, Folder};
 
@@ -29,7 +29,7 @@ pub(in crate::commands) fn run() -> Exit {
     let mut line = String::new();
     if !matches!(std::io::stdin().lock().read_line(&mut line), Ok(1..)) {
         // There is nothing to show: who started it has ended, or Grafana runs.
-        return Exit::Held;
+        return Exit::Passed;
     }
     let Ok(order) = serde_json::from_str::<Order>(&line) else {
         let _ = std::io::stderr().write_all(b"error: this command is run by lab up; it is not for typing\n");
@@ -71,21 +71,21 @@ async fn serve(order: &Order) -> Result<Exit, String> {
         () = board_of(&lab, listener, end) => {}
         () = until_gone(&lock, &path) => {}
     }
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }
 
 /// The lab whose folder this is.
 fn lab_in(folder: &Path) -> Result<lab_runner::lab::Lab, String> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let root = folder.parent().and_then(Path::parent).unwrap_or(folder);
-    State::at(root.to_owned()).and_then(|state| state.lab(name)).map_err(|error| error.to_string())
+    StateFolder::at(root.to_owned()).and_then(|state| state.lab(name)).map_err(|error| error.to_string())
 }
 
 async fn listen(order: &Order) -> Result<TcpListener, String> {
     if order.or_another {
         return lab_dashboard::listen(order.port).await.ok_or_else(|| "no port of 127.0.0.1 is free".to_owned());
     }
-    TcpListener::bind(("127.0.0.1", order.port)).await.map_err(|error| match port::must_be_free(order.port) {
+    TcpListener::bind(("127.0.0.1", order.port)).await.map_err(|error| match port::require_free(order.port) {
         Err(taken) => taken.detail,
         Ok(()) => error.to_string(),
     })

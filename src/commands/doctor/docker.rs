@@ -8,7 +8,7 @@ use super::{Finding, Graphs, PATIENCE};
 use lab_containers::docker::{Checkup, Docker, Origin, StackImage};
 use lab_core::engine::port;
 use lab_report::report::human;
-use lab_runner::lab::{Containers, DEFAULT_NAME, State};
+use lab_runner::lab::{Containers, DEFAULT_NAME, StateFolder};
 use lab_system::deadline;
 
 /// The stack takes less than half of it; its limits add up to somewhat more.
@@ -56,7 +56,8 @@ pub(super) async fn look(graphs: Option<&Graphs>) -> Vec<Finding> {
 }
 
 fn reach() -> Result<Docker, String> {
-    let lab = State::open().and_then(|state| state.lab(DEFAULT_NAME)).map_err(|_| "not looked at: no state folder")?;
+    let lab =
+        StateFolder::open().and_then(|state| state.lab(DEFAULT_NAME)).map_err(|_| "not looked at: no state folder")?;
     lab.docker(&Containers::from_env()).map_err(|errors| format!("the stack that comes with lab is wrong: {errors}"))
 }
 
@@ -113,7 +114,7 @@ async fn about(docker: &Docker, image: &StackImage) -> Finding {
 
 async fn extra_port(docker: &Docker, port: u16, whose: &str, graphs: Option<&Graphs>) -> Finding {
     let what = format!("port {port}");
-    let Err(error) = port::must_be_free(port) else { return Finding::good(&what, "free".to_owned()) };
+    let Err(error) = port::require_free(port) else { return Finding::good(&what, "free".to_owned()) };
     if let Some(graphs) = graphs.filter(|graphs| graphs.are_on(port)) {
         return Finding::good(&what, format!("held by the dashboard of lab {}", graphs.lab.name()));
     }

@@ -14,7 +14,7 @@ use lab_core::error::Exit;
 use lab_report::report::table::{Side, Table};
 use lab_report::report::{human, text};
 use lab_report::term::{Tone, clean};
-use lab_runner::lab::{DEFAULT_NAME, State};
+use lab_runner::lab::{DEFAULT_NAME, StateFolder};
 use lab_runner::runner::Until;
 use lab_runner::undo;
 use lab_scenario::Plan;
@@ -94,7 +94,7 @@ fn mask(told: &mut Forecast, plan: &Plan) {
 
 /// The lab that is named or up, else one of the run's own: as the run would find it.
 async fn place(session: &Session, args: &RunArgs, plan: &Plan) -> anyhow::Result<Place> {
-    let state = State::open()?;
+    let state = StateFolder::open()?;
     let lab = state.lab(session.named().unwrap_or(DEFAULT_NAME))?;
     let mut remarks = Vec::new();
     match lab.record()? {

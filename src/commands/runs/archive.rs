@@ -12,7 +12,7 @@ use lab_core::error::{Exit, Failure};
 use lab_core::event::{Event, EventKind, FORMAT_VERSION};
 use lab_report::report::{Journal, encode, journal_file, read_events, short_id};
 use lab_report::term::clean;
-use lab_runner::lab::State;
+use lab_runner::lab::StateFolder;
 use lab_system::files::{self, Folder, Unusable};
 
 /// What the first line says of itself.
@@ -43,11 +43,11 @@ pub(super) fn export(session: &Session, id: &str, events: &Path, to: &Path) -> a
     // Not in place: whoever reads it meanwhile has the old one or the new one.
     files::write_output(to, &bytes, 0o600).map_err(|error| failed(to, &error))?;
     session.term.note(&format!("wrote {}; lab runs import takes it in", to.display()));
-    Ok(Exit::Held)
+    Ok(Exit::Passed)
 }
 
 /// Takes a run in.
-pub(super) fn import(session: &Session, state: &State, from: &Path) -> anyhow::Result<Exit> {
+pub(super) fn import(session: &Session, state: &StateFolder, from: &Path) -> anyhow::Result<Exit> {
     let bytes = read(from)?;
     let refused = |why: String| Failure::usage(format!("{}: {why}", from.display()));
     let (id, body) = open(&bytes).map_err(refused)?;
@@ -133,7 +133,7 @@ fn is_id(id: &str) -> bool {
 }
 
 /// Writes the run beside the others, and gives it its place at once.
-fn place(state: &State, target: &Folder, journal: &Journal, body: &[u8]) -> std::io::Result<()> {
+fn place(state: &StateFolder, target: &Folder, journal: &Journal, body: &[u8]) -> std::io::Result<()> {
     let (making, _lock) = files::draft_folder(state.root())?;
     files::write_atomic(&making.path().join(journal_file::EVENTS), body)?;
     files::write_atomic(&making.path().join(journal_file::JOURNAL), &encode::document(journal)?)?;

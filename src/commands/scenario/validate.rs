@@ -42,7 +42,7 @@ struct Found {
 
 pub(super) fn run(session: &Session, args: &ValidateArgs) -> anyhow::Result<Exit> {
     let options = options(&args.set)?;
-    let mut exit = Exit::Held;
+    let mut exit = Exit::Passed;
     let mut reports = Vec::new();
     for source in sources(&args.scenarios)? {
         // Its short values are as much part of it as its defaults.

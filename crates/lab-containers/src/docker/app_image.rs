@@ -63,7 +63,7 @@ fn no_image(inner: &Inner, client: &Client) -> EngineError {
     let detail =
         format!("there is no image of it: this lab is no static executable for {os}/{arch}, which the daemon runs");
     EngineError::new(EngineErrorKind::ImageMissing, detail)
-        .of(&inner.stack.lab.app.service)
+        .for_service(&inner.stack.lab.app.service)
         .hint("name one (--app-image IMAGE), or run lab in a checkout of its sources")
 }
 
@@ -95,7 +95,7 @@ async fn from_executable(
     progress: &ProgressFn,
 ) -> Result<(String, Image), EngineError> {
     let app = &inner.stack.lab.app.service;
-    let system = |detail: String| EngineError::new(EngineErrorKind::System, detail).of(app);
+    let system = |detail: String| EngineError::new(EngineErrorKind::System, detail).for_service(app);
     let bytes = tokio::fs::read(path).await.map_err(|error| system(format!("{}: {error}", path.display())))?;
     let hash = short(&bytes);
     let name = format!("{REPOSITORY}:{hash}");
@@ -157,7 +157,7 @@ async fn found(client: &Client, app: &str, name: String) -> Result<(String, Imag
         return Ok((name, image));
     }
     let detail = format!("the daemon made image {name}, and does not have it");
-    Err(EngineError::new(EngineErrorKind::System, detail).of(app))
+    Err(EngineError::new(EngineErrorKind::System, detail).for_service(app))
 }
 
 /// A checkout of lab's sources: here, or where the executable was built.
@@ -179,7 +179,7 @@ async fn from_source(
     progress: &ProgressFn,
 ) -> Result<(String, Image), EngineError> {
     let app = &inner.stack.lab.app.service;
-    let system = |detail: String| EngineError::new(EngineErrorKind::System, detail).of(app);
+    let system = |detail: String| EngineError::new(EngineErrorKind::System, detail).for_service(app);
     let folder = folder.to_owned();
     let packed = tokio::task::spawn_blocking(move || context(&folder)).await;
     let tar = packed.map_err(|error| system(error.to_string()))?.map_err(system)?;

@@ -10,7 +10,7 @@ use super::client::{Client, Fault, FaultKind, Inspected, Launch, State};
 use super::launch::Recipe;
 use super::ready::healthy_timeout;
 use super::survey::{Found, Overrides, Survey, foreign, merged};
-use lab_core::engine::{EngineError, EngineErrorKind, Ensured, Retired, RunState, ServiceChange};
+use lab_core::engine::{EngineError, EngineErrorKind, Reconciliation, Retired, RunState, ServiceChange};
 use lab_stack::Service;
 use lab_system::deadline::Deadline;
 
@@ -20,8 +20,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Inner {
-    pub(super) async fn ensure(&self, name: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
-        let unknown = || EngineError::new(EngineErrorKind::Unsupported, "there is no such service").of(name);
+    pub(super) async fn reconcile(&self, name: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
+        let unknown = || EngineError::new(EngineErrorKind::Unsupported, "there is no such service").for_service(name);
         let service = self.service(name).ok_or_else(unknown)?;
         let client = self.client().await?;
         let survey = Survey::of(client, &self.names).await?.whole()?;
@@ -31,7 +31,7 @@ impl Inner {
         }
         if survey.get(name).is_none() && self.optional(name).is_some() {
             let detail = "it is not there: its image could not be had when the lab came up";
-            return Err(EngineError::new(EngineErrorKind::Unsupported, detail).of(name));
+            return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(name));
         }
         let survey = self.tidy(client, survey, true).await?;
         let task = Task { inner: self, client, survey: &survey, service, found: survey.get(name) };
@@ -85,7 +85,7 @@ impl Inner {
                 None => {
                     let detail = format!("container {name} exists already and does not belong to this lab");
                     let hint = format!("lab up --name ANOTHER; or, if nothing needs it, docker rm -f {name}");
-                    EngineError::new(EngineErrorKind::Foreign, detail).of(service).hint(hint)
+                    EngineError::new(EngineErrorKind::Foreign, detail).for_service(service).hint(hint)
                 }
             }),
             _ => Err(fault.service(service)),
@@ -120,7 +120,7 @@ pub(super) struct Task<'a> {
 }
 
 impl Task<'_> {
-    async fn run(&self, change: &ServiceChange) -> Result<Ensured, EngineError> {
+    async fn run(&self, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         let before = self.found.map(Found::overrides).unwrap_or_default();
         let overrides = Inner::changed(self.service, &before, change);
         let stack = &self.service.environment;
@@ -128,7 +128,7 @@ impl Task<'_> {
         let now = self.found.map_or(RunState::Stopped, Found::state);
         let target = change.run.unwrap_or(now);
         if !other_env && target == now {
-            return Ok(Ensured::default());
+            return Ok(Reconciliation::default());
         }
         let recipe = self.recipe(overrides).await?;
         let mut retired = Vec::new();
@@ -174,7 +174,7 @@ impl Task<'_> {
                 self.client.pause(&now.id).await.map_err(|fault| fault.service(&self.service.name))?;
             }
         }
-        Ok(Ensured { changed: true, retired })
+        Ok(Reconciliation { changed: true, retired })
     }
 
     pub(super) fn is_app(&self) -> bool {

@@ -82,7 +82,7 @@ pub(super) async fn pull(
 ) -> Result<(String, Image), EngineError> {
     if inner.options.offline {
         let detail = format!("image {name} is not here, and is not fetched (--images offline, or LAB_IMAGES)");
-        let error = EngineError::new(EngineErrorKind::ImageMissing, detail).of(service);
+        let error = EngineError::new(EngineErrorKind::ImageMissing, detail).for_service(service);
         return Err(error.hint(without_registry(inner, service, name)));
     }
     let report = {
@@ -101,7 +101,7 @@ pub(super) async fn pull(
         }
         None => {
             Err(EngineError::new(EngineErrorKind::ImageMissing, format!("image {name} was fetched, and is not there"))
-                .of(service))
+                .for_service(service))
         }
     }
 }
@@ -125,7 +125,7 @@ fn not_fetched(inner: &Inner, fault: Fault, service: &str, name: &str) -> Engine
         return error;
     }
     let error = EngineError::new(EngineErrorKind::ImageMissing, format!("image {name} cannot be fetched: {detail}"));
-    error.of(service).hint(without_registry(inner, service, name))
+    error.for_service(service).hint(without_registry(inner, service, name))
 }
 
 /// An image for another platform would start, and end at once with "exec format error".
@@ -135,7 +135,7 @@ fn fits(client: &Client, service: &str, name: &str, image: &Image) -> Result<(),
         return Ok(());
     }
     let detail = format!("image {name} is for {}/{}, the daemon runs {}/{}", is.os, is.arch, wanted.os, wanted.arch);
-    let error = EngineError::new(EngineErrorKind::ImageMissing, detail).of(service);
+    let error = EngineError::new(EngineErrorKind::ImageMissing, detail).for_service(service);
     Err(error.hint(format!("docker pull --platform {}/{} {name}", wanted.os, wanted.arch)))
 }
 

@@ -104,6 +104,6 @@ pub(super) async fn fetch(
     let stored = client.stored(&image.image).await?;
     stored.map(StoredImage::from).ok_or_else(|| {
         let detail = format!("image {} was fetched, and is not there", image.image);
-        EngineError::new(EngineErrorKind::ImageMissing, detail).of(&image.service)
+        EngineError::new(EngineErrorKind::ImageMissing, detail).for_service(&image.service)
     })
 }

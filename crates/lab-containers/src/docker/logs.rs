@@ -31,7 +31,7 @@ impl Inner {
             if self.service(name).is_none() {
                 let known: Vec<&str> = self.stack.services.iter().map(|service| service.name.as_str()).collect();
                 let detail = format!("there is no such service; there are {}", known.join(", "));
-                return Err(EngineError::new(EngineErrorKind::Unsupported, detail).of(name));
+                return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(name));
             }
         }
         let client = self.client().await?;

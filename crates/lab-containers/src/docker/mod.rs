@@ -13,8 +13,8 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use lab_core::engine::{
-    Ability, Description, Engine, EngineError, EngineErrorKind, Ensured, LogLines, LogRequest, ProgressFn, Roles,
-    ServiceChange, ServiceSpec, Settings, UpRequest,
+    Ability, Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest, ProgressFn, Reconciliation,
+    Roles, ServiceChange, ServiceSpec, Settings, UpRequest,
 };
 use lab_http::Http;
 use lab_stack::{Optional, Service, Stack};
@@ -50,7 +50,7 @@ pub use archive::{ArchiveError, Archived, Manifest};
 pub use checkup::Checkup;
 pub use images::ImageReport;
 pub use inventory::{Origin, StackImage, StoredImage};
-pub use lab_core::engine::{Keeper, host_from_env};
+pub use lab_core::engine::{Owner, host_from_env};
 
 use client::Client;
 use naming::Names;
@@ -68,7 +68,7 @@ pub struct DockerOptions {
     /// The address of the daemon's machine on which ports are published; none: its loopback.
     pub bind: Option<IpAddr>,
     /// Who keeps the lab: what others keep under its name is left alone. None: all of that name is this lab's.
-    pub keeper: Option<Keeper>,
+    pub keeper: Option<Owner>,
     /// The app's image, instead of one made from lab's own executable.
     pub app_image: Option<String>,
     /// A static executable for the app's image, instead of lab's own; for tests.
@@ -312,11 +312,11 @@ impl Engine for Docker {
         self.inner.env(service).await
     }
 
-    async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
+    async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         let (inner, service, change) = (self.inner.clone(), service.to_owned(), change.clone());
         to_the_end(async move {
             let _change = inner.changes.one.lock().await;
-            inner.ensure(&service, &change).await
+            inner.reconcile(&service, &change).await
         })
         .await
     }

@@ -6,13 +6,13 @@ use std::hash::{DefaultHasher, Hasher};
 
 use lab_stack::{Content, FolderEntry, Mount, Service};
 
-use lab_core::engine::Keeper;
+use lab_core::engine::Owner;
 
 /// The lab that a thing belongs to.
 pub(super) const NAME_LABEL: &str = "lab.name";
 /// The version of lab that made it.
 pub(super) const VERSION_LABEL: &str = "lab.version";
-/// Who keeps it: a [`Keeper`].
+/// Who keeps it: a [`Owner`].
 const KEEPER_LABEL: &str = "lab.keeper";
 /// The service that a container is.
 pub(super) const SERVICE_LABEL: &str = "lab.service";
@@ -35,12 +35,12 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     lab: String,
-    keeper: Option<Keeper>,
+    keeper: Option<Owner>,
 }
 
 impl Names {
     /// Without a keeper, all that has the lab's name is the lab's.
-    pub(super) fn new(lab: &str, keeper: Option<Keeper>) -> Self {
+    pub(super) fn new(lab: &str, keeper: Option<Owner>) -> Self {
         Self { lab: lab.to_owned(), keeper }
     }
 
@@ -135,7 +135,7 @@ impl Names {
         let name = (NAME_LABEL.to_owned(), self.lab.clone());
         let version = (VERSION_LABEL.to_owned(), VERSION.to_owned());
         let keeper = self.keeper.as_ref();
-        let keeper = keeper.map(|keeper| (KEEPER_LABEL.to_owned(), format!("{} {}", keeper.id, keeper.place)));
+        let keeper = keeper.map(|keeper| (KEEPER_LABEL.to_owned(), format!("{} {}", keeper.id, keeper.location)));
         [name, version].into_iter().chain(keeper).collect()
     }
 
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_another_state_folder_keeps_is_a_strangers() {
-        let keeper = |id: &str| Some(Keeper { id: id.to_owned(), place: format!("laptop:/home/the {id}") });
+        let keeper = |id: &str| Some(Owner { id: id.to_owned(), location: format!("laptop:/home/the {id}") });
         let (one, other, nobody) = (Names::new("a", keeper("1")), Names::new("a", keeper("2")), Names::new("a", None));
         assert_eq!(one.stranger(&one.labels()), None);
         assert_eq!(one.stranger(&other.own_labels()).as_deref(), Some("laptop:/home/the 2"));

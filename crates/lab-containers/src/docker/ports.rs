@@ -22,9 +22,9 @@ impl Inner {
                 return EngineError { detail, ..error }.hint(hint);
             }
             if client.reach.is_local()
-                && let Err(taken) = port::must_be_free(port)
+                && let Err(taken) = port::require_free(port)
             {
-                return taken.of(&service.name).hint(hint);
+                return taken.for_service(&service.name).hint(hint);
             }
         }
         error.hint(hint)

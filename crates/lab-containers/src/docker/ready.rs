@@ -89,7 +89,7 @@ impl Inner {
             if deadline.is_over() {
                 let said = if said.is_empty() { "its health check cannot be run".to_owned() } else { said };
                 let detail = with_last_words(client, container, said).await;
-                return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).of(&service.name));
+                return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).for_service(&service.name));
             }
             // A command is work for what is starting, too: at most half of the time goes to asking. Over HTTP, at most a
             // twentieth of the time so far is waited in vain.
@@ -150,7 +150,9 @@ impl Inner {
             Some(found) => Err(ended(client, service, &found).await),
             None => {
                 let detail = format!("its container was removed while it was starting; {said}");
-                Err(EngineError::new(EngineErrorKind::Lost, detail.trim_end_matches("; ")).of(service).hint("lab up"))
+                Err(EngineError::new(EngineErrorKind::Lost, detail.trim_end_matches("; "))
+                    .for_service(service)
+                    .hint("lab up"))
             }
         }
     }
@@ -257,7 +259,7 @@ pub(super) async fn ended(client: &Client, service: &str, found: &Inspected) -> 
         found if found.out_of_memory => "it took more memory than its limit".to_owned(),
         found => format!("exit code {}", found.exit_code),
     };
-    EngineError::new(EngineErrorKind::Exited, with_last_words(client, &found.id, how).await).of(service)
+    EngineError::new(EngineErrorKind::Exited, with_last_words(client, &found.id, how).await).for_service(service)
 }
 
 /// What is wrong with a container, and the last lines that it wrote.

@@ -127,7 +127,7 @@ impl Inner {
                 if !strict {
                     return Ok(false);
                 }
-                return Err(EngineError::new(EngineErrorKind::Unhealthy, said).of(name));
+                return Err(EngineError::new(EngineErrorKind::Unhealthy, said).for_service(name));
             }
         }
     }

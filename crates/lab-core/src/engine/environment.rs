@@ -1,5 +1,6 @@
-//! [`Settings`]: the environment variables that a scenario may set. A scenario is a file that a stranger may have written: what it
-//! sets stays inside the lab. It never changes how a program is loaded or run, and every address in it is a service of the lab.
+//! Environment variables that a scenario may set. Scenario files may come from strangers, so their values must stay
+//! inside the lab: a scenario never changes how a program is loaded or run, and every address in a value must be a
+//! service of the lab.
 
 use std::net::IpAddr;
 
@@ -7,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{APP, ServiceChange, ServiceSpec};
 
-/// The variables of a service that a scenario may set.
+/// Variables of a service that a scenario may set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Settings {
-    /// Any that is not reserved: the service is a container, and its program is not known.
+    /// Any variable that is not reserved: the service is a container running an unknown program.
     #[default]
     Open,
-    /// These alone: the service is a process on this machine.
+    /// Only these: the service is a process on this machine.
     Only(Vec<String>),
 }
 
-/// Prefixes of variables that no scenario may set on any engine, and what they decide. A name that ends in `*` is a prefix.
+/// Variables that no scenario may set on any engine, with what they control. A name that ends in `*` is a prefix.
 const RESERVED: [(&[&str], &str); 5] = [
     (
         &[
@@ -159,16 +160,16 @@ const RESERVED: [(&[&str], &str); 5] = [
     (&["NGINX_*", "GF_*"], "what an image does at its start"),
 ];
 
-/// What a variable decides that no scenario may set on any engine; none if a scenario may set it.
+/// What a reserved variable controls. `None` if a scenario may set it.
 pub fn reserved(name: &str) -> Option<&'static str> {
-    // Some programs read these names in lower case as well.
+    // Some programs read these names in lower case too.
     let name = name.to_ascii_uppercase();
     let is = |pattern: &&str| pattern.strip_suffix('*').map_or(name == **pattern, |prefix| name.starts_with(prefix));
     RESERVED.iter().find(|(patterns, _)| patterns.iter().any(|pattern| is(pattern))).map(|(_, decides)| *decides)
 }
 
-/// Which variables of a change a scenario may not set so, and why: a sentence each. `values_known` is false before a run if a step
-/// gets its values only during the run: then the names alone are checked.
+/// Explains, one sentence per variable, why a scenario may not make this change. If a step gets its values only during
+/// the run, `values_known` is false before the run and only the names are checked.
 pub fn refusals(
     spec: &ServiceSpec,
     change: &ServiceChange,
@@ -200,14 +201,14 @@ fn check_name(spec: &ServiceSpec, name: &str) -> Result<(), String> {
 
 fn check_value(spec: &ServiceSpec, name: &str, value: &str, services: &[ServiceSpec]) -> Result<(), String> {
     if matches!(spec.settings, Settings::Only(_)) {
-        // The app alone is known to the gateway; any other name would be looked up on this machine's network.
+        // The gateway only knows the app; any other name would be resolved on this machine's network.
         if name == "GATEWAY_UPSTREAM" && !is_port_of(APP, value) {
             return Err(format!("has to lead to the lab's own app: `{APP}:PORT`"));
         }
-        // The other variables hold no addresses.
+        // The other variables contain no addresses.
         return Ok(());
     }
-    // The gateway's configuration is made from these: other characters mean something in it.
+    // These values end up in the gateway's configuration, where other characters have a meaning.
     let plain = |c: char| c.is_ascii_alphanumeric() || "._~+/=:-".contains(c);
     if name.starts_with("GATEWAY_") && !value.chars().all(plain) {
         return Err("may hold only letters, digits and `._~+/=:-`".to_owned());
@@ -232,7 +233,7 @@ fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len()) && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Endings of names whose value is an address even if it does not look like one.
+/// Suffixes of variables whose value is an address even if it does not look like one.
 const ADDRESSES: [&str; 14] = [
     "HOST",
     "HOSTS",
@@ -250,22 +251,22 @@ const ADDRESSES: [&str; 14] = [
     "BROKERS",
 ];
 
-/// A host in a value that is none of the lab's; none if every address in it is the lab's, or the service's own.
+/// Returns a host in the value that is outside the lab.
 fn foreign_host(name: &str, value: &str, services: &[ServiceSpec]) -> Option<String> {
     let foreign = |host: &str| (!is_own(host, services)).then(|| host.chars().take(80).collect::<String>());
-    // URLs, wherever they stand in the value. A list of hosts is one authority: `mongodb://a:1,b:2/x`.
+    // URLs, anywhere in the value. A host list is one authority: `mongodb://a:1,b:2/x`.
     for rest in value.split("://").skip(1) {
         let authority =
             rest.split(|c: char| c.is_whitespace() || "/?#\\\"'`<>()".contains(c)).next().unwrap_or_default();
         let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
-        // Without a host it is a file or a socket: `sqlite:///data/users.db`.
+        // A URL without a host is a file or a socket: `sqlite:///data/users.db`.
         if let Some(found) =
             hosts.split(',').filter(|host| !host.is_empty()).find_map(|host| foreign(without_port(host)))
         {
             return Some(found);
         }
     }
-    // What clients read as a URL although it lacks the slashes: `http:example.com`, `http:\\example.com`.
+    // Clients also accept URLs without slashes: `http:example.com`, `http:\\example.com`.
     if let Some(found) = reqwest::Url::parse(value).ok().and_then(|url| foreign(url.host_str()?)) {
         return Some(found);
     }
@@ -281,7 +282,7 @@ fn foreign_host(name: &str, value: &str, services: &[ServiceSpec]) -> Option<Str
         let host = word.rsplit_once('@').map_or(word, |(_, host)| host);
         let address = without_port(host);
         let looks_so = address.parse::<IpAddr>().is_ok() || (address != host && !address.contains('/'));
-        // What stands in a URL has been looked at, but for what its query names.
+        // URLs were checked above, except for hosts named in their query.
         let is_named = (names_address && key.is_empty() && !value.contains("://"))
             || ["host", "server", "addr"].iter().any(|word| key.contains(word));
         let address = address.split('/').next().map_or(address, without_port);
@@ -295,7 +296,7 @@ fn foreign_host(name: &str, value: &str, services: &[ServiceSpec]) -> Option<Str
     None
 }
 
-/// `host` of `host:port` or `[host]:port`, as the one of an address; else the text itself.
+/// Strips the port of `host:port` or `[host]:port`. Other texts are returned unchanged.
 fn without_port(text: &str) -> &str {
     if let Some((host, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
         && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
@@ -308,7 +309,7 @@ fn without_port(text: &str) -> &str {
     }
 }
 
-/// Whether a host is one of the lab's services, or the container itself.
+/// Returns whether the host is a service of the lab or the container itself.
 fn is_own(host: &str, services: &[ServiceSpec]) -> bool {
     const ITSELF: [&str; 5] = ["localhost", "127.0.0.1", "::1", "0.0.0.0", "::"];
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();

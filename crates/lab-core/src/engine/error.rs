@@ -1,67 +1,60 @@
-//! [`EngineError`]: what every engine says when it cannot do something. It names the service, what is wrong with it, and
-//! what to do next, and holds none of an engine's own types.
+//! Error type of all engines: the service, the problem and a hint. It exposes no engine-specific types.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why an engine could not do something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineError {
-    /// The service concerned; none where it is the stack as a whole.
+    /// The affected service. `None` for the whole stack.
     pub service: Option<String>,
-    /// What is wrong.
     pub kind: EngineErrorKind,
-    /// The details: the last log line, the holder of a port, an operating system's message.
+    /// Details: the last log line, the process that holds a port, an operating system message.
     pub detail: String,
-    /// What to do next, where the engine knows.
+    /// Suggested next step.
     pub hint: Option<String>,
 }
 
-/// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineErrorKind {
-    /// No stack runs.
     NotUp,
-    /// The stack was up, and what ran it is gone.
+    /// The stack was up, but its process or containers are gone.
     Lost,
-    /// A service started, and is not healthy.
+    /// A service started but is not healthy.
     Unhealthy,
-    /// A service ended while it was starting.
+    /// A service exited during startup.
     Exited,
-    /// A service did not become ready in time.
     StartupTimeout,
-    /// A port is in use.
     PortTaken,
-    /// The engine cannot do this to this service.
+    /// The engine does not support this operation on this service.
     Unsupported,
-    /// Somebody else has a lab of this name on the daemon.
+    /// A lab of this name on the daemon belongs to another state folder.
     Foreign,
-    /// The daemon that would run the stack cannot be reached, or does not answer.
+    /// The daemon is unreachable or does not answer.
     Unreachable,
-    /// The daemon does not take orders from this user.
+    /// The daemon denies access to this user.
     Denied,
-    /// The image of a service is not there, and cannot be had.
+    /// The image is missing and could not be pulled.
     ImageMissing,
-    /// A file, a process or a socket failed.
+    /// A file, process or socket operation failed.
     System,
 }
 
 impl EngineError {
-    /// An error of the stack as a whole.
+    /// Creates an error that concerns the whole stack.
     pub fn new(kind: EngineErrorKind, detail: impl Into<String>) -> Self {
         Self { service: None, kind, detail: detail.into(), hint: None }
     }
 
-    /// Names the service.
+    /// Sets the affected service.
     #[must_use]
-    pub fn of(mut self, service: &str) -> Self {
+    pub fn for_service(mut self, service: &str) -> Self {
         self.service = Some(service.to_owned());
         self
     }
 
-    /// Says what to do next.
+    /// Sets the suggested next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -1,5 +1,4 @@
-//! [`LogRequest`] and [`LogLine`], and what the engines share about logs: when a line was written, and the one order of the
-//! lines of several services.
+//! Log requests and lines, and what the engines share: timestamps, and merging the lines of several services.
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
@@ -9,36 +8,34 @@ use serde::{Deserialize, Serialize};
 
 use super::EngineError;
 
-/// Lines of a log as they are read. An error concerns one service; lines of others may follow it.
+/// Stream of log lines. An error concerns one service; lines of other services may follow.
 pub type LogLines = BoxStream<'static, Result<LogLine, EngineError>>;
 
-/// Which log lines.
+/// Selects log lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogRequest {
-    /// Of which services; empty: all.
+    /// Services to include; empty for all.
     pub services: Vec<String>,
-    /// At most this many of the last lines a service; all where none.
+    /// Maximum number of lines per service, counted from the end. `None` for all.
     pub tail: Option<usize>,
-    /// Only those written then or later.
+    /// Only lines written at or after this time.
     pub since: Option<DateTime<Utc>>,
-    /// Goes on as lines come, until the stream is dropped.
+    /// Keeps streaming new lines until the stream is dropped.
     pub follow: bool,
 }
 
-/// A line of a service's output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Whose.
     pub service: String,
-    /// When it was written, as far as that is known; else when the line before it was.
+    /// Time of the line, or of the previous line if unknown.
     #[serde(default)]
     pub time: Option<DateTime<Utc>>,
-    /// Without its line end.
+    /// Without the line ending.
     pub text: String,
 }
 
 impl LogLine {
-    /// Its text, without a time at its beginning that says the same as `time`.
+    /// The text without a leading timestamp, if that equals `time`.
     pub fn without_time(&self) -> &str {
         let split =
             self.text.split_once(' ').filter(|(first, _)| first.parse().ok() == self.time && self.time.is_some());
@@ -47,17 +44,17 @@ impl LogLine {
 }
 
 impl LogRequest {
-    /// Whether it is for this service too.
+    /// Returns whether the request includes this service.
     pub fn wants(&self, service: &str) -> bool {
         self.services.is_empty() || self.services.iter().any(|wanted| wanted == service)
     }
 
-    /// The lines that are asked for, of each service in the order in which it wrote them, merged by their times.
+    /// Selects the requested lines and merges them by time. Lines of one service keep their order.
     pub fn pick(&self, services: Vec<Vec<LogLine>>) -> Vec<LogLine> {
         let mut picked = Vec::new();
         for lines in services {
             let mut lines = timed(lines);
-            // Times do not fall here: what is too old stands before the rest.
+            // Times never decrease here, so lines that are too old come first.
             let old = self.since.map_or(0, |since| lines.partition_point(|(time, _)| *time < since));
             let more = self.tail.map_or(0, |tail| (lines.len() - old).saturating_sub(tail));
             picked.extend(lines.drain(old + more..));
@@ -67,9 +64,9 @@ impl LogRequest {
     }
 }
 
-/// Gives each line a time, none of which is before the one of the line above it: lines of one service keep their order.
+/// Assigns non-decreasing times, so that lines of one service keep their order.
 fn timed(lines: Vec<LogLine>) -> Vec<(DateTime<Utc>, LogLine)> {
-    // The first lines of a service, where they have none, come right before the next.
+    // Leading lines without a time sort directly before the next line.
     let mut last = lines.iter().find_map(|line| line.time).unwrap_or(DateTime::<Utc>::MIN_UTC);
     let with_time = |mut line: LogLine| {
         last = line.time.unwrap_or(last).max(last);
@@ -79,8 +76,8 @@ fn timed(lines: Vec<LogLine>) -> Vec<(DateTime<Utc>, LogLine)> {
     lines.into_iter().map(with_time).collect()
 }
 
-/// Merges the lines of several services by their times, each service in its own order. Of each service one line is held at a
-/// time. A service whose log fails ends with its error, the others go on.
+/// Merges the lines of several services by time; each service keeps its order. At most one line per service is
+/// buffered. If a log fails, its stream ends with the error and the others continue.
 pub fn merge(services: Vec<LogLines>) -> impl Stream<Item = Result<LogLine, EngineError>> + Send {
     let sources: Vec<Source> = services.into_iter().map(Source::new).collect();
     stream::unfold(sources, |mut sources| async move {
@@ -91,11 +88,11 @@ pub fn merge(services: Vec<LogLines>) -> impl Stream<Item = Result<LogLine, Engi
     })
 }
 
-/// The lines of one service, with the next one.
+/// Line stream of one service with one line of lookahead.
 struct Source {
     lines: Option<LogLines>,
     head: Option<Result<LogLine, EngineError>>,
-    /// The time of the last line: no later one is before it.
+    /// Time of the last line; later lines are never earlier.
     last: DateTime<Utc>,
 }
 
@@ -104,7 +101,7 @@ impl Source {
         Self { lines: Some(lines), head: None, last: DateTime::<Utc>::MIN_UTC }
     }
 
-    /// Reads the next line, unless it is here or there is none.
+    /// Reads the next line, unless one is buffered or the stream has ended.
     async fn fill(&mut self) {
         let (None, Some(lines)) = (&self.head, &mut self.lines) else { return };
         self.head = lines.next().await;
@@ -117,13 +114,13 @@ impl Source {
         }
     }
 
-    /// An error comes before all lines that are left.
+    /// Errors sort before all remaining lines.
     fn order(&self) -> DateTime<Utc> {
         if matches!(self.head, Some(Err(_))) { DateTime::<Utc>::MIN_UTC } else { self.last }
     }
 }
 
-/// The time in a line of one of lab's own services: its first word, or, of a JSON object, its first member.
+/// Timestamp in a line of lab's own services: the first word, or the first member of a JSON object.
 pub fn time_in(text: &str) -> Option<DateTime<Utc>> {
     let time = match text.strip_prefix("{\"time\":\"") {
         Some(rest) => rest.split_once('"')?.0,
@@ -183,8 +180,9 @@ mod tests {
         };
         let app = [(1, "a1"), (1, "a1b"), (5, "a5"), (9, "a9")].map(|(time, text)| Ok(line("app", at(time), text)));
         let db = [(4, "d4"), (3, "d3, the clock was set")].map(|(time, text)| Ok(line("db", at(time), text)));
-        let none = EngineError::new(EngineErrorKind::System, "no log").of("none");
-        let cut = [Ok(line("cut", at(2), "c2")), Err(EngineError::new(EngineErrorKind::System, "broken").of("cut"))];
+        let none = EngineError::new(EngineErrorKind::System, "no log").for_service("none");
+        let cut =
+            [Ok(line("cut", at(2), "c2")), Err(EngineError::new(EngineErrorKind::System, "broken").for_service("cut"))];
         let sources = vec![counted(app.into()), counted(vec![Err(none)]), counted(db.into()), counted(cut.into())];
         let mut merged = std::pin::pin!(merge(sources));
         let mut found = Vec::new();

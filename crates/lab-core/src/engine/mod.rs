@@ -1,6 +1,6 @@
-//! What runs a stack. [`Engine`] is narrow: services, up, down, describe, ensure, logs; everything else is built on these.
-//! A change is a wanted state ([`ServiceChange`]), never a command, so that applying it twice is harmless and its undo is
-//! the state before.
+//! The interface to what runs a stack. [`Engine`] is narrow: services, up, down, describe, reconcile, logs; everything
+//! else is built on these. A change is a desired state ([`ServiceChange`]) rather than a command, so applying it twice
+//! is harmless and its undo is the previous state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use serde::{Deserialize, Serialize};
 mod daemon;
 pub mod environment;
 mod error;
-mod keeper;
 pub mod logs;
 mod overall;
+mod owner;
 pub mod port;
 mod roles;
 
 pub use daemon::host_from_env;
 pub use environment::Settings;
 pub use error::{EngineError, EngineErrorKind};
-pub use keeper::Keeper;
 pub use logs::{LogLine, LogLines, LogRequest};
 pub use overall::Overall;
+pub use owner::Owner;
 pub use roles::Roles;
 
 /// The reverse proxy in front of the app.
@@ -32,79 +32,77 @@ pub const GATEWAY: &str = "gateway";
 pub const APP: &str = "app";
 /// The app's database.
 pub const DB: &str = "db";
-/// The environment variable of the app that holds the key it expects.
+/// Environment variable that holds the key the app expects.
 pub const KEY_VARIABLE: &str = "APP_API_KEY";
 
-/// Something that runs a lab's stack.
+/// Runs a lab's stack.
 ///
-/// A call to `up`, `down` or `ensure` is carried to its end or to an error even when the future is dropped: half a change
-/// is worse than a late one. Each has a deadline of its own inside the engine.
+/// Calls to `up`, `down` and `reconcile` complete even if the future is dropped, because half a change is worse than a
+/// late one. The engine sets a deadline for each.
 #[async_trait]
 pub trait Engine: Send + Sync {
-    /// `docker`, `embedded`.
+    /// `docker` or `embedded`.
     fn name(&self) -> &'static str;
 
-    /// The services of the stack, and what can be done to each.
+    /// Services of the stack and the operations that each supports.
     fn services(&self) -> Vec<ServiceSpec>;
 
-    /// Which of them plays which part.
+    /// Maps the roles that scenarios use to services.
     fn roles(&self) -> Roles {
         Roles::default()
     }
 
-    /// Brings the stack up and waits until the request path is healthy. Where it runs already, every service that is
-    /// stopped or paused is running afterwards, and nothing else changes.
+    /// Brings the stack up and waits until the request path is healthy. If it is already up, stopped and paused
+    /// services are started and nothing else changes.
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError>;
 
-    /// Ends everything that `up` started. Nothing to end is no error.
+    /// Stops and removes everything that `up` started. Succeeds if there is nothing to stop.
     async fn down(&self) -> Result<(), EngineError>;
 
-    /// The state of every service now. [`EngineErrorKind::NotUp`] where no stack runs.
+    /// Current state of every service. Returns [`EngineErrorKind::NotUp`] if no stack is running.
     async fn describe(&self) -> Result<Description, EngineError>;
 
-    /// The environment that was set for a service, without asking whether anything is well; empty where it is not there.
-    /// [`EngineErrorKind::NotUp`] where no stack runs.
+    /// Environment set for a service, without health checks. Empty if the service does not exist. Returns
+    /// [`EngineErrorKind::NotUp`] if no stack is running.
     async fn env(&self, service: &str) -> Result<BTreeMap<String, String>, EngineError> {
         let now = self.describe().await?;
         Ok(now.service(service).map(|service| service.env.clone()).unwrap_or_default())
     }
 
-    /// Brings one service to the wanted state; does nothing where it is in it already. A change of the environment is a
-    /// rolling redeploy: a new instance that never becomes healthy is removed, the old one keeps serving, and the call is an error.
-    async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError>;
+    /// Brings one service to the desired state; a no-op if it is already there. Changing the environment is a rolling
+    /// redeploy: if the new instance does not become healthy, it is removed, the old one keeps serving, and the call
+    /// returns an error.
+    async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError>;
 
-    /// The services' own output, oldest line first. An item that is an error concerns one service: others' lines follow.
+    /// Output of the services, oldest line first. An error item concerns one service; lines of other services may
+    /// follow.
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError>;
 }
 
-/// A service, and what can be done to it on an engine.
+/// A service and the operations that it supports on an engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
-    /// `gateway`, `app`, `db`, ….
     pub name: String,
-    /// What can be done to it.
     pub abilities: BTreeSet<Ability>,
-    /// The environment variables that a scenario may set.
+    /// Environment variables that a scenario may set.
     #[serde(default)]
     pub settings: Settings,
 }
 
-/// Something that can be done to a service.
+/// An operation on a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ability {
-    /// Redeploy it with another environment.
+    /// Redeploy with a different environment.
     SetEnv,
-    /// Stop it, letting it finish its requests.
+    /// Stop gracefully, finishing open requests.
     Stop,
-    /// Kill it.
     Kill,
-    /// Freeze it.
     Pause,
 }
 
 impl Ability {
-    /// As it is written in scenario files.
+    /// Name in scenario files.
     pub fn name(self) -> &'static str {
         match self {
             Self::SetEnv => "set_env",
@@ -115,20 +113,17 @@ impl Ability {
     }
 }
 
-/// Whether a service runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
-    /// It runs.
     Running,
-    /// It is frozen: it holds its sockets and answers nothing.
+    /// Frozen: it keeps its sockets open but answers nothing.
     Paused,
-    /// It does not run.
     Stopped,
 }
 
 impl RunState {
-    /// As people read it.
+    /// Lower-case name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -138,37 +133,37 @@ impl RunState {
     }
 }
 
-/// The state that a service shall be in. What is not named stays as it is.
+/// Desired state of a service. Anything not mentioned stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceChange {
-    /// Environment variables and their wanted values; `None`: not set.
+    /// Desired values of environment variables; `None` means unset.
     #[serde(default)]
     pub env: BTreeMap<String, Option<String>>,
-    /// Whether it shall run.
+    /// Desired run state.
     #[serde(default)]
     pub run: Option<RunState>,
-    /// Get there at once, without letting requests finish. Part of the way, not of the state.
+    /// Apply the change immediately, without letting requests finish. Describes the transition, not the state.
     #[serde(default)]
     pub abrupt: bool,
 }
 
 impl ServiceChange {
-    /// One environment variable with a value.
+    /// Sets one environment variable.
     pub fn env(name: &str, value: &str) -> Self {
         Self { env: BTreeMap::from([(name.to_owned(), Some(value.to_owned()))]), ..Self::default() }
     }
 
-    /// Running, paused or stopped.
+    /// Changes the run state.
     pub fn run(state: RunState) -> Self {
         Self { run: Some(state), ..Self::default() }
     }
 
-    /// Stopped, without letting requests finish.
+    /// Stops the service without letting requests finish.
     pub fn kill() -> Self {
         Self { run: Some(RunState::Stopped), abrupt: true, ..Self::default() }
     }
 
-    /// The inverse: the present state of all that this change names.
+    /// The inverse change: the current values of everything that this change mentions.
     #[must_use]
     pub fn before(&self, now: &ServiceStatus) -> Self {
         Self {
@@ -178,118 +173,108 @@ impl ServiceChange {
         }
     }
 
-    /// The key that the server has after this change of a service, where it is about that.
+    /// Server key after this change, if the change sets it.
     pub fn server_key(&self, service: &str, roles: &Roles) -> Option<&str> {
         self.env.get(&roles.key_variable).filter(|_| service == roles.app)?.as_deref()
     }
 
-    /// Whether a service is in this state already.
+    /// Returns whether the service is already in the desired state.
     pub fn is_met_by(&self, now: &ServiceStatus) -> bool {
         self.run.is_none_or(|run| run == now.state)
             && self.env.iter().all(|(name, value)| now.env.get(name) == value.as_ref())
     }
 }
 
-/// What `up` is to bring up.
+/// Options for bringing up a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpRequest {
-    /// The gateway's port on 127.0.0.1; 0 for a free one.
+    /// Port of the gateway on 127.0.0.1; 0 picks a free one.
     pub gateway_port: u16,
-    /// Environment variables a service starts with, beyond the stack's own: `app` → `APP_API_KEY` → value.
+    /// Initial environment in addition to the stack's own: `app` → `APP_API_KEY` → value.
     pub env: BTreeMap<String, BTreeMap<String, String>>,
-    /// Whether the stack ends with the process that brought it up.
+    /// Whether the stack stops with the process that started it.
     pub tied: bool,
 }
 
-/// What happens during `up`; may be lost, never journalled.
+/// Progress of `up`. Best effort, never part of the run history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Which service.
     pub service: String,
-    /// `starting`, `healthy`.
+    /// Such as `starting` or `healthy`.
     pub stage: String,
-    /// Of a pull: bytes that are here, and bytes in all as far as that is known.
+    /// For an image pull: bytes downloaded, and the total as far as it is known.
     pub bytes: Option<(u64, u64)>,
 }
 
 impl Progress {
-    /// A service has come to a stage.
+    /// Reports the stage of a service.
     pub fn stage(service: &str, stage: &str) -> Self {
         Self { service: service.to_owned(), stage: stage.to_owned(), bytes: None }
     }
 
-    /// So many bytes of a service's image are here.
+    /// Reports the download progress of a service's image.
     pub fn pulling(service: &str, done: u64, total: u64) -> Self {
         Self { service: service.to_owned(), stage: "pulling".to_owned(), bytes: Some((done, total)) }
     }
 }
 
-/// Takes [`Progress`].
+/// Callback for [`Progress`].
 pub type ProgressFn = Arc<dyn Fn(Progress) + Send + Sync>;
 
-/// A stack as it is now.
+/// Observed state of a stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {
-    /// Every service, in the order of the request path.
+    /// Every service, in request path order.
     pub services: Vec<ServiceStatus>,
-    /// Where it is reached.
     pub endpoints: Endpoints,
-    /// What people should know of it: a service that it goes without.
+    /// Notes for the user, such as a service that was left out.
     #[serde(default)]
     pub notices: Vec<String>,
-    /// Which service plays which part.
     #[serde(default)]
     pub roles: Roles,
 }
 
 impl Description {
-    /// The service under test.
     pub fn app(&self) -> Option<&ServiceStatus> {
         self.service(&self.roles.app)
     }
 
-    /// A service by its name.
     pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
         self.services.iter().find(|service| service.name == name)
     }
 
-    /// The key that the server expects.
+    /// Key that the server expects.
     pub fn server_key(&self) -> Option<&str> {
         self.app()?.env.get(&self.roles.key_variable).map(String::as_str)
     }
 }
 
-/// A service as it is now.
+/// Observed state of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceStatus {
-    /// `gateway`, `app`, `db`, ….
     pub name: String,
-    /// Whether it runs.
     pub state: RunState,
-    /// Whether it is well.
     pub health: Health,
-    /// What it says of itself where it is not well: the last line of its log, for one.
+    /// Explains why the service is unhealthy, such as the last line of its log.
     pub detail: Option<String>,
-    /// The engine's id of the instance that serves now.
+    /// Engine id of the instance that serves now.
     pub instance: Option<String>,
-    /// The environment that was set for it.
     pub env: BTreeMap<String, String>,
-    /// `host:port`, where it listens on one.
+    /// `host:port`, if it listens on a port.
     pub address: Option<String>,
-    /// The instance's process, where it is one of this machine's.
+    /// Process id, if the instance runs on this machine.
     pub pid: Option<u32>,
-    /// When the instance started.
     pub since: Option<DateTime<Utc>>,
-    /// The image that it was made from, where it was made from one.
+    /// `None` if the service is not a container.
     #[serde(default)]
     pub image: Option<String>,
-    /// How often it was started again by itself, where the engine counts that.
+    /// Automatic restarts. `None` if the engine does not count them.
     #[serde(default)]
     pub restarts: Option<u32>,
 }
 
 impl ServiceStatus {
-    /// One word for whether it runs and is well.
+    /// Run state and health in one word.
     pub fn word(&self) -> &'static str {
         match (self.state, self.health) {
             (RunState::Running, Health::Healthy) => "healthy",
@@ -301,69 +286,65 @@ impl ServiceStatus {
     }
 }
 
-/// Whether a service is well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
-    /// Its health check passes.
     Healthy,
-    /// Its health check has not passed since it started, and has not failed for good.
+    /// The health check has not passed since the start, and has not failed for good.
     Starting,
-    /// Its health check does not pass, or it is not running.
+    /// The health check fails, or the service is not running.
     Unhealthy,
-    /// It is running, and has no health check.
+    /// Running, but without a health check.
     Unchecked,
 }
 
-/// Where a stack is reached.
+/// Addresses of a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
-    /// The gateway's base URL, without a slash at the end.
+    /// Base URL without a trailing slash.
     pub gateway: String,
-    /// Where each running instance of the app shows its metrics. Empty: the app does not run.
+    /// Metrics URL of each running app instance. Empty if the app is not running.
     pub metrics: Vec<MetricsEndpoint>,
-    /// Prometheus' base URL, where it runs.
+    /// Base URL, if Prometheus is part of the lab.
     #[serde(default)]
     pub prometheus: Option<String>,
-    /// Grafana's base URL, where it runs.
+    /// Base URL, if Grafana is part of the lab.
     #[serde(default)]
     pub grafana: Option<String>,
-    /// lab's own dashboard, where Grafana does not run.
+    /// lab's own dashboard, if there is no Grafana.
     #[serde(default)]
     pub dashboard: Option<String>,
 }
 
 impl Endpoints {
-    /// Who says what the alerts are, as Prometheus does under `/api/v1/rules`: Prometheus, or lab's own dashboard, which
-    /// evaluates the same rules where no Prometheus runs. A base URL, without a slash at the end.
+    /// Base URL that serves alerts in the format of Prometheus' `/api/v1/rules`: Prometheus, or lab's own dashboard,
+    /// which evaluates the same rules. No trailing slash.
     pub fn alerts(&self) -> Option<&str> {
         self.prometheus.as_deref().or(self.dashboard.as_deref()).map(|url| url.trim_end_matches('/'))
     }
 }
 
-/// Where an instance shows its metrics.
+/// Metrics endpoint of one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricsEndpoint {
-    /// The engine's id of the instance.
     pub instance: String,
-    /// The URL of the exposition.
+    /// URL in the Prometheus text format.
     pub url: String,
 }
 
-/// What `ensure` did.
+/// Result of [`Engine::reconcile`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ensured {
-    /// False where the service was in the wanted state already.
+pub struct Reconciliation {
+    /// False if the service was already in the desired state.
     pub changed: bool,
-    /// Instances that are gone now, each with its last exposition where it could be had.
+    /// Instances that were removed, each with its last metrics if available.
     pub retired: Vec<Retired>,
 }
 
-/// An instance that is gone.
+/// An instance that was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retired {
-    /// The engine's id of it.
     pub instance: String,
-    /// Its last `/metrics`, in the text format.
+    /// Last response of `/metrics`, in the text format.
     pub exposition: Option<String>,
 }

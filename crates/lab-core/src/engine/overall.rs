@@ -1,20 +1,18 @@
-//! [`Overall`]: how a stack is as a whole, in one word.
+//! Overall health of a stack in one word.
 
 use super::{Description, Health, Roles, RunState, ServiceStatus};
 
-/// How a stack is as a whole.
+/// Overall health of a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overall {
-    /// Every service runs, and none is unhealthy.
+    /// Every service runs and none is unhealthy.
     Healthy,
-    /// Some services are stopped, paused or unhealthy.
     Degraded,
-    /// No service runs.
     Stopped,
 }
 
 impl Overall {
-    /// As people and programs read it.
+    /// Lower-case name, used in text and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -25,9 +23,8 @@ impl Overall {
 }
 
 impl Description {
-    /// How the stack is as a whole.
     pub fn overall(&self) -> Overall {
-        // What is no process, such as a database that is a file, cannot be stopped.
+        // A service without a process, such as a database file, cannot be stopped.
         let is_process = |service: &&ServiceStatus| service.state == RunState::Stopped || service.instance.is_some();
         let mut processes = self.services.iter().filter(is_process).peekable();
         if processes.peek().is_some() && processes.all(|service| service.state == RunState::Stopped) {
@@ -37,8 +34,8 @@ impl Description {
         if self.services.iter().all(is_well) { Overall::Healthy } else { Overall::Degraded }
     }
 
-    /// Whether a running service does not degrade the stack. One that still starts and that no request passes through does
-    /// not.
+    /// Returns whether a running service counts as healthy. One that is still starting does, unless requests pass
+    /// through it.
     fn counts_as_well(&self, service: &ServiceStatus) -> bool {
         match service.health {
             Health::Healthy | Health::Unchecked => true,
@@ -62,7 +59,7 @@ mod tests {
             state: *state,
             health: *health,
             detail: None,
-            // A database that is a file has none.
+            // A file-based database has none.
             instance: (*name != "file").then(|| "1".to_owned()),
             env: std::collections::BTreeMap::new(),
             address: None,

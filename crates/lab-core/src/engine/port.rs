@@ -1,11 +1,11 @@
-//! Ports of this machine: whether one is free, and who has it.
+//! Checks whether local ports are free and finds the process that uses one.
 
 use std::net::{Ipv4Addr, TcpListener};
 
 use super::{EngineError, EngineErrorKind};
 
-/// Refuses a port of 127.0.0.1 that somebody listens on, and says who where that can be known. 0 stands for any free port.
-pub fn must_be_free(port: u16) -> Result<(), EngineError> {
+/// Returns an error if a port of 127.0.0.1 is in use, naming the process if possible. 0 always passes.
+pub fn require_free(port: u16) -> Result<(), EngineError> {
     let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else { return Ok(()) };
     let (kind, detail) = match error.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -20,8 +20,8 @@ pub fn must_be_free(port: u16) -> Result<(), EngineError> {
     Err(EngineError::new(kind, detail).hint("give the lab another port: --port 8081, or --port 0 for a free one"))
 }
 
-/// The process that listens on a port, as `nginx (pid 812)`. Only where `/proc` tells, and only of processes that the user
-/// may look into.
+/// Process that listens on a port, as `nginx (pid 812)`. Needs `/proc`, and only finds processes that the user may
+/// inspect.
 fn holder(port: u16) -> Option<String> {
     let inode = listening_inode(port)?;
     let socket = format!("socket:[{inode}]");
@@ -39,8 +39,8 @@ fn holder(port: u16) -> Option<String> {
     None
 }
 
-/// The inode of the socket that listens on a port, from `/proc/net/tcp` (proc(5): hexadecimal address and port in the second
-/// column, the state in the fourth, where `0A` is LISTEN, the inode in the tenth).
+/// Inode of the socket that listens on a port, from `/proc/net/tcp`. Per proc(5), the second column is the hexadecimal
+/// address and port, the fourth the state (`0A` is LISTEN) and the tenth the inode.
 fn listening_inode(port: u16) -> Option<u64> {
     let wanted = format!(":{port:04X}");
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
@@ -59,15 +59,15 @@ mod tests {
 
     #[test]
     fn a_free_port_is_free_and_a_taken_one_names_its_holder() {
-        assert!(must_be_free(0).is_ok());
+        assert!(require_free(0).is_ok());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let error = must_be_free(port).unwrap_err();
+        let error = require_free(port).unwrap_err();
         assert_eq!(error.kind, EngineErrorKind::PortTaken);
         if cfg!(target_os = "linux") {
             assert!(error.detail.contains(&format!("(pid {})", std::process::id())), "{error}");
         }
         drop(listener);
-        assert!(must_be_free(port).is_ok());
+        assert!(require_free(port).is_ok());
     }
 }

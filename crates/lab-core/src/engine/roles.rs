@@ -1,10 +1,10 @@
-//! Which service of a stack is meant by the words of scenarios.
+//! Maps the roles that scenarios use to the services of a stack.
 
 use serde::{Deserialize, Serialize};
 
 use super::{APP, DB, GATEWAY, KEY_VARIABLE};
 
-/// Who plays which part in a stack. In lab's own each service is called by its part; a stack of one's own says it under
+/// Service names by role. In lab's own stack, services are named after their roles; a custom stack sets them under
 /// `x-lab`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roles {
@@ -14,7 +14,7 @@ pub struct Roles {
     pub app: String,
     /// The app's database.
     pub db: String,
-    /// The app's environment variable with the key that it expects.
+    /// Environment variable of the app that holds the expected key.
     pub key_variable: String,
 }
 
@@ -26,7 +26,7 @@ impl Default for Roles {
 }
 
 impl Roles {
-    /// The service that a word of a scenario means: a part, or a service by its name.
+    /// Resolves a name in a scenario: a role, or the name of a service.
     pub fn service<'a>(&'a self, word: &'a str) -> &'a str {
         match word {
             GATEWAY => &self.gateway,

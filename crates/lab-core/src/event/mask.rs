@@ -1,6 +1,5 @@
-//! [`Secrets`]: values that nobody is to read, and their masking in everything that a run tells; passwords in URLs are masked
-//! whether anybody marked them or not. The one place where events are masked: whoever adds a text to an event says here
-//! whether it may hold a secret.
+//! Masks secrets in events. Passwords in URLs are masked even if nothing marks them as secret. All events are masked
+//! here, so a new text field of an event must be handled here too.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,16 +13,16 @@ use super::{
     UndoItem,
 };
 
-/// What stands in place of a secret.
+/// Replacement text for a secret.
 pub const MASK: &str = "***";
 
-/// The values of parameters marked `secret`.
+/// Values of parameters marked `secret`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     values: Vec<Needle>,
 }
 
-// By hand: a list of secrets is not to be printed by accident.
+// Implemented by hand so that secrets are never printed by accident.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secrets({})", self.values.len())
@@ -31,30 +30,29 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// One more.
+    /// Adds a secret. Empty values and duplicates are ignored.
     pub fn add(&mut self, value: &str) {
         if !value.is_empty() && !self.values.iter().any(|known| known.text == value) {
             self.values.push(Needle::new(value));
         }
     }
 
-    /// All of another's.
+    /// Adds all secrets of another set.
     pub fn extend(&mut self, other: &Self) {
         other.values.iter().for_each(|value| self.add(&value.text));
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Whether a text holds one, as it is or encoded.
+    /// Returns whether the text contains a secret, plain or encoded.
     pub fn are_in(&self, text: &str) -> bool {
         !self.places(text).is_empty()
     }
 
-    /// A text with each secret in it replaced by [`MASK`], and each password of a URL. A secret is replaced as it is, and also if
-    /// it is escaped or encoded.
+    /// Replaces each secret and each URL password with [`MASK`]. Escaped and encoded forms of a secret are replaced
+    /// too.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
         let mut masked = String::with_capacity(text.len());
@@ -68,14 +66,14 @@ impl Secrets {
         without_passwords(&masked)
     }
 
-    /// The same, in place.
+    /// Masks a text in place.
     pub fn hide(&self, text: &mut String) {
         if !self.is_empty() || text.contains("://") {
             *text = self.mask(text);
         }
     }
 
-    /// Where secrets are in a text: in order, those that overlap as one place.
+    /// Ranges of the secrets in a text, sorted, with overlapping ranges merged.
     fn places(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         for value in &self.values {
@@ -93,7 +91,7 @@ impl Secrets {
     }
 }
 
-/// A text with the password masked of each URL in it: `postgres://lab:***@db:5432/postgres`.
+/// Masks the password of each URL: `postgres://lab:***@db:5432/postgres`.
 fn without_passwords(text: &str) -> String {
     let mut parts = text.split("://");
     let mut masked = parts.next().unwrap_or_default().to_owned();
@@ -118,7 +116,8 @@ fn some(text: &mut Option<String>, secrets: &Secrets) {
 }
 
 impl EventKind {
-    /// Masks every text of it that may hold a secret. Names of steps cannot: a scenario with one in a name is refused.
+    /// Masks every text that may contain a secret. Step names are exempt: a scenario with a secret in a step name is
+    /// rejected on load.
     pub fn mask(&mut self, secrets: &Secrets) {
         match self {
             Self::RunStarted(run) => run_started(run, secrets),
@@ -134,7 +133,7 @@ impl EventKind {
 }
 
 impl UndoItem {
-    /// Masks its value, and why it could not be put back.
+    /// Masks the value and the error.
     pub fn mask(&mut self, secrets: &Secrets) {
         let Self { target: _, name: _, value, status: _, error } = self;
         secrets.hide(value);
@@ -313,7 +312,7 @@ mod tests {
                     secrets.add(secret);
                     let masked = secrets.mask(&encoded);
                     assert!(masked.contains(MASK), "{whole:?} as {encoded}");
-                    // What is left tells nothing of the secret: at most what the text around it comes to.
+                    // The remainder reveals nothing of the secret: it is no longer than the text around it.
                     let left = masked.replace(MASK, "").trim_end_matches('=').len();
                     assert!(left <= (before.len() + after.len()) * 4 / 3 + 2, "{whole:?}: {encoded} > {masked}");
                 }
@@ -341,7 +340,7 @@ mod tests {
             assert_eq!(secrets.mask(text), text);
         }
         assert_eq!(secrets.mask("100% 100%25 100%%"), "*** *** ***");
-        // What looks escaped itself is found as it is, and escaped once more.
+        // A secret that looks escaped is found as it is and escaped once more.
         for (secret, text) in [
             ("a%3Cb", "a%253Cb"),
             ("a&lt;b", "a&amp;lt;b"),

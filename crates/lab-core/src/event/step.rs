@@ -1,4 +1,4 @@
-//! [`StepFinished`]: a step and what it showed: the callers' view, the app's counts, and what was expected.
+//! Result of a step: the callers' view, the app's counters and the expectations.
 
 use std::collections::BTreeMap;
 
@@ -7,137 +7,128 @@ use serde::{Deserialize, Serialize};
 
 use super::{Phase, Role, Status, rfc3339};
 
-/// A step and what it showed.
+/// Result of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepFinished {
-    /// From 0.
+    /// Zero-based position in the run.
     pub index: usize,
-    /// Unique in the run.
     pub name: String,
-    /// Which part of the story it is.
     pub phase: Phase,
-    /// Which list of the scenario it is from.
+    /// Scenario list that contains the step.
     #[serde(default, skip_serializing_if = "Role::is_step")]
     pub role: Role,
-    /// The action's key in the scenario file.
+    /// Key of the action in the scenario file.
     pub action: String,
-    /// How it ended.
     pub status: Status,
-    /// When it began.
     #[serde(serialize_with = "rfc3339")]
     pub start: DateTime<Utc>,
-    /// When it began, in seconds since the run's start. Written under another name, since the event's own is beside it.
+    /// Start in seconds since the start of the run. Serialised under another name because the event has its own
+    /// `elapsed`.
     #[serde(rename = "start_elapsed")]
     pub elapsed: f64,
-    /// How long it took, in seconds.
+    /// In seconds.
     pub duration: f64,
-    /// What it changed or saw, in a few words: `server apikey-v1 > apikey-v2`; none for traffic.
+    /// Short summary, such as `server apikey-v1 > apikey-v2`. `None` for traffic.
     pub detail: Option<String>,
-    /// Requests sent; none where the step sends none.
+    /// Requests sent. `None` if the step sends no traffic.
     pub sent: Option<u64>,
-    /// Requests that were due and could not be started in time.
+    /// Requests that were due but could not be started in time.
     pub unsent: u64,
-    /// Not 2xx, and transport errors.
+    /// Responses other than 2xx, plus transport errors.
     pub failed_requests: u64,
-    /// The increase of each counter of the app during the step, labels summed up; null where it is unknown (a scrape failed).
+    /// Increase of each app counter during the step, summed over labels. `None` if a scrape failed.
     pub deltas: BTreeMap<String, Option<f64>>,
-    /// Responses by status code, as the caller saw them.
+    /// Responses by status code, as seen by the caller.
     pub codes: BTreeMap<String, u64>,
     /// Requests without a response, by cause: `refused`, `reset`, `timeout`, ….
     pub errors: BTreeMap<String, u64>,
-    /// Latency of the responses; none where there were none.
+    /// `None` if there were no responses.
     pub latency_ms: Option<Latency>,
-    /// The same by caller, where callers have names.
+    /// Results per named caller.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub callers: BTreeMap<String, CallerResult>,
-    /// What each background traffic saw during the step, by the name of the step that began it; not part of the above, but
-    /// of the deltas.
+    /// Results of background traffic during the step, by the name of the step that started it. Not included in the
+    /// totals above, but included in `deltas`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub background: BTreeMap<String, CallerResult>,
-    /// The last lines of a command's output.
+    /// Last lines of a command's output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output: Vec<String>,
-    /// The traffic over the time of the step, as callers saw it, that in the background as well; empty where none is sent.
+    /// Traffic over time, including background traffic. Empty if nothing was sent.
     #[serde(default)]
     pub samples: Vec<Sample>,
-    /// The app's counters over the time of the step, about once a second while traffic is sent. A scrape that failed
-    /// leaves a gap, or a longer interval.
+    /// App counters over time, scraped about once a second while traffic is sent. A failed scrape leaves a gap or a
+    /// longer interval.
     #[serde(default)]
     pub counters: Vec<CounterSample>,
-    /// Every expectation and what was seen.
     pub expectations: Vec<ExpectationResult>,
-    /// Why it could not be carried out.
+    /// Why the step could not be executed.
     pub error: Option<String>,
 }
 
-/// What became of the requests that ended in an interval, a fifth of a second or longer. Intervals without one are left out.
+/// Requests that ended within an interval of at least 0.2 seconds. Intervals without requests are omitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// The interval's beginning, in seconds since the run's start.
+    /// Start of the interval, in seconds since the start of the run.
     pub at: f64,
-    /// Its length in seconds.
+    /// Length in seconds.
     pub duration: f64,
     /// Responses by status code.
     pub codes: BTreeMap<String, u64>,
     /// Requests without a response, by cause.
     #[serde(default)]
     pub errors: BTreeMap<String, u64>,
-    /// Latency of the responses, the percentiles to 9 %; none where there were none.
+    /// Percentiles are accurate to 9 %. `None` if there were no responses.
     pub latency_ms: Option<Latency>,
 }
 
-/// What the app counted in an interval.
+/// Increase of app counters within an interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CounterSample {
-    /// The interval's beginning, in seconds since the run's start.
+    /// Start of the interval, in seconds since the start of the run.
     pub at: f64,
-    /// Its length in seconds.
+    /// Length in seconds.
     pub duration: f64,
     /// The increase of `app_requests_total`, `app_auth_success_total` and `app_auth_failures_total`.
     pub deltas: BTreeMap<String, f64>,
 }
 
-/// What one of several callers saw.
+/// Traffic results of one caller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallerResult {
-    /// Requests sent.
     pub sent: u64,
-    /// Requests that were due and could not be started in time.
+    /// Requests that were due but could not be started in time.
     pub unsent: u64,
-    /// Not 2xx, and transport errors.
+    /// Responses other than 2xx, plus transport errors.
     pub failed_requests: u64,
     /// Responses by status code.
     pub codes: BTreeMap<String, u64>,
     /// Requests without a response, by cause.
     pub errors: BTreeMap<String, u64>,
-    /// Latency of the responses; none where there were none.
+    /// `None` if there were no responses.
     pub latency_ms: Option<Latency>,
 }
 
 /// Latency percentiles, in milliseconds, from the scheduled start of a request to the end of its response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// The median.
     pub p50: f64,
-    /// The 90th percentile.
     pub p90: f64,
-    /// The 99th percentile.
     pub p99: f64,
-    /// The longest.
     pub max: f64,
 }
 
-/// An expectation and what was seen.
+/// Result of one expectation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExpectationResult {
-    /// As written: `auth_failures.delta`.
+    /// As written in the scenario: `auth_failures.delta`.
     pub metric: String,
-    /// As written: `== 40`.
+    /// As written in the scenario: `== 40`.
     pub expected: String,
-    /// A number in the metric's unit (count, percent, milliseconds); null where it is unknown.
+    /// In the metric's unit (count, percent, milliseconds). `None` if unknown.
     pub observed: Option<f64>,
-    /// What a person reads: `40`, `97.5%`, `1.2ms`, `unknown: the scrape failed`.
+    /// Formatted for people: `40`, `97.5%`, `1.2ms`, `unknown: the scrape failed`.
     pub observed_text: String,
-    /// Whether it held.
+    /// Whether the expectation passed.
     pub held: bool,
 }

@@ -1,51 +1,49 @@
-//! [`Undo`]: what became of the changes of a run.
+//! Result of undoing the changes of a run.
 
 use serde::{Deserialize, Serialize};
 
-/// What became of the changes of a run.
+/// Result of undoing the changes of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undo {
-    /// Overall.
     pub status: UndoOutcome,
-    /// Each of them, in the order of the undo.
+    /// One entry per reverted value, in undo order.
     pub items: Vec<UndoItem>,
 }
 
-/// Whether the lab is as it was before.
+/// Whether the lab is back in its original state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UndoOutcome {
-    /// All was put back, or there was nothing to put back.
+    /// Every change was reverted, or there was none.
     Complete,
     /// The user asked to keep the changes (`--keep`, `--until`).
     Kept,
-    /// Something is owed: `lab recover`.
+    /// Some changes could not be reverted; `lab recover` retries them.
     Incomplete,
 }
 
-/// A change that was put back, or kept.
+/// One reverted or kept value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UndoItem {
-    /// What was changed: a service's name, `caller`, or `lab`.
+    /// Service name, `caller`, `caller NAME` or `lab`.
     pub target: String,
-    /// Which part of it: a variable's name, `state`, `key`.
+    /// Variable name, `state` or `key`.
     pub name: String,
-    /// The value before the run: the one that it has again, or would have.
+    /// Value before the run.
     pub value: String,
-    /// How it went.
     pub status: UndoStatus,
-    /// Why it could not be put back.
+    /// Why the revert failed.
     pub error: Option<String>,
 }
 
-/// How putting back went.
+/// Result of reverting one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UndoStatus {
-    /// It is as before.
+    /// The original value is restored.
     Undone,
-    /// It could not be put back; `lab recover` tries again.
+    /// The revert failed; `lab recover` retries it.
     Failed,
-    /// It was left changed, as the user asked; `lab recover` puts it back.
+    /// Kept at the user's request; `lab recover` reverts it.
     Kept,
 }

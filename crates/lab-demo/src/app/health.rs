@@ -10,7 +10,7 @@ use lab_core::error::Exit;
 /// The app answers within a second, well or not.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Held where `/health` is 200; otherwise [`Exit::NotHeld`], and a line on stderr says why.
+/// Held where `/health` is 200; otherwise [`Exit::NotPassed`], and a line on stderr says why.
 pub fn health() -> Exit {
     let said = match std::env::var("APP_LISTEN") {
         Ok(listen) => ask(&listen),
@@ -18,11 +18,11 @@ pub fn health() -> Exit {
         Err(std::env::VarError::NotUnicode(_)) => Err("APP_LISTEN is not UTF-8".to_owned()),
     };
     match said {
-        Ok(()) => Exit::Held,
+        Ok(()) => Exit::Passed,
         Err(why) => {
             // Nobody may be there to read it.
             let _ = writeln!(std::io::stderr(), "unhealthy: {why}");
-            Exit::NotHeld
+            Exit::NotPassed
         }
     }
 }

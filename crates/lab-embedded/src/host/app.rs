@@ -41,7 +41,7 @@ impl App {
         let instance = new_instance(APP);
         let database = self.context.folder.path(DATABASE_FILE);
         // SQLite would follow a link, and wait at a pipe.
-        files::check_state(&database).map_err(|error| unreadable(&database, &error).of(DB))?;
+        files::check_state(&database).map_err(|error| unreadable(&database, &error).for_service(DB))?;
         let mut env = BTreeMap::from([("DATABASE_URL".to_owned(), database_url(&database))]);
         env.extend(wanted.clone());
         env.insert("APP_LISTEN".to_owned(), "127.0.0.1:0".to_owned());

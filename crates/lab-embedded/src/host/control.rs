@@ -62,7 +62,7 @@ pub(super) async fn serve(listener: TcpListener, supervisor: Arc<Supervisor>, to
 fn router(supervisor: Arc<Supervisor>, token: Arc<str>, end: End) -> Router {
     Router::new()
         .route("/describe", get(describe))
-        .route("/ensure", post(ensure))
+        .route("/ensure", post(reconcile))
         .route("/up", post(up))
         .route("/down", post(down))
         .route("/logs", get(follow))
@@ -96,9 +96,9 @@ async fn describe(State(control): State<Control>) -> Json<Description> {
     Json(control.supervisor.describe().await)
 }
 
-async fn ensure(State(control): State<Control>, Json(request): Json<EnsureRequest>) -> Response {
+async fn reconcile(State(control): State<Control>, Json(request): Json<EnsureRequest>) -> Response {
     let supervisor = control.supervisor;
-    answer(apart(async move { supervisor.ensure(&request.service, &request.change).await }).await)
+    answer(apart(async move { supervisor.reconcile(&request.service, &request.change).await }).await)
 }
 
 async fn up(State(control): State<Control>, Json(request): Json<UpRequest>) -> Response {

@@ -31,7 +31,7 @@ impl Database {
             return Ok(false);
         }
         let options = SqliteConnectOptions::new().filename(&self.path).busy_timeout(LOCK_TIMEOUT);
-        let system = |error: sqlx::Error| EngineError::new(EngineErrorKind::System, error.to_string()).of(DB);
+        let system = |error: sqlx::Error| EngineError::new(EngineErrorKind::System, error.to_string()).for_service(DB);
         let mut connection = options.connect().await.map_err(system)?;
         connection.execute("BEGIN EXCLUSIVE").await.map_err(system)?;
         *self.frozen.lock().unwrap_or_else(PoisonError::into_inner) = Some((connection, Utc::now()));

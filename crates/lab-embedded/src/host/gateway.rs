@@ -123,11 +123,11 @@ impl Managed for Gateway {
 
     async fn start(&self, env: &BTreeMap<String, String>) -> Result<(), EngineError> {
         // The gateway shares its port with its successor (SO_REUSEPORT), so it would share it with another lab's as well.
-        port::must_be_free(self.context.gateway_port()).map_err(|error| error.of(GATEWAY))?;
+        port::require_free(self.context.gateway_port()).map_err(|error| error.for_service(GATEWAY))?;
         let child = self.launch(env).await?;
         let port = child.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         let port = port.ok_or_else(|| {
-            EngineError::new(EngineErrorKind::System, format!("it listens on {:?}", child.address)).of(GATEWAY)
+            EngineError::new(EngineErrorKind::System, format!("it listens on {:?}", child.address)).for_service(GATEWAY)
         })?;
         self.context.remember_port(port)?;
         self.slot.put(Some(child.clone()));

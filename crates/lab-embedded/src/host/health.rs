@@ -62,7 +62,7 @@ impl Health {
             }
             if Instant::now() > deadline {
                 let detail = log.last_note().map_or_else(|| said.clone(), |note| format!("{said} ({note})"));
-                return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).of(service));
+                return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).for_service(service));
             }
             tokio::time::sleep(INTERVAL).await;
         }
@@ -84,7 +84,7 @@ impl Health {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(EngineError::new(EngineErrorKind::Unhealthy, observed).of(GATEWAY));
+                return Err(EngineError::new(EngineErrorKind::Unhealthy, observed).for_service(GATEWAY));
             }
             tokio::time::sleep(INTERVAL).await;
         }

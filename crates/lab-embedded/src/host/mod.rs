@@ -74,7 +74,7 @@ async fn host(request: HostRequest) -> Exit {
     background::end_with_stdin(orphaned.clone());
     background::end_with_signals(end.clone());
     match serve(request, end, orphaned).await {
-        Ok(()) => Exit::Held,
+        Ok(()) => Exit::Passed,
         Err(error) => {
             say(&Ready::Failed(error));
             Exit::Failed

@@ -17,8 +17,8 @@ use crate::child::Child;
 use crate::log::Log;
 use crate::protocol::HostRequest;
 use lab_core::engine::{
-    APP, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, MetricsEndpoint, Retired, Roles,
-    RunState, ServiceChange, ServiceStatus, UpRequest, port,
+    APP, DB, Description, Endpoints, EngineError, EngineErrorKind, GATEWAY, MetricsEndpoint, Reconciliation, Retired,
+    Roles, RunState, ServiceChange, ServiceStatus, UpRequest, port,
 };
 use lab_dashboard::USUAL;
 use lab_system::files::{self, Folder, Staged};
@@ -61,7 +61,7 @@ impl Context {
             }
         }
         // A port that was free when the lab got it may be somebody else's by now.
-        if request.up.gateway_port != 0 || port::must_be_free(wanted.gateway_port).is_err() {
+        if request.up.gateway_port != 0 || port::require_free(wanted.gateway_port).is_err() {
             wanted.gateway_port = request.up.gateway_port;
         }
         Self {
@@ -127,9 +127,9 @@ impl Context {
 
     pub(super) fn log(&self, service: &str) -> Result<Arc<Log>, EngineError> {
         let folder = self.folder.path(crate::LOG_FOLDER);
-        files::make_folder(&folder).map_err(|error| unreadable(&folder, &error).of(service))?;
+        files::make_folder(&folder).map_err(|error| unreadable(&folder, &error).for_service(service))?;
         let path = folder.join(format!("{service}.log"));
-        Log::open(path.clone()).map_err(|error| unreadable(&path, &error).of(service))
+        Log::open(path.clone()).map_err(|error| unreadable(&path, &error).for_service(service))
     }
 }
 
@@ -273,13 +273,13 @@ impl Supervisor {
         tokio::join!(self.gateway.stop(true), self.app.stop(true));
     }
 
-    pub(super) async fn ensure(&self, service: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
+    pub(super) async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         let _change = self.change().await?;
         match service {
             APP => self.bring(&self.app, change).await,
             GATEWAY => self.bring(self.gateway.as_ref(), change).await,
             DB => self.bring_database(change).await,
-            other => Err(EngineError::new(EngineErrorKind::Unsupported, "there is no such service").of(other)),
+            other => Err(EngineError::new(EngineErrorKind::Unsupported, "there is no such service").for_service(other)),
         }
     }
 
@@ -293,7 +293,7 @@ impl Supervisor {
     }
 
     /// Brings a service that is a process to a wanted state.
-    async fn bring(&self, service: &dyn Managed, change: &ServiceChange) -> Result<Ensured, EngineError> {
+    async fn bring(&self, service: &dyn Managed, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         let name = service.name();
         let slot = service.slot();
         let before = self.context.env(name);
@@ -311,7 +311,7 @@ impl Supervisor {
                 // One that ended by itself is stopped on purpose from now on.
                 slot.put(None);
             }
-            return Ok(Ensured::default());
+            return Ok(Reconciliation::default());
         }
         let staged = (env != before).then(|| self.context.stage_env(name, env.clone())).transpose()?;
         let retired = match (now, target) {
@@ -338,20 +338,20 @@ impl Supervisor {
         if let Some(staged) = staged {
             self.context.commit(staged)?;
         }
-        Ok(Ensured { changed: true, retired: retired.into_iter().collect() })
+        Ok(Reconciliation { changed: true, retired: retired.into_iter().collect() })
     }
 
-    async fn bring_database(&self, change: &ServiceChange) -> Result<Ensured, EngineError> {
+    async fn bring_database(&self, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         if !change.env.is_empty() || change.run == Some(RunState::Stopped) {
             let detail = "it is a file of the app's (SQLite): it can be paused, and nothing else";
-            return Err(EngineError::new(EngineErrorKind::Unsupported, detail).of(DB));
+            return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(DB));
         }
         let changed = match change.run {
             Some(RunState::Paused) => self.database.freeze().await?,
             Some(RunState::Running) => self.database.thaw().await,
             _ => false,
         };
-        Ok(Ensured { changed, retired: Vec::new() })
+        Ok(Reconciliation { changed, retired: Vec::new() })
     }
 
     pub(super) async fn describe(&self) -> Description {

@@ -46,7 +46,7 @@ pub fn lines(proof: &Proof, names: usize, width: usize, painter: Painter) -> Vec
 /// The last line: how many of which verdict.
 pub fn summary(proofs: &[Proof], took: std::time::Duration) -> String {
     let all =
-        [Verdict::Proved, Verdict::Refuted, Verdict::Error, Verdict::Interrupted, Verdict::Skipped, Verdict::Exempt];
+        [Verdict::Proved, Verdict::NotProven, Verdict::Error, Verdict::Interrupted, Verdict::Skipped, Verdict::Exempt];
     let count = |status: Verdict| proofs.iter().filter(|proof| proof.status == status).count();
     let counted = all.into_iter().map(|status| (count(status), verdict(status).0)).filter(|(count, _)| *count > 0);
     let counted: Vec<String> = counted.map(|(count, word)| format!("{count} {word}")).collect();
@@ -56,7 +56,7 @@ pub fn summary(proofs: &[Proof], took: std::time::Duration) -> String {
 fn verdict(status: Verdict) -> (&'static str, Tone) {
     match status {
         Verdict::Proved => ("proved", Tone::Held),
-        Verdict::Refuted => ("refuted", Tone::Failed),
+        Verdict::NotProven => ("refuted", Tone::Failed),
         Verdict::Error => ("error", Tone::Failed),
         Verdict::Interrupted => ("interrupted", Tone::Warn),
         Verdict::Exempt => ("exempt", Tone::Dim),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn proofs() -> Vec<Proof> {
-        let without = |name: &str, status, why: &str| Proof::without(name, status, Exit::Held, Some(why.to_owned()));
+        let without = |name: &str, status, why: &str| Proof::without(name, status, Exit::Passed, Some(why.to_owned()));
         let mended = "`resolved_check` does not pass after the remedy: check-2 (library:rotate-key.yaml:81:5) expected \
                       check.status == 401, seen 200";
         let wrong = "`resolved_check` passes after it: it is no wrong fix";
@@ -127,7 +127,7 @@ mod tests {
                     part("wrong fix put-the-old-key-back", &[]),
                     part("undone", &[]),
                 ],
-                ..Proof::without("rotate-key", Verdict::Proved, Exit::Held, None)
+                ..Proof::without("rotate-key", Verdict::Proved, Exit::Passed, None)
             },
             Proof {
                 duration: 12.0,
@@ -139,7 +139,7 @@ mod tests {
                     part("wrong fix put-back", &[wrong]),
                     part("undone", &[]),
                 ],
-                ..Proof::without("connection-pool-exhausted", Verdict::Refuted, Exit::NotHeld, None)
+                ..Proof::without("connection-pool-exhausted", Verdict::NotProven, Exit::NotPassed, None)
             },
             Proof {
                 parts: vec![part("healthy", &[])],

@@ -3,7 +3,7 @@
 //! that contradicts the server.
 
 use super::{Lab, LabError, Record};
-use lab_core::engine::{Engine, EngineError, EngineErrorKind, Ensured, ServiceChange};
+use lab_core::engine::{Engine, EngineError, EngineErrorKind, Reconciliation, ServiceChange};
 
 /// Why a service could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -50,20 +50,20 @@ impl Lab {
 
     /// Changes a service, under the change lock. If that gives the server another key, the record names that key before the
     /// change; how an interrupted change ended is found out later, by [`Lab::settle_server_key`].
-    pub async fn ensure(
+    pub async fn reconcile(
         &self,
         engine: &dyn Engine,
         service: &str,
         change: &ServiceChange,
-    ) -> Result<Ensured, ChangeError> {
+    ) -> Result<Reconciliation, ChangeError> {
         let Some(key) = change.server_key(service, &engine.roles()) else {
-            return Ok(engine.ensure(service, change).await?);
+            return Ok(engine.reconcile(service, change).await?);
         };
         let record = self.existing()?;
         if record.expected_server_key() != Some(key) {
             self.save(&Record { next_server_key: Some(key.to_owned()), ..record })?;
         }
-        match engine.ensure(service, change).await {
+        match engine.reconcile(service, change).await {
             Ok(ensured) => {
                 // If this cannot be written, what was announced holds.
                 let _ = self.set_server_key(key);
@@ -94,7 +94,7 @@ impl Lab {
         }
         let roles = engine.roles();
         // An empty change comes after the interrupted one, which an engine may still be making, or completes its rollback.
-        if engine.ensure(&roles.app, &ServiceChange::default()).await.is_err() {
+        if engine.reconcile(&roles.app, &ServiceChange::default()).await.is_err() {
             return Ok(());
         }
         let env = engine.env(&roles.app).await.unwrap_or_default();
@@ -112,13 +112,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::lab::State;
+    use crate::lab::StateFolder;
     use lab_core::engine::{APP, KEY_VARIABLE};
     use lab_testkit::engine::{MockEngine, Script};
 
     fn lab() -> (tempfile::TempDir, Lab) {
         let folder = tempfile::tempdir().unwrap();
-        let lab = State::at(folder.path().to_owned()).unwrap().lab("default").unwrap();
+        let lab = StateFolder::at(folder.path().to_owned()).unwrap().lab("default").unwrap();
         lab.save(&Record { server_key: Some("v1".to_owned()), ..Record::new("mock", 0) }).unwrap();
         (folder, lab)
     }
@@ -136,12 +136,12 @@ mod tests {
             engine.script(APP, Script::Slow(std::time::Duration::from_hours(1)));
             let change = ServiceChange::env(KEY_VARIABLE, "v2");
             // Dropped half way, as by a SIGKILL.
-            let cut = tokio::time::timeout(std::time::Duration::from_secs(1), lab.ensure(&*engine, APP, &change));
+            let cut = tokio::time::timeout(std::time::Duration::from_secs(1), lab.reconcile(&*engine, APP, &change));
             assert!(cut.await.is_err());
             assert_eq!(keys(&lab), (Some("v1".to_owned()), Some("v2".to_owned())), "announced");
             assert_eq!(lab.existing().unwrap().expected_server_key(), Some("v2"));
             if made {
-                engine.ensure(APP, &change).await.unwrap();
+                engine.reconcile(APP, &change).await.unwrap();
             }
             lab.settle_server_key(&*engine).await.unwrap();
             assert_eq!(keys(&lab), (Some(expected.to_owned()), None));
@@ -154,7 +154,7 @@ mod tests {
         let engine = MockEngine::running("v1");
         engine.script(APP, Script::NeverHealthy);
         let change = ServiceChange::env(KEY_VARIABLE, "v2");
-        assert!(matches!(lab.ensure(&engine, APP, &change).await, Err(ChangeError::Engine(_))));
+        assert!(matches!(lab.reconcile(&engine, APP, &change).await, Err(ChangeError::Engine(_))));
         assert_eq!(keys(&lab), (Some("v1".to_owned()), None));
     }
 
@@ -164,7 +164,7 @@ mod tests {
         let engine = MockEngine::running("v1");
         std::fs::write(lab.folder().path("lab.json"), "{").unwrap();
         let change = ServiceChange::env(KEY_VARIABLE, "v2");
-        assert!(matches!(lab.ensure(&engine, APP, &change).await, Err(ChangeError::Lab(_))));
+        assert!(matches!(lab.reconcile(&engine, APP, &change).await, Err(ChangeError::Lab(_))));
         assert_eq!(engine.describe().await.unwrap().server_key(), Some("v1"));
     }
 }

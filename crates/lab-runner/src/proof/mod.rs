@@ -31,7 +31,8 @@ pub enum Verdict {
     /// Every claim holds.
     Proved,
     /// A claim does not hold.
-    Refuted,
+    #[serde(rename = "refuted")]
+    NotProven,
     /// It could not be carried out.
     Error,
     /// Ctrl-C or SIGTERM came.
@@ -79,7 +80,7 @@ impl Proof {
 }
 
 /// The lab of a proof: up, locked, its own, and on record as one that is not to exist.
-pub struct Ground {
+pub struct ProofLab {
     /// The lab.
     pub lab: Lab,
     /// What runs it.
@@ -114,7 +115,7 @@ pub enum Missing {
 }
 
 /// Puts a scenario to the proof, in a lab that is its own.
-pub async fn prove(plan: &Plan, ground: &Ground) -> Proof {
+pub async fn prove(plan: &Plan, ground: &ProofLab) -> Proof {
     let begun = Instant::now();
     let mut proof = match script::acts(plan) {
         Ok(acts) => play_all(plan, acts, ground).await,
@@ -124,8 +125,8 @@ pub async fn prove(plan: &Plan, ground: &Ground) -> Proof {
     proof
 }
 
-async fn play_all(plan: &Plan, acts: Vec<Act>, ground: &Ground) -> Proof {
-    let mut proof = Proof::without(&plan.name, Verdict::Proved, Exit::Held, None);
+async fn play_all(plan: &Plan, acts: Vec<Act>, ground: &ProofLab) -> Proof {
+    let mut proof = Proof::without(&plan.name, Verdict::Proved, Exit::Passed, None);
     let before = match Sight::of(ground).await {
         Ok(before) => before,
         Err(why) => return Proof { reason: Some(why), status: Verdict::Error, exit: Exit::Failed, ..proof },
@@ -168,7 +169,7 @@ async fn play_all(plan: &Plan, acts: Vec<Act>, ground: &Ground) -> Proof {
     undone.held = undone.findings.is_empty();
     proof.parts.push(undone);
     if proof.parts.iter().any(|part| !part.held) {
-        proof.end(Verdict::Refuted, Exit::NotHeld, None);
+        proof.end(Verdict::NotProven, Exit::NotPassed, None);
     }
     proof
 }
@@ -180,7 +181,7 @@ impl Proof {
     }
 }
 
-async fn play(act: &Act, number: usize, ground: &Ground) -> (Vec<Event>, UndoOutcome) {
+async fn play(act: &Act, number: usize, ground: &ProofLab) -> (Vec<Event>, UndoOutcome) {
     let run = Run {
         plan: act.plan.clone(),
         lab: ground.lab.clone(),

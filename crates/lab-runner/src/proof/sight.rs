@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Ground;
+use super::ProofLab;
 use lab_core::engine::RunState;
 
 /// The services' states and environments, and the callers' keys.
@@ -13,7 +13,7 @@ pub(super) struct Sight {
 
 impl Sight {
     /// As it is now, or why that is unknown.
-    pub(super) async fn of(ground: &Ground) -> Result<Self, String> {
+    pub(super) async fn of(ground: &ProofLab) -> Result<Self, String> {
         let description = ground.engine.describe().await.map_err(|error| error.to_string())?;
         let record = ground.lab.existing().map_err(|error| error.to_string())?;
         let mut things = BTreeMap::from([("the caller's key".to_owned(), record.caller_key)]);

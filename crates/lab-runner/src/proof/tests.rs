@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::script::{Act, acts};
 use super::verdict::judge;
-use super::{Ground, Verdict, prove};
-use crate::lab::{Record, State};
+use super::{ProofLab, Verdict, prove};
+use crate::lab::{Record, StateFolder};
 use crate::runner::Interrupt;
 use lab_core::event::{
     Event, EventKind, ExpectationResult, Phase, Role, RunFinished, Status, StepFinished, Undo, UndoOutcome,
@@ -242,10 +242,10 @@ async fn the_library_proves_itself_on_the_mock() {
             continue;
         }
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let lab = State::at(folder.path().join("state")).unwrap().lab("default").unwrap();
+        let lab = StateFolder::at(folder.path().join("state")).unwrap().lab("default").unwrap();
         lab.save(&Record::new("mock", 0)).unwrap();
         let engine = MockEngine::running("apikey-v1");
-        let ground = Ground {
+        let ground = ProofLab {
             lab,
             wire: Arc::new(MockWire::new(engine.clone())),
             engine: Arc::new(engine),

@@ -10,7 +10,7 @@ use crate::lab::lock::Lock;
 use crate::lab::{ChangeError, Record};
 use crate::undo::{Before, explained};
 use lab_core::engine::{
-    Description, EngineError, EngineErrorKind, Ensured, Roles, RunState, ServiceChange, environment,
+    Description, EngineError, EngineErrorKind, Reconciliation, Roles, RunState, ServiceChange, environment,
 };
 use lab_core::event::ExpectationResult;
 use lab_scenario::plan::{Change, Verb};
@@ -165,7 +165,7 @@ pub(super) async fn record_all(context: &Context) -> Result<bool, String> {
 struct Done {
     /// The state before, of all that the change names.
     before: ServiceChange,
-    ensured: Ensured,
+    reconciliation: Reconciliation,
     /// Why the service was not well with it; the old one serves on.
     refused: Option<String>,
 }
@@ -173,7 +173,7 @@ struct Done {
 impl Done {
     /// `detail` says what was done, `already` that there was nothing to do.
     fn acted(self, detail: String, already: String, own: Own) -> Acted {
-        let Ensured { changed, retired } = self.ensured;
+        let Reconciliation { changed, retired } = self.reconciliation;
         let detail = if changed { detail } else { already };
         Acted { detail: Some(detail), changed, retired, own, ..Acted::default() }
     }
@@ -264,16 +264,16 @@ async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: 
     let service_before = Before::Service { service: service.to_owned(), state: before.clone() };
     let new = to.env.values().flatten().map(String::as_str);
     put_on_record(context, service_before, caller.map(|key| Before::CallerKey { key }), new).await?;
-    let ensure = context.lab.ensure(context.engine.as_ref(), service, to);
-    let ensured = timeout(DEADLINE, ensure).await.unwrap_or_else(|_| {
+    let reconcile = context.lab.reconcile(context.engine.as_ref(), service, to);
+    let result = timeout(DEADLINE, reconcile).await.unwrap_or_else(|_| {
         let detail = format!("the change was not done within {} s", DEADLINE.as_secs());
-        Err(EngineError::new(EngineErrorKind::System, detail).of(service).into())
+        Err(EngineError::new(EngineErrorKind::System, detail).for_service(service).into())
     });
-    match ensured {
-        Ok(mut ensured) => {
+    match result {
+        Ok(mut reconciliation) => {
             // What is compared over a step is what the app counted.
-            ensured.retired.retain(|_| service == app);
-            Ok(Done { before, ensured, refused: None })
+            reconciliation.retired.retain(|_| service == app);
+            Ok(Done { before, reconciliation, refused: None })
         }
         Err(ChangeError::Engine(error)) if may_fail && is_unwell(error.kind) => {
             Ok(Done { before, refused: Some(error.detail), ..Done::default() })

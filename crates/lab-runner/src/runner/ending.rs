@@ -19,13 +19,13 @@ const HURRY: Duration = Duration::from_secs(1);
 /// The exit code: the worst of all that applies.
 fn exit(status: Status, signal: Option<Signal>, undo: UndoOutcome, unreported: bool) -> Exit {
     let steps = match status {
-        Status::Held | Status::Interrupted => Exit::Held,
-        Status::Failed => Exit::NotHeld,
+        Status::Held | Status::Interrupted => Exit::Passed,
+        Status::Failed => Exit::NotPassed,
         Status::Error => Exit::Failed,
     };
-    let reports = if unreported { Exit::Failed } else { Exit::Held };
-    let undo = if undo == UndoOutcome::Incomplete { Exit::UndoIncomplete } else { Exit::Held };
-    steps.worse(reports).worse(signal.map_or(Exit::Held, Signal::exit)).worse(undo)
+    let reports = if unreported { Exit::Failed } else { Exit::Passed };
+    let undo = if undo == UndoOutcome::Incomplete { Exit::UndoIncomplete } else { Exit::Passed };
+    steps.worse(reports).worse(signal.map_or(Exit::Passed, Signal::exit)).worse(undo)
 }
 
 impl Runner {

@@ -44,7 +44,7 @@ pub enum UndoError {
     },
     /// A run before this one has not put back its changes.
     #[error("run {run} of {scenario} still has changes to put back: `lab recover` does it")]
-    Owed {
+    Pending {
         /// The run.
         run: String,
         /// Its scenario.
@@ -173,7 +173,7 @@ impl UndoLog {
     /// the whole lab is not to exist is owed by who made it, at its end, and keeps no run in it from its own.
     ///
     /// # Errors
-    /// [`UndoError::Owed`] where another run's changes were neither put back nor kept.
+    /// [`UndoError::Pending`] where another run's changes were neither put back nor kept.
     pub fn begin(lab: &Lab, run: &str, scenario: &str) -> Result<Self, UndoError> {
         let path = lab.undo_path();
         let Content { parts, whole } = read(&path)?;
@@ -186,7 +186,7 @@ impl UndoLog {
             if part.header.run == run {
                 (header, records, start) = (part.header, part.records, part.start);
             } else if !part.kept && !part.is_new_lab() {
-                return Err(UndoError::Owed { run: part.header.run, scenario: part.header.scenario });
+                return Err(UndoError::Pending { run: part.header.run, scenario: part.header.scenario });
             }
         }
         let folder = lab.folder().root().to_owned();

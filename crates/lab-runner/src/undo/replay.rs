@@ -99,7 +99,7 @@ async fn put_back(step: BackStep, lab: Lab, engine: Arc<dyn Engine>, holder: Str
     let _lock = lab.lock_change(&holder).await.map_err(|error| error.to_string())?;
     match step {
         BackStep::Service { service, change } => {
-            engine.ensure(&service, &change).await.map_err(|error| explained(&error))?;
+            engine.reconcile(&service, &change).await.map_err(|error| explained(&error))?;
             if let Some(key) = change.server_key(&service, &engine.roles()) {
                 lab.set_server_key(key).map_err(|error| error.to_string())?;
             }

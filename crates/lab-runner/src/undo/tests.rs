@@ -5,14 +5,14 @@ use std::fs;
 use std::sync::Arc;
 
 use super::*;
-use crate::lab::{Lab, Record, State};
+use crate::lab::{Lab, Record, StateFolder};
 use lab_core::engine::{Engine, EngineError, EngineErrorKind, RunState, ServiceChange};
 use lab_core::event::{EventKind, UndoOutcome};
 use lab_testkit::engine::{MockEngine, Script};
 
 fn lab() -> (tempfile::TempDir, Lab) {
     let folder = tempfile::tempdir().unwrap();
-    let lab = State::at(folder.path().join("state")).unwrap().lab("default").unwrap();
+    let lab = StateFolder::at(folder.path().join("state")).unwrap().lab("default").unwrap();
     lab.save(&Record::new("mock", 0)).unwrap();
     (folder, lab)
 }

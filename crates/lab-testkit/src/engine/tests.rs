@@ -23,10 +23,10 @@ async fn each_fault_shows_as_in_the_table() {
     };
     for (service, state, reply) in cases {
         let engine = MockEngine::running(V1);
-        assert!(engine.ensure(service, &ServiceChange::run(state)).await.unwrap().changed);
+        assert!(engine.reconcile(service, &ServiceChange::run(state)).await.unwrap().changed);
         assert_eq!(seen(&engine).await, reply, "{service} {state:?}");
-        assert!(!engine.ensure(service, &ServiceChange::run(state)).await.unwrap().changed);
-        engine.ensure(service, &ServiceChange::run(RunState::Running)).await.unwrap();
+        assert!(!engine.reconcile(service, &ServiceChange::run(state)).await.unwrap().changed);
+        engine.reconcile(service, &ServiceChange::run(RunState::Running)).await.unwrap();
         assert_eq!(seen(&engine).await, Ok(200), "{service} {state:?}");
     }
 }
@@ -36,7 +36,7 @@ async fn a_redeploy_is_a_new_instance_that_counts_from_zero() {
     let engine = MockEngine::running(V1);
     assert_eq!(engine.request("/api/users", Some(V1)).await.status(), Some(200));
     assert_eq!(engine.request("/api/users", None).await.status(), Some(401));
-    let ensured = engine.ensure(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    let ensured = engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     assert_eq!(ensured.retired[0].instance, "app-1");
     let last = ensured.retired[0].exposition.as_deref().unwrap();
     assert!(last.contains("app_requests_total 2\n") && last.contains("app_auth_failures_total 1\n"), "{last}");
@@ -48,8 +48,8 @@ async fn a_redeploy_is_a_new_instance_that_counts_from_zero() {
 #[tokio::test(start_paused = true)]
 async fn a_redeploy_without_the_database_never_becomes_healthy() {
     let engine = MockEngine::running(V1);
-    engine.ensure(DB, &ServiceChange::run(RunState::Paused)).await.unwrap();
-    let error = engine.ensure(APP, &ServiceChange::env("A", "1")).await.unwrap_err();
+    engine.reconcile(DB, &ServiceChange::run(RunState::Paused)).await.unwrap();
+    let error = engine.reconcile(APP, &ServiceChange::env("A", "1")).await.unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::StartupTimeout);
     assert_eq!(engine.describe().await.unwrap().service(APP).unwrap().instance.as_deref(), Some("app-1"));
 }
@@ -58,7 +58,7 @@ async fn a_redeploy_without_the_database_never_becomes_healthy() {
 async fn a_change_goes_on_when_its_caller_does_not() {
     let engine = MockEngine::running(V1);
     let change = ServiceChange::env(KEY_VARIABLE, "apikey-v2");
-    let waited = tokio::time::timeout(Duration::from_millis(10), engine.ensure(APP, &change)).await;
+    let waited = tokio::time::timeout(Duration::from_millis(10), engine.reconcile(APP, &change)).await;
     assert!(waited.is_err());
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(engine.describe().await.unwrap().server_key(), Some("apikey-v2"));
@@ -69,11 +69,11 @@ async fn what_is_lost_comes_back_with_its_environment_and_what_is_down_is_down()
     let engine = MockEngine::new();
     assert_eq!(engine.describe().await.unwrap_err().kind, EngineErrorKind::NotUp);
     engine.up(&UpRequest::default(), Arc::new(|_| {})).await.unwrap();
-    engine.ensure(APP, &ServiceChange::env("A", "1")).await.unwrap();
-    engine.ensure(DB, &ServiceChange::run(RunState::Stopped)).await.unwrap();
+    engine.reconcile(APP, &ServiceChange::env("A", "1")).await.unwrap();
+    engine.reconcile(DB, &ServiceChange::run(RunState::Stopped)).await.unwrap();
     let before = engine.state();
     engine.lose();
-    assert_eq!(engine.ensure(APP, &ServiceChange::default()).await.unwrap_err().kind, EngineErrorKind::Lost);
+    assert_eq!(engine.reconcile(APP, &ServiceChange::default()).await.unwrap_err().kind, EngineErrorKind::Lost);
     engine.up(&UpRequest::default(), Arc::new(|_| {})).await.unwrap();
     assert_eq!(engine.state()[APP], before[APP]);
     assert_eq!(engine.state()[DB].0, RunState::Running);
@@ -89,10 +89,10 @@ async fn scripts_are_taken_in_order() {
     engine.script(APP, Script::Fail(error.clone()));
     engine.script(APP, Script::FailAfter(error.clone()));
     let change = ServiceChange::env("A", "1");
-    assert_eq!(engine.ensure(APP, &change).await.unwrap_err(), error);
+    assert_eq!(engine.reconcile(APP, &change).await.unwrap_err(), error);
     assert!(!engine.state()[APP].1.contains_key("A"));
-    assert_eq!(engine.ensure(APP, &change).await.unwrap_err(), error);
+    assert_eq!(engine.reconcile(APP, &change).await.unwrap_err(), error);
     assert!(engine.state()[APP].1.contains_key("A"));
-    assert!(!engine.ensure(APP, &change).await.unwrap().changed);
-    assert_eq!(engine.calls(), ["ensure app A=1"; 3]);
+    assert!(!engine.reconcile(APP, &change).await.unwrap().changed);
+    assert_eq!(engine.calls(), ["reconcile app A=1"; 3]);
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::{Reply, Script, Upstream, never_healthy};
 use lab_core::engine::{
-    APP, Ability, DB, Description, Endpoints, EngineError, EngineErrorKind, Ensured, GATEWAY, Health, KEY_VARIABLE,
-    MetricsEndpoint, Retired, Roles, RunState, ServiceChange, ServiceStatus,
+    APP, Ability, DB, Description, Endpoints, EngineError, EngineErrorKind, GATEWAY, Health, KEY_VARIABLE,
+    MetricsEndpoint, Reconciliation, Retired, Roles, RunState, ServiceChange, ServiceStatus,
 };
 use lab_demo::app::memory::{Condition, Database, MemoryApp};
 use lab_demo::gateway::memory::MemoryGateway;
@@ -136,7 +136,7 @@ impl World {
             APP => MemoryApp::new(&lookup, self.database.clone()).map(|app| Process::App(Arc::new(app))),
             _ => Ok(Process::Database),
         };
-        let process = process.map_err(|said| EngineError::new(EngineErrorKind::Exited, said).of(service))?;
+        let process = process.map_err(|said| EngineError::new(EngineErrorKind::Exited, said).for_service(service))?;
         Ok(Instance { id, process })
     }
 
@@ -159,7 +159,7 @@ impl World {
     fn service(&self, name: &str) -> Result<&Service, EngineError> {
         self.services
             .get(name)
-            .ok_or_else(|| EngineError::new(EngineErrorKind::Unsupported, "there is no such service").of(name))
+            .ok_or_else(|| EngineError::new(EngineErrorKind::Unsupported, "there is no such service").for_service(name))
     }
 
     pub(super) fn meets(&self, service: &str, change: &ServiceChange) -> Result<bool, EngineError> {
@@ -168,10 +168,10 @@ impl World {
     }
 
     /// Makes a change at once, or refuses it.
-    pub(super) fn apply(&mut self, name: &str, change: &ServiceChange) -> Result<Ensured, EngineError> {
+    pub(super) fn apply(&mut self, name: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         self.check()?;
         if self.meets(name, change)? {
-            return Ok(Ensured::default());
+            return Ok(Reconciliation::default());
         }
         let mut service = self.service(name)?.clone();
         let mut env = service.env.clone();
@@ -202,9 +202,9 @@ impl World {
         }
         self.put(name, Service { state, env, ..service });
         if unwell {
-            return Err(EngineError::new(EngineErrorKind::Unhealthy, "the database does not answer").of(name));
+            return Err(EngineError::new(EngineErrorKind::Unhealthy, "the database does not answer").for_service(name));
         }
-        Ok(Ensured { changed: true, retired })
+        Ok(Reconciliation { changed: true, retired })
     }
 
     pub(super) fn describe(&self) -> Result<Description, EngineError> {

@@ -66,7 +66,7 @@ impl Fault {
 
     /// With the service that it concerns.
     pub(in crate::docker) fn service(self, service: &str) -> EngineError {
-        EngineError::from(self).of(service)
+        EngineError::from(self).for_service(service)
     }
 }
 

@@ -45,7 +45,7 @@ async fn a_container_that_cannot_be_inspected_does_not_hide_the_others() {
     assert_eq!(db.state, RunState::Paused, "as it is listed");
     assert!(db.detail.as_ref().is_some_and(|detail| detail.contains("it is stuck")), "{db:?}");
     // What changes the lab has to know all of it.
-    let error = engine.ensure(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap_err();
+    let error = engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap_err();
     assert!(error.detail.contains("it is stuck"), "{error}");
 }
 

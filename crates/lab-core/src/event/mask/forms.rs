@@ -1,22 +1,21 @@
-//! [`find`]: a secret in a text, as it is and as programs write it: escaped for JSON, HTML, URLs, shells and source code, in hex
-//! and in base64. A form is recognised character by character, so that a text in which only some characters are escaped, or which
-//! is escaped twice, is recognised as well.
+//! Finds a secret in a text, plain or as programs write it: escaped for JSON, HTML, URLs, shells and source code, in
+//! hex and in base64. Matching works character by character, so partly escaped and doubly escaped texts are found too.
 
 use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// The most backslashes before a character: it is escaped three times.
+/// Maximum number of backslashes before a character (three levels of escaping).
 const BACKSLASHES: usize = 8;
-/// How often a `%` or a `&` may itself be escaped.
+/// Maximum nesting of escaped `%` or `&` signs.
 const NESTED: usize = 3;
-/// Shorter pieces of base64 are in any text by chance.
+/// Shorter base64 fragments occur in any text by chance.
 const LEAST_BASE64: usize = 4;
-/// What stands between two bytes in hex: `4b:33`, `4b 33`, `\x4b\x33`, `0x4b, 0x33`.
+/// Separators between two hex bytes: `4b:33`, `4b 33`, `\x4b\x33`, `0x4b, 0x33`.
 const SEPARATORS: [&str; 9] = [":", " ", "-", "\\x", "\\\\x", ", 0x", ",0x", " 0x", "0x"];
 
-/// A secret, prepared for the search.
+/// A secret prepared for searching.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Needle {
     pub(super) text: String,
@@ -24,11 +23,11 @@ pub(super) struct Needle {
     base64: Vec<Base64>,
 }
 
-/// The part of a secret's base64 that does not depend on what stands around the secret.
+/// Part of a secret's base64 form that does not depend on the surrounding text.
 #[derive(Clone, PartialEq, Eq)]
 struct Base64 {
     characters: Vec<char>,
-    /// The character before it holds bits of the secret too, or the one after it.
+    /// Whether the character before, and the one after, also holds bits of the secret.
     shares: (bool, bool),
 }
 
@@ -39,7 +38,7 @@ impl Needle {
         Self { text: text.to_owned(), characters: text.chars().collect(), base64 }
     }
 
-    /// Adds the places of this secret in a text.
+    /// Adds the ranges at which the secret occurs in a text.
     pub(super) fn find(&self, text: &str, found: &mut Vec<Range<usize>>) {
         let starts = || text.char_indices().map(|(at, _)| at);
         for at in starts() {
@@ -61,7 +60,7 @@ impl Needle {
     }
 }
 
-/// At each of the three places where it can begin in what is encoded, in both alphabets.
+/// Encodes the bytes at each of the three possible alignments, in both alphabets.
 fn in_base64(bytes: &[u8]) -> Vec<Base64> {
     let mut forms: Vec<Base64> = Vec::new();
     for offset in 0..3_usize {
@@ -78,9 +77,9 @@ fn in_base64(bytes: &[u8]) -> Vec<Base64> {
     forms
 }
 
-/// Where these characters end in a text, if they begin at `at`, each as it is or escaped.
+/// Returns the end of these characters in a text if they start at `at`, each plain or escaped.
 fn escaped(text: &str, at: usize, characters: &[char]) -> Option<usize> {
-    // Most places end here.
+    // Fast path: most positions are rejected here.
     let first = characters.first()?;
     if !text[at..].starts_with(|c: char| c == *first || "\\%=&+'\"$".contains(c)) {
         return None;
@@ -101,7 +100,7 @@ fn escaped(text: &str, at: usize, characters: &[char]) -> Option<usize> {
     places.last().copied().filter(|end| *end > at)
 }
 
-/// Adds each place where one character, written in any way, can end.
+/// Adds each position at which one character, in any notation, can end.
 fn ends_of(text: &str, at: usize, character: char, ends: &mut Vec<usize>) {
     let rest = &text[at..];
     if rest.starts_with(character) {
@@ -147,7 +146,7 @@ fn behind_backslash(rest: &str, character: char) -> Vec<usize> {
     }
     let mut units = [0; 2];
     let units = character.encode_utf16(&mut units);
-    // One escape a unit: `\ud83d\ude00`.
+    // One escape per UTF-16 unit: `\ud83d\ude00`.
     let mut length = slashes;
     for (index, unit) in units.iter().enumerate() {
         let more = rest[length..].bytes().take_while(|byte| *byte == b'\\').count();
@@ -187,7 +186,7 @@ fn behind_backslash(rest: &str, character: char) -> Vec<usize> {
     ends
 }
 
-/// `%63`, and `%2563` of what is escaped twice; `=63` of quoted-printable.
+/// `%63`, `%2563` (escaped twice) or `=63` (quoted-printable).
 fn percent(rest: &str, character: char, sign: u8) -> impl Iterator<Item = usize> {
     (0..=NESTED).filter_map(move |depth| {
         let prefix = char::from(sign).to_string() + &"25".repeat(depth);
@@ -195,7 +194,7 @@ fn percent(rest: &str, character: char, sign: u8) -> impl Iterator<Item = usize>
     })
 }
 
-/// All bytes of a character, each written so that `read` knows it; the length of it all.
+/// Matches all bytes of a character with the notation parsed by `read` and returns the matched length.
 fn bytes(rest: &str, character: char, read: impl Fn(&str) -> Option<(u32, usize)>) -> Option<usize> {
     let mut buffer = [0; 4];
     let mut length = 0;
@@ -214,7 +213,7 @@ fn hex(text: &str, digits: usize) -> Option<u32> {
     u32::from_str_radix(digits, 16).ok()
 }
 
-/// The names that HTML has for characters of ASCII.
+/// HTML entity names of ASCII characters.
 const NAMES: [(&str, char); 36] = [
     ("amp", '&'),
     ("lt", '<'),
@@ -254,7 +253,7 @@ const NAMES: [(&str, char); 36] = [
     ("rbrace", '}'),
 ];
 
-/// `&lt;`, `&#60;`, `&#x3C;`, and `&amp;lt;` of what is escaped twice.
+/// `&lt;`, `&#60;`, `&#x3C;` or `&amp;lt;` (escaped twice).
 fn entity(rest: &str, character: char) -> impl Iterator<Item = usize> {
     (0..=NESTED).filter_map(move |depth| {
         let prefix = "&".to_owned() + &"amp;".repeat(depth);
@@ -263,7 +262,7 @@ fn entity(rest: &str, character: char) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The character that a reference stands for, and the length of that without the `&`.
+/// Character of an HTML reference and the length of the reference without the `&`.
 fn value_of(text: &str) -> Option<(char, usize)> {
     if let Some(number) = text.strip_prefix('#') {
         let (digits, radix) = number.strip_prefix(['x', 'X']).map_or((number, 10), |digits| (digits, 16));
@@ -277,7 +276,7 @@ fn value_of(text: &str) -> Option<(char, usize)> {
     Some((*found, name.len() + usize::from(text[name.len()..].starts_with(';'))))
 }
 
-/// Where these bytes end in a text, if they begin at `at` in hex.
+/// Returns the end of these bytes in a text if they start at `at` in hex.
 fn in_hex(text: &str, at: usize, bytes: &[u8]) -> Option<usize> {
     let mut end = at;
     for (index, byte) in bytes.iter().enumerate() {

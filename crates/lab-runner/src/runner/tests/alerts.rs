@@ -39,7 +39,7 @@ async fn an_outage_of_a_minute_is_detected_mitigated_and_resolved() {
     let fixture = Fixture::new();
     fixture.engine.set_prometheus(Some("mock://prometheus"));
     let played = fixture.play(loaded(STORY)).await;
-    assert_eq!(played.outcome.exit, Exit::Held, "{}", played.text());
+    assert_eq!(played.outcome.exit, Exit::Passed, "{}", played.text());
     let told = told(&played);
     assert_eq!(
         told.iter().map(|(state, _)| *state).collect::<Vec<_>>(),
@@ -101,7 +101,7 @@ steps:
 async fn where_nobody_evaluates_rules_nothing_is_known_and_nothing_waits() {
     let fixture = Fixture::new();
     let played = fixture.play(loaded(STORY)).await;
-    assert_eq!(played.outcome.exit, Exit::NotHeld);
+    assert_eq!(played.outcome.exit, Exit::NotPassed);
     let seen = &played.step("verify").expectations[0].observed_text;
     assert_eq!(seen, "unknown: nobody says what the alerts are");
     assert_eq!(told(&played), []);
@@ -117,7 +117,7 @@ async fn a_plan_at_the_pace_of_a_workshop_holds_as_the_quick_one_does() {
     plan.stretch(Duration::from_mins(1));
     assert_eq!(plan.pace, "workshop");
     let played = fixture.play(plan).await;
-    assert_eq!(played.outcome.exit, Exit::Held, "{}", played.text());
+    assert_eq!(played.outcome.exit, Exit::Passed, "{}", played.text());
     assert_eq!(played.step("drive-traffic").sent, Some(1_200));
     assert_eq!(told(&played).len(), 3);
 }

@@ -20,9 +20,11 @@ async fn a_version_that_is_not_well_is_what_was_expected() {
     for kind in [EngineErrorKind::Exited, EngineErrorKind::Unhealthy, EngineErrorKind::StartupTimeout] {
         let fixture = Fixture::new();
         let before = fixture.whole();
-        fixture.engine.script("app", Script::Fail(EngineError::new(kind, "APP_DB_POOL is malformed").of("app")));
+        fixture
+            .engine
+            .script("app", Script::Fail(EngineError::new(kind, "APP_DB_POOL is malformed").for_service("app")));
         let played = fixture.play(deploy("many")).await;
-        assert_eq!(played.outcome.exit, Exit::Held);
+        assert_eq!(played.outcome.exit, Exit::Passed);
         let step = played.step("deploy");
         assert_eq!(step.detail.as_deref(), Some("app rolled back: APP_DB_POOL is malformed"));
         assert!(step.expectations[0].held && step.expectations[0].observed_text == "APP_DB_POOL is malformed");
@@ -36,7 +38,7 @@ async fn a_version_that_is_well_after_all_is_a_failed_expectation_and_undone() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let played = fixture.play(deploy("8")).await;
-    assert_eq!((played.outcome.exit, played.outcome.status), (Exit::NotHeld, Status::Failed));
+    assert_eq!((played.outcome.exit, played.outcome.status), (Exit::NotPassed, Status::Failed));
     assert_eq!(played.step("deploy").expectations[0].observed_text, "app is well, and serves so");
     assert_eq!(fixture.whole(), before);
 }
@@ -44,7 +46,7 @@ async fn a_version_that_is_well_after_all_is_a_failed_expectation_and_undone() {
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_fails_is_an_error_all_the_same() {
     let fixture = Fixture::new();
-    let full = EngineError::new(EngineErrorKind::System, "no space left on device").of("app");
+    let full = EngineError::new(EngineErrorKind::System, "no space left on device").for_service("app");
     fixture.engine.script("app", Script::Fail(full));
     let played = fixture.play(deploy("many")).await;
     assert_eq!((played.outcome.exit, played.outcome.status), (Exit::Failed, Status::Error));
@@ -59,7 +61,7 @@ async fn an_engine_that_uses_up_its_own_deadlines_is_not_given_up_for_it() {
         fixture.engine.script("app", Script::Slow(Duration::from_mins(2)));
     }
     let played = fixture.play(rotate_key()).await;
-    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Complete), "{}", played.text());
+    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Passed, UndoOutcome::Complete), "{}", played.text());
     assert!(played.finished().duration > 240.0, "{}", played.text());
     assert_eq!(fixture.whole(), before);
 }

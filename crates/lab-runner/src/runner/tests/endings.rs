@@ -17,7 +17,7 @@ async fn what_is_kept_is_not_owed_and_recover_puts_it_back() {
     let mut run = fixture.run(rotate_key());
     run.keep = true;
     let played = play(run, |_| Ok(())).await;
-    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Kept));
+    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Passed, UndoOutcome::Kept));
     let both = Keys { server: V2.to_owned(), caller: V2.to_owned(), ..Keys::default() };
     assert_eq!(played.finished().keys, Some(both));
     let kept = pending(&fixture.lab).unwrap().unwrap();
@@ -41,7 +41,7 @@ async fn a_run_after_a_kept_one_puts_back_its_own_part_alone() {
     let mut second = fixture.run(plan(Kind::Incident, steps));
     second.id = "20261124T101530Z-0000".to_owned();
     let played = play(second, |_| Ok(())).await;
-    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Complete));
+    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Passed, UndoOutcome::Complete));
     assert_eq!((fixture.whole(), pending(&fixture.lab).unwrap()), kept);
 
     fixture.recover().await.unwrap();
@@ -55,7 +55,7 @@ async fn until_stops_after_a_step_or_a_phase_and_leaves_the_lab_so() {
         let mut run = fixture.run(rotate_key());
         run.until = Some(until);
         let played = play(run, |_| Ok(())).await;
-        assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Kept));
+        assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Passed, UndoOutcome::Kept));
         insta::assert_snapshot!("until", played.text());
     }
 }
@@ -102,7 +102,7 @@ async fn a_lab_of_the_runs_own_goes_away_with_it() {
     let mut run = fixture.run(rotate_key());
     run.owned = true;
     let played = play(run, |_| Ok(())).await;
-    assert_eq!(played.outcome.exit, Exit::Held);
+    assert_eq!(played.outcome.exit, Exit::Passed);
     assert!(!fixture.engine.is_up() && !fixture.lab.folder().root().exists());
     assert_eq!(played.finished().keys, None);
     let undo = serde_json::to_value(&played.finished().undo).unwrap();
@@ -136,12 +136,12 @@ fn injected(kind: Kind, action: Action) -> Plan {
 #[tokio::test(start_paused = true)]
 async fn a_fault_without_effect_fails_an_incident() {
     let cases = [
-        (Kind::Incident, set_env("LOG_LEVEL", "debug"), Exit::NotHeld),
-        (Kind::Incident, rotate(V2), Exit::Held),
-        (Kind::Incident, rotate(V1), Exit::NotHeld),
-        (Kind::Practice, set_env("LOG_LEVEL", "debug"), Exit::Held),
-        (Kind::Practice, rotate(V2), Exit::NotHeld),
-        (Kind::Part, set_env("LOG_LEVEL", "debug"), Exit::Held),
+        (Kind::Incident, set_env("LOG_LEVEL", "debug"), Exit::NotPassed),
+        (Kind::Incident, rotate(V2), Exit::Passed),
+        (Kind::Incident, rotate(V1), Exit::NotPassed),
+        (Kind::Practice, set_env("LOG_LEVEL", "debug"), Exit::Passed),
+        (Kind::Practice, rotate(V2), Exit::NotPassed),
+        (Kind::Part, set_env("LOG_LEVEL", "debug"), Exit::Passed),
     ];
     let mut reasons = Vec::new();
     for (kind, action, exit) in cases {
@@ -163,7 +163,7 @@ async fn a_fault_without_effect_fails_an_incident() {
 async fn a_practice_in_which_nobody_sends_shows_nothing() {
     let quiet = || vec![step("inject", Phase::Inject, set_env("LOG_LEVEL", "debug"))];
     let played = Fixture::new().play(plan(Kind::Practice, quiet())).await;
-    assert_eq!(played.outcome.exit, Exit::NotHeld);
+    assert_eq!(played.outcome.exit, Exit::NotPassed);
     let reason = played.finished().reason.as_deref();
     assert_eq!(reason, Some("no request was sent: nothing shows that nobody is harmed"));
     // What would have been sent was left out.
@@ -171,7 +171,7 @@ async fn a_practice_in_which_nobody_sends_shows_nothing() {
     let mut run = fixture.run(plan(Kind::Practice, quiet()));
     run.plan.steps.push(step("observe", Phase::Observe, traffic(3)));
     run.until = Some(Until::Step("inject".to_owned()));
-    assert_eq!(play(run, |_| Ok(())).await.outcome.exit, Exit::Held);
+    assert_eq!(play(run, |_| Ok(())).await.outcome.exit, Exit::Passed);
 }
 
 #[tokio::test(start_paused = true)]

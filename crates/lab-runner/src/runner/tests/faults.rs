@@ -12,7 +12,7 @@ use lab_telemetry::metrics::names::COUNTERS;
 use lab_testkit::engine::Script;
 
 fn broken() -> EngineError {
-    EngineError::new(EngineErrorKind::System, "no space left on device").of("app").hint("free some space")
+    EngineError::new(EngineErrorKind::System, "no space left on device").for_service("app").hint("free some space")
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,7 +98,7 @@ async fn a_failed_scrape_is_unknown_and_never_zero() {
         step("observe", Phase::Observe, traffic(2)),
     ];
     let played = fixture.play(plan(Kind::Incident, steps)).await;
-    assert_eq!(played.outcome.exit, Exit::NotHeld);
+    assert_eq!(played.outcome.exit, Exit::NotPassed);
     let step = played.step("pause");
     assert!(step.deltas.values().all(Option::is_none) && step.deltas.len() == COUNTERS.len(), "{:?}", step.deltas);
     assert_eq!(step.expectations[0].observed, None);
@@ -175,7 +175,7 @@ async fn a_service_that_another_needs_comes_back_first() {
     assert_eq!(played.outcome.undo, UndoOutcome::Complete);
     assert_eq!(fixture.whole(), before);
     let undo = fixture.engine.calls()[4..].join(", ");
-    assert_eq!(undo, "ensure db running, ensure app APP_API_KEY=apikey-v1");
+    assert_eq!(undo, "reconcile db running, reconcile app APP_API_KEY=apikey-v1");
 }
 
 #[tokio::test(start_paused = true)]

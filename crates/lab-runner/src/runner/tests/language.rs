@@ -41,7 +41,7 @@ steps:
 "#,
     );
     let played = fixture.play(plan).await;
-    assert_eq!(played.outcome.exit, Exit::Held, "{}", played.text());
+    assert_eq!(played.outcome.exit, Exit::Passed, "{}", played.text());
     let total = |step: &lab_core::event::StepFinished| {
         step.sent.unwrap_or(0) + step.background.values().map(|result| result.sent).sum::<u64>()
     };
@@ -71,7 +71,7 @@ async fn a_practice_fails_by_its_background_alone() {
     let played = Fixture::new().play(loaded(&text("practice"))).await;
     assert!(played.finished().reason.as_deref().unwrap().ends_with("requests failed, and none may"));
     let played = Fixture::new().play(loaded(&text("incident"))).await;
-    assert_eq!(played.outcome.exit, Exit::Held, "{}", played.text());
+    assert_eq!(played.outcome.exit, Exit::Passed, "{}", played.text());
 }
 
 const STEADY: &str = r#"
@@ -92,7 +92,7 @@ async fn a_lab_that_is_not_well_is_left_alone() {
     fixture.engine.alter("db", &ServiceChange::run(RunState::Paused)).unwrap();
     let before = fixture.whole();
     let played = fixture.play(loaded(STEADY)).await;
-    assert_eq!(played.outcome.exit, Exit::NotHeld);
+    assert_eq!(played.outcome.exit, Exit::NotPassed);
     assert_eq!(fixture.whole(), before);
     assert!(fixture.engine.calls().is_empty(), "{:?}", fixture.engine.calls());
     insta::assert_snapshot!("not_steady_before", played.text());
@@ -102,7 +102,7 @@ async fn a_lab_that_is_not_well_is_left_alone() {
 async fn a_remedy_that_does_not_bring_the_steady_state_back_fails_the_run() {
     let fixture = Fixture::new();
     let played = fixture.play(loaded(STEADY)).await;
-    assert_eq!(played.outcome.exit, Exit::NotHeld);
+    assert_eq!(played.outcome.exit, Exit::NotPassed);
     assert_eq!((played.step("before/users").status, played.step("after/users").status), (Status::Held, Status::Failed));
     assert_eq!(played.step("after/health").role, Role::After);
     insta::assert_snapshot!("not_steady_after", played.text());
@@ -110,7 +110,7 @@ async fn a_remedy_that_does_not_bring_the_steady_state_back_fails_the_run() {
     let mut run = fixture.run(loaded(STEADY));
     run.until = Some(Until::Step("observe".to_owned()));
     let played = play(run, |_| Ok(())).await;
-    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Held, UndoOutcome::Kept), "{}", played.text());
+    assert_eq!((played.outcome.exit, played.outcome.undo), (Exit::Passed, UndoOutcome::Kept), "{}", played.text());
     assert!(!played.text().contains("after/") && !played.text().contains("tidy"), "{}", played.text());
 }
 
@@ -125,7 +125,7 @@ fn finally(steps: &str) -> lab_scenario::Plan {
 async fn what_comes_in_every_case_comes_after_an_error_and_before_the_undo() {
     let fixture = Fixture::new();
     let before = fixture.whole();
-    fixture.engine.script("app", Script::Fail(EngineError::new(EngineErrorKind::System, "busy").of("app")));
+    fixture.engine.script("app", Script::Fail(EngineError::new(EngineErrorKind::System, "busy").for_service("app")));
     let plan =
         finally("  - { name: broken, run: { command: [nothing] } }\n  - { name: look, check: { path: /health } }\n");
     let played = fixture.play(plan).await;
@@ -272,7 +272,7 @@ steps:
 "#,
     );
     let played = fixture.play(plan).await;
-    assert_eq!(played.outcome.exit, Exit::Held, "{}", played.text());
+    assert_eq!(played.outcome.exit, Exit::Passed, "{}", played.text());
     assert_eq!(played.notices(), Vec::<&str>::new(), "what the run's own command does is no news");
     assert_eq!((&*played.step("url").output[0], &*played.step("lab").output[0]), ("mock://gateway", "default"));
     assert!(played.finished().outage.unwrap().time_to_recovery.is_some());

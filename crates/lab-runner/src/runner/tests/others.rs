@@ -49,7 +49,7 @@ async fn a_change_by_somebody_else_is_told_once() {
     );
     // An instance that went away without a last scrape makes the increase unknown, not 0.
     assert!(played.step("think").deltas.values().all(Option::is_none));
-    assert_eq!(played.outcome.exit, Exit::Held);
+    assert_eq!(played.outcome.exit, Exit::Passed);
     // What the run did not change is not the run's to put back. The caller's key is: the run changed the server's.
     assert_eq!(fixture.engine.state()["gateway"].0, RunState::Stopped);
     assert_eq!(fixture.lab.caller_key().unwrap(), "apikey-v1");

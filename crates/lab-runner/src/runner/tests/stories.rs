@@ -11,7 +11,7 @@ async fn rotate_key_is_held_and_leaves_the_lab_as_it_was() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let played = fixture.play(rotate_key()).await;
-    let held = RunOutcome { exit: Exit::Held, status: Status::Held, undo: UndoOutcome::Complete };
+    let held = RunOutcome { exit: Exit::Passed, status: Status::Held, undo: UndoOutcome::Complete };
     assert_eq!(played.outcome, held);
     assert_eq!(fixture.whole(), before);
     assert!(!fixture.log_exists());
@@ -73,7 +73,7 @@ async fn after_a_failed_expectation_the_story_goes_on() {
         .expects(2, Metric::StatusCount(401), Comparator::Less, 40.0)
         .expects(2, Metric::Failed, Comparator::Equal, 40.0);
     let played = fixture.play(plan).await;
-    assert_eq!(played.outcome.exit, Exit::NotHeld);
+    assert_eq!(played.outcome.exit, Exit::NotPassed);
     assert_eq!(fixture.whole(), before);
     insta::assert_snapshot!("failed_expectation", played.text());
 }
@@ -87,7 +87,7 @@ async fn an_expectation_on_several_steps_sees_them_together() {
         .expects(0, Metric::Sent, Comparator::Equal, 80.0)
         .expects(1, Metric::FailedShare, Comparator::Equal, 100.0);
     plan.steps[3] = all;
-    assert_eq!(fixture.play(plan).await.outcome.exit, Exit::Held);
+    assert_eq!(fixture.play(plan).await.outcome.exit, Exit::Passed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ async fn a_check_is_judged_like_an_expectation() {
         step("gone", Phase::Observe, check("/health", 200)),
     ];
     let played = fixture.play(plan(Kind::Incident, steps)).await;
-    assert_eq!(played.outcome.exit, Exit::NotHeld);
+    assert_eq!(played.outcome.exit, Exit::NotPassed);
     insta::assert_snapshot!("checks", played.text());
 }
 

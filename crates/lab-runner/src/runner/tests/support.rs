@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::processes::MockProcesses;
-use crate::lab::{Lab, Record, State};
+use crate::lab::{Lab, Record, StateFolder};
 use crate::runner::{Interrupt, Run, RunOutcome, run};
 use crate::undo::{self, RecoverError};
 use lab_core::engine::{Engine, RunState, ServiceChange};
@@ -26,7 +26,7 @@ pub(super) const V2: &str = "apikey-v2";
 
 /// A lab that is up, both sides on the first key.
 pub(super) struct Fixture {
-    pub(super) state: State,
+    pub(super) state: StateFolder,
     pub(super) lab: Lab,
     pub(super) engine: MockEngine,
     _folder: TempDir,
@@ -40,7 +40,7 @@ impl Fixture {
     pub(super) fn new() -> Self {
         // Thousands of fsyncs: on a disk that others use they would take minutes.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let state = State::at(folder.path().join("state")).unwrap();
+        let state = StateFolder::at(folder.path().join("state")).unwrap();
         let lab = state.lab("default").unwrap();
         lab.save(&Record::new("mock", 0)).unwrap();
         Self { state, lab, engine: MockEngine::running(V1), _folder: folder }

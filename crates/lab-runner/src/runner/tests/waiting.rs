@@ -53,7 +53,7 @@ async fn a_wait_that_is_in_vain_says_what_it_saw_last() {
         let fixture = Fixture::new();
         let played = fixture.play(waiting(wait)).await;
         let step = played.step("wait");
-        assert_eq!((step.status, played.outcome.exit), (Status::Failed, Exit::NotHeld));
+        assert_eq!((step.status, played.outcome.exit), (Status::Failed, Exit::NotPassed));
         let result = step.expectations.iter().find(|result| !result.held).unwrap();
         assert_eq!((result.expected.as_str(), result.observed_text.as_str()), (expected, observed));
         assert!((1.4..3.2).contains(&step.duration), "{}", step.duration);

@@ -1,4 +1,4 @@
-//! [`State`]: the folder that holds every lab and the journal of every run, and the sweeping up of labs that are gone.
+//! [`StateFolder`]: the folder that holds every lab and the journal of every run, and the sweeping up of labs that are gone.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ pub(super) const GONE: &str = ".gone-";
 
 /// The folder that holds every lab and the journal of every run.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct StateFolder {
     root: PathBuf,
 }
 
-impl State {
+impl StateFolder {
     /// `LAB_STATE_DIR`, else the platform's place for state. If it is missing, it is made readable for this user only; else it must
     /// be a folder of this user that nobody else can write to.
     pub fn open() -> Result<Self, LabError> {

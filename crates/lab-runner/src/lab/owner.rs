@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Lab, LabError, folder_error};
-use lab_core::engine::Keeper;
+use lab_core::engine::Owner;
 use lab_system::files;
 
 /// The file of the state folder that holds its id.
@@ -12,11 +12,11 @@ const FILE: &str = "keeper";
 
 impl Lab {
     /// Who keeps the labs of its state folder. The folder's id, not its place: a laptop's name changes with its network.
-    pub fn keeper(&self) -> Result<Keeper, LabError> {
+    pub fn owner(&self) -> Result<Owner, LabError> {
         let labs = self.folder().root().parent().unwrap_or(Path::new("."));
         let state = labs.parent().unwrap_or(labs);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Ok(Keeper { id: id(state)?, place: format!("{host}:{}", state.display()) })
+        Ok(Owner { id: id(state)?, location: format!("{host}:{}", state.display()) })
     }
 }
 
