@@ -36,10 +36,10 @@ fn every_story_has_a_page_and_every_page_a_story() {
     for name in &stories {
         let page = page(name);
         assert!(page.starts_with(&format!("# {name}: ")), "{name}");
-        for section in ["\n## See it\n", "\n## Prevent "] {
+        for section in ["\n## Diagnosis\n", "\n## Prevention\n"] {
             assert!(page.contains(section), "{name}: {section}");
         }
-        assert!(page.contains("\n## Mend it\n") || page.contains("\n## Do it\n"), "{name}");
+        assert!(page.contains("\n## Fix\n") || page.contains("\n## Procedure\n"), "{name}");
         assert!(overview.contains(&format!("[{name}]({name}.md)")), "{name} is not in the overview");
     }
 }
