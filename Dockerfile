@@ -1,27 +1,27 @@
-# The app's image from source, for where lab does not build it from its own executable: `docker compose build`, or a machine
-# without a static lab. The last stage holds one file.
+# Builds the app's image from source, for `docker compose build` and for machines without a static lab. lab itself builds the
+# image from its own executable. The final stage contains one file.
 #
 #   docker build -t lab-app:local .
 #
-# Without a registry of images or of crates: stack/offline/build.sh rust, first.
+# Without access to image and crate registries, first run stack/offline/build.sh rust.
 
-# Another base: any image with this Rust and a C compiler, on glibc.
+# Base image: any image with this version of Rust and a C compiler, on glibc.
 ARG RUST_IMAGE=rust:1.95-bookworm
 FROM ${RUST_IMAGE} AS build
-# Another of Cargo.toml's profiles: fast, to try something out, compiles less.
+# A profile of Cargo.toml. `fast` compiles faster, for experiments.
 ARG PROFILE=release
 WORKDIR /src
-# Dependencies alone, in an empty crate: the layer is valid for as long as these files are.
+# Builds the dependencies only, in an empty crate. The layer stays valid until these files change.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 RUN mkdir -p /dependencies/src && echo 'fn main() {}' >/dependencies/src/main.rs \
     && awk 'BEGIN { print "[package]\nname = \"lab\"\nversion = \"0.0.0\"\nedition = \"2024\"" } \
-        /^\[/ { on = /^\[profile/ } /^# Of tests alone/ { on = 0 } /^\[workspace.dependencies\]/ { on = 1; $0 = "[dependencies]" } \
+        /^\[/ { on = /^\[profile/ } /^# Test dependencies/ { on = 0 } /^\[workspace.dependencies\]/ { on = 1; $0 = "[dependencies]" } \
         on && !/^lab-/' Cargo.toml >/dependencies/Cargo.toml \
     && cp -r Cargo.lock .cargo /dependencies && cd /dependencies \
     && CARGO_TARGET_DIR=/src/target cargo build --profile ${PROFILE}
 COPY . .
-# The sources may be older than the empty crate's results. RUSTFLAGS would lose static linking (.cargo/config.toml).
+# The sources may be older than the results of the empty crate. RUSTFLAGS would override static linking (.cargo/config.toml).
 RUN find src crates -name '*.rs' -exec touch {} + \
     && env -u RUSTFLAGS cargo build --profile ${PROFILE} --locked --bin lab \
     && cp target/*/${PROFILE}/lab /lab \

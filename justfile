@@ -1,4 +1,4 @@
-# The recipes of this repository; `just` alone lists them. Each is one command that works without just as well.
+# Recipes of this repository; `just` lists them. Each one is a plain command that also works without just.
 
 _list:
     @just --list --unsorted
@@ -7,24 +7,24 @@ _list:
 build:
     cargo build --release --locked --package lab
 
-# Build the executable for packages: target/<triple>/dist/lab
+# Build the optimised binary for packages: target/<triple>/dist/lab
 dist:
     cargo build --profile dist --locked
 
-# Run the tests; they need neither Docker, root, a browser nor the network
+# Run the tests (no Docker, root, browser or network required)
 test *ARGS:
     cargo test --locked {{ ARGS }}
 
-# Check the formatting and the lints
+# Check formatting and lints
 lint:
     cargo fmt --check
     cargo clippy --all-targets --locked -- -D warnings
 
-# Measure the figures that this version promises; takes a minute, on a machine that does nothing else
+# Measure the performance targets (takes two minutes on an idle machine)
 bench:
     bench/figures.sh
     bench/views.sh
 
-# Everything that CI runs
+# Run everything that CI runs
 ci:
     .ci/run

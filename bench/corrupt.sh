@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Every file of the state folder x every kind of corruption x every verb: counts panics, hangs over 5 s, and changes outside the
-# state folder. Each must be 0. Needs nothing but Linux; as root it also tries files of another user. Takes some minutes.
+# Combines every file of the state folder with every kind of corruption and every command. Counts panics, hangs over 5 s and
+# changes outside the state folder; each count must be 0. Requires Linux; as root it also tries files of another user. Takes
+# several minutes.
 #
-#   bench/corrupt.sh [LAB]     LAB is the executable; default: the release build
+#   bench/corrupt.sh [LAB]     executable to test; default: the release build
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,7 +16,7 @@ export LAB_ENGINE=embedded
 export LAB_STATE_DIR=$work/template
 "$lab" up --port 0 >/dev/null 2>&1
 "$lab" scenario run rotate-key --set requests=2 --set rate=200 --keep >/dev/null 2>&1 || true
-# As after a power failure: nothing runs, and everything is on disk.
+# Same state as after a power failure: nothing is running, and everything is on disk.
 host=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$work/template/labs/default/host.json")
 kill -KILL "$host"
 sleep 1
@@ -60,7 +61,7 @@ for file in "${files[@]}"; do
             corrupt "$state/$file" "$outside" "$kind"
             before=$(cd "$outside" && find . -printf '%p %m %s\n' -type f -exec sha256sum {} +)
             code=0
-            # shellcheck disable=SC2086  # a verb is several words
+            # shellcheck disable=SC2086  # a command has several words
             LAB_STATE_DIR=$state timeout -k 1 5 "$lab" $verb >"$work/out" 2>&1 </dev/null || code=$?
             after=$(cd "$outside" && find . -printf '%p %m %s\n' -type f -exec sha256sum {} +)
             tried=$((tried + 1))
@@ -70,7 +71,7 @@ for file in "${files[@]}"; do
             if [ "$code" -gt 4 ] && [ -z "$wrong" ]; then codes=$((codes + 1)) wrong="code $code"; fi
             if [ "$before" != "$after" ]; then outside_changes=$((outside_changes + 1)) wrong='outside'; fi
             [ -z "$wrong" ] || printf '%s: %s %s: lab %s: %s\n' "$wrong" "$file" "$kind" "$verb" "$(tail -n 1 "$work/out")"
-            # A lab that came up all the same.
+            # Removes a lab that came up despite the corruption.
             case $verb in up* | scenario*) LAB_STATE_DIR=$state timeout 20 "$lab" down --all >/dev/null 2>&1 || true ;; esac
         done
     done

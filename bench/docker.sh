@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Times a lab on Docker against `docker compose` on the same compose file and the same images, interleaved: up, rotating the
-# key until the new key gets 200, down. Medians of ROUNDS (5) runs, in seconds, with their ratio and the goal.
+# Compares a lab on Docker with `docker compose` on the same compose file and images, interleaved: up, key rotation until the
+# new key gets a 200, down. Prints the medians of ROUNDS (5) runs in seconds, their ratio and the goal.
 #
-#   bench/docker.sh               LAB=path/to/lab for another binary than the release build; ROUNDS=3
+#   bench/docker.sh               LAB=path/to/lab for a different binary than the release build; ROUNDS=3
 #
-# Needs a Docker daemon with the images (stack/offline/build.sh), the Compose v2 plugin, curl and awk. Leaves nothing behind.
+# Requires a Docker daemon with the images (stack/offline/build.sh), the Compose v2 plugin, curl and awk. Cleans up after itself.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,7 +17,7 @@ folder=$(mktemp -d)
 export LAB_STATE_DIR="$folder/state"
 export LAB_GATEWAY_PORT=28080 LAB_PROMETHEUS_PORT=29090 LAB_GRAFANA_PORT=23000
 lab() { "$LAB" "$@" --name bench; }
-# Compose knows no optional service: without Grafana's image the others are named.
+# Compose has no optional services. If Grafana's image is missing, name the other services.
 services=(gateway app db prometheus)
 compose() { docker compose -p bench-compose -f stack/compose.yaml "$@"; }
 cleanup() {
@@ -31,7 +31,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 now() { echo "${EPOCHREALTIME/./}"; }
-# What a command takes, in seconds, into a file.
+# Appends the time that a command takes, in seconds, to a file.
 timed() {
     local file=$1 start end
     shift
@@ -55,7 +55,7 @@ rotate_compose() {
     APP_API_KEY=apikey-v2 compose up -d --wait app && until_200 "http://127.0.0.1:$LAB_GATEWAY_PORT" apikey-v2
 }
 
-# Both run the same image: the one that lab makes of itself.
+# Both use the image that lab builds from its executable.
 lab up --engine docker --port 0 >/dev/null
 docker tag "$(docker ps --filter label=com.docker.compose.project=lab-bench --filter label=com.docker.compose.service=app \
     --format '{{.Image}}')" lab-app:local

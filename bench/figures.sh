@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Measures the figures that lab promises, each with its limit, on whole processes of a release build: medians of several
-# runs. Exits 1 where a limit is missed. Wants a machine that does nothing else; works in a state folder of its own, on free
-# ports, and leaves nothing behind.
+# Measures lab's performance targets on whole processes of a release build, and prints the median of several runs with its
+# limit. Exits 1 if a limit is missed. Run it on an idle machine. Uses a temporary state folder and free ports, and cleans up
+# after itself.
 #
-#   bench/figures.sh              builds, then measures (about a minute)
+#   bench/figures.sh              builds lab, then measures (about a minute)
 #   LAB=path/to/lab bench/figures.sh
 #
-# Needs bash 5, curl and awk; wrk for the two figures with load, which are skipped where it is missing.
+# Requires bash 5, curl and awk. Two figures under load require wrk and are skipped without it.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C
 unset LAB_NAME
-# The limits are those of a lab without Docker, also where a daemon answers.
+# The limits apply to the embedded engine, even if a Docker daemon is available.
 export LAB_ENGINE=embedded
 
 LAB=${LAB:-$(scripts/release.sh)}
@@ -29,7 +29,7 @@ trap 'exit 143' TERM
 missed=0
 lab() { "$LAB" "$@" --name bench; }
 now() { echo "${EPOCHREALTIME/./}"; }
-# Runs a command, its output in a file; prints how long it took, in milliseconds.
+# Runs a command with its output in a file, and prints how long it took in milliseconds.
 milliseconds() {
     local start end
     start=$(now)
@@ -39,7 +39,7 @@ milliseconds() {
 }
 median() { sort -n | awk '{ v[NR] = $1 } END { m = (NR + 1) / 2; print (v[int(m)] + v[int(m + 0.5)]) / 2 }'; }
 row() { printf '%-62s %12s %14s  %s\n' "$@"; }
-# figure WHAT UNIT max|min LIMIT: the runs' values on standard input.
+# figure WHAT UNIT max|min LIMIT: prints the median of the values on standard input.
 figure() {
     local values value verdict
     values=$(cat)
@@ -50,7 +50,7 @@ figure() {
 }
 note() { row "$1" "$2" '-' "${3:-}"; }
 
-# Of `lab status --json`.
+# Reads a field of `lab status --json`.
 gateway() { lab status --json | sed -n 's/.*"gateway": *"\(http[^"]*\)".*/\1/p'; }
 pid_of() {
     lab status --json | awk -v service="$1" 'BEGIN { RS = "\"name\"" }
@@ -87,7 +87,7 @@ if command -v wrk >/dev/null; then
     wrk -t1 -c64 -d5 -H 'X-API-Key: apikey-v1' "$url" >"$folder/wrk"
     note '  the same with 64 connections' "$(awk '/^Requests\/sec:/ { printf "%.0f req/s", $2 }' "$folder/wrk")"
     host_pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$LAB_STATE_DIR/labs/bench/host.json")
-    # Not through a pipe: what `figure` finds would be lost with its subshell.
+    # Not through a pipe, because the variables that `figure` sets would be lost with the subshell.
     peak_mb "$host_pid" >"$folder/values"
     figure 'peak memory of the host under 64 connections of traffic' MB max 60 <"$folder/values"
     note '  of the gateway' "$(peak_mb "$(pid_of gateway)") MB"
@@ -102,7 +102,7 @@ for i in {2..8}; do
     "$LAB" key rotate "apikey-v$i" --name bench >"$folder/out" 2>&1 &
     rotation=$!
     until [ "$(code "apikey-v$i")" = 200 ]; do
-        # A rotation that fails must not be waited for.
+        # Do not wait for a rotation that has failed.
         kill -0 "$rotation" 2>/dev/null || [ "$(code "apikey-v$i")" = 200 ] || { cat "$folder/out" >&2; exit 1; }
     done
     end=$(now)
@@ -112,7 +112,7 @@ done >"$folder/values"
 figure 'the key rotated, until the new key gets 200' ms max 200 <"$folder/values"
 lab down >/dev/null
 
-# Three rounds of 40 requests at 20 a second: the last of a round is due 1.95 s after the first.
+# Three rounds of 40 requests at 20 per second: the last one of a round is due 1.95 s after the first.
 beyond() { awk '{ printf "%.0f\n", $1 - 3 * 1950 }'; }
 for _ in {1..3}; do milliseconds "$LAB" scenario run rotate-key; done | beyond >"$folder/values"
 figure 'lab scenario run rotate-key beyond its traffic, own lab' ms max 1000 <"$folder/values"
@@ -120,8 +120,8 @@ lab up --engine embedded --port 0 >/dev/null
 for _ in {1..3}; do milliseconds lab scenario run rotate-key; done | beyond >"$folder/values"
 figure 'lab scenario run rotate-key beyond its traffic, lab that is up' ms max 1000 <"$folder/values"
 
-# A step's own overhead: what a run of 50 steps takes beyond what the steps are there for, from the beginning of the first to
-# the end of the last. Scrapes before and after, events, the journal.
+# Overhead per step (scrapes before and after, events, the journal): the duration of a run with 50 steps, from the start of
+# the first to the end of the last, minus the time of the actions themselves.
 steps() {
     echo 'title: overhead'
     echo 'kind: part'
@@ -140,8 +140,8 @@ overhead() {
 }
 overhead 'wait: 1ms' 1
 figure 'a step that waits, beyond its wait' ms max 10 <"$folder/values"
-# Of a change only the first of a run has an undo record: the caller's key and the server's, each synced, and the lab's own
-# record. So it is many runs of one step.
+# Only the first change of a run writes the undo records for both keys, each synced to disk, and the record of the lab. So
+# this measures many runs of one step.
 printf 'title: one change\nkind: part\nsteps:\n  - { name: change, rotate_key: { caller: key-2 } }\n' >"$folder/change.yaml"
 for _ in {1..50}; do
     lab scenario run "$folder/change.yaml" --format ndjson | awk '

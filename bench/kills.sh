@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Kills lab at random instants and counts what is lost: KILLS (300) times SIGKILL to up, down, scenario run, key rotate or
-# recover, then `lab recover`, and every other time `lab down`. A loss is anything that these do not restore or leave clean:
+# Kills lab at random times and counts what is lost: KILLS (300) times it sends SIGKILL to up, down, scenario run, key rotate
+# or recover, then runs `lab recover`, and every other time `lab down`. A loss is anything that these do not restore or clean up:
 #   - a command after the kill that fails or takes over a minute
-#   - a run's change that `lab recover` leaves in the lab
-#   - a record whose key is not the server's, or a key that was neither the old nor the new one
-#   - a process, container, network or file that is left after `lab down`
+#   - a change of a run that `lab recover` does not undo
+#   - a record with a different key than the server, or a key that is neither the old nor the new one
+#   - a process, container, network or file that remains after `lab down`
 # Exits 1 if anything is lost. The goal is 0.
 #
 #   bench/kills.sh [KILLS] [embedded|docker|both]      both: half of the kills each
 #
-# SEED=N repeats a choice of verbs and instants (it is printed). LAB=path/to/lab for another binary than the release build.
-# Docker needs a daemon with the images (stack/offline/build.sh). Leaves nothing behind.
+# SEED=N repeats the choice of commands and times (it is printed). LAB=path/to/lab for a different binary than the release build.
+# Docker requires a daemon with the images (stack/offline/build.sh). Cleans up after itself.
 
 set -euo pipefail
 export LC_ALL=C
 unset LAB_NAME LAB_ENGINE LAB_BIND
 kills=${1:-300} engines=${2:-both}
 case $kills$engines in
-*[!0-9]*embedded | *[!0-9]*docker | *[!0-9]*both) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+*[!0-9]*embedded | *[!0-9]*docker | *[!0-9]*both) sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 *embedded | *docker | *both) ;;
-*) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+*) sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 LAB=${LAB:-$(scripts/release.sh)}
@@ -39,32 +39,32 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# loss WHAT: counts it, with what the last command printed; the next kill begins with a new lab.
+# loss WHAT: counts a loss and prints the output of the last command. The next kill starts with a new lab.
 loss() {
     lost=$((lost + 1))
     echo "lost at kill $done ($engine, $verb after $delay ms): $1" >&2
     sed 's/^/    /' "$folder/out" >&2
     lab down || true
 }
-# must ARGS...: a command that has to succeed.
+# must ARGS...: runs a lab command that must succeed.
 must() { lab "$@" || { loss "lab $* failed ($?)"; return 1; }; }
 up() { lab up --engine "$engine" --port 0; }
-# field NAME FILE: a text field of a JSON document with a field a line.
+# field NAME FILE: prints a text field of a JSON document with one field per line.
 field() { sed -n 's/^ *"'"$1"'": "\([^"]*\)",\{0,1\}$/\1/p' "$2" | head -n 1; }
-# read_server: the server's key, in $key.
+# read_server: reads the server's key into $key.
 read_server() {
     must key show --json || return 1
     key=$(field server "$folder/out")
 }
 record() { field "$1" "$LAB_STATE_DIR/labs/$name/lab.json"; }
 
-# agrees: the record has the server's key.
+# agrees: succeeds if the record has the server's key.
 agrees() {
     read_server || return 1
     [ "$(record server_key)" = "$key" ] || { loss "the server has $key, the record $(record server_key)"; return 1; }
     [ -z "$(record next_server_key)" ] || { loss "the record still announces $(record next_server_key)"; return 1; }
 }
-# is_clean: nothing is left of the lab.
+# is_clean: succeeds if nothing is left of the lab.
 is_clean() {
     local left
     left=$(find "$LAB_STATE_DIR/labs" -mindepth 1 2>/dev/null | head -n 5)
@@ -85,7 +85,7 @@ is_clean() {
     fi
 }
 
-# The longest of each verb in ms: the instant of a kill is between 0 and that.
+# Longest duration of each command in ms. The kill happens between 0 and that time.
 span() {
     case $engine-$1 in
     embedded-up | embedded-down) echo 80 ;;
@@ -99,7 +99,7 @@ span() {
     docker-recover) echo 1500 ;;
     esac
 }
-# kill_after MS ARGS...: SIGKILL after so long.
+# kill_after MS ARGS...: runs a lab command and sends SIGKILL after MS milliseconds.
 kill_after() {
     local ms=$1 pid
     shift

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Measures `lab traffic` beside other load generators on the same server, interleaved: nginx on one core returning 3 bytes, the
-# client on another. Prints requests a second, CPU time a request, and the ratios round by round with their spread; then the
-# open model's rate and start delay, memory over many requests, and the 401 path through the embedded gateway. Exits 1 where a
-# goal is missed.
+# Compares `lab traffic` with other load generators on the same server, interleaved: nginx returns 3 bytes on one core, the
+# client runs on another. Prints requests per second, CPU time per request, and the ratios per round with their spread; then the
+# rate and start delay of the open model, memory over many requests, and the 401 path through the embedded gateway. Exits 1 if
+# a goal is missed.
 #
-#   bench/traffic.sh              builds, then measures (about ten minutes)
+#   bench/traffic.sh              builds lab, then measures (about ten minutes)
 #   LAB=path/to/lab bench/traffic.sh
-#   ROUNDS=5 SECONDS_EACH=10 OPEN=30 MANY=10000000 bench/traffic.sh        the defaults; MANY=0 leaves memory out
+#   ROUNDS=5 SECONDS_EACH=10 OPEN=30 MANY=10000000 bench/traffic.sh        the defaults; MANY=0 skips memory
 #
-# Needs two cores, Linux, bash 5, taskset, curl and awk, and nginx: on the path, or as the image nginx:1.30. wrk, oha and hey
-# are measured where they are installed (Debian: apt-get install wrk; cargo install oha --locked). Wants a machine that does
-# nothing else: CPU time a request is what a busy one falsifies least. Leaves nothing behind.
+# Requires two cores, Linux, bash 5, taskset, curl, awk, and nginx in the path or as the image nginx:1.30. wrk, oha and hey are
+# measured if they are installed (Debian: apt-get install wrk; cargo install oha --locked). Run it on an idle machine; on a
+# busy one, CPU time per request is the most reliable figure. Cleans up after itself.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,7 +34,7 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The server, on core 0.
+# The server runs on core 0.
 cat >"$folder/nginx.conf" <<NGINX
 worker_processes 1;
 worker_cpu_affinity 01;
@@ -53,7 +53,7 @@ elif docker image inspect nginx:1.30 >/dev/null 2>&1; then
     sed -i "s|^pid .*|pid /tmp/nginx.pid;|" "$folder/nginx.conf"
     docker run -d --rm --name "$container" --network host -v "$folder/nginx.conf:/etc/nginx/nginx.conf:ro" nginx:1.30 >/dev/null
 else
-    echo "traffic: neither nginx nor its image nginx:1.30 is here (Debian: apt-get install nginx-light)" >&2
+    echo "traffic: neither nginx nor the image nginx:1.30 is available (Debian: apt-get install nginx-light)" >&2
     exit 2
 fi
 url="http://127.0.0.1:$port/"
@@ -65,14 +65,14 @@ done
 
 median() { sort -n | awk '{ v[NR] = $1 } END { m = (NR + 1) / 2; print (v[int(m)] + v[int(m + 0.5)]) / 2 }'; }
 range() { sort -n | awk -v f="$1" 'NR == 1 { low = $1 } END { printf f " to " f, low, $1 }'; }
-# A number of the document, by its path: top level, or `block.field`.
+# Reads a number from the document by its path: top level, or `block.field`.
 field() {
     awk -v want="$2" 'BEGIN { n = split(want, w, "."); block = n > 1 ? w[1] : ""; name = n > 1 ? substr(want, length(w[1]) + 2) : want }
         /^  "/ { split($0, q, "\""); inside = q[2] }
         index($0, "\"" name "\":") && (block == "" ? /^  "/ : inside == block && /^    "/) {
             sub(/.*: /, ""); sub(/,$/, ""); print; exit }' "$1"
 }
-# Runs a client on core 1; its output and, in a file beside it, the CPU seconds that it took.
+# Runs a client on core 1, with its output in one file and its CPU seconds in another.
 client() {
     local TIMEFORMAT='%U %S'
     { time taskset -c 1 "$@" >"$folder/out" 2>"$folder/err"; } 2>"$folder/time" || { cat "$folder/out" "$folder/err" >&2; return 1; }
@@ -104,7 +104,7 @@ tools=(lab)
 for tool in wrk oha hey; do command -v "$tool" >/dev/null && tools+=("$tool"); done
 for round in $(seq "$rounds"); do
     echo "round $round of $rounds" >&2
-    # Another one first each time, so that none is always the one after a pause.
+    # In rotating order, so that the tool after the pause is not always the same.
     for i in "${!tools[@]}"; do measure "${tools[(i + round) % ${#tools[@]}]}"; done
 done
 
@@ -159,7 +159,7 @@ if [ "$many" -gt 0 ]; then
         "$(verdict "$peak" 30 max)  resident $((early / 1024)) MB after 5 s, $((late / 1024)) MB at the end"
 fi
 
-# All of it on two cores: gateway, app and client.
+# Gateway, app and client share two cores.
 "$LAB" up --engine embedded --port 0 --name bench >/dev/null 2>&1
 gateway=$("$LAB" status --json --name bench | sed -n 's/.*"gateway": *"\(http[^"]*\)".*/\1/p')
 for what in 401 200; do

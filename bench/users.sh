@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Requests for users through the gateway of a lab on Docker, nginx, app and Postgres, against another system that answers the
-# same requests: `GET /api/users` with a key, 16 connections, one thread of wrk. Interleaved; medians of ROUNDS (5) runs of
-# SECONDS_EACH (5) seconds, in requests a second, with their ratio and the goal.
+# Compares a lab on Docker (nginx, app and PostgreSQL) with another system that serves the same requests: `GET /api/users` with
+# a key, 16 connections, one thread of wrk. Interleaved; prints the medians of ROUNDS (5) runs of SECONDS_EACH (5) seconds in
+# requests per second, their ratio and the goal.
 #
-#   bench/users.sh URL [KEY]      URL as in http://127.0.0.1:18080, KEY (apikey-v1) is what the other system takes
+#   bench/users.sh URL [KEY]      address of the other system, such as http://127.0.0.1:18080, and its key (apikey-v1)
 #
-# Needs a Docker daemon with the images (stack/offline/build.sh), wrk and curl. LAB=path/to/lab for another binary than the
-# release build. Leaves nothing behind; the other system is left as it is.
+# Requires a Docker daemon with the images (stack/offline/build.sh), wrk and curl. LAB=path/to/lab for a different binary than
+# the release build. Cleans up after itself, and does not change the other system.
 
 set -euo pipefail
 export LC_ALL=C
@@ -31,7 +31,7 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# must_answer URL KEY: what does not answer 200 is not measured.
+# must_answer URL KEY: fails unless the system answers 200.
 must_answer() {
     local code
     code=$(curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: $2" "$1/api/users") || true
@@ -39,7 +39,7 @@ must_answer() {
     echo "$1/api/users answers $code" >&2
     return 1
 }
-# load NAME URL KEY: requests a second into a file; an answer other than 2xx spoils the run.
+# load NAME URL KEY: appends the requests per second to a file. A response other than 2xx invalidates the run.
 load() {
     wrk -t1 -c16 -d"${seconds}s" -H "X-API-Key: $3" "$2/api/users" >"$folder/out"
     if grep -q 'Non-2xx\|Socket errors' "$folder/out"; then
@@ -61,6 +61,6 @@ done
 
 median() { sort -n "$folder/$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 awk -v ours="$(median lab)" -v theirs="$(median other)" 'BEGIN {
-    printf "%-46s %8s %8s %7s  %s\n", "what (medians, requests a second)", "lab", "other", "ratio", "goal"
+    printf "%-46s %8s %8s %7s  %s\n", "what (medians, requests per second)", "lab", "other", "ratio", "goal"
     printf "%-46s %8.0f %8.0f %7.1f  at least 15: %s\n", "/api/users through nginx, wrk -t1 -c16", ours, theirs,
         ours / theirs, (ours / theirs >= 15 ? "met" : "missed") }'

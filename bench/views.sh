@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Measures what looking at a run costs, each with its limit, on whole processes: a report of a 30-minute run with 1,800
-# samples, and the dashboard and the full screen of an embedded lab. Exits 1 where a limit is missed. Works in a state folder of its own, on free
-# ports, and leaves nothing behind.
+# Measures the cost of observing a run on whole processes, and prints each figure with its limit: a report of a 30-minute run
+# with 1,800 samples, and the dashboard and `lab watch` of an embedded lab. Exits 1 if a limit is missed. Uses a temporary state
+# folder and free ports, and cleans up after itself.
 #
 #   bench/views.sh                builds a release, then measures (about a minute)
 #   LAB=path/to/lab bench/views.sh
 #
-# Needs bash 5, curl, awk and script (bsdutils); chromium and chromedriver for the first paint, which is skipped where they are missing.
+# Requires bash 5, curl, awk and script (bsdutils). The first paint requires chromium and chromedriver and is skipped without.
 
 set -euo pipefail
-# The last part of a pipe counts what was missed.
+# The last part of a pipe runs in this shell, because it counts missed limits.
 shopt -s lastpipe
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C LAB_ENGINE=embedded
@@ -31,7 +31,7 @@ trap 'exit 143' TERM
 missed=0
 now() { echo "${EPOCHREALTIME/./}"; }
 median() { sort -n | awk '{ v[NR] = $1 } END { m = (NR + 1) / 2; print (v[int(m)] + v[int(m + 0.5)]) / 2 }'; }
-# figure WHAT UNIT LIMIT: the runs' values on standard input.
+# figure WHAT UNIT LIMIT: prints the median of the values on standard input.
 figure() {
     local values value verdict
     values=$(cat)
@@ -42,7 +42,7 @@ figure() {
         "$verdict   $(sort -n <<<"$values" | awk 'NR == 1 { low = $1 } END { print low " to " $1 " in " NR " runs" }')"
 }
 
-# A run of half an hour: a baseline of a minute, then 1,740 seconds in which 401, 503 and timeouts come and go.
+# A run of half an hour: a baseline of one minute, then 1,740 seconds with varying shares of 401, 503 and timeouts.
 awk 'BEGIN {
     at = "\"at\":\"2026-11-24T10:15:30.000Z\""
     printf "{%s,\"elapsed\":0,\"event\":\"run_started\",\"version\":1,\"id\":\"20261124T101530Z-beef\",\"scenario\":\"long\",\"title\":\"Half an hour\",\"lab\":\"default\",\"engine\":\"embedded\",\"parameters\":{},\"steps\":[\"before\",\"during\"],\"keys\":{\"server\":\"a\",\"caller\":\"a\"}}\n", at
@@ -74,13 +74,13 @@ for form in html markdown junit; do
     awk -v s="$(stat -c %s "$folder/report.$form")" 'BEGIN { printf "%.1f\n", s / 1000 }' | figure "its size: $form" kB 500
 done
 
-# The dashboard: the host alone, and the host with a page that asks it once a second.
+# The dashboard: the host without any page, and with a page that polls it once a second.
 "$LAB" up --port 0 >/dev/null
 address=$("$LAB" status --json | sed -n 's/.*"dashboard": *"\(http[^"]*\)".*/\1/p')
 pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$LAB_STATE_DIR/labs/default/host.json")
 ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 hertz=$(getconf CLK_TCK)
-# share COMMAND...: the share of a core that the process $of uses meanwhile.
+# share COMMAND...: prints the share of a core that the process $of uses while the command runs.
 of=$pid
 share() {
     local before start
@@ -100,7 +100,7 @@ ask() {
 share sleep 20 | figure 'the host of a lab that nobody looks at' '%' 2
 share ask | figure 'the same with a dashboard, at 1 s' '%' 2
 
-# The full screen, on a terminal of its own: what it uses itself, and what it makes the host do, beside traffic and without.
+# `lab watch` on its own terminal: its CPU use and that of the host, with and without traffic.
 mkfifo "$folder/keys"
 exec 9<>"$folder/keys"
 script -qfc "stty cols 120 rows 40; exec '$LAB' watch" /dev/null <&9 >"$folder/screen" &
@@ -143,6 +143,6 @@ if command -v chromedriver >/dev/null && command -v chromium >/dev/null; then
     done | figure 'first contentful paint of the dashboard' ms 200
     curl -sf -X DELETE "http://127.0.0.1:$port/session/$session" >/dev/null
 else
-    echo 'chromium and chromedriver are not installed: the first paint is not measured'
+    echo 'chromium and chromedriver are not installed: skipping the first paint'
 fi
 exit "$missed"

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Makes the pictures under docs/images/ anew: a run at the pace of a workshop on a lab of its own, then Chromium takes its
-# report and the lab's dashboard. Takes four minutes. Works in a state folder of its own, on free ports, and leaves nothing
-# behind.
+# Takes the pictures in docs/images/: runs a scenario at workshop pace and captures its report and the lab's dashboard with
+# Chromium. Takes four minutes. Uses a temporary state folder and free ports, and cleans up after itself.
 #
-#   docs/pictures.sh                  builds, then takes the pictures
+#   docs/pictures.sh                  builds lab, then takes the pictures
 #   LAB=path/to/lab docs/pictures.sh
 #
-# Needs bash, chromium, and pngquant where it is there to make the files smaller.
+# Requires bash and chromium; uses pngquant, if installed, to make the files smaller.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,7 +23,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# picture NAME WIDTH HEIGHT ADDRESS: light or dark as the name ends.
+# picture NAME WIDTH HEIGHT ADDRESS: in dark mode if the name ends in -dark.
 picture() {
     local dark=()
     case $1 in *-dark) dark=(--blink-settings=preferredColorScheme=0) ;; *) dark=(--blink-settings=preferredColorScheme=1) ;; esac
@@ -35,11 +34,11 @@ picture() {
 
 mkdir -p docs/images
 "$LAB" up --port 0 >/dev/null
-board=$("$LAB" status --json | sed -n 's/.*"dashboard": *"\([^"]*\)".*/\1/p')
+dashboard=$("$LAB" status --json | sed -n 's/.*"dashboard": *"\([^"]*\)".*/\1/p')
 "$LAB" scenario run rotate-key --pace workshop --report "$folder/report.html" &
-# The dashboard shows the last minute: half of it before the fault.
+# The dashboard shows the last minute. At this time, half of it is before the fault.
 sleep 95
-picture dashboard 1280 1130 "$board"
+picture dashboard 1280 1130 "$dashboard"
 wait $!
 picture report 1280 1500 "file://$folder/report.html"
 picture report-dark 1280 1500 "file://$folder/report.html"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Brings the stack up as `docker compose -f stack/compose.yaml up --wait` does, without lab, and checks that it serves: the
-# file is lab's one definition of the stack, and is to stay a Compose file.
+# Starts the stack with `docker compose -f stack/compose.yaml up --wait`, without lab, and sends requests to it. The file that
+# lab reads must remain a valid Compose file.
 #
-#   scripts/compose.sh path/to/lab      the executable that the app's image is made from
+#   scripts/compose.sh path/to/lab      the executable from which the app's image is built
 #
-# Needs a Docker daemon with the images of stack/offline/build.sh, and root on Debian for the Compose plugin where it is
-# missing. Leaves nothing behind.
+# Requires a Docker daemon with the images of stack/offline/build.sh. If the Compose plugin is missing, it is downloaded, which
+# requires Debian and root. Cleans up after itself.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -19,7 +19,7 @@ fail() {
     exit 1
 }
 
-# Debian 12 has the first version alone, in Python; the plugin of Debian 13 is one static file.
+# Debian 12 only has version 1, in Python. The plugin of Debian 13 is one static file.
 install_plugin() {
     scripts/debian.sh unpack trixie "$folder/plugin" docker-compose
     mkdir -p "$HOME/.docker/cli-plugins"
@@ -31,7 +31,7 @@ own='' before=''
 cleanup() {
     compose down --volumes >/dev/null 2>&1 || true
     "$lab" down --all >/dev/null 2>&1 || true
-    # The name is Compose's: somebody's own gets it back.
+    # Compose uses this tag. Restore it if the user had an image with it.
     [ -z "$own" ] || docker image rm lab-app:local >/dev/null 2>&1 || true
     [ -z "$before" ] || docker tag "$before" lab-app:local
     rm -rf "$folder"
@@ -44,7 +44,7 @@ docker compose version >/dev/null 2>&1 || install_plugin
 docker compose version
 compose config --quiet
 
-# The image that lab makes of itself. Building one from the Dockerfile takes minutes, and is a test of its own.
+# The image that lab builds from its executable. Building from the Dockerfile takes minutes and has its own test.
 "$lab" up --engine docker --images offline --name "$project" --port 0 >/dev/null
 image=$(docker ps --filter "label=lab.name=$project" --filter label=lab.service=app --format '{{.Image}}')
 before=$(docker image inspect --format '{{.Id}}' lab-app:local 2>/dev/null || true)
@@ -52,7 +52,7 @@ docker tag "$image" lab-app:local
 own=1
 "$lab" down --name "$project" >/dev/null
 
-# Compose knows no optional service: where Grafana's image cannot be had, the others are named.
+# Compose has no optional services. If Grafana's image is missing, name the other services.
 services=()
 docker image inspect "$(sed -n 's/^    image: \(grafana.*\)/\1/p' stack/compose.yaml)" >/dev/null 2>&1 ||
     services=(gateway app db prometheus)
@@ -61,7 +61,7 @@ for pair in apikey-v1=200 apikey-v2=401; do
     code=$(curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: ${pair%=*}" "http://127.0.0.1:$LAB_GATEWAY_PORT/api/users")
     [ "$code" = "${pair#*=}" ] || fail "${pair%=*} gets $code, not ${pair#*=}"
 done
-# Its first scrape is due within two seconds.
+# The first scrape happens within two seconds.
 for attempt in $(seq 50); do
     up=$(curl -s "http://127.0.0.1:$LAB_PROMETHEUS_PORT/api/v1/query" --data-urlencode 'query=sum(up)')
     [[ $up == *'"2"]'* ]] && break
@@ -71,4 +71,4 @@ done
 compose down --volumes 2>/dev/null
 left=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project")
 [ -z "$left" ] || fail "containers are left: $left"
-echo 'compose: the stack came up, served, and went'
+echo 'compose: the stack started, answered and was removed'

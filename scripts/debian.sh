@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Packages of another Debian suite than this machine's, without installing them.
+# Provides packages of a different Debian suite than this machine's, without installing them.
 #
 #   scripts/debian.sh mirror                           prints the mirror
 #   scripts/debian.sh keyring                          prints the file with the archive's keys
-#   scripts/debian.sh root SUITE FOLDER PACKAGE...     unpacks packages and their dependencies into FOLDER, unless it holds them
-#   scripts/debian.sh unpack SUITE FOLDER PACKAGE...   the same for the packages alone
+#   scripts/debian.sh root SUITE FOLDER PACKAGE...     unpacks packages and their dependencies into FOLDER, if it does not exist
+#   scripts/debian.sh unpack SUITE FOLDER PACKAGE...   the same without dependencies
 #
-# Packages are verified with the keys of Debian 13's debian-archive-keyring, itself verified with this machine's keys. The date
-# of a suite's Release file is not checked: a mirror that is frozen in time serves one that has expired.
-# LAB_OFFLINE_MIRROR names the mirror; default: the one of this machine's apt. Needs apt and, for `root`, mmdebstrap as root.
+# Packages are verified with the keys of Debian 13's debian-archive-keyring, which is verified with this machine's keys. The
+# date of a suite's Release file is not checked, because a frozen mirror serves one that has expired.
+# LAB_OFFLINE_MIRROR sets the mirror (default: the one of this machine's apt). Requires apt and, for `root`, mmdebstrap as root.
 
 set -euo pipefail
 
@@ -21,10 +21,10 @@ fail() {
 
 mirror() {
     local mirror=${LAB_OFFLINE_MIRROR:-}
-    # The archive itself, not its security updates.
-    # shellcheck disable=SC2016  # it is apt's
+    # The main archive, not the security updates.
+    # shellcheck disable=SC2016  # expanded by apt
     [ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m 1 -E '/debian/?$' || true)
-    [ -n "$mirror" ] || fail 'apt has no Debian mirror configured: name one in LAB_OFFLINE_MIRROR'
+    [ -n "$mirror" ] || fail 'apt has no Debian mirror configured: set LAB_OFFLINE_MIRROR'
     echo "$mirror"
 }
 
@@ -32,7 +32,7 @@ mirror() {
 unpack() {
     local keyring=$1 suite=$2 folder=$3 options
     shift 3
-    # FOLDER appears when it is complete.
+    # FOLDER is created atomically.
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     mkdir -p "$work"/{lists/partial,cache/archives/partial,debs,root}
@@ -46,17 +46,17 @@ unpack() {
     replace "$work/root" "$folder"
 }
 
-# replace NEW OLD: concurrent calls end with one of the results.
+# replace NEW OLD: with concurrent calls, one of the results wins.
 replace() {
     mkdir -p "$(dirname "$2")"
     rm -rf "$2"
-    mv -T "$1" "$2" 2>/dev/null || [ -d "$2" ] || fail "$2 cannot be made"
+    mv -T "$1" "$2" 2>/dev/null || [ -d "$2" ] || fail "cannot create $2"
 }
 
 keyring() {
     local newer="$cache/keyring/usr/share/keyrings/debian-archive-keyring.gpg"
-    [ -r "$keys" ] || fail "there is no $keys: apt-get install debian-archive-keyring"
-    # Without Debian 13 in reach, this machine's own keys are all there is.
+    [ -r "$keys" ] || fail "$keys does not exist: apt-get install debian-archive-keyring"
+    # If Debian 13 is not available, fall back to this machine's keys.
     [ -r "$newer" ] || (unpack "$keys" trixie "$cache/keyring" debian-archive-keyring) >/dev/null || newer=$keys
     echo "$newer"
 }
@@ -67,7 +67,7 @@ root() {
     shift 2
     command -v mmdebstrap >/dev/null || fail 'mmdebstrap is not installed: apt-get install mmdebstrap'
     mkdir -p "$(dirname "$folder")"
-    # Not below /tmp: an executable of it is to run, and /tmp may forbid that.
+    # Not below /tmp, which may be mounted noexec.
     work=$(mktemp -d "$folder.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     mmdebstrap --quiet --variant=extract --include="$*" --aptopt='Acquire::Check-Valid-Until "false"' \
@@ -79,7 +79,7 @@ root() {
 case ${1:-} in
 mirror | keyring) "$1" ;;
 root | unpack)
-    [ $# -ge 4 ] || fail "$1 takes a suite, a folder and packages"
+    [ $# -ge 4 ] || fail "$1 needs a suite, a folder and packages"
     if [ -d "$3" ]; then exit 0; fi
     if [ "$1" = root ]; then root "${@:2}"; else unpack "$(keyring)" "${@:2}"; fi
     ;;

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Runs the Docker tests on other engines than this machine's: newer Docker Engines, and Podman's Docker-compatible socket. Each
-# comes as Debian packages, unpacked into a cache folder and not installed. It runs in namespaces of its own (processes, mounts,
-# network) with its storage in memory, so that the engines of this machine do not notice it, and nothing of it is left: no
-# process, no firewall rule. The images come from this machine's Docker daemon.
+# Runs the Docker tests on engines other than this machine's: newer Docker Engines, and Podman's Docker-compatible socket. Each
+# engine comes from Debian packages that are unpacked into a cache folder and not installed. It runs in its own namespaces
+# (processes, mounts, network) with its storage in memory, so it does not affect the engines of this machine, and leaves no
+# processes or firewall rules behind. The images come from this machine's Docker daemon.
 #
 #   scripts/engines.sh [--all | --unpack] [ENGINE ...] [-- FILTER ...]
 #
 # ENGINE: docker-26, docker-28, podman-4.3, podman-5.4 or podman-5.8; default: the first two and podman-5.4.
 # FILTER: runs the tests whose names contain one of these; default: those listed below. --all: every test that can pass there.
-# --unpack: unpacks the engines, and runs no test.
-# Needs root on Debian, mmdebstrap, docker, and the images of stack/offline/build.sh in this machine's Docker daemon.
+# --unpack: only unpacks the engines.
+# Requires root on Debian, mmdebstrap, docker, and the images of stack/offline/build.sh in this machine's Docker daemon.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# A lab's life on any daemon, and the faults that do not depend on the daemon: for every day.
+# The default tests: the life of a lab on any daemon, and faults that do not depend on the daemon.
 tests=(
     the_docker_engine_conforms
     a_redeploy_loses_no_request
@@ -31,7 +31,7 @@ tests=(
     ctrl_c_during_a_start_leaves_nothing
     every_scenario_gives_the_same_deltas_on_docker_embedded_and_the_mock
 )
-# Tests that start a daemon of their own: this machine's dockerd.
+# Tests that start this machine's dockerd themselves.
 left_out=(
     a_daemon_that_restarts
     a_daemon_that_is_gone
@@ -43,14 +43,14 @@ left_out=(
     a_lab_on_another_machines_daemon
 )
 left_out_on_podman=(
-    # A registry without TLS has to be in Podman's configuration, with its port.
+    # Podman's configuration must list registries without TLS, including their port.
     an_image_is_fetched
     a_registry_that_refuses
     a_pull_that_stalls
     a_fetched_image_for_another_platform
     ctrl_c_during_a_pull
-    # Podman continues a build that nobody waits for, merges its stdout and stderr, lists a digest for an image that came from
-    # no registry, and rounds the times of its logs to seconds.
+    # Podman continues an abandoned build, merges stdout and stderr, lists a digest for images that do not come from a
+    # registry, and rounds the times in its logs to seconds.
     logs_are_merged
     ctrl_c_during_a_build
     a_build_that_fails_is_told
@@ -62,7 +62,7 @@ fail() {
     exit 1
 }
 
-# The suite and the packages of an engine.
+# packages_of ENGINE: its Debian suite and packages.
 packages_of() {
     case $1 in
     docker-26) echo trixie docker.io iptables ;;
@@ -70,11 +70,11 @@ packages_of() {
     podman-4.3) echo bookworm podman runc netavark aardvark-dns iptables ;;
     podman-5.4) echo trixie podman runc netavark aardvark-dns nftables iptables ;;
     podman-5.8) echo forky podman runc netavark aardvark-dns nftables iptables ;;
-    *) fail "there is no engine $1: docker-26, docker-28, podman-4.3, podman-5.4, podman-5.8" ;;
+    *) fail "unknown engine $1: expected docker-26, docker-28, podman-4.3, podman-5.4, podman-5.8" ;;
     esac
 }
 
-# Outside the namespaces: what needs the network, and the folder, which outlives them.
+# Outside the namespaces: everything that needs the network, and the temporary folder.
 if [ -z "${LAB_ENGINES_FOLDER:-}" ]; then
     engines=() filters=() all='' unpack=''
     while [ $# -gt 0 ]; do
@@ -94,13 +94,13 @@ if [ -z "${LAB_ENGINES_FOLDER:-}" ]; then
         shift
     done
     [ "${#engines[@]}" -gt 0 ] || engines=(docker-26 docker-28 podman-5.4)
-    [ "$(id -u)" = 0 ] || fail 'this takes root'
+    [ "$(id -u)" = 0 ] || fail 'this requires root'
     inside='' folder=''
     cleanup() {
-        # With its first process, all in the namespaces ends.
+        # Killing the first process ends everything in the namespaces.
         [ -z "$inside" ] || { kill -KILL "$inside" && wait "$inside"; } 2>/dev/null || true
         [ -n "$folder" ] || return 0
-        # Control groups in use are of another engine, and stay.
+        # Control groups in use belong to another engine and stay.
         find /sys/fs/cgroup -depth -type d \( -path '*/libpod_parent*' -o -path "*/${folder##*/}*" \) \
             -exec rmdir {} + 2>/dev/null || true
         rm -rf "$folder"
@@ -112,7 +112,7 @@ if [ -z "${LAB_ENGINES_FOLDER:-}" ]; then
     for engine in "${engines[@]}"; do
         read -r suite packages < <(packages_of "$engine")
         root=${XDG_CACHE_HOME:-$HOME/.cache}/lab-engines/$engine
-        # shellcheck disable=SC2086  # they are words
+        # shellcheck disable=SC2086  # split into words
         scripts/debian.sh root "$suite" "$root" $packages
         [ -z "$unpack" ] || continue
         if [ "${#filters[@]}" -gt 0 ]; then
@@ -125,7 +125,7 @@ if [ -z "${LAB_ENGINES_FOLDER:-}" ]; then
         fi
         printf 'engines: %s: %s tests\n' "$engine" "${#tests[@]}"
         folder=$(mktemp -d --tmpdir lab-engines.XXXXXX)
-        # In the background, and waited for: so a signal is heard at once. A background job ignores Ctrl-C, which lab heeds.
+        # In the background, so that a signal interrupts the wait at once. Background jobs ignore Ctrl-C, but lab must not.
         LAB_ENGINES_FOLDER=$folder LAB_ENGINES_ROOT=$root env --default-signal=INT,QUIT \
             unshare --net --mount --pid --fork --kill-child --mount-proc scripts/engines.sh "$engine" "${tests[@]}" &
         inside=$! status=0
@@ -140,16 +140,16 @@ fi
 engine=$1 folder=$LAB_ENGINES_FOLDER
 shift
 ip link set lo up
-# The places where engines keep locks, networks and mounts, wherever their storage is.
+# Engines keep locks, networks and mounts in these folders, independent of their storage.
 mkdir -p /run/netns /run/containers /run/docker
 for place in "$folder" /dev/shm /run/netns /run/containers /run/docker; do mount -t tmpfs none "$place"; done
 mkdir "$folder/bin"
-# Debian's iptables is a link into /etc/alternatives, which unpacking does not make.
+# Debian's iptables is a link into /etc/alternatives, which unpacking does not create.
 for name in iptables ip6tables iptables-save iptables-restore ip6tables-save ip6tables-restore; do
     ln -s /usr/sbin/xtables-nft-multi "$folder/bin/$name"
 done
 
-# Podman's limits by default may exceed those of this machine. It soon forgets the exit code of a command in a container.
+# Podman's default limits may exceed those of this machine. By default it soon forgets the exit code of a command in a container.
 cat >"$folder/containers.conf" <<CONF
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -175,8 +175,8 @@ docker-*)
     load=(docker load --quiet)
     ;;
 esac
-# The engine sees its own /usr and /etc, and this machine's files beside them; the tests see this machine.
-# shellcheck disable=SC2016  # it is the inner shell's
+# The engine sees its own /usr and /etc on top of this machine's files; the tests see this machine.
+# shellcheck disable=SC2016  # expanded by the inner shell
 inner='mount -t overlay -o "lowerdir=$0/etc:/etc" none /etc && mount --bind "$0/usr" /usr && "$@"'
 export CONTAINERS_CONF="$folder/containers.conf" PODMAN_IGNORE_CGROUPSV1_WARNING=1
 inner() { env PATH="$folder/bin:/usr/sbin:/usr/bin:/sbin:/bin" unshare --mount /bin/sh -c "$inner" "$LAB_ENGINES_ROOT" "$@"; }
@@ -195,17 +195,17 @@ done
 
 images=()
 for image in $(sed -n 's/^    image: //p' stack/compose.yaml); do
-    # Grafana's may be missing, and lab makes the app's.
+    # Grafana's image may be missing, and lab builds the app's image.
     if docker --host "$outside" image inspect "$image" >/dev/null 2>&1; then images+=("$image"); fi
 done
 docker --host "$outside" save "${images[@]}" | "${load[@]}" >/dev/null
 for image in "${images[@]}"; do
-    # Podman names what was loaded localhost/…, and looks for short names elsewhere.
+    # Podman tags loaded images as localhost/…, but resolves short names elsewhere.
     [[ $engine = docker-* ]] || inner "${podman[@]}" tag "$image" "docker.io/$image" 2>/dev/null || true
 done
 
 for test in "$@"; do
     # A filter that matches no test would pass.
     ran=$(cargo test --quiet --locked --offline --test docker -- "$test" | tee >(cat >&2))
-    [[ $ran != *' 0 passed; 0 failed'* ]] || fail "there is no test called $test"
+    [[ $ran != *' 0 passed; 0 failed'* ]] || fail "no test matches $test"
 done

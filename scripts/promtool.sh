@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Checks Prometheus' configuration and rules with promtool, lint included, and runs the rules' tests: what must fire,
-# what must not, and what happens across a counter reset. Then compares lab's own evaluation of rules with Prometheus'
-# (tests/promql/README.md). Takes this machine's promtool, and the one of the stack's image if Docker has that image: their
-# versions differ.
+# Checks Prometheus' configuration and rules with promtool, including lints, and runs the tests of the rules: alerts that must
+# or must not fire, and counter resets. Then compares lab's evaluation of rules with that of Prometheus
+# (tests/promql/README.md). Uses this machine's promtool, and also the one in the stack's image if Docker has it, because
+# their versions differ.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -23,7 +23,7 @@ check() {
     output=$("$@" test rules tests/promql/errors.yml 2>&1 || true)
     refused=$(grep -c 'err: ' <<<"$output" || true)
     if [ "$refused" != "$(grep -c 'expr: ' tests/promql/errors.yml)" ]; then
-        printf '%s\npromtool evaluates what lab does not: tests/promql/errors.yml\n' "$output" >&2
+        printf '%s\npromtool accepts expressions that lab rejects: tests/promql/errors.yml\n' "$output" >&2
         exit 1
     fi
 }

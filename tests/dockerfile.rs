@@ -52,7 +52,7 @@ fn fits() -> Result<(), Failed> {
     let (_, rest) =
         manifest.split_once("\n[workspace.dependencies]\n").ok_or("Cargo.toml has no [workspace.dependencies]")?;
     let (used, _) =
-        rest.split_once("\n# Of tests alone").ok_or("Cargo.toml does not mark the dependencies of tests")?;
+        rest.split_once("\n# Test dependencies").ok_or("Cargo.toml does not mark the dependencies of tests")?;
     match used.lines().find(|line| line.starts_with('[')) {
         Some(table) => Err(format!("{table} is between the dependencies and those of tests").into()),
         None => Ok(()),

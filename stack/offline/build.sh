@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Builds stand-ins for the official images of ../compose.yaml from Debian packages, for machines that reach a Debian
-# mirror and no image registry. They keep to the official images' conventions (entry point, environment, users, init
-# folder, templates) as far as the stack relies on them. The label lab.stand-in holds the Debian suite: for each image the
-# one whose version is closest to the official image's, or Debian 12 if that suite cannot be had. Grafana has no stand-in.
+# Builds stand-ins for the official images in ../compose.yaml from Debian packages, for machines with access to a Debian
+# mirror but not to an image registry. They follow the conventions of the official images (entry point, environment, users,
+# init folder, templates) as far as the stack relies on them. The label lab.stand-in is the Debian suite: the one whose version
+# is closest to the official image, or Debian 12 if that suite is not available. There is no stand-in for Grafana.
 #
 #   build.sh [--force] [--suite SUITE] [nginx|postgres|prometheus|rust ...]
 #
-# Default: the first three. An image that exists is kept, unless it is a stand-in from another suite. --suite takes all from
-# one suite, such as bookworm. rust is the base of ../../Dockerfile: this machine's own Rust and the crates that it has, so
-# that the build needs no network. Needs a Docker daemon, mmdebstrap and root. LAB_OFFLINE_MIRROR: another Debian mirror than
-# the one of this machine's apt.
+# Default: the first three. Existing images are kept, except stand-ins from another suite. --suite uses one suite for all,
+# such as bookworm. rust is the base image of ../../Dockerfile: this machine's Rust toolchain and downloaded crates, so
+# that the build needs no network. Requires a Docker daemon, mmdebstrap and root. LAB_OFFLINE_MIRROR sets a different Debian
+# mirror than the one of this machine's apt.
 
 set -euo pipefail
 cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")"
 
-# The suite of each image. forky, in development, has nginx 1.30 and Prometheus 3; trixie, Debian 13, has PostgreSQL 17.
+# suite_of NAME: forky (in development) has nginx 1.30 and Prometheus 3; trixie (Debian 13) has PostgreSQL 17.
 suite_of() {
     [ -z "$suite" ] || { echo "$suite" && return; }
     case $1 in
@@ -24,7 +24,7 @@ suite_of() {
     esac
 }
 fallback=bookworm
-# What each is called stands in one place: the compose file, the Dockerfile.
+# image_of NAME: the image name in the compose file or the Dockerfile.
 image_of() {
     case $1 in
     rust) sed -n 's/^ARG RUST_IMAGE=//p' ../../Dockerfile ;;
@@ -37,8 +37,8 @@ fail() {
     exit 1
 }
 
-# rootfs NAME PACKAGES [OPTION ...]: a small root file system as a tar, for `import`, from the suite in $from. The tar is
-# complete before it becomes an image: Docker also imports half a tar, and none.
+# rootfs NAME PACKAGES [OPTION ...]: builds a small root file system as a tar for `import`, from the suite in $from. The tar
+# must be complete first, because Docker would also import a truncated or an empty one.
 rootfs() {
     local name=$1 packages=$2
     shift 2
@@ -50,7 +50,7 @@ rootfs() {
         "$@" "$from" "$folder/$name.tar" "deb $mirror $from main"
 }
 
-# import NAME IMAGE CHANGE...: what `rootfs` made under NAME as an image.
+# import NAME IMAGE CHANGE...: creates an image from the tar that `rootfs` built.
 import() {
     local tar=$folder/$1.tar image=$2 change changes=(--change "LABEL lab.stand-in=debian-$from")
     shift 2
@@ -60,8 +60,8 @@ import() {
 }
 
 build_nginx() {
-    # The official image's user has the uid 101. Its main file includes conf.d alone.
-    # shellcheck disable=SC2016  # $1 is the hook's
+    # The official image's user has the uid 101. Its main configuration file includes only conf.d.
+    # shellcheck disable=SC2016  # $1 is expanded by the hook
     rootfs nginx nginx-light,gettext-base,curl \
         --essential-hook='echo nginx:x:101: >>"$1/etc/group"' \
         --essential-hook='echo nginx:x:101:101:nginx:/nonexistent:/bin/false >>"$1/etc/passwd"' \
@@ -79,8 +79,8 @@ build_postgres() {
     trixie) version=17 ;;
     *) version=18 ;;
     esac
-    # The official image's user has the uid 999. The cluster that Debian makes is not wanted, nor is compiling queries,
-    # which takes most of the room. The folder of its socket has to be kept: /run is emptied else.
+    # The official image's user has the uid 999. Debian's default cluster is removed, and so is JIT compilation, which takes
+    # most of the space. The folder of the socket must be kept; otherwise /run is emptied.
     # shellcheck disable=SC2016
     rootfs postgres "postgresql-$version" --skip=cleanup/run \
         --essential-hook='echo postgres:x:999: >>"$1/etc/group"' \
@@ -105,15 +105,15 @@ build_prometheus() {
         'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
 }
 
-# What the crates in the image are for.
+# Identifies the Cargo.lock whose crates are in the image.
 crates_label() { printf 'lab.crates=%s' "$(sha256sum ../../Cargo.lock | cut -c 1-16)"; }
 
-# The toolchain is one image, the crates a layer on it: another Cargo.lock takes seconds.
+# The toolchain is one image and the crates are a layer on top, so a changed Cargo.lock takes seconds.
 build_rust() {
     local toolchain base registry
     toolchain=$(rustc --print sysroot)
     base=lab-rust:$(rustc --version | cut -d ' ' -f 2)
-    # Where cargo keeps what it fetched; it fetches what is missing.
+    # Downloads missing crates into cargo's registry folder.
     cargo fetch --locked --quiet --manifest-path ../../Cargo.toml
     registry=${CARGO_HOME:-$HOME/.cargo}/registry
     if [ -n "$force" ] || ! docker image inspect "$base" >/dev/null 2>&1; then
@@ -133,12 +133,12 @@ labels_of() {
     docker image inspect --format '{{range $name, $value := .Config.Labels}}{{$name}}={{$value}} {{end}}' "$1" 2>/dev/null
 }
 
-# Whether an image exists and is the one that is wanted: the official one, or a stand-in from the suite in $from.
+# is_current NAME IMAGE: succeeds if the image exists and is either the official one or a stand-in from the suite in $from.
 is_current() {
     local labels
     labels=$(labels_of "$2") || return 1
     case "$1 $labels" in
-    # The official image has no such label, and reaches a registry of crates; a stand-in has to have these crates.
+    # The official image has no such label and downloads crates. A stand-in must contain the crates of this Cargo.lock.
     "rust "*lab.stand-in=*) [[ $labels = *"$(crates_label)"* ]] ;;
     *lab.stand-in=*) [[ $labels = *"lab.stand-in=debian-$from "* ]] ;;
     esac
@@ -154,11 +154,11 @@ build() {
     esac
 }
 
-# attempt NAME IMAGE: builds from the suite in $from.
+# attempt NAME IMAGE: builds an image from the suite in $from, and reports the result.
 attempt() {
     local begun=$SECONDS
     say "$2: building from the packages of Debian $from"
-    # Not as the condition itself: `set -e` does not apply in a condition.
+    # Not as the condition itself, because `set -e` has no effect in a condition.
     build "$1" "$2" >"$folder/$1" 2>&1 &
     if wait $!; then
         say "$2: built in $((SECONDS - begun)) s, $(docker image inspect --format '{{.Size}}' "$2" | awk '{ printf "%d MB", $1 / 1e6 }')"
@@ -168,7 +168,7 @@ attempt() {
     fi
 }
 
-# provide NAME IMAGE: an image from the suite in $from, or from the fallback.
+# provide NAME IMAGE: builds an image from the suite in $from, or from the fallback.
 provide() {
     if attempt "$1" "$2"; then return; fi
     [ -z "$suite" ] && [ "$from" != "$fallback" ] || fail "$2: not built"
@@ -176,7 +176,7 @@ provide() {
         say "$2: not built from Debian $from; the existing stand-in is kept"
         return
     fi
-    say "$2: not built from Debian $from; trying Debian $fallback, whose version is older than the official image's"
+    say "$2: not built from Debian $from; trying Debian $fallback, which has an older version than the official image"
     from=$fallback
     attempt "$1" "$2" || fail "$2: not built"
 }
@@ -188,12 +188,12 @@ while [ $# -gt 0 ]; do
     --force) force=1 ;;
     --suite)
         suite=${2:-}
-        [ -n "$suite" ] || fail '--suite needs the name of a Debian suite, such as bookworm'
+        [ -n "$suite" ] || fail '--suite needs a Debian suite, such as bookworm'
         shift
         ;;
     nginx | postgres | prometheus | rust) wanted+=("$1") ;;
     *)
-        sed -n '2,14s/^# \{0,1\}//p' build.sh
+        sed -n '2,12s/^# \{0,1\}//p' build.sh
         exit 2
         ;;
     esac
@@ -208,15 +208,15 @@ trap 'rm -rf "$folder"' EXIT
 mirror='' keyring=''
 for name in "${wanted[@]}"; do
     image=$(image_of "$name")
-    [ -n "$image" ] || fail "neither ../compose.yaml nor the Dockerfile has an image of $name"
+    [ -n "$image" ] || fail "neither ../compose.yaml nor the Dockerfile names an image for $name"
     from=$(suite_of "$name")
     if [ -z "$force" ] && is_current "$name" "$image"; then
-        say "$image is there"
+        say "$image exists"
         continue
     fi
     command -v mmdebstrap >/dev/null || fail 'mmdebstrap is not installed: apt-get install mmdebstrap'
     [ -n "$mirror" ] || { mirror=$(../../scripts/debian.sh mirror) && keyring=$(../../scripts/debian.sh keyring); }
-    # In parallel: most of the time each waits for its downloads.
+    # In parallel, because each one mostly waits for downloads.
     provide "$name" "$image" &
     jobs+=($!)
 done

@@ -83,8 +83,8 @@ async fn same_story() {
     }
     // What the alert says is the rule's own text, filled in alike.
     let [one, other] = [&on_docker, &on_embedded].map(summary);
-    assert!(one.ends_with("of the requests are turned away: their key is not accepted"), "{one}");
-    assert!(other.ends_with("of the requests are turned away: their key is not accepted"), "{other}");
+    assert!(one.ends_with("of the requests are rejected because of their API key"), "{one}");
+    assert!(other.ends_with("of the requests are rejected because of their API key"), "{other}");
     embedded.lab(&["down"]).status(0);
     docker.finish();
 }

@@ -1,39 +1,39 @@
 #!/bin/sh
-# Runs nginx in the gateway's container, and tells it where the app is. nginx by itself resolves a name once, at its start,
-# does not start where it cannot, and keeps an address whose container is gone; so the name is resolved here.
+# Runs nginx in the gateway's container and configures the address of the app. nginx itself resolves a name only once, at
+# startup. It does not start if that fails, and keeps the address of a container that is gone. So this script resolves it.
 #
-#   gateway.sh start            resolve GATEWAY_UPSTREAM, then become nginx
-#   gateway.sh reload           resolve it anew; requests in flight are finished
-#   gateway.sh route HOST:PORT  send requests there until the next reload, whatever the name says
+#   gateway.sh start            resolve GATEWAY_UPSTREAM, then run nginx
+#   gateway.sh reload           resolve it again; requests in flight are completed
+#   gateway.sh route HOST:PORT  send requests there until the next reload, without resolving the name
 set -eu
 
 conf=/tmp/nginx.conf
 
-# What nobody has set is as in `lab gateway`: the image replaces only what is set.
+# Same defaults as `lab gateway`. They must be set, because the image only replaces variables that are.
 : "${GATEWAY_UPSTREAM:=app:8000}" "${GATEWAY_CONNECT_TIMEOUT:=1s}" "${GATEWAY_READ_TIMEOUT:=2s}"
 : "${GATEWAY_HEADER_TIMEOUT:=60s}" "${GATEWAY_MAX_BODY:=1m}" "${GATEWAY_FORWARD_API_KEY:=on}"
 : "${GATEWAY_CLIENT_ID:=}" "${GATEWAY_CLIENT_SECRET:=}"
 export GATEWAY_UPSTREAM GATEWAY_CONNECT_TIMEOUT GATEWAY_READ_TIMEOUT GATEWAY_HEADER_TIMEOUT GATEWAY_MAX_BODY
 export GATEWAY_FORWARD_API_KEY GATEWAY_CLIENT_ID GATEWAY_CLIENT_SECRET
 
-# credential NAME VALUE: it becomes part of nginx's configuration, in which other characters would mean something.
+# credential NAME VALUE: checks a value that becomes part of nginx's configuration, where other characters have a meaning.
 credential() {
     case $2 in
     *[!A-Za-z0-9._~+/=-]*) echo "error: $1 is malformed: expected at most 256 letters, digits and -._~+/=" >&2 && exit 2 ;;
     esac
 }
 
-# Neither without the other.
+# Both or neither must be set.
 credentials() {
     credential GATEWAY_CLIENT_ID "$GATEWAY_CLIENT_ID"
     credential GATEWAY_CLIENT_SECRET "$GATEWAY_CLIENT_SECRET"
     case ${GATEWAY_CLIENT_ID:+id}${GATEWAY_CLIENT_SECRET:+secret} in
-    id) echo "error: GATEWAY_CLIENT_ID is set, and GATEWAY_CLIENT_SECRET is not: they go together" >&2 && exit 2 ;;
-    secret) echo "error: GATEWAY_CLIENT_SECRET is set, and GATEWAY_CLIENT_ID is not: they go together" >&2 && exit 2 ;;
+    id) echo "error: GATEWAY_CLIENT_ID is set but GATEWAY_CLIENT_SECRET is not: set both or neither" >&2 && exit 2 ;;
+    secret) echo "error: GATEWAY_CLIENT_SECRET is set but GATEWAY_CLIENT_ID is not: set both or neither" >&2 && exit 2 ;;
     esac
 }
 
-# nginx's servers for HOST:PORT, one an address; where there is none, one that is refused at once (502).
+# servers HOST:PORT: prints an nginx server per address, or one that fails at once (502) if there is no address.
 servers() {
     host=${1%:*} port=${1##*:}
     case $host in
@@ -43,7 +43,7 @@ servers() {
     echo "${found:-server unix:/tmp/unresolved max_fails=0;}"
 }
 
-# upstream HOST:PORT: in one step, since nginx may read it at any time.
+# upstream HOST:PORT: replaces the file atomically, because nginx may read it at any time.
 upstream() {
     {
         echo 'upstream lab_app {'
@@ -53,7 +53,7 @@ upstream() {
     mv "$conf.upstream.$$" /tmp/upstream.conf
 }
 
-# As `nginx -s reload` does, which reads all of the configuration first to find the file in which this is.
+# Same as `nginx -s reload`, which would first parse the whole configuration to find the pid file.
 reload() { kill -s HUP "$(cat /tmp/nginx.pid)"; }
 
 case ${1:-} in

@@ -1,9 +1,9 @@
 #!/bin/sh
-# The entry point of the stand-in for the official nginx image: the same scripts folder, the same templates
-# (NGINX_ENVSUBST_TEMPLATE_DIR, _TEMPLATE_SUFFIX, _OUTPUT_DIR, _FILTER; not those for streams), then the command.
+# Entry point of the stand-in for the official nginx image. It supports the same scripts folder and the same templates
+# (NGINX_ENVSUBST_TEMPLATE_DIR, _TEMPLATE_SUFFIX, _OUTPUT_DIR, _FILTER; not those for streams), then runs the command.
 set -e
 
-# Every template becomes a file in which the environment's variables, and no others, are replaced.
+# Generates a file from every template, replacing only variables that are set in the environment.
 templates() {
     from=${NGINX_ENVSUBST_TEMPLATE_DIR:-/etc/nginx/templates}
     suffix=${NGINX_ENVSUBST_TEMPLATE_SUFFIX:-.template}
@@ -25,7 +25,7 @@ templates() {
 
 if [ "$1" = nginx ] || [ "$1" = nginx-debug ]; then
     templates
-    # In the order of their numbers; an .envsh sets variables, so it is sourced.
+    # In the order of their numbers. An .envsh file sets variables, so it is sourced.
     for script in $(find /docker-entrypoint.d/ -follow -type f | sort -V); do
         [ -x "$script" ] || continue
         # shellcheck source=/dev/null

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The entry point of the stand-in for the official postgres image: an empty PGDATA is initialised from POSTGRES_USER,
+# Entry point of the stand-in for the official postgres image. It initialises an empty PGDATA from POSTGRES_USER,
 # POSTGRES_PASSWORD, POSTGRES_DB, POSTGRES_INITDB_ARGS (each also as _FILE), POSTGRES_INITDB_WALDIR,
-# POSTGRES_HOST_AUTH_METHOD and the *.sh, *.sql and *.sql.gz of /docker-entrypoint-initdb.d, behind a server that only a local socket reaches; then the command.
+# POSTGRES_HOST_AUTH_METHOD and the *.sh, *.sql and *.sql.gz files in /docker-entrypoint-initdb.d, on a temporary server that
+# listens on a local socket only. Then it runs the command.
 set -Eeuo pipefail
 
 if [ "${1:0:1}" = - ]; then set -- postgres "$@"; fi
@@ -14,7 +15,7 @@ if [ "$(id -u)" = 0 ]; then
     exec setpriv --reuid=postgres --regid=postgres --init-groups "$0" "$@"
 fi
 
-# setting NAME [DEFAULT]: a variable of the environment, or the content of the file that NAME_FILE names.
+# setting NAME [DEFAULT]: an environment variable, or the content of the file in NAME_FILE.
 setting() {
     local file="$1_FILE"
     if [ -z "${!file:-}" ]; then
@@ -42,7 +43,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     fi
     mkdir -p "$PGDATA"
     chmod 700 "$PGDATA" 2>/dev/null || true
-    # Its arguments are words.
+    # Unquoted to split it into arguments.
     # shellcheck disable=SC2086
     initdb --username="$user" --pwfile=<(printf '%s\n' "${password:-none}") $arguments
     printf '\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
