@@ -20,7 +20,13 @@ fn a_run_is_reported_as_files_while_it_runs_and_afterwards() {
     let file =
         |name: &str| std::fs::read_to_string(desk.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let page = file("review.html");
-    for part in ["API key rotated, caller not updated", "What customers saw", "<svg", "401 x5", "lab scenario run rotate-key"] {
+    for part in [
+        "API key mismatch (401 on every request)",
+        "What customers saw",
+        "<svg",
+        "401 x5",
+        "lab scenario run rotate-key",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     assert!(file("ticket.md").contains("5 of 15 requests failed"));
@@ -86,8 +92,7 @@ fn a_run_goes_from_one_desk_to_another_as_one_file() {
     other.lab(&["runs", "import", "room.run"]).status(0).complains("already");
     // Another run is never written over.
     let text = std::fs::read_to_string(&file).expect("it is there");
-    let body =
-        text.split_once('\n').expect("it has a head").1.replace("API key rotated", "API key revoked");
+    let body = text.split_once('\n').expect("it has a head").1.replace("API key mismatch", "API key mistaken");
     let head =
         |id: &str, bytes: usize| format!("{{\"file\":\"lab run\",\"version\":1,\"id\":\"{id}\",\"bytes\":{bytes}}}\n");
     let refused = |text: String, code: i32, why: &str| {
