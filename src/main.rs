@@ -1,5 +1,5 @@
-//! The command line of `lab`: parses it, runs the verb, maps the outcome to an exit code. Everything with a life of its own
-//! is a crate under `crates/`.
+//! The `lab` binary: parses the command line, runs the command and maps the outcome to an exit code. Everything of
+//! substance is a crate under `crates/`.
 
 mod cli;
 mod commands;
@@ -13,7 +13,7 @@ use cli::Cli;
 fn main() -> ExitCode {
     let exit = match Cli::from_command_line() {
         Ok(cli) => commands::run(&cli).unwrap_or_else(|error| commands::report_error(&error)),
-        Err(unread) => commands::report_unread(&unread),
+        Err(error) => commands::report_cli_error(&error),
     };
     ExitCode::from(exit.code())
 }

@@ -1,4 +1,4 @@
-//! What may be typed after `lab images`, and which images a lab may be made from.
+//! Arguments of `lab images`, and the choice of images for new labs.
 
 use std::path::PathBuf;
 
@@ -7,55 +7,52 @@ use clap::{Args, Subcommand, ValueEnum};
 /// `lab images`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImagesCommand {
-    /// Show which images the stack needs, which are here, and where they came from
+    /// List the images of the stack, with size and origin
     List {
-        /// Of which stack
         #[command(flatten)]
         stack: StackArgs,
-        /// One JSON document
+        /// Print one JSON document
         #[arg(long)]
         json: bool,
     },
-    /// Fetch the images that are missing, and the official ones where stand-ins bear their names
+    /// Pull missing images, and replace stand-ins by the official images
     Pull {
-        /// Whose; all where none is named
+        /// Services whose images to pull [default: all]
         #[arg(value_name = "SERVICE")]
         services: Vec<String>,
-        /// Of which stack
         #[command(flatten)]
         stack: StackArgs,
     },
-    /// Write the images that are here to one file, to be loaded where no registry is in reach
+    /// Save the available images to one file, to load on a machine without a registry
     Save {
-        /// Written whole or not at all
+        /// Output file; written completely or not at all
         file: PathBuf,
-        /// Of which stack
         #[command(flatten)]
         stack: StackArgs,
     },
-    /// Take the images from a file that `lab images save` wrote, once it is checked
+    /// Load images from a file written by `lab images save`, after verifying it
     Load {
-        /// The file
+        /// File to load
         file: PathBuf,
     },
 }
 
-/// Which stack.
+/// Selects a stack.
 #[derive(Debug, Args)]
 pub(crate) struct StackArgs {
-    /// A folder with a compose.yaml of your own [default: the lab's, else the one that comes with lab]
+    /// Folder with your own compose.yaml [default: the lab's stack, else the built-in one]
     #[arg(long, value_name = "DIR")]
     pub(crate) stack: Option<PathBuf>,
-    /// A folder that it may read beside its own
+    /// Additional folder that the stack may read; can be given several times
     #[arg(long, value_name = "PATH", requires = "stack")]
     pub(crate) allow_folder: Vec<PathBuf>,
 }
 
-/// Which images a lab on Docker may be made from.
+/// Images that a Docker lab may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ImagesChoice {
-    /// Those that are here; what is missing is fetched. Says so where stand-ins are used
+    /// Use local images, stand-ins included (with a note), and pull missing ones
     Auto,
-    /// Those that are here, stand-ins among them; nothing is fetched
+    /// Use only local images, stand-ins included; pull nothing
     Offline,
 }

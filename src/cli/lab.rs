@@ -1,4 +1,4 @@
-//! What may be typed after the verbs of a lab: up, down, status, logs, key, recover.
+//! Arguments of the commands that manage a lab: up, down, status, logs, watch, dashboard, key, recover.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -7,16 +7,16 @@ use clap::{Args, Subcommand};
 
 use super::{EngineChoice, ImagesChoice};
 
-/// What a new lab is made on, wherever one is made.
+/// Options for a new lab, shared by every command that can create one.
 #[derive(Debug, Args)]
-pub(crate) struct GroundArgs {
-    /// What runs the stack
+pub(crate) struct NewLabArgs {
+    /// Engine that runs the stack
     #[arg(long, env = "LAB_ENGINE", hide_env_values = true, value_enum, default_value_t)]
     pub(crate) engine: EngineChoice,
-    /// Which images a new lab may be made from; on Docker [default: auto]
+    /// Images that a new lab may use (Docker only) [default: auto]
     #[arg(long, env = "LAB_IMAGES", hide_env_values = true, value_enum)]
     pub(crate) images: Option<ImagesChoice>,
-    /// Publish a new lab's ports on this address of the daemon's machine, for all who reach it [default: 127.0.0.1]; on Docker
+    /// Publish a new lab's ports on this address of the Docker host, reachable from other machines (Docker only) [default: 127.0.0.1]
     #[arg(long, env = "LAB_BIND", hide_env_values = true, value_name = "ADDRESS")]
     pub(crate) bind: Option<IpAddr>,
 }
@@ -24,19 +24,18 @@ pub(crate) struct GroundArgs {
 /// `lab up`.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
-    /// What it is made on
     #[command(flatten)]
-    pub(crate) ground: GroundArgs,
-    /// The gateway's port on 127.0.0.1; 0 for a free one [default: 8080 for the lab `default`, else a free one]
+    pub(crate) new_lab: NewLabArgs,
+    /// Gateway port on 127.0.0.1; 0 picks a free one [default: 8080 for the lab `default`, else a free one]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
-    /// A folder with a compose.yaml of your own (docs/stack.md); on Docker
+    /// Folder with your own compose.yaml, see docs/stack.md (Docker only)
     #[arg(long, value_name = "DIR")]
     pub(crate) stack: Option<PathBuf>,
-    /// A folder that the stack may read beside its own; the lab remembers it
+    /// Additional folder that the stack may read; stored with the lab; can be given several times
     #[arg(long, value_name = "PATH")]
     pub(crate) allow_folder: Vec<PathBuf>,
-    /// The app's image, instead of one made from lab itself; on Docker
+    /// Image for the app, instead of one built from lab itself (Docker only)
     #[arg(long, value_name = "IMAGE")]
     pub(crate) app_image: Option<String>,
 }
@@ -44,13 +43,13 @@ pub(crate) struct UpArgs {
 /// `lab down`.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
-    /// Remove its volumes too: they go in any case, since a lab's data is thrown away with it
+    /// Accepted for symmetry with docker compose; volumes are always removed with the lab
     #[arg(short, long)]
     pub(crate) volumes: bool,
-    /// Every lab of this user
+    /// All labs of this user
     #[arg(long, conflicts_with = "name")]
     pub(crate) all: bool,
-    /// What the Docker daemon has under this name, whoever brought it up
+    /// Remove everything the Docker daemon has under this name, whoever owns it
     #[arg(long, conflicts_with = "all")]
     pub(crate) force: bool,
 }
@@ -58,10 +57,10 @@ pub(crate) struct DownArgs {
 /// `lab status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Every lab of this user, one line each
+    /// All labs of this user, one line each
     #[arg(long, conflicts_with = "name")]
     pub(crate) all: bool,
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -69,19 +68,19 @@ pub(crate) struct StatusArgs {
 /// `lab logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// Whose; all where none is named
+    /// Services to show [default: all]
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
-    /// Go on as lines come, until Ctrl-C
+    /// Follow new lines until Ctrl-C
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// Begin with the last lines of each service
+    /// Start with the last lines of each service
     #[arg(short = 'n', long, value_name = "LINES")]
     pub(crate) tail: Option<usize>,
-    /// Begin with those of the last while (5m, 90s), or since a time (2026-11-24T10:15:00Z)
+    /// Start this long ago (5m, 90s) or at a time (2026-11-24T10:15:00Z)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Say when each was written
+    /// Show the time of each line
     #[arg(short, long)]
     pub(crate) timestamps: bool,
 }
@@ -89,7 +88,7 @@ pub(crate) struct LogsArgs {
 /// `lab watch`.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// How often to look: 100ms to 1m
+    /// Refresh interval, 100ms to 1m
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub(crate) refresh: String,
 }
@@ -97,10 +96,10 @@ pub(crate) struct WatchArgs {
 /// `lab dashboard`.
 #[derive(Debug, Args)]
 pub(crate) struct DashboardArgs {
-    /// Its port; 0 for a free one [default: 3000 for the lab `default` where it is free, else a free one]
+    /// Dashboard port; 0 picks a free one [default: 3000 for the lab `default` if it is free, else a free one]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
-    /// The address it listens on; one that others reach shows it to them [default: 127.0.0.1]
+    /// Address to listen on; a non-loopback address makes the dashboard reachable for others [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) bind: Option<IpAddr>,
 }
@@ -108,21 +107,21 @@ pub(crate) struct DashboardArgs {
 /// `lab key`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Show the key that the server expects, and the one that the caller sends
+    /// Show the key that the server expects and the key that the caller sends
     Show {
-        /// One JSON document
+        /// Print one JSON document
         #[arg(long)]
         json: bool,
     },
-    /// Give the server another key; the caller keeps sending its own
+    /// Change the server's key; the caller keeps sending its own
     Rotate {
-        /// The new key
+        /// New key
         #[arg(value_name = "KEY")]
         key: String,
     },
-    /// Give the caller the server's key; where a scenario's callers are in the lab, them too
+    /// Give the server's key to the caller, and to a scenario's callers if the lab has them
     Align {
-        /// Give it to this caller of a scenario alone
+        /// Give it only to this caller of a scenario
         #[arg(long, value_name = "NAME")]
         caller: Option<String>,
     },
@@ -131,7 +130,7 @@ pub(crate) enum KeyCommand {
 /// `lab recover`.
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
-    /// Every lab of this user
+    /// All labs of this user
     #[arg(long, conflicts_with = "name")]
     pub(crate) all: bool,
 }

@@ -1,17 +1,17 @@
-//! What may be typed after `lab query` and `lab metrics`.
+//! Arguments of `lab query` and `lab metrics`.
 
 use clap::Args;
 
 /// `lab query`.
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// In PromQL
+    /// PromQL expression
     #[arg(value_name = "EXPRESSION")]
     pub(crate) expression: String,
-    /// Over the last while, as a sparkline: 5m, 2h
+    /// Query this time span and draw a sparkline per series: 5m, 2h
     #[arg(long, value_name = "TIME")]
     pub(crate) range: Option<String>,
-    /// Prometheus' own answer
+    /// Print the JSON response of Prometheus
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -19,16 +19,16 @@ pub(crate) struct QueryArgs {
 /// `lab metrics`.
 #[derive(Debug, Args)]
 pub(crate) struct MetricsArgs {
-    /// Only those whose name contains this
+    /// Only metrics whose name contains this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) filter: Option<String>,
-    /// The page as the app shows it
+    /// Print the page as the app serves it
     #[arg(long, conflicts_with = "watch")]
     pub(crate) raw: bool,
-    /// Again every second, with the change per second, until Ctrl-C
+    /// Repeat every second, with the change per second, until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,
-    /// Any /metrics page instead of a lab's
+    /// Read this /metrics page instead of a lab's
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
 }

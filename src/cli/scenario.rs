@@ -1,73 +1,73 @@
-//! What may be typed after `lab scenario`.
+//! Arguments of `lab scenario`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Format, GroundArgs};
+use super::{Format, NewLabArgs};
 
 /// `lab scenario`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScenarioCommand {
-    /// Show the scenarios that come with lab
+    /// List the built-in scenarios
     List {
-        /// One JSON document
+        /// Print one JSON document
         #[arg(long)]
         json: bool,
     },
-    /// Show a scenario: its ticket and its symptom; what gives it away only when asked
+    /// Show a scenario's ticket and symptom; hints and solution only on request
     #[command(after_help = "Examples:\n  lab scenario show rotate-key\n  lab scenario show rotate-key --hints\n  \
         lab scenario show rotate-key --solution\n  lab scenario show rotate-key --source > my.yaml")]
     Show(ShowArgs),
-    /// Check scenario files, without running anything
+    /// Validate scenario files without running them
     #[command(
         after_help = "Examples:\n  lab scenario validate my.yaml\n  lab scenario validate rotate-key --set requests=5\n  \
         lab scenario validate scenarios/ --json"
     )]
     Validate(ValidateArgs),
-    /// Write a scenario of your own to begin from: commented, and it runs as it is
+    /// Create a scenario file to start from, commented and ready to run
     #[command(
         after_help = "Examples:\n  lab scenario new slow-login\n  lab scenario new slow-login --out incidents/\n\n\
-        Nothing is overwritten. The JSON Schema for editors is written beside it."
+        Existing files are not overwritten. The JSON Schema for editors is written next to the scenario."
     )]
     New(NewArgs),
-    /// Print the JSON Schema of scenario files, for editors; or every key as a page
+    /// Print the JSON Schema of scenario files, or a reference page of every key
     #[command(
         after_help = "Examples:\n  lab scenario schema > scenario.schema.json\n  lab scenario schema --format markdown"
     )]
     Schema {
-        /// What goes to standard output
+        /// Output format
         #[arg(long, value_enum, default_value_t)]
         format: SchemaFormat,
     },
-    /// Run a scenario: break it, watch it, mend it, put everything back
+    /// Run a scenario: inject the fault, observe, fix, restore
     #[command(
         after_help = "Examples:\n  lab scenario run rotate-key\n  lab scenario run rotate-key --set requests=100 --set rate=50\n  \
-        lab scenario run rotate-key --until observe    break it and leave it so; lab recover mends it\n  \
-        lab scenario run my.yaml --dry-run             what would happen; nothing is started\n  \
+        lab scenario run rotate-key --until observe    stop while it is broken; lab recover restores it\n  \
+        lab scenario run my.yaml --dry-run             show the plan without starting anything\n  \
         lab scenario run my.yaml --format json > run.json\n  \
         lab scenario run rotate-key --report review.html --report results.xml\n  \
-        lab scenario run rotate-key --pace workshop    a minute a step: long enough for alerts to fire"
+        lab scenario run rotate-key --pace workshop    a minute per step: long enough for alerts to fire"
     )]
     Run(RunArgs),
-    /// Prove that a scenario does what it says: broken by its fault, mended by its remedy and by nothing else
+    /// Prove a scenario's claims: its fault breaks the lab, its remedy fixes it, and nothing else does
     #[command(after_help = "Examples:\n  lab scenario prove rotate-key\n  lab scenario prove --all\n  \
         lab scenario prove my.yaml --engine docker\n  lab scenario prove --all --format json\n\n\
-        Each proof has a lab of its own, which goes away with it. Parts for other scenarios are exempt.\n\
-        Exits 0 if all are proved, 1 if a claim does not hold.")]
+        Each proof runs in a temporary lab. Partial scenarios (parts of others) are exempt.\n\
+        Exits 0 if every scenario is proven, 1 if a claim is not proven.")]
     Prove(ProveArgs),
 }
 
 /// `lab scenario validate`.
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// Names, files or folders of files; every scenario that comes with lab where none is given
+    /// Scenario names, files or folders [default: all built-in scenarios]
     #[arg(value_name = "SCENARIO|FOLDER")]
     pub(crate) scenarios: Vec<String>,
-    /// A parameter's value; can be given several times
+    /// Set a parameter; can be given several times
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
-    /// One JSON document, the mistakes with their places
+    /// Print one JSON document, with the position of each error
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -75,21 +75,21 @@ pub(crate) struct ValidateArgs {
 /// `lab scenario new`.
 #[derive(Debug, Args)]
 pub(crate) struct NewArgs {
-    /// What it is called: the file's name without its ending
+    /// Name of the scenario and, without extension, of its file
     #[arg(value_name = "SCENARIO")]
     pub(crate) scenario: String,
-    /// The file, or a folder for it [default: the present folder]
+    /// Output file or folder [default: the current folder]
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(crate) out: Option<PathBuf>,
 }
 
-/// How the language is described.
+/// Format of the scenario schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SchemaFormat {
-    /// A JSON Schema, for editors and validators
+    /// JSON Schema, for editors and validators
     #[default]
     Json,
-    /// A page, for people
+    /// Reference page, for people
     Markdown,
 }
 
@@ -99,58 +99,57 @@ pub(crate) struct ProveArgs {
     /// Names from `lab scenario list`, or files
     #[arg(value_name = "SCENARIO", required_unless_present = "all")]
     pub(crate) scenarios: Vec<String>,
-    /// Every scenario that comes with lab
+    /// All built-in scenarios
     #[arg(long, conflicts_with = "scenarios")]
     pub(crate) all: bool,
-    /// A parameter's value, instead of its short one; can be given several times
+    /// Set a parameter instead of using its short value; can be given several times
     #[arg(long = "set", value_name = "NAME=VALUE", conflicts_with = "all")]
     pub(crate) set: Vec<String>,
-    /// How many at a time [default: one a core]
+    /// Number of proofs to run in parallel [default: one per core]
     #[arg(long, value_name = "NUMBER", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=16))]
     pub(crate) jobs: Option<usize>,
-    /// Let `run` steps run their commands on this machine, as you
+    /// Allow `run` steps to run their commands on this machine, as you
     #[arg(long)]
     pub(crate) allow_commands: bool,
-    /// What it is made on
     #[command(flatten)]
-    pub(crate) ground: GroundArgs,
-    /// What goes to standard output
+    pub(crate) new_lab: NewLabArgs,
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ProofFormat,
 }
 
-/// How long each step with traffic goes on.
+/// Duration of each step with traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PaceChoice {
-    /// As the scenario has it: seconds
+    /// As written in the scenario: seconds
     #[default]
     Quick,
     /// About a minute each, at the same rate: time for people, dashboards and alerts
     Workshop,
 }
 
-/// How proofs are shown.
+/// Output format of proofs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProofFormat {
-    /// A line a proof as it ends, for people
+    /// One line per proof as it finishes
     #[default]
     Text,
-    /// One document, when all have ended
+    /// One JSON document when all have finished
     Json,
 }
 
 /// `lab scenario show`.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// A name from the list, or a file
+    /// Name from `lab scenario list`, or a file
     pub(crate) scenario: String,
-    /// The hints, from vague to exact
+    /// Show the hints, from vague to exact
     #[arg(long)]
     pub(crate) hints: bool,
-    /// What is broken and how it is mended, what does not mend it, the parameters and the steps
+    /// Show the fault, the remedy, ineffective remedies, the parameters and the steps
     #[arg(long)]
     pub(crate) solution: bool,
-    /// The file itself, to begin one of your own from
+    /// Print the scenario file, as a starting point for your own
     #[arg(long, conflicts_with_all = ["hints", "solution"])]
     pub(crate) source: bool,
 }
@@ -159,39 +158,38 @@ pub(crate) struct ShowArgs {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed by itself")]
 pub(crate) struct RunArgs {
-    /// A name from `lab scenario list`, or a file
+    /// Name from `lab scenario list`, or a file
     pub(crate) scenario: String,
-    /// A parameter's value; can be given several times
+    /// Set a parameter; can be given several times
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Leave the lab as the scenario leaves it; `lab recover` puts it back
+    /// Leave the lab as the scenario leaves it; `lab recover` undoes the changes
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Stop after this step, or after the last step of this phase, and leave the lab so
+    /// Stop after this step, or after the last step of this phase, and leave the lab as it is then
     #[arg(long, value_name = "STEP|PHASE")]
     pub(crate) until: Option<String>,
-    /// Put back first what an earlier run in this lab was cut off from putting back
+    /// Undo the changes of an earlier interrupted run first
     #[arg(long)]
     pub(crate) recover: bool,
-    /// Only say what would happen: steps, changes, how long it takes, what would be put back; starts nothing
+    /// Show steps, changes, duration and undo without starting anything
     #[arg(long, conflicts_with_all = ["recover", "reports", "format"])]
     pub(crate) dry_run: bool,
-    /// With --dry-run: one JSON document
+    /// With --dry-run: print one JSON document
     #[arg(long, requires = "dry_run")]
     pub(crate) json: bool,
-    /// How long each step with traffic goes on
+    /// Duration of each step with traffic
     #[arg(long, value_enum, default_value_t)]
     pub(crate) pace: PaceChoice,
-    /// Let `run` steps run their commands on this machine, as you
+    /// Allow `run` steps to run their commands on this machine, as you
     #[arg(long)]
     pub(crate) allow_commands: bool,
-    /// What it is made on
     #[command(flatten)]
-    pub(crate) ground: GroundArgs,
-    /// What goes to standard output
+    pub(crate) new_lab: NewLabArgs,
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
-    /// Also write a report, in the form that the file's ending names: .html, .md, .xml (JUnit), .json; can be given several times
+    /// Also write a report; the extension selects the format: .html, .md, .xml (JUnit), .json; can be given several times
     #[arg(long = "report", value_name = "FILE")]
     pub(crate) reports: Vec<PathBuf>,
 }

@@ -1,22 +1,21 @@
-//! How the engine starts the services of a lab.
+//! Arguments of the hidden commands that run the services of a lab.
 
 use clap::Args;
 
 /// `lab app`.
 #[derive(Debug, Args)]
 pub(crate) struct AppArgs {
-    /// How it is started
     #[command(flatten)]
     pub(crate) service: ServiceArgs,
-    /// Ask the app that runs under the same environment whether it is well, and exit 0 or 1; needs no shell
+    /// Exit 0 if the app with the same environment is healthy, else 1; needs no shell
     #[arg(long)]
     pub(crate) health: bool,
 }
 
-/// How a service of the embedded engine is started. All else comes from its environment.
+/// Service of the embedded engine. All other settings come from its environment.
 #[derive(Debug, Args)]
 pub(crate) struct ServiceArgs {
-    /// End when standard input ends
+    /// Exit at the end of standard input
     #[arg(long)]
     pub(crate) tied: bool,
 }

@@ -1,13 +1,13 @@
-//! How far back somebody wants to look: `90s`, `5m`, `2h`, `1d`.
+//! Time spans to look back: `90s`, `5m`, `2h`, `1d`.
 
 use std::time::Duration;
 
 use lab_scenario::value;
 
-/// Nothing of a lab is older than this.
+/// Longest accepted span.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
-/// A number and `ms`, `s`, `m`, `h` or `d`; above 0, at most a year.
+/// Parses a number with `ms`, `s`, `m`, `h` or `d`; above 0 and at most a year.
 pub(super) fn ago(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a time with a unit: `90s`, `5m`, `2h`, `1d`";
     let long = [('h', 60), ('d', 24 * 60)].into_iter().find_map(|(unit, minutes)| {

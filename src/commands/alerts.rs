@@ -1,4 +1,4 @@
-//! Whether a lab has the alerts that a scenario names: asked of whoever evaluates the lab's rules, before the run.
+//! Checks before a run that the lab has the alerts that a scenario names.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use lab_runner::lab::Record;
 use lab_scenario::{Diagnostics, Plan};
 use lab_telemetry::alerts;
 
-/// How long is waited for an answer: Prometheus may just have been started.
+/// Time to wait for an response, because Prometheus may have just started.
 const PATIENCE: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Refuses a scenario that names alerts which this lab's rules do not have. Where nobody says what they are, nothing is refused:
-/// then nothing is known of them in the run either, and no expectation on one holds.
+/// Rejects a scenario that names alerts which the lab's rules do not have. Accepts it if the rules cannot be read; its alert
+/// expectations fail in the run then.
 pub(super) async fn check(plan: &Plan, lab: &str, record: &Record, endpoints: &Endpoints) -> Result<(), Diagnostics> {
-    // Those of the stack that comes with lab are known.
+    // The alerts of the built-in stack are known.
     if plan.alerts_asked().all(|(_, alert)| record.containers.stack.is_none() && alerts::is_own(alert)) {
         return Ok(());
     }
@@ -27,14 +27,14 @@ pub(super) async fn check(plan: &Plan, lab: &str, record: &Record, endpoints: &E
     }
 }
 
-/// The alerts that there are, as soon as somebody says it.
+/// Names of the lab's alerts, as soon as the server returns them.
 async fn known(base: &str) -> BTreeSet<String> {
     let http = Http::new();
     loop {
-        let answer = http.request(&Request::get(format!("{base}{}", alerts::PATH)).timeout(PATIENCE)).await;
-        let answer = answer.ok().filter(|answer| answer.status == 200);
-        if let Some(answer) = answer.and_then(|answer| alerts::read(&answer.text()).ok()) {
-            return answer.names();
+        let response = http.request(&Request::get(format!("{base}{}", alerts::PATH)).timeout(PATIENCE)).await;
+        let response = response.ok().filter(|response| response.status == 200);
+        if let Some(response) = response.and_then(|response| alerts::read(&response.text()).ok()) {
+            return response.names();
         }
         tokio::time::sleep(INTERVAL).await;
     }

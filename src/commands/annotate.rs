@@ -1,6 +1,6 @@
-//! [`Poster`]: posts annotations to the lab's Grafana, in a thread of its own: a run waits for nothing but, at its end, a
-//! moment for the last of them. A Grafana that has only just been started takes none yet: what it did not take is posted again.
-//! Where it never does, nothing is lost: the run's own record has it all.
+//! Posts annotations to the lab's Grafana from a separate thread, so that a run never waits for it, except briefly at its end.
+//! A Grafana that is still starting rejects annotations, so they are retried. If they never arrive, nothing is lost: the
+//! journal has everything.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -13,18 +13,17 @@ use tokio_util::sync::CancellationToken;
 use lab_http::{Http, Request};
 use lab_report::report::annotations::Annotation;
 
-/// How many may wait to be posted, and as many to be posted again; more are dropped.
+/// Capacity of the queue and of the retry list; more annotations are dropped.
 const QUEUE: usize = 256;
-/// How long one may take.
+/// Time for one request.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the end waits for those that are left.
+/// Time for the remaining annotations at the end.
 const LAST: Duration = Duration::from_secs(1);
-/// After how long what was not taken is posted again.
-const AGAIN: Duration = Duration::from_secs(1);
-/// The name that Grafana's first user has.
+/// Delay before a retry.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Grafana's initial user.
 const USER: &str = "admin";
 
-/// Posts what it is given.
 pub(super) struct Poster {
     queue: Option<SyncSender<Annotation>>,
     done: Receiver<()>,
@@ -32,7 +31,7 @@ pub(super) struct Poster {
 }
 
 impl Poster {
-    /// To the Grafana at this base URL, with its admin's password. None where there is no thread to be had.
+    /// Starts posting to the Grafana at this base URL with its admin's password. `None` if the thread cannot be started.
     pub(super) fn start(base: &str, password: &str) -> Option<Self> {
         let (queue, waiting) = sync_channel::<Annotation>(QUEUE);
         let (end, done) = sync_channel(1);
@@ -42,15 +41,15 @@ impl Poster {
         let credentials = format!("Basic {}", STANDARD.encode(format!("{USER}:{password}")));
         let stop = give_up.clone();
         let work = move || {
-            Posting { runtime, http: Http::new(), url, credentials, stop }.all(&waiting);
+            Worker { runtime, http: Http::new(), url, credentials, stop }.run(&waiting);
             let _ = end.send(());
         };
         std::thread::Builder::new().name("annotations".to_owned()).spawn(work).ok()?;
         Some(Self { queue: Some(queue), done, give_up })
     }
 
-    /// What takes them; it never waits.
-    pub(super) fn taker(&self) -> impl FnMut(Annotation) + Send + use<> {
+    /// Returns a function that queues annotations without blocking.
+    pub(super) fn sender(&self) -> impl FnMut(Annotation) + Send + use<> {
         let queue = self.queue.clone();
         move |annotation| {
             if let Some(queue) = &queue {
@@ -59,7 +58,7 @@ impl Poster {
         }
     }
 
-    /// Waits a moment for those that are left; whoever took them must be gone.
+    /// Waits briefly for the remaining annotations. The functions from [`Poster::sender`] must be dropped before.
     pub(super) fn finish(mut self) {
         self.queue = None;
         let _ = self.done.recv_timeout(LAST);
@@ -67,8 +66,8 @@ impl Poster {
     }
 }
 
-/// How annotations are posted.
-struct Posting {
+/// Worker that posts the annotations.
+struct Worker {
     runtime: tokio::runtime::Runtime,
     http: Http,
     url: String,
@@ -76,43 +75,42 @@ struct Posting {
     stop: CancellationToken,
 }
 
-/// What became of one.
-enum Posted {
-    /// It is over with: taken, or such that it never will be.
-    Over,
-    /// Nobody takes it now.
-    Later,
-    /// None is ever taken from here.
-    Never,
+enum Attempt {
+    /// Accepted, or rejected for good.
+    Done,
+    /// Rejected for now: retry.
+    Retry,
+    /// Wrong credentials: no annotation will ever be accepted.
+    Denied,
 }
 
-impl Posting {
-    /// Posts all in their order, until whoever gives them is gone and one more was tried.
-    fn all(&self, waiting: &Receiver<Annotation>) {
+impl Worker {
+    /// Posts all annotations in order until the queue is closed, with one last attempt.
+    fn run(&self, waiting: &Receiver<Annotation>) {
         let mut kept = VecDeque::new();
         let mut more = true;
         while more && !self.stop.is_cancelled() {
             let next = if kept.is_empty() {
                 waiting.recv().map_err(RecvTimeoutError::from)
             } else {
-                waiting.recv_timeout(AGAIN)
+                waiting.recv_timeout(RETRY_DELAY)
             };
             more = next != Err(RecvTimeoutError::Disconnected);
             kept.extend(next.into_iter().chain(waiting.try_iter()));
-            // The last ones tell most: what fired, and the outage.
+            // The latest ones matter most: alerts and the outage.
             kept.drain(..kept.len().saturating_sub(QUEUE));
             while let Some(first) = kept.front() {
                 match self.post(first) {
-                    Posted::Over => kept.pop_front(),
-                    Posted::Later => break,
-                    Posted::Never => return,
+                    Attempt::Done => kept.pop_front(),
+                    Attempt::Retry => break,
+                    Attempt::Denied => return,
                 };
             }
         }
     }
 
-    fn post(&self, annotation: &Annotation) -> Posted {
-        let Ok(body) = serde_json::to_value(annotation) else { return Posted::Over };
+    fn post(&self, annotation: &Annotation) -> Attempt {
+        let Ok(body) = serde_json::to_value(annotation) else { return Attempt::Done };
         let request = Request::post(&self.url, body).header("authorization", &self.credentials).timeout(PATIENCE);
         let status = self.runtime.block_on(async {
             tokio::select! {
@@ -121,9 +119,9 @@ impl Posting {
             }
         });
         match status {
-            Some(200..300 | 400) => Posted::Over,
-            Some(401 | 403) => Posted::Never,
-            _ => Posted::Later,
+            Some(200..300 | 400) => Attempt::Done,
+            Some(401 | 403) => Attempt::Denied,
+            _ => Attempt::Retry,
         }
     }
 }
@@ -142,11 +140,11 @@ mod tests {
 
     use super::*;
 
-    type Taken = Arc<Mutex<Vec<(String, Value)>>>;
+    type Received = Arc<Mutex<Vec<(String, Value)>>>;
 
-    /// Grafana's API for annotations, as documented; it refuses another password, and what lacks a time or a text. So many
-    /// requests come before it is ready.
-    async fn grafana(taken: Taken, delay: Duration, early: u32) -> String {
+    /// Grafana's annotation API, as documented. Rejects other passwords, and bodies without time or text. The first `early`
+    /// requests get 503.
+    async fn grafana(received: Received, delay: Duration, early: u32) -> String {
         let early = Arc::new(AtomicU32::new(early));
         let add = move |headers: HeaderMap, Json(body): Json<Value>| async move {
             tokio::time::sleep(delay).await;
@@ -154,16 +152,16 @@ mod tests {
                 return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "message": "starting" })));
             }
             let credentials = headers.get("authorization").and_then(|text| text.to_str().ok()).unwrap_or_default();
-            // admin:hush
-            if credentials != "Basic YWRtaW46aHVzaA==" {
+            // admin:secret
+            if credentials != "Basic YWRtaW46c2VjcmV0" {
                 return (StatusCode::UNAUTHORIZED, Json(json!({ "message": "Invalid username or password" })));
             }
             if !body["time"].is_i64() || body["text"].as_str().is_none_or(str::is_empty) {
                 return (StatusCode::BAD_REQUEST, Json(json!({ "message": "text field should not be empty" })));
             }
-            let mut taken = taken.lock().expect("whole");
-            taken.push((credentials.to_owned(), body));
-            (StatusCode::OK, Json(json!({ "message": "Annotation added", "id": taken.len() })))
+            let mut received = received.lock().expect("whole");
+            received.push((credentials.to_owned(), body));
+            (StatusCode::OK, Json(json!({ "message": "Annotation added", "id": received.len() })))
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -182,14 +180,14 @@ mod tests {
         }
     }
 
-    /// Posts so many, and how long giving them and the end took.
+    /// Posts `count` annotations. Returns the time until all were queued and until the end.
     async fn posted(url: String, password: &'static str, count: usize) -> (Duration, Duration) {
         let work = move || {
             let poster = Poster::start(&url, password).expect("a thread");
             let begun = Instant::now();
             {
-                let mut take = poster.taker();
-                (0..count).for_each(|number| take(annotation(&format!("step {number}"))));
+                let mut send = poster.sender();
+                (0..count).for_each(|number| send(annotation(&format!("step {number}"))));
             }
             let given = begun.elapsed();
             poster.finish();
@@ -200,54 +198,57 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn all_are_posted_with_the_labs_own_password() {
-        let taken = Taken::default();
-        let url = grafana(Arc::clone(&taken), Duration::ZERO, 0).await;
-        posted(url, "hush", 20).await;
-        let taken = taken.lock().expect("whole");
-        assert_eq!(taken.len(), 20);
-        assert_eq!((taken[0].1["text"].as_str(), taken[19].1["text"].as_str()), (Some("step 0"), Some("step 19")));
-        let regions = taken.iter().all(|(_, body)| body["timeEnd"].as_i64() > body["time"].as_i64());
-        assert!(regions && taken.iter().all(|(_, body)| body["dashboardUID"] == "auth-health"));
+        let received = Received::default();
+        let url = grafana(Arc::clone(&received), Duration::ZERO, 0).await;
+        posted(url, "secret", 20).await;
+        let received = received.lock().expect("whole");
+        assert_eq!(received.len(), 20);
+        assert_eq!(
+            (received[0].1["text"].as_str(), received[19].1["text"].as_str()),
+            (Some("step 0"), Some("step 19"))
+        );
+        let regions = received.iter().all(|(_, body)| body["timeEnd"].as_i64() > body["time"].as_i64());
+        assert!(regions && received.iter().all(|(_, body)| body["dashboardUID"] == "auth-health"));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_grafana_that_is_ready_late_gets_all_of_them() {
-        let taken = Taken::default();
-        let url = grafana(Arc::clone(&taken), Duration::ZERO, 4).await;
-        let shown = Arc::clone(&taken);
+    async fn a_grafana_that_starts_late_gets_all_annotations() {
+        let received = Received::default();
+        let url = grafana(Arc::clone(&received), Duration::ZERO, 4).await;
+        let shown = Arc::clone(&received);
         let count = move || shown.lock().expect("whole").len();
         let work = move || {
-            let poster = Poster::start(&url, "hush").expect("a thread");
-            let mut take = poster.taker();
+            let poster = Poster::start(&url, "secret").expect("a thread");
+            let mut send = poster.sender();
             for number in 0..5 {
-                take(annotation(&format!("step {number}")));
+                send(annotation(&format!("step {number}")));
             }
             let begun = Instant::now();
             while count() < 5 {
-                assert!(begun.elapsed() < Duration::from_secs(30), "{} were taken", count());
+                assert!(begun.elapsed() < Duration::from_secs(30), "{} were received", count());
                 std::thread::sleep(Duration::from_millis(20));
             }
-            take(annotation("outage"));
-            drop(take);
+            send(annotation("outage"));
+            drop(send);
             poster.finish();
         };
         tokio::task::spawn_blocking(work).await.expect("no panic");
-        let taken = taken.lock().expect("whole");
-        let texts: Vec<&str> = taken.iter().filter_map(|(_, body)| body["text"].as_str()).collect();
+        let received = received.lock().expect("whole");
+        let texts: Vec<&str> = received.iter().filter_map(|(_, body)| body["text"].as_str()).collect();
         assert_eq!(texts, ["step 0", "step 1", "step 2", "step 3", "step 4", "outage"]);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_grafana_that_hangs_or_refuses_or_is_not_there_keeps_nobody() {
-        let taken = Taken::default();
-        let hanging = grafana(Arc::clone(&taken), Duration::from_mins(1), 0).await;
-        let refusing = grafana(Arc::clone(&taken), Duration::ZERO, 0).await;
-        for (url, password) in [(hanging, "hush"), (refusing, "wrong"), ("http://127.0.0.1:1".to_owned(), "hush")] {
+    async fn an_unavailable_grafana_delays_nothing() {
+        let received = Received::default();
+        let hanging = grafana(Arc::clone(&received), Duration::from_mins(1), 0).await;
+        let refusing = grafana(Arc::clone(&received), Duration::ZERO, 0).await;
+        for (url, password) in [(hanging, "secret"), (refusing, "wrong"), ("http://127.0.0.1:1".to_owned(), "secret")] {
             let (given, all) = posted(url.clone(), password, 1_000).await;
             assert!(given < Duration::from_millis(500), "{url}: giving took {given:?}");
             assert!(all < LAST + Duration::from_secs(2), "{url}: the end took {all:?}");
             assert!(!url.ends_with(":1") || all < LAST, "{url}: the end took {all:?}");
         }
-        assert!(taken.lock().expect("whole").is_empty());
+        assert!(received.lock().expect("whole").is_empty());
     }
 }

@@ -1,5 +1,4 @@
-//! `lab dashboard`: the live dashboard of any lab, served for as long as somebody lets it: where no Grafana runs, and for
-//! those in a room.
+//! `lab dashboard`: serves the live dashboard of any lab until Ctrl-C, for labs without Grafana and for sharing with a room.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::session::Session;
 use super::signals;
 use crate::cli::DashboardArgs;
-use crate::engines::present::Present;
+use crate::engines::observed_lab::ObservedLab;
 use lab_core::engine::RunState;
 use lab_core::error::{Exit, Failure};
 use lab_dashboard::Look;
@@ -22,11 +21,11 @@ use lab_runner::runner::Signal;
 
 pub(super) mod host;
 
-/// A lab through its engine.
-struct Through(Mutex<Present>);
+/// Data source of the dashboard: a lab through its engine.
+struct EngineSource(Mutex<ObservedLab>);
 
 #[async_trait]
-impl lab_dashboard::Source for Through {
+impl lab_dashboard::Source for EngineSource {
     async fn look(&self) -> Look {
         let Ok((_, now)) = self.0.lock().await.describe().await else { return Look::default() };
         let runs = now.app().is_some_and(|app| app.state == RunState::Running);
@@ -49,26 +48,26 @@ pub(super) async fn run(session: &Session, args: &DashboardArgs) -> anyhow::Resu
     let listener = listen(bind, args.port, lab.name()).await?;
     let address = listener.local_addr()?;
     if !bind.is_loopback() {
-        let warning = "whoever reaches this machine can read this page; it shows no keys, and changes nothing";
+        let warning = "everyone who can reach this machine can read this page; it shows no keys and changes nothing";
         session.term.note(&session.term.stderr_painter().paint(Tone::Warn, warning));
     }
     session.line(&format!("dashboard of lab {} at {} until Ctrl-C", lab.name(), url(address)))?;
-    board_of(lab, listener, interrupt.stop().clone()).await;
+    serve_lab(lab, listener, interrupt.stop().clone()).await;
     Ok(interrupt.signal().map_or(Exit::Failed, Signal::exit))
 }
 
-/// Serves the dashboard of a lab until the end.
-async fn board_of(lab: &Lab, listener: TcpListener, end: CancellationToken) {
-    let source = Arc::new(Through(Mutex::new(Present::new(lab))));
+/// Serves the dashboard of a lab until `end`.
+async fn serve_lab(lab: &Lab, listener: TcpListener, end: CancellationToken) {
+    let source = Arc::new(EngineSource(Mutex::new(ObservedLab::new(lab))));
     lab_dashboard::serve(listener, lab.folder().root(), source, end).await;
 }
 
-/// The port that was asked for, and no other; else the usual one for the lab that has the usual ones; else a free one.
+/// Binds the requested port only; without one, the default port if this is the lab `default`, else a free port.
 async fn listen(bind: IpAddr, port: Option<u16>, lab: &str) -> anyhow::Result<TcpListener> {
     if let Some(port) = port {
         return TcpListener::bind((bind, port)).await.map_err(|error| {
-            let message = format!("the dashboard cannot have port {port} of {bind}: {error}");
-            Failure::failed(message).hint("another port: --port 3001, or --port 0 for a free one").into()
+            let message = format!("the dashboard cannot use port {port} on {bind}: {error}");
+            Failure::failed(message).hint("choose another port with --port 3001, or a free one with --port 0").into()
         });
     }
     let usual = if lab == DEFAULT_NAME { lab_dashboard::USUAL.1 } else { 0 };
@@ -76,12 +75,12 @@ async fn listen(bind: IpAddr, port: Option<u16>, lab: &str) -> anyhow::Result<Tc
         Ok(listener) => Ok(listener),
         Err(_) => Ok(TcpListener::bind((bind, 0)).await.map_err(|error| {
             Failure::failed(format!("the dashboard cannot listen on {bind}: {error}"))
-                .hint("--bind takes an address of this machine")
+                .hint("use an address of this machine for --bind")
         })?),
     }
 }
 
-/// What to type into a browser. An address that stands for all of them is reached on this machine as its own.
+/// URL for a browser on this machine. The unspecified address becomes the loopback address.
 fn url(address: SocketAddr) -> String {
     let own = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
     format!("http://{}/", SocketAddr::new(own, address.port()))

@@ -1,4 +1,4 @@
-//! `lab images`: what the stack is made from; fetched while there is a network, and carried to where there is none.
+//! `lab images`: lists the stack's images, pulls them, and moves them to machines without a registry.
 
 use crate::engines::Connect;
 use std::path::Path;
@@ -28,16 +28,16 @@ pub(super) async fn run(session: &Session, command: &ImagesCommand) -> anyhow::R
     }
 }
 
-/// The daemon, and the stack that is meant: the one that was named, else the lab's.
+/// Docker engine with the selected stack: `--stack`, else the lab's.
 fn docker(session: &Session, stack: Option<&StackArgs>) -> anyhow::Result<Docker> {
     let lab = session.lab()?;
     let own = stack.and_then(|args| args.stack.as_deref().map(|folder| (folder, &args.allow_folder)));
     let record = lab.record()?.filter(|record| record.engine == docker::NAME);
     let mut containers = match record {
         Some(record) => record.containers,
-        None => Containers::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?,
+        None => Containers::new().map_err(|error| anyhow::anyhow!("cannot get random bytes: {error}"))?,
     };
-    // That nothing is fetched for a lab keeps nobody from fetching by hand.
+    // `--images offline` of a lab does not forbid pulling by hand.
     containers.offline = false;
     let Some((folder, allowed)) = own else {
         let stack = lab.known_stack(&containers)?;
@@ -61,15 +61,15 @@ async fn list(session: &Session, docker: &Docker, json: bool) -> anyhow::Result<
         exit = exit.worse(super::report_error(&Failure::failed(format!("{}: {error}", image.service)).into()));
     }
     for image in images.iter().filter(|image| image.stored.is_none() && image.error.is_none()) {
-        if let Some(gives) = &image.optional {
-            let what = if gives.is_empty() { String::new() } else { format!(", {gives}") };
-            session.line(&format!("without {} the lab goes on{what} aside", image.service))?;
+        if let Some(benefit) = &image.optional {
+            let what = if benefit.is_empty() { String::new() } else { format!(", {benefit}") };
+            session.line(&format!("{} is optional{what}", image.service))?;
         }
     }
-    let next = match (images.iter().any(is_wanted), images.iter().any(|image| image.stored.is_some())) {
-        (true, _) => "next: lab images pull fetches what is not official · lab images load FILE",
-        (false, true) => "every image is here: lab images save FILE takes them to where no registry is",
-        (false, false) => "nothing is to be fetched",
+    let next = match (images.iter().any(needs_pull), images.iter().any(|image| image.stored.is_some())) {
+        (true, _) => "next: lab images pull gets missing and official images · lab images load FILE",
+        (false, true) => "all images are available · lab images save FILE copies them for machines without a registry",
+        (false, false) => "nothing to pull",
     };
     session.line(&session.term.painter().paint(Tone::Dim, next))?;
     Ok(exit)
@@ -97,7 +97,7 @@ fn table(images: &[StackImage]) -> Table {
     table
 }
 
-/// Twelve digits of a digest, as docker images shows them.
+/// First twelve digits of a digest, as in `docker images`.
 fn short(digest: &str) -> &str {
     let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
     hex.get(..12).unwrap_or(hex)
@@ -115,8 +115,8 @@ fn origin(image: &StackImage) -> Cell {
     }
 }
 
-/// Whether there is something to fetch.
-fn is_wanted(image: &StackImage) -> bool {
+/// Whether there is an image to pull.
+fn needs_pull(image: &StackImage) -> bool {
     match &image.stored {
         Some(stored) => stored.origin == Origin::StandIn,
         None => !image.made_here,
@@ -127,27 +127,27 @@ async fn pull(session: &Session, docker: &Docker, services: &[String]) -> anyhow
     let images = docker.inventory().await?;
     if let Some(unknown) = services.iter().find(|name| images.iter().all(|image| image.service != **name)) {
         let known: Vec<&str> = images.iter().map(|image| image.service.as_str()).collect();
-        return Err(Failure::usage(format!("{unknown:?} is no service of the stack: {}", known.join(", "))).into());
+        return Err(Failure::usage(format!("unknown service {unknown:?} (the stack has {})", known.join(", "))).into());
     }
     let named = |image: &&StackImage| services.is_empty() || services.contains(&image.service);
-    let wanted: Vec<&StackImage> = images.iter().filter(named).filter(|image| is_wanted(image)).collect();
+    let wanted: Vec<&StackImage> = images.iter().filter(named).filter(|image| needs_pull(image)).collect();
     if wanted.is_empty() {
-        return session.line("every image is here");
+        return session.line("all images are available");
     }
     let interrupt = signals::install()?;
     let progress = super::progress::show(&session.term);
-    let fetching = join_all(wanted.iter().map(|image| docker.pull(image, &progress)));
-    let fetched = tokio::select! {
-        fetched = fetching => fetched,
+    let pulling = join_all(wanted.iter().map(|image| docker.pull(image, &progress)));
+    let pulled = tokio::select! {
+        pulled = pulling => pulled,
         () = interrupt.stop().cancelled() => return Ok(interrupted(&interrupt)),
     };
     drop(progress);
     let mut exit = Exit::Passed;
-    for (image, result) in wanted.iter().zip(fetched) {
+    for (image, result) in wanted.iter().zip(pulled) {
         match result {
             Ok(stored) => {
                 let size = human::bytes(stored.size);
-                session.line(&format!("{}: {} is here, {size}", image.service, image.image))?;
+                session.line(&format!("{}: pulled {}, {size}", image.service, image.image))?;
             }
             Err(error) => exit = exit.worse(super::report_error(&EngineError::into(error))),
         }
@@ -162,15 +162,17 @@ async fn save(session: &Session, docker: &Docker, file: &Path) -> anyhow::Result
     }
     let missing: Vec<&str> = images.iter().filter(|it| it.is_missing()).map(|it| it.image.as_str()).collect();
     if !missing.is_empty() {
-        let message = format!("not here, so not to be saved: {}", missing.join(", "));
-        return Err(Failure::failed(message).hint("lab images pull fetches them").into());
+        let message = format!("cannot save missing images: {}", missing.join(", "));
+        return Err(Failure::failed(message).hint("get them with lab images pull").into());
     }
     for image in images.iter().filter(|image| image.stored.is_none() && !image.made_here) {
-        let note = format!("{} is not here, and will not be in the file", image.image);
+        let note = format!("{} is missing and will not be in the file", image.image);
         session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &note));
     }
     if images.iter().all(|image| image.stored.is_none()) {
-        return Err(Failure::failed("none of the stack's images is here").hint("lab images pull fetches them").into());
+        return Err(Failure::failed("none of the stack's images is available")
+            .hint("get them with lab images pull")
+            .into());
     }
     let interrupt = signals::install()?;
     let progress = bytes(session);
@@ -179,7 +181,7 @@ async fn save(session: &Session, docker: &Docker, file: &Path) -> anyhow::Result
     let Some(manifest) = done(&interrupt, saved)? else { return Ok(interrupted(&interrupt)) };
     show(session, &manifest)?;
     let size = human::bytes(manifest.size);
-    session.line(&format!("saved to {}, {size}; there: lab images load FILE", file.display()))
+    session.line(&format!("saved to {}, {size}; next: lab images load FILE on the other machine", file.display()))
 }
 
 async fn load(session: &Session, docker: &Docker, file: &Path) -> anyhow::Result<Exit> {
@@ -199,7 +201,7 @@ fn show(session: &Session, manifest: &Manifest) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What came of it; none where it was interrupted.
+/// Unwraps the result, `None` if it was interrupted.
 fn done(interrupt: &Interrupt, result: Result<Manifest, ArchiveError>) -> anyhow::Result<Option<Manifest>> {
     match result {
         Ok(manifest) => Ok(Some(manifest)),
@@ -217,14 +219,14 @@ fn interrupted(interrupt: &Interrupt) -> Exit {
     interrupt.signal().map_or(Exit::Interrupted, Signal::exit)
 }
 
-/// One progress line for bytes on their way.
+/// Shows the transferred bytes as one progress line.
 fn bytes(session: &Session) -> ProgressFn {
     let live = session.term.live("images", Plain::Silent);
     Arc::new(move |progress| {
         if let Some((done, total)) = progress.bytes {
-            // Layers that images share are counted twice before they are saved.
+            // Before saving, layers shared by images are counted twice.
             let about = if progress.stage == "saving" { "about " } else { "" };
-            super::progress::moved(&live, &progress.stage, (done, total), about);
+            super::progress::transferred(&live, &progress.stage, (done, total), about);
         }
     })
 }

@@ -1,4 +1,4 @@
-//! `lab key`: the two keys whose mismatch is the incident. What is changed here is the user's own doing, and owes no undo.
+//! `lab key`: the two keys whose mismatch is the incident. Changes made here are the user's own and are not undone by lab.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use lab_scenario::value::check_key;
 
 pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Result<Exit> {
     if let KeyCommand::Rotate { key } = command {
-        check_key(key).map_err(|error| Failure::usage(format!("the key cannot be used: {error}")))?;
+        check_key(key).map_err(|error| Failure::usage(format!("invalid key: {error}")))?;
     }
     let connected = session.connect()?;
     match command {
@@ -36,16 +36,16 @@ fn show(session: &Session, keys: &Keys, json: bool) -> anyhow::Result<Exit> {
     if json {
         return session.json(keys);
     }
-    let verdict = if keys.server == keys.caller { "they match" } else { "they differ: its requests are 401" };
+    let verdict = if keys.server == keys.caller { "they match" } else { "they differ: requests get 401" };
     session.line(&format!("server  {}\ncaller  {}\n{verdict}", keys.server, keys.caller))?;
     for (name, key) in &keys.callers {
-        let verdict = if *key == keys.server { "" } else { "  differs: its requests are 401" };
+        let verdict = if *key == keys.server { "" } else { "  differs: requests get 401" };
         session.line(&format!("caller {name}  {key}{verdict}"))?;
     }
     Ok(Exit::Passed)
 }
 
-/// The keys under the lab's change lock: what is changed is what was read.
+/// Locks the lab for changes and reads its keys under the lock.
 async fn locked(connected: &Connected, holder: &str) -> anyhow::Result<(Lock, Keys)> {
     let change = connected.lab.lock_change(holder).await?;
     connected.lab.locked_record(&change)?;
@@ -76,17 +76,17 @@ async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::
     session.line(&format!("server {} > {key} in {}", keys.server, human::duration(start.elapsed())))?;
     let name = name_option(&connected.lab);
     if keys.caller == key {
-        session.line("caller sends it already")?;
+        session.line("caller already sends it")?;
     } else {
         session.line(&format!(
-            "caller still sends {}: lab traffic{name} shows it, lab key align{name} mends it",
+            "caller still sends {}: see it with lab traffic{name}, fix it with lab key align{name}",
             keys.caller
         ))?;
     }
     Ok(exit(&interrupt))
 }
 
-/// Gives the server its key. A signal does not cut the change short, as half of one is worse than a late one; a second does.
+/// Changes the server's key. The first signal lets the change complete, because half a change is worse; a second one aborts it.
 async fn change(
     session: &Session,
     connected: &Connected,
@@ -106,24 +106,28 @@ async fn change(
         changed = &mut changed => return changed,
         () = interrupt.stop().cancelled() => {}
     }
-    session.term.note("the change is carried to its end first; a second signal gives it up");
+    session.term.note("completing the change first; press Ctrl-C again to abort it");
     tokio::select! {
         changed = changed => changed,
         () = interrupt.give_up().cancelled() => {
             let exit = interrupt.signal().map_or(Exit::Interrupted, Signal::exit);
-            let failure = Failure { exit, ..Failure::failed("the change was given up, and may be half done") };
-            Err(failure.hint(format!("lab up{} puts the lab right", name_option(&connected.lab))).into())
+            let failure = Failure { exit, ..Failure::failed("the change was aborted and may be incomplete") };
+            Err(failure.hint(format!("repair the lab with lab up{}", name_option(&connected.lab))).into())
         }
     }
 }
 
-/// Gives the server's key to one caller of a scenario, or to all there are.
+/// Gives the server's key to one caller of a scenario, or to all callers.
 fn align(session: &Session, connected: &Connected, keys: &Keys, only: Option<&str>) -> anyhow::Result<Exit> {
     if let Some(name) = only
         && !keys.callers.contains_key(name)
     {
         let known: Vec<&str> = keys.callers.keys().map(String::as_str).collect();
-        let has = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+        let has = if known.is_empty() {
+            "this lab has no named callers".to_owned()
+        } else {
+            format!("this lab has {}", known.join(", "))
+        };
         return Err(Failure::usage(format!("lab {} has no caller {name}", connected.lab.name())).hint(has).into());
     }
     let mut record = connected.lab.existing()?;
@@ -137,7 +141,7 @@ fn align(session: &Session, connected: &Connected, keys: &Keys, only: Option<&st
         record.callers.insert(name.clone(), keys.server.clone());
     }
     if connected.lab.existing()? != record {
-        // All of them or none: a command that is killed leaves no half of it.
+        // Saved at once, so that a killed command leaves all callers changed or none.
         connected.lab.save(&record)?;
     }
     session.print(lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;

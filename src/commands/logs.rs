@@ -1,4 +1,4 @@
-//! `lab logs`: what the services wrote.
+//! `lab logs`: the log lines of the services.
 
 use std::io::Write;
 
@@ -12,11 +12,11 @@ use lab_core::engine::{EngineErrorKind, LogLine, LogRequest};
 use lab_core::error::{Exit, Failure};
 use lab_report::term::{Painter, clean_lines, masked};
 
-/// How a line is shown.
-struct Look {
-    /// The services in their order, which is that of their colours.
+/// Layout of a line.
+struct LineFormat {
+    /// All services of the lab; their order determines their colours.
     services: Vec<String>,
-    /// The columns of the longest name; none where nobody needs to be told whose a line is.
+    /// Width of the service column; `None` if only one service is shown.
     prefix: Option<usize>,
     timestamps: bool,
     painter: Painter,
@@ -29,34 +29,31 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     let known: Vec<String> = connected.engine.services().into_iter().map(|service| service.name).collect();
     for service in &args.services {
         if !known.contains(service) {
-            let message = format!("{service:?} is no service of this lab: {}", known.join(", "));
+            let message = format!("unknown service {service:?} (this lab has {})", known.join(", "));
             return Err(Failure::usage(message).into());
         }
     }
     let request = LogRequest { services: args.services.clone(), tail: args.tail, since, follow: args.follow };
     let mut lines = connected.engine.logs(&request).await.map_err(|error| {
-        // On Docker the logs go with their containers.
+        // Only embedded labs keep their logs when they are down.
         let gone = matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost);
         if !(gone && args.follow && connected.engine.name() == lab_embedded::NAME) {
             return error;
         }
-        error.hint(format!(
-            "without -f the logs of a lab that is gone can be read: lab logs{}",
-            name_option(&connected.lab)
-        ))
+        error.hint(format!("read its past logs without -f: lab logs{}", name_option(&connected.lab)))
     })?;
     let shown = if args.services.is_empty() { &known } else { &args.services };
     let prefix = shown.iter().map(|name| name.chars().count()).max().filter(|_| args.services.len() != 1);
     let (painter, terminal) = (session.term.painter(), session.term.is_terminal());
-    let look = Look { services: known, prefix, timestamps: args.timestamps, painter, terminal };
-    // A pipe gets the lines as they were written, but for secrets; a terminal what it may show.
+    let format = LineFormat { services: known, prefix, timestamps: args.timestamps, painter, terminal };
+    // A pipe gets raw lines with secrets masked; a terminal gets them without control characters.
     let mut out: Box<dyn Write> =
-        if look.terminal { Box::new(session.term.out()) } else { Box::new(session.term.data()) };
+        if format.terminal { Box::new(session.term.out()) } else { Box::new(session.term.data()) };
     let mut exit = Exit::Passed;
     while let Some(line) = lines.next().await {
         match line {
-            Ok(line) => look.write(&mut *out, &line)?,
-            // One service whose log cannot be read does not hide the others.
+            Ok(line) => format.write(&mut *out, &line)?,
+            // An unreadable log of one service does not hide the others.
             Err(error) => exit = exit.worse(super::report_error(&error.into())),
         }
         if session.term.out().is_closed() {
@@ -66,7 +63,7 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     Ok(exit)
 }
 
-impl Look {
+impl LineFormat {
     fn write(&self, out: &mut dyn Write, line: &LogLine) -> std::io::Result<()> {
         let mut text = String::new();
         if let Some(width) = self.prefix {
@@ -78,21 +75,21 @@ impl Look {
             let time = line.time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
             text = format!("{text}{:<24} ", time.unwrap_or_else(|| "-".to_owned()));
         }
-        // One write a line, so that two readers of one pipe never see half of it.
-        let said = masked(&line.text);
-        let said = if self.terminal { clean_lines(&said).into() } else { said };
-        out.write_all(format!("{text}{said}\n").as_bytes())
+        // One write per line, so that two readers of one pipe never see a partial line.
+        let line_text = masked(&line.text);
+        let line_text = if self.terminal { clean_lines(&line_text).into() } else { line_text };
+        out.write_all(format!("{text}{line_text}\n").as_bytes())
     }
 }
 
-/// `5m`: that long before now; or a time as RFC 3339 has it.
+/// Parses `5m`, relative to now, or an RFC 3339 time.
 fn since(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
     let before = ago(text).ok().and_then(|span| now.checked_sub_signed(chrono::Duration::from_std(span).ok()?));
     before.ok_or_else(|| {
-        let message = format!("--since {text:?}: expected a while (90s, 5m, 2h) or a time (2026-11-24T10:15:00Z)");
+        let message = format!("--since {text:?}: expected a time span (90s, 5m, 2h) or a time (2026-11-24T10:15:00Z)");
         Failure::usage(message)
     })
 }
@@ -102,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn since_is_a_while_or_a_time() {
+    fn since_is_a_span_or_a_time() {
         let now: DateTime<Utc> = "2026-11-24T10:15:00Z".parse().unwrap();
         let at = |text: &str| since(text, now).map(|time| time.to_rfc3339());
         assert_eq!(at("5m").unwrap(), "2026-11-24T10:10:00+00:00");

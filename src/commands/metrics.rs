@@ -1,4 +1,4 @@
-//! `lab metrics`: the app's counters, once or again every second.
+//! `lab metrics`: the app's metrics, once or every second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -17,14 +17,14 @@ use lab_telemetry::metrics::scrape::Page;
 use lab_telemetry::metrics::{Deltas, Exposition, Series, Snapshot, delta, names};
 use lab_telemetry::wire::NetWire;
 
-/// How often `--watch` looks.
+/// Refresh interval of `--watch`.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where the pages are.
+/// Source of the metrics pages.
 enum Source {
-    /// A lab's instances, which change.
+    /// The instances of a lab, which may change.
     Lab(Box<Connected>),
-    /// Any page; nothing is expected of it but that it is metrics.
+    /// Any metrics page; no specific metric is required.
     Url(String),
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn run(session: &Session, args: &MetricsArgs) -> anyhow::Result
     };
     let wire = NetWire::new();
     if args.raw {
-        let Read { instances, failed } = pages(&wire, &source).await?;
+        let Results { instances, failed } = pages(&wire, &source).await?;
         for page in instances.into_values() {
             let kept = page.body.lines().filter(|line| args.filter.as_deref().is_none_or(|text| line.contains(text)));
             for line in kept {
@@ -75,21 +75,21 @@ async fn watch(
                 show(session, args, &after, Some((&increase, seconds)))?;
                 (before, at) = (after, Instant::now());
             }
-            // An app that is away for a while is what one watches for.
+            // The app may be away for a while; that is what a user watches for.
             Err(error) => session.term.note(&text(&error)),
         }
     }
     Ok(Exit::Passed)
 }
 
-/// What was read of several instances: one that cannot be read does not hide the others.
-struct Read<T> {
+/// Results of several instances: a failure of one does not hide the others.
+struct Results<T> {
     instances: BTreeMap<String, T>,
     failed: Vec<anyhow::Error>,
 }
 
-impl<T> Read<T> {
-    fn of(results: impl IntoIterator<Item = (String, anyhow::Result<T>)>) -> anyhow::Result<Self> {
+impl<T> Results<T> {
+    fn collect(results: impl IntoIterator<Item = (String, anyhow::Result<T>)>) -> anyhow::Result<Self> {
         let mut read = Self { instances: BTreeMap::new(), failed: Vec::new() };
         for (instance, result) in results {
             match result {
@@ -98,7 +98,7 @@ impl<T> Read<T> {
             }
         }
         match read.failed.pop() {
-            // Nothing could be read: that is the error.
+            // All instances failed.
             Some(error) if read.instances.is_empty() => Err(error),
             last => {
                 read.failed.extend(last);
@@ -108,39 +108,39 @@ impl<T> Read<T> {
     }
 }
 
-/// Prints what failed; the exit code.
+/// Prints the failures and returns the exit code.
 fn report(failed: &[anyhow::Error]) -> Exit {
     failed.iter().fold(Exit::Passed, |exit, error| exit.worse(super::report_error(error)))
 }
 
-/// Each instance's page.
-async fn pages(wire: &NetWire, source: &Source) -> anyhow::Result<Read<Page>> {
+/// Metrics page of each instance.
+async fn pages(wire: &NetWire, source: &Source) -> anyhow::Result<Results<Page>> {
     match source {
-        Source::Url(url) => Read::of([(url.clone(), Ok(wire.page(url).await?))]),
+        Source::Url(url) => Results::collect([(url.clone(), Ok(wire.page(url).await?))]),
         Source::Lab(connected) => {
             let endpoints = connected.describe().await?.endpoints;
             if endpoints.metrics.is_empty() {
-                return Err(Failure::failed("the app does not run, so it shows no metrics")
-                    .hint("lab status says why; lab up starts it")
+                return Err(Failure::failed("the app is not running, so it has no metrics")
+                    .hint("see lab status, then start it with lab up")
                     .into());
             }
             let pages = endpoints.metrics.iter().map(async |endpoint| {
                 (endpoint.instance.clone(), wire.page(&endpoint.url).await.map_err(anyhow::Error::from))
             });
-            Read::of(join_all(pages).await)
+            Results::collect(join_all(pages).await)
         }
     }
 }
 
-/// The metrics of the instances, and what could not be read.
+/// Metrics of the readable instances, and the errors of the others.
 async fn snapshot(wire: &NetWire, source: &Source) -> anyhow::Result<(Snapshot, Vec<anyhow::Error>)> {
     let required: &[&str] = if matches!(source, Source::Lab(_)) { &names::REQUIRED } else { &[] };
-    let Read { instances, mut failed } = pages(wire, source).await?;
+    let Results { instances, mut failed } = pages(wire, source).await?;
     let read = instances.into_iter().map(|(instance, page)| {
         let read = Exposition::read(&page, required).map_err(anyhow::Error::from);
         (instance, read)
     });
-    let read = Read::of(read)?;
+    let read = Results::collect(read)?;
     failed.extend(read.failed);
     Ok((Snapshot { at: Utc::now(), instances: read.instances }, failed))
 }
@@ -151,10 +151,10 @@ fn show(
     snapshot: &Snapshot,
     change: Option<(&Deltas, f64)>,
 ) -> anyhow::Result<()> {
-    let values = shown(snapshot, args.filter.as_deref());
+    let values = visible(snapshot, args.filter.as_deref());
     if let Some(filter) = args.filter.as_deref().filter(|_| values.is_empty()) {
         return Err(Failure::usage(format!("no metric's name contains {filter:?}"))
-            .hint("lab metrics shows all")
+            .hint("list all with lab metrics")
             .into());
     }
     let rates = change.map(|(deltas, seconds)| {
@@ -166,9 +166,9 @@ fn show(
     Ok(())
 }
 
-/// The value of each series, instances summed up. Without a filter a histogram is its sum and its count, if it has a count: its
-/// buckets are many, and say little one by one.
-fn shown(snapshot: &Snapshot, filter: Option<&str>) -> BTreeMap<Series, f64> {
+/// Value of each series, summed over the instances. Without a filter, a histogram with a count is visible as sum and count,
+/// because its many buckets mean little one by one.
+fn visible(snapshot: &Snapshot, filter: Option<&str>) -> BTreeMap<Series, f64> {
     let mut values: BTreeMap<Series, f64> = BTreeMap::new();
     for exposition in snapshot.instances.values() {
         let names: BTreeSet<&str> = exposition.values.keys().map(|series| series.name.as_str()).collect();
@@ -193,11 +193,11 @@ mod tests {
     fn names(page: &str, filter: Option<&str>) -> Vec<String> {
         let exposition = Exposition::parse(page, None).expect("metrics");
         let snapshot = Snapshot { at: Utc::now(), instances: [("app".to_owned(), exposition)].into() };
-        shown(&snapshot, filter).into_keys().map(|series| series.name).collect()
+        visible(&snapshot, filter).into_keys().map(|series| series.name).collect()
     }
 
     #[test]
-    fn buckets_are_shown_if_nothing_else_stands_for_them() {
+    fn buckets_are_shown_without_a_count() {
         let buckets = "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\n";
         assert_eq!(names(buckets, None), ["h_bucket", "h_bucket"]);
         assert_eq!(names(&format!("{buckets}h_sum 4\nh_count 3\n"), None), ["h_count", "h_sum"]);
@@ -209,15 +209,15 @@ mod tests {
 
 #[cfg(test)]
 mod read_tests {
-    use super::Read;
+    use super::Results;
 
     #[test]
-    fn one_instance_that_cannot_be_read_does_not_hide_the_others() {
+    fn one_unreadable_instance_does_not_hide_the_others() {
         let failed = |name: &str| (name.to_owned(), Err(anyhow::anyhow!("refused")));
-        let read = Read::of([failed("a"), ("b".to_owned(), Ok(1)), failed("c")]).unwrap();
+        let read = Results::collect([failed("a"), ("b".to_owned(), Ok(1)), failed("c")]).unwrap();
         assert_eq!(read.instances.into_iter().collect::<Vec<_>>(), [("b".to_owned(), 1)]);
         let failed_names: Vec<String> = read.failed.iter().map(ToString::to_string).collect();
         assert_eq!(failed_names, ["a", "c"]);
-        assert!(Read::<u8>::of([failed("a")]).is_err());
+        assert!(Results::<u8>::collect([failed("a")]).is_err());
     }
 }

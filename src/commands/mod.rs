@@ -1,4 +1,4 @@
-//! One file a verb: picks the lab and the reporters, calls the core.
+//! One file per command: selects the lab and the reporters and calls the crates.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,18 +32,18 @@ mod traffic;
 mod up;
 mod watch;
 
-pub(crate) use failure::{report as report_error, report_unread};
+pub(crate) use failure::{report as report_error, report_cli_error};
 use session::Session;
 
-/// How long tasks in the background have at the end to let go of what they hold.
-const PUT_AWAY: std::time::Duration = std::time::Duration::from_millis(200);
+/// Time for background tasks to release what they hold at the end.
+const SHUTDOWN_GRACE: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// Carries out what was asked for.
+/// Runs the command.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
     lab_system::background::close_inherited_on_exec();
     resources::check()?;
     match &cli.command {
-        // The services and their host have runtimes of their own, and no terminal.
+        // The services and their hosts have their own runtimes and no terminal.
         Command::App(args) if args.health => return Ok(lab_demo::app::health()),
         Command::App(args) => {
             name_process(c"lab-app");
@@ -66,19 +66,19 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let session = Session::new(cli.name.as_deref());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        // A file over `ulimit -f` is then an error of that write. The default ends the process without a word.
+        // Turns a write beyond `ulimit -f` into an I/O error. By default the signal kills the process silently.
         let _caught = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
         verb(&session, &cli.command).await
     });
-    // What is dropped with its tasks puts away what it has outside. A read that nobody waits for any more does not end.
-    runtime.shutdown_timeout(PUT_AWAY);
+    // Dropped tasks clean up what they hold outside of the process. A blocking read would never end by itself.
+    runtime.shutdown_timeout(SHUTDOWN_GRACE);
     result
 }
 
-/// What `ps` and `top` call this process. It was started through `/proc/self/exe`, and would be called `exe`.
+/// Sets the name shown by `ps` and `top`. Started through `/proc/self/exe`, the process would be called `exe`.
 fn name_process(name: &std::ffi::CStr) {
     #[cfg(target_os = "linux")]
-    // Only a name: nothing depends on it.
+    // Cosmetic: failure is ignored.
     let _ = rustix::thread::set_name(name);
     #[cfg(not(target_os = "linux"))]
     let _ = name;
@@ -103,7 +103,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Doctor => doctor::run(session).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),
         Command::App(_) | Command::Gateway(_) | Command::Host | Command::DashboardHost => {
-            unreachable!("they have been started above")
+            unreachable!("started above")
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a lab's coming up looks like: a live line a service on a terminal, with a bar for what is fetched. What stays is a
-//! line for each service that is healthy; in a pipe there is one more for what takes minutes, when it begins.
+//! Progress of a starting lab. On a terminal: one live line per service, with a bar for downloads. A line stays for each
+//! healthy service; in a pipe, slow operations are also announced when they begin.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,16 +9,16 @@ use lab_core::engine::{Progress, ProgressFn};
 use lab_report::report::human;
 use lab_report::term::{Live, Plain, Term};
 
-/// A service on its way.
+/// Live line of one service.
 struct Line {
     live: Live,
     begun: Instant,
     stage: String,
-    /// Of a pull: since when, and how much of it is here.
+    /// Start time and downloaded bytes of a pull.
     pull: Option<(Instant, u64)>,
 }
 
-/// Shows the services as they come up; what is drawn goes away with the last clone of the function.
+/// Shows the services as they start. The live lines are cleared with the last clone of the function.
 pub(super) fn show(term: &Term) -> ProgressFn {
     let lines: Mutex<BTreeMap<String, Line>> = Mutex::new(BTreeMap::new());
     let term = term.clone();
@@ -43,7 +43,7 @@ fn step(term: &Term, lines: &mut BTreeMap<String, Line>, progress: &Progress) {
 fn draw(term: &Term, line: &Line, progress: &Progress) {
     let Progress { service, stage, bytes } = progress;
     if let Some(bytes) = bytes {
-        moved(&line.live, &format!("{service:<10} {stage}"), *bytes, "");
+        transferred(&line.live, &format!("{service:<10} {stage}"), *bytes, "");
     } else if line.stage != *stage {
         line.live.label(&format!("{service:<10} {stage}"));
     }
@@ -53,12 +53,12 @@ fn draw(term: &Term, line: &Line, progress: &Progress) {
     }
 }
 
-/// So many bytes of so many have come, or gone; `about` stands before the second where it is an estimate.
-pub(super) fn moved(live: &Live, label: &str, (done, total): (u64, u64), about: &str) {
+/// Shows the transferred bytes; `about` precedes the total if it is an estimate.
+pub(super) fn transferred(live: &Live, label: &str, (done, total): (u64, u64), about: &str) {
     live.share(label, done, total, &format!("{} of {about}{}", human::bytes(done), human::bytes(total)));
 }
 
-/// Who reads a log of it wants to know why nothing happens for minutes.
+/// Writes to a log: announces slow operations, so that a long silence is explained.
 fn announce(term: &Term, line: &mut Line, progress: &Progress) {
     let Progress { service, stage, bytes } = progress;
     match (bytes, line.pull) {
@@ -69,10 +69,10 @@ fn announce(term: &Term, line: &mut Line, progress: &Progress) {
         (Some((done, _)), Some((begun, _))) => line.pull = Some((begun, *done)),
         (None, Some((begun, done))) => {
             let took = human::duration(begun.elapsed());
-            term.note(&format!("{service}: its image is here, {} in {took}", human::bytes(done)));
+            term.note(&format!("{service}: image pulled, {} in {took}", human::bytes(done)));
             line.pull = None;
         }
-        // A build tells each of its steps; one line for all of them.
+        // A build reports every step; announce it once.
         (None, None) if stage.starts_with(BUILDING) && !line.stage.starts_with(BUILDING) => {
             term.note(&format!("{service}: {BUILDING}"));
         }
@@ -83,7 +83,7 @@ fn announce(term: &Term, line: &mut Line, progress: &Progress) {
     }
 }
 
-/// The last stage of a service that is waited for.
+/// Last stage of a service that `up` waits for.
 const HEALTHY: &str = "healthy";
-/// How the stages of a build begin.
+/// Prefix of the stages of a build.
 const BUILDING: &str = "building its image";

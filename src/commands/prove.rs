@@ -1,4 +1,4 @@
-//! `lab scenario prove`: several proofs at a time, each in a lab of its own that goes away with it.
+//! `lab scenario prove`: runs proofs in parallel, each in its own temporary lab.
 
 use crate::engines::Connect;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::Instant;
 use futures_util::StreamExt;
 
 use super::alerts;
-use super::choose::{self, Wish};
-use super::run::{new_id, own_name, run_holder};
+use super::choose::{self, NewLab};
+use super::run::{new_id, run_holder, temporary_lab_name};
 use super::scenario::options;
 use super::session::Session;
 use super::signals;
@@ -27,7 +27,7 @@ use lab_scenario::{LoadOptions, Plan, Source, library, load};
 use lab_system::process::{LocalProcesses, Processes};
 use lab_telemetry::wire::NetWire;
 
-/// More at once than there are cores, and what is measured is the machine.
+/// Limit of parallel proofs. With more proofs than cores, the measurements depend on the machine.
 const MOST_JOBS: usize = 16;
 
 pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<Exit> {
@@ -37,9 +37,11 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     let interrupt = signals::install()?;
     let state = StateFolder::open()?;
     let ids = ids(&state, plans.len())?;
-    // Which engine is found out once, for all.
+    // The engine is selected once, for all proofs.
     let record = match ids.first() {
-        Some(id) => choose::record(session, &state.lab(&own_name(id))?, Wish::new(&args.ground, 0, VERB)?).await?,
+        Some(id) => {
+            choose::record(session, &state.lab(&temporary_lab_name(id))?, NewLab::new(&args.new_lab, 0, VERB)?).await?
+        }
         None => return Err(Failure::usage("there is nothing to prove").into()),
     };
     let names = plans.iter().map(|plan| plan.name.chars().count()).max().unwrap_or_default();
@@ -47,17 +49,17 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     let live = session.term.live("proving", Plain::Silent);
     let total = plans.len();
     let work = plans.into_iter().zip(ids).map(|(plan, id)| {
-        let bench = Bench {
+        let prover = Prover {
             state: state.clone(),
             record: record.clone(),
             interrupt: interrupt.clone(),
             named: !args.all,
             commands: args.allow_commands,
         };
-        // A task of its own, so that one that panics takes no lab of the others along.
+        // A separate task: a panic in one proof must not lose the labs of the others.
         async move {
             let name = plan.name.clone();
-            let proof = tokio::spawn(async move { bench.prove(&plan, &id).await }).await;
+            let proof = tokio::spawn(async move { prover.prove(&plan, &id).await }).await;
             proof.unwrap_or_else(|panic| {
                 let why = undo::panic_text(panic);
                 Proof::without(&name, Verdict::Error, Exit::UndoIncomplete, Some(why))
@@ -88,10 +90,10 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     Ok(exit)
 }
 
-/// What is typed, for messages.
+/// Command name, for messages.
 const VERB: &str = "lab scenario prove";
 
-/// The scenarios that are meant, read with their short values.
+/// Loads the selected scenarios with their short values.
 fn plans(args: &ProveArgs) -> anyhow::Result<Vec<Plan>> {
     let sources: Vec<Source> = if args.all {
         library::names().map(|name| Source::Library(name.to_owned())).collect()
@@ -106,26 +108,26 @@ fn ids(state: &StateFolder, count: usize) -> anyhow::Result<Vec<String>> {
     let mut ids: Vec<String> = Vec::new();
     while ids.len() < count {
         let id = new_id(state)?;
-        if !ids.iter().any(|known| own_name(known) == own_name(&id)) {
+        if !ids.iter().any(|known| temporary_lab_name(known) == temporary_lab_name(&id)) {
             ids.push(id);
         }
     }
     Ok(ids)
 }
 
-/// What every proof needs.
-struct Bench {
+/// Shared settings of all proofs.
+struct Prover {
     state: StateFolder,
-    /// Of a lab on the engine that was chosen.
+    /// Template for the record of each lab.
     record: Record,
     interrupt: Interrupt,
-    /// The scenario was asked for by its name.
+    /// The scenario was selected by name, not by `--all`.
     named: bool,
-    /// `run` steps may run their commands.
+    /// `run` steps are allowed to run their commands.
     commands: bool,
 }
 
-impl Bench {
+impl Prover {
     async fn prove(&self, plan: &Plan, id: &str) -> Proof {
         let without = |status, exit, reason: Option<String>| Proof::without(&plan.name, status, exit, reason);
         if let Some(signal) = self.interrupt.signal() {
@@ -135,22 +137,22 @@ impl Bench {
             return without(
                 Verdict::Exempt,
                 Exit::Passed,
-                Some("a part for others claims nothing by itself".to_owned()),
+                Some("a part of other scenarios makes no claims".to_owned()),
             );
         }
-        let proved = self.on_own_lab(plan, id).await;
+        let proved = self.in_temporary_lab(plan, id).await;
         proved.unwrap_or_else(|error| {
             let exit = error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit);
             without(Verdict::Error, exit, Some(super::failure::text(&error)))
         })
     }
 
-    async fn on_own_lab(&self, plan: &Plan, id: &str) -> anyhow::Result<Proof> {
+    async fn in_temporary_lab(&self, plan: &Plan, id: &str) -> anyhow::Result<Proof> {
         if let Err(found) = plan.check_commands(self.commands) {
             let why = found.items().first().map_or_else(String::new, |item| item.message.clone());
-            return Err(Failure::usage(why).hint("--allow-commands, for a scenario that you trust").into());
+            return Err(Failure::usage(why).hint("add --allow-commands if you trust the scenario").into());
         }
-        let lab = self.state.lab(&own_name(id))?;
+        let lab = self.state.lab(&temporary_lab_name(id))?;
         let engine = lab.engine(&self.record)?;
         match proof::check(plan, &*engine) {
             Err(Missing::Claims(lack)) => return Err(Failure::usage(lack).into()),
@@ -162,7 +164,7 @@ impl Bench {
             Ok(()) => {}
         }
         let _lock = lab.lock_run(&run_holder(id))?;
-        // On record before it exists: a SIGKILL leaves a lab that `lab recover` removes.
+        // Recorded before the lab exists, so that `lab recover` removes it even after a SIGKILL.
         undo::record_new_lab(&lab, id, &plan.name)?;
         if let Some(reading) = lab.read_stack(&self.record)? {
             lab.save_stack(&reading.stack)?;
@@ -175,7 +177,7 @@ impl Bench {
             Ok(undo) => undo.items.iter().find_map(|item| item.error.clone()).unwrap_or_default(),
             Err(error) => error.to_string(),
         };
-        let message = format!("lab {} could not be removed: {left}; lab recover --name {0} does it", lab.name());
+        let message = format!("lab {} could not be removed: {left}; run lab recover --name {0}", lab.name());
         Err(Failure { exit: Exit::UndoIncomplete, ..Failure::failed(message) }.into())
     }
 

@@ -1,4 +1,4 @@
-//! `lab query`: asks the lab's Prometheus, over its HTTP API (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
+//! `lab query`: queries the lab's Prometheus over its HTTP API (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,14 +16,13 @@ use lab_report::report::spark::sparkline;
 use lab_report::report::table::{Side, Table};
 use lab_report::term::clean;
 
-/// How long Prometheus may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How many points a sparkline has.
+/// Number of points of a sparkline.
 const POINTS: u32 = 40;
 
-/// What Prometheus answers.
+/// Response of the HTTP API.
 #[derive(Deserialize)]
-struct Answer {
+struct Response {
     status: String,
     #[serde(default)]
     error: String,
@@ -38,7 +37,7 @@ struct Data {
     result: Value,
 }
 
-/// One series: of an instant query it has one value, of a range many.
+/// One series, with one value for an instant query and several for a range.
 #[derive(Deserialize)]
 struct Series {
     metric: BTreeMap<String, String>,
@@ -53,8 +52,8 @@ pub(super) async fn run(session: &Session, args: &QueryArgs) -> anyhow::Result<E
     let range = range.map_err(|error| Failure::usage(format!("--range: {error}")))?;
     let connected = session.connect()?;
     let Some(base) = connected.describe().await?.endpoints.prometheus else {
-        let message = format!("lab {} has no Prometheus to ask", connected.lab.name());
-        return Err(Failure::failed(message).hint("labs on Docker have one: lab up --engine docker").into());
+        let message = format!("lab {} has no Prometheus", connected.lab.name());
+        return Err(Failure::failed(message).hint("use a Docker lab: lab up --engine docker").into());
     };
     let text = ask(&base, &args.expression, range).await?;
     let data = read(&text)?;
@@ -79,18 +78,18 @@ async fn ask(base: &str, expression: &str, range: Option<Duration>) -> anyhow::R
     url.query_pairs_mut().extend_pairs(query);
     let request = Request::get(url.as_str()).timeout(TIMEOUT);
     let response = Http::new().request(&request).await.map_err(|error| {
-        Failure::failed(format!("Prometheus at {base} does not answer: {error}")).hint("lab status says how it is")
+        Failure::failed(format!("Prometheus at {base} does not response: {error}")).hint("check it with lab status")
     })?;
     Ok(response.text())
 }
 
-/// What is in the answer; a mistake in the expression is the user's.
+/// Extracts the data of a response. An error in the expression is a usage error.
 fn read(text: &str) -> anyhow::Result<Data> {
-    let strange = |error: String| Failure::failed(format!("Prometheus answers something else: {error}"));
-    let answer: Answer = serde_json::from_str(text).map_err(|error| strange(error.to_string()))?;
-    match answer.data {
-        Some(data) if answer.status == "success" => Ok(data),
-        _ => Err(Failure::usage(format!("Prometheus: {}", answer.error)).into()),
+    let unexpected = |error: String| Failure::failed(format!("unexpected response from Prometheus: {error}"));
+    let response: Response = serde_json::from_str(text).map_err(|error| unexpected(error.to_string()))?;
+    match response.data {
+        Some(data) if response.status == "success" => Ok(data),
+        _ => Err(Failure::usage(format!("Prometheus: {}", response.error)).into()),
     }
 }
 
@@ -99,15 +98,15 @@ fn show(session: &Session, data: &Data) -> anyhow::Result<Exit> {
         return session.line(&clean(&value));
     }
     let series: Vec<Series> = serde_json::from_value(data.result.clone())
-        .map_err(|error| Failure::failed(format!("Prometheus answers a {}: {error}", data.kind)))?;
+        .map_err(|error| Failure::failed(format!("unexpected {} from Prometheus: {error}", data.kind)))?;
     if series.is_empty() {
         return session.line("no data");
     }
     let last = if data.kind == "matrix" { "last" } else { "value" };
     let mut columns = vec![("series", Side::Left), (last, Side::Right)];
     if data.kind == "matrix" {
-        columns.push(("least", Side::Right));
-        columns.push(("most", Side::Right));
+        columns.push(("min", Side::Right));
+        columns.push(("max", Side::Right));
         columns.push(("", Side::Left));
     }
     let mut table = Table::new(&columns);
@@ -124,16 +123,16 @@ fn row(series: &Series) -> Vec<String> {
         return vec![name(&series.metric), number(value)];
     }
     let values: Vec<f64> = series.values.iter().filter_map(|(_, value)| value.parse().ok()).collect();
-    // 0 of 0 is a gap, not a number.
+    // 0/0 is a gap, not a number.
     let numbers = || values.iter().copied().filter(|value| value.is_finite());
     let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), human::number);
-    let (least, most) = (numbers().reduce(f64::min), numbers().reduce(f64::max));
+    let (min, max) = (numbers().reduce(f64::min), numbers().reduce(f64::max));
     let latest = shown(values.last().copied().filter(|value| value.is_finite()));
-    let line = sparkline(&values, most.unwrap_or_default());
-    vec![name(&series.metric), latest, shown(least), shown(most), line]
+    let line = sparkline(&values, max.unwrap_or_default());
+    vec![name(&series.metric), latest, shown(min), shown(max), line]
 }
 
-/// A series as Prometheus writes it.
+/// Name and labels in Prometheus notation.
 fn name(labels: &BTreeMap<String, String>) -> String {
     let metric = labels.get("__name__").map_or("", String::as_str);
     let others: Vec<String> = labels
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_a_gap_in_a_range() {
+    fn non_numbers_are_gaps_in_a_range() {
         let range = |values: &[&str]| {
             let values = values.iter().map(|value| (0.0, (*value).to_owned())).collect();
             row(&Series { metric: labels(&[]), value: None, values })
@@ -173,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_expression_is_the_users() {
+    fn an_invalid_expression_is_a_usage_error() {
         let error =
             read(r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#).err().expect("it is one");
         assert_eq!(error.downcast_ref::<Failure>().expect("ours").exit, Exit::Usage);
-        assert!(read("<html>").err().expect("it is one").to_string().contains("something else"));
+        assert!(read("<html>").err().expect("it is one").to_string().contains("unexpected response"));
     }
 }

@@ -1,4 +1,4 @@
-//! `lab recover`: puts back what a run that was cut off, or kept, has changed.
+//! `lab recover`: undoes the changes of interrupted and kept runs.
 
 use super::session::{Session, name_option};
 use super::signals;
@@ -15,24 +15,24 @@ use lab_runner::undo;
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result<Exit> {
     let interrupt = signals::install()?;
     let state = StateFolder::open()?;
-    // What cannot be swept keeps no lab from being recovered.
+    // A failed sweep does not stop the recovery of labs.
     let mut exit = state.sweep().map_or_else(|error| super::report_error(&error.into()), |()| Exit::Passed);
     let labs = if args.all || session.named().is_none() { state.labs()? } else { vec![session.lab()?] };
     let mut found = exit != Exit::Passed;
     for lab in &labs {
-        // Without a name it is the default lab that is meant, and what runs left that made labs of their own.
-        let meant =
+        // Without a name: the default lab and leftover temporary labs.
+        let selected =
             args.all || session.named().is_some() || lab.name() == lab_runner::lab::DEFAULT_NAME || lab.is_temporary();
-        if !meant || lab.running().is_some() {
+        if !selected || lab.running().is_some() {
             continue;
         }
         session.hide_secrets_of(lab);
-        // One that cannot be put back keeps none of the others as it is.
-        let done = match owed(lab).await {
+        // A failure in one lab does not stop the recovery of the others.
+        let done = match has_undo(lab).await {
             Ok(false) => continue,
             Ok(true) => {
                 let term = session.term.clone();
-                // That nobody reads it keeps nothing from being put back.
+                // Recovery continues even if the output is closed.
                 let say = move |line: &str| {
                     let _ = std::io::Write::write_all(&mut term.out(), format!("{line}\n").as_bytes());
                 };
@@ -43,24 +43,28 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
         found = true;
         exit = exit.worse(done.unwrap_or_else(|error| super::report_error(&error)));
     }
-    if found { Ok(exit) } else { session.line("nothing to put back") }
+    if found { Ok(exit) } else { session.line("nothing to undo") }
 }
 
-/// Puts back what the lab that is meant owes, before a run; what was kept on purpose is left. It is told on stderr, since
-/// stdout is the run's.
-pub(super) async fn owed_of(session: &Session, state: &StateFolder, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+/// Undoes pending changes in the selected lab before a run; kept faults stay. Reports to stderr, because stdout belongs to
+/// the run.
+pub(super) async fn undo_pending(
+    session: &Session,
+    state: &StateFolder,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
     let lab = state.lab(session.named().unwrap_or(lab_runner::lab::DEFAULT_NAME))?;
-    let owes = lab.running().is_none() && undo::pending(&lab)?.is_some_and(|pending| !pending.kept);
+    let is_pending = lab.running().is_none() && undo::pending(&lab)?.is_some_and(|pending| !pending.kept);
     let term = session.term.clone();
-    if owes {
+    if is_pending {
         one(&lab, interrupt, session.term.stderr_painter(), move |line| term.note(line)).await
     } else {
         Ok(Exit::Passed)
     }
 }
 
-/// Whether there is anything to put back. A lab that nobody ever finished making goes.
-async fn owed(lab: &Lab) -> anyhow::Result<bool> {
+/// Returns true if there is something to undo. Removes the folder of a lab that was never created.
+async fn has_undo(lab: &Lab) -> anyhow::Result<bool> {
     if is_empty(lab)? {
         sweep(lab).await?;
         return Ok(false);
@@ -68,13 +72,13 @@ async fn owed(lab: &Lab) -> anyhow::Result<bool> {
     Ok(undo::pending(lab)?.is_some())
 }
 
-/// Whether neither a lab is there nor anything to put back: who was to make it was killed before it wrote the first word.
+/// True for a folder without lab and without undo log: its creator was killed before it wrote anything.
 fn is_empty(lab: &Lab) -> anyhow::Result<bool> {
     let folder = lab.folder();
     Ok(folder.root().exists() && !folder.path("lab.json").exists() && undo::pending(lab)?.is_none())
 }
 
-/// Removes such a lab's folder; unless somebody makes the lab in this instant.
+/// Removes the folder of such a lab, unless the lab is being created at this moment.
 async fn sweep(lab: &Lab) -> anyhow::Result<()> {
     let _run = lab.lock_run("lab recover")?;
     let _change = lab.lock_change("lab recover").await?;
@@ -92,10 +96,10 @@ async fn one(
 ) -> anyhow::Result<Exit> {
     let _lock = lab.lock_run("lab recover")?;
     let Some(pending) = undo::pending(lab)? else { return Ok(Exit::Passed) };
-    // A run that was cut off before it had saved its lab leaves a folder without a record.
+    // An interrupted run may leave a folder without a record, if it had not saved its lab yet.
     let record = lab.record()?.unwrap_or_else(|| Record::new(lab_embedded::NAME, 0));
     let engine = lab.engine(&record)?;
-    say(&format!("lab {}: putting back run {} ({})", lab.name(), short_id(&pending.run), pending.scenario));
+    say(&format!("lab {}: undoing run {} ({})", lab.name(), short_id(&pending.run), pending.scenario));
     let show = |event: EventKind| {
         if let EventKind::UndoItem(item) = event {
             say(&row(&item, painter));
@@ -104,12 +108,12 @@ async fn one(
     let undo = undo::recover(lab, &engine, interrupt.stop(), show).await?;
     if undo.status == UndoOutcome::Complete {
         let gone = !lab.folder().root().exists();
-        let outcome = if gone { "is gone: it was the run's own" } else { "is as before the run" };
+        let outcome = if gone { "was temporary and is removed" } else { "is restored" };
         say(&format!("{} lab {} {outcome}", painter.paint(Tone::Held, "done:"), lab.name()));
         return Ok(Exit::Passed);
     }
-    let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not everything could be put back") };
-    Err(failure.hint(format!("lab recover{} again, or lab down{}", name_option(lab), name_option(lab))).into())
+    let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not all changes could be undone") };
+    Err(failure.hint(format!("run lab recover{} again, or lab down{}", name_option(lab), name_option(lab))).into())
 }
 
 fn row(item: &UndoItem, painter: Painter) -> String {

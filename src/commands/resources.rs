@@ -1,5 +1,5 @@
-//! The descriptors and threads that every command needs, checked before the runtime takes them: the runtime and its signal
-//! handler panic without them.
+//! Checks the file descriptors and threads that every command needs. The async runtime and its signal handler would panic
+//! without them.
 
 use std::fs::File;
 use std::thread;
@@ -8,14 +8,14 @@ use rustix::process::{Resource, getrlimit};
 
 use lab_core::error::Failure;
 
-/// Descriptors of the runtime, its signal handler, and a few files and connections.
+/// Descriptors for the runtime, its signal handler and a few files and connections.
 const DESCRIPTORS: usize = 24;
-/// Limits of processes above this are not tested.
+/// Process limits above this are not tested.
 const MANY_PROCESSES: u64 = 4096;
 
-/// Fails if this process may not open as many files, or start as many threads, as a command needs.
+/// Fails if this process cannot open the files or start the threads that a command needs.
 pub(super) fn check() -> Result<(), Failure> {
-    // Files that were open already count as well, so the limit alone says too little.
+    // Already open files count as well, so the limit alone is not enough.
     let held: Result<Vec<File>, _> = (0..DESCRIPTORS).map(|_| File::open("/")).collect();
     if let Err(error) = held {
         let message = format!("this process cannot open {DESCRIPTORS} files: {error}");
@@ -31,7 +31,7 @@ pub(super) fn check() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts as many threads at once as the runtime does, and a few more.
+/// Starts as many threads as the runtime does, plus a few.
 fn start_threads() -> std::io::Result<()> {
     let count = thread::available_parallelism().map_or(1, usize::from) + 4;
     let (hold, held) = std::sync::mpsc::channel::<()>();

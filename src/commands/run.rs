@@ -1,5 +1,5 @@
-//! `lab scenario run`: finds or makes the lab, runs the scenario in it with the reports that were asked for, and leaves
-//! nothing behind that was not there before.
+//! `lab scenario run`: finds or creates the lab and runs the scenario in it with the requested reports. Restores the lab
+//! afterwards.
 
 use crate::engines::Connect;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::alerts;
 use super::annotate::Poster;
-use super::choose::{self, DockerHere, Wish};
+use super::choose::{self, DockerStatus, NewLab};
 use super::report_error;
 use super::runs::cannot_write;
 use super::scenario::options;
-use super::session::{Session, missing, name_option};
+use super::session::{Session, name_option, no_such_lab};
 use super::signals;
 use crate::cli::{EngineChoice, Format, PaceChoice, RunArgs};
 use lab_containers::docker;
@@ -38,16 +38,16 @@ use lab_telemetry::wire::{NetWire, TrafficProgressFn};
 
 mod dry_run;
 
-/// How long a step with traffic goes on in a workshop.
+/// Duration of a step with traffic at workshop pace.
 const WORKSHOP: Duration = Duration::from_mins(1);
-/// So many runs may leave no ending that is free.
+/// From this many past runs on, a short id may not be unique.
 const MANY_RUNS: usize = 10_000;
 
-/// The lab of a run, up and locked.
-struct Ground {
+/// Lab of a run, up and locked.
+struct Provisioned {
     lab: Lab,
     engine: Arc<dyn Engine>,
-    /// It was made for this run, and goes with it.
+    /// Created for this run and removed with it.
     owned: bool,
     _lock: Lock,
 }
@@ -66,30 +66,30 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
     if args.pace == PaceChoice::Workshop {
         let last = until.as_ref().and_then(|until| until.last_step(&plan.steps));
         let whole = human::clock(forecast(&plan, last).seconds());
-        session.term.note(&format!("the pace of a workshop: traffic goes on for a minute a step, {whole} in all"));
+        session.term.note(&format!("workshop pace: a minute of traffic per step, {whole} in total"));
     }
     let reports = reports(&args.reports)?;
     let interrupt = signals::install()?;
     let state = StateFolder::open()?;
     if args.recover {
-        let exit = super::recover::owed_of(session, &state, &interrupt).await?;
+        let exit = super::recover::undo_pending(session, &state, &interrupt).await?;
         if exit != Exit::Passed {
             return Ok(exit);
         }
     }
     let id = new_id(&state)?;
     let keep = args.keep || until.is_some();
-    let ground = tokio::select! {
-        ground = prepare(session, &state, args, &plan, &id, keep) => ground?,
+    let provisioned = tokio::select! {
+        provisioned = prepare(session, &state, args, &plan, &id, keep) => provisioned?,
         () = interrupt.stop().cancelled() => {
-            clear_away(&state, &id).await?;
+            remove_temporary(&state, &id).await?;
             return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
         }
     };
-    perform(session, args, &state, Task { plan, until, id, interrupt, reports }, ground).await
+    execute(session, args, &state, Task { plan, until, id, interrupt, reports }, provisioned).await
 }
 
-/// What is to be done on the ground.
+/// Parts of a run that do not depend on its lab.
 struct Task {
     plan: Plan,
     until: Option<Until>,
@@ -98,22 +98,22 @@ struct Task {
     reports: Vec<ReportFile>,
 }
 
-async fn perform(
+async fn execute(
     session: &Session,
     args: &RunArgs,
     state: &StateFolder,
     task: Task,
-    ground: Ground,
+    provisioned: Provisioned,
 ) -> anyhow::Result<Exit> {
     let folder = state.run_folder(&task.id);
     let journal = JournalFile::create(&folder).map_err(|error| {
-        Failure::failed(format!("the run's journal cannot be written: {}: {error}", folder.root().display()))
+        Failure::failed(format!("cannot write the run's journal to {}: {error}", folder.root().display()))
     });
     let journal = match journal {
         Ok(journal) => journal,
         Err(failure) => {
-            if ground.owned
-                && let Err(left) = clear_away(state, &task.id).await
+            if provisioned.owned
+                && let Err(left) = remove_temporary(state, &task.id).await
             {
                 report_error(&left);
             }
@@ -133,60 +133,60 @@ async fn perform(
         Format::Json => sinks = sinks.and(Json::new(session.term.data())),
         Format::Ndjson => sinks = sinks.and(Ndjson::new(session.term.data())),
     }
-    let poster = poster(&ground).await;
+    let poster = poster(&provisioned).await;
     if let Some(poster) = &poster {
-        sinks = sinks.and(Annotations::new(poster.taker()));
+        sinks = sinks.and(Annotations::new(poster.sender()));
     }
     let run = Run {
         plan: task.plan,
-        lab: ground.lab.clone(),
-        engine: ground.engine.clone(),
+        lab: provisioned.lab.clone(),
+        engine: provisioned.engine.clone(),
         wire: Arc::new(NetWire::new()),
         processes: args.allow_commands.then(|| Arc::new(LocalProcesses) as Arc<dyn Processes>),
         id: task.id,
         keep: args.keep,
         until: task.until,
-        owned: ground.owned,
+        owned: provisioned.owned,
         interrupt: task.interrupt,
         progress,
     };
     let outcome = lab_runner::runner::run(run, |event| sinks.event(event)).await;
-    // What cannot be told changes nothing of what was done.
-    let told = sinks.finish().map_err(|error| Failure::failed(format!("the run could not be reported: {error}")));
+    // A reporting error does not change what the run did.
+    let reported = sinks.finish().map_err(|error| Failure::failed(format!("cannot report the run: {error}")));
     drop(sinks);
     if let Some(poster) = poster {
         poster.finish();
     }
-    if told.is_ok() {
+    if reported.is_ok() {
         for path in &args.reports {
             session.term.note(&format!("wrote {}", path.display()));
         }
     }
-    Ok(told.map_or_else(|failure| outcome.exit.worse(report_error(&failure.into())), |()| outcome.exit))
+    Ok(reported.map_or_else(|failure| outcome.exit.worse(report_error(&failure.into())), |()| outcome.exit))
 }
 
-/// Posts to the lab's Grafana, where one runs whose password lab knows.
-async fn poster(ground: &Ground) -> Option<Poster> {
-    let record = ground.lab.record().ok().flatten()?;
+/// Annotation poster for the lab's Grafana, if it runs and lab knows its password.
+async fn poster(provisioned: &Provisioned) -> Option<Poster> {
+    let record = provisioned.lab.record().ok().flatten()?;
     let password = record.containers.secrets.get(GRAFANA_PASSWORD)?;
-    let grafana = ground.engine.describe().await.ok()?.endpoints.grafana?;
+    let grafana = provisioned.engine.describe().await.ok()?.endpoints.grafana?;
     Poster::start(&grafana, password)
 }
 
-/// The files that take reports. What keeps one from being written is said before anything is started.
+/// Creates the report files before anything starts, so that a bad path fails early.
 fn reports(paths: &[PathBuf]) -> Result<Vec<ReportFile>, Failure> {
     let report = |path: &PathBuf| {
         let form = Form::of(path).ok_or_else(|| {
             let endings: Vec<String> = ENDINGS.iter().map(|(ending, _)| format!(".{ending}")).collect();
-            let message = format!("--report {}: its ending names no form of report", path.display());
-            Failure::usage(message).hint(format!("use one of {}", endings.join(", ")))
+            let message = format!("--report {}: unknown report format", path.display());
+            Failure::usage(message).hint(format!("use one of these extensions: {}", endings.join(", ")))
         })?;
         ReportFile::create(path, form).map_err(|error| cannot_write(path, &error))
     };
     paths.iter().map(report).collect()
 }
 
-/// The lab that is named or up, else one of the run's own.
+/// Provides the named lab or the running default lab, else creates a temporary one.
 async fn prepare(
     session: &Session,
     state: &StateFolder,
@@ -194,58 +194,58 @@ async fn prepare(
     plan: &Plan,
     id: &str,
     keep: bool,
-) -> anyhow::Result<Ground> {
+) -> anyhow::Result<Provisioned> {
     let lab = state.lab(session.named().unwrap_or(DEFAULT_NAME))?;
-    session.mention_left(&lab)?;
+    session.note_leftover_labs(&lab)?;
     match lab.record()? {
         Some(record) => {
-            check_engine(&lab, &record, args.ground.engine)?;
-            if let Some(ground) = existing(session, &lab, &record, plan, id).await? {
-                return Ok(ground);
+            check_engine(&lab, &record, args.new_lab.engine)?;
+            if let Some(provisioned) = existing(session, &lab, &record, plan, id).await? {
+                return Ok(provisioned);
             }
         }
-        None if session.named().is_some() => return Err(missing(&lab).into()),
+        None if session.named().is_some() => return Err(no_such_lab(&lab).into()),
         None => {}
     }
-    let wish = Wish::new(&args.ground, 0, "lab scenario run")?;
-    own(session, state, wish, Story { plan, id, keep }).await
+    let new_lab = NewLab::new(&args.new_lab, 0, "lab scenario run")?;
+    create_temporary(session, state, new_lab, RunSpec { plan, id, keep }).await
 }
 
-/// A lab that exists stays on its engine.
+/// Rejects an `--engine` that differs from the engine of an existing lab.
 fn check_engine(lab: &Lab, record: &Record, choice: EngineChoice) -> Result<(), Failure> {
-    let wanted = match choice {
+    let requested = match choice {
         EngineChoice::Auto => return Ok(()),
         EngineChoice::Docker => docker::NAME,
         EngineChoice::Embedded => lab_embedded::NAME,
     };
-    if wanted == record.engine {
+    if requested == record.engine {
         return Ok(());
     }
-    let message = format!("lab {} runs on {}, not on {wanted}", lab.name(), record.engine);
-    Err(Failure::usage(message).hint(format!("leave out --engine, or lab down{} first", name_option(lab))))
+    let message = format!("lab {} runs on {}, not on {requested}", lab.name(), record.engine);
+    Err(Failure::usage(message).hint(format!("omit --engine, or run lab down{} first", name_option(lab))))
 }
 
-/// What a lab is made for.
-struct Story<'a> {
+/// Run that a temporary lab is created for.
+struct RunSpec<'a> {
     plan: &'a Plan,
     id: &'a str,
     keep: bool,
 }
 
-/// A lab that exists; none where it is the default one and does not run.
+/// Uses an existing lab. `None` if it is the default lab and is not up.
 async fn existing(
     session: &Session,
     lab: &Lab,
     record: &Record,
     plan: &Plan,
     id: &str,
-) -> anyhow::Result<Option<Ground>> {
+) -> anyhow::Result<Option<Provisioned>> {
     let engine = lab.engine(record)?;
     let name = name_option(lab);
     plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
     let lock = lab.lock_run(&run_holder(id))?;
     match lab.locked_record(&lock) {
-        // It was taken down in this instant.
+        // It was removed at this moment.
         Err(LabError::Missing { .. }) if session.named().is_none() => return Ok(None),
         record => record?,
     };
@@ -256,10 +256,10 @@ async fn existing(
         }
         Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
             if session.named().is_some() {
-                return Err(error.hint(format!("lab up{name} brings it back")).into());
+                return Err(error.hint(format!("lab up{name}")).into());
             }
             let message =
-                format!("lab {}: {error}; the run gets a lab of its own (lab up brings that one back)", lab.name());
+                format!("lab {}: {error}; using a temporary lab (run lab up to restart this one)", lab.name());
             session.term.note(&message);
             return Ok(None);
         }
@@ -269,25 +269,30 @@ async fn existing(
         && !pending.kept
     {
         let run = short_id(&pending.run);
-        let message = format!("lab {} owes the undo of run {run} ({})", lab.name(), pending.scenario);
-        return Err(Failure::failed(message).hint(format!("lab recover{name} does it, or --recover here")).into());
+        let message = format!("lab {}: undo of run {run} ({}) is pending", lab.name(), pending.scenario);
+        return Err(Failure::failed(message).hint(format!("lab recover{name}, or add --recover")).into());
     }
-    Ok(Some(Ground { lab: lab.clone(), engine, owned: false, _lock: lock }))
+    Ok(Some(Provisioned { lab: lab.clone(), engine, owned: false, _lock: lock }))
 }
 
-/// A lab for this run alone, on free ports. That it is not to exist is on record before it exists.
-async fn own(session: &Session, state: &StateFolder, wish: Wish<'_>, story: Story<'_>) -> anyhow::Result<Ground> {
-    let Story { plan, id, keep } = story;
-    let lab = state.lab(&own_name(id))?;
-    let wish = fitting(plan, &lab, wish).await?;
-    let chosen = choose::record(session, &lab, wish).await?;
+/// Creates a lab for this run alone, on free ports. Records its removal as pending undo before it exists.
+async fn create_temporary(
+    session: &Session,
+    state: &StateFolder,
+    new_lab: NewLab<'_>,
+    spec: RunSpec<'_>,
+) -> anyhow::Result<Provisioned> {
+    let RunSpec { plan, id, keep } = spec;
+    let lab = state.lab(&temporary_lab_name(id))?;
+    let new_lab = select_engine(plan, &lab, new_lab).await?;
+    let chosen = choose::record(session, &lab, new_lab).await?;
     let record = Record { owner: Some(id.to_owned()), ..chosen };
     let engine = lab.engine(&record)?;
     plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
     let lock = lab.lock_run(&run_holder(id))?;
     let live = session.term.live("starting a lab for this run", lab_report::term::Plain::Silent);
-    let brought = async {
-        super::session::reachable(engine.as_ref()).await?;
+    let started = async {
+        super::session::check_reachable(engine.as_ref()).await?;
         undo::record_new_lab(&lab, id, &plan.name)?;
         if let Some(reading) = lab.read_stack(&record)? {
             lab.save_stack(&reading.stack)?;
@@ -299,62 +304,64 @@ async fn own(session: &Session, state: &StateFolder, wish: Wish<'_>, story: Stor
         alerts::check(plan, lab.name(), &record, &now.endpoints).await?;
         anyhow::Ok(())
     };
-    let brought = brought.await;
+    let started = started.await;
     live.clear();
-    if let Err(error) = brought {
-        // Whatever came up of it is gone before the user reads why it did not.
-        if let Err(left) = clear_away(state, id).await {
+    if let Err(error) = started {
+        // Removes a partial start before the error is shown.
+        if let Err(left) = remove_temporary(state, id).await {
             report_error(&left);
         }
         return Err(error);
     }
-    Ok(Ground { lab, engine, owned: true, _lock: lock })
+    Ok(Provisioned { lab, engine, owned: true, _lock: lock })
 }
 
-/// The engine to choose for a lab of the run's own. One that the scenario is not for is refused; where the user names none and
-/// the scenario is for one alone, that one is taken if it is there, and is never fetched for.
-async fn fitting<'w>(plan: &Plan, lab: &Lab, wish: Wish<'w>) -> anyhow::Result<Wish<'w>> {
+/// Selects the engine of a temporary lab. Fails if the scenario does not support it. If the scenario supports only one
+/// engine and the user chose none, that engine is used if it is ready; images are never pulled for this.
+async fn select_engine<'w>(plan: &Plan, lab: &Lab, new_lab: NewLab<'w>) -> anyhow::Result<NewLab<'w>> {
     let engines = plan.engines.join(", ");
-    let name = match wish.engine {
+    let name = match new_lab.engine {
         EngineChoice::Docker => docker::NAME,
         EngineChoice::Embedded => lab_embedded::NAME,
-        EngineChoice::Auto if plan.runs_on(docker::NAME) && plan.runs_on(lab_embedded::NAME) => return Ok(wish),
+        EngineChoice::Auto if plan.runs_on(docker::NAME) && plan.runs_on(lab_embedded::NAME) => return Ok(new_lab),
         EngineChoice::Auto if plan.runs_on(lab_embedded::NAME) => {
-            return Ok(Wish { engine: EngineChoice::Embedded, ..wish });
+            return Ok(NewLab { engine: EngineChoice::Embedded, ..new_lab });
         }
         EngineChoice::Auto => {
-            let (why, hint) = match choose::docker_here(lab, &wish.containers).await? {
-                DockerHere::Ready => return Ok(Wish { engine: EngineChoice::Docker, ..wish }),
-                DockerHere::Lacks(count) => (
-                    format!("{} of the stack not here", human::count(count, "image")),
-                    "lab scenario run --engine docker fetches them",
+            let (why, hint) = match choose::docker_status(lab, &new_lab.containers).await? {
+                DockerStatus::Ready => return Ok(NewLab { engine: EngineChoice::Docker, ..new_lab }),
+                DockerStatus::MissingImages(count) => (
+                    format!("{} of the stack missing", human::count(count, "image")),
+                    "lab scenario run --engine docker pulls them",
                 ),
-                DockerHere::Elsewhere => ("the Docker daemon is on another machine".to_owned(), "see docs/stack.md"),
-                DockerHere::Silent => ("no Docker daemon answers".to_owned(), "lab doctor says what it found"),
+                DockerStatus::Remote => ("the Docker daemon is on another machine".to_owned(), "see docs/stack.md"),
+                DockerStatus::Unavailable => {
+                    ("the Docker daemon does not answer".to_owned(), "run lab doctor for details")
+                }
             };
-            return Err(Failure::usage(format!("{} is for {engines} alone: {why}", plan.name)).hint(hint).into());
+            return Err(Failure::usage(format!("{} runs only on {engines}: {why}", plan.name)).hint(hint).into());
         }
     };
     if plan.runs_on(name) {
-        return Ok(wish);
+        return Ok(new_lab);
     }
     let message = format!("{} cannot run on the {name} engine", plan.name);
-    Err(Failure::usage(message).hint(format!("it is for {engines}: leave out --engine")).into())
+    Err(Failure::usage(message).hint(format!("it supports {engines}: omit --engine")).into())
 }
 
-/// What a run says of itself in its lab's lock.
+/// Name of a run in its lab's lock.
 pub(super) fn run_holder(id: &str) -> String {
     format!("run {}", short_id(id))
 }
 
-/// The name of the lab that a run makes for itself.
-pub(super) fn own_name(id: &str) -> String {
+/// Name of the temporary lab of a run.
+pub(super) fn temporary_lab_name(id: &str) -> String {
     format!("run-{}", short_id(id))
 }
 
-/// Removes the lab that a run was making for itself, as far as it got.
-async fn clear_away(state: &StateFolder, id: &str) -> anyhow::Result<()> {
-    let lab = state.lab(&own_name(id))?;
+/// Removes a run's temporary lab, complete or partial.
+async fn remove_temporary(state: &StateFolder, id: &str) -> anyhow::Result<()> {
+    let lab = state.lab(&temporary_lab_name(id))?;
     if lab.folder().root().exists() {
         let record = lab.record()?.unwrap_or_else(|| Record::new(lab_embedded::NAME, 0));
         lab.engine_for_down(&record)?.down().await?;
@@ -363,23 +370,22 @@ async fn clear_away(state: &StateFolder, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `20261124T101530.123Z-7f3a`: sorts by the time of the start, and is short enough at its end to be typed. No other
-/// run's ends so.
+/// `20261124T101530.123Z-7f3a`: sorts by start time and ends in a short id that no other run has.
 pub(super) fn new_id(state: &StateFolder) -> anyhow::Result<String> {
     let runs = state.runs()?;
     loop {
         let mut bytes = [0; 2];
-        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("cannot get random bytes: {error}"))?;
         let id = format!("{}-{:04x}", chrono::Utc::now().format("%Y%m%dT%H%M%S%.3fZ"), u16::from_le_bytes(bytes));
-        // After thousands of runs an ending comes twice: then more of the id has to be typed.
+        // With thousands of runs, short ids repeat and more of the id has to be typed.
         let taken = runs.len() < MANY_RUNS && runs.iter().any(|run| short_id(run) == short_id(&id));
-        if !taken && !state.lab(&own_name(&id))?.folder().root().exists() {
+        if !taken && !state.lab(&temporary_lab_name(&id))?.folder().root().exists() {
             return Ok(id);
         }
     }
 }
 
-/// A phase or a step of the plan.
+/// Parses `--until`: a step or a phase of the plan.
 fn until(plan: &Plan, typed: &str) -> Result<Until, Failure> {
     let step = Until::Step(typed.to_owned());
     let phase = Phase::ALL.into_iter().find(|phase| phase.name() == typed).map(Until::Phase);

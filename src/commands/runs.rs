@@ -1,4 +1,4 @@
-//! `lab runs`: the history. A run is read from its events, so that one that was cut off is there too.
+//! `lab runs`: the run history. Runs are read from their events, so interrupted runs are included.
 
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Ex
         RunsCommand::Report(args) => {
             let journal = journal(&find(&state, &args.id)?)?;
             if goes_on(&state, &journal) {
-                session.term.note("the run goes on: this is what happened so far");
+                session.term.note("the run is in progress; showing the events so far");
             }
             report::report(session, &journal, &args.forms)
         }
@@ -53,7 +53,7 @@ pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Ex
     }
 }
 
-/// The ids of all runs, oldest first.
+/// Ids and event files of all runs, oldest first.
 fn events_of(state: &StateFolder) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let runs = state.runs()?.into_iter();
     Ok(runs.map(|id| (id.clone(), state.run_folder(&id).path(journal_file::EVENTS))).collect())
@@ -65,32 +65,32 @@ fn read(path: &std::path::Path) -> anyhow::Result<Vec<Event>> {
     read_events(BufReader::new(file)).map_err(|error| Failure::failed(format!("{}: {error}", path.display())).into())
 }
 
-/// The events of the one run whose id ends so.
+/// Events of the run whose id has this ending.
 fn find(state: &StateFolder, typed: &str) -> anyhow::Result<Vec<Event>> {
     let (_, path) = locate(&events_of(state)?, typed)?;
     read(&path)
 }
 
-/// The document of a run.
+/// Builds the journal of a run.
 fn journal(events: &[Event]) -> Result<Journal, Failure> {
-    Journal::from_events(events).ok_or_else(|| Failure::failed("the record of this run has no beginning"))
+    Journal::from_events(events).ok_or_else(|| Failure::failed("the record of this run has no start event"))
 }
 
-/// The one run whose id ends so.
+/// Finds the only run whose id has this ending.
 fn locate(runs: &[(String, PathBuf)], typed: &str) -> Result<(String, PathBuf), Failure> {
     let matching: Vec<_> = runs.iter().filter(|(id, _)| !typed.is_empty() && id.ends_with(typed)).collect();
     match matching.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(Failure::usage(format!("no run's id ends in {typed:?}")).hint("lab runs list shows them")),
+        [] => Err(Failure::usage(format!("no run id ends in {typed:?}")).hint("list the runs with lab runs list")),
         several => {
             let ids: Vec<&str> = several.iter().map(|(id, _)| id.as_str()).collect();
-            let message = format!("{typed:?} is the end of {} ids", several.len());
-            Err(Failure::usage(message).hint(format!("more of it, please: {}", ids.join(", "))))
+            let message = format!("{typed:?} matches {} run ids", several.len());
+            Err(Failure::usage(message).hint(format!("use a longer ending: {}", ids.join(", "))))
         }
     }
 }
 
-/// Whether a run whose record has no end goes on.
+/// Returns true if a run without an end event is still in progress.
 fn goes_on(state: &StateFolder, journal: &Journal) -> bool {
     let lab = state.lab(&journal.lab).ok();
     journal.reason.as_deref() == Some(CUT_OFF)
@@ -107,7 +107,7 @@ fn show(session: &Session, state: &StateFolder, events: &[Event], format: Format
         sink.event(event)?;
     }
     if Journal::from_events(events).is_some_and(|journal| goes_on(state, &journal)) {
-        session.term.note("the run goes on: this is what happened so far");
+        session.term.note("the run is in progress; showing the events so far");
         if format == Format::Text {
             return Ok(Exit::Passed);
         }
@@ -121,7 +121,7 @@ fn list(session: &Session, state: &StateFolder, json: bool) -> anyhow::Result<Ex
     for (id, path) in events_of(state)?.iter().rev() {
         match read(path) {
             Ok(events) => journals.extend(Journal::from_events(&events)),
-            // One that cannot be read hides none of the others.
+            // An unreadable run does not hide the others.
             Err(error) => session.term.note(&format!("run {id}: {}", text(&error))),
         }
     }
@@ -129,7 +129,7 @@ fn list(session: &Session, state: &StateFolder, json: bool) -> anyhow::Result<Ex
         return session.json(&journals);
     }
     if journals.is_empty() {
-        return session.line("there is no run yet; lab scenario run rotate-key makes one");
+        return session.line("there are no runs yet; try lab scenario run rotate-key");
     }
     let mut table = Table::new(&[
         ("run", Side::Left),
@@ -144,11 +144,11 @@ fn list(session: &Session, state: &StateFolder, json: bool) -> anyhow::Result<Ex
     for journal in &journals {
         let outage = journal.outage.map_or_else(
             || "-".to_owned(),
-            |outage| if outage.recovered_at.is_some() { human::clock(outage.duration) } else { "not over".to_owned() },
+            |outage| if outage.recovered_at.is_some() { human::clock(outage.duration) } else { "ongoing".to_owned() },
         );
         let when = journal.start.with_timezone(&chrono::Local).format("%m-%d %H:%M:%S").to_string();
         let verdict = if goes_on(state, journal) {
-            Cell::new(Tone::Plain, "goes on")
+            Cell::new(Tone::Plain, "running")
         } else {
             Cell::new(status_tone(journal.status), status_name(journal.status))
         };

@@ -1,5 +1,4 @@
-//! `lab scenario`: what is on the shelf. The verbs that look at one file have files of their own; running one is in
-//! [`super::run`].
+//! `lab scenario`: lists the built-in scenarios and dispatches the other commands.
 
 use serde::Serialize;
 
@@ -17,7 +16,6 @@ mod schema;
 mod show;
 mod validate;
 
-/// A row of `lab scenario list --json`.
 #[derive(Serialize)]
 struct Row {
     name: String,
@@ -39,7 +37,7 @@ pub(super) async fn run(session: &Session, command: &ScenarioCommand) -> anyhow:
     }
 }
 
-/// What `--set` gave.
+/// Parses `--set` options.
 pub(super) fn options(set: &[String]) -> Result<LoadOptions, Failure> {
     let pair = |text: &String| match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
@@ -54,7 +52,7 @@ fn shelf(plan: &Plan) -> String {
     format!("{}{}", plan.kind.name(), level.unwrap_or_default())
 }
 
-/// Incidents first, parts last; of each the easiest first.
+/// Sort key: incidents first, parts last, easy ones first within each kind.
 fn place(plan: &Plan) -> (usize, Option<Difficulty>) {
     let kind = [Kind::Incident, Kind::Practice, Kind::Part].iter().position(|kind| *kind == plan.kind);
     (kind.unwrap_or_default(), plan.lesson.difficulty)

@@ -1,10 +1,10 @@
-//! Ctrl-C, SIGTERM and a terminal that goes away, as an [`Interrupt`]. Once these are caught, the verb has to listen.
+//! Ctrl-C, SIGTERM and a closed terminal, as an [`Interrupt`]. Once installed, the command must react to it.
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use lab_runner::runner::{Interrupt, Signal};
 
-/// Catches them from now on; but not those that lab was started to ignore, as `nohup` has it.
+/// Catches the signals, except those that lab was started to ignore, for example by `nohup`.
 pub(super) fn install() -> std::io::Result<Interrupt> {
     let interrupt = Interrupt::new();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -21,7 +21,7 @@ pub(super) fn install() -> std::io::Result<Interrupt> {
         let raised = interrupt.clone();
         tokio::spawn(async move {
             while caught.recv().await.is_some() {
-                // A terminal that closes hangs up twice, itself and by its shell: nobody has asked to give up the undo.
+                // A closing terminal sends SIGHUP twice, itself and through its shell. The second one must not give up the undo.
                 if kind != SignalKind::hangup() || raised.signal().is_none() {
                     raised.raise(meaning);
                 }
@@ -31,7 +31,7 @@ pub(super) fn install() -> std::io::Result<Interrupt> {
     Ok(interrupt)
 }
 
-/// Whether a signal is ignored, from `/proc/self/status` (proc(5): `SigIgn`, a hexadecimal mask, signal 1 being bit 0).
+/// Returns true if a signal is ignored according to `/proc/self/status` (proc(5): `SigIgn`, a hexadecimal mask, signal 1 is bit 0).
 fn ignored(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_says_what_is_ignored() {
+    fn ignored_signals_are_read_from_the_mask() {
         let status = "SigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\n";
         assert!(ignored(status, 1) && ignored(status, 13));
         assert!(!ignored(status, 2) && !ignored(status, 15) && !ignored("", 1));

@@ -1,4 +1,4 @@
-//! `lab status`: what runs, how it is, and where it is reached.
+//! `lab status`: services, health and addresses.
 
 use crate::engines::Connect;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use super::session::{Connected, Session, missing, name_option};
+use super::session::{Connected, Session, name_option, no_such_lab};
 use crate::cli::StatusArgs;
 use lab_core::engine::{APP, Description, EngineError, EngineErrorKind, Health, Overall, RunState, ServiceStatus};
 use lab_core::error::Exit;
@@ -17,46 +17,45 @@ use lab_report::term::Tone;
 use lab_runner::lab::{Lab, StateFolder};
 use lab_runner::undo;
 
-/// `lab status --json`.
+/// Output of `lab status --json`.
 #[derive(Serialize)]
 struct Document {
     lab: String,
     engine: String,
-    /// `healthy`, `degraded`, `stopped`, `down` or `unknown`.
-    state: Standing,
-    /// Why it is down, or why its state is unknown.
+    state: LabState,
+    /// Reason why the state is `down` or `unknown`.
     error: Option<String>,
     keys: Option<Keys>,
     gateway: Option<String>,
     prometheus: Option<String>,
     grafana: Option<String>,
-    /// lab's own, where Grafana does not run.
+    /// lab's own dashboard, if Grafana does not run.
     dashboard: Option<String>,
     services: Vec<ServiceStatus>,
-    /// What people should know of it: a service that it goes without.
+    /// Notices for people, such as a service that the lab does without.
     notices: Vec<String>,
-    /// The run that holds the lab now.
+    /// The run in progress.
     run: Option<String>,
-    undo: Option<Owed>,
+    undo: Option<PendingUndo>,
 }
 
-/// How a lab is.
+/// Overall state of a lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Standing {
+enum LabState {
     /// Every service runs, and none is unhealthy.
     Healthy,
     /// Some services are stopped, paused or unhealthy.
     Degraded,
     /// No service runs.
     Stopped,
-    /// It was never up, or what ran it is gone.
+    /// It never started, or its engine process is gone.
     Down,
-    /// It cannot be found out.
+    /// Its state cannot be determined.
     Unknown,
 }
 
-impl Standing {
+impl LabState {
     fn name(self) -> &'static str {
         match self {
             Self::Healthy => Overall::Healthy.name(),
@@ -83,13 +82,13 @@ impl Standing {
         }
     }
 
-    /// Whether its services are known.
+    /// Whether the services are listed.
     fn is_up(self) -> bool {
         !matches!(self, Self::Down | Self::Unknown)
     }
 }
 
-impl From<Overall> for Standing {
+impl From<Overall> for LabState {
     fn from(overall: Overall) -> Self {
         match overall {
             Overall::Healthy => Self::Healthy,
@@ -99,12 +98,12 @@ impl From<Overall> for Standing {
     }
 }
 
-/// What a run has changed and not put back.
+/// Changes of a run that are not undone yet.
 #[derive(Serialize)]
-struct Owed {
+struct PendingUndo {
     run: String,
     scenario: String,
-    /// Kept on purpose, and not owed.
+    /// Kept on purpose, by `--keep` or `--until`.
     kept: bool,
 }
 
@@ -113,8 +112,8 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> anyhow::Result<
         return all(session, args.json).await;
     }
     let lab = session.lab()?;
-    session.mention_left(&lab)?;
-    let Some(document) = look(&lab).await? else { return Err(missing(&lab).into()) };
+    session.note_leftover_labs(&lab)?;
+    let Some(document) = inspect(&lab).await? else { return Err(no_such_lab(&lab).into()) };
     let exit = document.state.exit();
     if args.json {
         session.json(&document)?;
@@ -124,20 +123,20 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> anyhow::Result<
     Ok(exit)
 }
 
-/// The state of a lab; none where it does not exist.
-async fn look(lab: &Lab) -> anyhow::Result<Option<Document>> {
+/// State of a lab, `None` if it does not exist.
+async fn inspect(lab: &Lab) -> anyhow::Result<Option<Document>> {
     let Some(record) = lab.record()? else { return Ok(None) };
     let engine = lab.engine(&record)?;
     let undo = undo::pending(lab)?.filter(|_| lab.running().is_none());
-    let undo = undo.map(|pending| Owed { run: pending.run, scenario: pending.scenario, kept: pending.kept });
+    let undo = undo.map(|pending| PendingUndo { run: pending.run, scenario: pending.scenario, kept: pending.kept });
     let connected = Connected { lab: lab.clone(), record, engine };
     connected.settle().await?;
     let described = connected.engine.describe().await;
     Ok(Some(document(&connected, described, undo)?))
 }
 
-/// A lab without its services.
-fn empty(lab: &Lab, engine: &str, state: Standing) -> Document {
+/// Document without services.
+fn empty(lab: &Lab, engine: &str, state: LabState) -> Document {
     Document {
         lab: lab.name().to_owned(),
         engine: engine.to_owned(),
@@ -155,25 +154,25 @@ fn empty(lab: &Lab, engine: &str, state: Standing) -> Document {
     }
 }
 
-/// A lab whose state cannot be found out, and why.
+/// Document for a lab whose state cannot be determined.
 fn unknown(lab: &Lab, why: String) -> Document {
     let engine = lab.record().ok().flatten().map(|record| record.engine);
-    Document { error: Some(why), ..empty(lab, engine.as_deref().unwrap_or("-"), Standing::Unknown) }
+    Document { error: Some(why), ..empty(lab, engine.as_deref().unwrap_or("-"), LabState::Unknown) }
 }
 
 fn document(
     connected: &Connected,
     described: Result<Description, EngineError>,
-    undo: Option<Owed>,
+    undo: Option<PendingUndo>,
 ) -> anyhow::Result<Document> {
     let (caller, callers) = (connected.record.caller_key.clone(), connected.record.callers.clone());
-    let empty = empty(&connected.lab, &connected.record.engine, Standing::Down);
+    let empty = empty(&connected.lab, &connected.record.engine, LabState::Down);
     let mut document = Document { undo, ..empty };
     match described {
         Ok(now) => {
             document.state = now.overall().into();
             let gone = now.service(APP).is_some_and(|app| app.instance.is_none());
-            // It comes back with the key that is remembered.
+            // Without a container, the key is the one with which the app will restart.
             let remembered = connected.record.expected_server_key().filter(|_| gone);
             let server = remembered.or_else(|| now.server_key());
             document.keys = server.map(|server| Keys { server: server.to_owned(), caller, callers });
@@ -201,7 +200,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     session.line(&format!("{title} · {state} · {}{place}", document.engine))?;
     if let Some(error) = &document.error {
         session.line(&painter.paint(Tone::Failed, &format!("{}: {error}", document.state.name())))?;
-        session.line(&format!("next: lab up{name} brings it back with the same keys · lab down{name} forgets it"))?;
+        session.line(&format!("next: lab up{name} restarts it with the same keys · lab down{name} removes it"))?;
     } else {
         session.line("")?;
         services(&document.services).write(&mut session.term.out(), session.term.width(), painter)?;
@@ -211,8 +210,10 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
                 session.line(&painter.paint(tone, &line))?;
             }
         }
-        if matches!(document.state, Standing::Degraded | Standing::Stopped) {
-            session.line(&format!("next: lab up{name} starts what is stopped or paused · lab logs{name} shows why"))?;
+        if matches!(document.state, LabState::Degraded | LabState::Stopped) {
+            session.line(&format!(
+                "next: lab up{name} starts stopped and paused services · lab logs{name} may show the cause"
+            ))?;
         }
     }
     if let Some(keys) = &document.keys {
@@ -223,19 +224,19 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     if let Some(dashboard) = &document.dashboard {
         session.line(&format!("graphs {dashboard}"))?;
     } else if document.state.is_up() && document.grafana.is_none() {
-        session.line(&format!("graphs are served by no one: lab up{name} starts that again"))?;
+        session.line(&format!("graphs are not served; run lab up{name}"))?;
     }
     if let Some(run) = &document.run {
         session.line(&format!("busy: {run}"))?;
     }
-    if let Some(owed) = &document.undo {
-        let text = lab_report::report::owed(&owed.run, &owed.scenario, owed.kept, &name);
+    if let Some(pending) = &document.undo {
+        let text = lab_report::report::owed(&pending.run, &pending.scenario, pending.kept, &name);
         session.line(&painter.paint(Tone::Warn, &text))?;
     }
     Ok(())
 }
 
-/// A row a service. What one says of itself is too long for a table: see [`remarks`].
+/// One row per service. Details are too long for the table: see [`remarks`].
 fn services(services: &[ServiceStatus]) -> Table {
     let containers = services.iter().any(|service| service.image.is_some());
     let made_from = if containers { ("image", Side::Left) } else { ("pid", Side::Right) };
@@ -261,7 +262,7 @@ fn services(services: &[ServiceStatus]) -> Table {
     table
 }
 
-/// One word for whether it runs and is well, in its colour.
+/// State and health of a service as one coloured word.
 fn state(service: &ServiceStatus) -> Cell {
     let tone = match (service.state, service.health) {
         (RunState::Running, Health::Healthy) => Tone::Held,
@@ -272,7 +273,7 @@ fn state(service: &ServiceStatus) -> Cell {
     Cell::new(tone, service.word())
 }
 
-/// What the services say of themselves, how often they were started again, and what the lab goes without.
+/// Details and restarts of the services, and the lab's notices.
 fn remarks(document: &Document) -> Vec<(Tone, String)> {
     let mut remarks = Vec::new();
     for service in &document.services {
@@ -282,14 +283,14 @@ fn remarks(document: &Document) -> Vec<(Tone, String)> {
         }
         if let Some(restarts) = service.restarts.filter(|restarts| *restarts > 0) {
             let times = human::count(restarts.into(), "time");
-            remarks.push((Tone::Warn, format!("{}: it was started again {times} by itself", service.name)));
+            remarks.push((Tone::Warn, format!("{}: restarted {times} by itself", service.name)));
         }
     }
     remarks.extend(document.notices.iter().map(|notice| (Tone::Warn, notice.clone())));
     remarks
 }
 
-/// The lab's passwords: such a document is shown, and sent to others.
+/// Masks the lab's passwords, because such a document is shown and shared.
 fn hide(services: &mut [ServiceStatus], passwords: &BTreeMap<String, String>) {
     let mut secrets = Secrets::default();
     for password in passwords.values() {
@@ -305,15 +306,15 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut exit = Exit::Passed;
     let labs = StateFolder::open()?.labs()?;
     labs.iter().for_each(|lab| session.hide_secrets_of(lab));
-    // At once: a daemon that is silent delays its own labs only.
-    let found = join_all(labs.iter().map(look)).await;
+    // In parallel: a silent daemon delays only its own labs.
+    let found = join_all(labs.iter().map(inspect)).await;
     for (lab, found) in labs.iter().zip(found) {
         match found {
             Ok(document) => {
                 exit = document.iter().fold(exit, |exit, document| exit.worse(document.state.exit()));
                 documents.extend(document);
             }
-            // One that cannot be read does not hide the others.
+            // An unreadable lab does not hide the others.
             Err(error) => {
                 documents.push(unknown(lab, super::failure::text(&error)));
                 exit = exit.worse(super::report_error(&error.context(format!("lab {}", lab.name()))));
@@ -326,7 +327,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     }
     if documents.is_empty() {
         if exit == Exit::Passed {
-            session.line("there is no lab; lab up brings one up")?;
+            session.line("there are no labs; start one with lab up")?;
         }
         return Ok(exit);
     }
@@ -343,8 +344,8 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         let keys = document.keys.as_ref();
         let note = match (&document.run, &document.undo) {
             (Some(run), _) => format!("busy: {run}"),
-            (None, Some(owed)) if owed.kept => "kept".to_owned(),
-            (None, Some(_)) => "undo owed".to_owned(),
+            (None, Some(pending)) if pending.kept => "kept".to_owned(),
+            (None, Some(_)) => "undo pending".to_owned(),
             (None, None) => String::new(),
         };
         table.row([

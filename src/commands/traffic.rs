@@ -1,4 +1,4 @@
-//! `lab traffic`: sends requests to a lab, or to any http address, and shows what comes back.
+//! `lab traffic`: sends requests to a lab or to any HTTP URL and reports the responses.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ mod watch;
 
 use watch::Watch;
 
-/// The largest result that is compared, in bytes. Those of `lab traffic --json` have some hundred kilobytes.
+/// Size limit of a result to compare, in bytes. Results of `lab traffic --json` have a few hundred kilobytes.
 const RESULT_LIMIT: u64 = 64 << 20;
 
 pub(super) async fn run(session: &Session, args: &TrafficArgs) -> anyhow::Result<Exit> {
@@ -38,8 +38,8 @@ async fn send(session: &Session, args: &SendArgs) -> anyhow::Result<Exit> {
     let job = job::job(session, args).await?;
     job.validate().map_err(|error| Failure::usage(error.to_string()))?;
     make_room(job.connections).map_err(|most| {
-        let message = format!("--connections: {} are more than this process may have open files for", job.connections);
-        Failure::usage(message).hint(format!("at most {most}; `ulimit -n` says how many files, and may raise it"))
+        let message = format!("--connections: {} need more open files than this process may have", job.connections);
+        Failure::usage(message).hint(format!("use at most {most}, or raise the limit of open files with `ulimit -n`"))
     })?;
     let watch = Watch::new(&session.term, &job, args.csv.as_deref())?;
     let interrupt = signals::install()?;
@@ -56,14 +56,14 @@ async fn send(session: &Session, args: &SendArgs) -> anyhow::Result<Exit> {
     } else if !watch::is_stdout(args.csv.as_deref()) {
         write_table(&mut session.term.out(), &report, session.term.width(), session.term.painter())?;
     }
-    // After the result, which is worth more than the rows.
+    // Reported after the result, which matters more than the CSV rows.
     written?;
     let verdict = verdict(&report, &outcome);
     Ok(interrupt.signal().map_or(verdict, |signal| verdict.worse(Signal::exit(signal))))
 }
 
 fn verdict(report: &TrafficReport, outcome: &Outcome) -> Exit {
-    // Where somebody says what must be seen, that decides, also whether no answer at all is what they wanted.
+    // With expectations they alone decide, even if there was no response at all.
     match report.expectations.as_slice() {
         [] if outcome.summary.codes.is_empty() => Exit::Failed,
         expected if expected.iter().all(|expected| expected.held) => Exit::Passed,
@@ -71,7 +71,7 @@ fn verdict(report: &TrafficReport, outcome: &Outcome) -> Exit {
     }
 }
 
-/// `METRIC: BOUND`, as in a scenario, with or without quotes.
+/// Parses `METRIC: BOUND`, as in a scenario, with or without quotes.
 fn expectation(text: &str) -> Result<Expectation, Failure> {
     let wrong = |why: String| Failure::usage(format!("--expect: {text:?}: {why}"));
     let example = "expected a metric and a bound, such as 'status.200: \">= 99.9%\"'";
@@ -86,7 +86,7 @@ fn expectation(text: &str) -> Result<Expectation, Failure> {
         })
     })?;
     if !subject.needs_traffic() {
-        return Err(wrong("the app's counters and the alerts are looked at in scenarios alone".to_owned()));
+        return Err(wrong("the app's counters and alerts are available only in scenarios".to_owned()));
     }
     expect::expectation(subject, metric, bound).map_err(wrong)
 }
@@ -105,7 +105,7 @@ fn compare(session: &Session, before: &Path, after: &Path) -> anyhow::Result<Exi
     Ok(Exit::Passed)
 }
 
-/// File names, or whole paths where those are the same.
+/// File names, or full paths if the names are equal.
 fn names(before: &Path, after: &Path) -> (String, String) {
     let short = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let long = |path: &Path| path.display().to_string();
@@ -121,7 +121,7 @@ fn read(path: &Path) -> Result<TrafficReport, Failure> {
         .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
     serde_json::from_slice(&text).map_err(|error| {
         Failure::usage(format!("{shown} is not a result of `lab traffic --json`: {error}"))
-            .hint("lab traffic --json > before.json writes one")
+            .hint("create one with lab traffic --json > before.json")
     })
 }
 
@@ -139,12 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_expected_is_said() {
+    fn invalid_expectations_are_explained() {
         let cases = [
             ("status.200", "expected a metric and a bound"),
             ("banana: 1", "expected one of status.200"),
             ("fialed: 0", "did you mean `failed`?"),
-            ("auth_failures.delta: 4", "in scenarios alone"),
+            ("auth_failures.delta: 4", "only in scenarios"),
             ("latency.p99: 50", "expected a duration"),
         ];
         for (text, why) in cases {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_one_name_are_called_by_their_paths() {
+    fn files_with_equal_names_are_shown_by_path() {
         let of = |a: &str, b: &str| names(a.as_ref(), b.as_ref());
         assert_eq!(of("x/a.json", "y/b.json"), ("a.json".to_owned(), "b.json".to_owned()));
         assert_eq!(of("x/a.json", "y/a.json"), ("x/a.json".to_owned(), "y/a.json".to_owned()));

@@ -1,11 +1,11 @@
-//! `lab up`: brings a lab up, or back.
+//! `lab up`: starts a lab, or restarts what is down of it.
 
 use crate::engines::Connect;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::choose::{self, Wish};
+use super::choose::{self, NewLab};
 use super::session::{Connected, Session, name_option};
 use super::signals;
 use crate::cli::{EngineChoice, ImagesChoice, UpArgs};
@@ -18,10 +18,10 @@ use lab_runner::lab::{Containers, DEFAULT_NAME, Lab, Record};
 use lab_runner::runner::Signal;
 use lab_stack::{Reading, Stack, resolved};
 
-/// The gateway's port of the lab `default`.
+/// Gateway port of the lab `default`.
 const DEFAULT_PORT: u16 = 8080;
 
-/// What is remembered of a lab before it comes up; of a new one nothing.
+/// State of the lab before `up`; empty for a new lab.
 struct Known {
     record: Option<Record>,
     stack: Option<Stack>,
@@ -30,30 +30,29 @@ struct Known {
 impl Known {
     fn read(lab: &Lab) -> anyhow::Result<Self> {
         let record = lab.record()?;
-        // One that cannot be read is read from its files, as all are by `up`.
+        // An unreadable stack is ignored: `up` reads the stack from its files anyway.
         let stack = record.as_ref().and_then(|_| lab.stack().ok().flatten());
         Ok(Self { record, stack })
     }
 }
 
-/// What `up` found, and did.
-enum Came {
-    /// It is a new lab.
+/// Result of `up`.
+enum Outcome {
     New,
-    /// Its record was there, its stack was not, or not all of it: what of it was mended, where there was anything to mend.
-    Back(String),
-    /// It ran already.
-    Already,
+    /// Restarted a lab that was down, completely or in part. Has the repaired services, if it was up in part.
+    Restarted(String),
+    /// Nothing to do.
+    AlreadyUp,
 }
 
 pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit> {
     let start = Instant::now();
     let lab = session.lab()?;
-    session.mention_undo(&lab)?;
-    session.mention_left(&lab)?;
+    session.note_pending_undo(&lab)?;
+    session.note_leftover_labs(&lab)?;
     let interrupt = signals::install()?;
     let live = session.term.live("starting the lab", Plain::Silent);
-    // Held until the end: what is undone after Ctrl-C is nobody else's lab, and what is read is still so when it is used.
+    // Held until the end: after Ctrl-C only our own changes are undone, and the record stays as it was read.
     let _change = tokio::select! {
         change = lab.lock_change("lab up") => change?,
         () = interrupt.stop().cancelled() => {
@@ -64,14 +63,14 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     let known = Known::read(&lab)?;
     let progress = super::progress::show(&session.term);
     let bring = bring_up(session, &lab, &known, args, progress);
-    let brought = tokio::select! {
-        brought = bring => Some(brought),
+    let started = tokio::select! {
+        started = bring => Some(started),
         () = interrupt.stop().cancelled() => None,
     };
-    let (connected, description, came) = match brought {
-        Some(Ok(brought)) => brought,
+    let (connected, description, outcome) = match started {
+        Some(Ok(started)) => started,
         failed => {
-            let back = put_back(&lab, &known).await;
+            let back = roll_back(&lab, &known).await;
             live.clear();
             return match failed {
                 Some(Err(error)) => Err(error),
@@ -81,17 +80,17 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     };
     live.clear();
     let took = human::duration(start.elapsed());
-    let (what, mended) = match came {
-        Came::New => (format!("is up in {took}"), String::new()),
-        Came::Back(mended) => (format!("is up again in {took}, with the keys that it had"), mended),
-        Came::Already => ("is up already".to_owned(), String::new()),
+    let (what, repaired) = match outcome {
+        Outcome::New => (format!("is up in {took}"), String::new()),
+        Outcome::Restarted(repaired) => (format!("is up again in {took}, with the same keys"), repaired),
+        Outcome::AlreadyUp => ("is up already".to_owned(), String::new()),
     };
-    show(session, &connected, &description, &what, &mended)
+    show(session, &connected, &description, &what, &repaired)
 }
 
-/// A lab that exists stays on its engine.
+/// Updates the record of an existing lab. Its engine, stack, image and address cannot change.
 fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Failure> {
-    let wanted = match args.ground.engine {
+    let requested = match args.new_lab.engine {
         EngineChoice::Auto => record.engine.as_str(),
         EngineChoice::Docker => docker::NAME,
         EngineChoice::Embedded => lab_embedded::NAME,
@@ -102,14 +101,14 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
     let same_bind = |address: IpAddr| address == has.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
     let other = !args.stack.as_ref().is_none_or(same_stack)
         || !args.app_image.as_ref().is_none_or(same_image)
-        || !args.ground.bind.is_none_or(same_bind);
-    if wanted != record.engine || other {
+        || !args.new_lab.bind.is_none_or(same_bind);
+    if requested != record.engine || other {
         let message = format!("lab {} exists already, on {}", lab.name(), record.engine);
         return Err(
-            Failure::usage(message).hint(format!("lab down{} first, or another name: --name", name_option(lab)))
+            Failure::usage(message).hint(format!("run lab down{} first, or choose another --name", name_option(lab)))
         );
     }
-    let offline = args.ground.images.map_or(record.containers.offline, |images| images == ImagesChoice::Offline);
+    let offline = args.new_lab.images.map_or(record.containers.offline, |images| images == ImagesChoice::Offline);
     let dashboard_port = if record.engine == docker::NAME { choose::dashboard_port()? } else { None };
     let mut containers = Containers { offline, dashboard_port, ..record.containers };
     if !args.allow_folder.is_empty() {
@@ -118,10 +117,10 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
     Ok(Record { containers, ..record })
 }
 
-/// Says, before anything starts, what the stack got from elsewhere, and what is different since the lab came up last.
+/// Notes, before anything starts, what the stack reads from elsewhere and how it differs from the last `up`.
 fn announce(session: &Session, before: Option<&Stack>, reading: &Reading) {
     let differences = before.map(|before| before.differences(&reading.stack)).unwrap_or_default();
-    let differences = differences.iter().map(|line| format!("the stack has changed: {line}"));
+    let differences = differences.iter().map(|line| format!("stack changed: {line}"));
     for line in reading.announcements().into_iter().chain(differences) {
         session.term.note(&session.term.stderr_painter().paint(Tone::Dim, &line));
     }
@@ -129,27 +128,27 @@ fn announce(session: &Session, before: Option<&Stack>, reading: &Reading) {
 
 async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Result<Record> {
     let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
-    let mut wish = Wish::new(&args.ground, args.port.unwrap_or(default), "lab up")?;
-    wish.containers.stack = args.stack.as_deref().map(choose::stack_folder).transpose()?;
-    wish.containers.allowed = choose::allowed_folders(&args.allow_folder)?;
-    wish.containers.app_image.clone_from(&args.app_image);
-    choose::record(session, lab, wish).await
+    let mut new_lab = NewLab::new(&args.new_lab, args.port.unwrap_or(default), "lab up")?;
+    new_lab.containers.stack = args.stack.as_deref().map(choose::stack_folder).transpose()?;
+    new_lab.containers.allowed = choose::allowed_folders(&args.allow_folder)?;
+    new_lab.containers.app_image.clone_from(&args.app_image);
+    choose::record(session, lab, new_lab).await
 }
 
-/// Brings up the lab `lab`, whose change lock is held.
+/// Starts the lab; the caller holds its change lock.
 async fn bring_up(
     session: &Session,
     lab: &Lab,
     known: &Known,
     args: &UpArgs,
     progress: ProgressFn,
-) -> anyhow::Result<(Connected, Description, Came)> {
+) -> anyhow::Result<(Connected, Description, Outcome)> {
     let mut record = match &known.record {
         Some(record) => known_record(lab, record.clone(), args)?,
         None => new_record(session, lab, args).await?,
     };
     if !args.allow_folder.is_empty() && record.containers.stack.is_none() {
-        return Err(Failure::usage("--allow-folder is for a stack of your own").hint("--stack DIR").into());
+        return Err(Failure::usage("--allow-folder requires your own stack").hint("add --stack DIR").into());
     }
     let stack = lab.read_stack(&record)?.map(|reading| {
         announce(session, known.stack.as_ref(), &reading);
@@ -170,7 +169,7 @@ async fn bring_up(
     }
     record.gateway_port = args.port.unwrap_or(record.gateway_port);
     if known.is_none() {
-        super::session::reachable(engine.as_ref()).await?;
+        super::session::check_reachable(engine.as_ref()).await?;
     }
     if let Some(stack) = &stack {
         lab.save_stack(stack)?;
@@ -178,37 +177,37 @@ async fn bring_up(
     lab.save(&record)?;
     let description = engine.up(&lab.up_request(&record)?, progress).await?;
     if let Some(key) = description.server_key() {
-        // Also after a change of it that was interrupted.
+        // Also records the result of an interrupted key change.
         lab.set_server_key(key)?;
     }
-    let came = match before.map(|before| mended(&before, &description)) {
-        None if known.is_none() => Came::New,
-        None => Came::Back(String::new()),
-        Some(nothing) if nothing.is_empty() => Came::Already,
-        Some(mended) => Came::Back(mended),
+    let outcome = match before.map(|before| repaired(&before, &description)) {
+        None if known.is_none() => Outcome::New,
+        None => Outcome::Restarted(String::new()),
+        Some(nothing) if nothing.is_empty() => Outcome::AlreadyUp,
+        Some(repaired) => Outcome::Restarted(repaired),
     };
-    Ok((Connected { lab: lab.clone(), record: lab.existing()?, engine }, description, came))
+    Ok((Connected { lab: lab.clone(), record: lab.existing()?, engine }, description, outcome))
 }
 
-/// What `up` did to a lab that was there: `made app; started db`.
-fn mended(before: &Description, now: &Description) -> String {
-    let (mut made, mut started) = (Vec::new(), Vec::new());
+/// Services that `up` repaired: `recreated app; started db`.
+fn repaired(before: &Description, now: &Description) -> String {
+    let (mut recreated, mut started) = (Vec::new(), Vec::new());
     for service in now.services.iter().filter(|service| service.state == RunState::Running) {
         match before.service(&service.name) {
             Some(was) if was.instance.is_some() && was.state != RunState::Running => {
                 started.push(service.name.as_str());
             }
             Some(was) if was.instance == service.instance => {}
-            _ => made.push(service.name.as_str()),
+            _ => recreated.push(service.name.as_str()),
         }
     }
-    let told = [("made", made), ("started", started)];
-    let told = told.iter().filter(|(_, names)| !names.is_empty());
-    told.map(|(what, names)| format!("{what} {}", names.join(", "))).collect::<Vec<_>>().join("; ")
+    let parts = [("recreated", recreated), ("started", started)];
+    let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+    parts.map(|(what, names)| format!("{what} {}", names.join(", "))).collect::<Vec<_>>().join("; ")
 }
 
-/// After an error, or Ctrl-C: of a new lab nothing is left, a known one is remembered as it was.
-async fn put_back(lab: &Lab, known: &Known) -> anyhow::Result<()> {
+/// After an error or Ctrl-C: removes a new lab, restores the record of an existing one.
+async fn roll_back(lab: &Lab, known: &Known) -> anyhow::Result<()> {
     if let Some(record) = &known.record {
         match &known.stack {
             Some(stack) => lab.save_stack(stack)?,
@@ -222,29 +221,35 @@ async fn put_back(lab: &Lab, known: &Known) -> anyhow::Result<()> {
     Ok(lab.remove()?)
 }
 
-/// A lab that runs keeps its port.
-fn check_port(lab: &Lab, wanted: Option<u16>, now: &Description) -> Result<(), Failure> {
+/// Rejects a `--port` that differs from the port of a running lab.
+fn check_port(lab: &Lab, requested: Option<u16>, now: &Description) -> Result<(), Failure> {
     let has = now.endpoints.gateway.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
-    match wanted {
-        Some(wanted) if wanted != 0 && Some(wanted) != has => {
+    match requested {
+        Some(requested) if requested != 0 && Some(requested) != has => {
             let message = format!("lab {} is up already, on {}", lab.name(), now.endpoints.gateway);
-            Err(Failure::usage(message).hint(format!("lab down{} first, or leave out --port", name_option(lab))))
+            Err(Failure::usage(message).hint(format!("run lab down{} first, or omit --port", name_option(lab))))
         }
         _ => Ok(()),
     }
 }
 
-/// What does not run, and why: what no request passes through is not waited for.
-fn ended(now: &Description) -> Vec<String> {
-    let ended = now.services.iter().filter(|service| service.state != RunState::Running);
-    let told = |service: &ServiceStatus| {
+/// Services that are not running, with the reason. `up` does not wait for services outside the request path.
+fn stopped(now: &Description) -> Vec<String> {
+    let stopped = now.services.iter().filter(|service| service.state != RunState::Running);
+    let parts = |service: &ServiceStatus| {
         let why = service.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         format!("{} is {}{why}", service.name, service.state.name())
     };
-    ended.map(told).collect()
+    stopped.map(parts).collect()
 }
 
-fn show(session: &Session, connected: &Connected, now: &Description, what: &str, mended: &str) -> anyhow::Result<Exit> {
+fn show(
+    session: &Session,
+    connected: &Connected,
+    now: &Description,
+    what: &str,
+    repaired: &str,
+) -> anyhow::Result<Exit> {
     let painter = session.term.painter();
     let lab = &connected.lab;
     let gateway = &now.endpoints.gateway;
@@ -257,14 +262,14 @@ fn show(session: &Session, connected: &Connected, now: &Description, what: &str,
     };
     let name = name_option(lab);
     let width = if session.term.stderr_is_terminal() { session.term.width() } else { usize::MAX };
-    for line in ended(now).iter().chain(&now.notices).flat_map(|notice| text::wrap(notice, width)) {
+    for line in stopped(now).iter().chain(&now.notices).flat_map(|notice| text::wrap(notice, width)) {
         session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &line));
     }
     let title = painter.paint(Tone::Strong, &format!("lab {} {what}", lab.name()));
     if !session.term.is_terminal() {
-        // In a script's log: what is up, and where. `lab status --json` is for programs.
-        let mended = if mended.is_empty() { String::new() } else { format!(" · {mended}") };
-        return session.line(&format!("{title}{mended} · {} · {gateway} · {keys}", connected.record.engine));
+        // One line for script logs. Programs use `lab status --json`.
+        let repaired = if repaired.is_empty() { String::new() } else { format!(" · {repaired}") };
+        return session.line(&format!("{title}{repaired} · {} · {gateway} · {keys}", connected.record.engine));
     }
     session.line(&format!("{title} · {}", connected.record.engine))?;
     session.line("")?;
@@ -278,8 +283,8 @@ fn show(session: &Session, connected: &Connected, now: &Description, what: &str,
     }
     session.line(&format!("  graphs   {graphs}"))?;
     session.line(&format!("  keys     {keys}"))?;
-    if !mended.is_empty() {
-        session.line(&format!("  mended   {mended}"))?;
+    if !repaired.is_empty() {
+        session.line(&format!("  repaired {repaired}"))?;
     }
     session.line("")?;
     let next = format!("next: lab traffic{name} · lab scenario run rotate-key{name} · lab down{name}");

@@ -1,4 +1,4 @@
-//! `lab watch`: a lab on a full screen, as it changes.
+//! `lab watch`: a live full-screen view of a lab.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,19 @@ use lab_runner::runner::Signal;
 use lab_scenario::value;
 use lab_telemetry::wire::NetWire;
 
-/// How often a lab may be looked at.
+/// Limits of `--refresh`.
 const REFRESH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
 
 pub(super) async fn run(session: &Session, args: &WatchArgs) -> anyhow::Result<Exit> {
     let refresh = refresh(&args.refresh)?;
     if !session.term.has_full_screen() {
-        let message = "lab watch needs a terminal, for its input and its output";
-        return Err(Failure::usage(message).hint("in a pipe: lab status, lab metrics --watch, lab logs -f").into());
+        let message = "lab watch needs a terminal for input and output";
+        return Err(Failure::usage(message)
+            .hint("in a pipe, use lab status, lab metrics --watch or lab logs -f")
+            .into());
     }
     let connected = session.connect()?;
-    // Before the terminal is taken over, so that nothing ends this process without giving it back.
+    // Installed before the terminal switches to full screen, so that it is restored on every signal.
     let interrupt = signals::install()?;
     let about = About {
         lab: connected.lab.name().to_owned(),

@@ -1,4 +1,4 @@
-//! Which engine a lab runs on, and what it is asked to bring up.
+//! Connects a lab to its engine and stack.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,51 +10,49 @@ use lab_embedded::Embedded;
 use lab_runner::lab::{Containers, FIRST_KEY, Lab, LabError, Record};
 use lab_stack::{Reading, Source, Stack, StackErrors};
 
-/// Why a lab's engine cannot be had.
+/// Reason why a lab's engine is not available.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    /// The engine's own reason.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The files of its stack are wrong.
+    /// The files of its stack are invalid.
     #[error(transparent)]
     Stack(#[from] StackErrors),
-    /// The state folder cannot say whose it is.
+    /// The owner id of the state folder cannot be read.
     #[error(transparent)]
     State(#[from] LabError),
 }
 
-/// Connects a lab with its engine: the only place that knows every engine.
+/// Connects a lab to its engine: the only place that knows every engine.
 pub(crate) trait Connect {
-    /// The engine that its record names, with the stack that it was brought up with.
+    /// Engine of a recorded lab, with the stack from the last `up`.
     fn engine(&self, record: &Record) -> Result<Arc<dyn Engine>, ConnectError>;
 
-    /// The engine that its record names, with a stack that was just read; none: with the one that it was brought up with.
+    /// Engine of a recorded lab with a freshly read stack; `None` uses the stack from the last `up`.
     fn engine_with(&self, record: &Record, stack: Option<Stack>) -> Result<Arc<dyn Engine>, ConnectError>;
 
-    /// The engine that its record names, to take the lab down with: that needs no stack, whose files may be broken by now.
+    /// Engine to take a recorded lab down. Needs no stack, because its files may be broken by now.
     fn engine_for_down(&self, record: &Record) -> Result<Arc<dyn Engine>, ConnectError>;
 
     /// The Docker engine for this lab, with lab's own dashboard if no Grafana runs.
     fn with_dashboard(&self, containers: &Containers, stack: Stack) -> Result<Arc<dyn Engine>, ConnectError>;
 
-    /// The Docker engine for a lab that does not exist yet, without asking the daemon anything. Its stack is read from its
-    /// files.
+    /// Docker engine for a lab that does not exist yet. Reads the stack from its files and does not contact the daemon.
     fn docker(&self, containers: &Containers) -> Result<Docker, ConnectError>;
 
-    /// The Docker engine for this lab, without asking the daemon anything.
+    /// Docker engine for this lab. Does not contact the daemon.
     fn docker_with(&self, containers: &Containers, stack: Stack) -> Result<Docker, ConnectError>;
 
-    /// The Docker engine for all that the daemon has under this name, whoever keeps it.
-    fn docker_of_anybody(&self) -> Result<Docker, ConnectError>;
+    /// Docker engine for everything that the daemon has under this name, whoever owns it.
+    fn docker_any_owner(&self) -> Result<Docker, ConnectError>;
 
-    /// Reads the stack of a lab that is about to come up from its files; none if its engine has none.
+    /// Reads the stack of a lab that is about to start. `None` if its engine has no stack files.
     fn read_stack(&self, record: &Record) -> Result<Option<Reading>, ConnectError>;
 
-    /// The stack that the lab was brought up with. An older version of lab did not remember it: then as its files are now.
+    /// Stack of the last `up`. Falls back to the current files for labs of versions that did not store it.
     fn known_stack(&self, containers: &Containers) -> Result<Stack, ConnectError>;
 
-    /// What its engine is to bring up.
+    /// Request to bring up the recorded lab, with its server key.
     fn up_request(&self, record: &Record) -> Result<UpRequest, ConnectError>;
 }
 
@@ -105,7 +103,7 @@ impl Connect for Lab {
         Ok(Docker::new(self.name(), stack, options))
     }
 
-    fn docker_of_anybody(&self) -> Result<Docker, ConnectError> {
+    fn docker_any_owner(&self) -> Result<Docker, ConnectError> {
         let stack = Stack::embedded(&BTreeMap::new())?;
         Ok(Docker::new(self.name(), stack, DockerOptions::from_env()))
     }
@@ -132,7 +130,7 @@ impl Connect for Lab {
     }
 }
 
-/// The stack of a lab on containers, from its files: the user's own or the one that comes with lab, with the lab's passwords.
+/// Reads the stack of a Docker lab, the user's own or the built-in one, with the lab's passwords.
 fn read(containers: &Containers) -> Result<Reading, StackErrors> {
     let Some(folder) = &containers.stack else { return Stack::embedded(&containers.secrets).map(Reading::from) };
     let host = std::env::vars_os().collect();

@@ -1,8 +1,8 @@
-//! The registry of engines: which one a lab has, and what it is asked to bring up. Nothing else matches over engines.
+//! The registry of engines. Nothing else matches on engine names.
 
 mod connect;
 pub(crate) mod dashboard;
-pub(crate) mod present;
+pub(crate) mod observed_lab;
 mod with_dashboard;
 
 pub(crate) use connect::{Connect, ConnectError};

@@ -1,5 +1,5 @@
-//! [`WithDashboard`]: a lab on containers with lab's own dashboard beside it, where no Grafana runs. It comes with `up`, goes with
-//! `down`, and is told of by `describe`, as on the embedded engine.
+//! Docker engine plus lab's own dashboard, for stacks without Grafana. The dashboard starts with `up`, ends with `down` and
+//! is an endpoint in `describe`, as on the embedded engine.
 
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -17,7 +17,7 @@ use lab_runner::lab::DEFAULT_NAME;
 use lab_system::background::{self, Starting};
 use lab_system::files::Folder;
 
-/// The port where neither that nor the stack's file has one.
+/// Port if neither the environment nor the stack has one.
 const USUAL_PORT: u16 = 3000;
 
 pub(super) struct WithDashboard {
@@ -25,41 +25,41 @@ pub(super) struct WithDashboard {
     folder: Folder,
     docker: Docker,
     dashboard: Dashboard,
-    /// The port that was asked for; 0: a free one.
-    asked: Option<u16>,
-    /// One that ends when this engine goes, and its standard input.
+    /// Requested port; 0 picks a free one.
+    requested: Option<u16>,
+    /// Process of a dashboard that ends with this engine, kept for its standard input.
     tied: Mutex<Option<Child>>,
 }
 
-/// Where it is to be.
+/// Port to serve on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    /// 0: on a free port.
+struct PortChoice {
+    /// 0 picks a free one.
     port: u16,
-    /// Somebody asked for that port, and for no other.
-    asked: bool,
+    /// The user asked for this port: no other will do.
+    explicit: bool,
 }
 
 impl WithDashboard {
-    pub(super) fn new(lab: &str, folder: &Folder, docker: Docker, asked: Option<u16>) -> Self {
-        let dashboard = Dashboard::of(folder);
-        Self { lab: lab.to_owned(), folder: folder.clone(), docker, dashboard, asked, tied: Mutex::new(None) }
+    pub(super) fn new(lab: &str, folder: &Folder, docker: Docker, requested: Option<u16>) -> Self {
+        let dashboard = Dashboard::new(folder);
+        Self { lab: lab.to_owned(), folder: folder.clone(), docker, dashboard, requested, tied: Mutex::new(None) }
     }
 
-    /// The port that was asked for; else the one that it had; else that of the stack's file, for the lab that has those.
-    fn place(&self, request: &UpRequest) -> Place {
-        if let Some(port) = self.asked {
-            return Place { port, asked: port != 0 };
+    /// Resolves the port: requested, then previous, then the stack's default for the lab `default`.
+    fn choose_port(&self, request: &UpRequest) -> PortChoice {
+        if let Some(port) = self.requested {
+            return PortChoice { port, explicit: port != 0 };
         }
         let fixed = self.lab == DEFAULT_NAME && request.gateway_port != 0;
         let usual = if fixed { self.docker.grafana_port().unwrap_or(USUAL_PORT) } else { 0 };
-        Place { port: self.dashboard.last().map_or(usual, |last| last.port), asked: false }
+        PortChoice { port: self.dashboard.last().map_or(usual, |last| last.port), explicit: false }
     }
 
-    /// Ends one that is in the way of Grafana, not where it was asked for, or another version's. True where one stays.
-    async fn stays(&self, place: Place, grafana: bool) -> Result<bool, EngineError> {
+    /// Ends a running dashboard that is redundant (Grafana runs), on the wrong port or of another version. True if one keeps running.
+    async fn keep_running(&self, choice: PortChoice, grafana: bool) -> Result<bool, EngineError> {
         let Some(serving) = self.dashboard.serving() else { return Ok(false) };
-        let elsewhere = place.asked && serving.port != place.port;
+        let elsewhere = choice.explicit && serving.port != choice.port;
         if grafana || elsewhere || serving.version != env!("CARGO_PKG_VERSION") {
             self.end().await?;
             return Ok(false);
@@ -83,23 +83,23 @@ impl WithDashboard {
         self.tied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets it serve. A lab without one is a lab all the same: what is wrong with it is for people, and no error.
-    async fn serve(&self, starting: Starting, place: Place, tied: bool) -> Option<String> {
+    /// Starts serving. Returns a notice on failure: a lab without a dashboard is still usable.
+    async fn serve(&self, starting: Starting, choice: PortChoice, tied: bool) -> Option<String> {
         let folder = self.folder.root().to_owned();
-        let order = Order { folder, port: place.port, or_another: !place.asked, tied };
+        let order = Order { folder, port: choice.port, or_another: !choice.explicit, tied };
         match self.dashboard.serve(starting, &order).await {
             Ok((process, port)) => {
                 if tied {
                     *self.tied() = Some(process);
                 }
-                if place.port == 0 || place.port == port {
+                if choice.port == 0 || choice.port == port {
                     return None;
                 }
-                Some(format!("{}; the dashboard is on port {port} instead", self.holder(place.port).await))
+                Some(format!("{}; the dashboard uses port {port} instead", self.holder(choice.port).await))
             }
-            Err(_) if place.asked && port::require_free(place.port).is_err() => {
-                let holder = self.holder(place.port).await;
-                let again = "no dashboard is served; once it is free, lab up serves one there";
+            Err(_) if choice.explicit && port::require_free(choice.port).is_err() => {
+                let holder = self.holder(choice.port).await;
+                let again = "no dashboard is served; free the port and run `lab up`";
                 Some(format!("{holder}, and {PORT_VARIABLE} asks for it: {again}"))
             }
             Err(why) => Some(format!("the dashboard is not served: {why}")),
@@ -111,7 +111,7 @@ impl WithDashboard {
         now
     }
 
-    /// Who has a port, as a sentence.
+    /// Describes the process that holds a port, as a sentence.
     async fn holder(&self, taken: u16) -> String {
         match self.docker.holder_of(taken).await {
             Ok(Some(holder)) => format!("127.0.0.1:{taken} is held by {holder}"),
@@ -138,15 +138,15 @@ impl Engine for WithDashboard {
     }
 
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
-        let place = self.place(request);
-        // Of a daemon that does not answer the engine tells in its own words.
+        let choice = self.choose_port(request);
+        // If the daemon does not answer, the engine reports it below.
         let grafana = self.docker.has_grafana().await.unwrap_or(true);
-        let stays = self.stays(place, grafana).await?;
-        // Beside the containers, which take longer; it is ended where they do not come.
+        let stays = self.keep_running(choice, grafana).await?;
+        // Starts in parallel to the containers, which take longer; it ends if they fail.
         let starting = (!grafana && !stays).then(|| self.dashboard.prepare());
         let mut now = self.docker.up(request, progress).await?;
         let notice = match starting {
-            Some(Ok(starting)) => self.serve(starting, place, request.tied).await,
+            Some(Ok(starting)) => self.serve(starting, choice, request.tied).await,
             Some(Err(error)) => Some(format!("the dashboard is not served: {error}")),
             None => None,
         };
@@ -182,21 +182,21 @@ mod tests {
     use lab_containers::docker::DockerOptions;
     use lab_stack::Stack;
 
-    fn place(lab: &str, gateway_port: u16, asked: Option<u16>, last: Option<&str>) -> (u16, bool) {
+    fn place(lab: &str, gateway_port: u16, requested: Option<u16>, last: Option<&str>) -> (u16, bool) {
         let folder = tempfile::tempdir().unwrap();
         if let Some(last) = last {
             std::fs::write(folder.path().join(super::super::dashboard::FILE), last).unwrap();
         }
         let stack = Stack::embedded(&BTreeMap::new()).unwrap();
         let docker = Docker::new(lab, stack, DockerOptions::default());
-        let shown = WithDashboard::new(lab, &Folder::new(folder.path().to_owned()), docker, asked);
+        let engine = WithDashboard::new(lab, &Folder::new(folder.path().to_owned()), docker, requested);
         let request = UpRequest { gateway_port, env: BTreeMap::new(), tied: false };
-        let place = shown.place(&request);
-        (place.port, place.asked)
+        let choice = engine.choose_port(&request);
+        (choice.port, choice.explicit)
     }
 
     #[test]
-    fn it_is_on_the_stacks_port_or_a_free_one_or_where_it_was() {
+    fn the_port_is_the_stacks_a_free_one_or_the_previous_one() {
         assert_eq!(place("default", 8080, None, None), (3000, false));
         assert_eq!(place("default", 0, None, Some("not what lab wrote")), (0, false));
         assert_eq!(place("room-2", 0, None, None), (0, false));
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_was_asked_for_is_that_one() {
+    fn a_requested_port_is_used() {
         assert_eq!(place("default", 8080, Some(3005), None), (3005, true));
         assert_eq!(place("room-2", 0, Some(3005), None), (3005, true));
         assert_eq!(place("room-2", 0, Some(0), None), (0, false));

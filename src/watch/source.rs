@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::model::About;
 use super::seen::{Alarms, Seen, Sight, Up};
-use crate::engines::present::Present;
+use crate::engines::observed_lab::ObservedLab;
 use lab_core::engine::{Description, EngineError, Health, LogLine, LogRequest, RunState};
 use lab_core::event::Keys;
 use lab_report::report::owed;
@@ -37,7 +37,7 @@ type Lines = BoxStream<'static, Result<LogLine, EngineError>>;
 
 /// Looks at a lab.
 pub(crate) struct Gatherer {
-    lab: Present,
+    lab: ObservedLab,
     /// ` --name NAME`, where it needs one.
     option: String,
     wire: Arc<dyn Wire>,
@@ -55,7 +55,7 @@ impl Gatherer {
     pub(crate) fn new(lab: &Lab, wire: Arc<dyn Wire>, about: &About) -> Self {
         let folder: &Path = lab.folder().root();
         let runs = Arc::new(Mutex::new(Runs::of(folder, Utc::now())));
-        let (lab, refresh, option) = (Present::new(lab), about.refresh, about.option.clone());
+        let (lab, refresh, option) = (ObservedLab::new(lab), about.refresh, about.option.clone());
         Self {
             lab,
             option,

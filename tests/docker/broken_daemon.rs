@@ -88,7 +88,7 @@ async fn gone() {
     }
     daemon.start();
     user.lab(&["status"]).status(0).says("owed: the undo of run").says(&recover);
-    user.lab(&["recover"]).status(0).says("undone app APP_API_KEY apikey-v1").says("is as before the run");
+    user.lab(&["recover"]).status(0).says("undone app APP_API_KEY apikey-v1").says("is restored");
     is_well_again(&user);
     user.finish();
 }
@@ -115,7 +115,7 @@ async fn killed() {
         user.lab(&["down"])
             .status(3)
             .complains("no Docker daemon answers at")
-            .complains(&format!("then try again: lab down --name {}", user.name));
+            .complains(&format!("then try again with lab down --name {}", user.name));
         daemon.start();
         user.lab(&["down"]).status(0);
         user.is_clean();
@@ -149,7 +149,7 @@ async fn hangs() {
         let begun = Instant::now();
         let ran = user.lab(command).status(3).complains("does not answer within 0.5 s");
         assert!(begun.elapsed() < Duration::from_secs(5), "{ran:?}");
-        let next = if command == ["down"] { "then try again: lab down" } else { "restart the daemon" };
+        let next = if command == ["down"] { "then try again with lab down" } else { "restart the daemon" };
         ran.complains(next);
     }
     daemon.signal(Signal::CONT);
@@ -162,7 +162,7 @@ async fn hangs() {
     daemon.signal(Signal::STOP);
     coming.signal(Signal::INT);
     let begun = Instant::now();
-    let ran = coming.ran().status(3).says("does not answer within 0.5 s").says("then try again: lab down");
+    let ran = coming.ran().status(3).says("does not answer within 0.5 s").says("then try again with lab down");
     assert!(begun.elapsed() < Duration::from_secs(5), "{ran:?}");
     daemon.signal(Signal::CONT);
     user.finish();
@@ -199,7 +199,7 @@ async fn absent() {
             .complains("lab up --engine embedded");
     }
     assert_eq!(user.labs(), [""; 0]);
-    user.lab(&["down"]).status(0).says("there is no lab");
+    user.lab(&["down"]).status(0).says("does not exist");
 }
 
 async fn denied() {
@@ -213,5 +213,5 @@ async fn denied() {
         .status(3)
         .complains("this user may not talk to the Docker daemon at")
         .complains("usermod -aG docker");
-    user.lab(&["down"]).status(0).says("there is no lab");
+    user.lab(&["down"]).status(0).says("does not exist");
 }

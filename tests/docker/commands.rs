@@ -67,7 +67,7 @@ async fn queries() {
     // The same for people.
     let table = user.lab(&["query", "sum by (code) (app_http_responses_total)"]).status(0).says("series").says("value");
     table.says("{code=\"401\"}").says("{code=\"200\"}");
-    let rates = user.lab(&["query", "rate(app_auth_failures_total[10s])", "--range", "1m"]).status(0).says("most");
+    let rates = user.lab(&["query", "rate(app_auth_failures_total[10s])", "--range", "1m"]).status(0).says("max");
     assert!(rates.stdout.contains('█'), "{}", rates.stdout);
     user.lab(&["query", "1 + 1"]).status(0).says("2");
     user.lab(&["query", "nothing_like_it"]).status(0).says("no data");
@@ -179,7 +179,7 @@ async fn missing() {
     assert_ne!(built, OWN);
     std::fs::write(user.path().join("compose.yaml"), built).unwrap();
     images(&["pull"]).status(3).complains("docker compose build web");
-    images(&["pull", "api"]).status(0).says("every image is here");
+    images(&["pull", "api"]).status(0).says("all images are available");
     images(&["save", "x.tar"]).status(3).complains("127.0.0.1:1/lab-test/nowhere:1").complains("lab images pull");
     assert!(!user.path().join("x.tar").exists());
     user.lab(&["images", "load", "x.tar"]).status(3).complains("x.tar: No such file");

@@ -104,7 +104,7 @@ async fn rotated() {
     for args in [["key", "show"], ["key", "align"]] {
         user.lab(&args).status(0).says("apikey-v2");
     }
-    let up = user.lab(&["up"]).status(0).says("made app").says("server and caller on apikey-v2");
+    let up = user.lab(&["up"]).status(0).says("recreated app").says("server and caller on apikey-v2");
     assert!(!up.stdout.contains("started broken"), "{}", up.stdout);
     assert!(up.stderr.contains("broken is stopped: exit code 3") && up.stderr.contains("this is why"), "{}", up.stderr);
     user.lab(&["traffic", "--requests", "3"]).status(0).says("none failed");

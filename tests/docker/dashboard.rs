@@ -137,7 +137,7 @@ async fn died() {
     let port = at.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("it is free");
     let holder = format!("127.0.0.1:{port} is in use by docker");
-    user.lab(&["up"]).status(0).complains(&holder).complains("the dashboard is on port");
+    user.lab(&["up"]).status(0).complains(&holder).complains("the dashboard uses port");
     drop(other);
     let elsewhere = address(&user).expect("it has a dashboard");
     assert_ne!(elsewhere, at);

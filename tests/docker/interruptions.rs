@@ -139,7 +139,7 @@ async fn rotation() {
         assert!(begun.elapsed() < PATIENCE, "no other instance comes");
     }
     rotate.signal(Signal::INT);
-    rotate.ran().status(130).says("carried to its end").says("server apikey-v1 > apikey-v2");
+    rotate.ran().status(130).says("completing the change first").says("server apikey-v1 > apikey-v2");
     let begun = Instant::now();
     while apps().trim() != format!("lab-{}-app-1", user.name) {
         assert!(begun.elapsed() < PATIENCE, "{}", apps());

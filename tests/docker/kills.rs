@@ -42,7 +42,7 @@ async fn killed() {
         run.ran();
         let recovered = user.lab(&["recover"]).status(0);
         if changed {
-            recovered.says("is as before the run");
+            recovered.says("is restored");
         }
         assert_eq!(sight(&user), before, "killed at {moment}");
     }

@@ -39,7 +39,7 @@ async fn left_alone() {
     assert_eq!(other.labs(), [""; 0], "it made none");
     serves();
     let force = format!("lab down --name {} --force", other.name);
-    other.lab(&["down"]).status(0).says("there is no lab").complains(&kept).complains(&force);
+    other.lab(&["down"]).status(0).says("does not exist").complains(&kept).complains(&force);
     other.lab(&["down", "--all"]).status(0);
     serves();
     other.lab(&["down", "--force"]).status(0);
@@ -53,7 +53,7 @@ async fn forgotten() {
     user.lab(&words(&up(&user))).status(0);
     std::fs::remove_dir_all(user.state().join("labs")).expect("the folder is ours");
     user.lab(&["down"]).status(0).says("is down");
-    user.lab(&["down"]).status(0).says("there is no lab");
+    user.lab(&["down"]).status(0).says("does not exist");
     // Its dashboard misses the folder, and ends.
     until_none(&user).await;
     user.is_clean();
@@ -76,7 +76,7 @@ async fn at_once() {
         if codes[0] == Some(0) { (one, other, &ran[1].stdout) } else { (other, one, &ran[0].stdout) };
     assert!(said.contains("is kept in") && said.contains(&winner.state().display().to_string()), "{said}");
     assert_eq!(loser.labs(), [""; 0], "it made none");
-    loser.lab(&["down"]).status(0).says("there is no lab");
+    loser.lab(&["down"]).status(0).says("does not exist");
     winner.lab(&["traffic", "--requests", "5", "--expect", "status.200: 100%"]).status(0);
     winner.lab(&["key", "rotate", "apikey-v2"]).status(0);
     winner.finish();

@@ -67,7 +67,7 @@ async fn remembered() {
     std::fs::set_permissions(folder.join("nginx/bin"), Permissions::from_mode(0o711)).expect("it is ours");
     user.lab_with(&[("NOTE", "two"), tag[0]], &["up"])
         .status(0)
-        .complains("the stack has changed: gateway: labels changed; nginx/bin: . changed")
+        .complains("stack changed: gateway: labels changed; nginx/bin: . changed")
         .says("made gateway");
     assert_eq!(note().trim(), "two nginx:1.30");
     user.finish();
@@ -109,7 +109,7 @@ async fn copied() {
     assert_eq!(listed(), expected);
     // Another mode is another folder.
     std::fs::set_permissions(at("tool"), Permissions::from_mode(0o700)).expect("it is ours");
-    user.lab(&up).status(0).complains("the stack has changed: modes: m: tool changed").says("made modes");
+    user.lab(&up).status(0).complains("stack changed: modes: m: tool changed").says("recreated modes");
     assert_eq!(listed().last().map(String::as_str), Some("-rwx------ root ./tool"));
     user.finish();
 }

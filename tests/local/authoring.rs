@@ -30,9 +30,9 @@ fn a_new_scenario_overwrites_nothing_and_goes_where_it_is_wanted() {
     desk.lab(&["scenario", "new", "three", "--out", "other.yml"]).status(0).says("wrote other.yml");
     let path = desk.path().join("incidents/one.yaml");
     std::fs::write(&path, "mine").expect("the folder is ours");
-    desk.lab(&["scenario", "new", "one", "--out", "incidents"]).status(2).complains("is there already");
+    desk.lab(&["scenario", "new", "one", "--out", "incidents"]).status(2).complains("exists already");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
-    desk.lab(&["scenario", "new", "a/b"]).status(2).complains("no name for a scenario").complains("--out");
+    desk.lab(&["scenario", "new", "a/b"]).status(2).complains("invalid scenario name").complains("--out");
     desk.lab(&["scenario", "new", "x.yaml"]).status(2).complains("without its ending: `x`");
     // It includes lab's own, and would include itself.
     desk.lab(&["scenario", "new", "baseline"]).status(2).complains("would include itself").complains("my-baseline");
@@ -59,7 +59,7 @@ fn folders_are_validated_and_mistakes_are_told_as_json() {
     assert_eq!(mistake["message"], "unknown key `stopp` in a step");
     assert_eq!(mistake["expected"], "did you mean `stop`?");
     assert!(mistake["hint"].as_str().is_some_and(|hint| hint.contains("the keys of a step")), "{mistake}");
-    desk.lab(&["scenario", "validate", "."]).status(2).complains("has no scenario");
+    desk.lab(&["scenario", "validate", "."]).status(2).complains("contains no scenario");
     // What was typed on the command line has no place in a file.
     let set = desk.lab(&["scenario", "validate", "rotate-key", "--set", "x=1", "--json"]).status(2).json();
     assert_eq!(set[0]["diagnostics"][0]["line"], Value::Null);
@@ -69,8 +69,8 @@ fn folders_are_validated_and_mistakes_are_told_as_json() {
 fn a_dry_run_says_what_would_happen_and_starts_nothing() {
     let desk = Desk::new();
     let args = ["scenario", "run", "rotate-key", "--dry-run", "--set", "requests=10"];
-    let ran = desk.lab(&args).status(0).says("would run in a lab of its own · embedded").says("new_key apikey-v2");
-    let ran = ran.says("30 requests in 1.4s of traffic and waits").says("the lab goes away with the run");
+    let ran = desk.lab(&args).status(0).says("would run in a temporary lab · embedded").says("new_key apikey-v2");
+    let ran = ran.says("30 requests in 1.4s of traffic and waits").says("the temporary lab is removed after the run");
     assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
     assert!(
         !desk.state().join("runs").exists() || std::fs::read_dir(desk.state().join("runs")).expect("runs").count() == 0
@@ -99,7 +99,7 @@ fn a_dry_run_shows_commands_without_leave_and_no_secrets() {
                 - { name: mend, run: { command: [echo, \"${token}\"] } }\n";
     let file = desk.write("commands.yaml", text);
     let ran = desk.lab(&["scenario", "run", &file, "--dry-run"]).status(0);
-    let ran = ran.says("on this machine: echo ***").says("only with --allow-commands");
+    let ran = ran.says("on this machine: echo ***").says("add --allow-commands");
     assert!(!ran.stdout.contains("hush"), "{}", ran.stdout);
 }
 
@@ -114,13 +114,13 @@ fn a_run_that_is_owed_an_undo_is_refused_or_does_it_first() {
     run.signal(Signal::KILL);
     run.ran();
     desk.lab(&["status"]).says("apikey-v2");
-    desk.lab(&short).status(3).complains("owes the undo").complains("--recover");
-    desk.lab(&["scenario", "run", "rotate-key", "--dry-run"]).status(0).says("owes the undo").says("--recover");
+    desk.lab(&short).status(3).complains("is pending").complains("--recover");
+    desk.lab(&["scenario", "run", "rotate-key", "--dry-run"]).status(0).says("is pending").says("--recover");
     let with: Vec<&str> = short.into_iter().chain(["--recover", "--format", "json"]).collect();
-    let ran = desk.lab(&with).status(0).complains("putting back run").complains("is as before the run");
+    let ran = desk.lab(&with).status(0).complains("undoing run").complains("is restored");
     // stdout is the run's alone.
     assert_eq!(ran.json()["status"], "held");
     // Nothing is owed any more: it changes nothing.
     desk.lab(&with).status(0);
-    desk.lab(&["recover"]).status(0).says("nothing to put back");
+    desk.lab(&["recover"]).status(0).says("nothing to undo");
 }

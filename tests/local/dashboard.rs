@@ -58,16 +58,16 @@ fn names_that_lead_here_get_nothing_also_where_others_may_look() {
         assert_eq!(ask(address, &host, "/data").status, 421, "{host}");
     }
     running.signal(Signal::INT);
-    running.ran().status(130).complains("whoever reaches this machine");
+    running.ran().status(130).complains("everyone who can reach this machine");
 }
 
 #[test]
 fn it_says_what_it_lacks() {
     let desk = Desk::new();
-    desk.lab(&["dashboard"]).status(3).complains("there is no lab default");
+    desk.lab(&["dashboard"]).status(3).complains("lab default does not exist");
     desk.lab(&["up", "--port", "0"]).status(0);
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("it has one").port().to_string();
-    desk.lab(&["dashboard", "--port", &port]).status(3).complains("--port 0 for a free one");
+    desk.lab(&["dashboard", "--port", &port]).status(3).complains("a free one with --port 0");
     desk.lab(&["dashboard", "--bind", "here"]).status(2).complains("--bind");
 }

@@ -9,7 +9,7 @@ use crate::desk::{Desk, Ran};
 fn doctor(desk: &Desk, host: &str) -> Ran {
     let mut command = desk.command(&["doctor"]);
     command.env("DOCKER_HOST", host);
-    let ran = Desk::ran(&["doctor"], command).status(0).says("this machine has what lab needs");
+    let ran = Desk::ran(&["doctor"], command).status(0).says("this machine is ready");
     assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
     ran
 }

@@ -50,7 +50,7 @@ fn a_report_that_cannot_be_written_keeps_the_run_from_starting() {
     let desk = Desk::new();
     desk.lab(&quick(&["rotate-key", "--report", "run.pdf"])).status(2).complains("run.pdf").complains(".html");
     desk.lab(&quick(&["rotate-key", "--report", "no/such/run.html"])).status(3).complains("no/such/run.html");
-    desk.lab(&["runs", "list"]).status(0).says("there is no run yet");
+    desk.lab(&["runs", "list"]).status(0).says("there are no runs yet");
 }
 
 #[test]
@@ -102,9 +102,9 @@ fn a_run_goes_from_one_desk_to_another_as_one_file() {
     };
     refused(head(&id, body.len()) + &body, 2, "another run");
     refused(text[..text.len() - 20].to_owned(), 2, "damaged");
-    refused(head("../../evil", body.len()) + &body, 2, "not the id of a run");
-    refused(head("20260101T000000Z-beef", body.len()) + &body, 2, "its first line says");
-    refused(head(&id, 3) + "{}\n", 2, "not those of one run");
+    refused(head("../../evil", body.len()) + &body, 2, "not a run id");
+    refused(head("20260101T000000Z-beef", body.len()) + &body, 2, "its header names");
+    refused(head(&id, 3) + "{}\n", 2, "not those of one complete run");
     refused("{\"file\":\"lab run\",\"version\":99,\"id\":\"x\",\"bytes\":0}\n".to_owned(), 2, "newer version");
     refused(String::new(), 2, "not a run");
     assert_eq!(other.path().read_dir().expect("readable").count(), 3, "the state, and the two files");

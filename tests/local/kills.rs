@@ -150,12 +150,12 @@ fn a_lab_that_a_killed_run_had_for_itself_is_mentioned_by_the_next_commands() {
     let mut lines = run.lines();
     let _ = lines.by_ref().find(|line| line.contains("\"event\":\"step_started\"")).expect("it has steps");
     let quiet = desk.lab(&["status"]).status(3);
-    assert!(!quiet.stderr.contains("cut off"), "it is under way: {}", quiet.stderr);
+    assert!(!quiet.stderr.contains("left over"), "it is in progress: {}", quiet.stderr);
     run.signal(Signal::KILL);
     run.ran();
     let labs: Vec<_> = std::fs::read_dir(desk.state().join("labs")).expect("it is there").flatten().collect();
     let own = labs[0].file_name().into_string().expect("a lab's name");
-    let mention = format!("lab {own} is left of a run that was cut off: lab recover takes it away");
+    let mention = format!("lab {own} is left over from an interrupted run; remove it with lab recover");
     for (args, code) in [
         (&["status"][..], 3),
         (&["key", "show"], 3),

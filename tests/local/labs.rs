@@ -8,7 +8,7 @@ use crate::support::until;
 #[test]
 fn a_lab_comes_up_is_shown_and_goes_down() {
     let desk = Desk::new();
-    desk.lab(&["status"]).status(3).complains("there is no lab default").complains("lab up");
+    desk.lab(&["status"]).status(3).complains("lab default does not exist").complains("lab up");
     desk.lab(&["up", "--port", "0", "--engine", "embedded"])
         .status(0)
         .says("is up")
@@ -26,7 +26,7 @@ fn a_lab_comes_up_is_shown_and_goes_down() {
     desk.lab(&["logs", "nobody"]).status(2).complains("gateway, app, db");
     desk.lab(&["logs", "db"]).status(3).complains("db cannot do that");
     desk.lab(&["down"]).status(0).says("is down");
-    desk.lab(&["down"]).status(0).says("there is no lab");
+    desk.lab(&["down"]).status(0).says("does not exist");
     desk.is_clean();
 }
 
@@ -60,7 +60,7 @@ fn the_keys_part_and_meet_again() {
 fn a_key_that_no_header_could_carry_is_refused() {
     let desk = Desk::new();
     for key in ["with space", "line\nend", "schlüssel", ""] {
-        desk.lab(&["key", "rotate", key]).status(2).complains("the key cannot be used");
+        desk.lab(&["key", "rotate", key]).status(2).complains("invalid key");
         desk.lab(&["traffic", "--url", "http://127.0.0.1:1/", "--key", key]).status(2).complains("--key");
     }
 }
@@ -69,11 +69,11 @@ fn a_key_that_no_header_could_carry_is_refused() {
 fn without_a_lab_there_is_a_way_on() {
     let desk = Desk::new();
     for args in [["traffic", "--json"], ["metrics", "--raw"], ["logs", "-f"], ["key", "show"]] {
-        desk.lab(&args).status(3).complains("there is no lab default").complains("lab up");
+        desk.lab(&args).status(3).complains("lab default does not exist").complains("lab up");
     }
-    desk.lab(&["scenario", "run", "rotate-key", "--name", "room-2"]).status(3).complains("there is no lab room-2");
-    desk.lab(&["recover"]).status(0).says("nothing to put back");
-    desk.lab(&["runs", "list"]).status(0).says("no run yet");
+    desk.lab(&["scenario", "run", "rotate-key", "--name", "room-2"]).status(3).complains("lab room-2 does not exist");
+    desk.lab(&["recover"]).status(0).says("nothing to undo");
+    desk.lab(&["runs", "list"]).status(0).says("no runs yet");
     desk.lab(&["status", "--name", "../etc"]).status(2).complains("cannot be a lab's name");
     let nobody = desk.lab(&["traffic", "--url", "http://127.0.0.1:1/", "--requests", "2", "--rate", "100"]);
     nobody.status(3).says("refused");
@@ -167,7 +167,7 @@ fn an_app_that_dies_by_itself_is_shown_and_up_starts_it() {
     until(|| desk.status()["services"][1]["state"] == "stopped");
     let codes = desk.lab(&["traffic", "--requests", "3", "--rate", "100", "--json"]).status(0).json();
     assert_eq!(codes["codes"]["502"], 3, "{codes}");
-    desk.lab(&["metrics"]).status(3).complains("the app does not run").complains("lab up");
+    desk.lab(&["metrics"]).status(3).complains("the app is not running").complains("lab up");
     desk.lab(&["up"]).status(0);
     desk.lab(&["traffic", "--requests", "3", "--rate", "100"]).status(0).says("none failed");
 }
@@ -220,7 +220,7 @@ fn a_name_in_the_environment_is_not_in_the_way_of_all() {
     };
     named(&["up", "--port", "0"]).status(0).says("lab room-2 is up");
     named(&["status", "--all"]).status(0).says("room-2");
-    named(&["recover", "--all"]).status(0).says("nothing to put back");
+    named(&["recover", "--all"]).status(0).says("nothing to undo");
     named(&["down", "--all", "--name", "room-2"]).status(2).complains("cannot be used with");
     named(&["down", "--all"]).status(0).says("lab room-2 is down");
 }
@@ -242,7 +242,7 @@ fn one_broken_lab_hides_none_of_the_others() {
     let expected = [("broken", "unknown"), ("default", "healthy"), ("tomorrow", "unknown")];
     assert!(states.iter().zip(expected).all(|(found, (lab, state))| found.0 == lab && found.1 == state), "{json}");
     assert!(json[0]["error"].as_str().is_some_and(|error| error.contains("is damaged")), "{json}");
-    desk.lab(&["doctor"]).says("of lab broken it is not known");
+    desk.lab(&["doctor"]).says("unknown for lab broken");
     desk.lab(&["recover", "--all"]).status(3).complains("broken/undo.ndjson").complains("tomorrow/undo.ndjson");
     // Of a lab that a newer version made nobody here knows what runs.
     let down = desk.lab(&["down", "--all"]).status(3).says("lab broken is down").says("lab default is down");

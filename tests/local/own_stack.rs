@@ -145,7 +145,7 @@ fn a_folder_elsewhere_needs_the_users_word() {
         .complains(&format!("the stack reads outside its folder: {path}"))
         .complains(&format!("the stack reads outside its folder: {}", grafana.display()));
     own.up(&["--allow-folder", "/nonexistent"], &[]).status(2).complains("--allow-folder /nonexistent: ");
-    own.desk.lab(&["up", "--engine", "docker", "--allow-folder", &path]).status(2).complains("a stack of your own");
+    own.desk.lab(&["up", "--engine", "docker", "--allow-folder", &path]).status(2).complains("your own stack");
     own.desk.is_clean();
 }
 
@@ -172,7 +172,7 @@ fn what_is_not_utf_8_is_no_reason_to_panic() {
     for (name, exit, message) in [
         ("LAB_NAME", 2, "LAB_NAME is not UTF-8"),
         ("LAB_ENGINE", 2, "LAB_ENGINE"),
-        ("LAB_GRAFANA_PORT", 2, "LAB_GRAFANA_PORT is no port"),
+        ("LAB_GRAFANA_PORT", 2, "LAB_GRAFANA_PORT must be a port number"),
         ("COLUMNS", 3, SILENT),
         ("NO_COLOR", 3, SILENT),
         ("HOME", 3, SILENT),

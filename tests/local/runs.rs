@@ -53,7 +53,7 @@ fn the_whole_story_leaves_nothing_but_its_journal() {
     let journal =
         std::fs::read_to_string(desk.state().join("runs").join(&id).join("journal.json")).expect("it is there");
     assert_eq!(desk.lab(&["runs", "show", &id, "--format", "json"]).status(0).stdout, journal);
-    desk.lab(&["runs", "show", "zzzz"]).status(2).complains("no run's id ends in");
+    desk.lab(&["runs", "show", "zzzz"]).status(2).complains("no run id ends in");
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn what_is_kept_is_shown_and_can_be_put_back() {
     // What is kept blocks nothing, and is not forgotten by the next run.
     desk.lab(&quick(&["drive-traffic"])).status(0);
     assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
-    desk.lab(&["recover"]).status(0).says("APP_API_KEY").says("as before the run");
+    desk.lab(&["recover"]).status(0).says("APP_API_KEY").says("is restored");
     assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
-    desk.lab(&["recover"]).status(0).says("nothing to put back");
+    desk.lab(&["recover"]).status(0).says("nothing to undo");
     desk.lab(&quick(&["rotate-key", "--keep"])).status(0);
     assert_eq!(keys(&desk), "apikey-v2 apikey-v2");
     desk.lab(&quick(&["rotate-key", "--until", "nowhere"])).status(2).complains("realign").complains("observe");
@@ -156,7 +156,7 @@ fn what_is_wrong_with_a_file_is_said_before_anything_starts() {
     desk.lab(&["scenario", "validate"]).status(0).says("realign");
     desk.lab(&quick(&["rotate-key", "--set", "nope=1"])).status(2).complains("nope");
     desk.lab(&quick(&["rotate-key", "--set", "nope"])).status(2).complains("name=value");
-    assert!(!desk.state().join("runs").exists() || desk.lab(&["runs", "list"]).stdout.contains("no run yet"));
+    assert!(!desk.state().join("runs").exists() || desk.lab(&["runs", "list"]).stdout.contains("no runs yet"));
     desk.is_clean();
 }
 
@@ -167,7 +167,7 @@ fn alerts_that_the_labs_rules_do_not_have_are_refused_before_the_run() {
         "alerts.yaml",
         "title: Alerts\nsteps:\n  - name: drive\n    traffic: { requests: 2 }\n    expect: { alert.AuthFailuresHigh: quiet }\n",
     );
-    desk.lab(&["scenario", "validate", &file]).status(0).says("which has the alerts AuthFailuresHigh");
+    desk.lab(&["scenario", "validate", &file]).status(0).says("with the alerts AuthFailuresHigh");
     let refused = || desk.lab(&["scenario", "run", &file]).status(2);
     refused().complains("has no alert `AuthFailuresHigh`").complains("did you mean `AuthFailureRatioHigh`?");
     desk.lab(&["up", "--port", "0"]).status(0);
@@ -236,9 +236,9 @@ fn a_run_that_is_killed_owes_its_undo() {
     assert!(run.lines().any(|line| line.contains("\"index\":4")), "the wait is reached");
     run.signal(Signal::KILL);
     run.ran();
-    desk.lab(&["traffic", "--requests", "1", "--timeout", "100ms"]).complains("owes the undo");
+    desk.lab(&["traffic", "--requests", "1", "--timeout", "100ms"]).complains("is pending");
     desk.lab(&["status"]).says("owed");
-    desk.lab(&quick(&["rotate-key"])).status(3).complains("owes the undo").complains("lab recover");
+    desk.lab(&quick(&["rotate-key"])).status(3).complains("is pending").complains("lab recover");
     desk.lab(&["runs", "list"]).status(0).says("interrupted");
     desk.lab(&["doctor"]).status(0).says("lab recover --all");
     desk.lab(&["recover"]).status(0).says("app").says("caller");
@@ -253,14 +253,14 @@ fn a_run_that_goes_on_is_not_said_to_be_cut_off() {
     let mut run = desk.start(&["scenario", "run", &slow, "--format", "ndjson"]);
     let lines = run.lines();
     assert!(lines.take(2).any(|line| line.contains("step_started")), "it has begun");
-    desk.lab(&["runs", "list"]).status(0).says("goes on");
+    desk.lab(&["runs", "list"]).status(0).says("running");
     let id = desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
-    let shown = desk.lab(&["runs", "show", &id]).status(0).complains("the run goes on");
+    let shown = desk.lab(&["runs", "show", &id]).status(0).complains("the run is in progress");
     assert!(!shown.stdout.contains("cut off"), "{}", shown.stdout);
     // The journal that it can no more write is told of, and changes nothing of how it ends.
     std::fs::remove_dir_all(desk.state().join("runs").join(&id)).expect("it is there");
     run.signal(Signal::INT);
-    run.ran().status(130).complains("could not be reported");
+    run.ran().status(130).complains("cannot report the run");
     desk.is_clean();
 }
 

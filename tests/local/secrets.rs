@@ -65,7 +65,7 @@ fn a_secret_key_that_is_kept_in_a_lab_is_shown_by_no_verb() {
     hides(&desk.lab(&["traffic", "--requests", "2", "--rate", "100"]).status(0));
     hides(&desk.lab(&["traffic", "--requests", "2", "--rate", "100", "--json"]).status(0)).json();
     hides(&desk.lab(&["key", "rotate", "apikey-v3"]).status(0));
-    hides(&desk.lab(&["recover"]).status(0)).stdout.find("as before the run").expect("it is undone");
+    hides(&desk.lab(&["recover"]).status(0)).stdout.find("is restored").expect("it is undone");
 }
 
 #[test]

@@ -41,8 +41,8 @@ fn what_cannot_be_sent_is_refused_with_a_reason() {
         (with(&["--connections", "0"]), "a whole number from 1"),
         (with(&["--timeout", "0s"]), "more than 0"),
         (with(&["--stage", "10s"]), "expected a time and a rate"),
-        (with(&["--connections", "2", "--poisson"]), "--poisson needs a --rate"),
-        (with(&["--key", "a", "--key", "b=100%"]), "the shares leave nothing"),
+        (with(&["--connections", "2", "--poisson"]), "--poisson requires --rate"),
+        (with(&["--key", "a", "--key", "b=100%"]), "the shares must add up"),
         (with(&["--key", "a", "--key", "b=0.001%"]), "b's share of 0.001% cannot be kept"),
         (with(&["--key", "a", "--key", "b", "--key", "c=99.99%"]), "a's share of 0.005% cannot be kept"),
         (with(&["--header", "Content-Length: 5"]), "lab's own to send"),
@@ -65,7 +65,7 @@ fn more_connections_than_files_are_refused_before_anything_is_sent() {
     let command = "ulimit -n 100; exec \"$0\" traffic --url http://127.0.0.1:1/ --connections 200";
     shell.args(["-c", command, env!("CARGO_BIN_EXE_lab")]).current_dir(desk.path());
     let ran = Desk::ran(&["traffic"], shell).status(2);
-    ran.complains("200 are more than this process may have open files for").complains("at most 36");
+    ran.complains("200 need more open files than this process may have").complains("at most 36");
 }
 
 #[test]

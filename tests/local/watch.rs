@@ -97,7 +97,7 @@ fn a_signal_and_a_terminal_that_goes_end_it() {
 fn it_waits_for_a_lab_that_goes_down() {
     let (desk, mut pty) = watched(80, 24);
     desk.lab(&["down"]).status(0);
-    pty.shows("it was taken down; waiting for it to come back (lab up)");
+    pty.shows("it was removed; waiting for it to come back (lab up)");
     desk.lab(&["up", "--port", "0"]).status(0);
     pty.shows("app healthy");
     desk.lab(&["traffic", "--requests", "5"]).status(0);
@@ -113,7 +113,7 @@ fn without_a_terminal_or_a_lab_it_says_what_to_do() {
     desk.lab(&["watch", "--refresh", "1"]).status(2).complains("did you mean `1s`");
     desk.lab(&["watch", "--refresh", "2h"]).status(2).complains("--refresh");
     let mut pty = Pty::start(&desk.command(&["watch"]), 80, 24);
-    pty.shows("lab up brings it up");
+    pty.shows("lab default does not exist");
     assert_eq!(pty.wait().code(), Some(3));
     pty.is_as_before();
 }

@@ -1,5 +1,5 @@
-//! The process that serves the dashboard of a lab on containers where no Grafana runs: `lab up` starts it beside them, and
-//! tells it to serve when they are up (see `lab/dashboard.rs`, its other side). It ends by itself when its lab's folder is gone.
+//! The dashboard process of a Docker lab without Grafana. `lab up` starts it next to the containers and sends it an order when
+//! they are up; see `engines/dashboard.rs`. It exits when its lab's folder is gone.
 
 use std::fs::File;
 use std::io::{BufRead, Write};
@@ -9,15 +9,15 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::board_of;
-use crate::engines::dashboard::{Answer, FILE, LOCK_FILE, Order, Serving};
+use super::serve_lab;
+use crate::engines::dashboard::{FILE, LOCK_FILE, Order, Response, Serving};
 use lab_core::engine::port;
 use lab_core::error::Exit;
 use lab_runner::lab::StateFolder;
 use lab_system::background;
 use lab_system::files::{self, Folder};
 
-/// How often it looks whether its lab is still there.
+/// Interval of the check that the lab still exists.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(in crate::commands) fn run() -> Exit {
@@ -28,11 +28,11 @@ pub(in crate::commands) fn run() -> Exit {
     };
     let mut line = String::new();
     if !matches!(std::io::stdin().lock().read_line(&mut line), Ok(1..)) {
-        // There is nothing to show: who started it has ended, or Grafana runs.
+        // No order: the parent exited, or Grafana runs.
         return Exit::Passed;
     }
     let Ok(order) = serde_json::from_str::<Order>(&line) else {
-        let _ = std::io::stderr().write_all(b"error: this command is run by lab up; it is not for typing\n");
+        let _ = std::io::stderr().write_all(b"error: this command is started by lab up and not for direct use\n");
         return Exit::Usage;
     };
     let exit = runtime.block_on(serve(&order));
@@ -40,15 +40,15 @@ pub(in crate::commands) fn run() -> Exit {
     exit.unwrap_or_else(failed)
 }
 
-fn say(answer: &Answer) {
-    let text = serde_json::to_string(answer).unwrap_or_default();
+fn respond(response: &Response) {
+    let text = serde_json::to_string(response).unwrap_or_default();
     let mut out = std::io::stdout().lock();
-    // Who started it may be gone, and the lab is there all the same.
+    // The parent may have exited; the lab still exists.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 fn failed(why: String) -> Exit {
-    say(&Answer::Failed(why));
+    respond(&Response::Failed(why));
     Exit::Failed
 }
 
@@ -61,20 +61,20 @@ async fn serve(order: &Order) -> Result<Exit, String> {
     let serving = Serving { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), port };
     folder.write_json(FILE, &serving).map_err(|error| error.to_string())?;
     let lab = lab_in(&order.folder)?;
-    say(&Answer::On(port));
+    respond(&Response::On(port));
     let end = CancellationToken::new();
     if order.tied {
         background::end_with_stdin(end.clone());
     }
     background::end_with_signals(end.clone());
     tokio::select! {
-        () = board_of(&lab, listener, end) => {}
+        () = serve_lab(&lab, listener, end) => {}
         () = until_gone(&lock, &path) => {}
     }
     Ok(Exit::Passed)
 }
 
-/// The lab whose folder this is.
+/// Lab with this state folder.
 fn lab_in(folder: &Path) -> Result<lab_runner::lab::Lab, String> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let root = folder.parent().and_then(Path::parent).unwrap_or(folder);
@@ -91,7 +91,7 @@ async fn listen(order: &Order) -> Result<TcpListener, String> {
     })
 }
 
-/// Waits until its lock's file is that of no lab any more: the folder has gone, or is another lab's.
+/// Waits until the lock file is replaced or removed: the lab is gone, or is another one.
 async fn until_gone(lock: &File, path: &Path) {
     let mut ticks = tokio::time::interval(INTERVAL);
     while files::is_named(lock, path) {

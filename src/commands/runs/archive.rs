@@ -1,5 +1,5 @@
-//! `lab runs export` and `import`: a run as one file, its events under a line that says how many there are. What is imported
-//! is checked first, goes under the id that its events have, and never over another run.
+//! `lab runs export` and `import`: a run as one file, a header line followed by its events. An import is validated first, is
+//! stored under the id in its events and never replaces another run.
 
 use std::io::BufReader;
 use std::path::Path;
@@ -15,23 +15,23 @@ use lab_report::term::clean;
 use lab_runner::lab::StateFolder;
 use lab_system::files::{self, Folder, Unusable};
 
-/// What the first line says of itself.
+/// Value of [`Head::file`].
 const KIND: &str = "lab run";
 
-/// The first line.
+/// Header line.
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
-    /// [`KIND`].
+    /// Always [`KIND`].
     file: String,
-    /// [`FORMAT_VERSION`].
+    /// The [`FORMAT_VERSION`] of the events.
     version: u32,
-    /// The run's.
+    /// Id of the run.
     id: String,
-    /// How many bytes follow.
+    /// Number of bytes that follow.
     bytes: u64,
 }
 
-/// Writes a run's events, as they are on disk.
+/// Exports the events of a run as they are on disk.
 pub(super) fn export(session: &Session, id: &str, events: &Path, to: &Path) -> anyhow::Result<Exit> {
     let body = files::read_state(events, files::JOURNAL_LIMIT)
         .map_err(|error| Failure::failed(format!("{}: {error}", events.display())))?;
@@ -40,13 +40,13 @@ pub(super) fn export(session: &Session, id: &str, events: &Path, to: &Path) -> a
     if to == Path::new(STDOUT) {
         return session.print(&bytes);
     }
-    // Not in place: whoever reads it meanwhile has the old one or the new one.
+    // Replaced atomically: concurrent readers see the old or the new file.
     files::write_output(to, &bytes, 0o600).map_err(|error| failed(to, &error))?;
-    session.term.note(&format!("wrote {}; lab runs import takes it in", to.display()));
+    session.term.note(&format!("wrote {}; import it with lab runs import", to.display()));
     Ok(Exit::Passed)
 }
 
-/// Takes a run in.
+/// Imports a run into the history.
 pub(super) fn import(session: &Session, state: &StateFolder, from: &Path) -> anyhow::Result<Exit> {
     let bytes = read(from)?;
     let refused = |why: String| Failure::usage(format!("{}: {why}", from.display()));
@@ -56,18 +56,18 @@ pub(super) fn import(session: &Session, state: &StateFolder, from: &Path) -> any
     if target.root().exists() {
         let known = files::read_state(&target.path(journal_file::EVENTS), files::JOURNAL_LIMIT).unwrap_or_default();
         if known == body {
-            session.term.note("it is in the history already");
-            return session.line(&said(&journal, events));
+            session.term.note("the run is already in the history");
+            return session.line(&summary(&journal, events));
         }
-        let message = format!("there is another run {} already", journal.id);
-        return Err(refused(message).hint("nothing was changed; lab runs list shows what there is").into());
+        let message = format!("another run {} exists already", journal.id);
+        return Err(refused(message).hint("nothing was changed; see lab runs list").into());
     }
     place(state, &target, &journal, body)
-        .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", target.root().display())))?;
-    session.line(&said(&journal, events))
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", target.root().display())))?;
+    session.line(&summary(&journal, events))
 }
 
-fn said(journal: &Journal, events: usize) -> String {
+fn summary(journal: &Journal, events: usize) -> String {
     let id = short_id(&journal.id);
     format!("run {id} · {} · {events} events · lab runs show {id}", clean(&journal.scenario))
 }
@@ -77,7 +77,7 @@ fn read(from: &Path) -> Result<Vec<u8>, Failure> {
         Some(_) => Failure::usage(format!("{}: {error}", from.display())),
         None => Failure::failed(format!("{}: {error}", from.display())),
     };
-    // The line before the events comes on top.
+    // Events plus the header line.
     let limit = files::JOURNAL_LIMIT + files::RECORD_LIMIT;
     if from == Path::new(STDOUT) {
         return files::read_within(std::io::stdin().lock(), limit).map_err(failed);
@@ -85,45 +85,43 @@ fn read(from: &Path) -> Result<Vec<u8>, Failure> {
     files::read_input(from, limit).map_err(failed)
 }
 
-/// The id that the first line names, and what follows the line.
+/// Splits an exported run into the id of its header and its events.
 fn open(bytes: &[u8]) -> Result<(String, &[u8]), String> {
-    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it is not a run that lab runs export wrote")?;
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("not a run exported by lab runs export")?;
     let head: Head = serde_json::from_slice(&bytes[..end])
-        .map_err(|error| format!("it is not a run that lab runs export wrote ({error})"))?;
+        .map_err(|error| format!("not a run exported by lab runs export ({error})"))?;
     if head.file != KIND {
-        return Err(format!("it is not a run, but {:?}", head.file));
+        return Err(format!("not a run but {:?}", head.file));
     }
     if head.version > FORMAT_VERSION {
         let (found, known) = (head.version, FORMAT_VERSION);
-        return Err(format!(
-            "it was written by a newer version of lab (its format is {found}, this one knows {known})"
-        ));
+        return Err(format!("written by a newer version of lab (format {found}; this version reads up to {known})"));
     }
     let body = &bytes[end + 1..];
     if body.len() as u64 != head.bytes {
-        return Err(format!("it is damaged: {} bytes of events, not the {} that were written", body.len(), head.bytes));
+        return Err(format!("damaged: {} bytes of events instead of {}", body.len(), head.bytes));
     }
     Ok((head.id, body))
 }
 
-/// The run that the events tell, and how many they are.
+/// Validates the events. Returns the journal and the number of events.
 fn check(id: &str, body: &[u8]) -> Result<(Journal, usize), String> {
     if !is_id(id) {
-        return Err(format!("{id:?} is not the id of a run"));
+        return Err(format!("{id:?} is not a run id"));
     }
     let events = read_events(BufReader::new(body)).map_err(|error| error.to_string())?;
     let begins = |event: &Event| matches!(event.kind, EventKind::RunStarted(_));
     if !events.first().is_some_and(begins) || events.iter().filter(|event| begins(event)).count() != 1 {
-        return Err("its events are not those of one run from its beginning".to_owned());
+        return Err("its events are not those of one complete run".to_owned());
     }
-    let journal = Journal::from_events(&events).ok_or("its events have no beginning")?;
+    let journal = Journal::from_events(&events).ok_or("its events have no start event")?;
     if journal.id != id {
-        return Err(format!("its events are of run {:?}, its first line says {id}", journal.id));
+        return Err(format!("its events belong to run {:?}, but its header names {id}", journal.id));
     }
     Ok((journal, events.len()))
 }
 
-/// `20261124T101530.123Z-7f3a`, and nothing that could be a path. Runs of earlier versions have no milliseconds.
+/// Returns true for ids like `20261124T101530.123Z-7f3a`, and for nothing that could be a path. Old ids have no milliseconds.
 fn is_id(id: &str) -> bool {
     let Some((time, ending)) = id.split_once('-') else { return false };
     let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
@@ -132,14 +130,14 @@ fn is_id(id: &str) -> bool {
         && ending.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// Writes the run beside the others, and gives it its place at once.
+/// Writes the run to a draft folder and moves it into the history atomically.
 fn place(state: &StateFolder, target: &Folder, journal: &Journal, body: &[u8]) -> std::io::Result<()> {
     let (making, _lock) = files::draft_folder(state.root())?;
     files::write_atomic(&making.path().join(journal_file::EVENTS), body)?;
     files::write_atomic(&making.path().join(journal_file::JOURNAL), &encode::document(journal)?)?;
-    // A folder that has something in it is never replaced by this.
+    // Rename never replaces a non-empty folder.
     std::fs::rename(making.path(), target.root())?;
-    // It has gone to its place: there is nothing to remove.
+    // The draft was moved: do not remove it.
     let _moved = making.keep();
     files::sync_folder(target.root().parent().unwrap_or(state.root()))
 }

@@ -1,4 +1,4 @@
-//! `lab runs report`: a run as files, in one form or several.
+//! `lab runs report`: writes a run in one or more report formats.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use lab_core::error::{Exit, Failure};
 use lab_report::report::file::{Form, ReportFile};
 use lab_report::report::journal::Journal;
 
-/// Standard output, where a file is named.
+/// File argument for standard output.
 pub(super) const STDOUT: &str = "-";
 
 pub(super) fn report(session: &Session, journal: &Journal, wanted: &Forms) -> anyhow::Result<Exit> {
@@ -35,7 +35,7 @@ pub(super) fn report(session: &Session, journal: &Journal, wanted: &Forms) -> an
     Ok(Exit::Passed)
 }
 
-/// A file that cannot be written.
+/// Error for an output file.
 pub(in crate::commands) fn failed(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::failed(format!("{} cannot be written: {error}", path.display()))
+    Failure::failed(format!("cannot write {}: {error}", path.display()))
 }

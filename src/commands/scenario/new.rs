@@ -1,4 +1,4 @@
-//! `lab scenario new`: writes a scenario to begin from, and the schema for the editor beside it. Overwrites nothing.
+//! `lab scenario new`: creates a scenario file and the schema for editors next to it. Overwrites nothing.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -16,13 +16,13 @@ pub(super) fn run(session: &Session, args: &NewArgs) -> anyhow::Result<Exit> {
     let path = path(args);
     let typed = typed(&path);
     let text = skeleton(&args.scenario, &typed).map_err(|expected| {
-        let message = format!("{:?} is no name for a scenario: {expected}", args.scenario);
-        Failure::usage(message).hint("lab scenario new slow-login --out FOLDER says where")
+        let message = format!("invalid scenario name {:?}: {expected}", args.scenario);
+        Failure::usage(message).hint("use --out FOLDER to choose the folder")
     })?;
     if path.file_stem().is_some_and(|stem| stem == PART) {
         let message =
-            format!("a new scenario cannot be named {PART}: it includes lab's own {PART}, and would include itself");
-        return Err(Failure::usage(message).hint(format!("another name: lab scenario new my-{PART}")).into());
+            format!("a new scenario cannot be named {PART}: it includes the built-in {PART} and would include itself");
+        return Err(Failure::usage(message).hint(format!("choose another name: lab scenario new my-{PART}")).into());
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     if !folder.as_os_str().is_empty() {
@@ -33,7 +33,7 @@ pub(super) fn run(session: &Session, args: &NewArgs) -> anyhow::Result<Exit> {
     let schema_path = folder.join(SCHEMA_FILE);
     match write(&schema_path, &encode::document(&schema::schema())?) {
         Ok(()) => session.line(&format!("wrote {}, for editors", typed_of(&schema_path)))?,
-        // It is there already: of an earlier `new`, most likely.
+        // It already exists, most likely from an earlier `new`.
         Err(_) if schema_path.is_file() => Exit::Passed,
         Err(failure) => return Err(failure.into()),
     };
@@ -41,21 +41,21 @@ pub(super) fn run(session: &Session, args: &NewArgs) -> anyhow::Result<Exit> {
     session.line(&session.term.painter().paint(Tone::Dim, &next))
 }
 
-/// A new file, never one that is there.
+/// Writes a new file; fails if it exists.
 fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
     let file = File::create_new(path).and_then(|mut file| file.write_all(text));
     file.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::usage(format!("{} is there already", path.display()))
-            .hint("choose another name, or another place: --out FOLDER"),
+        ErrorKind::AlreadyExists => Failure::usage(format!("{} exists already", path.display()))
+            .hint("choose another name, or another folder with --out FOLDER"),
         _ => cannot_write(path, &error),
     })
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::failed(format!("{} cannot be written: {error}", path.display()))
+    Failure::failed(format!("cannot write {}: {error}", path.display()))
 }
 
-/// Where the file goes: `--out` is a folder where there is one, or where it ends like one.
+/// Path of the new file. `--out` is a folder if it exists as one or ends with a slash.
 fn path(args: &NewArgs) -> PathBuf {
     let file = format!("{}.yaml", args.scenario);
     match &args.out {
@@ -67,7 +67,7 @@ fn path(args: &NewArgs) -> PathBuf {
     }
 }
 
-/// As it is typed to other verbs: a name without a folder would be one of the library.
+/// The path as an argument of other commands: a name without folder or extension would select a built-in scenario.
 fn typed(path: &Path) -> String {
     let text = typed_of(path);
     let bare = path.extension().is_none_or(|extension| extension != "yaml" && extension != "yml");

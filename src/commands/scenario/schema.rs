@@ -1,4 +1,4 @@
-//! `lab scenario schema`: every key of scenario files, for editors and for people.
+//! `lab scenario schema`: every key of scenario files, as JSON Schema or as a page.
 
 use crate::cli::SchemaFormat;
 use crate::commands::session::Session;

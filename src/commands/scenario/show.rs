@@ -1,4 +1,4 @@
-//! `lab scenario show`: the ticket as those get it who practise; the hints, and what gives it all away, only when asked.
+//! `lab scenario show`: the ticket, as trainees get it. Hints and solution are shown only on request.
 
 use super::shelf;
 use crate::cli::ShowArgs;
@@ -13,12 +13,14 @@ use lab_system::files;
 
 pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     let from = Source::parse(&args.scenario);
-    // The text of a file that does not load is worth reading all the same.
+    // Shown even if the file is invalid.
     if args.source
         && let Some(text) = library::file(&args.scenario)
     {
         if !session.term.is_terminal() {
-            session.term.note(&format!("for editors, beside it: lab scenario schema > {SCHEMA_FILE}"));
+            session
+                .term
+                .note(&format!("for editors, also create the schema next to it: lab scenario schema > {SCHEMA_FILE}"));
         }
         return session.print(text.as_bytes());
     }
@@ -34,7 +36,7 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     session.line(&format!("{} · {}", painter.paint(Tone::Strong, &plan.name), clean(&plan.title)))?;
     let tags = if plan.tags.is_empty() { String::new() } else { format!(" · {}", plan.tags.join(", ")) };
     session.line(&painter.paint(Tone::Dim, &format!("{}{tags}", shelf(&plan))))?;
-    // A scenario without a ticket is nobody's exercise: there is nothing to give away.
+    // Without a ticket the scenario is not an exercise, so there is nothing to hide.
     let exercise = plan.lesson.ticket.is_some();
     let page = Page { session };
     page.paragraph("ticket", plan.lesson.ticket.as_deref())?;
@@ -50,17 +52,17 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
         page.list("what to learn", plan.lesson.lessons.iter().map(|lesson| ("- ".to_owned(), lesson.clone())))?;
     }
     if args.solution || !exercise {
-        story(&page, &plan)?;
+        plan_details(&page, &plan)?;
     }
     session.line("")?;
     session.line(&painter.paint(Tone::Dim, &next(args, &plan)))
 }
 
-/// What the lesson has and was not asked for, then what one does with a scenario.
+/// Suggests the parts of the lesson that were not shown, then the run.
 fn next(args: &ShowArgs, plan: &Plan) -> String {
     let (typed, lesson) = (&args.scenario, &plan.lesson);
     if !args.hints && !lesson.hints.is_empty() {
-        return format!("next: lab scenario show {typed} --hints · --solution tells all");
+        return format!("next: lab scenario show {typed} --hints · --solution shows everything");
     }
     if !args.solution && lesson.ticket.is_some() {
         return format!("next: lab scenario show {typed} --solution");
@@ -68,7 +70,7 @@ fn next(args: &ShowArgs, plan: &Plan) -> String {
     format!("next: lab scenario run {typed} · lab scenario show {typed} --source")
 }
 
-fn story(page: &Page<'_>, plan: &Plan) -> anyhow::Result<()> {
+fn plan_details(page: &Page<'_>, plan: &Plan) -> anyhow::Result<()> {
     let (session, painter) = (page.session, page.session.term.painter());
     page.paragraph("story", Some(&plan.description).filter(|text| !text.is_empty()).map(String::as_str))?;
     if !plan.parameters.is_empty() {
@@ -100,7 +102,7 @@ fn steps(plan: &Plan) -> Table {
     table
 }
 
-/// Sections under dim heads, their texts indented and wrapped.
+/// Prints sections with a dim heading and indented, wrapped text.
 struct Page<'a> {
     session: &'a Session,
 }
@@ -110,7 +112,7 @@ impl Page<'_> {
         self.list(head, text.map(|text| (String::new(), text.to_owned())).into_iter())
     }
 
-    /// Items with what stands before each; nothing at all where there are none.
+    /// Prints items with their prefixes; nothing if there are no items.
     fn list(&self, head: &str, items: impl Iterator<Item = (String, String)>) -> anyhow::Result<()> {
         let mut items = items.peekable();
         if items.peek().is_none() {

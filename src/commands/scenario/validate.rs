@@ -1,4 +1,4 @@
-//! `lab scenario validate`: checks files and folders of them, and runs nothing.
+//! `lab scenario validate`: checks files and folders of files without running them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,18 +14,18 @@ use lab_report::term::{Tone, clean};
 use lab_scenario::{Diagnostic, Diagnostics, LoadOptions, Plan, Source, library, load};
 use lab_telemetry::alerts::is_own;
 
-/// What `--json` tells of one scenario.
+/// `--json` output for one scenario.
 #[derive(Serialize)]
 struct Report {
-    /// As it is typed.
+    /// As typed by the user.
     scenario: String,
     valid: bool,
-    /// How many it has, included ones counted; null where it is not valid.
+    /// Number of steps, included ones counted; null if the scenario is invalid.
     steps: Option<usize>,
     diagnostics: Vec<Found>,
 }
 
-/// A mistake. Line and column count from 1, in characters; null where it is not in a file.
+/// A diagnostic. Lines and columns count from 1, in characters; null if it has no position in a file.
 #[derive(Serialize)]
 struct Found {
     file: Option<String>,
@@ -34,7 +34,6 @@ struct Found {
     end_line: Option<usize>,
     end_column: Option<usize>,
     message: String,
-    /// What was expected.
     expected: Option<String>,
     notes: Vec<String>,
     hint: Option<String>,
@@ -45,7 +44,7 @@ pub(super) fn run(session: &Session, args: &ValidateArgs) -> anyhow::Result<Exit
     let mut exit = Exit::Passed;
     let mut reports = Vec::new();
     for source in sources(&args.scenarios)? {
-        // Its short values are as much part of it as its defaults.
+        // Short values must be valid as well as defaults.
         let short = LoadOptions { short: true, ..options.clone() };
         let loaded = load(&source, &options).and_then(|plan| load(&source, &short).map(|_| plan));
         exit = if loaded.is_err() { Exit::Usage } else { exit };
@@ -68,14 +67,14 @@ pub(super) fn run(session: &Session, args: &ValidateArgs) -> anyhow::Result<Exit
     Ok(exit)
 }
 
-/// The alerts that it names and that the stack which comes with lab does not have: slips, or those of a stack of one's own.
+/// Notes the alerts that the built-in stack does not have: typos, or alerts of the user's own stack.
 fn foreign_alerts(plan: &Plan) -> String {
     let foreign: BTreeSet<&str> = plan.alerts_asked().map(|(_, alert)| alert).filter(|alert| !is_own(alert)).collect();
     if foreign.is_empty() {
         return String::new();
     }
     let names = foreign.into_iter().collect::<Vec<_>>().join(", ");
-    format!(" · for a stack of your own, which has the alerts {names}")
+    format!(" · requires a stack of your own with the alerts {names}")
 }
 
 fn sources(typed: &[String]) -> Result<Vec<Source>, Failure> {
@@ -85,7 +84,7 @@ fn sources(typed: &[String]) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
     for typed in typed {
         let source = Source::parse(typed);
-        // A folder that is called as a scenario of the library is meant only where it is typed as one.
+        // A folder with the name of a built-in scenario is selected only by its path.
         let known = matches!(&source, Source::Library(name) if library::get(name).is_some());
         if !known && Path::new(typed).is_dir() {
             sources.extend(folder(Path::new(typed))?.into_iter().map(Source::Path));
@@ -96,16 +95,16 @@ fn sources(typed: &[String]) -> Result<Vec<Source>, Failure> {
     Ok(sources)
 }
 
-/// The scenario files of a folder, by name; not those of the folders in it.
+/// Scenario files of a folder, sorted by name, without subfolders.
 fn folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let entries = entries.map_err(|error| Failure::usage(format!("{} cannot be read: {error}", folder.display())))?;
+    let entries = entries.map_err(|error| Failure::usage(format!("cannot read {}: {error}", folder.display())))?;
     let paths = entries.into_iter().map(|entry| entry.path());
     let ending = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
     let mut files: Vec<PathBuf> = paths.filter(|path| ending(path) && !path.is_dir()).collect();
     files.sort();
     if files.is_empty() {
-        let message = format!("{} has no scenario: no file in it ends in .yaml or .yml", folder.display());
+        let message = format!("{} contains no scenario: no file ends in .yaml or .yml", folder.display());
         return Err(Failure::usage(message));
     }
     Ok(files)

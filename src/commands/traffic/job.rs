@@ -1,4 +1,4 @@
-//! What was typed after `lab traffic`, turned into a [`Job`].
+//! Builds a [`Job`] from the arguments of `lab traffic`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,25 +9,24 @@ use lab_core::error::Failure;
 use lab_scenario::value;
 use lab_traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Stage, read_body, read_targets};
 
-/// How many requests are sent where nothing is said.
+/// Number of requests, unless given.
 const DEFAULT_REQUESTS: u64 = 40;
-/// How fast they are sent.
+/// Rate in requests per second, unless given.
 const DEFAULT_RATE: f64 = 20.0;
-/// For how long the closed model sends where nothing is said.
+/// Duration of the closed model, unless given.
 const DEFAULT_LENGTH: Duration = Duration::from_secs(10);
-/// What a connection is thought to carry: answers within 20 ms.
+/// Assumed capacity of a connection in requests per second: responses within 20 ms.
 const RATE_OF_A_CONNECTION: f64 = 50.0;
-/// The most connections that nobody asked for.
+/// Upper limit of connections, unless given.
 const DEFAULT_CONNECTIONS: u32 = 64;
-/// The header that carries the key.
 const KEY_HEADER: &str = "X-API-Key";
 
-/// What is wrong with an option.
+/// Usage error of an option.
 fn usage(option: &'static str) -> impl Fn(String) -> Failure {
     move |error| Failure::usage(format!("--{option}: {error}"))
 }
 
-/// What to send: to the address given, or through the gateway of the lab with its caller's key.
+/// Sends to the given URL, or through the lab's gateway with the caller's key.
 pub(super) async fn job(session: &Session, args: &SendArgs) -> anyhow::Result<Job> {
     let (pace, amount, connections) = pace(args)?;
     let time = |option, text: &Option<String>, read: fn(&str) -> Result<Duration, String>| {
@@ -39,7 +38,7 @@ pub(super) async fn job(session: &Session, args: &SendArgs) -> anyhow::Result<Jo
     let given = keys(&args.keys)?;
     let mut requests = requests(args)?;
     let mut default_key = None;
-    // Only paths need the lab; addresses are reached without one.
+    // Paths need the lab; full URLs do not.
     if requests.iter().any(|request| request.url.starts_with('/')) {
         let base = if let Some(url) = &args.url {
             origin(url)?
@@ -65,7 +64,7 @@ pub(super) async fn job(session: &Session, args: &SendArgs) -> anyhow::Result<Jo
     })
 }
 
-/// How fast, until when, on how many connections.
+/// Resolves the pace, the end condition and the number of connections.
 fn pace(args: &SendArgs) -> Result<(Pace, Amount, u32), Failure> {
     let connections = args.connections.as_deref().map(value::connections).transpose().map_err(usage("connections"))?;
     let amount = match (&args.requests, &args.duration) {
@@ -80,7 +79,9 @@ fn pace(args: &SendArgs) -> Result<(Pace, Amount, u32), Failure> {
         (stages, Amount::Duration(length))
     } else if let (Some(connections), None) = (connections, &args.rate) {
         if args.poisson {
-            return Err(Failure::usage("--poisson needs a --rate: without one, requests follow the answers"));
+            return Err(Failure::usage(
+                "--poisson requires --rate: without it, each request waits for the previous response",
+            ));
         }
         return Ok((Pace::Closed, amount.unwrap_or(Amount::Duration(DEFAULT_LENGTH)), connections));
     } else {
@@ -103,20 +104,20 @@ fn default_connections(rate: f64) -> u32 {
 }
 
 fn seed(args: &SendArgs) -> Result<u64, Failure> {
-    // Small enough to be typed again, and exact in every reader of JSON.
+    // 32 bits: short enough to retype and exact in every JSON parser.
     let random = || getrandom::u32().map(u64::from);
-    args.seed.map_or_else(random, Ok).map_err(|error| Failure::failed(format!("there is no random number: {error}")))
+    args.seed.map_or_else(random, Ok).map_err(|error| Failure::failed(format!("cannot get a random number: {error}")))
 }
 
-/// `30s:200`, or `30s:0..200`.
+/// Parses `30s:200` or `30s:0..200`.
 fn stage(text: &str) -> Result<Stage, String> {
     const EXPECTED: &str = "expected a time and a rate, `30s:200`, or a ramp, `30s:0..200`";
     let (length, rate) = text.split_once(':').ok_or(EXPECTED)?;
     let length = value::duration(length.trim())?;
     if length.is_zero() {
-        return Err("a stage takes some time".to_owned());
+        return Err("a stage must be longer than zero".to_owned());
     }
-    // A ramp may begin or end at nothing.
+    // A ramp may start or end at 0.
     let read = |text: &str| if text.trim() == "0" { Ok(0.0) } else { value::rate(text.trim()) };
     let (from, to) = if let Some((from, to)) = rate.split_once("..") {
         (read(from)?, read(to)?)
@@ -127,7 +128,7 @@ fn stage(text: &str) -> Result<Stage, String> {
     if from == 0.0 && to == 0.0 { Err(EXPECTED.to_owned()) } else { Ok(Stage { length, from, to }) }
 }
 
-/// The requests; a path stands for one on the lab's gateway, or on `--url`.
+/// Requests to send. A URL that starts with `/` is a path on the lab's gateway or on `--url`.
 fn requests(args: &SendArgs) -> Result<Vec<RequestSpec>, Failure> {
     let mut headers = Vec::new();
     for header in &args.headers {
@@ -139,7 +140,7 @@ fn requests(args: &SendArgs) -> Result<Vec<RequestSpec>, Failure> {
     if let Some(file) = &args.targets {
         let mut requests = read_targets(file).map_err(|error| Failure::usage(format!("--targets: {error}")))?;
         for request in &mut requests {
-            // What the file says of a request counts more than what is said of all.
+            // Headers in the file override the headers of the command line.
             let own = |name: &str| request.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
             let missing: Vec<_> = headers.iter().filter(|(name, _)| !own(name)).cloned().collect();
             request.headers.extend(missing);
@@ -153,9 +154,9 @@ fn requests(args: &SendArgs) -> Result<Vec<RequestSpec>, Failure> {
         Some(url) => url.clone(),
         None => value::path(&args.path).map_err(usage("path"))?,
     };
-    // An address that is none must not be taken for a path.
+    // An invalid URL must not be mistaken for a path.
     if args.url.is_some() && url.starts_with('/') {
-        return Err(Failure::usage(format!("--url: {url:?} is not an address to send to: it must start with http://")));
+        return Err(Failure::usage(format!("--url: {url:?} is not a URL: it must start with http://")));
     }
     Ok(vec![RequestSpec { url, method, headers, body: body.unwrap_or_default() }])
 }
@@ -167,22 +168,22 @@ fn body(text: &str) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// `http://host:port`, of an address.
+/// `http://host:port` of a URL.
 fn origin(url: &str) -> Result<String, Failure> {
     let parsed = reqwest::Url::parse(url).ok().filter(reqwest::Url::has_host);
     let parsed =
-        parsed.ok_or_else(|| Failure::usage(format!("--url: {url:?} is not an address such as http://host:port")))?;
+        parsed.ok_or_else(|| Failure::usage(format!("--url: {url:?} is not a URL such as http://host:port")))?;
     Ok(parsed.origin().ascii_serialization())
 }
 
-/// Keys and the shares that were given, in percent.
+/// Keys and their shares in percent.
 fn keys(keys: &[String]) -> Result<Vec<(String, f64)>, Failure> {
     let mut read: Vec<(String, Option<f64>)> = Vec::new();
     for text in keys {
         let (key, share) = split_share(text);
         value::check_key(key).map_err(usage("key"))?;
         if read.iter().any(|(known, _)| known == key) {
-            return Err(Failure::usage(format!("--key: {key} stands there twice")));
+            return Err(Failure::usage(format!("--key: {key} was given twice")));
         }
         read.push((key.to_owned(), share));
     }
@@ -190,20 +191,20 @@ fn keys(keys: &[String]) -> Result<Vec<(String, f64)>, Failure> {
     let given: f64 = read.iter().filter_map(|(_, share)| *share).sum();
     let others = read.iter().filter(|(_, share)| share.is_none()).count();
     if read.iter().any(|(_, share)| share.is_some_and(|share| share <= 0.0)) {
-        return wrong("a share is above 0%");
+        return wrong("a share must be above 0%");
     }
     if given > 100.0 + 1e-9 || (others > 0 && given > 100.0 - 1e-9) {
-        return wrong("the shares leave nothing for the others: together they are at most 100%");
+        return wrong("the shares must add up to at most 100% and leave some for keys without a share");
     }
     if others == 0 && !read.is_empty() && given < 100.0 - 1e-9 {
-        return wrong("the shares are less than 100% together: leave one out, and that key gets the rest");
+        return wrong("the shares add up to less than 100%: omit one share to give that key the rest");
     }
     #[expect(clippy::cast_precision_loss, reason = "few keys")]
     let rest = (100.0 - given) / others.max(1) as f64;
     Ok(read.into_iter().map(|(key, share)| (key, share.unwrap_or(rest))).collect())
 }
 
-/// `KEY=20%`; a key may have an equals sign of its own.
+/// Splits `KEY=20%`; the key itself may contain an equals sign.
 fn split_share(text: &str) -> (&str, Option<f64>) {
     let split = text.strip_suffix('%').and_then(|text| text.rsplit_once('='));
     match split.and_then(|(key, share)| Some((key, share.parse::<f64>().ok().filter(|share| share.is_finite())?))) {
@@ -212,7 +213,7 @@ fn split_share(text: &str) -> (&str, Option<f64>) {
     }
 }
 
-/// Who sends: whoever was named, else the lab's caller, else nobody in particular.
+/// Callers: the given keys, else the lab's caller, else one without a key.
 fn callers(keys: Vec<(String, f64)>, default: Option<String>) -> Vec<Caller> {
     let header = |key: &str| vec![(KEY_HEADER.to_owned(), key.to_owned())];
     let named = |(name, share): (String, f64)| Caller { headers: header(&name), name, share: share / 100.0 };
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_without_a_share_have_what_is_left() {
+    fn keys_without_a_share_get_the_rest() {
         let of = |texts: &[&str]| shares(texts).expect("valid").into_iter().map(|(_, share)| share).collect::<Vec<_>>();
         assert_eq!(of(&["a"]), [100.0]);
         assert_eq!(of(&["a", "b=20%"]), [80.0, 20.0]);

@@ -1,5 +1,4 @@
-//! [`Watch`]: what `lab traffic` shows while it runs: two live lines on a terminal, a line every few seconds in a pipe, and
-//! the rows of `--csv`.
+//! Progress of `lab traffic`: two live lines on a terminal, a line every few seconds in a pipe, and the rows of `--csv`.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,15 +12,15 @@ use lab_report::term::{Live, Plain, Term};
 use lab_system::files;
 use lab_traffic::{Amount, Interval, Job, Pace, TrafficProgress, Update};
 
-/// How far lines are apart where stderr is no terminal.
+/// Interval of the lines if stderr is not a terminal.
 const LINES: Duration = Duration::from_secs(5);
 
-/// Takes the updates of a run.
+/// Consumes the updates of a traffic job.
 pub(super) struct Watch {
     term: Term,
     bar: Live,
     figures: Live,
-    /// Where only the time is known: in the closed model.
+    /// Length of a job in the closed model, which has no planned number of requests.
     length: Option<Duration>,
     state: Mutex<State>,
 }
@@ -29,13 +28,13 @@ pub(super) struct Watch {
 struct State {
     warming_up: bool,
     recent: Recent,
-    /// What no line has told yet.
-    untold: Option<Window>,
+    /// Intervals since the last line.
+    unreported: Option<Window>,
     csv: Option<Csv<Box<dyn Write + Send>>>,
     failed: Option<io::Error>,
 }
 
-/// Whether `--csv` means standard output.
+/// Whether `--csv` is standard output.
 pub(super) fn is_stdout(csv: Option<&Path>) -> bool {
     csv == Some(Path::new("-"))
 }
@@ -58,7 +57,7 @@ impl Watch {
         let warming_up = !job.warmup.is_zero();
         let label = if warming_up { "warming up" } else { "traffic" };
         let (bar, figures) = (term.live(label, Plain::Silent), term.live("", Plain::Silent));
-        let state = State { warming_up, recent: Recent::default(), untold: None, csv, failed: None };
+        let state = State { warming_up, recent: Recent::default(), unreported: None, csv, failed: None };
         Ok(Self { term: term.clone(), bar, figures, length, state: Mutex::new(state) })
     }
 
@@ -69,7 +68,7 @@ impl Watch {
         }
     }
 
-    /// There is none before the end of the warm-up.
+    /// Not called before the end of the warm-up.
     fn progress(&self, now: TrafficProgress) {
         if std::mem::take(&mut self.state().warming_up) {
             self.bar.label("traffic");
@@ -81,7 +80,7 @@ impl Watch {
 
     fn interval(&self, interval: &Interval) {
         let mut state = self.state();
-        let State { recent, untold, csv, failed, .. } = &mut *state;
+        let State { recent, unreported, csv, failed, .. } = &mut *state;
         let now = Window::new(interval);
         recent.add(interval);
         self.figures.label(&format!("{} {}", now.figures(), recent.sparkline()));
@@ -92,22 +91,22 @@ impl Watch {
         if let Some(rows) = csv
             && let Err(error) = rows.row(interval)
         {
-            // The run goes on: what it shows at the end is worth more than the rest of the rows.
+            // The job continues: its result matters more than the remaining rows.
             *failed = Some(error);
             *csv = None;
         }
-        match untold {
+        match unreported {
             Some(window) => window.add(interval),
-            None => *untold = Some(now),
+            None => *unreported = Some(now),
         }
-        if let Some(window) = untold.take_if(|window| window.length() >= LINES)
+        if let Some(window) = unreported.take_if(|window| window.length() >= LINES)
             && !self.term.stderr_is_terminal()
         {
             self.term.note(&window.line());
         }
     }
 
-    /// Takes the live lines away. The error is what kept rows from being written.
+    /// Clears the live lines. Returns the error that stopped the CSV rows, if any.
     pub(super) fn end(&self) -> Result<(), Failure> {
         self.bar.clear();
         self.figures.clear();

@@ -1,4 +1,4 @@
-//! [`Present`]: a lab that somebody looks at for long. It may go meanwhile, and come back, be it on another engine.
+//! A lab that is observed over time. It may be removed and recreated meanwhile, even on another engine.
 
 use std::sync::Arc;
 
@@ -9,39 +9,38 @@ use lab_runner::lab::{Lab, Record};
 use super::Connect;
 use lab_core::engine::{Description, Engine, EngineErrorKind};
 
-/// A lab, and its engine for as long as it is the same lab.
-pub(crate) struct Present {
+/// Caches the engine as long as the lab is the same.
+pub(crate) struct ObservedLab {
     lab: Lab,
     known: Option<(DateTime<Utc>, Arc<dyn Engine>)>,
 }
 
-impl Present {
-    /// A lab, whether it exists or not.
+impl ObservedLab {
+    /// The lab need not exist.
     pub(crate) fn new(lab: &Lab) -> Self {
         Self { lab: lab.clone(), known: None }
     }
 
-    /// The lab.
     pub(crate) fn lab(&self) -> &Lab {
         &self.lab
     }
 
-    /// The engine that it had at the last look; none where it did not exist.
+    /// Engine at the last [`ObservedLab::describe`], if the lab existed.
     pub(crate) fn engine(&self) -> Option<Arc<dyn Engine>> {
         self.known.as_ref().map(|(_, engine)| engine.clone())
     }
 
-    /// Since when this lab exists, as of the last look.
+    /// Creation time of the lab at the last [`ObservedLab::describe`].
     pub(crate) fn created(&self) -> Option<DateTime<Utc>> {
         self.known.as_ref().map(|(created, _)| *created)
     }
 
-    /// How it is now, or, for people, why that is not known.
+    /// Current state of the lab. The error is a message for people.
     pub(crate) async fn describe(&mut self) -> Result<(Record, Description), String> {
         let record = self.lab.record().map_err(|error| error.to_string())?;
         let Some(record) = record else {
             self.known = None;
-            return Err("it was taken down".to_owned());
+            return Err("it was removed".to_owned());
         };
         let engine = match &self.known {
             Some((created, engine)) if *created == record.created => engine.clone(),
