@@ -16,7 +16,7 @@ pub(crate) struct NewLabArgs {
     /// Images that a new lab may use (Docker only) [default: auto]
     #[arg(long, env = "LAB_IMAGES", hide_env_values = true, value_enum)]
     pub(crate) images: Option<ImagesChoice>,
-    /// Publish a new lab's ports on this address of the Docker host, reachable from other machines (Docker only) [default: 127.0.0.1]
+    /// Address of the Docker host to publish a new lab's ports on (Docker only) [default: 127.0.0.1]
     #[arg(long, env = "LAB_BIND", hide_env_values = true, value_name = "ADDRESS")]
     pub(crate) bind: Option<IpAddr>,
 }
@@ -49,7 +49,7 @@ pub(crate) struct DownArgs {
     /// All labs of this user
     #[arg(long, conflicts_with = "name")]
     pub(crate) all: bool,
-    /// Remove everything the Docker daemon has under this name, whoever owns it
+    /// Remove everything the Docker daemon has under this name, even if another user owns it
     #[arg(long, conflicts_with = "all")]
     pub(crate) force: bool,
 }

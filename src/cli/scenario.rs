@@ -53,7 +53,7 @@ pub(crate) enum ScenarioCommand {
     /// Prove a scenario's claims: its fault breaks the lab, its remedy fixes it, and nothing else does
     #[command(after_help = "Examples:\n  lab scenario prove rotate-key\n  lab scenario prove --all\n  \
         lab scenario prove my.yaml --engine docker\n  lab scenario prove --all --format json\n\n\
-        Each proof runs in a temporary lab. Partial scenarios (parts of others) are exempt.\n\
+        Each proof runs in a temporary lab. Parts of other scenarios are exempt.\n\
         Exits 0 if every scenario is proven, 1 if a claim is not proven.")]
     Prove(ProveArgs),
 }

@@ -9,7 +9,7 @@ use lab_runner::lab::Record;
 use lab_scenario::{Diagnostics, Plan};
 use lab_telemetry::alerts;
 
-/// Time to wait for an response, because Prometheus may have just started.
+/// Time to wait for a response, because Prometheus may have just started.
 const PATIENCE: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(100);
 

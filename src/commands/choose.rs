@@ -122,7 +122,7 @@ async fn best(lab: &Lab, new_lab: &NewLab<'_>) -> anyhow::Result<(&'static str, 
         DockerStatus::MissingImages(missing) => missing,
         DockerStatus::Remote if own => 0,
         DockerStatus::Remote => {
-            let why = "the Docker daemon is on another machine; using the embedded engine (--bind ADDRESS uses it, open to all)";
+            let why = "the Docker daemon is on another machine; using the embedded engine (lab up --bind ADDRESS uses Docker, open to all)";
             return Ok((lab_embedded::NAME, why.to_owned()));
         }
         // The user needs Docker: let its own error explain the problem.
@@ -136,7 +136,9 @@ async fn best(lab: &Lab, new_lab: &NewLab<'_>) -> anyhow::Result<(&'static str, 
         return Ok((docker::NAME, why));
     }
     let images = human::count(missing, "image");
-    let why =
-        format!("Docker is available, but {images} missing; using the embedded engine ({verb} --engine docker pulls)");
+    let are = if missing == 1 { "is" } else { "are" };
+    let why = format!(
+        "Docker is available, but {images} {are} missing; using the embedded engine ({verb} --engine docker pulls)"
+    );
     Ok((lab_embedded::NAME, why))
 }

@@ -62,8 +62,8 @@ async fn list(session: &Session, docker: &Docker, json: bool) -> anyhow::Result<
     }
     for image in images.iter().filter(|image| image.stored.is_none() && image.error.is_none()) {
         if let Some(benefit) = &image.optional {
-            let what = if benefit.is_empty() { String::new() } else { format!(", {benefit}") };
-            session.line(&format!("{} is optional{what}", image.service))?;
+            let without = if benefit.is_empty() { String::new() } else { format!(" (without it: no {benefit})") };
+            session.line(&format!("{} is optional{without}", image.service))?;
         }
     }
     let next = match (images.iter().any(needs_pull), images.iter().any(|image| image.stored.is_some())) {
@@ -115,7 +115,7 @@ fn origin(image: &StackImage) -> Cell {
     }
 }
 
-/// Whether there is an image to pull.
+/// Returns true if the image is missing or a stand-in.
 fn needs_pull(image: &StackImage) -> bool {
     match &image.stored {
         Some(stored) => stored.origin == Origin::StandIn,

@@ -78,7 +78,7 @@ async fn ask(base: &str, expression: &str, range: Option<Duration>) -> anyhow::R
     url.query_pairs_mut().extend_pairs(query);
     let request = Request::get(url.as_str()).timeout(TIMEOUT);
     let response = Http::new().request(&request).await.map_err(|error| {
-        Failure::failed(format!("Prometheus at {base} does not response: {error}")).hint("check it with lab status")
+        Failure::failed(format!("Prometheus at {base} does not answer: {error}")).hint("check it with lab status")
     })?;
     Ok(response.text())
 }

@@ -79,14 +79,14 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
     }
     let id = new_id(&state)?;
     let keep = args.keep || until.is_some();
-    let provisioned = tokio::select! {
-        provisioned = prepare(session, &state, args, &plan, &id, keep) => provisioned?,
+    let target = tokio::select! {
+        target = prepare(session, &state, args, &plan, &id, keep) => target?,
         () = interrupt.stop().cancelled() => {
             remove_temporary(&state, &id).await?;
             return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
         }
     };
-    execute(session, args, &state, Task { plan, until, id, interrupt, reports }, provisioned).await
+    execute(session, args, &state, Task { plan, until, id, interrupt, reports }, target).await
 }
 
 /// Parts of a run that do not depend on its lab.
@@ -103,7 +103,7 @@ async fn execute(
     args: &RunArgs,
     state: &StateFolder,
     task: Task,
-    provisioned: Provisioned,
+    target: Provisioned,
 ) -> anyhow::Result<Exit> {
     let folder = state.run_folder(&task.id);
     let journal = JournalFile::create(&folder).map_err(|error| {
@@ -112,7 +112,7 @@ async fn execute(
     let journal = match journal {
         Ok(journal) => journal,
         Err(failure) => {
-            if provisioned.owned
+            if target.owned
                 && let Err(left) = remove_temporary(state, &task.id).await
             {
                 report_error(&left);
@@ -133,20 +133,20 @@ async fn execute(
         Format::Json => sinks = sinks.and(Json::new(session.term.data())),
         Format::Ndjson => sinks = sinks.and(Ndjson::new(session.term.data())),
     }
-    let poster = poster(&provisioned).await;
+    let poster = poster(&target).await;
     if let Some(poster) = &poster {
         sinks = sinks.and(Annotations::new(poster.sender()));
     }
     let run = Run {
         plan: task.plan,
-        lab: provisioned.lab.clone(),
-        engine: provisioned.engine.clone(),
+        lab: target.lab.clone(),
+        engine: target.engine.clone(),
         wire: Arc::new(NetWire::new()),
         processes: args.allow_commands.then(|| Arc::new(LocalProcesses) as Arc<dyn Processes>),
         id: task.id,
         keep: args.keep,
         until: task.until,
-        owned: provisioned.owned,
+        owned: target.owned,
         interrupt: task.interrupt,
         progress,
     };
@@ -166,10 +166,10 @@ async fn execute(
 }
 
 /// Annotation poster for the lab's Grafana, if it runs and lab knows its password.
-async fn poster(provisioned: &Provisioned) -> Option<Poster> {
-    let record = provisioned.lab.record().ok().flatten()?;
+async fn poster(target: &Provisioned) -> Option<Poster> {
+    let record = target.lab.record().ok().flatten()?;
     let password = record.containers.secrets.get(GRAFANA_PASSWORD)?;
-    let grafana = provisioned.engine.describe().await.ok()?.endpoints.grafana?;
+    let grafana = target.engine.describe().await.ok()?.endpoints.grafana?;
     Poster::start(&grafana, password)
 }
 
@@ -200,8 +200,8 @@ async fn prepare(
     match lab.record()? {
         Some(record) => {
             check_engine(&lab, &record, args.new_lab.engine)?;
-            if let Some(provisioned) = existing(session, &lab, &record, plan, id).await? {
-                return Ok(provisioned);
+            if let Some(target) = existing(session, &lab, &record, plan, id).await? {
+                return Ok(target);
             }
         }
         None if session.named().is_some() => return Err(no_such_lab(&lab).into()),
@@ -330,14 +330,11 @@ async fn select_engine<'w>(plan: &Plan, lab: &Lab, new_lab: NewLab<'w>) -> anyho
         EngineChoice::Auto => {
             let (why, hint) = match choose::docker_status(lab, &new_lab.containers).await? {
                 DockerStatus::Ready => return Ok(NewLab { engine: EngineChoice::Docker, ..new_lab }),
-                DockerStatus::MissingImages(count) => (
-                    format!("{} of the stack missing", human::count(count, "image")),
-                    "lab scenario run --engine docker pulls them",
-                ),
-                DockerStatus::Remote => ("the Docker daemon is on another machine".to_owned(), "see docs/stack.md"),
-                DockerStatus::Unavailable => {
-                    ("the Docker daemon does not answer".to_owned(), "run lab doctor for details")
+                DockerStatus::MissingImages(count) => {
+                    (format!("missing {}", human::count(count, "image")), "lab scenario run --engine docker pulls them")
                 }
+                DockerStatus::Remote => ("the Docker daemon is on another machine".to_owned(), "see docs/stack.md"),
+                DockerStatus::Unavailable => ("the Docker daemon does not answer".to_owned(), "see lab doctor"),
             };
             return Err(Failure::usage(format!("{} runs only on {engines}: {why}", plan.name)).hint(hint).into());
         }

@@ -31,7 +31,8 @@ pub(super) fn install() -> std::io::Result<Interrupt> {
     Ok(interrupt)
 }
 
-/// Returns true if a signal is ignored according to `/proc/self/status` (proc(5): `SigIgn`, a hexadecimal mask, signal 1 is bit 0).
+/// Returns true if a signal is ignored according to `/proc/self/status`: `SigIgn` is a hexadecimal mask, and signal 1 is bit 0
+/// (proc(5)).
 fn ignored(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);

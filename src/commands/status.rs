@@ -82,7 +82,7 @@ impl LabState {
         }
     }
 
-    /// Whether the services are listed.
+    /// Returns true if the services are known.
     fn is_up(self) -> bool {
         !matches!(self, Self::Down | Self::Unknown)
     }

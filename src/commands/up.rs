@@ -236,11 +236,11 @@ fn check_port(lab: &Lab, requested: Option<u16>, now: &Description) -> Result<()
 /// Services that are not running, with the reason. `up` does not wait for services outside the request path.
 fn stopped(now: &Description) -> Vec<String> {
     let stopped = now.services.iter().filter(|service| service.state != RunState::Running);
-    let parts = |service: &ServiceStatus| {
+    let describe = |service: &ServiceStatus| {
         let why = service.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         format!("{} is {}{why}", service.name, service.state.name())
     };
-    stopped.map(parts).collect()
+    stopped.map(describe).collect()
 }
 
 fn show(

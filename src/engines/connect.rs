@@ -43,7 +43,7 @@ pub(crate) trait Connect {
     /// Docker engine for this lab. Does not contact the daemon.
     fn docker_with(&self, containers: &Containers, stack: Stack) -> Result<Docker, ConnectError>;
 
-    /// Docker engine for everything that the daemon has under this name, whoever owns it.
+    /// Docker engine for everything that the daemon has under this name, regardless of the owner.
     fn docker_any_owner(&self) -> Result<Docker, ConnectError>;
 
     /// Reads the stack of a lab that is about to start. `None` if its engine has no stack files.

@@ -56,7 +56,7 @@ impl WithDashboard {
         PortChoice { port: self.dashboard.last().map_or(usual, |last| last.port), explicit: false }
     }
 
-    /// Ends a running dashboard that is redundant (Grafana runs), on the wrong port or of another version. True if one keeps running.
+    /// Ends a running dashboard if Grafana runs, or if its port or version is wrong. Returns true if one keeps running.
     async fn keep_running(&self, choice: PortChoice, grafana: bool) -> Result<bool, EngineError> {
         let Some(serving) = self.dashboard.serving() else { return Ok(false) };
         let elsewhere = choice.explicit && serving.port != choice.port;
@@ -141,9 +141,9 @@ impl Engine for WithDashboard {
         let choice = self.choose_port(request);
         // If the daemon does not answer, the engine reports it below.
         let grafana = self.docker.has_grafana().await.unwrap_or(true);
-        let stays = self.keep_running(choice, grafana).await?;
+        let running = self.keep_running(choice, grafana).await?;
         // Starts in parallel to the containers, which take longer; it ends if they fail.
-        let starting = (!grafana && !stays).then(|| self.dashboard.prepare());
+        let starting = (!grafana && !running).then(|| self.dashboard.prepare());
         let mut now = self.docker.up(request, progress).await?;
         let notice = match starting {
             Some(Ok(starting)) => self.serve(starting, choice, request.tied).await,

@@ -1,4 +1,4 @@
-//! `lab scenario run --dry-run`: shows what would happen and where. Starts and changes nothing and takes no lock.
+//! `lab scenario run --dry-run`: shows the plan of a run and its lab. Changes nothing and takes no lock.
 
 use crate::engines::Connect;
 use std::collections::BTreeMap;

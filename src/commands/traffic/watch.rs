@@ -34,7 +34,7 @@ struct State {
     failed: Option<io::Error>,
 }
 
-/// Whether `--csv` is standard output.
+/// Returns true if `--csv` is standard output.
 pub(super) fn is_stdout(csv: Option<&Path>) -> bool {
     csv == Some(Path::new("-"))
 }
