@@ -1,8 +1,8 @@
-//! The loader on 100,000 files with slips and malice in them: no panic, no hang, no memory above 200 MB.
+//! Fuzzes the scenario loader with 100,000 damaged and malicious files: no panic, no hang, no memory above 200 MB.
 //!
-//!     cargo bench --bench fuzz_loader                 FUZZ_INPUTS=1000000 and FUZZ_SEED=7 for others
+//!     cargo bench --bench fuzz_loader                 change with FUZZ_INPUTS=1000000 and FUZZ_SEED=7
 //!
-//! Exits 1 where a limit is missed, and says which seed makes the file.
+//! Exits 1 if a limit is missed, and prints the seed that generates the file.
 
 #[path = "../tests/shared/mutate.rs"]
 mod mutate;
@@ -17,14 +17,14 @@ use lab_scenario::{LoadOptions, Source, load};
 
 use mutate::Mutator;
 
-/// What one file may take of a processor.
+/// CPU time limit per file.
 const LONGEST: Duration = Duration::from_secs(1);
-/// After so long without an end it hangs.
+/// Time without progress after which a file counts as hanging.
 const HUNG: Duration = Duration::from_secs(20);
-/// The most memory of the whole process.
+/// Memory limit of the whole process, in MB.
 const MOST_MB: f64 = 200.0;
 
-/// What was found of one file.
+/// Result of one file.
 struct Tried {
     seed: u64,
     took: Duration,
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     let number = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (inputs, first) = (number("FUZZ_INPUTS", 100_000), number("FUZZ_SEED", 0));
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    // A panic is counted, with its seed; its message is the hook's to print.
+    // Panics are counted with their seed; the panic hook prints the messages.
     let (next, (report, reports)) = (AtomicU64::new(first), mpsc::channel());
     let begun = Instant::now();
     let (mut valid, mut bytes, mut panics, mut slow) = (0_u64, 0, Vec::new(), Vec::new());
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     let near = next.load(Ordering::Relaxed);
-                    eprintln!("no file has ended for {HUNG:?}: one of the {threads} seeds before {near} hangs");
+                    eprintln!("no file has finished for {HUNG:?}: one of the {threads} seeds before {near} hangs");
                     std::process::exit(1);
                 }
             };
@@ -67,15 +67,10 @@ fn main() -> ExitCode {
     });
     let memory = peak_mb();
     println!("{inputs} files, {} MB, in {:.1?} on {threads} threads", bytes / 1_000_000, begun.elapsed());
-    println!("valid {valid}, refused {}, panics {} {panics:?}", inputs - valid, panics.len());
+    println!("valid {valid}, rejected {}, panics {} {panics:?}", inputs - valid, panics.len());
+    println!("longest {:.1?} (seed {}), limit {LONGEST:?}: {} above {slow:?}", longest.0, longest.1, slow.len());
     println!(
-        "the longest {:.1?} (seed {}), at most {LONGEST:?}: {} over it {slow:?}",
-        longest.0,
-        longest.1,
-        slow.len()
-    );
-    println!(
-        "peak memory {}, at most {MOST_MB} MB",
+        "peak memory {}, limit {MOST_MB} MB",
         memory.map_or_else(|| "unknown".to_owned(), |mb| format!("{mb:.1} MB"))
     );
     let met = panics.is_empty() && slow.is_empty() && memory.is_none_or(|mb| mb <= MOST_MB);
@@ -100,14 +95,14 @@ fn worker(next: &AtomicU64, end: u64, report: &mpsc::Sender<Tried>) {
     }
 }
 
-/// Reads a file as `lab scenario validate` does, its messages included.
+/// Loads a file and renders its diagnostics, like `lab scenario validate`.
 fn read(text: String) -> bool {
     let source = Source::Text { name: "mutant.yaml".into(), text };
     load(&source, &LoadOptions::default()).map_err(|found| found.render(true)).is_ok()
 }
 
-/// What this thread has had of a processor: on a busy machine the time of the clock says little. Only Linux tells it, in
-/// nanoseconds, in the first field of `schedstat`.
+/// CPU time of this thread, because wall time means little on a busy machine. Linux only: nanoseconds in the first field of
+/// `schedstat`.
 struct Spent {
     clock: Instant,
     processor: Option<Duration>,
@@ -127,7 +122,7 @@ impl Spent {
     }
 }
 
-/// The most memory that this process has had, in MB; only Linux says it.
+/// Peak memory of this process in MB. Linux only.
 fn peak_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
