@@ -1,5 +1,5 @@
-//! A lab: one running copy of the stack. [`Lab`] has a name, a folder with what is remembered of it ([`Record`]), two locks
-//! ([`lock`]), and an engine ([`connect`], [`present`]). [`StateFolder`] is the folder that holds every lab and the journal of every run.
+//! A lab is one running copy of the stack. [`Lab`] has a name, a folder with its [`Record`], and two locks ([`lock`]).
+//! [`StateFolder`] holds all labs and the run history.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,49 +20,29 @@ use lock::{Lock, LockError};
 use record::VERSION;
 use state_folder::{GONE, sweep};
 
-/// The lab that is meant where none is named.
+/// Name of the lab that commands use by default.
 pub const DEFAULT_NAME: &str = "default";
 
-/// What can be wrong with a lab's state.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    /// The state folder cannot be used.
     #[error("cannot use the state folder {}: {source}", path.display())]
-    Folder {
-        /// Which folder or file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file of the state is not what lab wrote.
+    Folder { path: PathBuf, source: io::Error },
+    /// A state file was not written by lab.
     #[error("{} is damaged: {detail}", path.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// It was written by a newer lab.
+    Damaged { path: PathBuf, detail: String },
+    /// The lab was created by a newer version of lab.
     #[error("lab {name} was made by a newer version of lab (its format is {found}, this one knows {VERSION})")]
     Newer {
-        /// The lab.
         name: String,
-        /// The version of its format.
+        /// Version of its format.
         found: u32,
     },
-    /// A name that cannot be a lab's.
+    /// Invalid lab name.
     #[error("{name:?} cannot be a lab's name: use 1 to 40 of a-z, 0-9 and -, not beginning with -")]
-    Name {
-        /// As typed.
-        name: String,
-    },
-    /// There is no such lab.
+    Name { name: String },
     #[error("there is no lab {name}")]
-    Missing {
-        /// The lab.
-        name: String,
-    },
-    /// Somebody else holds a lock.
+    Missing { name: String },
+    /// The lab is locked.
     #[error(transparent)]
     Lock(#[from] LockError),
 }
@@ -71,7 +51,7 @@ fn folder_error(path: &Path, source: io::Error) -> LabError {
     LabError::Folder { path: path.to_owned(), source }
 }
 
-/// Refuses what could not be a folder, a container or a host name.
+/// Rejects names that are not valid as folder, container and host names.
 fn check_name(name: &str) -> Result<(), LabError> {
     let fits = (1..=40).contains(&name.len())
         && !name.starts_with('-')
@@ -79,7 +59,7 @@ fn check_name(name: &str) -> Result<(), LabError> {
     if fits { Ok(()) } else { Err(LabError::Name { name: name.to_owned() }) }
 }
 
-/// One lab's state on disk. Cheap to clone; holds nothing open.
+/// State of one lab on disk. Cheap to clone; keeps nothing open.
 #[derive(Clone, Debug)]
 pub struct Lab {
     name: String,
@@ -87,28 +67,27 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// The lab `name` among those in the folder `labs`.
+    /// Lab `name` in the folder `labs`.
     fn new(name: &str, labs: &Path) -> Result<Self, LabError> {
         check_name(name)?;
         Ok(Self { name: name.to_owned(), folder: Folder::new(labs.join(name)) })
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its folder; there is one where the lab exists, or where something of it is left.
+    /// Folder of the lab. Exists if the lab exists or has leftovers.
     pub fn folder(&self) -> &Folder {
         &self.folder
     }
 
-    /// The undo log.
+    /// Path of the undo log.
     pub fn undo_path(&self) -> PathBuf {
         self.folder.path("undo.ndjson")
     }
 
-    /// What is remembered of it; none where it does not exist.
+    /// Stored record. `None` if the lab does not exist.
     pub fn record(&self) -> Result<Option<Record>, LabError> {
         let path = self.folder.path("lab.json");
         let text = match files::read_state(&path, files::RECORD_LIMIT) {
@@ -125,23 +104,24 @@ impl Lab {
         }
     }
 
-    /// Like [`Lab::record`], where it must exist.
+    /// Like [`Lab::record`], but the lab must exist.
     pub fn existing(&self) -> Result<Record, LabError> {
         self.record()?.ok_or_else(|| LabError::Missing { name: self.name.clone() })
     }
 
-    /// Whether a run made it for itself; also where that run was cut off before it had said so.
+    /// Returns whether the lab was created for one run, including a run that was interrupted before it could record
+    /// that.
     pub fn is_temporary(&self) -> bool {
         self.record().ok().flatten().is_none_or(|record| record.owner.is_some())
     }
 
-    /// Remembers it: atomically, and durably.
+    /// Saves the record atomically and durably.
     pub fn save(&self, record: &Record) -> Result<(), LabError> {
         self.make_folder()?;
         self.folder.write_json("lab.json", record).map_err(|source| folder_error(&self.folder.path("lab.json"), source))
     }
 
-    /// Takes the lock of a run, at once or not at all. `holder` is what others are told: `run 7f3a`.
+    /// Acquires the run lock without waiting. `holder` is shown to others: `run 7f3a`.
     pub fn lock_run(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
         let lock = Lock::take(&self.folder.path("run.lock"), &self.name, holder)?;
@@ -149,7 +129,7 @@ impl Lab {
         Ok(lock)
     }
 
-    /// Takes the lock of a change, waiting a few seconds for another change to end.
+    /// Acquires the change lock, waiting a few seconds for its holder.
     pub async fn lock_change(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
         let lock = Lock::wait(&self.folder.path("change.lock"), &self.name, holder).await?;
@@ -157,45 +137,46 @@ impl Lab {
         Ok(lock)
     }
 
-    /// Takes the lock of a change, at once or not at all.
+    /// Acquires the change lock without waiting.
     pub fn try_lock_change(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
         Ok(Lock::take(&self.folder.path("change.lock"), &self.name, holder)?)
     }
 
-    /// What is remembered of it now that a lock of it is held; an error where it has gone while one waited for the lock.
+    /// Record of a locked lab. Fails if the lab was removed while waiting for the lock.
     pub fn locked_record(&self, _lock: &Lock) -> Result<Record, LabError> {
         let record = self.existing();
         if matches!(record, Err(LabError::Missing { .. })) {
-            // The lock has made a folder for nothing.
+            // Locking recreated the folder.
             self.remove()?;
         }
         record
     }
 
-    /// Whether a run holds its lock now; what it says of itself.
+    /// Current holder of the run lock.
     pub fn running(&self) -> Option<String> {
         lock::holder(&self.folder.path("run.lock"))
     }
 
-    /// Forgets it: removes its folder. Only while no stack of it runs.
+    /// Removes the lab's folder. The stack must be down.
     pub fn remove(&self) -> Result<(), LabError> {
         let root = self.folder.root();
         let Some(labs) = root.parent() else { return Ok(()) };
-        // Renamed first, to what is no lab's name: who waits for its locks finds none of it, or all of a new one.
+        // Renamed first, to a name that no lab can have, so that commands waiting for a lock see either nothing or a
+        // new lab.
         match std::fs::rename(root, labs.join(format!("{GONE}{}-{}", self.name, std::process::id()))) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(folder_error(root, source)),
             _ => {}
         }
-        // Also what a removal that was cut off has left.
+        // Includes leftovers of an interrupted removal.
         sweep(labs)
     }
 
-    /// Removes what killed commands have left: temporary files, which may hold keys, and folders of removed labs.
+    /// Removes leftovers of killed commands: temporary files, which may contain keys, and folders of removed labs.
     fn collect(&self) {
         files::collect(self.folder.root());
         if let Some(labs) = self.folder.root().parent() {
-            // One that cannot be removed is no reason to refuse the command; `lab recover` says why.
+            // A leftover that cannot be removed does not fail the command; `lab recover` reports it.
             let _ = sweep(labs);
         }
     }

@@ -1,5 +1,6 @@
-//! Runs a plan step by step: changes through an engine, each recorded by [`undo`] first. [`lab`] is the state of labs on
-//! disk, [`proof`] shows that a scenario does what it claims. It knows neither which engine it holds nor which reports listen.
+//! Runs a plan step by step. Every change is recorded by [`undo`] before the engine applies it. [`lab`] is the state of
+//! labs on disk, and [`proof`] checks that a scenario behaves as it claims. Knows neither the concrete engine nor the
+//! reports.
 
 pub mod lab;
 pub mod proof;

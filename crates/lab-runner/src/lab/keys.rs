@@ -1,34 +1,32 @@
-//! The keys that a lab remembers: what its callers send, and what its server expects. A change of the server's key is
-//! announced in the record before it is made and confirmed after, so that neither a full disk nor a SIGKILL leaves a record
+//! Keys stored for a lab: what its callers send and what its server expects. A change of the server key is announced in
+//! the record before it is made and confirmed afterwards, so that neither a full disk nor a SIGKILL leaves a record
 //! that contradicts the server.
 
 use super::{Lab, LabError, Record};
 use lab_core::engine::{Engine, EngineError, EngineErrorKind, Reconciliation, ServiceChange};
 
-/// Why a service could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// The record cannot be written, so nothing was changed.
+    /// The record could not be written, so nothing was changed.
     #[error(transparent)]
     Lab(#[from] LabError),
-    /// The engine's own reason.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
 impl Lab {
-    /// The key that callers send as `X-API-Key`, unless a scenario gave them one of their own.
+    /// Key that callers send as `X-API-Key`, except for named callers with their own key.
     pub fn caller_key(&self) -> Result<String, LabError> {
         Ok(self.existing()?.caller_key)
     }
 
-    /// Remembers another key for the caller.
+    /// Stores the caller key.
     pub fn set_caller_key(&self, key: &str) -> Result<(), LabError> {
         let record = self.existing()?;
         self.save(&Record { caller_key: key.to_owned(), ..record })
     }
 
-    /// Remembers another key for a caller of a scenario; none: there is no such caller any more.
+    /// Stores the key of a named caller; `None` removes the caller.
     pub fn set_named_key(&self, caller: &str, key: Option<&str>) -> Result<(), LabError> {
         let mut record = self.existing()?;
         match key {
@@ -38,8 +36,8 @@ impl Lab {
         self.save(&record)
     }
 
-    /// Remembers the key that the server has now, with which it is made again if nothing of it is left. A change that was
-    /// announced is over.
+    /// Stores the current server key, which is used if the server has to be recreated, and completes an announced
+    /// change.
     pub fn set_server_key(&self, key: &str) -> Result<(), LabError> {
         let record = self.existing()?;
         if record.server_key.as_deref() == Some(key) && record.next_server_key.is_none() {
@@ -48,8 +46,8 @@ impl Lab {
         self.save(&Record { server_key: Some(key.to_owned()), next_server_key: None, ..record })
     }
 
-    /// Changes a service, under the change lock. If that gives the server another key, the record names that key before the
-    /// change; how an interrupted change ended is found out later, by [`Lab::settle_server_key`].
+    /// Changes a service under the change lock. If the server key changes, the record announces the new key first;
+    /// [`Lab::settle_server_key`] later resolves an interrupted change.
     pub async fn reconcile(
         &self,
         engine: &dyn Engine,
@@ -65,19 +63,19 @@ impl Lab {
         }
         match engine.reconcile(service, change).await {
             Ok(ensured) => {
-                // If this cannot be written, what was announced holds.
+                // If this fails, the announced key remains valid.
                 let _ = self.set_server_key(key);
                 Ok(ensured)
             }
             Err(error) => {
-                // The engine's error is what matters; an announcement that stays is settled by a later command.
+                // The engine error matters more; a later command settles a remaining announcement.
                 let _ = if is_rolled_back(error.kind) { self.withdraw() } else { Ok(()) };
                 Err(error.into())
             }
         }
     }
 
-    /// Forgets a change of the server's key that was announced and not made.
+    /// Removes the announcement of a key change that was not made.
     fn withdraw(&self) -> Result<(), LabError> {
         let record = self.existing()?;
         if record.next_server_key.is_none() {
@@ -86,14 +84,15 @@ impl Lab {
         self.save(&Record { next_server_key: None, ..record })
     }
 
-    /// Makes the record agree with the server after a change of its key that was interrupted, under the change lock. A server
-    /// that cannot be asked is left for later.
+    /// Aligns the record with the server after an interrupted key change, under the change lock. Does nothing if the
+    /// server is not reachable.
     pub async fn settle_server_key(&self, engine: &dyn Engine) -> Result<(), LabError> {
         if self.existing()?.next_server_key.is_none() {
             return Ok(());
         }
         let roles = engine.roles();
-        // An empty change comes after the interrupted one, which an engine may still be making, or completes its rollback.
+        // An empty change waits for the interrupted one, which an engine may still be applying, or completes its
+        // rollback.
         if engine.reconcile(&roles.app, &ServiceChange::default()).await.is_err() {
             return Ok(());
         }
@@ -102,7 +101,7 @@ impl Lab {
     }
 }
 
-/// Whether the service itself failed, so that the one before it serves on.
+/// Returns whether the service itself failed, in which case the previous instance keeps serving.
 fn is_rolled_back(kind: EngineErrorKind) -> bool {
     matches!(kind, EngineErrorKind::Exited | EngineErrorKind::Unhealthy | EngineErrorKind::StartupTimeout)
 }

@@ -1,5 +1,5 @@
-//! Locks between processes: a file locked by the kernel, so that a process that dies leaves none behind. The file says who holds
-//! it, and on a line of its own the number of its process.
+//! Locks between processes. The kernel locks a file, so a process that dies releases its lock. The file contains the
+//! holder and, on the next line, its process id.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -11,56 +11,48 @@ use rustix::process::{Pid, test_kill_process};
 
 use lab_system::deadline::Deadline;
 
-/// How long a change waits for another change to end.
+/// How long a change waits for another change.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often it looks. The kernel offers no wait with a deadline.
+/// Poll interval. The kernel offers no wait with a deadline.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// How often, and how far apart, a lock is tried before it counts as held.
+/// Number of attempts, and their interval, before a lock counts as held.
 const GLANCES: u32 = 5;
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// How often it is tried where the process that took it is gone: a child that was just being made has it until it is another program.
+/// Number of attempts if the holder's process is gone: a child process between fork and exec can still hold the lock.
 const LEGACY: u32 = 500;
 
-/// How much of a lock's file is read, in bytes.
+/// Maximum size of a lock file, in bytes.
 const TEXT_LIMIT: u64 = 4096;
 
-/// A lock that is held until it is dropped.
+/// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Why a lock cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else has it.
+    /// Another process holds the lock.
     #[error("lab {lab} is busy: {holder} holds it")]
     Held {
-        /// The lab.
         lab: String,
-        /// What the holder says of itself.
+        /// Name that the holder recorded.
         holder: String,
     },
-    /// The file cannot be used.
     #[error("cannot lock {}: {source}", path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
 }
 
 impl Lock {
-    /// Takes the lock at once or not at all.
+    /// Acquires the lock without waiting.
     pub fn take(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
         let mut glances = 0;
         loop {
             match Self::try_take(path, holder)? {
                 Ok(lock) => return Ok(lock),
-                // Somebody who asks for the holder has the lock for an instant: that is no holder.
+                // A process that queries the holder locks the file briefly; that does not count.
                 Err(other) if glances < if other.is_dead { LEGACY } else { GLANCES } => {
                     glances += 1;
                     std::thread::sleep(GLANCE);
@@ -81,18 +73,18 @@ impl Lock {
                 }
                 Err(TryLockError::Error(source)) => return Err(file_error(source)),
             }
-            // The file may have been removed, with the lab, between opening and locking: then the lock is of no use.
+            // The file may have been removed, with the lab, between opening and locking; then the lock is useless.
             if !lab_system::files::is_named(&file, path) {
                 continue;
             }
-            // On a full disk the lock is held without saying by whom: a lab has to go away there as well.
+            // On a full disk the lock is held without a name, because it must be possible to remove a lab there too.
             let text = format!("{holder}\n{}", std::process::id());
             let _unnamed = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
             return Ok(Ok(Self { _file: file }));
         }
     }
 
-    /// Takes the lock, waiting up to 20 seconds for its holder.
+    /// Acquires the lock, waiting up to 20 seconds for its holder.
     pub async fn wait(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
         let deadline = Deadline::after(PATIENCE);
         loop {
@@ -106,10 +98,9 @@ impl Lock {
     }
 }
 
-/// What the file of a lock says of who has it.
+/// Holder recorded in a lock file.
 struct Holder {
     name: String,
-    /// Its process is gone.
     is_dead: bool,
 }
 
@@ -126,7 +117,7 @@ impl Holder {
     }
 }
 
-/// Who holds a lock now; none where nobody does.
+/// Current holder of a lock.
 pub fn holder(path: &Path) -> Option<String> {
     for _ in 0..LEGACY {
         let mut file = lab_system::files::open_state(path, u64::MAX).ok()?;
@@ -142,7 +133,7 @@ pub fn holder(path: &Path) -> Option<String> {
 
 fn open(path: &Path) -> io::Result<File> {
     match lab_system::files::open_lock(path) {
-        // Its folder has just gone with the lab; who waited for that makes a new one.
+        // The folder was just removed with its lab; recreate it for a new one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             path.parent().map_or(Ok(()), lab_system::files::make_folder)?;
             lab_system::files::open_lock(path)

@@ -1,4 +1,4 @@
-//! Whose labs those of a state folder are: users who share a Docker daemon share the names of what is on it.
+//! Ownership of labs. Users who share a Docker daemon share its resource names, so each state folder has an id.
 
 use std::io;
 use std::path::Path;
@@ -7,11 +7,12 @@ use super::{Lab, LabError, folder_error};
 use lab_core::engine::Owner;
 use lab_system::files;
 
-/// The file of the state folder that holds its id.
+/// File in the state folder that holds its id.
 const FILE: &str = "keeper";
 
 impl Lab {
-    /// Who keeps the labs of its state folder. The folder's id, not its place: a laptop's name changes with its network.
+    /// Owner of the labs in this state folder. Identified by an id rather than a path, because a laptop's host name
+    /// changes with its network.
     pub fn owner(&self) -> Result<Owner, LabError> {
         let labs = self.folder().root().parent().unwrap_or(Path::new("."));
         let state = labs.parent().unwrap_or(labs);
@@ -20,7 +21,7 @@ impl Lab {
     }
 }
 
-/// The id of a state folder, made at the first call. Of two at once, one makes it.
+/// Id of a state folder, created on first use. Safe for concurrent use.
 fn id(state: &Path) -> Result<String, LabError> {
     let path = state.join(FILE);
     let failed = |source| folder_error(&path, source);
@@ -34,7 +35,7 @@ fn id(state: &Path) -> Result<String, LabError> {
     read(&path).map_err(failed)?.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
 }
 
-/// What a file holds; none where there is none, or where it holds no id: then it is removed.
+/// Reads an id. Returns `None` if the file does not exist; removes it if it contains no valid id.
 fn read(path: &Path) -> io::Result<Option<String>> {
     let id = match files::read_state(path, files::RECORD_LIMIT) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -43,7 +44,7 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(Some(id));
     }
-    // Nothing that lab wrote: an empty one would be anybody's.
+    // Not written by lab; an empty id would match any owner.
     std::fs::remove_file(path)?;
     Ok(None)
 }

@@ -1,4 +1,4 @@
-//! [`Record`]: what is remembered of a lab between two commands. It is `lab.json` in the lab's folder.
+//! Persistent record of a lab: `lab.json` in the lab's folder.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,71 +9,69 @@ use serde::{Deserialize, Serialize};
 
 use lab_core::engine::host_from_env;
 
-/// The key on both sides of a new lab.
+/// Initial key of server and caller.
 pub const FIRST_KEY: &str = "apikey-v1";
-/// The version of the files in a lab's folder.
+/// Version of the files in a lab's folder.
 pub(super) const VERSION: u32 = 1;
-/// The passwords that the stack's file asks for.
+/// Passwords used by the stack file.
 const SECRETS: [&str; 2] = ["POSTGRES_PASSWORD", GRAFANA_PASSWORD];
-/// The password of Grafana's admin.
+/// Password of the Grafana admin.
 pub const GRAFANA_PASSWORD: &str = "GRAFANA_PASSWORD";
 
-/// What is remembered of a lab: `lab.json`.
+/// Contents of `lab.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The version of the format.
     pub version: u32,
-    /// The engine that runs it.
     pub engine: String,
-    /// When it was brought up first.
+    /// When the lab was first brought up.
     pub created: DateTime<Utc>,
-    /// The port that was asked for; 0: a free one.
+    /// Requested port; 0 picks a free one.
     pub gateway_port: u16,
-    /// What the caller sends as `X-API-Key`.
+    /// Key that the caller sends as `X-API-Key`.
     pub caller_key: String,
-    /// The key that the server was given last; none: an older version of lab made this, and did not remember it.
+    /// Last key set on the server. `None` for labs created by older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_key: Option<String>,
-    /// The key of a change that was announced and not confirmed: the server has this one or [`Record::server_key`].
+    /// Announced but unconfirmed key: the server has this key or [`Record::server_key`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_server_key: Option<String>,
-    /// What each caller of a scenario sends, by its name, while that scenario runs or is kept.
+    /// Keys of named callers, while their scenario runs or is kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub callers: BTreeMap<String, String>,
-    /// The run that made it for itself, and with which it goes.
+    /// The run that created the lab and removes it.
     pub owner: Option<String>,
-    /// What only a lab on containers has.
+    /// Settings of container labs.
     #[serde(default)]
     pub containers: Containers,
 }
 
-/// What is remembered of a lab on containers.
+/// Settings of a container lab.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Containers {
-    /// The folder of the user's own stack; none: the one that comes with lab.
+    /// Folder of a custom stack. `None` for the built-in one.
     pub stack: Option<PathBuf>,
-    /// Folders that the user allows that stack to read, beside its own files.
+    /// Additional folders that the stack may read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<PathBuf>,
-    /// The app's image, instead of one made from lab's own executable.
+    /// Image of the app. `None` builds one from lab's own executable.
     pub app_image: Option<String>,
-    /// No image of it is fetched.
+    /// Never pull images.
     #[serde(default)]
     pub offline: bool,
-    /// Where the daemon is, as `DOCKER_HOST` had it when the lab was made.
+    /// Value of `DOCKER_HOST` when the lab was created.
     pub host: Option<String>,
-    /// The address of the daemon's machine on which its ports are published; none: the loopback.
+    /// Host address on which ports are published. `None` for loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind: Option<IpAddr>,
-    /// The port that was asked for when it came up last, for lab's own dashboard; 0: a free one.
+    /// Port last requested for lab's own dashboard; 0 picks a free one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dashboard_port: Option<u16>,
-    /// Passwords made for this lab, by the name under which the stack's file asks for them.
+    /// Generated passwords, by their name in the stack file.
     pub secrets: BTreeMap<String, String>,
 }
 
 impl Containers {
-    /// For a new lab: passwords of its own, and the daemon that the environment names.
+    /// Settings of a new lab: generated passwords, and the daemon from the environment.
     pub fn new() -> Result<Self, getrandom::Error> {
         let mut secrets = BTreeMap::new();
         for name in SECRETS {
@@ -84,19 +82,18 @@ impl Containers {
         Ok(Self { secrets, ..Self::from_env() })
     }
 
-    /// On the daemon that the environment names, of a lab of which nothing else is known.
+    /// Only the daemon from the environment, for a lab without a record.
     pub fn from_env() -> Self {
         Self { host: host_from_env(), ..Self::default() }
     }
 }
 
 impl Record {
-    /// The key with which a server comes back of which nothing is left: the one that was asked for last.
+    /// Key for recreating a lost server: the one requested last.
     pub fn expected_server_key(&self) -> Option<&str> {
         self.next_server_key.as_deref().or(self.server_key.as_deref())
     }
 
-    /// A new lab.
     pub fn new(engine: &str, gateway_port: u16) -> Self {
         let caller_key = FIRST_KEY.to_owned();
         let containers = Containers::default();

@@ -1,5 +1,5 @@
-//! The stack of a lab on containers, as `lab up` read it last: `stack.json` in the lab's folder. Other commands take it from
-//! there, whatever has become of its files and of the shell's variables meanwhile.
+//! Stack of a container lab as last read by `lab up`: `stack.json` in the lab's folder. Other commands use this copy,
+//! regardless of later changes to the stack's files or to environment variables.
 
 use std::io;
 
@@ -10,9 +10,8 @@ use lab_stack::Stack;
 use lab_system::files;
 
 const FILE: &str = "stack.json";
-/// The version of its format.
 const VERSION: u32 = 1;
-/// The largest, in bytes. The folders in it hold 64 MiB at most, and quotes and backslashes take two bytes each.
+/// Maximum size in bytes. Embedded folders hold up to 64 MiB, and quotes and backslashes take two bytes each.
 const LIMIT: u64 = 192 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -22,7 +21,7 @@ struct Remembered<S> {
 }
 
 impl Lab {
-    /// The stack that the lab was brought up with; none if it has none, or if an older version of lab brought it up.
+    /// Stack with which the lab was brought up. `None` if there is none, or if an older version of lab brought it up.
     pub fn stack(&self) -> Result<Option<Stack>, LabError> {
         let path = self.folder.path(FILE);
         let text = match files::read_state(&path, LIMIT) {
@@ -38,14 +37,14 @@ impl Lab {
         serde_json::from_value(remembered.stack).map(Some).map_err(damaged)
     }
 
-    /// Remembers the stack that the lab is brought up with.
+    /// Stores the stack.
     pub fn save_stack(&self, stack: &Stack) -> Result<(), LabError> {
         self.make_folder()?;
         let remembered = Remembered { version: VERSION, stack };
         self.folder.write_json(FILE, &remembered).map_err(|source| folder_error(&self.folder.path(FILE), source))
     }
 
-    /// Forgets it.
+    /// Removes the stored stack.
     pub fn forget_stack(&self) -> Result<(), LabError> {
         let path = self.folder.path(FILE);
         match std::fs::remove_file(&path) {

@@ -1,4 +1,4 @@
-//! [`StateFolder`]: the folder that holds every lab and the journal of every run, and the sweeping up of labs that are gone.
+//! Folder with all labs and the run history, and the cleanup of removed labs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use etcetera::BaseStrategy;
 use super::{Lab, LabError, folder_error};
 use lab_system::files::{self, Folder};
 
-/// How the folder of a lab that is being removed begins.
+/// Name prefix of a lab folder that is being removed.
 pub(super) const GONE: &str = ".gone-";
 
-/// The folder that holds every lab and the journal of every run.
+/// Folder with all labs and the run history.
 #[derive(Clone, Debug)]
 pub struct StateFolder {
     root: PathBuf,
 }
 
 impl StateFolder {
-    /// `LAB_STATE_DIR`, else the platform's place for state. If it is missing, it is made readable for this user only; else it must
-    /// be a folder of this user that nobody else can write to.
+    /// Opens `LAB_STATE_DIR`, or the platform's state folder. Creates it with access for this user only. An existing
+    /// folder must belong to this user and must not be writable by others.
     pub fn open() -> Result<Self, LabError> {
         if let Some(folder) = std::env::var_os("LAB_STATE_DIR").filter(|value| !value.is_empty()) {
             return Self::at(std::path::absolute(folder).map_err(|source| folder_error(Path::new("."), source))?);
@@ -29,9 +29,9 @@ impl StateFolder {
         Self::at(base.state_dir().unwrap_or_else(|| base.data_dir()).join("lab"))
     }
 
-    /// A given folder.
+    /// Opens a specific folder.
     pub fn at(root: PathBuf) -> Result<Self, LabError> {
-        // The folder itself may be reached through a link, which is the user's own choice; nothing in it may be one.
+        // The folder itself may be reached through a symlink, as the user chooses; nothing inside may be one.
         if !root.exists() {
             files::make_folder(&root).map_err(|source| folder_error(&root, source))?;
         }
@@ -42,21 +42,20 @@ impl StateFolder {
         Ok(Self { root })
     }
 
-    /// Where it is.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A lab by its name, whether it exists or not.
+    /// Returns a lab, whether it exists or not.
     pub fn lab(&self, name: &str) -> Result<Lab, LabError> {
         Lab::new(name, &self.root.join("labs"))
     }
 
-    /// Every lab that exists, or of which something is left, by name.
+    /// All labs that exist or have leftovers, sorted by name.
     pub fn labs(&self) -> Result<Vec<Lab>, LabError> {
         let folder = self.root.join("labs");
         let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
-        // A link, or a folder of another user, is listed, so that its use says what is wrong with it.
+        // Symlinks and other users' folders are included, so that using them reports what is wrong.
         let may_be_lab =
             |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
         let labs = entries.flatten().filter(may_be_lab);
@@ -65,7 +64,7 @@ impl StateFolder {
         Ok(names.iter().filter_map(|name| self.lab(name).ok()).collect())
     }
 
-    /// Removes everything that killed commands have left: folders of removed labs, and temporary files and folders.
+    /// Removes leftovers of killed commands: folders of removed labs, temporary files and temporary folders.
     pub fn sweep(&self) -> Result<(), LabError> {
         files::collect(&self.root);
         for folder in ["labs", "runs"].map(|name| self.root.join(name)) {
@@ -78,12 +77,12 @@ impl StateFolder {
         sweep(&self.root.join("labs"))
     }
 
-    /// The folder of a run's journal.
+    /// Folder with the history of one run.
     pub fn run_folder(&self, id: &str) -> Folder {
         Folder::new(self.root.join("runs").join(id))
     }
 
-    /// The ids of every run that left a journal, oldest first.
+    /// Ids of all runs in the run history, oldest first.
     pub fn runs(&self) -> Result<Vec<String>, LabError> {
         let folder = self.root.join("runs");
         let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
@@ -93,7 +92,7 @@ impl StateFolder {
     }
 }
 
-/// Removes the folders of labs that are gone already.
+/// Removes folders of removed labs.
 pub(super) fn sweep(labs: &Path) -> Result<(), LabError> {
     let entries = std::fs::read_dir(labs).map_err(|source| folder_error(labs, source))?;
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(GONE)) {

@@ -1,7 +1,7 @@
-//! Whether a scenario does what it says. [`prove`] runs it several times over in one lab: whole, up to its fault, and with
-//! each of its wrong fixes in place of the remedy; its checks have to pass and to fail where they should, and after every
-//! run the lab has to be as it was. [`script`] makes those runs from the scenario, [`verdict`] reads their events; both are
-//! pure.
+//! Proves that a scenario does what it claims. [`prove`] runs it several times in one lab: completely, up to its fault,
+//! and with each wrong fix in place of the real one. Its checks have to pass and fail as claimed, and the lab has to be
+//! restored after every run. [`script`] derives these runs from the scenario and [`verdict`] evaluates their events;
+//! both are pure.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,78 +24,71 @@ mod verdict;
 use script::Act;
 use sight::Sight;
 
-/// How a proof ended.
+/// Result of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every claim holds.
+    /// All claims are true.
     Proved,
-    /// A claim does not hold.
+    /// A claim is false.
     #[serde(rename = "refuted")]
     NotProven,
-    /// It could not be carried out.
+    /// The proof could not be completed.
     Error,
-    /// Ctrl-C or SIGTERM came.
     Interrupted,
-    /// There is nothing to prove: a part for other scenarios.
+    /// Nothing to prove: a part of other scenarios.
     Exempt,
-    /// Not possible on this engine.
+    /// Not supported on this engine.
     Skipped,
 }
 
-/// A scenario, and what became of its claims.
+/// A scenario and the results of its claims.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Proof {
-    /// The scenario's name.
     pub scenario: String,
-    /// How it ended.
     pub status: Verdict,
-    /// Why there are no parts, or not all of them.
+    /// Why parts are missing.
     pub reason: Option<String>,
-    /// In seconds.
     pub duration: f64,
-    /// What was looked at, in order.
+    /// Evaluated groups of claims, in order.
     pub parts: Vec<Part>,
-    /// What it means for the process.
+    /// Exit code of the process.
     #[serde(skip)]
     pub exit: Exit,
 }
 
-/// A group of claims.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// `healthy`, `broken`, `mended`, `unharmed`, `wrong fix NAME`, `undone`.
+    /// `healthy`, `broken`, `fixed`, `unharmed`, `wrong fix NAME` or `undone`.
     pub name: String,
-    /// Whether all of them hold.
+    /// Whether all of its claims are true.
     pub held: bool,
-    /// Which do not, and what was seen, in a sentence each.
+    /// One sentence per false claim.
     pub findings: Vec<String>,
 }
 
 impl Proof {
-    /// One without parts.
+    /// A proof without parts.
     pub fn without(scenario: &str, status: Verdict, exit: Exit, reason: Option<String>) -> Self {
         Self { scenario: scenario.to_owned(), status, reason, duration: 0.0, parts: Vec::new(), exit }
     }
 }
 
-/// The lab of a proof: up, locked, its own, and on record as one that is not to exist.
+/// Lab of a proof: up, locked, exclusive, and recorded as temporary.
 pub struct ProofLab {
-    /// The lab.
     pub lab: Lab,
-    /// What runs it.
     pub engine: Arc<dyn Engine>,
-    /// Its sockets.
+    /// Access to the network.
     pub wire: Arc<dyn Wire>,
-    /// Runs the commands of `run` steps; none where the user has not allowed them.
+    /// Executes the commands of `run` steps. `None` if the user has not allowed commands.
     pub processes: Option<Arc<dyn Processes>>,
-    /// The proof's id; its runs are numbered.
+    /// Id of the proof. Its runs get numbered ids.
     pub id: String,
-    /// How it is asked to stop.
+    /// Stop requests.
     pub interrupt: Interrupt,
 }
 
-/// What a scenario lacks that a proof needs, and what of its proof the engine cannot do. Looked at before a lab is made.
+/// Checks, before a lab is created, that the scenario can be proved and that the engine supports it.
 pub fn check(plan: &Plan, engine: &dyn Engine) -> Result<(), Missing> {
     script::acts(plan).map_err(Missing::Claims)?;
     let mut whole = plan.clone();
@@ -105,16 +98,16 @@ pub fn check(plan: &Plan, engine: &dyn Engine) -> Result<(), Missing> {
     whole.check_engine(engine.name(), &engine.services(), &engine.roles()).map_err(Missing::Ability)
 }
 
-/// Why a scenario cannot be put to the proof.
+/// Reason why a scenario cannot be proved.
 #[derive(Debug)]
 pub enum Missing {
-    /// It lacks this, and what to do about it.
+    /// The scenario lacks claims; the text also says what to add.
     Claims(String),
-    /// The engine cannot do this.
+    /// The engine does not support an action.
     Ability(Diagnostics),
 }
 
-/// Puts a scenario to the proof, in a lab that is its own.
+/// Proves a scenario in a lab of its own.
 pub async fn prove(plan: &Plan, ground: &ProofLab) -> Proof {
     let begun = Instant::now();
     let mut proof = match script::acts(plan) {
@@ -139,7 +132,7 @@ async fn play_all(plan: &Plan, acts: Vec<Act>, ground: &ProofLab) -> Proof {
             proof.end(Verdict::Interrupted, signal.exit(), None);
             return proof;
         }
-        // The look at what the undo has left belongs to the undo, whatever else the act was about.
+        // Findings about the state after the undo belong to the part `undone`.
         if act.part == undone.name {
             undone.findings.extend(found.findings);
         } else {

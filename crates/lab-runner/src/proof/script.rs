@@ -1,5 +1,5 @@
-//! The runs of a proof, made from the scenario: each an [`Act`], a plan whose stretches must pass, or must not. A
-//! scenario's checks always stand at the end of a plan, so that they never come between its own steps.
+//! Derives the runs of a proof from a scenario. Each [`ProofRun`] is a plan whose sections must pass or fail. The
+//! scenario's checks come after all of its own steps, so that they do not interfere.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -8,39 +8,39 @@ use lab_core::event::Phase;
 use lab_scenario::plan::{Action, Comparator, Expectation, Kind, Metric, Of, Plan, Step, Traffic};
 use lab_traffic::Amount;
 
-/// One run.
+/// One run of a proof.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Act {
-    /// Which part of the proof it is.
+    /// Part of the proof to which it belongs.
     pub(super) part: String,
     pub(super) plan: Plan,
-    /// Each step of the plan as its author knows it: its name, and its place in the file.
+    /// Titles of the steps for messages: name and position in the file.
     pub(super) titles: Vec<String>,
     pub(super) stretches: Vec<Stretch>,
-    /// What the run must be as a whole.
+    /// Requirement on the run as a whole.
     pub(super) whole: Whole,
 }
 
-/// Steps of an act that are one claim.
+/// Consecutive steps that form one claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
     pub(super) steps: Range<usize>,
-    /// Whether all of its steps must hold, or one of them must not.
+    /// Whether all steps must pass, or at least one must fail.
     pub(super) passes: bool,
-    /// What is said where that is not so.
+    /// Message if that is not the case.
     pub(super) otherwise: &'static str,
 }
 
-/// What a run must be as a whole.
+/// Requirement on a run as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whole {
-    /// Nothing is wrong with it beyond its steps: a fault has an effect, a practice harms nobody.
+    /// No problem apart from its steps: a fault has an effect, a practice scenario has no failed requests.
     Sound,
-    /// Somebody is harmed, or the last stretch does not pass: a wrong way to do what a practice does right.
+    /// Requests fail or the last claim fails: a wrong way to do what a practice scenario does right.
     Harmful,
 }
 
-/// The acts of a proof, in order. The error says what the scenario lacks.
+/// Returns the runs of a proof, in order. The error says what the scenario lacks.
 pub(super) fn acts(plan: &Plan) -> Result<Vec<Act>, String> {
     let (claims, name) = (&plan.claims, &plan.name);
     let mut acts = match plan.kind {
@@ -82,7 +82,7 @@ fn incident(plan: &Plan, remedy: usize) -> Vec<Act> {
             .must(symptom.clone(), false, "`symptom_check` still passes after the remedy"),
     ];
     for fix in &plan.claims.wrong_fixes {
-        // Whatever it is by its nature: it is tried in place of the remedy.
+        // Executed in place of the real fix, whatever its phase in the file.
         let steps = fix.steps.iter().map(|step| Step { phase: Phase::Remedy, ..step.clone() }).collect();
         acts.push(
             Act::new(&format!("wrong fix {}", fix.name), plan)
@@ -100,7 +100,7 @@ fn practice(plan: &Plan) -> Vec<Act> {
         .must(vec![healthy()], true, "not every request is answered before it")
         .must(plan.steady_state.clone(), true, "`steady_state` does not hold before it")
         .must(resolved.clone(), false, "`resolved_check` passes although nothing is done yet");
-    // Nothing is done in it: what its checks send and is refused harms nobody.
+    // Nothing is changed in this run, so rejected requests of its checks do no harm.
     let healthy = Act { plan: Plan { kind: Kind::Part, ..healthy.plan }, ..healthy };
     let mut acts = vec![
         healthy,
@@ -118,7 +118,7 @@ fn practice(plan: &Plan) -> Vec<Act> {
     acts
 }
 
-/// The index of the first remedy after a fault.
+/// Index of the first fix after a fault.
 fn remedy(steps: &[Step]) -> Option<usize> {
     let fault = steps.iter().position(|step| step.phase == Phase::Inject)?;
     let after = steps[fault..].iter().position(|step| step.phase == Phase::Remedy)?;
@@ -127,16 +127,16 @@ fn remedy(steps: &[Step]) -> Option<usize> {
 
 impl Act {
     fn new(part: &str, plan: &Plan) -> Self {
-        // A steady state is a claim of its own, where it belongs.
+        // The steady state is a claim of its own.
         let plan = Plan { steps: Vec::new(), steady_state: Vec::new(), ..plan.clone() };
         Self { part: part.to_owned(), plan, titles: Vec::new(), stretches: Vec::new(), whole: Whole::Sound }
     }
 
-    /// One more stretch; none where there are no steps.
+    /// Adds a claim. Ignored if it has no steps.
     fn must(mut self, steps: Vec<Step>, passes: bool, otherwise: &'static str) -> Self {
         let start = self.plan.steps.len();
         for mut step in steps {
-            // What looks back does so within its own stretch.
+            // Expectations over several steps stay within their claim.
             step.expect.iter_mut().for_each(|expected| expected.since += start);
             self.titles.push(format!("{} ({})", step.name, step.place));
             if start > 0 {
@@ -152,7 +152,7 @@ impl Act {
     }
 }
 
-/// A few requests with the caller's key, each of which must be answered as it should be.
+/// Sends a few requests with the caller's key; each must succeed.
 fn healthy() -> Step {
     let traffic = Traffic {
         amount: Amount::Requests(5),

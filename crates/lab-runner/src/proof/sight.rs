@@ -1,18 +1,18 @@
-//! [`Sight`]: all of a lab that a run may change, to be compared before and after.
+//! Snapshot of everything in a lab that a run may change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ProofLab;
 use lab_core::engine::RunState;
 
-/// The services' states and environments, and the callers' keys.
+/// States and environments of the services, and keys of the callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sight {
     things: BTreeMap<String, String>,
 }
 
 impl Sight {
-    /// As it is now, or why that is unknown.
+    /// Reads the current state.
     pub(super) async fn of(ground: &ProofLab) -> Result<Self, String> {
         let description = ground.engine.describe().await.map_err(|error| error.to_string())?;
         let record = ground.lab.existing().map_err(|error| error.to_string())?;
@@ -27,7 +27,7 @@ impl Sight {
         Ok(Self { things })
     }
 
-    /// What is otherwise now, in a sentence each.
+    /// Describes each difference.
     pub(super) fn differences<'a>(&'a self, now: &'a Self) -> impl Iterator<Item = String> + 'a {
         let names: BTreeSet<&String> = self.things.keys().chain(now.things.keys()).collect();
         names.into_iter().filter_map(|name| {

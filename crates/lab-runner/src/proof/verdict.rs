@@ -1,4 +1,4 @@
-//! What the events of an act say of its claims.
+//! Evaluates the claims of a proof run by its events.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use crate::runner::SILENT;
 use lab_core::event::{Event, EventKind, RunFinished, Status, StepFinished};
 use lab_scenario::plan::Kind;
 
-/// What was found.
+/// Result of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Claims that do not hold.
+    /// False claims.
     pub(super) findings: Vec<String>,
-    /// Why the act could not be carried out.
+    /// Why the run could not be completed.
     pub(super) error: Option<String>,
 }
 
@@ -22,12 +22,12 @@ impl Found {
     }
 }
 
-/// Judges an act by its events.
+/// Evaluates a proof run by its events.
 pub(super) fn judge(act: &Act, events: &[Event]) -> Found {
     let steps: BTreeMap<usize, &StepFinished> = events
         .iter()
         .filter_map(|event| match &event.kind {
-            // What comes in every case at the end is no claim.
+            // `finally` steps are not claims.
             EventKind::StepFinished(step) if step.role.is_step() => Some((step.index, step.as_ref())),
             _ => None,
         })
@@ -40,7 +40,7 @@ pub(super) fn judge(act: &Act, events: &[Event]) -> Found {
     if found.error.is_some() {
         return found;
     }
-    // What is said of a run beyond its steps: a fault without effect, a practice that harmed somebody.
+    // Problems of the run as a whole: a fault without effect, a practice scenario with failed requests.
     let objection = end.and_then(|end| end.reason.clone());
     let (sent, failed) = own(act, events);
     let practice = act.plan.kind == Kind::Practice;
@@ -63,8 +63,7 @@ pub(super) fn judge(act: &Act, events: &[Event]) -> Found {
     found
 }
 
-/// The requests of the scenario's own, and those of them that failed: what its checks send harms nobody, and shows nobody
-/// unharmed.
+/// Requests of the scenario's own steps, and how many of them failed. Requests of checks do not count.
 fn own(act: &Act, events: &[Event]) -> (u64, u64) {
     let checks = act.stretches.first().map_or(0, |own| own.steps.end);
     events.iter().fold((0, 0), |mut sum, event| {
@@ -77,7 +76,7 @@ fn own(act: &Act, events: &[Event]) -> (u64, u64) {
     })
 }
 
-/// Why an act did not come to its end.
+/// Why a run did not complete.
 fn error(act: &Act, steps: &BTreeMap<usize, &StepFinished>, end: Option<&RunFinished>) -> Option<String> {
     let failed = steps.values().find(|step| step.status == Status::Error);
     if let Some(step) = failed {
@@ -93,7 +92,7 @@ fn error(act: &Act, steps: &BTreeMap<usize, &StepFinished>, end: Option<&RunFini
     }
 }
 
-/// What does not hold in a stretch, and what was seen instead.
+/// Describes the failed steps of a claim.
 fn broken(act: &Act, stretch: &Stretch, steps: &BTreeMap<usize, &StepFinished>) -> Vec<String> {
     let mut broken = Vec::new();
     for step in stretch.steps.clone().filter_map(|index| steps.get(&index)).filter(|step| step.status != Status::Held) {

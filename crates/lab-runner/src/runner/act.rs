@@ -1,4 +1,4 @@
-//! The actions of steps, each carried out. A new kind of step goes here, into `scenario::plan` and into the loader.
+//! Executes the actions of steps. A new action also needs an entry in `lab_scenario::plan` and in the loader.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,30 +18,29 @@ use lab_scenario::plan::{Action, Traffic};
 use lab_telemetry::wire::TrafficProgressFn;
 use lab_traffic::{Amount, Load, Summary, TrafficProgress};
 
-/// What an action did and saw.
+/// Result of an action.
 #[derive(Debug, Default)]
 pub(super) struct Acted {
-    /// In a few words, for the timeline.
+    /// Short summary for the timeline.
     pub(super) detail: Option<String>,
-    /// Whether it changed the lab.
     pub(super) changed: bool,
     pub(super) traffic: Option<Seen>,
-    /// Instances of the app that it ended.
+    /// App instances that the action stopped.
     pub(super) retired: Vec<Retired>,
-    /// Whether it ended them without letting them finish.
+    /// Whether they were killed rather than stopped gracefully.
     pub(super) killed: bool,
-    /// What a check showed.
+    /// Results of checks.
     pub(super) checks: Vec<ExpectationResult>,
-    /// What the app counted while traffic was sent.
+    /// App counters scraped while traffic was sent.
     pub(super) counters: Vec<CounterSample>,
-    /// The last lines of a command's output.
+    /// Last lines of a command's output.
     pub(super) output: Vec<String>,
-    /// What later steps may use of it.
+    /// Outputs that later steps may use.
     pub(super) facts: Facts,
     pub(super) own: Own,
 }
 
-/// What a step's own request, query or command gave.
+/// Outputs of a step's request, query or command.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     pub(super) status: Option<u16>,
@@ -51,19 +50,19 @@ pub(super) struct Facts {
     pub(super) exit_code: Option<i32>,
 }
 
-/// What of the lab is otherwise by the run's own doing.
+/// Parts of the lab's state that the run itself changed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Own {
-    /// The server's key, if the run set or unset it.
+    /// Server key, if the run set or unset it.
     pub(super) server: Option<Option<String>>,
     pub(super) caller: Option<String>,
     pub(super) callers: Vec<(String, String)>,
     pub(super) state: Option<(String, RunState)>,
-    /// Nobody can tell what: a command of the user's own ran.
+    /// Unknown: a user command ran.
     pub(super) anything: bool,
 }
 
-/// Carries an action out. `now` is the lab just before; an error says why it could not be done.
+/// Executes an action. `now` is the lab just before it.
 pub(super) async fn act(
     context: &Context,
     alerts: &Shared,
@@ -92,7 +91,7 @@ fn said(detail: String) -> Acted {
 async fn send(context: &Context, traffic: &Traffic, now: &Observation) -> Result<Acted, String> {
     let loads = loads(traffic, now)?;
     let progress = Progress::new(&context.progress, loads.len());
-    // One beginning for all of them: what each saw over time is added up.
+    // All callers share one start, because their samples are added up.
     let start = context.clock.now();
     let sending = loads.iter().enumerate().map(|(index, (caller, load))| {
         let traffic = context.wire.traffic(load, progress.part(index), &context.stop);
@@ -109,7 +108,7 @@ async fn send(context: &Context, traffic: &Traffic, now: &Observation) -> Result
     Ok(Acted { traffic: Some(seen), counters, ..Acted::default() })
 }
 
-/// What each caller sends; without callers, what the lab's one caller sends.
+/// Load of each caller, or of the lab's default caller.
 pub(super) fn loads(traffic: &Traffic, now: &Observation) -> Result<Vec<(Option<String>, Load)>, String> {
     let load = |caller: Option<&str>, amount: Amount, rate: f64, connections: u32| {
         let key = match &traffic.key {
@@ -133,7 +132,7 @@ pub(super) fn loads(traffic: &Traffic, now: &Observation) -> Result<Vec<(Option<
     traffic.callers.iter().map(|part| load(Some(&part.name), part.amount, part.rate, part.connections)).collect()
 }
 
-/// A step's headers and the key's; an empty key sends none.
+/// Headers of a step plus the key. An empty key is not sent.
 pub(super) fn headers(headers: &[(String, String)], key: &str) -> Vec<(String, String)> {
     let mut all = headers.to_vec();
     if !key.is_empty() {
@@ -148,7 +147,7 @@ async fn pause(context: &Context, duration: Duration) -> Acted {
     Acted { detail, ..Acted::default() }
 }
 
-/// The progress of several callers as one.
+/// Combines the progress of several callers.
 struct Progress {
     whole: TrafficProgressFn,
     parts: Arc<Mutex<Vec<TrafficProgress>>>,
@@ -160,7 +159,7 @@ impl Progress {
         Self { whole: Arc::clone(whole), parts }
     }
 
-    /// Takes one caller's.
+    /// Callback for one caller's progress.
     fn part(&self, index: usize) -> TrafficProgressFn {
         let (whole, parts) = (Arc::clone(&self.whole), Arc::clone(&self.parts));
         Arc::new(move |now| {

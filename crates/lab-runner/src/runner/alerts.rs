@@ -1,6 +1,6 @@
-//! [`Watch`]: what the alerts are while a run goes on. A task of its own asks once a second whoever evaluates the rules, so
-//! that no step waits for it; what changed is told as soon as it is known. Where nobody answers, nothing is known, and the
-//! run goes on as it would.
+//! Follows alerts during a run. A separate task polls the alert source once a second, so no step waits for it, and
+//! changes are reported as soon as they are observed. Without an alert source, alerts are unknown and the run continues
+//! normally.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,14 +17,13 @@ use lab_scenario::plan::AlertIs;
 use lab_telemetry::alerts::{self, Change, State, Tracker};
 use lab_telemetry::wire::Probe;
 
-/// How often is asked; rules are evaluated every other second.
+/// Poll interval. Rules are evaluated every two seconds.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long it takes until somebody is looked for again where nobody evaluates rules.
+/// Delay before looking for an alert source again.
 const ABSENT: Duration = Duration::from_secs(10);
-/// How long an answer may take.
+/// Time limit of a request.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// Follows the alerts of a run.
 pub(super) struct Watch {
     changes: UnboundedReceiver<AlertChanged>,
     shared: Arc<Shared>,
@@ -37,7 +36,7 @@ impl Drop for Watch {
     }
 }
 
-/// What is known of the alerts.
+/// Alert state shared with the polling task.
 pub(super) struct Shared {
     known: Mutex<Known>,
     told: UnboundedSender<AlertChanged>,
@@ -46,28 +45,28 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Known {
     tracker: Tracker,
-    /// Everything that changed, in order.
+    /// All changes, in order.
     history: Vec<AlertChanged>,
-    /// Who answers, once it is known.
+    /// Base URL of the alert source, once known.
     base: Option<String>,
 }
 
-/// An alert over some time.
+/// One alert over a period.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Seen {
-    /// What it was at the end.
+    /// State at the end of the period.
     state: State,
-    /// When it fired first, in seconds since the run's start; 0 where it did from before the run.
+    /// First time it fired, in seconds since the start of the run; 0 if it was already firing.
     fired: Option<f64>,
-    /// When it was resolved last.
+    /// Last time it was resolved.
     resolved: Option<f64>,
 }
 
-/// Alerts over some time, by name.
+/// Alerts over a period, by name.
 pub(super) type Alerts = BTreeMap<String, Seen>;
 
 impl Watch {
-    /// Begins to ask.
+    /// Starts polling.
     pub(super) fn start(context: &Arc<Context>) -> Self {
         let (told, changes) = unbounded_channel();
         let shared = Arc::new(Shared { known: Mutex::default(), told });
@@ -75,7 +74,7 @@ impl Watch {
         Self { changes, shared, task }
     }
 
-    /// The next change, as soon as it is known.
+    /// Waits for the next change.
     pub(super) async fn next(&mut self) -> AlertChanged {
         match self.changes.recv().await {
             Some(change) => change,
@@ -83,23 +82,22 @@ impl Watch {
         }
     }
 
-    /// Those that are known already.
+    /// Changes received so far.
     pub(super) fn ready(&mut self) -> Vec<AlertChanged> {
         std::iter::from_fn(|| self.changes.try_recv().ok()).collect()
     }
 
-    /// Asks at once, so that what is judged next is judged by how things are.
+    /// Polls immediately, so that the next evaluation uses current data.
     pub(super) async fn look(&self, context: &Context) {
-        // Where nobody answers in time, what is known is what counts.
+        // Without a timely response, the last known state is used.
         let _ = timeout(PATIENCE, self.shared.look(context)).await;
     }
 
-    /// What the alerts were from a time on, in seconds since the run's start; empty where nobody says.
+    /// Alerts since a time, in seconds since the start of the run. Empty without an alert source.
     pub(super) fn since(&self, begun: f64) -> Alerts {
         self.shared.lock().since(begun)
     }
 
-    /// Everything that changed.
     pub(super) fn history(&self) -> Vec<AlertChanged> {
         self.shared.lock().history.clone()
     }
@@ -125,12 +123,12 @@ impl Shared {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks once. Returns whether there is somebody to ask.
+    /// Polls once. Returns whether there is an alert source.
     async fn look(&self, context: &Context) -> bool {
         let known = self.lock().base.clone();
         let base = match known {
             Some(base) => base,
-            // Who answers may come later, and may have moved.
+            // The alert source may start later or move.
             None => match describe(context).await.ok().and_then(|now| now.endpoints.alerts().map(str::to_owned)) {
                 Some(base) => base,
                 None => return false,
@@ -150,13 +148,13 @@ impl Shared {
         for change in known.tracker.take(context.clock.now(), &answer) {
             let told = told(&change, context.clock.since_start(change.at));
             known.history.push(told.clone());
-            // Nobody may listen any more: the run is over.
+            // The receiver is gone once the run has ended.
             let _ = self.told.send(told);
         }
         true
     }
 
-    /// What an alert is that is waited for, in a word, and whether it is as it must be.
+    /// Returns whether an alert is in the expected state, and a summary of its state.
     pub(super) fn is(&self, alert: &str, is: AlertIs) -> (bool, String) {
         judged(is, alert, &self.lock().since(0.0))
     }
@@ -166,7 +164,8 @@ impl Known {
     fn since(&self, begun: f64) -> Alerts {
         let seen = |(name, standing): (&String, &alerts::Standing)| {
             let own = || self.history.iter().filter(|change| change.name == *name);
-            // What it was before the time: what the first change after it leaves, or what it is where none came.
+            // The state before the period follows from the first change within it, or is the current state if there was
+            // none.
             let after = own().find(|change| change.since >= begun);
             let fired_before = match after.map(|change| change.state) {
                 Some(AlertState::Resolved) => true,
@@ -195,7 +194,7 @@ fn told(change: &Change, since: f64) -> AlertChanged {
     AlertChanged { name: alert.clone(), state, since, severity: severity.clone(), summary: summary.clone() }
 }
 
-/// Two times that follow each other as one.
+/// Appends a later period.
 pub(super) fn merge(whole: &mut Alerts, later: &Alerts) {
     for (name, seen) in later {
         let known = whole.entry(name.clone()).or_default();
@@ -205,7 +204,7 @@ pub(super) fn merge(whole: &mut Alerts, later: &Alerts) {
     }
 }
 
-/// Whether an alert was as it must be, and what it was in a few words. What nobody knows is not so.
+/// Returns whether an alert was in the expected state, and a summary. Unknown alerts fail.
 pub(super) fn judged(is: AlertIs, alert: &str, alerts: &Alerts) -> (bool, String) {
     let Some(seen) = alerts.get(alert) else {
         let why =

@@ -1,7 +1,7 @@
-//! Background traffic: it goes on while steps happen. Within a step it is a slice of its own, which begins after the look at
-//! the counters before the step and starts no request once the step is over, so that each step's numbers are exact. Requests
-//! keep to the one schedule that began with the traffic. What is still open after [`GRACE`] goes on beside the next steps,
-//! and counts in the one in which it ends: a service that hangs is seen by a caller that never stops.
+//! Background traffic, which continues across steps. Each step gets its own slice: it starts after the counters are
+//! read and sends no new request once the step ends, so the numbers of each step are exact. All slices follow one
+//! schedule that started with the traffic. Requests still open after [`GRACE`] continue during the next steps and count
+//! in the step in which they end, so that a hanging service is visible.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -20,56 +20,56 @@ use super::seen::Seen;
 use lab_scenario::plan::Traffic;
 use lab_traffic::{Load, Orders, Reins, Summary, reins};
 
-/// How long a step's end waits for requests in flight: a healthy one is answered long before.
+/// How long the end of a step waits for open requests. Healthy requests finish much sooner.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// Traffic that goes on.
+/// Background traffic under way.
 #[derive(Clone, Debug)]
 pub(super) struct Background {
-    /// The id of the step that began it.
+    /// Id of the step that started it.
     pub(super) id: usize,
-    /// That step's name.
+    /// Name of that step.
     pub(super) name: String,
     pub(super) traffic: Traffic,
-    /// When its first request was due.
+    /// When the first request was due.
     pub(super) begun: Instant,
 }
 
-/// What goes on beside a step.
+/// Background traffic during a step.
 pub(super) struct Beside {
     pub(super) all: Vec<Background>,
-    /// Of the steps before it.
+    /// Open requests of earlier steps.
     pub(super) open: Vec<Slice>,
-    /// No step comes after it: what is open is waited for.
+    /// No step follows, so open requests are awaited.
     pub(super) last: bool,
 }
 
-/// What each background traffic saw, by the id of the step that began it, with that step's name.
+/// Results of background traffic, by the id of the step that started it, with that step's name.
 pub(super) type Slices = BTreeMap<usize, (String, Seen)>;
 
-/// What one caller sends beside one step. Dropped, it is given up.
+/// Requests of one caller during one step. Dropping it cancels them.
 pub(super) struct Slice {
     id: usize,
     name: String,
     caller: Option<String>,
-    /// When its first request was due.
+    /// When the first request was due.
     start: Arc<OnceLock<DateTime<Utc>>>,
     reins: Reins,
     task: JoinHandle<Option<Summary>>,
     over: bool,
-    /// Once it is over: what nobody has asked for.
+    /// Results not collected yet, once the slice has finished.
     rest: Option<Summary>,
     _end: DropGuard,
 }
 
-/// The slices of one step, under way.
+/// Running slices of one step.
 pub(super) struct Running {
     new: Vec<Slice>,
     open: Vec<Slice>,
     last: bool,
 }
 
-/// Starts the slices of a step; none where nothing is known of the lab.
+/// Starts the slices of a step. Starts none if the lab could not be observed.
 pub(super) fn start(context: &Arc<Context>, beside: Beside, now: &Result<Observation, String>) -> Running {
     let Beside { all, open, last } = beside;
     let new = now.as_ref().ok().and_then(|now| begin(context, &all, now).ok());
@@ -86,7 +86,7 @@ fn begin(context: &Arc<Context>, all: &[Background], now: &Observation) -> Resul
     Ok(slices)
 }
 
-/// When the next request is due, from `now` on.
+/// Time at which the next request is due after `now`.
 fn next(begun: Instant, rate: f64, now: Instant) -> Instant {
     let past = now.saturating_duration_since(begun).as_secs_f64() * rate;
     begun + Duration::try_from_secs_f64((past - 1e-6).ceil().max(0.0) / rate).unwrap_or_default()
@@ -101,7 +101,7 @@ impl Slice {
         Self { id, name, caller, start, reins, task, over: false, rest: None, _end: end }
     }
 
-    /// Waits until it is over. A panic in it goes on here.
+    /// Waits for the slice to finish. Propagates panics.
     async fn over(&mut self) {
         if !self.over {
             let ended = (&mut self.task).await;
@@ -114,7 +114,7 @@ impl Slice {
         }
     }
 
-    /// What has ended since the last look.
+    /// Collects the results since the last call.
     async fn look(&mut self) -> Seen {
         let asked = self.reins.ask();
         let summary = tokio::select! {
@@ -131,7 +131,7 @@ impl Slice {
     }
 }
 
-/// Sends from the next request on that is due.
+/// Sends requests, beginning with the next one that is due.
 async fn send(
     context: Arc<Context>,
     begun: Instant,
@@ -152,18 +152,18 @@ async fn send(
 }
 
 impl Running {
-    /// Lets no request start any more, and says what was seen, and what is still open.
+    /// Stops new requests. Returns the results and the slices that still have open requests.
     pub(super) async fn end(mut self) -> (Slices, Vec<Slice>) {
         self.new.iter().for_each(|slice| slice.reins.halt());
         if self.last {
-            // Each is over at its own timeout, and at Ctrl-C.
+            // Each slice ends at its own timeout or at Ctrl-C.
             join_all(self.new.iter_mut().chain(&mut self.open).map(Slice::over)).await;
         } else {
             let _ = timeout(GRACE, join_all(self.new.iter_mut().map(Slice::over))).await;
         }
         let mut slices = Slices::new();
         for slice in &self.new {
-            // Also where none was due.
+            // Includes slices in which no request was due.
             slices.entry(slice.id).or_insert_with(|| (slice.name.clone(), Seen::default()));
         }
         let mut open = Vec::new();

@@ -1,4 +1,4 @@
-//! Changes of the lab: what was before is on disk first, then the change is made, under the lab's change lock.
+//! Changes to the lab, made under its change lock. The previous state is on disk before each change.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use lab_core::event::ExpectationResult;
 use lab_scenario::plan::{Change, Verb};
 use lab_system::deadline::timeout;
 
-/// How long a change may take. A backstop: the engine has deadlines of its own, the longest for what comes back because its
-/// new version was not well (Docker: a minute for each of the two). To give up before it has would leave that half done.
+/// Time limit of a change. The engine's own deadlines are shorter; the longest one covers a failed update plus its
+/// rollback (Docker: one minute each). Stopping earlier would leave a rollback half done.
 const DEADLINE: Duration = Duration::from_mins(3);
 
 pub(super) async fn rotate_key(context: &Context, server: &str) -> Result<Acted, String> {
@@ -55,7 +55,8 @@ pub(super) async fn change_service(context: &Context, wanted: &Change) -> Result
     Ok(Acted { killed: to.abrupt, ..done.acted(detail, already, own) })
 }
 
-/// A value that an earlier step gave is known only now: it stays inside the lab like one that stands in the file.
+/// Checks values from earlier steps, which are only known now, by the same rules as values in the file: they must stay
+/// inside the lab.
 fn allowed(context: &Context, service: &str, to: &ServiceChange) -> Result<(), String> {
     let services = context.engine.services();
     let Some(spec) = services.iter().find(|spec| spec.name == service) else { return Ok(()) };
@@ -73,7 +74,7 @@ fn variables(change: &ServiceChange) -> String {
     change.env.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
-/// Gives callers a key: this one, or where there is none the server's. No callers: the lab's one caller.
+/// Sets the key of callers; without a key, uses the server's. Without callers, changes the default caller.
 pub(super) async fn give_key(context: &Context, key: Option<&str>, callers: &[String]) -> Result<Acted, String> {
     let Some((_lock, description)) = begin_change(context).await? else { return Ok(Acted::default()) };
     let server = description.server_key();
@@ -124,8 +125,7 @@ fn key_of(record: &Record, caller: Option<&str>) -> Result<String, String> {
     }
 }
 
-/// Makes the scenario's callers known to the lab, each with the key that it begins with. That they were not there, or with
-/// which key, is on disk first.
+/// Registers the scenario's callers with their initial keys. Their previous keys, if any, are on disk first.
 pub(super) async fn introduce(context: &Context, callers: &BTreeMap<String, String>) -> Result<(), String> {
     if callers.is_empty() || context.stop.is_cancelled() {
         return Ok(());
@@ -140,7 +140,8 @@ pub(super) async fn introduce(context: &Context, callers: &BTreeMap<String, Stri
     context.lab.save(&record).map_err(|error| error.to_string())
 }
 
-/// A command may change the lab as a person may: what it can change by lab's own means is on disk before it starts.
+/// A command may change the lab like a user may. Everything that it can change through lab is recorded before it
+/// starts.
 pub(super) async fn record_all(context: &Context) -> Result<bool, String> {
     let Some((_lock, description)) = begin_change(context).await? else { return Ok(false) };
     let lab = context.lab.existing().map_err(|error| error.to_string())?;
@@ -160,25 +161,25 @@ pub(super) async fn record_all(context: &Context) -> Result<bool, String> {
     Ok(true)
 }
 
-/// A change that was made.
+/// Result of a change.
 #[derive(Default)]
 struct Done {
-    /// The state before, of all that the change names.
+    /// Previous values of everything that the change mentions.
     before: ServiceChange,
     reconciliation: Reconciliation,
-    /// Why the service was not well with it; the old one serves on.
+    /// Why the service became unhealthy. The previous instance keeps serving.
     refused: Option<String>,
 }
 
 impl Done {
-    /// `detail` says what was done, `already` that there was nothing to do.
+    /// `already` replaces `detail` if there was nothing to do.
     fn acted(self, detail: String, already: String, own: Own) -> Acted {
         let Reconciliation { changed, retired } = self.reconciliation;
         let detail = if changed { detail } else { already };
         Acted { detail: Some(detail), changed, retired, own, ..Acted::default() }
     }
 
-    /// What a change shows that was to be rolled back. `own`: what it changes if it is not.
+    /// Result of a change that is expected to be rolled back. `own` is what it changes otherwise.
     fn rolled_back(self, service: &str, own: Own) -> Acted {
         let held = self.refused.is_some();
         let detail = if held { format!("{service} rolled back") } else { format!("{service} deployed") };
@@ -196,8 +197,8 @@ impl Done {
     }
 }
 
-/// The lock of a change, and the lab as it is under it; none where the run is asked to stop: the last look at the token,
-/// from there on the change is carried to its end.
+/// Acquires the change lock and describes the lab. Returns `None` if the run was asked to stop; after that, the change
+/// is always completed.
 async fn begin_change(context: &Context) -> Result<Option<(Lock, Description)>, String> {
     let begin = async {
         let lock = context.lab.lock_change(&context.holder).await.map_err(|error| error.to_string())?;
@@ -211,8 +212,8 @@ async fn begin_change(context: &Context) -> Result<Option<(Lock, Description)>, 
     }
 }
 
-/// Puts on disk what is before a change. The two keys are one thing: where the run changes one of them, `other` is put back
-/// with it, since whoever mends the incident by hand changes that one. `new`: the values that the change brings.
+/// Records the state before a change. A change of either key also records the other one as `other`, because the user
+/// may fix the incident by changing that. `new` are the values that the change sets.
 async fn put_on_record<'v>(
     context: &Context,
     before: Before,
@@ -221,7 +222,7 @@ async fn put_on_record<'v>(
 ) -> Result<(), String> {
     let mut log = context.undo.lock().await;
     let mut result = Ok(());
-    // What is on record already says what was first, and that is what comes back.
+    // The first recorded state counts and is restored by the undo.
     for before in [Some(before), other].into_iter().flatten() {
         if result.is_ok() && !log.records().iter().any(|known| covers(known, &before)) {
             result = log.record(before);
@@ -235,7 +236,7 @@ async fn put_on_record<'v>(
     result.map_err(|error| error.to_string())
 }
 
-/// Whether all that a record is about is known from an earlier one.
+/// Returns whether an earlier record covers everything in this one.
 fn covers(known: &Before, before: &Before) -> bool {
     match (known, before) {
         (Before::CallerKey { .. }, Before::CallerKey { .. }) => true,
@@ -249,8 +250,8 @@ fn covers(known: &Before, before: &Before) -> bool {
     }
 }
 
-/// Brings a service to another state: what was before is on disk first. Where it `may_fail`, a service that is not well with
-/// it is no error.
+/// Changes a service after recording its previous state. If the change `may_fail`, an unhealthy service is not an
+/// error.
 async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: bool) -> Result<Done, String> {
     let Some((_lock, description)) = begin_change(context).await? else { return Ok(Done::default()) };
     let now = description.service(service).ok_or_else(|| format!("there is no service {service}"))?;
@@ -271,7 +272,7 @@ async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: 
     });
     match result {
         Ok(mut reconciliation) => {
-            // What is compared over a step is what the app counted.
+            // Only the app's counters are compared across a step.
             reconciliation.retired.retain(|_| service == app);
             Ok(Done { before, reconciliation, refused: None })
         }
@@ -283,7 +284,7 @@ async fn change(context: &Context, service: &str, to: &ServiceChange, may_fail: 
     }
 }
 
-/// Whether it is the service itself that failed.
+/// Returns whether the service itself failed.
 fn is_unwell(kind: EngineErrorKind) -> bool {
     matches!(kind, EngineErrorKind::Exited | EngineErrorKind::Unhealthy | EngineErrorKind::StartupTimeout)
 }

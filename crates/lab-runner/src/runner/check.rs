@@ -1,4 +1,4 @@
-//! The step `check`: one request whose answer must be as stated. What it shows is judged like an expectation.
+//! The `check` action: sends one request and evaluates the response like an expectation.
 
 use super::act::{Acted, Facts, headers};
 use super::context::Context;
@@ -7,7 +7,7 @@ use lab_core::event::{ExpectationResult, Secrets};
 use lab_scenario::plan::Check;
 use lab_telemetry::wire::{Probe, ProbeError, ProbeResponse};
 
-/// How much of a body a person is shown.
+/// Maximum length of a quoted body, in characters.
 const SHOWN: usize = 60;
 
 pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -> Result<Acted, String> {
@@ -21,7 +21,6 @@ pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -
     Ok(Acted { detail, checks, facts: facts(&answer), ..Acted::default() })
 }
 
-/// The request of a check.
 pub(super) fn probe(check: &Check, now: &Observation) -> Result<Probe, String> {
     let key = match &check.key {
         Some(key) => key.as_str(),
@@ -35,7 +34,7 @@ pub(super) fn probe(check: &Check, now: &Observation) -> Result<Probe, String> {
     })
 }
 
-/// What came of it, in a few words.
+/// Short summary for the timeline.
 pub(super) fn told(check: &Check, answer: &Result<ProbeResponse, ProbeError>) -> String {
     let seen = match answer {
         Ok(response) => response.status.to_string(),
@@ -50,8 +49,8 @@ pub(super) fn facts(answer: &Result<ProbeResponse, ProbeError>) -> Facts {
     Facts { status, body, ..Facts::default() }
 }
 
-/// Whether the answer is as stated; `step`: what asked. Secrets are masked before a text is quoted or cut: after that they
-/// would not be known again.
+/// Evaluates the response. `step` is the name of the action. Secrets are masked before a text is quoted or truncated,
+/// because they would no longer be recognised afterwards.
 pub(super) fn judged(
     step: &str,
     check: &Check,
@@ -79,7 +78,7 @@ pub(super) fn judged(
     results
 }
 
-/// The beginning of a body, on one line.
+/// Start of a body, on one line.
 fn excerpt(body: &str) -> String {
     let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(SHOWN) {

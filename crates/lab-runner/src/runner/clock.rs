@@ -1,5 +1,5 @@
-//! [`Clock`]: the time of a run, in seconds since its start and in UTC; and [`Reporter`], which stamps events with it. The
-//! wall clock is read once, so that the two never disagree.
+//! Time of a run, in seconds since its start and in UTC, and the [`Reporter`] that adds it to events. The wall clock is
+//! read only once, so the two always agree.
 
 use std::io;
 use std::time::Duration;
@@ -20,43 +20,41 @@ impl Clock {
         Self { start: Utc::now().trunc_subsecs(6), instant: Instant::now() }
     }
 
-    /// Seconds since the run's start.
     pub(super) fn elapsed(&self) -> f64 {
         seconds(self.instant.elapsed())
     }
 
-    /// Now, in UTC.
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.at(self.elapsed())
     }
 
-    /// So many seconds after the run's start, in UTC.
+    /// Converts seconds since the start of the run to UTC.
     pub(super) fn at(&self, elapsed: f64) -> DateTime<Utc> {
         let micros = Duration::from_secs_f64(elapsed.max(0.0));
         self.start + TimeDelta::from_std(micros).unwrap_or_default().max(TimeDelta::zero())
     }
 
-    /// A time in UTC, in seconds since the run's start.
+    /// Converts UTC to seconds since the start of the run.
     pub(super) fn since_start(&self, at: DateTime<Utc>) -> f64 {
         seconds((at - self.start).to_std().unwrap_or_default())
     }
 }
 
-/// Seconds, to the microsecond.
+/// Converts to seconds with microsecond precision.
 pub(super) fn seconds(duration: Duration) -> f64 {
     rounded(duration.as_secs_f64())
 }
 
-/// Seconds, to the microsecond.
+/// Rounds to microseconds.
 pub(super) fn rounded(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e6
 }
 
-/// Passes events on, each with its time. After the first one that could not be taken, no more are passed on.
+/// Masks events, adds the time and forwards them. Stops forwarding after the first error.
 pub(super) struct Reporter<F> {
     emit: F,
     clock: Clock,
-    /// What no event is to tell.
+    /// Values to mask in every event.
     secrets: Secrets,
     error: Option<io::Error>,
 }
@@ -66,7 +64,7 @@ impl<F: FnMut(&Event) -> io::Result<()>> Reporter<F> {
         Self { emit, clock, secrets, error: None }
     }
 
-    /// Also these are not to be told.
+    /// Adds values to mask.
     pub(super) fn hide(&mut self, secrets: &Secrets) {
         self.secrets.extend(secrets);
     }
@@ -81,7 +79,7 @@ impl<F: FnMut(&Event) -> io::Result<()>> Reporter<F> {
         self.error = (self.emit)(&event).err();
     }
 
-    /// Why events are no longer taken.
+    /// The error that stopped forwarding.
     pub(super) fn error(&self) -> Option<&io::Error> {
         self.error.as_ref()
     }

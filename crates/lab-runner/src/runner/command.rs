@@ -1,5 +1,5 @@
-//! The step `run`: a command of the user's own, which gets the lab's addresses. How it ended is judged like an
-//! expectation.
+//! The `run` action: executes a user command with the lab's addresses in its environment. The exit code is evaluated
+//! like an expectation.
 
 use super::act::{Acted, Facts, Own};
 use super::change::record_all;
@@ -9,7 +9,7 @@ use lab_core::event::{ExpectationResult, Secrets};
 use lab_scenario::plan::Command;
 use lab_system::process::{Ended, How, Job};
 
-/// How much of a line is told, in characters.
+/// Maximum length of a reported output line, in characters.
 const LINE: usize = 400;
 
 pub(super) async fn run(context: &Context, wanted: &Command, now: &Observation) -> Result<Acted, String> {
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, wanted: &Command, now: &Observation) 
     Ok(Acted { own, ..judged(wanted, ended, &context.secrets) })
 }
 
-/// What a command is told of the lab: where it is reached, and what `lab` itself needs to mean the same lab.
+/// Environment of a command: the lab's addresses, and the settings with which `lab` selects the same lab.
 fn addresses(context: &Context, now: &Observation) -> Vec<(String, String)> {
     let endpoints = &now.description.endpoints;
     let state = context.lab.folder().root().ancestors().nth(2);
@@ -67,9 +67,9 @@ fn judged(wanted: &Command, ended: Ended, secrets: &Secrets) -> Acted {
         held: code == Some(i32::from(wanted.exit_code)),
     };
     let facts = Facts { stdout: Some(ended.stdout), exit_code: code, ..Facts::default() };
-    // Masked before it is cut: half a secret would not be known again.
+    // Masked before truncation, because a truncated secret would not be recognised.
     let output = ended.lines.iter().map(|line| secrets.mask(line).chars().take(LINE).collect()).collect();
-    // Whether it changed anything is not known: it was there to.
+    // Its effect is unknown, so assume that it changed the lab.
     Acted { detail: Some(detail), changed: true, checks: vec![result], output, facts, ..Acted::default() }
 }
 

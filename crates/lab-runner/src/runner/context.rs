@@ -1,4 +1,4 @@
-//! [`Context`]: what every step of a run needs, shared with the tasks that the steps run in.
+//! Context shared by all steps of a run and their tasks.
 
 use std::sync::Arc;
 
@@ -19,19 +19,18 @@ pub(super) struct Context {
     pub(super) lab: Lab,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) wire: Arc<dyn Wire>,
-    /// None: commands are not allowed.
+    /// `None` if commands are not allowed.
     pub(super) processes: Option<Arc<dyn Processes>>,
     pub(super) interrupt: Interrupt,
-    /// Stops the present step, and the steps after it.
+    /// Stops the current step and skips the following ones.
     pub(super) stop: CancellationToken,
     pub(super) progress: TrafficProgressFn,
-    /// The run's id.
     pub(super) id: String,
-    /// What others are told who wait for a change.
+    /// Name of the lock holder, shown to commands that wait for a change.
     pub(super) holder: String,
     pub(super) clock: Clock,
-    /// What nobody is to read.
+    /// Values to mask in all output.
     pub(super) secrets: Secrets,
-    /// tokio's lock: a panic in a step must not poison it for the undo.
+    /// A tokio mutex, because a panic in a step must not poison it for the undo.
     pub(super) undo: Arc<Mutex<UndoLog>>,
 }

@@ -1,4 +1,4 @@
-//! [`Runner`]: takes the steps of a plan, one part after the other, judges what they show, and remembers what later ones use.
+//! Executes the steps of a plan, evaluates their expectations and keeps outputs for later steps.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,17 +22,17 @@ use lab_core::event::{Event, EventKind, ExpectationResult, Phase, Role, Secrets,
 use lab_scenario::plan::{Action, Expectation, Kind, Metric, Step};
 use lab_scenario::{Output, Shown};
 
-/// How long `finally` may go on once the run was asked to stop.
+/// Time limit for `finally` after the run was asked to stop.
 const FINALLY: Duration = Duration::from_secs(30);
 
-/// Steps of one list of the plan.
+/// One step list of a plan, with its role.
 #[derive(Clone, Copy)]
 pub(super) struct Part<'p> {
     pub(super) steps: &'p [Step],
     pub(super) role: Role,
 }
 
-/// A step's name as reports have it: one that is taken twice is told apart by when.
+/// Name of a step in reports. Steady-state steps run twice, so their names get a prefix.
 pub(super) fn named(step: &Step, role: Role) -> String {
     match role {
         Role::Before => format!("before/{}", step.name),
@@ -41,7 +41,7 @@ pub(super) fn named(step: &Step, role: Role) -> String {
     }
 }
 
-/// What a step showed, for later ones.
+/// Output of a step that later steps may use.
 struct Outcome {
     duration: f64,
     observed: Observed,
@@ -51,16 +51,16 @@ struct Outcome {
 pub(super) struct Runner {
     pub(super) context: Arc<Context>,
     pub(super) story: Story,
-    /// Why the run is not held, beyond its steps.
+    /// Why the run did not pass, apart from its steps.
     pub(super) reason: Option<String>,
     known: Option<Known>,
     background: Vec<Background>,
-    /// What it sent beside earlier steps and is still open.
+    /// Requests of earlier background traffic that are still open.
     open: Vec<Slice>,
     pub(super) alerts: Watch,
-    /// The steps that began, in order.
+    /// Steps that started, in order.
     begun: Vec<Begun>,
-    /// By the steps' ids.
+    /// Keyed by step id.
     results: BTreeMap<usize, Outcome>,
 }
 
@@ -76,14 +76,14 @@ impl Runner {
         self.story.status()
     }
 
-    /// Something beyond the steps is wrong; the first such thing is told.
+    /// Records a failure outside the steps. The first one is reported.
     pub(super) fn object(&mut self, status: Status, reason: String) {
         self.story.ended(status);
         self.reason.get_or_insert(reason);
     }
 
-    /// Runs the steps until one cannot be carried out or the run is asked to stop. A failed expectation stops nothing: the
-    /// rest of the story is worth seeing. Returns whether the last of the steps was carried out.
+    /// Runs steps until one cannot be executed or the run is asked to stop. A failed expectation does not stop the run,
+    /// because the later steps are still informative. Returns whether the last step was executed.
     pub(super) async fn steps<F>(&mut self, part: &Part<'_>, reporter: &mut Reporter<F>) -> bool
     where
         F: FnMut(&Event) -> io::Result<()>,
@@ -100,7 +100,7 @@ impl Runner {
         !matches!(self.status(), Status::Error | Status::Interrupted)
     }
 
-    /// Runs steps that only look. Returns whether all of them were taken and hold.
+    /// Runs read-only steps. Returns whether all of them ran and passed.
     pub(super) async fn look<F>(&mut self, part: &Part<'_>, reporter: &mut Reporter<F>) -> bool
     where
         F: FnMut(&Event) -> io::Result<()>,
@@ -116,8 +116,8 @@ impl Runner {
         held
     }
 
-    /// Runs steps in every case: also after an error, and after the first signal, which leaves them [`FINALLY`] to go on. A
-    /// step that cannot be carried out stops none of the others; the second signal does.
+    /// Runs steps even after an error or a first signal, which leaves them [`FINALLY_TIMEOUT`]. A failing step does not
+    /// stop the others; a second signal does.
     pub(super) async fn finally<F>(&mut self, part: &Part<'_>, reporter: &mut Reporter<F>)
     where
         F: FnMut(&Event) -> io::Result<()>,
@@ -139,7 +139,7 @@ impl Runner {
         limit.abort();
     }
 
-    /// Ends the traffic in the background, and gives up what of it is still open.
+    /// Stops background traffic and abandons its open requests.
     fn hush(&mut self) {
         self.background.clear();
         self.open.clear();
@@ -152,7 +152,7 @@ impl Runner {
         self.context.stop.is_cancelled() || self.status() == Status::Error || reporter.error().is_some()
     }
 
-    /// Carries a step of a part out and judges it. `first`: where the steps of the part begin in the story.
+    /// Executes and evaluates a step. `first` is the index of the list's first step in the run.
     async fn step<F>(&mut self, step: &Step, part: &Part<'_>, first: usize, reporter: &mut Reporter<F>) -> Status
     where
         F: FnMut(&Event) -> io::Result<()>,
@@ -192,7 +192,7 @@ impl Runner {
         self.over(step, started, begun, done, &expected, first, reporter)
     }
 
-    /// Carries an action out, and tells meanwhile how the alerts change. `last`: no step comes after it.
+    /// Executes an action and reports alert changes meanwhile. `last`: no step follows.
     async fn perform<F>(&mut self, action: &Action, last: bool, reporter: &mut Reporter<F>) -> Done
     where
         F: FnMut(&Event) -> io::Result<()>,
@@ -210,7 +210,7 @@ impl Runner {
         }
     }
 
-    /// Tells what has become of the alerts, as far as it is known.
+    /// Reports the alert changes observed so far.
     pub(super) fn tell_alerts<F>(&mut self, reporter: &mut Reporter<F>)
     where
         F: FnMut(&Event) -> io::Result<()>,
@@ -220,7 +220,7 @@ impl Runner {
         }
     }
 
-    /// Tells the lines of the services' logs that tell the story. Who is in a hurry does without.
+    /// Reports relevant log lines. Skipped after a signal.
     pub(super) async fn tell_logs<F>(&mut self, reporter: &mut Reporter<F>)
     where
         F: FnMut(&Event) -> io::Result<()>,
@@ -239,7 +239,7 @@ impl Runner {
         }
     }
 
-    /// A step is over: it becomes part of the story, is judged, and told.
+    /// Completes a step: evaluates, stores and reports its result.
     #[expect(clippy::too_many_arguments, reason = "all that is known of a step, in one place")]
     fn over<F>(
         &mut self,
@@ -264,7 +264,7 @@ impl Runner {
         status
     }
 
-    /// Background traffic begins or ends with the step that says so.
+    /// Starts or stops background traffic after a step that does so.
     fn heed(&mut self, step: &Step, action: Action) {
         match action {
             Action::Background(traffic) => {
@@ -278,12 +278,12 @@ impl Runner {
 
     fn notices(&mut self, done: &Done) -> Vec<String> {
         let (notices, known) = done.notices(self.known.as_ref());
-        // Also of a step that was interrupted: `finally` comes after it.
+        // Updated even for an interrupted step, because `finally` runs after it.
         self.known = known;
         if done.interrupted { Vec::new() } else { notices }
     }
 
-    /// Adds a step to the story, and judges what it expects. A step that was not carried out is not judged.
+    /// Adds a step to the tracker and evaluates its expectations. A step that was not executed is not evaluated.
     fn judge(
         &mut self,
         step: &Step,
@@ -303,7 +303,7 @@ impl Runner {
         }
     }
 
-    /// What an earlier step showed, as a value of a scenario file.
+    /// Output of an earlier step, formatted as a value in a scenario file.
     fn shown(&self, output: &Output) -> Result<String, String> {
         let result = self.results.get(&output.step).ok_or("that step was not carried out")?;
         let Facts { status, body, value, stdout, exit_code } = &result.facts;
@@ -320,7 +320,7 @@ impl Runner {
     }
 }
 
-/// Cancels `stop` some time after the run was asked to stop.
+/// Cancels `stop` [`FINALLY_TIMEOUT`] after the run was asked to stop.
 async fn limit(asked: CancellationToken, stop: CancellationToken) {
     asked.cancelled().await;
     tokio::time::sleep(FINALLY).await;

@@ -1,4 +1,4 @@
-//! The end of a run: what is kept is marked so, all else is put back, and the exit code is the worst of all that applies.
+//! Ends a run: marks kept changes, undoes all others and picks the exit code.
 
 use std::io;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::undo::{Replay, UndoError, kept, plan as plan_back};
 use lab_core::error::Exit;
 use lab_core::event::{Event, EventKind, Keys, RunFinished, Status, Undo, UndoItem, UndoOutcome};
 
-/// How long the last look at the lab may take once the user has given up.
+/// Time limit of the final observation after a second signal.
 const HURRY: Duration = Duration::from_secs(1);
 
-/// The exit code: the worst of all that applies.
+/// The most severe exit code that applies.
 fn exit(status: Status, signal: Option<Signal>, undo: UndoOutcome, unreported: bool) -> Exit {
     let steps = match status {
         Status::Held | Status::Interrupted => Exit::Passed,
@@ -29,7 +29,7 @@ fn exit(status: Status, signal: Option<Signal>, undo: UndoOutcome, unreported: b
 }
 
 impl Runner {
-    /// The end: what is kept is marked so, all else is put back. `whole`: no step was left out.
+    /// Ends the run. `whole`: no step was skipped.
     pub(super) async fn finish<F>(mut self, keep: bool, whole: bool, reporter: &mut Reporter<F>) -> RunOutcome
     where
         F: FnMut(&Event) -> io::Result<()> + Send,
@@ -46,7 +46,7 @@ impl Runner {
         self.tell_logs(reporter).await;
         let keep = keep && reporter.error().is_none() && self.context.interrupt.signal().is_none();
         let undo = if keep { self.keep().await } else { self.put_back(reporter).await };
-        // Also one that came during the undo: whoever sent it is told that it was heard.
+        // Repeated to include a signal during the undo, so that its sender sees that it was received.
         let signal = self.heed_signal();
         let status = self.story.status();
         let outcome = undo.status;
@@ -62,7 +62,7 @@ impl Runner {
         RunOutcome { exit, status, undo: outcome }
     }
 
-    /// The keys as the lab is left; none where nobody says. After the second signal they are not waited for long.
+    /// Final keys, `None` if unknown. Does not wait long after a second signal.
     async fn last_keys(&self) -> Option<Keys> {
         let hurry = async {
             self.context.interrupt.give_up().cancelled().await;
@@ -111,7 +111,7 @@ impl Runner {
         self.settled(UndoOutcome::Complete, forgotten, undo.items)
     }
 
-    /// The undo's outcome, given whether the log could be brought up to date: what it still says is still owed.
+    /// Result of the undo. If the log could not be updated, the undo is still pending.
     fn settled(&mut self, status: UndoOutcome, log: Result<(), UndoError>, items: Vec<UndoItem>) -> Undo {
         match log {
             Ok(()) => Undo { status, items },

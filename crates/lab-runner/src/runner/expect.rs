@@ -1,5 +1,5 @@
-//! Expectations, evaluated: [`Observed`] and an [`Expectation`] give an [`ExpectationResult`]. Pure. What is unknown does
-//! not hold, and says why it is unknown.
+//! Evaluates expectations: [`Observed`] and an [`Expectation`] give an [`ExpectationResult`]. Pure. Unknown values
+//! fail, with the reason.
 
 use lab_core::event::ExpectationResult;
 use lab_scenario::plan::{Expectation, Metric, Of};
@@ -10,16 +10,16 @@ use super::alerts::{self, Alerts};
 use super::background::Slices;
 use super::seen::Seen;
 
-/// What one step, or several together, showed.
+/// Observations of one or several steps.
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
-    /// What the callers saw; none where nothing was sent.
+    /// `None` if nothing was sent.
     pub(super) traffic: Option<Seen>,
-    /// What the traffic in the background saw.
+    /// Results of background traffic.
     pub(super) background: Slices,
-    /// What the app counted, or why that is unknown.
+    /// Counter increases, or why they are unknown.
     pub(super) deltas: Result<Deltas, String>,
-    /// What the alerts were; empty where nobody says.
+    /// Empty without an alert source.
     pub(super) alerts: Alerts,
 }
 
@@ -30,7 +30,7 @@ impl Default for Observed {
 }
 
 impl Observed {
-    /// Several steps together, in order. Where one is unknown, so is the whole.
+    /// Combines consecutive steps. If one of them is unknown, so is the result.
     pub(super) fn merged(steps: &[Self]) -> Self {
         let mut whole = Self::default();
         for step in steps {
@@ -50,17 +50,17 @@ impl Observed {
         whole
     }
 
-    /// What each caller saw, in the foreground and in the background.
+    /// Results by caller, in the foreground and in the background.
     pub(super) fn traffic(&self) -> impl Iterator<Item = (Option<&str>, &Summary)> {
         self.traffic.iter().chain(self.background.values().map(|(_, seen)| seen)).flat_map(Seen::each)
     }
 
-    /// What those saw whom an expectation is about; none where they sent nothing.
+    /// Results of the traffic that an expectation refers to. `None` if it sent nothing.
     fn whose(&self, of: &Of) -> Option<Summary> {
         match of {
             Of::All => self.traffic.as_ref().and_then(Seen::total),
             Of::Caller(name) => self.traffic.as_ref().and_then(|seen| seen.caller(name)).cloned(),
-            // It went on, and was not due in so short a step: of nothing, nothing failed.
+            // In a very short step no background request may have been due; then none failed.
             Of::Background(id) => {
                 let nothing = || Summary::new(chrono::Utc::now());
                 self.background.get(id).map(|(_, seen)| seen.total().unwrap_or_else(nothing))
@@ -69,7 +69,7 @@ impl Observed {
     }
 }
 
-/// Whether what was seen is what was expected.
+/// Evaluates an expectation.
 pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> ExpectationResult {
     if let Metric::Alert { alert, is } = &expectation.metric {
         let (held, observed_text) = alerts::judged(*is, alert, &observed.alerts);
@@ -81,7 +81,7 @@ pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> Expect
             held,
         };
     }
-    // A sum over nothing is -0: adding 0 makes it what a person calls zero.
+    // An empty sum is -0; adding 0 turns it into plain 0.
     let seen = measure(&expectation.of, &expectation.metric, observed).map(|value| value + 0.0);
     let held = seen.as_ref().is_ok_and(|value| expectation.comparator.holds(*value, expectation.bound));
     let observed_text = match &seen {
@@ -97,7 +97,7 @@ pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> Expect
     }
 }
 
-/// The same for traffic outside of a run, whose deltas nobody has taken.
+/// Evaluates an expectation for traffic outside of a run, where app counters are not read.
 pub fn evaluate_traffic(expectation: &Expectation, summary: &Summary) -> ExpectationResult {
     let deltas = Err("the app's counters were not read".to_owned());
     evaluate(expectation, &Observed { traffic: Some(Seen::of(None, summary.clone())), deltas, ..Observed::default() })
@@ -114,7 +114,7 @@ fn measure(of: &Of, metric: &Metric, observed: &Observed) -> Result<f64, String>
         sent => Ok(part / sent as f64 * 100.0),
     };
     match metric {
-        // A counter without a series has not counted yet: that its name is right was checked before the run.
+        // A counter without a series is 0; its name was checked before the run.
         Metric::Delta { counter, labels } => Ok(observed.deltas.as_ref()?.of(counter, labels).unwrap_or(0.0)),
         Metric::StatusCount(status) => code(status),
         Metric::StatusShare(status) => share(code(status)?),
@@ -128,7 +128,7 @@ fn measure(of: &Of, metric: &Metric, observed: &Observed) -> Result<f64, String>
     }
 }
 
-/// A measurement as a value of a scenario file: a whole number, or a duration with its unit.
+/// Formats a measurement as a value in a scenario file: a number, or a duration with its unit.
 pub(super) fn as_value(of: &Of, metric: &Metric, observed: &Observed) -> Result<String, String> {
     let value = measure(of, metric, observed)? + 0.0;
     Ok(match metric {
@@ -142,7 +142,7 @@ fn shown(metric: &Metric, value: f64) -> String {
         Metric::Latency(_) => format!("{}ms", trimmed(value, 1)),
         Metric::StatusShare(_) | Metric::FailedShare => {
             let rounded = format!("{}%", trimmed(value, 1));
-            // 399 of 400 are not "100%", nor is 1 of 4000 "0%".
+            // Avoid rounding 399 of 400 to "100%", or 1 of 4000 to "0%".
             let misleads = (rounded == "100%" && value < 100.0) || (rounded == "0%" && value > 0.0);
             if misleads { format!("{}%", trimmed(value, 4)) } else { rounded }
         }
@@ -150,7 +150,7 @@ fn shown(metric: &Metric, value: f64) -> String {
     }
 }
 
-/// With so many decimals, and without zeros at the end.
+/// Formats with a number of decimals, without trailing zeros.
 fn trimmed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

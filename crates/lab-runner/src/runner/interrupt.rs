@@ -1,5 +1,5 @@
-//! [`Interrupt`]: how a run is asked to stop. The first signal stops it and leads to the undo; the second gives the undo up
-//! and leaves it owed. Who catches the signals is not known here.
+//! Stop requests. The first signal stops the run and starts the undo; the second abandons the undo, which stays
+//! pending. Signal handlers live elsewhere.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use lab_core::error::Exit;
 
-/// What asked the run to stop.
+/// Signal that stopped the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Ctrl-C.
@@ -17,7 +17,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// The exit code after the undo: 130 or 143.
+    /// Exit code after the undo: 130 or 143.
     pub fn exit(self) -> Exit {
         match self {
             Self::Interrupt => Exit::Interrupted,
@@ -26,7 +26,7 @@ impl Signal {
     }
 }
 
-/// Two tokens, and the signal that came first. Clones are the same interrupt.
+/// Two cancellation tokens and the first signal. Clones share the same state.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     stop: CancellationToken,
@@ -35,12 +35,12 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Nothing came yet.
+    /// No signal received yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A signal came: the first stops the run, each further one gives up its undo.
+    /// Handles a signal: the first stops the run, each further one abandons the undo.
     pub fn raise(&self, signal: Signal) {
         match self.first.set(signal) {
             Ok(()) => self.stop.cancel(),
@@ -48,17 +48,16 @@ impl Interrupt {
         }
     }
 
-    /// The first signal, if one came.
     pub fn signal(&self) -> Option<Signal> {
         self.first.get().copied()
     }
 
-    /// Cancelled by the first signal: the run stops, and puts back.
+    /// Cancelled by the first signal: the run stops and undoes its changes.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// Cancelled by the second signal: what is not put back stays owed.
+    /// Cancelled by the second signal: changes that are not reverted yet stay pending.
     pub fn give_up(&self) -> &CancellationToken {
         &self.give_up
     }

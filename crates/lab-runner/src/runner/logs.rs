@@ -1,6 +1,6 @@
-//! The lines of the services' logs that tell the story: in each step the first of every answer that is new in it, of the
-//! gateway's log, and what the app says of its own life. They are read once, after the last step and before anything is put
-//! back: no step waits for them, and what cannot be had in time is left out.
+//! Selects relevant log lines: for each step, the first gateway access line of every status that is new in that step,
+//! and the app's own lifecycle messages. The logs are read once, after the last step and before the undo, so no step
+//! waits for them. Lines that do not arrive in time are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,24 +13,24 @@ use super::context::Context;
 use lab_core::engine::{LogLine, LogRequest};
 use lab_core::event::{Logged, Secrets};
 
-/// How long the logs may take to be read.
+/// Time limit for reading the logs.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The most lines of a step.
+/// Maximum number of lines per step.
 const MOST: usize = 3;
-/// The longest line, in characters.
+/// Maximum length of a line, in characters.
 const LONGEST: usize = 600;
-/// How an access line of the app's log goes on after its time.
+/// Start of an access line in the app's log, after the time.
 const ACCESS: &str = "access ";
 
-/// A step that began.
+/// Start of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Begun {
     pub(super) step: String,
-    /// In seconds since the run's start.
+    /// In seconds since the start of the run.
     pub(super) at: f64,
 }
 
-/// Reads the logs, and picks. `keys`: what is not to be told, beside the run's own secrets.
+/// Reads the logs and selects lines. `keys` are masked in addition to the run's secrets.
 pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -> Vec<Logged> {
     let Some(first) = steps.first() else { return Vec::new() };
     let roles = context.engine.roles();
@@ -51,12 +51,12 @@ pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -
     picked
 }
 
-/// The lines that come in time.
+/// Reads the lines that arrive before the deadline.
 async fn read<E>(lines: impl Stream<Item = Result<LogLine, E>>, deadline: Instant) -> Vec<LogLine> {
     lines.take_until(sleep_until(deadline)).filter_map(async |line| line.ok()).collect().await
 }
 
-/// Masks a line, and cuts it: in that order, since half a secret would not be known again.
+/// Masks and then truncates a line. A truncated secret would not be recognised.
 fn hide(text: &mut String, secrets: [&Secrets; 2]) {
     for secrets in secrets {
         secrets.hide(text);
@@ -90,14 +90,14 @@ fn pick(lines: &[LogLine], gateway: &str, steps: &[Begun], clock: &Clock) -> Vec
     picked
 }
 
-/// The status of a request to the API, in a line of the gateway's access log.
+/// Status of an API request in a line of the gateway's access log.
 fn code(text: &str) -> Option<u64> {
     let line: serde_json::Value = serde_json::from_str(text).ok()?;
     line["path"].as_str().filter(|path| path.starts_with("/api/"))?;
     line["status"].as_u64()
 }
 
-/// Whether a line of the app's log is about itself, not about a request.
+/// Returns whether a line of the app's log is about the app itself rather than a request.
 fn is_of_its_life(text: &str) -> bool {
     let after_time = text.split_once(' ').map_or(text, |(_, rest)| rest);
     !text.trim().is_empty() && !after_time.starts_with(ACCESS)

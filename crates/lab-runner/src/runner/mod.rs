@@ -1,5 +1,5 @@
-//! The step loop: [`run`] takes a plan step by step and tells what happens as events. Whatever becomes of the steps, the
-//! undo follows, unless the user asked to keep the result; the last event always comes.
+//! Runs a scenario: [`run`] executes a plan and emits events. The changes are always undone at the end unless the user
+//! asked to keep them, and the last event is always sent.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -47,43 +47,44 @@ use context::Context;
 use course::{Part, Runner, named};
 use observe::keys;
 
-/// What to run, on what, and how it ends.
+/// A plan and everything that its run needs.
 pub struct Run {
-    /// The scenario, checked against the engine's abilities.
+    /// The plan, already checked against the engine's abilities.
     pub plan: Plan,
-    /// The lab; the caller holds its run lock.
+    /// The caller holds the lab's run lock.
     pub lab: Lab,
-    /// What runs it; the stack is up.
+    /// The stack must be up.
     pub engine: Arc<dyn Engine>,
-    /// Its sockets.
+    /// Access to the network.
     pub wire: Arc<dyn Wire>,
-    /// Runs the commands of `run` steps; none where the user has not allowed them: such a plan is refused.
+    /// Executes the commands of `run` steps. `None` if the user has not allowed commands; a plan that has some is then
+    /// rejected.
     pub processes: Option<Arc<dyn Processes>>,
-    /// The run's id: `20261124T101530.123Z-7f3a`.
+    /// Id of the run: `20261124T101530.123Z-7f3a`.
     pub id: String,
-    /// Leave the result of the run. An interrupted run is put back all the same.
+    /// Keep the changes. An interrupted run is undone anyway.
     pub keep: bool,
-    /// Stop after this, and leave the lab so.
+    /// Stop after this step or phase and keep the changes.
     pub until: Option<Until>,
-    /// The lab was made for this run, by [`crate::undo::record_new_lab`] first, and goes away with it.
+    /// The lab was created for this run, after [`crate::undo::record_new_lab`], and is removed with it.
     pub owned: bool,
-    /// How it is asked to stop.
+    /// Stop requests.
     pub interrupt: Interrupt,
-    /// Takes the progress of traffic.
+    /// Callback for traffic progress.
     pub progress: TrafficProgressFn,
 }
 
-/// Where to stop.
+/// Point at which a run stops early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// After the step of this name.
+    /// After the step with this name.
     Step(String),
     /// After the last step of this phase.
     Phase(Phase),
 }
 
 impl Until {
-    /// The index of the last step to run; none where the plan has no such step.
+    /// Index of the last step to run. `None` if the plan has no such step.
     pub fn last_step(&self, steps: &[Step]) -> Option<usize> {
         steps.iter().rposition(|step| match self {
             Self::Step(name) => step.name == *name,
@@ -92,19 +93,19 @@ impl Until {
     }
 }
 
-/// How a run ended.
+/// Result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunOutcome {
-    /// The exit code, the worst of all that applies.
+    /// Exit code; the most severe one that applies.
     pub exit: Exit,
-    /// How the steps ended.
+    /// Result of the steps.
     pub status: Status,
-    /// What became of the changes.
+    /// Result of the undo.
     pub undo: UndoOutcome,
 }
 
-/// Runs a plan. `emit` takes every event; where it fails, the run stops after the present step and is put back, and
-/// nothing more is emitted (exit 3).
+/// Runs a plan. `emit` receives every event. If it fails, the run stops after the current step, undoes its changes,
+/// emits nothing more and exits with 3.
 pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) -> RunOutcome {
     let clock = Clock::start();
     let Run { plan, lab, engine, wire, processes, id, keep, until, owned, interrupt, progress } = run;
@@ -165,13 +166,13 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
     runner.finish(keep, until.is_none(), &mut reporter).await
 }
 
-/// What runs, in order.
+/// Step lists of a run, in order.
 struct Parts<'p> {
     before: Part<'p>,
     steps: Part<'p>,
     after: Part<'p>,
     finally: Part<'p>,
-    /// The run stops in the middle and leaves the lab so: what comes after the steps is left out.
+    /// The run stops early and keeps its changes, so everything after the steps is skipped.
     until: bool,
 }
 
@@ -187,7 +188,7 @@ impl<'p> Parts<'p> {
         }
     }
 
-    /// The steps that will run if nothing goes wrong.
+    /// Names of the steps that run if nothing goes wrong.
     fn names(&self) -> Vec<String> {
         let finally: &[Step] = if self.until { &[] } else { self.finally.steps };
         let finally = Part { steps: finally, ..self.finally };
@@ -195,7 +196,7 @@ impl<'p> Parts<'p> {
         parts.into_iter().flat_map(|part| part.steps.iter().map(|step| named(step, part.role))).collect()
     }
 
-    /// Runs them. Returns whether the last of the steps was carried out.
+    /// Runs the lists. Returns whether the last step was executed.
     async fn run<F>(&self, runner: &mut Runner, begun: bool, reporter: &mut Reporter<F>) -> bool
     where
         F: FnMut(&Event) -> io::Result<()>,
@@ -217,7 +218,7 @@ impl<'p> Parts<'p> {
     }
 }
 
-/// What the reports have to tell in words.
+/// Texts of the scenario for reports.
 fn about(plan: &Plan) -> About {
     About {
         source: plan.source.clone(),
@@ -238,7 +239,7 @@ fn begin(lab: &Lab, id: &str, scenario: &str, owned: bool) -> Result<UndoLog, Un
     Ok(log)
 }
 
-/// A run that may not begin: it changes nothing. A lab made for it stays, and is owed.
+/// Ends a run that must not start; it changes nothing. A lab created for it remains, with its undo pending.
 fn refused<F>(mut reporter: Reporter<F>, started: RunStarted, owned: bool, error: &UndoError) -> RunOutcome
 where
     F: FnMut(&Event) -> io::Result<()>,

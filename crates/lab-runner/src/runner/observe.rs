@@ -1,4 +1,4 @@
-//! What the lab shows at a moment ([`Observation`]), the difference of two, and what in it was somebody else's doing.
+//! Observes the lab, computes the difference of two observations and detects changes made outside the run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,22 +14,22 @@ use lab_core::event::Keys;
 use lab_system::deadline::timeout;
 use lab_telemetry::metrics::{Deltas, Exposition, Snapshot, delta, names};
 
-/// How long a description may take. A backstop: the engine has deadlines of its own.
+/// Time limit of a description; the engine's own deadlines are shorter.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The lab at a moment.
+/// Observed state of the lab at one time.
 #[derive(Clone, Debug)]
 pub(super) struct Observation {
     pub(super) description: Description,
     pub(super) caller_key: String,
-    /// The keys of callers that have names.
+    /// Keys of named callers.
     pub(super) callers: BTreeMap<String, String>,
-    /// The app's counters, or why they are unknown.
+    /// App counters, or why they are unknown.
     pub(super) snapshot: Result<Snapshot, String>,
 }
 
 impl Observation {
-    /// What a caller sends; none: the lab's one caller.
+    /// Key of a caller; `None` is the lab's default caller.
     pub(super) fn key_of(&self, caller: Option<&str>) -> Result<&str, String> {
         match caller {
             None => Ok(&self.caller_key),
@@ -40,7 +40,7 @@ impl Observation {
     }
 }
 
-/// Looks at the lab, and scrapes every instance of the app. An error says why that could not be done.
+/// Observes the lab and scrapes every app instance.
 pub(super) async fn observe(context: &Context) -> Result<Observation, String> {
     let description = describe(context).await.map_err(|error| explained(&error))?;
     let Record { caller_key, callers, .. } = context.lab.existing().map_err(|error| error.to_string())?;
@@ -48,7 +48,7 @@ pub(super) async fn observe(context: &Context) -> Result<Observation, String> {
     Ok(Observation { description, caller_key, callers, snapshot })
 }
 
-/// Like [`observe`], given up when the run is asked to stop.
+/// Like [`observe`], but cancelled when the run is asked to stop.
 pub(super) async fn observe_unless_stopped(context: &Context) -> Result<Observation, String> {
     tokio::select! {
         biased;
@@ -57,7 +57,7 @@ pub(super) async fn observe_unless_stopped(context: &Context) -> Result<Observat
     }
 }
 
-/// The stack as it is now, within a deadline.
+/// Describes the stack, within a deadline.
 pub(super) async fn describe(context: &Context) -> Result<Description, EngineError> {
     timeout(DEADLINE, context.engine.describe()).await.unwrap_or_else(|_| {
         let detail = format!("no answer within {} s", DEADLINE.as_secs());
@@ -65,7 +65,7 @@ pub(super) async fn describe(context: &Context) -> Result<Description, EngineErr
     })
 }
 
-/// The keys of both sides.
+/// Keys of the server and the callers.
 pub(super) async fn keys(context: &Context) -> Result<Keys, String> {
     let description = describe(context).await.map_err(|error| explained(&error))?;
     let record = context.lab.existing().map_err(|error| error.to_string())?;
@@ -73,9 +73,9 @@ pub(super) async fn keys(context: &Context) -> Result<Keys, String> {
     Ok(Keys { server, caller: record.caller_key, callers: record.callers })
 }
 
-/// One scrape of every instance of the app, or why it is unknown.
+/// Scrapes every app instance.
 pub(super) async fn scrape(context: &Context, description: &Description) -> Result<Snapshot, String> {
-    // A frozen app would keep every scrape waiting until its deadline, and tell nothing.
+    // Scraping a frozen app would only run into the timeout.
     if description.app().is_some_and(|app| app.state == RunState::Paused) {
         return Err("the app is paused".to_owned());
     }
@@ -87,7 +87,7 @@ pub(super) async fn scrape(context: &Context, description: &Description) -> Resu
     Ok(Snapshot { at: context.clock.now(), instances })
 }
 
-/// The increase of the app's counters between two observations, or why it is unknown. `acted`: what the run did in between.
+/// Increase of the app's counters between two observations. `acted` is what the run did in between.
 pub(super) fn deltas(
     before: &Result<Observation, String>,
     after: &Result<Observation, String>,
@@ -101,7 +101,7 @@ pub(super) fn deltas(
             Some(text) => {
                 Some(Exposition::parse(text, None).map_err(|error| format!("the last scrape of {instance} {error}"))?)
             }
-            // What is killed is not asked once more: the scrape before the step was its last.
+            // A killed instance cannot be scraped again; the scrape before the step was its last.
             None if acted.killed => None,
             None => return Err(format!("{instance} ended without a last scrape")),
         };
@@ -111,28 +111,28 @@ pub(super) fn deltas(
         !after.instances.contains_key(*instance) && !acted.retired.iter().any(|retired| retired.instance == **instance)
     };
     match before.instances.keys().find(ended) {
-        // A command of the run may have ended it.
+        // A command of the run may have stopped it.
         Some(instance) if acted.own.anything => Err(format!("{instance} ended without a last scrape")),
         Some(instance) => Err(format!("{instance} ended, and this run did not end it")),
         None => Ok(delta::between(before, after, &retired)),
     }
 }
 
-/// The increase by counter as reports show it: every counter of the app, null where it is unknown.
+/// Increase by counter for reports: every app counter, `None` if unknown.
 pub(super) fn by_counter(deltas: &Result<Deltas, String>) -> BTreeMap<String, Option<f64>> {
     let known = deltas.as_ref().ok().map(Deltas::by_name);
     let value = |name: &str| known.as_ref().map(|known| known.get(name).copied().unwrap_or(0.0));
     names::COUNTERS.iter().map(|name| ((*name).to_owned(), value(name))).collect()
 }
 
-/// What a run knows of the lab, to tell its own changes from somebody else's.
+/// Lab state known to the run, used to detect changes made by others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     server: Option<String>,
     caller: String,
     callers: BTreeMap<String, String>,
     states: BTreeMap<String, RunState>,
-    /// The run may have changed more than this since: nothing that is otherwise can be attributed.
+    /// The run may have changed more since, so differences cannot be attributed.
     outdated: bool,
 }
 
@@ -149,12 +149,11 @@ impl Known {
         }
     }
 
-    /// Every key.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.server.iter().chain([&self.caller]).chain(self.callers.values()).map(String::as_str)
     }
 
-    /// As it is after the run's own change.
+    /// Applies the run's own changes.
     pub(super) fn after(mut self, own: &Own) -> Self {
         self.server = own.server.clone().unwrap_or(self.server);
         self.caller = own.caller.clone().unwrap_or(self.caller);
@@ -164,12 +163,12 @@ impl Known {
         self
     }
 
-    /// As it is after an attempted change whose outcome is unknown.
+    /// Marks the state as unreliable after a change whose result is unknown.
     pub(super) fn outdated(self) -> Self {
         Self { outdated: true, ..self }
     }
 
-    /// What is otherwise now by another's doing, in one sentence each.
+    /// Describes each change made outside the run.
     pub(super) fn differences(&self, now: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if self.outdated {

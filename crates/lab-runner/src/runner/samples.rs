@@ -1,6 +1,5 @@
-//! What happens over the time of a step: the traffic in intervals, as the caller saw it ([`samples`]), and the app's
-//! counters, scraped about once a second while traffic is sent ([`counted`]). Charts are drawn from it; nothing is judged
-//! by it.
+//! Time series for charts: traffic in intervals ([`samples`]) and the app's counters, scraped about once a second while
+//! traffic is sent ([`counted`]). Expectations do not use them.
 
 use std::time::Duration;
 
@@ -13,14 +12,14 @@ use lab_core::event::{CounterSample, Latency, Sample};
 use lab_telemetry::metrics::{Snapshot, delta, names};
 use lab_traffic::{Amount, Load, Piece, Summary};
 
-/// The shortest time between two scrapes.
+/// Minimum time between two scrapes.
 const PERIOD: Duration = Duration::from_secs(1);
-/// About so many scrapes a step: a step of more seconds has them less often.
+/// Approximate maximum of scrapes per step; longer steps are scraped less often.
 const MOST: f64 = 3_600.0;
-/// The counters that are drawn.
+/// Counters shown in charts.
 const DRAWN: [&str; 3] = [names::REQUESTS, names::AUTH_SUCCESS, names::AUTH_FAILURES];
 
-/// The traffic of a step over time.
+/// Traffic of a step over time.
 pub(super) fn samples(summary: &Summary, clock: &Clock) -> Vec<Sample> {
     let start = clock.since_start(summary.start);
     let sample = |piece: &Piece| {
@@ -37,8 +36,8 @@ pub(super) fn samples(summary: &Summary, clock: &Clock) -> Vec<Sample> {
     summary.course.pieces().iter().map(sample).collect()
 }
 
-/// Waits for traffic, and scrapes the app meanwhile; its result, and what the app counted between two scrapes. What came
-/// after the last of them is not in there: the step's own deltas have all of it.
+/// Scrapes the app while waiting for traffic. Returns the result of the traffic and the counter increases between
+/// scrapes. Requests after the last scrape are missing; the step's own deltas include them.
 pub(super) async fn counted<T>(
     context: &Context,
     before: &Observation,
@@ -66,7 +65,7 @@ pub(super) async fn counted<T>(
     (result, counters)
 }
 
-/// How often a load's time is looked at.
+/// Scrape interval for a load.
 fn period(load: &Load) -> Duration {
     let planned = match load.amount {
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]

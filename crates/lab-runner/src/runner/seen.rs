@@ -1,5 +1,5 @@
-//! [`Seen`]: what traffic saw, by who sent it. Callers send side by side, so the outage's times are kept for each of them;
-//! counts and latencies add up.
+//! Traffic results by caller. Callers overlap in time, so outage times are kept per caller; counts and latencies add
+//! up.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use lab_traffic::Summary;
 
 use super::clock::rounded;
 
-/// What one piece of traffic saw: by caller, `None` being the lab's one caller.
+/// Traffic results by caller. `None` is the lab's default caller.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     by_caller: BTreeMap<Option<String>, Summary>,
 }
 
 impl Seen {
-    /// Of one caller.
+    /// Results of one caller.
     pub(super) fn of(caller: Option<&str>, summary: Summary) -> Self {
         Self { by_caller: BTreeMap::from([(caller.map(str::to_owned), summary)]) }
     }
 
-    /// Adds what was seen before or after, never at the same time by the same caller.
+    /// Adds earlier or later results. Results of the same caller must not overlap in time.
     pub(super) fn merge(&mut self, other: &Self) {
         for (caller, summary) in &other.by_caller {
             match self.by_caller.get_mut(caller) {
@@ -32,22 +32,21 @@ impl Seen {
         }
     }
 
-    /// Nobody sent anything.
+    /// Returns whether nothing was sent.
     pub(super) fn is_empty(&self) -> bool {
         self.by_caller.is_empty()
     }
 
-    /// What each caller saw.
     pub(super) fn each(&self) -> impl Iterator<Item = (Option<&str>, &Summary)> {
         self.by_caller.iter().map(|(caller, summary)| (caller.as_deref(), summary))
     }
 
-    /// What one caller saw.
     pub(super) fn caller(&self, name: &str) -> Option<&Summary> {
         self.by_caller.get(&Some(name.to_owned()))
     }
 
-    /// All callers together; none where nobody sends. Its outage's times say nothing, since the callers overlap in time.
+    /// Totals over all callers, `None` if there are none. The outage times are meaningless, because callers overlap in
+    /// time.
     pub(super) fn total(&self) -> Option<Summary> {
         let mut summaries = self.by_caller.values();
         let mut total = summaries.next()?.clone();
@@ -55,13 +54,13 @@ impl Seen {
         Some(total)
     }
 
-    /// As events have it: each caller that has a name.
+    /// Results of each named caller, as in events.
     pub(super) fn results(&self) -> BTreeMap<String, CallerResult> {
         self.each().filter_map(|(caller, summary)| Some((caller?.to_owned(), result(summary)))).collect()
     }
 }
 
-/// A summary as events have it.
+/// Converts a summary to its event form.
 pub(super) fn result(summary: &Summary) -> CallerResult {
     CallerResult {
         sent: summary.sent,

@@ -1,5 +1,5 @@
-//! One step as a task of its own: look, act, look again. What it showed is judged by the run, which a panic in here cannot
-//! take along.
+//! Executes one step in its own task: observe, act, observe again. The executor evaluates the result and survives a
+//! panic of the task.
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ use lab_scenario::plan::Action;
 use lab_telemetry::metrics::Deltas;
 use lab_traffic::Summary;
 
-/// What a step did and saw.
+/// Everything that happened during a step.
 pub(super) struct Done {
     pub(super) before: Result<Observation, String>,
     pub(super) after: Result<Observation, String>,
     pub(super) acted: Result<Acted, String>,
-    /// The action was one that changes the lab. If it failed, it may have done so in part.
+    /// The action changes the lab. If it failed, it may have done so partly.
     pub(super) attempted: bool,
     pub(super) background: Slices,
-    /// Of it, what is still open.
+    /// Background requests that are still open.
     pub(super) open: Vec<Slice>,
     pub(super) deltas: Result<Deltas, String>,
-    /// What the alerts were meanwhile.
+    /// Alerts during the step.
     pub(super) alerts: Alerts,
     pub(super) interrupted: bool,
 }
@@ -55,7 +55,7 @@ impl Done {
         self.acted.as_ref().ok()?.traffic.as_ref()
     }
 
-    /// What it showed.
+    /// The observations that expectations are evaluated against.
     pub(super) fn observed(&self) -> Observed {
         Observed {
             traffic: self.traffic().cloned(),
@@ -65,7 +65,7 @@ impl Done {
         }
     }
 
-    /// What the story makes of it.
+    /// The change that the step made or attempted.
     pub(super) fn deed(&self, begun: f64, action: &Action) -> Deed {
         let acted = self.acted.as_ref().ok();
         Deed {
@@ -75,7 +75,7 @@ impl Done {
         }
     }
 
-    /// How the step ended, given what was seen of what was expected.
+    /// Result of the step, given its expectations.
     pub(super) fn status(&self, results: &[ExpectationResult]) -> Status {
         match &self.acted {
             _ if self.interrupted => Status::Interrupted,
@@ -85,7 +85,7 @@ impl Done {
         }
     }
 
-    /// What somebody else changed before and during the step, and what is known of the lab after it.
+    /// Notices about changes made outside this run, and the lab state expected before the next step.
     pub(super) fn notices(&self, known: Option<&Known>) -> (Vec<String>, Option<Known>) {
         let before = self.before.as_ref().ok().map(Known::of);
         let after = self.after.as_ref().ok().map(Known::of);
@@ -93,7 +93,7 @@ impl Done {
             (Some(known), Some(before)) => known.differences(before),
             _ => Vec::new(),
         };
-        // If the lab cannot be observed after the step, this is what the next step is compared with.
+        // The fallback for the next comparison if the lab cannot be observed after the step.
         let expected = before.or(known.cloned()).map(|before| match &self.acted {
             Ok(acted) => before.after(&acted.own),
             Err(_) if self.attempted => before.outdated(),
@@ -106,8 +106,8 @@ impl Done {
     }
 }
 
-/// Carries a step out, as a task of its own, while traffic goes on in the background. A panic in it is an error of the step;
-/// the second signal leaves it to itself.
+/// Executes a step in its own task while background traffic continues. A panic becomes an error of the step. After a
+/// second signal the task is abandoned.
 pub(super) async fn perform(context: &Arc<Context>, alerts: &Arc<Shared>, action: Action, beside: Beside) -> Done {
     let attempted = action.is_change();
     let task = tokio::spawn(carry_out(Arc::clone(context), Arc::clone(alerts), action, beside));
@@ -135,7 +135,6 @@ async fn carry_out(context: Arc<Context>, alerts: Arc<Shared>, action: Action, b
     Done { before, after, acted, attempted: false, background, open, deltas, alerts, interrupted: false }
 }
 
-/// The event that a step is over.
 pub(super) fn finished(
     context: &Context,
     started: StepStarted,

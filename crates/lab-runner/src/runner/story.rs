@@ -1,4 +1,4 @@
-//! [`Story`]: what the steps so far add up to: the run's status, the outage's clock, and whether each fault had an effect.
+//! Tracks the run as a whole: its status, the outage, and whether each fault had an effect.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,19 @@ use lab_core::event::{AlertChanged, AlertState, Outage, Phase, Status};
 use lab_scenario::plan::{Kind, Step};
 use lab_traffic::Summary;
 
-/// What is wrong with a practice in which nobody was there to be harmed.
+/// Reported if a practice scenario sent no requests.
 pub(crate) const SILENT: &str = "no request was sent: nothing shows that nobody is harmed";
 
-/// What a caller saw in one step. Times are in seconds since the run's start.
+/// What a caller experienced in one step. Times are in seconds since the start of the run.
 #[derive(Debug)]
 struct Piece {
-    /// None: the lab's one caller.
+    /// `None` for the lab's default caller.
     caller: Option<String>,
     sent: u64,
     failed: u64,
     first_failure: Option<f64>,
     last_failure: Option<f64>,
-    /// The first success after which none of these requests failed.
+    /// First success after which none of these requests failed.
     lasting_success: Option<f64>,
 }
 
@@ -29,40 +29,38 @@ pub(super) struct Story {
     kind: Kind,
     clock: Clock,
     status: Status,
-    /// Every step so far.
     observed: Vec<Observed>,
     faults: Vec<Fault>,
-    /// Requests before the first fault.
     before: Toll,
-    /// Requests since it, whatever came between.
+    /// Requests since the first fault, including those after its fix.
     after: Toll,
-    /// When the first remedy that changed something began, in seconds since the run's start.
+    /// Start of the first effective fix, in seconds since the start of the run.
     remedied: Option<f64>,
-    /// All traffic, that in the background as well.
+    /// All traffic, including background traffic.
     pieces: Vec<Piece>,
 }
 
-/// What was injected: a step, or several that follow each other before any traffic shows what they do.
+/// A fault: one step, or several consecutive steps without traffic in between.
 #[derive(Debug)]
 struct Fault {
     step: String,
     begun: f64,
-    /// Whether it changed the lab at all.
+    /// Whether it changed the lab.
     changed: bool,
-    /// When a remedy or another fault came.
+    /// Start of the next fix or fault.
     ended: Option<f64>,
-    /// Requests while it was present.
+    /// Requests while the fault was present.
     toll: Toll,
-    /// A request that started meanwhile failed later.
+    /// A request that started while the fault was present failed afterwards.
     late: bool,
 }
 
-/// Requests, and how they failed.
+/// Request counts and kinds of failures.
 #[derive(Debug, Default)]
 struct Toll {
     sent: u64,
     failed: u64,
-    /// Status codes and causes.
+    /// Status codes and transport error causes.
     ways: BTreeSet<String>,
 }
 
@@ -74,20 +72,20 @@ impl Toll {
         self.ways.extend(codes.chain(summary.errors.keys().map(|cause| cause.name().to_owned())));
     }
 
-    /// Whether a larger share failed than before, or some in a way that none did before.
+    /// Returns whether a larger share failed than before, or some failed in a new way.
     fn is_worse(&self, before: &Self) -> bool {
         let share = |part: u64, whole: u64| u128::from(part) * u128::from(whole);
         !self.ways.is_subset(&before.ways) || share(self.failed, before.sent) > share(before.failed, self.sent)
     }
 }
 
-/// What a step was, for the story.
+/// A step's attempted change.
 pub(super) struct Deed {
-    /// When it began, in seconds since the run's start.
+    /// Start of the step, in seconds since the start of the run.
     pub(super) begun: f64,
-    /// It was to change the lab.
+    /// The step was supposed to change the lab.
     pub(super) change: bool,
-    /// It did.
+    /// The step changed the lab.
     pub(super) changed: bool,
 }
 
@@ -106,7 +104,7 @@ impl Story {
         }
     }
 
-    /// A step's part. What the step expects is judged after it, by [`Story::since`].
+    /// Adds a step. Its expectations are evaluated afterwards, against [`OutageTracker::since`].
     pub(super) fn take(&mut self, step: &Step, deed: &Deed, observed: Observed) {
         match step.phase {
             Phase::Inject if deed.change => self.inject(step, deed),
@@ -140,17 +138,16 @@ impl Story {
         }
     }
 
-    /// What was seen from a step on until now.
+    /// Observations from a step on until now.
     pub(super) fn since(&self, index: usize) -> Observed {
         Observed::merged(self.observed.get(index..).unwrap_or_default())
     }
 
-    /// How many steps there were.
     pub(super) fn steps(&self) -> usize {
         self.observed.len()
     }
 
-    /// A step, or something beyond the steps, ended so.
+    /// Records a status; the most severe one is kept.
     pub(super) fn ended(&mut self, status: Status) {
         if rank(status) > rank(self.status) {
             self.status = status;
@@ -161,8 +158,7 @@ impl Story {
         self.status
     }
 
-    /// What is wrong with the run as a whole although its steps may hold: only of a run that came to its end. `whole`: no step
-    /// was left out.
+    /// Finds a problem of a completed run as a whole, even if all its steps passed. `whole`: no step was skipped.
     pub(super) fn objection(&self, whole: bool) -> Option<String> {
         if matches!(self.status, Status::Error | Status::Interrupted) {
             return None;
@@ -179,8 +175,8 @@ impl Story {
         }
     }
 
-    /// The first fault of which the traffic saw nothing while it was there: no failure, or none but those that it had seen
-    /// before the first fault. Where no traffic followed at all, there is nothing to judge by.
+    /// Returns a message for the first fault that did not affect traffic: no failures while it was present, or only
+    /// failures like those before. Without any later traffic there is nothing to evaluate.
     fn without_effect(&self) -> Option<String> {
         if let Some(fault) = self.faults.iter().find(|fault| !fault.changed) {
             return Some(format!("no effect: {} changed nothing", fault.step));
@@ -188,7 +184,7 @@ impl Story {
         let unseen = |fault: &&Fault| fault.toll.sent > 0 && !fault.late && !fault.toll.is_worse(&self.before);
         let (step, toll) = match self.faults.iter().find(unseen) {
             Some(fault) => (&fault.step, &fault.toll),
-            // Nobody sent while one was there.
+            // No traffic was sent while a fault was present.
             None if self.faults.iter().all(|fault| fault.toll.sent == 0 && !fault.late) => {
                 (&self.faults.first()?.step, &self.after)
             }
@@ -206,8 +202,7 @@ impl Story {
         }
     }
 
-    /// From the first failed request to the first success that lasts, of all who sent; none where no request failed. It is
-    /// over when every caller that had failures gets through again.
+    /// Outage from the first failed request to lasting recovery of every affected caller. `None` if no request failed.
     pub(super) fn outage(&self, alerts: &[AlertChanged]) -> Option<Outage> {
         let effect = self.pieces.iter().filter_map(|piece| piece.first_failure).min_by(f64::total_cmp)?;
         let last = self.pieces.iter().filter_map(|piece| piece.last_failure).max_by(f64::total_cmp)?;
@@ -231,8 +226,8 @@ impl Story {
         })
     }
 
-    /// The first success of a caller after its last failure. Where it sent in the foreground and in the background at
-    /// once, it is exact to the step.
+    /// First success of a caller after its last failure. If the caller sent foreground and background traffic at the
+    /// same time, the precision is one step.
     fn recovered(&self, caller: Option<&str>) -> Option<f64> {
         let own = || self.pieces.iter().filter(|piece| piece.caller.as_deref() == caller);
         let last = own().filter_map(|piece| piece.last_failure).max_by(f64::total_cmp)?;
@@ -241,12 +236,12 @@ impl Story {
 }
 
 impl Fault {
-    /// A remedy or another fault came, if none had before.
+    /// Marks the start of a fix or of another fault, unless one came before.
     fn end(&mut self, at: f64) {
         self.ended.get_or_insert(at);
     }
 
-    /// What a caller saw since it began.
+    /// Adds a caller's results since the fault started.
     fn take(&mut self, piece: &Piece, summary: &Summary) {
         match self.ended {
             None => self.toll.add(summary),
@@ -272,7 +267,7 @@ fn piece(caller: Option<&str>, summary: &Summary, clock: &Clock) -> Piece {
     }
 }
 
-/// When the first alert fired after the effect, and when the last of those that did was resolved.
+/// Times at which the first alert fired after the impact, and at which the last of these alerts was resolved.
 fn called(alerts: &[AlertChanged], effect: f64) -> (Option<f64>, Option<f64>) {
     let fired = || alerts.iter().filter(|alert| alert.state == AlertState::Firing && alert.since >= effect);
     let detected = fired().map(|alert| alert.since).min_by(f64::total_cmp);
@@ -284,7 +279,7 @@ fn called(alerts: &[AlertChanged], effect: f64) -> (Option<f64>, Option<f64>) {
     (detected, resolved.and_then(|all| all.into_iter().max_by(f64::total_cmp)))
 }
 
-/// The graver counts.
+/// Severity; higher wins.
 fn rank(status: Status) -> u8 {
     match status {
         Status::Held => 0,

@@ -1,5 +1,5 @@
-//! The step `wait_for`: looks again and again until something is so, or until its deadline. What was seen last is judged
-//! like an expectation.
+//! The `wait_for` action: polls until a condition is met or the deadline passes. The last observation is evaluated like
+//! an expectation.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,20 +17,20 @@ use lab_core::event::ExpectationResult;
 use lab_scenario::plan::{AlertIs, Condition, Expectation, Threshold, WaitFor};
 use lab_telemetry::wire::Probe;
 
-/// How long a look may take that begins at the deadline.
+/// Minimum time for a poll, even if it starts at the deadline.
 const LAST: Duration = Duration::from_secs(1);
-/// How long a query may take.
+/// Time limit of a query.
 const QUERY: Duration = Duration::from_secs(5);
 
-/// How Prometheus answers a query that is none.
+/// Prometheus' status code for an invalid query.
 const BAD_REQUEST: u16 = 400;
 
-/// What one look showed.
+/// Result of one poll.
 #[derive(Default)]
 struct Look {
     results: Vec<ExpectationResult>,
     facts: Facts,
-    /// In a few words.
+    /// Short summary for the timeline.
     told: String,
 }
 
@@ -103,7 +103,7 @@ async fn look(
     }
 }
 
-/// What an alert is. Nobody is asked for it: that goes on beside the steps.
+/// State of an alert. Alerts are polled by a task of their own, so this sends no request.
 fn standing(alerts: &Shared, alert: &str, is: AlertIs) -> Look {
     let (held, text) = alerts.is(alert, is);
     let (metric, expected) = (format!("alert.{alert}"), is.name().to_owned());
@@ -112,7 +112,7 @@ fn standing(alerts: &Shared, alert: &str, is: AlertIs) -> Look {
     Look { results: vec![result], told, ..Look::default() }
 }
 
-/// How much the app's counters have grown since the step began.
+/// Increase of the app's counters since the start of the step.
 async fn counters(context: &Context, expected: &[Expectation], before: &Result<Observation, String>) -> Look {
     let now = observe(context).await;
     let deltas = deltas(before, &now, &Acted::default());
@@ -122,8 +122,8 @@ async fn counters(context: &Context, expected: &[Expectation], before: &Result<O
     Look { told: told.collect::<Vec<_>>().join(", "), results, ..Look::default() }
 }
 
-/// The values of a query's result, or why there are none to be had now. An error: the query itself is refused, and that does
-/// not get better.
+/// Values of a query, or the reason why they are currently unavailable. A rejected query is an error, because retrying
+/// would not help.
 async fn ask(context: &Context, prometheus: &str, query: &str) -> Result<Result<Vec<f64>, String>, String> {
     let probe = Probe {
         url: format!("{prometheus}/api/v1/query?query={}", encoded(query)),
@@ -144,7 +144,7 @@ async fn ask(context: &Context, prometheus: &str, query: &str) -> Result<Result<
     }
 }
 
-/// The values of a scalar or of a vector.
+/// Values of a scalar or a vector.
 fn values(data: &Value) -> Vec<f64> {
     let value = |sample: &Value| sample[1].as_str()?.parse::<f64>().ok();
     match data["resultType"].as_str() {
@@ -153,7 +153,7 @@ fn values(data: &Value) -> Vec<f64> {
     }
 }
 
-/// Whether one of the series is as it must be. Without a threshold it is enough that there is one.
+/// Evaluates a query: one of its series must match. Without a threshold, any series does.
 fn asked(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>, String>) -> Look {
     let holds = |value: &&f64| is.is_none_or(|is| is.comparator.holds(**value, is.bound));
     let (found, text) = match answer {
@@ -171,7 +171,7 @@ fn asked(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>, String>)
     Look { results: vec![result], facts, told: format!("{query} is {text}") }
 }
 
-/// A look that had no end.
+/// Result of a poll that timed out.
 fn unanswered(wanted: &WaitFor) -> Look {
     let metric = match &wanted.what {
         Condition::Metrics(_) => "wait_for.metrics".to_owned(),
@@ -184,7 +184,7 @@ fn unanswered(wanted: &WaitFor) -> Look {
     Look { results: vec![result], told: "no answer".to_owned(), ..Look::default() }
 }
 
-/// A text within the query of a URL: all but letters, digits and `-._~` percent-encoded (RFC 3986).
+/// Percent-encodes a text for the query of a URL: everything except letters, digits and `-._~` (RFC 3986).
 fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

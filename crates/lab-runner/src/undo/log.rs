@@ -1,6 +1,6 @@
-//! [`UndoLog`]: the write-ahead log, `undo.ndjson` in the lab's folder, one JSON object a line. A run's part of it is a
-//! header, then what was before each change; each line is on disk before the change is made. A run that follows one whose
-//! changes were kept adds a part of its own behind it, and takes only that part away again.
+//! The write-ahead undo log: `undo.ndjson` in the lab's folder, one JSON object per line. Each run has a section: a
+//! header, then the state before each change. Every line is on disk before its change is made. A run that follows a run
+//! with kept changes appends its own section and later removes only that.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,95 +14,70 @@ use lab_core::engine::ServiceChange;
 use lab_core::event::Secrets;
 use lab_system::files;
 
-/// The version of the log's format.
+/// Version of the log format.
 const VERSION: u32 = 1;
 
-/// What can be wrong with an undo log.
 #[derive(Debug, thiserror::Error)]
 pub enum UndoError {
-    /// The file cannot be read or written.
     #[error("cannot use the undo log {}: {source}", path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line of it is not what lab wrote.
+    File { path: PathBuf, source: io::Error },
+    /// A line was not written by lab.
     #[error(
         "the undo log {} is damaged in line {line}: {detail}; mend or remove that line, then `lab recover`; \
          or end the lab with `lab down`",
         path.display()
     )]
     Damaged {
-        /// Which file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// 1-based.
         line: usize,
-        /// What is wrong with it.
         detail: String,
     },
-    /// A run before this one has not put back its changes.
+    /// An earlier run has an undo pending.
     #[error("run {run} of {scenario} still has changes to put back: `lab recover` does it")]
-    Pending {
-        /// The run.
-        run: String,
-        /// Its scenario.
-        scenario: String,
-    },
-    /// The lab's folder cannot be used.
+    Pending { run: String, scenario: String },
     #[error(transparent)]
     Lab(#[from] LabError),
 }
 
-/// Whose changes a part of the log is about.
+/// Header of a run's section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The version of the format.
     pub version: u32,
-    /// The run's id.
     pub run: String,
-    /// The scenario's name.
     pub scenario: String,
-    /// When the run began to change things.
+    /// When the run started to make changes.
     pub at: DateTime<Utc>,
 }
 
-/// What was before a change.
+/// State before a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "before", rename_all = "snake_case")]
 pub enum Before {
-    /// A service was in this state.
     Service {
-        /// Which service.
         service: String,
-        /// The state, of all that was changed.
+        /// Previous values of everything that was changed.
         state: ServiceChange,
     },
-    /// The caller sent this key.
-    CallerKey {
-        /// The key.
-        key: String,
-    },
-    /// A caller of a scenario sent this key.
+    /// Key of the default caller.
+    CallerKey { key: String },
+    /// Key of a named caller.
     Caller {
-        /// Its name.
         name: String,
-        /// The key; none: there was no such caller.
+        /// `None` if the caller did not exist.
         key: Option<String>,
     },
-    /// There was no lab: the run made it for itself.
+    /// The lab did not exist; the run created it.
     NoLab,
 }
 
-/// A line of the log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 enum Line {
     Run(Header),
     Change(Before),
-    /// A value that the run is about to put into the lab and that nobody is to read. It is in the clear, as it is in the lab
-    /// itself, so that whoever shows what is in this log can mask it.
+    /// A secret that the run is about to set in the lab. It is stored in plain text, as in the lab itself, so that
+    /// readers of this log can mask it.
     Secret {
         value: String,
     },
@@ -111,28 +86,27 @@ enum Line {
     },
 }
 
-/// What is to be put back in a lab, or was kept in it.
+/// Changes of a lab that are pending or kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// The run that owes it, else the last that kept its changes.
+    /// The run whose undo is pending, or else the last run that kept its changes.
     pub run: String,
-    /// Its scenario.
     pub scenario: String,
-    /// When it began to change things.
+    /// When the run started to make changes.
     pub at: DateTime<Utc>,
-    /// The user asked to keep all of it: shown, and not owed.
+    /// All changes were kept on request; nothing has to be undone.
     pub kept: bool,
-    /// What was before each change, oldest first.
+    /// States before each change, oldest first.
     pub records: Vec<Before>,
-    /// What of it nobody is to read.
+    /// Values to mask.
     pub secrets: Secrets,
 }
 
-/// What is to be put back in a lab; none where nothing is.
+/// Reads the pending and kept changes of a lab.
 ///
 /// # Errors
-/// [`UndoError::Damaged`] where the log is not what lab wrote. A last line without its end is no damage: the change that it
-/// announced was never made.
+/// [`UndoError::Damaged`] if the log was not written by lab. An incomplete last line is fine, because its change was
+/// never made.
 pub fn pending(lab: &Lab) -> Result<Option<Pending>, UndoError> {
     let parts = read(&lab.undo_path())?.parts;
     let Some(last) = parts.iter().rev().find(|part| !part.kept).or(parts.last()) else { return Ok(None) };
@@ -146,34 +120,35 @@ pub fn pending(lab: &Lab) -> Result<Option<Pending>, UndoError> {
     Ok(Some(Pending { run, scenario, at, kept, records, secrets }))
 }
 
-/// Records that a lab is not to exist, before it is brought up for one run. [`UndoLog::begin`] of that run goes on from it.
+/// Records that a lab does not exist yet, before it is created for one run. [`UndoLog::begin`] of that run continues
+/// this section.
 pub fn record_new_lab(lab: &Lab, run: &str, scenario: &str) -> Result<(), UndoError> {
     UndoLog::begin(lab, run, scenario)?.record(Before::NoLab)
 }
 
-/// One run's part of a lab's undo log.
+/// Section of one run in a lab's undo log.
 #[derive(Debug)]
 pub struct UndoLog {
     path: PathBuf,
     folder: PathBuf,
     header: Header,
     records: Vec<Before>,
-    /// What earlier runs and this one put into the lab that nobody is to read.
+    /// Secrets that this run and earlier ones set in the lab.
     secrets: Secrets,
-    /// Open once something is recorded.
+    /// Opened with the first record.
     file: Option<File>,
-    /// Where this run's part begins, in bytes.
+    /// Byte offset of this run's section.
     start: u64,
-    /// How much of the file is whole lines.
+    /// Length of all complete lines, in bytes.
     length: u64,
 }
 
 impl UndoLog {
-    /// Begins a run's part of the log, or goes on with the one that it has. Nothing is written before the first record. That
-    /// the whole lab is not to exist is owed by who made it, at its end, and keeps no run in it from its own.
+    /// Begins or continues a run's section. Nothing is written before the first record. A section that only says that
+    /// the lab did not exist does not block: the command that created the lab removes it.
     ///
     /// # Errors
-    /// [`UndoError::Pending`] where another run's changes were neither put back nor kept.
+    /// [`UndoError::Pending`] if changes of another run were neither reverted nor kept.
     pub fn begin(lab: &Lab, run: &str, scenario: &str) -> Result<Self, UndoError> {
         let path = lab.undo_path();
         let Content { parts, whole } = read(&path)?;
@@ -197,12 +172,12 @@ impl UndoLog {
         Ok(log)
     }
 
-    /// What this run recorded, oldest first.
+    /// States recorded by this run, oldest first.
     pub fn records(&self) -> &[Before] {
         &self.records
     }
 
-    /// Puts on disk what is before a change. Only then may the change be made.
+    /// Writes the state before a change to disk. The change must not be made earlier.
     pub fn record(&mut self, before: Before) -> Result<(), UndoError> {
         let mut text = Vec::new();
         if self.records.is_empty() {
@@ -214,7 +189,7 @@ impl UndoLog {
         Ok(())
     }
 
-    /// Remembers a value that the recorded change puts into the lab and that nobody is to read.
+    /// Records a secret that the recorded change sets in the lab.
     pub fn hide(&mut self, value: &str) -> Result<(), UndoError> {
         if self.secrets.are_in(value) {
             return Ok(());
@@ -225,12 +200,12 @@ impl UndoLog {
         Ok(())
     }
 
-    /// What this run and those before it put into the lab that nobody is to read.
+    /// Secrets that this run and earlier ones set in the lab.
     pub fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 
-    /// Marks this run's changes as kept: no longer owed.
+    /// Marks the changes of this run as kept.
     pub fn keep(&mut self) -> Result<(), UndoError> {
         if self.records.is_empty() {
             return Ok(());
@@ -239,13 +214,13 @@ impl UndoLog {
         self.append(&text)
     }
 
-    /// Forgets this run's part, once all of it was put back.
+    /// Removes this run's section after all its changes were reverted.
     pub fn finish(&mut self) -> Result<(), UndoError> {
         if self.records.is_empty() {
             return Ok(());
         }
         match self.file.as_ref() {
-            // What an earlier run kept stays.
+            // Changes kept by earlier runs remain.
             Some(file) if self.start > 0 => {
                 file.set_len(self.start).and_then(|()| file.sync_all()).map_err(|error| self.error(error))?;
             }
@@ -267,7 +242,7 @@ impl UndoLog {
         let length = self.length;
         let file = self.open()?;
         if let Err(error) = file.write_all(text).and_then(|()| file.sync_all()) {
-            // What was written of it would be a damaged line in the middle once something follows.
+            // Otherwise the incomplete line would be followed by others and damage the log.
             let _ = file.set_len(length);
             return Err(self.error(error));
         }
@@ -297,7 +272,7 @@ impl UndoLog {
     }
 }
 
-/// Removes a log, durably. A log, or a whole lab, that is gone is no error.
+/// Removes a log durably. Succeeds if it does not exist.
 pub(super) fn remove(path: &Path, folder: &Path) -> Result<(), UndoError> {
     let removed = std::fs::remove_file(path).and_then(|()| files::sync_folder(folder));
     match removed {
@@ -308,7 +283,7 @@ pub(super) fn remove(path: &Path, folder: &Path) -> Result<(), UndoError> {
     }
 }
 
-/// A run's part of the log as read.
+/// A run's section as read.
 struct Part {
     header: Header,
     records: Vec<Before>,
@@ -318,17 +293,17 @@ struct Part {
 }
 
 impl Part {
-    /// Whether it says that the lab is not to exist, and nothing else.
+    /// Returns whether the section only says that the lab did not exist.
     fn is_new_lab(&self) -> bool {
         self.records == [Before::NoLab]
     }
 }
 
-/// A log as read.
+/// Contents of a log.
 #[derive(Default)]
 struct Content {
     parts: Vec<Part>,
-    /// How many bytes are whole lines.
+    /// Length of all complete lines, in bytes.
     whole: u64,
 }
 
@@ -341,13 +316,13 @@ fn read(path: &Path) -> Result<Content, UndoError> {
     let mut content = Content::default();
     for (number, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let damaged = |detail: String| UndoError::Damaged { path: path.to_owned(), line: number + 1, detail };
-        // Only the last line can be without an end. It was being written when the power went: its change was not made.
+        // Only the last line can lack its line ending: writing was interrupted, so its change was not made.
         let Some(line_text) = line.strip_suffix(b"\n") else { break };
         let parsed = serde_json::from_slice(line_text).map_err(|error| damaged(error.to_string()))?;
         content.take(parsed).map_err(damaged)?;
         content.whole += line.len() as u64;
     }
-    // A header alone announces nothing: the first record is written with it, and was torn.
+    // A header without a record is incomplete, because both are written together.
     if let Some(part) = content.parts.pop_if(|part| part.records.is_empty()) {
         content.whole = part.start;
     }

@@ -1,6 +1,6 @@
-//! What a run changes, it puts back. [`UndoLog`] is on disk before each change and holds the state before it as plain data;
-//! [`plan`] makes the steps back from it, a pure function; [`replay`] takes them through the engine. The runner does so
-//! at its end; [`recover`] does it for a run that could not.
+//! Undo. [`UndoLog`] stores the state before each change on disk, as plain data, before the change is made. [`plan`]
+//! derives the revert steps from it, a pure function, and [`Replay`] executes them through the engine. The runner does
+//! so at the end of a run; [`recover`] does it for a run that could not.
 
 mod log;
 mod plan;

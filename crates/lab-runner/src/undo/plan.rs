@@ -1,38 +1,33 @@
-//! [`plan`]: from what was before each change to the steps back. Pure; what it makes may be taken twice.
+//! Derives revert steps from the recorded states. Pure, and the steps are idempotent.
 
 use std::collections::BTreeMap;
 
 use super::log::Before;
 use lab_core::engine::{RunState, ServiceChange};
 
-/// One step back.
+/// One step of an undo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackStep {
-    /// A service gets its state back.
+    /// Restores the state of a service.
     Service {
-        /// Which service.
         service: String,
-        /// All of the state that was changed.
+        /// Everything that was changed.
         change: ServiceChange,
     },
-    /// The caller gets its key back.
-    CallerKey {
-        /// The key.
-        key: String,
-    },
-    /// A caller of a scenario gets its key back, or is forgotten.
+    /// Restores the key of the default caller.
+    CallerKey { key: String },
+    /// Restores the key of a named caller, or removes the caller.
     Caller {
-        /// Its name.
         name: String,
-        /// The key; none: it is forgotten.
+        /// `None` removes the caller.
         key: Option<String>,
     },
-    /// The lab goes away.
+    /// Removes the lab.
     NoLab,
 }
 
 impl BackStep {
-    /// How many things it puts back: one a variable, a run state or a key.
+    /// Number of values that the step restores: variables, run states and keys.
     pub fn items(&self) -> usize {
         match self {
             Self::Service { change, .. } => change.env.len() + usize::from(change.run.is_some()),
@@ -40,8 +35,8 @@ impl BackStep {
         }
     }
 
-    /// What was running comes back first, and what was not running goes last: a service cannot be redeployed while one that
-    /// it needs is down.
+    /// Services that were running are restored first and the others last, because a service cannot be redeployed while
+    /// one of its dependencies is down.
     fn rank(&self) -> u8 {
         match self {
             Self::Service { change, .. } if change.run == Some(RunState::Running) && change.env.is_empty() => 0,
@@ -51,18 +46,19 @@ impl BackStep {
     }
 }
 
-/// Whose state was changed.
+/// Owner of the changed state.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target<'r> {
     Service(&'r str),
-    /// The lab's one caller.
+    /// The default caller.
     TheCaller,
-    /// A caller of a scenario.
+    /// A named caller.
     Caller(&'r str),
 }
 
-/// The steps back, in order. Of each variable, run state and key the first state recorded counts; a service is one step;
-/// what was changed last is put back first, within what [`BackStep::rank`] allows. That there was no lab covers all else.
+/// Returns the revert steps in order. For each value the first recorded state counts. Each service is one step. The
+/// latest change is reverted first, within the limits of [`BackStep::rank`]. If the lab did not exist, removing it
+/// covers everything else.
 pub fn plan(records: &[Before]) -> Vec<BackStep> {
     if records.contains(&Before::NoLab) {
         return vec![BackStep::NoLab];
@@ -70,7 +66,7 @@ pub fn plan(records: &[Before]) -> Vec<BackStep> {
     let mut services: BTreeMap<&str, ServiceChange> = BTreeMap::new();
     let mut caller = None;
     let mut callers: BTreeMap<&str, &Option<String>> = BTreeMap::new();
-    // In the order in which each was changed first.
+    // In order of the first change.
     let mut order: Vec<Target> = Vec::new();
     for record in records {
         let target = match record {

@@ -1,5 +1,5 @@
-//! [`recover`]: puts back what runs left in a lab: after a SIGKILL or a power cut, after an incomplete undo, and also what
-//! was kept on purpose.
+//! Undoes what earlier runs left in a lab: after a SIGKILL or a power cut, after an incomplete undo, and also kept
+//! changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,28 +15,27 @@ use lab_core::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
 use lab_core::event::{EventKind, Undo, UndoOutcome};
 use lab_system::deadline;
 
-/// How long bringing the stack up may take. A backstop: the engine has deadlines of its own.
+/// Time limit for starting the stack; the engine's own deadlines are shorter.
 const UP_DEADLINE: Duration = Duration::from_mins(5);
 
-/// Why nothing could be put back.
+/// Error that prevented a recovery.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
-    /// The log cannot be used.
     #[error(transparent)]
     Log(#[from] UndoError),
-    /// The lab's state cannot be used.
     #[error(transparent)]
     Lab(#[from] LabError),
-    /// The stack does not run, and cannot be brought up.
+    /// The stack is down and cannot be started.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The user gave up, or bringing the stack up took too long.
+    /// The user interrupted it, or starting the stack took too long.
     #[error("the stack did not come up: {0}")]
     Up(String),
 }
 
-/// Puts back all that runs changed in a lab and did not put back, also what was kept. The log goes once all is done; a
-/// stack that is not up is brought up first. The caller holds the run lock. Nothing to put back is [`UndoOutcome::Complete`].
+/// Reverts all changes that runs left in a lab, including kept ones, and removes the log once everything is reverted.
+/// Starts the stack first if it is down. The caller holds the run lock. Returns [`UndoOutcome::Complete`] if there is
+/// nothing to do.
 pub async fn recover(
     lab: &Lab,
     engine: &Arc<dyn Engine>,
@@ -77,7 +76,7 @@ async fn bring_up(
     }
     let record = lab.existing()?;
     let mut env = environment(steps);
-    // A lab of an older version remembers no key: it was the caller's, or nothing worked.
+    // Labs of older versions have no stored server key; the caller's key is the best guess.
     let key = record.expected_server_key().unwrap_or(&record.caller_key).to_owned();
     let Roles { app, key_variable, .. } = engine.roles();
     env.entry(app).or_default().entry(key_variable).or_insert(key);
@@ -92,7 +91,7 @@ async fn bring_up(
     }
 }
 
-/// What the services are to start with: the environment that they get back anyway.
+/// Initial environment of the services: the values that the undo restores anyway.
 fn environment(steps: &[BackStep]) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut env: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for step in steps {

@@ -1,5 +1,5 @@
-//! [`Replay`]: takes the steps back through the engine. It goes on after a failure, tries what failed once more at the end,
-//! and doing it twice is harmless.
+//! Executes revert steps through the engine. It continues after a failure and retries failed steps once at the end.
+//! Steps are idempotent.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,25 +14,23 @@ use lab_core::engine::{Engine, EngineError, RunState};
 use lab_core::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus};
 use lab_system::deadline;
 
-/// How long one step back may take. A backstop, as for the change that it takes back: the engine has deadlines of its own.
+/// Time limit of one step; the engine's own deadlines are shorter.
 const DEADLINE: Duration = Duration::from_mins(3);
-/// For a run that is the second signal, for `lab recover` the first.
+/// For a run this is the second signal, for `lab recover` the first.
 const GIVEN_UP: &str = "given up at a signal";
 
-/// What a replay needs.
+/// Context of a replay.
 pub struct Replay<'a> {
-    /// The lab.
     pub lab: &'a Lab,
-    /// What runs it.
     pub engine: &'a Arc<dyn Engine>,
-    /// What others are told who wait for a change: `undo of run 7f3a`.
+    /// Name of the lock holder, shown to commands that wait for a change: `undo of run 7f3a`.
     pub holder: &'a str,
-    /// Stops it between two steps, and stops waiting for the present one. What is left stays owed.
+    /// Stops between two steps and stops waiting for the current one. The rest stays pending.
     pub give_up: &'a CancellationToken,
 }
 
 impl Replay<'_> {
-    /// Takes all steps, and tells of each thing that was put back or could not be.
+    /// Executes all steps and emits an event per value.
     pub async fn run(&self, steps: Vec<BackStep>, emit: &mut (impl FnMut(EventKind) + Send)) -> Undo {
         emit(EventKind::UndoStarted { items: steps.iter().map(BackStep::items).sum() });
         let mut items = Vec::new();
@@ -65,7 +63,7 @@ impl Replay<'_> {
     }
 }
 
-/// Runs one step as a task of its own, so that it is not dropped half way and a panic in it stays in it.
+/// Executes one step in its own task, so that it is never dropped halfway and a panic is contained.
 async fn bounded(work: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
     let mut task = tokio::spawn(work);
     match deadline::timeout(DEADLINE, &mut task).await {
@@ -78,7 +76,7 @@ async fn bounded(work: impl Future<Output = Result<(), String>> + Send + 'static
     }
 }
 
-/// An engine's error with what to do about it.
+/// Formats an engine error with its hint.
 pub fn explained(error: &EngineError) -> String {
     match &error.hint {
         Some(hint) => format!("{error} ({hint})"),
@@ -86,7 +84,7 @@ pub fn explained(error: &EngineError) -> String {
     }
 }
 
-/// What a task that panicked says.
+/// Message of a panic.
 pub fn panic_text(error: tokio::task::JoinError) -> String {
     let payload = error.try_into_panic().ok();
     let message = payload.as_ref().and_then(|payload| {
@@ -116,7 +114,7 @@ async fn put_back(step: BackStep, lab: Lab, engine: Arc<dyn Engine>, holder: Str
     Ok(())
 }
 
-/// What is kept of a run's changes, each with its value before.
+/// Lists kept changes with their previous values.
 pub fn kept(records: &[Before]) -> Vec<UndoItem> {
     let (labs, changes): (Vec<_>, Vec<_>) = records.iter().cloned().partition(|record| *record == Before::NoLab);
     let steps = plan(&changes).into_iter().chain(plan(&labs));
@@ -133,7 +131,7 @@ fn report(step: &BackStep, error: Option<&str>, items: &mut Vec<UndoItem>, emit:
     }
 }
 
-/// Target, name and value of each thing that a step puts back. A variable that was not set has an empty value.
+/// Target, name and value of everything that a step reverts. The value of an unset variable is empty.
 fn described(step: &BackStep) -> Vec<(String, String, String)> {
     match step {
         BackStep::Service { service, change } => {
