@@ -122,7 +122,7 @@ async fn died() {
     let at = address(&user).expect("it has a dashboard");
     let begun = Instant::now();
     while page(&at, "/api/v1/rules").await != Some(200) {
-        assert!(begun.elapsed() < PATIENCE, "nobody says what the alerts are");
+        assert!(begun.elapsed() < PATIENCE, "there is no alert source");
     }
     kill(process(&user), Signal::KILL);
     until_none(&user).await;

@@ -142,7 +142,7 @@ async fn play_all(plan: &Plan, acts: Vec<Act>, ground: &ProofLab) -> Proof {
             proof.end(Verdict::Error, Exit::Failed, Some(format!("{}: {error}", act.part)));
         }
         if undo == UndoOutcome::Incomplete {
-            let reason = format!("{}: not everything could be put back", act.part);
+            let reason = format!("{}: not every change could be reverted", act.part);
             proof.end(Verdict::Error, Exit::UndoIncomplete, Some(reason));
         }
         if proof.status == Verdict::Error {

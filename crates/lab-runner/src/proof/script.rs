@@ -54,7 +54,7 @@ pub(super) fn acts(plan: &Plan) -> Result<Vec<Act>, String> {
             }
             let Some(remedy) = remedy(&plan.steps) else {
                 let needs = "a step of the phase `inject`, and one of the phase `remedy` after it";
-                return Err(format!("{name} has no fault that is mended: a proof needs {needs}"));
+                return Err(format!("{name} has no fault that is fixed: a proof needs {needs}"));
             };
             incident(plan, remedy)
         }
@@ -69,16 +69,16 @@ fn incident(plan: &Plan, remedy: usize) -> Vec<Act> {
     let mut acts = vec![
         Act::new("healthy", plan)
             .must(vec![healthy()], true, "not every request is answered before the fault")
-            .must(plan.steady_state.clone(), true, "`steady_state` does not hold before the fault")
+            .must(plan.steady_state.clone(), true, "`steady_state` fails before the fault")
             .must(symptom.clone(), false, "`symptom_check` passes although nothing is broken"),
         Act::new("broken", plan)
-            .must(broken.to_vec(), true, "a step up to the fault does not hold")
-            .must(symptom.clone(), true, "`symptom_check` does not pass while it is broken")
+            .must(broken.to_vec(), true, "a step up to the fault fails")
+            .must(symptom.clone(), true, "`symptom_check` fails while it is broken")
             .must(resolved.clone(), false, "`resolved_check` passes although it is still broken"),
-        Act::new("mended", plan)
-            .must(whole.clone(), true, "a step of the scenario does not hold")
-            .must(plan.steady_state.clone(), true, "`steady_state` does not hold after the remedy")
-            .must(resolved.clone(), true, "`resolved_check` does not pass after the remedy")
+        Act::new("fixed", plan)
+            .must(whole.clone(), true, "a step of the scenario fails")
+            .must(plan.steady_state.clone(), true, "`steady_state` fails after the remedy")
+            .must(resolved.clone(), true, "`resolved_check` fails after the remedy")
             .must(symptom.clone(), false, "`symptom_check` still passes after the remedy"),
     ];
     for fix in &plan.claims.wrong_fixes {
@@ -86,8 +86,8 @@ fn incident(plan: &Plan, remedy: usize) -> Vec<Act> {
         let steps = fix.steps.iter().map(|step| Step { phase: Phase::Remedy, ..step.clone() }).collect();
         acts.push(
             Act::new(&format!("wrong fix {}", fix.name), plan)
-                .must(broken.to_vec(), true, "a step up to the fault does not hold")
-                .must(steps, true, "a step of the wrong fix does not hold")
+                .must(broken.to_vec(), true, "a step up to the fault fails")
+                .must(steps, true, "a step of the wrong fix fails")
                 .must(resolved.clone(), false, "`resolved_check` passes after it: it is no wrong fix"),
         );
     }
@@ -98,20 +98,20 @@ fn practice(plan: &Plan) -> Vec<Act> {
     let resolved = &plan.claims.resolved_check;
     let healthy = Act::new("healthy", plan)
         .must(vec![healthy()], true, "not every request is answered before it")
-        .must(plan.steady_state.clone(), true, "`steady_state` does not hold before it")
-        .must(resolved.clone(), false, "`resolved_check` passes although nothing is done yet");
+        .must(plan.steady_state.clone(), true, "`steady_state` fails before it")
+        .must(resolved.clone(), false, "`resolved_check` passes before anything is done");
     // Nothing is changed in this run, so rejected requests of its checks do no harm.
     let healthy = Act { plan: Plan { kind: Kind::Part, ..healthy.plan }, ..healthy };
     let mut acts = vec![
         healthy,
         Act::new("unharmed", plan)
-            .must(plan.steps.clone(), true, "a step of the scenario does not hold")
-            .must(plan.steady_state.clone(), true, "`steady_state` does not hold at the end")
-            .must(resolved.clone(), true, "`resolved_check` does not pass at the end"),
+            .must(plan.steps.clone(), true, "a step of the scenario fails")
+            .must(plan.steady_state.clone(), true, "`steady_state` fails at the end")
+            .must(resolved.clone(), true, "`resolved_check` fails at the end"),
     ];
     for fix in &plan.claims.wrong_fixes {
         let act = Act::new(&format!("wrong fix {}", fix.name), plan)
-            .must(fix.steps.clone(), true, "a step of the wrong fix does not hold")
+            .must(fix.steps.clone(), true, "a step of the wrong fix fails")
             .must(resolved.clone(), false, "no request fails and `resolved_check` passes: it is no wrong fix");
         acts.push(Act { whole: Whole::Harmful, ..act });
     }

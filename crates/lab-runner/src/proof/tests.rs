@@ -76,7 +76,7 @@ fn an_incident_is_run_whole_up_to_its_fault_and_with_each_wrong_fix() {
     let acts = acts(&rotate_key()).unwrap();
     let parts: Vec<&str> = acts.iter().map(|act| act.part.as_str()).collect();
     let expected =
-        ["healthy", "broken", "mended", "wrong fix put-the-old-key-back", "wrong fix restart-the-app", "undone"];
+        ["healthy", "broken", "fixed", "wrong fix put-the-old-key-back", "wrong fix restart-the-app", "undone"];
     assert_eq!(parts, expected);
     assert_eq!(names(&acts[0]), ["healthy", "1/check", "1/check-2"]);
     let broken =
@@ -126,12 +126,12 @@ fn a_check_must_pass_and_fail_where_it_should() {
     assert_eq!(broken("hhhhhhhf"), Vec::<String>::new());
     let own = broken("hhfhhhhf");
     assert!(
-        own[0].starts_with("a step up to the fault does not hold: drive-traffic (library:drive-traffic.yaml:"),
+        own[0].starts_with("a step up to the fault fails: drive-traffic (library:drive-traffic.yaml:"),
         "{own:?}"
     );
     assert!(own[0].ends_with("expected check.status == 401, seen 200"), "{own:?}");
     let symptom = broken("hhhhfhhf");
-    assert!(symptom[0].starts_with("`symptom_check` does not pass while it is broken: check-2 ("), "{symptom:?}");
+    assert!(symptom[0].starts_with("`symptom_check` fails while it is broken: check-2 ("), "{symptom:?}");
     assert_eq!(broken("hhhhhhhh"), ["`resolved_check` passes although it is still broken"]);
     let healthy = judge(&acts[0], &played(&acts[0], "hhh", None)).findings;
     assert_eq!(healthy, ["`symptom_check` passes although nothing is broken"]);
@@ -154,7 +154,7 @@ fn a_step_that_could_not_be_carried_out_is_no_refutation() {
     let error = found.error.unwrap();
     assert!(error.starts_with("rotate-key (") && error.ends_with("the app is gone"), "{error}");
     let cut_off = judge(&acts[1], &played(&acts[1], "hh", None));
-    assert_eq!(cut_off.error.as_deref(), Some("the run did not come to its end"));
+    assert_eq!(cut_off.error.as_deref(), Some("the run did not complete"));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_wrong_way_of_a_practice_harms_or_does_not_get_there() {
     let parts: Vec<&str> = acts.iter().map(|act| act.part.as_str()).collect();
     assert_eq!(parts, ["healthy", "unharmed", "wrong fix hurry", "undone"]);
     let wrong = |ends: &str, reason| judge(&acts[2], &played(&acts[2], ends, reason)).findings;
-    let failed = "40 of 40 requests failed, and none may";
+    let failed = "40 of 40 requests failed; none may fail";
     let harmful = judge(&acts[2], &failing(played(&acts[2], "hhh", Some(failed)), 1)).findings;
     assert_eq!(harmful, Vec::<String>::new());
     assert_eq!(wrong("hhf", None), Vec::<String>::new());
@@ -196,7 +196,7 @@ fn a_practice_that_sends_nothing_is_not_proved() {
         }
         judge(act, &events).findings
     };
-    let lack = "no request was sent: nothing shows that nobody is harmed";
+    let lack = "no request was sent, so nothing shows that callers are unaffected";
     assert_eq!(silent(&acts[1], "hh"), [lack], "what its check sends is not its own");
     assert_eq!(silent(&acts[2], "hh"), ["no request fails and `resolved_check` passes: it is no wrong fix"]);
     assert_eq!(judge(&acts[1], &played(&acts[1], "hh", None)).findings, Vec::<String>::new());
@@ -213,7 +213,7 @@ fn what_a_check_sends_harms_nobody() {
     let acts = acts(&plan).unwrap();
     assert_eq!(names(&acts[0]), ["healthy", "1/check", "2/traffic"], "a practice has a steady state too");
     assert_eq!(names(&acts[1]), ["rotate-key", "align-key", "1/check", "2/traffic"]);
-    let failed = "40 of 40 requests failed, and none may";
+    let failed = "40 of 40 requests failed; none may fail";
     assert_eq!(acts[0].plan.kind, Kind::Part, "nothing is done yet that could harm");
     let unharmed = judge(&acts[1], &failing(played(&acts[1], "hhhh", Some(failed)), 3));
     assert_eq!(unharmed.findings, Vec::<String>::new());

@@ -80,7 +80,7 @@ fn own(act: &Act, events: &[Event]) -> (u64, u64) {
 fn error(act: &Act, steps: &BTreeMap<usize, &StepFinished>, end: Option<&RunFinished>) -> Option<String> {
     let failed = steps.values().find(|step| step.status == Status::Error);
     if let Some(step) = failed {
-        let why = step.error.as_deref().unwrap_or("it was not carried out");
+        let why = step.error.as_deref().unwrap_or("it was not executed");
         return Some(format!("{}: {why}", title(act, step.index)));
     }
     match end {
@@ -88,7 +88,7 @@ fn error(act: &Act, steps: &BTreeMap<usize, &StepFinished>, end: Option<&RunFini
             Some(end.reason.clone().unwrap_or_else(|| "the run ended with an error".to_owned()))
         }
         Some(_) if steps.len() == act.plan.steps.len() => None,
-        _ => Some("the run did not come to its end".to_owned()),
+        _ => Some("the run did not complete".to_owned()),
     }
 }
 

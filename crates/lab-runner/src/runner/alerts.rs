@@ -208,7 +208,7 @@ pub(super) fn merge(whole: &mut Alerts, later: &Alerts) {
 pub(super) fn judged(is: AlertIs, alert: &str, alerts: &Alerts) -> (bool, String) {
     let Some(seen) = alerts.get(alert) else {
         let why =
-            if alerts.is_empty() { "nobody says what the alerts are" } else { "the lab's rules have no such alert" };
+            if alerts.is_empty() { "there is no alert source" } else { "the lab's rules have no such alert" };
         return (false, format!("unknown: {why}"));
     };
     let held = match is {
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(judged(AlertIs::Firing, "B", &known.since(5.0)), (true, "firing since 0.0s".to_owned()));
         let none = "unknown: the lab's rules have no such alert";
         assert_eq!(judged(AlertIs::Quiet, "C", &known.since(0.0)), (false, none.to_owned()));
-        assert!(judged(AlertIs::Quiet, "A", &Alerts::new()).1.contains("nobody says"));
+        assert!(judged(AlertIs::Quiet, "A", &Alerts::new()).1.contains("no alert source"));
         let mut whole = known.since(0.0);
         merge(&mut whole, &known.since(41.0));
         assert!(judged(AlertIs::Fired, "A", &whole).0);

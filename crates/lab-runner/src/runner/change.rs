@@ -187,7 +187,7 @@ impl Done {
             metric: "set_env.rolled_back".to_owned(),
             expected: "true".to_owned(),
             observed: None,
-            observed_text: self.refused.clone().unwrap_or_else(|| format!("{service} is well, and serves so")),
+            observed_text: self.refused.clone().unwrap_or_else(|| format!("{service} is healthy and keeps serving")),
             held,
         };
         let detail = self.refused.as_ref().map_or(detail.clone(), |why| format!("{detail}: {why}"));

@@ -55,7 +55,7 @@ fn judged(wanted: &Command, ended: Ended, secrets: &Secrets) -> Acted {
     let text = match ended.how {
         How::Code(code) => code.to_string(),
         How::Signal(signal) => format!("ended by signal {signal}"),
-        How::TimedOut => format!("not over within {:?}, its time limit", wanted.timeout),
+        How::TimedOut => format!("did not finish within {:?}", wanted.timeout),
         How::Stopped => "stopped".to_owned(),
     };
     let detail = if code.is_some() { format!("{program} exit {text}") } else { format!("{program} {text}") };

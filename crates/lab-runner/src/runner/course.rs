@@ -305,7 +305,7 @@ impl Runner {
 
     /// Output of an earlier step, formatted as a value in a scenario file.
     fn shown(&self, output: &Output) -> Result<String, String> {
-        let result = self.results.get(&output.step).ok_or("that step was not carried out")?;
+        let result = self.results.get(&output.step).ok_or("that step was not executed")?;
         let Facts { status, body, value, stdout, exit_code } = &result.facts;
         let text = match &output.what {
             Shown::Duration => Some(format!("{}ms", rounded(result.duration * 1000.0))),

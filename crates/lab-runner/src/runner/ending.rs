@@ -35,7 +35,7 @@ impl Runner {
         F: FnMut(&Event) -> io::Result<()> + Send,
     {
         if let Some(error) = reporter.error() {
-            let reason = format!("what happens could not be reported: {error}");
+            let reason = format!("events could not be reported: {error}");
             self.object(Status::Error, reason);
         }
         self.heed_signal();

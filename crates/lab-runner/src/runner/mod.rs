@@ -152,7 +152,7 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
             started.keys = keys;
             started.keys.callers.extend(callers.clone());
             if last == Some(None) {
-                runner.object(Status::Error, "there is no step to stop after".to_owned());
+                runner.object(Status::Error, "the scenario has no step to stop after".to_owned());
             }
         }
     }
@@ -208,7 +208,7 @@ impl<'p> Parts<'p> {
                 runner.look(&self.after, reporter).await;
             }
         } else if runner.status() == Status::Failed {
-            let reason = "the lab is not in its steady state: no step was taken";
+            let reason = "the lab is not in its steady state: no step was executed";
             runner.object(Status::Failed, reason.to_owned());
         }
         if begun && !(self.until && reached) {

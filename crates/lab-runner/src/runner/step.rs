@@ -37,7 +37,7 @@ pub(super) struct Done {
 
 impl Done {
     pub(super) fn failed(why: String) -> Self {
-        let unknown = || "the step was not carried out".to_owned();
+        let unknown = || "the step was not executed".to_owned();
         Self {
             before: Err(unknown()),
             after: Err(unknown()),
@@ -113,7 +113,7 @@ pub(super) async fn perform(context: &Arc<Context>, alerts: &Arc<Shared>, action
     let task = tokio::spawn(carry_out(Arc::clone(context), Arc::clone(alerts), action, beside));
     let mut done = tokio::select! {
         joined = task => joined.unwrap_or_else(|panic| Done::failed(panic_text(panic))),
-        () = context.interrupt.give_up().cancelled() => Done::failed("given up at the second signal".to_owned()),
+        () = context.interrupt.give_up().cancelled() => Done::failed("abandoned after the second signal".to_owned()),
     };
     done.attempted = attempted;
     done.interrupted = context.stop.is_cancelled();
@@ -129,7 +129,7 @@ async fn carry_out(context: Arc<Context>, alerts: Arc<Shared>, action: Action, b
     let after = observe_unless_stopped(&context).await;
     let deltas = match &acted {
         Ok(acted) => deltas(&before, &after, acted),
-        Err(_) => Err("the step was not carried out".to_owned()),
+        Err(_) => Err("the step was not executed".to_owned()),
     };
     let alerts = Alerts::new();
     Done { before, after, acted, attempted: false, background, open, deltas, alerts, interrupted: false }

@@ -9,7 +9,7 @@ use lab_scenario::plan::{Kind, Step};
 use lab_traffic::Summary;
 
 /// Reported if a practice scenario sent no requests.
-pub(crate) const SILENT: &str = "no request was sent: nothing shows that nobody is harmed";
+pub(crate) const SILENT: &str = "no request was sent, so nothing shows that callers are unaffected";
 
 /// What a caller experienced in one step. Times are in seconds since the start of the run.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ impl Story {
                 let count = |all: (u64, u64), piece: &Piece| (all.0 + piece.sent, all.1 + piece.failed);
                 let (sent, failed) = self.pieces.iter().fold((0, 0), count);
                 let silent = (whole && sent == 0).then(|| SILENT.to_owned());
-                silent.or_else(|| (failed > 0).then(|| format!("{failed} of {sent} requests failed, and none may")))
+                silent.or_else(|| (failed > 0).then(|| format!("{failed} of {sent} requests failed; none may fail")))
             }
             Kind::Part => None,
         }
@@ -193,7 +193,7 @@ impl Story {
         match toll {
             Toll { sent: 0, .. } => None,
             Toll { sent, failed: 0, .. } => {
-                Some(format!("no effect: not one of the {sent} requests after {step} failed"))
+                Some(format!("no effect: none of the {sent} requests after {step} failed"))
             }
             toll if toll.is_worse(&self.before) => None,
             Toll { sent, .. } => {

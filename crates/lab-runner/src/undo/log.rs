@@ -23,8 +23,8 @@ pub enum UndoError {
     File { path: PathBuf, source: io::Error },
     /// A line was not written by lab.
     #[error(
-        "the undo log {} is damaged in line {line}: {detail}; mend or remove that line, then `lab recover`; \
-         or end the lab with `lab down`",
+        "the undo log {} is damaged in line {line}: {detail}; fix or remove that line and run `lab recover`, \
+         or remove the lab with `lab down`",
         path.display()
     )]
     Damaged {
@@ -34,7 +34,7 @@ pub enum UndoError {
         detail: String,
     },
     /// An earlier run has an undo pending.
-    #[error("run {run} of {scenario} still has changes to put back: `lab recover` does it")]
+    #[error("the undo of run {run} ({scenario}) is pending: run `lab recover`")]
     Pending { run: String, scenario: String },
     #[error(transparent)]
     Lab(#[from] LabError),

@@ -87,7 +87,7 @@ async fn bring_up(
             Ok(up) => Ok(up.map(|_| ())?),
             Err(_) => Err(RecoverError::Up(format!("not done within {} s", UP_DEADLINE.as_secs()))),
         },
-        () = give_up.cancelled() => Err(RecoverError::Up("given up at a signal".to_owned())),
+        () = give_up.cancelled() => Err(RecoverError::Up("abandoned after a signal".to_owned())),
     }
 }
 

@@ -17,7 +17,7 @@ use lab_system::deadline;
 /// Time limit of one step; the engine's own deadlines are shorter.
 const DEADLINE: Duration = Duration::from_mins(3);
 /// For a run this is the second signal, for `lab recover` the first.
-const GIVEN_UP: &str = "given up at a signal";
+const GIVEN_UP: &str = "abandoned after a signal";
 
 /// Context of a replay.
 pub struct Replay<'a> {
@@ -90,7 +90,7 @@ pub fn panic_text(error: tokio::task::JoinError) -> String {
     let message = payload.as_ref().and_then(|payload| {
         payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
     });
-    format!("a defect in lab: {}", message.unwrap_or("a task ended without a word"))
+    format!("a defect in lab: {}", message.unwrap_or("a task ended without a message"))
 }
 
 async fn put_back(step: BackStep, lab: Lab, engine: Arc<dyn Engine>, holder: String) -> Result<(), String> {

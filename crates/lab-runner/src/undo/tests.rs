@@ -278,6 +278,6 @@ async fn what_is_given_up_at_a_signal_says_so_and_stays_owed() {
     signal.cancel();
     let undo = recover(&lab, &engine, &signal, |_| {}).await.unwrap();
     assert_eq!(undo.status, UndoOutcome::Incomplete);
-    assert_eq!(undo.items[0].error.as_deref(), Some("given up at a signal"));
+    assert_eq!(undo.items[0].error.as_deref(), Some("abandoned after a signal"));
     assert!(lab.undo_path().exists());
 }

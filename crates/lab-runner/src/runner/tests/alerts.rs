@@ -103,7 +103,7 @@ async fn where_nobody_evaluates_rules_nothing_is_known_and_nothing_waits() {
     let played = fixture.play(loaded(STORY)).await;
     assert_eq!(played.outcome.exit, Exit::NotPassed);
     let seen = &played.step("verify").expectations[0].observed_text;
-    assert_eq!(seen, "unknown: nobody says what the alerts are");
+    assert_eq!(seen, "unknown: there is no alert source");
     assert_eq!(told(&played), []);
     assert_eq!(played.finished().outage.expect("there was one").time_to_detect, None);
     assert!(played.finished().duration < 182.0);

@@ -39,7 +39,7 @@ async fn a_version_that_is_well_after_all_is_a_failed_expectation_and_undone() {
     let before = fixture.whole();
     let played = fixture.play(deploy("8")).await;
     assert_eq!((played.outcome.exit, played.outcome.status), (Exit::NotPassed, Status::Failed));
-    assert_eq!(played.step("deploy").expectations[0].observed_text, "app is well, and serves so");
+    assert_eq!(played.step("deploy").expectations[0].observed_text, "app is healthy and keeps serving");
     assert_eq!(fixture.whole(), before);
 }
 

@@ -152,9 +152,9 @@ async fn a_fault_without_effect_fails_an_incident() {
     assert_eq!(
         reasons,
         [
-            "no effect: not one of the 3 requests after inject failed",
+            "no effect: none of the 3 requests after inject failed",
             "no effect: inject changed nothing",
-            "3 of 5 requests failed, and none may"
+            "3 of 5 requests failed; none may fail"
         ]
     );
 }
@@ -165,7 +165,7 @@ async fn a_practice_in_which_nobody_sends_shows_nothing() {
     let played = Fixture::new().play(plan(Kind::Practice, quiet())).await;
     assert_eq!(played.outcome.exit, Exit::NotPassed);
     let reason = played.finished().reason.as_deref();
-    assert_eq!(reason, Some("no request was sent: nothing shows that nobody is harmed"));
+    assert_eq!(reason, Some("no request was sent, so nothing shows that callers are unaffected"));
     // What would have been sent was left out.
     let fixture = Fixture::new();
     let mut run = fixture.run(plan(Kind::Practice, quiet()));
@@ -197,17 +197,17 @@ async fn each_fault_is_judged_by_the_traffic_that_follows_it() {
                 inject("two", harmless()),
                 observe("see-2"),
             ],
-            Some("no effect: not one of the 3 requests after two failed"),
+            Some("no effect: none of the 3 requests after two failed"),
         ),
         // A restart that mends the fault is no fault of its own.
         ([vec![inject("one", rotate(V2)), observe("see")], restart(), vec![observe("see-2")]].concat(), None),
         // A fault that is over before anybody looks has shown no effect.
-        ([restart(), vec![observe("see")]].concat(), Some("no effect: not one of the 3 requests after stop failed")),
+        ([restart(), vec![observe("see")]].concat(), Some("no effect: none of the 3 requests after stop failed")),
         // A check that fails is a sight of it where nobody sends, and none where somebody does.
         (vec![inject("one", verb(Verb::Stop, "db")), step("see", Phase::Observe, check("/health", 503))], None),
         (
             vec![inject("one", harmless()), observe("see"), step("refused", Phase::Observe, check("/nowhere", 404))],
-            Some("no effect: not one of the 3 requests after one failed"),
+            Some("no effect: none of the 3 requests after one failed"),
         ),
         // Who was refused before it is no sight of it, unless more are, or in another way.
         (

@@ -36,7 +36,7 @@ async fn a_hang_is_seen_by_a_caller_that_never_stops() {
     };
     let played = Fixture::new().play(loaded(&text("practice"))).await;
     let reason = played.finished().reason.as_deref().unwrap();
-    assert!(reason.ends_with("requests failed, and none may"), "{reason}");
+    assert!(reason.ends_with("requests failed; none may fail"), "{reason}");
     let played = Fixture::new().play(loaded(&text("incident"))).await;
     assert_eq!((played.finished().status, &played.finished().reason), (Status::Held, &None), "{}", played.text());
     // Each in the step in which its time was up: those of w1 beside w2.
@@ -112,7 +112,7 @@ async fn what_started_during_a_fault_and_failed_after_it_is_an_effect() {
         let mut story = Story::new(Kind::Incident, clock);
         story.take(&step("stall", Phase::Inject, rotate(V2)), &deed(1.0), saw(1.0, 3, 0));
         story.take(&step("mend", Phase::Remedy, align()), &deed(2.0), saw(started, 4, 4));
-        let nothing = "no effect: not one of the 3 requests after stall failed";
+        let nothing = "no effect: none of the 3 requests after stall failed";
         assert_eq!(story.objection(true).as_deref(), (!seen).then_some(nothing), "{started}");
     }
 }

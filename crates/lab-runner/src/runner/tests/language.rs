@@ -69,7 +69,7 @@ async fn a_practice_fails_by_its_background_alone() {
         )
     };
     let played = Fixture::new().play(loaded(&text("practice"))).await;
-    assert!(played.finished().reason.as_deref().unwrap().ends_with("requests failed, and none may"));
+    assert!(played.finished().reason.as_deref().unwrap().ends_with("requests failed; none may fail"));
     let played = Fixture::new().play(loaded(&text("incident"))).await;
     assert_eq!(played.outcome.exit, Exit::Passed, "{}", played.text());
 }
