@@ -35,7 +35,12 @@ async fn left_alone() {
         one.lab(&["traffic", "--requests", "5", "--expect", "status.200: 100%"]).status(0);
     };
     let kept = format!(":{}", one.state().display());
-    other.lab(&words(&up(&other))).status(3).complains("belongs to another state folder").complains(&kept).complains("--name");
+    other
+        .lab(&words(&up(&other)))
+        .status(3)
+        .complains("belongs to another state folder")
+        .complains(&kept)
+        .complains("--name");
     assert_eq!(other.labs(), [""; 0], "it made none");
     serves();
     let force = format!("lab down --name {} --force", other.name);

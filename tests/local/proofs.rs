@@ -42,7 +42,7 @@ fn a_claim_that_does_not_hold_is_told_with_what_was_seen() {
     desk.lab(&["scenario", "prove", &right])
         .status(0)
         .says("proved")
-        .says("healthy, broken, mended, 1 wrong fix, undone");
+        .says("healthy, broken, fixed, 1 wrong fix, undone");
 
     // It passes without the fault, and during it the resolved check says that it is over.
     let always = file(

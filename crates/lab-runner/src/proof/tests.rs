@@ -125,10 +125,7 @@ fn a_check_must_pass_and_fail_where_it_should() {
     let broken = |ends: &str| judge(&acts[1], &played(&acts[1], ends, None)).findings;
     assert_eq!(broken("hhhhhhhf"), Vec::<String>::new());
     let own = broken("hhfhhhhf");
-    assert!(
-        own[0].starts_with("a step up to the fault fails: drive-traffic (library:drive-traffic.yaml:"),
-        "{own:?}"
-    );
+    assert!(own[0].starts_with("a step up to the fault fails: drive-traffic (library:drive-traffic.yaml:"), "{own:?}");
     assert!(own[0].ends_with("expected check.status == 401, seen 200"), "{own:?}");
     let symptom = broken("hhhhfhhf");
     assert!(symptom[0].starts_with("`symptom_check` fails while it is broken: check-2 ("), "{symptom:?}");

@@ -207,8 +207,7 @@ pub(super) fn merge(whole: &mut Alerts, later: &Alerts) {
 /// Returns whether an alert was in the expected state, and a summary. Unknown alerts fail.
 pub(super) fn judged(is: AlertIs, alert: &str, alerts: &Alerts) -> (bool, String) {
     let Some(seen) = alerts.get(alert) else {
-        let why =
-            if alerts.is_empty() { "there is no alert source" } else { "the lab's rules have no such alert" };
+        let why = if alerts.is_empty() { "there is no alert source" } else { "the lab's rules have no such alert" };
         return (false, format!("unknown: {why}"));
     };
     let held = match is {

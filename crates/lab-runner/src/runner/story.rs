@@ -192,9 +192,7 @@ impl Story {
         };
         match toll {
             Toll { sent: 0, .. } => None,
-            Toll { sent, failed: 0, .. } => {
-                Some(format!("no effect: none of the {sent} requests after {step} failed"))
-            }
+            Toll { sent, failed: 0, .. } => Some(format!("no effect: none of the {sent} requests after {step} failed")),
             toll if toll.is_worse(&self.before) => None,
             Toll { sent, .. } => {
                 Some(format!("no effect: the {sent} requests after {step} failed as those before it did"))
