@@ -43,7 +43,7 @@ pub(crate) struct UpArgs {
 /// `lab down`.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
-    /// Accepted for symmetry with docker compose; volumes are always removed with the lab
+    /// Accepted for compatibility with `docker compose down`; volumes are always removed
     #[arg(short, long)]
     pub(crate) volumes: bool,
     /// All labs of this user

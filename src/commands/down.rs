@@ -15,7 +15,7 @@ pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Ex
     let state = StateFolder::open()?;
     state.sweep()?;
     if !args.all {
-        return one(session, &session.lab()?, args.force).await;
+        return remove_lab(session, &session.lab()?, args.force).await;
     }
     let labs = state.labs()?;
     if labs.is_empty() {
@@ -25,20 +25,20 @@ pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Ex
     for lab in &labs {
         session.hide_secrets_of(lab);
         // A failure in one lab does not stop the removal of the others.
-        if let Err(error) = one(session, lab, false).await {
+        if let Err(error) = remove_lab(session, lab, false).await {
             exit = exit.worse(super::report_error(&error));
         }
     }
     Ok(exit)
 }
 
-async fn one(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<Exit> {
+async fn remove_lab(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<Exit> {
     let is_known = lab.folder().root().exists();
     if is_known {
         // Excludes a run in progress, which would lose its stack.
         let _run = lab.lock_run("lab down")?;
         let _change = lab.lock_change("lab down").await?;
-        end(session, lab).await?;
+        remove_known(session, lab).await?;
     }
     if force {
         down(lab, &lab.docker_any_owner()?).await?;
@@ -71,7 +71,7 @@ async fn remove_unrecorded(session: &Session, lab: &Lab) -> anyhow::Result<bool>
 }
 
 /// Removes the lab's stack, complete or partial, and its state.
-async fn end(session: &Session, lab: &Lab) -> anyhow::Result<()> {
+async fn remove_known(session: &Session, lab: &Lab) -> anyhow::Result<()> {
     match lab.record() {
         Ok(Some(record)) => down(lab, lab.engine_for_down(&record)?.as_ref()).await?,
         // It may run something that this version does not know.

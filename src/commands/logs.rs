@@ -5,8 +5,8 @@ use std::io::Write;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::StreamExt;
 
-use super::ago::ago;
 use super::session::{Session, name_option};
+use super::time_span::parse_span;
 use crate::cli::LogsArgs;
 use lab_core::engine::{EngineErrorKind, LogLine, LogRequest};
 use lab_core::error::{Exit, Failure};
@@ -87,7 +87,7 @@ fn since(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
-    let before = ago(text).ok().and_then(|span| now.checked_sub_signed(chrono::Duration::from_std(span).ok()?));
+    let before = parse_span(text).ok().and_then(|span| now.checked_sub_signed(chrono::Duration::from_std(span).ok()?));
     before.ok_or_else(|| {
         let message = format!("--since {text:?}: expected a time span (90s, 5m, 2h) or a time (2026-11-24T10:15:00Z)");
         Failure::usage(message)

@@ -5,7 +5,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::{Cli, Command};
 use lab_core::error::Exit;
 
-mod ago;
 mod alerts;
 mod annotate;
 mod choose;
@@ -28,6 +27,7 @@ mod scenario;
 mod session;
 mod signals;
 mod status;
+mod time_span;
 mod traffic;
 mod up;
 mod watch;

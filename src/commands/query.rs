@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ago::ago;
 use super::session::Session;
+use super::time_span::parse_span;
 use crate::cli::QueryArgs;
 use lab_core::error::{Exit, Failure};
 use lab_http::{Http, Request};
@@ -48,7 +48,7 @@ struct Series {
 }
 
 pub(super) async fn run(session: &Session, args: &QueryArgs) -> anyhow::Result<Exit> {
-    let range = args.range.as_deref().map(ago).transpose();
+    let range = args.range.as_deref().map(parse_span).transpose();
     let range = range.map_err(|error| Failure::usage(format!("--range: {error}")))?;
     let connected = session.connect()?;
     let Some(base) = connected.describe().await?.endpoints.prometheus else {

@@ -36,7 +36,7 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> anyhow::Result
                 let say = move |line: &str| {
                     let _ = std::io::Write::write_all(&mut term.out(), format!("{line}\n").as_bytes());
                 };
-                one(lab, &interrupt, session.term.painter(), say).await
+                recover_lab(lab, &interrupt, session.term.painter(), say).await
             }
             Err(error) => Err(error),
         };
@@ -57,7 +57,7 @@ pub(super) async fn undo_pending(
     let is_pending = lab.running().is_none() && undo::pending(&lab)?.is_some_and(|pending| !pending.kept);
     let term = session.term.clone();
     if is_pending {
-        one(&lab, interrupt, session.term.stderr_painter(), move |line| term.note(line)).await
+        recover_lab(&lab, interrupt, session.term.stderr_painter(), move |line| term.note(line)).await
     } else {
         Ok(Exit::Passed)
     }
@@ -88,7 +88,7 @@ async fn sweep(lab: &Lab) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one(
+async fn recover_lab(
     lab: &Lab,
     interrupt: &Interrupt,
     painter: Painter,

@@ -32,7 +32,7 @@ pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Ex
         RunsCommand::Show { id, format } => show(session, &state, &find(&state, id)?, *format),
         RunsCommand::Report(args) => {
             let journal = journal(&find(&state, &args.id)?)?;
-            if goes_on(&state, &journal) {
+            if is_in_progress(&state, &journal) {
                 session.term.note("the run is in progress; showing the events so far");
             }
             report::report(session, &journal, &args.forms)
@@ -46,7 +46,7 @@ pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Ex
             Ok(Exit::Passed)
         }
         RunsCommand::Export { id, file } => {
-            let (id, events) = locate(&events_of(&state)?, id)?;
+            let (id, events) = locate(&event_files(&state)?, id)?;
             archive::export(session, &id, &events, file)
         }
         RunsCommand::Import { file } => archive::import(session, &state, file),
@@ -54,7 +54,7 @@ pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Ex
 }
 
 /// Ids and event files of all runs, oldest first.
-fn events_of(state: &StateFolder) -> anyhow::Result<Vec<(String, PathBuf)>> {
+fn event_files(state: &StateFolder) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let runs = state.runs()?.into_iter();
     Ok(runs.map(|id| (id.clone(), state.run_folder(&id).path(journal_file::EVENTS))).collect())
 }
@@ -67,7 +67,7 @@ fn read(path: &std::path::Path) -> anyhow::Result<Vec<Event>> {
 
 /// Events of the run whose id has this ending.
 fn find(state: &StateFolder, typed: &str) -> anyhow::Result<Vec<Event>> {
-    let (_, path) = locate(&events_of(state)?, typed)?;
+    let (_, path) = locate(&event_files(state)?, typed)?;
     read(&path)
 }
 
@@ -91,7 +91,7 @@ fn locate(runs: &[(String, PathBuf)], typed: &str) -> Result<(String, PathBuf), 
 }
 
 /// Returns true if a run without an end event is still in progress.
-fn goes_on(state: &StateFolder, journal: &Journal) -> bool {
+fn is_in_progress(state: &StateFolder, journal: &Journal) -> bool {
     let lab = state.lab(&journal.lab).ok();
     journal.reason.as_deref() == Some(CUT_OFF)
         && lab.and_then(|lab| lab.running()).is_some_and(|holder| holder == run_holder(&journal.id))
@@ -106,7 +106,7 @@ fn show(session: &Session, state: &StateFolder, events: &[Event], format: Format
     for event in events {
         sink.event(event)?;
     }
-    if Journal::from_events(events).is_some_and(|journal| goes_on(state, &journal)) {
+    if Journal::from_events(events).is_some_and(|journal| is_in_progress(state, &journal)) {
         session.term.note("the run is in progress; showing the events so far");
         if format == Format::Text {
             return Ok(Exit::Passed);
@@ -118,7 +118,7 @@ fn show(session: &Session, state: &StateFolder, events: &[Event], format: Format
 
 fn list(session: &Session, state: &StateFolder, json: bool) -> anyhow::Result<Exit> {
     let mut journals = Vec::new();
-    for (id, path) in events_of(state)?.iter().rev() {
+    for (id, path) in event_files(state)?.iter().rev() {
         match read(path) {
             Ok(events) => journals.extend(Journal::from_events(&events)),
             // An unreadable run does not hide the others.
@@ -147,7 +147,7 @@ fn list(session: &Session, state: &StateFolder, json: bool) -> anyhow::Result<Ex
             |outage| if outage.recovered_at.is_some() { human::clock(outage.duration) } else { "ongoing".to_owned() },
         );
         let when = journal.start.with_timezone(&chrono::Local).format("%m-%d %H:%M:%S").to_string();
-        let verdict = if goes_on(state, journal) {
+        let verdict = if is_in_progress(state, journal) {
             Cell::new(Tone::Plain, "running")
         } else {
             Cell::new(status_tone(journal.status), status_name(journal.status))

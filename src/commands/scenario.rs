@@ -47,13 +47,13 @@ pub(super) fn options(set: &[String]) -> Result<LoadOptions, Failure> {
 }
 
 /// `incident · beginner`.
-fn shelf(plan: &Plan) -> String {
+fn kind_and_level(plan: &Plan) -> String {
     let level = plan.lesson.difficulty.map(|level| format!(" · {}", level.name()));
     format!("{}{}", plan.kind.name(), level.unwrap_or_default())
 }
 
 /// Sort key: incidents first, parts last, easy ones first within each kind.
-fn place(plan: &Plan) -> (usize, Option<Difficulty>) {
+fn sort_key(plan: &Plan) -> (usize, Option<Difficulty>) {
     let kind = [Kind::Incident, Kind::Practice, Kind::Part].iter().position(|kind| *kind == plan.kind);
     (kind.unwrap_or_default(), plan.lesson.difficulty)
 }
@@ -61,7 +61,7 @@ fn place(plan: &Plan) -> (usize, Option<Difficulty>) {
 fn list(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let load = |name: &str| load(&Source::Library(name.to_owned()), &LoadOptions::default());
     let mut plans = library::names().map(load).collect::<Result<Vec<Plan>, _>>()?;
-    plans.sort_by_key(place);
+    plans.sort_by_key(sort_key);
     if json {
         let difficulty = |plan: &Plan| plan.lesson.difficulty.map(Difficulty::name);
         let row = |plan: Plan| Row {
@@ -76,11 +76,11 @@ fn list(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut table = Table::new(&[("scenario", Side::Left), ("title", Side::Left), ("tags", Side::Left)]);
     let mut last = String::new();
     for plan in plans {
-        let shelf = shelf(&plan);
-        if shelf != last {
-            table.row([Cell::new(Tone::Dim, shelf.clone()), "".into(), "".into()]);
+        let heading = kind_and_level(&plan);
+        if heading != last {
+            table.row([Cell::new(Tone::Dim, heading.clone()), "".into(), "".into()]);
         }
-        last = shelf;
+        last = heading;
         table.row([
             Cell::new(Tone::Strong, format!("  {}", plan.name)),
             plan.title.into(),

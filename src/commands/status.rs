@@ -136,7 +136,7 @@ async fn inspect(lab: &Lab) -> anyhow::Result<Option<Document>> {
 }
 
 /// Document without services.
-fn empty(lab: &Lab, engine: &str, state: LabState) -> Document {
+fn empty_document(lab: &Lab, engine: &str, state: LabState) -> Document {
     Document {
         lab: lab.name().to_owned(),
         engine: engine.to_owned(),
@@ -157,7 +157,7 @@ fn empty(lab: &Lab, engine: &str, state: LabState) -> Document {
 /// Document for a lab whose state cannot be determined.
 fn unknown(lab: &Lab, why: String) -> Document {
     let engine = lab.record().ok().flatten().map(|record| record.engine);
-    Document { error: Some(why), ..empty(lab, engine.as_deref().unwrap_or("-"), LabState::Unknown) }
+    Document { error: Some(why), ..empty_document(lab, engine.as_deref().unwrap_or("-"), LabState::Unknown) }
 }
 
 fn document(
@@ -166,7 +166,7 @@ fn document(
     undo: Option<PendingUndo>,
 ) -> anyhow::Result<Document> {
     let (caller, callers) = (connected.record.caller_key.clone(), connected.record.callers.clone());
-    let empty = empty(&connected.lab, &connected.record.engine, LabState::Down);
+    let empty = empty_document(&connected.lab, &connected.record.engine, LabState::Down);
     let mut document = Document { undo, ..empty };
     match described {
         Ok(now) => {
@@ -180,7 +180,7 @@ fn document(
             (document.prometheus, document.grafana) = (now.endpoints.prometheus, now.endpoints.grafana);
             document.dashboard = now.endpoints.dashboard;
             document.services = now.services;
-            hide(&mut document.services, &connected.record.containers.secrets);
+            mask_passwords(&mut document.services, &connected.record.containers.secrets);
             document.notices = now.notices;
         }
         Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
@@ -291,7 +291,7 @@ fn remarks(document: &Document) -> Vec<(Tone, String)> {
 }
 
 /// Masks the lab's passwords, because such a document is shown and shared.
-fn hide(services: &mut [ServiceStatus], passwords: &BTreeMap<String, String>) {
+fn mask_passwords(services: &mut [ServiceStatus], passwords: &BTreeMap<String, String>) {
     let mut secrets = Secrets::default();
     for password in passwords.values() {
         secrets.add(password);

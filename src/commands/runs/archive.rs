@@ -50,8 +50,8 @@ pub(super) fn export(session: &Session, id: &str, events: &Path, to: &Path) -> a
 pub(super) fn import(session: &Session, state: &StateFolder, from: &Path) -> anyhow::Result<Exit> {
     let bytes = read(from)?;
     let refused = |why: String| Failure::usage(format!("{}: {why}", from.display()));
-    let (id, body) = open(&bytes).map_err(refused)?;
-    let (journal, events) = check(&id, body).map_err(refused)?;
+    let (id, body) = split_header(&bytes).map_err(refused)?;
+    let (journal, events) = validate(&id, body).map_err(refused)?;
     let target = state.run_folder(&journal.id);
     if target.root().exists() {
         let known = files::read_state(&target.path(journal_file::EVENTS), files::JOURNAL_LIMIT).unwrap_or_default();
@@ -62,7 +62,7 @@ pub(super) fn import(session: &Session, state: &StateFolder, from: &Path) -> any
         let message = format!("another run {} exists already", journal.id);
         return Err(refused(message).hint("nothing was changed; see lab runs list").into());
     }
-    place(state, &target, &journal, body)
+    store(state, &target, &journal, body)
         .map_err(|error| Failure::failed(format!("cannot write {}: {error}", target.root().display())))?;
     session.line(&summary(&journal, events))
 }
@@ -86,7 +86,7 @@ fn read(from: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Splits an exported run into the id of its header and its events.
-fn open(bytes: &[u8]) -> Result<(String, &[u8]), String> {
+fn split_header(bytes: &[u8]) -> Result<(String, &[u8]), String> {
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("not a run exported by lab runs export")?;
     let head: Head = serde_json::from_slice(&bytes[..end])
         .map_err(|error| format!("not a run exported by lab runs export ({error})"))?;
@@ -105,7 +105,7 @@ fn open(bytes: &[u8]) -> Result<(String, &[u8]), String> {
 }
 
 /// Validates the events. Returns the journal and the number of events.
-fn check(id: &str, body: &[u8]) -> Result<(Journal, usize), String> {
+fn validate(id: &str, body: &[u8]) -> Result<(Journal, usize), String> {
     if !is_id(id) {
         return Err(format!("{id:?} is not a run id"));
     }
@@ -131,7 +131,7 @@ fn is_id(id: &str) -> bool {
 }
 
 /// Writes the run to a draft folder and moves it into the history atomically.
-fn place(state: &StateFolder, target: &Folder, journal: &Journal, body: &[u8]) -> std::io::Result<()> {
+fn store(state: &StateFolder, target: &Folder, journal: &Journal, body: &[u8]) -> std::io::Result<()> {
     let (making, _lock) = files::draft_folder(state.root())?;
     files::write_atomic(&making.path().join(journal_file::EVENTS), body)?;
     files::write_atomic(&making.path().join(journal_file::JOURNAL), &encode::document(journal)?)?;

@@ -32,7 +32,7 @@ pub(super) fn run(session: &Session, args: &NewArgs) -> anyhow::Result<Exit> {
     session.line(&format!("wrote {typed}"))?;
     let schema_path = folder.join(SCHEMA_FILE);
     match write(&schema_path, &encode::document(&schema::schema())?) {
-        Ok(()) => session.line(&format!("wrote {}, for editors", typed_of(&schema_path)))?,
+        Ok(()) => session.line(&format!("wrote {}, for editors", display(&schema_path)))?,
         // It already exists, most likely from an earlier `new`.
         Err(_) if schema_path.is_file() => Exit::Passed,
         Err(failure) => return Err(failure.into()),
@@ -69,11 +69,11 @@ fn path(args: &NewArgs) -> PathBuf {
 
 /// The path as an argument of other commands: a name without folder or extension would select a built-in scenario.
 fn typed(path: &Path) -> String {
-    let text = typed_of(path);
+    let text = display(path);
     let bare = path.extension().is_none_or(|extension| extension != "yaml" && extension != "yml");
     if bare && !text.contains(['/', MAIN_SEPARATOR]) { format!("./{text}") } else { text }
 }
 
-fn typed_of(path: &Path) -> String {
+fn display(path: &Path) -> String {
     path.display().to_string()
 }

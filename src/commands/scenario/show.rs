@@ -1,6 +1,6 @@
 //! `lab scenario show`: the ticket, as trainees get it. Hints and solution are shown only on request.
 
-use super::shelf;
+use super::kind_and_level;
 use crate::cli::ShowArgs;
 use crate::commands::session::Session;
 use lab_core::error::{Exit, Failure};
@@ -35,7 +35,7 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     let painter = session.term.painter();
     session.line(&format!("{} · {}", painter.paint(Tone::Strong, &plan.name), clean(&plan.title)))?;
     let tags = if plan.tags.is_empty() { String::new() } else { format!(" · {}", plan.tags.join(", ")) };
-    session.line(&painter.paint(Tone::Dim, &format!("{}{tags}", shelf(&plan))))?;
+    session.line(&painter.paint(Tone::Dim, &format!("{}{tags}", kind_and_level(&plan))))?;
     // Without a ticket the scenario is not an exercise, so there is nothing to hide.
     let exercise = plan.lesson.ticket.is_some();
     let page = Page { session };

@@ -22,12 +22,12 @@ struct Report {
     valid: bool,
     /// Number of steps, included ones counted; null if the scenario is invalid.
     steps: Option<usize>,
-    diagnostics: Vec<Found>,
+    diagnostics: Vec<DiagnosticDocument>,
 }
 
 /// A diagnostic. Lines and columns count from 1, in characters; null if it has no position in a file.
 #[derive(Serialize)]
-struct Found {
+struct DiagnosticDocument {
     file: Option<String>,
     line: Option<usize>,
     column: Option<usize>,
@@ -116,14 +116,14 @@ fn report(source: &Source, loaded: &Result<Plan, Diagnostics>) -> Report {
         scenario: source.typed(),
         valid: loaded.is_ok(),
         steps: loaded.as_ref().ok().map(|plan| plan.steps.len()),
-        diagnostics: items.iter().map(found).collect(),
+        diagnostics: items.iter().map(document).collect(),
     }
 }
 
-fn found(item: &Diagnostic) -> Found {
+fn document(item: &Diagnostic) -> DiagnosticDocument {
     let end = item.place.as_ref().map(lab_scenario::Place::end);
     let hint = Some(item.help.join("; ")).filter(|hint| !hint.is_empty());
-    Found {
+    DiagnosticDocument {
         file: item.file().map(str::to_owned),
         line: item.line(),
         column: item.column(),

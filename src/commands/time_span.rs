@@ -1,4 +1,4 @@
-//! Time spans to look back: `90s`, `5m`, `2h`, `1d`.
+//! Time spans of `--since` and `--range`: `90s`, `5m`, `2h`, `1d`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use lab_scenario::value;
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// Parses a number with `ms`, `s`, `m`, `h` or `d`; above 0 and at most a year.
-pub(super) fn ago(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_span(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a time with a unit: `90s`, `5m`, `2h`, `1d`";
     let long = [('h', 60), ('d', 24 * 60)].into_iter().find_map(|(unit, minutes)| {
         let minute = value::duration(&format!("{}m", text.strip_suffix(unit)?));
@@ -23,13 +23,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_a_unit() {
-        let seconds = |text: &str| ago(text).map(|span| span.as_secs());
+    fn a_span_has_a_unit() {
+        let seconds = |text: &str| parse_span(text).map(|span| span.as_secs());
         assert_eq!(seconds("90s"), Ok(90));
         assert_eq!(seconds("1.5h"), Ok(5400));
         assert_eq!(seconds("2d"), Ok(172_800));
         for wrong in ["", "h", "5", "0s", "-5m", "9999d", "1e3h", "5 m", "99999999999999999999d"] {
-            assert!(ago(wrong).is_err(), "{wrong}");
+            assert!(parse_span(wrong).is_err(), "{wrong}");
         }
     }
 }
