@@ -144,7 +144,7 @@ fn align(session: &Session, connected: &Connected, keys: &Keys, only: Option<&st
         // Saved at once, so that a killed command leaves all callers changed or none.
         connected.lab.save(&record)?;
     }
-    session.print(lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;
+    session.line(&lines.join("\n"))?;
     Ok(Exit::Passed)
 }
 

@@ -171,7 +171,7 @@ fn what_is_not_utf_8_is_no_reason_to_panic() {
     own.up(&[], &[("TAG", bytes())]).status(2).complains("the value of the variable `TAG` is not UTF-8");
     for (name, exit, message) in [
         ("LAB_NAME", 2, "LAB_NAME is not UTF-8"),
-        ("LAB_ENGINE", 2, "LAB_ENGINE"),
+        ("LAB_ENGINE", 2, "--engine"),
         ("LAB_GRAFANA_PORT", 2, "LAB_GRAFANA_PORT must be a port number"),
         ("COLUMNS", 3, SILENT),
         ("NO_COLOR", 3, SILENT),

@@ -15,11 +15,13 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// A text under the name that messages use for it.
+    /// A text under the name that messages use for it. Control characters of the name are replaced: the name of a file that
+    /// came from elsewhere must not reach a terminal as an escape sequence.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
         let text = text.into();
+        let name = name.into().replace(char::is_control, "\u{fffd}");
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Arc::new(Self { name: name.into(), text, lines })
+        Arc::new(Self { name, text, lines })
     }
 
     /// As messages name it.
