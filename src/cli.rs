@@ -64,6 +64,13 @@ impl CliError {
     }
 }
 
+/// The error of the same arguments without control characters: clap quotes arguments as they are, and the colours of its
+/// messages reach the terminal.
+fn without_controls(error: clap::Error) -> clap::Error {
+    let clean = |argument: std::ffi::OsString| argument.to_string_lossy().replace(char::is_control, "\u{fffd}");
+    Cli::try_parse_from(std::env::args_os().map(clean)).err().unwrap_or(error)
+}
+
 /// Lab name from `LAB_NAME`, if it is set and not empty. A name that is not UTF-8 is an error, because ignoring it would
 /// select another lab.
 fn name_from_env() -> Result<Option<String>, CliError> {
@@ -77,7 +84,7 @@ fn name_from_env() -> Result<Option<String>, CliError> {
 impl Cli {
     /// Parses the command line. `Err` is a usage error or the requested help text.
     pub(crate) fn from_command_line() -> Result<Self, CliError> {
-        let typed = Self::try_parse().map_err(|error| CliError::new(&error))?;
+        let typed = Self::try_parse().map_err(|error| CliError::new(&without_controls(error)))?;
         // Read here and not by clap, so that only a typed name conflicts with `--all`.
         let name = match typed.name {
             Some(name) => Some(name),

@@ -2,7 +2,7 @@
 //! says there, so this is compared with what the archive claims to hold before the daemon gets any of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
@@ -52,12 +52,13 @@ struct Descriptor {
 }
 
 impl Contents {
-    /// Reads an export. Only headers and indexes are read, layers are skipped.
-    pub(super) fn read(export: impl Read + Seek) -> Result<Self, String> {
+    /// Reads an export from where the reader stands. Only headers and indexes are read, layers are skipped.
+    pub(super) fn read(mut export: impl Read + Seek) -> Result<Self, String> {
         let mut indexes: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
         let mut digests: BTreeMap<PathBuf, String> = BTreeMap::new();
         let failed = |error: std::io::Error| error.to_string();
-        let mut archive = Archive::new(export);
+        let start = export.stream_position().map_err(failed)?;
+        let mut archive = Archive::new(Tail { file: export, start });
         for entry in archive.entries_with_seek().map_err(failed)? {
             let mut entry = entry.map_err(failed)?;
             let path = plain(&entry.path().map_err(failed)?)?;
@@ -131,6 +132,29 @@ impl Contents {
     }
 }
 
+/// The rest of a file, with positions that count from its beginning: `tar` compares them with its own count.
+struct Tail<F> {
+    file: F,
+    start: u64,
+}
+
+impl<F: Read> Read for Tail<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl<F: Seek> Seek for Tail<F> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let to = match to {
+            SeekFrom::Start(position) => SeekFrom::Start(self.start.saturating_add(position)),
+            relative => relative,
+        };
+        let position = self.file.seek(to)?;
+        position.checked_sub(self.start).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+}
+
 /// A member's path as a daemon unpacks it.
 fn plain(path: &Path) -> Result<PathBuf, String> {
     let mut plain = PathBuf::new();
@@ -166,7 +190,11 @@ mod tests {
         for (path, text) in files {
             tar.file(Path::new(path), 0o644, text.as_bytes())?;
         }
-        Contents::read(Cursor::new(tar.finish()))
+        // It begins in the middle of a file, as in an archive of lab's.
+        let before = [7; 1536];
+        let mut file = Cursor::new([&before[..], &tar.finish()].concat());
+        file.set_position(before.len() as u64);
+        Contents::read(file)
     }
 
     fn verdict(files: &[(&str, &str)]) -> String {
