@@ -47,11 +47,11 @@ awk 'BEGIN {
     at = "\"at\":\"2026-11-24T10:15:30.000Z\""
     printf "{%s,\"elapsed\":0,\"event\":\"run_started\",\"version\":1,\"id\":\"20261124T101530Z-beef\",\"scenario\":\"long\",\"title\":\"Half an hour\",\"lab\":\"default\",\"engine\":\"embedded\",\"parameters\":{},\"steps\":[\"before\",\"during\"],\"keys\":{\"server\":\"a\",\"caller\":\"a\"}}\n", at
     step(0, "before", "baseline", 0, 60); step(1, "during", "observe", 60, 1740)
-    printf "{%s,\"elapsed\":1800,\"event\":\"run_finished\",\"status\":\"held\",\"duration\":1800,\"outage\":{\"effect_at\":60,\"recovered_at\":null,\"duration\":1740,\"failed_requests\":9000},\"undo\":{\"status\":\"complete\",\"items\":[]},\"keys\":null,\"reason\":null}\n", at
+    printf "{%s,\"elapsed\":1800,\"event\":\"run_finished\",\"status\":\"passed\",\"duration\":1800,\"outage\":{\"impact_at\":60,\"recovered_at\":null,\"duration\":1740,\"failed_requests\":9000},\"undo\":{\"status\":\"complete\",\"items\":[]},\"keys\":null,\"reason\":null}\n", at
 }
 function step(index_, name, phase, from, seconds,    i, s) {
     printf "{%s,\"elapsed\":%d,\"event\":\"step_started\",\"index\":%d,\"name\":\"%s\",\"phase\":\"%s\",\"action\":\"traffic\"}\n", at, from, index_, name, phase
-    printf "{%s,\"elapsed\":%d,\"event\":\"step_finished\",\"index\":%d,\"name\":\"%s\",\"phase\":\"%s\",\"action\":\"traffic\",\"status\":\"held\",\"start\":\"2026-11-24T10:15:30.000Z\",\"start_elapsed\":%d,\"duration\":%d,\"detail\":null,\"sent\":%d,\"unsent\":0,\"failed_requests\":%d,\"deltas\":{},\"codes\":{\"200\":%d},\"errors\":{},\"latency_ms\":{\"p50\":1,\"p90\":2,\"p99\":3,\"max\":9},\"expectations\":[],\"error\":null,\"samples\":[", at, from + seconds, index_, name, phase, from, seconds, seconds * 20, index_ * 9000, seconds * 15
+    printf "{%s,\"elapsed\":%d,\"event\":\"step_finished\",\"index\":%d,\"name\":\"%s\",\"phase\":\"%s\",\"action\":\"traffic\",\"status\":\"passed\",\"start\":\"2026-11-24T10:15:30.000Z\",\"start_elapsed\":%d,\"duration\":%d,\"detail\":null,\"sent\":%d,\"unsent\":0,\"failed_requests\":%d,\"deltas\":{},\"codes\":{\"200\":%d},\"errors\":{},\"latency_ms\":{\"p50\":1,\"p90\":2,\"p99\":3,\"max\":9},\"expectations\":[],\"error\":null,\"samples\":[", at, from + seconds, index_, name, phase, from, seconds, seconds * 20, index_ * 9000, seconds * 15
     for (i = 0; i < seconds; i++) {
         s = from + i
         printf "%s{\"at\":%d,\"duration\":1,\"codes\":{\"200\":%d,\"401\":%d,\"503\":%d},\"errors\":{\"timeout\":%d},\"latency_ms\":{\"p50\":%.3f,\"p90\":2.1,\"p99\":%.3f,\"max\":9.5}}", i ? "," : "", s, s % 21, s % 7, s % 5, s % 3, 1 + s % 9 / 10, 2 + s % 40 / 3

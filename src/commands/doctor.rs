@@ -59,7 +59,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
     let mut table = Table::new(&[("", Side::Left), ("checked", Side::Left), ("found", Side::Left)]);
     for finding in &findings {
         let grade = match finding.grade {
-            Grade::Good => Cell::new(Tone::Held, "ok"),
+            Grade::Good => Cell::new(Tone::Good, "ok"),
             Grade::Note => Cell::new(Tone::Warn, "note"),
             Grade::Bad => Cell::new(Tone::Failed, "bad"),
         };

@@ -105,7 +105,7 @@ fn short(digest: &str) -> &str {
 
 fn origin(image: &StackImage) -> Cell {
     match image.stored.as_ref().map(|stored| stored.origin) {
-        Some(Origin::Official) => Cell::new(Tone::Held, "official"),
+        Some(Origin::Official) => Cell::new(Tone::Good, "official"),
         Some(Origin::StandIn) => Cell::new(Tone::Warn, "stand-in"),
         Some(Origin::Local) => Cell::new(Tone::Plain, "local"),
         None if image.error.is_some() => Cell::new(Tone::Failed, "unknown"),

@@ -109,7 +109,7 @@ async fn recover_lab(
     if undo.status == UndoOutcome::Complete {
         let gone = !lab.folder().root().exists();
         let outcome = if gone { "was temporary and is removed" } else { "is restored" };
-        say(&format!("{} lab {} {outcome}", painter.paint(Tone::Held, "done:"), lab.name()));
+        say(&format!("{} lab {} {outcome}", painter.paint(Tone::Good, "done:"), lab.name()));
         return Ok(Exit::Passed);
     }
     let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not all changes could be undone") };
@@ -119,7 +119,7 @@ async fn recover_lab(
 fn row(item: &UndoItem, painter: Painter) -> String {
     let what = clean(&put_back(item));
     match item.status {
-        UndoStatus::Undone | UndoStatus::Kept => format!("  {} {what}", painter.paint(Tone::Held, "undone")),
+        UndoStatus::Undone | UndoStatus::Kept => format!("  {} {what}", painter.paint(Tone::Good, "undone")),
         UndoStatus::Failed => {
             let why = clean(item.error.as_deref().unwrap_or("no reason given"));
             format!("  {} {what}: {why}", painter.paint(Tone::Failed, "failed"))

@@ -68,7 +68,7 @@ impl LabState {
 
     fn tone(self) -> Tone {
         match self {
-            Self::Healthy => Tone::Held,
+            Self::Healthy => Tone::Good,
             Self::Degraded => Tone::Warn,
             Self::Stopped | Self::Down | Self::Unknown => Tone::Failed,
         }
@@ -230,7 +230,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         session.line(&format!("busy: {run}"))?;
     }
     if let Some(pending) = &document.undo {
-        let text = lab_report::report::owed(&pending.run, &pending.scenario, pending.kept, &name);
+        let text = lab_report::report::pending_undo(&pending.run, &pending.scenario, pending.kept, &name);
         session.line(&painter.paint(Tone::Warn, &text))?;
     }
     Ok(())
@@ -265,7 +265,7 @@ fn services(services: &[ServiceStatus]) -> Table {
 /// State and health of a service as one coloured word.
 fn state(service: &ServiceStatus) -> Cell {
     let tone = match (service.state, service.health) {
-        (RunState::Running, Health::Healthy) => Tone::Held,
+        (RunState::Running, Health::Healthy) => Tone::Good,
         (RunState::Running, Health::Unchecked) => Tone::Plain,
         (RunState::Paused, _) | (RunState::Running, Health::Starting) => Tone::Warn,
         (RunState::Running, Health::Unhealthy) | (RunState::Stopped, _) => Tone::Failed,

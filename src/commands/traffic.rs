@@ -66,7 +66,7 @@ fn verdict(report: &TrafficReport, outcome: &Outcome) -> Exit {
     // With expectations they alone decide, even if there was no response at all.
     match report.expectations.as_slice() {
         [] if outcome.summary.codes.is_empty() => Exit::Failed,
-        expected if expected.iter().all(|expected| expected.held) => Exit::Passed,
+        expected if expected.iter().all(|expected| expected.passed) => Exit::Passed,
         _ => Exit::NotPassed,
     }
 }

@@ -17,7 +17,7 @@ use super::seen::{Alarms, Seen, Sight, Up};
 use crate::engines::observed_lab::ObservedLab;
 use lab_core::engine::{Description, EngineError, Health, LogLine, LogRequest, RunState};
 use lab_core::event::Keys;
-use lab_report::report::owed;
+use lab_report::report::pending_undo;
 use lab_report::term::{mask_with, masked};
 use lab_runner::lab::{Lab, Record};
 use lab_runner::undo;
@@ -137,7 +137,7 @@ impl Gatherer {
             caller: record.caller_key,
             callers: record.callers,
         });
-        let mut remarks: Vec<String> = self.owed().into_iter().collect();
+        let mut remarks: Vec<String> = self.pending_undo().into_iter().collect();
         let unwell = |service: &lab_core::engine::ServiceStatus| {
             service.detail.as_ref().map(|detail| format!("{}: {detail}", service.name))
         };
@@ -157,12 +157,12 @@ impl Gatherer {
     }
 
     /// What a run that is over has not put back.
-    fn owed(&self) -> Option<String> {
+    fn pending_undo(&self) -> Option<String> {
         if self.lab.lab().running().is_some() {
             return None;
         }
         let pending = undo::pending(self.lab.lab()).ok()??;
-        Some(owed(&pending.run, &pending.scenario, pending.kept, &self.option))
+        Some(pending_undo(&pending.run, &pending.scenario, pending.kept, &self.option))
     }
 
     /// What runs have told. Their files are read here, which may take its time.

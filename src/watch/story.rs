@@ -134,7 +134,7 @@ impl Run {
 
 /// What a step showed, in a line.
 fn showed(step: &StepFinished) -> String {
-    let wrong = step.expectations.iter().find(|expectation| !expectation.held);
+    let wrong = step.expectations.iter().find(|expectation| !expectation.passed);
     let wrong = wrong.map(|it| format!("expected {} {}, saw {}", it.metric, it.expected, it.observed_text));
     if let Some(wrong) = step.error.clone().or(wrong) {
         return wrong;

@@ -55,7 +55,7 @@ async fn the_outage_shows() {
         )
         .await;
     browser.until("return document.getElementById('state').textContent.startsWith('Requests are answered')").await;
-    assert!(run.wait().expect("it ends").success(), "the run is held");
+    assert!(run.wait().expect("it ends").success(), "the run passes");
     // The rules are evaluated: what they say is told, and nothing before that.
     browser
         .until("return /^(None\\.|pending|firing|resolved)/.test(document.querySelector('#alerts ul').textContent)")

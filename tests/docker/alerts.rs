@@ -91,7 +91,7 @@ async fn same_story() {
 
 /// What became of the alert, each with its seconds since the first failed request.
 fn story(run: &Value) -> Vec<(String, f64)> {
-    let effect = run["outage"]["effect_at"].as_f64().expect("there was an outage");
+    let effect = run["outage"]["impact_at"].as_f64().expect("there was an outage");
     let told = |alert: &Value| {
         (alert["state"].as_str().expect("a state").to_owned(), alert["since"].as_f64().expect("a time") - effect)
     };

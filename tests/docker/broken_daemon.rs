@@ -69,7 +69,7 @@ async fn restarts() {
     user.finish();
 }
 
-/// What the run changed cannot be put back: it is owed until the daemon is there again.
+/// What the run changed cannot be put back: its undo is pending until the daemon is there again.
 async fn gone() {
     let mut daemon = daemon::shared();
     let (user, up) = user("gone", &daemon);
@@ -87,7 +87,7 @@ async fn gone() {
         user.lab(&[command]).status(3).complains("no Docker daemon answers at").complains("start Docker");
     }
     daemon.start();
-    user.lab(&["status"]).status(0).says("owed: the undo of run").says(&recover);
+    user.lab(&["status"]).status(0).says("undo pending from run").says(&recover);
     user.lab(&["recover"]).status(0).says("undone app APP_API_KEY apikey-v1").says("is restored");
     is_well_again(&user);
     user.finish();

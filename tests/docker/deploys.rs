@@ -33,7 +33,7 @@ async fn rolled_back() {
     let begun = Instant::now();
     let ran = user.lab(&["scenario", "run", "./deploy.yaml"]).status(0).says("rolled back");
     assert!(begun.elapsed() < Duration::from_secs(50), "as long as its health check has retries, and no longer");
-    let ran = ran.says("as before the run: app DATABASE_URL postgres://lab:***@db:5432/postgres");
+    let ran = ran.says("restored: app DATABASE_URL postgres://lab:***@db:5432/postgres");
     let record = std::fs::read(user.state().join("labs").join(&user.name).join("lab.json")).expect("it is up");
     let record: Value = serde_json::from_slice(&record).expect("JSON");
     let password = record["containers"]["secrets"]["POSTGRES_PASSWORD"].as_str().expect("it has one");

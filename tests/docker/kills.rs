@@ -30,7 +30,7 @@ async fn killed() {
     user.lab(&["up", "--stack", &folder.display().to_string()]).status(0);
     let before = sight(&user);
     for (moment, changed) in [
-        // It may die before it has written what it is about to change: then nothing is changed, and nothing owed.
+        // It may die before it has written what it is about to change: then nothing is changed, and no undo is pending.
         (r#""event":"step_started","index":1"#, false),
         (r#""event":"step_started","index":2"#, true),
         (r#""event":"undo_started""#, true),

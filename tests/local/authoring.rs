@@ -17,8 +17,8 @@ fn a_new_scenario_is_valid_runs_and_proves_itself() {
     desk.lab(&["scenario", "validate", "slow-login.yaml"]).status(0).says("ok  slow-login (5 steps)");
     let short = ["--set", "requests=10", "--set", "rate=100"];
     let run: Vec<&str> = ["scenario", "run", "./slow-login.yaml"].into_iter().chain(short).collect();
-    desk.lab(&run).status(0).says("502 x10").says("held · 5 steps");
-    desk.lab(&["scenario", "prove", "slow-login.yaml"]).status(0).says("proved").says("1 wrong fix");
+    desk.lab(&run).status(0).says("502 x10").says("passed · 5 steps");
+    desk.lab(&["scenario", "prove", "slow-login.yaml"]).status(0).says("proven").says("1 wrong fix");
     desk.is_clean();
 }
 
@@ -119,7 +119,7 @@ fn a_run_that_is_owed_an_undo_is_refused_or_does_it_first() {
     let with: Vec<&str> = short.into_iter().chain(["--recover", "--format", "json"]).collect();
     let ran = desk.lab(&with).status(0).complains("undoing run").complains("is restored");
     // stdout is the run's alone.
-    assert_eq!(ran.json()["status"], "held");
+    assert_eq!(ran.json()["status"], "passed");
     // Nothing is owed any more: it changes nothing.
     desk.lab(&with).status(0);
     desk.lab(&["recover"]).status(0).says("nothing to undo");

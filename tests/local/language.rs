@@ -51,7 +51,7 @@ fn the_whole_language_holds_on_real_services_and_leaves_nothing() {
     desk.lab(&["scenario", "run", &file]).status(2).complains("`mend`").complains("--allow-commands");
     desk.is_clean();
     let ran = desk.lab(&["scenario", "run", &file, "--allow-commands"]).status(0);
-    let ran = ran.says("before/health").says("· web").says("~ users").says("after/ok").says("tidy").says("held");
+    let ran = ran.says("before/health").says("· web").says("~ users").says("after/ok").says("tidy").says("passed");
     assert!(ran.stdout.lines().all(|row| row.chars().count() <= 80), "{}", ran.stdout);
     desk.is_clean();
     let journals = desk.lab(&["runs", "list", "--json"]).json();
@@ -118,7 +118,7 @@ fn ctrl_c_ends_a_command_with_all_its_children_and_puts_back() {
     let child = desk.start(&["scenario", "run", &file, "--allow-commands"]);
     until(|| processes(&mark) == 3);
     child.signal(Signal::INT);
-    let ran = child.ran().status(130).says("tidy").says("as before the run");
+    let ran = child.ran().status(130).says("tidy").says("restored");
     assert!(ran.stdout.contains("interrupted"), "{}", ran.stdout);
     until(|| processes(&mark) == 0);
 }

@@ -27,10 +27,10 @@ fn the_library_proves_itself() {
     let find = |name: &str| proofs.iter().find(|proof| proof["scenario"] == name).expect("it is there");
     assert_eq!(find("baseline")["status"], "exempt");
     let rotate_key = find("rotate-key");
-    assert_eq!(rotate_key["status"], "proved", "{rotate_key}");
+    assert_eq!(rotate_key["status"], "proven", "{rotate_key}");
     let parts = rotate_key["parts"].as_array().expect("a list");
     assert_eq!(parts.len(), 6, "{parts:?}");
-    assert!(parts.iter().all(|part| part["held"] == true), "{parts:?}");
+    assert!(parts.iter().all(|part| part["passed"] == true), "{parts:?}");
     desk.is_clean();
 }
 
@@ -41,7 +41,7 @@ fn a_claim_that_does_not_hold_is_told_with_what_was_seen() {
     let right = file("right", incident(GONE, THERE, RESTART));
     desk.lab(&["scenario", "prove", &right])
         .status(0)
-        .says("proved")
+        .says("proven")
         .says("healthy, broken, fixed, 1 wrong fix, undone");
 
     // It passes without the fault, and during it the resolved check says that it is over.
@@ -49,7 +49,7 @@ fn a_claim_that_does_not_hold_is_told_with_what_was_seen() {
         "always",
         incident("{ check: { path: /health } }", "{ traffic: { requests: 1 }, expect: { sent: 1 } }", ""),
     );
-    let ran = desk.lab(&["scenario", "prove", &always]).status(1).says("refuted").says("not healthy, not broken");
+    let ran = desk.lab(&["scenario", "prove", &always]).status(1).says("not proven").says("not healthy, not broken");
     ran.says("passes although nothing is broken").says("is still broken").says("check.status == 200, seen no");
 
     // What is said to be wrong is the remedy.

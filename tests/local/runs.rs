@@ -42,11 +42,11 @@ fn the_whole_story_leaves_nothing_but_its_journal() {
     for step in ["baseline", "rotate-key", "drive-traffic", "realign", "verify"] {
         assert!(rows.iter().any(|row| row.split_whitespace().nth(1) == Some(step)), "{step}: {}", ran.stdout);
     }
-    let ran = ran.says("401 x5").says("held · 5 steps").says("5 requests failed").says("nothing is left");
+    let ran = ran.says("401 x5").says("passed · 5 steps").says("5 requests failed").says("temporary lab removed");
     assert!(rows.iter().all(|row| row.chars().count() <= 80), "{}", ran.stdout);
     assert!(!ran.stdout.contains('\u{1b}'), "no colour in a pipe");
     desk.is_clean();
-    desk.lab(&["runs", "list"]).status(0).says("rotate-key").says("held");
+    desk.lab(&["runs", "list"]).status(0).says("rotate-key").says("passed");
     let id = desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
     let shown = desk.lab(&["runs", "show", &id[id.len() - 4..]]).status(0);
     assert_eq!(shown.stdout, ran.stdout, "the run is shown as it was");
@@ -62,7 +62,7 @@ fn in_a_lab_that_runs_all_is_as_before() {
     desk.lab(&["up", "--port", "0"]).status(0);
     let json = desk.lab(&[&quick(&["rotate-key"])[..], &["--format", "json"]].concat()).status(0).json();
     assert_eq!(json["lab"], "default");
-    assert_eq!(json["status"], "held");
+    assert_eq!(json["status"], "passed");
     assert_eq!(json["steps"][2]["deltas"]["app_auth_failures_total"], 5);
     assert_eq!(json["steps"][2]["codes"]["401"], 5);
     assert_eq!(json["undo"]["status"], "complete");
@@ -82,7 +82,7 @@ fn what_is_kept_is_shown_and_can_be_put_back() {
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0).says("lab recover");
     assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
-    desk.lab(&["status"]).status(0).says("kept");
+    desk.lab(&["status"]).status(0).says("fault still active from run");
     // What is kept blocks nothing, and is not forgotten by the next run.
     desk.lab(&quick(&["drive-traffic"])).status(0);
     assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
@@ -237,7 +237,7 @@ fn a_run_that_is_killed_owes_its_undo() {
     run.signal(Signal::KILL);
     run.ran();
     desk.lab(&["traffic", "--requests", "1", "--timeout", "100ms"]).complains("is pending");
-    desk.lab(&["status"]).says("owed");
+    desk.lab(&["status"]).says("undo pending");
     desk.lab(&quick(&["rotate-key"])).status(3).complains("is pending").complains("lab recover");
     desk.lab(&["runs", "list"]).status(0).says("interrupted");
     desk.lab(&["doctor"]).status(0).says("lab recover --all");
@@ -302,7 +302,7 @@ fn a_reader_that_goes_away_stops_the_output_and_not_the_run() {
     assert!(first.contains("rotate-key"), "{first}");
     run.ran().status(0);
     assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
-    desk.lab(&["runs", "list"]).status(0).says("held");
+    desk.lab(&["runs", "list"]).status(0).says("passed");
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn it_follows_a_run_step_by_step() {
     pty.shows("▶ baseline");
     pty.shows("▶ drive-traffic");
     pty.shows("✓ verify");
-    pty.shows("held in ");
+    pty.shows("passed in ");
     run.ran().status(0);
     // The charts have its fault and its remedy.
     pty.until("two marks on each chart", |screen| screen.matches('▲').count() >= 3);

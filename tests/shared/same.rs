@@ -20,7 +20,7 @@ use crate::ran::Ran;
 /// a lock of `SQLite` a quarter of a second, for Postgres half of one. A scenario that is about them expects them itself.
 const POOL_TIMEOUTS: &str = "app_db_pool_timeouts_total";
 
-/// How a run ended, and what each step sent, saw, counted and held.
+/// How a run ended, and what each step sent, saw and counted, and which expectations passed.
 pub(crate) type Outcome = (Option<i32>, Vec<Value>);
 
 /// A short run of a scenario of the library, as it is typed; `format`: `json` or `ndjson`.
@@ -102,12 +102,12 @@ fn outcome(code: Option<i32>, journal: &Value) -> Outcome {
     // Whether a short step meets a request of the background hangs on its time.
     let alone = !steps.clone().any(|step| step["action"] == "background");
     let part = |step: &Value| {
-        let held = step["expectations"].as_array().into_iter().flatten().map(|result| result["held"].clone());
+        let passed = step["expectations"].as_array().into_iter().flatten().map(|result| result["passed"].clone());
         let exact = COUNTERS.iter().filter_map(|counter| Some((*counter, exact(step, counter, alone)?)));
         json!({
             "name": step["name"], "status": step["status"], "sent": step["sent"], "codes": step["codes"],
             "errors": step["errors"], "deltas": exact.collect::<BTreeMap<_, _>>(),
-            "expectations": held.collect::<Value>(),
+            "expectations": passed.collect::<Value>(),
         })
     };
     (code, steps.map(part).collect())

@@ -247,8 +247,9 @@ pub struct Logged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// All expectations passed.
-    Held,
+    /// All expectations passed. Older journals say `held`.
+    #[serde(alias = "held")]
+    Passed,
     /// An expectation failed, or a fault had no effect.
     Failed,
     /// Could not be executed.
@@ -273,7 +274,8 @@ pub struct RunFinished {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outage {
     /// First failed request, in seconds since the start of the run.
-    pub effect_at: f64,
+    #[serde(alias = "effect_at")]
+    pub impact_at: f64,
     /// First success after the last failure. With several callers, the one of the caller that recovered last. `None` if
     /// the outage lasted until the end.
     pub recovered_at: Option<f64>,
@@ -282,8 +284,8 @@ pub struct Outage {
     pub failed_requests: u64,
     /// Time to impact: seconds from the start of the step that injected the fault to the first failed request. `None`
     /// if no fault was injected before it.
-    #[serde(default)]
-    pub time_to_effect: Option<f64>,
+    #[serde(default, alias = "time_to_effect")]
+    pub time_to_impact: Option<f64>,
     /// Seconds from the start of the first fix to lasting recovery. `None` without either.
     #[serde(default)]
     pub time_to_recovery: Option<f64>,

@@ -33,7 +33,7 @@ pub fn rotate_key() -> Vec<Event> {
         expectation("auth_failures.delta", "== 40", Some(40.0), "40", true),
         expectation("status.401", "100%", Some(100.0), "100%", true),
     ];
-    let end = finished(Status::Held, UndoOutcome::Complete, keys_undone());
+    let end = finished(Status::Passed, UndoOutcome::Complete, keys_undone());
     remedy(up_to_the_fault().step(observed)).end(RunFinished { outage: Some(outage(2.0, 40)), ..end })
 }
 
@@ -121,7 +121,7 @@ pub fn kept() -> Vec<Event> {
     let mut items = keys_undone();
     items.remove(0);
     items.push(item("gateway", "state", "running", None));
-    let end = finished(Status::Held, UndoOutcome::Kept, items);
+    let end = finished(Status::Passed, UndoOutcome::Kept, items);
     let outage = Outage { recovered_at: None, time_to_recovery: None, time_to_mitigate: None, ..outage(1.95, 40) };
     let keys = Some(keys("apikey-v2", "apikey-v1"));
     Story::new("rotate-key", TITLE, "room-3", &STEPS[..3])
@@ -165,7 +165,7 @@ pub fn long_names() -> Vec<Event> {
     let detail = "server a-very-long-key-that-somebody-generated-0123456789 > another-very-long-key-9876543210";
     let codes = [(200, 12_000), (401, 38_000), (429, 250), (502, 1_200), (504, 17)];
     let lab = "the-workshop-of-the-eleventh-of-november";
-    let end = finished(Status::Held, UndoOutcome::Complete, vec![item("lab", "state", "gone", None)]);
+    let end = finished(Status::Passed, UndoOutcome::Complete, vec![item("lab", "state", "gone", None)]);
     Story::new("alles-401", title, lab, &names)
         .step(change(names[0], Phase::Inject, "rotate_key", detail))
         .step(traffic(names[1], Phase::Observe, &codes, 12_345.0))
@@ -177,7 +177,7 @@ pub fn long_names() -> Vec<Event> {
 pub fn baseline() -> Vec<Event> {
     Story::new("baseline", "The system as it should be", "default", &["baseline"])
         .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
-        .end(RunFinished { duration: 2.0, ..finished(Status::Held, UndoOutcome::Complete, Vec::new()) })
+        .end(RunFinished { duration: 2.0, ..finished(Status::Passed, UndoOutcome::Complete, Vec::new()) })
 }
 
 /// All of them, by name.

@@ -55,7 +55,7 @@ pub(super) fn run(session: &Session, args: &ValidateArgs) -> anyhow::Result<Exit
         match loaded {
             Ok(plan) => {
                 let steps = human::count(plan.steps.len() as u64, "step");
-                let ok = session.term.painter().paint(Tone::Held, "ok");
+                let ok = session.term.painter().paint(Tone::Good, "ok");
                 session.line(&format!("{ok}  {} ({steps}){}", clean(&plan.name), clean(&foreign_alerts(&plan))))?;
             }
             Err(found) => session.term.note(&found.render(session.term.stderr_painter().is_on())),

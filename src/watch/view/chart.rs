@@ -59,7 +59,7 @@ impl Measure {
     fn tone(self) -> Tone {
         match self {
             Self::Requests | Self::Latency => Tone::Plain,
-            Self::Accepted => Tone::Held,
+            Self::Accepted => Tone::Good,
             Self::Refused | Self::Errors | Self::Share => Tone::Failed,
         }
     }
@@ -188,7 +188,7 @@ fn axis(pen: &mut Pen<'_>, area: Rect, model: &Model, scale: &Scale, columns: &[
         pen.row(area, &[(Tone::Dim, model.clock(start))] as &[Piece]);
     }
     for (at, phase) in &model.shown().story.marks {
-        let tone = if *phase == Phase::Inject { Tone::Failed } else { Tone::Held };
+        let tone = if *phase == Phase::Inject { Tone::Failed } else { Tone::Good };
         if let Some(place) = scale.place(*at) {
             let style = pen.style(tone);
             pen.mark(area.x + place, area.y, "▲", style);

@@ -164,7 +164,7 @@ fn services(up: &Up) -> Vec<Piece> {
 /// The colour of a service's word.
 fn tone(service: &ServiceStatus) -> Tone {
     match (service.state, service.health) {
-        (RunState::Running, Health::Healthy) => Tone::Held,
+        (RunState::Running, Health::Healthy) => Tone::Good,
         (RunState::Running, Health::Unchecked) => Tone::Plain,
         (RunState::Paused, _) | (RunState::Running, Health::Starting) => Tone::Warn,
         (RunState::Running, Health::Unhealthy) | (RunState::Stopped, _) => Tone::Failed,

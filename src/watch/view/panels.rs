@@ -56,8 +56,8 @@ fn row(step: &Step, width: usize, model: &Model) -> Vec<Piece> {
             (Tone::Strong, "▶", human::clock(took))
         }
         At::Over(status, said) => {
-            let held = *status == lab_core::event::Status::Held;
-            (status_tone(*status), if held { "✓" } else { "✗" }, said.clone())
+            let passed = *status == lab_core::event::Status::Passed;
+            (status_tone(*status), if passed { "✓" } else { "✗" }, said.clone())
         }
     };
     let name_tone = if matches!(step.at, At::Over(..)) { Tone::Plain } else { tone };
@@ -97,7 +97,7 @@ fn alert_tone(state: AlertState) -> Tone {
     match state {
         AlertState::Pending => Tone::Warn,
         AlertState::Firing => Tone::Failed,
-        AlertState::Resolved => Tone::Held,
+        AlertState::Resolved => Tone::Good,
     }
 }
 

@@ -27,7 +27,7 @@ impl<'a> Pen<'a> {
         let colour = |colour: Color| if self.colour { plain.fg(colour) } else { plain };
         match tone {
             Tone::Plain => plain,
-            Tone::Held => colour(Color::Green),
+            Tone::Good => colour(Color::Green),
             Tone::Failed => colour(Color::Red).add_modifier(Modifier::BOLD),
             Tone::Warn => colour(Color::Yellow),
             Tone::Dim => plain.add_modifier(Modifier::DIM),

@@ -32,7 +32,7 @@ fn rates(model: &Model) -> Vec<Piece> {
     let bad = if refused.is_some_and(|refused| refused > 0.0) { Tone::Failed } else { Tone::Plain };
     vec![
         (Tone::Plain, format!("requests/s {}", told(value(|point| point.requests)))),
-        (Tone::Held, format!(" ok {}", told(value(|point| point.accepted)))),
+        (Tone::Good, format!(" ok {}", told(value(|point| point.accepted)))),
         (bad, format!(" failures {}", told(refused))),
     ]
 }

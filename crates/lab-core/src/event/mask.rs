@@ -201,7 +201,7 @@ fn step_finished(step: &mut StepFinished, secrets: &Secrets) {
     for line in output {
         secrets.hide(line);
     }
-    for ExpectationResult { metric, expected, observed: _, observed_text, held: _ } in expectations {
+    for ExpectationResult { metric, expected, observed: _, observed_text, passed: _ } in expectations {
         for text in [metric, expected, observed_text] {
             secrets.hide(text);
         }

@@ -129,6 +129,7 @@ pub struct ExpectationResult {
     pub observed: Option<f64>,
     /// Formatted for people: `40`, `97.5%`, `1.2ms`, `unknown: the scrape failed`.
     pub observed_text: String,
-    /// Whether the expectation passed.
-    pub held: bool,
+    /// `held` in older journals.
+    #[serde(alias = "held")]
+    pub passed: bool,
 }

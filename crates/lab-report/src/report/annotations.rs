@@ -98,9 +98,9 @@ impl<T: FnMut(Annotation) + Send> Annotations<T> {
             self.fired(&fired, elapsed);
         }
         if let Some(outage) = run.outage {
-            let to = outage.recovered_at.unwrap_or(outage.effect_at + outage.duration);
+            let to = outage.recovered_at.unwrap_or(outage.impact_at + outage.duration);
             let told = format!("outage: {} failed", human::count(outage.failed_requests, "request"));
-            self.region(outage.effect_at, to, &["outage"], &told);
+            self.region(outage.impact_at, to, &["outage"], &told);
         }
     }
 }

@@ -148,7 +148,7 @@ impl Diff {
             };
             let cell = |step: &Option<Step>| match step {
                 None => Cell::new(Tone::Dim, "not run"),
-                Some(step) if step.status != Status::Held => {
+                Some(step) if step.status != Status::Passed => {
                     Cell::new(status_tone(step.status), format!("{} {}", step.seen, status_name(step.status)))
                 }
                 Some(step) => Cell::new(if differ { Tone::Plain } else { Tone::Dim }, step.seen.as_str()),

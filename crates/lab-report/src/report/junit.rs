@@ -60,10 +60,10 @@ fn properties(journal: &Journal) -> Vec<Property> {
 }
 
 fn step(step: &JournalStep) -> TestCase {
-    let missed: Vec<String> = step.expectations.iter().filter(|result| !result.held).map(missed).collect();
+    let missed: Vec<String> = step.expectations.iter().filter(|result| !result.passed).map(missed).collect();
     let error = step.error.as_deref().map(text::clean);
     let status = match step.status {
-        Status::Held => TestCaseStatus::success(),
+        Status::Passed => TestCaseStatus::success(),
         Status::Failed => bad(NonSuccessKind::Failure, "expectation", &missed.join("; "), &missed.join("\n")),
         Status::Error => {
             let error = error.unwrap_or_default();

@@ -92,7 +92,7 @@ impl Sink for Fan {
 /// The word for a status, as it stands in every report.
 pub fn status_name(status: Status) -> &'static str {
     match status {
-        Status::Held => "held",
+        Status::Passed => "passed",
         Status::Failed => "failed",
         Status::Error => "error",
         Status::Interrupted => "interrupted",
@@ -102,7 +102,7 @@ pub fn status_name(status: Status) -> &'static str {
 /// The colour of a status.
 pub fn status_tone(status: Status) -> Tone {
     match status {
-        Status::Held => Tone::Held,
+        Status::Passed => Tone::Good,
         Status::Failed | Status::Error => Tone::Failed,
         Status::Interrupted => Tone::Warn,
     }
@@ -126,13 +126,13 @@ pub fn keys(keys: &Keys) -> Vec<(bool, String)> {
     lines
 }
 
-/// What a run changed and has not put back. `option` names the lab in a command, where that is needed.
-pub fn owed(run: &str, scenario: &str, kept: bool, option: &str) -> String {
+/// Describes the pending undo or the kept fault of a run. `option` is the `--name` option of the suggested command, or empty.
+pub fn pending_undo(run: &str, scenario: &str, kept: bool, option: &str) -> String {
     let run = short_id(run);
     if kept {
-        format!("kept: what run {run} ({scenario}) changed; lab recover{option} puts it back")
+        format!("fault still active from run {run} ({scenario}); undo it with lab recover{option}")
     } else {
-        format!("owed: the undo of run {run} ({scenario}); lab recover{option} does it")
+        format!("undo pending from run {run} ({scenario}); finish it with lab recover{option}")
     }
 }
 

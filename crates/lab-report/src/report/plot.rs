@@ -98,7 +98,7 @@ impl Plot {
             keys: keys(journal, &grid),
             latency: latency(journal, &grid),
             steps: journal.steps.iter().map(span).collect(),
-            outage: journal.outage.map(|outage| (outage.effect_at, outage.recovered_at.unwrap_or(end))),
+            outage: journal.outage.map(|outage| (outage.impact_at, outage.recovered_at.unwrap_or(end))),
             alerts: alerts(journal, end),
         })
     }

@@ -1,4 +1,4 @@
-//! What people read of a proof: one line with its parts, and under it which claim did not hold and what was seen.
+//! What people read of a proof: one line with its parts, and under it which claims failed and what was observed.
 
 use super::{human, text};
 use crate::term::{Painter, Tone};
@@ -23,9 +23,9 @@ pub fn lines(proof: &Proof, names: usize, width: usize, painter: Painter) -> Vec
     };
     let indent = VERDICT + names + TOOK;
     let room = width.saturating_sub(indent).max(20);
-    // What a proof is made of is the same for all that are proved: where there is no room for it, it is said in short.
+    // What a proof is made of is the same for every proven scenario, so it is shortened if it does not fit.
     let what =
-        if proof.status == Verdict::Proved && text::columns(&what) > room { all_held(&proof.parts) } else { what };
+        if proof.status == Verdict::Proven && text::columns(&what) > room { all_passed(&proof.parts) } else { what };
     let mut wrapped = text::wrap(&what, room).into_iter().map(|line| line.replace(TIED, " "));
     let verdict = painter.paint(tone, &format!("{word:<VERDICT$}"));
     let name = painter.paint(Tone::Strong, &format!("{:<names$}", proof.scenario));
@@ -46,7 +46,7 @@ pub fn lines(proof: &Proof, names: usize, width: usize, painter: Painter) -> Vec
 /// The last line: how many of which verdict.
 pub fn summary(proofs: &[Proof], took: std::time::Duration) -> String {
     let all =
-        [Verdict::Proved, Verdict::NotProven, Verdict::Error, Verdict::Interrupted, Verdict::Skipped, Verdict::Exempt];
+        [Verdict::Proven, Verdict::NotProven, Verdict::Error, Verdict::Interrupted, Verdict::Skipped, Verdict::Exempt];
     let count = |status: Verdict| proofs.iter().filter(|proof| proof.status == status).count();
     let counted = all.into_iter().map(|status| (count(status), verdict(status).0)).filter(|(count, _)| *count > 0);
     let counted: Vec<String> = counted.map(|(count, word)| format!("{count} {word}")).collect();
@@ -55,8 +55,8 @@ pub fn summary(proofs: &[Proof], took: std::time::Duration) -> String {
 
 fn verdict(status: Verdict) -> (&'static str, Tone) {
     match status {
-        Verdict::Proved => ("proved", Tone::Held),
-        Verdict::NotProven => ("refuted", Tone::Failed),
+        Verdict::Proven => ("proven", Tone::Good),
+        Verdict::NotProven => ("not proven", Tone::Failed),
         Verdict::Error => ("error", Tone::Failed),
         Verdict::Interrupted => ("interrupted", Tone::Warn),
         Verdict::Exempt => ("exempt", Tone::Dim),
@@ -75,7 +75,7 @@ fn parts(parts: &[Part]) -> String {
                 words.push(wrong_fixes(&fixes));
             }
             told = true;
-        } else if part.held {
+        } else if part.passed {
             words.push(part.name.clone());
         } else {
             words.push(format!("not {}", part.name));
@@ -85,16 +85,16 @@ fn parts(parts: &[Part]) -> String {
     words.iter().map(|word| word.replace(' ', TIED)).collect::<Vec<_>>().join(", ")
 }
 
-/// `all held, 2 wrong fixes`.
-fn all_held(parts: &[Part]) -> String {
+/// `all passed, 2 wrong fixes`.
+fn all_passed(parts: &[Part]) -> String {
     let fixes: Vec<&Part> = parts.iter().filter(|part| part.name.starts_with(WRONG_FIX)).collect();
-    if fixes.is_empty() { "all held".to_owned() } else { format!("all held, {}", wrong_fixes(&fixes)) }
+    if fixes.is_empty() { "all passed".to_owned() } else { format!("all passed, {}", wrong_fixes(&fixes)) }
 }
 
 fn wrong_fixes(fixes: &[&Part]) -> String {
-    let held = fixes.iter().filter(|part| part.held).count();
+    let passed = fixes.iter().filter(|part| part.passed).count();
     let word = if fixes.len() == 1 { "wrong fix" } else { "wrong fixes" };
-    if held == fixes.len() { format!("{held} {word}") } else { format!("{held} of {} {word}", fixes.len()) }
+    if passed == fixes.len() { format!("{passed} {word}") } else { format!("{passed} of {} {word}", fixes.len()) }
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
 
     fn part(name: &str, findings: &[&str]) -> Part {
         let findings: Vec<String> = findings.iter().map(|finding| (*finding).to_owned()).collect();
-        Part { name: name.to_owned(), held: findings.is_empty(), findings }
+        Part { name: name.to_owned(), passed: findings.is_empty(), findings }
     }
 
     fn proofs() -> Vec<Proof> {
@@ -127,7 +127,7 @@ mod tests {
                     part("wrong fix put-the-old-key-back", &[]),
                     part("undone", &[]),
                 ],
-                ..Proof::without("rotate-key", Verdict::Proved, Exit::Passed, None)
+                ..Proof::without("rotate-key", Verdict::Proven, Exit::Passed, None)
             },
             Proof {
                 duration: 12.0,

@@ -101,7 +101,7 @@ fn boxed(content: &str, tone: Tone) -> Box {
     let cell = Box::new(text::clean(&masked(content)));
     match tone {
         Tone::Plain => cell,
-        Tone::Held => cell.fg(Color::DarkGreen),
+        Tone::Good => cell.fg(Color::DarkGreen),
         Tone::Failed => cell.fg(Color::DarkRed).add_attribute(Attribute::Bold),
         Tone::Warn => cell.fg(Color::DarkYellow),
         Tone::Dim => cell.add_attribute(Attribute::Dim),
@@ -117,7 +117,7 @@ mod tests {
 
     fn services() -> Table {
         let mut table = Table::new(&[("service", Side::Left), ("requests", Side::Right), ("says", Side::Left)]);
-        table.row(["gateway".into(), "40".into(), Cell::new(Tone::Held, "healthy")]);
+        table.row(["gateway".into(), "40".into(), Cell::new(Tone::Good, "healthy")]);
         let says = "unhealthy: the pool has no connection to the database, which does not answer";
         table.row(["日本 app".into(), "1200".into(), Cell::new(Tone::Failed, says)]);
         table

@@ -11,9 +11,9 @@ pub enum Tone {
     /// Nothing beyond itself.
     #[default]
     Plain,
-    /// It is as it should be.
-    Held,
-    /// It is not as it should be.
+    /// Passed, healthy, done.
+    Good,
+    /// Failed, unhealthy.
     Failed,
     /// Look here: a fault at work, something kept.
     Warn,
@@ -63,7 +63,7 @@ impl Painter {
         let text = clean_lines(text);
         let style = match tone {
             Tone::Plain => return text,
-            Tone::Held => Style::new().green(),
+            Tone::Good => Style::new().green(),
             Tone::Failed => Style::new().red().bold(),
             Tone::Warn => Style::new().yellow(),
             Tone::Dim => Style::new().dim(),
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn paints_only_where_it_is_on() {
         assert_eq!(Painter::PLAIN.paint(Tone::Failed, "failed"), "failed");
-        assert_eq!(Painter::new(true).paint(Tone::Held, "held"), "\u{1b}[32mheld\u{1b}[0m");
-        assert_eq!(Painter::new(true).paint(Tone::Held, ""), "");
+        assert_eq!(Painter::new(true).paint(Tone::Good, "ok"), "\u{1b}[32mok\u{1b}[0m");
+        assert_eq!(Painter::new(true).paint(Tone::Good, ""), "");
     }
 }

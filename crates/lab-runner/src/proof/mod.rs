@@ -26,12 +26,11 @@ use sight::Sight;
 
 /// Result of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// All claims are true.
-    Proved,
+    Proven,
     /// A claim is false.
-    #[serde(rename = "refuted")]
     NotProven,
     /// The proof could not be completed.
     Error,
@@ -62,7 +61,7 @@ pub struct Part {
     /// `healthy`, `broken`, `fixed`, `unharmed`, `wrong fix NAME` or `undone`.
     pub name: String,
     /// Whether all of its claims are true.
-    pub held: bool,
+    pub passed: bool,
     /// One sentence per false claim.
     pub findings: Vec<String>,
 }
@@ -119,12 +118,12 @@ pub async fn prove(plan: &Plan, ground: &ProofLab) -> Proof {
 }
 
 async fn play_all(plan: &Plan, acts: Vec<Act>, ground: &ProofLab) -> Proof {
-    let mut proof = Proof::without(&plan.name, Verdict::Proved, Exit::Passed, None);
+    let mut proof = Proof::without(&plan.name, Verdict::Proven, Exit::Passed, None);
     let before = match Sight::of(ground).await {
         Ok(before) => before,
         Err(why) => return Proof { reason: Some(why), status: Verdict::Error, exit: Exit::Failed, ..proof },
     };
-    let mut undone = Part { name: "undone".to_owned(), held: true, findings: Vec::new() };
+    let mut undone = Part { name: "undone".to_owned(), passed: true, findings: Vec::new() };
     for (number, act) in acts.iter().enumerate() {
         let (events, undo) = play(act, number, ground).await;
         let found = verdict::judge(act, &events);
@@ -136,7 +135,7 @@ async fn play_all(plan: &Plan, acts: Vec<Act>, ground: &ProofLab) -> Proof {
         if act.part == undone.name {
             undone.findings.extend(found.findings);
         } else {
-            proof.parts.push(Part { name: act.part.clone(), held: found.is_sound(), findings: found.findings });
+            proof.parts.push(Part { name: act.part.clone(), passed: found.is_sound(), findings: found.findings });
         }
         if let Some(error) = found.error {
             proof.end(Verdict::Error, Exit::Failed, Some(format!("{}: {error}", act.part)));
@@ -159,9 +158,9 @@ async fn play_all(plan: &Plan, acts: Vec<Act>, ground: &ProofLab) -> Proof {
             }
         }
     }
-    undone.held = undone.findings.is_empty();
+    undone.passed = undone.findings.is_empty();
     proof.parts.push(undone);
-    if proof.parts.iter().any(|part| !part.held) {
+    if proof.parts.iter().any(|part| !part.passed) {
         proof.end(Verdict::NotProven, Exit::NotPassed, None);
     }
     proof

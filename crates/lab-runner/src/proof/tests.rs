@@ -37,7 +37,7 @@ fn event(kind: EventKind) -> Event {
 fn played(act: &Act, ends: &str, reason: Option<&str>) -> Vec<Event> {
     let step = |(index, end): (usize, char)| {
         let status = match end {
-            'h' => Status::Held,
+            'h' => Status::Passed,
             'f' => Status::Failed,
             _ => Status::Error,
         };
@@ -46,7 +46,7 @@ fn played(act: &Act, ends: &str, reason: Option<&str>) -> Vec<Event> {
             expected: "== 401".to_owned(),
             observed: Some(200.0),
             observed_text: "200".to_owned(),
-            held: status != Status::Failed,
+            passed: status != Status::Failed,
         };
         event(EventKind::StepFinished(Box::new(StepFinished {
             index,
@@ -251,7 +251,7 @@ async fn the_library_proves_itself_on_the_mock() {
             interrupt: Interrupt::new(),
         };
         let proof = prove(&plan, &ground).await;
-        assert_eq!(proof.status, Verdict::Proved, "{proof:#?}");
+        assert_eq!(proof.status, Verdict::Proven, "{proof:#?}");
     }
 }
 
@@ -263,7 +263,7 @@ fn finished(act: &Act, index: usize) -> StepFinished {
         phase: step.phase,
         role: Role::Step,
         action: step.action.name().to_owned(),
-        status: Status::Held,
+        status: Status::Passed,
         start: chrono::DateTime::UNIX_EPOCH,
         elapsed: 0.0,
         duration: 0.0,

@@ -95,8 +95,9 @@ fn error(act: &Act, steps: &BTreeMap<usize, &StepFinished>, end: Option<&RunFini
 /// Describes the failed steps of a claim.
 fn broken(act: &Act, stretch: &Stretch, steps: &BTreeMap<usize, &StepFinished>) -> Vec<String> {
     let mut broken = Vec::new();
-    for step in stretch.steps.clone().filter_map(|index| steps.get(&index)).filter(|step| step.status != Status::Held) {
-        let not_held = step.expectations.iter().filter(|result| !result.held);
+    for step in stretch.steps.clone().filter_map(|index| steps.get(&index)).filter(|step| step.status != Status::Passed)
+    {
+        let not_held = step.expectations.iter().filter(|result| !result.passed);
         let seen: Vec<String> = not_held
             .map(|result| format!("expected {} {}, seen {}", result.metric, result.expected, result.observed_text))
             .collect();

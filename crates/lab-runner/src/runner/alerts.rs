@@ -210,7 +210,7 @@ pub(super) fn judged(is: AlertIs, alert: &str, alerts: &Alerts) -> (bool, String
         let why = if alerts.is_empty() { "there is no alert source" } else { "the lab's rules have no such alert" };
         return (false, format!("unknown: {why}"));
     };
-    let held = match is {
+    let passed = match is {
         AlertIs::Pending => seen.state != State::Inactive,
         AlertIs::Firing => seen.state == State::Firing,
         AlertIs::Fired => seen.fired.is_some(),
@@ -223,7 +223,7 @@ pub(super) fn judged(is: AlertIs, alert: &str, alerts: &Alerts) -> (bool, String
         (state, Some(fired), _) => format!("fired at {fired:.1}s, now {}", state.name()),
         (state, ..) => state.name().to_owned(),
     };
-    (held, text)
+    (passed, text)
 }
 
 #[cfg(test)]

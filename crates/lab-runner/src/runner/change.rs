@@ -181,17 +181,17 @@ impl Done {
 
     /// Result of a change that is expected to be rolled back. `own` is what it changes otherwise.
     fn rolled_back(self, service: &str, own: Own) -> Acted {
-        let held = self.refused.is_some();
-        let detail = if held { format!("{service} rolled back") } else { format!("{service} deployed") };
+        let rolled_back = self.refused.is_some();
+        let detail = if rolled_back { format!("{service} rolled back") } else { format!("{service} deployed") };
         let check = ExpectationResult {
             metric: "set_env.rolled_back".to_owned(),
             expected: "true".to_owned(),
             observed: None,
             observed_text: self.refused.clone().unwrap_or_else(|| format!("{service} is healthy and keeps serving")),
-            held,
+            passed: rolled_back,
         };
         let detail = self.refused.as_ref().map_or(detail.clone(), |why| format!("{detail}: {why}"));
-        let own = if held { Own::default() } else { own };
+        let own = if rolled_back { Own::default() } else { own };
         let acted = self.acted(detail.clone(), detail, own);
         Acted { checks: vec![check], ..acted }
     }

@@ -64,7 +64,7 @@ pub(super) fn judged(
         expected: format!("== {}", check.status),
         observed: response.map(|response| f64::from(response.status)),
         observed_text: answer.as_ref().map_or_else(no_answer, |response| response.status.to_string()),
-        held: response.is_some_and(|response| response.status == check.status),
+        passed: response.is_some_and(|response| response.status == check.status),
     }];
     if let Some(text) = &check.body {
         results.push(ExpectationResult {
@@ -72,7 +72,7 @@ pub(super) fn judged(
             expected: format!("contains {:?}", secrets.mask(text)),
             observed: None,
             observed_text: answer.as_ref().map_or_else(no_answer, |response| excerpt(&secrets.mask(&response.body))),
-            held: response.is_some_and(|response| response.body.contains(text)),
+            passed: response.is_some_and(|response| response.body.contains(text)),
         });
     }
     results
@@ -113,6 +113,6 @@ mod tests {
         let body = &judged("check", &check, &answer, &secrets)[1];
         assert_eq!(body.expected, "contains \"my ***\"");
         assert_eq!(body.observed_text, format!("{}***", "x".repeat(50)));
-        assert!(!body.held);
+        assert!(!body.passed);
     }
 }

@@ -64,7 +64,7 @@ fn judged(wanted: &Command, ended: Ended, secrets: &Secrets) -> Acted {
         expected: format!("== {}", wanted.exit_code),
         observed: code.map(f64::from),
         observed_text: text,
-        held: code == Some(i32::from(wanted.exit_code)),
+        passed: code == Some(i32::from(wanted.exit_code)),
     };
     let facts = Facts { stdout: Some(ended.stdout), exit_code: code, ..Facts::default() };
     // Masked before truncation, because a truncated secret would not be recognised.

@@ -111,7 +111,7 @@ impl Runner {
             if self.is_over(reporter) {
                 return false;
             }
-            held &= self.step(step, part, first, reporter).await == Status::Held;
+            held &= self.step(step, part, first, reporter).await == Status::Passed;
         }
         held
     }

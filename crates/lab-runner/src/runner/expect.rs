@@ -72,18 +72,18 @@ impl Observed {
 /// Evaluates an expectation.
 pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> ExpectationResult {
     if let Metric::Alert { alert, is } = &expectation.metric {
-        let (held, observed_text) = alerts::judged(*is, alert, &observed.alerts);
+        let (passed, observed_text) = alerts::judged(*is, alert, &observed.alerts);
         return ExpectationResult {
             metric: expectation.metric_text.clone(),
             expected: expectation.text.clone(),
             observed: None,
             observed_text,
-            held,
+            passed,
         };
     }
     // An empty sum is -0; adding 0 turns it into plain 0.
     let seen = measure(&expectation.of, &expectation.metric, observed).map(|value| value + 0.0);
-    let held = seen.as_ref().is_ok_and(|value| expectation.comparator.holds(*value, expectation.bound));
+    let passed = seen.as_ref().is_ok_and(|value| expectation.comparator.holds(*value, expectation.bound));
     let observed_text = match &seen {
         Ok(value) => shown(&expectation.metric, *value),
         Err(why) => format!("unknown: {why}"),
@@ -93,7 +93,7 @@ pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> Expect
         expected: expectation.text.clone(),
         observed: seen.ok(),
         observed_text,
-        held,
+        passed,
     }
 }
 

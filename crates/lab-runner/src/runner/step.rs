@@ -80,7 +80,7 @@ impl Done {
         match &self.acted {
             _ if self.interrupted => Status::Interrupted,
             Err(_) => Status::Error,
-            Ok(_) if results.iter().all(|result| result.held) => Status::Held,
+            Ok(_) if results.iter().all(|result| result.passed) => Status::Passed,
             Ok(_) => Status::Failed,
         }
     }

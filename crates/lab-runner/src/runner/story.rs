@@ -94,7 +94,7 @@ impl Story {
         Self {
             kind,
             clock,
-            status: Status::Held,
+            status: Status::Passed,
             observed: Vec::new(),
             faults: Vec::new(),
             before: Toll::default(),
@@ -212,11 +212,11 @@ impl Story {
         let since = |begun: f64, end: f64| (end >= begun).then(|| rounded(end - begun));
         let (detected, resolved) = called(alerts, effect);
         Some(Outage {
-            effect_at: rounded(effect),
+            impact_at: rounded(effect),
             recovered_at: recovered.map(rounded),
             duration: rounded((recovered.unwrap_or(last) - effect).max(0.0)),
             failed_requests: self.pieces.iter().map(|piece| piece.failed).sum(),
-            time_to_effect: fault.max_by(f64::total_cmp).and_then(|begun| since(begun, effect)),
+            time_to_impact: fault.max_by(f64::total_cmp).and_then(|begun| since(begun, effect)),
             time_to_recovery: self.remedied.zip(recovered).and_then(|(begun, end)| since(begun, end)),
             time_to_detect: detected.and_then(|at| since(effect, at)),
             time_to_mitigate: recovered.and_then(|at| since(effect, at)),
@@ -280,7 +280,7 @@ fn called(alerts: &[AlertChanged], effect: f64) -> (Option<f64>, Option<f64>) {
 /// Severity; higher wins.
 fn rank(status: Status) -> u8 {
     match status {
-        Status::Held => 0,
+        Status::Passed => 0,
         Status::Failed => 1,
         Status::Error => 2,
         Status::Interrupted => 3,

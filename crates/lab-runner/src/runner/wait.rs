@@ -35,8 +35,8 @@ struct Look {
 }
 
 impl Look {
-    fn held(&self) -> bool {
-        self.results.iter().all(|result| result.held)
+    fn passed(&self) -> bool {
+        self.results.iter().all(|result| result.passed)
     }
 }
 
@@ -56,15 +56,15 @@ pub(super) async fn wait_for(
             seen = timeout_at(deadline.max(begun + LAST), look(context, alerts, wanted, before)) => seen,
         };
         let mut seen = seen.unwrap_or_else(|_| Ok(unanswered(wanted)))?;
-        let held = seen.held();
-        if held || Instant::now() >= deadline {
-            if !held {
+        let passed = seen.passed();
+        if passed || Instant::now() >= deadline {
+            if !passed {
                 let within = format!(" within {:?}", wanted.timeout);
                 seen.results.iter_mut().for_each(|result| result.expected.push_str(&within));
             }
             let took = start.elapsed().as_secs_f64();
             let detail =
-                if held { format!("{} after {took:.1}s", seen.told) } else { format!("{} at last", seen.told) };
+                if passed { format!("{} after {took:.1}s", seen.told) } else { format!("{} at last", seen.told) };
             let Look { results: checks, facts, .. } = seen;
             return Ok(Acted { detail: Some(detail), checks, facts, ..Acted::default() });
         }
@@ -105,10 +105,10 @@ async fn look(
 
 /// State of an alert. Alerts are polled by a task of their own, so this sends no request.
 fn standing(alerts: &Shared, alert: &str, is: AlertIs) -> Look {
-    let (held, text) = alerts.is(alert, is);
+    let (passed, text) = alerts.is(alert, is);
     let (metric, expected) = (format!("alert.{alert}"), is.name().to_owned());
     let told = format!("{alert} {text}");
-    let result = ExpectationResult { metric, expected, observed: None, observed_text: text, held };
+    let result = ExpectationResult { metric, expected, observed: None, observed_text: text, passed };
     Look { results: vec![result], told, ..Look::default() }
 }
 
@@ -158,15 +158,18 @@ fn asked(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>, String>)
     let holds = |value: &&f64| is.is_none_or(|is| is.comparator.holds(**value, is.bound));
     let (found, text) = match answer {
         Ok(values) => {
-            let held = values.iter().find(holds);
-            (held.or(values.first()).copied(), held.or(values.first()).map_or("no series".to_owned(), f64::to_string))
+            let passed = values.iter().find(holds);
+            (
+                passed.or(values.first()).copied(),
+                passed.or(values.first()).map_or("no series".to_owned(), f64::to_string),
+            )
         }
         Err(why) => (None, why.clone()),
     };
-    let held = answer.as_ref().is_ok_and(|values| values.iter().any(|value| holds(&value)));
+    let passed = answer.as_ref().is_ok_and(|values| values.iter().any(|value| holds(&value)));
     let expected = is.map_or_else(|| "a series".to_owned(), |is| is.text.clone());
     let result =
-        ExpectationResult { metric: query.to_owned(), expected, observed: found, observed_text: text.clone(), held };
+        ExpectationResult { metric: query.to_owned(), expected, observed: found, observed_text: text.clone(), passed };
     let facts = Facts { value: found.map(|value| value.to_string()), ..Facts::default() };
     Look { results: vec![result], facts, told: format!("{query} is {text}") }
 }
@@ -180,7 +183,7 @@ fn unanswered(wanted: &WaitFor) -> Look {
         Condition::Alert { alert, .. } => format!("alert.{alert}"),
     };
     let (expected, observed_text) = ("an answer".to_owned(), "no answer".to_owned());
-    let result = ExpectationResult { metric, expected, observed: None, observed_text, held: false };
+    let result = ExpectationResult { metric, expected, observed: None, observed_text, passed: false };
     Look { results: vec![result], told: "no answer".to_owned(), ..Look::default() }
 }
 
@@ -213,7 +216,7 @@ mod tests {
         assert_eq!(series(r#"{"resultType":"scalar","result":[1.5,"2"]}"#), [2.0]);
         let seen = |answer, is| {
             let look = asked("up", is, &answer);
-            (look.results[0].held, look.results[0].observed_text.clone())
+            (look.results[0].passed, look.results[0].observed_text.clone())
         };
         assert_eq!(seen(Ok(vector), Some(&is)), (true, "0.75".to_owned()));
         assert_eq!(seen(Ok(vec![0.25]), Some(&is)), (false, "0.25".to_owned()));

@@ -34,7 +34,7 @@ pub enum UndoError {
         detail: String,
     },
     /// An earlier run has an undo pending.
-    #[error("the undo of run {run} ({scenario}) is pending: run `lab recover`")]
+    #[error("undo pending from run {run} ({scenario}); finish it with `lab recover`")]
     Pending { run: String, scenario: String },
     #[error(transparent)]
     Lab(#[from] LabError),

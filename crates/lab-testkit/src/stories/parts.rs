@@ -43,7 +43,7 @@ pub fn step(name: &str, phase: Phase, action: &str) -> StepFinished {
         phase,
         role: Role::Step,
         action: action.to_owned(),
-        status: Status::Held,
+        status: Status::Passed,
         start: at(0.0),
         elapsed: 0.0,
         duration: 0.1,
@@ -93,9 +93,9 @@ pub fn change(name: &str, phase: Phase, action: &str, detail: &str) -> StepFinis
     StepFinished { detail: Some(detail.to_owned()), ..step(name, phase, action) }
 }
 
-pub fn expectation(metric: &str, expected: &str, observed: Option<f64>, text: &str, held: bool) -> ExpectationResult {
+pub fn expectation(metric: &str, expected: &str, observed: Option<f64>, text: &str, passed: bool) -> ExpectationResult {
     let (metric, expected, observed_text) = (metric.to_owned(), expected.to_owned(), text.to_owned());
-    ExpectationResult { metric, expected, observed, observed_text, held }
+    ExpectationResult { metric, expected, observed, observed_text, passed }
 }
 
 pub fn item(target: &str, name: &str, value: &str, error: Option<&str>) -> UndoItem {
@@ -191,14 +191,14 @@ pub fn finished(status: Status, undo: UndoOutcome, items: Vec<UndoItem>) -> RunF
 
 pub fn outage(duration: f64, failed_requests: u64) -> Outage {
     let recovered_at = Some(2.1 + duration);
-    let (time_to_effect, time_to_recovery) = (Some(0.1), Some(0.003));
+    let (time_to_impact, time_to_recovery) = (Some(0.1), Some(0.003));
     let (time_to_detect, time_to_resolve) = (None, None);
     Outage {
-        effect_at: 2.1,
+        impact_at: 2.1,
         recovered_at,
         duration,
         failed_requests,
-        time_to_effect,
+        time_to_impact,
         time_to_recovery,
         time_to_detect,
         time_to_mitigate: Some(duration),

@@ -95,17 +95,17 @@ pub fn alerted() -> Vec<Event> {
         story.tell(EventKind::Logged(Logged { service, step, written, text }));
     }
     let outage = Outage {
-        effect_at: 60.1,
+        impact_at: 60.1,
         recovered_at: Some(120.1),
         duration: 60.0,
         failed_requests: 1_200,
-        time_to_effect: Some(0.1),
+        time_to_impact: Some(0.1),
         time_to_recovery: Some(0.003),
         time_to_detect: Some(26.1),
         time_to_mitigate: Some(60.0),
         time_to_resolve: Some(76.1),
     };
-    let end = finished(Status::Held, UndoOutcome::Complete, keys_undone());
+    let end = finished(Status::Passed, UndoOutcome::Complete, keys_undone());
     story.end(RunFinished { outage: Some(outage), ..end })
 }
 

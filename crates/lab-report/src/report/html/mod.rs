@@ -120,7 +120,7 @@ fn cell(cell: &Cell) -> Markup {
 
 fn class(status: Status) -> &'static str {
     match status {
-        Status::Held => "good",
+        Status::Passed => "good",
         Status::Failed | Status::Error => "bad",
         Status::Interrupted => "warn",
     }

@@ -14,11 +14,11 @@ const ROUNDING: f64 = 0.001;
 pub(super) fn detection(journal: &Journal) -> Vec<Block> {
     let mut lines = Vec::new();
     if let Some(outage) = journal.outage {
-        let at = human::clock(outage.effect_at);
-        let since = |step: &&&JournalStep| step.elapsed <= outage.effect_at + ROUNDING;
+        let at = human::clock(outage.impact_at);
+        let since = |step: &&&JournalStep| step.elapsed <= outage.impact_at + ROUNDING;
         lines.push(match changes(journal, Phase::Inject).iter().rev().find(since) {
             Some(step) => {
-                let after = human::clock(outage.effect_at - step.elapsed);
+                let after = human::clock(outage.impact_at - step.elapsed);
                 format!("The first failed request started {at} into the run, {after} after {} began.", name(step))
             }
             None => format!("The first failed request started {at} into the run."),

@@ -77,7 +77,7 @@ fn between(journal: &Journal) -> Vec<(f64, &'static str, String, Option<Status>)
         let status = match alert.state {
             AlertState::Pending => Some(Status::Interrupted),
             AlertState::Firing => Some(Status::Failed),
-            AlertState::Resolved => Some(Status::Held),
+            AlertState::Resolved => Some(Status::Passed),
             AlertState::Cleared => None,
         };
         let told = format!("{} {}{joint}{summary}", super::code(&alert.name), alert.state.name());
@@ -118,7 +118,7 @@ fn shortened(text: &str) -> String {
 }
 
 fn row(number: usize, step: &JournalStep) -> Vec<Cell> {
-    let judged = step.sent.is_some() || !step.expectations.is_empty() || step.status != Status::Held;
+    let judged = step.sent.is_some() || !step.expectations.is_empty() || step.status != Status::Passed;
     let verdict = if judged { step.status.into() } else { "".into() };
     let at = human::clock(step.elapsed);
     let phase = step.phase.name();
@@ -139,7 +139,7 @@ fn happened(step: &JournalStep) -> String {
     if step.unsent > 0 {
         parts.push(format!("{} could not be sent in time", human::count(step.unsent, "request")));
     }
-    parts.extend(step.expectations.iter().filter(|result| !result.held).map(|result| {
+    parts.extend(step.expectations.iter().filter(|result| !result.passed).map(|result| {
         let (expected, seen) = (clean(&result.expected), clean(&result.observed_text));
         format!("expected {} {expected}, saw {seen}", super::code(&result.metric))
     }));

@@ -16,12 +16,12 @@ pub(super) fn blocks(journal: &Journal) -> Vec<Block> {
 
 fn verdict(journal: &Journal) -> String {
     let reason = journal.reason.as_deref().map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
-    let missed = journal.steps.iter().flat_map(|step| &step.expectations).filter(|result| !result.held).count();
+    let missed = journal.steps.iter().flat_map(|step| &step.expectations).filter(|result| !result.passed).count();
     match journal.status {
-        Status::Held => "The run went as the scenario expects.".to_owned(),
+        Status::Passed => "The run went as the scenario expects.".to_owned(),
         Status::Failed if missed > 0 => {
             let what = human::count(missed as u64, "expectation");
-            format!("The run did not go as the scenario expects: {what} did not hold.")
+            format!("The run did not go as the scenario expects: {what} failed.")
         }
         Status::Failed => format!("The run did not go as the scenario expects{reason}."),
         Status::Error => {
@@ -46,7 +46,7 @@ fn outage(journal: &Journal) -> String {
         Some(outage) => {
             let failed = part(outage.failed_requests, sent);
             let lasted = human::clock(outage.duration);
-            let from = human::clock(outage.effect_at);
+            let from = human::clock(outage.impact_at);
             match outage.recovered_at {
                 Some(recovered) => format!(
                     "The caller had an outage of {lasted}, from {from} to {} into the run, in which {failed} failed.",
@@ -100,7 +100,7 @@ pub(super) fn expectations(journal: &Journal) -> Vec<Block> {
     for step in &journal.steps {
         for result in &step.expectations {
             let expected = format!("{} {}", code(&result.metric), clean(&result.expected));
-            let verdict = if result.held { Status::Held } else { Status::Failed };
+            let verdict = if result.passed { Status::Passed } else { Status::Failed };
             let seen = clean(&result.observed_text);
             grid.rows.push(vec![name(step).into(), expected.into(), seen.into(), verdict.into()]);
         }
@@ -113,7 +113,7 @@ pub(super) fn left(journal: &Journal) -> Vec<Block> {
     let mut grid = Grid::new("Changes", &["what", "value before the run", "now"], &[]);
     for item in &journal.undo.items {
         let status = match item.status {
-            UndoStatus::Undone => Cell { text: "as before".to_owned(), status: Some(Status::Held) },
+            UndoStatus::Undone => Cell { text: "as before".to_owned(), status: Some(Status::Passed) },
             UndoStatus::Kept => Cell { text: "left as the run made it".to_owned(), status: Some(Status::Interrupted) },
             UndoStatus::Failed => {
                 let why = item.error.as_deref().map(|error| format!(": {}", clean(error))).unwrap_or_default();

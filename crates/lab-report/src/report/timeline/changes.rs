@@ -1,4 +1,4 @@
-//! What became of a run's changes, in a person's words: put back, kept, or owed.
+//! Summary of a run's changes: restored, kept, or with a pending undo.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
     match finished.undo.status {
         UndoOutcome::Complete if items.is_empty() => vec![(Tone::Plain, "the run changed nothing".to_owned())],
         UndoOutcome::Complete if items.iter().any(is_lab) => {
-            vec![(Tone::Held, "nothing is left: the lab was the run's own and is gone (--keep leaves it)".to_owned())]
+            vec![(Tone::Good, "temporary lab removed (use --keep to keep it)".to_owned())]
         }
         UndoOutcome::Complete => {
             let keys = finished.keys.as_ref().unwrap_or(&run.keys);
@@ -24,7 +24,7 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
             if before.is_empty() {
                 before = forgotten(&callers);
             }
-            vec![(Tone::Held, format!("as before the run: {before} (--keep leaves the result)"))]
+            vec![(Tone::Good, format!("restored: {before}"))]
         }
         UndoOutcome::Kept => vec![(Tone::Warn, kept(run, finished))],
         UndoOutcome::Incomplete => incomplete(run, items),
@@ -46,14 +46,13 @@ fn kept(run: &RunStarted, finished: &RunFinished) -> String {
         (false, true) => format!("lab {} with {changes}", run.lab),
         (true, _) => format!("lab {}", run.lab),
     };
-    format!("kept: {what} ({} puts it back)", command("recover", &run.lab))
+    format!("kept: {what} (undo with {})", command("recover", &run.lab))
 }
 
 fn incomplete(run: &RunStarted, items: &[UndoItem]) -> Vec<(Tone, String)> {
     let (undone, failed): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.status == UndoStatus::Undone);
     let recover = command("recover", &run.lab);
-    let mut said =
-        vec![(Tone::Failed, format!("not as before the run: the undo is incomplete ({recover} tries again)"))];
+    let mut said = vec![(Tone::Failed, format!("not restored: the undo is incomplete (retry with {recover})"))];
     said.extend(failed.iter().map(|item| {
         let why = item.error.as_deref().unwrap_or("not tried");
         let what = match (item.target.as_str(), item.name.as_str()) {
@@ -66,7 +65,7 @@ fn incomplete(run: &RunStarted, items: &[UndoItem]) -> Vec<(Tone, String)> {
     }));
     if !undone.is_empty() {
         let back: Vec<_> = undone.into_iter().map(put_back).collect();
-        said.push((Tone::Plain, format!("put back: {}", back.join(", "))));
+        said.push((Tone::Plain, format!("restored: {}", back.join(", "))));
     }
     said
 }

@@ -33,15 +33,15 @@ pub(super) fn lines(paper: Paper, run: &Run, finished: &RunFinished) -> Vec<Stri
 
 /// The end of a record that ends before the run does.
 pub(super) fn cut_off(paper: Paper, run: &Run) -> Vec<String> {
-    let mut facts = vec!["cut off".to_owned()];
+    let mut facts = vec!["interrupted".to_owned()];
     facts.extend(steps(run, run.elapsed));
     facts.extend(run.open.as_ref().map(|step| format!("within {step}")));
     let (status, recover) = ("status", "recover");
     let [status, recover] = [status, recover].map(|verb| changes::command(verb, &run.started.lab));
-    let owed = format!("what it changed may still be owed: {status} tells, {recover} puts it back");
+    let pending = format!("its undo may still be pending: check with {status}, undo with {recover}");
     let mut lines = vec![String::new()];
     lines.extend(paper.wrapped(&flow(&facts, paper.width.saturating_sub(2)), 0, 2, Tone::Failed));
-    lines.extend(paper.wrapped(&owed, 0, 2, Tone::Plain));
+    lines.extend(paper.wrapped(&pending, 0, 2, Tone::Plain));
     lines.extend(paper.wrapped(&format!("next: {status}"), 0, 2, Tone::Dim));
     lines
 }
@@ -65,7 +65,7 @@ fn flow(facts: &[String], width: usize) -> String {
     text
 }
 
-/// `5 steps in 6.1s`, `3 of 5 steps in 2.4s`; and which of them are not held.
+/// `5 steps in 6.1s`, `3 of 5 steps in 2.4s`; and which of them did not pass.
 fn steps(run: &Run, duration: f64) -> Vec<String> {
     let done = run.steps.len();
     let ran = |name: &&String| run.steps.iter().any(|step| step.name == **name);
@@ -77,7 +77,7 @@ fn steps(run: &Run, duration: f64) -> Vec<String> {
         (!names.is_empty()).then(|| names.join(", "))
     };
     let mut facts = vec![format!("{of}{planned} step{plural} in {}", human::clock(duration))];
-    facts.extend(names(Status::Failed).map(|names| format!("did not hold: {names}")));
+    facts.extend(names(Status::Failed).map(|names| format!("failed: {names}")));
     facts.extend(names(Status::Error).map(|names| format!("could not be carried out: {names}")));
     facts
 }
@@ -91,10 +91,10 @@ fn outage(outage: Option<Outage>) -> Vec<String> {
     let whole = if outage.recovered_at.is_some() {
         format!("outage {}, {failed}", human::millis(outage.duration * 1000.0))
     } else {
-        format!("outage from {} on, not over at the end, {failed}", human::clock(outage.effect_at))
+        format!("outage from {} on, not over at the end, {failed}", human::clock(outage.impact_at))
     };
     let mut times =
-        vec![time("time to effect", outage.time_to_effect), time("time to recovery", outage.time_to_recovery)];
+        vec![time("time to impact", outage.time_to_impact), time("time to recovery", outage.time_to_recovery)];
     // Without an alert there is nothing that an outage's own length would not say.
     if outage.time_to_detect.is_some() {
         times.extend([
@@ -113,7 +113,7 @@ fn next(run: &Run, finished: &RunFinished) -> String {
     match (finished.undo.status, finished.status) {
         (UndoOutcome::Incomplete, _) => changes::command("recover", lab),
         (UndoOutcome::Kept, _) => changes::command("status", lab),
-        (UndoOutcome::Complete, Status::Held) => "lab scenario list".to_owned(),
+        (UndoOutcome::Complete, Status::Passed) => "lab scenario list".to_owned(),
         (UndoOutcome::Complete, Status::Failed) => format!("lab scenario show {scenario}"),
         (UndoOutcome::Complete, Status::Error) => "lab doctor".to_owned(),
         (UndoOutcome::Complete, Status::Interrupted) => format!("lab scenario run {scenario}"),

@@ -197,7 +197,7 @@ impl Paper {
         let (tone, summary) = match alert.state {
             AlertState::Pending => (Tone::Warn, ""),
             AlertState::Firing => (Tone::Failed, alert.summary.as_str()),
-            AlertState::Resolved => (Tone::Held, ""),
+            AlertState::Resolved => (Tone::Good, ""),
             AlertState::Cleared => (Tone::Dim, ""),
         };
         let joint = if summary.is_empty() { "" } else { ": " };

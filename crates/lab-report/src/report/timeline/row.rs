@@ -1,4 +1,4 @@
-//! What a step's row says, and what is said under it: which expectation did not hold, what was seen, what went wrong.
+//! Table row of a step, and the notes below it: failed expectations with observed values, and errors.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ pub(super) fn callers(step: &StepFinished) -> Vec<Row> {
 
 /// A step that only changes something has nothing that could hold: its line is what it changed.
 fn verdict(step: &StepFinished) -> Vec<Piece> {
-    if step.sent.is_none() && step.status == Status::Held && step.expectations.is_empty() {
+    if step.sent.is_none() && step.status == Status::Passed && step.expectations.is_empty() {
         return Vec::new();
     }
     vec![(status_name(step.status).to_owned(), status_tone(step.status))]
@@ -117,11 +117,11 @@ pub(super) fn notes(step: &StepFinished) -> Vec<(Tone, String)> {
         let due = human::count(step.sent.unwrap_or(0) + step.unsent, "request");
         notes.push((Tone::Warn, format!("{} of {due} could not be sent in time", step.unsent)));
     }
-    notes.extend(step.expectations.iter().filter(|expectation| !expectation.held).map(|expectation| {
+    notes.extend(step.expectations.iter().filter(|expectation| !expectation.passed).map(|expectation| {
         let (metric, expected, saw) = (&expectation.metric, &expectation.expected, &expectation.observed_text);
         (Tone::Failed, format!("expected {metric} {expected}, saw {saw}"))
     }));
-    if step.status != Status::Held {
+    if step.status != Status::Passed {
         notes.extend(step.output.iter().map(|line| (Tone::Dim, format!("| {line}"))));
     }
     notes.extend(step.error.iter().map(|error| (Tone::Failed, format!("error: {error}"))));

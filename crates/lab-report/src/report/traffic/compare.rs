@@ -80,8 +80,8 @@ fn row(name: &str, (a, b): (f64, f64), show: impl Fn(f64) -> String, good: Good)
     let tone = match good {
         _ if !weighs => Tone::Dim,
         Good::Neither => Tone::Plain,
-        Good::More if b > a => Tone::Held,
-        Good::Less if b < a => Tone::Held,
+        Good::More if b > a => Tone::Good,
+        Good::Less if b < a => Tone::Good,
         _ => Tone::Failed,
     };
     [name.into(), show(a).into(), show(b).into(), Cell::new(tone, shown)]

@@ -109,7 +109,7 @@ fn responses(report: &TrafficReport) -> Table {
 }
 
 fn tone(code: u16) -> Tone {
-    if is_good(code) { Tone::Held } else { Tone::Warn }
+    if is_good(code) { Tone::Good } else { Tone::Warn }
 }
 
 fn callers(callers: &[CallerReport]) -> Table {
@@ -123,7 +123,7 @@ fn callers(callers: &[CallerReport]) -> Table {
     ];
     let mut table = Table::new(&columns);
     for caller in callers {
-        let failed = if caller.failed == 0 { Tone::Held } else { Tone::Warn };
+        let failed = if caller.failed == 0 { Tone::Good } else { Tone::Warn };
         let at = |of: fn(&TrafficLatency) -> f64| {
             caller.latency_ms.map_or_else(|| "-".to_owned(), |latency| fine(of(&latency)))
         };
@@ -169,7 +169,7 @@ fn histogram(out: &mut impl Write, buckets: &[Bucket], width: usize, painter: Pa
     for (bucket, name) in buckets.iter().zip(labels) {
         let bar = bar(bucket.count, most, room);
         let pad = room - text::columns(&bar);
-        let bar = painter.paint(Tone::Held, &bar);
+        let bar = painter.paint(Tone::Good, &bar);
         writeln!(out, "<= {name:>label$} {bar}{:pad$} {:>digits$}", "", bucket.count)?;
     }
     Ok(())
@@ -199,7 +199,7 @@ fn expectations(out: &mut impl Write, report: &TrafficReport, width: usize, pain
     let columns = [("expected", Side::Left), ("", Side::Left), ("seen", Side::Right), ("", Side::Left)];
     let mut table = Table::new(&columns);
     for expected in &report.expectations {
-        let (tone, verdict) = if expected.held { (Tone::Held, "held") } else { (Tone::Failed, "not held") };
+        let (tone, verdict) = if expected.passed { (Tone::Good, "passed") } else { (Tone::Failed, "failed") };
         table.row([
             Cell::from(expected.metric.as_str()),
             expected.expected.as_str().into(),

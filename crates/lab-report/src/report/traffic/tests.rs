@@ -55,13 +55,13 @@ fn outcome(answers: bool) -> Outcome {
     Outcome { summary, callers: Vec::new(), by_code, delay, received: 7_410, resent: 0 }
 }
 
-fn expectation(held: bool) -> ExpectationResult {
+fn expectation(passed: bool) -> ExpectationResult {
     ExpectationResult {
         metric: "status.200".to_owned(),
         expected: ">= 99.9%".to_owned(),
         observed: Some(95.0),
         observed_text: "95%".to_owned(),
-        held,
+        passed,
     }
 }
 

@@ -39,7 +39,7 @@ fn seen(metric: Metric, observed: &Observed) -> (Option<f64>, String) {
         &Expectation { of: Of::All, metric, metric_text, comparator, bound: 0.0, text, since: 0, late: None },
         observed,
     );
-    assert_eq!(result.held, result.observed.is_some(), "what is unknown does not hold");
+    assert_eq!(result.passed, result.observed.is_some(), "what is unknown does not hold");
     (result.observed, result.observed_text)
 }
 

@@ -27,7 +27,7 @@ async fn a_version_that_is_not_well_is_what_was_expected() {
         assert_eq!(played.outcome.exit, Exit::Passed);
         let step = played.step("deploy");
         assert_eq!(step.detail.as_deref(), Some("app rolled back: APP_DB_POOL is malformed"));
-        assert!(step.expectations[0].held && step.expectations[0].observed_text == "APP_DB_POOL is malformed");
+        assert!(step.expectations[0].passed && step.expectations[0].observed_text == "APP_DB_POOL is malformed");
         assert_eq!(played.step("observe").codes["200"], 2);
         assert_eq!(fixture.whole(), before);
     }

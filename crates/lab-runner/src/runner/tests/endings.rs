@@ -118,7 +118,7 @@ async fn a_lab_of_the_runs_own_that_cannot_be_ended_is_owed() {
     let mut run = fixture.run(rotate_key());
     run.owned = true;
     let played = play(run, |_| Ok(())).await;
-    assert_eq!((played.outcome.exit, played.outcome.status), (Exit::UndoIncomplete, Status::Held));
+    assert_eq!((played.outcome.exit, played.outcome.status), (Exit::UndoIncomplete, Status::Passed));
     fixture.recover().await.unwrap();
     assert!(!fixture.engine.is_up() && !fixture.lab.folder().root().exists());
     assert_eq!(fixture.recover().await.unwrap().items, []);
@@ -230,6 +230,6 @@ async fn the_end_says_how_long_effect_and_recovery_took() {
     let played = fixture.play(rotate_key()).await;
     let outage = played.finished().outage.unwrap();
     // From the beginning of the redeploy, which takes a tenth of a second, to the first request after it.
-    assert!((0.1..0.11).contains(&outage.time_to_effect.unwrap()), "{outage:?}");
+    assert!((0.1..0.11).contains(&outage.time_to_impact.unwrap()), "{outage:?}");
     assert!((0.0..0.01).contains(&outage.time_to_recovery.unwrap()), "{outage:?}");
 }

@@ -11,7 +11,7 @@ async fn rotate_key_is_held_and_leaves_the_lab_as_it_was() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let played = fixture.play(rotate_key()).await;
-    let held = RunOutcome { exit: Exit::Passed, status: Status::Held, undo: UndoOutcome::Complete };
+    let held = RunOutcome { exit: Exit::Passed, status: Status::Passed, undo: UndoOutcome::Complete };
     assert_eq!(played.outcome, held);
     assert_eq!(fixture.whole(), before);
     assert!(!fixture.log_exists());
@@ -33,7 +33,7 @@ fn redact(value: &mut serde_json::Value) {
         serde_json::Value::Object(fields) => {
             for (name, value) in fields {
                 match name.as_str() {
-                    "at" | "start" | "effect_at" | "recovered_at" => *value = "[time]".into(),
+                    "at" | "start" | "impact_at" | "recovered_at" => *value = "[time]".into(),
                     _ => redact(value),
                 }
             }
@@ -51,8 +51,8 @@ async fn the_outage_runs_from_the_first_failure_to_the_success_that_lasts() {
     assert_eq!(outage.failed_requests, 40);
     assert!((1.95..1.96).contains(&outage.duration), "{outage:?}");
     let drive = played.step("drive-traffic");
-    assert!((outage.effect_at - drive.elapsed).abs() < 1.0, "{outage:?} {drive:?}");
-    assert!((outage.recovered_at.unwrap() - outage.effect_at - outage.duration).abs() < 1e-6);
+    assert!((outage.impact_at - drive.elapsed).abs() < 1.0, "{outage:?} {drive:?}");
+    assert!((outage.recovered_at.unwrap() - outage.impact_at - outage.duration).abs() < 1e-6);
 }
 
 #[tokio::test(start_paused = true)]

@@ -181,7 +181,7 @@ fn line(step: &StepFinished) -> String {
         let _ = write!(text, ", {detail}");
     }
     for result in &step.expectations {
-        let (verdict, seen) = (if result.held { "held" } else { "NOT HELD" }, &result.observed_text);
+        let (verdict, seen) = (if result.passed { "passed" } else { "FAILED" }, &result.observed_text);
         let _ = write!(text, "\n       {} {}: {seen}, {verdict}", result.metric, result.expected);
     }
     for line in &step.output {

@@ -37,7 +37,7 @@ async fn what_is_waited_for_ends_the_wait() {
         })
         .await;
         assert_eq!(played.step("wait").detail.as_deref(), Some(detail), "{}", played.text());
-        assert_eq!(played.step("wait").status, Status::Held);
+        assert_eq!(played.step("wait").status, Status::Passed);
     }
 }
 
@@ -54,10 +54,10 @@ async fn a_wait_that_is_in_vain_says_what_it_saw_last() {
         let played = fixture.play(waiting(wait)).await;
         let step = played.step("wait");
         assert_eq!((step.status, played.outcome.exit), (Status::Failed, Exit::NotPassed));
-        let result = step.expectations.iter().find(|result| !result.held).unwrap();
+        let result = step.expectations.iter().find(|result| !result.passed).unwrap();
         assert_eq!((result.expected.as_str(), result.observed_text.as_str()), (expected, observed));
         assert!((1.4..3.2).contains(&step.duration), "{}", step.duration);
-        assert_eq!(played.step("wait-2").status, Status::Held, "the story goes on");
+        assert_eq!(played.step("wait-2").status, Status::Passed, "the story goes on");
     }
 }
 
