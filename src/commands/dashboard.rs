@@ -14,7 +14,7 @@ use crate::cli::DashboardArgs;
 use crate::engines::observed_lab::ObservedLab;
 use lab_core::engine::RunState;
 use lab_core::error::{Exit, Failure};
-use lab_dashboard::Look;
+use lab_dashboard::Snapshot;
 use lab_report::term::Tone;
 use lab_runner::lab::{DEFAULT_NAME, Lab};
 use lab_runner::runner::Signal;
@@ -26,12 +26,12 @@ struct EngineSource(Mutex<ObservedLab>);
 
 #[async_trait]
 impl lab_dashboard::Source for EngineSource {
-    async fn look(&self) -> Look {
-        let Ok((_, now)) = self.0.lock().await.describe().await else { return Look::default() };
+    async fn snapshot(&self) -> Snapshot {
+        let Ok((_, now)) = self.0.lock().await.describe().await else { return Snapshot::default() };
         let runs = now.app().is_some_and(|app| app.state == RunState::Running);
         let endpoint = now.endpoints.metrics.into_iter().next().filter(|_| runs);
         let services = now.services.into_iter().map(|service| (service.name, service.state.name().to_owned()));
-        Look {
+        Snapshot {
             services: services.collect(),
             metrics: endpoint.map(|endpoint| (endpoint.instance, endpoint.url)),
             prometheus: now.endpoints.prometheus.map(|url| url.trim_end_matches('/').to_owned()),

@@ -46,7 +46,7 @@ async fn the_outage_shows() {
     let mut run = desk.command(&["scenario", "run", "rotate-key", "--set", "requests=80"]);
     let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lab starts");
     // While it is: the words, and the curve.
-    browser.until("return document.getElementById('state').textContent.startsWith('Keys are refused')").await;
+    browser.until("return document.getElementById('state').textContent.startsWith('Keys are rejected')").await;
     browser
         .until(
             "return [...document.querySelectorAll('article')].some((panel) => \

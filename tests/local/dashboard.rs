@@ -31,7 +31,7 @@ fn a_lab_is_shown_while_it_is_there_and_when_it_comes_back() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let (running, address) = served(&desk, &[]);
-    assert!(ask(address, &address.to_string(), "/").text().contains("board.js"));
+    assert!(ask(address, &address.to_string(), "/").text().contains("dashboard.js"));
     // What the app says, through the engine; and its alerts, once the rules were evaluated.
     until(|| data(address)["points"].as_array().is_some_and(|all| all.iter().any(|point| point["up"] == true)));
     until(|| data(address)["alerts"].is_array());

@@ -70,7 +70,7 @@ fn a_host_that_does_not_answer_is_ended_all_the_same() {
     kill(host(&status), Signal::STOP);
     // Nobody waits for a frozen service either.
     kill(pid(&status, "app"), Signal::STOP);
-    desk.lab(&["status"]).status(3).complains("its host does not answer").complains("lab down ends it");
+    desk.lab(&["status"]).status(3).complains("its host does not answer").complains("run `lab down` to stop it");
     desk.lab(&["down"]).status(0).says("is down");
     desk.is_clean();
 }

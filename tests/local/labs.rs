@@ -139,7 +139,7 @@ fn a_host_that_was_killed_is_noticed_brought_back_and_cleaned_up() {
     kill(pid(&status, "app"), Signal::STOP);
     kill(host(&status), Signal::KILL);
     until(|| desk.processes().is_empty());
-    desk.lab(&["status"]).status(3).says("its host ended without being asked to").says("lab up");
+    desk.lab(&["status"]).status(3).says("its host terminated unexpectedly").says("lab up");
     desk.lab(&["traffic"]).status(3).complains("is gone").complains("lab up");
     desk.lab(&["up"]).status(0).says("is up again").says("server apikey-v5, caller apikey-v1");
     kill(host(&desk.status()), Signal::KILL);
@@ -155,7 +155,7 @@ fn an_app_that_dies_by_itself_is_shown_and_up_starts_it() {
     desk.lab(&["up", "--port", "0"]).status(0);
     kill(pid(&desk.status(), "app"), Signal::KILL);
     until(|| desk.status()["services"][1]["state"] == "stopped");
-    desk.lab(&["status"]).status(1).says("degraded").says("it ended by itself");
+    desk.lab(&["status"]).status(1).says("degraded").says("it exited unexpectedly");
     assert_eq!(desk.status()["state"], "degraded");
     kill(pid(&desk.status(), "gateway"), Signal::KILL);
     until(|| desk.status()["state"] == "stopped");

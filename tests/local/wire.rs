@@ -131,7 +131,7 @@ async fn json_goes_out_with_a_token_and_limits_hold() {
     assert!(echo.contains("authorization: Bearer t0k3n\r\n"), "{echo}");
     let small = http.request(&request.clone().limit(Limit::Fail(9))).await;
     assert_eq!(small, Err(HttpError::TooLarge { limit: 9 }));
-    let cut = http.request(&request.limit(Limit::Cut(4))).await.expect("it answers");
+    let cut = http.request(&request.limit(Limit::Truncate(4))).await.expect("it answers");
     assert_eq!(cut.body, b"POST");
 }
 

@@ -1,7 +1,8 @@
-//! The dashboard: one page on a port of its own, where no Grafana runs. It shows what Grafana's dashboard shows, live, with the
-//! steps of runs as marks; and it answers as Prometheus would what the alerts are. It reads and changes nothing, and answers this
-//! machine alone unless asked: other sites' pages are refused, and so are names that only lead here (DNS rebinding). Where its
-//! data come from is a [`Source`].
+//! Live dashboard of one lab, for labs without Grafana. A single page on its own port shows the panels of the Grafana dashboard,
+//! with the steps of runs and alert transitions as marks, and `/api/v1/rules` reports alerts in Prometheus's format.
+//!
+//! The server is read-only and listens on the loopback address unless configured otherwise. It rejects requests from other
+//! sites and from host names that merely resolve to it (DNS rebinding). Engines provide the data through [`Source`].
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -32,68 +33,68 @@ mod marks;
 
 use marks::Marks;
 
-/// The port of the lab that has the gateway's usual one.
+/// Default ports `(gateway, dashboard)`: a lab on the default gateway port gets the default dashboard port.
 pub const USUAL: (u16, u16) = (8080, 3000);
-/// How often the app is asked.
+/// Interval between two scrapes of the app.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long an answer may take, below the interval.
-const PATIENCE: Duration = Duration::from_millis(800);
-/// How long a look at the lab may take. An engine that hangs keeps nobody from asking the app.
-const LOOK_PATIENCE: Duration = Duration::from_secs(2);
-/// The most connections at once: a room of browsers with a few each.
+/// Timeout of a scrape. Shorter than the interval.
+const SCRAPE_TIMEOUT: Duration = Duration::from_millis(800);
+/// Timeout of [`Source::snapshot`]. The app is scraped even if the engine hangs.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum number of connections: enough for a classroom of browsers with a few connections each.
 const CONNECTIONS: usize = 256;
-/// How long a request's head may take, and idle connections are kept.
+/// Timeout for reading a request head. Also limits how long idle connections are kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may be on its way before its connection makes room for others.
+/// Time after which an unfinished response no longer protects its connection from eviction.
 const STALL: Duration = Duration::from_secs(10);
-/// How large a page of metrics may be.
-const LARGEST: usize = 4 << 20;
-/// What a browser may do with the page: nothing but what comes from here.
+/// Maximum size of a metrics page or of Prometheus's rules, in bytes.
+const MAX_RESPONSE: usize = 4 << 20;
+/// Content security policy: the page may only load and connect to this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-/// Where the page's data come from.
+/// Source of the page's data, implemented by the engines.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// How the lab is now. Asked once a second.
-    async fn look(&self) -> Look;
+    /// Returns the current state of the lab. Called once a second.
+    async fn snapshot(&self) -> Snapshot;
 }
 
-/// How a lab is at a time.
+/// Observed state of a lab at one time.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
-    /// The gateway's base URL; empty where it is not known.
+pub struct Snapshot {
+    /// Base URL of the gateway. Empty if unknown.
     pub gateway: String,
-    /// The services' states, by their names.
+    /// State of each service, such as `running`, by service name.
     pub services: BTreeMap<String, String>,
-    /// The instance of the app that serves, and where it shows its metrics; none where it does not run, or is frozen.
+    /// Instance id and metrics URL of the active app. `None` if the app is stopped or paused.
     pub metrics: Option<(String, String)>,
-    /// The base URL of the lab's own Prometheus, without a slash at the end: it says what the alerts are. None where there is
-    /// none, and the rules are evaluated here.
+    /// Base URL of the lab's Prometheus without a trailing slash, used as the source of alerts. If `None`, the dashboard
+    /// evaluates the alert rules itself.
     pub prometheus: Option<String>,
 }
 
-/// What the page is made from.
-struct Board {
+/// State shared by the collector and the request handlers.
+struct Dashboard {
     lab: String,
-    /// When it began, in milliseconds since the epoch: points are numbered from then on.
+    /// Start time in milliseconds since the epoch. A changed value signals the page that point numbers restarted.
     since: i64,
     source: Arc<dyn Source>,
-    now: Mutex<Look>,
+    snapshot: Mutex<Snapshot>,
     feed: Mutex<Feed>,
     marks: Mutex<Marks>,
-    /// What was said of the alerts last, and by whom; none where nobody says it.
+    /// Latest state of the alert rules. `None` if it is unknown.
     rules: Mutex<Option<Answer>>,
     alerts: Mutex<Alerts>,
 }
 
-impl Board {
+impl Dashboard {
     fn new(folder: &Path, source: Arc<dyn Source>) -> Self {
         Self {
             lab: folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             since: chrono::Utc::now().timestamp_millis(),
             source,
-            now: Mutex::default(),
+            snapshot: Mutex::default(),
             feed: Mutex::default(),
             marks: Mutex::default(),
             rules: Mutex::default(),
@@ -102,7 +103,7 @@ impl Board {
     }
 }
 
-/// Listens on the port of this machine alone, or on any where that is taken; none where there is none at all.
+/// Listens on the port of 127.0.0.1, or on a free one if it is taken. Returns `None` if no port is available.
 pub async fn listen(port: u16) -> Option<TcpListener> {
     match TcpListener::bind(("127.0.0.1", port)).await {
         Ok(listener) => Some(listener),
@@ -110,71 +111,72 @@ pub async fn listen(port: u16) -> Option<TcpListener> {
     }
 }
 
-/// Serves the dashboard of the lab in `folder` until the end.
+/// Serves the dashboard of the lab in `folder` until `end` is cancelled.
 pub async fn serve(listener: TcpListener, folder: &Path, source: Arc<dyn Source>, end: CancellationToken) {
     let Ok(address) = listener.local_addr() else { return };
-    let board = Arc::new(Board::new(folder, source));
-    let router = router(board.clone(), address);
+    let dashboard = Arc::new(Dashboard::new(folder, source));
+    let router = router(dashboard.clone(), address);
     let limits = Limits { connections: lab_server::capacity(4, CONNECTIONS), head: HEAD_TIMEOUT, stall: Some(STALL) };
     tokio::select! {
         () = lab_server::serve(listener, router, limits, Arc::new(|_: &HeaderMap| true), end.clone()) => {}
-        () = watch(&board, Runs::of(folder, chrono::Utc::now())) => {}
+        () = collect(&dashboard, Runs::of(folder, chrono::Utc::now())) => {}
         () = end.cancelled() => {}
     }
 }
 
-/// Asks the app, and looks for runs, once a second.
-async fn watch(board: &Board, runs: Runs) {
+/// Scrapes the app, evaluates alerts and reads the events of runs, once a second.
+async fn collect(dashboard: &Dashboard, runs: Runs) {
     let http = Http::new();
     let runs = Arc::new(Mutex::new(runs));
-    // Rules that cannot be evaluated are none; a test keeps that from happening.
+    // Built-in rules always parse; a test ensures that.
     let mut monitor = alerts::own().ok().map(Monitor::new);
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let look = match timeout(LOOK_PATIENCE, board.source.look()).await {
-            Ok(look) => look,
-            // Where everything was is the best that is known; what the services are is not known.
-            Err(_) => Look { services: BTreeMap::new(), ..lock(&board.now).clone() },
+        let snapshot = match timeout(SNAPSHOT_TIMEOUT, dashboard.source.snapshot()).await {
+            Ok(snapshot) => snapshot,
+            // Keep the last known addresses, but report no service states.
+            Err(_) => Snapshot { services: BTreeMap::new(), ..lock(&dashboard.snapshot).clone() },
         };
-        let said = said(&http, look.metrics.as_ref()).await;
+        let sample = scrape(&http, snapshot.metrics.as_ref()).await;
         let now = Moment::now();
-        let answer = match (&look.prometheus, &mut monitor) {
-            (Some(prometheus), _) => ask_rules(&http, prometheus).await,
+        let answer = match (&snapshot.prometheus, &mut monitor) {
+            (Some(prometheus), _) => fetch_rules(&http, prometheus).await,
             (None, Some(monitor)) => {
-                monitor.take(now, said.as_ref().map(|(_, said)| said));
+                monitor.take(now, sample.as_ref().map(|(_, exposition)| exposition));
                 Some(monitor.answer())
             }
             (None, None) => None,
         };
         if let Some(answer) = &answer {
-            let changed = lock(&board.alerts).take(now, answer);
-            lock(&board.marks).take_alerts(changed);
+            let changed = lock(&dashboard.alerts).take(now, answer);
+            lock(&dashboard.marks).add_alerts(changed);
         }
-        *lock(&board.rules) = answer;
-        *lock(&board.now) = look;
-        lock(&board.feed).take(now, said);
+        *lock(&dashboard.rules) = answer;
+        *lock(&dashboard.snapshot) = snapshot;
+        lock(&dashboard.feed).take(now, sample);
         let runs = runs.clone();
-        // Files of runs are read here, which may take its time.
+        // Reads the run journals from disk.
         if let Ok(told) = tokio::task::spawn_blocking(move || lock(&runs).look()).await {
-            lock(&board.marks).take(told);
+            lock(&dashboard.marks).add_events(told);
         }
     }
 }
 
-/// What the app says of itself; none where it does not, or not in time.
-async fn said(http: &Http, metrics: Option<&(String, String)>) -> Option<(String, Exposition)> {
+/// Scrapes the app's metrics. Returns the instance id with the metrics, or `None` if the scrape failed.
+async fn scrape(http: &Http, metrics: Option<&(String, String)>) -> Option<(String, Exposition)> {
     let (instance, url) = metrics?;
-    let request = HttpRequest::get(url).timeout(PATIENCE).limit(Limit::Fail(LARGEST));
+    let request = HttpRequest::get(url).timeout(SCRAPE_TIMEOUT).limit(Limit::Fail(MAX_RESPONSE));
     let page = http.request(&request).await.ok().filter(|page| page.status == 200)?;
     Some((instance.clone(), Exposition::parse(&page.text(), None).ok()?))
 }
 
-/// What the lab's Prometheus says of its alerts; none where it does not, or not in time.
-async fn ask_rules(http: &Http, prometheus: &str) -> Option<Answer> {
-    let request =
-        HttpRequest::get(format!("{prometheus}{}", alerts::PATH)).timeout(PATIENCE).limit(Limit::Fail(LARGEST));
+/// Reads the alert rules from the lab's Prometheus.
+async fn fetch_rules(http: &Http, prometheus: &str) -> Option<Answer> {
+    let request = HttpRequest::get(format!("{prometheus}{}", alerts::PATH))
+        .timeout(SCRAPE_TIMEOUT)
+        .limit(Limit::Fail(MAX_RESPONSE));
     alerts::read(&http.request(&request).await.ok()?.text()).ok()
 }
 
@@ -182,21 +184,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn router(board: Arc<Board>, address: SocketAddr) -> Router {
+fn router(dashboard: Arc<Dashboard>, address: SocketAddr) -> Router {
     let file =
         |kind: &'static str, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
     Router::new()
         .route("/", file("text/html; charset=utf-8", include_str!("page/index.html")))
-        .route("/board.css", file("text/css; charset=utf-8", include_str!("page/board.css")))
-        .route("/board.js", file("text/javascript; charset=utf-8", include_str!("page/board.js")))
+        .route("/dashboard.css", file("text/css; charset=utf-8", include_str!("page/dashboard.css")))
+        .route("/dashboard.js", file("text/javascript; charset=utf-8", include_str!("page/dashboard.js")))
         .route("/data", get(data))
         .route("/api/v1/rules", get(rules))
         .layer(middleware::from_fn(move |request, next| guard(address, request, next)))
         .layer(middleware::map_request(inbound::discard_unread))
-        .with_state(board)
+        .with_state(dashboard)
 }
 
-/// Lets through what this machine's own browser asks for, and says with each answer what may be done with it.
+/// Rejects foreign requests and adds the security headers to every response.
 async fn guard(address: SocketAddr, request: Request, next: Next) -> Response {
     let mut response = match refusal(address, request.method(), request.headers(), request.uri().path()) {
         Some((status, why)) => (status, why).into_response(),
@@ -216,7 +218,7 @@ async fn guard(address: SocketAddr, request: Request, next: Next) -> Response {
     response
 }
 
-/// Why a request is not answered.
+/// Returns the status and message if a request must be rejected.
 fn refusal(
     address: SocketAddr,
     method: &Method,
@@ -225,30 +227,31 @@ fn refusal(
 ) -> Option<(StatusCode, &'static str)> {
     let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if method != Method::GET && method != Method::HEAD {
-        return Some((StatusCode::METHOD_NOT_ALLOWED, "this page is for reading\n"));
+        return Some((StatusCode::METHOD_NOT_ALLOWED, "this server is read-only\n"));
     }
     let host = text(header::HOST).unwrap_or_default();
     if !is_own(host, address) {
-        return Some((StatusCode::MISDIRECTED_REQUEST, "this page is reached by an address, or as localhost\n"));
+        return Some((StatusCode::MISDIRECTED_REQUEST, "open this page by IP address or as localhost\n"));
     }
     let site = text(header::HeaderName::from_static("sec-fetch-site"));
-    let follows_a_link = path == "/" && text(header::HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
-    let foreign = site.is_some_and(|site| site != "same-origin" && site != "none") && !follows_a_link;
+    let is_link = path == "/" && text(header::HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
+    let foreign = site.is_some_and(|site| site != "same-origin" && site != "none") && !is_link;
     let foreign = foreign
-        || text(header::ORIGIN).is_some_and(|origin| origin.strip_prefix("http://").map(parts) != Some(parts(host)));
-    foreign.then_some((StatusCode::FORBIDDEN, "another site asks for this page\n"))
+        || text(header::ORIGIN)
+            .is_some_and(|origin| origin.strip_prefix("http://").map(host_and_port) != Some(host_and_port(host)));
+    foreign.then_some((StatusCode::FORBIDDEN, "cross-site requests are not allowed\n"))
 }
 
-/// A name or an address, and its port: 80 where it names none, as browsers write it.
-fn parts(host: &str) -> (&str, &str) {
-    // What ends with a bracket is an address alone, whose colons part no port.
+/// Splits a `Host` value into host and port. The port defaults to 80, which browsers omit.
+fn host_and_port(host: &str) -> (&str, &str) {
+    // A value that ends with a bracket is an IPv6 address without a port.
     host.rsplit_once(':').filter(|_| !host.ends_with(']')).unwrap_or((host, "80"))
 }
 
-/// Whether a `host:port` is this page's. A name that somebody made to lead here is not: behind `localhost` and behind an
-/// address stands nobody else.
+/// Returns `true` if `host:port` addresses this server by IP address or as `localhost`. Other names are rejected, because
+/// an attacker could point them here (DNS rebinding).
 fn is_own(host: &str, address: SocketAddr) -> bool {
-    let (name, port) = parts(host);
+    let (name, port) = host_and_port(host);
     if port != address.port().to_string() {
         return false;
     }
@@ -256,34 +259,34 @@ fn is_own(host: &str, address: SocketAddr) -> bool {
     name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip == address.ip() || !address.ip().is_loopback())
 }
 
-/// What the alerts are, as Prometheus says it.
-async fn rules(State(board): State<Arc<Board>>) -> Result<Json<Answer>, StatusCode> {
-    lock(&board.rules).clone().map(Json).ok_or(StatusCode::SERVICE_UNAVAILABLE)
+/// Alert rules in Prometheus's format.
+async fn rules(State(dashboard): State<Arc<Dashboard>>) -> Result<Json<Answer>, StatusCode> {
+    lock(&dashboard.rules).clone().map(Json).ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
-/// What the page has already.
+/// Position of the page in the data.
 #[derive(Deserialize)]
-struct Have {
-    /// The number of the last point.
+struct Position {
+    /// Number of the last point received.
     #[serde(default)]
     after: u64,
-    /// The version of the marks.
+    /// Version of the marks received.
     #[serde(default)]
     marks: u64,
 }
 
-/// What the page lacks.
-async fn data(State(board): State<Arc<Board>>, Query(have): Query<Have>) -> Json<serde_json::Value> {
-    let points = lock(&board.feed).after(have.after);
-    let now = lock(&board.now).clone();
-    // What was said once is no longer so where nobody says it.
-    let alerts = lock(&board.rules).is_some().then(|| lock(&board.alerts).list());
-    let marks = lock(&board.marks).newer(have.marks);
+/// Data that is newer than the page's position.
+async fn data(State(dashboard): State<Arc<Dashboard>>, Query(position): Query<Position>) -> Json<serde_json::Value> {
+    let points = lock(&dashboard.feed).after(position.after);
+    let snapshot = lock(&dashboard.snapshot).clone();
+    // Without current rules the known alerts may be outdated.
+    let alerts = lock(&dashboard.rules).is_some().then(|| lock(&dashboard.alerts).list());
+    let marks = lock(&dashboard.marks).newer_than(position.marks);
     Json(serde_json::json!({
-        "lab": board.lab,
-        "since": board.since,
-        "gateway": now.gateway,
-        "services": now.services,
+        "lab": dashboard.lab,
+        "since": dashboard.since,
+        "gateway": snapshot.gateway,
+        "services": snapshot.services,
         "points": points,
         "marks": marks,
         "alerts": alerts,
@@ -304,47 +307,47 @@ mod tests {
         refusal(LOOPBACK, &Method::GET, &map, path).map(|(status, _)| status)
     }
 
-    /// An engine that answers once, and then hangs.
-    struct Hangs {
+    /// Source that answers once and then hangs.
+    struct HangingSource {
         metrics: String,
-        asked: std::sync::atomic::AtomicBool,
+        called: std::sync::atomic::AtomicBool,
     }
 
     #[async_trait]
-    impl Source for Hangs {
-        async fn look(&self) -> Look {
-            if self.asked.swap(true, std::sync::atomic::Ordering::Relaxed) {
+    impl Source for HangingSource {
+        async fn snapshot(&self) -> Snapshot {
+            if self.called.swap(true, std::sync::atomic::Ordering::Relaxed) {
                 std::future::pending::<()>().await;
             }
             let services = BTreeMap::from([("app".to_owned(), "running".to_owned())]);
-            Look { services, metrics: Some(("app-1".to_owned(), self.metrics.clone())), ..Look::default() }
+            Snapshot { services, metrics: Some(("app-1".to_owned(), self.metrics.clone())), ..Snapshot::default() }
         }
     }
 
     #[tokio::test]
-    async fn an_engine_that_hangs_keeps_nobody_from_asking_the_app() {
+    async fn the_app_is_scraped_even_if_the_engine_hangs() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let metrics = format!("http://{}/metrics", listener.local_addr().expect("bound"));
         let page = "# TYPE app_requests_total counter\napp_requests_total 1\n";
         let app = Router::new().route("/metrics", get(move || async move { page }));
         tokio::spawn(async move { axum::serve(listener, app).await });
         let folder = tempfile::tempdir().expect("a folder");
-        let source = Arc::new(Hangs { metrics, asked: false.into() });
-        let board = Board::new(folder.path(), source);
-        let seen = async {
-            while lock(&board.feed).points().count() < 2 || !lock(&board.now).services.is_empty() {
+        let source = Arc::new(HangingSource { metrics, called: false.into() });
+        let dashboard = Dashboard::new(folder.path(), source);
+        let scraped_twice = async {
+            while lock(&dashboard.feed).points().count() < 2 || !lock(&dashboard.snapshot).services.is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::select! {
-            () = watch(&board, Runs::of(folder.path(), chrono::Utc::now())) => {}
-            seen = timeout(Duration::from_secs(30), seen) => seen.expect("it is asked again"),
+            () = collect(&dashboard, Runs::of(folder.path(), chrono::Utc::now())) => {}
+            done = timeout(Duration::from_secs(30), scraped_twice) => done.expect("scraped again"),
         }
-        assert!(lock(&board.feed).points().all(|point| point.up));
+        assert!(lock(&dashboard.feed).points().all(|point| point.up));
     }
 
     #[test]
-    fn this_machines_own_browser_is_answered() {
+    fn local_browsers_are_allowed() {
         assert_eq!(refused(&[("host", "127.0.0.1:3000")], "/"), None);
         assert_eq!(refused(&[("host", "LocalHost:3000"), ("sec-fetch-site", "none")], "/"), None);
         let own = [("host", "localhost:3000"), ("sec-fetch-site", "same-origin"), ("origin", "http://localhost:3000")];
@@ -356,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_here_and_other_sites_are_not() {
+    fn foreign_host_names_and_other_sites_are_rejected() {
         for host in ["evil.example:3000", "127.0.0.1", "127.0.0.1:3001", "localhost.evil.example:3000", ""] {
             assert_eq!(refused(&[("host", host)], "/"), Some(StatusCode::MISDIRECTED_REQUEST), "{host}");
         }
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn on_port_80_browsers_leave_the_port_out() {
+    fn browsers_omit_port_80() {
         let own: SocketAddr = "127.0.0.1:80".parse().expect("an address");
         let answered = |host: &str, origin: &str| {
             let headers = [(header::HOST, host), (header::ORIGIN, origin)];
@@ -385,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_for_a_room_is_reached_by_address_and_by_no_name() {
+    fn a_page_on_all_interfaces_is_reached_by_address_only() {
         let room: SocketAddr = "0.0.0.0:3000".parse().expect("an address");
         for host in ["192.168.1.5:3000", "127.0.0.1:3000", "localhost:3000", "[::1]:3000"] {
             assert!(is_own(host, room), "{host}");

@@ -1,5 +1,5 @@
-//! The system under test: an app with API-key authentication, a gateway in front of it, and what the two share. It knows
-//! nothing of the rest of lab but the exit codes.
+//! The system under test: an app with API-key authentication, a gateway in front of it, and their common service code. It
+//! uses nothing of the rest of lab but the exit codes and the HTTP server limits.
 
 pub mod app;
 pub mod gateway;

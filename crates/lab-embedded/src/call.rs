@@ -1,4 +1,4 @@
-//! Calls to a host that runs.
+//! Client of a running host's control port.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use lab_core::engine::{Description, EngineError, EngineErrorKind, LogLine, Recon
 use lab_http::{Http, HttpError, Request};
 use lab_system::files::{self, Folder};
 
-/// How long a question may take. A service that is frozen is known to be so, and not asked.
-const ASK_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a change may take; the host has shorter limits for each part of it.
+/// Timeout of read-only calls. The host does not probe paused services, so they cannot delay it.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+/// Timeout of a change. The host has shorter limits for each part.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long `host.json` of a host that lives is waited for, and how often it is looked at. The host looks at it more often.
+/// Time to wait for the `host.json` of a live host. Longer than the interval at which the host restores a lost file.
 const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 const FILE_INTERVAL: Duration = Duration::from_millis(10);
 
-const ENDED: &str = "its host ended without being asked to";
+const TERMINATED: &str = "its host terminated unexpectedly";
 
 pub(super) struct Calls {
     folder: Folder,
@@ -37,7 +37,7 @@ impl Calls {
     }
 
     pub(super) async fn describe(&self) -> Result<Description, EngineError> {
-        self.call("GET", "/describe", None, ASK_TIMEOUT).await
+        self.call("GET", "/describe", None, QUERY_TIMEOUT).await
     }
 
     pub(super) async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
@@ -49,12 +49,12 @@ impl Calls {
         self.call("POST", "/up", Some(&json(request)?), CHANGE_TIMEOUT).await
     }
 
-    /// Asks the host to end; it does so after the answer.
+    /// Requests shutdown. The host acknowledges first and terminates afterwards.
     pub(super) async fn down(&self) -> Result<(), EngineError> {
-        self.text("POST", "/down", None, ASK_TIMEOUT).await.map(drop)
+        self.text("POST", "/down", None, QUERY_TIMEOUT).await.map(drop)
     }
 
-    /// What comes to the logs of these services from these offsets on.
+    /// Streams the log lines of the services, starting at the given byte offsets.
     pub(super) async fn follow(
         &self,
         services: &[&str],
@@ -63,7 +63,7 @@ impl Calls {
         let host = self.host().await?;
         let offsets: Vec<String> = from.iter().map(ToString::to_string).collect();
         let url = format!("http://{}/logs?services={}&from={}", host.address, services.join(","), offsets.join(","));
-        let request = Request::get(url).bearer(&host.token).timeout(ASK_TIMEOUT);
+        let request = Request::get(url).bearer(&host.token).timeout(QUERY_TIMEOUT);
         let lines = self.http.lines(&request).await.map_err(|error| self.lost(&error))?;
         let parsed = lines.map(|line| {
             let lost = |detail: String| EngineError::new(EngineErrorKind::Lost, detail);
@@ -81,7 +81,7 @@ impl Calls {
         timeout: Duration,
     ) -> Result<T, EngineError> {
         let text = self.text(method, path, body, timeout).await?;
-        serde_json::from_str(&text).map_err(|error| strange(&error.to_string()))
+        serde_json::from_str(&text).map_err(|error| unexpected_response(&error.to_string()))
     }
 
     async fn text(
@@ -98,14 +98,17 @@ impl Calls {
         let response = self.http.request(&request).await.map_err(|error| self.lost(&error))?;
         match response.status {
             200..=299 => Ok(response.text()),
-            // The engine's own error, as the host says it.
-            409 => Err(serde_json::from_slice(&response.body).unwrap_or_else(|error| strange(&error.to_string()))),
-            status => Err(strange(&format!("it answers {status} to {path}"))),
+            // An engine error, serialised by the host.
+            409 => {
+                Err(serde_json::from_slice(&response.body)
+                    .unwrap_or_else(|error| unexpected_response(&error.to_string())))
+            }
+            status => Err(unexpected_response(&format!("{path} returned status {status}"))),
         }
     }
 
-    /// How the host is reached. A host that lives writes its file again if that was lost or damaged; one that is coming up or
-    /// ending is waited for.
+    /// Reads the host's address and token. Waits for a host that is starting or stopping; a live host rewrites a lost or
+    /// damaged file.
     async fn host(&self) -> Result<HostFile, EngineError> {
         let path = self.folder.path(super::HOST_FILE);
         let deadline = Instant::now() + FILE_TIMEOUT;
@@ -114,14 +117,14 @@ impl Calls {
             let missing = text.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
             let problem = match (text, launch::lives(&self.folder)) {
                 (Err(_), false) if missing => return Err(EngineError::new(EngineErrorKind::NotUp, "")),
-                // The content no longer matters once the host has ended.
-                (_, false) => return Err(EngineError::new(EngineErrorKind::Lost, ENDED)),
+                // The content does not matter once the host has terminated.
+                (_, false) => return Err(EngineError::new(EngineErrorKind::Lost, TERMINATED)),
                 (Err(error), true) => unreadable(&path, &error),
                 (Ok(text), true) => match serde_json::from_slice(&text) {
                     Ok(file) => return Ok(file),
                     Err(error) => {
-                        let detail = format!("its host runs, and {} cannot be read: {error}", super::HOST_FILE);
-                        EngineError::new(EngineErrorKind::System, detail).hint("lab down ends it")
+                        let detail = format!("its host is running, but {} is invalid: {error}", super::HOST_FILE);
+                        EngineError::new(EngineErrorKind::System, detail).hint("run `lab down` to stop it")
                     }
                 },
             };
@@ -132,19 +135,21 @@ impl Calls {
         }
     }
 
-    /// The host did not answer: it has ended, or is about to, or it hangs.
+    /// Error for a failed call: the host has terminated, is about to, or hangs.
     fn lost(&self, error: &HttpError) -> EngineError {
-        // Its port is open before anybody can know of it, and closed when it begins to end.
+        // The port opens before the address is published and closes when shutdown begins, so a refused connection means that
+        // the host is gone.
         let gone = error.is_gone();
         let kind = if !gone && launch::lives(&self.folder) { EngineErrorKind::System } else { EngineErrorKind::Lost };
         if gone {
-            return EngineError::new(kind, ENDED);
+            return EngineError::new(kind, TERMINATED);
         }
-        EngineError::new(kind, format!("its host does not answer: {error}")).hint("lab down ends it, even if it hangs")
+        EngineError::new(kind, format!("its host does not answer: {error}"))
+            .hint("run `lab down` to stop it, even if it hangs")
     }
 }
 
-/// The error for a file of the lab that cannot be used.
+/// Error for a state file that cannot be used.
 pub(crate) fn unreadable(path: &std::path::Path, error: &std::io::Error) -> EngineError {
     let shown = EngineError::new(EngineErrorKind::System, format!("{}: {error}", path.display()));
     match files::Unusable::in_error(error) {
@@ -153,9 +158,9 @@ pub(crate) fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Engi
     }
 }
 
-fn strange(detail: &str) -> EngineError {
-    let error = EngineError::new(EngineErrorKind::System, format!("its host speaks another language: {detail}"));
-    error.hint("if lab was updated while this lab ran: lab down, then lab up")
+fn unexpected_response(detail: &str) -> EngineError {
+    let error = EngineError::new(EngineErrorKind::System, format!("unexpected response from its host: {detail}"));
+    error.hint("if lab was updated while this lab was running, run `lab down`, then `lab up`")
 }
 
 fn json(value: &impl Serialize) -> Result<Value, EngineError> {

@@ -1,5 +1,5 @@
-//! Ending a host, also one that does not answer: it was stopped (SIGSTOP, a debugger), it hangs, or its `host.json` is lost or
-//! leads elsewhere. A host that does not end when asked through its control port is found by the lock that it holds.
+//! Stops a host, even one that does not answer because it is suspended or hangs, or because its `host.json` is lost or stale.
+//! A host that does not stop through its control port is found by the lock that it holds.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ use lab_core::engine::{EngineError, EngineErrorKind};
 use lab_system::background;
 use lab_system::files::Folder;
 
-/// How long a host that was found by its lock may take to end after SIGTERM.
+/// Time between SIGTERM and SIGKILL for a host found by its lock.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Ends the host of this folder and its services; returns when they have ended. No host is no error.
-pub(super) async fn end(folder: &Folder, calls: &Calls) -> Result<(), EngineError> {
-    if asked(calls).await && launch::until_gone(folder).await.is_ok() {
+/// Stops the host of this folder and its services, and waits until they have exited. Succeeds if there is no host.
+pub(super) async fn stop(folder: &Folder, calls: &Calls) -> Result<(), EngineError> {
+    if request_shutdown(calls).await && launch::until_gone(folder).await.is_ok() {
         return Ok(());
     }
     let lock = folder.path(super::LOCK_FILE);
     background::end_holders(&lock, GRACE).await.map_err(|error| {
-        let detail = format!("it cannot be ended: {error}");
+        let detail = format!("it cannot be stopped: {error}");
         EngineError::new(EngineErrorKind::System, detail).for_service("lab host").hint(background::who_holds(&lock))
     })
 }
 
-/// Asks the host to end through its control port; false if it does not take the request. A question is asked beside it, since
-/// that has to be answered within seconds.
-async fn asked(calls: &Calls) -> bool {
+/// Requests shutdown through the control port. Returns `false` if the host does not accept the request. A concurrent
+/// `describe`, which must be answered within seconds, detects a host that hangs.
+async fn request_shutdown(calls: &Calls) -> bool {
     let mut down = std::pin::pin!(calls.down());
     tokio::select! {
-        asked = &mut down => asked.is_ok(),
-        answered = calls.describe() => answered.is_ok() && down.await.is_ok(),
+        accepted = &mut down => accepted.is_ok(),
+        description = calls.describe() => description.is_ok() && down.await.is_ok(),
     }
 }

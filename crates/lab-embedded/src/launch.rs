@@ -1,4 +1,4 @@
-//! Starting a host, and knowing whether one lives: by the lock that it holds, never by a process id.
+//! Starts hosts and detects live ones. A host is alive while its lock is held; process ids are never used.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -15,23 +15,23 @@ use lab_system::background::{self, Starting};
 use lab_system::deadline::{self, Deadline};
 use lab_system::files::{self, Folder};
 
-/// How long a stack may take until it is up; the host has shorter limits for each part.
+/// Time for a stack to come up. The host has shorter limits for each part.
 const UP_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a host may be between two states, and how often that is looked at.
+/// Time for a host to finish starting or stopping.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
-/// How long a host may take to end after it was told to.
+/// Time for a host to exit after a shutdown request.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A host that has started, and its stack.
+/// Host that has started its stack.
 pub(super) struct Started {
-    /// Its standard input, still open, is what it is tied to.
+    /// A tied host exits when the standard input held here closes.
     pub(super) process: std::process::Child,
     pub(super) description: Description,
 }
 
 /// Starts a host and waits until its stack is healthy.
-pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Result<Started, EngineError> {
+pub(super) async fn start_host(folder: &Folder, exe: &Path, request: &UpRequest) -> Result<Started, EngineError> {
     let system = |error: io::Error| EngineError::new(EngineErrorKind::System, format!("lab host: {error}"));
     check_path(folder.root())?;
     files::make_folder(folder.root()).map_err(system)?;
@@ -54,52 +54,52 @@ pub(super) async fn host(folder: &Folder, exe: &Path, request: &UpRequest) -> Re
     let failed = match read {
         Ok(Ok(1..)) => match serde_json::from_str(&answer) {
             Ok(Ready::Up(description)) => {
-                let gone = || EngineError::new(EngineErrorKind::System, "lab host is gone");
+                let gone = || EngineError::new(EngineErrorKind::System, "lab host has exited");
                 return Ok(Started { process: starting.keep().ok_or_else(gone)?, description });
             }
             Ok(Ready::Failed(error)) => error,
-            Err(_) => EngineError::new(EngineErrorKind::System, format!("lab host says {answer:?}")),
+            Err(_) => EngineError::new(EngineErrorKind::System, format!("unexpected output of lab host: {answer:?}")),
         },
-        Ok(_) => EngineError::new(EngineErrorKind::Exited, last_words(folder)).for_service("lab host"),
-        Err(_) => EngineError::new(EngineErrorKind::StartupTimeout, last_words(folder)).for_service("lab host"),
+        Ok(_) => EngineError::new(EngineErrorKind::Exited, last_log_line(folder)).for_service("lab host"),
+        Err(_) => EngineError::new(EngineErrorKind::StartupTimeout, last_log_line(folder)).for_service("lab host"),
     };
-    // What it may have started ends with it.
+    // Services that it may have started exit with it.
     drop(starting);
     until_gone(folder).await?;
     Err(failed)
 }
 
-/// What `SQLite` takes for a path, in bytes (`MAX_PATHNAME` of its Unix VFS, with its terminating zero).
-const SQLITE_PATH: usize = 512;
-/// The longest name of a file of the database in a lab's folder.
-const SQLITE_NAME: &str = "/users.db-journal";
+/// Longest path that `SQLite` accepts, in bytes (`MAX_PATHNAME` of its Unix VFS, including the terminating zero).
+const SQLITE_MAX_PATH: usize = 512;
+/// Longest file name of the database in a lab's folder.
+const SQLITE_LONGEST_NAME: &str = "/users.db-journal";
 
-/// Refuses a folder in which the database could not be opened.
+/// Rejects a folder in which the database could not be opened.
 fn check_path(folder: &Path) -> Result<(), EngineError> {
-    let longest = SQLITE_PATH - 1 - SQLITE_NAME.len();
+    let longest = SQLITE_MAX_PATH - 1 - SQLITE_LONGEST_NAME.len();
     let length = folder.as_os_str().len();
     let detail = if folder.to_str().is_none() {
         format!("its folder's path is not UTF-8: {}", folder.display())
     } else if length > longest {
-        format!("its folder's path is too long for SQLite: {length} bytes, at most {longest} can be used")
+        format!("its folder's path is too long for SQLite: {length} bytes, at most {longest} allowed")
     } else {
         return Ok(());
     };
-    Err(EngineError::new(EngineErrorKind::System, detail).hint("name another state folder in LAB_STATE_DIR"))
+    Err(EngineError::new(EngineErrorKind::System, detail).hint("set LAB_STATE_DIR to another state folder"))
 }
 
-fn last_words(folder: &Folder) -> String {
+fn last_log_line(folder: &Folder) -> String {
     let text = files::read_state(&folder.path("host.log"), files::LOG_LIMIT).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    text.lines().last().unwrap_or("it said nothing").to_owned()
+    text.lines().last().unwrap_or("no output").to_owned()
 }
 
-/// Whether a host of this folder lives, or a service that it started.
+/// Returns `true` while the folder's host, or a service that it started, is running.
 pub(super) fn lives(folder: &Folder) -> bool {
     background::lives(&folder.path(super::LOCK_FILE))
 }
 
-/// Waits until a host that is between two states has come up or gone: one that lives, and cannot be called.
+/// Waits while a live host cannot be called yet, or no longer: until it has started or exited.
 pub(super) async fn until_settled(folder: &Folder) {
     let deadline = Deadline::after(SETTLE_TIMEOUT);
     while lives(folder) && !folder.path(super::HOST_FILE).exists() && !deadline.is_over() {
@@ -107,7 +107,7 @@ pub(super) async fn until_settled(folder: &Folder) {
     }
 }
 
-/// Waits until no host of this folder lives, and no service of one.
+/// Waits until the folder's host and its services have exited.
 pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
     let path = folder.path(super::LOCK_FILE);
     let file = match files::open_state(&path, u64::MAX) {
@@ -117,7 +117,7 @@ pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
     };
     background::until_free(file, DOWN_TIMEOUT).await.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => {
-            EngineError::new(EngineErrorKind::System, "its host does not end").for_service("lab host")
+            EngineError::new(EngineErrorKind::System, "its host does not exit").for_service("lab host")
         }
         _ => EngineError::new(EngineErrorKind::System, error.to_string()),
     })
@@ -128,9 +128,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_in_which_no_database_can_be_is_refused_with_the_reason() {
+    fn folders_that_sqlite_cannot_use_are_rejected_with_a_reason() {
         assert!(check_path(Path::new("/tmp/zustand ä 日本/labs/default")).is_ok());
-        let long = format!("/{}", "x".repeat(SQLITE_PATH));
+        let long = format!("/{}", "x".repeat(SQLITE_MAX_PATH));
         let error = check_path(Path::new(&long)).unwrap_err();
         assert!(error.detail.contains("513 bytes, at most 494"), "{error}");
         assert!(error.hint.is_some_and(|hint| hint.contains("LAB_STATE_DIR")));

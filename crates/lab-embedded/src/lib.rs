@@ -1,5 +1,5 @@
-//! The embedded engine: the stack as processes of our own, without Docker. [`Embedded`] is the engine's side; it starts
-//! `lab host` (see [`host`]), which the processes live under, and talks to it over a loopback port.
+//! Embedded engine: runs the stack as plain processes, without Docker. [`Embedded`] starts `lab host` (see [`mod@host`]), which
+//! owns the processes, and controls it over a loopback port.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -28,32 +28,32 @@ mod settings;
 
 use call::Calls;
 
-/// The engine's name.
+/// Name of this engine in records and options.
 pub const NAME: &str = "embedded";
 
 const HOST_FILE: &str = "host.json";
 const LOCK_FILE: &str = "host.lock";
 const LOG_FOLDER: &str = "logs";
-/// The services that are processes, and have logs.
+/// Services that are processes and therefore have logs.
 const PROCESSES: [&str; 2] = [GATEWAY, APP];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The stack of one lab, as processes on this machine.
+/// Engine that runs one lab as processes on this machine.
 pub struct Embedded {
     folder: Folder,
     exe: PathBuf,
     calls: Calls,
-    /// A host that ends when this engine goes, and its standard input.
+    /// Tied host. It exits when its standard input closes, at the latest when this engine is dropped.
     tied: Mutex<Option<std::process::Child>>,
 }
 
 impl Embedded {
-    /// The stack whose state is in this folder, with lab's own executable to run it.
+    /// Creates the engine of the lab in this folder. The stack runs lab's own executable.
     pub fn new(folder: &Folder) -> Self {
         Self::with_executable(folder, background::own_executable())
     }
 
-    /// The same with another executable; for tests, which are not lab themselves.
+    /// Like [`Embedded::new`] with another executable, for tests.
     pub fn with_executable(folder: &Folder, exe: PathBuf) -> Self {
         Self { folder: folder.clone(), exe, calls: Calls::new(folder), tied: Mutex::new(None) }
     }
@@ -70,7 +70,7 @@ impl Engine for Embedded {
         let spec = |name: &str, abilities: BTreeSet<Ability>| ServiceSpec {
             name: name.to_owned(),
             abilities,
-            settings: settings::of(name),
+            settings: settings::allowed_settings(name),
         };
         vec![spec(GATEWAY, process.clone()), spec(APP, process), spec(DB, BTreeSet::from([Ability::Pause]))]
     }
@@ -87,7 +87,7 @@ impl Engine for Embedded {
             result => return result,
         }
         stage("starting");
-        let started = launch::host(&self.folder, &self.exe, request).await?;
+        let started = launch::start_host(&self.folder, &self.exe, request).await?;
         if request.tied {
             *self.tied.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(started.process);
         }
@@ -96,10 +96,10 @@ impl Engine for Embedded {
     }
 
     async fn down(&self) -> Result<(), EngineError> {
-        hung::end(&self.folder, &self.calls).await?;
+        hung::stop(&self.folder, &self.calls).await?;
         let tied = self.tied.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(mut process) = tied {
-            // It has given up its lock, so it is at its end.
+            // It has released its lock, so it is about to exit.
             let _ = process.wait();
         }
         let _ = std::fs::remove_file(self.folder.path(HOST_FILE));
@@ -115,17 +115,17 @@ impl Engine for Embedded {
     }
 
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
-        let wanted: Vec<&str> = PROCESSES.into_iter().filter(|name| request.wants(name)).collect();
+        let selected: Vec<&str> = PROCESSES.into_iter().filter(|name| request.wants(name)).collect();
         for service in &request.services {
             if !PROCESSES.contains(&service.as_str()) {
-                let detail = format!("it keeps no log on this engine; those with one: {}", PROCESSES.join(", "));
+                let detail = format!("it has no log on this engine (services with logs: {})", PROCESSES.join(", "));
                 return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(service));
             }
         }
         let mut past = Vec::new();
-        let mut read = Vec::new();
+        let mut offsets = Vec::new();
         let mut unreadable = Vec::new();
-        for service in &wanted {
+        for service in &selected {
             let path = self.folder.path(LOG_FOLDER).join(format!("{service}.log"));
             let text = match files::read_state(&path, files::LOG_LIMIT) {
                 Ok(text) => text,
@@ -136,20 +136,19 @@ impl Engine for Embedded {
                     Vec::new()
                 }
             };
-            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            read.push(whole);
-            past.push(lines(service, &text[..whole]));
+            let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            offsets.push(complete);
+            past.push(lines(service, &text[..complete]));
         }
         let past = stream::iter(unreadable.into_iter().chain(request.pick(past).into_iter().map(Ok)));
         if request.follow {
-            let follow = self.calls.follow(&wanted, &read).await?;
+            let follow = self.calls.follow(&selected, &offsets).await?;
             return Ok(past.chain(follow).boxed());
         }
         Ok(past.boxed())
     }
 }
 
-/// The lines of a log's text.
 fn lines(service: &str, text: &[u8]) -> Vec<LogLine> {
     let text = String::from_utf8_lossy(text);
     let line = |text: &str| LogLine { service: service.to_owned(), time: time_in(text), text: text.to_owned() };

@@ -1,4 +1,4 @@
-//! [`Log`]: the output of a service, in a file of the lab. Written by the host, read by anybody who may read the lab.
+//! Log file of a service. The host writes it; any process of the user may read it.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,29 +11,28 @@ use tokio::sync::watch;
 
 use lab_system::files;
 
-/// A file over this size is put aside as `NAME.log.1`, and a new one begun.
+/// Size at which a file is rotated to `NAME.log.1`.
 const SIZE_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// How long the last words of a process are waited for.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// Time to wait for the end of an exited process's output.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A service's log.
 pub(super) struct Log {
     path: PathBuf,
     inner: Mutex<Inner>,
-    /// Counts what was written, for those who follow.
+    /// Number of writes, watched by followers.
     written: watch::Sender<u64>,
 }
 
-/// What one stream of one process said last: its log has more than one of them.
-pub(super) struct Words(watch::Receiver<Option<String>>);
+/// Last line of one output stream of one process. A log may combine several streams.
+pub(super) struct LastLine(watch::Receiver<Option<String>>);
 
-impl Words {
-    /// The last line, for a process that has ended: its stream ends in a moment.
-    pub(super) async fn last(&self) -> Option<String> {
-        let mut words = self.0.clone();
-        let end = async { while words.changed().await.is_ok() {} };
-        let _ = tokio::time::timeout(PATIENCE, end).await;
+impl LastLine {
+    /// Returns the last line. Waits briefly for the end of the stream, so call it after the process has exited.
+    pub(super) async fn get(&self) -> Option<String> {
+        let mut line = self.0.clone();
+        let end = async { while line.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, end).await;
         self.0.borrow().clone()
     }
 }
@@ -42,12 +41,11 @@ struct Inner {
     file: File,
     size: u64,
     last_line: Option<String>,
-    /// The last that says something of the service itself, not of a request.
+    /// Last line about the service itself rather than a request.
     last_note: Option<String>,
 }
 
 impl Log {
-    /// Opens a log for appending.
     pub(super) fn open(path: PathBuf) -> io::Result<Arc<Self>> {
         let file = files::append(&path)?;
         let size = file.metadata()?.len();
@@ -55,33 +53,32 @@ impl Log {
         Ok(Arc::new(Self { path, inner, written: watch::Sender::new(0) }))
     }
 
-    /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Changes whenever something was written.
+    /// Notifies on every write.
     pub(super) fn written(&self) -> watch::Receiver<u64> {
         self.written.subscribe()
     }
 
-    /// The last line that came, for error messages.
+    /// Last line of the log, for error messages.
     pub(super) fn last_line(&self) -> Option<String> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).last_line.clone()
     }
 
-    /// The last line that is none of the access log, without its time.
+    /// Last line that is not an access log entry, without its timestamp.
     pub(super) fn last_note(&self) -> Option<String> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).last_note.clone()
     }
 
-    /// Writes whole lines.
+    /// Writes complete lines.
     pub(super) fn append(&self, lines: &[u8]) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.size > SIZE_LIMIT && self.rotate(&mut inner).is_err() {
             return;
         }
-        // A full disk loses log lines; that is no reason to end the service.
+        // Ignore a full disk: the service matters more than its log.
         if inner.file.write_all(lines).is_ok() {
             inner.size += lines.len() as u64;
         }
@@ -101,19 +98,19 @@ impl Log {
         Ok(())
     }
 
-    /// Takes all that a process writes to this stream, from now until it ends.
-    pub(super) fn take(self: &Arc<Self>, from: impl AsyncRead + Unpin + Send + 'static) -> Words {
-        let (told, words) = watch::channel(None);
+    /// Copies an output stream of a process to the log in the background, until the stream ends.
+    pub(super) fn capture(self: &Arc<Self>, from: impl AsyncRead + Unpin + Send + 'static) -> LastLine {
+        let (last_line, receiver) = watch::channel(None);
         let log = self.clone();
-        tokio::spawn(async move { log.pump(from, told).await });
-        Words(words)
+        tokio::spawn(async move { log.pump(from, last_line).await });
+        LastLine(receiver)
     }
 
-    /// Writes whole lines, so that two processes can share a log.
-    async fn pump(&self, mut from: impl AsyncRead + Unpin, told: watch::Sender<Option<String>>) {
+    /// Writes complete lines only, so that two processes can share a log.
+    async fn pump(&self, mut from: impl AsyncRead + Unpin, last_line: watch::Sender<Option<String>>) {
         let write = |lines: &[u8]| {
             self.append(lines);
-            told.send_replace(last_of(lines));
+            last_line.send_replace(last_of(lines));
         };
         let mut buffer = Vec::with_capacity(64 * 1024);
         while let Ok(1..) = from.read_buf(&mut buffer).await {
@@ -121,7 +118,7 @@ impl Log {
                 write(&buffer[..=end]);
                 buffer.drain(..=end);
             } else if buffer.len() > 1024 * 1024 {
-                // A line without an end is no line.
+                // Discard a line that never ends.
                 buffer.clear();
             }
         }
@@ -132,13 +129,13 @@ impl Log {
     }
 }
 
-/// The last of these lines; none where it is empty.
+/// Returns the last line, or `None` if it is empty.
 fn last_of(lines: &[u8]) -> Option<String> {
     let last = lines.trim_ascii_end().rsplit(|byte| *byte == b'\n').next()?;
     (!last.is_empty()).then(|| String::from_utf8_lossy(last).into_owned())
 }
 
-/// What a line says of the service itself: `TIME TEXT`, where the access log has `TIME access FIELDS`, or JSON.
+/// Text of a line about the service itself, `TIME TEXT`. Access log entries are `TIME access FIELDS` or JSON.
 fn note(line: &[u8]) -> Option<String> {
     let line = String::from_utf8_lossy(line);
     let (time, text) = line.split_once(' ')?;
@@ -151,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_note_is_found_among_the_requests() {
+    fn the_last_note_ignores_access_log_entries() {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::open(folder.path().join("app.log")).unwrap();
         log.append(b"ready 127.0.0.1:1\n2026-11-24T10:06:09.213Z cannot migrate the database: disk full\n");
@@ -161,13 +158,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_process_has_last_words_of_its_own() {
+    async fn each_stream_has_its_own_last_line() {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::open(folder.path().join("app.log")).unwrap();
-        let words = log.take(&b"hello\nerror: APP_DB_POOL is malformed"[..]);
-        let others = log.take(&b"2026-11-24T10:06:09.217Z access instance=app-1 status=200\n"[..]);
-        assert_eq!(words.last().await.as_deref(), Some("error: APP_DB_POOL is malformed"));
-        assert!(others.last().await.unwrap().ends_with("status=200"));
-        assert_eq!(log.take(&b""[..]).last().await, None);
+        let first = log.capture(&b"hello\nerror: APP_DB_POOL is malformed"[..]);
+        let second = log.capture(&b"2026-11-24T10:06:09.217Z access instance=app-1 status=200\n"[..]);
+        assert_eq!(first.get().await.as_deref(), Some("error: APP_DB_POOL is malformed"));
+        assert!(second.get().await.unwrap().ends_with("status=200"));
+        assert_eq!(log.capture(&b""[..]).get().await, None);
     }
 }

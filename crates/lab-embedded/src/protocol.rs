@@ -1,5 +1,5 @@
-//! What passes between the engine and its host: a request on the host's standard input, an answer on its standard
-//! output, then HTTP with JSON on a loopback port, with a token that stands in a file only the user can read.
+//! Protocol between the engine and its host. The host reads a request from its standard input and answers on its standard
+//! output. Later calls are HTTP with JSON on a loopback port, authorised by a token in a file that only the user can read.
 
 use std::path::PathBuf;
 
@@ -7,47 +7,46 @@ use serde::{Deserialize, Serialize};
 
 use lab_core::engine::{Description, EngineError, ServiceChange, UpRequest};
 
-/// What a host is started with: one line of JSON.
+/// Start request, one line of JSON on standard input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HostRequest {
-    /// The lab's folder.
+    /// State folder of the lab.
     pub(super) folder: PathBuf,
-    /// lab's own executable.
+    /// Executable that runs the services.
     pub(super) exe: PathBuf,
-    /// What to bring up.
     pub(super) up: UpRequest,
 }
 
-/// What a host says when it is up, or why it is not: one line of JSON.
+/// Outcome of the start, one line of JSON on standard output.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Ready {
     /// The stack is up and healthy.
     Up(Description),
-    /// It is not, and the host ends.
+    /// The stack did not come up, and the host exits.
     Failed(EngineError),
 }
 
-/// How a host that runs is reached: `host.json`.
+/// Address of a running host, stored in `host.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HostFile {
-    /// Of the lab that runs it.
+    /// Version of the lab executable.
     pub(super) version: String,
     pub(super) pid: u32,
-    /// Of its control port.
+    /// Address of the control port, `host:port`.
     pub(super) address: String,
-    /// Must come with every call.
+    /// Bearer token, required in every call.
     pub(super) token: String,
 }
 
-/// `POST /ensure`.
+/// Body of `POST /ensure`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct EnsureRequest {
     pub(super) service: String,
     pub(super) change: ServiceChange,
 }
 
-/// 128 bits from the operating system, in hexadecimal.
+/// Generates a token: 128 random bits in hexadecimal.
 pub(super) fn new_token() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;

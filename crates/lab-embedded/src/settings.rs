@@ -1,5 +1,5 @@
-//! The environment variables that a scenario may set on this engine, where a service is a process on this machine with the user's
-//! rights. `DATABASE_URL` and the addresses are the engine's own: with them a scenario would reach files and ports outside the lab.
+//! Environment variables that a scenario may set on this engine. Services run as processes with the user's rights, so
+//! `DATABASE_URL` and the listen addresses are reserved: with them a scenario could reach files and ports outside the lab.
 
 use lab_core::engine::{APP, GATEWAY, Settings};
 
@@ -30,8 +30,8 @@ const GATEWAY_SETTINGS: [&str; 8] = [
     "GATEWAY_UPSTREAM",
 ];
 
-/// The settings of one service.
-pub(super) fn of(service: &str) -> Settings {
+/// Returns the settings that a scenario may change on a service.
+pub(super) fn allowed_settings(service: &str) -> Settings {
     let known: &[&str] = match service {
         APP => &APP_SETTINGS,
         GATEWAY => &GATEWAY_SETTINGS,
@@ -46,8 +46,8 @@ mod tests {
 
     use super::{APP_SETTINGS, GATEWAY_SETTINGS};
 
-    /// The variables that a service reads, from the source of its configuration.
-    fn read_by(source: &str) -> BTreeSet<&str> {
+    /// Variables that a service reads, extracted from the source code of its configuration.
+    fn variables_in(source: &str) -> BTreeSet<&str> {
         let code = source.split("#[cfg(test)]").next().unwrap();
         code.split("Variable { name: \"")
             .chain(code.split("    name: \""))
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_of_a_service_is_either_a_scenarios_or_the_engines() {
+    fn every_variable_of_a_service_is_either_allowed_or_reserved() {
         let services = [
             (
                 include_str!("../../lab-demo/src/app/config.rs"),
@@ -73,7 +73,7 @@ mod tests {
         ];
         for (source, settings, own) in services {
             let expected: BTreeSet<&str> = settings.iter().chain(own).copied().collect();
-            assert_eq!(read_by(source), expected);
+            assert_eq!(variables_in(source), expected);
         }
     }
 }

@@ -1,33 +1,33 @@
-//! [`Cause`]: why a request got no response, read off the errors of the standard library and of hyper.
+//! Classifies transport failures of a request by the errors of hyper and the standard library.
 
 use std::error::Error;
 use std::io;
 
 use rustix::io::Errno;
 
-/// Why a request got no response.
+/// Reason why a request got no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// Nobody listens there.
+    /// Connection refused: nothing listens at the address.
     Refused,
-    /// The connection was closed or reset before the response was whole.
+    /// The connection was closed or reset before the response was complete.
     Reset,
-    /// No connection, or no whole response, in time.
+    /// No connection, or no complete response, within the timeout.
     Timeout,
-    /// No connection in the time that was set for that alone.
+    /// No connection within the separate connect timeout.
     Connect,
-    /// The host's name has no address.
+    /// The host name did not resolve.
     Dns,
-    /// What came back is not HTTP.
+    /// The response is not valid HTTP.
     Protocol,
-    /// This machine ran out of file descriptors, ports or memory for connections: the sender's limit, not the server's.
+    /// The client machine ran out of file descriptors, ports or socket memory.
     Exhausted,
-    /// Anything else, such as no route.
+    /// Any other failure, for example no route to the host.
     Other,
 }
 
 impl Cause {
-    /// All of them, in the order of reports.
+    /// All causes, in the order used by reports.
     pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::Reset,
@@ -39,7 +39,7 @@ impl Cause {
         Self::Other,
     ];
 
-    /// As it stands in reports.
+    /// Name used in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -53,9 +53,9 @@ impl Cause {
         }
     }
 
-    /// The cause behind an error, which may be buried under others: the first of its sources that says one. A name that
-    /// does not resolve looks like any other error of the system, so it must be told by the caller.
-    pub fn of(error: &(dyn Error + 'static)) -> Self {
+    /// Searches an error and its sources for a known cause. DNS failures cannot be distinguished here; the caller must
+    /// detect [`Cause::Dns`] itself.
+    pub fn from_error(error: &(dyn Error + 'static)) -> Self {
         let mut source = Some(error);
         let mut closed = false;
         while let Some(error) = source {
@@ -66,10 +66,10 @@ impl Cause {
                 if error.is_parse() {
                     return Self::Protocol;
                 }
-                // A closed connection may have a more telling source, such as a reset.
+                // A closed connection may have a more specific source, such as a reset.
                 closed |= error.is_incomplete_message() || error.is_canceled() || error.is_closed();
             }
-            if let Some(cause) = error.downcast_ref::<io::Error>().and_then(Self::of_io) {
+            if let Some(cause) = error.downcast_ref::<io::Error>().and_then(Self::from_io) {
                 return cause;
             }
             source = error.source();
@@ -77,7 +77,7 @@ impl Cause {
         if closed { Self::Reset } else { Self::Other }
     }
 
-    fn of_io(error: &io::Error) -> Option<Self> {
+    fn from_io(error: &io::Error) -> Option<Self> {
         let exhausted = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
         if Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno)) {
             return Some(Self::Exhausted);
@@ -90,7 +90,7 @@ impl Cause {
             | io::ErrorKind::NotConnected
             | io::ErrorKind::UnexpectedEof => Some(Self::Reset),
             io::ErrorKind::TimedOut => Some(Self::Timeout),
-            // hyper's complaints about a malformed body.
+            // hyper reports malformed bodies this way.
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(Self::Protocol),
             _ => None,
         }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_says_has_a_cause() {
+    fn system_errors_map_to_causes() {
         let cases = [
             (Errno::CONNREFUSED, Cause::Refused),
             (Errno::CONNRESET, Cause::Reset),
@@ -124,7 +124,7 @@ mod tests {
             (Errno::HOSTUNREACH, Cause::Other),
         ];
         for (errno, cause) in cases {
-            assert_eq!(Cause::of(&io::Error::from(errno)), cause, "{errno}");
+            assert_eq!(Cause::from_error(&io::Error::from(errno)), cause, "{errno}");
         }
     }
 }

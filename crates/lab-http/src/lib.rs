@@ -1,5 +1,5 @@
-//! [`Http`]: the one HTTP client for scrapes, probes and the calls to an engine: no proxy, no redirects, no retries, a
-//! fresh connection for each request, and a limit on the time and the size of each answer.
+//! HTTP client for scrapes, probes and engine calls. [`Http`] uses no proxy, follows no redirects, does not retry, opens a
+//! new connection for every request, and limits the duration and size of every response.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,57 +15,50 @@ mod cause;
 
 pub use cause::Cause;
 
-/// How long an answer may take where nothing else is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How large an answer may be where nothing else is said.
 const DEFAULT_LIMIT: usize = 8 << 20;
-/// A longer line of a followed stream is given in pieces.
+/// Longest line of a followed stream, in bytes. Longer lines are split.
 const MAX_LINE: usize = 1 << 20;
 
-/// The client. Cheap to make and to clone.
+/// HTTP client. Cheap to create and to clone.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
 }
 
-/// One request, and the limits on its answer: 10 s and 8 MiB unless told otherwise.
+/// One request with the limits on its response: 10 s and 8 MiB by default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// `GET`, ….
     pub method: String,
-    /// The whole URL.
     pub url: String,
-    /// Names and values.
     pub headers: Vec<(String, String)>,
     /// Sent as JSON.
     pub body: Option<Value>,
-    /// For the connection and the whole answer; of a stream of lines, until its first byte may come.
+    /// Covers connecting and reading the whole response. For a stream of lines, only the response head.
     pub timeout: Duration,
-    /// How large the answer may be.
     pub limit: Limit,
 }
 
-/// What happens to an answer that is larger than so many bytes.
+/// Handling of a response body that exceeds a size in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// It is an error.
+    /// Return [`HttpError::TooLarge`].
     Fail(usize),
-    /// Its beginning is taken, and the rest is not read.
-    Cut(usize),
+    /// Keep the first bytes and do not read the rest.
+    Truncate(usize),
 }
 
 impl Request {
-    /// A `GET`.
     pub fn get(url: impl Into<String>) -> Self {
         Self::new("GET", url)
     }
 
-    /// A `POST` of JSON.
+    /// Creates a `POST` request with a JSON body.
     pub fn post(url: impl Into<String>, body: Value) -> Self {
         Self { body: Some(body), ..Self::new("POST", url) }
     }
 
-    /// Any method, without headers and body.
+    /// Creates a request without headers or body. The method is checked when the request is sent.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
         Self {
             method: method.into(),
@@ -77,27 +70,25 @@ impl Request {
         }
     }
 
-    /// One header more.
+    /// Appends a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With a token in `Authorization`.
+    /// Adds an `Authorization: Bearer` header.
     #[must_use]
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    /// With this timeout.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// With this limit on the answer's size.
     #[must_use]
     pub fn limit(mut self, limit: Limit) -> Self {
         self.limit = limit;
@@ -105,80 +96,72 @@ impl Request {
     }
 }
 
-/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// The status code, whatever it is.
     pub status: u16,
-    /// The header `Content-Type`, where there is one.
     pub content_type: Option<String>,
-    /// The body, within the limit.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The body as text; what is not UTF-8 is replaced.
+    /// Returns the body as text, with invalid UTF-8 replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Whether the status is 2xx.
+    /// Returns `true` for a 2xx status.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 }
 
-/// Why there is no answer, in a few words.
+/// Reason why there is no usable response. Messages are a few words long.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    /// On the way there or back.
+    /// Transport failure.
     #[error("{}", cause.name())]
     Failed {
-        /// Why; [`Cause::Other`] is given as [`HttpError::Other`].
+        /// Never [`Cause::Other`], which is reported as [`HttpError::Other`].
         cause: Cause,
     },
-    /// Something rare.
+    /// Unclassified transport failure.
     #[error("{detail}")]
     Other {
-        /// As the system says it.
+        /// Message of the innermost error.
         detail: String,
     },
-    /// It exceeds the limit.
-    #[error("answer larger than {limit} bytes")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// The request cannot be made.
-    #[error("cannot be asked: {detail}")]
+    /// The body exceeds [`Limit::Fail`].
+    #[error("response larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    /// The request cannot be sent.
+    #[error("invalid request: {detail}")]
     Invalid {
-        /// Which part of it is wrong.
+        /// The invalid part of the request.
         detail: String,
     },
-    /// A stream was asked for, and refused.
+    /// The server answered a stream request with a status other than 2xx.
     #[error("status {status}")]
     Status {
-        /// The status code.
         status: u16,
-        /// The beginning of the body.
+        /// Up to 64 KiB of the response body.
         body: String,
     },
 }
 
 impl HttpError {
-    /// Nobody listens there, or who listened has ended.
+    /// Returns `true` if nothing listens at the address, or the server went away.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Failed { cause: Cause::Refused | Cause::Reset })
     }
 
-    fn of(error: &reqwest::Error) -> Self {
+    fn from_reqwest(error: &reqwest::Error) -> Self {
         if error.is_builder() {
-            return Self::Invalid { detail: deepest(error) };
+            return Self::Invalid { detail: innermost_message(error) };
         }
-        let cause = match Cause::of(error) {
+        let cause = match Cause::from_error(error) {
             _ if error.is_timeout() => Cause::Timeout,
-            _ if says(error, "dns error") => Cause::Dns,
-            Cause::Other => return Self::Other { detail: deepest(error) },
+            _ if mentions(error, "dns error") => Cause::Dns,
+            Cause::Other => return Self::Other { detail: innermost_message(error) },
             cause => cause,
         };
         Self::Failed { cause }
@@ -193,11 +176,11 @@ fn sources(error: &dyn std::error::Error) -> impl Iterator<Item = &(dyn std::err
     std::iter::successors(error.source(), |error| error.source())
 }
 
-fn says(error: &dyn std::error::Error, text: &str) -> bool {
+fn mentions(error: &dyn std::error::Error, text: &str) -> bool {
     sources(error).any(|error| error.to_string().contains(text))
 }
 
-fn deepest(error: &dyn std::error::Error) -> String {
+fn innermost_message(error: &dyn std::error::Error) -> String {
     sources(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
@@ -208,37 +191,37 @@ impl Default for Http {
 }
 
 impl Http {
-    /// A client; takes no proxy from the environment.
+    /// Creates a client that ignores proxy settings in the environment.
     pub fn new() -> Self {
         let client = ClientBuilder::new()
             .no_proxy()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
-            // A connection kept from before a fault would tell of the time before it.
+            // A connection kept alive across a fault would hide the fault.
             .pool_max_idle_per_host(0)
-            // As RFC 9112 asks of who reads a response (5.1, 5.2).
+            // Required of recipients of responses by RFC 9112, 5.1 and 5.2.
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true)
             .user_agent(concat!("lab/", env!("CARGO_PKG_VERSION")))
             .build()
-            .expect("without TLS, a proxy or a resolver of its own, no part of it can fail");
+            .expect("building a client without TLS, proxy and custom resolver cannot fail");
         Self { client }
     }
 
-    /// One request and its answer, whatever its status.
+    /// Sends a request and reads its response. Any status counts as success.
     pub async fn request(&self, request: &Request) -> Result<Response, HttpError> {
-        timeout(request.timeout, self.answer(request)).await.unwrap_or_else(|_| Err(HttpError::timeout()))
+        timeout(request.timeout, self.send(request)).await.unwrap_or_else(|_| Err(HttpError::timeout()))
     }
 
-    async fn answer(&self, request: &Request) -> Result<Response, HttpError> {
-        let mut response = self.builder(request)?.send().await.map_err(|error| HttpError::of(&error))?;
+    async fn send(&self, request: &Request) -> Result<Response, HttpError> {
+        let mut response = self.builder(request)?.send().await.map_err(|error| HttpError::from_reqwest(&error))?;
         let (status, content_type) = (response.status().as_u16(), content_type(&response));
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::of(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::from_reqwest(&error))? {
             body.extend_from_slice(&chunk);
             match request.limit {
                 Limit::Fail(limit) if body.len() > limit => return Err(HttpError::TooLarge { limit }),
-                Limit::Cut(limit) if body.len() >= limit => {
+                Limit::Truncate(limit) if body.len() >= limit => {
                     body.truncate(limit);
                     break;
                 }
@@ -248,20 +231,20 @@ impl Http {
         Ok(Response { status, content_type, body })
     }
 
-    /// One request whose answer comes line by line, for as long as it takes; the timeout is for its head. Lines come
-    /// without their ends; one that is longer than 1 MiB comes in pieces. A status that is not 2xx is an error.
+    /// Sends a request and streams the lines of its response without their line ends. The timeout applies to the response
+    /// head only. Lines longer than 1 MiB are split. A status other than 2xx is an error.
     pub async fn lines(&self, request: &Request) -> Result<BoxStream<'static, Result<String, HttpError>>, HttpError> {
         let sending = self.builder(request)?.send();
         let Ok(response) = timeout(request.timeout, sending).await else {
             return Err(HttpError::timeout());
         };
-        let response = response.map_err(|error| HttpError::of(&error))?;
+        let response = response.map_err(|error| HttpError::from_reqwest(&error))?;
         let status = response.status().as_u16();
         if !response.status().is_success() {
-            let body = timeout(request.timeout, beginning(response)).await.unwrap_or_default();
+            let body = timeout(request.timeout, read_error_body(response)).await.unwrap_or_default();
             return Err(HttpError::Status { status, body });
         }
-        let chunks = response.bytes_stream().map(|chunk| chunk.map_err(|error| HttpError::of(&error)));
+        let chunks = response.bytes_stream().map(|chunk| chunk.map_err(|error| HttpError::from_reqwest(&error)));
         Ok(split_lines(chunks.boxed()).boxed())
     }
 
@@ -293,8 +276,8 @@ fn content_type(response: &reqwest::Response) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Up to 64 KiB of what a refusal says.
-async fn beginning(mut response: reqwest::Response) -> String {
+/// Returns up to 64 KiB of an error response's body.
+async fn read_error_body(mut response: reqwest::Response) -> String {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         body.extend_from_slice(&chunk);
@@ -306,11 +289,10 @@ async fn beginning(mut response: reqwest::Response) -> String {
     String::from_utf8_lossy(&body).into_owned()
 }
 
-/// Where a stream of lines stands.
 struct Lines<S> {
     chunks: S,
     ready: VecDeque<String>,
-    /// The beginning of a line whose end has not come.
+    /// Incomplete last line.
     rest: Vec<u8>,
     over: bool,
 }
@@ -372,11 +354,11 @@ mod tests {
 
     async fn lines_of_bytes(chunks: &[&[u8]]) -> Vec<String> {
         let chunks: Vec<Result<Vec<u8>, HttpError>> = chunks.iter().map(|chunk| Ok(chunk.to_vec())).collect();
-        split_lines(stream::iter(chunks)).map(|line| line.expect("no error was put in")).collect().await
+        split_lines(stream::iter(chunks)).map(|line| line.expect("input has no errors")).collect().await
     }
 
     #[tokio::test]
-    async fn lines_are_put_together_across_chunks() {
+    async fn lines_are_assembled_across_chunks() {
         assert_eq!(lines(&["a\nb", "c\r\n\nd", "", "e"]).await, ["a", "bc", "", "de"]);
         assert_eq!(lines_of_bytes(&[b"\xc3", b"\xa4\n", b"\xff"]).await, ["ä", "\u{fffd}"]);
         assert!(lines(&[]).await.is_empty());
@@ -385,14 +367,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_comes_after_the_lines_before_it() {
+    async fn errors_follow_the_lines_received_before_them() {
         let chunks = [Ok("a\nb".to_owned()), Err(HttpError::timeout())];
         let lines: Vec<_> = split_lines(stream::iter(chunks)).collect().await;
         assert_eq!(lines, [Ok("a".to_owned()), Err(HttpError::timeout())]);
     }
 
     #[tokio::test]
-    async fn what_cannot_be_asked_says_why_and_shows_no_value() {
+    async fn invalid_requests_give_a_reason_without_header_values() {
         let http = Http::new();
         let get = Request::get("http://127.0.0.1:1/");
         for (request, detail) in [

@@ -1,5 +1,5 @@
-//! [`Connections`]: the open connections of one listener, at most so many at once. A new one is let in at the cost of the one
-//! that has been idle longest, so that clients who connect and say nothing keep nobody out.
+//! Bounded set of a listener's open connections. When [`Connections`] is full, a new connection evicts the one that has been
+//! idle longest, so that silent clients cannot lock others out.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,23 +10,23 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Descriptors that a process needs beside its connections: files, pipes, databases, connections of its own.
+/// File descriptors reserved for everything but inbound connections: files, pipes, databases, outbound connections.
 const RESERVE: u64 = 64;
-/// The fewest connections of a listener, however few descriptors there are.
+/// Minimum number of connections of a listener, even if descriptors are scarce.
 const FEWEST: usize = 8;
 
-/// How many connections a listener may have, if `1 / parts` of the process's descriptors are for them and `most` are enough.
-/// Raises the process's soft limit of descriptors to its hard one.
+/// Returns the number of connections that a listener may hold: `1 / parts` of the process's descriptors, at most `most`.
+/// Raises the process's soft descriptor limit to the hard limit.
 pub fn capacity(parts: u64, most: usize) -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // A refusal leaves the limit as it is, which is what is then shared out.
+    // If raising fails, the current limit applies.
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
     let limit = if raised { maximum } else { current }.unwrap_or(u64::MAX);
     let share = limit.saturating_sub(RESERVE) / parts;
     usize::try_from(share).unwrap_or(usize::MAX).clamp(FEWEST, most)
 }
 
-/// The open connections of one listener.
+/// Open connections of one listener. Clones share the same set.
 #[derive(Clone)]
 pub struct Connections {
     shared: Arc<Shared>,
@@ -34,9 +34,9 @@ pub struct Connections {
 
 struct Shared {
     capacity: usize,
-    /// A request that takes longer than this no longer protects its connection; none: it does for as long as it takes.
+    /// Requests older than this no longer protect their connection from eviction. `None` means no limit.
     stall: Option<Duration>,
-    begun: Instant,
+    started: Instant,
     table: Mutex<Table>,
     left: Notify,
 }
@@ -47,25 +47,25 @@ struct Table {
     open: HashMap<u64, Arc<State>>,
 }
 
-/// What is known of one connection.
+/// State of one connection.
 struct State {
     closed: CancellationToken,
-    /// A request is being answered.
+    /// A request is in progress.
     busy: AtomicBool,
-    /// It had a request already.
+    /// The connection has served a request.
     used: AtomicBool,
-    /// When it came, or its last request began or ended, in milliseconds since the listener began.
+    /// Time of the last change (opened, request started or ended), in milliseconds since the listener started.
     since: AtomicU64,
 }
 
-/// A connection that was let in. It leaves when this is dropped.
+/// Guard of an admitted connection. Dropping it frees the slot.
 pub struct Admission {
     id: u64,
     state: Arc<State>,
     shared: Arc<Shared>,
 }
 
-/// A request that is being answered. It ends when this is dropped.
+/// Guard of a request in progress. Dropping it marks the connection idle.
 pub struct Busy {
     state: Arc<State>,
     shared: Arc<Shared>,
@@ -74,17 +74,17 @@ pub struct Busy {
 impl Connections {
     pub fn new(capacity: usize, stall: Option<Duration>) -> Self {
         let (table, left) = (Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { capacity, stall, begun: Instant::now(), table, left }) }
+        Self { shared: Arc::new(Shared { capacity, stall, started: Instant::now(), table, left }) }
     }
 
-    /// Lets a connection in. If there is no room, the one that is idle longest is closed; if all are busy, this waits.
+    /// Admits a connection. If the set is full, evicts the connection that has been idle longest; if all are busy, waits.
     pub async fn admit(&self) -> Admission {
         loop {
             let left = self.shared.left.notified();
             if let Some(admission) = self.try_admit() {
                 return admission;
             }
-            // Also without a departure: a request may have stalled by then.
+            // Check again even if no connection left: a request may have stalled by then.
             let _ = tokio::time::timeout(Duration::from_secs(1), left).await;
         }
     }
@@ -93,8 +93,8 @@ impl Connections {
         let shared = &self.shared;
         let mut table = shared.lock();
         if table.open.len() >= shared.capacity {
-            let id = shared.least_active(&table)?;
-            // Its task closes it at once; the reserve of descriptors is for the moment in between.
+            let id = shared.eviction_candidate(&table)?;
+            // Its task closes it at once. Until then it uses one of the reserved descriptors.
             table.open.remove(&id)?.closed.cancel();
         }
         let id = table.next;
@@ -112,12 +112,11 @@ impl Shared {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The connection to close first: one that never had a request, then an idle one, then one whose request has stalled; of
-    /// several the one that has been so longest.
-    fn least_active(&self, table: &Table) -> Option<u64> {
+    /// Selects the connection to evict: first unused ones, then idle ones, then stalled ones, the longest in that state first.
+    fn eviction_candidate(&self, table: &Table) -> Option<u64> {
         let now = self.now();
         let rank = |state: &State| {
             let since = state.since.load(Ordering::Relaxed);
@@ -133,12 +132,12 @@ impl Shared {
 }
 
 impl Admission {
-    /// Waits until the connection is to close, since another one needs its place.
-    pub async fn closed(&self) {
+    /// Completes when the connection must close to make room for another one.
+    pub async fn evicted(&self) {
         self.state.closed.cancelled().await;
     }
 
-    /// Begins a request.
+    /// Marks the connection busy until the guard is dropped.
     pub fn busy(&self) -> Busy {
         self.state.since.store(self.shared.now(), Ordering::Relaxed);
         self.state.busy.store(true, Ordering::Relaxed);
@@ -167,7 +166,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_says_nothing_makes_room_first_and_who_is_being_answered_never() {
+    async fn unused_connections_are_evicted_first_and_busy_ones_never() {
         let connections = Connections::new(3, None);
         let busy = connections.admit().await;
         let request = busy.busy();
@@ -175,26 +174,26 @@ mod tests {
         drop(idle.busy());
         let silent = connections.admit().await;
         let fourth = connections.admit().await;
-        silent.closed().await;
+        silent.evicted().await;
         assert!(!idle.state.closed.is_cancelled() && !busy.state.closed.is_cancelled());
         let _fourth_request = fourth.busy();
         let fifth = connections.admit().await;
-        idle.closed().await;
+        idle.evicted().await;
         let _fifth_request = fifth.busy();
-        // All are busy: the next one waits for the end of a request.
+        // All are busy: the next connection waits for a request to end.
         assert!(connections.try_admit().is_none());
         drop(request);
         let _sixth = connections.admit().await;
-        busy.closed().await;
+        busy.evicted().await;
         assert_eq!(connections.shared.lock().open.len(), 3);
     }
 
     #[tokio::test]
-    async fn a_request_that_stalls_protects_its_connection_no_longer() {
+    async fn a_stalled_request_does_not_protect_its_connection() {
         let connections = Connections::new(1, Some(Duration::ZERO));
         let slow = connections.admit().await;
         let _request = slow.busy();
         let _next = connections.admit().await;
-        slow.closed().await;
+        slow.evicted().await;
     }
 }

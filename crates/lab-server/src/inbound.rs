@@ -1,5 +1,5 @@
-//! [`InboundBody`]: a request's body. A service may answer without reading it; the rest is then read and discarded, so that
-//! the answer reaches a client that is still sending, and the connection stays usable.
+//! Request bodies that a service may leave unread. When an [`InboundBody`] is dropped, the rest of it is read and discarded,
+//! so that a client that is still sending receives the response, and the connection stays usable.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,50 +14,50 @@ use hyper::{HeaderMap, Request};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// How long the rest of a body is read after nobody wants it any more.
+/// Maximum time to drain an unread body.
 const DISCARD: Duration = Duration::from_secs(30);
-/// How long a client may pause meanwhile.
+/// Maximum pause of the client while its body is drained.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The body of a request as its client sends it.
+/// Request body that is drained in the background if it is dropped unread.
 pub struct InboundBody<B: Unread = Incoming> {
-    /// None after the end.
+    /// `None` after the end.
     incoming: Option<B>,
     expectation: Option<Expectation>,
 }
 
-/// A body whose rest can be read by a task of its own.
+/// Body that a background task can drain.
 pub trait Unread: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static {}
 
 impl<B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static> Unread for B {}
 
-/// Lets the handlers of an axum router leave a body unread; for a layer around all others.
+/// Middleware for `axum::middleware::map_request` that lets handlers leave bodies unread. Must be the outermost layer.
 pub async fn discard_unread(request: Request<axum::body::Body>) -> Request<axum::body::Body> {
     InboundBody::wrap(request).0.map(axum::body::Body::new)
 }
 
-/// A client's wait for `100 Continue`, which is sent when the body is first read.
+/// `Expect: 100-continue` of a request. hyper sends `100 Continue` when the body is first read.
 #[derive(Clone, Debug)]
 pub struct Expectation(Arc<AtomicBool>);
 
 impl Expectation {
-    /// Returns true if the body was never read, so that the client has not sent it.
+    /// Returns `true` if the body was never read, so the client is still waiting to send it.
     pub fn is_open(&self) -> bool {
         !self.0.load(Ordering::Relaxed)
     }
 
-    fn of(headers: &HeaderMap) -> Option<Self> {
+    fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(EXPECT)?;
         value.as_bytes().eq_ignore_ascii_case(b"100-continue").then(|| Self(Arc::new(AtomicBool::new(false))))
     }
 }
 
 impl<B: Unread> InboundBody<B> {
-    /// Wraps the body of a request.
+    /// Wraps the body of a request. The expectation is present if the request has `Expect: 100-continue` and a body.
     pub fn wrap(request: Request<B>) -> (Request<Self>, Option<Expectation>) {
         let (parts, incoming) = request.into_parts();
         let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
-        let expectation = incoming.as_ref().and_then(|_| Expectation::of(&parts.headers));
+        let expectation = incoming.as_ref().and_then(|_| Expectation::from_headers(&parts.headers));
         let body = Self { incoming, expectation: expectation.clone() };
         (Request::from_parts(parts, body), expectation)
     }
@@ -90,7 +90,7 @@ impl<B: Unread> Body for InboundBody<B> {
 
 impl<B: Unread> Drop for InboundBody<B> {
     fn drop(&mut self) {
-        // A client that waits for `100 Continue` gets the answer instead, and the connection is closed.
+        // A client waiting for `100 Continue` gets the final response instead, and the connection closes.
         if self.expectation.as_ref().is_some_and(Expectation::is_open) {
             return;
         }

@@ -1,6 +1,6 @@
-//! HTTP servers of lab's own: the host's control port, and the dashboard. Each has a limit on its connections ([`Connections`])
-//! and on the time that a request's head may take, so that neither can starve the other, and a client that says nothing
-//! starves nobody.
+//! HTTP/1 server for lab's own ports, such as the host's control port and the dashboard. [`Connections`] bounds the number of
+//! connections and [`Limits`] the time for a request head, so that neither another server of the process nor a silent
+//! client can exhaust the descriptors.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -26,24 +26,30 @@ pub mod inbound;
 
 pub use connections::{Admission, Busy, Connections, capacity};
 
-/// How long to wait when no connection can be accepted, since the system has no descriptor left.
-const EXHAUSTED: Duration = Duration::from_millis(50);
+/// Pause after a failed accept, usually because no descriptor is left.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Whose requests protect their connection from making room for others.
-pub type Trusts = Arc<dyn Fn(&HeaderMap) -> bool + Send + Sync>;
+/// Decides by the headers whether a request protects its connection from eviction.
+pub type IsTrusted = Arc<dyn Fn(&HeaderMap) -> bool + Send + Sync>;
 
-/// What the clients of a server may cost.
+/// Resource limits of a server.
 pub struct Limits {
-    /// The most connections at once.
+    /// Maximum number of concurrent connections.
     pub connections: usize,
-    /// How long a request's head may take.
+    /// Timeout for reading a request head. Also limits how long idle connections are kept.
     pub head: Duration,
-    /// How long a request protects its connection; none: for as long as it takes.
+    /// Time for which a request protects its connection from eviction. `None` means until it ends.
     pub stall: Option<Duration>,
 }
 
-/// Serves until `end`, then finishes the requests that are being answered.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, trusts: Trusts, end: CancellationToken) {
+/// Serves until `end` is cancelled, then finishes the requests in progress.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    is_trusted: IsTrusted,
+    end: CancellationToken,
+) {
     let connections = Connections::new(limits.connections, limits.stall);
     let tasks = TaskTracker::new();
     loop {
@@ -52,19 +58,19 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, trusts
             accepted = accept(&listener, &connections) => accepted,
         };
         if let Some((stream, admission)) = accepted {
-            tasks.spawn(connection(stream, admission, router.clone(), limits.head, trusts.clone(), end.clone()));
+            tasks.spawn(connection(stream, admission, router.clone(), limits.head, is_trusted.clone(), end.clone()));
         }
     }
     tasks.close();
     tasks.wait().await;
 }
 
-/// A connection that was let in; none if it failed, after a pause if that was for want of descriptors.
+/// Accepts and admits one connection. Returns `None` after a pause if accepting failed.
 async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(TcpStream, Admission)> {
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, connections.admit().await)),
         Err(_) => {
-            tokio::time::sleep(EXHAUSTED).await;
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
             None
         }
     }
@@ -75,12 +81,12 @@ async fn connection(
     admission: Admission,
     router: Router,
     head: Duration,
-    trusts: Trusts,
+    is_trusted: IsTrusted,
     end: CancellationToken,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request: Request<Incoming>| {
-        let busy = trusts(request.headers()).then(|| admission.busy());
+        let busy = is_trusted(request.headers()).then(|| admission.busy());
         let response = router.call(request);
         async move {
             let response: Response<Body> = response.await?;
@@ -90,16 +96,16 @@ async fn connection(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    // How a connection ends is its client's matter.
+    // Errors of a connection concern only its client.
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = admission.closed() => return,
+        () = admission.evicted() => return,
         () = end.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }
 
-/// A body whose request is being answered until its end.
+/// Response body that keeps its connection busy until it is dropped.
 struct Guarded<B> {
     body: B,
     _busy: Option<Busy>,

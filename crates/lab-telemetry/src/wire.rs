@@ -109,7 +109,8 @@ impl Wire for NetWire {
     }
 
     async fn probe(&self, probe: &Probe) -> Result<ProbeResponse, ProbeError> {
-        let mut request = Request::new(&probe.method, &probe.url).timeout(probe.timeout).limit(Limit::Cut(PROBE_LIMIT));
+        let mut request =
+            Request::new(&probe.method, &probe.url).timeout(probe.timeout).limit(Limit::Truncate(PROBE_LIMIT));
         request.headers = probe.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         match self.http.request(&request).await {
             Ok(response) => Ok(ProbeResponse { status: response.status, body: response.text() }),

@@ -132,10 +132,10 @@ async fn connect(resolver: &Resolver, patience: Duration) -> Result<TcpStream, C
         for address in resolver.addresses().await? {
             match TcpStream::connect(address).await {
                 Ok(stream) => {
-                    stream.set_nodelay(true).map_err(|error| Cause::of(&error))?;
+                    stream.set_nodelay(true).map_err(|error| Cause::from_error(&error))?;
                     return Ok(stream);
                 }
-                Err(error) => last = Cause::of(&error),
+                Err(error) => last = Cause::from_error(&error),
             }
         }
         Err(last)
@@ -187,7 +187,7 @@ fn write(stream: &TcpStream, unsent: &mut &[u8], context: &mut Context<'_>) -> R
                     break;
                 }
             }
-            Err(error) => return Err(Cause::of(&error)),
+            Err(error) => return Err(Cause::from_error(&error)),
         }
     }
     Ok(())
@@ -206,7 +206,7 @@ fn read(
             let mut buffer = ReadBuf::new(input);
             match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Cause::of(&error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Cause::from_error(&error))),
                 Poll::Ready(Ok(())) => {}
             }
             let bytes = buffer.filled();

@@ -1,48 +1,46 @@
-//! [`Auth`]: whose requests are answered. The gateway proves itself by a client's id and secret where that is wanted, the
-//! caller by a key in `X-API-Key`; a key may have an end, and scopes that say what it is good for.
+//! Authentication of the app. Callers send a key in `X-API-Key`, which may expire and may be limited to scopes. If configured,
+//! the gateway must also authenticate with a client id and secret.
 
 use std::time::SystemTime;
 
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
 
-use super::secret::{Given, Secret};
+use super::secret::{Presented, Secret};
 
-/// The header that carries the key.
+/// The caller's key.
 const KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// Those by which the gateway proves itself.
+/// The gateway's credentials.
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 const CLIENT_SECRET: HeaderName = HeaderName::from_static("x-client-secret");
 
-/// Which of the keys a request came with: the label `key` of `app_auth_key_uses_total`.
+/// Key that a request used: the label `key` of `app_auth_key_uses_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyName {
-    /// The one that callers are to use.
+    /// The key that callers should use.
     Current,
-    /// The one before it, accepted while a rotation is under way.
+    /// The key before it, accepted during a rotation.
     Previous,
 }
 
-/// Why a request is turned away: the label `reason` of `app_auth_rejections_total`.
+/// Reason why a request is rejected: the label `reason` of `app_auth_rejections_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rejection {
-    /// It has no key.
+    /// No key was sent.
     Missing,
-    /// It has another key, or several.
+    /// A wrong key, or several keys, were sent.
     Invalid,
-    /// Its key was good once.
+    /// The key has expired.
     Expired,
-    /// Its key is good, and not for this.
+    /// The key lacks the required scope.
     Scope,
-    /// It does not come from the gateway, or that has the wrong id or secret.
+    /// The gateway's credentials are missing or wrong.
     Client,
 }
 
 impl KeyName {
-    /// All of them.
     pub(super) const ALL: [Self; 2] = [Self::Current, Self::Previous];
 
-    /// As a label.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Current => "current",
@@ -52,10 +50,8 @@ impl KeyName {
 }
 
 impl Rejection {
-    /// All of them.
     pub(super) const ALL: [Self; 5] = [Self::Missing, Self::Invalid, Self::Expired, Self::Scope, Self::Client];
 
-    /// As a label.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -67,36 +63,34 @@ impl Rejection {
     }
 }
 
-/// A key that is accepted.
 pub(super) struct Key {
-    /// The key itself.
     pub(super) secret: Secret,
-    /// Until when; for ever where there is no end.
+    /// `None` means that the key never expires.
     pub(super) expires: Option<SystemTime>,
 }
 
-/// What the gateway proves itself by.
+/// Expected credentials of the gateway.
 pub(super) struct Client {
-    /// In `X-Client-Id`.
+    /// Value of `X-Client-Id`.
     pub(super) id: Secret,
-    /// In `X-Client-Secret`.
+    /// Value of `X-Client-Secret`.
     pub(super) secret: Secret,
 }
 
-/// Who may ask for what.
+/// Accepted credentials and their permissions.
 pub(super) struct Auth {
-    /// The key that callers are to use.
+    /// The key that callers should use.
     pub(super) current: Key,
-    /// The one before it, while a rotation is under way.
+    /// The key before it, during a rotation.
     pub(super) previous: Option<Key>,
-    /// What the keys are good for; everything where nothing is said.
+    /// Scopes of both keys. `None` means all scopes.
     pub(super) scopes: Option<Vec<String>>,
-    /// Who must pass the requests on; anybody may where nothing is said.
+    /// Credentials that the gateway must send. `None` means that none are required.
     pub(super) client: Option<Client>,
 }
 
 impl Auth {
-    /// With which key the request may go on, at this time, to what needs `scope`.
+    /// Authenticates a request that needs `scope`. Returns the key that it used.
     pub(super) fn check(
         &self,
         headers: &HeaderMap,
@@ -104,19 +98,20 @@ impl Auth {
         now: SystemTime,
     ) -> Result<KeyName, Rejection> {
         if let Some(client) = &self.client {
-            let id = Given::of(headers, &CLIENT_ID).is(&client.id);
-            let secret = Given::of(headers, &CLIENT_SECRET).is(&client.secret);
+            let id = Presented::from_header(headers, &CLIENT_ID).matches(&client.id);
+            let secret = Presented::from_header(headers, &CLIENT_SECRET).matches(&client.secret);
             if !(id & secret) {
                 return Err(Rejection::Client);
             }
         }
-        let key = self.key(&Given::of(headers, &KEY), now)?;
-        let good_for = |scope| self.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(|known| known == scope));
-        if scope.is_none_or(good_for) { Ok(key) } else { Err(Rejection::Scope) }
+        let key = self.key(&Presented::from_header(headers, &KEY), now)?;
+        let is_granted =
+            |scope| self.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(|granted| granted == scope));
+        if scope.is_none_or(is_granted) { Ok(key) } else { Err(Rejection::Scope) }
     }
 
-    /// The keys with an end, and when that is.
-    pub(super) fn ends(&self) -> impl Iterator<Item = (KeyName, SystemTime)> {
+    /// Expiry times of the keys that expire.
+    pub(super) fn expiries(&self) -> impl Iterator<Item = (KeyName, SystemTime)> {
         self.keys().into_iter().flatten().filter_map(|(name, key)| Some((name, key.expires?)))
     }
 
@@ -124,16 +119,16 @@ impl Auth {
         [Some((KeyName::Current, &self.current)), self.previous.as_ref().map(|key| (KeyName::Previous, key))]
     }
 
-    fn key(&self, given: &Given<'_>, now: SystemTime) -> Result<KeyName, Rejection> {
-        if matches!(given, Given::Nothing) {
+    fn key(&self, presented: &Presented<'_>, now: SystemTime) -> Result<KeyName, Rejection> {
+        if matches!(presented, Presented::Missing) {
             return Err(Rejection::Missing);
         }
-        // Both are looked at whichever it is: the time does not tell which.
-        let same = self.keys().map(|key| key.filter(|(_, key)| given.is(&key.secret)));
-        let mut same = same.into_iter().flatten().peekable();
-        let otherwise = if same.peek().is_some() { Rejection::Expired } else { Rejection::Invalid };
-        let lasting = same.find(|(_, key)| key.expires.is_none_or(|end| now < end));
-        lasting.map(|(name, _)| name).ok_or(otherwise)
+        // Compare with both keys in any case, so that the timing does not reveal which one matched.
+        let matching = self.keys().map(|key| key.filter(|(_, key)| presented.matches(&key.secret)));
+        let mut matching = matching.into_iter().flatten().peekable();
+        let otherwise = if matching.peek().is_some() { Rejection::Expired } else { Rejection::Invalid };
+        let unexpired = matching.find(|(_, key)| key.expires.is_none_or(|end| now < end));
+        unexpired.map(|(name, _)| name).ok_or(otherwise)
     }
 }
 
@@ -171,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_alone_is_accepted() {
+    fn only_the_key_is_accepted() {
         assert_eq!(check(&auth(), &[b"apikey-v1"], 0), Ok(KeyName::Current));
         assert_eq!(check(&auth(), &[], 0), Err(Rejection::Missing));
         assert_eq!(check(&auth(), &[b""], 0), Err(Rejection::Missing));
@@ -182,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn several_keys_are_none() {
+    fn several_keys_are_rejected() {
         assert_eq!(check(&auth(), &[b"apikey-v1", b"apikey-v1"], 0), Err(Rejection::Invalid));
         assert_eq!(check(&auth(), &[b"apikey-v2", b"apikey-v1"], 0), Err(Rejection::Invalid));
     }
 
     #[test]
-    fn while_keys_are_rotated_both_are_accepted() {
+    fn both_keys_are_accepted_during_a_rotation() {
         let auth = Auth { current: key("v2", None), previous: Some(key("v1", Some(10))), ..auth() };
         assert_eq!(check(&auth, &[b"v2"], 0), Ok(KeyName::Current));
         assert_eq!(check(&auth, &[b"v1"], 9), Ok(KeyName::Previous));
@@ -198,15 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn of_a_key_that_is_there_twice_the_longer_life_counts() {
+    fn the_later_expiry_applies_if_both_keys_are_equal() {
         let auth = Auth { current: key("v1", Some(1)), previous: Some(key("v1", None)), ..auth() };
         assert_eq!(check(&auth, &[b"v1"], 0), Ok(KeyName::Current));
         assert_eq!(check(&auth, &[b"v1"], 1), Ok(KeyName::Previous));
-        assert_eq!(auth.ends().collect::<Vec<_>>(), [(KeyName::Current, NOW + Duration::from_secs(1))]);
+        assert_eq!(auth.expiries().collect::<Vec<_>>(), [(KeyName::Current, NOW + Duration::from_secs(1))]);
     }
 
     #[test]
-    fn a_scope_is_needed_of_a_key_that_is_good() {
+    fn a_valid_key_also_needs_the_scope() {
         let auth = Auth { scopes: Some(vec!["reports:read".to_owned()]), ..auth() };
         assert_eq!(check(&auth, &[b"apikey-v1"], 0), Err(Rejection::Scope));
         assert_eq!(check(&auth, &[b"apikey-v2"], 0), Err(Rejection::Invalid));
@@ -216,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateway_is_looked_at_before_the_key() {
+    fn gateway_credentials_are_checked_before_the_key() {
         let client = Client { id: Secret::parse("gateway").unwrap(), secret: Secret::parse("s1").unwrap() };
         let auth = Auth { client: Some(client), ..auth() };
         let check = |given: &[(HeaderName, &[u8])]| auth.check(&headers(given), None, NOW);

@@ -1,4 +1,4 @@
-//! [`Config`]: what the environment says. docs/stack.md has the table of the settings.
+//! Configuration of the app from environment variables. See the table of settings in docs/stack.md.
 
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
@@ -15,31 +15,30 @@ use super::secret::Secret;
 use super::store::{self, DatabaseUrl};
 
 const KEY: &str = "a key: 1 to 256 visible ASCII characters, no spaces";
-const END: &str = "a time as 2027-01-31T00:00:00Z (RFC 3339), or a lifetime from the start on as 30s, 12h or 90d";
-const TIME: &str = "a duration above 0 and at most 1h, as 500ms, 2s or 1m";
+const EXPIRY: &str =
+    "a time such as 2027-01-31T00:00:00Z (RFC 3339), or a lifetime from the start such as 30s, 12h or 90d";
+const TIME: &str = "a duration above 0 and at most 1h, such as 500ms, 2s or 1m";
 const CREDENTIAL: &str = "at most 256 letters, digits and -._~+/=";
 
 const LISTEN: Variable =
-    Variable { name: "APP_LISTEN", expected: "HOST:PORT, as 127.0.0.1:8000 (port 0 takes a free one)" };
+    Variable { name: "APP_LISTEN", expected: "HOST:PORT, such as 127.0.0.1:8000 (port 0 picks a free one)" };
 const API_KEY: Variable = Variable {
     name: "APP_API_KEY",
     expected: "the key callers must send: 1 to 256 visible ASCII characters, no spaces",
 };
-const API_KEY_EXPIRES: Variable = Variable { name: "APP_API_KEY_EXPIRES", expected: END };
+const API_KEY_EXPIRES: Variable = Variable { name: "APP_API_KEY_EXPIRES", expected: EXPIRY };
 const PREVIOUS_KEY: Variable = Variable { name: "APP_API_KEY_PREVIOUS", expected: KEY };
-const PREVIOUS_KEY_EXPIRES: Variable = Variable { name: "APP_API_KEY_PREVIOUS_EXPIRES", expected: END };
+const PREVIOUS_KEY_EXPIRES: Variable = Variable { name: "APP_API_KEY_PREVIOUS_EXPIRES", expected: EXPIRY };
 const SCOPES: Variable = Variable {
     name: "APP_API_KEY_SCOPES",
-    expected: "scopes with spaces or commas between, as \"users:read reports:read\": letters, digits and :-_. each",
+    expected: "scopes of letters, digits and :-_., separated by spaces or commas, such as \"users:read reports:read\"",
 };
 const CLIENT_ID: Variable = Variable { name: "APP_CLIENT_ID", expected: CREDENTIAL };
 const CLIENT_SECRET: Variable = Variable { name: "APP_CLIENT_SECRET", expected: CREDENTIAL };
-const RATE_LIMIT: Variable = Variable {
-    name: "APP_RATE_LIMIT",
-    expected: "how many requests a key may send, as 10/s, 300/m or 1000/h (1 to 1000000)",
-};
+const RATE_LIMIT: Variable =
+    Variable { name: "APP_RATE_LIMIT", expected: "a rate per key, such as 10/s, 300/m or 1000/h (1 to 1000000)" };
 const RATE_BURST: Variable =
-    Variable { name: "APP_RATE_BURST", expected: "how many requests may come at once: 1 to 1000000" };
+    Variable { name: "APP_RATE_BURST", expected: "a number of requests at once: 1 to 1000000" };
 const DATABASE_URL: Variable =
     Variable { name: "DATABASE_URL", expected: "postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:PATH" };
 const DB_POOL: Variable = Variable { name: "APP_DB_POOL", expected: "a number of connections: 1 to 100" };
@@ -48,31 +47,27 @@ const REPORT_TIME: Variable = Variable { name: "APP_REPORT_TIME", expected: TIME
 const DELAY: Variable = Variable { name: "APP_DEPENDENCY_DELAY", expected: TIME };
 const METRICS_PATH: Variable = Variable {
     name: "APP_METRICS_PATH",
-    expected: "a path outside of /api/, as /metrics or /internal/metrics: letters, digits and -_./",
+    expected: "a path outside of /api/, such as /metrics or /internal/metrics: letters, digits and -_./",
 };
 const INSTANCE: Variable =
-    Variable { name: "APP_INSTANCE", expected: "at most 64 letters, digits, '-', '_' and '.', or nothing" };
+    Variable { name: "APP_INSTANCE", expected: "at most 64 letters, digits, '-', '_' and '.', or empty" };
 
-/// What the app needs to know.
 pub(super) struct Config {
-    /// Where to listen, `host:port`.
+    /// Listen address, `host:port`.
     pub(super) listen: String,
-    /// Whose requests are answered.
     pub(super) auth: Auth,
-    /// How many of them; any number where nothing is said.
+    /// `None` means no rate limit.
     pub(super) limiter: Option<Limiter>,
-    /// Where the users are.
     pub(super) store: store::Settings,
-    /// How long each request under `/api/` waits for a dependency that is not there: an artificial delay.
+    /// Artificial delay of every request under `/api/`, as if it waited for a slow dependency.
     pub(super) delay: Option<Duration>,
-    /// Where the metrics page is.
+    /// Path of the metrics page.
     pub(super) metrics_path: String,
-    /// The id of this instance.
     pub(super) instance: String,
 }
 
 impl Config {
-    /// Reads it all; the first thing that is wrong is the error.
+    /// Reads the configuration. Returns the first error.
     pub(super) fn from_env(env: Lookup) -> Result<Self, ConfigError> {
         RATE_BURST.only_with(env, RATE_LIMIT)?;
         let burst = RATE_BURST.optional(env, limit::burst)?;
@@ -97,22 +92,22 @@ fn auth(env: Lookup, now: SystemTime) -> Result<Auth, ConfigError> {
     PREVIOUS_KEY_EXPIRES.only_with(env, PREVIOUS_KEY)?;
     CLIENT_ID.only_with(env, CLIENT_SECRET)?;
     CLIENT_SECRET.only_with(env, CLIENT_ID)?;
-    let end = |text: &str| end(text, now);
-    let previous_expires = PREVIOUS_KEY_EXPIRES.optional(env, end)?;
+    let expiry = |text: &str| expiry(text, now);
+    let previous_expires = PREVIOUS_KEY_EXPIRES.optional(env, expiry)?;
     let client = |text: &str| credential(text).and_then(Secret::parse);
     let client = CLIENT_ID.optional(env, client)?.zip(CLIENT_SECRET.optional(env, client)?);
     Ok(Auth {
-        current: Key { secret: API_KEY.required(env, Secret::parse)?, expires: API_KEY_EXPIRES.optional(env, end)? },
+        current: Key { secret: API_KEY.required(env, Secret::parse)?, expires: API_KEY_EXPIRES.optional(env, expiry)? },
         previous: PREVIOUS_KEY.optional(env, Secret::parse)?.map(|secret| Key { secret, expires: previous_expires }),
         scopes: SCOPES.optional(env, scopes)?,
         client: client.map(|(id, secret)| Client { id, secret }),
     })
 }
 
-/// A time, or a lifetime that begins `now`.
-fn end(text: &str, now: SystemTime) -> Option<SystemTime> {
-    const LONGEST: Duration = Duration::from_hours(24 * 36_500);
-    if let Some(lifetime) = duration(text, LONGEST) {
+/// Parses an expiry: a time, or a lifetime that starts at `now`.
+fn expiry(text: &str, now: SystemTime) -> Option<SystemTime> {
+    const MAX_LIFETIME: Duration = Duration::from_hours(24 * 36_500);
+    if let Some(lifetime) = duration(text, MAX_LIFETIME) {
         return now.checked_add(lifetime);
     }
     chrono::DateTime::parse_from_rfc3339(text).ok().map(SystemTime::from)
@@ -138,7 +133,7 @@ fn path(text: &str) -> Option<String> {
     (sane && free && text.starts_with('/')).then(|| text.to_owned())
 }
 
-/// What is wrong is not told: the parsers' errors may repeat the password.
+/// Discards the parsers' errors, which may contain the password.
 fn database(text: &str) -> Option<DatabaseUrl> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         PgConnectOptions::from_str(text).ok().map(Box::new).map(DatabaseUrl::Postgres)

@@ -1,5 +1,5 @@
-//! [`Limiter`]: how many requests a key may send. A token bucket for each key (RFC 2697's committed part): it holds `burst`
-//! tokens, fills at a steady rate, and a request takes one. [`Bucket`] is pure arithmetic.
+//! Rate limit with one token bucket per key (the committed part of RFC 2697). A bucket holds `burst` tokens and refills at a
+//! constant rate; each request uses one token. [`Bucket`] is pure arithmetic.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use crate::service::config::number_and_unit;
 
 use super::auth::KeyName;
 
-/// The largest rate, and the largest burst.
-const MOST: u64 = 1_000_000;
+/// Maximum number of requests of a rate and of a burst.
+const MAX_REQUESTS: u64 = 1_000_000;
 
-/// So many requests in so much time.
+/// Number of requests per period.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rate {
     requests: u32,
@@ -19,7 +19,7 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// `10/s`, `300/m`, `1000/h`.
+    /// Parses `10/s`, `300/m` or `1000/h`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (number, unit) = number_and_unit(text)?;
         let seconds = match unit {
@@ -28,7 +28,7 @@ impl Rate {
             "/h" => 3600,
             _ => return None,
         };
-        let requests = u32::try_from(number).ok().filter(|_| (1..=MOST).contains(&number))?;
+        let requests = u32::try_from(number).ok().filter(|_| (1..=MAX_REQUESTS).contains(&number))?;
         Some(Self { requests, seconds })
     }
 
@@ -37,21 +37,20 @@ impl Rate {
     }
 }
 
-/// How many requests may come at once.
+/// Parses the number of requests that may arrive at once.
 pub(super) fn burst(text: &str) -> Option<u32> {
-    let sane = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u32 = text.parse().ok().filter(|_| sane)?;
-    (1..=MOST).contains(&u64::from(number)).then_some(number)
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u32 = text.parse().ok().filter(|_| digits)?;
+    (1..=MAX_REQUESTS).contains(&u64::from(number)).then_some(number)
 }
 
-/// The buckets of all keys.
+/// Rate limiter with a bucket per key.
 pub(super) struct Limiter {
     rate: f64,
     burst: f64,
     buckets: [Mutex<Bucket>; KeyName::ALL.len()],
 }
 
-/// What is left for one key.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     tokens: f64,
@@ -59,24 +58,24 @@ struct Bucket {
 }
 
 impl Limiter {
-    /// All full. Without a `burst`, so many as the rate names may come at once.
+    /// Creates full buckets. `burst` defaults to the number of requests in the rate.
     pub(super) fn new(rate: Rate, burst: Option<u32>) -> Self {
         let burst = f64::from(burst.unwrap_or(rate.requests));
         let full = Bucket { tokens: burst, at: tokio::time::Instant::now().into_std() };
         Self { rate: rate.per_second(), burst, buckets: KeyName::ALL.map(|_| Mutex::new(full)) }
     }
 
-    /// Takes a token; else in how many whole seconds there will be one, at least 1.
-    pub(super) fn take(&self, key: KeyName, now: Instant) -> Result<(), u64> {
+    /// Uses a token. The error is the time until the next one in whole seconds, rounded up.
+    pub(super) fn try_acquire(&self, key: KeyName, now: Instant) -> Result<(), u64> {
         let mut bucket = self.buckets[key as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = bucket.take(self.rate, self.burst, now);
-        taken.map_err(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+        let result = bucket.try_acquire(self.rate, self.burst, now);
+        result.map_err(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
     }
 }
 
 impl Bucket {
-    /// Takes a token, or says how long it is until there is one. `rate` is in tokens a second.
-    fn take(&mut self, rate: f64, burst: f64, now: Instant) -> Result<(), Duration> {
+    /// Uses a token. The error is the time until the next one. `rate` is in tokens per second.
+    fn try_acquire(&mut self, rate: f64, burst: f64, now: Instant) -> Result<(), Duration> {
         let since = now.saturating_duration_since(self.at);
         self.tokens = (self.tokens + since.as_secs_f64() * rate).min(burst);
         self.at = self.at.max(now);
@@ -116,29 +115,29 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_then_the_rate() {
+    fn a_burst_is_followed_by_the_rate() {
         let limiter = limiter("6/m", Some(3));
-        let begun = Instant::now();
-        let after = |millis| limiter.take(KeyName::Current, begun + Duration::from_millis(millis));
+        let started = Instant::now();
+        let after = |millis| limiter.try_acquire(KeyName::Current, started + Duration::from_millis(millis));
         assert_eq!([after(0), after(0), after(0)], [Ok(()); 3]);
         assert_eq!(after(0), Err(10));
         assert_eq!(after(9_100), Err(1));
         assert_eq!(after(10_100), Ok(()));
         assert_eq!(after(10_200), Err(10));
-        // A clock that goes back gives nothing away.
+        // A clock that goes backwards adds no tokens.
         assert_eq!(after(0), Err(10));
-        // However long nobody asks, no more than the burst is saved up.
+        // The bucket never holds more than the burst, however long it is idle.
         assert_eq!([after(900_000), after(900_000), after(900_000)], [Ok(()); 3]);
         assert!(after(900_000).is_err());
     }
 
     #[test]
-    fn each_key_has_a_bucket() {
+    fn each_key_has_its_own_bucket() {
         let limiter = limiter("1/m", None);
         let now = Instant::now();
-        assert_eq!(limiter.take(KeyName::Current, now), Ok(()));
-        assert!(limiter.take(KeyName::Current, now).is_err());
-        assert_eq!(limiter.take(KeyName::Previous, now), Ok(()));
+        assert_eq!(limiter.try_acquire(KeyName::Current, now), Ok(()));
+        assert!(limiter.try_acquire(KeyName::Current, now).is_err());
+        assert_eq!(limiter.try_acquire(KeyName::Previous, now), Ok(()));
     }
 
     proptest! {
@@ -149,20 +148,20 @@ mod tests {
             burst in 1u32..100,
             steps in proptest::collection::vec(0u64..5_000_000, 1..200),
         ) {
-            let begun = Instant::now();
-            let mut bucket = Bucket { tokens: f64::from(burst), at: begun };
-            let (mut now, mut taken) = (begun, 0u32);
+            let started = Instant::now();
+            let mut bucket = Bucket { tokens: f64::from(burst), at: started };
+            let (mut now, mut taken) = (started, 0u32);
             for step in steps {
                 now += Duration::from_micros(step);
-                match bucket.take(rate, f64::from(burst), now) {
+                match bucket.try_acquire(rate, f64::from(burst), now) {
                     Ok(()) => taken += 1,
                     Err(wait) => {
-                        // Whoever waits as long as told is let through.
+                        // A caller that waits as long as reported gets a token.
                         let (mut later, then) = (bucket, now + wait + Duration::from_micros(1));
-                        prop_assert!(later.take(rate, f64::from(burst), then).is_ok());
+                        prop_assert!(later.try_acquire(rate, f64::from(burst), then).is_ok());
                     }
                 }
-                let most = f64::from(burst) + rate * (now - begun).as_secs_f64();
+                let most = f64::from(burst) + rate * (now - started).as_secs_f64();
                 prop_assert!(f64::from(taken) <= most + 1e-6, "{taken} of {most}");
             }
         }

@@ -1,5 +1,5 @@
-//! [`MemoryApp`]: the app without a socket, over a [`Database`] that is no more than whether it answers; for the mock
-//! engine. Configuration, routes, counters and limits are the app's own, in tokio's time.
+//! In-memory app without a socket, for the mock engine. Configuration, routes, metrics and limits are those of the real app, using
+//! tokio's clock. The [`Database`] only simulates whether it answers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,57 +21,58 @@ use crate::service::log::Log;
 
 use super::config::Config;
 use super::server::App;
-use super::store::{DatabaseUrl, SILENT, Unwell};
+use super::store::{DatabaseUrl, NO_ANSWER, Unavailable};
 
-/// A database that is not there; clones are the same one.
+/// Simulated database. Clones share their condition.
 #[derive(Clone, Debug)]
 pub struct Database(Arc<watch::Sender<Condition>>);
 
-/// How it is with a database.
+/// Condition of a simulated database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// It answers.
+    /// Queries succeed.
     Answers,
-    /// It takes questions, and is silent.
+    /// Queries get no answer.
     Silent,
-    /// Nobody listens.
+    /// Connections are refused.
     Gone,
 }
 
 impl Database {
-    /// One that answers.
+    /// Creates a database that answers.
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(Condition::Answers)))
     }
 
-    /// From now on it is so.
+    /// Changes the condition. Pending queries observe the change.
     pub fn set(&self, condition: Condition) {
         self.0.send_replace(condition);
     }
 
-    /// Waits for its answer.
-    pub(super) async fn answers(&self, limit: Duration) -> Result<(), Unwell> {
+    /// Simulates a query with a timeout.
+    pub(super) async fn answers(&self, limit: Duration) -> Result<(), Unavailable> {
         let mut condition = self.0.subscribe();
         let settled = timeout(limit, condition.wait_for(|condition| *condition != Condition::Silent)).await;
         match settled {
             Ok(Ok(condition)) if *condition == Condition::Answers => Ok(()),
-            _ => Err(SILENT),
+            _ => Err(NO_ANSWER),
         }
     }
 }
 
-/// An instance of the app.
+/// Instance of the app without a socket.
 pub struct MemoryApp(TowerToHyperService<Router>);
 
 impl fmt::Debug for MemoryApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Its keys are no business of a log's.
+        // Keys must not appear in logs.
         f.write_str("MemoryApp")
     }
 }
 
 impl MemoryApp {
-    /// Configured as by its environment, but for the database. The error is the line that the app would end with.
+    /// Creates an app from environment variables, with a simulated database. The error is the message with which the real app
+    /// would exit.
     pub fn new(env: Lookup, database: Database) -> Result<Self, String> {
         let given = |name: &str| {
             env(name).or_else(|| match name {
@@ -82,11 +83,11 @@ impl MemoryApp {
         };
         let mut config = Config::from_env(&given).map_err(|error| error.to_string())?;
         config.store.database = DatabaseUrl::Memory(database);
-        let app = App::new(config, Log::nowhere()).map_err(|error| error.to_string())?;
+        let app = App::new(config, Log::disabled()).map_err(|error| error.to_string())?;
         Ok(Self(Arc::new(app).service()))
     }
 
-    /// What it answers. Dropped before that, its caller is gone.
+    /// Answers a request. Dropping the future simulates a caller that disconnects.
     pub async fn answer(&self, request: Request) -> Response {
         match self.0.call(request).await {
             Ok(response) => response,
@@ -94,10 +95,10 @@ impl MemoryApp {
         }
     }
 
-    /// Its page of metrics, where `/metrics` is one.
+    /// Returns the metrics page, or `None` if it is not at `/metrics`.
     pub fn exposition(&self) -> Option<String> {
         let request = Request::get("/metrics").body(Body::empty()).ok()?;
-        // Nothing in it waits.
+        // The handler never waits, so the response is ready at once.
         let response = self.answer(request).now_or_never().filter(|response| response.status().is_success())?;
         let body = response.into_body().collect().now_or_never()?.ok()?;
         String::from_utf8(body.to_bytes().to_vec()).ok()

@@ -1,5 +1,5 @@
-//! [`Metrics`]: what the app counts, and its page in the text format 0.0.4. Every series that can be foreseen is there
-//! from the start with 0, so that its increase is known from the first request on.
+//! Metrics of the app, exposed in the Prometheus text format 0.0.4. All predictable series start at 0, so that rates are correct
+//! from the first request on.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,46 +12,45 @@ use prometheus::{
 
 use super::auth::{KeyName, Rejection};
 
-/// The type of the page.
+/// Content type of the metrics page.
 pub(super) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// The codes that the app answers with.
+/// Status codes that the app returns.
 const CODES: [u16; 7] = [200, 401, 403, 404, 405, 429, 503];
 
-/// From what a request takes in memory to beyond the database's timeout, in seconds.
+/// Buckets in seconds, from in-memory responses to beyond the database timeout.
 const BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
 
-/// The app's counters. Of requests, only those under `/api/` are counted anywhere.
+/// Metrics of the app. Only requests under `/api/` are counted.
 pub(super) struct Metrics {
     registry: Registry,
     requests: IntCounter,
     auth_success: IntCounter,
     auth_failures: IntCounter,
-    // By their label: looking one up costs a lock and a hash.
+    // Resolved once, because looking up a label takes a lock and a hash.
     key_uses: [IntCounter; KeyName::ALL.len()],
     rejections: [IntCounter; Rejection::ALL.len()],
     by_code: [(u16, IntCounter); CODES.len()],
     responses: IntCounterVec,
     duration: Histogram,
     in_flight: IntGauge,
-    /// What is known of the pool of connections.
     pub(super) pool: PoolMetrics,
 }
 
-/// What is counted of the pool of connections to the database.
+/// Metrics of the database connection pool.
 #[derive(Clone)]
 pub(super) struct PoolMetrics {
-    /// How many there may be.
+    /// Maximum number of connections.
     pub(super) size: IntGauge,
-    /// How many are in use.
+    /// Connections in use.
     pub(super) in_use: IntGauge,
-    /// How often a request could have none in time.
+    /// Requests that got no connection in time.
     pub(super) timeouts: IntCounter,
 }
 
 impl Metrics {
-    /// All zero. `ends` is when which keys end.
-    pub(super) fn new(ends: impl Iterator<Item = (KeyName, SystemTime)>) -> prometheus::Result<Self> {
+    /// Registers all metrics. `expiries` are the expiry times of the keys.
+    pub(super) fn new(expiries: impl Iterator<Item = (KeyName, SystemTime)>) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let counter = |name: &str, help: &str| add(&registry, IntCounter::new(name, help));
         let gauge = |name: &str, help: &str| add(&registry, IntGauge::new(name, help));
@@ -64,7 +63,7 @@ impl Metrics {
         let opts = HistogramOpts::new("app_http_request_duration_seconds", "Time to answer a request under /api/.");
         let start = Gauge::new("process_start_time_seconds", "Start time of the process since the epoch, in seconds.");
         add(&registry, start)?.set(now_to_the_millisecond());
-        expiry(&registry, ends)?;
+        add_expiries(&registry, expiries)?;
         Ok(Self {
             requests: counter("app_requests_total", "Requests under /api/.")?,
             auth_success: counter("app_auth_success_total", "Requests whose key was accepted.")?,
@@ -84,7 +83,7 @@ impl Metrics {
         })
     }
 
-    /// A request came, and its key was looked at.
+    /// Counts a request with the outcome of its authentication.
     pub(super) fn request(&self, auth: Result<KeyName, Rejection>) {
         self.requests.inc();
         match auth {
@@ -99,7 +98,7 @@ impl Metrics {
         }
     }
 
-    /// It was answered.
+    /// Counts a response.
     pub(super) fn response(&self, status: StatusCode, took: Duration) {
         let code = status.as_u16();
         match self.by_code.iter().find(|(known, _)| *known == code) {
@@ -109,13 +108,13 @@ impl Metrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// Counts a request as being answered until it is dropped: answered, or left by its caller. Whoever redeploys the app
-    /// waits until there is none.
-    pub(super) fn in_flight(&self) -> Held {
-        Held::new(&self.in_flight)
+    /// Counts a request as in flight until the guard is dropped, whether it was answered or abandoned. A redeploy waits until
+    /// none is in flight.
+    pub(super) fn in_flight(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.in_flight)
     }
 
-    /// The page.
+    /// Renders the metrics page.
     pub(super) fn exposition(&self) -> prometheus::Result<Vec<u8>> {
         let mut page = Vec::with_capacity(4096);
         TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
@@ -123,40 +122,39 @@ impl Metrics {
     }
 }
 
-/// One more in a gauge, until it is dropped.
-pub(super) struct Held(IntGauge);
+/// Guard that increments a gauge until it is dropped.
+pub(super) struct GaugeGuard(IntGauge);
 
-impl Held {
-    /// In this one.
+impl GaugeGuard {
     pub(super) fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
 }
 
-fn add<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> prometheus::Result<C> {
-    let made = made?;
-    registry.register(Box::new(made.clone())).map(|()| made)
+fn add<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> prometheus::Result<C> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone())).map(|()| metric)
 }
 
-/// When the keys end, so that somebody is told before: only of those that do.
-fn expiry(registry: &Registry, ends: impl Iterator<Item = (KeyName, SystemTime)>) -> prometheus::Result<()> {
+/// Exports the expiry times of the keys that expire, for alerts before the expiry.
+fn add_expiries(registry: &Registry, expiries: impl Iterator<Item = (KeyName, SystemTime)>) -> prometheus::Result<()> {
     let opts = Opts::new("app_api_key_expiry_timestamp_seconds", "When a key ends, in seconds since the epoch.");
     let expiry = add(registry, GaugeVec::new(opts, &["key"]))?;
-    for (key, end) in ends {
+    for (key, end) in expiries {
         let since = end.duration_since(UNIX_EPOCH).unwrap_or_default();
         expiry.with_label_values(&[key.name()]).set(since.as_secs_f64());
     }
     Ok(())
 }
 
-/// Milliseconds tell two instances apart that were started within one second.
+/// Current time in seconds. The milliseconds distinguish two instances that start within the same second.
 fn now_to_the_millisecond() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Duration::new(since.as_secs(), since.subsec_millis() * 1_000_000).as_secs_f64()

@@ -1,6 +1,6 @@
-//! The service under test, as `lab app` runs it: users from a database, behind an API key. [`server`] is the HTTP side of
-//! it, [`auth`] who may ask, [`limit`] how often, [`store`] and [`pool`] the database, [`metrics`] what it says of itself;
-//! [`memory`] is the same without sockets. Knows nothing of the lab.
+//! Service under test, run by `lab app`: users from a database, behind an API key. [`server`] has the HTTP routes, [`auth`] the
+//! authentication, [`limit`] the rate limit, [`store`] and [`pool`] the database access, and [`metrics`] the metrics.
+//! [`memory`] is a variant without sockets. Independent of labs and engines.
 
 mod auth;
 mod config;
@@ -26,7 +26,7 @@ pub use self::health::health;
 use self::config::Config;
 use self::server::App;
 
-/// Serves until SIGTERM, or until standard input ends where `tied`. Configured by the environment alone. Prints
+/// Serves until SIGTERM or, if `tied`, until standard input closes. Configured by environment variables only. Prints
 /// `ready ADDRESS:PORT` on standard output once it listens, then its log.
 pub fn run(tied: bool) -> Exit {
     match Config::from_env(&|name| std::env::var_os(name)) {
@@ -39,7 +39,7 @@ async fn host(config: Config, tied: bool) -> Exit {
     let stop = Stop::new();
     let tie = if tied { stop.on_stdin_end(|_| {}) } else { Ok(()) };
     if let Err(error) = tie.and_then(|()| stop.on_signals()) {
-        return service::fail(Exit::Failed, format_args!("cannot wait for the end: {error}"));
+        return service::fail(Exit::Failed, format_args!("cannot install the shutdown handlers: {error}"));
     }
     let bound = serve::listen(&config.listen, false).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (address, listener) = match bound {
@@ -63,7 +63,7 @@ async fn host(config: Config, tied: bool) -> Exit {
     let failed = async {
         match (&mut migration).await {
             Ok(Err(error)) => error,
-            // It is migrated: there is nothing more to wait for.
+            // Migration has succeeded; only the server can end now.
             _ => std::future::pending().await,
         }
     };
@@ -76,7 +76,7 @@ async fn host(config: Config, tied: bool) -> Exit {
         log.close();
         return service::fail(Exit::Failed, format_args!("the database cannot be used: {error}"));
     }
-    log.note(format_args!("ended"));
+    log.note(format_args!("stopped"));
     log.close();
     Exit::Passed
 }

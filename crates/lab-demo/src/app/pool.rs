@@ -1,5 +1,5 @@
-//! The connections to the database. [`Slots`] says whether one is free, so that "all are in use" and "the database does not
-//! answer" are told apart, which the pool itself does not do; [`within`] is a query with a limit.
+//! Database connections. [`Slots`] counts the free connections, to distinguish an exhausted pool from a database that does not
+//! answer, which sqlx's pool cannot. [`query_within`] runs a query with a timeout.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,70 +12,68 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::metrics::{Held, PoolMetrics};
-use super::store::{EXHAUSTED, SILENT, Unwell};
+use super::metrics::{GaugeGuard, PoolMetrics};
+use super::store::{EXHAUSTED, NO_ANSWER, Unavailable};
 
-/// How long `SQLite` waits for a lock: shorter than a query may take, so that its own error comes first and its connection
-/// stays fit for use.
-const BUSY: Duration = Duration::from_millis(250);
+/// `SQLite`'s lock timeout. Shorter than the query timeout, so that `SQLite` reports the error itself and the connection stays
+/// usable.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// The right to use a connection, one for each that there may be.
+/// Permits for the connections of the pool.
 pub(super) struct Slots {
     free: Arc<Semaphore>,
     metrics: PoolMetrics,
 }
 
-/// One of them; given back when it is dropped.
+/// Permit for one connection, returned when dropped.
 pub(super) struct Slot {
     _permit: OwnedSemaphorePermit,
-    _counted: Held,
+    _counted: GaugeGuard,
 }
 
 impl Slots {
-    /// So many.
     pub(super) fn new(connections: u32, metrics: PoolMetrics) -> Self {
         metrics.size.set(i64::from(connections));
         Self { free: Arc::new(Semaphore::new(connections as usize)), metrics }
     }
 
-    /// One that is free within `wait`; whoever waits longest comes first.
-    pub(super) async fn take(&self, wait: Duration) -> Result<Slot, Unwell> {
+    /// Waits up to `wait` for a free connection, in first-come order.
+    pub(super) async fn acquire(&self, wait: Duration) -> Result<Slot, Unavailable> {
         let Ok(Ok(permit)) = timeout(wait, Arc::clone(&self.free).acquire_owned()).await else {
             return Err(EXHAUSTED);
         };
-        Ok(Slot { _permit: permit, _counted: Held::new(&self.metrics.in_use) })
+        Ok(Slot { _permit: permit, _counted: GaugeGuard::new(&self.metrics.in_use) })
     }
 
-    /// A request under `/api/` got none. Health checks are not counted, as nowhere else.
+    /// Counts a request under `/api/` that got no connection. Health checks are not counted.
     pub(super) fn count_timeout(&self) {
         self.metrics.timeouts.inc();
     }
 }
 
-/// No test before a connection is used (it would cost a third more): [`within`] sees to those that broke while idle.
-/// `open` is how long opening one may take.
-pub(super) fn options<DB: Database>(connections: u32, open: Duration) -> PoolOptions<DB> {
+/// Pool options. Connections are not tested before use, which would cost a third more; [`query_within`] replaces those that
+/// broke while idle. `connect_timeout` limits opening a connection.
+pub(super) fn options<DB: Database>(connections: u32, connect_timeout: Duration) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(open)
+        .acquire_timeout(connect_timeout)
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
 }
 
-/// A rollback journal, so that a lock on the file keeps readers out: a frozen database is made with one. Nothing is synced:
-/// the rows are made again where the file is lost.
+/// `SQLite` options. The rollback journal lets an exclusive lock block readers, which is how the database is paused. Syncing is
+/// off, because migrations recreate the rows if the file is lost.
 pub(super) fn sqlite(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Delete)
         .synchronous(SqliteSynchronous::Off)
-        .busy_timeout(BUSY)
+        .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging()
 }
 
-/// Opens all connections one after the other, so that the first requests do not wait for that; as many as can be had within
-/// `limit`.
+/// Opens the pool's connections in advance, so that the first requests do not wait for them. Stops after `limit`.
 pub(super) async fn fill<DB: Database>(pool: &sqlx::Pool<DB>, limit: Duration) {
     let deadline = Instant::now() + limit;
     let mut open = Vec::new();
@@ -88,34 +86,34 @@ pub(super) async fn fill<DB: Database>(pool: &sqlx::Pool<DB>, limit: Duration) {
     }
 }
 
-/// What `query` finds; [`SILENT`] where that fails or takes longer than `limit`. Whoever asks has a slot. A connection that broke while it was idle
-/// (the database was started anew) is replaced, and the query, which only reads, put to the next one.
-pub(super) async fn within<DB, T>(
+/// Runs a read-only query. Returns [`NO_ANSWER`] if it fails or takes longer than `limit`. The caller must hold a [`Slot`]. If the
+/// connection broke while idle, for example because the database restarted, retries with the next one.
+pub(super) async fn query_within<DB, T>(
     pool: &sqlx::Pool<DB>,
     limit: Duration,
     query: impl for<'c> Fn(&'c mut DB::Connection) -> BoxFuture<'c, sqlx::Result<T>>,
-) -> Result<T, Unwell>
+) -> Result<T, Unavailable>
 where
     DB: Database,
 {
     let deadline = Instant::now() + limit;
     for _ in 0..=pool.options().get_max_connections() {
-        let Ok(Ok(mut connection)) = timeout_at(deadline, pool.acquire()).await else { return Err(SILENT) };
+        let Ok(Ok(mut connection)) = timeout_at(deadline, pool.acquire()).await else { return Err(NO_ANSWER) };
         match timeout_at(deadline, query(&mut connection)).await {
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(error)) if is_broken(&error) => drop(connection.detach()),
-            Ok(Err(_)) => return Err(SILENT),
+            Ok(Err(_)) => return Err(NO_ANSWER),
             Err(_) => {
-                // Given back, it would be waited for until the database answers, and the pool be empty meanwhile.
+                // Do not return the connection: the pool would wait for the pending answer and be short of connections meanwhile.
                 drop(connection.detach());
-                return Err(SILENT);
+                return Err(NO_ANSWER);
             }
         }
     }
-    Err(SILENT)
+    Err(NO_ANSWER)
 }
 
-/// Whether the connection is gone, or the server said that it is about to go (class 57P: shut down, crashed, starting).
+/// Returns `true` if the connection is lost, or the server reported that it is unavailable (class 57P: shutdown, crash or start).
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,

@@ -1,11 +1,11 @@
-//! [`Probes`]: which answers to `/health` and to a scrape are news. Whoever watches the app asks many times a minute, while it
-//! starts many times a second, and would hide in the log what its users did.
+//! Log filter for probes. Health checks and scrapes arrive many times a minute, during a start many times a second, and would
+//! bury the users' requests in the log.
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// The last answers to probes.
+/// Last status of each probe path.
 pub(super) struct Probes {
-    /// By path, the status.
+    /// Path and last status.
     last: [(String, AtomicU16); 2],
 }
 
@@ -14,8 +14,8 @@ impl Probes {
         Self { last: [health_path, metrics_path].map(|path| (path.to_owned(), AtomicU16::new(0))) }
     }
 
-    /// Whether this answer is to be told: it is none to a probe, or another than the one before.
-    pub(super) fn is_news(&self, path: &str, status: u16) -> bool {
+    /// Returns `true` for requests that are not probes, and for probes whose status changed.
+    pub(super) fn should_log(&self, path: &str, status: u16) -> bool {
         let last = self.last.iter().find(|(probe, _)| probe == path);
         last.is_none_or(|(_, last)| last.swap(status, Ordering::Relaxed) != status)
     }
@@ -26,11 +26,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_probe_is_told_when_its_answer_changes_and_a_request_always() {
+    fn probes_are_logged_when_their_status_changes_and_requests_always() {
         let probes = Probes::new("/health", "/metrics");
-        let told = |path, statuses: &[u16]| statuses.iter().map(|it| probes.is_news(path, *it)).collect::<Vec<_>>();
-        assert_eq!(told("/health", &[503, 503, 200, 200, 503]), [true, false, true, false, true]);
-        assert_eq!(told("/metrics", &[200, 200]), [true, false]);
-        assert_eq!(told("/api/users", &[200, 200]), [true, true]);
+        let logged =
+            |path, statuses: &[u16]| statuses.iter().map(|it| probes.should_log(path, *it)).collect::<Vec<_>>();
+        assert_eq!(logged("/health", &[503, 503, 200, 200, 503]), [true, false, true, false, true]);
+        assert_eq!(logged("/metrics", &[200, 200]), [true, false]);
+        assert_eq!(logged("/api/users", &[200, 200]), [true, true]);
     }
 }

@@ -1,63 +1,61 @@
-//! [`Secret`]: a key or a password, compared in a time that tells nothing of it.
+//! Keys and passwords, compared in constant time.
 
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
 use subtle::ConstantTimeEq;
 
-/// The longest secret. They are compared in buffers of this size, so that the time does not depend on their lengths either.
-const LONGEST: usize = 256;
+/// Maximum length of a secret. Comparisons use buffers of this size, so that their time does not depend on the length.
+const MAX_LENGTH: usize = 256;
 
-/// What a caller must know. Has no `Debug`, so that it cannot get into a log.
+/// Secret value. Does not implement `Debug`, so that it cannot be logged.
 pub(super) struct Secret {
-    bytes: [u8; LONGEST],
+    bytes: [u8; MAX_LENGTH],
     length: u16,
 }
 
 impl Secret {
-    /// 1 to 256 visible ASCII characters without spaces.
+    /// Accepts 1 to 256 visible ASCII characters without spaces.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let sane = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        sane.then(|| Self::padded(text.as_bytes())).flatten()
+        let valid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        valid.then(|| Self::padded(text.as_bytes())).flatten()
     }
 
-    /// Of any bytes; none where they are too long. That tells their length alone.
+    /// Pads bytes to the buffer size. Returns `None` if they are too long, which reveals only their length.
     fn padded(text: &[u8]) -> Option<Self> {
-        let mut bytes = [0; LONGEST];
+        let mut bytes = [0; MAX_LENGTH];
         bytes.get_mut(..text.len())?.copy_from_slice(text);
         Some(Self { bytes, length: u16::try_from(text.len()).ok()? })
     }
 
-    /// Whether the two are the same.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    /// Compares in constant time.
+    pub(super) fn equals(&self, other: &Self) -> bool {
         bool::from(self.bytes.ct_eq(&other.bytes) & self.length.ct_eq(&other.length))
     }
 }
 
-/// What a request says in a header that it may say once.
-pub(super) enum Given<'a> {
-    /// Nothing, or nothing in it.
-    Nothing,
-    /// Several values.
+/// Value of a header that a request may send at most once.
+pub(super) enum Presented<'a> {
+    /// The header is missing or empty.
+    Missing,
+    /// The header was sent more than once.
     Several,
-    /// This.
     Value(&'a [u8]),
 }
 
-impl<'a> Given<'a> {
-    /// In this header.
-    pub(super) fn of(headers: &'a HeaderMap, name: &HeaderName) -> Self {
+impl<'a> Presented<'a> {
+    pub(super) fn from_header(headers: &'a HeaderMap, name: &HeaderName) -> Self {
         let mut values = headers.get_all(name).iter();
         match (values.next(), values.next()) {
-            (None, _) => Self::Nothing,
-            (Some(value), _) if value.is_empty() => Self::Nothing,
+            (None, _) => Self::Missing,
+            (Some(value), _) if value.is_empty() => Self::Missing,
             (Some(value), None) => Self::Value(value.as_bytes()),
             (Some(_), Some(_)) => Self::Several,
         }
     }
 
-    /// Whether it is this secret and nothing else.
-    pub(super) fn is(&self, secret: &Secret) -> bool {
-        matches!(self, Self::Value(given) if Secret::padded(given).is_some_and(|given| given.is(secret)))
+    /// Returns `true` if the header was sent once with this secret.
+    pub(super) fn matches(&self, secret: &Secret) -> bool {
+        matches!(self, Self::Value(value) if Secret::padded(value).is_some_and(|value| value.equals(secret)))
     }
 }
 
@@ -74,10 +72,10 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_no_part_of_it() {
+    fn padding_is_not_part_of_the_secret() {
         let secret = |text: &[u8]| Secret::padded(text).unwrap();
-        assert!(secret(b"abc").is(&secret(b"abc")));
-        assert!(!secret(b"abc").is(&secret(b"abc\0")));
-        assert!(!secret(b"abc").is(&secret(b"ab")));
+        assert!(secret(b"abc").equals(&secret(b"abc")));
+        assert!(!secret(b"abc").equals(&secret(b"abc\0")));
+        assert!(!secret(b"abc").equals(&secret(b"ab")));
     }
 }

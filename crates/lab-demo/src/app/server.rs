@@ -1,4 +1,4 @@
-//! [`App`]: the routes, and around them what every request goes through: the key, the counters, the access log.
+//! HTTP routes of the app, and the middleware of every request: authentication, metrics and access log.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -27,21 +27,19 @@ use super::config::Config;
 use super::limit::Limiter;
 use super::metrics::{self, Metrics};
 use super::probes::Probes;
-use super::store::{EXHAUSTED, Store, Unwell};
+use super::store::{EXHAUSTED, Store, Unavailable};
 
-/// The paths that need a scope of the key, and which. Elsewhere any key will do.
+/// Scopes required by path. Other paths accept any valid key.
 const SCOPES: [(&str, &str); 2] = [("/api/users", "users:read"), ("/api/report", "reports:read")];
 
-/// Where probes ask whether it is well.
 const HEALTH_PATH: &str = "/health";
 
-/// Heads of more than 32 KiB are refused. The time is above that for which proxies usually keep idle connections (60 s):
-/// where we close one first, its next request is lost.
+/// Request heads over 32 KiB are rejected. The timeout exceeds the usual 60 s for which proxies keep idle connections: if the app
+/// closed a connection first, its next request could be lost.
 const LIMITS: Limits = Limits { header_size: 32 << 10, header_timeout: Duration::from_secs(75) };
 
-/// What the requests share.
+/// State shared by all requests.
 pub(super) struct App {
-    /// Where the users are.
     pub(super) store: Store,
     auth: Auth,
     limiter: Option<Limiter>,
@@ -55,9 +53,9 @@ pub(super) struct App {
 }
 
 impl App {
-    /// Nothing is connected yet.
+    /// Creates the app. Connects to the database on first use.
     pub(super) fn new(config: Config, log: Log) -> prometheus::Result<Self> {
-        let metrics = Metrics::new(config.auth.ends())?;
+        let metrics = Metrics::new(config.auth.expiries())?;
         Ok(Self {
             store: Store::new(config.store, metrics.pool.clone()),
             auth: config.auth,
@@ -78,7 +76,6 @@ impl App {
         serve::serve(listener, LIMITS, stop, &self.log, |_: SocketAddr| service.clone()).await;
     }
 
-    /// What answers requests.
     pub(super) fn service(self: &Arc<Self>) -> TowerToHyperService<Router> {
         TowerToHyperService::new(self.router())
     }
@@ -98,36 +95,36 @@ impl App {
     }
 }
 
-/// Around every request: under `/api/` its key is looked at before anything else, and it is counted.
+/// Middleware of every request. Authenticates and counts requests under `/api/`.
 async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut access = Access::new(Arc::clone(&app), &request);
     let path = request.uri().path();
     if !path.starts_with("/api/") {
-        return access.answered(next.run(request).await);
+        return access.record(next.run(request).await);
     }
     let _in_flight = app.metrics.in_flight();
     let scope = SCOPES.iter().find(|(known, _)| *known == path).map(|(_, scope)| *scope);
     let auth = app.auth.check(request.headers(), scope, SystemTime::now());
     app.metrics.request(auth);
     let response = match auth {
-        Ok(key) => match app.limited(key) {
+        Ok(key) => match app.rate_limited(key) {
             None => app.after_delay(next.run(request)).await,
             Some(refusal) => refusal,
         },
         Err(rejection) => rejected(rejection, scope),
     };
-    app.metrics.response(response.status(), access.begun.elapsed());
-    access.answered(response)
+    app.metrics.response(response.status(), access.started.elapsed());
+    access.record(response)
 }
 
 impl App {
-    /// What a request of this key is answered that comes too soon.
-    fn limited(&self, key: KeyName) -> Option<Response> {
-        // Of the runtime's clock: a test may hold that.
+    /// Returns the response if the key has exceeded its rate.
+    fn rate_limited(&self, key: KeyName) -> Option<Response> {
+        // Use the runtime's clock, which tests can pause.
         let now = tokio::time::Instant::now().into_std();
-        let wait = self.limiter.as_ref()?.take(key, now).err()?;
+        let wait = self.limiter.as_ref()?.try_acquire(key, now).err()?;
         let refusal = error(StatusCode::TOO_MANY_REQUESTS, r#"{"error":"rate limit exceeded"}"#);
-        Some(because("rate", ([(RETRY_AFTER, HeaderValue::from(wait))], refusal).into_response()))
+        Some(with_reason("rate", ([(RETRY_AFTER, HeaderValue::from(wait))], refusal).into_response()))
     }
 
     async fn after_delay(&self, response: impl Future<Output = Response>) -> Response {
@@ -143,21 +140,21 @@ fn rejected(rejection: Rejection, scope: Option<&str>) -> Response {
         Rejection::Missing | Rejection::Invalid | Rejection::Expired => {
             error(StatusCode::UNAUTHORIZED, r#"{"error":"unauthorized"}"#)
         }
-        // As an OAuth 2.0 server would say it (RFC 6749, 5.2): it is not the caller's key.
+        // The error code of OAuth 2.0 (RFC 6749, 5.2): the client failed, not the caller's key.
         Rejection::Client => error(StatusCode::UNAUTHORIZED, r#"{"error":"invalid_client"}"#),
         Rejection::Scope => {
             let needs = scope.unwrap_or_default();
             json(StatusCode::FORBIDDEN, format!(r#"{{"error":"forbidden","needs":"{needs}"}}"#))
         }
     };
-    because(rejection.name(), response)
+    with_reason(rejection.name(), response)
 }
 
 async fn users(State(app): State<Arc<App>>) -> Response {
     answer(app.store.users().await)
 }
 
-/// A report is made to its end whether or not its caller still waits: it is not cancelled, as in many a server.
+/// Creates a report. Continues even if the caller disconnects, as many servers do.
 async fn report(State(app): State<Arc<App>>) -> Response {
     match tokio::spawn(async move { app.store.report().await }).await {
         Ok(report) => answer(report),
@@ -165,14 +162,14 @@ async fn report(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-fn answer(found: Result<impl Serialize, Unwell>) -> Response {
+fn answer(found: Result<impl Serialize, Unavailable>) -> Response {
     match found.map(|found| serde_json::to_vec(&found)) {
         Ok(Ok(found)) => json(StatusCode::OK, found),
         Err(EXHAUSTED) => {
-            because("pool", error(StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"database pool exhausted"}"#))
+            with_reason("pool", error(StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"database pool exhausted"}"#))
         }
-        Ok(Err(_)) | Err(Unwell(_)) => {
-            because("database", error(StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"database unavailable"}"#))
+        Ok(Err(_)) | Err(Unavailable(_)) => {
+            with_reason("database", error(StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"database unavailable"}"#))
         }
     }
 }
@@ -180,10 +177,10 @@ fn answer(found: Result<impl Serialize, Unwell>) -> Response {
 async fn health(State(app): State<Arc<App>>) -> Response {
     let (code, status, database) = match app.store.health().await {
         Ok(()) => (StatusCode::OK, "ok", "ok"),
-        Err(Unwell(why)) => (StatusCode::SERVICE_UNAVAILABLE, "unwell", why),
+        Err(Unavailable(why)) => (StatusCode::SERVICE_UNAVAILABLE, "unwell", why),
     };
     let instance = &app.instance;
-    // None of the three needs escaping: an instance's id is made so.
+    // None of the three needs escaping; instance ids are restricted to safe characters.
     json(code, format!(r#"{{"status":"{status}","instance":"{instance}","checks":{{"database":"{database}"}}}}"#))
 }
 
@@ -205,20 +202,21 @@ fn json(code: StatusCode, body: impl Into<Body>) -> Response {
     (code, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.into()).into_response()
 }
 
-/// Why a request was not answered as it asked, for the log.
+/// Reason for an error response, for the access log.
 #[derive(Clone, Copy)]
 struct Reason(&'static str);
 
-fn because(reason: &'static str, mut response: Response) -> Response {
+fn with_reason(reason: &'static str, mut response: Response) -> Response {
     response.extensions_mut().insert(Reason(reason));
     response
 }
 
-/// One line of the access log, unless it is a probe's and says nothing new; written when the request is answered, or when its
-/// caller went away before (then with nginx's code for that, 499). Never holds a key: neither headers nor the query are in it.
+/// Access log entry, written when the request ends. The status is 499, as in nginx, if the caller disconnected before the
+/// response. Probes whose status did not change are left out. Headers and the query are never logged, so an entry contains no
+/// key.
 struct Access {
     app: Arc<App>,
-    begun: Instant,
+    started: Instant,
     method: Method,
     uri: Uri,
     id: HeaderValue,
@@ -228,12 +226,12 @@ struct Access {
 
 impl Access {
     fn new(app: Arc<App>, request: &Request) -> Self {
-        let id = app.ids.of(request.headers());
+        let id = app.ids.for_request(request.headers());
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        Self { app, begun: Instant::now(), method, uri, id, status: 499, reason: None }
+        Self { app, started: Instant::now(), method, uri, id, status: 499, reason: None }
     }
 
-    fn answered(&mut self, response: Response) -> Response {
+    fn record(&mut self, response: Response) -> Response {
         self.status = response.status().as_u16();
         self.reason = response.extensions().get().copied();
         response
@@ -242,12 +240,12 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        if !self.app.probes.is_news(self.uri.path(), self.status) {
+        if !self.app.probes.should_log(self.uri.path(), self.status) {
             return;
         }
         self.app.log.line(|line, now| {
             let (instance, method, path, status) = (&self.app.instance, &self.method, self.uri.path(), self.status);
-            let took = self.begun.elapsed().as_secs_f64() * 1000.0;
+            let took = self.started.elapsed().as_secs_f64() * 1000.0;
             let id = self.id.to_str().unwrap_or_default();
             let _ = write!(
                 line,

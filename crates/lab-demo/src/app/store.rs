@@ -1,5 +1,5 @@
-//! [`Store`]: the users, in Postgres or in `SQLite`. One query text serves both dialects; pools and migrations are two. No
-//! query takes longer than [`TIMEOUT`], whatever the database does.
+//! Store of the users, in Postgres or `SQLite`. Both dialects share the queries but have their own pools and migrations. Every
+//! query is limited to [`TIMEOUT`].
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -18,69 +18,65 @@ use crate::service::log::Log;
 
 use super::memory::Database;
 use super::metrics::PoolMetrics;
-use super::pool::{self, Slots, is_broken, within};
+use super::pool::{self, Slots, is_broken, query_within};
 
-/// How many connections there are where nothing is said. Few: `SQLite`'s are threads that share two cores with us,
-/// Postgres' are processes.
+/// Default number of connections. Low, because `SQLite` uses a thread and Postgres a process for each.
 pub(super) const CONNECTIONS: u32 = 4;
-/// The longest that a query waits for its answer, and a request for a free connection where nothing is said.
+/// Query timeout, and default time to wait for a free connection.
 pub(super) const TIMEOUT: Duration = Duration::from_millis(500);
-/// The longest that a health check waits for a free connection: whoever asks does not wait for long either.
+/// Time that a health check waits for a free connection. Short, because probes have short timeouts.
 const HEALTH_WAIT: Duration = Duration::from_millis(250);
-/// How long one attempt to migrate may take.
-const MIGRATION: Duration = Duration::from_secs(10);
-/// How long the start waits for the connections: it goes on with those that there are.
-const FILL: Duration = Duration::from_secs(2);
-/// Between attempts to migrate: nobody is served until one succeeds, and each is little work.
-const RETRY: Duration = Duration::from_millis(100);
+/// Timeout of one migration attempt.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time to open connections at startup. The app starts with those that are open by then.
+const FILL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause between migration attempts. Short, because no request can be served before one succeeds.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A migration: its version, its name, and its statements.
+/// Migration: version, name and SQL statements.
 type Step = (i64, &'static str, &'static str);
 
-/// The migrations of each dialect, oldest first. A database remembers their checksums: one that was released stays as it is.
+/// Migrations of each dialect, oldest first. Databases store their checksums, so released migrations must not change.
 const POSTGRES: &[Step] = &[(1, "users", include_str!("migrations/postgres/0001_users.sql"))];
 const SQLITE: &[Step] = &[(1, "users", include_str!("migrations/sqlite/0001_users.sql"))];
 
 const USERS: &str = "SELECT id, name FROM users ORDER BY id";
-/// Reads the file, which `SELECT 1` alone does not in `SQLite`.
+/// Query for health checks. Reads the table, because `SELECT 1` does not access the file in `SQLite`.
 const PROBE: &str = "SELECT id FROM users LIMIT 1";
 const COUNT: &str = "SELECT count(*) FROM users";
 
-/// `SQLite`'s codes for "another holds the lock" and "the file cannot be opened".
-const SQLITE_SILENT: [&str; 2] = ["5", "14"];
-/// `SQLite`'s codes for a file that is damaged, and for one that is no database.
-const SQLITE_DAMAGED: [u32; 2] = [11, 26];
+/// `SQLite` error codes for a locked database and for a file that cannot be opened.
+const SQLITE_BUSY_CODES: [&str; 2] = ["5", "14"];
+/// `SQLite` error codes for a corrupt database and for a file that is not a database.
+const SQLITE_CORRUPT_CODES: [u32; 2] = [11, 26];
 
-/// What the store needs to know.
 pub(super) struct Settings {
-    /// Where the users are.
     pub(super) database: DatabaseUrl,
-    /// How many connections there may be.
+    /// Maximum number of connections.
     pub(super) connections: u32,
     /// How long a request waits for a free one.
     pub(super) wait: Duration,
-    /// How long making a report takes beside its query.
+    /// Artificial duration of a report, in addition to its query.
     pub(super) report_time: Duration,
 }
 
-/// A database, by its dialect.
+/// Location of the database, by dialect.
 pub(super) enum DatabaseUrl {
     /// `postgres://` or `postgresql://`.
     Postgres(Box<PgConnectOptions>),
     /// `sqlite:`.
     Sqlite(Box<SqliteConnectOptions>),
-    /// No variable names it: for the mock engine alone.
+    /// Simulated database of the mock engine. Not available through the environment.
     Memory(Database),
 }
 
-/// A row of the list.
 #[derive(Serialize)]
 pub(super) struct User {
     id: i64,
     name: String,
 }
 
-/// By hand: sqlx's macros build its drivers, and with them `SQLite`, a second time for the compiler itself.
+/// Written by hand, because sqlx's derive macro would compile its drivers, including `SQLite`, a second time for the host.
 impl<'r, R: Row> FromRow<'r, R> for User
 where
     &'static str: ColumnIndex<R>,
@@ -92,22 +88,19 @@ where
     }
 }
 
-/// Figures about the users.
 #[derive(Serialize)]
 pub(super) struct Report {
     users: i64,
 }
 
-/// The database does not answer as it should: why, in a word or two.
+/// Reason why the database is unavailable, as reported by `/health`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unwell(pub(super) &'static str);
+pub(super) struct Unavailable(pub(super) &'static str);
 
-/// All connections are in use.
-pub(super) const EXHAUSTED: Unwell = Unwell("pool exhausted");
-/// It was asked, and said nothing.
-pub(super) const SILENT: Unwell = Unwell("does not answer");
+pub(super) const EXHAUSTED: Unavailable = Unavailable("pool exhausted");
 
-/// The users' database.
+pub(super) const NO_ANSWER: Unavailable = Unavailable("does not answer");
+
 pub(super) struct Store {
     pool: Pool,
     slots: Slots,
@@ -124,18 +117,18 @@ enum Pool {
     Memory(Database),
 }
 
-/// How far the start has come.
+/// Progress of the migration.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum State {
     Migrating,
-    Silent,
-    Refused,
+    NoAnswer,
+    Rejected,
     Ready,
 }
 
 impl Store {
-    /// Connects when first used.
+    /// Creates the store. Connects on first use.
     pub(super) fn new(settings: Settings, metrics: PoolMetrics) -> Self {
         let Settings { database, connections, wait, report_time } = settings;
         let pool = match database {
@@ -154,25 +147,24 @@ impl Store {
         Self { pool, slots, wait, report_time, state: AtomicU8::new(state as u8) }
     }
 
-    /// Creates the tables and their rows if they are missing; tries again until it succeeds. Fails only if no later attempt can
-    /// succeed.
+    /// Creates missing tables and rows. Retries until it succeeds, and fails only if no retry can succeed.
     pub(super) async fn migrate(&self, log: &Log) -> Result<(), MigrateError> {
-        let mut said = String::new();
+        let mut last_reason = String::new();
         loop {
-            let (state, why) = match timeout(MIGRATION, self.pool.migrate()).await {
+            let (state, reason) = match timeout(MIGRATION_TIMEOUT, self.pool.migrate()).await {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) if is_permanent(&error) => return Err(error),
-                Ok(Err(error)) if is_silence(&error) => (State::Silent, error.to_string()),
-                Ok(Err(error)) => (State::Refused, error.to_string()),
-                Err(_) => (State::Silent, format!("no answer within {} s", MIGRATION.as_secs())),
+                Ok(Err(error)) if is_no_answer(&error) => (State::NoAnswer, error.to_string()),
+                Ok(Err(error)) => (State::Rejected, error.to_string()),
+                Err(_) => (State::NoAnswer, format!("no answer within {} s", MIGRATION_TIMEOUT.as_secs())),
             };
-            // Once, however often it is so.
-            if why != said {
-                log.note(format_args!("cannot migrate the database: {why}"));
-                said = why;
+            // Log each reason once.
+            if reason != last_reason {
+                log.note(format_args!("cannot migrate the database: {reason}"));
+                last_reason = reason;
             }
             self.state.store(state as u8, Ordering::Release);
-            sleep(RETRY).await;
+            sleep(RETRY_INTERVAL).await;
         }
         self.pool.fill().await;
         self.state.store(State::Ready as u8, Ordering::Release);
@@ -180,25 +172,24 @@ impl Store {
         Ok(())
     }
 
-    /// All users, by their ids.
-    pub(super) async fn users(&self) -> Result<Vec<User>, Unwell> {
+    pub(super) async fn users(&self) -> Result<Vec<User>, Unavailable> {
         self.migrated()?;
-        let _slot = self.slots.take(self.wait).await.inspect_err(|_| self.slots.count_timeout())?;
+        let _slot = self.slots.acquire(self.wait).await.inspect_err(|_| self.slots.count_timeout())?;
         match &self.pool {
-            Pool::Postgres(pool) => within(pool, TIMEOUT, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
-            Pool::Sqlite(pool) => within(pool, TIMEOUT, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
+            Pool::Postgres(pool) => query_within(pool, TIMEOUT, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
+            Pool::Sqlite(pool) => query_within(pool, TIMEOUT, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
             Pool::Memory(database) => database.answers(TIMEOUT).await.map(|()| Vec::new()),
         }
     }
 
-    /// Figures about the users. A report holds its connection until it is made.
-    pub(super) async fn report(&self) -> Result<Report, Unwell> {
+    /// Creates a report, holding a connection until it is complete.
+    pub(super) async fn report(&self) -> Result<Report, Unavailable> {
         self.migrated()?;
-        let _slot = self.slots.take(self.wait).await.inspect_err(|_| self.slots.count_timeout())?;
+        let _slot = self.slots.acquire(self.wait).await.inspect_err(|_| self.slots.count_timeout())?;
         let (time, limit) = (self.report_time, TIMEOUT + self.report_time);
         let users = match &self.pool {
-            Pool::Postgres(pool) => within(pool, limit, |c| report_in_transaction(c, time).boxed()).await,
-            Pool::Sqlite(pool) => within(pool, limit, |c| report_without(c, time).boxed()).await,
+            Pool::Postgres(pool) => query_within(pool, limit, |c| report_in_transaction(c, time).boxed()).await,
+            Pool::Sqlite(pool) => query_within(pool, limit, |c| report_without_transaction(c, time).boxed()).await,
             Pool::Memory(database) => {
                 database.answers(TIMEOUT).await?;
                 sleep(time).await;
@@ -208,23 +199,27 @@ impl Store {
         users.map(|users| Report { users })
     }
 
-    /// Whether users can be had.
-    pub(super) async fn health(&self) -> Result<(), Unwell> {
+    /// Checks that users can be read.
+    pub(super) async fn health(&self) -> Result<(), Unavailable> {
         self.migrated()?;
-        let _slot = self.slots.take(self.wait.min(HEALTH_WAIT)).await?;
+        let _slot = self.slots.acquire(self.wait.min(HEALTH_WAIT)).await?;
         match &self.pool {
-            Pool::Postgres(pool) => within(pool, TIMEOUT, |c| sqlx::query(PROBE).execute(c).map_ok(drop).boxed()).await,
-            Pool::Sqlite(pool) => within(pool, TIMEOUT, |c| sqlx::query(PROBE).execute(c).map_ok(drop).boxed()).await,
+            Pool::Postgres(pool) => {
+                query_within(pool, TIMEOUT, |c| sqlx::query(PROBE).execute(c).map_ok(drop).boxed()).await
+            }
+            Pool::Sqlite(pool) => {
+                query_within(pool, TIMEOUT, |c| sqlx::query(PROBE).execute(c).map_ok(drop).boxed()).await
+            }
             Pool::Memory(database) => database.answers(TIMEOUT).await,
         }
     }
 
-    fn migrated(&self) -> Result<(), Unwell> {
+    fn migrated(&self) -> Result<(), Unavailable> {
         match self.state.load(Ordering::Acquire) {
             state if state == State::Ready as u8 => Ok(()),
-            state if state == State::Migrating as u8 => Err(Unwell("migrating")),
-            state if state == State::Refused as u8 => Err(Unwell("cannot be migrated")),
-            _ => Err(SILENT),
+            state if state == State::Migrating as u8 => Err(Unavailable("migrating")),
+            state if state == State::Rejected as u8 => Err(Unavailable("cannot be migrated")),
+            _ => Err(NO_ANSWER),
         }
     }
 }
@@ -240,8 +235,8 @@ impl Pool {
 
     async fn fill(&self) {
         match self {
-            Self::Postgres(pool) => pool::fill(pool, FILL).await,
-            Self::Sqlite(pool) => pool::fill(pool, FILL).await,
+            Self::Postgres(pool) => pool::fill(pool, FILL_TIMEOUT).await,
+            Self::Sqlite(pool) => pool::fill(pool, FILL_TIMEOUT).await,
             Self::Memory(_) => {}
         }
     }
@@ -254,7 +249,7 @@ fn migrator(steps: &[Step]) -> Migrator {
     Migrator::with_migrations(steps.iter().map(migration).collect())
 }
 
-/// So that all its figures are of one moment; the transaction is idle while the report is made.
+/// Runs a report in a transaction, as for a consistent snapshot. The transaction is idle for the duration of the report.
 async fn report_in_transaction(connection: &mut PgConnection, time: Duration) -> sqlx::Result<i64> {
     let mut transaction = connection.begin().await?;
     let users = sqlx::query_scalar(COUNT).fetch_one(&mut *transaction).await?;
@@ -262,25 +257,25 @@ async fn report_in_transaction(connection: &mut PgConnection, time: Duration) ->
     transaction.commit().await.map(|()| users)
 }
 
-/// In `SQLite` a transaction would lock the file, and whoever freezes the database would wait for it.
-async fn report_without(connection: &mut SqliteConnection, time: Duration) -> sqlx::Result<i64> {
+/// Runs a report without a transaction, which would lock the `SQLite` file and delay pausing the database.
+async fn report_without_transaction(connection: &mut SqliteConnection, time: Duration) -> sqlx::Result<i64> {
     let users = sqlx::query_scalar(COUNT).fetch_one(connection).await?;
     sleep(time).await;
     Ok(users)
 }
 
-/// Whether the database could not be reached, or is locked, rather than that it refused.
-fn is_silence(error: &MigrateError) -> bool {
+/// Returns `true` if the database is unreachable or locked, rather than that it rejected the migration.
+fn is_no_answer(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
     match error {
         sqlx::Error::Database(database) => {
-            is_broken(error) || database.code().is_some_and(|code| SQLITE_SILENT.contains(&&*code))
+            is_broken(error) || database.code().is_some_and(|code| SQLITE_BUSY_CODES.contains(&&*code))
         }
         _ => true,
     }
 }
 
-/// Whether the database is not what this app can ever use: a file of something else, or tables of another version.
+/// Returns `true` if this app can never use the database: the file is not a database, or its tables have another version.
 fn is_permanent(error: &MigrateError) -> bool {
     match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) => true,
@@ -288,8 +283,8 @@ fn is_permanent(error: &MigrateError) -> bool {
             let error =
                 error.as_database_error().and_then(|error| error.try_downcast_ref::<sqlx::sqlite::SqliteError>());
             let code = error.and_then(|error| error.code()?.parse::<u32>().ok());
-            // The lowest byte of an extended code is its kind.
-            code.is_some_and(|code| SQLITE_DAMAGED.contains(&(code & 0xff)))
+            // The lowest byte of an extended code is the primary code.
+            code.is_some_and(|code| SQLITE_CORRUPT_CODES.contains(&(code & 0xff)))
         }
         _ => false,
     }

@@ -1,5 +1,5 @@
-//! [`Access`]: one line of the access log, a JSON document with nginx's names. Never holds a key: neither headers nor the
-//! query are in it.
+//! Access log of the gateway: one JSON object per request, with nginx's field names. Headers and the query are left out, so an
+//! entry never contains a key.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -14,38 +14,36 @@ use lab_server::inbound::InboundBody;
 
 use super::proxy::Client;
 
-/// What is known of a request. Written to the log when it is dropped, which is when the request ends, one way or another.
+/// Log entry of a request. Written when it is dropped, however the request ends.
 pub(super) struct Access {
     log: Log,
     instance: Arc<str>,
     client: Client,
     method: Method,
     uri: Uri,
-    /// The request's id.
+    /// Request id.
     pub(super) id: HeaderValue,
-    begun: Instant,
-    /// What the client was answered; nginx's 499 for nothing, since it went away.
+    started: Instant,
+    /// Response status. 499, as in nginx, if the client disconnected before the response.
     pub(super) status: u16,
     body_bytes: u64,
-    /// What became of the request to the upstream.
+
     pub(super) upstream: UpstreamAccess,
 }
 
-/// What is known of the upstream's part.
+/// The upstream's part of a request.
 #[derive(Default)]
 pub(super) struct UpstreamAccess {
-    /// Where it was sent.
     pub(super) address: Option<SocketAddr>,
-    /// What came back.
     pub(super) status: Option<u16>,
-    /// After how long.
+    /// Time to the response head.
     pub(super) time: Option<Duration>,
-    /// What went wrong.
+    /// Reason why the response is missing or incomplete.
     pub(super) error: Option<String>,
 }
 
 impl Access {
-    /// The request begins now.
+    /// Starts the entry of a request.
     pub(super) fn new(
         log: &Log,
         instance: &Arc<str>,
@@ -60,15 +58,15 @@ impl Access {
             method: request.method().clone(),
             uri: request.uri().clone(),
             id,
-            begun: Instant::now(),
+            started: Instant::now(),
             status: 499,
             body_bytes: 0,
             upstream: UpstreamAccess::default(),
         }
     }
 
-    /// So much of a body was handed to the client's connection.
-    pub(super) fn sent(&mut self, bytes: usize) {
+    /// Counts response body bytes handed to the client's connection.
+    pub(super) fn add_sent(&mut self, bytes: usize) {
         self.body_bytes += bytes as u64;
     }
 }
@@ -85,7 +83,7 @@ impl Drop for Access {
                 Quoted(self.method.as_str()),
                 Quoted(self.uri.path()),
             );
-            let took = self.begun.elapsed().as_secs_f64();
+            let took = self.started.elapsed().as_secs_f64();
             let (status, bytes) = (self.status, self.body_bytes);
             let _ = write!(line, r#""status":{status},"body_bytes_sent":{bytes},"request_time":{took:.6}"#);
             let UpstreamAccess { address, status, time, error } = &self.upstream;

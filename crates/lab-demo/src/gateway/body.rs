@@ -1,5 +1,5 @@
-//! The bodies that stream through: [`RequestBody`] counts against the limit and remembers whose turn it is, so that
-//! silence is blamed on the right side; [`ResponseBody`] gives its connection back when it ends.
+//! Streamed bodies. [`RequestBody`] enforces the size limit and tracks which side it is waiting for, so that a timeout is
+//! attributed to the right side. [`ResponseBody`] returns its connection to the pool when it ends.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -16,45 +16,43 @@ use lab_server::inbound::InboundBody;
 use super::access::Access;
 use super::upstream::{Lease, RequestSender};
 
-/// Why a body breaks off.
+/// Reason why a body is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// The limit is exceeded.
-    #[error("the request's body is too large")]
+    #[error("the request body is too large")]
     TooLarge,
-    /// The other side did.
+    /// The connection failed.
     #[error("the body broke off: {0}")]
     Broken(#[from] hyper::Error),
-    /// The upstream is silent.
+    /// The upstream exceeded the read timeout.
     #[error("the upstream sent nothing for too long")]
     TimedOut,
 }
 
-/// What the request's body waits for.
+/// Side that an upload is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
-    /// The client's next piece.
+    /// The client must send the next chunk.
     Client,
-    /// The upstream, to take the next piece or to answer.
+    /// The upstream must accept the next chunk or respond.
     Upstream,
-    /// Nothing: it exceeded the limit.
+    /// Neither: the body exceeded the limit.
     TooLarge,
-    /// Nothing: the client broke off.
+    /// Neither: the client aborted.
     ClientBroke,
 }
 
-/// How far the upload is.
+/// Progress of an upload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
-    /// What it waits for.
     pub(super) waiting: Waiting,
-    /// Since when.
+    /// Start of the wait.
     pub(super) since: Instant,
-    /// All has been handed to the connection.
+    /// The whole body has been handed to the upstream connection.
     pub(super) complete: bool,
 }
 
-/// The upload as those see it who do not hold the body.
+/// Handle to observe an upload without owning its body.
 #[derive(Clone, Debug)]
 pub(super) struct Upload(Arc<watch::Sender<Progress>>);
 
@@ -64,20 +62,19 @@ impl Upload {
         Self(Arc::new(watch::Sender::new(progress)))
     }
 
-    /// How far it is.
     pub(super) fn progress(&self) -> Progress {
         *self.0.borrow()
     }
 
-    /// Tells when it is another's turn.
-    pub(super) fn turns(&self) -> watch::Receiver<Progress> {
+    /// Notifies when the upload waits for another side.
+    pub(super) fn changes(&self) -> watch::Receiver<Progress> {
         self.0.subscribe()
     }
 
     fn set(&self, waiting: Waiting, complete: bool) {
         self.0.send_if_modified(|progress| {
             let turned = progress.waiting != waiting;
-            // Being asked again does not give the client more time.
+            // Polling again must not extend the client's time.
             if turned || waiting != Waiting::Client {
                 *progress = Progress { waiting, since: Instant::now(), complete };
             }
@@ -86,22 +83,22 @@ impl Upload {
     }
 }
 
-/// A request's body, on its way to the upstream.
+/// Request body on its way to the upstream.
 pub(super) struct RequestBody {
     incoming: InboundBody,
     left: u64,
-    /// None where there is no body.
+    /// `None` if the request has no body.
     upload: Option<Upload>,
 }
 
 impl RequestBody {
-    /// At most `limit` bytes.
+    /// Wraps a body of at most `limit` bytes.
     pub(super) fn new(incoming: InboundBody, limit: u64) -> Self {
         let upload = (!incoming.is_end_stream()).then(Upload::new);
         Self { incoming, left: limit, upload }
     }
 
-    /// How far it is; None where there is no body.
+    /// Handle to observe the upload. `None` if the request has no body.
     pub(super) fn upload(&self) -> Option<Upload> {
         self.upload.clone()
     }
@@ -153,13 +150,13 @@ impl Body for RequestBody {
     }
 }
 
-/// A response's body, on its way to the client. Dropping it ends the request: its line is logged, and its connection
-/// given back where the body was read to its end.
+/// Response body on its way to the client. Dropping it ends the request: the access log entry is written, and the connection
+/// returns to the pool if the body was read to its end.
 pub(super) struct ResponseBody {
     content: Content,
     access: Access,
-    /// Why the body breaks off, once all before that is with the client's connection.
-    broken: Option<BodyError>,
+    /// Error to report after everything before it has been handed to the client's connection.
+    pending_error: Option<BodyError>,
 }
 
 enum Content {
@@ -167,44 +164,44 @@ enum Content {
     Streamed(Box<Streamed>),
 }
 
-/// A body that an upstream sends.
+/// Body received from the upstream.
 pub(super) struct Streamed {
     incoming: Incoming,
-    /// What came with the head.
+    /// Frame that arrived with the head.
     first: Option<Frame<Bytes>>,
     ended: bool,
-    /// Given back at the end.
+    /// Released at the end of the body.
     lease: Option<(Lease, RequestSender)>,
     upload: Option<Upload>,
-    silence: Duration,
+    read_timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl ResponseBody {
-    /// One of our own.
+    /// Creates a body of the gateway's own responses.
     pub(super) fn text(text: &'static str, access: Access) -> Self {
-        Self { content: Content::Text(Some(text)), access, broken: None }
+        Self { content: Content::Text(Some(text)), access, pending_error: None }
     }
 
-    /// The upstream's.
+    /// Creates a body that streams from the upstream.
     pub(super) fn streamed(streamed: Streamed, access: Access) -> Self {
-        Self { content: Content::Streamed(Box::new(streamed)), access, broken: None }
+        Self { content: Content::Streamed(Box::new(streamed)), access, pending_error: None }
     }
 }
 
 impl Streamed {
-    /// `silence` is how long the upstream may pause; `upload` is what of the request is still being sent.
+    /// `upload` observes the request body, which may still be in progress. `read_timeout` limits the upstream's pauses.
     pub(super) fn new(
         incoming: Incoming,
         lease: (Lease, RequestSender),
         upload: Option<Upload>,
-        silence: Duration,
+        read_timeout: Duration,
     ) -> Self {
-        Self { incoming, first: None, ended: false, lease: Some(lease), upload, silence, timer: None }
+        Self { incoming, first: None, ended: false, lease: Some(lease), upload, read_timeout, timer: None }
     }
 
-    /// Takes what of the body came with the head, without waiting. If it breaks off before any of it came, there is nothing to
-    /// pass on.
+    /// Reads the frame that arrived with the head, without waiting. Fails if the body breaks off before its first frame,
+    /// while an error response is still possible.
     pub(super) async fn begin(mut self) -> Result<Self, BodyError> {
         match poll_fn(|cx| Poll::Ready(self.poll_frame(cx))).await {
             Poll::Ready(Some(Err(error))) => return Err(error),
@@ -236,8 +233,8 @@ impl Streamed {
             self.ended = frame.is_none();
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
         }
-        let silence = self.silence;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(silence)));
+        let read_timeout = self.read_timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(read_timeout)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Some(Err(BodyError::TimedOut)))
     }
@@ -250,7 +247,7 @@ impl Drop for Streamed {
             && self.is_end_stream()
             && let Some((lease, sender)) = self.lease.take()
         {
-            lease.give_back(sender);
+            lease.release(sender);
         }
     }
 }
@@ -260,7 +257,7 @@ impl Body for ResponseBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(error) = self.broken.take() {
+        if let Some(error) = self.pending_error.take() {
             return Poll::Ready(Some(Err(error)));
         }
         let frame = match &mut self.content {
@@ -269,14 +266,15 @@ impl Body for ResponseBody {
         };
         match frame {
             Some(Err(error)) => {
-                // hyper drops what it has not written when a body fails, be it the head: it writes that first.
+                // On a body error hyper drops everything unwritten, even the head. Report the error on the next poll, after hyper has
+                // written that.
                 self.access.upstream.error = Some(error.to_string());
-                self.broken = Some(error);
+                self.pending_error = Some(error);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
             Some(Ok(frame)) => {
-                self.access.sent(frame.data_ref().map_or(0, Bytes::len));
+                self.access.add_sent(frame.data_ref().map_or(0, Bytes::len));
                 Poll::Ready(Some(Ok(frame)))
             }
             None => Poll::Ready(None),

@@ -1,4 +1,4 @@
-//! [`Config`]: what the environment says, durations and sizes in nginx's units.
+//! Configuration of the gateway from environment variables, with nginx's units for durations and sizes.
 
 use std::time::Duration;
 
@@ -9,60 +9,58 @@ use crate::service::config::{
 };
 use crate::service::request_id::fresh_instance;
 
-const DURATION: &str = "a duration above 0, as 500ms, 2s or 1m";
+const DURATION: &str = "a duration above 0, such as 500ms, 2s or 1m";
 const CREDENTIAL: &str = "at most 256 letters, digits and -._~+/=";
 const SWITCH: &str = "on or off";
 
 const LISTEN: Variable =
-    Variable { name: "GATEWAY_LISTEN", expected: "HOST:PORT, as 127.0.0.1:8080 (port 0 takes a free one)" };
-const UPSTREAM: Variable = Variable { name: "GATEWAY_UPSTREAM", expected: "NAME:PORT, as app:8000" };
+    Variable { name: "GATEWAY_LISTEN", expected: "HOST:PORT, such as 127.0.0.1:8080 (port 0 picks a free one)" };
+const UPSTREAM: Variable = Variable { name: "GATEWAY_UPSTREAM", expected: "NAME:PORT, such as app:8000" };
 const CONNECT_TIMEOUT: Variable = Variable { name: "GATEWAY_CONNECT_TIMEOUT", expected: DURATION };
 const READ_TIMEOUT: Variable = Variable { name: "GATEWAY_READ_TIMEOUT", expected: DURATION };
 const HEADER_TIMEOUT: Variable = Variable { name: "GATEWAY_HEADER_TIMEOUT", expected: DURATION };
-const MAX_BODY: Variable = Variable { name: "GATEWAY_MAX_BODY", expected: "a size, as 64k or 1m (0 for any)" };
+const MAX_BODY: Variable =
+    Variable { name: "GATEWAY_MAX_BODY", expected: "a size, such as 64k or 1m (0 for no limit)" };
 const FORWARD_API_KEY: Variable = Variable { name: "GATEWAY_FORWARD_API_KEY", expected: SWITCH };
 const CLIENT_ID: Variable = Variable { name: "GATEWAY_CLIENT_ID", expected: CREDENTIAL };
 const CLIENT_SECRET: Variable = Variable { name: "GATEWAY_CLIENT_SECRET", expected: CREDENTIAL };
 const REUSE_PORT: Variable = Variable { name: "GATEWAY_REUSE_PORT", expected: SWITCH };
 const INSTANCE: Variable =
-    Variable { name: "GATEWAY_INSTANCE", expected: "at most 64 letters, digits, '-', '_' and '.', or nothing" };
+    Variable { name: "GATEWAY_INSTANCE", expected: "at most 64 letters, digits, '-', '_' and '.', or empty" };
 
-/// Who the gateway is, and its proof of that.
+/// Credentials by which the gateway authenticates to the app.
 #[derive(Clone, Debug)]
 pub(super) struct ClientCredentials {
-    /// Goes into `X-Client-Id`.
+    /// Value of `X-Client-Id`.
     pub(super) id: HeaderValue,
-    /// Goes into `X-Client-Secret`.
+    /// Value of `X-Client-Secret`.
     pub(super) secret: HeaderValue,
 }
 
-/// What the gateway needs to know.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
-    /// Where to listen, `host:port`.
+    /// Listen address, `host:port`.
     pub(super) listen: String,
-    /// Whose requests these are, `name:port`.
+    /// Address of the app, `name:port`.
     pub(super) upstream: String,
-    /// How long connecting to the upstream may take, the name's resolution included.
+    /// Time to connect to the upstream, including name resolution.
     pub(super) connect_timeout: Duration,
-    /// How long the upstream may be silent: until the response's head, and between two pieces of its body.
+    /// Maximum pause of the upstream: until the response head, and between two chunks of the body.
     pub(super) read_timeout: Duration,
-    /// How long a client may take for a head, idle or be silent within a body.
+    /// Maximum time of a client for a request head, between requests, and between two chunks of a body.
     pub(super) header_timeout: Duration,
-    /// The largest request body in bytes.
+    /// Maximum size of a request body in bytes.
     pub(super) max_body: u64,
-    /// Whether the app gets to see `X-API-Key`.
+    /// Forward `X-API-Key` to the app.
     pub(super) forward_api_key: bool,
-    /// By which the gateway proves to the app that it is the gateway.
     pub(super) client: Option<ClientCredentials>,
-    /// Whether a second gateway may listen beside this one.
+    /// Allow another gateway to listen on the same port (`SO_REUSEPORT`).
     pub(super) reuse_port: bool,
-    /// The id of this instance.
     pub(super) instance: String,
 }
 
 impl Config {
-    /// Reads it all; the first thing that is wrong is the error.
+    /// Reads the configuration. Returns the first error.
     pub(super) fn from_env(env: Lookup) -> Result<Self, ConfigError> {
         let seconds = Duration::from_secs;
         CLIENT_ID.only_with(env, CLIENT_SECRET)?;
@@ -87,14 +85,14 @@ fn time(text: &str) -> Option<Duration> {
     duration(text, Duration::from_hours(24))
 }
 
-/// A header's value that no log shows.
+/// Parses a header value that is redacted in `Debug` output.
 fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(credential(text)?).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// `64k`, `1m`, `1g`; bytes without a unit; 0 for no limit.
+/// Parses `64k`, `1m` or `1g`. No unit means bytes, 0 no limit.
 fn size(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text)?;
     let bytes: u64 = match unit {
@@ -122,7 +120,7 @@ mod tests {
     use super::{Config, size};
 
     #[test]
-    fn sizes_are_those_of_nginx() {
+    fn sizes_have_the_units_of_nginx() {
         assert_eq!(size("64k"), Some(65536));
         assert_eq!(size("1m"), Some(1 << 20));
         assert_eq!(size("0"), Some(u64::MAX));
@@ -132,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_named() {
+    fn errors_name_the_malformed_variable() {
         let read = |name: &str, value: &str| {
-            let lookup = |asked: &str| match asked {
-                _ if asked == name => Some(OsString::from(value)),
+            let lookup = |variable: &str| match variable {
+                _ if variable == name => Some(OsString::from(value)),
                 "GATEWAY_LISTEN" => Some("127.0.0.1:0".into()),
                 _ => None,
             };
@@ -162,7 +160,7 @@ mod tests {
         }
         for (name, other) in [("GATEWAY_CLIENT_ID", "SECRET"), ("GATEWAY_CLIENT_SECRET", "ID")] {
             let error = read(name, "sesame").unwrap_err();
-            assert_eq!(error, format!("{name} is set, and GATEWAY_CLIENT_{other} is not: they go together"));
+            assert_eq!(error, format!("{name} is set but GATEWAY_CLIENT_{other} is not: set both or neither"));
         }
     }
 

@@ -1,5 +1,5 @@
-//! The headers a proxy changes: those of one hop are taken off either way (RFC 9110, 7.6.1), and those that tell the
-//! upstream whose request it is are put on.
+//! Header rewriting of the proxy: removes hop-by-hop headers in both directions (RFC 9110, 7.6.1) and adds headers that identify
+//! the client to the upstream.
 
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, MAX_FORWARDS, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -10,20 +10,20 @@ use hyper::{HeaderMap, Method, Version};
 use super::config::ClientCredentials;
 use super::proxy::Refusal;
 
-/// Carries the caller's key.
+/// The caller's key.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// Carry the gateway's own credentials, and never a caller's.
+/// The gateway's own credentials. Values sent by callers are removed.
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 const CLIENT_SECRET: HeaderName = HeaderName::from_static("x-client-secret");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-/// Not a header of HTTP, but CGI programs take it for the variable `HTTP_PROXY`.
+/// Not an HTTP header, but CGI programs read it as the variable `HTTP_PROXY`.
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 
-/// Takes off what concerns the one hop alone, in requests and responses.
+/// Removes hop-by-hop headers from a request or response.
 pub(super) fn strip_hop(headers: &mut HeaderMap) {
-    // Named by the sender; whatever it is, it does not go further. The framing is ours to see to.
+    // Headers named in `Connection` are hop-by-hop, except for those that frame the message.
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -35,7 +35,7 @@ pub(super) fn strip_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    // Where both are there, the length is wrong (RFC 9112, 6.3).
+    // If both are present, the length is invalid (RFC 9112, 6.3).
     if headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
     }
@@ -47,8 +47,7 @@ pub(super) fn strip_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes the headers of a request those of the request to the upstream. `peer` is the caller's address, `client` what the
-/// gateway proves itself by.
+/// Rewrites the headers of a request for the upstream. `peer` is the caller's address, `client` the gateway's credentials.
 pub(super) fn to_upstream(
     headers: &mut HeaderMap,
     peer: &HeaderValue,
@@ -56,7 +55,7 @@ pub(super) fn to_upstream(
     client: Option<&ClientCredentials>,
 ) {
     strip_hop(headers);
-    // Answered by us, as soon as the upstream takes the body.
+    // The gateway answers `Expect` itself as soon as the upstream accepts the body.
     headers.remove(EXPECT);
     if !forward_api_key {
         headers.remove(API_KEY);
@@ -72,18 +71,18 @@ pub(super) fn to_upstream(
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
 }
 
-/// How a message's transfer coding is understood.
+/// Support for a message's transfer coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
-    /// None, or `chunked` alone.
+    /// No coding, or only `chunked`.
     Known,
-    /// A coding that cannot be undone. Passed on without its name, the content would be taken for something else.
+    /// A coding that the gateway cannot decode. Forwarding the body without its coding would change its meaning.
     Unknown,
-    /// Several fields, which not every recipient combines in the same way.
+    /// Several header fields, which recipients may combine differently.
     Ambiguous,
 }
 
-/// Reads `Transfer-Encoding`.
+/// Evaluates `Transfer-Encoding`.
 pub(super) fn coding(headers: &HeaderMap) -> Coding {
     let mut given = headers.get_all(TRANSFER_ENCODING).iter();
     match (given.next(), given.next()) {
@@ -94,8 +93,8 @@ pub(super) fn coding(headers: &HeaderMap) -> Coding {
     }
 }
 
-/// Reduces the lengths that a response gives, in several fields or as a list, to one (RFC 9110, 8.6). Returns false if they
-/// differ, or are none.
+/// Reduces repeated `Content-Length` values of a response to one (RFC 9110, 8.6). Returns `false` if they differ or are
+/// invalid.
 pub(super) fn unify_length(headers: &mut HeaderMap) -> bool {
     let mut given = headers.get_all(CONTENT_LENGTH).iter();
     let Some(first) = given.next() else { return true };
@@ -117,7 +116,7 @@ pub(super) fn unify_length(headers: &mut HeaderMap) -> bool {
     }
 }
 
-/// Counts `Max-Forwards` down (RFC 9110, 7.6.2). It is for OPTIONS and TRACE, and the gateway passes no TRACE on.
+/// Decrements `Max-Forwards` (RFC 9110, 7.6.2). It applies to OPTIONS and TRACE, and the gateway never forwards TRACE.
 pub(super) fn count_forwards(headers: &mut HeaderMap, method: &Method) -> Result<(), Refusal> {
     if *method != Method::OPTIONS {
         return Ok(());
@@ -135,7 +134,7 @@ pub(super) fn count_forwards(headers: &mut HeaderMap, method: &Method) -> Result
     Ok(())
 }
 
-/// Adds this gateway to the recipients of a request (RFC 9110, 7.6.3).
+/// Adds this gateway to the `Via` header (RFC 9110, 7.6.3).
 pub(super) fn add_via(headers: &mut HeaderMap, received: Version) {
     let via = if received == Version::HTTP_10 { "1.0 gateway" } else { "1.1 gateway" };
     headers.append(VIA, HeaderValue::from_static(via));
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn one_hop_headers_go_with_those_that_connection_names() {
+    fn hop_by_hop_headers_are_removed_with_those_named_in_connection() {
         let mut headers = map(&[
             ("connection", "close, X-Hop"),
             ("connection", "x-other,, not a name"),
@@ -177,14 +176,14 @@ mod tests {
             ("te", "trailers"),
             ("trailer", "x-t"),
             ("upgrade", "websocket"),
-            ("x-end", "stays"),
+            ("x-end", "kept"),
         ]);
         strip_hop(&mut headers);
-        assert_eq!(headers, map(&[("x-end", "stays")]));
+        assert_eq!(headers, map(&[("x-end", "kept")]));
     }
 
     #[test]
-    fn the_framing_is_not_the_senders_to_strip() {
+    fn connection_cannot_remove_the_framing() {
         let mut headers = map(&[("connection", "content-length"), ("content-length", "5")]);
         strip_hop(&mut headers);
         assert_eq!(headers, map(&[("content-length", "5")]));
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_appended_and_cannot_take_itself_off() {
+    fn the_client_address_is_appended_and_cannot_be_removed() {
         let peer = HeaderValue::from_static("192.0.2.1");
         let mut headers = map(&[("x-api-key", "k"), ("expect", "100-continue"), ("connection", "x-forwarded-for")]);
         to_upstream(&mut headers, &peer, true, None);
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn one_coding_is_known() {
+    fn only_chunked_is_known() {
         let of = |values: &[&'static str]| {
             coding(&map(&values.iter().map(|value| ("transfer-encoding", *value)).collect::<Vec<_>>()))
         };
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_one_or_wrong() {
+    fn equal_lengths_are_unified_and_others_rejected() {
         let unified = |values: &[&'static str]| {
             let mut headers = map(&values.iter().map(|value| ("content-length", *value)).collect::<Vec<_>>());
             unify_length(&mut headers).then_some(headers)
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateways_credentials_are_its_own() {
+    fn forged_gateway_credentials_are_removed() {
         let peer = HeaderValue::from_static("192.0.2.1");
         let forged = map(&[("x-client-id", "gateway"), ("x-client-secret", "guess"), ("x-client-secret", "again")]);
         let mut headers = forged.clone();

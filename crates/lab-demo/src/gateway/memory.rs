@@ -1,5 +1,5 @@
-//! [`MemoryGateway`]: the gateway without sockets, for the mock engine: its configuration, what it does to the headers, and
-//! its limit on the upstream, in tokio's time.
+//! In-memory gateway without sockets, for the mock engine. Implements the configuration, the header rewriting and the read
+//! timeout, using tokio's clock.
 
 use axum::body::Body;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -12,18 +12,18 @@ use super::config::Config;
 use super::headers;
 use super::proxy::Refusal;
 
-/// A gateway.
+/// Gateway without sockets.
 #[derive(Debug)]
 pub struct MemoryGateway(Config);
 
 impl MemoryGateway {
-    /// Configured as by its environment. The error is the line that the gateway would end with.
+    /// Creates a gateway from environment variables. The error is the message with which the real gateway would exit.
     pub fn new(env: Lookup) -> Result<Self, String> {
         let given = |name: &str| env(name).or_else(|| (name == "GATEWAY_LISTEN").then(|| "127.0.0.1:0".into()));
         Config::from_env(&given).map(Self).map_err(|error| error.to_string())
     }
 
-    /// What a caller is answered. `reach` is given the upstream's name and the request as it is passed on; none where nothing
+    /// Answers a request. `reach` receives the upstream's name and the rewritten request, and returns `None` if nothing
     /// listens there.
     pub async fn answer<F>(
         &self,
@@ -37,14 +37,16 @@ impl MemoryGateway {
         let peer = HeaderValue::from_static("127.0.0.1");
         headers::to_upstream(request.headers_mut(), &peer, *forward_api_key, client.as_ref());
         match reach(upstream, request) {
-            None => refused(Refusal::BadGateway),
-            Some(answer) => timeout(*read_timeout, answer).await.unwrap_or_else(|_| refused(Refusal::GatewayTimeout)),
+            None => error_response(Refusal::BadGateway),
+            Some(answer) => {
+                timeout(*read_timeout, answer).await.unwrap_or_else(|_| error_response(Refusal::GatewayTimeout))
+            }
         }
     }
 }
 
-fn refused(refusal: Refusal) -> Response<Body> {
-    let (status, text) = refusal.answer();
+fn error_response(refusal: Refusal) -> Response<Body> {
+    let (status, text) = refusal.response();
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,6 +1,6 @@
-//! The reverse proxy in front of the app, as `lab gateway` runs it where there is no nginx: [`proxy`] is what happens to a
-//! request, [`upstream`] the connections to the app, [`body`] what streams either way; [`memory`] is the same without sockets.
-//! Knows nothing of the lab.
+//! Reverse proxy in front of the app, run by `lab gateway` as a replacement for nginx. [`proxy`] handles requests, [`upstream`]
+//! manages connections to the app, [`body`] streams bodies, and [`memory`] is a variant without sockets. Independent of labs
+//! and engines.
 
 mod access;
 mod body;
@@ -25,14 +25,14 @@ use lab_core::error::Exit;
 use self::config::Config;
 use self::proxy::{Client, Gateway};
 
-/// Heads of more are refused with 431.
+/// Maximum size of a request head in bytes. Larger heads are rejected with 431.
 const HEADER_SIZE: usize = 32 << 10;
 
-/// Serves until SIGTERM, or until standard input ends where `tied`. Configured by the environment alone. Prints
-/// `ready ADDRESS:PORT` on standard output once it listens, then its log, one JSON document a line.
+/// Serves until SIGTERM or, if `tied`, until standard input closes. Configured by environment variables only. Prints
+/// `ready ADDRESS:PORT` on standard output once it listens, then its log, one JSON object per line.
 ///
-/// Where `tied`, each line on standard input says where an upstream name is reached, `route NAME:PORT ADDRESS:PORT`, or that
-/// nothing listens there, `unroute NAME:PORT`. Requests in flight stay where they are.
+/// If `tied`, lines on standard input set the address of an upstream name, `route NAME:PORT ADDRESS:PORT`, or mark it as
+/// unreachable, `unroute NAME:PORT`. Requests in flight are not affected.
 pub fn run(tied: bool) -> Exit {
     match Config::from_env(&|name| std::env::var_os(name)) {
         Ok(config) => service::run(host(config, tied)),
@@ -58,14 +58,14 @@ async fn host(config: Config, tied: bool) -> Exit {
     let routes = Arc::clone(&gateway);
     let tie = if tied { stop.on_stdin_end(move |line| routes.command(line)) } else { Ok(()) };
     if let Err(error) = tie.and(signals) {
-        return service::fail(Exit::Failed, format_args!("cannot wait for the end: {error}"));
+        return service::fail(Exit::Failed, format_args!("cannot install the shutdown handlers: {error}"));
     }
     serve::serve(listener, limits, &stop, &log, |peer| {
         let (gateway, client) = (Arc::clone(&gateway), Client::new(peer));
         service_fn(move |request| Arc::clone(&gateway).handle(client.clone(), request))
     })
     .await;
-    log.note(format_args!("ended"));
+    log.note(format_args!("stopped"));
     log.close();
     Exit::Passed
 }

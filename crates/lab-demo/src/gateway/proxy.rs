@@ -1,5 +1,5 @@
-//! [`Gateway`]: what happens to a request: checked, sent to the upstream once, answered with what came back, or with what
-//! went wrong.
+//! Request handling of the gateway: validates a request, sends it to the upstream exactly once, and returns the response or an
+//! error.
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -24,7 +24,7 @@ use super::headers::{self, Coding};
 use super::target;
 use super::upstream::Upstream;
 
-/// The gateway's part that all requests share.
+/// State shared by all requests.
 pub(super) struct Gateway {
     config: Config,
     upstream: Upstream,
@@ -33,17 +33,16 @@ pub(super) struct Gateway {
     log: Log,
 }
 
-/// Who sends the requests of one connection.
+/// Client of one connection.
 #[derive(Clone)]
 pub(super) struct Client {
-    /// Where from.
     pub(super) address: SocketAddr,
-    /// The same, for `X-Forwarded-For`.
+    /// Its IP address for `X-Forwarded-For`.
     forwarded: HeaderValue,
 }
 
 impl Client {
-    /// At `address`; one of IPv4 is written so even where the socket is of IPv6.
+    /// Creates a client. IPv4-mapped IPv6 addresses are converted to IPv4.
     pub(super) fn new(address: SocketAddr) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let forwarded = HeaderValue::from_str(&address.ip().to_string());
@@ -51,7 +50,7 @@ impl Client {
     }
 }
 
-/// Why the upstream's answer is not passed on.
+/// Reason why the gateway answers a request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     BadRequest,
@@ -61,13 +60,13 @@ pub(super) enum Refusal {
     NotImplemented,
     BadGateway,
     GatewayTimeout,
-    /// The request is for the gateway itself.
+    /// `Max-Forwards` reached 0, so the request is for the gateway itself.
     LastRecipient,
 }
 
 impl Refusal {
-    /// The code and the body that it is told with.
-    pub(super) fn answer(self) -> (StatusCode, &'static str) {
+    /// Status and body of the response.
+    pub(super) fn response(self) -> (StatusCode, &'static str) {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, r#"{"error":"bad request"}"#),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method not allowed"}"#),
@@ -82,14 +81,14 @@ impl Refusal {
 }
 
 impl Gateway {
-    /// Nothing is connected yet.
+    /// Creates the gateway. Connects on the first request.
     pub(super) fn new(config: Config, log: Log) -> Self {
         let upstream = Upstream::new(config.upstream.clone(), config.connect_timeout);
         let instance = Arc::from(config.instance.as_str());
         Self { config, upstream, ids: RequestIds::new(), instance, log }
     }
 
-    /// `route NAME:PORT ADDRESS:PORT` or `unroute NAME:PORT`.
+    /// Executes `route NAME:PORT ADDRESS:PORT` or `unroute NAME:PORT`. Other lines are logged and ignored.
     pub(super) fn command(&self, line: &str) {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let known = match words[..] {
@@ -105,13 +104,12 @@ impl Gateway {
         self.log.note(format_args!("{ignored}{line}"));
     }
 
-    /// Answers a request.
     pub(super) async fn handle(
         self: Arc<Self>,
         client: Client,
         request: Request<InboundBody>,
     ) -> Result<Response<ResponseBody>, Infallible> {
-        let id = self.ids.of(request.headers());
+        let id = self.ids.for_request(request.headers());
         let mut access = Access::new(&self.log, &self.instance, client.clone(), id.clone(), &request);
         let mut response = match self.forward(&client, request, &mut access).await {
             Ok((head, body)) => {
@@ -119,13 +117,13 @@ impl Gateway {
                 head.map(|()| ResponseBody::streamed(body, access))
             }
             Err(refusal) => {
-                let (status, text) = refusal.answer();
+                let (status, text) = refusal.response();
                 access.status = status.as_u16();
                 let mut response = Response::new(ResponseBody::text(text, access));
                 *response.status_mut() = status;
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 if refusal == Refusal::RequestTimeout {
-                    // The rest of the body may still come, or never (RFC 9110, 15.5.9).
+                    // The rest of the body may arrive late or never (RFC 9110, 15.5.9).
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 response
@@ -143,20 +141,19 @@ impl Gateway {
     ) -> Result<(Response<()>, Streamed), Refusal> {
         let request = self.prepare(client, request, access)?;
         let upload = request.body().upload();
-        let begun = Instant::now();
+        let started = Instant::now();
         let (lease, mut sender) = self.upstream.connect().await.map_err(|error| {
-            // One that does not take the connection in time as well: an app that is not there must not look like one that
-            // does not answer.
+            // A connect timeout also gives 502: a missing app must not look like one that does not answer (504).
             access.upstream.error = Some(error.to_string());
             Refusal::BadGateway
         })?;
         access.upstream.address = Some(lease.address);
         let head = self.head(sender.send_request(request), upload.as_ref(), access).await;
-        access.upstream.time = Some(begun.elapsed());
+        access.upstream.time = Some(started.elapsed());
         let response = head?;
         access.upstream.status = Some(response.status().as_u16());
         if response.status().is_informational() {
-            // A switch of protocols that nobody asked for.
+            // Protocol upgrades are never requested.
             return Err(Refusal::BadGateway);
         }
         let (mut parts, body) = response.into_parts();
@@ -179,7 +176,7 @@ impl Gateway {
         Ok((Response::from_parts(parts, ()), body))
     }
 
-    /// Makes of what the client sent what the upstream gets.
+    /// Validates the client's request and rewrites it for the upstream.
     fn prepare(
         &self,
         client: &Client,
@@ -210,14 +207,14 @@ impl Gateway {
         parts.extensions.clear();
         let body = RequestBody::new(body, self.config.max_body);
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
-            // hyper would drop a body of unknown length after a GET or a HEAD.
+            // hyper would drop the body of a GET or HEAD if its length is unknown.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         Ok(Request::from_parts(parts, body))
     }
 
-    /// The host is passed on. A request for a whole URL names it there, and its own is ignored (RFC 9112, 3.2.2), if it is one
-    /// (3.2); a request of HTTP/1.0 may leave it out.
+    /// Sets the `Host` header. An absolute URL takes precedence over the header (RFC 9112, 3.2.2), which must still be valid
+    /// (3.2). HTTP/1.0 requests may omit it.
     fn set_host(&self, headers: &mut HeaderMap, uri: &Uri, version: Version) -> Result<(), Refusal> {
         let mut given = headers.get_all(HOST).iter();
         match (given.next(), given.next()) {
@@ -235,8 +232,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// Waits for the response's head. The upstream's time runs while it is its turn; while the client's next piece is
-    /// awaited, the client's does.
+    /// Waits for the response head. The read timeout applies while waiting for the upstream, the header timeout while
+    /// waiting for the client's next chunk.
     async fn head(
         &self,
         response: impl Future<Output = hyper::Result<Response<Incoming>>>,
@@ -244,29 +241,29 @@ impl Gateway {
         access: &mut Access,
     ) -> Result<Response<Incoming>, Refusal> {
         let mut response = pin!(response);
-        let begun = Instant::now();
-        let mut turns = upload.map(Upload::turns);
+        let started = Instant::now();
+        let mut changes = upload.map(Upload::changes);
         loop {
             let progress = upload.map(Upload::progress);
-            let (waiting, since) = progress.map_or((Waiting::Upstream, begun), |it| (it.waiting, it.since));
-            let clients = waiting == Waiting::Client;
-            let deadline = since + if clients { self.config.header_timeout } else { self.config.read_timeout };
+            let (waiting, since) = progress.map_or((Waiting::Upstream, started), |it| (it.waiting, it.since));
+            let for_client = waiting == Waiting::Client;
+            let deadline = since + if for_client { self.config.header_timeout } else { self.config.read_timeout };
             tokio::select! {
                 biased;
                 response = response.as_mut() => return response.map_err(|error| {
-                    access.upstream.error = Some(causes(&error));
+                    access.upstream.error = Some(with_cause(&error));
                     match upload.map(|upload| upload.progress().waiting) {
                         Some(Waiting::TooLarge) => Refusal::TooLarge,
                         Some(Waiting::ClientBroke) => Refusal::BadRequest,
                         _ => Refusal::BadGateway,
                     }
                 }),
-                () = turn(turns.as_mut()) => {}
+                () = upload_changed(changes.as_mut()) => {}
                 () = sleep_until(deadline) => {
-                    if clients {
+                    if for_client {
                         return Err(Refusal::RequestTimeout);
                     }
-                    // Else it took a piece meanwhile.
+                    // Otherwise the upstream has accepted a chunk meanwhile.
                     if upload.is_none_or(|upload| upload.progress().since == since) {
                         access.upstream.error = Some("no answer in time".into());
                         return Err(Refusal::GatewayTimeout);
@@ -277,17 +274,17 @@ impl Gateway {
     }
 }
 
-/// Until the upload is another's turn.
-async fn turn(turns: Option<&mut watch::Receiver<Progress>>) {
-    if let Some(turns) = turns
-        && turns.changed().await.is_ok()
+/// Completes when the upload waits for another side.
+async fn upload_changed(changes: Option<&mut watch::Receiver<Progress>>) {
+    if let Some(changes) = changes
+        && changes.changed().await.is_ok()
     {
         return;
     }
     std::future::pending::<()>().await;
 }
 
-/// What went wrong, and why.
-fn causes(error: &hyper::Error) -> String {
+/// Error message with its cause.
+fn with_cause(error: &hyper::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }

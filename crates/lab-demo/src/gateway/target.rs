@@ -1,5 +1,4 @@
-//! What a request asks for and of whom: [`check`] refuses the methods and targets that nginx refuses as well, [`is_host`] the
-//! hosts that no URI can have.
+//! Validation of methods, request targets and hosts. [`check`] rejects the methods and targets that nginx rejects too.
 
 use std::net::Ipv6Addr;
 
@@ -7,29 +6,29 @@ use hyper::{Method, Uri};
 
 use super::proxy::Refusal;
 
-/// Refuses a request whose method or target cannot be passed on.
+/// Rejects methods and targets that cannot be forwarded.
 pub(super) fn check(method: &Method, uri: &Uri) -> Result<(), Refusal> {
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err(Refusal::MethodNotAllowed);
     }
-    // Methods are case-sensitive (RFC 9110, 9.1), and all that exist are in capitals.
+    // Methods are case-sensitive (RFC 9110, 9.1), and all registered ones are in upper case.
     if !method.as_str().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte == b'-') {
         return Err(Refusal::BadRequest);
     }
-    // Without a scheme an authority is a target of CONNECT alone (RFC 9112, 3.2.3).
+    // An authority without a scheme is only valid for CONNECT (RFC 9112, 3.2.3).
     if (uri.authority().is_some() && uri.scheme().is_none()) || !is_path(uri.path()) {
         return Err(Refusal::BadRequest);
     }
     Ok(())
 }
 
-/// Returns true for an absolute path whose escapes are complete and which does not lead above its root.
+/// Returns `true` for an absolute path with complete escapes that does not lead above its root.
 fn is_path(path: &str) -> bool {
     let mut bytes = path.bytes();
     if bytes.next() != Some(b'/') {
         return false;
     }
-    // The dots of a segment that consists of nothing else.
+    // Number of dots in a segment that consists only of dots.
     let (mut depth, mut dots) = (0_u32, Some(0_u32));
     loop {
         let byte = match bytes.next() {
@@ -62,7 +61,7 @@ fn hex(byte: Option<u8>) -> Option<u8> {
     char::from(byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Returns true for the `uri-host [ ":" port ]` of RFC 9110, 7.2.
+/// Returns `true` for a `uri-host [ ":" port ]` (RFC 9110, 7.2).
 pub(super) fn is_host(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     if let Some(literal) = text.strip_prefix('[') {
@@ -78,7 +77,7 @@ fn is_port(text: &str) -> bool {
     text.is_empty() || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
 }
 
-/// Returns true for a `reg-name` of RFC 3986, 3.2.2.
+/// Returns `true` for a `reg-name` (RFC 3986, 3.2.2).
 fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_a_path_below_the_root_or_a_whole_address() {
+    fn a_target_is_a_path_below_the_root_or_an_absolute_url() {
         for target in ["/", "/a/../b", "/a/b/../../c", "/...", "/a%2Fb/..", "//a", "/.", "http://a/b", "http://a?b=%zz"]
         {
             assert_eq!(checked("GET", target), Ok(()), "{target}");
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_is_in_capitals_and_neither_a_tunnel_nor_a_trace() {
+    fn methods_are_in_upper_case_and_neither_connect_nor_trace() {
         for method in ["GET", "PURGE", "M-SEARCH", "X_Y"] {
             assert_eq!(checked(method, "/"), Ok(()), "{method}");
         }
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_a_name_or_an_address_with_a_port_or_none() {
+    fn a_host_is_a_name_or_address_with_an_optional_port() {
         for host in ["a", "a.test", "a_b:8080", "a:", "127.0.0.1:80", "[::1]", "[::1]:80", "a%20b"] {
             assert!(is_host(host.as_bytes()), "{host}");
         }

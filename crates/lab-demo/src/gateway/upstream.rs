@@ -1,5 +1,5 @@
-//! [`Upstream`]: where the app is reached, and the connections kept alive to it. Nothing is ever sent twice; what keeps a
-//! redeploy from losing a request is that a change of the route drops the idle connections to the old place at once.
+//! Connections to the upstream, with a pool of idle ones. Requests are never retried. A redeploy loses no request because
+//! changing the route closes the idle connections to the old address at once.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,37 +17,37 @@ use tokio_util::task::AbortOnDropHandle;
 use super::body::RequestBody;
 use super::upstream_stream::UpstreamStream;
 
-/// What sends a request over a connection.
+/// Sender of requests over one connection.
 pub(super) type RequestSender = http1::SendRequest<RequestBody>;
 
-/// Idle connections are not used after this time. Shorter than the app keeps them (75 s): where it closes one as we send,
-/// the request is lost.
-const IDLE: Duration = Duration::from_secs(30);
-/// So many idle connections are kept.
-const KEPT: usize = 256;
-/// How long a connection may take to become ready for its next request.
-const SETTLE: Duration = Duration::from_secs(1);
-/// The largest head of a response.
+/// Maximum age of an idle connection. Shorter than the app's own limit (75 s): if the app closed a connection while a request
+/// is being sent, the request would be lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum number of idle connections.
+const MAX_IDLE: usize = 256;
+/// Time for a connection to become ready for its next request.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Maximum size of a response head in bytes.
 const HEADER_SIZE: usize = 64 << 10;
 
-/// Why there is no connection.
+/// Reason why no connection is available.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
-    /// The name is unknown.
+    /// Name resolution failed or timed out.
     #[error("cannot resolve: {0}")]
     Unresolved(io::Error),
-    /// It cannot be connected.
+    /// Connecting failed.
     #[error("cannot connect to {0}: {1}")]
     Refused(SocketAddr, io::Error),
-    /// The app does not run, or not at this port.
+    /// According to the route, the app is not running, or not on this port.
     #[error("cannot connect to {0}: nothing listens there")]
     Nowhere(String),
-    /// Not in time.
+
     #[error("cannot connect to {0} in time")]
     TimedOut(SocketAddr),
 }
 
-/// The one upstream.
+/// The gateway's upstream. Clones share the route and the pool.
 #[derive(Clone)]
 pub(super) struct Upstream {
     shared: Arc<Shared>,
@@ -60,7 +60,7 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// Where a name leads that is not looked up.
+/// Route that replaces name resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     At(SocketAddr),
@@ -70,9 +70,9 @@ enum Route {
 
 #[derive(Default)]
 struct State {
-    /// Instead of what the name resolves to.
+    /// `None` means that the name is resolved.
     route: Option<Route>,
-    /// Grows with every change of the route: a connection of an older one is not used again.
+    /// Incremented by every change of the route. Connections of older generations are not reused.
     generation: u64,
     idle: Vec<Idle>,
 }
@@ -84,10 +84,10 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection that is open. Dropping it closes the connection, also in the middle of a request.
+/// Open connection. Dropping it closes the connection, even in the middle of a request.
 struct Link {
     _connection: AbortOnDropHandle<hyper::Result<()>>,
-    /// The upstream has stopped reading.
+    /// The upstream has stopped reading, so no further request may be sent.
     broken: Arc<AtomicBool>,
 }
 
@@ -97,23 +97,23 @@ impl Link {
     }
 }
 
-/// What a connection is given back with.
+/// Loan of a connection, to return it to the pool.
 pub(super) struct Lease {
     shared: Arc<Shared>,
     generation: u64,
     link: Link,
-    /// Where it leads.
     pub(super) address: SocketAddr,
 }
 
 impl Upstream {
-    /// Of this name, `name:port`, without a route.
+    /// Creates an upstream by name, `name:port`, without a route.
     pub(super) fn new(name: String, connect_timeout: Duration) -> Self {
         Self { shared: Arc::new(Shared { name, connect_timeout, state: Mutex::default() }) }
     }
 
-    /// From now on `name` is reached at `address`, or nowhere. Says whether it is our name, or another port of our host: that
-    /// refuses, as it would on a network where the host has its name. What was never told of is looked up.
+    /// Routes `name` to `address`, or nowhere. Returns `false` if the name is not this upstream's. If the name differs only in
+    /// its port, the upstream becomes unreachable, as it would be if the host had that name on a real network. Without any
+    /// route the name is resolved.
     pub(super) fn route(&self, name: &str, address: Option<SocketAddr>) -> bool {
         let route = match &self.shared.name {
             ours if name == ours => address.map_or(Route::Nowhere, Route::At),
@@ -126,13 +126,13 @@ impl Upstream {
             state.generation += 1;
             let retired = std::mem::take(&mut state.idle);
             drop(state);
-            // Closes them.
+            // Dropping idle connections closes them.
             drop(retired);
         }
         true
     }
 
-    /// A connection that is ready: an idle one, or a new one.
+    /// Returns an idle connection, or opens a new one.
     pub(super) async fn connect(&self) -> Result<(Lease, RequestSender), ConnectError> {
         let deadline = Instant::now() + self.shared.connect_timeout;
         loop {
@@ -141,7 +141,7 @@ impl Upstream {
                 Err(place) => place,
             };
             let opened = self.shared.open(route, deadline).await;
-            // Where the route changed meanwhile, the old place may be about to go: nothing has been sent there yet.
+            // Retry if the route changed meanwhile, because the old instance may be shutting down. Nothing has been sent yet.
             if self.shared.lock().generation == generation || Instant::now() >= deadline {
                 let (address, (sender, link)) = opened?;
                 return Ok((Lease { shared: Arc::clone(&self.shared), generation, link, address }, sender));
@@ -155,12 +155,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The idle connection used last, else where to connect.
+    /// Takes the most recently used idle connection. If there is none, returns the route and its generation.
     fn take_idle(self: &Arc<Self>) -> Result<(Lease, RequestSender), (Option<Route>, u64)> {
         let mut state = self.lock();
         while let Some(Idle { sender, link, address, since }) = state.idle.pop() {
-            if since.elapsed() > IDLE {
-                // The others are older still.
+            if since.elapsed() > IDLE_TIMEOUT {
+                // The remaining ones are even older.
                 state.idle.clear();
             } else if sender.is_ready() && !link.is_broken() {
                 let lease = Lease { shared: Arc::clone(self), generation: state.generation, link, address };
@@ -201,13 +201,13 @@ impl Shared {
 
     fn keep(&self, idle: Idle, generation: u64) {
         let mut state = self.lock();
-        if state.generation == generation && state.idle.len() < KEPT {
+        if state.generation == generation && state.idle.len() < MAX_IDLE {
             state.idle.push(idle);
         }
     }
 }
 
-/// Of `host:port`.
+/// Host part of `host:port`.
 fn host(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(host, _)| host)
 }
@@ -217,19 +217,19 @@ async fn handshake(address: SocketAddr) -> io::Result<(RequestSender, Link)> {
     stream.set_nodelay(true)?;
     let mut http = http1::Builder::new();
     http.max_header_size(HEADER_SIZE).max_buf_size(8 * HEADER_SIZE);
-    // Passed on with a space in place of each fold (RFC 9112, 5.2), and without the space before a colon (5.1).
+    // Folds are forwarded as a space (RFC 9112, 5.2), and the space before a colon is removed (5.1).
     http.allow_obsolete_multiline_headers_in_responses(true).allow_spaces_after_header_name_in_responses(true);
     let broken = Arc::new(AtomicBool::new(false));
     let stream = UpstreamStream::new(stream, Arc::clone(&broken));
     let (sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // Its errors are those of its requests.
+    // Errors of the connection are reported to its requests.
     let connection = AbortOnDropHandle::new(tokio::spawn(connection));
     Ok((sender, Link { _connection: connection, broken }))
 }
 
 impl Lease {
-    /// Keeps the connection for the next request, unless the route has changed.
-    pub(super) fn give_back(self, mut sender: RequestSender) {
+    /// Returns the connection to the pool, unless the route has changed.
+    pub(super) fn release(self, mut sender: RequestSender) {
         let Self { shared, generation, link, address } = self;
         if link.is_broken() {
             return;
@@ -240,7 +240,7 @@ impl Lease {
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(async move {
-                if let Ok(Ok(())) = timeout(SETTLE, sender.ready()).await {
+                if let Ok(Ok(())) = timeout(READY_TIMEOUT, sender.ready()).await {
                     shared.keep(Idle { sender, link, address, since: Instant::now() }, generation);
                 }
             });

@@ -1,6 +1,6 @@
-//! [`UpstreamStream`]: the gateway's side of a TCP connection to the upstream. An upstream may answer before it has read the
-//! whole request, and close: then a write fails while the answer waits to be read. So a failed write ends nothing. Whatever
-//! else is written is dropped, and what can still be read decides.
+//! TCP stream to the upstream that survives failed writes. An upstream may respond and close before it has read the whole request,
+//! so that a write fails while the response is waiting to be read. Therefore a failed write is not an error: further writes
+//! are discarded, and the outcome depends on what can still be read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,12 +11,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A connection to the upstream.
 pub(super) struct UpstreamStream {
     stream: TcpStream,
-    /// Why a write failed.
+    /// Error of the first failed write.
     failed: Option<io::ErrorKind>,
-    /// The same for the owner of the connection, who must not send another request on it.
+    /// Signals a failed write to the pool, which must not reuse the connection.
     broken: Arc<AtomicBool>,
 }
 
@@ -25,7 +24,7 @@ impl UpstreamStream {
         Self { stream, failed: None, broken }
     }
 
-    /// The outcome of a write of so many bytes.
+    /// Number of bytes to report as written. After a failure, claims that all `length` bytes were written.
     fn written(&mut self, outcome: io::Result<usize>, length: usize) -> usize {
         outcome.unwrap_or_else(|error| {
             self.failed = Some(error.kind());
@@ -39,7 +38,8 @@ impl AsyncRead for UpstreamStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        // The write has taken the error with it. An end without one would make a body whole that breaks off here.
+        // The failed write has consumed the socket error. Report it here: a clean end would make a truncated body look
+        // complete.
         match self.failed {
             Some(kind) if buffer.filled().len() == before && buffer.remaining() > 0 => Poll::Ready(Err(kind.into())),
             _ => Poll::Ready(Ok(())),
@@ -74,7 +74,7 @@ impl AsyncWrite for UpstreamStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // TCP has no buffer of its own to flush.
+        // TCP streams have nothing to flush.
         Poll::Ready(Ok(()))
     }
 

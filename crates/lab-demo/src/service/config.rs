@@ -1,57 +1,40 @@
-//! Configuration from the environment: [`ConfigError`] is one clear line that never repeats a value, since the values are
-//! keys and passwords as well.
+//! Configuration from environment variables. Error messages are one line and never contain a value, because values include
+//! keys and passwords.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// Where variables are looked up: the environment, or a table in tests.
+/// Source of variables: the environment, or a table in tests.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Why a service does not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// Required, and absent or empty.
+    /// A required variable is unset or empty.
     #[error("{name} is not set: expected {expected}")]
-    NotSet {
-        /// The variable.
-        name: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// Not of the form that it must have.
+    NotSet { name: &'static str, expected: &'static str },
+    /// The value does not have the expected form.
     #[error("{name} is malformed: expected {expected}")]
-    Malformed {
-        /// The variable.
-        name: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// Set, where another that it is nothing without is not.
-    #[error("{name} is set, and {needs} is not: they go together")]
-    Alone {
-        /// The variable that is set.
-        name: &'static str,
-        /// The one that is not.
-        needs: &'static str,
-    },
+    Malformed { name: &'static str, expected: &'static str },
+    /// The variable is set without another one that it depends on.
+    #[error("{name} is set but {needs} is not: set both or neither")]
+    Alone { name: &'static str, needs: &'static str },
 }
 
-/// A variable: how it is named, and what must be in it.
+/// Environment variable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Variable {
-    /// Its name.
     pub(crate) name: &'static str,
-    /// What it must be, for people.
+    /// Expected form, for error messages.
     pub(crate) expected: &'static str,
 }
 
 impl Variable {
-    /// Its value, read by `parse`.
+    /// Parses the value. Fails if it is unset or empty.
     pub(crate) fn required<T>(self, env: Lookup, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
         self.optional(env, parse)?.ok_or(ConfigError::NotSet { name: self.name, expected: self.expected })
     }
 
-    /// Its value, read by `parse`, or None where it is absent or empty.
+    /// Parses the value. Returns `None` if it is unset or empty.
     pub(crate) fn optional<T>(
         self,
         env: Lookup,
@@ -65,7 +48,7 @@ impl Variable {
         }
     }
 
-    /// That it is set only where `other` is.
+    /// Fails if the variable is set without `other`.
     pub(crate) fn only_with(self, env: Lookup, other: Self) -> Result<(), ConfigError> {
         let set = |variable: Self| env(variable.name).is_some_and(|value| !value.is_empty());
         if set(self) && !set(other) {
@@ -75,23 +58,22 @@ impl Variable {
     }
 }
 
-/// `host:port`, as it may be listened on. Whether the host can be resolved shows when it is bound.
+/// Parses a `host:port` to listen on. The host is not resolved.
 pub(crate) fn host_port(text: &str) -> Option<String> {
     let (host, port) = text.rsplit_once(':')?;
     let bracketed = host.starts_with('[') && host.ends_with(']');
-    let sane = !host.is_empty() && (bracketed || !host.contains(':')) && host.bytes().all(|b| b.is_ascii_graphic());
-    (sane && port.parse::<u16>().is_ok()).then(|| text.to_owned())
+    let valid = !host.is_empty() && (bracketed || !host.contains(':')) && host.bytes().all(|b| b.is_ascii_graphic());
+    (valid && port.parse::<u16>().is_ok()).then(|| text.to_owned())
 }
 
-/// An id of an instance: at most 64 letters, digits, `-`, `_` and `.`, so that it is the same in any log or label.
+/// Parses an instance id: at most 64 letters, digits, `-`, `_` and `.`, which need no escaping in logs and labels.
 pub(crate) fn instance(text: &str) -> Option<String> {
-    let sane = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    sane.then(|| text.to_owned())
+    let valid = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    valid.then(|| text.to_owned())
 }
 
-/// A number and its unit, in nginx's manner: `500ms`, `2s`, `1m`, `1h`, `90d`; seconds without a unit. Above 0, and at most
-/// `most`.
-pub(crate) fn duration(text: &str, most: Duration) -> Option<Duration> {
+/// Parses a duration above 0 and up to `max`, with nginx's units: `500ms`, `2s`, `1m`, `1h` or `90d`. No unit means seconds.
+pub(crate) fn duration(text: &str, max: Duration) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let milliseconds = match unit {
         "ms" => 1,
@@ -102,20 +84,20 @@ pub(crate) fn duration(text: &str, most: Duration) -> Option<Duration> {
         _ => return None,
     };
     let total = Duration::from_millis(number.checked_mul(milliseconds)?);
-    (!total.is_zero() && total <= most).then_some(total)
+    (!total.is_zero() && total <= max).then_some(total)
 }
 
-/// `64k` is 64 and `k`.
+/// Splits `64k` into 64 and `k`.
 pub(crate) fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit))
 }
 
-/// A client's id or secret: what may stand in a header, in nginx's configuration and in a URL alike.
+/// Parses a client id or secret. The characters are safe in headers, nginx configuration and URLs.
 pub(crate) fn credential(text: &str) -> Option<&str> {
-    let sane = text.len() <= 256 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b));
-    sane.then_some(text)
+    let valid = text.len() <= 256 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b));
+    valid.then_some(text)
 }
 
 #[cfg(test)]
@@ -137,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_needs_no_quotes_anywhere() {
+    fn credentials_need_no_quoting() {
         assert!(credential("gw-1.prod").is_some() && credential("c2VjcmV0+/==").is_some());
         for bad in ["a b", "a$b", "a\"b", "a;b", "é", &"a".repeat(257)] {
             assert!(credential(bad).is_none(), "{bad}");
@@ -155,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_fits_any_log() {
+    fn instance_ids_need_no_escaping() {
         assert!(instance("ab12-cd.34_5").is_some());
         assert!(instance("a b").is_none());
         assert!(instance("a\"").is_none());

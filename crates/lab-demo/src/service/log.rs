@@ -1,5 +1,5 @@
-//! [`Log`]: whole lines to standard output, written by a thread of its own. A request takes a lock for as long as it takes
-//! to copy its line, and a reader that stands still (a paused terminal, a full pipe) costs lines, never requests.
+//! Asynchronous log on standard output, written line by line by a background thread. Requests only hold a lock while they copy
+//! their line. If the reader stalls (a paused terminal, a full pipe), lines are dropped and requests continue.
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
@@ -9,16 +9,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
 
-/// What is kept for a reader that does not read.
+/// Maximum number of buffered bytes.
 const CAPACITY: usize = 1 << 20;
-/// After a write, lines gather for this long: under load one write takes many.
-const GATHER: Duration = Duration::from_millis(5);
-/// The longest text from outside in a line, in bytes.
-const LONGEST: usize = 2048;
-/// How long the end of the process waits for the reader.
-const CLOSE: Duration = Duration::from_millis(100);
+/// Pause after a write, so that under load one write contains many lines.
+const BATCH_INTERVAL: Duration = Duration::from_millis(5);
+/// Maximum length of untrusted text in a line, in bytes.
+const MAX_TEXT: usize = 2048;
+/// Time to flush the log when the process exits.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// A log. Clones write to the same place.
+/// Log on standard output. Clones share the buffer.
 #[derive(Clone)]
 pub(crate) struct Log {
     shared: Arc<Shared>,
@@ -27,9 +27,9 @@ pub(crate) struct Log {
 
 struct Shared {
     state: Mutex<State>,
-    /// Something is there to be written, or the log is closing.
+    /// Signals that there is something to write, or that the log is closing.
     work: Condvar,
-    /// All has been written.
+    /// Signals that everything has been written.
     done: Condvar,
 }
 
@@ -38,20 +38,19 @@ struct State {
     lines: String,
     clock: Clock,
     lost: u64,
-    /// The writer waits for work: else it looks for itself, and need not be woken.
+    /// The writer is waiting for work. Otherwise it checks the buffer by itself and need not be notified.
     idle: bool,
     closing: bool,
     closed: bool,
 }
 
 impl Log {
-    /// A log on standard output.
     pub(crate) fn stdout() -> Self {
         Self::to(std::io::stdout())
     }
 
-    /// A log that keeps nothing.
-    pub(crate) fn nowhere() -> Self {
+    /// Creates a log that discards everything.
+    pub(crate) fn disabled() -> Self {
         let state = State { closed: true, ..State::default() };
         let shared = Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), done: Condvar::new() });
         Self { shared, json: false }
@@ -62,18 +61,17 @@ impl Log {
             Arc::new(Shared { state: Mutex::new(State::default()), work: Condvar::new(), done: Condvar::new() });
         let writer = Arc::clone(&shared);
         let spawned = std::thread::Builder::new().name("log".into()).spawn(move || writer.write(out));
-        // Without a thread there is no log, and the service serves all the same.
+        // If the thread cannot be started, the service runs without a log.
         shared.lock().closed = spawned.is_err();
         Self { shared, json: false }
     }
 
-    /// The same, whose notes are JSON documents.
+    /// Writes notes as JSON objects.
     pub(crate) fn json(self) -> Self {
         Self { json: true, ..self }
     }
 
-    /// Adds the line that `write` makes; it is given the time, RFC 3339 in UTC. The line must not hold line breaks
-    /// ([`Escaped`]).
+    /// Adds a line. `write` receives the buffer and the time in UTC (RFC 3339), and must not write line breaks; see [`Escaped`].
     pub(crate) fn line(&self, write: impl FnOnce(&mut String, &str)) {
         let mut state = self.shared.lock();
         let state = &mut *state;
@@ -88,9 +86,9 @@ impl Log {
             let lost = std::mem::take(&mut state.lost);
             let now = state.clock.now();
             let _ = if self.json {
-                writeln!(state.lines, r#"{{"time":"{now}","note":"{lost} lines lost: nobody read them"}}"#)
+                writeln!(state.lines, r#"{{"time":"{now}","note":"{lost} lines lost: the reader is too slow"}}"#)
             } else {
-                writeln!(state.lines, "{now} {lost} lines lost: nobody read them")
+                writeln!(state.lines, "{now} {lost} lines lost: the reader is too slow")
             };
         }
         write(&mut state.lines, state.clock.now());
@@ -100,7 +98,7 @@ impl Log {
         }
     }
 
-    /// Adds the line by which whoever started the service knows that, and where, it listens: `ready ADDRESS:PORT`.
+    /// Adds the line `ready ADDRESS:PORT`, which reports to the parent process that the service is listening.
     pub(crate) fn ready(&self, address: SocketAddr) {
         self.line(|line, _| {
             let _ = write!(line, "ready {address}");
@@ -119,12 +117,12 @@ impl Log {
         });
     }
 
-    /// Waits until all is written, or a moment where nobody reads.
+    /// Flushes the log, waiting up to [`CLOSE_TIMEOUT`] for the reader.
     pub(crate) fn close(&self) {
         let mut state = self.shared.lock();
         state.closing = true;
         self.shared.work.notify_one();
-        let wait = self.shared.done.wait_timeout_while(state, CLOSE, |state| !state.closed);
+        let wait = self.shared.done.wait_timeout_while(state, CLOSE_TIMEOUT, |state| !state.closed);
         drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -146,21 +144,21 @@ impl Shared {
             lines.clear();
             std::mem::swap(&mut lines, &mut state.lines);
             drop(state);
-            let gone = out.write_all(lines.as_bytes()).and_then(|()| out.flush()).is_err();
+            let failed = out.write_all(lines.as_bytes()).and_then(|()| out.flush()).is_err();
 
             let mut state = self.lock();
-            if gone || (state.closing && state.lines.is_empty()) {
+            if failed || (state.closing && state.lines.is_empty()) {
                 state.closed = true;
                 self.done.notify_all();
                 return;
             }
-            let gathered = self.work.wait_timeout_while(state, GATHER, |state| !state.closing);
-            drop(gathered.unwrap_or_else(PoisonError::into_inner));
+            let waited = self.work.wait_timeout_while(state, BATCH_INTERVAL, |state| !state.closing);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
     }
 }
 
-/// The time as text; all but the milliseconds is made once a second.
+/// Formatted time. Everything but the milliseconds is cached for a second.
 #[derive(Default)]
 struct Clock {
     second: u64,
@@ -181,11 +179,11 @@ impl Clock {
     }
 }
 
-/// Text from outside, made fit for a line: control and non-ASCII characters, quotes and backslashes as `\xNN`, at most
-/// 2,048 bytes of it.
+/// Untrusted text, escaped for a line: control and non-ASCII characters, quotes and backslashes become `\xNN`, and the text is
+/// truncated to 2,048 bytes.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
-/// The same as a string of JSON: `\u00NN`.
+/// Like [`Escaped`] but as a JSON string, with `\u00NN` escapes.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -207,7 +205,7 @@ fn escape(
     f: &mut fmt::Formatter<'_>,
     other: impl Fn(&mut fmt::Formatter<'_>, u8) -> fmt::Result,
 ) -> fmt::Result {
-    let bytes = &text.as_bytes()[..text.len().min(LONGEST)];
+    let bytes = &text.as_bytes()[..text.len().min(MAX_TEXT)];
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     if bytes.len() == text.len() && bytes.iter().all(|&byte| plain(byte)) {
         return f.write_str(text);
@@ -253,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_writes_what_is_there() {
+    fn closing_flushes_the_buffer() {
         let (send, receive) = mpsc::channel();
         let log = Log::to(Channel(send));
         for number in 0..100 {
@@ -268,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stands_still_costs_lines_and_no_time() {
+    fn a_stalled_reader_loses_lines_without_blocking() {
         let (send, receive) = mpsc::sync_channel::<Vec<u8>>(0);
         let log = Log::to(Stuck(send));
         let line = "x".repeat(1000);
         for _ in 0..3 * CAPACITY / line.len() {
             log.note(format_args!("{line}"));
         }
-        // Whether the writer had taken nothing, or a part, when the flood ended: once it is read again, it says what is lost.
+        // However much the writer had taken when the flood ended, it reports the lost lines once they are read again.
         let mut text = String::new();
         while !text.contains("lines lost") {
             log.note(format_args!("after"));
@@ -295,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn text_cannot_leave_its_line() {
+    fn untrusted_text_stays_on_its_line() {
         assert_eq!(Escaped("a\nb\u{7f}\"c\\é").to_string(), r"a\x0ab\x7f\x22c\x5c\xc3\xa9");
         assert_eq!(Escaped("/api/users").to_string(), "/api/users");
         assert_eq!(Quoted("a\n\"\\").to_string(), r#""a\u000a\u0022\u005c""#);

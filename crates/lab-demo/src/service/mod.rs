@@ -1,6 +1,5 @@
-//! What the services of the system under test have in common: configuration from the environment, a log on standard
-//! output, a listener that drains, an orderly end. Part of the patient as `app` and `gateway` are: it knows nothing of
-//! the lab.
+//! Common code of `app` and `gateway`: configuration from environment variables, a log on standard output, an HTTP listener that
+//! drains, and graceful shutdown. Part of the system under test, so it is independent of labs and engines.
 
 pub(crate) mod config;
 pub(crate) mod log;
@@ -16,10 +15,10 @@ use std::time::Duration;
 
 use lab_core::error::Exit;
 
-/// Runs a service to its end. What still runs in the background then (name look-ups, say) is not waited for.
+/// Runs a service to completion. Background tasks, such as name lookups, are not waited for.
 ///
-/// On one thread: the services of a lab and whoever calls them share few cores, and a request that moves between threads
-/// costs the gateway a fifth more.
+/// Uses a single thread: the services and their callers share few cores, and moving requests between threads costs the
+/// gateway a fifth more.
 pub(crate) fn run(service: impl Future<Output = Exit>) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -30,9 +29,9 @@ pub(crate) fn run(service: impl Future<Output = Exit>) -> Exit {
     exit
 }
 
-/// Says on standard error why the service does not run, in one line.
-pub(crate) fn fail(exit: Exit, why: impl Display) -> Exit {
-    // Nobody is left to tell where standard error is closed.
-    let _ = writeln!(std::io::stderr().lock(), "error: {why}");
+/// Prints an error on standard error in one line and returns the exit code.
+pub(crate) fn fail(exit: Exit, error: impl Display) -> Exit {
+    // Ignore a closed standard error.
+    let _ = writeln!(std::io::stderr().lock(), "error: {error}");
     exit
 }

@@ -1,35 +1,33 @@
-//! The id of a request, by which its lines in several logs are found: the caller's where it is sane, else a new one.
+//! Request ids, which correlate the log entries of a request. A caller's id is kept if it is valid, else a new one is generated.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
-/// The header that carries it.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest that is taken over from a caller.
-const LONGEST: usize = 64;
+/// Maximum length of a caller's id.
+const MAX_LENGTH: usize = 64;
 
-/// Makes ids: unique within the process by a counter, and beyond it by a random start.
+/// Generator of ids. A counter makes them unique within the process, a random prefix across processes.
 #[derive(Debug)]
 pub(crate) struct RequestIds {
-    start: u64,
+    prefix: u64,
     next: AtomicU64,
 }
 
 impl RequestIds {
-    /// With a random start.
     pub(crate) fn new() -> Self {
-        Self { start: random(), next: AtomicU64::new(0) }
+        Self { prefix: random(), next: AtomicU64::new(0) }
     }
 
-    /// The id that came with the request, where it is one, at most 64 visible ASCII characters; else a new one, 32
-    /// hexadecimal digits.
-    pub(crate) fn of(&self, headers: &HeaderMap) -> HeaderValue {
+    /// Returns the caller's id if it sent exactly one of at most 64 visible ASCII characters, else a new id of 32 hexadecimal
+    /// digits.
+    pub(crate) fn for_request(&self, headers: &HeaderMap) -> HeaderValue {
         let mut given = headers.get_all(HEADER).iter();
         match (given.next(), given.next()) {
-            (Some(id), None) if sane(id.as_bytes()) => id.clone(),
+            (Some(id), None) if is_valid(id.as_bytes()) => id.clone(),
             _ => self.fresh(),
         }
     }
@@ -38,23 +36,23 @@ impl RequestIds {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         let mut text = [0; 32];
         for (digit, place) in text.iter_mut().zip((0..32).rev()) {
-            let word = if place < 16 { next } else { self.start };
+            let word = if place < 16 { next } else { self.prefix };
             *digit = b"0123456789abcdef"[(word >> (4 * (place % 16)) & 0xf) as usize];
         }
         HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("none"))
     }
 }
 
-fn sane(id: &[u8]) -> bool {
-    (1..=LONGEST).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+fn is_valid(id: &[u8]) -> bool {
+    (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
-/// Eight hexadecimal digits that tell one instance of a service from another.
+/// Generates an instance id of eight hexadecimal digits.
 pub(crate) fn fresh_instance() -> String {
     format!("{:08x}", random() >> 32)
 }
 
-/// Not for secrets: where the system has no randomness to give, the time and the process's id do.
+/// Random number, not for secrets: falls back to the time and the process id.
 fn random() -> u64 {
     getrandom::u64().unwrap_or_else(|_| {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -70,26 +68,26 @@ mod tests {
     use super::{HEADER, RequestIds};
 
     #[test]
-    fn a_sane_id_is_kept_and_another_replaced() {
+    fn valid_ids_are_kept_and_others_replaced() {
         let ids = RequestIds::new();
         let with = |value: &[u8]| {
             let mut headers = HeaderMap::new();
             headers.insert(HEADER, HeaderValue::from_bytes(value).unwrap());
-            ids.of(&headers)
+            ids.for_request(&headers)
         };
         assert_eq!(with(b"abc-123"), "abc-123");
         assert_eq!(with(&[b'a'; 64]), "a".repeat(64).as_str());
-        for insane in [&[b'a'; 65][..], b"a b", b"", b"\xc3\xa9"] {
-            assert_eq!(with(insane).len(), 32);
+        for invalid in [&[b'a'; 65][..], b"a b", b"", b"\xc3\xa9"] {
+            assert_eq!(with(invalid).len(), 32);
         }
-        assert_ne!(ids.of(&HeaderMap::new()), ids.of(&HeaderMap::new()));
+        assert_ne!(ids.for_request(&HeaderMap::new()), ids.for_request(&HeaderMap::new()));
     }
 
     #[test]
-    fn two_ids_are_none() {
+    fn several_ids_are_replaced() {
         let mut headers = HeaderMap::new();
         headers.append(HEADER, HeaderValue::from_static("a"));
         headers.append(HEADER, HeaderValue::from_static("b"));
-        assert_eq!(RequestIds::new().of(&headers).len(), 32);
+        assert_eq!(RequestIds::new().for_request(&headers).len(), 32);
     }
 }

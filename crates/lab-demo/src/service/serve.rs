@@ -1,6 +1,6 @@
-//! [`serve`]: accepts HTTP/1.1 connections until the service is to stop, and ends so that no request is lost: connections
-//! that wait in the backlog are served, what is in flight is finished, and a request that crosses the stop on a
-//! connection kept alive is still answered, with `Connection: close`.
+//! HTTP/1.1 server with a graceful shutdown that loses no request: connections in the backlog are served, requests in flight
+//! are finished, and a request that arrives on a kept-alive connection during shutdown is still answered, with
+//! `Connection: close`.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -25,27 +25,27 @@ use super::stream::{ClientStream, Exchange, OutboundBody};
 use lab_server::inbound::InboundBody;
 use lab_server::{Admission, Connections};
 
-/// For this long a connection that is idle when the stop comes is kept, for a request that may be on its way. Callers who
-/// know of the stop close theirs at once, so it is seldom waited for.
+/// Time for which idle connections are kept during shutdown, because a request may be on its way. Rarely used up, because
+/// callers that know of the shutdown close their connections at once.
 const LINGER: Duration = Duration::from_millis(150);
-/// After this long the service ends, whatever is in flight. Below one second, with time left to end the process.
-const DRAIN: Duration = Duration::from_millis(850);
-/// How long to let be when no connection can be accepted, since no descriptor is left.
-const EXHAUSTED: Duration = Duration::from_millis(50);
+/// Limit on the shutdown, whatever is in flight. Leaves time to exit within one second.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(850);
+/// Pause after a failed accept, usually because no descriptor is left.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// The most connections at once, if the process may have as many descriptors.
+/// Maximum number of connections, if the descriptor limit permits.
 const CONNECTIONS: usize = 16 << 10;
 
-/// What a client may cost.
+/// Resource limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// The size of a request's head in bytes; beyond it 431.
+    /// Maximum size of a request head in bytes. Larger heads are rejected with 431.
     pub(crate) header_size: usize,
-    /// How long a head may take from its connection's last response on, so it is how long idle connections are kept, too.
+    /// Time from the last response to the end of the next request head. Also limits how long idle connections are kept.
     pub(crate) header_timeout: Duration,
 }
 
-/// Listens on `host:port`. With `reuse_port` another process may listen there beside us.
+/// Listens on `host:port`. With `reuse_port` another process may listen on the same port.
 pub(crate) async fn listen(address: &str, reuse_port: bool) -> io::Result<TcpListener> {
     let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in lookup_host(address).await? {
@@ -59,14 +59,14 @@ pub(crate) async fn listen(address: &str, reuse_port: bool) -> io::Result<TcpLis
 
 fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Else connections of an earlier process that linger in TIME_WAIT would keep us from the port.
+    // Allows binding while connections of an earlier process are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(reuse_port)?;
     socket.bind(address)?;
     socket.listen(1024)
 }
 
-/// Serves each connection with what `service` makes for its peer, until `stop`; returns within a second of it.
+/// Serves until `stop`, and returns within a second of it. `service` creates a service for each peer.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     limits: Limits,
@@ -83,33 +83,33 @@ pub(crate) async fn serve<S, B>(
         Server { limits, stop: stop.clone(), connections: TaskTracker::new(), close: CancellationToken::new() };
     loop {
         let accepted = tokio::select! {
-            () = stop.begun() => break,
+            () = stop.requested() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                // Also at the stop: what was accepted is served.
+                // An accepted connection is served even during shutdown.
                 let place = tokio::select! {
                     biased;
                     place = places.admit() => Some(place),
-                    () = stop.begun() => None,
+                    () = stop.requested() => None,
                 };
                 server.spawn(stream, service(peer), place);
             }
-            // The one client is gone; the next is as good as any.
+            // Only this client is affected.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
             }
             Err(error) => {
                 log.note(format_args!("cannot accept a connection: {error}"));
                 tokio::select! {
-                    () = stop.begun() => break,
-                    () = sleep(EXHAUSTED) => {}
+                    () = stop.requested() => break,
+                    () = sleep(ACCEPT_BACKOFF) => {}
                 }
             }
         }
     }
     tokio::select! {
-        () = stop.immediate() => {}
+        () = stop.forced() => {}
         () = async {
             if let Ok(listener) = listener.into_std() {
                 while let Ok((stream, peer)) = listener.accept() {
@@ -123,10 +123,10 @@ pub(crate) async fn serve<S, B>(
     }
 }
 
-/// Waits until the connection is to make room for another one.
+/// Completes when the connection must make room for another one.
 async fn evicted(place: Option<&Admission>) {
     match place {
-        Some(place) => place.closed().await,
+        Some(place) => place.evicted().await,
         None => std::future::pending().await,
     }
 }
@@ -135,7 +135,7 @@ struct Server {
     limits: Limits,
     stop: Stop,
     connections: TaskTracker,
-    /// Tells the connections to close as soon as they are idle.
+    /// Requests connections to close as soon as they are idle.
     close: CancellationToken,
 }
 
@@ -148,13 +148,13 @@ impl Server {
             + 'static,
         B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        // Small responses must not wait for the acknowledgement of the one before.
+        // Do not delay small responses until the previous one is acknowledged.
         let _ = stream.set_nodelay(true);
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
             .max_header_size(self.limits.header_size)
-            // Room for a head that is just beyond the limit, so that it is answered.
+            // Leaves room to read a head just over the limit and to answer it.
             .max_buf_size((2 * self.limits.header_size).max(64 << 10));
         let (stop, close) = (self.stop.clone(), self.close.clone());
         self.connections.spawn(async move {
@@ -168,7 +168,7 @@ impl Server {
                 let (stop, exchange) = (&stop, &exchange);
                 async move {
                     let mut response = response.await?;
-                    // A client that still waits for `100 Continue` may send the body or not: the connection cannot go on.
+                    // A client waiting for `100 Continue` may or may not send the body, so the connection cannot be reused.
                     if stop.is_draining() || expectation.is_some_and(|expectation| expectation.is_open()) {
                         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     }
@@ -176,7 +176,7 @@ impl Server {
                 }
             });
             let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-            // How a connection ended, badly or not, is the client's matter: its requests are in the log.
+            // Ignore connection errors: the requests are in the log.
             tokio::select! {
                 biased;
                 _ = connection.as_mut() => {}
@@ -191,10 +191,10 @@ impl Server {
 
     async fn drain(self) {
         self.connections.close();
-        let begun = Instant::now();
-        if timeout_at(begun + LINGER, self.connections.wait()).await.is_err() {
+        let started = Instant::now();
+        if timeout_at(started + LINGER, self.connections.wait()).await.is_err() {
             self.close.cancel();
-            let _ = timeout_at(begun + DRAIN, self.connections.wait()).await;
+            let _ = timeout_at(started + DRAIN_TIMEOUT, self.connections.wait()).await;
         }
     }
 }

@@ -1,5 +1,5 @@
-//! [`Stop`]: why and how a service ends. A signal lets it finish its requests; the end of its standard input, which is the
-//! end of whoever started it, ends it at once.
+//! Shutdown of a service. A signal starts a graceful shutdown. The end of standard input, which means that the parent process
+//! has exited, stops the service at once.
 
 use std::io::BufRead;
 use std::sync::Arc;
@@ -8,26 +8,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The end of a service, to be waited for.
+/// Shutdown state of a service. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Stop {
     drain: CancellationToken,
-    now: CancellationToken,
-    /// What `drain` says, for the hot path.
+    force: CancellationToken,
+    /// Same as `drain`, but cheaper to read on the hot path.
     draining: Arc<AtomicBool>,
 }
 
 impl Stop {
-    /// An end that nothing brings about but these methods.
     pub(crate) fn new() -> Self {
         Self {
             drain: CancellationToken::new(),
-            now: CancellationToken::new(),
+            force: CancellationToken::new(),
             draining: Arc::new(AtomicBool::new(false)),
         }
     }
 
-    /// Ends on SIGTERM and SIGINT from now on.
+    /// Starts a graceful shutdown on SIGTERM and SIGINT.
     pub(crate) fn on_signals(&self) -> std::io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -42,8 +41,8 @@ impl Stop {
         Ok(())
     }
 
-    /// Ends at once when standard input ends; hands each line to `line` before. A plain thread: a runtime could not be
-    /// shut down while one of its own waits there.
+    /// Passes each line of standard input to `line`, and stops the service when standard input closes. Uses a plain thread,
+    /// because the runtime could not shut down while one of its own threads blocks on standard input.
     pub(crate) fn on_stdin_end(&self, mut line: impl FnMut(&str) + Send + 'static) -> std::io::Result<()> {
         let stop = self.clone();
         let read = move || {
@@ -54,45 +53,44 @@ impl Stop {
                 line(String::from_utf8_lossy(&bytes).trim_end());
                 bytes.clear();
             }
-            stop.now();
+            stop.force();
         };
         std::thread::Builder::new().name("stdin".into()).spawn(read).map(drop)
     }
 
-    /// Finish what is in flight and end.
+    /// Starts a graceful shutdown.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.drain.cancel();
     }
 
-    /// End now.
-    fn now(&self) {
+    /// Stops without waiting for requests.
+    fn force(&self) {
         self.drain();
-        self.now.cancel();
+        self.force.cancel();
     }
 
-    /// Whether the end has begun.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Until the end begins.
-    pub(crate) async fn begun(&self) {
+    /// Completes when shutdown is requested.
+    pub(crate) async fn requested(&self) {
         self.drain.cancelled().await;
     }
 
-    /// Until nothing is to be waited for any more.
-    pub(crate) async fn immediate(&self) {
-        self.now.cancelled().await;
+    /// Completes when the service must stop at once.
+    pub(crate) async fn forced(&self) {
+        self.force.cancelled().await;
     }
 }
 
-/// A frozen process cannot see its standard input end: on Linux the kernel wakes it when its parent has died.
+/// Requests SIGCONT when the parent dies (Linux), because a stopped process cannot notice that its standard input closed.
 fn wake_when_orphaned() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
-        // Refused by nothing but an invalid signal.
+        // Fails only for an invalid signal.
         let _ = set_parent_process_death_signal(Some(Signal::CONT));
     }
 }

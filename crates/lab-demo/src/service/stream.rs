@@ -1,7 +1,8 @@
-//! [`ClientStream`]: the server's side of a TCP connection, with two things that hyper leaves to its transport. It closes
-//! without losing an answer: closing a socket that holds unread input resets the connection, and the client may lose what it
-//! has not read yet; so after the last answer, input is discarded until the client closes too. And it gives hyper's own
-//! refusals of requests that cannot be parsed the JSON body that every other error has.
+//! Server side of a TCP connection, with two additions to hyper:
+//!
+//! - Closing loses no response. Closing a socket with unread input resets the connection, and the client may lose what it has
+//!   not read yet. So after the last response, input is discarded until the client closes its side.
+//! - hyper's own error responses, to requests that it cannot parse, get the JSON body that all other errors have.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,22 +19,22 @@ use tokio::time::{Sleep, sleep};
 use super::stop::Stop;
 use lab_server::Busy;
 
-/// How long the client's own close is awaited.
+/// Time to wait for the client to close its side.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// No request is being served: what hyper writes now is its own.
+/// No request is in progress: anything hyper writes is its own error response.
 const IDLE: u8 = 0;
-/// The service is asked, or its answer's body is being read.
+/// The service is handling a request, or its response body is being read.
 const SERVING: u8 = 1;
-/// The answer is complete, but not all of it is written.
+/// The response is complete but not fully written.
 const WRITING: u8 = 2;
 
-/// Progress of the requests of one connection.
+/// State of the current request of a connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exchange(Arc<AtomicU8>);
 
 impl Exchange {
-    /// The service is asked.
+    /// Marks the start of a request.
     pub(super) fn begin(&self) {
         self.0.store(SERVING, Ordering::Relaxed);
     }
@@ -53,11 +54,11 @@ impl Exchange {
     }
 }
 
-/// A response's body; dropping it ends the service's part of the exchange.
+/// Response body. Dropping it marks the response as complete.
 pub(super) struct OutboundBody<B> {
     body: B,
     _end: End,
-    /// Protects the connection from making room for others.
+    /// Protects the connection from eviction.
     _busy: Option<Busy>,
 }
 
@@ -92,35 +93,35 @@ impl<B: Body + Unpin> Body for OutboundBody<B> {
     }
 }
 
-/// A connection of a client.
+/// TCP stream to a client.
 pub(super) struct ClientStream {
     stream: TcpStream,
     exchange: Exchange,
     stop: Stop,
     /// The client has closed its side.
     ended: bool,
-    /// What is left to write of a refusal.
-    refusal: Vec<u8>,
+    /// Unwritten rest of an error response.
+    error_response: Vec<u8>,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientStream {
     pub(super) fn new(stream: TcpStream, exchange: Exchange, stop: Stop) -> Self {
-        Self { stream, exchange, stop, ended: false, refusal: Vec::new(), linger: None }
+        Self { stream, exchange, stop, ended: false, error_response: Vec::new(), linger: None }
     }
 
-    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.refusal.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.refusal))?;
+    fn poll_error_response(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.error_response.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.error_response))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.refusal.drain(..written);
+            self.error_response.drain(..written);
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Discards what the client still sends, until it closes, for a limited time. A service that stops waits for nothing.
+    /// Discards input until the client closes, for a limited time. Does not wait during shutdown.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut discarded = [0; 8 << 10];
         while !self.ended {
@@ -151,8 +152,8 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.exchange.is_idle() {
-            ready!(self.poll_refusal(cx))?;
-            self.refusal = explained(bytes);
+            ready!(self.poll_error_response(cx))?;
+            self.error_response = with_json_body(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
@@ -175,21 +176,21 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_refusal(cx))?;
+        ready!(self.poll_error_response(cx))?;
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.exchange.flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_refusal(cx))?;
+        ready!(self.poll_error_response(cx))?;
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         self.poll_linger(cx).map(Ok)
     }
 }
 
-/// A refusal of hyper's, which has no body, with one that says what is wrong.
-fn explained(head: &[u8]) -> Vec<u8> {
+/// Adds a JSON body to an error response of hyper, which has none.
+fn with_json_body(head: &[u8]) -> Vec<u8> {
     let error = match head.get(..12) {
         Some(b"HTTP/1.1 400") => r#"{"error":"bad request"}"#,
         Some(b"HTTP/1.1 431") => r#"{"error":"request header too large"}"#,

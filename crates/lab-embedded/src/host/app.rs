@@ -1,5 +1,5 @@
-//! The app as a service of the embedded stack: started with the database's place, probed, routed to, and retired only when
-//! its last request is over and its counters are read.
+//! The app in the embedded stack. A new instance is started, probed and routed to; an old one is retired only after its last
+//! request has finished and its counters have been read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::context::Context;
 use super::gateway::Gateway;
 use super::health::new_instance;
-use super::supervisor::{Context, Managed, Slot, status};
+use super::slot::{Slot, status};
+use super::supervisor::Managed;
 use crate::call::unreadable;
 use crate::child::{Child, Program};
 use crate::log::Log;
 use lab_core::engine::{APP, DB, EngineError, Health, Retired, RunState, ServiceStatus};
 use lab_system::files;
 
-/// The users' database, in the lab's folder.
+/// Name of the database file in the lab's folder.
 pub(super) const DATABASE_FILE: &str = "users.db";
 
 pub(super) struct App {
@@ -36,14 +38,14 @@ impl App {
         self.log.clone()
     }
 
-    /// Starts an instance, and waits until it is healthy; an instance that is not is ended.
-    async fn launch(&self, wanted: &BTreeMap<String, String>) -> Result<Arc<Child>, EngineError> {
+    /// Starts an instance and waits until it is healthy. Stops it if it does not become healthy.
+    async fn launch(&self, desired: &BTreeMap<String, String>) -> Result<Arc<Child>, EngineError> {
         let instance = new_instance(APP);
         let database = self.context.folder.path(DATABASE_FILE);
-        // SQLite would follow a link, and wait at a pipe.
+        // SQLite would follow a symbolic link and block on a pipe.
         files::check_state(&database).map_err(|error| unreadable(&database, &error).for_service(DB))?;
         let mut env = BTreeMap::from([("DATABASE_URL".to_owned(), database_url(&database))]);
-        env.extend(wanted.clone());
+        env.extend(desired.clone());
         env.insert("APP_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
         env.insert("APP_INSTANCE".to_owned(), instance.clone());
         let program = Program { exe: &self.context.exe, service: APP, env, log: self.log.clone() };
@@ -55,18 +57,18 @@ impl App {
         Ok(child)
     }
 
-    /// Leads requests to a new instance. One that ends meanwhile is an error.
+    /// Routes requests to a new instance. Fails if the instance exits meanwhile.
     async fn route(&self, child: &Arc<Child>) -> Result<(), EngineError> {
         self.gateway.route(Some(child)).await?;
-        match child.ended() {
+        match child.exit_status() {
             Some(_) => Err(child.exited(APP, &self.log).await),
             None => Ok(()),
         }
     }
 
-    /// The instance serves from now on. When it ends, however that comes about, no request goes to its address any more: the
-    /// next process to get that port may be anybody's.
-    fn serve(&self, child: Arc<Child>) {
+    /// Makes the instance the active one. When it exits, for whatever reason, its route is removed, because the port may be
+    /// reused by an unrelated process.
+    fn activate(&self, child: Arc<Child>) {
         self.slot.put(Some(child.clone()));
         let gateway = self.gateway.clone();
         tokio::spawn(async move {
@@ -75,7 +77,7 @@ impl App {
         });
     }
 
-    /// Lets it finish its requests, reads its counters a last time, and ends it.
+    /// Waits for its requests to finish, reads its counters a last time and stops it.
     async fn retire(&self, child: &Child, abrupt: bool) -> Retired {
         let exposition = if abrupt { None } else { self.context.health.last_exposition(&child.address).await };
         child.stop(abrupt).await;
@@ -85,9 +87,9 @@ impl App {
     pub(super) async fn status(&self, database_frozen: bool) -> ServiceStatus {
         let mut status = status(APP, &self.slot, self.context.env(APP), &self.log);
         match (status.state, &status.address) {
-            // It would say so itself, after its own timeout.
+            // The app would report this itself, but only after its own timeout.
             (RunState::Running, _) if database_frozen => status.detail = Some("its database is paused".to_owned()),
-            (RunState::Running, Some(address)) => match self.context.health.ask(address).await {
+            (RunState::Running, Some(address)) => match self.context.health.probe(address).await {
                 Ok(()) => status.health = Health::Healthy,
                 Err(detail) => status.detail = Some(detail),
             },
@@ -114,7 +116,7 @@ impl Managed for App {
             child.stop(true).await;
             return Err(error);
         }
-        self.serve(child);
+        self.activate(child);
         Ok(())
     }
 
@@ -122,12 +124,12 @@ impl Managed for App {
         let old = self.slot.live();
         let new = self.launch(env).await?;
         if let Err(error) = self.route(&new).await {
-            // Back to the old one, if that still runs; what it says of that route does not matter any more.
-            let _ = self.gateway.route(old.as_ref().filter(|old| old.ended().is_none())).await;
+            // Route back to the old instance if it is still running. The first error is the one to report.
+            let _ = self.gateway.route(old.as_ref().filter(|old| old.exit_status().is_none())).await;
             new.stop(true).await;
             return Err(error);
         }
-        self.serve(new);
+        self.activate(new);
         match old {
             Some(old) => Ok(Some(self.retire(&old, false).await)),
             None => Ok(None),
@@ -137,7 +139,7 @@ impl Managed for App {
     async fn stop(&self, abrupt: bool) -> Option<Retired> {
         let child = self.slot.live()?;
         if !abrupt {
-            // New requests are refused first, those under way are finished.
+            // Reject new requests first, then finish those in flight.
             self.gateway.unroute().await;
         }
         let retired = self.retire(&child, abrupt).await;
@@ -147,7 +149,7 @@ impl Managed for App {
     }
 }
 
-/// A path as sqlx reads it: what would end the path, or be decoded, is percent-encoded.
+/// Converts a path to a URL for sqlx, percent-encoding the characters with a meaning in URLs.
 fn database_url(path: &Path) -> String {
     let mut url = "sqlite:".to_owned();
     for character in path.to_string_lossy().chars() {

@@ -1,5 +1,5 @@
-//! The host's control port: the engine's calls as HTTP with JSON. Each needs the token. A change runs as a task of its own,
-//! so that a caller who goes away leaves no half of it.
+//! Control port of the host: the engine's calls as HTTP with JSON, authorised by the token. Changes run in their own tasks, so
+//! that they complete even if the caller disconnects.
 
 use std::convert::Infallible;
 use std::io::SeekFrom;
@@ -29,37 +29,37 @@ use lab_server::Limits;
 use lab_server::inbound;
 use lab_system::files;
 
-/// The two steps of a host's end.
+/// The two stages of a host's shutdown.
 #[derive(Clone)]
-pub(super) struct End {
-    /// The host is to end; its services end next.
-    pub(super) asked: CancellationToken,
-    /// Its services have ended, and nothing more comes to their logs.
-    pub(super) over: CancellationToken,
+pub(super) struct Shutdown {
+    /// Shutdown was requested. The services stop next.
+    pub(super) requested: CancellationToken,
+    /// The services have stopped, and their logs are complete.
+    pub(super) complete: CancellationToken,
 }
 
 #[derive(Clone)]
 struct Control {
     supervisor: Arc<Supervisor>,
-    end: End,
+    shutdown: Shutdown,
 }
 
-/// The most connections at once, and how long a head may take: the port is open to every user of this machine.
+/// Limits on connections, because the port is open to every user of this machine.
 const CONNECTIONS: usize = 128;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves the port until the end is over. A request with the token protects its connection, any other one makes room.
-pub(super) async fn serve(listener: TcpListener, supervisor: Arc<Supervisor>, token: &str, end: End) {
+/// Serves the port until shutdown is complete. Only requests with the token protect their connection from eviction.
+pub(super) async fn serve(listener: TcpListener, supervisor: Arc<Supervisor>, token: &str, shutdown: Shutdown) {
     let authority: Arc<str> = format!("Bearer {token}").into();
     let connections = lab_server::capacity(4, CONNECTIONS);
     let limits = Limits { connections, head: HEAD_TIMEOUT, stall: None };
-    let over = end.over.clone();
-    let router = router(supervisor, authority.clone(), end);
-    let trusts = Arc::new(move |headers: &HeaderMap| is_authorized(headers, &authority));
-    lab_server::serve(listener, router, limits, trusts, over).await;
+    let complete = shutdown.complete.clone();
+    let router = router(supervisor, authority.clone(), shutdown);
+    let is_trusted = Arc::new(move |headers: &HeaderMap| is_authorized(headers, &authority));
+    lab_server::serve(listener, router, limits, is_trusted, complete).await;
 }
 
-fn router(supervisor: Arc<Supervisor>, token: Arc<str>, end: End) -> Router {
+fn router(supervisor: Arc<Supervisor>, token: Arc<str>, shutdown: Shutdown) -> Router {
     Router::new()
         .route("/describe", get(describe))
         .route("/ensure", post(reconcile))
@@ -68,7 +68,7 @@ fn router(supervisor: Arc<Supervisor>, token: Arc<str>, end: End) -> Router {
         .route("/logs", get(follow))
         .layer(middleware::from_fn(move |request, next| authorize(token.clone(), request, next)))
         .layer(middleware::map_request(inbound::discard_unread))
-        .with_state(Control { supervisor, end })
+        .with_state(Control { supervisor, shutdown })
 }
 
 async fn authorize(token: Arc<str>, request: Request, next: Next) -> Response {
@@ -84,8 +84,8 @@ fn is_authorized(headers: &HeaderMap, token: &str) -> bool {
     bool::from(given.ct_eq(token.as_bytes()))
 }
 
-/// An answer: what was asked for, or the engine's error, with a status that says which.
-fn answer<T: Serialize>(result: Result<T, EngineError>) -> Response {
+/// Serialises a result: 200 with the value, or 409 with the engine error.
+fn respond<T: Serialize>(result: Result<T, EngineError>) -> Response {
     match result {
         Ok(value) => Json(value).into_response(),
         Err(error) => (StatusCode::CONFLICT, Json(error)).into_response(),
@@ -98,7 +98,7 @@ async fn describe(State(control): State<Control>) -> Json<Description> {
 
 async fn reconcile(State(control): State<Control>, Json(request): Json<EnsureRequest>) -> Response {
     let supervisor = control.supervisor;
-    answer(apart(async move { supervisor.reconcile(&request.service, &request.change).await }).await)
+    respond(run_detached(async move { supervisor.reconcile(&request.service, &request.change).await }).await)
 }
 
 async fn up(State(control): State<Control>, Json(request): Json<UpRequest>) -> Response {
@@ -107,34 +107,34 @@ async fn up(State(control): State<Control>, Json(request): Json<UpRequest>) -> R
         supervisor.up(&request).await?;
         Ok(supervisor.describe().await)
     };
-    answer(apart(up).await)
+    respond(run_detached(up).await)
 }
 
-/// Runs to its end, whatever becomes of the connection.
-async fn apart<T: Send + 'static>(
+/// Runs a change to completion, independently of the connection.
+async fn run_detached<T: Send + 'static>(
     change: impl Future<Output = Result<T, EngineError>> + Send + 'static,
 ) -> Result<T, EngineError> {
     match tokio::spawn(change).await {
         Ok(result) => result,
-        Err(error) => Err(EngineError::new(EngineErrorKind::System, format!("the host: {error}"))),
+        Err(error) => Err(EngineError::new(EngineErrorKind::System, format!("the change failed in the host: {error}"))),
     }
 }
 
-/// The host ends as at a signal, whatever becomes of the caller: who wants to see the end of it waits for its lock.
+/// Requests shutdown, like SIGTERM. Callers that need its completion wait for the host's lock.
 async fn down(State(control): State<Control>) -> StatusCode {
-    control.end.asked.cancel();
+    control.shutdown.requested.cancel();
     StatusCode::ACCEPTED
 }
 
 #[derive(Deserialize)]
 struct Follow {
-    /// Names with commas between; empty: all.
+    /// Comma-separated service names. Empty means all.
     services: String,
-    /// Where the reader has got to in each of them, in bytes, with commas between.
+    /// Comma-separated byte offsets, one per service, from which to read.
     from: String,
 }
 
-/// What is written to the logs from now on, one JSON object a line, until the reader goes or the host ends.
+/// Streams new log lines as JSON, one object per line, until the client disconnects or the host exits.
 async fn follow(State(control): State<Control>, Query(query): Query<Follow>) -> Body {
     let services: Vec<String> = query.services.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let mut offsets = query.from.split(',').map(|offset| offset.parse().unwrap_or(0));
@@ -143,11 +143,11 @@ async fn follow(State(control): State<Control>, Query(query): Query<Follow>) -> 
         .logs(&services)
         .into_iter()
         .map(|(name, log)| lines(name, log, offsets.next().unwrap_or(0)).boxed());
-    let end = control.end.over.cancelled_owned();
+    let end = control.shutdown.complete.cancelled_owned();
     Body::from_stream(futures_util::stream::select_all(streams).take_until(end))
 }
 
-/// The lines of a log from an offset on, as they come.
+/// Streams the lines of a log from an offset on.
 fn lines(
     service: &'static str,
     log: Arc<Log>,
@@ -167,8 +167,8 @@ fn lines(
             let fresh = read_from(&reader.log, &mut reader.offset).await;
             reader.rest.extend_from_slice(&fresh);
             if let Some(end) = reader.rest.iter().rposition(|byte| *byte == b'\n') {
-                let whole: Vec<u8> = reader.rest.drain(..=end).collect();
-                return Some((Ok(as_json_lines(service, &whole)), reader));
+                let complete: Vec<u8> = reader.rest.drain(..=end).collect();
+                return Some((Ok(as_json_lines(service, &complete)), reader));
             }
             if reader.written.changed().await.is_err() {
                 return None;
@@ -177,7 +177,7 @@ fn lines(
     })
 }
 
-/// What stands in a log behind `offset`, which moves on; from the start where the file is a new one.
+/// Reads a log from `offset` to its end and advances the offset. Starts over if the file was rotated.
 async fn read_from(log: &Log, offset: &mut u64) -> Vec<u8> {
     let mut fresh = Vec::new();
     let Ok(file) = files::open_state(log.path(), u64::MAX) else { return fresh };
@@ -195,7 +195,7 @@ async fn read_from(log: &Log, offset: &mut u64) -> Vec<u8> {
 fn as_json_lines(service: &str, text: &[u8]) -> String {
     let mut out = String::new();
     for line in String::from_utf8_lossy(text).lines() {
-        // It has just come: where it does not say when it was written, that was now.
+        // A line without a timestamp has just been written.
         let time = time_in(line).or_else(|| Some(chrono::Utc::now()));
         let line = LogLine { service: service.to_owned(), time, text: line.to_owned() };
         if let Ok(json) = serde_json::to_string(&line) {

@@ -1,5 +1,5 @@
-//! The database as a service of the embedded stack: a file of `SQLite`. Frozen, it is held under an exclusive lock, so that the
-//! app waits for it until its own timeout, as it would for a Postgres that does not answer.
+//! The database of the embedded stack, a `SQLite` file. Pausing it takes an exclusive lock, so that the app's queries time out as
+//! they would with an unresponsive Postgres.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -11,12 +11,12 @@ use sqlx::{ConnectOptions, Connection, Executor};
 
 use lab_core::engine::{DB, EngineError, EngineErrorKind, Health, RunState, ServiceStatus};
 
-/// How long the lock may take: readers finish their statements first.
+/// Time to acquire the lock. Readers finish their statements first.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Database {
     path: PathBuf,
-    /// Holds the lock, and since when.
+    /// Connection that holds the lock, with the time at which it was taken.
     frozen: Mutex<Option<(SqliteConnection, DateTime<Utc>)>>,
 }
 
@@ -25,7 +25,7 @@ impl Database {
         Self { path, frozen: Mutex::new(None) }
     }
 
-    /// Takes the lock; false where it is held already.
+    /// Takes the lock. Returns `false` if it is held already.
     pub(super) async fn freeze(&self) -> Result<bool, EngineError> {
         if self.since().is_some() {
             return Ok(false);
@@ -38,11 +38,11 @@ impl Database {
         Ok(true)
     }
 
-    /// Gives the lock back; false where it is not held.
+    /// Releases the lock. Returns `false` if it is not held.
     pub(super) async fn thaw(&self) -> bool {
         let held = self.frozen.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((connection, _)) = held else { return false };
-        // Closing ends the transaction, which changed nothing, and with it the lock.
+        // Closing rolls back the empty transaction and releases the lock.
         let _ = connection.close().await;
         true
     }

@@ -1,26 +1,27 @@
-//! The gateway as a service of the embedded stack. It keeps the lab's port over its instances, and is told through its
-//! standard input where the app is.
+//! The gateway of the embedded stack. All its instances use the lab's port. The host sends it the app's address through its
+//! standard input.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use super::context::Context;
 use super::health::new_instance;
-use super::supervisor::{Context, Managed, Slot, status};
+use super::slot::{Slot, status};
+use super::supervisor::Managed;
 use crate::child::{Child, Program};
 use crate::log::Log;
 use lab_core::engine::{EngineError, EngineErrorKind, GATEWAY, Health, Retired, RunState, ServiceStatus, port};
 
-/// The name under which the gateway's configuration knows the app, on every engine.
+/// Name of the app in the gateway's configuration, on every engine.
 const UPSTREAM: &str = "app:8000";
 
 pub(super) struct Gateway {
     context: Arc<Context>,
     slot: Slot,
     log: Arc<Log>,
-    /// The instance of the app that requests go to, for the gateway that runs and for the next one. An instance that has
-    /// ended is no route.
+    /// App instance that receives requests. Kept for the next gateway instance too, and ignored once the app has exited.
     route: Mutex<Option<Arc<Child>>>,
 }
 
@@ -34,8 +35,8 @@ impl Gateway {
         self.log.clone()
     }
 
-    /// Requests go to this instance from now on. Returns when `/health` through the gateway names it; if the gateway does not
-    /// run, or one of the two is frozen or ends, there is nothing to wait for.
+    /// Routes requests to this instance and waits until `/health` through the gateway reports it. Does not wait if the
+    /// gateway is not running, or if either process is paused or exits.
     pub(super) async fn route(&self, app: Option<&Arc<Child>>) -> Result<(), EngineError> {
         let Some(app) = app else {
             self.unroute().await;
@@ -43,32 +44,32 @@ impl Gateway {
         };
         *self.lock() = Some(app.clone());
         match self.slot.live() {
-            Some(gateway) => self.tell(&gateway, app).await,
+            Some(gateway) => self.send_route(&gateway, app).await,
             None => Ok(()),
         }
     }
 
-    /// The app is nowhere.
+    /// Removes the route.
     pub(super) async fn unroute(&self) {
         let routed = self.lock().take().is_some();
-        self.tell_unrouted(routed).await;
+        self.send_unroute(routed).await;
     }
 
-    /// No request goes to this instance any more; another one keeps its route.
+    /// Removes the route if it leads to this instance.
     pub(super) async fn unroute_from(&self, app: &Arc<Child>) {
         let routed = self.lock().take_if(|routed| Arc::ptr_eq(routed, app)).is_some();
-        self.tell_unrouted(routed).await;
+        self.send_unroute(routed).await;
     }
 
-    async fn tell_unrouted(&self, routed: bool) {
+    async fn send_unroute(&self, routed: bool) {
         if routed && let Some(gateway) = self.slot.live() {
-            gateway.tell(&format!("unroute {UPSTREAM}")).await;
+            gateway.send_line(&format!("unroute {UPSTREAM}")).await;
         }
     }
 
-    async fn tell(&self, gateway: &Child, app: &Child) -> Result<(), EngineError> {
-        gateway.tell(&format!("route {UPSTREAM} {}", app.address)).await;
-        // A gateway whose configuration points elsewhere cannot confirm anything; that is how somebody set it.
+    async fn send_route(&self, gateway: &Child, app: &Child) -> Result<(), EngineError> {
+        gateway.send_line(&format!("route {UPSTREAM} {}", app.address)).await;
+        // A gateway that is configured with another upstream never reaches the app, so there is nothing to wait for.
         let elsewhere = self.context.env(GATEWAY).get("GATEWAY_UPSTREAM").is_some_and(|upstream| upstream != UPSTREAM);
         if elsewhere || gateway.is_frozen() || app.is_frozen() {
             return Ok(());
@@ -77,26 +78,27 @@ impl Gateway {
     }
 
     fn current_route(&self) -> Option<Arc<Child>> {
-        self.lock().clone().filter(|app| app.ended().is_none())
+        self.lock().clone().filter(|app| app.exit_status().is_none())
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Child>>> {
         self.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn launch(&self, wanted: &BTreeMap<String, String>) -> Result<Arc<Child>, EngineError> {
+    async fn launch(&self, desired: &BTreeMap<String, String>) -> Result<Arc<Child>, EngineError> {
         let instance = new_instance(GATEWAY);
         let mut env = BTreeMap::from([("GATEWAY_UPSTREAM".to_owned(), UPSTREAM.to_owned())]);
-        env.extend(wanted.clone());
+        env.extend(desired.clone());
         env.insert("GATEWAY_LISTEN".to_owned(), format!("127.0.0.1:{}", self.context.gateway_port()));
         env.insert("GATEWAY_REUSE_PORT".to_owned(), "on".to_owned());
         env.insert("GATEWAY_INSTANCE".to_owned(), instance.clone());
         let program = Program { exe: &self.context.exe, service: GATEWAY, env, log: self.log.clone() };
         let child = Arc::new(Child::start(program, instance).await?);
-        // Without an app it is told that, too: it would look the name up, and there may be another of that name.
+        // Send `unroute` explicitly if there is no app. Otherwise the gateway would resolve the name and might find another
+        // host.
         let route = self.current_route();
-        let told = route.map_or(format!("unroute {UPSTREAM}"), |app| format!("route {UPSTREAM} {}", app.address));
-        child.tell(&told).await;
+        let command = route.map_or(format!("unroute {UPSTREAM}"), |app| format!("route {UPSTREAM} {}", app.address));
+        child.send_line(&command).await;
         Ok(child)
     }
 
@@ -104,7 +106,7 @@ impl Gateway {
         let mut status = status(GATEWAY, &self.slot, self.context.env(GATEWAY), &self.log);
         status.address = Some(format!("127.0.0.1:{}", self.context.gateway_port()));
         if status.state == RunState::Running {
-            // It listens: what becomes of a request behind it is the app's health.
+            // It is listening. Failures behind it are the app's health.
             status.health = Health::Healthy;
         }
         status
@@ -122,21 +124,22 @@ impl Managed for Gateway {
     }
 
     async fn start(&self, env: &BTreeMap<String, String>) -> Result<(), EngineError> {
-        // The gateway shares its port with its successor (SO_REUSEPORT), so it would share it with another lab's as well.
+        // The gateway shares its port with its successor (SO_REUSEPORT), and would silently share it with another lab too.
         port::require_free(self.context.gateway_port()).map_err(|error| error.for_service(GATEWAY))?;
         let child = self.launch(env).await?;
         let port = child.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         let port = port.ok_or_else(|| {
-            EngineError::new(EngineErrorKind::System, format!("it listens on {:?}", child.address)).for_service(GATEWAY)
+            EngineError::new(EngineErrorKind::System, format!("invalid listen address {:?}", child.address))
+                .for_service(GATEWAY)
         })?;
-        self.context.remember_port(port)?;
+        self.context.remember_gateway_port(port)?;
         self.slot.put(Some(child.clone()));
-        // The app may have come while this one was starting: it is told again, which does no harm. An app that does not answer
-        // through it is no fault of the gateway.
+        // The app may have started meanwhile, so send the route again. An app that does not answer is not a failure of the
+        // gateway.
         if let Some(app) = self.current_route() {
-            let _ = self.tell(&child, &app).await;
+            let _ = self.send_route(&child, &app).await;
         }
-        if child.ended().is_some() {
+        if child.exit_status().is_some() {
             return Err(child.exited(GATEWAY, &self.log).await);
         }
         Ok(())
@@ -144,7 +147,7 @@ impl Managed for Gateway {
 
     async fn replace(&self, env: &BTreeMap<String, String>) -> Result<Option<Retired>, EngineError> {
         let old = self.slot.live();
-        // Both listen on the port for a moment; the new one is ready to serve from its first connection on.
+        // Both listen on the port for a moment. The new one is already able to serve.
         let new = self.launch(env).await?;
         self.slot.put(Some(new));
         if let Some(old) = old {

@@ -1,4 +1,4 @@
-//! Probes of the stack's processes: is an instance healthy, does the gateway lead to it, are its last requests over.
+//! Probes of the stack's processes: whether an instance is healthy, routed to by the gateway, or idle.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use crate::log::Log;
 use lab_core::engine::{EngineError, EngineErrorKind, GATEWAY};
 use lab_http::{Http, Request};
 
-/// How long an instance may take to become healthy.
+/// Time for an instance to become healthy.
 const HEALTHY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the gateway may take to lead to it.
+/// Time for the gateway to route to a new instance.
 const ROUTED_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an instance may take to finish its requests. The gateway gives up on them after two seconds.
+/// Time for an instance to finish its requests. The gateway times out after two seconds.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long one probe may take.
+/// Timeout of one probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long between two probes: health is not announced, it has to be asked for.
+/// Pause between two probes.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// The client of the probes.
+/// Client for probes.
 pub(super) struct Health {
     http: Http,
 }
 
-/// What the app's `/health` says.
+/// Body of the app's `/health`.
 #[derive(Deserialize)]
 struct Report {
     instance: String,
@@ -38,8 +38,8 @@ impl Health {
         Self { http: Http::new() }
     }
 
-    /// One probe: whether it is well, and if not, what it says.
-    pub(super) async fn ask(&self, address: &str) -> Result<(), String> {
+    /// Probes `/health` once. The error describes why the instance is unhealthy.
+    pub(super) async fn probe(&self, address: &str) -> Result<(), String> {
         let (status, body) = self.get(address, "/health").await?;
         if status == 200 {
             return Ok(());
@@ -48,39 +48,39 @@ impl Health {
             Ok(report) => {
                 report.checks.iter().map(|(part, state)| format!("{part} {state}")).collect::<Vec<_>>().join(", ")
             }
-            Err(_) => format!("/health answers {status}"),
+            Err(_) => format!("/health returned {status}"),
         })
     }
 
-    /// Waits until an instance is healthy, or ends, or has had its time.
+    /// Waits until an instance is healthy. Fails if it exits or times out.
     pub(super) async fn until_healthy(&self, child: &Child, service: &str, log: &Log) -> Result<(), EngineError> {
         let deadline = Instant::now() + HEALTHY_TIMEOUT;
         loop {
-            let Err(said) = self.ask(&child.address).await else { return Ok(()) };
-            if child.ended().is_some() {
+            let Err(problem) = self.probe(&child.address).await else { return Ok(()) };
+            if child.exit_status().is_some() {
                 return Err(child.exited(service, log).await);
             }
             if Instant::now() > deadline {
-                let detail = log.last_note().map_or_else(|| said.clone(), |note| format!("{said} ({note})"));
+                let detail = log.last_note().map_or_else(|| problem.clone(), |note| format!("{problem} ({note})"));
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).for_service(service));
             }
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    /// Waits until `/health` through the gateway comes from this instance of the app, healthy or not. If one of the two ends,
-    /// there is nothing to wait for.
+    /// Waits until `/health` through the gateway is answered by this instance of the app, healthy or not. Stops waiting if
+    /// either process exits.
     pub(super) async fn until_routed(&self, gateway: &Child, app: &Child) -> Result<(), EngineError> {
         let deadline = Instant::now() + ROUTED_TIMEOUT;
         loop {
             let observed = match self.get(&gateway.address, "/health").await {
                 Ok((status, body)) => match serde_json::from_str::<Report>(&body) {
                     Ok(report) if report.instance == app.instance => return Ok(()),
-                    _ => format!("/health answers {status}, and not from the new instance"),
+                    _ => format!("/health returned {status}, not from the new instance"),
                 },
                 Err(error) => error,
             };
-            if gateway.ended().is_some() || app.ended().is_some() {
+            if gateway.exit_status().is_some() || app.exit_status().is_some() {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -90,8 +90,8 @@ impl Health {
         }
     }
 
-    /// Waits until an instance to which nothing new is sent has no request left, and returns what it then counts. None where it
-    /// does not say.
+    /// Waits until an instance that receives no new requests is idle, and returns its metrics page. Returns `None` if the
+    /// page is not available.
     pub(super) async fn last_exposition(&self, address: &str) -> Option<String> {
         let deadline = Instant::now() + IDLE_TIMEOUT;
         let mut before: Option<String> = None;
@@ -100,7 +100,7 @@ impl Health {
             if status != 200 {
                 return None;
             }
-            // Twice the same, and idle: no request is on its way between the gateway and here either.
+            // Idle and unchanged since the last probe: no request is in flight between the gateway and the app either.
             if (in_flight(&page) == Some(0) && before.as_ref() == Some(&page)) || Instant::now() > deadline {
                 return Some(page);
             }
@@ -118,16 +118,16 @@ impl Health {
     }
 }
 
-/// The app's gauge of requests that are being served.
+/// Value of the app's gauge of requests in flight.
 fn in_flight(page: &str) -> Option<u64> {
     let line = page.lines().find(|line| line.starts_with("app_http_requests_in_flight "))?;
     line.rsplit(' ').next()?.parse().ok()
 }
 
-/// An id for a new instance: `app-3f9a01bc`.
+/// Generates an instance id, such as `app-3f9a01bc`.
 pub(super) fn new_instance(service: &str) -> String {
     let mut bytes = [0; 4];
-    // Without random bytes the time has to do: an id needs to be new, not secret.
+    // Fall back to the clock: an id must be unique, not secret.
     if getrandom::fill(&mut bytes).is_err() {
         let nanos = chrono::Utc::now().timestamp_subsec_nanos();
         bytes = nanos.to_le_bytes();

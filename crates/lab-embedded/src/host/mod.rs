@@ -1,5 +1,5 @@
-//! `lab host`: the process that an embedded stack lives in. It starts `lab app` and `lab gateway` as its children, takes
-//! the engine's calls on a loopback port, and holds a lock for as long as it lives.
+//! `lab host`: the supervisor process of an embedded stack. It runs `lab app` and `lab gateway` as children, serves the engine's
+//! calls on a loopback port, and holds a lock while it is running.
 
 use std::fs::File;
 use std::io::{BufRead, Write};
@@ -16,41 +16,44 @@ use super::call::unreadable;
 use super::protocol::{HostFile, HostRequest, Ready, new_token};
 use lab_core::engine::{EngineError, EngineErrorKind};
 use lab_core::error::Exit;
-use lab_dashboard::Look;
+use lab_dashboard::Snapshot;
 use lab_system::background;
 use lab_system::files::{self, Folder};
 
 mod app;
+mod context;
 mod control;
 mod database;
 mod gateway;
 mod health;
+mod slot;
 mod supervisor;
 
-use control::End;
+use control::Shutdown;
 use supervisor::Supervisor;
 
-/// How long the last answers may take to be read: somebody who follows the logs may have stopped reading.
+/// Time for clients to read the last responses. A log follower may have stopped reading.
 const LINGER: Duration = Duration::from_millis(500);
-/// How often the host looks at its files.
-const ATTEND_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval at which the host checks its files.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs a stack: reads a [`HostRequest`] from standard input, says on standard output that the stack is [`Ready`], or why
-/// not, and serves until it is told to end. Until it is up, and where it is tied also later, it ends when standard input does.
+/// Runs a stack: reads a `HostRequest` from standard input, writes a `Ready` message to standard output, and serves until
+/// shutdown is requested. The host exits when standard input closes: a tied host always, others only until the stack is
+/// up.
 pub fn run() -> Exit {
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line).is_err() {
         return Exit::Usage;
     }
     let Ok(request) = serde_json::from_str::<HostRequest>(&line) else {
-        let _ = std::io::stderr().write_all(b"error: lab host is started by lab up; it is not for typing\n");
+        let _ = std::io::stderr().write_all(b"error: `lab host` is internal; use `lab up` to start a lab\n");
         return Exit::Usage;
     };
     background::detach();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            say(&Ready::Failed(EngineError::new(EngineErrorKind::System, error.to_string())));
+            report(&Ready::Failed(EngineError::new(EngineErrorKind::System, error.to_string())));
             return Exit::Failed;
         }
     };
@@ -59,24 +62,24 @@ pub fn run() -> Exit {
     exit
 }
 
-/// Tells the process that started us.
-fn say(ready: &Ready) {
+/// Reports to the parent process.
+fn report(ready: &Ready) {
     let text = serde_json::to_string(ready).unwrap_or_default();
     let mut out = std::io::stdout().lock();
-    // That process may be gone, which is no reason to end a stack that shall outlive it.
+    // The parent may have exited; the stack continues without it.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
 }
 
 async fn host(request: HostRequest) -> Exit {
     let end = CancellationToken::new();
-    // Whoever starts it keeps its standard input open until the stack is up: one that nobody waits for any more is not wanted.
+    // The parent keeps standard input open until the stack is up. If it closes earlier, the start was abandoned.
     let orphaned = if request.up.tied { end.clone() } else { CancellationToken::new() };
     background::end_with_stdin(orphaned.clone());
     background::end_with_signals(end.clone());
     match serve(request, end, orphaned).await {
         Ok(()) => Exit::Passed,
         Err(error) => {
-            say(&Ready::Failed(error));
+            report(&Ready::Failed(error));
             Exit::Failed
         }
     }
@@ -88,8 +91,8 @@ async fn serve(request: HostRequest, end: CancellationToken, orphaned: Cancellat
     let supervisor = Arc::new(Supervisor::new(&folder, &request)?);
     let up = tokio::select! {
         up = supervisor.up(&request.up) => up,
-        () = end.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "it was told to end")),
-        () = orphaned.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "who started it is gone")),
+        () = end.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "shutdown was requested")),
+        () = orphaned.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "the parent process has exited")),
     };
     match up {
         Ok(()) => control(&folder, &lock, &supervisor, end).await,
@@ -100,38 +103,38 @@ async fn serve(request: HostRequest, end: CancellationToken, orphaned: Cancellat
     }
 }
 
-/// Takes calls until it is told to end, then ends the services.
+/// Serves calls until shutdown is requested, then stops the services.
 async fn control(
     folder: &Folder,
     lock: &File,
     supervisor: &Arc<Supervisor>,
     end: CancellationToken,
 ) -> Result<(), EngineError> {
-    let end = End { asked: end, over: CancellationToken::new() };
+    let shutdown = Shutdown { requested: end, complete: CancellationToken::new() };
     let called = match open(folder).await {
         Ok((listener, file)) => {
-            show_board(folder, supervisor, &end.asked).await;
-            say(&Ready::Up(supervisor.describe().await));
-            let (supervisor, token, until) = (supervisor.clone(), file.token.clone(), end.clone());
+            serve_dashboard(folder, supervisor, &shutdown.requested).await;
+            report(&Ready::Up(supervisor.describe().await));
+            let (supervisor, token, until) = (supervisor.clone(), file.token.clone(), shutdown.clone());
             let served = tokio::spawn(async move { control::serve(listener, supervisor, &token, until).await });
             tokio::select! {
-                () = end.asked.cancelled() => {}
-                () = attend(folder, lock, &file) => {}
+                () = shutdown.requested.cancelled() => {}
+                () = watch_files(folder, lock, &file) => {}
             }
             Ok(served)
         }
         Err(error) => Err(error),
     };
-    // From now on nobody finds it: a new host waits for the lock.
-    end.asked.cancel();
+    // Unpublish the address. A new host waits for the lock.
+    shutdown.requested.cancel();
     let _ = std::fs::remove_file(folder.path(super::HOST_FILE));
     supervisor.down().await;
-    end.over.cancel();
+    shutdown.complete.cancel();
     let _ = tokio::time::timeout(LINGER, called?).await;
     Ok(())
 }
 
-/// Opens the control port, and writes how it is reached.
+/// Opens the control port and publishes its address in `host.json`.
 async fn open(folder: &Folder) -> Result<(TcpListener, HostFile), EngineError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(system)?;
     let address = listener.local_addr().map_err(system)?.to_string();
@@ -141,31 +144,32 @@ async fn open(folder: &Folder) -> Result<(TcpListener, HostFile), EngineError> {
     Ok((listener, file))
 }
 
-/// Writes `host.json` again if it is lost or altered. Returns once the lab's folder is gone: nobody can end this host then.
-async fn attend(folder: &Folder, lock: &File, file: &HostFile) {
+/// Rewrites `host.json` if it is lost or modified. Returns once the lab's folder is gone, because nothing could stop this host
+/// then.
+async fn watch_files(folder: &Folder, lock: &File, file: &HostFile) {
     let path = folder.path(super::HOST_FILE);
-    let mut written = stamp(&path);
-    let mut ticks = tokio::time::interval(ATTEND_INTERVAL);
+    let mut written = fingerprint(&path);
+    let mut ticks = tokio::time::interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while files::is_named(lock, &folder.path(super::LOCK_FILE)) {
-        if (written.is_none() || stamp(&path) != written) && folder.write_json(super::HOST_FILE, file).is_ok() {
-            written = stamp(&path);
+        if (written.is_none() || fingerprint(&path) != written) && folder.write_json(super::HOST_FILE, file).is_ok() {
+            written = fingerprint(&path);
         }
         ticks.tick().await;
     }
 }
 
-/// What changes when a file is replaced or written to; none if there is no such file.
-fn stamp(path: &Path) -> Option<(u64, u64, SystemTime)> {
+/// Inode, length and modification time of a file, to detect changes. `None` if the file does not exist.
+fn fingerprint(path: &Path) -> Option<(u64, u64, SystemTime)> {
     let metadata = std::fs::symlink_metadata(path).ok()?;
     Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))
 }
 
-/// Serves the dashboard beside the stack. A stack without one is a stack all the same.
-async fn show_board(folder: &Folder, supervisor: &Arc<Supervisor>, end: &CancellationToken) {
-    let Some(listener) = lab_dashboard::listen(supervisor.board_port()).await else { return };
+/// Serves the dashboard in the background. The stack works without it, so failures are ignored.
+async fn serve_dashboard(folder: &Folder, supervisor: &Arc<Supervisor>, end: &CancellationToken) {
+    let Some(listener) = lab_dashboard::listen(supervisor.dashboard_port()).await else { return };
     let Ok(address) = listener.local_addr() else { return };
-    if supervisor.board_is_on(address.port()).is_ok() {
+    if supervisor.set_dashboard_port(address.port()).is_ok() {
         let (folder, supervisor, end) = (folder.clone(), supervisor.clone(), end.clone());
         tokio::spawn(async move { lab_dashboard::serve(listener, folder.root(), supervisor, end).await });
     }
@@ -173,16 +177,18 @@ async fn show_board(folder: &Folder, supervisor: &Arc<Supervisor>, end: &Cancell
 
 #[async_trait::async_trait]
 impl lab_dashboard::Source for Supervisor {
-    async fn look(&self) -> Look {
-        Look { gateway: self.gateway_url(), services: self.states(), metrics: self.metrics(), prometheus: None }
+    async fn snapshot(&self) -> Snapshot {
+        Snapshot { gateway: self.gateway_url(), services: self.states(), metrics: self.metrics(), prometheus: None }
     }
 }
 
-/// Takes the lock of the host, and hands it down to the services: it is free again when the last of them has ended too,
-/// however the host ended, so that nobody removes the folder, or wants the port, under their hands.
+/// Takes the host's lock and lets the services inherit it. It is released only when the last of them has exited, however the
+/// host ended, so that the folder and the port are not reused before.
 async fn take_lock(path: &Path) -> Result<File, EngineError> {
     let file = background::take(path).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => system("another host of this lab runs already").hint("lab down ends it"),
+        std::io::ErrorKind::WouldBlock => {
+            system("another host of this lab is already running").hint("run `lab down` to stop it")
+        }
         _ => unreadable(path, &error),
     })?;
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).map_err(system)?;

@@ -1,9 +1,9 @@
-//! What is taken from the environment, and how what is wrong there is told.
+//! Tests of the configuration: accepted values, defaults and error messages.
 
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
-use super::{Config, end, scopes};
+use super::{Config, expiry, scopes};
 
 fn read(changes: &[(&str, &str)]) -> Result<Config, String> {
     let good = [("APP_LISTEN", "127.0.0.1:0"), ("APP_API_KEY", "apikey-v1"), ("DATABASE_URL", "sqlite:/tmp/u.db")];
@@ -19,7 +19,7 @@ fn good(changes: &[(&str, &str)]) -> Config {
 }
 
 #[test]
-fn what_is_right_is_taken() {
+fn valid_values_are_accepted() {
     let config = good(&[("APP_INSTANCE", "i-1")]);
     assert_eq!((config.listen.as_str(), config.instance.as_str()), ("127.0.0.1:0", "i-1"));
     assert_eq!(good(&[]).instance.len(), 8);
@@ -29,23 +29,23 @@ fn what_is_right_is_taken() {
 }
 
 #[test]
-fn what_is_not_said_has_a_default() {
+fn unset_and_empty_variables_have_defaults() {
     for config in [good(&[]), good(&[("APP_RATE_LIMIT", ""), ("APP_DB_POOL", ""), ("APP_API_KEY_SCOPES", "")])] {
         assert!(config.auth.previous.is_none() && config.auth.scopes.is_none() && config.auth.client.is_none());
-        assert!(config.auth.ends().next().is_none() && config.limiter.is_none() && config.delay.is_none());
+        assert!(config.auth.expiries().next().is_none() && config.limiter.is_none() && config.delay.is_none());
         assert_eq!((config.store.connections, config.store.wait), (4, Duration::from_millis(500)));
         assert_eq!((config.store.report_time, config.metrics_path.as_str()), (Duration::ZERO, "/metrics"));
     }
 }
 
 #[test]
-fn an_end_is_a_time_or_a_lifetime() {
+fn an_expiry_is_a_time_or_a_lifetime() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-    assert_eq!(end("90s", now), Some(now + Duration::from_secs(90)));
-    assert_eq!(end("90d", now), Some(now + Duration::from_hours(90 * 24)));
-    assert_eq!(end("1970-01-01T01:00:05+01:00", now), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(5)));
+    assert_eq!(expiry("90s", now), Some(now + Duration::from_secs(90)));
+    assert_eq!(expiry("90d", now), Some(now + Duration::from_hours(90 * 24)));
+    assert_eq!(expiry("1970-01-01T01:00:05+01:00", now), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(5)));
     for bad in ["tomorrow", "0s", "2027-01-31", "2027-01-31T00:00:00", "2027-02-30T00:00:00Z", "-1d"] {
-        assert_eq!(end(bad, now), None, "{bad}");
+        assert_eq!(expiry(bad, now), None, "{bad}");
     }
 }
 
@@ -58,7 +58,7 @@ fn scopes_are_a_list() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn errors_name_the_missing_variable() {
     for name in ["APP_LISTEN", "APP_API_KEY", "DATABASE_URL"] {
         let error = read(&[(name, "")]).err().unwrap();
         assert!(error.starts_with(&format!("{name} is not set: expected ")), "{error}");
@@ -66,7 +66,7 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn what_goes_together_is_set_together() {
+fn variables_that_depend_on_each_other_are_set_together() {
     let pairs = [
         ("APP_CLIENT_ID", "APP_CLIENT_SECRET"),
         ("APP_CLIENT_SECRET", "APP_CLIENT_ID"),
@@ -75,12 +75,12 @@ fn what_goes_together_is_set_together() {
     ];
     for (name, needs) in pairs {
         let error = read(&[(name, "1")]).err().unwrap();
-        assert_eq!(error, format!("{name} is set, and {needs} is not: they go together"));
+        assert_eq!(error, format!("{name} is set but {needs} is not: set both or neither"));
     }
 }
 
 #[test]
-fn what_is_malformed_is_named_and_not_repeated() {
+fn errors_name_the_malformed_variable_but_not_its_value() {
     let long = "k".repeat(257);
     let bad = [
         ("APP_LISTEN", "sesame"),

@@ -1,10 +1,10 @@
-// The dashboard's page: asks for what it lacks once a second, and draws it. Everything is text or a path: nothing that comes
-// from a service becomes markup.
+// Dashboard page: fetches new data once a second and draws it. Data from services is only ever inserted as text or as SVG
+// paths, never as markup.
 "use strict";
 
-const W = 1000, H = 160, MOST = 3600;
+const W = 1000, H = 160, MAX_POINTS = 3600;
 const rate = (v) => (v >= 10 ? v.toFixed(0) : String(Math.round(v * 10) / 10)) + "/s";
-// Of an axis, whose half may be 12.5: no digit is left out.
+// Axis labels are not rounded: half of an axis may be 12.5.
 const exact = (show) => (show === rate ? (v) => `${Math.round(v * 100) / 100}/s` : show);
 const percent = (v) => Math.round(v * 1000) / 10 + "%";
 const millis = (v) => (v < 0.05 && v > 0 ? "<0.1" : v < 10 ? v.toFixed(1) : v.toFixed(0)) + "ms";
@@ -14,21 +14,21 @@ const line = (name, key, style) => ({ name, style, of: (p) => p[key] });
 
 // The panels of grafana/dashboards/auth-health.json.
 const PANELS = [
-  { title: "Requests/s", about: "Requests under /api/, whatever became of them.", show: rate, lines: [line("requests", "requests", "c3")] },
+  { title: "Requests/s", about: "Requests under /api/, regardless of the outcome.", show: rate, lines: [line("requests", "requests", "c3")] },
   { title: "Auth failures/s", about: "Requests whose key was not accepted.", show: rate, lines: [line("failures", "refused", "c4")] },
   { title: "Auth successes/s", about: "Requests whose key was accepted.", show: rate, lines: [line("successes", "accepted", "c2")] },
-  { title: "Status codes", about: "Responses of the app under /api/, by code. What the gateway answers by itself (502, 504) is not among them.", show: rate, codes: true, lines: [] },
-  { title: "Auth failure ratio", about: "The share of the requests whose key was not accepted, over 30 s.", show: percent, top: 1, lines: [line("ratio", "ratio", "c4")] },
-  { title: "Latency", about: "Time to answer a request under /api/, as the app measures it, over 30 s.", show: millis, lines: [line("p50", "p50", "c2"), line("p99", "p99", "c3")] },
-  { title: "Redeploys", about: "How often the app was started anew within the last minute.", show: count, lines: [line("redeploys", "redeploys", "c3")] },
+  { title: "Status codes", about: "Responses of the app under /api/, by code. Responses of the gateway itself (502, 504) are not included.", show: rate, codes: true, lines: [] },
+  { title: "Auth failure ratio", about: "Share of requests whose key was not accepted, over 30 s.", show: percent, top: 1, lines: [line("ratio", "ratio", "c4")] },
+  { title: "Latency", about: "Response time of requests under /api/, measured by the app over 30 s.", show: millis, lines: [line("p50", "p50", "c2"), line("p99", "p99", "c3")] },
+  { title: "Redeploys", about: "Restarts of the app within the last minute.", show: count, lines: [line("redeploys", "redeploys", "c3")] },
 ];
 
-// Of more marks than that in view, only those that change something are drawn: the curves are to be seen.
+// If more marks than this are in view, only those that change something are drawn, so that the curves stay visible.
 const CROWD = 30;
 const changes = (mark) => ["inject", "remedy", "firing", "resolved"].includes(mark.phase);
-// Steps and ends of runs are one kind of line; what an alert became is another each.
-const became = (phase) => [phase, (mark) => mark.kind === "alert" && mark.phase === phase];
-const MARKS = [["steps", (mark) => mark.kind !== "alert"], became("pending"), became("firing"), became("resolved")];
+// Steps and ends of runs share one line style; each alert state has its own.
+const alertState = (phase) => [phase, (mark) => mark.kind === "alert" && mark.phase === phase];
+const MARKS = [["steps", (mark) => mark.kind !== "alert"], alertState("pending"), alertState("firing"), alertState("resolved")];
 
 const state = { points: [], marks: [], version: 0, range: 60, still: null, failed: false, services: {}, alerts: null };
 const el = (name, attributes = {}, ...children) => {
@@ -57,10 +57,10 @@ function build(panel, index) {
   panel.paths = new Map();
   panel.from = el("span"); panel.to = el("span");
   panel.table = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": panel.title });
-  panel.details = el("details", {}, el("summary", {}, "As a table"), panel.table);
+  panel.details = el("details", {}, el("summary", {}, "Show as table"), panel.table);
   panel.details.addEventListener("toggle", draw);
   const title = el("h3", { id: `panel-${index}` }, panel.title);
-  document.getElementById("told").before(el("article", { "aria-labelledby": `panel-${index}` },
+  document.getElementById("history").before(el("article", { "aria-labelledby": `panel-${index}` },
     el("div", { class: "head" }, title, panel.now), el("p", { class: "about" }, panel.about), panel.legend,
     el("div", { class: "plot" },
       el("div", { class: "y", "aria-hidden": "true" }, panel.high, panel.half, el("span", {}, "0")),
@@ -69,26 +69,26 @@ function build(panel, index) {
     panel.details));
 }
 
-// The first of 1, 2, 2.5, 5 times a power of ten that is not below.
+// Rounds up to 1, 2, 2.5 or 5 times a power of ten.
 function nice(peak) {
   if (!(peak > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(peak));
   return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= peak * 0.999) || peak;
 }
 
-// What is drawn: what is known, or was at the pause. Lists are never changed, only replaced.
-function shown() {
+// Data to draw: the latest, or that of the moment of the pause. Lists are replaced, never modified.
+function drawnData() {
   return state.still || { points: state.points, marks: state.marks, to: state.points.length ? state.points[state.points.length - 1].t : Date.now() };
 }
 
 function view() {
-  const { points, marks, to } = shown();
+  const { points, marks, to } = drawnData();
   const from = to - state.range * 1000;
   return { from, to, x: (t) => (t - from) / (state.range * 1000) * W, points: points.filter((p) => p.t >= from - 1500),
     marks: marks.map((mark, index) => ({ ...mark, number: index + 1 })).filter((mark) => mark.t >= from) };
 }
 
-// Where there are more points than columns to see, the highest of each column is drawn: no outage is averaged away.
+// If there are more points than pixel columns, draws the highest point of each column, so that no outage is averaged away.
 function path(points, of, x, top) {
   let d = "", pen = false, column = -1, high = -1;
   for (const p of points) {
@@ -122,20 +122,20 @@ function drawPanel(panel, now) {
   panel.from.textContent = clock(now.from); panel.to.textContent = clock(now.to);
   for (const [name, node] of panel.paths) if (!panel.lines.some((one) => one.name === name)) { node.remove(); panel.paths.delete(name); }
   const last = now.points[now.points.length - 1];
-  const said = panel.lines.map((one) => {
+  const entries = panel.lines.map((one) => {
     if (!panel.paths.has(one.name)) { const node = svg("path", { class: one.style }); panel.paths.set(one.name, node); panel.svg.append(node); }
     panel.paths.get(one.name).setAttribute("d", path(now.points, one.of, now.x, top));
     const value = last ? one.of(last) : null;
     return { one, value: value === null || value === undefined ? "-" : panel.show(value), peak: panel.show(Math.max(0, ...values(one))) };
   });
-  panel.now.textContent = panel.lines.length === 1 && !panel.codes ? said[0].value : "";
-  panel.legend.replaceChildren(...(panel.lines.length > 1 || panel.codes ? said.map(({ one, value }) => el("span", {}, el("i", { class: one.style }), `${one.name} ${value}`)) : []));
-  const label = said.map(({ one, value, peak }) => `${one.name} now ${value}, at most ${peak}`).join("; ") || "no data";
-  panel.svg.setAttribute("aria-label", `${panel.title}: ${label}. The table below has the values.`);
+  panel.now.textContent = panel.lines.length === 1 && !panel.codes ? entries[0].value : "";
+  panel.legend.replaceChildren(...(panel.lines.length > 1 || panel.codes ? entries.map(({ one, value }) => el("span", {}, el("i", { class: one.style }), `${one.name} ${value}`)) : []));
+  const label = entries.map(({ one, value, peak }) => `${one.name} now ${value}, at most ${peak}`).join("; ") || "no data";
+  panel.svg.setAttribute("aria-label", `${panel.title}: ${label}. See the table below for the values.`);
   panel.gone.setAttribute("d", now.points.filter((p) => !p.up).map((p) => `M${now.x(p.t - 1000).toFixed(1)} 0h${(W / state.range).toFixed(2)}V${H}h-${(W / state.range).toFixed(2)}z`).join(""));
   const drawn = marks.length > CROWD ? marks.filter(changes) : marks;
   for (const { has, node } of panel.marks) node.setAttribute("d", drawn.filter(has).map((mark) => `M${now.x(mark.t).toFixed(1)} 0V${H}`).join(""));
-  // Where there is no room for all, those that change something come first.
+  // If there is no room for all numbers, marks that change something take precedence.
   const taken = [];
   const numbered = marks.filter((mark) => mark.kind !== "end").sort((one, other) => changes(other) - changes(one));
   panel.numbers.replaceChildren(...numbered.flatMap((mark) => {
@@ -157,16 +157,16 @@ function drawTable(panel, now) {
   panel.table.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows)));
 }
 
-// One sentence on how it is; told to those who do not see it only when it becomes another one.
-function tell() {
+// Updates the status sentence only if it changed, so that screen readers announce changes only.
+function showStatus() {
   const last = state.points[state.points.length - 1];
   let [text, tone] = ["Waiting for the first sample.", ""];
-  if (state.failed) [text, tone] = ["The lab does not answer: it is down, or this page is older than it.", "bad"];
+  if (state.failed) [text, tone] = ["The lab does not answer. It is down, or this page is out of date.", "bad"];
   else if (last && !last.up) [text, tone] = ["The app does not answer.", "bad"];
-  else if (last && last.refused > 0) [text, tone] = ["Keys are refused: callers get 401.", "bad"];
-  else if (last && Object.keys(last.codes).some((name) => name[0] === "5")) [text, tone] = ["The app answers with errors.", "bad"];
+  else if (last && last.refused > 0) [text, tone] = ["Keys are rejected: callers get 401.", "bad"];
+  else if (last && Object.keys(last.codes).some((name) => name[0] === "5")) [text, tone] = ["The app returns errors.", "bad"];
   else if (last && last.requests > 0) [text, tone] = ["Requests are answered.", "good"];
-  else if (last) [text, tone] = ["The app is up; nobody asks it anything.", ""];
+  else if (last) [text, tone] = ["The app is up, but receives no requests.", ""];
   const node = document.getElementById("state");
   if (node.textContent !== text) node.textContent = text;
   node.className = tone;
@@ -174,43 +174,43 @@ function tell() {
     el("li", is === "running" ? {} : { class: "bad" }, `${name} ${is}`)));
 }
 
-// What is told of the alerts, by whoever evaluates the rules; written anew only where it has become something else.
+// Rewrites the list of alerts only if it changed.
 function listAlerts() {
   const list = document.querySelector("#alerts ul");
   const alerts = state.failed ? null : state.alerts;
-  const told = JSON.stringify(alerts);
-  if (list.dataset.told === told) return;
-  list.dataset.told = told;
-  if (!alerts || !alerts.length) { list.replaceChildren(el("li", { class: "dim" }, alerts ? "None." : "Not known.")); return; }
+  const text = JSON.stringify(alerts);
+  if (list.dataset.shown === text) return;
+  list.dataset.shown = text;
+  if (!alerts || !alerts.length) { list.replaceChildren(el("li", { class: "dim" }, alerts ? "None." : "Unknown.")); return; }
   list.replaceChildren(...alerts.map((alert) => el("li", { class: alert.state }, el("b", {}, alert.state),
     ` ${alert.name} since ${clock(alert.t)}${alert.summary && alert.state !== "resolved" ? `: ${alert.summary}` : ""}`)));
 }
 
-const said = {
+const describe = {
   step: (mark) => `${mark.name} (${mark.scenario})`,
   end: (mark) => `end of run ${mark.run} (${mark.scenario})`,
   alert: (mark) => `alert ${mark.name} ${mark.phase}`,
 };
-// The newest are seen, unless somebody reads the older ones.
+// Scrolls to the newest mark unless the reader has scrolled up.
 function listMarks() {
   const list = document.getElementById("marks"), scroll = list.parentElement;
   const follows = scroll.scrollTop + scroll.clientHeight >= scroll.scrollHeight - 4;
   list.replaceChildren(...state.marks.map((mark) => el("li", { class: mark.phase },
-    el("time", {}, clock(mark.t)), ` ${said[mark.kind](mark)}`)));
+    el("time", {}, clock(mark.t)), ` ${describe[mark.kind](mark)}`)));
   if (follows) scroll.scrollTop = scroll.scrollHeight;
 }
 
-let asking = false;
-async function ask() {
-  if (asking) return;
-  asking = true;
+let fetching = false;
+async function fetchData() {
+  if (fetching) return;
+  fetching = true;
   const last = state.points.length ? state.points[state.points.length - 1].n : 0;
   try {
     const response = await fetch(`data?after=${last}&marks=${state.version}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
     if (!response.ok) throw new Error(String(response.status));
     const data = await response.json();
     if (data.since !== state.since) {
-      // Another host, whose numbers begin anew: what is known stays, what it has comes next.
+      // The host restarted and numbers its points from 1: keep the known points and append the new ones.
       const known = state.since !== undefined;
       state.since = data.since;
       if (known) { state.points.forEach((p) => { p.n = 0; }); state.version = 0; return; }
@@ -218,23 +218,23 @@ async function ask() {
     state.failed = false;
     state.services = data.services;
     state.alerts = data.alerts;
-    state.points = state.points.concat(data.points).slice(-MOST);
+    state.points = state.points.concat(data.points).slice(-MAX_POINTS);
     if (data.marks) { state.version = data.marks.version; state.marks = data.marks.list; listMarks(); }
     document.getElementById("lab").textContent = data.lab;
     document.title = `lab ${data.lab}`;
   } catch {
     state.failed = true;
   } finally {
-    asking = false;
+    fetching = false;
   }
-  tell();
+  showStatus();
   listAlerts();
   if (!state.still) draw();
 }
 
 async function run() {
-  // A page that nobody looks at asks nothing; it gets what it missed when it is looked at again.
-  if (!document.hidden) await ask();
+  // A hidden page fetches nothing. It catches up when it becomes visible.
+  if (!document.hidden) await fetchData();
   setTimeout(run, 1000);
 }
 
@@ -242,11 +242,11 @@ PANELS.forEach(build);
 listAlerts();
 for (const input of document.querySelectorAll("input[name=range]")) input.addEventListener("change", () => { state.range = Number(input.value); draw(); });
 document.getElementById("pause").addEventListener("click", (event) => {
-  state.still = state.still ? null : shown();
+  state.still = state.still ? null : drawnData();
   event.target.setAttribute("aria-pressed", String(Boolean(state.still)));
-  event.target.textContent = state.still ? "Go on" : "Pause";
+  event.target.textContent = state.still ? "Resume" : "Pause";
   draw();
 });
-document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden) fetchData(); });
 draw();
 run();
