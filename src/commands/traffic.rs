@@ -10,7 +10,7 @@ use lab_report::report::traffic::compare::write_comparison;
 use lab_report::report::traffic::table::write_table;
 use lab_report::report::traffic::{TrafficReport, write_json};
 use lab_runner::runner::{Signal, evaluate_traffic};
-pub(crate) use lab_scenario::expect::{self, Unknown};
+pub(crate) use lab_scenario::expect::{self, UnknownMetric};
 use lab_scenario::plan::Expectation;
 use lab_system::files;
 use lab_traffic::{Outcome, make_room};
@@ -77,10 +77,10 @@ fn expectation(text: &str) -> Result<Expectation, Failure> {
     let example = "expected a metric and a bound, such as 'status.200: \">= 99.9%\"'";
     let (metric, bound) = text.split_once(':').ok_or_else(|| wrong(example.to_owned()))?;
     let (metric, bound) = (unquoted(metric), unquoted(bound));
-    let subject = expect::subject(metric).map_err(|unknown| {
+    let subject = expect::metric_name(metric).map_err(|unknown| {
         wrong(match unknown {
-            Unknown::Because(why) => why,
-            Unknown::Metric | Unknown::Counter => {
+            UnknownMetric::Because(why) => why,
+            UnknownMetric::Metric | UnknownMetric::Counter => {
                 "expected one of status.200 (any code), latency.p99 (p50 to p99.99), sent, failed".to_owned()
             }
         })

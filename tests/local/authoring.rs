@@ -33,7 +33,7 @@ fn a_new_scenario_overwrites_nothing_and_goes_where_it_is_wanted() {
     desk.lab(&["scenario", "new", "one", "--out", "incidents"]).status(2).complains("exists already");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
     desk.lab(&["scenario", "new", "a/b"]).status(2).complains("invalid scenario name").complains("--out");
-    desk.lab(&["scenario", "new", "x.yaml"]).status(2).complains("without its ending: `x`");
+    desk.lab(&["scenario", "new", "x.yaml"]).status(2).complains("without extension: `x`");
     // It includes lab's own, and would include itself.
     desk.lab(&["scenario", "new", "baseline"]).status(2).complains("would include itself").complains("my-baseline");
     desk.lab(&["scenario", "new", "x", "--out", "baseline.yaml"]).status(2).complains("would include itself");

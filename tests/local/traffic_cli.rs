@@ -45,7 +45,7 @@ fn what_cannot_be_sent_is_refused_with_a_reason() {
         (with(&["--key", "a", "--key", "b=100%"]), "the shares must add up"),
         (with(&["--key", "a", "--key", "b=0.001%"]), "b's share of 0.001% cannot be kept"),
         (with(&["--key", "a", "--key", "b", "--key", "c=99.99%"]), "a's share of 0.005% cannot be kept"),
-        (with(&["--header", "Content-Length: 5"]), "lab's own to send"),
+        (with(&["--header", "Content-Length: 5"]), "lab sets this header itself"),
         (with(&["--expect", "banana: 1"]), "expected one of status.200"),
         (with(&["--csv", "/no/such/folder/x.csv"]), "cannot write /no/such/folder/x.csv"),
         (with(&["--json", "--csv", "-"]), "both write to standard output"),

@@ -1,4 +1,4 @@
-//! Callers: who sends traffic, each with a key and a rate of its own, and their shares of what a step sends.
+//! Callers of a scenario, and how they share the traffic of a step.
 
 use super::action::Reader;
 use super::file::CallerFile;
@@ -7,12 +7,12 @@ use super::value;
 use lab_traffic::Amount;
 use lab_yaml::Diagnostic;
 
-/// The most callers of a scenario.
-const MOST: usize = 20;
-/// A caller's rate where it has none, and the lab's one caller's.
+/// Maximum number of callers in a scenario.
+const MAX_CALLERS: usize = 20;
+/// Default rate of a caller, in requests per second. Also used without callers.
 const RATE: f64 = 20.0;
 
-/// Reads the callers of a file.
+/// Parses the callers of a file.
 pub(super) fn read(files: &[CallerFile], reader: &mut Reader<'_>) -> Vec<Caller> {
     let mut callers = Vec::new();
     for file in files {
@@ -28,22 +28,21 @@ pub(super) fn read(files: &[CallerFile], reader: &mut Reader<'_>) -> Vec<Caller>
             connections: connections.flatten().unwrap_or(1),
         });
     }
-    callers.truncate(MOST);
-    if let Some(file) = files.get(MOST) {
+    callers.truncate(MAX_CALLERS);
+    if let Some(file) = files.get(MAX_CALLERS) {
         let message = format!("{} callers are too many", files.len());
-        reader.out.push(Diagnostic::at(message, &file.name.place).label(format!("the limit is {MOST}")));
+        reader.out.push(Diagnostic::at(message, &file.name.place).label(format!("the limit is {MAX_CALLERS}")));
     }
     callers
 }
 
-/// Requests a second, all together.
+/// Total requests per second.
 pub(super) fn rate(callers: &[&Caller]) -> f64 {
     if callers.is_empty() { RATE } else { callers.iter().map(|caller| caller.rate).sum() }
 }
 
-/// Each caller's part of `amount`, sent at `rate` requests a second in all: both are shared as the callers' own rates are.
-/// Of a number of requests each gets its share rounded, at least one, and together they send exactly that many where
-/// there are enough of them.
+/// Distributes `amount` and `rate` (a total) over the callers in proportion to their own rates. Request counts are
+/// rounded so that each caller sends at least one and the total is exact, if `amount` is large enough.
 pub(super) fn share(callers: &[&Caller], amount: Amount, rate: f64, connections: Option<u32>) -> Vec<CallerLoad> {
     let whole = self::rate(callers);
     let amounts: Vec<Amount> = match amount {
@@ -62,7 +61,7 @@ pub(super) fn share(callers: &[&Caller], amount: Amount, rate: f64, connections:
     callers.iter().zip(amounts).map(part).collect()
 }
 
-/// Shares of a count, by the largest remainder; none of them 0 where the count suffices.
+/// Splits a count by the largest remainder method. No share is 0 if the count is large enough.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1e7")]
 fn split(count: u64, weights: &[f64]) -> Vec<u64> {
     let exact: Vec<f64> = weights.iter().map(|weight| count as f64 * weight).collect();

@@ -1,22 +1,22 @@
-//! Whether an engine can do what a plan asks for, and whether the user lets it: looked at before a run starts, so that
-//! nothing is ever skipped.
+//! Checks before a run: the engine and the lab support every step, and the user allows it. No step is ever skipped.
 
 use std::collections::BTreeSet;
 
 use super::plan::{Action, Condition, Metric, Plan, Step, Verb};
 use lab_core::engine::{APP, Ability, Endpoints, Roles, ServiceSpec, environment};
-use lab_yaml::list;
-use lab_yaml::{Diagnostic, Diagnostics, meant};
+use lab_yaml::quote_list;
+use lab_yaml::{Diagnostic, Diagnostics, did_you_mean};
 
-/// The service that answers queries.
+/// Service that answers queries.
 const PROMETHEUS: &str = "prometheus";
 
 impl Plan {
-    /// Every step that is not possible on this engine; first of all, that the scenario is not for it.
+    /// Reports every step that the engine does not support. If the scenario excludes the engine, that is the only
+    /// error.
     pub fn check_engine(&self, engine: &str, services: &[ServiceSpec], roles: &Roles) -> Result<(), Diagnostics> {
         let mut found = Diagnostics::default();
         if !self.runs_on(engine) {
-            let engines = list(self.engines.iter().map(String::as_str));
+            let engines = quote_list(self.engines.iter().map(String::as_str));
             let message = format!("{} cannot run on the {engine} engine", self.name);
             found.push(Diagnostic::new(message).label(format!("its `engines`: {engines}")));
             return Err(found);
@@ -45,8 +45,8 @@ impl Plan {
             if let Some(diagnostic) = refusal(step, engine, services, service, ability, verb) {
                 found.push(diagnostic);
             } else if let (Action::Change(change), Some(spec)) = (&step.action, spec(services, service)) {
-                // Values that earlier steps give are checked when they are known.
-                for why in environment::refusals(spec, &change.change, services, step.late.is_none()) {
+                // Values from earlier steps are checked during the run.
+                for why in environment::refusals(spec, &change.change, services, step.deferred.is_none()) {
                     let message = format!("step `{}` ({}): {why}", step.name, step.place);
                     found.push(Diagnostic::new(self.secrets.mask(&message)));
                 }
@@ -55,13 +55,13 @@ impl Plan {
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
-    /// Whether the scenario is for this engine, as far as its `engines` say.
+    /// Returns true if `engines` allows this engine.
     pub fn runs_on(&self, engine: &str) -> bool {
         self.engines.is_empty() || self.engines.iter().any(|known| known == engine)
     }
 
-    /// Every step that asks for what this lab goes without: queries, where its Prometheus does not run, and alerts, where
-    /// nobody says what they are.
+    /// Reports every step that needs something this lab does not run: queries without Prometheus, and alerts without
+    /// an evaluator.
     pub fn check_lab(&self, lab: &str, endpoints: &Endpoints) -> Result<(), Diagnostics> {
         let query =
             |step: &Step| matches!(&step.action, Action::WaitFor(wait) if matches!(wait.what, Condition::Query { .. }));
@@ -71,41 +71,41 @@ impl Plan {
                 found.push(no_queries(step, &format!("in lab {lab}")));
             }
             if step.asks_for_alerts() && endpoints.alerts().is_none() {
-                let message = format!("step `{}` ({}): nobody evaluates alerts in lab {lab}", step.name, step.place);
+                let message = format!("step `{}` ({}): no one evaluates alerts in lab {lab}", step.name, step.place);
                 found.push(Diagnostic::new(message).label("its Prometheus does not run"));
             }
         }
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
-    /// Every step that names an alert which the rules of this lab do not have; `known` are those that they have.
+    /// Reports every step that names an alert missing from `known`, the alerts of this lab.
     pub fn check_alerts(&self, lab: &str, known: &BTreeSet<String>) -> Result<(), Diagnostics> {
         let known = || known.iter().map(String::as_str);
         let mut found = Diagnostics::default();
         for (step, alert) in self.alerts_asked().filter(|(_, alert)| known().all(|name| name != *alert)) {
             let message = format!("step `{}` ({}): lab {lab} has no alert `{alert}`", step.name, step.place);
             let has = match known().next() {
-                Some(_) => format!("its alerts: {}", list(known())),
+                Some(_) => format!("its alerts: {}", quote_list(known())),
                 None => "its rules have no alerts".to_owned(),
             };
-            found.push(Diagnostic::new(message).label(meant(alert, known(), &has)));
+            found.push(Diagnostic::new(message).label(did_you_mean(alert, known(), &has)));
         }
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
-    /// The alerts that its steps wait for, or expect something of.
+    /// Alerts that steps wait for or expect, with the step.
     pub fn alerts_asked(&self) -> impl Iterator<Item = (&Step, &str)> {
         self.all_steps().flat_map(|step| step.alerts_asked().map(move |alert| (step, alert)))
     }
 
-    /// The same, knowing whether any of its steps waits for an alert, or expects something of one.
+    /// Sets [`Plan::alerts`] from the steps.
     pub(super) fn with_alerts(mut self) -> Self {
         let asks = self.all_steps().any(Step::asks_for_alerts);
         self.alerts = asks;
         self
     }
 
-    /// Every step that runs a command, where the user has not allowed that.
+    /// Reports every step that runs a command, unless commands are allowed.
     pub fn check_commands(&self, allowed: bool) -> Result<(), Diagnostics> {
         let mut found = Diagnostics::default();
         for step in self.all_steps().filter(|step| !allowed && matches!(step.action, Action::Run(_))) {
@@ -118,7 +118,7 @@ impl Plan {
 }
 
 impl Step {
-    /// Whether it waits for an alert, or expects something of one.
+    /// Returns true if the step waits for an alert or has an expectation on one.
     pub fn asks_for_alerts(&self) -> bool {
         self.alerts_asked().next().is_some()
     }
@@ -140,8 +140,8 @@ impl Step {
 }
 
 fn no_queries(step: &Step, place: &str) -> Diagnostic {
-    let message = format!("step `{}` ({}): there is no Prometheus {place} to ask", step.name, step.place);
-    Diagnostic::new(message).label("`wait_for` with `metrics` or `path` needs none")
+    let message = format!("step `{}` ({}): there is no Prometheus {place}", step.name, step.place);
+    Diagnostic::new(message).label("use `wait_for` with `metrics` or `path`, which does not need it")
 }
 
 fn spec<'s>(services: &'s [ServiceSpec], service: &str) -> Option<&'s ServiceSpec> {
@@ -159,15 +159,15 @@ fn refusal(
     let subject = format!("step `{}` ({})", step.name, step.place);
     let Some(spec) = spec(services, service) else {
         let names = || services.iter().map(|spec| spec.name.as_str());
-        let diagnostic = Diagnostic::new(format!("{subject}: `{service}` is not there on the {engine} engine"));
-        return Some(diagnostic.label(meant(service, names(), &format!("it has {}", list(names())))));
+        let diagnostic = Diagnostic::new(format!("{subject}: `{service}` does not exist on the {engine} engine"));
+        return Some(diagnostic.label(did_you_mean(service, names(), &format!("it has {}", quote_list(names())))));
     };
     if spec.abilities.contains(&ability) {
         return None;
     }
     let can: Vec<&str> = spec.abilities.iter().map(|ability| ability.name()).collect();
     let can =
-        if can.is_empty() { "nothing can be done to it".to_owned() } else { format!("it can: {}", can.join(", ")) };
+        if can.is_empty() { "it supports no actions".to_owned() } else { format!("it supports {}", can.join(", ")) };
     Some(Diagnostic::new(format!("{subject}: `{service}` cannot be {verb} on the {engine} engine; {can}")))
 }
 

@@ -1,13 +1,13 @@
-//! What an `expect` says: a metric, and a comparator with a bound that fits it. `auth_failures.delta: "== 40"`.
+//! Parses expectations such as `auth_failures.delta: "== 40"`: a metric, and a comparator with a bound.
 
-use super::plan::{AlertIs, Comparator, Expectation, Metric, Of, Threshold};
+use super::plan::{AlertIs, Comparator, Expectation, Metric, Sender, Threshold};
 use super::value;
 use lab_telemetry::metrics::names;
-use lab_yaml::{list, meant as did_you_mean, near};
+use lab_yaml::{did_you_mean, nearest, quote_list};
 
-/// What a metric's name means, before its bound says whether a share or a count is wanted.
+/// A parsed metric name. The bound decides whether it is a share or a count.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Subject {
+pub enum MetricName {
     Delta { counter: String, labels: Vec<(String, String)> },
     Status(u16),
     Latency(f64),
@@ -16,31 +16,31 @@ pub enum Subject {
     Alert(String),
 }
 
-/// Why a name is no metric.
+/// Reason why a metric name was rejected.
 #[derive(Debug, PartialEq)]
-pub enum Unknown {
-    /// It is like none.
+pub enum UnknownMetric {
+    /// Similar to no known metric.
     Metric,
-    /// It ends in `.delta` and is like no counter.
+    /// Ends in `.delta`, but is similar to no counter.
     Counter,
-    /// What was expected, or probably meant.
+    /// Expected text or a suggestion.
     Because(String),
 }
 
-/// How metrics are written, for messages.
+/// Lists the metrics, for messages.
 pub fn metrics() -> String {
     let deltas: Vec<String> = names::SHORT.iter().map(|(short, _)| format!("{short}.delta")).collect();
-    let shown = deltas.iter().map(String::as_str).chain(["status.200", "latency.p99", "sent", "failed"]);
-    let alert = "and `alert.NAME` of an alert";
-    format!("the metrics: {}, any counter's full name with `.delta`, {alert}", list(shown))
+    let names = deltas.iter().map(String::as_str).chain(["status.200", "latency.p99", "sent", "failed"]);
+    let alert = "and `alert.NAME`";
+    format!("the metrics: {}, any counter's full name with `.delta`, {alert}", quote_list(names))
 }
 
-/// The counters, for messages.
+/// Lists the counters, for messages.
 pub fn counters() -> String {
-    format!("the counters: {}", list(names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS)))
+    format!("the counters: {}", quote_list(names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS)))
 }
 
-/// The labels of each counter that has some.
+/// Counters that have a label, with that label.
 pub(super) const LABELS: [(&str, &str); 3] =
     [("app_http_responses_total", "code"), ("app_auth_rejections_total", "reason"), ("app_auth_key_uses_total", "key")];
 
@@ -51,13 +51,13 @@ enum Unit {
     Duration,
 }
 
-impl Subject {
-    /// Whether only a step that sends traffic can answer it.
+impl MetricName {
+    /// Returns true if only traffic can answer it.
     pub fn needs_traffic(&self) -> bool {
         !matches!(self, Self::Delta { .. } | Self::Alert(_))
     }
 
-    /// As a plain number: what is a share elsewhere is a count. An alert is none.
+    /// The metric as a plain number: counts instead of shares. `None` for alerts.
     pub fn plain(self) -> Option<Metric> {
         Some(match self {
             Self::Delta { counter, labels } => Metric::Delta { counter, labels },
@@ -69,7 +69,7 @@ impl Subject {
         })
     }
 
-    /// What it is compared with, as messages say it.
+    /// Expected bound, for messages.
     fn expected(&self) -> &'static str {
         match self {
             Self::Delta { .. } | Self::Sent => "expected a count, such as \"== 40\"",
@@ -93,87 +93,88 @@ impl Subject {
     }
 }
 
-/// Reads a metric's name.
-pub fn subject(text: &str) -> Result<Subject, Unknown> {
+/// Parses a metric name.
+pub fn metric_name(text: &str) -> Result<MetricName, UnknownMetric> {
     if let Some(counter) = text.strip_suffix(".delta") {
         return delta(counter);
     }
     if let Some(code) = text.strip_prefix("status.") {
-        return value::status(code).map(Subject::Status).map_err(Unknown::Because);
+        return value::status(code).map(MetricName::Status).map_err(UnknownMetric::Because);
     }
     if let Some(name) = text.strip_prefix("alert.") {
-        return alert(name).map(Subject::Alert).map_err(Unknown::Because);
+        return alert(name).map(MetricName::Alert).map_err(UnknownMetric::Because);
     }
     if let Some(percentile) = text.strip_prefix("latency.") {
-        return latency(percentile).map_err(Unknown::Because);
+        return latency(percentile).map_err(UnknownMetric::Because);
     }
     match text {
-        "sent" => Ok(Subject::Sent),
-        "failed" => Ok(Subject::Failed),
-        _ => Err(meant(text)),
+        "sent" => Ok(MetricName::Sent),
+        "failed" => Ok(MetricName::Failed),
+        _ => Err(suggest(text)),
     }
 }
 
-/// The metric that was probably meant. A counter without `.delta` is the likeliest slip of all.
-fn meant(text: &str) -> Unknown {
+/// Suggests a metric. The most common mistake is a counter without `.delta`.
+fn suggest(text: &str) -> UnknownMetric {
     let deltas = || names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS);
     let known = ["sent", "failed", "latency.p50", "latency.p90", "latency.p99", "status.200"];
     let name = text.split_once('.').map_or(text, |(name, _)| name);
-    let counter = near(name, deltas()).map(|near| format!("{near}.delta"));
-    let near = near(text, known).map(str::to_owned).or(counter);
-    near.map_or(Unknown::Metric, |near| Unknown::Because(format!("did you mean `{near}`?")))
+    let counter = nearest(name, deltas()).map(|near| format!("{near}.delta"));
+    let near = nearest(text, known).map(str::to_owned).or(counter);
+    near.map_or(UnknownMetric::Metric, |near| UnknownMetric::Because(format!("did you mean `{near}`?")))
 }
 
-/// The name of an alert. Which there are, the lab's rules say: a stack of one's own may have others than the one that comes with
-/// lab (see `Plan::check_alerts`).
+/// Parses an alert name. Only the syntax is checked here; `Plan::check_alerts` compares it with the rules of the lab,
+/// since a custom stack may have its own.
 pub fn alert(text: &str) -> Result<String, String> {
     let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':' | '.'));
     if fits && !text.is_empty() {
         return Ok(text.to_owned());
     }
-    Err("expected an alert's name: letters, digits, `_`, `-`, `:` and `.`".to_owned())
+    Err("expected the name of an alert: letters, digits, `_`, `-`, `:` and `.`".to_owned())
 }
 
-/// One of the words that say what an alert must be.
-pub fn alert_is(text: &str, words: &[AlertIs]) -> Result<AlertIs, String> {
-    let names = || words.iter().map(|word| word.name());
-    let found = words.iter().find(|word| word.name() == text).copied();
-    found.ok_or_else(|| did_you_mean(text, names(), &format!("expected one of {}", list(names()))))
+/// Parses an alert state, one of `states`.
+pub fn alert_is(text: &str, states: &[AlertIs]) -> Result<AlertIs, String> {
+    let names = || states.iter().map(|state| state.name());
+    let found = states.iter().find(|state| state.name() == text).copied();
+    found.ok_or_else(|| did_you_mean(text, names(), &format!("expected one of {}", quote_list(names()))))
 }
 
-fn latency(text: &str) -> Result<Subject, String> {
+fn latency(text: &str) -> Result<MetricName, String> {
     let percentile = text.strip_prefix('p').filter(|digits| digits.chars().all(|c| c.is_ascii_digit() || c == '.'));
     match percentile.and_then(|digits| digits.parse::<f64>().ok()) {
-        Some(percentile) if (50.0..=99.99).contains(&percentile) => Ok(Subject::Latency(percentile)),
+        Some(percentile) if (50.0..=99.99).contains(&percentile) => Ok(MetricName::Latency(percentile)),
         _ => Err("expected a percentile from `latency.p50` to `latency.p99.99`".to_owned()),
     }
 }
 
-fn delta(text: &str) -> Result<Subject, Unknown> {
+fn delta(text: &str) -> Result<MetricName, UnknownMetric> {
     let (name, labels) = match text.split_once('{') {
         None => (text, Some(Vec::new())),
         Some((name, rest)) => (name, rest.strip_suffix('}').and_then(labels)),
     };
     let Some(labels) = labels else {
-        return Err(Unknown::Because("expected labels such as `{code=\"401\"}` before `.delta`".to_owned()));
+        return Err(UnknownMetric::Because("expected labels such as `{code=\"401\"}` before `.delta`".to_owned()));
     };
     let short = names::SHORT.iter().find(|(short, _)| *short == name).map(|(_, full)| *full);
     let Some(counter) = short.or_else(|| names::COUNTERS.into_iter().find(|counter| *counter == name)) else {
         let known = names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS);
-        let because = |near| Unknown::Because(format!("the app has no such counter; did you mean `{near}.delta`?"));
-        return Err(near(name, known).map_or(Unknown::Counter, because));
+        let because =
+            |near| UnknownMetric::Because(format!("the app has no such counter; did you mean `{near}.delta`?"));
+        return Err(nearest(name, known).map_or(UnknownMetric::Counter, because));
     };
     let known = LABELS.iter().find(|(name, _)| *name == counter).map(|(_, label)| *label);
     match labels.iter().map(|(label, _)| label).find(|label| known != Some(label.as_str())) {
-        None => Ok(Subject::Delta { counter: counter.to_owned(), labels }),
-        Some(label) => Err(Unknown::Because(match known {
+        None => Ok(MetricName::Delta { counter: counter.to_owned(), labels }),
+        Some(label) => Err(UnknownMetric::Because(match known {
             Some(known) => format!("`{counter}` has no label `{label}`; it has `{known}`"),
             None => format!("`{counter}` has no labels, and so no `{label}`"),
         })),
     }
 }
 
-/// `code="401",reason="unknown"`, sorted by name; none where it is written differently.
+/// Parses `code="401",reason="unknown"` and sorts by name. `None` if malformed.
 fn labels(text: &str) -> Option<Vec<(String, String)>> {
     let mut labels = Vec::new();
     let mut rest = text.trim();
@@ -192,19 +193,19 @@ fn labels(text: &str) -> Option<Vec<(String, String)>> {
     (!labels.is_empty()).then_some(labels)
 }
 
-/// Puts a metric and its bound together. The error says what was expected of the bound.
-pub fn expectation(subject: Subject, metric_text: &str, bound: &str) -> Result<Expectation, String> {
-    if let Subject::Alert(alert) = subject {
+/// Combines a metric with its bound. The error states the expected bound.
+pub fn expectation(subject: MetricName, metric_text: &str, bound: &str) -> Result<Expectation, String> {
+    if let MetricName::Alert(alert) = subject {
         let is = alert_is(bound, &AlertIs::EXPECTED)?;
         return Ok(Expectation {
-            of: Of::All,
+            sender: Sender::All,
             metric: Metric::Alert { alert, is },
             metric_text: metric_text.to_owned(),
             comparator: Comparator::Equal,
             bound: 1.0,
             text: is.name().to_owned(),
             since: 0,
-            late: None,
+            deferred: None,
         });
     }
     let expected = subject.expected();
@@ -226,14 +227,23 @@ pub fn expectation(subject: Subject, metric_text: &str, bound: &str) -> Result<E
     let never = matches!(comparator, Comparator::Less) && number <= 0.0
         || matches!(comparator, Comparator::Greater) && number >= most;
     if never {
-        return Err("this can never hold".to_owned());
+        return Err("no value can satisfy this".to_owned());
     }
     let text = format!("{} {rest}", symbol(comparator));
     let metric_text = metric_text.to_owned();
-    Ok(Expectation { of: Of::All, metric, metric_text, comparator, bound: number, text, since: 0, late: None })
+    Ok(Expectation {
+        sender: Sender::All,
+        metric,
+        metric_text,
+        comparator,
+        bound: number,
+        text,
+        since: 0,
+        deferred: None,
+    })
 }
 
-/// What a query's value must be: a comparator and any number.
+/// Parses the expected value of a query: a comparator and any number.
 pub fn threshold(text: &str) -> Result<Threshold, String> {
     const EXPECTED: &str = "expected a comparator and a number, such as \"> 0.5\"";
     let (comparator, rest) = comparator(text.trim()).map_err(|hint| format!("{EXPECTED}{hint}"))?;
@@ -273,7 +283,7 @@ fn symbol(comparator: Comparator) -> &'static str {
     }
 }
 
-/// A count, a share in percent, or a duration in milliseconds.
+/// Parses a count, a percentage, or a duration in milliseconds.
 fn number(text: &str) -> Option<(Unit, f64)> {
     let plain = |text: &str| {
         let digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
@@ -290,35 +300,35 @@ fn number(text: &str) -> Option<(Unit, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Subject, Unknown, expectation, subject};
+    use super::{MetricName, UnknownMetric, expectation, metric_name};
     use crate::plan::{Comparator, Expectation, Metric};
 
     fn read(metric: &str, bound: &str) -> Result<Expectation, String> {
-        expectation(subject(metric).unwrap(), metric, bound)
+        expectation(metric_name(metric).unwrap(), metric, bound)
     }
 
     #[test]
     fn metrics_have_short_and_full_names() {
-        let counter = |name: &str| match subject(name) {
-            Ok(Subject::Delta { counter, labels }) => (counter, labels),
+        let counter = |name: &str| match metric_name(name) {
+            Ok(MetricName::Delta { counter, labels }) => (counter, labels),
             other => panic!("{other:?}"),
         };
         assert_eq!(counter("requests.delta").0, "app_requests_total");
         assert_eq!(counter("app_auth_failures_total.delta").0, "app_auth_failures_total");
         let (name, labels) = counter("app_http_responses_total{code=\"401\"}.delta");
         assert_eq!((name.as_str(), labels), ("app_http_responses_total", vec![("code".into(), "401".into())]));
-        assert_eq!(subject("latency.p99.9"), Ok(Subject::Latency(99.9)));
-        assert_eq!(subject("status.401"), Ok(Subject::Status(401)));
+        assert_eq!(metric_name("latency.p99.9"), Ok(MetricName::Latency(99.9)));
+        assert_eq!(metric_name("status.401"), Ok(MetricName::Status(401)));
     }
 
     #[test]
     fn a_wrong_name_has_a_near_miss() {
-        let because = |text: &str| Err(Unknown::Because(format!("did you mean `{text}`?")));
-        assert_eq!(subject("auth_failures"), because("auth_failures.delta"));
-        assert_eq!(subject("fialed"), because("failed"));
-        assert_eq!(subject("latency_p99"), because("latency.p99"));
-        assert_eq!(subject("banana.delta"), Err(Unknown::Counter));
-        assert_eq!(subject("banana"), Err(Unknown::Metric));
+        let because = |text: &str| Err(UnknownMetric::Because(format!("did you mean `{text}`?")));
+        assert_eq!(metric_name("auth_failures"), because("auth_failures.delta"));
+        assert_eq!(metric_name("fialed"), because("failed"));
+        assert_eq!(metric_name("latency_p99"), because("latency.p99"));
+        assert_eq!(metric_name("banana.delta"), Err(UnknownMetric::Counter));
+        assert_eq!(metric_name("banana"), Err(UnknownMetric::Metric));
     }
 
     #[test]

@@ -1,23 +1,23 @@
-//! What was written: a [`ScenarioFile`] is a document whose keys are known and whose values are texts, parameters not
-//! filled in. Everything that can be found wrong without knowing the parameters is found here, once for each file.
+//! [`ScenarioFile`]: a document as written, with known keys and raw texts. Reports every error that can be found
+//! without the values of parameters, once per file.
 
 use std::sync::Arc;
 
 use super::lesson::{self, LessonFile};
 use super::references::references;
+use super::schema;
 use super::template;
-use super::words;
 use lab_yaml::fields::{self, Fields};
-use lab_yaml::list;
 use lab_yaml::node::{self, Entry, Node, NodeKind, Text};
-use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, shown};
+use lab_yaml::quote_list;
+use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, quote};
 
 mod step;
 
 pub(super) use step::step_list;
 pub(crate) use step::{Args, StepFile};
 
-/// A scenario file, or what could be understood of it.
+/// A scenario file, as far as it could be read.
 #[derive(Debug, Default)]
 pub(crate) struct ScenarioFile {
     pub(crate) title: Option<Text>,
@@ -33,16 +33,16 @@ pub(crate) struct ScenarioFile {
     pub(crate) lesson: LessonFile,
 }
 
-/// A parameter as declared.
+/// A parameter declaration.
 #[derive(Debug)]
 pub(crate) struct Parameter {
     pub(crate) name: Text,
     pub(crate) default: Option<Text>,
-    /// Nobody is to read its value.
+    /// Masked in all output.
     pub(crate) secret: bool,
-    /// Instead of the default where it has to be quick: in a proof.
+    /// Replaces the default in a proof, which has to be quick.
     pub(crate) short: Option<Text>,
-    /// Whether it has no default because what is written there is wrong, which is reported.
+    /// True if the declaration is wrong, which has been reported.
     pub(crate) broken: bool,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct CallerFile {
     pub(crate) connections: Option<Text>,
 }
 
-/// Reads a file; none where it is no scenario at all.
+/// Reads a file. Returns `None` if it is not a scenario at all.
 pub(crate) fn read(source: &Arc<SourceFile>, out: &mut Diagnostics) -> Option<ScenarioFile> {
     let root = match node::parse(source) {
         Ok(root) => root,
@@ -68,7 +68,7 @@ pub(crate) fn read(source: &Arc<SourceFile>, out: &mut Diagnostics) -> Option<Sc
         NodeKind::Mapping(entries) => entries,
         NodeKind::Null => {
             out.push(
-                Diagnostic::at("the file holds no scenario", &Place::new(source, 0..0)).label("it is empty").help(
+                Diagnostic::at("the file contains no scenario", &Place::new(source, 0..0)).label("it is empty").help(
                     "a scenario starts with `title: ` and has `steps:`; `lab scenario show rotate-key` prints one",
                 ),
             );
@@ -77,7 +77,7 @@ pub(crate) fn read(source: &Arc<SourceFile>, out: &mut Diagnostics) -> Option<Sc
         _ => {
             out.push(
                 Diagnostic::at(format!("a scenario is a mapping, this is {}", root.describe()), &root.place)
-                    .label(format!("expected the keys {}", list(words::SCENARIO.keys()))),
+                    .label(format!("expected the keys {}", quote_list(schema::SCENARIO.key_names()))),
             );
             return None;
         }
@@ -88,7 +88,7 @@ pub(crate) fn read(source: &Arc<SourceFile>, out: &mut Diagnostics) -> Option<Sc
 }
 
 fn scenario(entries: &[Entry], root: &Node, out: &mut Diagnostics) -> ScenarioFile {
-    let fields = Fields::read(entries, words::SCENARIO.what, &words::SCENARIO.keys(), &[], out);
+    let fields = Fields::read(entries, schema::SCENARIO.label, &schema::SCENARIO.key_names(), &[], out);
     if fields.lacks("steps") {
         out.push(Diagnostic::at("the scenario has no `steps`", &root.place).label("expected `steps:` and a list"));
     }
@@ -101,8 +101,8 @@ fn scenario(entries: &[Entry], root: &Node, out: &mut Diagnostics) -> ScenarioFi
         title: fields.text("title", out),
         description: fields.text("description", out),
         kind: fields.text("kind", out),
-        tags: words(&fields, "tags", "a list of words: `[auth, beginner]`", out),
-        engines: words(&fields, "engines", "a list of engines: `[docker]`", out),
+        tags: name_list(&fields, "tags", "a list of names: `[auth, beginner]`", out),
+        engines: name_list(&fields, "engines", "a list of engines: `[docker]`", out),
         callers: fields.get("callers").map(|entry| callers(entry, out)).unwrap_or_default(),
         parameters: fields.get("parameters").map(|entry| parameters(entry, out)).unwrap_or_default(),
         steady_state: fields.get("steady_state").map(|entry| step_list(entry, out)).unwrap_or_default(),
@@ -112,22 +112,21 @@ fn scenario(entries: &[Entry], root: &Node, out: &mut Diagnostics) -> ScenarioFi
     }
 }
 
-/// The list of words under a key.
-fn words(fields: &Fields, key: &str, expected: &str, out: &mut Diagnostics) -> Vec<Text> {
-    fields.get(key).map(|entry| scalars(entry, expected, "a word", out)).unwrap_or_default()
+fn name_list(fields: &Fields, key: &str, expected: &str, out: &mut Diagnostics) -> Vec<Text> {
+    fields.get(key).map(|entry| scalars(entry, expected, "a name", out)).unwrap_or_default()
 }
 
-/// A list of scalars: what the list is, and each of its entries, for messages.
+/// Reads a list of scalars. `whole` describes the list for messages, `each` an entry.
 pub(super) fn scalars(entry: &Entry, whole: &str, each: &str, out: &mut Diagnostics) -> Vec<Text> {
     let NodeKind::List(items) = &entry.value.kind else {
-        out.push(fields::wrong(&entry.key.text, &entry.value, whole));
+        out.push(fields::wrong_kind(&entry.key.text, &entry.value, whole));
         return Vec::new();
     };
     let mut texts = Vec::new();
     for item in items {
         match &item.kind {
             NodeKind::Scalar(text) => texts.push(Text { text: text.clone(), place: item.place.clone() }),
-            _ => out.push(fields::wrong(&entry.key.text, item, &format!("{each} in each entry"))),
+            _ => out.push(fields::wrong_kind(&entry.key.text, item, &format!("{each} in each entry"))),
         }
     }
     texts
@@ -140,11 +139,15 @@ fn callers(entry: &Entry, out: &mut Diagnostics) -> Vec<CallerFile> {
             NodeKind::Mapping(inner) => inner,
             NodeKind::Null => &[],
             _ => {
-                out.push(fields::wrong(&entry.key.text, &entry.value, "a mapping: `{ key: apikey-v1, rate: 20 }`"));
+                out.push(fields::wrong_kind(
+                    &entry.key.text,
+                    &entry.value,
+                    "a mapping: `{ key: apikey-v1, rate: 20 }`",
+                ));
                 continue;
             }
         };
-        let fields = Fields::read(inner, words::CALLER.what, &words::CALLER.keys(), &[], out);
+        let fields = Fields::read(inner, schema::CALLER.label, &schema::CALLER.key_names(), &[], out);
         callers.push(CallerFile {
             name: entry.key.clone(),
             key: fields.text("key", out),
@@ -161,8 +164,8 @@ fn parameters(entry: &Entry, out: &mut Diagnostics) -> Vec<Parameter> {
         let name = entry.key.clone();
         if !template::is_name(&name.text) {
             out.push(
-                Diagnostic::at(format!("{} is no name for a parameter", shown(&name.text)), &name.place)
-                    .label("expected letters, digits, `_` and `-`, no digit first"),
+                Diagnostic::at(format!("{} is not a valid parameter name", quote(&name.text)), &name.place)
+                    .label("expected letters, digits, `_` and `-`, not starting with a digit"),
             );
             continue;
         }
@@ -170,7 +173,7 @@ fn parameters(entry: &Entry, out: &mut Diagnostics) -> Vec<Parameter> {
         let mut secret = false;
         let (default, short) = match &entry.value.kind {
             NodeKind::Mapping(inner) => {
-                let fields = Fields::read(inner, words::PARAMETER.what, &words::PARAMETER.keys(), &[], out);
+                let fields = Fields::read(inner, schema::PARAMETER.label, &schema::PARAMETER.key_names(), &[], out);
                 let _ = fields.text("description", out);
                 secret = fields.text("secret", out).is_some_and(|text| flag("secret", &text, out));
                 (fields.text("default", out), fields.text("short", out))
@@ -178,7 +181,7 @@ fn parameters(entry: &Entry, out: &mut Diagnostics) -> Vec<Parameter> {
             NodeKind::Null => (None, None),
             _ => {
                 let expected = format!("a mapping: `{{ default: {} }}`", entry.value.describe().trim_matches('`'));
-                out.push(fields::wrong(&name.text, &entry.value, &expected));
+                out.push(fields::wrong_kind(&name.text, &entry.value, &expected));
                 (None, None)
             }
         };
@@ -193,10 +196,10 @@ fn parameters(entry: &Entry, out: &mut Diagnostics) -> Vec<Parameter> {
     parameters
 }
 
-/// `true` or `false`, which no parameter can decide.
+/// Parses `true` or `false`. Parameters are not allowed here.
 fn flag(key: &str, text: &Text, out: &mut Diagnostics) -> bool {
     if !matches!(text.text.as_str(), "true" | "false") {
-        let message = format!("`{key}` is {}", shown(&text.text));
+        let message = format!("`{key}` is {}", quote(&text.text));
         out.push(Diagnostic::at(message, &text.place).label("expected `true` or `false`"));
     }
     text.text == "true"

@@ -1,5 +1,5 @@
-//! [`forecast`]: what a run of a plan would do, as far as that is known before: each step in words, how much it sends and for
-//! how long, and what would be put back. Pure.
+//! [`forecast`]: describes a run before it starts: the steps, their traffic and duration, and what is undone at the
+//! end. Pure.
 
 use std::time::Duration;
 
@@ -8,56 +8,56 @@ use lab_core::engine::{APP, KEY_VARIABLE};
 use lab_core::event::Secrets;
 use lab_traffic::Amount;
 
-/// What a run would do.
+/// Forecast of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    /// In the order in which they would run.
+    /// In execution order.
     pub steps: Vec<StepForecast>,
-    /// What is put back at the end, in that order: a service, `caller` or `caller NAME`, and which part of it.
+    /// What is undone at the end, in order: the target (a service, `caller` or `caller NAME`) and its part.
     pub undo: Vec<(String, String)>,
 }
 
-/// What a step would do.
+/// Forecast of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepForecast {
-    /// As the timeline names it.
+    /// Name in the timeline.
     pub name: String,
     /// `baseline` to `verify`.
     pub phase: &'static str,
-    /// The action's key.
+    /// Key of the action.
     pub action: &'static str,
-    /// What happens, in a few words.
+    /// Description of the action.
     pub what: String,
-    /// The service that it changes, if it changes one.
+    /// Service that the step changes.
     pub service: Option<String>,
-    /// What it sends; none where it sends nothing, or where an earlier step decides.
+    /// Number of requests. `None` if there are none, or if it depends on an earlier step.
     pub requests: Option<u64>,
-    /// How long its traffic or its wait takes; what a change takes is the engine's to say.
+    /// Duration of traffic or `wait`. Changes are not included, because their duration depends on the engine.
     pub seconds: Option<f64>,
-    /// How long it may take at most, where it waits for something.
+    /// Maximum duration of a step that waits for a condition.
     pub deadline: Option<f64>,
-    /// What must be seen: metric, comparator and bound.
+    /// Expectations: metric, comparator and bound.
     pub expect: Vec<String>,
 }
 
 impl Forecast {
-    /// Requests of all steps, background traffic aside.
+    /// Total requests, without background traffic.
     pub fn requests(&self) -> u64 {
         self.steps.iter().filter_map(|step| step.requests).sum()
     }
 
-    /// Seconds of traffic and of waits.
+    /// Total seconds of traffic and `wait`.
     pub fn seconds(&self) -> f64 {
         self.steps.iter().filter_map(|step| step.seconds).sum()
     }
 
-    /// Seconds that waiting for something may add.
+    /// Additional seconds that conditions may take.
     pub fn deadline(&self) -> f64 {
         self.steps.iter().filter_map(|step| step.deadline).sum()
     }
 }
 
-/// What a run of `plan` would do that stops after the step of this index, where one is given.
+/// Forecasts a run of `plan`, up to and including the step with index `last`, if given.
 pub fn forecast(plan: &Plan, last: Option<usize>) -> Forecast {
     let steps = &plan.steps[..last.map_or(plan.steps.len(), |last| last + 1).min(plan.steps.len())];
     let after: &[Step] = if last.is_some() { &[] } else { &plan.steady_state };
@@ -69,26 +69,26 @@ pub fn forecast(plan: &Plan, last: Option<usize>) -> Forecast {
         undo.extend(plan.callers.iter().map(|caller| (format!("caller {}", caller.name), "key".to_owned())));
     }
     for (_, step) in all() {
-        for item in changes(&step.action) {
+        for item in undo_targets(&step.action) {
             if !undo.contains(&item) {
                 undo.push(item);
             }
         }
     }
     undo.reverse();
-    Forecast { steps: all().map(|(role, step)| one(role, step, &plan.secrets)).collect(), undo }
+    Forecast { steps: all().map(|(role, step)| forecast_step(role, step, &plan.secrets)).collect(), undo }
 }
 
-fn one(role: &str, step: &Step, secrets: &Secrets) -> StepForecast {
-    let known = step.late.is_none();
+fn forecast_step(role: &str, step: &Step, secrets: &Secrets) -> StepForecast {
+    let known = step.deferred.is_none();
     let (requests, seconds, deadline) = amounts(&step.action);
-    let mut what = words(&step.action, secrets);
+    let mut what = describe(&step.action, secrets);
     if !known {
-        // A number that stands for one that is not known yet says nothing.
+        // A sample value would be misleading here.
         if let Action::Traffic(traffic) = &step.action {
-            what = format!("requests at {}", load(traffic));
+            what = format!("requests at {}", describe_traffic(traffic));
         }
-        what.push_str(" (with what earlier steps will have shown)");
+        what.push_str(" (values come from earlier steps)");
     }
     StepForecast {
         name: format!("{role}{}", step.name),
@@ -107,7 +107,7 @@ fn one(role: &str, step: &Step, secrets: &Secrets) -> StepForecast {
     }
 }
 
-/// Requests, seconds, and the seconds of a deadline.
+/// Requests, seconds, and deadline in seconds.
 fn amounts(action: &Action) -> (Option<u64>, Option<f64>, Option<f64>) {
     match action {
         Action::Traffic(traffic) => {
@@ -122,7 +122,7 @@ fn amounts(action: &Action) -> (Option<u64>, Option<f64>, Option<f64>) {
     }
 }
 
-/// How many requests, and for how long: the first is sent at once.
+/// Requests and duration. The first request is sent immediately.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1e7")]
 fn sends(traffic: &Traffic) -> (u64, f64) {
     match traffic.amount {
@@ -131,28 +131,28 @@ fn sends(traffic: &Traffic) -> (u64, f64) {
     }
 }
 
-fn words(action: &Action, secrets: &Secrets) -> String {
+fn describe(action: &Action, secrets: &Secrets) -> String {
     match action {
         Action::Traffic(traffic) => match traffic.amount {
             Amount::Requests(1) => "1 request".to_owned(),
-            Amount::Requests(requests) => format!("{requests} requests at {}", load(traffic)),
-            Amount::Duration(time) => format!("for {time:?} at {}", load(traffic)),
+            Amount::Requests(requests) => format!("{requests} requests at {}", describe_traffic(traffic)),
+            Amount::Duration(time) => format!("for {time:?} at {}", describe_traffic(traffic)),
         },
-        Action::Background(traffic) => format!("from now on {} in the background", load(traffic)),
-        Action::StopBackground { name, .. } => format!("{name} ends"),
+        Action::Background(traffic) => format!("{} in the background from now on", describe_traffic(traffic)),
+        Action::StopBackground { name, .. } => format!("{name} stops"),
         Action::RotateKey { server } => format!("app redeployed, the server expects {server}"),
-        Action::AlignKey { callers } => format!("{} the server's key", whom(callers, "gets", "get")),
-        Action::CallerKey { key, callers } => format!("{} {key}", whom(callers, "sends", "send")),
-        Action::Change(change) => changed(change),
-        Action::Wait(time) => format!("nothing for {time:?}"),
-        Action::WaitFor(wait) => waits(wait, secrets),
-        Action::Check(check) => asks(check, secrets),
+        Action::AlignKey { callers } => format!("{} the server's key", callers_do(callers, "gets", "get")),
+        Action::CallerKey { key, callers } => format!("{} {key}", callers_do(callers, "sends", "send")),
+        Action::Change(change) => describe_change(change),
+        Action::Wait(time) => format!("for {time:?}"),
+        Action::WaitFor(wait) => describe_wait(wait, secrets),
+        Action::Check(check) => describe_check(check, secrets),
         Action::Run(command) => format!("on this machine: {}", command.command.join(" ")),
     }
 }
 
-/// `20/s, web 15/s and batch 5/s`, and where to where that is not the usual place.
-fn load(traffic: &Traffic) -> String {
+/// Such as `20/s by web, batch`, with method and path if they are not the usual ones.
+fn describe_traffic(traffic: &Traffic) -> String {
     let mut text = format!("{}/s", traffic.rate);
     if let [first, rest @ ..] = &traffic.callers[..] {
         text = format!("{text} by {}", first.name);
@@ -168,7 +168,7 @@ fn load(traffic: &Traffic) -> String {
     }
 }
 
-fn whom(callers: &[String], one: &str, several: &str) -> String {
+fn callers_do(callers: &[String], one: &str, several: &str) -> String {
     match callers {
         [] => format!("the caller {one}"),
         [name] => format!("{name} {one}"),
@@ -176,7 +176,7 @@ fn whom(callers: &[String], one: &str, several: &str) -> String {
     }
 }
 
-fn changed(change: &Change) -> String {
+fn describe_change(change: &Change) -> String {
     let service = &change.service;
     match change.verb {
         Verb::SetEnv => {
@@ -184,24 +184,24 @@ fn changed(change: &Change) -> String {
                 Some(value) => format!("{name}={value}"),
                 None => format!("{name} unset"),
             });
-            let back = if change.rolled_back { ", which must fail and be rolled back" } else { "" };
+            let back = if change.rolled_back { ", expected to fail and be rolled back" } else { "" };
             format!("{service} redeployed: {}{back}", set.collect::<Vec<_>>().join(", "))
         }
         Verb::Stop => format!("{service} stopped"),
         Verb::Start => format!("{service} started"),
         Verb::Kill => format!("{service} killed"),
         Verb::Pause => format!("{service} frozen"),
-        Verb::Unpause => format!("{service} goes on"),
+        Verb::Unpause => format!("{service} resumed"),
     }
 }
 
-fn waits(wait: &WaitFor, secrets: &Secrets) -> String {
+fn describe_wait(wait: &WaitFor, secrets: &Secrets) -> String {
     let what = match &wait.what {
         Condition::Metrics(all) => {
             let each = all.iter().map(|expect| format!("{} {}", expect.metric_text, expect.text));
             each.collect::<Vec<_>>().join(", ")
         }
-        Condition::Answer(check) => asks(check, secrets),
+        Condition::Answer(check) => describe_check(check, secrets),
         Condition::Query { query, is } => {
             let is = is.as_ref().map_or_else(|| "has an answer".to_owned(), |is| format!("is {}", is.text));
             format!("{query} {is}")
@@ -211,14 +211,14 @@ fn waits(wait: &WaitFor, secrets: &Secrets) -> String {
     format!("until {what}, at most {:?}", wait.timeout)
 }
 
-fn asks(check: &Check, secrets: &Secrets) -> String {
-    // Once it is quoted, a secret in it would not be known again.
+fn describe_check(check: &Check, secrets: &Secrets) -> String {
+    // Mask before quoting: the escaped text would no longer match the secret.
     let body = check.body.as_deref().map_or_else(String::new, |body| format!(" with {:?}", secrets.mask(body)));
     format!("{} {} is {}{body}", check.method, check.path, check.status)
 }
 
-/// What an action changes that is put back.
-fn changes(action: &Action) -> Vec<(String, String)> {
+/// Parts that an action changes and the undo restores.
+fn undo_targets(action: &Action) -> Vec<(String, String)> {
     let item = |target: &str, name: &str| (target.to_owned(), name.to_owned());
     match action {
         Action::RotateKey { .. } => vec![item(APP, KEY_VARIABLE)],
@@ -242,7 +242,7 @@ fn changes(action: &Action) -> Vec<(String, String)> {
     }
 }
 
-/// Seconds as a duration; for those who print them.
+/// Converts seconds to a duration for display.
 pub fn lasting(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
@@ -258,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn the_story_is_told_with_its_amounts() {
+    fn steps_are_described_with_their_amounts() {
         let plan = load(&Source::Library("rotate-key".into()), &LoadOptions::default()).unwrap();
-        let told = forecast(&plan, None);
-        assert_eq!((told.requests(), told.steps.len()), (120, 5));
-        assert!((told.seconds() - 5.85).abs() < 1e-9, "{}", told.seconds());
-        assert_eq!(told.steps[1].what, "app redeployed, the server expects apikey-v2");
-        let undo: Vec<String> = told.undo.iter().map(|(target, name)| format!("{target} {name}")).collect();
+        let shown = forecast(&plan, None);
+        assert_eq!((shown.requests(), shown.steps.len()), (120, 5));
+        assert!((shown.seconds() - 5.85).abs() < 1e-9, "{}", shown.seconds());
+        assert_eq!(shown.steps[1].what, "app redeployed, the server expects apikey-v2");
+        let undo: Vec<String> = shown.undo.iter().map(|(target, name)| format!("{target} {name}")).collect();
         assert_eq!(undo, ["caller key", "app APP_API_KEY"]);
         assert_eq!(forecast(&plan, Some(1)).steps.len(), 2);
     }
@@ -275,13 +275,13 @@ mod tests {
             "title: T\nparameters: { token: { default: 'hush\"hush\\hush', secret: true } }\nsteps:\n  \
              - check: { path: /, body: 'my ${token}' }\n  - wait_for: { path: /, body: '${token}' }\n",
         );
-        let told = forecast(&plan, None);
-        let told: Vec<&str> = told.steps.iter().map(|step| step.what.as_str()).collect();
-        assert_eq!(told, ["GET / is 200 with \"my ***\"", "until GET / is 200 with \"***\", at most 30s"]);
+        let shown = forecast(&plan, None);
+        let shown: Vec<&str> = shown.steps.iter().map(|step| step.what.as_str()).collect();
+        assert_eq!(shown, ["GET / is 200 with \"my ***\"", "until GET / is 200 with \"***\", at most 30s"]);
     }
 
     #[test]
-    fn every_action_has_its_words() {
+    fn every_action_has_a_description() {
         let text = "
 title: T
 callers: { web: { rate: 30 }, batch: { rate: 10 } }
@@ -305,10 +305,10 @@ steps:
   - { stop_background: users }
 finally: [{ stop: gateway }]
 ";
-        let told = forecast(&plan(text), None);
-        let lines: Vec<String> = told.steps.iter().map(|step| format!("{}: {}", step.name, step.what)).collect();
-        let undo: Vec<String> = told.undo.iter().map(|(target, name)| format!("{target} {name}")).collect();
+        let shown = forecast(&plan(text), None);
+        let lines: Vec<String> = shown.steps.iter().map(|step| format!("{}: {}", step.name, step.what)).collect();
+        let undo: Vec<String> = shown.undo.iter().map(|(target, name)| format!("{target} {name}")).collect();
         insta::assert_snapshot!(format!("{}\nundo: {}", lines.join("\n"), undo.join(", ")));
-        assert_eq!((told.requests(), told.seconds(), told.deadline()), (83, 2.5, 100.0));
+        assert_eq!((shown.requests(), shown.seconds(), shown.deadline()), (83, 2.5, 100.0));
     }
 }

@@ -1,51 +1,48 @@
-//! What a scenario teaches, and what shows that it does: [`Lesson`] is told to people, [`Claims`] are what a proof looks at.
-//! Here is what was written of both ([`LessonFile`]) and what the texts mean; the steps of the claims are laid out in
-//! `resolve`.
+//! [`Lesson`]: texts for people who practise with a scenario. [`Claims`]: checks for `lab scenario prove`. This module
+//! reads both; `resolve` flattens the steps of the claims.
 
 use std::sync::Arc;
 
 use super::action::Reader;
 use super::file::{self, StepFile};
 use super::plan::Step;
+use super::schema::WRONG_FIX;
 use super::value;
-use super::words::WRONG_FIX;
 use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{Entry, NodeKind, Text};
-use lab_yaml::{Diagnostic, Diagnostics, Place, list, meant, shown};
+use lab_yaml::{Diagnostic, Diagnostics, Place, did_you_mean, quote, quote_list};
 
-/// What a scenario tells those who practise with it. Nothing of it is needed to run.
+/// Texts for people who practise with a scenario. A run needs none of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lesson {
-    /// As a customer would write it.
+    /// The incident in the words of a customer.
     pub ticket: Option<String>,
-    /// What is seen of it, in a sentence.
+    /// Visible effect, in one sentence.
     pub symptom: Option<String>,
-    /// From vague to exact.
+    /// From vague to specific.
     pub hints: Vec<String>,
-    /// What is broken, and how it is mended.
+    /// Cause and fix.
     pub solution: Option<String>,
-    /// What to learn from it.
     pub lessons: Vec<String>,
-    /// How hard it is.
     pub difficulty: Option<Difficulty>,
 }
 
-/// How hard a scenario is for those who practise with it.
+/// Difficulty of finding the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Difficulty {
-    /// One cause, in plain sight.
+    /// A single, visible cause.
     Beginner,
-    /// One has to look in more than one place.
+    /// Needs evidence from more than one place.
     Intermediate,
-    /// What is seen first leads astray.
+    /// The first symptom is misleading.
     Advanced,
 }
 
 impl Difficulty {
-    /// All of them, the easiest first.
+    /// From easiest to hardest.
     pub const ALL: [Self; 3] = [Self::Beginner, Self::Intermediate, Self::Advanced];
 
-    /// As it is written in scenario files.
+    /// Name in scenario files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Beginner => "beginner",
@@ -55,25 +52,24 @@ impl Difficulty {
     }
 }
 
-/// What `lab scenario prove` looks at, beside the scenario's own steps. The checks change nothing.
+/// What `lab scenario prove` checks in addition to the steps. The checks do not change the lab.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims {
-    /// Passes while it is broken, and only then.
+    /// Passes only while the fault is active.
     pub symptom_check: Vec<Step>,
-    /// Passes once it is mended, and not while it is broken.
+    /// Passes once the incident is fixed, and fails while the fault is active.
     pub resolved_check: Vec<Step>,
-    /// What somebody would try that does not mend it.
+    /// Plausible attempts that do not fix the incident.
     pub wrong_fixes: Vec<WrongFix>,
 }
 
-/// Something that does not mend the incident, although somebody would try it.
+/// A plausible attempt that does not fix the incident.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WrongFix {
     /// Unique in the scenario.
     pub name: String,
-    /// Why it is wrong.
+    /// Reason why it does not help.
     pub why: String,
-    /// What is done.
     pub steps: Vec<Step>,
 }
 
@@ -91,13 +87,13 @@ pub(crate) struct LessonFile {
     pub(crate) wrong_fixes: Vec<WrongFixFile>,
 }
 
-/// A check as written; none where there is no place.
+/// A check as written. `place` is `None` if the file has no such check.
 #[derive(Debug, Default)]
 pub(crate) struct CheckFile {
-    /// Its key.
+    /// Place of its key.
     pub(crate) place: Option<Place>,
     pub(crate) steps: Vec<Arc<StepFile>>,
-    /// Whether something in it is wrong, which is reported.
+    /// True if it contains an error, which has been reported.
     pub(crate) broken: bool,
 }
 
@@ -109,7 +105,7 @@ pub(crate) struct WrongFixFile {
     pub(crate) steps: Vec<Arc<StepFile>>,
 }
 
-/// Reads the keys of a scenario that are about its lesson and its claims.
+/// Reads the keys for the lesson and the claims.
 pub(crate) fn read(fields: &Fields<'_>, out: &mut Diagnostics) -> LessonFile {
     let mut texts = |key: &str| match fields.get(key) {
         Some(entry) => file::scalars(entry, "a list of sentences, each starting with `- `", "a sentence", out),
@@ -141,29 +137,29 @@ pub(crate) fn read(fields: &Fields<'_>, out: &mut Diagnostics) -> LessonFile {
 fn wrong_fixes(entry: &Entry, out: &mut Diagnostics) -> Vec<WrongFixFile> {
     let NodeKind::List(items) = &entry.value.kind else {
         out.push(match &entry.value.kind {
-            NodeKind::Null => fields::nothing(&entry.key, "a list of wrong fixes"),
-            _ => fields::wrong("wrong_fixes", &entry.value, "a list, each entry with `name`, `why` and `steps`"),
+            NodeKind::Null => fields::missing_value(&entry.key, "a list of wrong fixes"),
+            _ => fields::wrong_kind("wrong_fixes", &entry.value, "a list, each entry with `name`, `why` and `steps`"),
         });
         return Vec::new();
     };
     let mut fixes: Vec<WrongFixFile> = Vec::new();
     for item in items {
         let NodeKind::Mapping(entries) = &item.kind else {
-            out.push(fields::wrong("wrong_fixes", item, "a mapping with `name`, `why` and `steps` in each entry"));
+            out.push(fields::wrong_kind("wrong_fixes", item, "a mapping with `name`, `why` and `steps` in each entry"));
             continue;
         };
-        let fields = Fields::read(entries, WRONG_FIX.what, &WRONG_FIX.keys(), &[], out);
-        for key in WRONG_FIX.keys().into_iter().filter(|key| fields.lacks(key)) {
-            let expected = format!("expected a mapping with {}", list(WRONG_FIX.keys()));
+        let fields = Fields::read(entries, WRONG_FIX.label, &WRONG_FIX.key_names(), &[], out);
+        for key in WRONG_FIX.key_names().into_iter().filter(|key| fields.lacks(key)) {
+            let expected = format!("expected a mapping with {}", quote_list(WRONG_FIX.key_names()));
             out.push(Diagnostic::at(format!("this wrong fix has no `{key}`"), &item.place).label(expected));
         }
         let (name, why) = (fields.text("name", out), fields.text("why", out));
         let steps = fields.get("steps").map(|entry| file::step_list(entry, out)).unwrap_or_default();
         if let (Some(name), Some(why)) = (name, why) {
             if let Some(first) = fixes.iter().find(|fix| fix.name.text == name.text) {
-                let message = format!("two wrong fixes are named {}", shown(&name.text));
-                let first = format!("the first is at {}", first.name.place);
-                out.push(Diagnostic::at(message, &name.place).label("give this one a name of its own").note(first));
+                let message = format!("two wrong fixes are named {}", quote(&name.text));
+                let first = format!("the first one is at {}", first.name.place);
+                out.push(Diagnostic::at(message, &name.place).label("give this one another name").note(first));
             }
             fixes.push(WrongFixFile { name, why, steps });
         }
@@ -171,7 +167,7 @@ fn wrong_fixes(entry: &Entry, out: &mut Diagnostics) -> Vec<WrongFixFile> {
     fixes
 }
 
-/// What the texts mean, parameters filled in.
+/// Fills in parameters and checks the texts.
 pub(crate) fn lesson(file: &LessonFile, reader: &mut Reader<'_>) -> Lesson {
     let mut paragraph =
         |key: &str, text: &Option<Text>| text.as_ref().and_then(|text| reader.open(key, text, value::paragraph));
@@ -188,7 +184,7 @@ pub(crate) fn lesson(file: &LessonFile, reader: &mut Reader<'_>) -> Lesson {
 fn difficulty(text: &str) -> Result<Difficulty, String> {
     let names = Difficulty::ALL.map(Difficulty::name);
     let found = Difficulty::ALL.into_iter().find(|difficulty| difficulty.name() == text);
-    found.ok_or_else(|| meant(text, names, &format!("expected one of {}", list(names))))
+    found.ok_or_else(|| did_you_mean(text, names, &format!("expected one of {}", quote_list(names))))
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
-//! Scenarios: an outage scripted as steps. [`Source`] says which, [`load`] turns it into a [`Plan`]: [`lab_yaml`]
-//! reads the document, `file` is what was written, [`plan`] what it means; between the two every mistake is found, each with its place in the
-//! file, before anything is started. [`library`] has the scenarios that come with `lab`.
+//! Scenarios: outages scripted as steps. [`load`] reads a [`Source`] into a [`Plan`] and reports every error with its
+//! place before anything starts. [`lab_yaml`] parses the document, `file` holds it as written, `resolve` flattens
+//! includes and fills in parameters, [`plan`] is the result. [`library`] holds the built-in scenarios. This crate
+//! knows no engine and executes nothing.
 
 mod action;
+mod action_fields;
 mod callers;
 mod check;
+mod deferred;
 pub mod expect;
-mod fields;
 mod file;
 pub mod forecast;
-mod late;
+pub mod json_schema;
 pub mod lesson;
 pub mod library;
 mod pace;
@@ -17,15 +19,14 @@ pub mod plan;
 pub mod reference;
 mod references;
 mod resolve;
-pub mod schema;
+mod schema;
 pub mod skeleton;
 mod source;
 mod template;
 pub mod value;
-mod words;
 
+pub use deferred::{Output, OutputKind, OutputLookup};
 pub use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile};
-pub use late::{Look, Output, Shown};
 pub use plan::{Action, Plan, Step};
 pub use resolve::{LoadOptions, load};
 pub use source::Source;

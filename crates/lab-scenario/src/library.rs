@@ -1,6 +1,6 @@
-//! The scenarios that come with `lab`: one YAML file each in `scenarios/`, embedded in the binary.
+//! Built-in scenarios: one YAML file each in `scenarios/`, embedded in the binary.
 
-/// One row a file; a test compares it with the folder.
+/// One row per file; a test compares the rows with the folder.
 macro_rules! embedded {
     ($($name:literal),+ $(,)?) => {
         &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios/", $name, ".yaml")))),+]
@@ -29,17 +29,18 @@ const SCENARIOS: &[(&str, &str)] = embedded![
     "realign",
 ];
 
-/// The names, the stories before their parts.
+/// Names of all built-in scenarios; parts come last.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SCENARIOS.iter().map(|(name, _)| *name)
 }
 
-/// The text of a scenario as a file of one's own: its first line names the schema where `lab scenario new` puts it, beside it.
+/// Text of a scenario for a user's own folder. Its schema reference points to the file that `lab scenario new` writes
+/// next to it.
 pub fn file(name: &str) -> Option<String> {
     Some(get(name)?.replacen("$schema=../docs/", "$schema=./", 1))
 }
 
-/// The text of a scenario, with its comments.
+/// Text of a scenario, with comments.
 pub fn get(name: &str) -> Option<&'static str> {
     SCENARIOS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }

@@ -1,34 +1,34 @@
-//! The pace of a run: [`Plan::stretch`] gives each step with traffic the time that people, dashboards and alerts need, at the
-//! rate that it has. What is expected of it keeps its meaning: all of the requests, none of them, a share of them. A step
-//! that counts something else is made for its size, and stays as it is.
+//! Pace of a run. [`Plan::stretch`] extends steps with traffic so that people, dashboards and alerts have time to
+//! react. The request rate stays the same. Expectations keep their meaning: all requests, none, or a share of them.
+//! Steps with other counts depend on their size and are not extended.
 
 use std::time::Duration;
 
-use super::plan::{Action, Comparator, Metric, Of, Plan, Step, Traffic};
+use super::plan::{Action, Comparator, Metric, Plan, Sender, Step, Traffic};
 use lab_traffic::Amount;
 
-/// The name of the pace that stretches.
+/// Name of the slow pace.
 const WORKSHOP: &str = "workshop";
-/// The most requests of a step, as in a file.
-const MOST: f64 = 1e7;
+/// Maximum number of requests in one step, as in scenario files.
+const MAX_REQUESTS: f64 = 1e7;
 
 impl Plan {
-    /// Lets each step of its `steps` that sends traffic go on for about this long. Longer ones stay as they are, and so do
-    /// values that come from earlier steps: those are stretched with them.
+    /// Extends each step with traffic to about `wanted`. Longer steps and deferred values stay unchanged; the outputs
+    /// that deferred values refer to may grow.
     pub fn stretch(&mut self, wanted: Duration) {
         let mut factors: Vec<u64> = self.steps.iter().map(|step| factor(step, wanted)).collect();
         let before: Vec<f64> = self.steps.iter().map(sent).collect();
         for (index, step) in self.steps.iter().enumerate() {
             for expected in &step.expect {
                 let window = expected.since..=index;
-                if is_of_its_size(expected, before[window.clone()].iter().sum()) {
+                if depends_on_size(expected, before[window.clone()].iter().sum()) {
                     factors[window].fill(1);
                 }
             }
         }
         for (step, factor) in self.steps.iter_mut().zip(&factors) {
             if let Action::Traffic(traffic) = &mut step.action {
-                longer(traffic, *factor);
+                lengthen(traffic, *factor);
             }
         }
         let after: Vec<f64> = self.steps.iter().map(sent).collect();
@@ -36,7 +36,10 @@ impl Plan {
             for expected in &mut step.expect {
                 let (was, is) = (before[expected.since..=index].iter(), after[expected.since..=index].iter());
                 let (was, is) = (was.sum::<f64>(), is.sum::<f64>());
-                if is > was && is_count(&expected.metric) && alike(expected.bound, was) && is_upper(expected.comparator)
+                if is > was
+                    && is_count(&expected.metric)
+                    && approx_eq(expected.bound, was)
+                    && is_upper(expected.comparator)
                 {
                     let sign = expected.text.split(' ').next().unwrap_or("==").to_owned();
                     expected.bound = is;
@@ -57,16 +60,16 @@ fn duration(traffic: &Traffic) -> Duration {
     }
 }
 
-/// How many times as long a step is to go on: a whole number, so that counts stay whole.
+/// Factor for a step's traffic. A whole number, so that counts stay whole.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least 1, and small")]
 fn factor(step: &Step, wanted: Duration) -> u64 {
     let Action::Traffic(traffic) = &step.action else { return 1 };
     let seconds = duration(traffic).as_secs_f64().max(1e-3);
-    let most = MOST / (seconds * traffic.rate).max(1.0);
-    if step.late.is_some() { 1 } else { (wanted.as_secs_f64() / seconds).min(most).round().max(1.0) as u64 }
+    let most = MAX_REQUESTS / (seconds * traffic.rate).max(1.0);
+    if step.deferred.is_some() { 1 } else { (wanted.as_secs_f64() / seconds).min(most).round().max(1.0) as u64 }
 }
 
-fn longer(traffic: &mut Traffic, factor: u64) {
+fn lengthen(traffic: &mut Traffic, factor: u64) {
     let times = |amount: &mut Amount| match amount {
         Amount::Requests(count) => *count *= factor,
         Amount::Duration(duration) => *duration *= u32::try_from(factor).unwrap_or(1),
@@ -75,7 +78,7 @@ fn longer(traffic: &mut Traffic, factor: u64) {
     traffic.callers.iter_mut().for_each(|caller| times(&mut caller.amount));
 }
 
-/// Requests that a step sends; those of a time by its rate.
+/// Number of requests of a step. Durations count by their rate.
 #[expect(clippy::cast_precision_loss, reason = "at most 1e7")]
 fn sent(step: &Step) -> f64 {
     match &step.action {
@@ -92,23 +95,24 @@ fn is_count(metric: &Metric) -> bool {
     }
 }
 
-/// Whether more requests could break it: `>=` holds of more all the sooner.
+/// Returns true if additional requests could fail the comparison. `>=` and `>` only become easier to pass.
 fn is_upper(comparator: Comparator) -> bool {
     !matches!(comparator, Comparator::Greater | Comparator::AtLeast)
 }
 
-fn alike(one: f64, other: f64) -> bool {
+fn approx_eq(one: f64, other: f64) -> bool {
     (one - other).abs() < 1e-9
 }
 
-/// Whether an expectation holds for this many requests alone: it counts neither none of them nor all.
-fn is_of_its_size(expected: &super::plan::Expectation, sent: f64) -> bool {
-    let whole = expected.of == Of::All && alike(expected.bound, sent);
+/// Returns true if an expectation only makes sense for this number of requests, because it counts neither all nor none
+/// of them.
+fn depends_on_size(expected: &super::plan::Expectation, sent: f64) -> bool {
+    let whole = expected.sender == Sender::All && approx_eq(expected.bound, sent);
     is_count(&expected.metric)
         && is_upper(expected.comparator)
-        && expected.late.is_none()
+        && expected.deferred.is_none()
         && !whole
-        && !alike(expected.bound, 0.0)
+        && !approx_eq(expected.bound, 0.0)
 }
 
 #[cfg(test)]
@@ -127,7 +131,7 @@ mod tests {
         plan
     }
 
-    fn told(plan: &Plan) -> Vec<(f64, Vec<&str>)> {
+    fn sent_and_expected(plan: &Plan) -> Vec<(f64, Vec<&str>)> {
         let expected = |step: &Step| step.expect.iter().map(|expected| expected.text.clone()).collect::<Vec<_>>();
         let texts = |step| expected(step).into_iter().map(|text| -> &str { text.leak() }).collect();
         plan.steps.iter().map(|step| (sent(step), texts(step))).collect()
@@ -140,7 +144,7 @@ mod tests {
              requests.delta: '<= 40', latency.p99: '< 50ms', auth_success.delta: '>= 5' }\n  - wait: 3s\n",
         );
         let expected = vec!["== 1200", "== 0", "== 100%", "<= 1200", "< 50ms", ">= 5"];
-        assert_eq!(told(&plan), [(1200.0, expected), (0.0, vec![])]);
+        assert_eq!(sent_and_expected(&plan), [(1200.0, expected), (0.0, vec![])]);
         assert!(
             (62.9..63.0).contains(&forecast(&plan, None).seconds()),
             "the last request is sent before the minute is over"
@@ -149,12 +153,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_for_its_size_stays_as_it_is() {
+    fn steps_that_depend_on_their_size_are_not_extended() {
         let plan = plan(
             "  - traffic: { requests: 41, rate: 20 }\n  - traffic: { requests: 40, rate: 20 }\n    \
              expect: { status.200: '== 10' }\n  - traffic: { duration: 2m, rate: 1 }\n",
         );
-        let sent: Vec<f64> = told(&plan).into_iter().map(|(sent, _)| sent).collect();
+        let sent: Vec<f64> = sent_and_expected(&plan).into_iter().map(|(sent, _)| sent).collect();
         assert_eq!(sent, [41.0 * 29.0, 40.0, 120.0]);
     }
 

@@ -1,91 +1,87 @@
-//! What a scenario means: typed and resolved, parameters filled in, included scenarios laid out as steps.
+//! [`Plan`]: a scenario ready to run, with parameters filled in and includes flattened.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::late::Late;
+use super::deferred::DeferredStep;
 use super::lesson::{Claims, Lesson};
 use lab_core::engine::{Ability, ServiceChange};
 use lab_core::event::{Phase, Secrets};
 
 mod expected;
 
-pub use expected::{AlertIs, Comparator, Expectation, Metric, Of, Threshold};
+pub use expected::{AlertIs, Comparator, Expectation, Metric, Sender, Threshold};
 
 /// A scenario, ready to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The file's stem.
+    /// File stem.
     pub name: String,
-    /// As it is typed after `lab scenario run`: a name of the library, or the file's path.
+    /// Argument for `lab scenario run`: a library name or a path.
     pub source: String,
     /// One line.
     pub title: String,
-    /// A paragraph.
+    /// One paragraph.
     pub description: String,
-    /// What is expected of it as a whole.
     pub kind: Kind,
-    /// For listings.
     pub tags: Vec<String>,
-    /// The engines that it can run on; empty: any that can do what its steps ask for.
+    /// Engines that it may run on. Empty: any engine that supports its steps.
     pub engines: Vec<String>,
-    /// As resolved: defaults, and what `--set` gave. Those marked `secret` are masked.
+    /// Values after defaults and `--set`. Secrets are masked.
     pub parameters: BTreeMap<String, String>,
-    /// What is not to be shown to anybody.
+    /// Values to mask in all output.
     pub secrets: Secrets,
-    /// Who sends traffic, in the order of the file; empty: the lab's one caller.
+    /// In file order. Empty: the lab's single caller.
     pub callers: Vec<Caller>,
-    /// What must hold before the first step and after the last: steps that only look.
+    /// Read-only steps that must pass before the first step and after the last.
     pub steady_state: Vec<Step>,
-    /// In order; names are unique, those of `finally` included.
+    /// In order. Names are unique, including those of `finally`.
     pub steps: Vec<Step>,
-    /// What is done at the end in every case.
+    /// Executed at the end in every case.
     pub finally: Vec<Step>,
-    /// What it tells those who practise with it.
     pub lesson: Lesson,
-    /// What a proof looks at.
+    /// Checked by `lab scenario prove`.
     pub claims: Claims,
-    /// Its alerts are a part of the story: it asks for them, or its pace gives them time.
+    /// True if the run evaluates alerts, because steps refer to them or the pace leaves time for them.
     pub alerts: bool,
-    /// The pace that was asked for: `workshop`; empty: as it is written.
+    /// `workshop`, or empty for the pace of the file.
     pub pace: String,
 }
 
 impl Plan {
-    /// Every step, in the order in which they may run; those of its claims aside.
+    /// All steps in execution order, without those of the claims.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
         self.steady_state.iter().chain(&self.steps).chain(&self.finally)
     }
 }
 
-/// Somebody who sends traffic.
+/// A sender of traffic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caller {
     /// Letters, digits, `-` and `_`.
     pub name: String,
-    /// What it sends as `X-API-Key` to begin with; none: what the server expects when the run begins.
+    /// `X-API-Key` at the start of the run. `None`: the key that the server expects then.
     pub key: Option<String>,
-    /// Requests a second.
+    /// Requests per second.
     pub rate: f64,
-    /// How many connections.
     pub connections: u32,
 }
 
-/// What is expected of a scenario as a whole.
+/// Kind of scenario, which decides what is expected of the run as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Kind {
-    /// Something breaks: a run in which no request failed although something was injected had no effect.
+    /// Something breaks. A run that injects a fault without a failed request had no effect.
     #[default]
     Incident,
-    /// The right way to do it: not one request may fail.
+    /// The right procedure: no request may fail.
     Practice,
-    /// A part for other scenarios.
+    /// Included by other scenarios.
     Part,
 }
 
 impl Kind {
-    /// As it is written in scenario files.
+    /// Name in scenario files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Incident => "incident",
@@ -95,70 +91,63 @@ impl Kind {
     }
 }
 
-/// One thing that happens.
+/// A step of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// How other steps of the plan refer to it.
+    /// Identifies the step in references from other steps.
     pub id: usize,
     /// Unique in the plan.
     pub name: String,
-    /// Which part of the story it is.
     pub phase: Phase,
-    /// What happens.
     pub action: Action,
-    /// What must be seen.
     pub expect: Vec<Expectation>,
     /// `file:line:column`, for messages.
     pub place: String,
-    /// Set where values of it come from steps before it: [`Step::settled`] fills them in.
-    pub late: Option<Late>,
+    /// Set if values come from earlier steps; see [`Step::resolve_deferred`].
+    pub deferred: Option<DeferredStep>,
 }
 
-/// What happens in a step.
+/// What a step does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Requests are sent.
+    /// Sends requests.
     Traffic(Traffic),
-    /// Requests are sent from now on, while the steps that follow happen.
+    /// Sends requests while the following steps run.
     Background(Traffic),
-    /// That ends.
+    /// Ends background traffic.
     StopBackground {
-        /// The [`Step::id`] of the step that began it.
-        of: usize,
-        /// Its name as written.
+        /// [`Step::id`] of the step that started it.
+        step: usize,
+        /// Name of that step, as written.
         name: String,
     },
-    /// The server expects another key: the app is redeployed.
-    RotateKey {
-        /// The new key.
-        server: String,
-    },
-    /// Callers send the key that the server expects.
+    /// Makes the server expect another key, by redeploying the app.
+    RotateKey { server: String },
+    /// Makes callers send the key that the server expects.
     AlignKey {
-        /// Which; empty: the lab's one caller.
+        /// Empty: the lab's single caller.
         callers: Vec<String>,
     },
-    /// Callers send another key.
+    /// Makes callers send another key.
     CallerKey {
-        /// The new key.
         key: String,
-        /// Which; empty: the lab's one caller.
+        /// Empty: the lab's single caller.
         callers: Vec<String>,
     },
-    /// A service is brought to another state: `set_env`, `stop`, `start`, `kill`, `pause`, `unpause`.
+    /// Changes a service: `set_env`, `stop`, `start`, `kill`, `pause`, `unpause`.
     Change(Change),
-    /// Nothing, for a while.
+    /// Waits for a fixed time.
     Wait(Duration),
-    /// Until something is so.
+    /// Waits for a condition.
     WaitFor(WaitFor),
-    /// One request whose answer must be as stated.
+    /// Sends one request and checks the response.
     Check(Check),
-    /// A command of the user's own.
+    /// Runs a command of the user.
     Run(Command),
 }
 
 impl Action {
-    /// Its key in the scenario file.
+    /// Key in the scenario file.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Traffic(_) => "traffic",
@@ -174,7 +163,7 @@ impl Action {
         }
     }
 
-    /// Whether it is there to change the lab; else it only looks.
+    /// Returns true for actions that change the lab, false for those that only observe it.
     pub fn is_change(&self) -> bool {
         match self {
             Self::RotateKey { .. }
@@ -195,120 +184,108 @@ impl Action {
 /// Traffic through the gateway.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {
-    /// When to stop: all of it, of everyone who sends.
+    /// Total amount of all senders.
     pub amount: lab_traffic::Amount,
-    /// Requests a second, of everyone who sends.
+    /// Total requests per second of all senders.
     pub rate: f64,
-    /// How many connections; of callers, each its own number.
+    /// Connections without callers. With callers, each has its own number.
     pub connections: u32,
-    /// Who sends, side by side; empty: the lab's one caller.
+    /// Empty: the lab's single caller.
     pub callers: Vec<CallerLoad>,
-    /// `/api/users`.
+    /// Such as `/api/users`.
     pub path: String,
-    /// `GET`.
+    /// Such as `GET`.
     pub method: String,
-    /// Beyond `X-API-Key`.
+    /// In addition to `X-API-Key`.
     pub headers: Vec<(String, String)>,
-    /// Sent as `X-API-Key` instead of the caller's key; empty: no such header.
+    /// Replaces the caller's key in `X-API-Key`. Empty: no such header.
     pub key: Option<String>,
-    /// How long to wait for a response.
+    /// Timeout of a request.
     pub timeout: Duration,
 }
 
-/// A caller's part of a step's traffic.
+/// Share of one caller in the traffic of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallerLoad {
-    /// The caller.
     pub name: String,
-    /// When it stops.
     pub amount: lab_traffic::Amount,
-    /// Its requests a second.
+    /// Requests per second.
     pub rate: f64,
-    /// Its connections.
     pub connections: u32,
 }
 
-/// Waits until something is so, or until a deadline: then the step has failed.
+/// Waits for a condition. The step fails if the deadline passes first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WaitFor {
-    /// What is waited for.
     pub what: Condition,
-    /// The deadline, from the step's beginning.
+    /// Deadline, measured from the start of the step.
     pub timeout: Duration,
-    /// How long from one look to the next.
+    /// Polling interval.
     pub every: Duration,
 }
 
-/// What can be waited for.
+/// Condition of a `wait_for` step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
-    /// The app's counters have grown so since the step began; all of these together.
+    /// Growth of the app's counters since the start of the step. All must match.
     Metrics(Vec<Expectation>),
-    /// A request is answered as stated.
+    /// A request with the expected response.
     Answer(Check),
-    /// An alert.
-    Alert {
-        /// Its name.
-        alert: String,
-        /// What it must be.
-        is: AlertIs,
-    },
+    /// State of an alert.
+    Alert { alert: String, is: AlertIs },
     /// A query to the lab's Prometheus.
     Query {
         /// In `PromQL`.
         query: String,
-        /// What one of its series must be; none: that there is a series.
+        /// Expected value of at least one series. `None`: any series.
         is: Option<Threshold>,
     },
 }
 
-/// A command with arguments, which no shell reads.
+/// A command with its arguments, run without a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// The program, then its arguments.
+    /// Program and arguments.
     pub command: Vec<String>,
-    /// Where it runs: the folder of the scenario's file; none: where lab runs.
+    /// Working directory: the folder of the scenario file. `None`: lab's own.
     pub folder: Option<PathBuf>,
-    /// Beside lab's own environment and the lab's addresses.
+    /// In addition to lab's environment and the addresses of the lab.
     pub env: BTreeMap<String, String>,
-    /// How long it may take.
     pub timeout: Duration,
-    /// How it must end.
+    /// Expected exit code.
     pub exit_code: u8,
 }
 
-/// A service is brought to another state.
+/// A change of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// As written.
     pub verb: Verb,
-    /// Which service.
     pub service: String,
-    /// The wanted state.
+    /// Desired state.
     pub change: ServiceChange,
-    /// The service must not become well with it, and the old one serve on.
+    /// The service is expected to stay unhealthy, so that the old one keeps serving.
     pub rolled_back: bool,
 }
 
-/// The steps that change a service's state.
+/// Actions that change a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
-    /// Redeploy with another environment.
+    /// Redeploy with other variables.
     SetEnv,
-    /// Stop, letting requests finish.
+    /// Stop gracefully, letting requests finish.
     Stop,
     /// Start again.
     Start,
-    /// Kill.
+    /// Kill immediately.
     Kill,
     /// Freeze.
     Pause,
-    /// Go on.
+    /// Resume.
     Unpause,
 }
 
 impl Verb {
-    /// As it is written in scenario files.
+    /// Key in scenario files.
     pub fn name(self) -> &'static str {
         match self {
             Self::SetEnv => "set_env",
@@ -320,7 +297,7 @@ impl Verb {
         }
     }
 
-    /// What the engine must be able to do for it.
+    /// Ability that the engine must have.
     pub fn needs(self) -> Ability {
         match self {
             Self::SetEnv => Ability::SetEnv,
@@ -331,23 +308,22 @@ impl Verb {
     }
 }
 
-/// One request whose answer must be as stated.
+/// A request and its expected response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// `/health`; through the gateway.
+    /// Path on the gateway, such as `/health`.
     pub path: String,
-    /// `GET`.
+    /// Such as `GET`.
     pub method: String,
-    /// Sent with it.
     pub headers: Vec<(String, String)>,
-    /// Whose key is sent; none: the lab's one caller's.
+    /// Caller whose key is sent. `None`: the lab's single caller.
     pub caller: Option<String>,
-    /// Sent as `X-API-Key`; none: the caller's; empty: no such header.
+    /// Replaces the caller's key in `X-API-Key`. Empty: no such header.
     pub key: Option<String>,
-    /// The status that it must show.
+    /// Expected status.
     pub status: u16,
     /// Text that the body must contain.
     pub body: Option<String>,
-    /// How long to wait for the answer.
+    /// Timeout of the request.
     pub timeout: Duration,
 }

@@ -1,40 +1,40 @@
-//! [`reference()`]: every key of scenario files on one page, made from the words of the language.
+//! [`reference()`]: a Markdown page with every key of scenario files, generated from the schema.
 
 use std::fmt::Write;
 
 use super::expect::LABELS;
-use super::words::kinds::{self, Form, Kind};
-use super::words::metrics::{METRICS, MetricForm, counters};
-use super::words::{ACTIONS, CALLER, Group, PARAMETER, Preset, SCENARIO, STEP, Shape, WRONG_FIX, Word};
+use super::schema::kinds::{self, Form, Kind};
+use super::schema::metrics::{METRICS, MetricForm, counters};
+use super::schema::{ACTIONS, CALLER, DefaultValue, KeySpec, MappingSpec, PARAMETER, SCENARIO, STEP, Shape, WRONG_FIX};
 
-/// The page, as Markdown.
+/// Generates the page.
 pub fn reference() -> String {
     let mut page = String::from(
-        "# Scenario files: every key\n\nMade from the tables by which lab reads scenarios: `lab scenario schema --format \
-         markdown > docs/scenario-reference.md` renews it. [scenarios.md](scenarios.md) says how to write one, and what the \
-         keys do together; [scenario.schema.json](scenario.schema.json) tells editors.\n\nIn every value \
-         `${name}` stands for a parameter, and `${steps.NAME.OUTPUT}` for what a step showed. Unknown keys are errors.\n",
+        "# Scenario files: every key\n\nThis page is generated from the schema of the loader: `lab scenario schema --format markdown > \
+         docs/scenario-reference.md`. [scenarios.md](scenarios.md) explains how to write a scenario and how the keys work \
+         together; editors use [scenario.schema.json](scenario.schema.json).\n\nEvery value may contain parameters (`${name}`) and \
+         outputs of earlier steps (`${steps.NAME.OUTPUT}`). Unknown keys are errors.\n",
     );
     section(&mut page, "The file", &SCENARIO);
     section(&mut page, "A parameter", &PARAMETER);
     section(&mut page, "A caller", &CALLER);
     section(&mut page, "A step", &STEP);
-    page += "\nThe actions:\n\n| action | value | what happens |\n| --- | --- | --- |\n";
-    for word in ACTIONS {
-        let name = match word.shape {
-            Shape::Mapping(_) => format!("[`{0}`](#{0})", word.key),
-            _ => format!("`{}`", word.key),
+    page += "\nThe actions:\n\n| action | value | effect |\n| --- | --- | --- |\n";
+    for key in ACTIONS {
+        let name = match key.shape {
+            Shape::Mapping(_) => format!("[`{0}`](#{0})", key.name),
+            _ => format!("`{}`", key.name),
         };
-        let _ = writeln!(page, "| {name} | {} | {} |", value(word.shape), cell(word.meaning));
+        let _ = writeln!(page, "| {name} | {} | {} |", value(key.shape), cell(key.description));
     }
-    for word in ACTIONS {
-        if let Shape::Mapping(group) = word.shape {
+    for key in ACTIONS {
+        if let Shape::Mapping(mapping) = key.shape {
             let _ = write!(
                 page,
                 "\n## {}\n\n{}\n\n```yaml\n- {}: {}\n```\n\n",
-                word.key, group.meaning, word.key, word.example
+                key.name, mapping.description, key.name, key.example
             );
-            rows(&mut page, group);
+            rows(&mut page, mapping);
         }
     }
     metrics(&mut page);
@@ -42,73 +42,73 @@ pub fn reference() -> String {
     page
 }
 
-fn section(page: &mut String, heading: &str, group: &Group) {
-    let _ = write!(page, "\n## {heading}\n\n{}\n\n", group.meaning);
-    rows(page, group);
+fn section(page: &mut String, heading: &str, mapping: &MappingSpec) {
+    let _ = write!(page, "\n## {heading}\n\n{}\n\n", mapping.description);
+    rows(page, mapping);
 }
 
-fn rows(page: &mut String, group: &Group) {
-    *page += "| key | value | default | what it is |\n| --- | --- | --- | --- |\n";
-    for word in group.words {
-        let beside = word.beside.map_or_else(String::new, |other| format!("; with `{other}`"));
-        let meaning = cell(word.meaning);
-        let _ = writeln!(page, "| `{}` | {} | {} | {meaning}{beside} |", word.key, value(word.shape), default(word));
+fn rows(page: &mut String, mapping: &MappingSpec) {
+    *page += "| key | value | default | description |\n| --- | --- | --- | --- |\n";
+    for key in mapping.keys {
+        let beside = key.requires.map_or_else(String::new, |other| format!("; with `{other}`"));
+        let meaning = cell(key.description);
+        let _ = writeln!(page, "| `{}` | {} | {} | {meaning}{beside} |", key.name, value(key.shape), default(key));
     }
-    for line in rules(group) {
+    for line in rules(mapping) {
         let _ = write!(page, "\n{line}\n");
     }
 }
 
-/// What is said of several keys together.
-fn rules(group: &Group) -> Vec<String> {
+/// Rules for combinations of keys.
+fn rules(mapping: &MappingSpec) -> Vec<String> {
     let quoted = |keys: &[&str]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     let mut lines = Vec::new();
-    if !group.one_of.is_empty() {
-        lines.push(format!("Exactly one of {} has to be there.", quoted(group.one_of)));
+    if !mapping.one_of.is_empty() {
+        lines.push(format!("Exactly one of {} is required.", quoted(mapping.one_of)));
     }
-    lines.extend(group.apart.iter().map(|(one, other)| format!("`{one}` and `{other}` exclude each other.")));
+    lines.extend(mapping.exclusive.iter().map(|(one, other)| format!("`{one}` and `{other}` exclude each other.")));
     lines
 }
 
-fn default(word: &Word) -> String {
-    match word.preset {
-        _ if word.required => "required".to_owned(),
-        Preset::None => String::new(),
-        Preset::Value(value) => format!("`{value}`"),
-        Preset::Said(what) => what.to_owned(),
+fn default(key: &KeySpec) -> String {
+    match key.default {
+        _ if key.required => "required".to_owned(),
+        DefaultValue::None => String::new(),
+        DefaultValue::Value(value) => format!("`{value}`"),
+        DefaultValue::Described(what) => what.to_owned(),
     }
 }
 
 fn value(shape: Shape) -> String {
     match shape {
-        Shape::One(kind) => one(kind),
-        Shape::OneOrMore(kind) => format!("{}, or a list of such", one(kind)),
-        Shape::List(kind) => format!("a list: {}", one(kind)),
-        Shape::Map(kind) => format!("a mapping of names: {}", one(kind)),
-        Shape::MapOrNull(kind) => format!("a mapping of names: {}, or `null`", one(kind)),
+        Shape::Scalar(kind) => one(kind),
+        Shape::ScalarOrList(kind) => format!("{}, or a list", one(kind)),
+        Shape::ScalarList(kind) => format!("a list: {}", one(kind)),
+        Shape::ScalarMap(kind) => format!("a mapping of names: {}", one(kind)),
+        Shape::NullableMap(kind) => format!("a mapping of names: {}, or `null`", one(kind)),
         Shape::Expect => "a mapping of [metrics](#metrics)".to_owned(),
         Shape::ExpectDeltas => "a mapping of [deltas](#metrics)".to_owned(),
         Shape::Steps => "a list of [steps](#a-step)".to_owned(),
         Shape::Mapping(_) => "a mapping".to_owned(),
-        Shape::Named(group) => format!("a mapping of names: {}", link(group)),
-        Shape::Mappings(group) => format!("a list: {}", link(group)),
+        Shape::NamedMappings(mapping) => format!("a mapping of names: {}", link(mapping)),
+        Shape::MappingList(mapping) => format!("a list: {}", link(mapping)),
     }
 }
 
-/// `[a caller](#a-caller)`.
-fn link(group: &Group) -> String {
-    format!("[{}](#{})", group.what, group.what.replace(' ', "-"))
+/// Such as `[a caller](#a-caller)`.
+fn link(mapping: &MappingSpec) -> String {
+    format!("[{}](#{})", mapping.label, mapping.label.replace(' ', "-"))
 }
 
 fn one(kind: Kind) -> String {
     match kind.form {
         Form::Choice(choices) => choices().iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", "),
-        _ if kind.limits.is_empty() => cell(kind.what),
-        _ => format!("{}: {}", cell(kind.what), cell(kind.limits)),
+        _ if kind.limits.is_empty() => cell(kind.name),
+        _ => format!("{}: {}", cell(kind.name), cell(kind.limits)),
     }
 }
 
-/// A text within a row.
+/// Escapes a text for a table cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
@@ -118,9 +118,9 @@ fn metrics(page: &mut String) {
     for MetricForm { example: (metric, bound), .. } in METRICS {
         let _ = writeln!(page, "    {metric}: {bound}");
     }
-    *page += "```\n\n| metric | compared with | what it is |\n| --- | --- | --- |\n";
+    *page += "```\n\n| metric | bound | description |\n| --- | --- | --- |\n";
     for metric in METRICS {
-        let _ = writeln!(page, "| `{}` | {} | {} |", metric.form, cell(metric.bound.what()), cell(metric.meaning));
+        let _ = writeln!(page, "| `{}` | {} | {} |", metric.form, cell(metric.bound.what()), cell(metric.description));
     }
     let label = |counter: &str| LABELS.iter().find(|(name, _)| *name == counter);
     let counter = |counter: &&str| match label(counter) {
@@ -130,9 +130,9 @@ fn metrics(page: &mut String) {
     let counters: Vec<String> = counters().iter().map(counter).collect();
     let _ = write!(
         page,
-        "\nDeltas and alerts are known on every step; all others need traffic of the step's own. Each of those also stands after `caller.NAME.`, for one of the \
-         callers that the step drives, and after `background.NAME.`, for the background traffic that the step of this name \
-         began.\n\nThe counters: {}.\n",
+        "\nDeltas and alerts are available on every step. All other metrics need traffic of the step itself, and may have a prefix: \
+         `caller.NAME.` for one of the step's callers, or `background.NAME.` for the background traffic of an earlier \
+         step.\n\nThe counters: {}.\n",
         counters.join(", ")
     );
 }

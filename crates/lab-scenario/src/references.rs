@@ -1,16 +1,16 @@
-//! Parameters that are used and not declared, and the reverse: found once for each file, without knowing their values.
+//! Reports undeclared and unused parameters. Runs once per file and needs no values.
 
 use std::collections::BTreeSet;
 
 use super::file::Parameter;
-use super::template::{self, Piece};
+use super::template::{self, Segment};
 use lab_yaml::node::{Entry, Node, NodeKind};
-use lab_yaml::{Diagnostic, Diagnostics, Place, first, near, shown};
+use lab_yaml::{Diagnostic, Diagnostics, Place, nearest, quote, quote_first};
 
-/// How many names one that is unknown is compared with, as each takes its time.
+/// Maximum number of names compared for a suggestion.
 const CANDIDATES: usize = 1_000;
 
-/// Finds parameters that are used and not declared, and the reverse.
+/// Reports undeclared and unused parameters.
 pub(super) fn references(entries: &[Entry], parameters: &[Parameter], out: &mut Diagnostics) {
     let names = Names {
         all: parameters.iter().map(|parameter| parameter.name.text.as_str()).collect(),
@@ -20,19 +20,19 @@ pub(super) fn references(entries: &[Entry], parameters: &[Parameter], out: &mut 
     for entry in entries.iter().filter(|entry| entry.key.text != "parameters") {
         references_in(entry, &names, &mut used, out);
     }
-    // One that was misspelt where it is used is used.
+    // A misspelt reference counts as a use.
     for parameter in parameters.iter().filter(|parameter| !used.contains(parameter.name.text.as_str())) {
         let name = &parameter.name.text;
         out.push(
             Diagnostic::at(format!("the parameter `{name}` is not used"), &parameter.name.place)
-                .label(format!("expected `${{{name}}}` in some value, or remove it")),
+                .label(format!("expected `${{{name}}}` in a value; use the parameter or remove it")),
         );
     }
 }
 
-/// The parameters of a file.
+/// Parameters of a file.
 struct Names<'n> {
-    /// In its order.
+    /// In file order.
     all: Vec<&'n str>,
     known: BTreeSet<&'n str>,
 }
@@ -40,8 +40,8 @@ struct Names<'n> {
 fn references_in(entry: &Entry, names: &Names, used: &mut BTreeSet<String>, out: &mut Diagnostics) {
     if entry.key.text.contains("${") {
         out.push(
-            Diagnostic::at(format!("a parameter in the key {}", shown(&entry.key.text)), &entry.key.place)
-                .label("parameters are filled in in values, not in keys"),
+            Diagnostic::at(format!("parameter in the key {}", quote(&entry.key.text)), &entry.key.place)
+                .label("parameters are only allowed in values"),
         );
     }
     references_below(&entry.value, names, used, out);
@@ -52,15 +52,15 @@ fn references_below(node: &Node, names: &Names, used: &mut BTreeSet<String>, out
         NodeKind::Null => {}
         NodeKind::List(items) => items.iter().for_each(|item| references_below(item, names, used, out)),
         NodeKind::Mapping(entries) => entries.iter().for_each(|entry| references_in(entry, names, used, out)),
-        NodeKind::Scalar(text) => match template::pieces(text) {
+        NodeKind::Scalar(text) => match template::segments(text) {
             Err(part) => out.push(
-                Diagnostic::at(format!("{} is no parameter", shown(part)), &node.place.narrow(part))
+                Diagnostic::at(format!("{} is not a valid parameter", quote(part)), &node.place.narrow(part))
                     .label("expected `${name}`; `$${` stands for a literal `${`"),
             ),
-            Ok(pieces) => {
-                for piece in pieces {
-                    // Whether there is such a step is found where the steps are laid out.
-                    let Piece::Parameter(name) = piece else { continue };
+            Ok(segments) => {
+                for segment in segments {
+                    // Step references are checked when steps are flattened.
+                    let Segment::Parameter(name) = segment else { continue };
                     if names.known.contains(name) {
                         used.insert(name.to_owned());
                         continue;
@@ -69,7 +69,7 @@ fn references_below(node: &Node, names: &Names, used: &mut BTreeSet<String>, out
                         out.push(unknown(name, names, &node.place, None));
                         continue;
                     }
-                    let near = near(name, names.all.iter().copied().take(CANDIDATES));
+                    let near = nearest(name, names.all.iter().copied().take(CANDIDATES));
                     used.extend(near.map(str::to_owned));
                     out.push(unknown(name, names, &node.place.narrow(&format!("${{{name}}}")), near));
                 }
@@ -87,6 +87,6 @@ fn unknown(name: &str, names: &Names, place: &Place, near: Option<&str>) -> Diag
     if names.all.is_empty() {
         diagnostic.help(format!("declare it: `parameters: {{ {name}: {{ default: … }} }}`"))
     } else {
-        diagnostic.help(format!("the parameters: {}", first(names.all.iter().copied())))
+        diagnostic.help(format!("the parameters: {}", quote_first(names.all.iter().copied())))
     }
 }

@@ -1,19 +1,19 @@
-//! [`skeleton`]: a scenario to begin one of your own from. It runs, and proves itself, as it is.
+//! [`skeleton`]: the file written by `lab scenario new`. It runs and passes its proof unchanged.
 
 use super::value;
 
-/// The schema's file beside it, which its first line names.
+/// Name of the schema file, which the first line of the skeleton refers to.
 pub const SCHEMA_FILE: &str = "scenario.schema.json";
 
-/// The scenario of the library that it includes: a file of that name would include itself.
+/// Library scenario that the skeleton includes. A file with this name would include itself.
 pub const PART: &str = "baseline";
 
 const TEXT: &str = include_str!("skeleton.yaml");
 
-/// The text of a file for a scenario of this name; `typed`: how the file is named on the command line.
+/// Returns the text for a scenario called `name`; `typed` is its path on the command line.
 ///
 /// # Errors
-/// What is wrong with the name.
+/// The name is invalid.
 pub fn skeleton(name: &str, typed: &str) -> Result<String, String> {
     value::scenario_name(name)?;
     Ok(TEXT.replace("NAME", name).replace("FILE", typed))

@@ -1,31 +1,29 @@
-//! Where a scenario comes from: the library, a file, or a text at hand; and reading it, within limits.
+//! [`Source`]: the origin of a scenario (library, file or text), and reading it within limits.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::library;
-use lab_yaml::{Diagnostic, list, near, read, shown};
+use lab_yaml::{Diagnostic, nearest, quote, quote_list, read};
 use lab_yaml::{Place, SourceFile};
 
-/// Which scenario.
+/// Origin of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// One of the library, by its name.
+    /// Name of a built-in scenario.
     Library(String),
-    /// A file.
     Path(PathBuf),
-    /// A text, under the name that messages use.
+    /// A text with the name used in messages.
     Text {
-        /// `example.yaml`.
+        /// Such as `example.yaml`.
         name: String,
-        /// YAML.
         text: String,
     },
 }
 
 impl Source {
-    /// What was typed: a path where it holds a `/` or ends in `.yaml` or `.yml`, else a name of the library.
+    /// Parses a command-line argument: a path if it contains `/` or ends in `.yaml` or `.yml`, else a library name.
     pub fn parse(typed: &str) -> Self {
         let extension = Path::new(typed).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         if extension || typed.contains(['/', std::path::MAIN_SEPARATOR]) {
@@ -35,7 +33,7 @@ impl Source {
         }
     }
 
-    /// The scenario's name: the file's stem.
+    /// Name of the scenario: the file stem.
     pub fn name(&self) -> String {
         match self {
             Self::Library(name) => name.clone(),
@@ -44,7 +42,7 @@ impl Source {
         }
     }
 
-    /// As it is typed: the library's name, or the path.
+    /// The scenario as typed: library name or path.
     pub fn typed(&self) -> String {
         match self {
             Self::Library(name) | Self::Text { name, .. } => name.clone(),
@@ -52,7 +50,7 @@ impl Source {
         }
     }
 
-    /// Where files are that it includes.
+    /// Folder in which includes are looked up.
     pub(crate) fn folder(&self) -> Option<&Path> {
         match self {
             Self::Path(path) => path.parent(),
@@ -60,7 +58,7 @@ impl Source {
         }
     }
 
-    /// Whether both are the same file.
+    /// Returns true if both refer to the same file.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Path(one), Self::Path(two)) => {
@@ -70,7 +68,7 @@ impl Source {
         }
     }
 
-    /// The scenario that `name` stands for in a file that includes it: beside that file, else in the library.
+    /// Resolves an include: a file in the same folder, else a library scenario.
     pub(crate) fn included(&self, name: &str) -> Self {
         let beside = self.folder().map(|folder| folder.join(format!("{name}.yaml")));
         match beside.filter(|path| path.exists()) {
@@ -79,14 +77,14 @@ impl Source {
         }
     }
 
-    /// Its text. The error is placed at `at`, the place of the include, where there is one.
+    /// Reads the text. Errors are placed at `at`, the place of the include, if any.
     pub(crate) fn read(&self, at: Option<&Place>) -> Result<Arc<SourceFile>, Diagnostic> {
         let diagnostic = |message: String| Diagnostic { place: at.cloned(), ..Diagnostic::new(message) };
         match self {
-            Self::Text { name, text } => Ok(SourceFile::new(name.as_str(), read::without_mark(text))),
+            Self::Text { name, text } => Ok(SourceFile::new(name.as_str(), read::strip_bom(text))),
             Self::Library(name) => match library::get(name) {
                 Some(text) => Ok(SourceFile::new(format!("library:{name}.yaml"), text)),
-                None => Err(missing(name, diagnostic(format!("there is no scenario {}", shown(name))))),
+                None => Err(missing(name, diagnostic(format!("there is no scenario {}", quote(name))))),
             },
             Self::Path(path) => read::read(path)
                 .map_err(|error| Diagnostic { place: error.place.clone().or_else(|| at.cloned()), ..error }),
@@ -100,12 +98,12 @@ fn stem(path: &Path) -> String {
 
 fn missing(name: &str, diagnostic: Diagnostic) -> Diagnostic {
     let file = format!("{name}.yaml");
-    let mut diagnostic = match near(name, library::names()) {
+    let mut diagnostic = match nearest(name, library::names()) {
         Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
-        None => diagnostic.label(format!("the library has {}", list(library::names()))),
+        None => diagnostic.label(format!("the built-in scenarios: {}", quote_list(library::names()))),
     };
     if diagnostic.place.is_none() && Path::new(&file).is_file() {
-        diagnostic = diagnostic.help(format!("there is a file of that name here: write `./{file}`"));
+        diagnostic = diagnostic.help(format!("to use the file of that name in this folder, write `./{file}`"));
     }
-    diagnostic.help("`lab scenario list` shows all; a file is given by its path, such as `./mine.yaml`")
+    diagnostic.help("`lab scenario list` shows all scenarios; to use a file, give its path, such as `./mine.yaml`")
 }

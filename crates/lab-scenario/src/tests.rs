@@ -1,4 +1,4 @@
-//! Tests of the loader as a whole: what a text comes to mean, and that no text breaks it.
+//! Tests of the loader as a whole.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -46,7 +46,7 @@ fn the_library_is_the_folder_and_loads() {
     }
 }
 
-/// What a trainer needs beside the steps, and what `prove` goes by.
+/// Texts for trainers, and claims for `prove`.
 #[test]
 fn every_story_of_the_library_is_whole() {
     let mut stories = 0;
@@ -174,7 +174,7 @@ fn what_is_set_must_be_a_parameter() {
 }
 
 #[test]
-fn an_unknown_scenario_is_told_with_its_neighbour() {
+fn an_unknown_scenario_gets_a_suggestion() {
     let found = load(&Source::parse("rotate_keys"), &LoadOptions::default()).unwrap_err().to_string();
     assert!(
         found.contains("there is no scenario `rotate_keys`") && found.contains("did you mean `rotate-key`?"),
@@ -182,7 +182,7 @@ fn an_unknown_scenario_is_told_with_its_neighbour() {
     );
     assert!(found.contains("lab scenario list"), "{found}");
     let found = load(&Source::parse("./none.yaml"), &LoadOptions::default()).unwrap_err().to_string();
-    assert!(found.contains("cannot read ./none.yaml: there is no such file"), "{found}");
+    assert!(found.contains("cannot read ./none.yaml: no such file"), "{found}");
 }
 
 #[test]
@@ -239,9 +239,9 @@ fn an_engine_refuses_what_it_cannot_do() {
     assert_eq!(found.items().len(), 2);
     assert_eq!(
         found.items()[0].message,
-        "step `freeze` (test.yaml:4:21): `db` cannot be stopped on the embedded engine; it can: pause"
+        "step `freeze` (test.yaml:4:21): `db` cannot be stopped on the embedded engine; it supports pause"
     );
-    assert!(found.to_string().contains("`grafana` is not there on the embedded engine"), "{found}");
+    assert!(found.to_string().contains("`grafana` does not exist on the embedded engine"), "{found}");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn color_is_asked_for() {
     assert!(found.render(true).contains('\u{1b}') && !found.render(false).contains('\u{1b}'));
 }
 
-/// Texts that take a reader of YAML long, or that hold more mistakes than anyone reads.
+/// Texts that are slow to parse or that contain too many errors to read.
 #[test]
 fn no_text_takes_long() {
     let many = |text: &str| text.repeat((1 << 19) / text.len());
@@ -272,7 +272,7 @@ fn no_text_takes_long() {
         let start = Instant::now();
         let found = read(&text).unwrap_err();
         assert!(!found.render(false).is_empty());
-        // Without the limits some of these take minutes.
+        // Without the limits, some of these take minutes.
         assert!(start.elapsed() < Duration::from_secs(30), "{:?}: {}", start.elapsed(), &text[..40]);
     }
 }
@@ -339,8 +339,8 @@ fn engines_and_commands_are_looked_at_before_a_run() {
     assert!(found.contains("step `ask` (test.yaml:5:") && found.contains("no Prometheus"), "{found}");
     let with =
         |prometheus: Option<&str>| Endpoints { prometheus: prometheus.map(str::to_owned), ..Endpoints::default() };
-    assert!(plan.check_lab("room", &with(Some("http://127.0.0.1:1"))).is_ok());
-    assert!(plan.check_lab("room", &with(None)).is_err());
+    assert!(plan.check_lab("budget", &with(Some("http://127.0.0.1:1"))).is_ok());
+    assert!(plan.check_lab("budget", &with(None)).is_err());
     let found = plan.check_commands(false).unwrap_err().to_string();
     assert!(found.contains("step `mend`") && found.contains("--allow-commands"), "{found}");
     assert!(plan.check_commands(true).is_ok());

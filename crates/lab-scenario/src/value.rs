@@ -1,30 +1,30 @@
-//! Single values: durations, rates, keys, paths, names. Each reader takes text in and says in its error what it expected,
-//! in words that fit under the value.
+//! Parsers for single values: durations, rates, keys, paths, names. Each error states the expected value and is short
+//! enough to be shown under the caret.
 
 use std::time::Duration;
 
 use super::plan::Kind;
 use lab_core::engine::{APP, GATEWAY, environment};
 use lab_core::event::Phase;
-use lab_yaml::list;
-use lab_yaml::meant;
+use lab_yaml::did_you_mean;
+use lab_yaml::quote_list;
 
-/// The longest `wait`, and the longest traffic.
+/// Maximum duration of `wait` and of traffic.
 const HOUR: Duration = Duration::from_hours(1);
-/// The longest timeout.
+/// Maximum request timeout.
 const TIMEOUT: Duration = Duration::from_mins(10);
-/// The most requests of one step.
-pub const MOST_REQUESTS: u64 = 10_000_000;
+/// Maximum number of requests in one step.
+pub const MAX_REQUESTS: u64 = 10_000_000;
 
-/// The engines, as scenarios name them.
+/// Engine names in scenario files.
 pub(super) const ENGINES: [&str; 2] = ["docker", "embedded"];
-/// HTTP methods.
 pub(super) const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-/// Kinds of scenarios, as they are written.
+/// Scenario kinds and their names in scenario files.
 pub(super) const KINDS: [(&str, Kind); 3] =
     [("incident", Kind::Incident), ("practice", Kind::Practice), ("part", Kind::Part)];
 
-/// A key: 1 to 256 characters of visible ASCII, without spaces. The error says which character is wrong, never the key.
+/// Checks a key: 1 to 256 characters of visible ASCII without spaces. The error names the invalid character, but never
+/// shows the key.
 pub fn check_key(key: &str) -> Result<(), String> {
     const RULE: &str = "a key is 1 to 256 characters of visible ASCII without spaces";
     if key.is_empty() {
@@ -39,7 +39,7 @@ pub fn check_key(key: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A character as a message names it.
+/// Describes a character for messages.
 fn character(c: char) -> String {
     let name = match c {
         '\n' => "a line break".to_owned(),
@@ -52,17 +52,17 @@ fn character(c: char) -> String {
     format!("{name} (U+{:04X})", u32::from(c))
 }
 
-/// A key that is sent: as [`check_key`], or empty for none.
+/// Parses a key that requests send: as in [`check_key`], or empty for no key.
 pub fn sent_key(key: &str) -> Result<String, String> {
     if key.is_empty() { Ok(String::new()) } else { server_key(key) }
 }
 
-/// A key that the server expects.
+/// Parses the key that the server expects.
 pub fn server_key(key: &str) -> Result<String, String> {
     check_key(key).map(|()| key.to_owned())
 }
 
-/// A number and `ms`, `s` or `m`.
+/// Parses a number with the unit `ms`, `s` or `m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration with a unit: `500ms`, `1.5s`, `2m`";
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -90,21 +90,21 @@ fn within(text: &str, longest: Duration) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// How long a step takes: above 0, at most an hour.
-pub fn span(text: &str) -> Result<Duration, String> {
+/// Parses the duration of a step: above 0, at most one hour.
+pub fn step_duration(text: &str) -> Result<Duration, String> {
     within(text, HOUR)
 }
 
-/// How long to wait for an answer: above 0, at most ten minutes.
+/// Parses a request timeout: above 0, at most ten minutes.
 pub fn timeout(text: &str) -> Result<Duration, String> {
     within(text, TIMEOUT)
 }
 
-/// Requests a second: above 0, at most a million.
+/// Parses requests per second: above 0, at most one million.
 pub fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
-        _ => Err("expected requests a second: a number above 0, at most 1000000".to_owned()),
+        _ => Err("expected requests per second: a number above 0, at most 1000000".to_owned()),
     }
 }
 
@@ -115,17 +115,17 @@ fn whole(text: &str, most: u64) -> Result<u64, String> {
     }
 }
 
-/// How many requests.
+/// Parses a number of requests.
 pub fn requests(text: &str) -> Result<u64, String> {
-    whole(text, MOST_REQUESTS)
+    whole(text, MAX_REQUESTS)
 }
 
-/// How many connections.
+/// Parses a number of connections.
 pub fn connections(text: &str) -> Result<u32, String> {
     whole(text, 10_000).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-/// An HTTP status code.
+/// Parses an HTTP status code.
 pub fn status(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(code) if (100..=599).contains(&code) && text.len() == 3 => Ok(code),
@@ -133,20 +133,20 @@ pub fn status(text: &str) -> Result<u16, String> {
     }
 }
 
-/// `true` or `false`.
-pub fn truth(text: &str) -> Result<bool, String> {
+/// Parses `true` or `false`.
+pub fn boolean(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "expected `true` or `false`".to_owned())
 }
 
-/// An HTTP method.
+/// Parses an HTTP method.
 pub fn method(text: &str) -> Result<String, String> {
     if METHODS.contains(&text) {
         return Ok(text.to_owned());
     }
-    Err(meant(text, METHODS, &format!("expected one of {}", list(METHODS))))
+    Err(did_you_mean(text, METHODS, &format!("expected one of {}", quote_list(METHODS))))
 }
 
-/// A path on the gateway, with its query.
+/// Parses a path on the gateway, with its query string.
 pub fn path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err("expected a path that starts with `/`".to_owned());
@@ -157,20 +157,20 @@ pub fn path(text: &str) -> Result<String, String> {
     if text.len() > 2048 { Err("expected at most 2048 characters".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// A header's name.
+/// Parses a header name.
 pub fn header_name(text: &str) -> Result<String, String> {
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if text.is_empty() || text.len() > 256 || !text.chars().all(token) {
-        return Err("expected a header's name: letters, digits and `-`".to_owned());
+        return Err("expected a header name: letters, digits and `-`".to_owned());
     }
     match text.to_ascii_lowercase().as_str() {
-        "x-api-key" => Err("the key is sent by `key`, beside `headers`".to_owned()),
-        "content-length" | "transfer-encoding" | "connection" => Err("this header is lab's own to send".to_owned()),
+        "x-api-key" => Err("use `key` instead of this header".to_owned()),
+        "content-length" | "transfer-encoding" | "connection" => Err("lab sets this header itself".to_owned()),
         _ => Ok(text.to_owned()),
     }
 }
 
-/// A header's value.
+/// Parses a header value.
 pub fn header_value(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_graphic() || c == ' ';
     if let Some((at, c)) = text.chars().enumerate().find(|(_, c)| !allowed(*c)) {
@@ -179,44 +179,47 @@ pub fn header_value(text: &str) -> Result<String, String> {
     if text.len() > 4096 { Err("expected at most 4096 characters".to_owned()) } else { Ok(text.trim().to_owned()) }
 }
 
-/// The name of an environment variable.
+/// Parses the name of an environment variable.
 pub fn env_name(text: &str) -> Result<String, String> {
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if starts && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Ok(text.to_owned());
     }
-    Err("expected a variable's name: letters, digits and `_`, no digit first".to_owned())
+    Err("expected a variable name: letters, digits and `_`, not starting with a digit".to_owned())
 }
 
-/// Variables that an engine sets for a service whatever a scenario says, and what each of them decides.
+/// Variables that the engine always sets, with their meaning.
 const OWNED: [(&str, &str, &str); 5] = [
-    (APP, "APP_LISTEN", "where the app listens"),
-    (APP, "APP_INSTANCE", "how the app's instances are told apart"),
-    (GATEWAY, "GATEWAY_LISTEN", "where the gateway listens"),
-    (GATEWAY, "GATEWAY_INSTANCE", "how the gateway's instances are told apart"),
-    (GATEWAY, "GATEWAY_REUSE_PORT", "how one gateway follows another on the lab's port"),
+    (APP, "APP_LISTEN", "the address of the app"),
+    (APP, "APP_INSTANCE", "the name of the app's instance"),
+    (GATEWAY, "GATEWAY_LISTEN", "the address of the gateway"),
+    (GATEWAY, "GATEWAY_INSTANCE", "the name of the gateway's instance"),
+    (GATEWAY, "GATEWAY_REUSE_PORT", "the handover of the lab's port"),
 ];
 
-/// A variable of a service that a scenario may set: none that is the engine's own, and none that decides how programs run.
+/// Checks that a scenario may set a variable of a service. Variables owned by the engine, and those that affect how
+/// programs are loaded, are rejected.
 pub fn env_of(service: &str, name: &str) -> Result<(), String> {
     if let Some(decides) = environment::reserved(name) {
-        return Err(format!("no scenario may set it: it decides {decides}"));
+        return Err(format!("scenarios cannot set it: it decides {decides}"));
     }
     match OWNED.iter().find(|(owner, owned, _)| *owner == service && *owned == name) {
-        Some((.., what)) => Err(format!("it is the engine's to set: it says {what}")),
+        Some((.., what)) => Err(format!("the engine sets it: it is {what}")),
         None => Ok(()),
     }
 }
 
-/// The value of an environment variable.
+/// Parses the value of an environment variable.
 pub fn env_value(text: &str) -> Result<String, String> {
     match text.chars().enumerate().find(|(_, c)| matches!(c, '\0' | '\n' | '\r')) {
-        Some((at, c)) => Err(format!("a variable's value is one line; character {} is {}", at + 1, character(c))),
+        Some((at, c)) => {
+            Err(format!("the value of a variable is a single line; character {} is {}", at + 1, character(c)))
+        }
         None => Ok(text.to_owned()),
     }
 }
 
-/// A caller's name: part of a metric's, and so without dots.
+/// Parses a caller name. Metric names contain it, so it must not contain dots.
 pub fn caller_name(text: &str) -> Result<String, String> {
     let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if (1..=20).contains(&text.len())
@@ -225,18 +228,18 @@ pub fn caller_name(text: &str) -> Result<String, String> {
     {
         return Ok(text.to_owned());
     }
-    Err("expected a caller's name: at most 20 letters, digits, `-` and `_`, a letter or a digit first".to_owned())
+    Err("expected a caller name: at most 20 letters, digits, `-` and `_`, starting with a letter or digit".to_owned())
 }
 
-/// An engine that a scenario may ask for.
+/// Parses an engine name.
 pub fn engine(text: &str) -> Result<String, String> {
     if ENGINES.contains(&text) {
         return Ok(text.to_owned());
     }
-    Err(meant(text, ENGINES, &format!("expected an engine: {}", list(ENGINES))))
+    Err(did_you_mean(text, ENGINES, &format!("expected an engine: {}", quote_list(ENGINES))))
 }
 
-/// How often is looked while something is waited for: a tenth of a second to a minute.
+/// Parses a polling interval: 100ms to one minute.
 pub fn every(text: &str) -> Result<Duration, String> {
     let every = duration(text)?;
     if (Duration::from_millis(100)..=Duration::from_mins(1)).contains(&every) {
@@ -245,34 +248,34 @@ pub fn every(text: &str) -> Result<Duration, String> {
     Err("expected `100ms` to `1m`".to_owned())
 }
 
-/// A query.
+/// Parses a `PromQL` query. Only checks that it is not empty.
 pub fn query(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() { Err("expected a query in PromQL".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// A program to run.
+/// Parses the program of a command.
 pub fn program(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("expected a program, then its arguments".to_owned());
     }
     if text.contains(char::is_whitespace) && !text.contains('/') {
-        return Err("no shell reads this: expected a list, the program first: `[echo, hello]`".to_owned());
+        return Err("expected a list of program and arguments, because no shell is used: `[echo, hello]`".to_owned());
     }
     argument(text)
 }
 
-/// An argument of a program.
+/// Parses an argument of a command.
 pub fn argument(text: &str) -> Result<String, String> {
     if text.contains('\0') { Err("expected a text without NUL characters".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// How a command must end.
+/// Parses an exit code.
 pub fn exit_code(text: &str) -> Result<u8, String> {
     text.parse::<u8>().map_err(|_| "expected an exit code from 0 to 255".to_owned())
 }
 
-/// A value that is not to be shown to anybody. Shorter ones would mask half of what is shown.
+/// Checks the value of a secret. Shorter values would mask unrelated output.
 pub fn secret(text: &str) -> Result<(), String> {
     if text.chars().count() < 4 || text.contains(['\n', '\r']) {
         return Err("a secret is one line of at least 4 characters".to_owned());
@@ -280,27 +283,27 @@ pub fn secret(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Text that is looked for in a body.
+/// Parses the text expected in a response body.
 pub fn body(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("expected the text that the body must contain".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// A step's name: short, and one word for the command line.
+/// Parses a step name: short, and a single word on the command line.
 pub fn step_name(text: &str) -> Result<String, String> {
     if text.chars().count() > 40 {
         return Err("expected at most 40 characters".to_owned());
     }
-    word(text).ok_or_else(|| "expected letters, digits, `-`, `_` and `.`, a letter or a digit first".to_owned())
+    word(text).ok_or_else(|| "expected letters, digits, `-`, `_` and `.`, starting with a letter or digit".to_owned())
 }
 
-/// The name of a scenario that is included.
+/// Parses the name of an included scenario.
 pub fn scenario_name(text: &str) -> Result<String, String> {
     if let Some(stem) = text.strip_suffix(".yaml").or_else(|| text.strip_suffix(".yml"))
         && word(stem).is_some()
     {
-        return Err(format!("expected a name without its ending: `{stem}`"));
+        return Err(format!("expected a name without extension: `{stem}`"));
     }
-    word(text).ok_or_else(|| "expected a scenario's name, without a folder and without `.yaml`".to_owned())
+    word(text).ok_or_else(|| "expected the name of a scenario, without folder and `.yaml`".to_owned())
 }
 
 fn word(text: &str) -> Option<String> {
@@ -308,21 +311,21 @@ fn word(text: &str) -> Option<String> {
     (starts && text.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))).then(|| text.to_owned())
 }
 
-/// Which part of the story.
+/// Parses a phase.
 pub fn phase(text: &str) -> Result<Phase, String> {
     let names = Phase::ALL.map(Phase::name);
     let found = Phase::ALL.into_iter().find(|phase| phase.name() == text);
-    found.ok_or_else(|| meant(text, names, &format!("expected one of {}", list(names))))
+    found.ok_or_else(|| did_you_mean(text, names, &format!("expected one of {}", quote_list(names))))
 }
 
-/// What kind of scenario.
+/// Parses the kind of a scenario.
 pub fn kind(text: &str) -> Result<Kind, String> {
     let names = KINDS.map(|(name, _)| name);
     let found = KINDS.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind);
-    found.ok_or_else(|| meant(text, names, &format!("expected one of {}", list(names))))
+    found.ok_or_else(|| did_you_mean(text, names, &format!("expected one of {}", quote_list(names))))
 }
 
-/// One line of text for people.
+/// Parses one line of text for display.
 pub fn line(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.chars().any(char::is_control) {
@@ -331,9 +334,9 @@ pub fn line(text: &str) -> Result<String, String> {
     if text.chars().count() > 200 { Err("expected at most 200 characters".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// A text for people, of any number of lines.
+/// Parses text for display, on any number of lines.
 pub fn paragraph(text: &str) -> Result<String, String> {
-    const MOST: usize = 4000;
+    const MAX: usize = 4000;
     let text = text.trim();
     if text.is_empty() {
         return Err("expected a text".to_owned());
@@ -341,15 +344,15 @@ pub fn paragraph(text: &str) -> Result<String, String> {
     if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\n') {
         return Err(format!("expected a text without {}", character(c)));
     }
-    let most = format!("expected at most {MOST} characters");
-    if text.chars().count() > MOST { Err(most) } else { Ok(text.to_owned()) }
+    let most = format!("expected at most {MAX} characters");
+    if text.chars().count() > MAX { Err(most) } else { Ok(text.to_owned()) }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{check_key, connections, duration, path, rate, requests, span, status};
+    use super::{check_key, connections, duration, path, rate, requests, status, step_duration};
 
     #[test]
     fn durations_need_a_unit() {
@@ -360,7 +363,7 @@ mod tests {
         for wrong in ["", "s", "5 s", "-1s", "1e3s", "infs", "1h", "99999999999999999999999m", "١s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
-        assert!(span("60m").is_ok() && span("60.1m").is_err() && span("0s").is_err());
+        assert!(step_duration("60m").is_ok() && step_duration("60.1m").is_err() && step_duration("0s").is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{self, Node, NodeKind, Text};
-use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, near, shown};
+use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, nearest, quote};
 
 use super::StackErrors;
 use super::folder::Folder;
@@ -80,7 +80,7 @@ pub(super) fn load(folder: &Folder, env: &mut Variables) -> Result<Stack, StackE
         out,
     };
     let stack = context.document(&document, &file);
-    context.out.tidy();
+    context.out.sort();
     match stack {
         Some(stack) if context.out.is_empty() => Ok(stack),
         _ => Err(context.out),
@@ -99,7 +99,7 @@ impl Context<'_> {
         // Extensions are Compose's to ignore, and serve to hold what aliases name; but one that was meant is not.
         let known = entries.iter().filter(|entry| {
             let key = entry.key.text.as_str();
-            !key.starts_with("x-") || key == "x-lab" || near(key, ["x-lab"]).is_some()
+            !key.starts_with("x-") || key == "x-lab" || nearest(key, ["x-lab"]).is_some()
         });
         let top = Node { place: document.place.clone(), kind: NodeKind::Mapping(known.cloned().collect()) };
         let start = Text { text: "the file".to_owned(), place: Place::new(file, 0..0) };
@@ -140,10 +140,10 @@ impl Context<'_> {
             if let NodeKind::Mapping(options) = &volume.value.kind
                 && let Some(option) = options.first()
             {
-                let message = format!("{} is not supported in a volume", shown(&option.key.text));
+                let message = format!("{} is not supported in a volume", quote(&option.key.text));
                 self.out.push(Diagnostic::at(message, &option.key.place).label("a volume is a name alone: `data:`"));
             } else if !matches!(&volume.value.kind, NodeKind::Null | NodeKind::Mapping(_)) {
-                self.out.push(fields::wrong(&volume.key.text, &volume.value, "nothing: a volume is a name alone"));
+                self.out.push(fields::wrong_kind(&volume.key.text, &volume.value, "nothing: a volume is a name alone"));
             }
         }
     }
@@ -181,7 +181,7 @@ fn check_ports(services: &[Placed], out: &mut Diagnostics) {
         let mut seen: BTreeMap<u16, &Place> = BTreeMap::new();
         for (port, place) in placed.service.ports.iter().zip(&placed.ports) {
             if let Some(first) = seen.insert(port.target, place) {
-                let (target, name) = (port.target, shown(&placed.name.text));
+                let (target, name) = (port.target, quote(&placed.name.text));
                 out.push(
                     Diagnostic::at(format!("port {target} of {name} is published twice"), place)
                         .label("lab publishes a port of a container once")

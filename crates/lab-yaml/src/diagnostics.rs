@@ -1,5 +1,5 @@
-//! [`Diagnostics`]: every mistake found in a file, each with its place, what was found, what was expected, and the
-//! name that was probably meant. Rendered with the line of the file and a caret under the mistake.
+//! [`Diagnostics`]: all errors of a file, with place, expected value and suggestion, rendered with the source line and
+//! a caret.
 
 use std::fmt;
 
@@ -7,27 +7,26 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::place::Place;
 
-/// How many are rendered; the rest is counted.
-const RENDERED: usize = 50;
-/// How many are kept: whoever has more has one that is repeated.
-const KEPT: usize = 10_000;
-/// How many names a message lists of those that a file may have any number of.
-const LISTED: usize = 20;
-/// How much of a line is shown around the caret, in characters on each side.
+/// Maximum number of rendered errors; the rest is only counted.
+const MAX_RENDERED: usize = 50;
+/// Maximum number of stored errors. Beyond that, the same error repeats.
+const MAX_KEPT: usize = 10_000;
+/// Maximum number of names listed in a message.
+const MAX_LISTED: usize = 20;
+/// Characters of the source line shown on each side of the caret.
 const CONTEXT: usize = 200;
 
-/// One mistake.
+/// An error in a file or on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What is wrong, and what was found.
+    /// The problem and the value found.
     pub message: String,
-    /// Where; none for what was typed on the command line.
+    /// `None` for command-line arguments.
     pub place: Option<Place>,
-    /// What was expected there; may be empty.
+    /// The expected value, shown under the caret; may be empty.
     pub label: String,
-    /// Other places that have to do with it, and where a value came from.
+    /// Related places and the origin of values.
     pub notes: Vec<String>,
-    /// What to do.
     pub help: Vec<String>,
 }
 
@@ -55,22 +54,22 @@ impl Diagnostic {
         self
     }
 
-    /// The file's name, where it has a place.
+    /// Name of the file, if there is a place.
     pub fn file(&self) -> Option<&str> {
         self.place.as_ref().map(|place| place.file().name())
     }
 
-    /// The line, from 1, where it has a place.
+    /// Line from 1, if there is a place.
     pub fn line(&self) -> Option<usize> {
         self.place.as_ref().map(Place::line)
     }
 
-    /// The column in characters, from 1, where it has a place.
+    /// Column in characters from 1, if there is a place.
     pub fn column(&self) -> Option<usize> {
         self.place.as_ref().map(Place::column)
     }
 
-    /// As people read it, with the line of the file.
+    /// Renders the error for a terminal, with the source line.
     pub fn render(&self, color: bool) -> String {
         let mut group = Level::ERROR.primary_title(&self.message).elements(self.place.as_ref().map(|place| {
             let (number, line, span) = excerpt(place);
@@ -91,8 +90,8 @@ impl Diagnostic {
     }
 }
 
-/// The line of a place, its number, and the place's span within it. All before the span is kept, so that the column is
-/// right, unless the line is very long.
+/// Line number, line text and the span within that text. Text before the span is kept so that the column stays right;
+/// text after it is cut after [`CONTEXT`] characters.
 fn excerpt(place: &Place) -> (usize, &str, std::ops::Range<usize>) {
     let number = place.line();
     let (start, line) = place.file().line(number);
@@ -102,30 +101,29 @@ fn excerpt(place: &Place) -> (usize, &str, std::ops::Range<usize>) {
     (number, &line[..end], from..to)
 }
 
-/// Every mistake found; not empty where it is an error.
+/// A list of errors. Never empty when returned as an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
-    /// No more are taken.
+    /// Set once no more errors are accepted.
     closed: bool,
 }
 
 impl Diagnostics {
-    /// In the order of the file; those of included files after those of the file that includes them.
+    /// In file order; errors of included files follow those of the including file.
     pub fn items(&self) -> &[Diagnostic] {
         &self.items
     }
 
-    /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// As people read them, an empty line between two, no line end after the last.
+    /// Renders all errors, separated by an empty line, without a trailing newline.
     pub fn render(&self, color: bool) -> String {
-        let mut parts: Vec<String> = self.items.iter().take(RENDERED).map(|item| item.render(color)).collect();
-        if self.items.len() > RENDERED {
-            parts.push(format!("and {} more", self.items.len() - RENDERED));
+        let mut parts: Vec<String> = self.items.iter().take(MAX_RENDERED).map(|item| item.render(color)).collect();
+        if self.items.len() > MAX_RENDERED {
+            parts.push(format!("and {} more", self.items.len() - MAX_RENDERED));
         }
         parts.join("\n\n")
     }
@@ -133,33 +131,32 @@ impl Diagnostics {
     pub fn push(&mut self, item: Diagnostic) {
         if !self.closed {
             self.items.push(item);
-            self.closed = self.items.len() >= KEPT;
+            self.closed = self.items.len() >= MAX_KEPT;
         }
     }
 
-    /// The last one: what would be found after it only follows from it.
+    /// Adds an error and ignores all later ones, which would only be consequences of it.
     pub fn push_last(&mut self, item: Diagnostic) {
         self.push(item);
         self.closed = true;
     }
 
-    /// Whether no more are taken: nobody has to look for them.
+    /// Returns true if no more errors are accepted, so that callers can stop looking.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Whether one more would be read. Only then is it worth while to look for the name that was probably meant.
+    /// Returns true if another error would still be rendered. Suggestions are only computed in that case.
     pub fn are_few(&self) -> bool {
-        self.items.len() < RENDERED
+        self.items.len() < MAX_RENDERED
     }
 
-    /// How many.
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Sorted by file and place; a mistake in a file that is included twice is one mistake.
-    pub fn tidy(&mut self) {
+    /// Sorts by file and place, and removes duplicates from files that are included more than once.
+    pub fn sort(&mut self) {
         let mut order: Vec<String> = Vec::new();
         for file in self.items.iter().filter_map(Diagnostic::file) {
             if !order.iter().any(|known| known == file) {
@@ -186,8 +183,8 @@ impl fmt::Display for Diagnostics {
     }
 }
 
-/// The candidate that was probably meant by `name`, where one is near enough.
-pub fn near<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+/// Candidate closest to `name`, if one is similar enough.
+pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if name.is_empty() || name.len() > 64 {
         return None;
     }
@@ -204,35 +201,36 @@ pub fn near<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Op
         .map(|(_, candidate)| candidate)
 }
 
-/// `did you mean …?` where a candidate is near, else what was expected.
-pub fn meant<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>, expected: &str) -> String {
-    near(name, candidates).map_or_else(|| expected.to_owned(), |near| format!("did you mean `{near}`?"))
+/// `did you mean …?` if a candidate is similar enough, else `expected`.
+pub fn did_you_mean<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>, expected: &str) -> String {
+    nearest(name, candidates).map_or_else(|| expected.to_owned(), |near| format!("did you mean `{near}`?"))
 }
 
-/// Names in a row, for messages: `a`, `b`, `c`.
-pub fn list<'k>(keys: impl IntoIterator<Item = &'k str>) -> String {
+/// Formats names for messages: `a`, `b`, `c`.
+pub fn quote_list<'k>(keys: impl IntoIterator<Item = &'k str>) -> String {
     keys.into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The first of so many names in a row, and how many more there are: for those that a file may have any number of.
-pub fn first<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
+/// Like [`quote_list`], but lists only the first [`MAX_LISTED`] names and counts the rest. For lists of unlimited
+/// length.
+pub fn quote_first<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
     let mut names = names.into_iter();
-    let first = list(names.by_ref().take(LISTED));
+    let first = quote_list(names.by_ref().take(MAX_LISTED));
     match names.count() {
         0 => first,
         more => format!("{first} and {more} more"),
     }
 }
 
-/// A value as a message shows it: on one line, special characters escaped, cut where it is long.
-pub fn shown(text: &str) -> String {
-    const LONGEST: usize = 60;
+/// Formats a value for messages: in backticks, on one line, control characters escaped, long values truncated.
+pub fn quote(text: &str) -> String {
+    const MAX_LENGTH: usize = 60;
     let mut shown: String = text
         .chars()
-        .take(LONGEST)
+        .take(MAX_LENGTH)
         .flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] })
         .collect();
-    if text.chars().nth(LONGEST).is_some() {
+    if text.chars().nth(MAX_LENGTH).is_some() {
         shown.push('…');
     }
     format!("`{shown}`")
@@ -240,20 +238,20 @@ pub fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{near, shown};
+    use super::{nearest, quote};
 
     #[test]
     fn a_near_miss_is_near() {
         let keys = ["requests", "rate", "rotate_key", "key"];
-        assert_eq!(near("reqests", keys), Some("requests"));
-        assert_eq!(near("Rotate-Key", keys), Some("rotate_key"));
-        assert_eq!(near("banana", keys), None);
-        assert_eq!(near("", keys), None);
+        assert_eq!(nearest("reqests", keys), Some("requests"));
+        assert_eq!(nearest("Rotate-Key", keys), Some("rotate_key"));
+        assert_eq!(nearest("banana", keys), None);
+        assert_eq!(nearest("", keys), None);
     }
 
     #[test]
     fn values_are_shown_on_one_line() {
-        assert_eq!(shown("a\nb\u{1b}"), "`a\\nb\\u{1b}`");
-        assert_eq!(shown(&"x".repeat(100)).chars().count(), 63);
+        assert_eq!(quote("a\nb\u{1b}"), "`a\\nb\\u{1b}`");
+        assert_eq!(quote(&"x".repeat(100)).chars().count(), 63);
     }
 }

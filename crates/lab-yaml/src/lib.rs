@@ -1,6 +1,6 @@
-//! Files that people write: a YAML document as a tree in which everything knows its place ([`node`]), read against the keys
-//! that it may hold ([`fields`]); what is wrong is a [`Diagnostic`], shown with the line and a caret. What the keys mean is
-//! for others.
+//! YAML files written by users. [`node`] parses a document into a tree with source positions, [`fields`] checks
+//! mappings against the allowed keys, and errors are [`Diagnostic`]s rendered with the source line and a caret. This
+//! crate knows nothing about the meaning of the keys.
 
 mod diagnostics;
 pub mod fields;
@@ -10,5 +10,5 @@ pub mod read;
 mod syntax;
 
 pub use diagnostics::{Diagnostic, Diagnostics};
-pub use diagnostics::{first, list, meant, near, shown};
+pub use diagnostics::{did_you_mean, nearest, quote, quote_first, quote_list};
 pub use place::{Place, SourceFile};

@@ -1,7 +1,8 @@
-//! [`Node`]: a YAML document as a tree in which everything knows its place and every scalar its text as written.
+//! [`Node`]: a YAML document as a tree. Each node has its place, each scalar its text as written.
 //!
-//! serde shows neither, so a text is read twice. The first reading learns the shape, within limits; the second takes every
-//! scalar as text and then fails on purpose, because the error of the reader says where the scalar stands.
+//! serde exposes neither, so the text is parsed twice. The first pass determines the shape and enforces the limits.
+//! The second pass reads each scalar as text and fails on purpose, because the parser's error carries the scalar's
+//! position.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -13,41 +14,41 @@ use super::diagnostics::Diagnostic;
 use super::place::{Place, SourceFile};
 use super::syntax;
 
-/// Nodes in a document, aliases written out.
-const MOST_NODES: usize = 50_000;
-/// Bytes of text in a document, aliases written out.
-const MOST_TEXT: usize = 2 << 20;
-/// Bytes of numbers that the first reading may go through. Each counts like the longest of the file: the reader does not tell
-/// how a number was written.
-const MOST_NUMBERS: usize = 64 << 20;
-/// The longest key, in bytes.
-const LONGEST_KEY: usize = 256;
+/// Maximum number of nodes, with aliases expanded.
+const MAX_NODES: usize = 50_000;
+/// Maximum bytes of text, with aliases expanded.
+const MAX_TEXT: usize = 2 << 20;
+/// Maximum bytes of numbers in the first pass. Each number counts as long as the longest one in the file, because the
+/// parser does not report how a number was written.
+const MAX_NUMBERS: usize = 64 << 20;
+/// Maximum key length in bytes.
+const MAX_KEY_LENGTH: usize = 256;
 
-/// A scalar as it was written, unquoted.
+/// A scalar without its quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
     pub text: String,
     pub place: Place,
 }
 
-/// A part of a document.
+/// A node of the document.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Of a mapping or a list: where its first entry is.
+    /// Start of the first entry for a mapping or a list.
     pub place: Place,
     pub kind: NodeKind,
 }
 
 #[derive(Clone, Debug)]
 pub enum NodeKind {
-    /// No value, `null` or `~`.
+    /// Empty, `null` or `~`.
     Null,
     Scalar(String),
     List(Vec<Node>),
     Mapping(Vec<Entry>),
 }
 
-/// A key and its value. Keys may come twice: that is found later.
+/// A key and its value. Duplicate keys are kept here and reported by [`super::fields`].
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub key: Text,
@@ -55,21 +56,21 @@ pub struct Entry {
 }
 
 impl Node {
-    /// What it is, for messages.
+    /// Short description for messages.
     pub fn describe(&self) -> String {
         match &self.kind {
             NodeKind::Null => "nothing".to_owned(),
-            NodeKind::Scalar(text) => super::diagnostics::shown(text),
+            NodeKind::Scalar(text) => super::diagnostics::quote(text),
             NodeKind::List(_) => "a list".to_owned(),
             NodeKind::Mapping(_) => "a mapping".to_owned(),
         }
     }
 }
 
-/// Reads a text that holds one document.
+/// Parses a text that holds a single document.
 pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Diagnostic> {
     if let Some(at) = syntax::too_deep(file.text()) {
-        return Err(syntax::too_deep_at(&Place::new(file, at..at + 1)));
+        return Err(syntax::depth_error(&Place::new(file, at..at + 1)));
     }
     let limits = Limits { longest_number: syntax::longest_number(file.text()), ..Limits::default() };
     let shape = ShapeSeed { limits: &limits, depth: 0 }
@@ -81,7 +82,7 @@ pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Diagnostic> {
         .map_err(|error| places.refused.take().unwrap_or_else(|| syntax::diagnose(file, &error, None)))
 }
 
-/// What the first reading learns.
+/// Shape of a node, found by the first pass.
 enum Shape {
     Null,
     Scalar,
@@ -89,7 +90,7 @@ enum Shape {
     Mapping(Vec<(Shape, Shape)>),
 }
 
-/// What a document has used of what it may use, and what was wrong with it beyond its syntax.
+/// Usage counters of the first pass, and the limit that was exceeded.
 #[derive(Default)]
 struct Limits {
     nodes: Cell<usize>,
@@ -107,12 +108,12 @@ impl Limits {
 
     fn text<E: de::Error>(&self, bytes: usize) -> Result<Shape, E> {
         self.text.set(self.text.get() + bytes);
-        if self.text.get() > MOST_TEXT { Err(self.fail(syntax::Problem::TooMuch)) } else { Ok(Shape::Scalar) }
+        if self.text.get() > MAX_TEXT { Err(self.fail(syntax::Problem::TooMuch)) } else { Ok(Shape::Scalar) }
     }
 
     fn number<E: de::Error>(&self) -> Result<Shape, E> {
         self.numbers.set(self.numbers.get() + self.longest_number);
-        if self.numbers.get() > MOST_NUMBERS { Err(self.fail(syntax::Problem::TooMuch)) } else { Ok(Shape::Scalar) }
+        if self.numbers.get() > MAX_NUMBERS { Err(self.fail(syntax::Problem::TooMuch)) } else { Ok(Shape::Scalar) }
     }
 }
 
@@ -127,10 +128,10 @@ impl<'de> DeserializeSeed<'de> for ShapeSeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Shape, D::Error> {
         self.limits.nodes.set(self.limits.nodes.get() + 1);
-        if self.limits.nodes.get() > MOST_NODES {
+        if self.limits.nodes.get() > MAX_NODES {
             return Err(self.limits.fail(syntax::Problem::TooMuch));
         }
-        if self.depth > syntax::DEEPEST {
+        if self.depth > syntax::MAX_DEPTH {
             return Err(self.limits.fail(syntax::Problem::TooDeep));
         }
         deserializer.deserialize_any(self)
@@ -206,11 +207,11 @@ impl<'de> Visitor<'de> for ShapeSeed<'_> {
     }
 }
 
-/// The second reading, along the shape that the first has found.
+/// Second pass: reads a node of a known shape.
 struct NodeSeed<'s> {
     shape: &'s Shape,
     places: &'s Places,
-    /// Where the parent is.
+    /// Place of the parent, for nodes without a place of their own.
     fallback: Place,
 }
 
@@ -272,28 +273,30 @@ impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text, D::Error> {
         let key = self.0.read(deserializer)?;
-        if key.text.len() > LONGEST_KEY {
-            return Err(self.0.refuse(&syntax::Problem::LongKey(LONGEST_KEY), &key.place));
+        if key.text.len() > MAX_KEY_LENGTH {
+            return Err(self.0.refuse(&syntax::Problem::LongKey(MAX_KEY_LENGTH), &key.place));
         }
         Ok(key)
     }
 }
 
-/// Stands in the message of the error that carries a place, so that the place is told from the rest of the message.
+/// Marks the errors that carry a scalar's position.
 const MARK: char = '\u{1}';
 
-/// Turns the reader's lines and columns into places.
+/// Converts the parser's lines and columns to places.
 struct Places {
     file: Arc<SourceFile>,
-    /// Where each line starts, as YAML counts lines: other characters than `\n` end one too.
+    /// Byte offset of each line start. YAML also breaks lines at characters other than `
+    /// `.
     lines: Vec<usize>,
-    /// The last line, column and byte found: scalars come in order, so a long line is walked through once.
+    /// Line, column and byte offset of the previous lookup. Scalars come in order, so a long line is scanned only
+    /// once.
     last: Cell<(usize, usize, usize)>,
-    /// Behind the last scalar or empty list or mapping.
-    behind: Cell<usize>,
-    /// Bytes of text so far: of every scalar, numbers as they are written.
+    /// Byte offset after the last scalar or empty collection.
+    scalar_end: Cell<usize>,
+    /// Bytes of scalar text so far, with numbers as written.
     text: Cell<usize>,
-    /// What is beyond the limits.
+    /// Set when a limit is exceeded.
     refused: Cell<Option<Diagnostic>>,
 }
 
@@ -303,44 +306,45 @@ impl Places {
             file: Arc::clone(file),
             lines: syntax::yaml_lines(file.text()),
             last: Cell::new((1, 1, 0)),
-            behind: Cell::new(0),
+            scalar_end: Cell::new(0),
             text: Cell::new(0),
             refused: Cell::new(None),
         }
     }
 
-    /// Takes a scalar, its text and its place.
+    /// Reads a scalar with its place.
     fn read<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<Text, D::Error> {
         let taken = RefCell::new(String::new());
-        let (line, column) = match deserializer.deserialize_str(Take(&taken)) {
+        let (line, column) = match deserializer.deserialize_str(CaptureText(&taken)) {
             Ok(()) => (1, 1),
-            Err(error) => located(&error.to_string()),
+            Err(error) => parse_location(&error.to_string()),
         };
         let text = taken.into_inner();
         let start = self.offset(line, column);
         let span = start..start + syntax::scalar_length(&self.file.text()[start..], &text);
         let place = Place::new(&self.file, span);
-        self.behind.set(place.span().end);
+        self.scalar_end.set(place.span().end);
         self.text.set(self.text.get() + text.len());
-        if self.text.get() > MOST_TEXT {
+        if self.text.get() > MAX_TEXT {
             return Err(self.refuse(&syntax::Problem::TooMuch, &place));
         }
         Ok(Text { text, place })
     }
 
     fn refuse<E: de::Error>(&self, problem: &syntax::Problem, place: &Place) -> E {
-        // The beginning is enough: it may be very long.
+        // Only the start, because the scalar may be very long.
         let start = place.span().start;
-        let place = Place::new(&self.file, start..place.span().end.min(start + LONGEST_KEY));
-        self.refused.set(Some(syntax::refused(problem, &place)));
+        let place = Place::new(&self.file, start..place.span().end.min(start + MAX_KEY_LENGTH));
+        self.refused.set(Some(syntax::limit_error(problem, &place)));
         E::custom("refused")
     }
 
-    /// An empty list or mapping: nothing in it has a place, so it is looked for behind what was last read.
+    /// Place of an empty list or mapping. It holds nothing that has a place, so its bracket is searched for after the
+    /// last scalar.
     fn empty(&self, open: char, fallback: &Place) -> Place {
-        let from = self.behind.get();
+        let from = self.scalar_end.get();
         let Some(at) = self.file.text()[from..].find(open) else { return fallback.clone() };
-        self.behind.set(from + at + 1);
+        self.scalar_end.set(from + at + 1);
         Place::new(&self.file, from + at..from + at + 1)
     }
 
@@ -358,8 +362,9 @@ impl Places {
     }
 }
 
-/// Line and column in an error's text: `… at line 3 column 5`, or nothing at the very start of the file.
-fn located(message: &str) -> (usize, usize) {
+/// Extracts line and column from an error such as `… at line 3 column 5`. The parser omits them at the very start of
+/// the file.
+fn parse_location(message: &str) -> (usize, usize) {
     let numbers = || {
         let (_, after) = message.rsplit_once(MARK)?;
         let (line, column) = after.strip_prefix(" at line ")?.split_once(" column ")?;
@@ -368,10 +373,10 @@ fn located(message: &str) -> (usize, usize) {
     numbers().unwrap_or((1, 1))
 }
 
-/// Keeps the text of a scalar, and fails, so that the reader says where it was.
-struct Take<'t>(&'t RefCell<String>);
+/// Stores the scalar's text, then fails so that the parser reports the position.
+struct CaptureText<'t>(&'t RefCell<String>);
 
-impl Visitor<'_> for Take<'_> {
+impl Visitor<'_> for CaptureText<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

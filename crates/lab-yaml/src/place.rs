@@ -1,22 +1,23 @@
-//! Where something is written: a [`SourceFile`] is a text and its name, a [`Place`] is a span of it. Lines and columns
-//! count from 1; columns count characters.
+//! Source positions: a [`SourceFile`] is a named text, a [`Place`] is a span of it. Lines and columns count from 1;
+//! columns count characters.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A file that was read, or a text that stands for one.
+/// A named text, usually read from a file.
 #[derive(PartialEq, Eq)]
 pub struct SourceFile {
     name: String,
     text: String,
-    /// The byte at which each line starts; lines end with `\n`, as editors and terminals count them.
+    /// Byte offset of each line start. Lines end with `
+    /// `, as in editors and terminals.
     lines: Vec<usize>,
 }
 
 impl SourceFile {
-    /// A text under the name that messages use for it. Control characters of the name are replaced: the name of a file that
-    /// came from elsewhere must not reach a terminal as an escape sequence.
+    /// `name` is the name shown in messages. Its control characters are replaced, so that the name of a file cannot send
+    /// escape sequences to a terminal.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
         let text = text.into();
         let name = name.into().replace(char::is_control, "\u{fffd}");
@@ -24,29 +25,26 @@ impl SourceFile {
         Arc::new(Self { name, text, lines })
     }
 
-    /// As messages name it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// All of it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The number of the line (from 1) in which the byte at `offset` stands.
+    /// Line number (from 1) of the byte at `offset`.
     pub fn line_of(&self, offset: usize) -> usize {
         self.lines.partition_point(|start| *start <= offset)
     }
 
-    /// A line (from 1) without its end, and the byte at which it starts.
+    /// Byte offset and text of a line (from 1), without its line ending.
     pub fn line(&self, number: usize) -> (usize, &str) {
         let start = self.lines[number.clamp(1, self.lines.len()) - 1];
         let line = self.text[start..].split('\n').next().unwrap_or_default();
         (start, line.strip_suffix('\r').unwrap_or(line))
     }
 
-    /// How many lines there are.
     pub fn line_count(&self) -> usize {
         self.lines.len()
     }
@@ -66,7 +64,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A span in bytes, moved to the nearest character boundaries within the file.
+    /// Creates a place from a byte span. The span is moved to character boundaries within the file.
     pub fn new(file: &Arc<SourceFile>, span: Range<usize>) -> Self {
         let floor = |at: usize| (0..=at.min(file.text.len())).rev().find(|at| file.text.is_char_boundary(*at));
         let start = floor(span.start).unwrap_or(0);
@@ -74,34 +72,33 @@ impl Place {
         Self { file: Arc::clone(file), span: start..end }
     }
 
-    /// The file.
     pub fn file(&self) -> &Arc<SourceFile> {
         &self.file
     }
 
-    /// In bytes.
+    /// Span in bytes.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
-    /// From 1.
+    /// First line, from 1.
     pub fn line(&self) -> usize {
         self.file.line_of(self.span.start)
     }
 
-    /// In characters, from 1.
+    /// First column in characters, from 1.
     pub fn column(&self) -> usize {
         let (start, _) = self.file.line(self.line());
         self.file.text[start..self.span.start].chars().count() + 1
     }
 
-    /// The line and the column of what comes after it.
+    /// Line and column just past the end.
     pub fn end(&self) -> (usize, usize) {
         let end = Self { file: Arc::clone(&self.file), span: self.span.end..self.span.end };
         (end.line(), end.column())
     }
 
-    /// The part of this place that reads `part`, or all of it where it is written differently.
+    /// Narrows the place to the first occurrence of `part`. Returns the whole place if `part` does not occur in it.
     pub fn narrow(&self, part: &str) -> Self {
         match self.file.text[self.span()].find(part) {
             Some(at) => Self::new(&self.file, self.span.start + at..self.span.start + at + part.len()),

@@ -1,4 +1,4 @@
-//! Reading a file that somebody wrote: within limits, as UTF-8, without a byte order mark.
+//! Reads a user's file: size limit, UTF-8 check, byte order mark removed.
 
 use std::io;
 use std::path::Path;
@@ -7,39 +7,38 @@ use std::sync::Arc;
 use super::{Diagnostic, Place, SourceFile};
 use lab_system::files;
 
-/// The largest file, in bytes.
-const LARGEST: u64 = 1 << 20;
+/// Maximum file size in bytes.
+const MAX_SIZE: u64 = 1 << 20;
 
-/// The text of a file under the name that was typed. What is wrong is placed where the file is readable up to.
+/// Reads a file and names it by the path as typed. An encoding error is placed at the first invalid byte.
 pub fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostic> {
     let name = path.display().to_string();
     let bytes = bytes(path).map_err(|detail| Diagnostic::new(format!("cannot read {name}: {detail}")))?;
     let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(SourceFile::new(name, without_mark(&text))),
+        Ok(text) => Ok(SourceFile::new(name, strip_bom(&text))),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let byte = error.as_bytes().get(valid).copied().unwrap_or_default();
             let file = SourceFile::new(name, String::from_utf8_lossy(&error.as_bytes()[..valid]));
             let diagnostic = Diagnostic::at("the file is not UTF-8", &Place::new(&file, valid..valid))
-                .label(format!("the byte 0x{byte:02X} comes next"));
+                .label(format!("invalid byte 0x{byte:02X} after this"));
             Err(if wide { diagnostic.help("it looks like UTF-16: save it as UTF-8") } else { diagnostic })
         }
     }
 }
 
-/// The bytes of a file.
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    files::read_input(path, LARGEST).map_err(|error| match error.kind() {
+    files::read_input(path, MAX_SIZE).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => match std::fs::read_link(path) {
-            Ok(target) => format!("it is a link to {}, which is not there", target.display()),
-            Err(_) => "there is no such file".to_owned(),
+            Ok(target) => format!("it is a link to {}, which does not exist", target.display()),
+            Err(_) => "no such file".to_owned(),
         },
         _ => error.to_string(),
     })
 }
 
-/// Editors on Windows put a byte order mark first.
-pub fn without_mark(text: &str) -> &str {
+/// Removes the byte order mark that Windows editors write.
+pub fn strip_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }

@@ -1,5 +1,5 @@
-//! What is wrong with a text before it means anything: YAML that cannot be read, or that nobody needs to read. Says it in
-//! words of its own where it knows the usual cause.
+//! YAML errors and limits, turned into diagnostics. Common causes get their own explanation instead of the parser's
+//! message.
 
 use std::sync::Arc;
 
@@ -9,16 +9,15 @@ use serde::de::IgnoredAny;
 use super::diagnostics::Diagnostic;
 use super::place::{Place, SourceFile};
 
-/// How deep a document may nest.
-pub(crate) const DEEPEST: usize = 16;
+/// Maximum nesting depth of a document.
+pub(crate) const MAX_DEPTH: usize = 16;
 
-/// What YAML allows and our files do not.
+/// Valid YAML that is not accepted.
 pub(crate) enum Problem {
-    /// Too many nodes or too much text, aliases written out.
+    /// Too many nodes or too much text, counted with aliases expanded.
     TooMuch,
-    /// Nested too deep.
     TooDeep,
-    /// A key of too many bytes.
+    /// Length of the key in bytes.
     LongKey(usize),
     /// A mapping or a list as a key.
     ComplexKey,
@@ -26,7 +25,7 @@ pub(crate) enum Problem {
     Tag,
 }
 
-/// The byte at which each line starts, as YAML counts lines.
+/// Byte offset of each line start, by YAML's definition of a line break.
 pub(crate) fn yaml_lines(text: &str) -> Vec<usize> {
     let mut lines = vec![0];
     let mut chars = text.char_indices().peekable();
@@ -39,10 +38,10 @@ pub(crate) fn yaml_lines(text: &str) -> Vec<usize> {
     lines
 }
 
-/// The byte at which `[` and `{` nest absurdly deep. The reader's time grows with the square of that depth, so it is looked
-/// at first; quoted texts and comments are left out.
+/// Byte offset at which `[` and `{` nest too deep. Checked before parsing, because the parser's time grows with the
+/// square of that depth. Quoted text and comments are ignored.
 pub(crate) fn too_deep(text: &str) -> Option<usize> {
-    const ABSURD: usize = 100;
+    const MAX_FLOW_DEPTH: usize = 100;
     let (mut depth, mut quote, mut comment, mut token, mut previous) = (0_usize, None, false, true, ' ');
     for (at, c) in text.char_indices() {
         match (quote, c) {
@@ -60,25 +59,25 @@ pub(crate) fn too_deep(text: &str) -> Option<usize> {
             (None, ']' | '}') => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > ABSURD {
+        if depth > MAX_FLOW_DEPTH {
             return Some(at);
         }
-        // Only at the start of a scalar does a quote open one.
+        // A quote only opens at the start of a scalar.
         token = if c.is_whitespace() { token } else { matches!(c, '[' | '{' | ',' | ':' | '-' | '?') };
         previous = c;
     }
     None
 }
 
-/// An upper bound of the bytes of each number in a text: the longest run of what numbers consist of.
+/// Upper bound for the length of a number in `text`: the longest run of number characters.
 pub(crate) fn longest_number(text: &str) -> usize {
     let other = |c: char| !(c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E'));
     text.split(other).map(str::len).max().unwrap_or(0)
 }
 
-/// How many bytes a scalar takes in its file, from `rest` on: at most to the end of its line, and not all of a very long one.
+/// Length of a scalar in the source, in bytes. Stops at the end of the line and at 1,000 characters.
 pub(crate) fn scalar_length(rest: &str, value: &str) -> usize {
-    const LONGEST: usize = 1000;
+    const MAX_LENGTH: usize = 1000;
     let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
     if quote.is_none() && rest.starts_with(value) && !value.contains('\n') {
         return value.len();
@@ -87,7 +86,7 @@ pub(crate) fn scalar_length(rest: &str, value: &str) -> usize {
         return 1;
     }
     let (mut escaped, mut end) = (false, 0);
-    for (at, c) in rest.char_indices().take(LONGEST) {
+    for (at, c) in rest.char_indices().take(MAX_LENGTH) {
         if matches!(c, '\n' | '\r') {
             break;
         }
@@ -102,34 +101,33 @@ pub(crate) fn scalar_length(rest: &str, value: &str) -> usize {
     end
 }
 
-/// A mistake of the reader, or one of ours, as a person understands it.
+/// Explains a parser error, or the limit that caused it.
 pub(crate) fn diagnose(file: &Arc<SourceFile>, error: &serde_yaml::Error, problem: Option<&Problem>) -> Diagnostic {
     let place = place_of(file, error);
-    problem.map_or_else(|| from_reader(file, error, &place), |problem| refused(problem, &place))
+    problem.map_or_else(|| syntax_error(file, error, &place), |problem| limit_error(problem, &place))
 }
 
-/// What is not ours to read, here.
-pub(crate) fn refused(problem: &Problem, place: &Place) -> Diagnostic {
+/// Diagnostic for YAML that is valid but not accepted.
+pub(crate) fn limit_error(problem: &Problem, place: &Place) -> Diagnostic {
     match problem {
-        Problem::TooMuch => Diagnostic::at("the file holds too much, its aliases (`*name`) written out", place)
+        Problem::TooMuch => Diagnostic::at("the file is too large with its aliases (`*name`) expanded", place)
             .label("the limit is 50,000 values and 2 MiB of text")
-            .help("write the values out instead of naming them by an alias"),
-        Problem::TooDeep => too_deep_at(place),
+            .help("repeat the values instead of using aliases"),
+        Problem::TooDeep => depth_error(place),
         Problem::LongKey(longest) => {
             Diagnostic::at("a key is too long", place).label(format!("the limit is {longest} bytes"))
         }
         Problem::ComplexKey => Diagnostic::at("a mapping or a list cannot be a key", place)
             .label("expected a word")
-            .help("quote a value that holds `${…}`: \"${name}\""),
+            .help("quote values that contain `${…}`: \"${name}\""),
         Problem::Tag => {
             Diagnostic::at("a value starts with `!`, which is a tag in YAML", place).label("quote the value: \"!= 0\"")
         }
     }
 }
 
-/// The file nests too deep, here.
-pub(crate) fn too_deep_at(place: &Place) -> Diagnostic {
-    Diagnostic::at("the file nests too deep", place).label(format!("the limit is {DEEPEST} levels"))
+pub(crate) fn depth_error(place: &Place) -> Diagnostic {
+    Diagnostic::at("the file is nested too deeply", place).label(format!("the limit is {MAX_DEPTH} levels"))
 }
 
 fn place_of(file: &Arc<SourceFile>, error: &serde_yaml::Error) -> Place {
@@ -139,42 +137,42 @@ fn place_of(file: &Arc<SourceFile>, error: &serde_yaml::Error) -> Place {
         let rest = &text[start..];
         start + rest.char_indices().nth(location.column().saturating_sub(1)).map_or(rest.len(), |(at, _)| at)
     });
-    // The reader often stops at the end of the text, behind the last line: there the last line with something on it is shown.
+    // The parser often stops past the last line. Point at the last line with content instead.
     let offset = if offset >= text.len() { text.trim_end().len().min(offset) } else { offset };
     let length = text[offset..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);
     Place::new(file, offset..offset + length)
 }
 
-fn from_reader(file: &Arc<SourceFile>, error: &serde_yaml::Error, place: &Place) -> Diagnostic {
+fn syntax_error(file: &Arc<SourceFile>, error: &serde_yaml::Error, place: &Place) -> Diagnostic {
     let message = error.to_string();
     if message.contains("more than one document") {
-        let Some(place) = second_document(file) else { return after_the_end(file, place) };
-        return Diagnostic::at("the file holds more than one document", &place)
+        let Some(place) = second_document(file) else { return trailing_content(file, place) };
+        return Diagnostic::at("the file contains more than one document", &place)
             .label("a second one starts here")
-            .help("one file is one document: remove the `---` line, or split the file");
+            .help("remove the `---` line or split the file");
     }
     if message.contains("repetition limit") {
-        return refused(&Problem::TooMuch, place);
+        return limit_error(&Problem::TooMuch, place);
     }
     if message.contains("recursion limit") {
-        return too_deep_at(place);
+        return depth_error(place);
     }
     let what = message.split(" at line ").next().unwrap_or_default();
     let what = what.split(" at position ").next().unwrap_or_default();
-    unquoted(file, place).unwrap_or_else(|| {
+    unquoted_value(file, place).unwrap_or_else(|| {
         let diagnostic = Diagnostic::at(format!("this is not YAML: {what}"), place).label(cause(what));
         let (_, line) = file.line(place.line());
         if line.trim_start_matches(' ').starts_with('\t') {
-            diagnostic.help("YAML is indented with spaces, not with tabs")
+            diagnostic.help("YAML is indented with spaces, not tabs")
         } else if what.contains("mapping values are not allowed") {
-            diagnostic.help("quote a value that holds `: `")
+            diagnostic.help("quote values that contain `: `")
         } else {
             diagnostic
         }
     })
 }
 
-/// What a message of the reader means to the person who wrote the file.
+/// Likely cause of a parser message, in the user's terms.
 fn cause(what: &str) -> &'static str {
     const CAUSES: [(&str, &str); 8] = [
         ("',' or '}'", "a `,` is missing, or a `{` is not closed"),
@@ -184,13 +182,13 @@ fn cause(what: &str) -> &'static str {
         ("quoted scalar", "a quote is not closed"),
         ("unexpected end of stream", "a quote is not closed"),
         ("could not find expected ':'", "expected `: ` and a value"),
-        ("unknown anchor", "no `&name` before it"),
+        ("unknown anchor", "there is no `&name` before it"),
     ];
     CAUSES.iter().find(|(part, _)| what.contains(part)).map_or("", |(_, cause)| cause)
 }
 
-/// The usual causes: a value that must be quoted and is not, on the line of the mistake or the one before.
-fn unquoted(file: &Arc<SourceFile>, place: &Place) -> Option<Diagnostic> {
+/// Detects a value that needs quotes, on the line of the error or the one before.
+fn unquoted_value(file: &Arc<SourceFile>, place: &Place) -> Option<Diagnostic> {
     let number = place.line();
     [number, number.saturating_sub(1)].into_iter().filter(|number| *number > 0).find_map(|number| {
         let (start, line) = file.line(number);
@@ -205,7 +203,7 @@ fn unquoted(file: &Arc<SourceFile>, place: &Place) -> Option<Diagnostic> {
             return Some(
                 Diagnostic::at(format!("`{found}` is not quoted"), &place)
                     .label(format!("quote it: \"{found}\""))
-                    .note("within `{ }` and `[ ]`, YAML takes the braces of `${…}` for its own"),
+                    .note("within `{ }` and `[ ]`, YAML interprets the braces of `${…}`"),
             );
         }
         let folds = |at: &usize| line[at + 1..].trim_matches([' ', '-', '+']).is_empty();
@@ -220,14 +218,14 @@ fn unquoted(file: &Arc<SourceFile>, place: &Place) -> Option<Diagnostic> {
     })
 }
 
-/// What the reader takes for a second document without a `---` is something that does not belong to the first.
-fn after_the_end(file: &Arc<SourceFile>, place: &Place) -> Diagnostic {
+/// Explains content after the end of the document. The parser reports it as a second document.
+fn trailing_content(file: &Arc<SourceFile>, place: &Place) -> Diagnostic {
     let second = serde_yaml::Deserializer::from_str(file.text()).nth(1);
     let error = second.and_then(|document| IgnoredAny::deserialize(document).err());
     let place = error.map_or_else(|| place.clone(), |error| place_of(file, &error));
-    Diagnostic::at("this is not YAML: the document has ended before this", &place)
-        .label("expected a key of the document, or nothing more")
-        .help("look at the indentation, and for a bracket or a quote too many")
+    Diagnostic::at("this is not YAML: the document ends before this", &place)
+        .label("expected another key of the document, or the end of the file")
+        .help("check the indentation, and look for an extra bracket or quote")
 }
 
 fn second_document(file: &Arc<SourceFile>) -> Option<Place> {

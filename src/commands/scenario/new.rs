@@ -9,7 +9,7 @@ use crate::commands::session::Session;
 use lab_core::error::{Exit, Failure};
 use lab_report::report::encode;
 use lab_report::term::Tone;
-use lab_scenario::schema;
+use lab_scenario::json_schema;
 use lab_scenario::skeleton::{PART, SCHEMA_FILE, skeleton};
 
 pub(super) fn run(session: &Session, args: &NewArgs) -> anyhow::Result<Exit> {
@@ -31,7 +31,7 @@ pub(super) fn run(session: &Session, args: &NewArgs) -> anyhow::Result<Exit> {
     write(&path, text.as_bytes())?;
     session.line(&format!("wrote {typed}"))?;
     let schema_path = folder.join(SCHEMA_FILE);
-    match write(&schema_path, &encode::document(&schema::schema())?) {
+    match write(&schema_path, &encode::document(&json_schema::json_schema())?) {
         Ok(()) => session.line(&format!("wrote {}, for editors", display(&schema_path)))?,
         // It already exists, most likely from an earlier `new`.
         Err(_) if schema_path.is_file() => Exit::Passed,

@@ -3,11 +3,11 @@
 use crate::cli::SchemaFormat;
 use crate::commands::session::Session;
 use lab_core::error::Exit;
-use lab_scenario::{reference, schema};
+use lab_scenario::{json_schema, reference};
 
 pub(super) fn run(session: &Session, format: SchemaFormat) -> anyhow::Result<Exit> {
     match format {
-        SchemaFormat::Json => session.json(&schema::schema()),
+        SchemaFormat::Json => session.json(&json_schema::json_schema()),
         SchemaFormat::Markdown => session.print(reference::reference().as_bytes()),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use lab_core::event::Phase;
-use lab_scenario::plan::{Action, Comparator, Expectation, Kind, Metric, Of, Plan, Step, Traffic};
+use lab_scenario::plan::{Action, Comparator, Expectation, Kind, Metric, Plan, Sender, Step, Traffic};
 use lab_traffic::Amount;
 
 /// One run of a proof.
@@ -166,14 +166,14 @@ fn healthy() -> Step {
         timeout: Duration::from_secs(3),
     };
     let expect = Expectation {
-        of: Of::All,
+        sender: Sender::All,
         metric: Metric::Failed,
         metric_text: "failed".to_owned(),
         comparator: Comparator::Equal,
         bound: 0.0,
         text: "== 0".to_owned(),
         since: 0,
-        late: None,
+        deferred: None,
     };
     Step {
         id: usize::MAX,
@@ -182,6 +182,6 @@ fn healthy() -> Step {
         action: Action::Traffic(traffic),
         expect: vec![expect],
         place: "GET /api/users".to_owned(),
-        late: None,
+        deferred: None,
     }
 }

@@ -20,7 +20,7 @@ use super::step::{Done, finished, perform};
 use super::story::Story;
 use lab_core::event::{Event, EventKind, ExpectationResult, Phase, Role, Secrets, Status, StepStarted};
 use lab_scenario::plan::{Action, Expectation, Kind, Metric, Step};
-use lab_scenario::{Output, Shown};
+use lab_scenario::{Output, OutputKind};
 
 /// Time limit for `finally` after the run was asked to stop.
 const FINALLY: Duration = Duration::from_secs(30);
@@ -169,7 +169,7 @@ impl Runner {
         };
         self.begun.push(Begun { step: started.name.clone(), at: begun });
         reporter.send(EventKind::StepStarted(started.clone()));
-        let (action, expected) = match step.settled(&|output| self.shown(output), &self.context.secrets) {
+        let (action, expected) = match step.resolve_deferred(&|output| self.shown(output), &self.context.secrets) {
             Ok(settled) => settled,
             Err(why) => {
                 let done = Done::failed(why);
@@ -271,7 +271,7 @@ impl Runner {
                 let begun = Instant::now();
                 self.background.push(Background { id: step.id, name: step.name.clone(), traffic, begun });
             }
-            Action::StopBackground { of, .. } => self.background.retain(|background| background.id != of),
+            Action::StopBackground { step, .. } => self.background.retain(|background| background.id != step),
             _ => {}
         }
     }
@@ -308,13 +308,13 @@ impl Runner {
         let result = self.results.get(&output.step).ok_or("that step was not executed")?;
         let Facts { status, body, value, stdout, exit_code } = &result.facts;
         let text = match &output.what {
-            Shown::Duration => Some(format!("{}ms", rounded(result.duration * 1000.0))),
-            Shown::Measured(of, metric) => return as_value(of, metric, &result.observed),
-            Shown::Status => status.map(|status| status.to_string()),
-            Shown::Body => body.clone(),
-            Shown::Value => value.clone(),
-            Shown::Stdout => stdout.clone(),
-            Shown::ExitCode => exit_code.map(|code| code.to_string()),
+            OutputKind::Duration => Some(format!("{}ms", rounded(result.duration * 1000.0))),
+            OutputKind::Measured(sender, metric) => return as_value(sender, metric, &result.observed),
+            OutputKind::Status => status.map(|status| status.to_string()),
+            OutputKind::Body => body.clone(),
+            OutputKind::Value => value.clone(),
+            OutputKind::Stdout => stdout.clone(),
+            OutputKind::ExitCode => exit_code.map(|code| code.to_string()),
         };
         text.ok_or_else(|| "that step got no answer".to_owned())
     }

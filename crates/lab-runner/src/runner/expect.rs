@@ -2,7 +2,7 @@
 //! fail, with the reason.
 
 use lab_core::event::ExpectationResult;
-use lab_scenario::plan::{Expectation, Metric, Of};
+use lab_scenario::plan::{Expectation, Metric, Sender};
 use lab_telemetry::metrics::Deltas;
 use lab_traffic::Summary;
 
@@ -56,12 +56,12 @@ impl Observed {
     }
 
     /// Results of the traffic that an expectation refers to. `None` if it sent nothing.
-    fn whose(&self, of: &Of) -> Option<Summary> {
-        match of {
-            Of::All => self.traffic.as_ref().and_then(Seen::total),
-            Of::Caller(name) => self.traffic.as_ref().and_then(|seen| seen.caller(name)).cloned(),
+    fn whose(&self, sender: &Sender) -> Option<Summary> {
+        match sender {
+            Sender::All => self.traffic.as_ref().and_then(Seen::total),
+            Sender::Caller(name) => self.traffic.as_ref().and_then(|seen| seen.caller(name)).cloned(),
             // In a very short step no background request may have been due; then none failed.
-            Of::Background(id) => {
+            Sender::Background(id) => {
                 let nothing = || Summary::new(chrono::Utc::now());
                 self.background.get(id).map(|(_, seen)| seen.total().unwrap_or_else(nothing))
             }
@@ -82,7 +82,7 @@ pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> Expect
         };
     }
     // An empty sum is -0; adding 0 turns it into plain 0.
-    let seen = measure(&expectation.of, &expectation.metric, observed).map(|value| value + 0.0);
+    let seen = measure(&expectation.sender, &expectation.metric, observed).map(|value| value + 0.0);
     let passed = seen.as_ref().is_ok_and(|value| expectation.comparator.holds(*value, expectation.bound));
     let observed_text = match &seen {
         Ok(value) => shown(&expectation.metric, *value),
@@ -104,8 +104,8 @@ pub fn evaluate_traffic(expectation: &Expectation, summary: &Summary) -> Expecta
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
-fn measure(of: &Of, metric: &Metric, observed: &Observed) -> Result<f64, String> {
-    let total = observed.whose(of);
+fn measure(sender: &Sender, metric: &Metric, observed: &Observed) -> Result<f64, String> {
+    let total = observed.whose(sender);
     let summary = || total.as_ref().ok_or_else(|| "nothing was sent".to_owned());
     let code = |code: &u16| Ok::<f64, String>(summary()?.codes.get(code).copied().unwrap_or(0) as f64);
     let failed = || Ok::<f64, String>(summary()?.failed() as f64);
@@ -129,8 +129,8 @@ fn measure(of: &Of, metric: &Metric, observed: &Observed) -> Result<f64, String>
 }
 
 /// Formats a measurement as a value in a scenario file: a number, or a duration with its unit.
-pub(super) fn as_value(of: &Of, metric: &Metric, observed: &Observed) -> Result<String, String> {
-    let value = measure(of, metric, observed)? + 0.0;
+pub(super) fn as_value(sender: &Sender, metric: &Metric, observed: &Observed) -> Result<String, String> {
+    let value = measure(sender, metric, observed)? + 0.0;
     Ok(match metric {
         Metric::Latency(_) => format!("{}ms", trimmed(value, 3)),
         _ => trimmed(value, 3),

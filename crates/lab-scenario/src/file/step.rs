@@ -1,29 +1,28 @@
-//! [`StepFile`]: a step as written: its one action, and what stands beside it.
+//! [`StepFile`]: a step as written, with its action and the keys next to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::words::{self, Shape, Word};
+use crate::schema::{self, KeySpec, Shape};
 use lab_yaml::fields::{self, Fields};
-use lab_yaml::list;
 use lab_yaml::node::{Entry, Node, NodeKind, Text};
-use lab_yaml::{Diagnostic, Diagnostics, Place, meant};
+use lab_yaml::quote_list;
+use lab_yaml::{Diagnostic, Diagnostics, Place, did_you_mean};
 
-/// A step as written.
 #[derive(Debug)]
 pub(crate) struct StepFile {
-    /// Its action's key.
+    /// Place of the action's key.
     pub(crate) place: Place,
     pub(crate) name: Option<Text>,
     pub(crate) phase: Option<Text>,
-    pub(crate) spec: &'static Word,
+    pub(crate) spec: &'static KeySpec,
     pub(crate) args: Args,
-    /// Of a `scenario` step.
+    /// Parameters of an included scenario.
     pub(crate) with: Vec<(Text, Text)>,
     pub(crate) expect: Vec<(Text, Text)>,
 }
 
-/// The value of an action.
+/// Value of an action.
 #[derive(Debug)]
 pub(crate) enum Args {
     Text(Text),
@@ -35,7 +34,7 @@ pub(crate) enum Args {
 }
 
 impl Args {
-    /// Every value in it.
+    /// All values, in no particular order.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &Text> {
         let (one, fields) = match self {
             Self::Text(text) => (Some(text), None),
@@ -49,13 +48,13 @@ impl Args {
     }
 }
 
-/// The steps under a key: at least one.
+/// Reads a list of at least one step.
 pub(crate) fn step_list(entry: &Entry, out: &mut Diagnostics) -> Vec<Arc<StepFile>> {
     let key = entry.key.text.as_str();
     let NodeKind::List(items) = &entry.value.kind else {
         out.push(match &entry.value.kind {
-            NodeKind::Null => fields::nothing(&entry.key, "a list of steps"),
-            _ => fields::wrong(key, &entry.value, "a list of steps, each starting with `- `"),
+            NodeKind::Null => fields::missing_value(&entry.key, "a list of steps"),
+            _ => fields::wrong_kind(key, &entry.value, "a list of steps, each starting with `- `"),
         });
         return Vec::new();
     };
@@ -66,32 +65,32 @@ pub(crate) fn step_list(entry: &Entry, out: &mut Diagnostics) -> Vec<Arc<StepFil
 }
 
 fn step(node: &Node, out: &mut Diagnostics) -> Option<StepFile> {
-    let actions = words::ACTIONS.iter().map(|word| word.key);
+    let actions = schema::ACTIONS.iter().map(|key| key.name);
     let NodeKind::Mapping(entries) = &node.kind else {
         let diagnostic = Diagnostic::at(format!("a step is a mapping, this is {}", node.describe()), &node.place);
         out.push(match &node.kind {
             NodeKind::Scalar(text) => {
                 let expected = format!("expected an action and its value, such as `{text}: …`");
                 let expected =
-                    if words::action(text).is_some() { &expected } else { "expected an action and its value" };
-                diagnostic.label(meant(text, actions.clone().filter(|key| key != text), expected))
+                    if schema::action(text).is_some() { &expected } else { "expected an action and its value" };
+                diagnostic.label(did_you_mean(text, actions.clone().filter(|key| key != text), expected))
             }
             _ => diagnostic.label("expected an action and its value"),
         });
         return None;
     };
-    let known: Vec<&str> = words::STEP.keys().into_iter().chain(actions.clone()).collect();
+    let known: Vec<&str> = schema::STEP.key_names().into_iter().chain(actions.clone()).collect();
     let before = out.len();
-    let fields = Fields::read(entries, words::STEP.what, &known, &[], out);
+    let fields = Fields::read(entries, schema::STEP.label, &known, &[], out);
     let unknown = out.len() > before;
-    let mut found = entries.iter().filter(|entry| words::action(&entry.key.text).is_some());
+    let mut found = entries.iter().filter(|entry| schema::action(&entry.key.text).is_some());
     let Some(entry) = found.next() else {
-        // An action's name with a slip in it has been reported as an unknown key.
+        // A misspelt action has been reported as an unknown key.
         if !unknown {
             out.push(
                 Diagnostic::at("this step has no action", &node.place)
-                    .label("expected one action beside these keys")
-                    .help(format!("the actions: {}", list(actions))),
+                    .label("expected one action next to these keys")
+                    .help(format!("the actions: {}", quote_list(actions))),
             );
         }
         return None;
@@ -99,11 +98,11 @@ fn step(node: &Node, out: &mut Diagnostics) -> Option<StepFile> {
     for other in found.filter(|other| other.key.text != entry.key.text) {
         out.push(
             Diagnostic::at("this step has two actions", &other.key.place)
-                .label("one action a step: begin another with `- `")
+                .label("a step has one action; start another step with `- `")
                 .note(format!("the first is `{}` at {}", entry.key.text, entry.key.place)),
         );
     }
-    let spec = words::action(&entry.key.text)?;
+    let spec = schema::action(&entry.key.text)?;
     let name = fields.text("name", out);
     let phase = fields.text("phase", out);
     let expect = fields.get("expect").map(|entry| texts(entry, out)).unwrap_or_default();
@@ -111,12 +110,12 @@ fn step(node: &Node, out: &mut Diagnostics) -> Option<StepFile> {
     Some(StepFile { place: entry.key.place.clone(), name, phase, spec, args: args(entry, spec, out)?, with, expect })
 }
 
-fn with(entry: Option<&Entry>, spec: &Word, out: &mut Diagnostics) -> Vec<(Text, Text)> {
+fn with(entry: Option<&Entry>, spec: &KeySpec, out: &mut Diagnostics) -> Vec<(Text, Text)> {
     let Some(entry) = entry else { return Vec::new() };
-    if spec.key != "scenario" {
+    if spec.name != "scenario" {
         out.push(
-            Diagnostic::at(format!("`with` on a step with `{}`", spec.key), &entry.key.place)
-                .label("it belongs to `scenario: NAME`, whose parameters it sets"),
+            Diagnostic::at(format!("`with` cannot be combined with `{}`", spec.name), &entry.key.place)
+                .label("`with` sets the parameters of `scenario: NAME`"),
         );
     }
     texts(entry, out)
@@ -127,69 +126,69 @@ fn texts(entry: &Entry, out: &mut Diagnostics) -> Vec<(Text, Text)> {
     entries.into_iter().filter_map(|entry| Some((entry.key.clone(), fields::text(entry, out)?))).collect()
 }
 
-/// The value of an action; none where too little of it can be understood.
-fn args(entry: &Entry, spec: &Word, out: &mut Diagnostics) -> Option<Args> {
-    let group = match spec.shape {
-        Shape::Mapping(group) => group,
-        Shape::One(kind) => return one(entry, spec, kind.what, out),
-        // No action is of another shape.
+/// Reads the value of an action. Returns `None` if it cannot be used.
+fn args(entry: &Entry, spec: &KeySpec, out: &mut Diagnostics) -> Option<Args> {
+    let mapping = match spec.shape {
+        Shape::Mapping(mapping) => mapping,
+        Shape::Scalar(kind) => return one(entry, spec, kind.name, out),
+        // Actions have no other shapes.
         _ => return None,
     };
     let inner: &[Entry] = match &entry.value.kind {
         NodeKind::Mapping(inner) => inner,
         NodeKind::Null => &[],
         _ => {
-            let expected = format!("a mapping with some of {}", list(group.keys()));
-            out.push(fields::wrong(spec.key, &entry.value, &expected));
+            let expected = format!("a mapping with some of {}", quote_list(mapping.key_names()));
+            out.push(fields::wrong_kind(spec.name, &entry.value, &expected));
             return None;
         }
     };
-    let fields = Fields::read(inner, group.what, &group.keys(), &[], out);
+    let fields = Fields::read(inner, mapping.label, &mapping.key_names(), &[], out);
     let (mut texts, mut maps, mut lists) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    for word in group.words {
-        let Some(found) = fields.get(word.key) else {
-            if word.required && fields.lacks(word.key) {
+    for key in mapping.keys {
+        let Some(found) = fields.get(key.name) else {
+            if key.required && fields.lacks(key.name) {
                 out.push(
-                    Diagnostic::at(format!("`{}` lacks `{}`", spec.key, word.key), &entry.key.place)
-                        .label(format!("expected a mapping with `{}`", word.key)),
+                    Diagnostic::at(format!("`{}` needs `{}`", spec.name, key.name), &entry.key.place)
+                        .label(format!("expected a mapping with `{}`", key.name)),
                 );
             }
             continue;
         };
-        match word.shape {
-            Shape::OneOrMore(_) => {
-                lists.extend(items(found, out).map(|items| (word.key, items)));
+        match key.shape {
+            Shape::ScalarOrList(_) => {
+                lists.extend(items(found, out).map(|items| (key.name, items)));
             }
-            Shape::Map(_) | Shape::MapOrNull(_) | Shape::ExpectDeltas => {
-                let nullable = matches!(word.shape, Shape::MapOrNull(_));
-                maps.extend(values(found, nullable, out).map(|values| (word.key, values)));
+            Shape::ScalarMap(_) | Shape::NullableMap(_) | Shape::ExpectDeltas => {
+                let nullable = matches!(key.shape, Shape::NullableMap(_));
+                maps.extend(values(found, nullable, out).map(|values| (key.name, values)));
             }
             _ => {
-                texts.extend(fields::text(found, out).map(|text| (word.key, text)));
+                texts.extend(fields::text(found, out).map(|text| (key.name, text)));
             }
         }
     }
     Some(Args::Fields { texts, maps, lists })
 }
 
-/// The value of an action that is one scalar.
-fn one(entry: &Entry, spec: &Word, what: &str, out: &mut Diagnostics) -> Option<Args> {
+/// Reads the value of an action that is a single scalar.
+fn one(entry: &Entry, spec: &KeySpec, what: &str, out: &mut Diagnostics) -> Option<Args> {
     match &entry.value.kind {
         NodeKind::Scalar(_) => return fields::text(entry, out).map(Args::Text),
-        NodeKind::Null => out.push(fields::nothing(&entry.key, what)),
-        _ => out.push(fields::wrong(spec.key, &entry.value, what)),
+        NodeKind::Null => out.push(fields::missing_value(&entry.key, what)),
+        _ => out.push(fields::wrong_kind(spec.name, &entry.value, what)),
     }
     None
 }
 
-/// A list of scalars, or one by itself; none where it is, reported, something else.
+/// Reads a list of scalars, or a single scalar. Reports any other value and returns `None`.
 fn items(entry: &Entry, out: &mut Diagnostics) -> Option<Vec<Text>> {
     let NodeKind::List(items) = &entry.value.kind else { return fields::text(entry, out).map(|text| vec![text]) };
     let mut texts = Vec::new();
     for item in items {
         match &item.kind {
             NodeKind::Scalar(text) => texts.push(Text { text: text.clone(), place: item.place.clone() }),
-            _ => out.push(fields::wrong(&entry.key.text, item, "one value in each entry")),
+            _ => out.push(fields::wrong_kind(&entry.key.text, item, "one value in each entry")),
         }
     }
     if items.is_empty() {

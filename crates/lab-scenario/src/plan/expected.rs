@@ -1,72 +1,65 @@
-//! [`Expectation`]: what must be seen: of whose requests, what is measured, and how that is compared.
+//! [`Expectation`]: a metric of a step, its comparator and its bound.
 
-use super::super::late::LateBound;
+use super::super::deferred::DeferredBound;
 
-/// What must be seen.
+/// An expected measurement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
-    /// Of whose requests.
-    pub of: Of,
-    /// What is measured.
+    /// Sender of the requests that are measured.
+    pub sender: Sender,
     pub metric: Metric,
     /// The metric as written: `auth_failures.delta`.
     pub metric_text: String,
-    /// How it is compared.
     pub comparator: Comparator,
-    /// With what: a count, a share in percent, or milliseconds, as the metric says.
+    /// A count, a percentage, or milliseconds, depending on the metric.
     pub bound: f64,
     /// Comparator and bound as written: `== 40`.
     pub text: String,
-    /// The index of the first step that it looks at: its own, except on a `scenario` step with several steps, where it
-    /// looks at all of them together.
+    /// Index of the first step that is measured. It is the step itself, except for an include with several steps,
+    /// which are measured together.
     pub since: usize,
-    /// Set where the bound comes from steps before it: [`Expectation::settled`] fills it in.
-    pub late: Option<LateBound>,
+    /// Set if the bound comes from an earlier step; see [`Expectation::resolve_deferred`].
+    pub deferred: Option<DeferredBound>,
 }
 
-/// Whose requests an expectation is about.
+/// Sender of measured requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Of {
-    /// All that the step sends.
+pub enum Sender {
+    /// All senders of the step.
     All,
-    /// One of its callers.
+    /// One caller of the step.
     Caller(String),
-    /// The background traffic that a step of this [`Step::id`] began.
+    /// Background traffic, by the [`super::Step::id`] of the step that started it.
     Background(usize),
 }
 
-/// What is measured.
+/// A measured quantity.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Metric {
-    /// The increase of a counter of the app, of all series with these labels.
+    /// Increase of a counter of the app, over all series with these labels.
     Delta {
-        /// The counter's full name.
+        /// Full name.
         counter: String,
-        /// Label names and values; empty: all series, summed up.
+        /// Names and values. Empty: the sum of all series.
         labels: Vec<(String, String)>,
     },
-    /// Responses with this code, as a count.
+    /// Responses with this status, as a count.
     StatusCount(u16),
-    /// Responses with this code, as a share of what was sent, in percent.
+    /// Responses with this status, in percent of the requests sent.
     StatusShare(u16),
-    /// A latency percentile, in milliseconds: 50.0 to 99.99.
+    /// Latency percentile in milliseconds: 50.0 to 99.99.
     Latency(f64),
     /// Requests sent.
     Sent,
-    /// Requests that failed, as a count.
+    /// Failed requests, as a count.
     Failed,
-    /// Requests that failed, as a share of what was sent, in percent.
+    /// Failed requests, in percent of the requests sent.
     FailedShare,
-    /// Whether an alert was so; nothing is compared.
-    Alert {
-        /// Its name.
-        alert: String,
-        /// What it must be, or have been.
-        is: AlertIs,
-    },
+    /// State of an alert. Has no bound.
+    Alert { alert: String, is: AlertIs },
 }
 
-/// How it is compared.
+/// Comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparator {
     /// `==`
@@ -84,9 +77,9 @@ pub enum Comparator {
 }
 
 impl Comparator {
-    /// Whether `observed` compares so with `bound`.
+    /// Compares `observed` with `bound`.
     pub fn holds(self, observed: f64, bound: f64) -> bool {
-        // Counts are whole numbers and shares come from one division: compared with a tolerance far below one request.
+        // The tolerance is far below one request: counts are whole, and shares are the result of one division.
         let equal = (observed - bound).abs() < 1e-9;
         match self {
             Self::Equal => equal,
@@ -102,36 +95,34 @@ impl Comparator {
 /// A comparison with a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
-    /// How.
     pub comparator: Comparator,
-    /// With what.
     pub bound: f64,
-    /// Both as written: `> 0.5`.
+    /// Comparator and bound as written: `> 0.5`.
     pub text: String,
 }
 
-/// What an alert must be, or have been.
+/// Expected state of an alert, now or during the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertIs {
-    /// Its condition holds, for long enough or not yet.
+    /// The condition is true, whether or not the alert fires yet.
     Pending,
-    /// It fires.
+    /// Fires now.
     Firing,
-    /// It fires, or has fired: in the step, or in those that are looked at together.
+    /// Fires now, or has fired during the measured steps.
     Fired,
-    /// It has fired, and no longer does.
+    /// Has fired, and no longer does.
     Resolved,
-    /// It has not fired.
+    /// Has not fired.
     Quiet,
 }
 
 impl AlertIs {
-    /// What can be waited for.
+    /// States that `wait_for` accepts.
     pub const WAITED: [Self; 3] = [Self::Pending, Self::Firing, Self::Resolved];
-    /// What can be expected.
+    /// States that `expect` accepts.
     pub const EXPECTED: [Self; 4] = [Self::Fired, Self::Firing, Self::Resolved, Self::Quiet];
 
-    /// As it is written in scenario files.
+    /// Name in scenario files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",

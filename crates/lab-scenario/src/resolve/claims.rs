@@ -1,32 +1,32 @@
-//! The steps of a scenario's claims, laid out like its own: a check may only look, and must be able to fail.
+//! Flattens the steps of a scenario's claims. A check must not change the lab, and must be able to fail.
 
 use std::sync::Arc;
 
 use super::super::action::Reader;
-use super::super::late::Around;
+use super::super::deferred::StepContext;
 use super::super::lesson::{CheckFile, Claims, LessonFile, WrongFix};
 use super::super::plan::{Action, Caller, Kind, Step};
 use super::super::template::Scope;
 use super::super::value;
-use super::{EMPTY, Flat, Loader, StepFile, settle, steps};
+use super::{EMPTY, FlatStep, Loader, StepFile, assign_names, steps};
 use lab_core::event::Phase;
 use lab_yaml::Diagnostic;
 
 impl Loader {
-    /// `callers`: the scenario's, who send in its checks as well.
+    /// `callers` are those of the scenario; the checks use them too.
     pub(super) fn claims(&mut self, file: &LessonFile, scope: &Arc<Scope>, callers: &[Caller], kind: Kind) -> Claims {
         if let (Kind::Practice, Some(place)) = (kind, &file.symptom_check.place) {
-            let label = "nothing breaks in it: `resolved_check` is what passes at its end, and not before";
-            self.out.push(Diagnostic::at("a practice has no `symptom_check`", place).label(label));
+            let label = "nothing breaks in a practice; use `resolved_check`, which passes only at the end";
+            self.out.push(Diagnostic::at("a practice cannot have a `symptom_check`", place).label(label));
         }
         let symptom_check = self.check("symptom_check", &file.symptom_check, scope, callers);
         let resolved_check = self.check("resolved_check", &file.resolved_check, scope, callers);
         let mut wrong_fixes = Vec::new();
         for fix in &file.wrong_fixes {
-            let mut reader = Reader::new(scope, EMPTY, None, &self.room, &mut self.out);
+            let mut reader = Reader::new(scope, EMPTY, None, &self.budget, &mut self.out);
             let name = reader.open("name", &fix.name, value::step_name);
             let why = reader.open("why", &fix.why, value::paragraph);
-            let steps = steps(self.settled(&fix.steps, scope, callers), Phase::Baseline);
+            let steps = steps(self.flatten_named(&fix.steps, scope, callers), Phase::Baseline);
             if let (Some(name), Some(why)) = (name, why) {
                 wrong_fixes.push(WrongFix { name, why, steps });
             }
@@ -37,14 +37,14 @@ impl Loader {
     fn check(&mut self, key: &str, check: &CheckFile, scope: &Arc<Scope>, callers: &[Caller]) -> Vec<Step> {
         let Some(place) = &check.place else { return Vec::new() };
         let before = self.out.len();
-        let flats = self.settled(&check.steps, scope, callers);
+        let flats = self.flatten_named(&check.steps, scope, callers);
         for flat in flats.iter().filter(|flat| flat.action.is_change()) {
             let message = format!("`{key}` would change the lab: `{}`", flat.action.name());
-            let label = "a check only looks: `check`, `traffic` with `expect`, `wait_for`, `wait`";
+            let label = "a check must be read-only: `check`, `traffic` with `expect`, `wait_for`, `wait`";
             self.out.push(Diagnostic::at(message, &flat.here).label(label));
         }
         let judged =
-            |flat: &Flat| !flat.expect.is_empty() || matches!(flat.action, Action::Check(_) | Action::WaitFor(_));
+            |flat: &FlatStep| !flat.expect.is_empty() || matches!(flat.action, Action::Check(_) | Action::WaitFor(_));
         if !check.broken && self.out.len() == before && !flats.iter().any(judged) {
             let label = "expected a `check`, or `traffic` with an `expect`";
             self.out.push(Diagnostic::at(format!("`{key}` can never fail"), place).label(label));
@@ -52,11 +52,12 @@ impl Loader {
         steps(flats, Phase::Baseline)
     }
 
-    /// Steps of a list of their own: their names are free of the scenario's.
-    fn settled(&mut self, files: &[Arc<StepFile>], scope: &Arc<Scope>, callers: &[Caller]) -> Vec<Flat> {
-        let mut flats = self.list(files, scope, &mut Around { callers: callers.to_vec(), earlier: Vec::new() });
-        self.duplicates(flats.iter());
-        settle([&mut flats]);
+    /// Flattens a separate list of steps, whose names are independent of the scenario's.
+    fn flatten_named(&mut self, files: &[Arc<StepFile>], scope: &Arc<Scope>, callers: &[Caller]) -> Vec<FlatStep> {
+        let mut flats =
+            self.flatten_list(files, scope, &mut StepContext { callers: callers.to_vec(), earlier: Vec::new() });
+        self.report_duplicate_names(flats.iter());
+        assign_names([&mut flats]);
         flats
     }
 }

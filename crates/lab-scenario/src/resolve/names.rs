@@ -1,47 +1,47 @@
-//! What steps are called: as somebody named them, and no two alike.
+//! Names of steps: explicit or generated, and unique.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Flat, Loader};
+use super::{FlatStep, Loader};
 use lab_yaml::{Diagnostic, Place};
 
 impl Loader {
-    /// Two steps of one list with the same name, both of which somebody has given.
-    pub(super) fn duplicates<'f>(&mut self, flats: impl Iterator<Item = &'f Flat>) {
+    /// Reports steps of one file with the same explicit name.
+    pub(super) fn report_duplicate_names<'f>(&mut self, flats: impl Iterator<Item = &'f FlatStep>) {
         let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
         for flat in flats.filter(|flat| !flat.unnamed) {
             let Some(first) = seen.get(flat.name.as_str()) else {
                 seen.insert(&flat.name, &flat.here);
                 continue;
             };
-            // Within one include it was found there.
+            // Duplicates within an include are reported there.
             if **first != flat.here {
                 self.out.push(
                     Diagnostic::at(format!("two steps are named `{}`", flat.name), &flat.here)
-                        .label("give this one a `name` of its own")
-                        .note(format!("the first is at {first}")),
+                        .label("give this one another `name`")
+                        .note(format!("the first one is at {first}")),
                 );
             }
         }
     }
 }
 
-/// A name given to an include is that of its only step, or stands before those of its steps.
-pub(super) fn rename(flats: &mut [Flat], name: &str) {
+/// Applies the name of an include: to its only step, or as a prefix to all of its steps.
+pub(super) fn rename(flats: &mut [FlatStep], name: &str) {
     if let [flat] = flats {
         name.clone_into(&mut flat.name);
         flat.unnamed = false;
         return;
     }
-    settle([flats]);
+    assign_names([flats]);
     for flat in flats {
         flat.name = format!("{name}/{}", flat.name);
     }
 }
 
-/// Gives every step that nobody has named a name that is free: `traffic`, `traffic-2`, `traffic-3`.
-pub(super) fn settle<const N: usize>(mut lists: [&mut [Flat]; N]) {
-    let named = |list: &&mut [Flat]| -> Vec<String> {
+/// Gives each unnamed step a free name: `traffic`, `traffic-2`, `traffic-3`.
+pub(super) fn assign_names<const N: usize>(mut lists: [&mut [FlatStep]; N]) {
+    let named = |list: &&mut [FlatStep]| -> Vec<String> {
         list.iter().filter(|flat| !flat.unnamed).map(|flat| flat.name.clone()).collect()
     };
     let mut taken: BTreeSet<String> = lists.iter().flat_map(named).collect();

@@ -1,4 +1,5 @@
-//! Small files that ask for much: each is refused where it goes too far, or shares what it repeats. Nothing is timed here.
+//! Small files that demand a lot: each is rejected at the right place, or shares what it repeats. Nothing is timed
+//! here.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ fn a_number_counts_by_its_text_also_by_an_alias() {
     let number = format!("0.{}", "0".repeat(20_000));
     for number in [number.clone(), number.replace("0.", "0x")] {
         let found = only(&format!("title: &a {number}\ntags: [{}]\nsteps: [{{ wait: 1s }}]\n", ["*a"; 200].join(", ")));
-        assert!(found.message.contains("holds too much, its aliases"), "{found:?}");
+        assert!(found.message.contains("too large with its aliases"), "{found:?}");
         assert!(found.place.is_some_and(|place| place.span().len() < 300));
     }
     let found = only(&format!("title: T\nsteps: []\n0.{}: x\n", "0".repeat(300)));
@@ -69,9 +70,9 @@ fn steps_share_what_comes_before_them() {
     let plan = steps(
         "  - { name: a, wait: 1s }\n  - { name: b, wait: '${steps.a.duration}' }\n  - wait: '${steps.a.duration}'\n",
     );
-    let late = |index: usize| plan.steps[index].late.as_ref().expect("it waits as long as `a` took");
-    assert!(Arc::ptr_eq(&late(1).scope, &late(2).scope));
-    assert!(Arc::ptr_eq(&late(1).around.earlier[0], &late(2).around.earlier[0]));
+    let deferred = |index: usize| plan.steps[index].deferred.as_ref().expect("it waits as long as `a` took");
+    assert!(Arc::ptr_eq(&deferred(1).scope, &deferred(2).scope));
+    assert!(Arc::ptr_eq(&deferred(1).context.earlier[0], &deferred(2).context.earlier[0]));
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Files of the library with slips of the hand in them.
+//! Library scenarios with random typing mistakes.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::{library, read};
 
-/// One change of a text, such as a slip of the hand makes.
+/// Applies one random edit.
 fn mutate(text: &mut String, kind: u8, at: Index, with: &str) {
     let mut lines: Vec<&str> = text.lines().collect();
     let line = at.index(lines.len().max(1));

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::variables::Variables;
-use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, shown};
+use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, quote};
 
 use super::interpolate;
 
@@ -40,7 +40,7 @@ fn entry(line: &str, env: &Variables) -> Result<Option<(String, String)>, Wrong>
     let name = interpolate::name_of(line);
     let rest = line[name.len()..].trim_start();
     if name.is_empty() || !(rest.is_empty() || rest.starts_with('=')) {
-        return Err(Wrong::Line(format!("{} is no variable", shown(line)), EXPECTED));
+        return Err(Wrong::Line(format!("{} is no variable", quote(line)), EXPECTED));
     }
     // A name alone is the host's variable, which comes first anyway.
     let Some(value) = rest.strip_prefix('=') else { return Ok(None) };
@@ -59,8 +59,8 @@ enum Value {
 
 /// A value without its quotes and its comment.
 fn written(value: &str) -> Result<Value, (String, &'static str)> {
-    let open = value.chars().next().filter(|quote| ['\'', '"'].contains(quote));
-    let Some(quote) = open else {
+    let open = value.chars().next().filter(|mark| ['\'', '"'].contains(mark));
+    let Some(mark) = open else {
         let comment =
             value.char_indices().find(|(at, c)| *c == '#' && (*at == 0 || value[..*at].ends_with(char::is_whitespace)));
         return Ok(Value::Text(value[..comment.map_or(value.len(), |(at, _)| at)].trim_end().to_owned()));
@@ -69,7 +69,7 @@ fn written(value: &str) -> Result<Value, (String, &'static str)> {
     let mut chars = value.char_indices().skip(1);
     while let Some((at, c)) = chars.next() {
         match c {
-            '\\' if quote == '"' => match chars.next().map(|(_, next)| next) {
+            '\\' if mark == '"' => match chars.next().map(|(_, next)| next) {
                 Some('n') => text.push('\n'),
                 Some('r') => text.push('\r'),
                 Some('t') => text.push('\t'),
@@ -78,12 +78,12 @@ fn written(value: &str) -> Result<Value, (String, &'static str)> {
                 Some(next) => text.extend(['\\', next]),
                 None => break,
             },
-            c if c == quote => {
+            c if c == mark => {
                 let rest = value[at + 1..].trim();
                 if !rest.is_empty() && !rest.starts_with('#') {
-                    return Err((format!("{} stands behind the value", shown(rest)), "expected nothing, or a comment"));
+                    return Err((format!("{} stands behind the value", quote(rest)), "expected nothing, or a comment"));
                 }
-                return Ok(if quote == '"' { Value::Text(text) } else { Value::Literal(text) });
+                return Ok(if mark == '"' { Value::Text(text) } else { Value::Literal(text) });
             }
             c => text.push(c),
         }

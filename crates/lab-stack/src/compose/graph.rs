@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::Condition;
-use lab_yaml::{Diagnostic, Diagnostics, shown};
+use lab_yaml::{Diagnostic, Diagnostics, quote};
 
 use super::Placed;
 
@@ -14,7 +14,7 @@ pub(super) fn check(services: &[Placed], out: &mut Diagnostics) {
             let healthy = placed.service.depends_on.get(name) == Some(&Condition::Healthy);
             let known = services.iter().find(|other| &other.service.name == name);
             if healthy && known.is_some_and(|other| other.service.health.own().is_none()) {
-                let message = format!("{} has to be healthy, and has no health check", shown(name));
+                let message = format!("{} has to be healthy, and has no health check", quote(name));
                 out.push(
                     Diagnostic::at(message, place)
                         .label("give it a `healthcheck`, or expect `service_started`")

@@ -4,7 +4,7 @@
 
 use crate::variables::{NotUtf8, Variables};
 use lab_yaml::node::{Node, NodeKind};
-use lab_yaml::{Diagnostic, Diagnostics, Place, shown};
+use lab_yaml::{Diagnostic, Diagnostics, Place, quote};
 
 /// Defaults within defaults.
 const DEEPEST: usize = 8;
@@ -117,14 +117,14 @@ pub(super) fn name_of(text: &str) -> &str {
 
 fn look_up<'e>(name: &str, env: &'e Variables, whole: &str) -> Result<Option<&'e str>, Problem> {
     env.get(name).map_err(|NotUtf8| {
-        let message = format!("the value of the variable {} is not UTF-8", shown(name));
+        let message = format!("the value of the variable {} is not UTF-8", quote(name));
         Problem::new(message, "set it to UTF-8 text, or unset it", whole)
     })
 }
 
 fn unset(name: &str, whole: &str) -> Problem {
     Problem::new(
-        format!("the variable {} is not set", shown(name)),
+        format!("the variable {} is not set", quote(name)),
         format!("set it, or give a default: `${{{name}:-…}}`"),
         whole,
     )
@@ -135,7 +135,7 @@ fn braced(inner: &str, whole: &str, env: &Variables, depth: usize) -> Result<Str
         "expected `${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:?message}` or `${NAME?message}`";
     let name = name_of(inner);
     if name.is_empty() {
-        return Err(Problem::new(format!("{} has no name", shown(whole)), FORMS, whole));
+        return Err(Problem::new(format!("{} has no name", quote(whole)), FORMS, whole));
     }
     let set = look_up(name, env, whole)?;
     let filled = set.filter(|value| !value.is_empty());
@@ -143,7 +143,7 @@ fn braced(inner: &str, whole: &str, env: &Variables, depth: usize) -> Result<Str
     let default = |default: &str| expand(default, env, depth + 1);
     let missing = |message: &str| {
         let told = if message.is_empty() { "it has to be set".to_owned() } else { message.to_owned() };
-        Problem::new(format!("the variable {} is not set", shown(name)), told, whole)
+        Problem::new(format!("the variable {} is not set", quote(name)), told, whole)
     };
     if rest.is_empty() {
         set.map(str::to_owned).ok_or_else(|| unset(name, whole))
@@ -156,7 +156,7 @@ fn braced(inner: &str, whole: &str, env: &Variables, depth: usize) -> Result<Str
     } else if let Some(message) = rest.strip_prefix('?') {
         set.map(str::to_owned).ok_or_else(|| missing(message))
     } else {
-        Err(Problem::new(format!("{} is not supported", shown(whole)), FORMS, whole))
+        Err(Problem::new(format!("{} is not supported", quote(whole)), FORMS, whole))
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::folder::{Folder, normal};
 use crate::{Optional, XLab, XLabApp, XLabGateway};
-use lab_yaml::fields::{Fields, nothing};
+use lab_yaml::fields::{Fields, missing_value};
 use lab_yaml::node::Text;
-use lab_yaml::{Diagnostic, Diagnostics, Place, list, meant, shown};
+use lab_yaml::{Diagnostic, Diagnostics, Place, did_you_mean, quote, quote_list};
 
 use super::{Placed, reader, values};
 
@@ -46,7 +46,7 @@ pub(super) fn folders(fields: &Fields, folder: &Folder, out: &mut Diagnostics) -
         if folder.may_read(&path) {
             folders.readable.push(path);
         } else {
-            out.push(not_allowed(&shown(&text.text), &path, folder, &text.place));
+            out.push(not_allowed(&quote(&text.text), &path, folder, &text.place));
             folders.refused.push(path);
         }
     }
@@ -105,7 +105,7 @@ impl Services<'_> {
     fn known(&self, name: &str) -> Result<String, String> {
         let names = || self.0.iter().map(|placed| placed.service.name.as_str());
         let found = self.find(name).map(|_| name.to_owned());
-        found.ok_or_else(|| meant(name, names(), &format!("expected a service: {}", list(names()))))
+        found.ok_or_else(|| did_you_mean(name, names(), &format!("expected a service: {}", quote_list(names()))))
     }
 
     /// `service` and `port` of a part of `x-lab`; the port has to be published.
@@ -117,7 +117,7 @@ impl Services<'_> {
         if let Some(placed) = self.find(&service)
             && !placed.service.ports.iter().any(|it| it.target == port)
         {
-            let message = format!("port {port} of {} is not published", shown(&service));
+            let message = format!("port {port} of {} is not published", quote(&service));
             let place = fields.get("port").map_or(&key.place, |entry| &entry.value.place);
             out.push(
                 Diagnostic::at(message, place)
@@ -146,10 +146,10 @@ impl Services<'_> {
         if let Some(placed) = self.find(&service)
             && !placed.service.environment.contains_key(&key_variable)
         {
-            let message = format!("{} is not in the environment of {}", shown(&key_variable), shown(&service));
+            let message = format!("{} is not in the environment of {}", quote(&key_variable), quote(&service));
             let place = fields.get("key_variable").map_or(&entry.key.place, |entry| &entry.value.place);
             let names = placed.service.environment.keys().map(String::as_str);
-            out.push(Diagnostic::at(message, place).label(meant(
+            out.push(Diagnostic::at(message, place).label(did_you_mean(
                 &key_variable,
                 names,
                 "expected the variable with the key",
@@ -162,7 +162,7 @@ impl Services<'_> {
     fn depends(&self, app: &str, awaits: &[String], fields: &Fields, out: &mut Diagnostics) {
         let (Some(placed), Some(entry)) = (self.find(app), fields.get("awaits")) else { return };
         for other in awaits.iter().filter(|other| !placed.depends_on.iter().any(|(name, _)| name == *other)) {
-            let message = format!("{} does not depend on {}", shown(app), shown(other));
+            let message = format!("{} does not depend on {}", quote(app), quote(other));
             out.push(
                 Diagnostic::at(message, &entry.key.place).label("what it waits for stands in its `depends_on`, too"),
             );
@@ -175,7 +175,7 @@ impl Services<'_> {
         for (port, place) in placed.service.ports.iter().zip(&placed.ports).filter(|(port, _)| port.published.is_some())
         {
             out.push(
-                Diagnostic::at(format!("a port of {}, which is the `app`, is fixed", shown(app)), place)
+                Diagnostic::at(format!("a port of {}, which is the `app`, is fixed", quote(app)), place)
                     .label(format!("expected a free one: `127.0.0.1::{}`", port.target))
                     .note("its next instance starts beside the one that serves; lab status names the port"),
             );
@@ -218,7 +218,7 @@ impl Services<'_> {
             let known = reader::parse(&named, "optional", |name| self.known(name), out);
             match (known, gives) {
                 (Some(_), Some(gives)) => optional.push(Optional { service, gives }),
-                (Some(_), None) => out.push(nothing(&text, "what is missing without it: `dashboards`")),
+                (Some(_), None) => out.push(missing_value(&text, "what is missing without it: `dashboards`")),
                 (None, _) => {}
             }
         }
@@ -227,7 +227,7 @@ impl Services<'_> {
         {
             let is_optional = |name: &str| optional.iter().any(|it: &Optional| it.service == name);
             if is_optional(name) && !is_optional(&placed.service.name) {
-                let message = format!("{} depends on {}, which is optional", shown(&placed.name.text), shown(name));
+                let message = format!("{} depends on {}, which is optional", quote(&placed.name.text), quote(name));
                 out.push(Diagnostic::at(message, place).label("both have to be optional, or neither"));
             }
         }
@@ -239,7 +239,7 @@ impl Services<'_> {
         if optional.iter().any(|it| it.service == service)
             && let Some(entry) = lab.get("optional")
         {
-            let message = format!("{} is optional, and is the `{what}`", shown(service));
+            let message = format!("{} is optional, and is the `{what}`", quote(service));
             out.push(Diagnostic::at(message, &entry.key.place).label("no lab can do without it"));
         }
     }

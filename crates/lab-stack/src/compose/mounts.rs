@@ -7,7 +7,7 @@ use crate::folder::{FolderError, normal};
 use crate::{Bind, Content, FolderEntry, Mount, VolumeMount};
 use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{Node, NodeKind, Text};
-use lab_yaml::{Diagnostic, Diagnostics, meant, shown};
+use lab_yaml::{Diagnostic, Diagnostics, did_you_mean, quote};
 
 use super::{Context, reader, values};
 
@@ -25,7 +25,7 @@ impl Context<'_> {
     pub(super) fn mounts(&mut self, fields: &Fields) -> Vec<Mount> {
         let Some(entry) = fields.get("volumes") else { return Vec::new() };
         let NodeKind::List(items) = &entry.value.kind else {
-            self.out.push(fields::wrong("volumes", &entry.value, "a list: `[\"data:/var/lib/data\"]`"));
+            self.out.push(fields::wrong_kind("volumes", &entry.value, "a list: `[\"data:/var/lib/data\"]`"));
             return Vec::new();
         };
         let mut mounts: Vec<Mount> = Vec::new();
@@ -39,7 +39,7 @@ impl Context<'_> {
                 continue;
             };
             if mounts.iter().any(|mount| mount.target() == target) {
-                let message = format!("{} is mounted twice", shown(&target));
+                let message = format!("{} is mounted twice", quote(&target));
                 self.out.push(Diagnostic::at(message, &written.target.place).label("remove one of the two"));
                 continue;
             }
@@ -56,14 +56,14 @@ impl Context<'_> {
             [source, target] => (source, target, "rw"),
             [source, target, options] => (source, target, options),
             _ => {
-                let message = format!("`volumes` has {}", shown(&text.text));
+                let message = format!("`volumes` has {}", quote(&text.text));
                 self.out
                     .push(Diagnostic::at(message, &text.place).label("expected `SOURCE:TARGET` or `SOURCE:TARGET:ro`"));
                 return None;
             }
         };
         if !["ro", "rw"].contains(&options) {
-            let message = format!("the option {} is not supported", shown(options));
+            let message = format!("the option {} is not supported", quote(options));
             self.out.push(Diagnostic::at(message, &part(options).place).label("expected `ro` or `rw`"));
         }
         Some(Written { source: part(source), target: part(target), read_only: options == "ro", bind: None })
@@ -96,8 +96,9 @@ impl Context<'_> {
         }
         if !self.volumes.contains(&source.text) {
             let volumes = self.volumes.iter().map(String::as_str);
-            let label = meant(&source.text, volumes, "expected one that stands under `volumes`, or a folder: `./name`");
-            let message = format!("there is no volume {}", shown(&source.text));
+            let label =
+                did_you_mean(&source.text, volumes, "expected one that stands under `volumes`, or a folder: `./name`");
+            let message = format!("there is no volume {}", quote(&source.text));
             self.out.push(Diagnostic::at(message, &source.place).label(label));
             return None;
         }
@@ -106,7 +107,7 @@ impl Context<'_> {
 
     fn bind(&mut self, written: &Written, target: String) -> Option<Mount> {
         let place = &written.source.place;
-        let folder = shown(&written.source.text);
+        let folder = quote(&written.source.text);
         let source = normal(Path::new(&written.source.text));
         let is_home = written.source.text.starts_with('~');
         let outside = source.starts_with("..") || source.is_absolute() || is_home;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{Node, NodeKind, Text};
-use lab_yaml::{Diagnostic, Diagnostics, shown};
+use lab_yaml::{Diagnostic, Diagnostics, quote};
 
 use super::values;
 
@@ -50,7 +50,7 @@ pub(super) fn parse<T>(
 ) -> Option<T> {
     read(&text.text)
         .map_err(|label| {
-            out.push(Diagnostic::at(format!("`{what}` is {}", shown(&text.text)), &text.place).label(label));
+            out.push(Diagnostic::at(format!("`{what}` is {}", quote(&text.text)), &text.place).label(label));
         })
         .ok()
 }
@@ -85,7 +85,7 @@ pub(super) fn required<T>(
 /// The items of a list of scalars.
 pub(super) fn scalars(key: &str, node: &Node, out: &mut Diagnostics) -> Vec<Text> {
     let NodeKind::List(items) = &node.kind else {
-        out.push(fields::wrong(key, node, "a list: `[one, two]`"));
+        out.push(fields::wrong_kind(key, node, "a list: `[one, two]`"));
         return Vec::new();
     };
     let mut texts = Vec::new();
@@ -119,7 +119,7 @@ pub(super) fn command(fields: &Fields, key: &str, out: &mut Diagnostics) -> Opti
     if matches!(entry.value.kind, NodeKind::List(_)) {
         let words = scalars(key, &entry.value, out);
         if words.is_empty() {
-            out.push(fields::nothing(&entry.key, "a command"));
+            out.push(fields::missing_value(&entry.key, "a command"));
             return None;
         }
         return Some(words.into_iter().map(|word| word.text).collect());
@@ -138,7 +138,7 @@ pub(super) fn pairs(fields: &Fields, key: &str, out: &mut Diagnostics) -> BTreeM
                 None => (text.text.clone(), None),
             };
             if pairs.contains_key(&name) {
-                let message = format!("{} comes twice in `{key}`", shown(&name));
+                let message = format!("{} comes twice in `{key}`", quote(&name));
                 out.push(Diagnostic::at(message, &text.place).label("remove one of the two"));
                 continue;
             }
@@ -165,7 +165,7 @@ pub(super) fn full_pairs(fields: &Fields, key: &str, out: &mut Diagnostics) -> B
     for (name, (value, text)) in pairs(fields, key, out) {
         match value {
             Some(value) => drop(full.insert(name, value)),
-            None => out.push(fields::nothing(&text, "one value")),
+            None => out.push(fields::missing_value(&text, "one value")),
         }
     }
     full

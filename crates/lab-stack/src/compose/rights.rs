@@ -1,7 +1,7 @@
 //! The rights that a service may have: those that the daemon gives every container, or fewer. Values that would give more are
 //! refused, whatever the key is called. Keys that can do nothing else are in [`super::refused`].
 
-use lab_yaml::list;
+use lab_yaml::quote_list;
 
 use super::values;
 
@@ -48,7 +48,10 @@ pub(super) fn capability(text: &str) -> Result<String, String> {
     if CAPABILITIES.contains(&name.as_str()) {
         return Ok(name);
     }
-    Err(format!("a lab gets no rights on its host; expected one that every container has: {}", list(CAPABILITIES)))
+    Err(format!(
+        "a lab gets no rights on its host; expected one that every container has: {}",
+        quote_list(CAPABILITIES)
+    ))
 }
 
 /// An option that takes rights away.
@@ -84,7 +87,7 @@ fn one_of(text: &str, known: &[&'static str], why: &str) -> Result<String, Strin
     if known.contains(&text) {
         return Ok(text.to_owned());
     }
-    Err(format!("{why}; expected one of {}", list(known.iter().copied())))
+    Err(format!("{why}; expected one of {}", quote_list(known.iter().copied())))
 }
 
 #[cfg(test)]

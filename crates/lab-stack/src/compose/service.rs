@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::{Build, Condition, HealthCheck, HealthSetting, Limits, Port, Service};
 use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{Entry, Node, NodeKind, Text};
-use lab_yaml::{Diagnostic, Diagnostics, Place, meant, shown};
+use lab_yaml::{Diagnostic, Diagnostics, Place, did_you_mean, quote};
 
 use super::reader::{self, Refused};
 use super::refused::SERVICE;
@@ -121,8 +121,8 @@ impl Context<'_> {
         let (mut conditions, mut places) = (BTreeMap::new(), Vec::new());
         for (name, condition) in found {
             if !self.services.contains(&name.text) {
-                let label = meant(&name.text, self.services.iter().map(String::as_str), "expected a service");
-                let message = format!("there is no service {}", shown(&name.text));
+                let label = did_you_mean(&name.text, self.services.iter().map(String::as_str), "expected a service");
+                let message = format!("there is no service {}", quote(&name.text));
                 self.out.push(Diagnostic::at(message, &name.place).label(label));
                 continue;
             }
@@ -149,7 +149,7 @@ fn build(fields: &Fields, out: &mut Diagnostics) -> Option<Build> {
 fn ports(fields: &Fields, out: &mut Diagnostics) -> Vec<(Port, Place)> {
     let Some(entry) = fields.get("ports") else { return Vec::new() };
     let NodeKind::List(items) = &entry.value.kind else {
-        out.push(fields::wrong("ports", &entry.value, "a list: `[\"127.0.0.1:8080:80\"]`"));
+        out.push(fields::wrong_kind("ports", &entry.value, "a list: `[\"127.0.0.1:8080:80\"]`"));
         return Vec::new();
     };
     let mut ports: Vec<(Port, Place)> = Vec::new();
@@ -266,7 +266,7 @@ fn labels(fields: &Fields, out: &mut Diagnostics) -> BTreeMap<String, String> {
     for (name, (value, text)) in reader::pairs(fields, "labels", out) {
         for (prefix, owner) in [("com.docker.compose.", "Compose's"), ("lab.", "lab's")] {
             if name.starts_with(prefix) {
-                let message = format!("the label {} is {owner} own", shown(&name));
+                let message = format!("the label {} is {owner} own", quote(&name));
                 out.push(Diagnostic::at(message, &text.place).label("remove it: lab sets it"));
             }
         }

@@ -38,7 +38,7 @@ fn a_mapping_takes_in_what_it_does_not_say_itself() {
 fn a_mistake_is_shown_where_it_is_written() {
     let errors = |text: &str| read(text).unwrap_err().to_string();
     for (web, wanted) in [
-        ("    <<: *nobody\n", "no `&name` before it"),
+        ("    <<: *nobody\n", "there is no `&name` before it"),
         ("    <<: common\n", "`<<` is `common`"),
         ("    <<: [*quiet, 7]\n", "`<<` is `7`"),
         ("    <<:\n", "`<<` is nothing"),

@@ -176,7 +176,7 @@ fn a_dangling_link_is_named_and_not_the_folder() {
     std::fs::remove_file(made.top.join("stack/compose.yaml")).unwrap();
     symlink("gone.yaml", made.top.join("stack/compose.yaml")).unwrap();
     let error = made.read().unwrap_err();
-    assert!(error.contains("compose.yaml: it is a link to gone.yaml, which is not there"), "{error}");
+    assert!(error.contains("compose.yaml: it is a link to gone.yaml, which does not exist"), "{error}");
 }
 
 #[test]

@@ -36,7 +36,16 @@ fn seen(metric: Metric, observed: &Observed) -> (Option<f64>, String) {
     let (metric_text, text) = ("metric".to_owned(), ">= 0".to_owned());
     let comparator = Comparator::AtLeast;
     let result = evaluate(
-        &Expectation { of: Of::All, metric, metric_text, comparator, bound: 0.0, text, since: 0, late: None },
+        &Expectation {
+            sender: Sender::All,
+            metric,
+            metric_text,
+            comparator,
+            bound: 0.0,
+            text,
+            since: 0,
+            deferred: None,
+        },
         observed,
     );
     assert_eq!(result.passed, result.observed.is_some(), "what is unknown does not hold");
@@ -119,7 +128,7 @@ fn several_steps_add_up_and_one_unknown_makes_the_sum_unknown() {
 fn traffic_in_the_background_that_had_nothing_to_send_has_failed_in_nothing() {
     let sent_nothing =
         Observed { background: Slices::from([(3, ("users".to_owned(), Seen::default()))]), ..Observed::default() };
-    let measured = |id, metric, observed: &Observed| measure(&Of::Background(id), &metric, observed);
+    let measured = |id, metric, observed: &Observed| measure(&Sender::Background(id), &metric, observed);
     for count in [Metric::Failed, Metric::Sent, Metric::StatusCount(200)] {
         assert_eq!(measured(3, count.clone(), &sent_nothing), Ok(0.0));
         // Of traffic that could not be started nothing is known.

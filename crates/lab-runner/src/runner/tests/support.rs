@@ -15,7 +15,9 @@ use crate::undo::{self, RecoverError};
 use lab_core::engine::{Engine, RunState, ServiceChange};
 use lab_core::event::{Event, EventKind, Phase, Secrets, StepFinished, Undo};
 use lab_scenario::lesson::{Claims, Lesson};
-use lab_scenario::plan::{Action, Change, Check, Comparator, Expectation, Kind, Metric, Of, Plan, Step, Traffic, Verb};
+use lab_scenario::plan::{
+    Action, Change, Check, Comparator, Expectation, Kind, Metric, Plan, Sender, Step, Traffic, Verb,
+};
 use lab_scenario::{LoadOptions, Source, load};
 use lab_testkit::engine::MockEngine;
 use lab_testkit::wire::MockWire;
@@ -217,7 +219,7 @@ pub(super) fn plan(kind: Kind, steps: Vec<Step>) -> Plan {
 
 pub(super) fn step(name: &str, phase: Phase, action: Action) -> Step {
     let (name, place) = (name.to_owned(), "test.yaml:1:1".to_owned());
-    Step { id: 0, name, phase, action, expect: Vec::new(), place, late: None }
+    Step { id: 0, name, phase, action, expect: Vec::new(), place, deferred: None }
 }
 
 /// Adds expectations to a step.
@@ -234,14 +236,14 @@ impl Expects for Step {
         };
         let text = format!("{comparator:?} {bound}");
         self.expect.push(Expectation {
-            of: Of::All,
+            sender: Sender::All,
             metric,
             metric_text,
             comparator,
             bound,
             text,
             since: index,
-            late: None,
+            deferred: None,
         });
         self
     }

@@ -1,25 +1,25 @@
-//! [`schema`]: the JSON Schema of scenario files (draft 7, which editors know best), made from the words of the language.
-//! It is never stricter than the loader, which finds more: what it refuses, the loader refuses too.
+//! [`json_schema()`]: the JSON Schema (draft 7, for the best editor support) of scenario files, generated from the
+//! schema. It is never stricter than the loader.
 
 use serde::ser::{Serialize, Serializer};
 
-use super::words::kinds::{self, Form, Kind};
-use super::words::metrics::{Bound, METRICS, WHOSE};
-use super::words::{self, ACTIONS, Group, Preset, SCENARIO, STEP, Shape, Word};
+use super::schema::kinds::{self, Form, Kind};
+use super::schema::metrics::{Bound, METRICS, WHOSE};
+use super::schema::{self, ACTIONS, DefaultValue, KeySpec, MappingSpec, SCENARIO, STEP, Shape};
 
-/// A value with a parameter or an output of a step in it may come to anything.
+/// A value that contains a parameter or an output can have any form.
 const FILLED_IN: &str = r"\$\{";
 
-/// The schema, to be written as JSON.
-pub fn schema() -> impl Serialize {
+/// Returns the schema, to be serialised as JSON.
+pub fn json_schema() -> impl Serialize {
     let mut whole = vec![
         entry("$schema", text("http://json-schema.org/draft-07/schema#")),
         entry("title", text("A scenario of lab")),
     ];
     whole.extend(definition(&SCENARIO));
-    let mut definitions: Vec<Entry> = words::groups()
-        .filter(|group| ![SCENARIO.name, STEP.name].contains(&group.name))
-        .map(|group| entry(group.name, Json::Object(definition(group))))
+    let mut definitions: Vec<Entry> = schema::mappings()
+        .filter(|mapping| ![SCENARIO.name, STEP.name].contains(&mapping.name))
+        .map(|mapping| entry(mapping.name, Json::Object(definition(mapping))))
         .collect();
     definitions.push(entry(STEP.name, Json::Object(step())));
     definitions.push(entry("expect", Json::Object(expectations(true))));
@@ -28,7 +28,7 @@ pub fn schema() -> impl Serialize {
     Json::Object(whole)
 }
 
-/// JSON whose keys keep their order.
+/// JSON with ordered keys.
 #[derive(Clone, Debug)]
 enum Json {
     Text(String),
@@ -72,39 +72,39 @@ fn refers_to(name: &str) -> Json {
     object([("$ref", text(format!("#/definitions/{name}")))])
 }
 
-/// The mapping of a group. One in which nothing has to stand may be left empty.
-fn definition(group: &Group) -> Vec<Entry> {
-    let required: Vec<&str> = group.words.iter().filter(|word| word.required).map(|word| word.key).collect();
-    let may_be_empty = required.is_empty() && group.one_of.is_empty();
+/// Schema of a mapping. It may be empty (`null`) if no key is required.
+fn definition(mapping: &MappingSpec) -> Vec<Entry> {
+    let required: Vec<&str> = mapping.keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    let may_be_empty = required.is_empty() && mapping.one_of.is_empty();
     let kind = if may_be_empty { texts(["object", "null"]) } else { text("object") };
-    let mut made = vec![entry("description", text(group.meaning)), entry("type", kind)];
-    made.push(entry("properties", Json::Object(group.words.iter().map(property).collect())));
+    let mut made = vec![entry("description", text(mapping.description)), entry("type", kind)];
+    made.push(entry("properties", Json::Object(mapping.keys.iter().map(property).collect())));
     made.push(entry("additionalProperties", Json::Truth(false)));
     if !required.is_empty() {
         made.push(entry("required", texts(required)));
     }
-    rules(group, &mut made);
+    rules(mapping, &mut made);
     made
 }
 
-/// What has to be said of several keys together.
-fn rules(group: &Group, made: &mut Vec<Entry>) {
+/// Adds the rules for combinations of keys.
+fn rules(mapping: &MappingSpec, made: &mut Vec<Entry>) {
     let requires = |keys: &[&str]| object([("required", texts(keys.iter().copied()))]);
-    if !group.one_of.is_empty() {
-        made.push(entry("oneOf", Json::List(group.one_of.iter().map(|key| requires(&[key])).collect())));
+    if !mapping.one_of.is_empty() {
+        made.push(entry("oneOf", Json::List(mapping.one_of.iter().map(|key| requires(&[key])).collect())));
     }
-    if !group.apart.is_empty() {
+    if !mapping.exclusive.is_empty() {
         let never = |(one, other): &(&str, &str)| object([("not", requires(&[one, other]))]);
-        made.push(entry("allOf", Json::List(group.apart.iter().map(never).collect())));
+        made.push(entry("allOf", Json::List(mapping.exclusive.iter().map(never).collect())));
     }
-    let beside = |word: &Word| word.beside.map(|other| entry(word.key, texts([other])));
-    let dependencies: Vec<Entry> = group.words.iter().filter_map(beside).collect();
+    let beside = |key: &KeySpec| key.requires.map(|other| entry(key.name, texts([other])));
+    let dependencies: Vec<Entry> = mapping.keys.iter().filter_map(beside).collect();
     if !dependencies.is_empty() {
         made.push(entry("dependencies", Json::Object(dependencies)));
     }
 }
 
-/// A step: its own words, and one action.
+/// A step: its own keys and exactly one action.
 fn step() -> Vec<Entry> {
     let mut made = definition(&STEP);
     for (key, value) in &mut made {
@@ -114,36 +114,36 @@ fn step() -> Vec<Entry> {
             _ => {}
         }
     }
-    let one = |word: &Word| object([("required", texts([word.key]))]);
+    let one = |key: &KeySpec| object([("required", texts([key.name]))]);
     made.push(entry("oneOf", Json::List(ACTIONS.iter().map(one).collect())));
     made
 }
 
-fn property(word: &Word) -> Entry {
-    let mut made = vec![entry("description", text(described(word)))];
-    if let Preset::Value(value) = word.preset {
+fn property(key: &KeySpec) -> Entry {
+    let mut made = vec![entry("description", text(described(key)))];
+    if let DefaultValue::Value(value) = key.default {
         made.push(entry("default", plain(value)));
     }
-    made.extend(shape(word.shape));
-    entry(word.key, Json::Object(made))
+    made.extend(shape(key.shape));
+    entry(key.name, Json::Object(made))
 }
 
-/// What it means, and what holds without it.
-fn described(word: &Word) -> String {
-    let limits = match word.shape {
-        Shape::One(kind) | Shape::OneOrMore(kind) | Shape::List(kind) if !kind.limits.is_empty() => {
+/// Description with limits, and the effect of leaving the key out.
+fn described(key: &KeySpec) -> String {
+    let limits = match key.shape {
+        Shape::Scalar(kind) | Shape::ScalarOrList(kind) | Shape::ScalarList(kind) if !kind.limits.is_empty() => {
             format!(" ({})", kind.limits)
         }
         _ => String::new(),
     };
-    let without = match word.preset {
-        Preset::Said(what) => format!("; without it: {what}"),
-        Preset::None | Preset::Value(_) => String::new(),
+    let without = match key.default {
+        DefaultValue::Described(what) => format!("; without it: {what}"),
+        DefaultValue::None | DefaultValue::Value(_) => String::new(),
     };
-    format!("{}{limits}{without}", word.meaning)
+    format!("{}{limits}{without}", key.description)
 }
 
-/// A scalar as YAML would read it.
+/// Converts a scalar as YAML would.
 fn plain(value: &str) -> Json {
     match value {
         "true" | "false" => Json::Truth(value == "true"),
@@ -160,32 +160,31 @@ fn shape(shape: Shape) -> Vec<Entry> {
     let names = |values: Json| vec![entry("type", text("object")), entry("additionalProperties", values)];
     let of = |kind: Kind| Json::Object(scalar(kind));
     match shape {
-        Shape::One(kind) => scalar(kind),
-        Shape::OneOrMore(kind) => {
+        Shape::Scalar(kind) => scalar(kind),
+        Shape::ScalarOrList(kind) => {
             vec![entry("anyOf", Json::List(vec![of(kind), Json::Object(list(of(kind), 1))]))]
         }
-        Shape::List(kind) => list(of(kind), 0),
-        Shape::Map(kind) => names(of(kind)),
-        Shape::MapOrNull(kind) => {
+        Shape::ScalarList(kind) => list(of(kind), 0),
+        Shape::ScalarMap(kind) => names(of(kind)),
+        Shape::NullableMap(kind) => {
             names(object([("anyOf", Json::List(vec![of(kind), object([("type", text("null"))])]))]))
         }
         Shape::Expect => vec![entry("allOf", Json::List(vec![refers_to("expect")]))],
         Shape::ExpectDeltas => vec![entry("allOf", Json::List(vec![refers_to("expect_deltas")]))],
         Shape::Steps => list(refers_to(STEP.name), 1),
-        Shape::Mapping(group) => vec![entry("allOf", Json::List(vec![refers_to(group.name)]))],
-        Shape::Named(group) => names(refers_to(group.name)),
-        Shape::Mappings(group) => list(refers_to(group.name), 0),
+        Shape::Mapping(mapping) => vec![entry("allOf", Json::List(vec![refers_to(mapping.name)]))],
+        Shape::NamedMappings(mapping) => names(refers_to(mapping.name)),
+        Shape::MappingList(mapping) => list(refers_to(mapping.name), 0),
     }
 }
 
-/// A single value.
 fn scalar(kind: Kind) -> Vec<Entry> {
     let any = texts(["string", "number", "boolean"]);
     let pattern = |pattern: &str| entry("pattern", text(format!("{FILLED_IN}|{pattern}")));
     match kind.form {
         Form::Text => vec![entry("type", any)],
-        Form::Filled => vec![entry("type", any), entry("pattern", text(r"\S"))],
-        Form::Word(form) => vec![entry("type", any), pattern(form)],
+        Form::NonBlank => vec![entry("type", any), entry("pattern", text(r"\S"))],
+        Form::Token(form) => vec![entry("type", any), pattern(form)],
         Form::Pattern(form) => vec![entry("type", text("string")), pattern(form)],
         Form::Number { least, most, text } => vec![
             entry("type", texts(["integer", "string"])),
@@ -193,14 +192,14 @@ fn scalar(kind: Kind) -> Vec<Entry> {
             entry("maximum", Json::Number(most)),
             pattern(&format!("^{text}$")),
         ],
-        Form::Above0 { most } => vec![
+        Form::Positive { most } => vec![
             entry("type", texts(["number", "string"])),
             entry("exclusiveMinimum", Json::Number(0)),
             entry("maximum", Json::Number(most)),
             pattern("^[+0-9.eE-]+$"),
         ],
         Form::Choice(choices) => one_of_these(choices().into_iter().map(text).collect()),
-        Form::Truth => one_of_these(vec![Json::Truth(true), Json::Truth(false), text("true"), text("false")]),
+        Form::Bool => one_of_these(vec![Json::Truth(true), Json::Truth(false), text("true"), text("false")]),
     }
 }
 
@@ -209,12 +208,12 @@ fn one_of_these(values: Vec<Json>) -> Vec<Entry> {
     vec![entry("anyOf", Json::List(vec![object([("enum", Json::List(values))]), filled_in]))]
 }
 
-/// Metrics and their bounds; `traffic`: those of requests as well.
+/// Metrics with their bounds. Without `traffic`, only counter deltas.
 fn expectations(traffic: bool) -> Vec<Entry> {
     let metrics = METRICS.iter().filter(|metric| traffic || metric.form == "COUNTER.delta");
-    let property = |metric: &words::metrics::MetricForm| {
+    let property = |metric: &schema::metrics::MetricForm| {
         let whose = if metric.of_traffic { format!("({WHOSE})?") } else { String::new() };
-        entry(&format!("^{whose}({})$", (metric.pattern)()), bound(metric.bound, metric.meaning))
+        entry(&format!("^{whose}({})$", (metric.pattern)()), bound(metric.bound, metric.description))
     };
     let mut made = vec![
         entry("description", text(kinds::EXPECT)),

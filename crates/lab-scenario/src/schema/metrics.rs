@@ -1,24 +1,24 @@
-//! The metrics of `expect`: how each is written, what it is compared with, and what it is. `expect.rs` reads them.
+//! Metrics of `expect`: notation, bound and description. `expect.rs` parses them.
 
 use super::super::plan::AlertIs;
 use lab_telemetry::metrics::names;
 
-/// A metric, or all of one form.
+/// A metric, or a family of metrics with the same notation.
 #[derive(Debug)]
 pub(crate) struct MetricForm {
-    /// As it is written: `status.CODE`.
+    /// Notation, such as `status.CODE`.
     pub(crate) form: &'static str,
-    /// A regular expression for the whole of its name.
+    /// Regular expression for the whole name.
     pub(crate) pattern: fn() -> String,
     pub(crate) bound: Bound,
-    /// Whether only traffic of the step's own can answer it.
+    /// True if only traffic of the step can answer it.
     pub(crate) of_traffic: bool,
-    pub(crate) meaning: &'static str,
-    /// A metric and a bound that fits, in YAML.
+    pub(crate) description: &'static str,
+    /// A metric with a valid bound, in YAML.
     pub(crate) example: (&'static str, &'static str),
 }
 
-/// What a metric is compared with.
+/// Type of the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
     Count,
@@ -28,7 +28,7 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
-    /// As the reference says it.
+    /// Name in the reference.
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::Count => "a count: `\"== 40\"`",
@@ -38,7 +38,7 @@ impl Bound {
         }
     }
 
-    /// A regular expression for a bound that is a text.
+    /// Regular expression for a bound written as text.
     pub(crate) fn pattern(self) -> String {
         let number = match self {
             Self::Count => "[0-9.]+",
@@ -49,20 +49,20 @@ impl Bound {
         format!(r"^\s*(==|!=|<=|>=|<|>)?\s*{number}\s*$")
     }
 
-    /// Whether a plain number is one.
+    /// Returns true if a plain number is a valid bound.
     pub(crate) fn is_number(self) -> bool {
         !matches!(self, Self::Duration | Self::Alert)
     }
 }
 
-/// Every metric.
 pub(crate) static METRICS: &[MetricForm] = &[
     MetricForm {
         form: "COUNTER.delta",
         pattern: || format!(r"({})(\{{.*\}})?\.delta", counters().join("|")),
         bound: Bound::Count,
         of_traffic: false,
-        meaning: "by how much the app's counter grew during the step; with labels, such as `{code=\"401\"}`, that series alone",
+        description: "increase of a counter of the app during the step; with labels such as `{code=\"401\"}`, only of \
+         that series",
         example: ("auth_failures.delta", "\"== 40\""),
     },
     MetricForm {
@@ -70,7 +70,7 @@ pub(crate) static METRICS: &[MetricForm] = &[
         pattern: || r"status\.[1-5][0-9][0-9]".to_owned(),
         bound: Bound::ShareOrCount,
         of_traffic: true,
-        meaning: "the requests that were answered so",
+        description: "requests answered with this status",
         example: ("status.200", "\">= 95%\""),
     },
     MetricForm {
@@ -78,7 +78,7 @@ pub(crate) static METRICS: &[MetricForm] = &[
         pattern: || r"latency\.p[0-9.]+".to_owned(),
         bound: Bound::Duration,
         of_traffic: true,
-        meaning: "a percentile of the answers' latency, from `latency.p50` to `latency.p99.99`",
+        description: "a latency percentile, from `latency.p50` to `latency.p99.99`",
         example: ("latency.p99", "\"< 250ms\""),
     },
     MetricForm {
@@ -86,7 +86,7 @@ pub(crate) static METRICS: &[MetricForm] = &[
         pattern: || "sent".to_owned(),
         bound: Bound::Count,
         of_traffic: true,
-        meaning: "requests sent",
+        description: "requests sent",
         example: ("sent", "40"),
     },
     MetricForm {
@@ -94,7 +94,7 @@ pub(crate) static METRICS: &[MetricForm] = &[
         pattern: || "failed".to_owned(),
         bound: Bound::ShareOrCount,
         of_traffic: true,
-        meaning: "requests that were not answered with 2xx",
+        description: "requests without a 2xx response",
         example: ("failed", "\"< 5%\""),
     },
     MetricForm {
@@ -102,16 +102,16 @@ pub(crate) static METRICS: &[MetricForm] = &[
         pattern: || r"alert\.[A-Za-z0-9_:.-]+".to_owned(),
         bound: Bound::Alert,
         of_traffic: false,
-        meaning: "an alert of the stack's rules: it fired at any time of the step, fires at its end, fired and no longer does, \
-                  or did not fire",
+        description: "an alert of the stack's rules: fired at any time during the step, firing at its end, resolved \
+         after firing, or quiet",
         example: ("alert.AppDown", "quiet"),
     },
 ];
 
-/// What stands before a metric of a caller, or of background traffic: before those that traffic answers.
+/// Prefix of metrics of a caller or of background traffic.
 pub(crate) const WHOSE: &str = r"(caller\.[A-Za-z0-9][A-Za-z0-9_-]*|background\..+)\.";
 
-/// The counters, short names first.
+/// All counters; short names first.
 pub(crate) fn counters() -> Vec<&'static str> {
     names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS).collect()
 }
