@@ -151,7 +151,7 @@ fn no_other_key_is_taken() {
 fn keys_that_need_or_exclude_each_other_do_so_in_both() {
     let checker = Checker::new();
     for mapping in mappings() {
-        let example = |key: &'static str| (key, key(mapping, key).example);
+        let example = |key: &'static str| (key, key_spec(mapping, key).example);
         if let Some(first) = mapping.one_of.first() {
             let none: Vec<Pair> = least(mapping, &[]).into_iter().filter(|(key, _)| key != first).collect();
             checker.rejects(&file(mapping, &none));
@@ -162,7 +162,7 @@ fn keys_that_need_or_exclude_each_other_do_so_in_both() {
             }
         }
         for (one, other) in mapping.exclusive {
-            let mut pairs = with(mapping, key(mapping, one), key(mapping, one).example);
+            let mut pairs = with(mapping, key_spec(mapping, one), key_spec(mapping, one).example);
             pairs.push(example(other));
             checker.rejects(&file(mapping, &pairs));
         }
@@ -181,7 +181,7 @@ fn keys_that_need_or_exclude_each_other_do_so_in_both() {
     }
 }
 
-fn key(mapping: &MappingSpec, name: &str) -> &'static KeySpec {
+fn key_spec(mapping: &MappingSpec, name: &str) -> &'static KeySpec {
     mapping.keys.iter().find(|key| key.name == name).expect("it is a key")
 }
 
@@ -252,12 +252,4 @@ fn every_metric_is_read_and_its_bound_checked() {
             checker.rejects(&step("traffic", &format!("{name}!"), bound));
         }
     }
-}
-
-#[test]
-fn zz_write_docs() {
-    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/");
-    std::fs::write(format!("{docs}scenario-reference.md"), crate::reference::reference()).unwrap();
-    let json = serde_json::to_string_pretty(&json_schema()).unwrap();
-    std::fs::write(format!("{docs}scenario.schema.json"), json + "\n").unwrap();
 }
