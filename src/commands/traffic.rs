@@ -13,7 +13,7 @@ use lab_runner::runner::{Signal, evaluate_traffic};
 pub(crate) use lab_scenario::expect::{self, UnknownMetric};
 use lab_scenario::plan::Expectation;
 use lab_system::files;
-use lab_traffic::{Outcome, make_room};
+use lab_traffic::{Outcome, raise_file_limit};
 
 mod job;
 mod watch;
@@ -37,7 +37,7 @@ async fn send(session: &Session, args: &SendArgs) -> anyhow::Result<Exit> {
     let expectations = args.expects.iter().map(|text| expectation(text)).collect::<Result<Vec<_>, _>>()?;
     let job = job::job(session, args).await?;
     job.validate().map_err(|error| Failure::usage(error.to_string()))?;
-    make_room(job.connections).map_err(|most| {
+    raise_file_limit(job.connections).map_err(|most| {
         let message = format!("--connections: {} need more open files than this process may have", job.connections);
         Failure::usage(message).hint(format!("use at most {most}, or raise the limit of open files with `ulimit -n`"))
     })?;

@@ -88,7 +88,7 @@ impl Dashboard {
     }
 
     fn is_alive(&self) -> bool {
-        background::lives(&self.lock())
+        background::is_running(&self.lock())
     }
 
     /// Address, if the process is running.

@@ -71,7 +71,7 @@ impl WithDashboard {
         self.dashboard.end().await.map_err(|error| {
             let error =
                 EngineError::new(EngineErrorKind::System, error.to_string()).for_service("the dashboard's process");
-            error.hint(background::who_holds(&self.dashboard.lock()))
+            error.hint(background::holder_hint(&self.dashboard.lock()))
         })?;
         if let Some(mut process) = self.tied().take() {
             let _ = process.wait();

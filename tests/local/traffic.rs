@@ -293,19 +293,20 @@ async fn what_is_open_at_a_halt_goes_on_and_is_told_apart() {
     let amount = Amount::Duration(Duration::from_mins(1));
     let timeout = Duration::from_secs(4);
     let load = Load { amount, timeout, connections: 4, ..load(&server.url, 0, 20.0) };
-    let (reins, orders) = lab_traffic::reins();
-    let sending = tokio::spawn(async move { lab_traffic::ongoing(&load, orders, &CancellationToken::new()).await });
+    let (control, commands) = lab_traffic::traffic_control();
+    let sending =
+        tokio::spawn(async move { lab_traffic::run_controlled(&load, commands, &CancellationToken::new()).await });
     while server.requests() < 4 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    reins.halt();
-    let first = reins.ask().await.expect("it goes on");
+    control.halt();
+    let first = control.request_summary().await.expect("it goes on");
     assert_eq!((first.sent, first.codes[&200], first.failed()), (2, 2, 0), "{first:?}");
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    let second = reins.ask().await.expect("one is still open");
+    let second = control.request_summary().await.expect("one is still open");
     assert_eq!((second.sent, second.codes[&200], second.failed()), (1, 1, 0), "{second:?}");
     let rest = sending.await.expect("no panic");
     assert_eq!((rest.sent, rest.errors[&Cause::Timeout], server.requests()), (1, 1, 4), "{rest:?}");
     assert!(rest.first_failure.is_some_and(|at| at >= Duration::from_millis(150)), "{rest:?}");
-    assert!(reins.ask().await.is_err(), "it is over");
+    assert!(control.request_summary().await.is_err(), "it is over");
 }

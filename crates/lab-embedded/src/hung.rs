@@ -20,7 +20,7 @@ pub(super) async fn stop(folder: &Folder, calls: &Calls) -> Result<(), EngineErr
     let lock = folder.path(super::LOCK_FILE);
     background::end_holders(&lock, GRACE).await.map_err(|error| {
         let detail = format!("it cannot be stopped: {error}");
-        EngineError::new(EngineErrorKind::System, detail).for_service("lab host").hint(background::who_holds(&lock))
+        EngineError::new(EngineErrorKind::System, detail).for_service("lab host").hint(background::holder_hint(&lock))
     })
 }
 

@@ -96,7 +96,7 @@ fn last_log_line(folder: &Folder) -> String {
 
 /// Returns `true` while the folder's host, or a service that it started, is running.
 pub(super) fn lives(folder: &Folder) -> bool {
-    background::lives(&folder.path(super::LOCK_FILE))
+    background::is_running(&folder.path(super::LOCK_FILE))
 }
 
 /// Waits while a live host cannot be called yet, or no longer: until it has started or exited.
@@ -115,7 +115,7 @@ pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(unreadable(&path, &error)),
     };
-    background::until_free(file, DOWN_TIMEOUT).await.map_err(|error| match error.kind() {
+    background::wait_until_free(file, DOWN_TIMEOUT).await.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => {
             EngineError::new(EngineErrorKind::System, "its host does not exit").for_service("lab host")
         }

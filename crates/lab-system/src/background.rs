@@ -1,6 +1,6 @@
-//! Processes of lab's own that outlive who starts them: the host of an embedded lab, and the dashboard of a lab on containers.
-//! Each is known by a file that it keeps locked ([`take`]): the kernel gives a lock up with its process, and a number it gives
-//! to another.
+//! lab's background processes, which outlive the command that started them: the host of an embedded lab, and the dashboard
+//! of a lab on containers. A locked file identifies each of them ([`acquire_lock`]): the kernel releases a lock when its
+//! process ends, whereas it reuses process ids.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deadline::{self, Deadline};
 
-/// How long the process before may be at its end, and how often that is looked at.
-const TAKE_TIMEOUT: Duration = Duration::from_secs(5);
-const TAKE_INTERVAL: Duration = Duration::from_millis(5);
-/// How long a process may take to end after SIGKILL.
+/// Time to wait for the previous process to end.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
+/// Time for a process to end after SIGKILL.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// lab's own executable, for starting it again. On Linux through `/proc`, so that it is this very file even where
-/// another one has been installed in its place.
+/// Path of lab's executable. On Linux this is a path in `/proc`, so it refers to the running version even if another one
+/// has been installed in its place.
 pub fn own_executable() -> PathBuf {
     let named = Path::new("/proc/self/exe");
     if cfg!(target_os = "linux") && named.exists() {
@@ -28,38 +28,37 @@ pub fn own_executable() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| PathBuf::from("lab"))
 }
 
-/// Keeps the descriptors that this process inherited, except 0, 1 and 2, from the processes that it starts: a lock or a pipe
-/// of the caller must not live on in a host. The standard library opens its own descriptors close-on-exec already; what a
-/// child is to have is passed on purpose.
+/// Marks all inherited descriptors except 0, 1 and 2 as close-on-exec, so that a lock or a pipe of the caller does not stay
+/// open in a host. The standard library already opens its descriptors this way.
 pub fn close_inherited_on_exec() {
     close_fds::set_fds_cloexec(3, &[]);
 }
 
-/// Lets this process live on its own.
+/// Detaches this process from its terminal, session and working directory.
 pub fn detach() {
-    // What it writes is the user's alone, as everything in the lab's folder.
+    // Files are private to the user, like everything in the lab's folder.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    // A session of its own: no signal of the terminal reaches it, and no hang-up.
+    // A new session receives no signals from the terminal and no hang-up.
     let _ = rustix::process::setsid();
-    // All its paths are absolute; it shall not keep somebody's folder busy.
+    // All paths are absolute. Staying in the caller's folder would keep its file system busy.
     let _ = std::env::set_current_dir("/");
 }
 
-/// A process that nobody knows of yet. It is ended where nobody goes on with it.
+/// A child process that is killed on drop, unless [`Starting::keep`] is called first.
 pub struct Starting(Option<std::process::Child>);
 
 impl Starting {
-    /// One that was started.
+    /// Guards a process that was just started.
     pub fn new(process: std::process::Child) -> Self {
         Self(Some(process))
     }
 
-    /// It.
+    /// The guarded process.
     pub fn process(&mut self) -> Option<&mut std::process::Child> {
         self.0.as_mut()
     }
 
-    /// It shall live on.
+    /// Releases the process from the guard.
     pub fn keep(mut self) -> Option<std::process::Child> {
         self.0.take()
     }
@@ -74,8 +73,8 @@ impl Drop for Starting {
     }
 }
 
-/// Ends this process when its standard input ends. A plain thread: a read of standard input cannot be cancelled, and the
-/// runtime must not wait for it.
+/// Cancels `end` when standard input closes. Uses a plain thread because a read of standard input cannot be cancelled, and
+/// the runtime must not wait for it.
 pub fn end_with_stdin(end: CancellationToken) {
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
@@ -83,7 +82,7 @@ pub fn end_with_stdin(end: CancellationToken) {
     });
 }
 
-/// Ends this process when it is told to by SIGTERM or SIGINT.
+/// Cancels `end` on SIGTERM or SIGINT.
 pub fn end_with_signals(end: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
@@ -95,37 +94,42 @@ pub fn end_with_signals(end: CancellationToken) {
     });
 }
 
-/// Takes the lock that this process is known by, and writes its process id into the file. Waits a few seconds for the process before it to end, and for who looks
-/// whether one lives, and has the lock for an instant; an error of the kind `WouldBlock` where that is not enough.
-pub async fn take(path: &Path) -> io::Result<File> {
+/// Acquires the lock that identifies this process and writes the process id into the file. Waits a few seconds for the
+/// previous process to end, and for callers of [`is_running`], which hold the lock for an instant.
+///
+/// # Errors
+/// `WouldBlock` if the lock is still held after that time.
+pub async fn acquire_lock(path: &Path) -> io::Result<File> {
     let file = crate::files::open_lock(path)?;
-    let deadline = Deadline::after(TAKE_TIMEOUT);
+    let deadline = Deadline::after(LOCK_TIMEOUT);
     loop {
         match file.try_lock() {
             Ok(()) => {
-                // Only for people, and for systems without `/proc`: on a full disk the lock is held without it.
+                // The id is only for people and for systems without `/proc`. On a full disk it may be missing.
                 let _ = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
                 return Ok(file);
             }
-            Err(TryLockError::WouldBlock) if !deadline.is_over() => tokio::time::sleep(TAKE_INTERVAL).await,
+            Err(TryLockError::WouldBlock) if !deadline.is_over() => tokio::time::sleep(LOCK_INTERVAL).await,
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Whether a process lives that holds this lock.
-pub fn lives(lock: &Path) -> bool {
+/// Returns true if a running process holds this lock.
+pub fn is_running(lock: &Path) -> bool {
     crate::files::open_state(lock, u64::MAX)
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Waits until no process holds the lock of this file, which may be removed meanwhile; an error of the kind `TimedOut` where
-/// that takes longer than `patience`.
-pub async fn until_free(file: File, patience: Duration) -> io::Result<()> {
-    let (told, free) = tokio::sync::oneshot::channel();
-    // The kernel wakes this thread when the holder gives up its lock, be it by dying.
+/// Waits until no process holds the lock of this file, which may be removed in the meantime.
+///
+/// # Errors
+/// `TimedOut` if the lock is still held after `patience`.
+pub async fn wait_until_free(file: File, patience: Duration) -> io::Result<()> {
+    let (sender, free) = tokio::sync::oneshot::channel();
+    // The kernel wakes this thread when the holder releases its lock or dies.
     std::thread::spawn(move || {
-        let _ = told.send(file.lock_shared());
+        let _ = sender.send(file.lock_shared());
     });
     match deadline::timeout(patience, free).await {
         Ok(Ok(locked)) => locked,
@@ -134,16 +138,16 @@ pub async fn until_free(file: File, patience: Duration) -> io::Result<()> {
     }
 }
 
-/// What to do about a lock whose holder cannot be ended here.
-pub fn who_holds(lock: &Path) -> String {
-    format!("end the process that this names: fuser -v {}", lock.display())
+/// Hint for a lock whose holder could not be ended.
+pub fn holder_hint(lock: &Path) -> String {
+    format!("find the process with fuser -v {} and end it", lock.display())
 }
 
-/// Ends every process that holds this lock: asks it to by SIGTERM, and kills it if it does not end within `grace`. Returns
+/// Ends every process that holds this lock: sends SIGTERM, and SIGKILL to those that do not end within `grace`. Returns
 /// when the lock is free.
 ///
 /// # Errors
-/// One that names the holders if they can be found and do not end, or cannot be signalled.
+/// Names the holders if they do not end. Also fails if they cannot be found or signalled.
 pub async fn end_holders(lock: &Path, grace: Duration) -> io::Result<()> {
     for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, KILL_TIMEOUT)] {
         let file = match crate::files::open_state(lock, u64::MAX) {
@@ -151,7 +155,7 @@ pub async fn end_holders(lock: &Path, grace: Duration) -> io::Result<()> {
             opened => opened?,
         };
         signal_holders(lock, signal)?;
-        match until_free(file, patience).await {
+        match wait_until_free(file, patience).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
             result => return result,
         }
@@ -160,12 +164,12 @@ pub async fn end_holders(lock: &Path, grace: Duration) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::TimedOut, format!("it does not end (process {})", pids.join(", "))))
 }
 
-/// Sends a signal to every process that holds this lock. A process id cannot pass to another process in between: a descriptor
-/// of the process is held from before the check until after the signal.
+/// Sends a signal to every process that holds this lock. A process descriptor is held from before the check until after the
+/// signal, so a reused process id is never signalled.
 #[cfg(target_os = "linux")]
 fn signal_holders(lock: &Path, signal: Signal) -> io::Result<()> {
     use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
-    let id = FileId::of(&std::fs::metadata(lock)?);
+    let id = FileId::new(&std::fs::metadata(lock)?);
     for pid in holders(lock)? {
         let process = match pidfd_open(number(pid)?, PidfdFlags::empty()) {
             Ok(process) => process,
@@ -193,20 +197,20 @@ fn signal_holders(lock: &Path, signal: Signal) -> io::Result<()> {
     Ok(())
 }
 
-/// The processes that hold this lock: the one that took it, and those that inherited it. A process that only has the file
-/// open, or looks whether the lock is held, is none of them.
+/// Ids of the processes that hold this lock: the one that acquired it and those that inherited it. Processes that only have
+/// the file open, or check whether the lock is held, are not included.
 #[cfg(target_os = "linux")]
 pub fn holders(lock: &Path) -> io::Result<Vec<u32>> {
-    let id = FileId::of(&std::fs::metadata(lock)?);
+    let id = FileId::new(&std::fs::metadata(lock)?);
     let processes = std::fs::read_dir("/proc")?.flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     Ok(pids.filter(|pid| *pid != std::process::id() && id.is_locked_by(*pid)).collect())
 }
 
-/// The process that holds this lock, as it wrote into the file when it took it.
+/// Id of the process that holds this lock, read from the file.
 #[cfg(not(target_os = "linux"))]
 pub fn holders(lock: &Path) -> io::Result<Vec<u32>> {
-    if !lives(lock) {
+    if !is_running(lock) {
         return Ok(Vec::new());
     }
     let mut text = String::new();
@@ -214,7 +218,7 @@ pub fn holders(lock: &Path) -> io::Result<Vec<u32>> {
     text.trim().parse().map(|pid| vec![pid]).map_err(|_| io::Error::other("its lock does not name its process"))
 }
 
-/// A file, whatever its names are.
+/// Identity of a file, independent of its names.
 #[cfg(target_os = "linux")]
 #[derive(PartialEq, Eq)]
 struct FileId {
@@ -224,24 +228,24 @@ struct FileId {
 
 #[cfg(target_os = "linux")]
 impl FileId {
-    fn of(metadata: &std::fs::Metadata) -> Self {
+    fn new(metadata: &std::fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
-    /// Whether a process holds this file's exclusive lock, from `/proc/PID/fdinfo` (proc(5): a line `lock:` for each lock of
-    /// the open file). A process of another user, or one that has ended, holds none as far as can be known.
+    /// Returns true if a process holds the exclusive lock of this file, according to `/proc/PID/fdinfo` (proc(5): one `lock:`
+    /// line per lock of the open file). Returns false for processes of other users and processes that have ended.
     fn is_locked_by(&self, pid: u32) -> bool {
         let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
         open.flatten().any(|file| {
-            let same = std::fs::metadata(file.path()).is_ok_and(|metadata| Self::of(&metadata) == *self);
+            let same = std::fs::metadata(file.path()).is_ok_and(|metadata| Self::new(&metadata) == *self);
             let info = Path::new(&format!("/proc/{pid}/fdinfo")).join(file.file_name());
             same && std::fs::read_to_string(info).is_ok_and(|info| has_exclusive_lock(&info))
         })
     }
 }
 
-/// Whether the `fdinfo` of an open file names an exclusive lock of flock(2).
+/// Returns true if the `fdinfo` of an open file lists an exclusive flock(2) lock.
 #[cfg(target_os = "linux")]
 fn has_exclusive_lock(info: &str) -> bool {
     info.lines().any(|line| {
@@ -252,7 +256,7 @@ fn has_exclusive_lock(info: &str) -> bool {
 
 fn number(pid: u32) -> io::Result<Pid> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.ok_or_else(|| io::Error::other("it names no process"))
+    pid.ok_or_else(|| io::Error::other("the process id is out of range"))
 }
 
 #[cfg(test)]
@@ -261,7 +265,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_holder_has_the_exclusive_lock_and_not_only_the_file() {
+    fn only_the_exclusive_lock_makes_a_holder() {
         let holder = "pos:\t0\nflags:\t02100001\nlock:\t1: FLOCK  ADVISORY  WRITE 11466 fe:00:10010806 0 EOF\n";
         assert!(has_exclusive_lock(holder));
         assert!(!has_exclusive_lock(&holder.replace("WRITE", "READ ")));
@@ -270,7 +274,7 @@ mod tests {
         let path = folder.path().join("host.lock");
         let held = crate::files::append(&path).unwrap();
         held.lock().unwrap();
-        let id = FileId::of(&held.metadata().unwrap());
+        let id = FileId::new(&held.metadata().unwrap());
         assert!(id.is_locked_by(std::process::id()));
         held.unlock().unwrap();
         held.lock_shared().unwrap();

@@ -1,5 +1,5 @@
-//! Deadlines that do not count the time during which this process was suspended (Ctrl-Z, SIGSTOP). An answer that came
-//! meanwhile is read before the deadline passes, so that nothing is blamed for the suspension.
+//! Deadlines that exclude the time during which this process was suspended (Ctrl-Z, SIGSTOP). An answer that arrived
+//! during the suspension is read before the deadline expires, so a suspension is never reported as a timeout.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,16 +8,16 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// How finely time is counted: at most this much of a suspension counts.
+/// Resolution of the clock: at most this much of a suspension counts.
 const TICK: Duration = Duration::from_millis(100);
-/// A tick that takes this much longer was a suspension, or starvation that is as good as one, and does not count.
+/// A tick that takes this much longer was a suspension, or starvation equivalent to one, and does not count.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// The time was over first.
+/// The deadline expired before the future completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
 
-/// Waits until this process has run for so long.
+/// Waits until this process has been running for `limit`.
 pub async fn sleep(limit: Duration) {
     let mut left = limit;
     while !left.is_zero() {
@@ -30,7 +30,7 @@ pub async fn sleep(limit: Duration) {
     }
 }
 
-/// The future's value, unless this process has run for `limit` before.
+/// Returns the future's value, or [`Elapsed`] if this process has been running for `limit` first.
 pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
     tokio::select! {
         biased;
@@ -39,7 +39,7 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Res
     }
 }
 
-/// A deadline for a loop, which looks at it between its steps.
+/// A deadline that a loop polls between its steps.
 #[derive(Debug)]
 pub struct Deadline {
     over: Arc<AtomicBool>,
@@ -47,7 +47,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Passes when this process has run for so long.
+    /// Expires when this process has been running for `limit`. Must be called within a Tokio runtime.
     pub fn after(limit: Duration) -> Self {
         let over = Arc::new(AtomicBool::new(limit.is_zero()));
         let passed = Arc::clone(&over);
@@ -58,7 +58,6 @@ impl Deadline {
         Self { over, counting: counting.abort_handle() }
     }
 
-    /// Whether it has passed.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
@@ -81,7 +80,7 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::from_millis(250));
         let answer = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            // What a process that was stopped for an hour sees.
+            // The clock jumps as it does for a process that was stopped for an hour.
             tokio::time::advance(Duration::from_hours(1)).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
             "answer"

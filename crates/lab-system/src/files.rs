@@ -1,6 +1,6 @@
-//! Files: the only place that opens them. [`open`] decides what may lie at a path: a file of the state is a regular file of this
-//! user, of a bounded size, and no symbolic link; an input is a regular file of a bounded size. No open waits for another
-//! process. [`draft`] writes files atomically, and collects what killed processes leave of that.
+//! File access. Nothing else opens files. [`open`] checks each path first: a state file is a regular file of this user, not
+//! a symbolic link, and bounded in size; an input is a regular file, bounded in size. No open blocks on another process.
+//! [`draft`] writes files atomically and removes the drafts of killed processes.
 
 use std::fs;
 use std::io;
@@ -17,45 +17,44 @@ pub use open::{
     read_state, read_within,
 };
 
-/// The largest record of a lab, its host or its dashboard, in bytes. They have a few kilobytes.
+/// Maximum size of the record of a lab, its host or its dashboard, in bytes. Typical records have a few kilobytes.
 pub const RECORD_LIMIT: u64 = 1 << 20;
-/// The largest undo log, in bytes: some hundred thousand changes.
+/// Maximum size of an undo log, in bytes: several hundred thousand changes.
 pub const UNDO_LIMIT: u64 = 64 << 20;
-/// The largest log of a service, in bytes. It is rotated at 16 MiB.
+/// Maximum size of a service log, in bytes. Logs are rotated at 16 MiB.
 pub const LOG_LIMIT: u64 = 64 << 20;
-/// The largest journal of a run, in bytes. Ten hours of samples are a tenth of it.
+/// Maximum size of the journal of a run, in bytes. Ten hours of samples take a tenth of it.
 pub const JOURNAL_LIMIT: u64 = 256 << 20;
 
-/// A folder of the state.
+/// A folder that holds state files.
 #[derive(Clone, Debug)]
 pub struct Folder {
     root: PathBuf,
 }
 
 impl Folder {
-    /// A folder that may not exist yet.
+    /// Does not create the folder.
     pub fn new(root: PathBuf) -> Self {
         Self { root }
     }
 
-    /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A file in it.
+    /// Path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// Writes a file of the folder as JSON, atomically and durably.
+    /// Writes a value to a file in the folder as JSON, atomically and durably.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(value)?;
         text.push(b'\n');
         write_atomic(&self.path(name), &text)
     }
 
-    /// Writes what a file of the folder is to be as JSON, beside it and durably: [`Staged::commit`] needs no space any more.
+    /// Writes the next content of a file as JSON to a draft beside it, durably. [`Staged::commit`] then needs no disk space.
     pub fn stage_json(&self, name: &str, value: &impl Serialize) -> io::Result<Staged> {
         let mut text = serde_json::to_vec_pretty(value)?;
         text.push(b'\n');
@@ -63,7 +62,7 @@ impl Folder {
     }
 }
 
-/// Makes a folder of the state and those above it, durably, with mode 0700. One that exists is checked: see [`check_folder`].
+/// Creates a state folder and its parents, durably, with mode 0700. An existing folder is checked with [`check_folder`].
 pub fn make_folder(path: &Path) -> io::Result<()> {
     let new: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     if fs::symlink_metadata(path).is_err() {
@@ -74,16 +73,16 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
         builder.create(path)?;
     }
     check_folder(path)?;
-    // What is in it would be lost with its own name.
+    // Without the parents' entries on disk, a power cut would lose the folder and its content.
     new.iter().filter_map(|folder| folder.parent()).try_for_each(sync_folder)
 }
 
-/// Makes a new, renamed or removed name in a folder durable.
+/// Makes the creation, renaming or removal of an entry in a folder durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-/// Whether this open file is the one of that name; not if it was removed, or if another one has its name.
+/// Returns true if the path still refers to this open file, that is, if it was neither removed nor replaced.
 pub fn is_named(file: &fs::File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     match (file.metadata(), fs::symlink_metadata(path)) {

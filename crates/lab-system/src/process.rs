@@ -1,5 +1,5 @@
-//! [`Processes`]: runs a command of the user's own, within a time limit, and leaves nothing of its process group behind. A
-//! trait, so that the runner's tests need no processes.
+//! Runs the user's commands with a time limit and leaves no process of their group behind. [`Processes`] is a trait, so
+//! the runner's tests do not start processes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -16,61 +16,59 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// How long a command may take to end after SIGTERM, before its group is killed.
+/// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long the last of its output is waited for once its group is gone: what left the group may hold the pipe.
+/// Time to wait for the rest of the output once the group is gone. A process that left the group may still hold the pipe.
 const DRAIN: Duration = Duration::from_millis(500);
-/// How much of its standard output is kept, in bytes.
-const OUTPUT: usize = 64 << 10;
-/// How many of its last lines are kept.
-const LINES: usize = 10;
+/// Maximum standard output to keep, in bytes.
+const MAX_OUTPUT: usize = 64 << 10;
+/// Number of last lines to keep.
+const MAX_LINES: usize = 10;
 
 /// Runs commands.
 #[async_trait]
 pub trait Processes: Send + Sync {
-    /// Runs a command to its end, to its time limit, or until `stop`. How it ended is a result; that it could not be
-    /// started is an error.
+    /// Runs a command until it exits, its time limit is reached or `stop` is cancelled, all of which are results. Only a
+    /// failure to start the command is an error.
     async fn run(&self, job: &Job, stop: &CancellationToken) -> Result<Ended, ProcessError>;
 }
 
-/// A command to run. No shell reads it.
+/// A command to run, without a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     /// The program, then its arguments.
     pub command: Vec<String>,
-    /// Where it runs; a program with a `/` in its name is looked for from there.
+    /// Working directory. A program name with a `/` is resolved relative to it.
     pub folder: Option<PathBuf>,
-    /// Beside lab's own environment.
+    /// Added to lab's own environment.
     pub env: BTreeMap<String, String>,
-    /// How long it may take.
     pub timeout: Duration,
 }
 
-/// A command that is over.
+/// Result of a command that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// How it ended.
     pub how: How,
-    /// The first 64 KiB of its standard output, without line ends at the end.
+    /// The first 64 KiB of standard output, without trailing line breaks.
     pub stdout: String,
-    /// The last lines of its standard output and its standard error together, each with at most 64 KiB.
+    /// The last lines of standard output and standard error combined, each of at most 64 KiB.
     pub lines: Vec<String>,
 }
 
-/// How a command ended.
+/// Reason for the end of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// By itself, with this code.
+    /// Exit code.
     Code(i32),
-    /// By a signal of this number.
+    /// Number of the signal that ended it.
     Signal(i32),
-    /// At its time limit.
+    /// Ended by lab at its time limit.
     TimedOut,
-    /// It was to stop.
+    /// Ended by lab because `stop` was cancelled.
     Stopped,
 }
 
-/// Why a command could not be run.
+/// The command could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error("{program} cannot be run: {source}")]
 pub struct ProcessError {
@@ -79,22 +77,22 @@ pub struct ProcessError {
 }
 
 impl ProcessError {
-    /// `program` could not be started.
+    /// Names the program that could not be started.
     pub fn new(program: &str, source: io::Error) -> Self {
         Self { program: program.to_owned(), source }
     }
 }
 
-/// Processes of this machine.
+/// Runs commands as processes of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalProcesses;
 
-/// A process group. Whatever becomes of the future that minds it, nothing of it is left: a second Ctrl-C drops that future.
+/// A process group that is killed on drop. A second Ctrl-C drops the future that waits for it.
 struct Group(Pid);
 
 impl Group {
     fn signal(&self, signal: Signal) {
-        // That there is none of it left is what is wanted.
+        // An error means that no process is left, which is the goal.
         let _ = kill_process_group(self.0, signal);
     }
 }
@@ -110,7 +108,7 @@ impl Processes for LocalProcesses {
     async fn run(&self, job: &Job, stop: &CancellationToken) -> Result<Ended, ProcessError> {
         let (program, arguments) = job.command.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
         let failed = |source| ProcessError::new(program, source);
-        let mut command = Command::new(found_from(program, job.folder.as_deref()));
+        let mut command = Command::new(resolve_program(program, job.folder.as_deref()));
         command.args(arguments).envs(&job.env).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(folder) = &job.folder {
             command.current_dir(folder);
@@ -118,13 +116,13 @@ impl Processes for LocalProcesses {
         let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(failed)?;
         let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let group = Group(id.ok_or_else(|| failed(io::Error::other("it has no process id")))?);
-        let said = Arc::new(Mutex::new(Said::default()));
+        let captured = Arc::new(Mutex::new(Captured::default()));
         let mut readers = tokio::task::JoinSet::new();
         if let Some(out) = child.stdout.take() {
-            readers.spawn(listen(out, Arc::clone(&said), true));
+            readers.spawn(capture(out, Arc::clone(&captured), true));
         }
         if let Some(out) = child.stderr.take() {
-            readers.spawn(listen(out, Arc::clone(&said), false));
+            readers.spawn(capture(out, Arc::clone(&captured), false));
         }
         let how = tokio::select! {
             biased;
@@ -139,62 +137,62 @@ impl Processes for LocalProcesses {
             group.signal(Signal::TERM);
             let _ = timeout(GRACE, child.wait()).await;
         }
-        // Also what it has left in the background: nothing of a step outlives it.
+        // Kills background processes too: no process outlives its step.
         drop(group);
         let _ = timeout(GRACE, child.wait()).await;
         let _ = timeout(DRAIN, async { while readers.join_next().await.is_some() {} }).await;
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        let stdout = String::from_utf8_lossy(&said.stdout).trim_end_matches(['\n', '\r']).to_owned();
-        Ok(Ended { how, stdout, lines: said.lines.iter().cloned().collect() })
+        let captured = captured.lock().unwrap_or_else(PoisonError::into_inner);
+        let stdout = String::from_utf8_lossy(&captured.stdout).trim_end_matches(['\n', '\r']).to_owned();
+        Ok(Ended { how, stdout, lines: captured.lines.iter().cloned().collect() })
     }
 }
 
-/// Where a program is: one with a `/` in its name is looked for from the folder, any other along `PATH`.
-fn found_from(program: &str, folder: Option<&Path>) -> PathBuf {
+/// Resolves a program: a name with a `/` relative to the folder, any other through `PATH`.
+fn resolve_program(program: &str, folder: Option<&Path>) -> PathBuf {
     match folder {
         Some(folder) if program.contains('/') => {
             let path = folder.join(program);
-            // Relative to lab's own folder: the command is looked for after it has changed into its folder.
+            // Absolute, because the child changes its directory before it looks for the program.
             std::path::absolute(&path).unwrap_or(path)
         }
         _ => PathBuf::from(program),
     }
 }
 
-/// What a command has said.
+/// Captured output of a command.
 #[derive(Default)]
-struct Said {
+struct Captured {
     stdout: Vec<u8>,
     lines: VecDeque<String>,
 }
 
-async fn listen(out: impl AsyncRead + Unpin, said: Arc<Mutex<Said>>, keep: bool) {
+async fn capture(out: impl AsyncRead + Unpin, captured: Arc<Mutex<Captured>>, is_stdout: bool) {
     let mut reader = BufReader::new(out);
     let mut line = Vec::new();
-    // A line without an end is taken in pieces.
+    // Very long lines are split.
     while let Ok(read) = read_line(&mut reader, &mut line).await {
         if read == 0 {
             break;
         }
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        if keep {
-            let room = OUTPUT.saturating_sub(said.stdout.len()).min(line.len());
-            said.stdout.extend_from_slice(&line[..room]);
+        let mut captured = captured.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_stdout {
+            let room = MAX_OUTPUT.saturating_sub(captured.stdout.len()).min(line.len());
+            captured.stdout.extend_from_slice(&line[..room]);
         }
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         if !text.is_empty() {
-            said.lines.push_back(text);
+            captured.lines.push_back(text);
         }
-        if said.lines.len() > LINES {
-            said.lines.pop_front();
+        if captured.lines.len() > MAX_LINES {
+            captured.lines.pop_front();
         }
         line.clear();
     }
 }
 
-/// A line with its end, or as much of it as a buffer holds.
+/// Reads a line with its line break, or as much of a long line as fits. Returns the number of bytes in `line`.
 async fn read_line(reader: &mut BufReader<impl AsyncRead + Unpin>, line: &mut Vec<u8>) -> io::Result<usize> {
-    while line.len() < OUTPUT {
+    while line.len() < MAX_OUTPUT {
         let buffer = reader.fill_buf().await?;
         if buffer.is_empty() {
             break;
@@ -231,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_command_says_and_how_it_ends_is_known() {
+    async fn output_and_exit_code_are_captured() {
         let mut job = sh("echo one $A; echo two >&2; echo; exit 3", 20);
         job.env.insert("A".to_owned(), "b c".to_owned());
         let ended = run(&job).await;
@@ -246,19 +244,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn much_output_is_cut_and_its_end_is_kept() {
+    async fn long_output_is_truncated_and_its_last_lines_are_kept() {
         let ended = run(&sh("seq 1 100000; printf x", 20)).await;
-        assert_eq!(ended.stdout.len(), OUTPUT);
-        assert_eq!(ended.lines.len(), LINES);
-        assert_eq!(ended.lines[LINES - 2..], ["100000", "x"]);
+        assert_eq!(ended.stdout.len(), MAX_OUTPUT);
+        assert_eq!(ended.lines.len(), MAX_LINES);
+        assert_eq!(ended.lines[MAX_LINES - 2..], ["100000", "x"]);
         let ended = run(&sh("head -c 300000 /dev/zero | tr '\\0' a", 20)).await;
-        assert_eq!(ended.stdout.len(), OUTPUT);
-        assert!(ended.lines.iter().all(|line| line.len() <= 2 * OUTPUT), "in pieces");
+        assert_eq!(ended.stdout.len(), MAX_OUTPUT);
+        assert!(ended.lines.iter().all(|line| line.len() <= 2 * MAX_OUTPUT), "long lines are split");
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn at_its_limit_its_whole_group_ends_also_what_ignores_the_signal() {
+    async fn a_timeout_ends_the_whole_group_even_if_it_ignores_sigterm() {
         let mark = format!("30{}", std::process::id());
         let script = format!("trap '' TERM; sleep {mark} & sleep {mark}; sleep {mark}");
         let mut job = sh(&script, 20);
@@ -269,7 +267,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn what_it_leaves_in_the_background_ends_with_it() {
+    async fn background_processes_end_with_the_command() {
         let mark = format!("31{}", std::process::id());
         let ended = run(&sh(&format!("sleep {mark} & echo started"), 20)).await;
         assert_eq!((ended.how, ended.stdout.as_str()), (How::Code(0), "started"));
@@ -278,7 +276,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn it_ends_when_it_is_to_stop_or_nobody_minds_it() {
+    async fn a_command_ends_when_it_is_stopped_or_its_future_is_dropped() {
         let mark = format!("32{}", std::process::id());
         let job = sh(&format!("echo ready; sleep {mark}"), 60);
         let stop = CancellationToken::new();
@@ -287,7 +285,7 @@ mod tests {
         let never = CancellationToken::new();
         let life = LocalProcesses.run(&job, &never);
         assert!(timeout(Duration::from_millis(300), life).await.is_err());
-        // The kernel delivers the signal in its own time.
+        // The kernel delivers the signal asynchronously.
         let gone = async {
             while processes(&mark) > 0 {
                 tokio::task::yield_now().await;
@@ -297,11 +295,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_beside_the_scenario_is_found_from_its_folder() {
+    async fn a_relative_program_is_resolved_from_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("mend.sh"), "#!/bin/sh\npwd\n").unwrap();
-        std::process::Command::new("chmod").arg("+x").arg(folder.path().join("mend.sh")).status().unwrap();
-        let job = Job { command: vec!["./mend.sh".to_owned()], folder: Some(folder.path().to_owned()), ..sh("", 20) };
+        std::fs::write(folder.path().join("fix.sh"), "#!/bin/sh\npwd\n").unwrap();
+        std::process::Command::new("chmod").arg("+x").arg(folder.path().join("fix.sh")).status().unwrap();
+        let job = Job { command: vec!["./fix.sh".to_owned()], folder: Some(folder.path().to_owned()), ..sh("", 20) };
         let seen = PathBuf::from(run(&job).await.stdout);
         assert_eq!(seen, folder.path().canonicalize().unwrap());
     }

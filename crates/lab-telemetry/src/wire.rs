@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{Exposition, Page, ScrapeError, names};
 use lab_http::{Http, HttpError, Limit, Request};
-use lab_traffic::{Load, Orders, Summary, TrafficProgress};
+use lab_traffic::{Load, Summary, TrafficCommands, TrafficProgress};
 
 /// How long a scrape may take.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,8 +28,8 @@ pub trait Wire: Send + Sync {
     /// Sends traffic until it is all sent or cancelled. Requests that fail are a result, not an error.
     async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary;
 
-    /// Sends traffic by somebody's orders: see [`traffic::ongoing`].
-    async fn ongoing(&self, load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary;
+    /// Sends traffic by somebody's commands: see [`traffic::ongoing`].
+    async fn background_traffic(&self, load: &Load, commands: TrafficCommands, cancel: &CancellationToken) -> Summary;
 
     /// One scrape of one instance of the app, within two seconds.
     async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError>;
@@ -100,8 +100,8 @@ impl Wire for NetWire {
         lab_traffic::run(load, &*progress, cancel).await
     }
 
-    async fn ongoing(&self, load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary {
-        lab_traffic::ongoing(load, orders, cancel).await
+    async fn background_traffic(&self, load: &Load, commands: TrafficCommands, cancel: &CancellationToken) -> Summary {
+        lab_traffic::run_controlled(load, commands, cancel).await
     }
 
     async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError> {

@@ -14,7 +14,7 @@ use crate::engine::{MockEngine, Reply};
 use lab_telemetry::alerts::Monitor;
 use lab_telemetry::metrics::{Exposition, Moment, ScrapeError, names};
 use lab_telemetry::wire::{Probe, ProbeError, ProbeResponse, TrafficProgressFn, Wire};
-use lab_traffic::{Amount, Cause, Interval, Load, Orders, Summary, TrafficProgress};
+use lab_traffic::{Amount, Cause, Interval, Load, Summary, TrafficCommands, TrafficProgress};
 
 /// How long a response takes on its way.
 const LATENCY: Duration = Duration::from_millis(1);
@@ -69,7 +69,7 @@ impl MockWire {
         &self,
         load: &Load,
         progress: TrafficProgressFn,
-        mut orders: Orders,
+        mut commands: TrafficCommands,
         cancel: &CancellationToken,
     ) -> Summary {
         assert!(!load.url.ends_with("/panic"), "a defect in the traffic");
@@ -89,8 +89,8 @@ impl MockWire {
                     done.push(sent);
                     progress(TrafficProgress { done: done.len() as u64, planned });
                 }
-                () = orders.halt.cancelled(), if started < planned => planned = started,
-                Some(answer) = orders.asks.recv() => drop(answer.send(summed(start, begun, std::mem::take(&mut done)))),
+                () = commands.halt.cancelled(), if started < planned => planned = started,
+                Some(answer) = commands.summary_requests.recv() => drop(answer.send(summed(start, begun, std::mem::take(&mut done)))),
                 () = sleep_until(begun + due), if started < planned && waiting.len() < connections => {
                     started += 1;
                     waiting.push(async move {
@@ -169,7 +169,7 @@ fn summed(start: DateTime<Utc>, begun: Instant, mut done: Vec<Sent>) -> Summary 
         count(&mut summary, sent);
     }
     summary.duration = begun.elapsed();
-    summary.course.take(&whole(&summary));
+    summary.timeline.add(&whole(&summary));
     summary
 }
 
@@ -204,11 +204,11 @@ fn due(load: &Load, number: u64) -> Duration {
 #[async_trait]
 impl Wire for MockWire {
     async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary {
-        self.send(load, progress, Orders::none(), cancel).await
+        self.send(load, progress, TrafficCommands::none(), cancel).await
     }
 
-    async fn ongoing(&self, load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary {
-        self.send(load, Arc::new(|_| {}), orders, cancel).await
+    async fn background_traffic(&self, load: &Load, commands: TrafficCommands, cancel: &CancellationToken) -> Summary {
+        self.send(load, Arc::new(|_| {}), commands, cancel).await
     }
 
     async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError> {

@@ -1,19 +1,19 @@
-//! [`Chunked`]: finds the end of a body in chunks (RFC 9112, section 7.1), whatever the pieces in which it comes.
+//! Incremental parser that finds the end of a chunked body (RFC 9112, section 7.1).
 
 use super::response::Malformed;
 
-/// The longest line before a chunk, its extensions included, in bytes.
-const LONGEST_LINE: u32 = 4 << 10;
-/// The longest trailer section, in bytes.
-const LONGEST_TRAILERS: u32 = 64 << 10;
+/// Maximum size of the line before a chunk, including extensions, in bytes.
+const MAX_LINE: u32 = 4 << 10;
+/// Maximum size of the trailer section in bytes.
+const MAX_TRAILERS: u32 = 64 << 10;
 
-/// Where in the body it is.
+/// Position in the body.
 #[derive(Debug, Default)]
 pub(super) struct Chunked {
     place: Place,
-    /// The size of the chunk whose line is being read.
+    /// Size of the current chunk.
     size: u64,
-    /// Bytes of the line, or of the trailers, so far.
+    /// Bytes of the current line or of the trailers so far.
     seen: u32,
 }
 
@@ -23,24 +23,24 @@ enum Place {
     #[default]
     Begin,
     Digits,
-    /// After the digits: extensions, which mean nothing here.
+    /// After the digits, in the extensions, which are ignored.
     Extension,
-    /// Between the two ends of a line.
+    /// After the carriage return of a size line.
     LineFeed,
-    /// So many bytes of a chunk are to come.
+    /// Number of bytes of the chunk still missing.
     Data(u64),
-    /// After a chunk: its line end.
+    /// After a chunk, before its line break.
     DataEnd,
     DataLineFeed,
-    /// At the beginning of a trailer's line.
+    /// At the start of a trailer line.
     Trailer,
     InTrailer,
-    /// In the empty line that ends it all.
+    /// In the final empty line.
     LastLineFeed,
 }
 
 impl Chunked {
-    /// The next bytes; gives what follows the body, or none where it goes on.
+    /// Parses the next bytes. Returns the bytes after the body, or `None` if the body is incomplete.
     pub(super) fn feed<'a>(&mut self, mut bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
         while let Some((&byte, rest)) = bytes.split_first() {
             if let Place::Data(left) = self.place {
@@ -59,7 +59,7 @@ impl Chunked {
         Ok(None)
     }
 
-    /// One byte outside of the chunks themselves.
+    /// Handles one byte outside the chunk data.
     fn step(&mut self, byte: u8) -> Result<Place, Malformed> {
         self.seen += 1;
         Ok(match (self.place, byte) {
@@ -82,13 +82,13 @@ impl Chunked {
             }
             (Place::Trailer, b'\r') => Place::LastLineFeed,
             (Place::InTrailer, b'\n') => Place::Trailer,
-            (Place::Trailer | Place::InTrailer, _) if self.seen <= LONGEST_TRAILERS => Place::InTrailer,
+            (Place::Trailer | Place::InTrailer, _) if self.seen <= MAX_TRAILERS => Place::InTrailer,
             _ => return Err(Malformed),
         })
     }
 
     fn line(&self, place: Place) -> Result<Place, Malformed> {
-        if self.seen > LONGEST_LINE { Err(Malformed) } else { Ok(place) }
+        if self.seen > MAX_LINE { Err(Malformed) } else { Ok(place) }
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chunk_is_malformed() {
+    fn invalid_chunks_are_malformed() {
         for text in ["zz\r\n", "\r\n", "-1\r\n", "a\n", "1\r\nxx", "1\r\nx\n0", "11111111111111111\r\n", "0\r\n\rx"] {
             assert_eq!(feed(text), Err(Malformed), "{text:?}");
         }

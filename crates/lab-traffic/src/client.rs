@@ -1,6 +1,6 @@
-//! [`Client`]: an HTTP/1.1 connection that is kept alive and made anew after an error or a close. A request is sent again in
-//! one case alone: it may be repeated, and met the close of a connection that had been idle (RFC 9112, section 9.3.1). Every
-//! caller's library does so. A server that goes away is met by the second one as well; anything more would hide the outage.
+//! HTTP/1.1 client with a persistent connection, which reconnects after an error or a close. A request is resent only if it
+//! is idempotent and its idle connection was closed by the server (RFC 9112, section 9.3.1), as HTTP libraries do. If the
+//! server is gone, the second attempt fails too; any further retry would hide the outage.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -19,25 +19,24 @@ use super::resolver::Resolver;
 use super::response::{Answer, Fed, Reader};
 use super::target::Prepared;
 
-/// As much as is read at once, in bytes.
-const SCRATCH: usize = 64 << 10;
+/// Size of the read buffer in bytes.
+const BUFFER_SIZE: usize = 64 << 10;
 
 thread_local! {
-    /// Responses are read into this and looked at in place: nothing of them is kept.
-    static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+    /// Responses are read into this buffer and parsed in place. Their content is not kept.
+    static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_SIZE]);
 }
 
-/// One connection's worth of client: at most one connection to each endpoint. Dropping [`Client::send`] half way closes
-/// the one in use.
+/// Holds at most one connection to each endpoint. Dropping the future of [`Client::send`] closes the connection in use.
 pub(super) struct Client {
     net: Arc<Net>,
     links: Vec<Option<TcpStream>>,
     reader: Reader,
-    /// Requests that were sent again.
+    /// Number of requests that were sent again.
     pub(super) resent: u64,
 }
 
-/// What clients have in common.
+/// Settings and resolvers shared by all clients.
 pub(super) struct Net {
     /// One for each endpoint.
     pub(super) resolvers: Vec<Resolver>,
@@ -45,20 +44,19 @@ pub(super) struct Net {
     pub(super) keepalive: bool,
 }
 
-/// A request's status code and the bytes that came.
+/// Status code and size of a response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Received {
     pub(super) code: u16,
     pub(super) bytes: u64,
 }
 
-/// How an exchange ended without a response.
+/// Reason for an exchange without a response.
 enum Failure {
-    /// The connection, an idle one, was closed before a byte of the request was written.
+    /// The idle connection was closed before a byte of the request was written.
     Unwritten,
-    /// It was closed before a byte of the response came.
+    /// The connection was closed before a byte of the response arrived.
     Unanswered,
-    /// Anything else.
     Failed(Cause),
 }
 
@@ -68,13 +66,12 @@ impl Client {
         Self { net, links, reader: Reader::default(), resent: 0 }
     }
 
-    /// Waits for something else, meanwhile minding the idle connections: so a close by the server is known before the
-    /// next request.
+    /// Waits for an event while watching the idle connections, so a close by the server is noticed before the next request.
     pub(super) async fn idle<F: Future>(&mut self, event: F) -> F::Output {
         let mut event = pin!(event);
         poll_fn(|context| {
             for link in &mut self.links {
-                if link.as_ref().is_some_and(|stream| spoke(stream, context)) {
+                if link.as_ref().is_some_and(|stream| has_activity(stream, context)) {
                     *link = None;
                 }
             }
@@ -87,7 +84,7 @@ impl Client {
     pub(super) async fn send(&mut self, request: &Prepared) -> Result<Received, Cause> {
         let Self { net, links, reader, resent } = self;
         let link = &mut links[request.endpoint];
-        // Taken out, so that a link is put back only where it is fit for another request.
+        // Taken out of its slot, and returned only if it can be reused.
         let mut reused = link.take().filter(is_quiet);
         loop {
             let fresh = reused.is_none();
@@ -102,7 +99,7 @@ impl Client {
                 }
                 Err(Failure::Failed(cause)) => return Err(cause),
                 Err(Failure::Unwritten) if !fresh => {}
-                // The server closed it while the request was on its way, and has not taken it.
+                // The server closed the idle connection while the request was in transit, without processing it.
                 Err(Failure::Unanswered) if !fresh && request.repeatable => *resent += 1,
                 Err(Failure::Unwritten | Failure::Unanswered) => return Err(Cause::Reset),
             }
@@ -110,14 +107,14 @@ impl Client {
     }
 }
 
-/// Whether the server has said nothing since its last response, as far as is known: it has no reason to, unless it closes.
+/// Returns true if nothing has arrived since the last response. Anything that does arrive announces a close.
 fn is_quiet(stream: &TcpStream) -> bool {
-    // No system call where nothing has arrived.
+    // This makes no system call if nothing has arrived.
     matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Whether an idle connection was closed or spoken on; else wakes when it is.
-fn spoke(stream: &TcpStream, context: &mut Context<'_>) -> bool {
+/// Returns true if an idle connection was closed or received data. Otherwise registers for a wake-up.
+fn has_activity(stream: &TcpStream, context: &mut Context<'_>) -> bool {
     while stream.poll_read_ready(context).is_ready() {
         if !is_quiet(stream) {
             return true;
@@ -143,8 +140,8 @@ async fn connect(resolver: &Resolver, patience: Duration) -> Result<TcpStream, C
     timeout(patience, attempt).await.unwrap_or(Err(Cause::Connect))
 }
 
-/// Writes a request and reads its response at the same time, since a server may answer before it has read all. A server that
-/// stops reading, or closes, may have answered: only the read ends an exchange.
+/// Writes a request and reads its response concurrently, since a server may respond before it has read the whole request. A
+/// failed write does not end the exchange, because the server may already have responded: only the read ends it.
 async fn exchange(
     stream: &mut TcpStream,
     fresh: bool,
@@ -177,7 +174,7 @@ fn failure(cause: Cause, received: u64) -> Failure {
     if cause == Cause::Reset && received == 0 { Failure::Unanswered } else { Failure::Failed(cause) }
 }
 
-/// Writes as much as can be written now.
+/// Writes as much as possible without blocking.
 fn write(stream: &TcpStream, unsent: &mut &[u8], context: &mut Context<'_>) -> Result<(), Cause> {
     while !unsent.is_empty() {
         match stream.try_write(unsent) {
@@ -193,8 +190,8 @@ fn write(stream: &TcpStream, unsent: &mut &[u8], context: &mut Context<'_>) -> R
     Ok(())
 }
 
-/// Reads as much as can be read now. Through `poll_read`, which takes a read that did not fill the buffer for the last one:
-/// `try_read` would ask the system once more for each response.
+/// Reads as much as possible without blocking. Uses `poll_read`, which treats a read that does not fill the buffer as the
+/// last one. `try_read` would cost one more system call per response.
 fn read(
     stream: &mut TcpStream,
     reader: &mut Reader,

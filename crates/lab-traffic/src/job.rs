@@ -1,127 +1,119 @@
-//! What to send, where, and how fast: [`Job`], all of it, and [`Load`], the part that a scenario's step needs.
+//! Description of the traffic to send: [`Job`] in full, [`Load`] in the simple form that a scenario step needs.
 
 use std::time::Duration;
 
-/// One kind of request by one caller on an even schedule: an open model, in which requests are due on an absolute schedule,
-/// whatever the server does.
+/// One kind of request by one caller at a constant rate. It uses the open model: requests are due on an absolute schedule,
+/// independent of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     /// `http://host:port/path`.
     pub url: String,
-    /// `GET`, ….
+    /// HTTP method, such as `GET`.
     pub method: String,
-    /// Sent with each request, `X-API-Key` included. `Host` and `User-Agent` are set unless they stand here.
+    /// Headers of each request, including `X-API-Key`. `Host` and `User-Agent` have defaults.
     pub headers: Vec<(String, String)>,
-    /// When to stop.
     pub amount: Amount,
-    /// Requests a second, above 0.
+    /// Requests per second, above 0.
     pub rate: f64,
-    /// How many connections, each with one request in flight at a time.
+    /// Number of connections, each with at most one request in flight.
     pub connections: u32,
-    /// How long to wait for a connection and for a whole response. A request that cannot be started within this time
-    /// after it was due is not sent, and counted in [`Summary::unsent`](super::Summary::unsent).
+    /// Time limit for connecting and receiving the complete response. A request that cannot be started within this time
+    /// after it was due is not sent, but counted in [`Summary::unsent`](super::Summary::unsent).
     pub timeout: Duration,
 }
 
-/// When to stop.
+/// Amount of traffic to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
-    /// After this many requests.
     Requests(u64),
-    /// After this time: the requests that are due before it.
+    /// The requests that are due within this time.
     Duration(Duration),
 }
 
-/// Requests of several kinds by several callers, on a schedule or as fast as they are answered.
+/// Requests of several kinds by several callers, either on a schedule or as fast as the server responds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// What is sent, each caller sending one after the other. At least one.
+    /// Request specifications, at least one. Each caller cycles through them.
     pub requests: Vec<RequestSpec>,
-    /// Who sends, at least one.
+    /// At least one caller.
     pub callers: Vec<Caller>,
-    /// How fast.
     pub pace: Pace,
-    /// When to stop; requests during the warm-up are not counted.
+    /// Excludes the requests of the warm-up.
     pub amount: Amount,
-    /// For how long requests are sent before any is counted, at the first rate.
+    /// Duration of the warm-up, whose requests are sent at the first rate and not counted.
     pub warmup: Duration,
-    /// How many connections, each with one request in flight at a time.
+    /// Number of connections, each with at most one request in flight.
     pub connections: u32,
-    /// Whether a connection is used for more than one request.
+    /// Reuses connections for more than one request.
     pub keepalive: bool,
-    /// How long to wait for a connection; [`Job::timeout`] counts as well.
+    /// Time limit for connecting, in addition to [`Job::timeout`].
     pub connect_timeout: Duration,
-    /// How long to wait for a connection and for a whole response, together; in the open model also how long after it was
-    /// due a request may start.
+    /// Time limit for connecting and receiving the complete response. In the open model also the longest delay between the
+    /// due time of a request and its start.
     pub timeout: Duration,
 }
 
-/// How fast requests are sent.
+/// Load model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pace {
-    /// The open model: requests are due on a schedule, whatever the server does. Latency counts from when they were due.
+    /// Open model: requests are due on a schedule, independent of the server. Latency is measured from the due time.
     Open {
-        /// The rate as it changes; after the last stage its final rate goes on until the amount is reached. At least one.
+        /// At least one stage. The final rate of the last stage continues until the amount is reached.
         stages: Vec<Stage>,
-        /// How requests are spread.
         arrivals: Arrivals,
     },
-    /// The closed model: each connection sends its next request when it has the answer to the last. Latency counts from
-    /// when they were sent, so that a server that stalls slows the sender down.
+    /// Closed model: each connection sends its next request after the response to the previous one, so a stalled server slows
+    /// the sender down. Latency is measured from the start of the request.
     Closed,
 }
 
-/// A rate for a while: steady, or going evenly from one to another.
+/// A period with a constant rate, or with a linear ramp from one rate to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stage {
-    /// For how long.
     pub length: Duration,
-    /// Requests a second at its beginning.
+    /// Requests per second at the start.
     pub from: f64,
-    /// Requests a second at its end.
+    /// Requests per second at the end.
     pub to: f64,
 }
 
 impl Stage {
-    /// One rate for as long as it takes.
+    /// A constant rate until the amount is reached.
     pub fn steady(rate: f64) -> Self {
         Self { length: Duration::ZERO, from: rate, to: rate }
     }
 }
 
-/// How requests are spread in time.
+/// Distribution of requests in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrivals {
-    /// At equal distances.
+    /// Equal intervals.
     Even,
-    /// As independent callers come: a Poisson process, the same one for the same seed.
-    Poisson {
-        /// Any number.
-        seed: u64,
-    },
+    /// A Poisson process, which models independent callers. The same seed gives the same arrivals.
+    Poisson { seed: u64 },
 }
 
-/// A request.
+/// Specification of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestSpec {
     /// `http://host:port/path`.
     pub url: String,
-    /// `GET`, ….
+    /// HTTP method, such as `GET`.
     pub method: String,
-    /// Sent with it. `Host` and `User-Agent` are set unless they stand here.
+    /// `Host` and `User-Agent` have defaults.
     pub headers: Vec<(String, String)>,
-    /// What follows the head; empty for none.
+    /// Empty for none.
     pub body: Vec<u8>,
 }
 
-/// Who sends.
+/// A sender of requests, with its own headers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caller {
-    /// As it stands in reports.
+    /// Display name in reports.
     pub name: String,
-    /// Sent with each of its requests, beside the request's own.
+    /// Added to the headers of each request.
     pub headers: Vec<(String, String)>,
-    /// Its part of all requests, above 0; those of all callers add up to 1.
+    /// Fraction of all requests, above 0. The shares of all callers add up to 1.
     pub share: f64,
 }
 

@@ -1,16 +1,15 @@
-//! Sends HTTP requests and counts what comes back. [`Job`] says what to send and how fast ([`Load`] is its simple form, for
-//! scenarios), [`Outcome`] is what was seen, [`Summary`] its essence; a reporter renders it elsewhere.
+//! HTTP load generator. A [`Job`] describes the requests and their rate ([`Load`] is the simple form that scenarios use), an
+//! [`Outcome`] holds the results and a [`Summary`] the totals. Rendering them is left to other crates.
 
 mod chunked;
 mod client;
-mod course;
+mod control;
 mod job;
 mod limits;
 mod mix;
 mod outage;
 mod outcome;
 mod profile;
-mod reins;
 mod resolver;
 mod response;
 mod run;
@@ -21,15 +20,16 @@ mod target;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod worker;
 
-pub use course::{Course, Piece};
+pub use control::{TrafficCommands, TrafficControl, traffic_control};
 pub use job::{Amount, Arrivals, Caller, Job, Load, Pace, RequestSpec, Stage};
 pub use lab_http::Cause;
-pub use limits::make_room;
+pub use limits::raise_file_limit;
 pub use outcome::{CallerOutcome, Interval, Outcome, TrafficProgress, Update};
-pub use reins::{Orders, Reins, reins};
-pub use run::{ongoing, run, run_job};
+pub use run::{run, run_controlled, run_job};
 pub use summary::Summary;
 pub use target::LoadError;
 pub use targets::{TargetsError, read_body, read_targets};
+pub use timeline::{TimeSlice, Timeline};

@@ -1,22 +1,22 @@
-//! [`Mix`]: which caller sends a request, and which request it is. Pure: the answer depends on the request's number
-//! alone, so that a run can be repeated, and the shares are exact after every round.
+//! Assigns each request to a caller and a request specification. The assignment depends only on the request's number, so
+//! runs are repeatable, and the shares are exact after every round.
 
-/// How finely shares are told apart, to 0.01 %: a round has about so many requests at most.
+/// Resolution of shares (0.01 %), and roughly the maximum number of requests in a round.
 const ROUND: u32 = 10_000;
 
-/// The callers' turns.
+/// Order in which the callers send.
 #[derive(Clone, Debug)]
 pub(super) struct Mix {
-    /// Of one round: who sends, and how many requests of the same caller came before in it.
+    /// One round: the caller, and the number of its earlier requests in the round.
     turns: Vec<(usize, u64)>,
-    /// How many requests of a round each caller sends.
+    /// Requests per round, by caller.
     counts: Vec<u64>,
-    /// How many different requests there are.
+    /// Number of request specifications.
     requests: u64,
 }
 
 impl Mix {
-    /// Of callers with these shares, which add up to 1, each sending so many different requests in turn.
+    /// The shares add up to 1. Each caller cycles through the request specifications.
     pub(super) fn new(shares: &[f64], requests: usize) -> Self {
         let weights = weights(shares);
         let order = smooth(&weights);
@@ -31,8 +31,8 @@ impl Mix {
         Self { turns, counts, requests: requests as u64 }
     }
 
-    /// Who sends the request of this number, and which of the requests it is.
-    pub(super) fn deal(&self, number: u64) -> (usize, usize) {
+    /// Returns the caller and the request specification for this request number.
+    pub(super) fn assign(&self, number: u64) -> (usize, usize) {
         let length = self.turns.len() as u64;
         let (caller, before) = self.turns[usize::try_from(number % length).unwrap_or(0)];
         let turn = (number / length).wrapping_mul(self.counts[caller]).wrapping_add(before);
@@ -40,7 +40,7 @@ impl Mix {
     }
 }
 
-/// The first of these shares that cannot be kept to a hundredth of itself.
+/// Index of the first share that rounding to the resolution would change by more than 1 %.
 pub(super) fn too_fine(shares: &[f64]) -> Option<usize> {
     let kept = |share: &f64| {
         let (wanted, whole) = (share * f64::from(ROUND), (share * f64::from(ROUND)).round());
@@ -53,10 +53,10 @@ fn are_equal(shares: &[f64]) -> bool {
     shares.iter().all(|share| (share - shares[0]).abs() < 1e-9)
 }
 
-/// Shares as whole weights without a common divisor.
+/// Converts shares to the smallest equivalent integer weights.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is between 0 and 1")]
 fn weights(shares: &[f64]) -> Vec<u32> {
-    // Where all are equal no round of any length may do: three callers take turns exactly.
+    // Equal shares such as thirds are not multiples of the resolution, but taking turns is exact.
     if are_equal(shares) {
         return vec![1; shares.len()];
     }
@@ -69,7 +69,7 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// One round, each caller as evenly spread as can be: nginx's smooth weighted round robin.
+/// TrafficCommands one round so that each caller is spread evenly (nginx's smooth weighted round robin).
 fn smooth(weights: &[u32]) -> Vec<usize> {
     let total: i64 = weights.iter().map(|weight| i64::from(*weight)).sum();
     let mut credit = vec![0i64; weights.len()];
@@ -78,7 +78,7 @@ fn smooth(weights: &[u32]) -> Vec<usize> {
         for (credit, weight) in credit.iter_mut().zip(weights) {
             *credit += i64::from(*weight);
         }
-        // The first of those with the most.
+        // On a tie, the first caller wins.
         let chosen = (0..weights.len()).rev().max_by_key(|caller| credit[*caller]).unwrap_or(0);
         credit[chosen] -= total;
         order.push(chosen);
@@ -92,11 +92,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn callers(mix: &Mix, count: u64) -> Vec<usize> {
-        (0..count).map(|number| mix.deal(number).0).collect()
+        (0..count).map(|number| mix.assign(number).0).collect()
     }
 
     #[test]
-    fn a_fifth_is_every_fifth() {
+    fn a_share_of_a_fifth_is_every_fifth_request() {
         let mix = Mix::new(&[0.8, 0.2], 1);
         assert_eq!(callers(&mix, 10), [0, 0, 1, 0, 0, 0, 0, 1, 0, 0]);
         let thirds = Mix::new(&[1.0 / 3.0; 3], 1);
@@ -106,12 +106,12 @@ mod tests {
     #[test]
     fn every_caller_sends_every_request_in_turn() {
         let mix = Mix::new(&[0.5, 0.5], 2);
-        let dealt: Vec<_> = (0..8).map(|number| mix.deal(number)).collect();
+        let dealt: Vec<_> = (0..8).map(|number| mix.assign(number)).collect();
         assert_eq!(dealt, [(0, 0), (1, 0), (0, 1), (1, 1), (0, 0), (1, 0), (0, 1), (1, 1)]);
     }
 
     #[test]
-    fn a_small_share_is_kept_or_too_fine() {
+    fn a_small_share_is_exact_or_refused() {
         for share in [0.0001, 0.0002, 0.0025] {
             assert_eq!(too_fine(&[1.0 - share, share]), None, "{share}");
             let mix = Mix::new(&[1.0 - share, share], 1);
@@ -124,7 +124,7 @@ mod tests {
         for share in [0.000_01, 0.000_05, 0.000_15] {
             assert_eq!(too_fine(&[1.0 - share, share]), Some(1), "{share}");
         }
-        assert_eq!(too_fine(&[1.0 / 30_000.0; 3]), None, "equal ones take turns");
+        assert_eq!(too_fine(&[1.0 / 30_000.0; 3]), None, "equal callers take turns");
     }
 
     proptest! {

@@ -1,9 +1,9 @@
-//! [`OutageClock`]: the first failure, the last failure and the first success after it, by when the requests started.
-//! Exact although requests end in another order than they start, in memory that depends on the connections alone.
+//! Tracks the first failure, the last failure and the first success after it, by the start times of the requests. The result
+//! is exact even though requests do not end in the order they start, and memory use depends only on the connections.
 
 use std::time::Duration;
 
-/// Follows the requests of several connections, each with one in flight.
+/// Tracks the requests of several connections, each with at most one in flight.
 #[derive(Debug)]
 pub(super) struct OutageClock {
     slots: Vec<Option<InFlight>>,
@@ -12,8 +12,8 @@ pub(super) struct OutageClock {
     lasting_success: Option<Duration>,
 }
 
-/// A request that may yet fail. A success that started after it did ends while it is in flight, or later; so what is
-/// remembered here is all that its failure needs.
+/// A request that may still fail. Successes that started later end either while it is in flight, and are remembered here, or
+/// after it.
 #[derive(Clone, Copy, Debug)]
 struct InFlight {
     start: Duration,
@@ -25,12 +25,12 @@ impl OutageClock {
         Self { slots: vec![None; connections], first_failure: None, last_failure: None, lasting_success: None }
     }
 
-    /// A connection starts a request.
+    /// Records that a connection starts a request.
     pub(super) fn start(&mut self, connection: usize, start: Duration) {
         self.slots[connection] = Some(InFlight { start, first_success_after: None });
     }
 
-    /// The request of a connection is over; `None`: it was given up and says nothing.
+    /// Records the end of a connection's request. `None` means it was abandoned and does not count.
     pub(super) fn end(&mut self, connection: usize, success: Option<bool>) {
         let Some(request) = self.slots[connection].take() else { return };
         match success {
@@ -57,23 +57,23 @@ impl OutageClock {
         }
     }
 
-    /// When the first failed request started.
+    /// Start of the first failed request.
     pub(super) fn first_failure(&self) -> Option<Duration> {
         self.first_failure
     }
 
-    /// When the last failed request started.
+    /// Start of the last failed request.
     pub(super) fn last_failure(&self) -> Option<Duration> {
         self.last_failure
     }
 
-    /// When the first successful request after the last failure started; the first of all where none failed.
+    /// Start of the first successful request after the last failure, or of the first request if none failed.
     pub(super) fn lasting_success(&self) -> Option<Duration> {
         self.lasting_success
     }
 }
 
-/// The earlier of two times, where there is one.
+/// The earlier of two optional times.
 pub(super) fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     [one, other].into_iter().flatten().min()
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Outcomes by connection: (gap before the start, time in flight, how it went).
+    /// Outcomes by connection: (gap before the start, time in flight, success).
     type History = Vec<Vec<(u8, u8, Option<bool>)>>;
 
     fn history() -> impl Strategy<Value = History> {
@@ -93,7 +93,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_agrees_with_two_passes_over_all_that_happened(history in history()) {
+        fn it_agrees_with_two_passes_over_the_history(history in history()) {
             let mut clock = OutageClock::new(history.len());
             let (mut events, mut outcomes) = (Vec::new(), Vec::new());
             for (connection, requests) in history.iter().enumerate() {
@@ -101,7 +101,7 @@ mod tests {
                 for &(gap, flight, success) in requests {
                     let start = now + u64::from(gap);
                     now = start + u64::from(flight);
-                    // Ends come before starts of the same instant, as on one connection.
+                    // At the same instant, ends come before starts, as on one connection.
                     events.push((now, 0, connection, success));
                     events.push((start, 1, connection, None));
                     outcomes.push((Duration::from_nanos(start), success));

@@ -1,4 +1,4 @@
-//! What is told while traffic runs ([`Update`]) and after it ([`Outcome`]).
+//! Results of traffic: [`Update`] while it runs, [`Outcome`] at the end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,74 +7,71 @@ use hdrhistogram::Histogram;
 
 use super::{Cause, Summary};
 
-/// Told while it runs; may be lost.
+/// Report on running traffic.
 #[derive(Clone, Debug)]
 pub enum Update<'a> {
     /// About ten times a second, from the end of the warm-up on.
     Progress(TrafficProgress),
-    /// What happened in one second, or in what was left of the last.
+    /// Results of one interval. The last one may be shorter.
     Interval(&'a Interval),
 }
 
-/// Where it stands, while it runs.
+/// Progress of running traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrafficProgress {
-    /// Requests that are over: answered, failed or given up.
+    /// Requests that were answered, failed or given up.
     pub done: u64,
-    /// Of how many; 0 where that is not known.
+    /// Total number of requests, 0 if unknown.
     pub planned: u64,
 }
 
-/// What ended within a piece of the run.
+/// Results of the requests that ended within an interval.
 #[derive(Clone, Debug)]
 pub struct Interval {
-    /// When it begins, from the end of the warm-up.
+    /// Offset from the end of the warm-up.
     pub start: Duration,
-    /// How long it is.
     pub length: Duration,
-    /// Requests that were over in it.
+    /// Requests that ended in the interval.
     pub sent: u64,
-    /// Requests that were given up in it since they could not be started in time.
+    /// Requests given up in the interval because they could not be started in time.
     pub unsent: u64,
     /// Responses by status code.
     pub codes: BTreeMap<u16, u64>,
-    /// Requests without a whole response, by cause.
+    /// Requests without a complete response, by cause.
     pub errors: BTreeMap<Cause, u64>,
-    /// Microseconds, of the responses.
+    /// Latency of the responses in microseconds.
     pub latency: Histogram<u64>,
 }
 
-/// All that was seen.
+/// Final result of traffic.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Of all callers together. In the closed model its times of failures are unknown, and none.
+    /// Totals of all callers. The failure times are `None` in the closed model.
     pub summary: Summary,
-    /// Of each caller, in the order of the job.
+    /// Results by caller, in the order of the job.
     pub callers: Vec<CallerOutcome>,
     /// Microseconds of latency, by status code.
     pub by_code: BTreeMap<u16, Histogram<u64>>,
-    /// Microseconds from when a request was due to when it was started; empty in the closed model.
+    /// Microseconds between the due time and the start of a request. Empty in the closed model.
     pub delay: Histogram<u64>,
-    /// Bytes that came, heads included.
+    /// Bytes received, including response heads.
     pub received: u64,
-    /// Requests that were sent again, since the server had closed the idle connection that they were sent on. Each is one
-    /// request in all other counts.
+    /// Requests that were sent again because the server had closed their idle connection. All other counts count them once.
     pub resent: u64,
 }
 
-/// What one caller saw.
+/// Results of one caller.
 #[derive(Clone, Debug)]
 pub struct CallerOutcome {
-    /// Its name.
     pub name: String,
     /// Requests that were started.
     pub sent: u64,
-    /// Requests that were due and could not be started in time.
+    /// Requests that could not be started in time.
     pub unsent: u64,
     /// Responses by status code.
     pub codes: BTreeMap<u16, u64>,
-    /// Requests without a whole response, by cause.
+    /// Requests without a complete response, by cause.
     pub errors: BTreeMap<Cause, u64>,
-    /// Microseconds, of the responses.
+    /// Latency of the responses in microseconds.
     pub latency: Histogram<u64>,
 }

@@ -1,25 +1,23 @@
-//! [`Profile`]: a rate that changes in time, as arithmetic. [`Profile::mass`] says how many requests are due before an
-//! instant, [`Profile::instant`] when so many are; each is the other's inverse, so that the schedule is absolute and nothing
-//! drifts.
+//! A request rate that changes over time. [`Profile::mass`] returns the number of requests due before an instant and
+//! [`Profile::instant`] is its inverse, so the schedule is absolute and does not drift.
 
 use std::time::Duration;
 
 use super::Stage;
 
-/// Stages one after the other; the last one's final rate goes on for ever.
+/// Consecutive stages. The final rate of the last one continues indefinitely.
 #[derive(Clone, Debug)]
 pub(super) struct Profile {
     segments: Vec<Segment>,
 }
 
-/// A stage, and where it lies. Times in seconds, rates in requests a second.
+/// A stage with its position. Times are in seconds, rates in requests per second.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
-    /// When it begins.
     start: f64,
-    /// Requests due before it begins.
+    /// Requests due before the start.
     before: f64,
-    /// How long it takes; infinite for what follows the last stage.
+    /// Infinite for the segment after the last stage.
     length: f64,
     from: f64,
     to: f64,
@@ -33,12 +31,12 @@ impl Segment {
         elapsed * (self.from + (self.to - self.from) * elapsed / (2.0 * self.length))
     }
 
-    /// The time after its start at which so many of its requests are due.
+    /// Time after the start of the segment at which `mass` of its requests are due.
     fn elapsed(&self, mass: f64) -> f64 {
         if self.is_steady() {
             return if mass > 0.0 { mass / self.from } else { 0.0 };
         }
-        // The root of the parabola in the form that subtracts nothing, so that a start at rate 0 is exact as well.
+        // This form of the root avoids a subtraction, so a ramp from rate 0 is exact too.
         let slope = (self.to - self.from) / self.length;
         let root = (self.from * self.from + 2.0 * slope * mass).max(0.0).sqrt();
         if mass > 0.0 { 2.0 * mass / (self.from + root) } else { 0.0 }
@@ -51,7 +49,7 @@ impl Segment {
 }
 
 impl Profile {
-    /// Of at least one stage, the last with a rate above 0 at its end or an end to the whole schedule.
+    /// Needs at least one stage. The last one ends at a rate above 0, unless the schedule is limited in time.
     pub(super) fn new(stages: impl IntoIterator<Item = Stage>) -> Self {
         let (mut segments, mut start, mut before, mut last) = (Vec::new(), 0.0, 0.0, 0.0);
         for stage in stages {
@@ -65,22 +63,21 @@ impl Profile {
         Self { segments }
     }
 
-    /// How many requests are due before `seconds`, with a fraction.
+    /// Number of requests due before `seconds`, as a fraction.
     pub(super) fn mass(&self, seconds: f64) -> f64 {
-        let segment = self.last_that(|segment| segment.start <= seconds);
+        let segment = self.last_where(|segment| segment.start <= seconds);
         segment.before + segment.mass(seconds - segment.start)
     }
 
-    /// When so many requests were due before.
+    /// Time at which `mass` requests have become due.
     pub(super) fn instant(&self, mass: f64) -> Duration {
-        let segment = self.last_that(|segment| segment.before <= mass);
+        let segment = self.last_where(|segment| segment.before <= mass);
         let elapsed = segment.elapsed(mass - segment.before);
         Duration::try_from_secs_f64(segment.start + elapsed).unwrap_or(Duration::MAX)
     }
 
-    fn last_that(&self, so: impl Fn(&Segment) -> bool) -> &Segment {
-        let at = self.segments.partition_point(so).saturating_sub(1);
-        // Behind one that sends nothing more there is nothing to find.
+    fn last_where(&self, predicate: impl Fn(&Segment) -> bool) -> &Segment {
+        let at = self.segments.partition_point(predicate).saturating_sub(1);
         &self.segments[at]
     }
 }
@@ -99,7 +96,7 @@ mod tests {
         let ramp = Profile::new([stage(10_000, 0.0, 100.0)]);
         assert!((ramp.mass(10.0) - 500.0).abs() < 1e-9);
         assert!((ramp.mass(5.0) - 125.0).abs() < 1e-9);
-        assert!((ramp.mass(11.0) - 600.0).abs() < 1e-9, "the last rate goes on");
+        assert!((ramp.mass(11.0) - 600.0).abs() < 1e-9, "the last rate continues");
         assert_eq!(ramp.instant(0.0), Duration::ZERO);
         assert_eq!(ramp.instant(125.0), Duration::from_secs(5));
         let down = Profile::new([stage(10_000, 100.0, 0.0)]);

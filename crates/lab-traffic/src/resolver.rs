@@ -1,5 +1,5 @@
-//! [`Resolver`]: the addresses of the hosts that are asked. A name is looked up at most once a second, whatever the number of
-//! connections: a look-up takes a thread, and a thousand of them at once would be a load of their own.
+//! Resolves host names, at most once per second and name for any number of connections. Each lookup takes a thread, and a
+//! thousand of them at once would distort the measurement.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use tokio::time::Instant;
 use super::Cause;
 use super::target::{Endpoint, Host};
 
-/// For how long an answer, or that there is none, is believed. Short: names move when services are redeployed.
-const FRESH: Duration = Duration::from_secs(1);
+/// Time for which an answer, or its absence, is cached. Short, since addresses change when services are redeployed.
+const CACHE_TIME: Duration = Duration::from_secs(1);
 
-/// Of one endpoint.
+/// Resolves the host of one endpoint.
 #[derive(Debug)]
 pub(super) struct Resolver {
     endpoint: Endpoint,
-    known: Mutex<Option<Answer>>,
+    known: Mutex<Option<Lookup>>,
 }
 
 #[derive(Clone, Debug)]
-struct Answer {
+struct Lookup {
     at: Instant,
     addresses: Vec<SocketAddr>,
 }
@@ -32,20 +32,20 @@ impl Resolver {
         Self { endpoint, known: Mutex::new(None) }
     }
 
-    /// At least one address.
+    /// Returns at least one address.
     pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, Cause> {
         let name = match &self.endpoint.host {
             Host::Address(address) => return Ok(vec![SocketAddr::new(*address, self.endpoint.port)]),
             Host::Name(name) => name,
         };
         let mut known = self.known.lock().await;
-        let fresh = known.as_ref().filter(|answer| answer.at.elapsed() < FRESH);
+        let fresh = known.as_ref().filter(|answer| answer.at.elapsed() < CACHE_TIME);
         let answer = if let Some(answer) = fresh {
             answer.clone()
         } else {
             let found = lookup_host((name.as_str(), self.endpoint.port)).await;
             let addresses = found.map(Iterator::collect).unwrap_or_default();
-            known.insert(Answer { at: Instant::now(), addresses }).clone()
+            known.insert(Lookup { at: Instant::now(), addresses }).clone()
         };
         if answer.addresses.is_empty() { Err(Cause::Dns) } else { Ok(answer.addresses) }
     }

@@ -1,29 +1,29 @@
-//! [`Reader`]: finds the end of an HTTP/1.1 response (RFC 9112) in the bytes as they come, and keeps of it the status code
-//! alone. No input or output, so that it can be fed any split of any bytes.
+//! Incremental parser that finds the end of an HTTP/1.1 response (RFC 9112) and keeps only its status code. It does no I/O,
+//! so tests can feed it any split of any bytes.
 //!
-//! Not hyper: a load generator throws headers and bodies away, and building them costs a fifth of what a request costs
-//! its sender (docs/performance.md).
+//! hyper is not used because a load generator discards headers and bodies, and building them takes a fifth of the sender's
+//! cost per request (docs/performance.md).
 
 use super::chunked::Chunked;
 
-/// The longest head, interim responses and what else comes before it not included, in bytes.
-const LONGEST_HEAD: usize = 64 << 10;
-/// The most headers in one response.
-const MOST_HEADERS: usize = 128;
-/// The most interim responses (1xx) before the one that counts.
-const MOST_INTERIM: u32 = 64;
+/// Maximum size of a response head in bytes.
+const MAX_HEAD: usize = 64 << 10;
+/// Maximum number of headers in a response.
+const MAX_HEADERS: usize = 128;
+/// Maximum number of interim responses (1xx) before the final one.
+const MAX_INTERIM: u32 = 64;
 
-/// Reads one response after the other.
+/// Reads consecutive responses of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     state: State,
-    /// The beginning of a head that did not come whole.
+    /// Start of an incomplete head.
     head: Vec<u8>,
-    /// The request was a HEAD: the response has no body, whatever its headers say.
+    /// The request was a HEAD, so the response has no body in spite of its headers.
     bodiless: bool,
     interim: u32,
     code: u16,
-    /// Whether the connection may be used for another request.
+    /// The connection can be used for another request.
     reusable: bool,
 }
 
@@ -31,43 +31,43 @@ pub(super) struct Reader {
 enum State {
     #[default]
     Head,
-    /// So many bytes are to come.
+    /// Number of bytes still missing.
     Length(u64),
     Chunked(Chunked),
     /// The body ends with the connection.
     UntilClose,
 }
 
-/// What came of some bytes.
+/// Result of feeding bytes to the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fed {
-    /// The response goes on.
+    /// The response is incomplete.
     More,
-    /// It is whole.
+    /// The response is complete.
     Whole(Answer),
 }
 
-/// A whole response.
+/// A complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// The status code.
+    /// Status code.
     pub(super) code: u16,
-    /// Whether the connection may be used for another request.
+    /// The connection can be used for another request.
     pub(super) reusable: bool,
 }
 
-/// What came is not HTTP.
+/// The bytes are not valid HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
 impl Reader {
-    /// Another response is to come, to a HEAD request or another.
+    /// Prepares for the next response. `bodiless` is true for a HEAD request.
     pub(super) fn begin(&mut self, bodiless: bool) {
         self.head.clear();
         *self = Self { bodiless, head: std::mem::take(&mut self.head), ..Self::default() };
     }
 
-    /// The next bytes of the connection.
+    /// Parses the next bytes of the connection.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<Fed, Malformed> {
         loop {
             match &mut self.state {
@@ -92,22 +92,22 @@ impl Reader {
         }
     }
 
-    /// The connection was closed: the response is whole where that is its end.
+    /// Handles the close of the connection, which completes a response without a length.
     pub(super) fn close(&self) -> Option<Answer> {
         matches!(self.state, State::UntilClose).then_some(Answer { code: self.code, reusable: false })
     }
 
-    /// A response is whole; bytes that nobody asked for make the connection unfit for another.
+    /// Completes a response. Unexpected bytes after it make the connection unusable.
     fn whole(&self, exact: bool) -> Fed {
         Fed::Whole(Answer { code: self.code, reusable: self.reusable && exact })
     }
 
-    /// Reads a head, alone or with what came of it before; gives what follows it, or none where it is not whole.
+    /// Reads a head, including its earlier bytes, and returns the bytes after it. Returns `None` if it is incomplete.
     fn read_head<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
         if self.head.is_empty() {
             let Some(head) = parse(bytes)? else {
                 self.head.extend_from_slice(bytes);
-                return if bytes.len() > LONGEST_HEAD { Err(Malformed) } else { Ok(None) };
+                return if bytes.len() > MAX_HEAD { Err(Malformed) } else { Ok(None) };
             };
             self.begin_body(&head)?;
             return Ok(Some(&bytes[head.length..]));
@@ -115,19 +115,19 @@ impl Reader {
         let before = self.head.len();
         self.head.extend_from_slice(bytes);
         let Some(head) = parse(&self.head)? else {
-            return if self.head.len() > LONGEST_HEAD { Err(Malformed) } else { Ok(None) };
+            return if self.head.len() > MAX_HEAD { Err(Malformed) } else { Ok(None) };
         };
         self.head.clear();
         self.begin_body(&head)?;
         Ok(Some(&bytes[head.length.saturating_sub(before)..]))
     }
 
-    /// RFC 9112, section 6.3.
+    /// Determines the body length (RFC 9112, section 6.3).
     fn begin_body(&mut self, head: &Head) -> Result<(), Malformed> {
         if head.code < 200 {
             self.interim += 1;
-            // Nobody asked for another protocol.
-            return if head.code == 101 || self.interim > MOST_INTERIM { Err(Malformed) } else { Ok(()) };
+            // 101 is refused because the client never requests an upgrade.
+            return if head.code == 101 || self.interim > MAX_INTERIM { Err(Malformed) } else { Ok(()) };
         }
         (self.code, self.reusable) = (head.code, head.keeps);
         self.state = match head.body {
@@ -140,10 +140,10 @@ impl Reader {
     }
 }
 
-/// What of a head matters.
+/// The relevant parts of a response head.
 struct Head {
     code: u16,
-    /// In bytes, with the empty line.
+    /// Size in bytes, including the empty line.
     length: usize,
     body: Framing,
     keeps: bool,
@@ -156,13 +156,13 @@ enum Framing {
     Chunked,
 }
 
-/// Reads a head; none where it is not whole.
+/// Parses a head. Returns `None` if it is incomplete.
 fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
-    let mut headers = [const { std::mem::MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut headers = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
-    // A folded line is one value with a space in place of the line's end (RFC 9112, section 5.2), and space before a colon is
-    // not part of the name (section 5.1). White space is trimmed where a value is read, whatever it is.
+    // A folded line is one value with a space in place of the line break (RFC 9112, section 5.2), and space before a colon is
+    // not part of the name (section 5.1). Values are trimmed below.
     config.allow_obsolete_multiline_headers_in_responses(true).allow_spaces_after_header_name_in_responses(true);
     let length = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers) {
         Ok(httparse::Status::Complete(length)) => length,
@@ -180,13 +180,13 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
                 let length = number(header.value).ok_or(Malformed)?;
                 match head.body {
                     Framing::Length(known) if known != length => return Err(Malformed),
-                    // Chunks count more than a length.
+                    // Chunked encoding overrides a length.
                     Framing::Chunked => {}
                     _ => head.body = Framing::Length(length),
                 }
             }
             17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
-                // Another coding than chunked in the end means: until the connection is closed.
+                // If the last coding is not chunked, the body ends with the connection.
                 let last = header.value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
                 let chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
                 head.body = if chunked { Framing::Chunked } else { Framing::None };
@@ -207,7 +207,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
     Ok(Some(head))
 }
 
-/// A length: digits alone.
+/// Parses a length, which consists of digits only.
 fn number(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
@@ -218,14 +218,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Feeds a whole connection, in pieces that end at these places.
+    /// Feeds the bytes of a connection, split at these offsets.
     fn read(bytes: &[u8], ends: &[usize], bodiless: bool) -> Result<Option<Answer>, Malformed> {
         let mut reader = Reader::default();
         reader.begin(bodiless);
         let mut from = 0;
         for end in ends.iter().copied().chain([bytes.len()]) {
             let end = end.clamp(from, bytes.len());
-            // Nothing is never fed.
+            // The client never feeds an empty slice.
             if end > from
                 && let Fed::Whole(answer) = reader.feed(&bytes[from..end])?
             {
@@ -240,7 +240,6 @@ mod tests {
         read(text.as_bytes(), &[], false)
     }
 
-    /// A whole response, on a connection that may be used again, or not.
     fn whole(code: u16, reusable: bool) -> Answer {
         Answer { code, reusable }
     }
@@ -290,7 +289,7 @@ mod tests {
             answer("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip,\r\n chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
             Ok(Some(whole(200, true)))
         );
-        // "1 2", which is no number.
+        // "1 2" is not a number.
         assert_eq!(answer("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n 2\r\n\r\n"), Err(Malformed));
     }
 
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asked_for_closes_the_connection() {
+    fn unexpected_bytes_close_the_connection() {
         assert_eq!(
             answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n"),
             Ok(Some(whole(200, false)))
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_not_whole() {
+    fn truncated_responses_are_incomplete() {
         for text in [
             "",
             "HTTP/1.1 200 OK\r\ncontent-le",
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_http_is_malformed() {
+    fn invalid_http_is_malformed() {
         for text in [
             "SSH-2.0-OpenSSH_9.2\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
@@ -339,16 +338,16 @@ mod tests {
         ] {
             assert_eq!(answer(text), Err(Malformed), "{text:?}");
         }
-        let endless = format!("HTTP/1.1 200 OK\r\nx-endless: {}", "a".repeat(LONGEST_HEAD + 1));
+        let endless = format!("HTTP/1.1 200 OK\r\nx-endless: {}", "a".repeat(MAX_HEAD + 1));
         assert_eq!(answer(&endless), Err(Malformed));
         assert_eq!(read(endless.as_bytes(), &[10, 1000, 20_000], false), Err(Malformed));
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(MOST_HEADERS + 1));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(MAX_HEADERS + 1));
         assert_eq!(answer(&many), Err(Malformed));
     }
 
     proptest! {
         #[test]
-        fn how_it_is_cut_makes_no_difference(
+        fn the_split_makes_no_difference(
             body in 0usize..4000, kind in 0u8..3, extra in 0usize..3, mut ends in prop::collection::vec(0usize..6000, 0..12),
         ) {
             let mut text = match kind {
@@ -368,14 +367,14 @@ mod tests {
             ends.sort_unstable();
             let whole = read(text.as_bytes(), &[], false);
             prop_assert_eq!(whole.map(|answer| answer.map(|answer| answer.code)), Ok(Some(200)));
-            // Bytes beyond the end are seen where they come with it.
+            // Extra bytes are noticed only if they arrive together with the end.
             let last = ends.iter().copied().find(|end| *end >= exact).unwrap_or(text.len()).min(text.len());
             let reusable = kind < 2 && last == exact;
             prop_assert_eq!(read(text.as_bytes(), &ends, false), Ok(Some(Answer { code: 200, reusable })));
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), ends in prop::collection::vec(0usize..300, 0..5)) {
+        fn no_input_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), ends in prop::collection::vec(0usize..300, 0..5)) {
             let _ = read(&bytes, &ends, false);
             let mut text = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
             text.extend(bytes);

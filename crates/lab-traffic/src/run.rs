@@ -1,5 +1,5 @@
-//! [`run_job`]: a thread keeps the schedule and releases requests as they fall due, workers on a thread each take them, and
-//! what they count is gathered every second into the [`Outcome`].
+//! Runs traffic. One thread releases requests when they are due, worker threads send them, and their counts are collected
+//! every second into the [`Outcome`].
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,90 +14,93 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::client::Net;
-use super::limits::make_room;
+use super::limits::raise_file_limit;
 use super::mix::Mix;
 use super::outage::OutageClock;
 use super::resolver::Resolver;
 use super::schedule::{Schedule, Step};
 use super::tally::Tally;
 use super::target::{LoadError, Targets};
-use super::worker::{Desk, Model, Shared, locked, work};
-use super::{Amount, Course, Job, Load, Orders, Outcome, Pace, Summary, TrafficProgress, Update};
+use super::worker::{Model, Shared, WorkerStats, locked, work};
+use super::{Amount, Job, Load, Outcome, Pace, Summary, Timeline, TrafficCommands, TrafficProgress, Update};
 
-/// How often progress is told.
+/// Interval between progress reports.
 const TICK: Duration = Duration::from_millis(100);
-/// How long an interval is.
+/// Length of an interval.
 const SECOND: Duration = Duration::from_secs(1);
-/// How long one of [`Course`] is, in the beginning.
-const FIFTH: Duration = Duration::from_millis(200);
+/// Initial length of a slice of the [`Timeline`].
+const SLICE: Duration = Duration::from_millis(200);
 
-/// Sends a load until it is all sent or cancelled; ends at most two timeouts after its schedule.
+/// Sends a load until it is complete or cancelled. Ends at most two timeouts after its schedule.
 ///
-/// Requests that fail are a result, not an error. A load that [`Load::validate`] refuses is not sent: all of it is
-/// unsent. After a cancellation no request starts; one in flight that gets no answer soon is in
-/// [`Summary::in_flight`] alone. What was due and not started is in no count: a run that is cut off is no failure of the
-/// service.
+/// Failed requests are a result, not an error. If [`Load::validate`] refuses the load, all its requests count as unsent.
+/// After a cancellation no request starts, and requests that get no response soon count only as [`Summary::in_flight`].
+/// Requests that were due but not started are not counted, since an interrupted run is not a failure of the service.
 pub async fn run(
     load: &Load,
     progress: &(dyn Fn(TrafficProgress) + Send + Sync),
     cancel: &CancellationToken,
 ) -> Summary {
-    let course = Mutex::new(Course::default());
+    let timeline = Mutex::new(Timeline::default());
     let update = |update: Update<'_>| match update {
         Update::Progress(now) => progress(now),
-        Update::Interval(interval) => locked(&course).take(interval),
+        Update::Interval(interval) => locked(&timeline).add(interval),
     };
-    if let Ok(outcome) = send(&Job::from(load), (FIFTH, Left::Dropped), &update, cancel, Orders::none()).await {
-        return Summary { course: std::mem::take(&mut locked(&course)), ..outcome.summary };
+    if let Ok(outcome) = send(&Job::from(load), (SLICE, Left::Dropped), &update, cancel, TrafficCommands::none()).await
+    {
+        return Summary { timeline: std::mem::take(&mut locked(&timeline)), ..outcome.summary };
     }
     let unsent = if let Amount::Requests(count) = load.amount { count } else { 0 };
     Summary { unsent, ..Summary::new(Utc::now()) }
 }
 
-/// Sends a load like [`run`], by somebody's orders: told to halt, it starts no request any more, and ends when the last of
-/// those in flight has its answer or its timeout. What it gives is what nobody has asked for meanwhile; without a course.
-pub async fn ongoing(load: &Load, orders: Orders, cancel: &CancellationToken) -> Summary {
-    let sent = send(&Job::from(load), (SECOND, Left::Dropped), &|_| {}, cancel, orders).await;
+/// Sends a load like [`run`], under the control of a [`TrafficControl`](super::TrafficControl). After a halt it ends when the
+/// last request in flight gets its response or times out. The summary covers the traffic since the last requested one and
+/// has no timeline.
+pub async fn run_controlled(load: &Load, commands: TrafficCommands, cancel: &CancellationToken) -> Summary {
+    let sent = send(&Job::from(load), (SECOND, Left::Dropped), &|_| {}, cancel, commands).await;
     sent.map_or_else(|_| Summary::new(Utc::now()), |outcome| outcome.summary)
 }
 
-/// Sends a job until it is all sent or cancelled; ends at most two timeouts after its schedule.
+/// Sends a job until it is complete or cancelled. Ends at most two timeouts after its schedule.
 ///
-/// Requests that fail are a result. After a cancellation no request starts: what was due is unsent, and one in flight that
-/// gets no answer soon is in [`Summary::in_flight`] alone. The error is what is wrong with the job, or that no worker could
-/// be started.
+/// Failed requests are a result. After a cancellation no request starts: requests that were due count as unsent, and requests
+/// that get no response soon count only as [`Summary::in_flight`].
+///
+/// # Errors
+/// The job is invalid, or no worker could be started.
 pub async fn run_job(
     job: &Job,
     update: &(dyn Fn(Update<'_>) + Send + Sync),
     cancel: &CancellationToken,
 ) -> Result<Outcome, LoadError> {
-    send(job, (SECOND, Left::Unsent), update, cancel, Orders::none()).await
+    send(job, (SECOND, Left::Unsent), update, cancel, TrafficCommands::none()).await
 }
 
-/// What becomes of the requests that were due at a cancellation, and not started.
+/// Treatment of requests that were due but not started at a cancellation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Left {
     Unsent,
     Dropped,
 }
 
-/// The same with intervals of this length, and by somebody's orders.
+/// Sends a job with intervals of this length, and follows the given commands.
 async fn send(
     job: &Job,
     (length, left): (Duration, Left),
     update: &(dyn Fn(Update<'_>) + Send + Sync),
     cancel: &CancellationToken,
-    mut orders: Orders,
+    mut commands: TrafficCommands,
 ) -> Result<Outcome, LoadError> {
     let targets = job.targets()?;
-    // Connections that find no room fail one by one, and say so.
-    let _ = make_room(job.connections);
+    // Connections beyond the limit fail one by one, with an error each.
+    let _ = raise_file_limit(job.connections);
     let lanes = job.connections as usize;
     let runtimes = runtimes(lanes)?;
-    let desks: Vec<_> = runtimes.iter().map(|_| Arc::new(Desk::new(job.callers.len()))).collect();
+    let worker_stats: Vec<_> = runtimes.iter().map(|_| Arc::new(WorkerStats::new(job.callers.len()))).collect();
     let begin = Utc::now();
     let (shared, planned) = shared(job, targets, cancel.child_token());
-    // Whatever becomes of this future, the workers end.
+    // Ends the workers even if this future is dropped.
     let _end = shared.stop.clone().drop_guard();
     let (running, ended) = mpsc::channel::<()>();
     let mut running = Some(running);
@@ -108,10 +111,10 @@ async fn send(
     let mut workers = JoinSet::new();
     let count = runtimes.len();
     for (id, runtime) in runtimes.into_iter().enumerate() {
-        let (shared, desk) = (Arc::clone(&shared), Arc::clone(&desks[id]));
-        workers.spawn_blocking(move || work(&shared, &desk, lanes * id / count..lanes * (id + 1) / count, runtime));
+        let (shared, stats) = (Arc::clone(&shared), Arc::clone(&worker_stats[id]));
+        workers.spawn_blocking(move || work(&shared, &stats, lanes * id / count..lanes * (id + 1) / count, runtime));
     }
-    let mut meter = Meter::new(desks, planned, job.callers.len(), length);
+    let mut meter = Meter::new(worker_stats, planned, job.callers.len(), length);
     let mut ticks = ticks(&shared);
     loop {
         tokio::select! {
@@ -123,29 +126,29 @@ async fn send(
             _ = ticks.tick() => if let Some(now) = shared.start.elapsed().checked_sub(job.warmup) {
                 meter.tick(now, update);
             },
-            () = orders.halt.cancelled(), if running.is_some() => {
+            () = commands.halt.cancelled(), if running.is_some() => {
                 shared.halt();
                 running = None;
             }
-            Some(answer) = orders.asks.recv() => {
+            Some(reply) = commands.summary_requests.recv() => {
                 meter.flush(shared.start.elapsed().saturating_sub(job.warmup), update);
-                // What is in flight is told with its end. Who no longer waits for the answer has given all of it up.
-                let summary = taken(&shared, &mut meter, job, begin).summary;
-                let _ = answer.send(Summary { in_flight: 0, ..summary });
+                // Requests in flight are counted when they end. If the caller is gone, the summary is dropped.
+                let summary = take_outcome(&shared, &mut meter, job, begin).summary;
+                let _ = reply.send(Summary { in_flight: 0, ..summary });
             }
         }
     }
     drop(running);
     if left == Left::Unsent {
-        shared.count_left(&meter.desks[0]);
+        shared.count_left(&meter.worker_stats[0]);
     }
     meter.flush(shared.start.elapsed().saturating_sub(job.warmup), update);
     update(Update::Progress(meter.progress()));
-    Ok(taken(&shared, &mut meter, job, begin))
+    Ok(take_outcome(&shared, &mut meter, job, begin))
 }
 
-/// What was gathered since this was last taken.
-fn taken(shared: &Shared, meter: &mut Meter, job: &Job, begin: DateTime<Utc>) -> Outcome {
+/// Takes the results since the last call.
+fn take_outcome(shared: &Shared, meter: &mut Meter, job: &Job, begin: DateTime<Utc>) -> Outcome {
     let mut summary = Summary::new(begin + job.warmup);
     conclude(shared, meter, &mut summary);
     let total = std::mem::replace(&mut meter.total, Tally::new(job.callers.len()));
@@ -153,18 +156,18 @@ fn taken(shared: &Shared, meter: &mut Meter, job: &Job, begin: DateTime<Utc>) ->
 }
 
 fn ticks(shared: &Shared) -> tokio::time::Interval {
-    let mut ticks = interval_at((shared.start + ahead(shared.warmup)).into(), TICK);
+    let mut ticks = interval_at((shared.start + first_tick(shared.warmup)).into(), TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks
 }
 
-/// When the first tick is, so that there is one at the end of the warm-up.
-fn ahead(warmup: Duration) -> Duration {
+/// Time of the first tick, chosen so that a tick falls on the end of the warm-up.
+fn first_tick(warmup: Duration) -> Duration {
     let past = warmup.as_nanos() % TICK.as_nanos();
     Duration::from_nanos(u64::try_from(past).unwrap_or(0))
 }
 
-/// One worker a core, but none without a connection.
+/// One runtime per core, but not more than there are connections.
 fn runtimes(lanes: usize) -> Result<Vec<Runtime>, LoadError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = |_| Builder::new_current_thread().enable_all().build();
@@ -172,7 +175,7 @@ fn runtimes(lanes: usize) -> Result<Vec<Runtime>, LoadError> {
     runtimes.map_err(|error| LoadError::Start { detail: error.to_string() })
 }
 
-/// What the workers have in common, and how many requests there will be (0: unknown).
+/// Creates the workers' shared state. Also returns the planned number of requests, 0 if unknown.
 fn shared(job: &Job, targets: Targets, stop: CancellationToken) -> (Arc<Shared>, u64) {
     let (model, planned) = match &job.pace {
         Pace::Open { stages, arrivals } => {
@@ -190,7 +193,7 @@ fn shared(job: &Job, targets: Targets, stop: CancellationToken) -> (Arc<Shared>,
     let parts: Vec<f64> = job.callers.iter().map(|caller| caller.share).collect();
     let net = Net {
         resolvers: targets.endpoints.iter().cloned().map(Resolver::new).collect(),
-        // Where it is no shorter, it is the timeout that ends an attempt.
+        // A longer limit has no effect, since the timeout ends the attempt first.
         connect_timeout: if job.connect_timeout < job.timeout { job.connect_timeout } else { Duration::MAX },
         keepalive: job.keepalive,
     };
@@ -208,8 +211,8 @@ fn shared(job: &Job, targets: Targets, stop: CancellationToken) -> (Arc<Shared>,
     (Arc::new(shared), planned)
 }
 
-/// Releases requests as they fall due. On a thread of its own: the runtime's timer is a millisecond coarse, which would
-/// be added to every latency.
+/// Releases requests when they are due. Runs on its own thread because the runtime's timer has a resolution of a millisecond,
+/// which would be added to every latency.
 fn pace(shared: &Shared, lanes: usize, ended: &mpsc::Receiver<()>) {
     let Model::Open { schedule, released, .. } = &shared.model else { return };
     let mut schedule = locked(schedule).clone();
@@ -222,7 +225,7 @@ fn pace(shared: &Shared, lanes: usize, ended: &mpsc::Receiver<()>) {
                 }
             }
             Step::Done => {
-                // One more for each connection, to see that nothing is left.
+                // One more permit per connection, so that each notices the end.
                 released.add_permits(lanes);
                 return;
             }
@@ -241,43 +244,44 @@ fn conclude(shared: &Shared, meter: &Meter, summary: &mut Summary) {
         summary.last_failure = outage.last_failure();
         summary.lasting_success = outage.lasting_success();
     }
-    let sum = |of: fn(&Desk) -> &AtomicU64| -> u64 { meter.sum(of) };
-    summary.in_flight = sum(|desk| &desk.begun) - sum(|desk| &desk.done);
+    let sum = |of: fn(&WorkerStats) -> &AtomicU64| -> u64 { meter.sum(of) };
+    summary.in_flight = sum(|stats| &stats.begun) - sum(|stats| &stats.done);
     summary.interrupted = !shared.is_exhausted() || summary.in_flight > 0;
     if let Some(stopped) = shared.stopped.get().filter(|_| summary.interrupted) {
         summary.duration = stopped.saturating_sub(shared.warmup);
     }
 }
 
-impl Desk {
+impl WorkerStats {
     fn new(callers: usize) -> Self {
         Self { tally: Mutex::new(Tally::new(callers)), begun: AtomicU64::new(0), done: AtomicU64::new(0) }
     }
 }
 
-/// Gathers what the workers count.
+/// Collects the counts of the workers.
 struct Meter {
-    desks: Vec<Arc<Desk>>,
+    worker_stats: Vec<Arc<WorkerStats>>,
     planned: u64,
-    /// Empty: changed for a worker's, so that it is held up for no longer than that takes.
+    /// Always empty. It is swapped with a worker's tally, so the worker is blocked only for the swap.
     spare: Tally,
     interval: Tally,
     total: Tally,
-    /// When the interval began.
+    /// Start of the current interval.
     since: Duration,
-    /// How long it is.
+    /// Length of an interval.
     length: Duration,
 }
 
 impl Meter {
-    fn new(desks: Vec<Arc<Desk>>, planned: u64, callers: usize, length: Duration) -> Self {
+    fn new(worker_stats: Vec<Arc<WorkerStats>>, planned: u64, callers: usize, length: Duration) -> Self {
         let tally = || Tally::new(callers);
-        Self { desks, planned, spare: tally(), interval: tally(), total: tally(), since: Duration::ZERO, length }
+        Self { worker_stats, planned, spare: tally(), interval: tally(), total: tally(), since: Duration::ZERO, length }
     }
 
     fn tick(&mut self, now: Duration, update: &(dyn Fn(Update<'_>) + Send + Sync)) {
         update(Update::Progress(self.progress()));
-        // Whole ones, so that they do not drift; of several after a stall it is one, since nobody knows what was when.
+        // Interval lengths are multiples, so they do not drift. After a stall, several become one, since the distribution of the
+        // counts within them is unknown.
         let past = now.saturating_sub(self.since).as_nanos() / self.length.as_nanos();
         if past > 0 {
             self.flush(self.since + self.length * u32::try_from(past).unwrap_or(u32::MAX), update);
@@ -286,8 +290,8 @@ impl Meter {
 
     /// Ends the interval.
     fn flush(&mut self, now: Duration, update: &(dyn Fn(Update<'_>) + Send + Sync)) {
-        for desk in &self.desks {
-            std::mem::swap(&mut *locked(&desk.tally), &mut self.spare);
+        for stats in &self.worker_stats {
+            std::mem::swap(&mut *locked(&stats.tally), &mut self.spare);
             self.interval.add(&self.spare);
             self.spare.clear();
         }
@@ -298,11 +302,11 @@ impl Meter {
     }
 
     fn progress(&self) -> TrafficProgress {
-        TrafficProgress { done: self.sum(|desk| &desk.done), planned: self.planned }
+        TrafficProgress { done: self.sum(|stats| &stats.done), planned: self.planned }
     }
 
-    fn sum(&self, of: impl Fn(&Desk) -> &AtomicU64) -> u64 {
-        self.desks.iter().map(|desk| of(desk).load(Ordering::Relaxed)).sum()
+    fn sum(&self, of: impl Fn(&WorkerStats) -> &AtomicU64) -> u64 {
+        self.worker_stats.iter().map(|stats| of(stats).load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -311,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intervals_do_not_drift_and_a_stall_is_one_of_them() {
+    fn intervals_do_not_drift_and_a_stall_becomes_one_interval() {
         let seen = Mutex::new(Vec::new());
         let update = |update: Update<'_>| {
             if let Update::Interval(interval) = update {
@@ -331,7 +335,7 @@ mod tests {
     fn there_is_a_tick_at_the_end_of_the_warm_up() {
         let cases = [(0, 0), (1000, 0), (1050, 50), (30, 30)];
         for (warmup, first) in cases {
-            assert_eq!(ahead(Duration::from_millis(warmup)), Duration::from_millis(first), "{warmup}");
+            assert_eq!(first_tick(Duration::from_millis(warmup)), Duration::from_millis(first), "{warmup}");
         }
     }
 }

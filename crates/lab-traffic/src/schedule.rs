@@ -1,23 +1,23 @@
-//! [`Schedule`]: when requests are due. Pure arithmetic on the elapsed time and the requests released, after vegeta's
-//! `lib/pacer.go`. Even arrivals are due where the profile's mass is a whole number; Poisson arrivals where it is a sum of
-//! exponential gaps (time rescaling), which is a Poisson process of just that rate, also while it changes.
+//! Due times of requests: pure arithmetic on the elapsed time and the released requests, modelled on vegeta's `lib/pacer.go`.
+//! Even arrivals are due when the profile's mass is a whole number. Poisson arrivals are due when it is a sum of exponential
+//! gaps (time rescaling), which gives a Poisson process with exactly the profile's rate, even while that changes.
 
 use std::time::Duration;
 
 use super::profile::Profile;
 use super::{Amount, Arrivals, Stage};
 
-/// The requests still to come, in order. A clone goes through the same ones.
+/// Iterator over the remaining requests. A clone yields the same requests.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     profile: Profile,
     arrivals: Source,
-    /// How many were taken.
+    /// Number of requests taken.
     taken: u64,
-    /// The mass before the next one.
+    /// Mass of the profile at the next request.
     mass: f64,
     end: End,
-    /// Requests due before this are not counted, nor in [`Amount::Requests`].
+    /// Requests due during the warm-up are not counted, not even in [`Amount::Requests`].
     warmup: Duration,
     warm: u64,
 }
@@ -34,20 +34,19 @@ enum Source {
     Poisson(Random),
 }
 
-/// What to do now.
+/// Next step of the pacing loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// So many requests more are due, at least one.
+    /// Number of requests that are due, at least one.
     Release(u64),
-    /// None is due for so long.
+    /// Time until the next request is due.
     Wait(Duration),
-    /// All were released.
+    /// All requests were released.
     Done,
 }
 
 impl Schedule {
-    /// The stages, before them so much time at the first one's rate, and after them the last one's rate until `amount` is
-    /// reached.
+    /// Schedules the warm-up at the first rate, then the stages, then the last rate until `amount` is reached.
     pub(super) fn new(stages: &[Stage], arrivals: Arrivals, amount: Amount, warmup: Duration) -> Self {
         let first = stages.first().map_or(0.0, |stage| if stage.from > 0.0 { stage.from } else { stage.to });
         let before = (!warmup.is_zero()).then_some(Stage { length: warmup, from: first, to: first });
@@ -67,8 +66,7 @@ impl Schedule {
         schedule
     }
 
-    /// How many requests are counted in the end: exact for even arrivals and for a number of requests, else what is to be
-    /// expected.
+    /// Number of counted requests. Exact for even arrivals and for [`Amount::Requests`], otherwise the expected value.
     pub(super) fn planned(&self) -> u64 {
         match self.end {
             End::After(count) => count,
@@ -80,7 +78,7 @@ impl Schedule {
         }
     }
 
-    /// When the next request is due, from the beginning of the warm-up; none where there is no other.
+    /// Due time of the next request, from the start of the warm-up. `None` after the last one.
     pub(super) fn due(&self) -> Option<Duration> {
         let due = self.profile.instant(self.mass);
         let within = match self.end {
@@ -90,7 +88,7 @@ impl Schedule {
         within.then_some(due)
     }
 
-    /// Takes the next request: its number, from 0, and when it is due.
+    /// Takes the next request: its number, counted from 0, and its due time.
     pub(super) fn take(&mut self) -> Option<(u64, Duration)> {
         let due = self.due()?;
         let number = self.taken;
@@ -103,7 +101,7 @@ impl Schedule {
         Some((number, due))
     }
 
-    /// Takes all that are due at `elapsed`.
+    /// Takes all requests that are due at `elapsed`.
     pub(super) fn release(&mut self, elapsed: Duration) -> Step {
         let mut count = 0;
         loop {
@@ -124,8 +122,7 @@ impl Schedule {
     }
 }
 
-/// The smallest whole number that is not before `mass`, which may be off by one for the rounding of instants: the first
-/// number for which `before` does not hold.
+/// Rounds `mass` up to the first number for which `before` is false. The correction is needed because instants are rounded.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and a mass is not negative")]
 fn whole(mass: f64, before: impl Fn(u64) -> bool) -> u64 {
     let mut count = mass.ceil() as u64;
@@ -143,7 +140,7 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// `SplitMix64` (Steele, Lea and Flood 2014): small, seeded by any number, good enough for gaps between requests.
+/// `SplitMix64` (Steele, Lea and Flood 2014): small, accepts any seed, and is good enough for gaps between requests.
 #[derive(Clone, Copy, Debug)]
 struct Random(u64);
 
@@ -156,7 +153,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Exponentially distributed, with a mean of 1.
+    /// Returns an exponentially distributed number with a mean of 1.
     fn exponential(&mut self) -> f64 {
         // 53 bits, in (0, 1].
         -(float((self.next() >> 11) + 1) / float(1 << 53)).ln()
@@ -223,7 +220,7 @@ mod tests {
         let due = all(schedule(7));
         assert_eq!(due, all(schedule(7)));
         assert_ne!(due, all(schedule(8)));
-        // Of counts in windows of a second the mean and the variance are both 100.
+        // The mean and the variance of the counts per second are both 100.
         let mut counts = vec![0.0_f64; 1000];
         for at in &due {
             counts[usize::try_from(at.as_secs()).expect("short")] += 1.0;
@@ -252,8 +249,8 @@ mod tests {
             prop_assert!(schedule.even(total) >= end);
         }
 
-        /// Whatever the delays of the one who asks: nothing is released early, all is released once, and right after a
-        /// release nothing is owed.
+        /// For any delays of the caller, no request is released early, each is released once, and none is left over right
+        /// after a release.
         #[test]
         fn every_request_is_released_once_and_not_early(
             total in 1u64..500, rate in 0.5f64..5e4, poisson in any::<Option<u64>>(),

@@ -1,4 +1,4 @@
-//! [`Summary`]: what a run of traffic saw, and several of them added up.
+//! Totals of a run of traffic, or of several runs combined.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,44 +8,44 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hdrhistogram::Histogram;
 
 use super::outage::earliest;
-use super::{Cause, Course};
+use super::{Cause, Timeline};
 
-/// Significant digits of the latency histogram: a percentile is right to 0.1 %.
+/// Significant digits of the latency histogram, so percentiles are accurate to 0.1 %.
 const DIGITS: u8 = 3;
 
-/// What was seen. Offsets are from the first request's scheduled start.
+/// Totals of a run of traffic. Offsets are from the scheduled start of the first request.
 #[derive(Clone)]
 pub struct Summary {
-    /// When the first request was due.
+    /// Scheduled start of the first request.
     pub start: DateTime<Utc>,
-    /// From the first request's scheduled start to the last response's end; where it was cut short to that, if it is later.
+    /// Offset of the end of the last response, or of the interruption.
     pub duration: Duration,
-    /// Requests that were started, connections that could not be made included.
+    /// Requests that were started, including those whose connection failed.
     pub sent: u64,
-    /// Requests that were due and could not be started in time.
+    /// Requests that could not be started in time.
     pub unsent: u64,
-    /// Requests that were started, and neither answered nor failed when it was cut short; they are in no other count.
+    /// Requests without a result at the interruption. They are in no other count.
     pub in_flight: u64,
     /// Responses by status code.
     pub codes: BTreeMap<u16, u64>,
-    /// Requests that were started and got no whole response, by cause.
+    /// Requests that were started and got no complete response, by cause.
     pub errors: BTreeMap<Cause, u64>,
-    /// Microseconds from a request's scheduled start to the end of its response, of those that got one.
+    /// Microseconds from the scheduled start of a request to the end of its response, for requests with a response.
     pub latency: Histogram<u64>,
-    /// The same over time, by when the requests ended.
-    pub course: Course,
-    /// When the first failed request (not 2xx, or no response) started.
+    /// Results over time, by the end of the requests.
+    pub timeline: Timeline,
+    /// Start of the first failed request (not 2xx, or no response).
     pub first_failure: Option<Duration>,
-    /// When the last failed request started.
+    /// Start of the last failed request.
     pub last_failure: Option<Duration>,
-    /// When the first successful request after the last failure started; the first of all where none failed.
+    /// Start of the first successful request after the last failure, or of the first request if none failed.
     pub lasting_success: Option<Duration>,
-    /// Whether it was cut short by cancellation.
+    /// True if the run was cancelled before its end.
     pub interrupted: bool,
 }
 
 impl Summary {
-    /// Nothing sent yet.
+    /// An empty summary.
     pub fn new(start: DateTime<Utc>) -> Self {
         Self {
             start,
@@ -56,7 +56,7 @@ impl Summary {
             codes: BTreeMap::new(),
             errors: BTreeMap::new(),
             latency: histogram(),
-            course: Course::default(),
+            timeline: Timeline::default(),
             first_failure: None,
             last_failure: None,
             lasting_success: None,
@@ -64,26 +64,25 @@ impl Summary {
         }
     }
 
-    /// Not 2xx, and transport errors.
+    /// Number of failed requests: responses other than 2xx, and transport errors.
     pub fn failed(&self) -> u64 {
         let codes: u64 = self.codes.iter().filter(|(code, _)| !is_success(**code)).map(|(_, count)| count).sum();
         codes + self.errors.values().sum::<u64>()
     }
 
-    /// The latency in milliseconds that so many percent of the responses (0 to 100) did not exceed; none where nothing
-    /// was answered.
+    /// A latency percentile (0 to 100) in milliseconds. `None` without responses.
     pub fn percentile_ms(&self, percent: f64) -> Option<f64> {
-        // The end of the bucket could lie beyond the longest latency of all.
+        // The upper bound of the bucket may exceed the longest latency.
         let value = self.latency.value_at_quantile(percent / 100.0).min(self.latency.max());
         (!self.latency.is_empty()).then(|| milliseconds(value))
     }
 
-    /// The longest latency in milliseconds, to three digits.
+    /// The longest latency in milliseconds, to three digits. `None` without responses.
     pub fn max_ms(&self) -> Option<f64> {
         (!self.latency.is_empty()).then(|| milliseconds(self.latency.max()))
     }
 
-    /// Requests a second that were started, over the time they took; none where that says nothing (fewer than two).
+    /// Mean rate in requests per second. `None` for fewer than two requests.
     #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
     pub fn rate(&self) -> Option<f64> {
         // The first request is due at 0, so n requests span n - 1 intervals.
@@ -91,8 +90,8 @@ impl Summary {
         (self.sent > 1 && seconds > 0.0).then(|| (self.sent - 1) as f64 / seconds)
     }
 
-    /// Adds another run's, as if both were one. The two must not overlap in time: of overlapping ones the first success
-    /// after the last failure cannot be known from their summaries.
+    /// Adds another run, as if both were one. The two must not overlap in time, because the first success after the last
+    /// failure of overlapping runs cannot be derived from their summaries.
     pub fn merge(&mut self, other: &Self) {
         let start = self.start.min(other.start);
         let (mine, theirs) = (offset(start, self.start), offset(start, other.start));
@@ -113,12 +112,12 @@ impl Summary {
         add(&mut self.codes, &other.codes);
         add(&mut self.errors, &other.errors);
         add_histogram(&mut self.latency, &other.latency);
-        self.course.merge(&other.course, mine, theirs);
+        self.timeline.merge(&other.timeline, mine, theirs);
         self.interrupted |= other.interrupted;
     }
 }
 
-// By hand: derived, it would print each of the histogram's thousands of buckets.
+// Not derived, since that would print thousands of histogram buckets.
 impl fmt::Debug for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Summary")
@@ -139,27 +138,27 @@ impl fmt::Debug for Summary {
     }
 }
 
-/// Whether a status code counts as success.
+/// Returns true for 2xx.
 pub(super) fn is_success(code: u16) -> bool {
     (200..300).contains(&code)
 }
 
-/// An empty histogram of microseconds, which grows with what is recorded.
+/// An empty histogram of microseconds that resizes itself.
 pub(super) fn histogram() -> Histogram<u64> {
-    Histogram::new(DIGITS).expect("three digits are within the 0 to 5 that it takes")
+    Histogram::new(DIGITS).expect("three digits are within the valid range of 0 to 5")
 }
 
-/// Adds counts to counts.
+/// Adds the counts in `from` to those in `to`.
 pub(super) fn add<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
     for (key, count) in from {
         *to.entry(*key).or_default() += count;
     }
 }
 
-/// Adds a histogram to one that grows.
+/// Adds a histogram to another one, which resizes itself.
 pub(super) fn add_histogram(to: &mut Histogram<u64>, from: &Histogram<u64>) {
     to.auto(true);
-    to.add(from).expect("a histogram of 64-bit counts that resizes itself takes every value");
+    to.add(from).expect("a resizing histogram of 64-bit counts accepts every value");
 }
 
 fn offset(start: DateTime<Utc>, at: DateTime<Utc>) -> Duration {

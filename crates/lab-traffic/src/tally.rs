@@ -1,5 +1,5 @@
-//! [`Tally`]: counts and histograms, a worker's or the sum of several. A worker counts into one of its own, which is taken
-//! away and added to the whole every second; so nothing is shared on the way of a request, and memory stays what it is.
+//! Counters and histograms of a worker, or the sum of several. Each worker has its own [`Tally`], which is swapped out and
+//! added to the total every second, so requests share no state and memory use stays constant.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,36 +10,36 @@ use super::outcome::{CallerOutcome, Interval, Outcome};
 use super::summary::{add_histogram, histogram};
 use super::{Cause, Summary};
 
-/// What was seen of all callers' requests.
+/// Counts the requests of all callers.
 #[derive(Debug)]
 pub(super) struct Tally {
     callers: Vec<CallerTally>,
-    /// Microseconds from due to started.
+    /// Microseconds between the due time and the start.
     delay: Histogram<u64>,
     received: u64,
     resent: u64,
-    /// When the last one ended.
+    /// End of the last request.
     pub(super) end: Duration,
 }
 
 #[derive(Debug, Default)]
 struct CallerTally {
     unsent: u64,
-    /// Few: looked through faster than a map.
+    /// A vector, since a linear search through a few codes is faster than a map.
     codes: Vec<(u16, Histogram<u64>)>,
     errors: [u64; Cause::ALL.len()],
 }
 
-/// A request that is over. Times in microseconds.
+/// A completed request. Times are in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange {
     pub(super) caller: usize,
     pub(super) outcome: Result<u16, Cause>,
     pub(super) latency: u64,
     pub(super) received: u64,
-    /// How often it was sent again.
+    /// Number of times it was sent again.
     pub(super) resent: u64,
-    /// None in the closed model.
+    /// `None` in the closed model.
     pub(super) delay: Option<u64>,
     pub(super) end: Duration,
 }
@@ -50,7 +50,7 @@ impl Tally {
         Self { callers, delay: histogram(), received: 0, resent: 0, end: Duration::ZERO }
     }
 
-    /// One request more.
+    /// Counts a completed request.
     pub(super) fn count(&mut self, exchange: &Exchange) {
         self.end = self.end.max(exchange.end);
         self.received += exchange.received;
@@ -65,12 +65,12 @@ impl Tally {
         }
     }
 
-    /// A request that could not be started in time.
+    /// Counts a request that could not be started in time.
     pub(super) fn give_up(&mut self, caller: usize) {
         self.callers[caller].unsent += 1;
     }
 
-    /// Adds another's.
+    /// Adds the counts of another tally.
     pub(super) fn add(&mut self, other: &Self) {
         for (mine, theirs) in self.callers.iter_mut().zip(&other.callers) {
             mine.add(theirs);
@@ -83,7 +83,7 @@ impl Tally {
         self.end = self.end.max(other.end);
     }
 
-    /// Back to nothing; what was allocated stays.
+    /// Resets all counts and keeps the allocations.
     pub(super) fn clear(&mut self) {
         for caller in &mut self.callers {
             caller.unsent = 0;
@@ -96,14 +96,14 @@ impl Tally {
         (self.received, self.resent, self.end) = (0, 0, Duration::ZERO);
     }
 
-    /// As a piece of the run.
+    /// Converts the counts to an interval of the run.
     pub(super) fn interval(&self, start: Duration, length: Duration) -> Interval {
         let all = self.all();
         let CallerOutcome { sent, unsent, codes, errors, latency, .. } = all.outcome(String::new());
         Interval { start, length, sent, unsent, codes, errors, latency }
     }
 
-    /// As the end of the run.
+    /// Converts the counts to the final result.
     pub(super) fn outcome(self, mut summary: Summary, names: impl Iterator<Item = String>) -> Outcome {
         let all = self.all();
         let whole = all.outcome(String::new());
@@ -115,7 +115,7 @@ impl Tally {
         Outcome { summary, callers, by_code, delay: self.delay, received: self.received, resent: self.resent }
     }
 
-    /// All callers as one.
+    /// The sum over all callers.
     fn all(&self) -> CallerTally {
         let mut all = CallerTally::default();
         for caller in &self.callers {
@@ -159,5 +159,5 @@ impl CallerTally {
 }
 
 fn record(histogram: &mut Histogram<u64>, micros: u64) {
-    histogram.record(micros.max(1)).expect("a histogram that resizes itself takes every value");
+    histogram.record(micros.max(1)).expect("a resizing histogram accepts every value");
 }

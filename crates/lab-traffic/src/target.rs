@@ -1,5 +1,4 @@
-//! What was asked for, checked and laid out for sending: [`Job::validate`] says what is wrong with it, [`Targets`] is what
-//! the client needs for a request: its bytes, and where they go.
+//! Validates a job ([`Job::validate`]) and prepares its requests for sending: [`Targets`] holds their bytes and endpoints.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -14,71 +13,41 @@ use super::{Amount, Caller, Job, Load, Pace, RequestSpec, Stage};
 const RATES: std::ops::RangeInclusive<f64> = 0.001..=1_000_000.0;
 const MAX_CONNECTIONS: u32 = 10_000;
 const MAX_TIMEOUT: Duration = Duration::from_hours(1);
-/// The longest schedule; ends far before any arithmetic on it does.
+/// Longest schedule in seconds, far below the limits of the arithmetic.
 const MAX_SCHEDULE: f64 = 30.0 * 86_400.0;
 
-/// What is wrong with a load, for the one who asked for it.
+/// Problem with a load or a job.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LoadError {
-    /// The address cannot be used.
     #[error("{url:?} is not an address to send to: {reason}")]
-    Url {
-        /// As written.
-        url: String,
-        /// Why not.
-        reason: String,
-    },
-    /// The method cannot be used.
+    Url { url: String, reason: String },
     #[error("{method:?} is not a method to send: {reason}")]
-    Method {
-        /// As written.
-        method: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// A header cannot be used. Its value is not shown: it may be a key.
+    Method { method: String, reason: &'static str },
+    /// Omits the value of the header, since it may be a key.
     #[error("the header {name:?} cannot be sent: {reason}")]
-    Header {
-        /// Its name as written.
-        name: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// No thread could be prepared for sending.
+    Header { name: String, reason: &'static str },
+    /// No worker thread could be started.
     #[error("cannot start to send: {detail}")]
     Start {
-        /// What the system says.
+        /// Error of the system.
         detail: String,
     },
-    /// A caller's share is finer than requests can be shared out.
-    #[error("{name}'s share of {percent}% cannot be kept: shares are told apart to 0.01%")]
-    Share {
-        /// The caller.
-        name: String,
-        /// Its share.
-        percent: f64,
-    },
-    /// A number is out of its range.
+    /// A caller's share is finer than the resolution of shares.
+    #[error("{name}'s share of {percent}% cannot be kept: shares are exact to 0.01%")]
+    Share { name: String, percent: f64 },
     #[error("{what} must be {range}, not {found}")]
-    Range {
-        /// Which number.
-        what: &'static str,
-        /// What it must be.
-        range: String,
-        /// What it is.
-        found: String,
-    },
+    Range { what: &'static str, range: String, found: String },
 }
 
 impl Load {
-    /// Checks all of it, so that [`run`](super::run) can send it.
+    /// Checks that [`run`](super::run) can send this load.
     pub fn validate(&self) -> Result<(), LoadError> {
         Job::from(self).validate()
     }
 }
 
 impl Job {
-    /// Checks all of it, so that [`run_job`](super::run_job) can send it.
+    /// Checks that [`run_job`](super::run_job) can send this job.
     pub fn validate(&self) -> Result<(), LoadError> {
         self.targets().map(|_| ())
     }
@@ -113,7 +82,7 @@ impl Job {
         let limits = format!("between {} and {} requests a second", RATES.start(), RATES.end());
         let Some(last) = stages.last() else { return range("the rate", &limits, "missing") };
         for stage in stages {
-            // A ramp may begin or end at nothing, but not both.
+            // A ramp may start or end at 0, but not both.
             let good = |rate: &f64| RATES.contains(rate);
             let ends = [stage.from, stage.to];
             let wrong = ends.iter().find(|rate| !good(rate) && **rate != 0.0);
@@ -136,7 +105,7 @@ impl Job {
         let total: f64 = shares.iter().sum();
         if shares.iter().all(|share| *share > 0.0) && (total - 1.0).abs() < 1e-6 {
             let Some(caller) = too_fine(&shares).map(|at| &self.callers[at]) else { return Ok(()) };
-            // Without the noise of the arithmetic.
+            // Rounded to hide floating-point noise.
             let percent = (caller.share * 1e8).round() / 1e6;
             return Err(LoadError::Share { name: caller.name.clone(), percent });
         }
@@ -149,39 +118,37 @@ fn range<T>(what: &'static str, range: &str, found: &str) -> Result<T, LoadError
     Err(LoadError::Range { what, range: range.to_owned(), found: found.to_owned() })
 }
 
-/// All that is sent.
+/// All requests of a job, prepared for sending.
 #[derive(Debug)]
 pub(super) struct Targets {
-    /// Whom requests go to.
     pub(super) endpoints: Vec<Endpoint>,
-    /// By caller, then by request.
+    /// Indexed by caller, then by request.
     prepared: Vec<Vec<Prepared>>,
 }
 
-/// A request, ready to be written.
+/// A serialized request.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// Head and body.
     pub(super) bytes: Vec<u8>,
-    /// Which of the endpoints it goes to.
+    /// Index into [`Targets::endpoints`].
     pub(super) endpoint: usize,
-    /// Its response has no body.
+    /// The response has no body.
     pub(super) bodiless: bool,
-    /// To send it twice is to send it once (RFC 9110, section 9.2.2).
+    /// The method is idempotent (RFC 9110, section 9.2.2).
     pub(super) repeatable: bool,
 }
 
-/// Who is asked, and at which port.
+/// Host and port of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) host: Host,
     pub(super) port: u16,
 }
 
-/// Who is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Host {
-    /// An address, as written.
+    /// An IP address.
     Address(IpAddr),
     /// A name that must be resolved.
     Name(String),
@@ -243,12 +210,12 @@ impl Targets {
     }
 }
 
-/// A URL, taken apart.
+/// The parts of a URL.
 struct Address {
     endpoint: Endpoint,
-    /// With its query.
+    /// Includes the query.
     path: String,
-    /// What the `Host` header says.
+    /// Value of the `Host` header.
     authority: String,
 }
 
@@ -267,7 +234,7 @@ impl Address {
         if !parsed.username().is_empty() || parsed.password().is_some() {
             return Err(bad("a user or a password in it is not supported; send a header"));
         }
-        let name = parsed.host_str().filter(|host| !host.is_empty()).ok_or_else(|| bad("it names no host"))?;
+        let name = parsed.host_str().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host"))?;
         let host = match name.trim_start_matches('[').trim_end_matches(']').parse() {
             Ok(address) => Host::Address(address),
             Err(_) => Host::Name(name.to_owned()),
@@ -277,35 +244,35 @@ impl Address {
             None => parsed.path().to_owned(),
         };
         let authority = parsed.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
-        HeaderValue::from_str(&authority).map_err(|_| bad("its host has a character that HTTP cannot carry"))?;
+        HeaderValue::from_str(&authority).map_err(|_| bad("its host has a character that is not allowed in HTTP"))?;
         Ok(Self { endpoint: Endpoint { host, port: parsed.port().unwrap_or(80) }, path, authority })
     }
 }
 
-/// Sent where no other is given.
+/// Default user agent.
 const USER_AGENT: &str = concat!("lab/", env!("CARGO_PKG_VERSION"));
 
 fn parse_method(text: &str) -> Result<Method, LoadError> {
     let bad = |reason| LoadError::Method { method: text.to_owned(), reason };
-    let method = Method::from_bytes(text.as_bytes()).map_err(|_| bad("such as GET, in letters without spaces"))?;
+    let method = Method::from_bytes(text.as_bytes()).map_err(|_| bad("expected a word such as GET"))?;
     if method == Method::CONNECT {
         return Err(bad("a tunnel is not a request"));
     }
     Ok(method)
 }
 
-/// The names that stand there, in small letters.
+/// Validates the headers and returns their names in lower case.
 fn check_headers(headers: &[&(String, String)]) -> Result<HashSet<String>, LoadError> {
     let mut names = HashSet::new();
     for (name, value) in headers {
         let bad = |reason| LoadError::Header { name: name.clone(), reason };
         let key = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| bad("a name has letters, digits and dashes, no spaces"))?;
+            .map_err(|_| bad("a header name consists of letters, digits and dashes"))?;
         if matches!(key.as_str(), "content-length" | "transfer-encoding" | "upgrade" | "connection" | "expect") {
-            return Err(bad("how a request ends, and what becomes of its connection, is not for headers to say"));
+            return Err(bad("message length and connection handling cannot be set by headers"));
         }
         if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
-            return Err(bad("its value may hold printable ASCII only, no line breaks"));
+            return Err(bad("its value may contain only printable ASCII, without line breaks"));
         }
         names.insert(key.as_str().to_owned());
     }

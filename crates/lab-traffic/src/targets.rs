@@ -1,5 +1,5 @@
-//! [`read_targets`]: a file of requests in vegeta's plain format: `METHOD URL`, headers on the lines after it, `@FILE` for a
-//! body, an empty line before the next request, and `#` before a remark.
+//! Reads a file of requests in vegeta's plain format: `METHOD URL`, headers on the following lines, `@FILE` for a body, an
+//! empty line between requests, and `#` for comments.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,53 +7,41 @@ use std::path::{Path, PathBuf};
 use super::RequestSpec;
 use lab_system::files;
 
-/// The most requests of one file.
-const MOST: usize = 100_000;
-/// The largest body, in bytes.
-const LARGEST_BODY: u64 = 16 << 20;
-/// The largest file, in bytes.
-const LARGEST: u64 = 64 << 20;
+/// Maximum number of requests per file.
+const MAX_REQUESTS: usize = 100_000;
+/// Maximum size of a body in bytes.
+const MAX_BODY: u64 = 16 << 20;
+/// Maximum size of the file in bytes.
+const MAX_FILE: u64 = 64 << 20;
 
-/// What is wrong with a file of requests.
+/// Problem with a file of requests.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetsError {
-    /// It, or a body that it names, cannot be read.
+    /// The file, or a body file that it refers to, cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A line is not as it should be.
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("{}:{line}: {reason}", path.display())]
     Line {
-        /// Which file.
         path: PathBuf,
-        /// From 1.
+        /// Counts from 1.
         line: usize,
-        /// What was expected.
         reason: String,
     },
-    /// There is no request in it.
-    #[error("{} names no request: write lines such as `GET /api/users`", path.display())]
-    Empty {
-        /// Which file.
-        path: PathBuf,
-    },
+    #[error("{} has no requests: write lines such as `GET /api/users`", path.display())]
+    Empty { path: PathBuf },
 }
 
-/// Reads a file of requests. Where it has a path instead of a URL, so has the request: it is not ready to be sent. Bodies are
-/// found from the folder of the file.
+/// Reads a file of requests. A path instead of a URL is kept as it is, and the caller must complete it. Body files are
+/// relative to the folder of the file.
 pub fn read_targets(path: &Path) -> Result<Vec<RequestSpec>, TargetsError> {
-    let text = read(path, LARGEST)?;
+    let text = read(path, MAX_FILE)?;
     let text = String::from_utf8(text).map_err(|error| {
         let source = io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
         TargetsError::Unreadable { path: path.to_owned(), source }
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut requests: Vec<RequestSpec> = Vec::new();
-    // Whether a header may come: not after an empty line, nor after a body.
+    // Headers are allowed after a request, until an empty line or a body.
     let mut open = false;
     for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let wrong = |reason: String| TargetsError::Line { path: path.to_owned(), line: at + 1, reason };
@@ -68,8 +56,8 @@ pub fn read_targets(path: &Path) -> Result<Vec<RequestSpec>, TargetsError> {
             request.body = read_body(&folder.join(file.trim()))?;
             open = false;
         } else if let Some(request) = first_line(line) {
-            if requests.len() == MOST {
-                return Err(wrong(format!("expected at most {MOST} requests")));
+            if requests.len() == MAX_REQUESTS {
+                return Err(wrong(format!("expected at most {MAX_REQUESTS} requests")));
             }
             requests.push(request);
             open = true;
@@ -85,12 +73,12 @@ pub fn read_targets(path: &Path) -> Result<Vec<RequestSpec>, TargetsError> {
     if requests.is_empty() { Err(TargetsError::Empty { path: path.to_owned() }) } else { Ok(requests) }
 }
 
-/// Reads a file that is a request's body, up to 16 MiB.
+/// Reads the body of a request from a file of at most 16 MiB.
 pub fn read_body(path: &Path) -> Result<Vec<u8>, TargetsError> {
-    read(path, LARGEST_BODY)
+    read(path, MAX_BODY)
 }
 
-/// `GET http://host/path`, or `GET /path`.
+/// Parses `GET http://host/path` or `GET /path`.
 fn first_line(line: &str) -> Option<RequestSpec> {
     let (method, url) = line.split_once(char::is_whitespace)?;
     if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
@@ -146,9 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
+    fn errors_have_line_numbers() {
         let cases = [
-            ("", "targets names no request: write lines such as `GET /api/users`"),
+            ("", "targets has no requests: write lines such as `GET /api/users`"),
             ("get /a\n", "targets:1: expected `METHOD URL`, not \"get /a\""),
             ("GET /a\nnonsense\n", "targets:2: expected `METHOD URL` or `Header: value`, not \"nonsense\""),
             ("GET /a\n\nX-Late: 1\n", "targets:3: expected `METHOD URL`, not \"X-Late: 1\""),

@@ -1,4 +1,4 @@
-//! Tests of what is asked for and of what is summed up; those that send are integration tests.
+//! Tests of validation and summaries. Tests that send requests are integration tests.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ fn a_request_has_its_own_headers_its_callers_and_its_body() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_refused_with_a_reason() {
+fn invalid_requests_are_refused_with_a_reason() {
     let cases = [
         ("https://lab.test/", "https is not supported, only http"),
         ("localhost:8080/x", "it must start with http://"),

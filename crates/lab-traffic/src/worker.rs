@@ -1,5 +1,5 @@
-//! A worker: a thread with a runtime of its own and a share of the connections, each of which is a task that takes one
-//! request after the other. So a request never changes threads, and its cost is the two system calls that it needs.
+//! A worker is a thread with its own runtime and a share of the connections. Each connection is a task that sends one request
+//! after the other. A request never changes threads and costs only two system calls.
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
@@ -25,33 +25,33 @@ use super::tally::{Exchange, Tally};
 use super::target::Targets;
 use super::{Amount, Cause};
 
-/// How long a request in flight may go on after a cancellation.
+/// Time for a request in flight to complete after a cancellation.
 const GRACE: Duration = Duration::from_millis(200);
-/// How long a connection of the closed model waits after it could not connect: a port that refuses would be asked a hundred
-/// thousand times a second.
-const REST: Duration = Duration::from_millis(50);
+/// Pause of a closed-model connection after a failed connect. Without it, a refusing port would see a hundred thousand
+/// attempts per second.
+const RECONNECT_DELAY: Duration = Duration::from_millis(50);
 
-/// What all workers have in common.
+/// State shared by all workers.
 pub(super) struct Shared {
-    /// When the first request is due, or sent.
+    /// Time at which the first request is due, or sent.
     pub(super) start: Instant,
-    /// Requests before this are not counted.
+    /// Requests during the warm-up are not counted.
     pub(super) warmup: Duration,
     pub(super) timeout: Duration,
     pub(super) targets: Targets,
     pub(super) mix: Mix,
     pub(super) net: Arc<Net>,
     pub(super) model: Model,
-    /// Since when no request may start any more, though there were some.
+    /// Time at which sending was stopped early. No request starts after it.
     pub(super) stopped: OnceLock<Duration>,
     pub(super) stop: CancellationToken,
 }
 
-/// Where requests come from.
+/// Source of requests.
 pub(super) enum Model {
     Open {
         schedule: Mutex<Schedule>,
-        /// One permit for each request that is due and not taken.
+        /// One permit for each request that is due and not yet taken.
         released: Semaphore,
         outage: Mutex<OutageClock>,
     },
@@ -64,25 +64,25 @@ pub(super) enum Model {
     },
 }
 
-/// What one worker tells.
-pub(super) struct Desk {
+/// Counters of one worker.
+pub(super) struct WorkerStats {
     pub(super) tally: Mutex<Tally>,
-    /// Requests that were taken, of those that count.
+    /// Counted requests that were taken from the schedule.
     pub(super) begun: AtomicU64,
-    /// Those of them that are over.
+    /// Counted requests that have ended.
     pub(super) done: AtomicU64,
 }
 
-/// A request that was taken.
+/// A request taken from the schedule.
 struct Turn {
     number: u64,
-    /// None in the closed model.
+    /// `None` in the closed model.
     due: Option<Duration>,
     started: Duration,
 }
 
 impl Shared {
-    /// Whether all that was asked for was taken.
+    /// Returns true if all requests have been taken.
     pub(super) fn is_exhausted(&self) -> bool {
         match &self.model {
             Model::Open { schedule, .. } => locked(schedule).due().is_none(),
@@ -91,7 +91,7 @@ impl Shared {
         }
     }
 
-    /// Lets no request start any more.
+    /// Prevents further requests from starting.
     pub(super) fn halt(&self) {
         self.stopped.get_or_init(|| self.start.elapsed());
         if let Model::Open { released, .. } = &self.model {
@@ -99,15 +99,15 @@ impl Shared {
         }
     }
 
-    /// Counts what was due at the stop, and not started, as unsent.
-    pub(super) fn count_left(&self, desk: &Desk) {
+    /// Counts the requests that were due when sending stopped, but not started, as unsent.
+    pub(super) fn count_left(&self, stats: &WorkerStats) {
         let (Model::Open { schedule, .. }, Some(stopped)) = (&self.model, self.stopped.get()) else { return };
-        // A copy: what is left shows that it was cut short.
+        // A copy, because the remaining requests mark the run as interrupted.
         let mut schedule = locked(schedule).clone();
-        let mut tally = locked(&desk.tally);
+        let mut tally = locked(&stats.tally);
         while let Some((number, due)) = schedule.take().filter(|(_, due)| due <= stopped) {
             if due >= self.warmup {
-                tally.give_up(self.mix.deal(number).0);
+                tally.give_up(self.mix.assign(number).0);
             }
         }
     }
@@ -120,11 +120,11 @@ impl Shared {
     }
 }
 
-/// Runs these connections until there is nothing left to send.
-pub(super) fn work(shared: &Arc<Shared>, desk: &Arc<Desk>, lanes: Range<usize>, runtime: Runtime) {
+/// Runs these connections until all requests are sent.
+pub(super) fn work(shared: &Arc<Shared>, stats: &Arc<WorkerStats>, lanes: Range<usize>, runtime: Runtime) {
     runtime.block_on(async {
         let mut tasks: JoinSet<()> =
-            lanes.map(|id| Lane::new(id, Arc::clone(shared), Arc::clone(desk)).run()).collect();
+            lanes.map(|id| Lane::new(id, Arc::clone(shared), Arc::clone(stats)).run()).collect();
         let mut give_up = None;
         loop {
             tokio::select! {
@@ -144,52 +144,52 @@ pub(super) fn work(shared: &Arc<Shared>, desk: &Arc<Desk>, lanes: Range<usize>, 
             }
         }
     });
-    // A name that is still being looked up is not waited for.
+    // Does not wait for pending name lookups.
     runtime.shutdown_background();
 }
 
-/// A connection.
+/// The task of one connection.
 struct Lane {
     id: usize,
     shared: Arc<Shared>,
-    desk: Arc<Desk>,
+    stats: Arc<WorkerStats>,
     client: Client,
     alarm: Alarm,
 }
 
 impl Lane {
-    fn new(id: usize, shared: Arc<Shared>, desk: Arc<Desk>) -> Self {
+    fn new(id: usize, shared: Arc<Shared>, stats: Arc<WorkerStats>) -> Self {
         let client = Client::new(Arc::clone(&shared.net));
         let alarm = Alarm::new(shared.timeout);
-        Self { id, shared, desk, client, alarm }
+        Self { id, shared, stats, client, alarm }
     }
 
     async fn run(mut self) {
         while let Some(turn) = self.take().await {
             let counts = turn.due.unwrap_or(turn.started) >= self.shared.warmup;
             if counts {
-                self.desk.begun.fetch_add(1, Ordering::Relaxed);
+                self.stats.begun.fetch_add(1, Ordering::Relaxed);
             }
-            let (caller, request) = self.shared.mix.deal(turn.number);
+            let (caller, request) = self.shared.mix.assign(turn.number);
             let late = turn.due.is_some_and(|due| turn.started.saturating_sub(due) > self.shared.timeout);
             let mut failed = None;
             if late {
                 if counts {
-                    locked(&self.desk.tally).give_up(caller);
+                    locked(&self.stats.tally).give_up(caller);
                 }
             } else {
                 failed = self.exchange(&turn, (caller, request), counts).await;
             }
             if counts {
-                self.desk.done.fetch_add(1, Ordering::Relaxed);
+                self.stats.done.fetch_add(1, Ordering::Relaxed);
             }
-            if failed.is_some_and(rests) && turn.due.is_none() {
-                sleep(REST).await;
+            if failed.is_some_and(needs_pause) && turn.due.is_none() {
+                sleep(RECONNECT_DELAY).await;
             }
         }
     }
 
-    /// Waits for the next request; none where there is no other.
+    /// Waits for the next request. Returns `None` after the last one.
     async fn take(&mut self) -> Option<Turn> {
         let shared = &self.shared;
         match &shared.model {
@@ -212,7 +212,7 @@ impl Lane {
         }
     }
 
-    /// Sends a request and counts what came of it; gives why it failed.
+    /// Sends a request and counts the result. Returns the cause of a failure.
     async fn exchange(&mut self, turn: &Turn, (caller, request): (usize, usize), counts: bool) -> Option<Cause> {
         let shared = &self.shared;
         let since = |time: Duration| time.saturating_sub(shared.warmup);
@@ -229,7 +229,7 @@ impl Lane {
             if let Some(mut outage) = shared.outage() {
                 outage.end(self.id, Some(code.is_ok_and(is_success)));
             }
-            locked(&self.desk.tally).count(&Exchange {
+            locked(&self.stats.tally).count(&Exchange {
                 caller,
                 outcome: code,
                 latency: micros(end.saturating_sub(turn.due.unwrap_or(turn.started))),
@@ -243,13 +243,13 @@ impl Lane {
     }
 }
 
-/// Whether the server, or this machine, is not to be asked again at once.
-fn rests(cause: Cause) -> bool {
+/// Returns true for failures after which an immediate retry is pointless.
+fn needs_pause(cause: Cause) -> bool {
     matches!(cause, Cause::Refused | Cause::Connect | Cause::Dns | Cause::Exhausted | Cause::Other)
 }
 
-/// A deadline for one request after the other. It is set anew where it passes, not for each of them: a timer costs more
-/// than it looks like, and hardly any goes off.
+/// A timer shared by the consecutive requests of a connection. It is reset only when it fires, not for every request:
+/// resetting a timer is expensive, and almost no request times out.
 struct Alarm(Pin<Box<Sleep>>);
 
 impl Alarm {
@@ -257,7 +257,7 @@ impl Alarm {
         Self(Box::pin(sleep(length)))
     }
 
-    /// Does the work until then; none where it was not over. Deadlines never come earlier than the one before.
+    /// Runs the work until the deadline and returns `None` if it did not complete. Deadlines must not decrease.
     async fn guard<F: Future>(&mut self, deadline: tokio::time::Instant, work: F) -> Option<F::Output> {
         let mut work = pin!(work);
         poll_fn(|context| {
@@ -276,7 +276,7 @@ impl Alarm {
     }
 }
 
-/// A lock whose holder that panicked ends the run anyway.
+/// Locks a mutex, even if poisoned: a panic of its holder ends the run anyway.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -55,7 +55,7 @@ fn failed(why: String) -> Exit {
 async fn serve(order: &Order) -> Result<Exit, String> {
     let folder = Folder::new(order.folder.clone());
     let path = folder.path(LOCK_FILE);
-    let lock = background::take(&path).await.map_err(|error| error.to_string())?;
+    let lock = background::acquire_lock(&path).await.map_err(|error| error.to_string())?;
     let listener = listen(order).await?;
     let port = listener.local_addr().map_err(|error| error.to_string())?.port();
     let serving = Serving { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), port };

@@ -185,7 +185,7 @@ impl lab_dashboard::Source for Supervisor {
 /// Takes the host's lock and lets the services inherit it. It is released only when the last of them has exited, however the
 /// host ended, so that the folder and the port are not reused before.
 async fn take_lock(path: &Path) -> Result<File, EngineError> {
-    let file = background::take(path).await.map_err(|error| match error.kind() {
+    let file = background::acquire_lock(path).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => {
             system("another host of this lab is already running").hint("run `lab down` to stop it")
         }

@@ -18,7 +18,7 @@ use super::context::Context;
 use super::observe::Observation;
 use super::seen::Seen;
 use lab_scenario::plan::Traffic;
-use lab_traffic::{Load, Orders, Reins, Summary, reins};
+use lab_traffic::{Load, Summary, TrafficCommands, TrafficControl, traffic_control};
 
 /// How long the end of a step waits for open requests. Healthy requests finish much sooner.
 const GRACE: Duration = Duration::from_millis(200);
@@ -54,7 +54,7 @@ pub(super) struct Slice {
     caller: Option<String>,
     /// When the first request was due.
     start: Arc<OnceLock<DateTime<Utc>>>,
-    reins: Reins,
+    control: TrafficControl,
     task: JoinHandle<Option<Summary>>,
     over: bool,
     /// Results not collected yet, once the slice has finished.
@@ -95,10 +95,10 @@ fn next(begun: Instant, rate: f64, now: Instant) -> Instant {
 impl Slice {
     fn begin(context: &Arc<Context>, of: &Background, caller: Option<String>, load: Load) -> Self {
         let (stop, start) = (context.stop.child_token(), Arc::new(OnceLock::new()));
-        let (reins, orders) = reins();
-        let task = send(Arc::clone(context), of.begun, load, orders, stop.clone(), Arc::clone(&start));
+        let (control, commands) = traffic_control();
+        let task = send(Arc::clone(context), of.begun, load, commands, stop.clone(), Arc::clone(&start));
         let (id, name, task, end) = (of.id, of.name.clone(), tokio::spawn(task), stop.drop_guard());
-        Self { id, name, caller, start, reins, task, over: false, rest: None, _end: end }
+        Self { id, name, caller, start, control, task, over: false, rest: None, _end: end }
     }
 
     /// Waits for the slice to finish. Propagates panics.
@@ -116,7 +116,7 @@ impl Slice {
 
     /// Collects the results since the last call.
     async fn look(&mut self) -> Seen {
-        let asked = self.reins.ask();
+        let asked = self.control.request_summary();
         let summary = tokio::select! {
             biased;
             Ok(summary) = asked => Some(summary),
@@ -136,7 +136,7 @@ async fn send(
     context: Arc<Context>,
     begun: Instant,
     load: Load,
-    orders: Orders,
+    commands: TrafficCommands,
     stop: CancellationToken,
     start: Arc<OnceLock<DateTime<Utc>>>,
 ) -> Option<Summary> {
@@ -144,17 +144,17 @@ async fn send(
     tokio::select! {
         biased;
         () = stop.cancelled() => return None,
-        () = orders.halt.cancelled() => return None,
+        () = commands.halt.cancelled() => return None,
         () = sleep_until(due) => {}
     }
     start.get_or_init(|| context.clock.now());
-    Some(context.wire.ongoing(&load, orders, &stop).await)
+    Some(context.wire.background_traffic(&load, commands, &stop).await)
 }
 
 impl Running {
     /// Stops new requests. Returns the results and the slices that still have open requests.
     pub(super) async fn end(mut self) -> (Slices, Vec<Slice>) {
-        self.new.iter().for_each(|slice| slice.reins.halt());
+        self.new.iter().for_each(|slice| slice.control.halt());
         if self.last {
             // Each slice ends at its own timeout or at Ctrl-C.
             join_all(self.new.iter_mut().chain(&mut self.open).map(Slice::over)).await;

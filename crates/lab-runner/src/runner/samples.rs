@@ -10,7 +10,7 @@ use super::context::Context;
 use super::observe::{Observation, scrape};
 use lab_core::event::{CounterSample, Latency, Sample};
 use lab_telemetry::metrics::{Snapshot, delta, names};
-use lab_traffic::{Amount, Load, Piece, Summary};
+use lab_traffic::{Amount, Load, Summary, TimeSlice};
 
 /// Minimum time between two scrapes.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const DRAWN: [&str; 3] = [names::REQUESTS, names::AUTH_SUCCESS, names::AUTH_FAIL
 /// Traffic of a step over time.
 pub(super) fn samples(summary: &Summary, clock: &Clock) -> Vec<Sample> {
     let start = clock.since_start(summary.start);
-    let sample = |piece: &Piece| {
+    let sample = |piece: &TimeSlice| {
         let at = |percent| piece.percentile_ms(percent).map(rounded);
         let latency = || Some(Latency { p50: at(50.0)?, p90: at(90.0)?, p99: at(99.0)?, max: piece.max_ms()? });
         Sample {
@@ -33,7 +33,7 @@ pub(super) fn samples(summary: &Summary, clock: &Clock) -> Vec<Sample> {
             latency_ms: latency(),
         }
     };
-    summary.course.pieces().iter().map(sample).collect()
+    summary.timeline.slices().iter().map(sample).collect()
 }
 
 /// Scrapes the app while waiting for traffic. Returns the result of the traffic and the counter increases between

@@ -1,5 +1,5 @@
-//! [`Draft`]: a file that is written under a temporary name and gets its own name once it is whole. A draft is locked for as long
-//! as its process lives, so [`collect`] knows which ones killed processes have left.
+//! Atomic writes. A [`Draft`] is written under a temporary name and renamed once it is complete. It stays locked while its
+//! process is alive, so [`collect`] can identify the drafts that killed processes left behind.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
@@ -13,13 +13,13 @@ use tempfile::{NamedTempFile, TempDir};
 use super::open::output_target;
 use super::{check_folder, is_named, sync_folder};
 
-/// How the names of drafts begin.
+/// Prefix of the names of drafts.
 const PREFIX: &str = ".lab-draft-";
-/// How they began in earlier versions, which did not lock them.
+/// Prefixes of earlier versions, which did not lock their drafts.
 const UNLOCKED: [&str; 2] = [".writing-", ".importing-"];
-/// How old an unlocked draft must be before it is removed: it may still be written.
+/// Minimum age of an unlocked draft before it is removed. A younger one may still be in use.
 const UNLOCKED_AGE: Duration = Duration::from_mins(1);
-/// How often a draft is made again that a collector has taken between its creation and its lock.
+/// Number of attempts to create a draft, if a collector removes it between its creation and its lock.
 const ATTEMPTS: usize = 10;
 
 /// A file under a temporary name.
@@ -30,28 +30,28 @@ struct Draft {
 }
 
 impl Draft {
-    /// A draft in this folder, after the removal of those that killed processes have left there. The umask applies to `mode`.
+    /// Creates a draft in the folder after removing abandoned ones. The umask applies to `mode`.
     fn create(folder: &Path, mode: u32) -> io::Result<Self> {
-        remove_left(folder, &[]);
+        remove_abandoned(folder, &[]);
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX).permissions(Permissions::from_mode(mode));
         for _ in 0..ATTEMPTS {
             let file = builder.tempfile_in(folder)?;
-            if is_kept(file.as_file(), file.path()) {
+            if lock_draft(file.as_file(), file.path()) {
                 return Ok(Self { file, folder: folder.to_owned() });
             }
         }
         Err(contended())
     }
 
-    /// Gives the draft its name, durably. A file of that name is replaced.
+    /// Renames the draft to its final name, durably, replacing any existing file.
     fn commit(self, path: &Path) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         self.file.persist(path)?;
         sync_folder(&self.folder)
     }
 
-    /// Gives the draft its name, durably. False if the name is in use: its file stays as it is.
+    /// Renames the draft to its final name, durably. Returns false, and changes nothing, if the name is in use.
     fn commit_new(self, path: &Path) -> io::Result<bool> {
         self.file.as_file().sync_all()?;
         match self.file.persist_noclobber(path) {
@@ -62,7 +62,7 @@ impl Draft {
     }
 }
 
-/// The next content of a file, on disk beside it. It has no effect until it is committed; dropped, it is removed.
+/// The next content of a file, stored beside it. It takes effect when committed and is removed when dropped.
 #[derive(Debug)]
 pub struct Staged {
     draft: Draft,
@@ -70,30 +70,30 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Writes the next content of a file of the state, durably.
+    /// Writes the next content of a state file, durably.
     pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
-        let draft = written(path, content)?;
+        let draft = write_draft(path, content)?;
         draft.file.as_file().sync_all()?;
         Ok(Self { draft, path: path.to_owned() })
     }
 
-    /// Gives the file its next content, atomically and durably.
+    /// Replaces the content of the file, atomically and durably.
     pub fn commit(self) -> io::Result<()> {
         self.draft.commit(&self.path)
     }
 }
 
-/// Writes a file of the state so that a reader, or a power failure, meets the old content or the new one, never a part; mode 0600.
+/// Writes a state file with mode 0600. Readers, and a power failure, see either the old or the new content, never a part.
 pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    written(path, content)?.commit(path)
+    write_draft(path, content)?.commit(path)
 }
 
-/// Writes a file of the state that does not exist yet, as [`write_atomic`] does; an existing one stays as it is.
+/// Creates a state file like [`write_atomic`]. Leaves an existing file unchanged.
 pub fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    written(path, content)?.commit_new(path).map(drop)
+    write_draft(path, content)?.commit_new(path).map(drop)
 }
 
-fn written(path: &Path, content: &[u8]) -> io::Result<Draft> {
+fn write_draft(path: &Path, content: &[u8]) -> io::Result<Draft> {
     let folder = folder_of(path);
     check_folder(folder)?;
     let mut draft = Draft::create(folder, 0o600)?;
@@ -101,7 +101,7 @@ fn written(path: &Path, content: &[u8]) -> io::Result<Draft> {
     Ok(draft)
 }
 
-/// A file that the user names, written as a whole or not at all. A symbolic link is followed, and only a regular file is replaced.
+/// A file given by the user, written completely or not at all. Symbolic links are followed; only regular files are replaced.
 #[derive(Debug)]
 pub struct Output {
     draft: Draft,
@@ -109,38 +109,38 @@ pub struct Output {
 }
 
 impl Output {
-    /// Fails if the file could not be written. The umask applies to `mode`.
+    /// Creates the draft, and fails early if the target cannot be written. The umask applies to `mode`.
     pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
         let target = output_target(path)?;
         Ok(Self { draft: Draft::create(folder_of(&target), mode)?, target })
     }
 
-    /// The file.
+    /// File handle of the draft.
     pub fn file(&mut self) -> &mut File {
         self.draft.file.as_file_mut()
     }
 
-    /// Gives the file its name, durably.
+    /// Renames the draft to its final name, durably.
     pub fn commit(self) -> io::Result<()> {
         self.draft.commit(&self.target)
     }
 }
 
-/// Writes a file that the user names: see [`Output`].
+/// Writes a file given by the user: see [`Output`].
 pub fn write_output(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut output = Output::create(path, mode)?;
     output.file().write_all(content)?;
     output.commit()
 }
 
-/// A folder under a temporary name, with mode 0700, and the lock that keeps it from being collected. The caller renames it.
+/// Creates a folder under a temporary name, with mode 0700, and locks it against [`collect`]. The caller renames it.
 pub fn draft_folder(folder: &Path) -> io::Result<(TempDir, File)> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).permissions(Permissions::from_mode(0o700));
     for _ in 0..ATTEMPTS {
-        let made = builder.tempdir_in(folder)?;
-        match File::open(made.path()) {
-            Ok(lock) if is_kept(&lock, made.path()) => return Ok((made, lock)),
+        let draft = builder.tempdir_in(folder)?;
+        match File::open(draft.path()) {
+            Ok(lock) if lock_draft(&lock, draft.path()) => return Ok((draft, lock)),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -148,19 +148,19 @@ pub fn draft_folder(folder: &Path) -> io::Result<(TempDir, File)> {
     Err(contended())
 }
 
-/// Removes what killed processes have left in a folder of the state: drafts that no process holds.
+/// Removes the drafts in a state folder that no running process holds.
 pub fn collect(folder: &Path) {
-    remove_left(folder, &UNLOCKED);
+    remove_abandoned(folder, &UNLOCKED);
 }
 
-fn remove_left(folder: &Path, unlocked: &[&str]) {
+fn remove_abandoned(folder: &Path, unlocked: &[&str]) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let is_unlocked = unlocked.iter().any(|prefix| name.starts_with(prefix));
         if is_unlocked || name.starts_with(PREFIX) {
-            // One that cannot be removed is left to the next command.
+            // The next command tries again.
             let _ = remove_one(&entry.path(), is_unlocked);
         }
     }
@@ -178,15 +178,15 @@ fn remove_one(path: &Path, is_unlocked: bool) -> io::Result<()> {
     }
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    // Only the lock shows that no process holds it: without support for locks nothing is removed.
+    // Only the lock proves that no process holds the draft. Without lock support, nothing is removed.
     if file.try_lock().is_err() || !is_named(&file, path) {
         return Ok(());
     }
     if found.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
-/// Locks a new draft. False if a collector has met it first.
-fn is_kept(file: &File, path: &Path) -> bool {
+/// Locks a new draft. Returns false if a collector got to it first.
+fn lock_draft(file: &File, path: &Path) -> bool {
     !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && is_named(file, path)
 }
 
@@ -195,5 +195,5 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 fn contended() -> io::Error {
-    io::Error::new(io::ErrorKind::ResourceBusy, "its temporary file was removed again and again")
+    io::Error::new(io::ErrorKind::ResourceBusy, "its temporary file was removed repeatedly")
 }

@@ -1,4 +1,4 @@
-//! Opening files: checks what lies at a path before and after the open, and never waits for the other end of a pipe.
+//! Opens files: checks the path before and after the open, and never blocks on the other end of a pipe.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,39 +9,36 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::process::{getegid, geteuid};
 
-/// How long a pipe may be without a reader, and how long its reader may take no byte.
+/// Time to wait for a pipe to get a reader, and for that reader to accept a byte.
 const PIPE_TIMEOUT: Duration = Duration::from_secs(3);
 const PIPE_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Reason why what lies at a path is not used. It is the source of an [`io::Error`].
+/// Reason for refusing a path. Returned as the source of an [`io::Error`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// It is of another kind.
     #[error("it is {found}; expected {expected}")]
     Kind {
-        /// With its article.
+        /// Noun with its article: `a pipe`.
         found: &'static str,
-        /// With its article.
+        /// Noun with its article: `a file`.
         expected: &'static str,
     },
-    /// Another user owns it.
     #[error("it belongs to user {owner}; expected user {user}")]
     Owner {
-        /// The id of its owner.
+        /// User id.
         owner: u32,
-        /// The id of the user of this process.
+        /// Effective user id of this process.
         user: u32,
     },
-    /// Other users can change it.
+    /// Other users have write permission.
     #[error("other users can write to it (mode {mode:04o})")]
     Shared {
-        /// Its permissions.
+        /// Permission bits.
         mode: u32,
     },
-    /// A write would change a file elsewhere.
+    /// The file has more than one hard link, so a write would change it under another name too.
     #[error("it has {0} names (hard links); expected one")]
     Linked(u64),
-    /// It is too large.
     #[error("it has {size} bytes; expected at most {limit}")]
     Large {
         /// In bytes.
@@ -49,18 +46,18 @@ pub enum Unusable {
         /// In bytes.
         limit: u64,
     },
-    /// It lies in a folder that is not used.
+    /// The folder of the file is refused.
     #[error("its folder cannot be used: {0}")]
     Folder(Box<Unusable>),
 }
 
 impl Unusable {
-    /// The reason in an I/O error, if it is one of these.
+    /// Extracts the reason from an I/O error, if that is its source.
     pub fn in_error(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// What the user can do about it.
+    /// Suggests a fix to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Kind { .. } | Self::Linked(_) | Self::Large { .. } => "move it out of the way, then try again",
@@ -77,30 +74,30 @@ impl From<Unusable> for io::Error {
     }
 }
 
-/// Opens a file of the state for reading: a regular file of this user, of at most `limit` bytes, which no other user can change.
+/// Opens a state file for reading: a regular file of this user, at most `limit` bytes, not writable by other users.
 pub fn open_state(path: &Path, limit: u64) -> io::Result<File> {
     let file = state_file(path, OpenOptions::new().read(true), Use::Read)?;
     check_size(&file, limit)?;
     Ok(file)
 }
 
-/// Reads a file of the state, as [`open_state`] opens it.
+/// Reads a state file, opened with [`open_state`].
 pub fn read_state(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_within(open_state(path, limit)?, limit)
 }
 
-/// Opens a file of the state for appending, with mode 0600; makes it if it is missing.
+/// Opens a state file for appending. Creates it with mode 0600 if it is missing.
 pub fn append(path: &Path) -> io::Result<File> {
     state_file(path, OpenOptions::new().create(true).append(true), Use::Write)
 }
 
-/// Opens the file of a lock, with mode 0600; makes it if it is missing.
+/// Opens a lock file. Creates it with mode 0600 if it is missing.
 pub fn open_lock(path: &Path) -> io::Result<File> {
     state_file(path, OpenOptions::new().create(true).truncate(false).read(true).write(true), Use::Write)
 }
 
-/// Opens a file that the user names, for reading: a regular file of at most `limit` bytes. Symbolic links are followed. A
-/// descriptor that the shell has opened (`/dev/stdin`, or `/dev/fd/63` of `<(command)`) may also be a pipe.
+/// Opens a file given by the user for reading: a regular file of at most `limit` bytes. Symbolic links are followed. A
+/// descriptor opened by the shell (`/dev/stdin`, or `/dev/fd/63` for `<(command)`) may also be a pipe.
 pub fn open_input(path: &Path, limit: u64) -> io::Result<File> {
     if is_descriptor(path) {
         return File::open(path);
@@ -112,13 +109,13 @@ pub fn open_input(path: &Path, limit: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads a file that the user names, as [`open_input`] opens it.
+/// Reads a file given by the user, opened with [`open_input`].
 pub fn read_input(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_within(open_input(path, limit)?, limit)
 }
 
-/// Opens a file that the user names, for rows that are written one by one: a new or emptied file, a device, or a pipe. A pipe must have
-/// a reader within seconds, and the reader must keep up.
+/// Opens a file given by the user for writing row by row: a new or truncated file, a device, or a pipe. A pipe must get a
+/// reader within [`PIPE_TIMEOUT`], and the reader must keep up.
 pub fn create_stream(path: &Path) -> io::Result<Box<dyn Write + Send>> {
     let is_pipe = fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
     if !is_pipe || is_descriptor(path) {
@@ -144,8 +141,8 @@ pub fn create_stream(path: &Path) -> io::Result<Box<dyn Write + Send>> {
     }
 }
 
-/// Checks a folder of the state: a folder of this user, no symbolic link, and without write permission for others. A group
-/// with write permission must be the group of this process, as it is with a umask of 002.
+/// Checks a state folder: owned by this user, not a symbolic link, and not writable by others. A group with write
+/// permission must be the group of this process, as is usual with a umask of 002.
 pub fn check_folder(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_dir() {
@@ -154,7 +151,7 @@ pub fn check_folder(path: &Path) -> io::Result<()> {
     Ok(check_owner(&found)?)
 }
 
-/// Path of the file that a write to `path` changes, which is a regular file or does not exist.
+/// Resolves the file that a write to `path` changes: a regular file, or one that does not exist yet.
 pub(super) fn output_target(path: &Path) -> io::Result<PathBuf> {
     match fs::metadata(path) {
         Ok(found) => {
@@ -166,8 +163,8 @@ pub(super) fn output_target(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Checks what another library will open as a file of the state, without opening it: SQLite's locks on a file end when this
-/// process closes any descriptor of it. A missing file is fine.
+/// Checks a state file that another library is about to open, without opening it: SQLite loses its locks on a file when
+/// this process closes any descriptor of that file. A missing file passes.
 pub fn check_state(path: &Path) -> io::Result<()> {
     check_folder_of(path)?;
     match fs::symlink_metadata(path) {
@@ -177,7 +174,7 @@ pub fn check_state(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What a file of the state is opened for.
+/// Access requested for a state file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     Read,
@@ -186,14 +183,14 @@ enum Use {
 
 fn state_file(path: &Path, options: &mut OpenOptions, purpose: Use) -> io::Result<File> {
     check_folder_of(path)?;
-    // Opening some devices has an effect, and the kind says more than the error of an open.
+    // Opening some devices has side effects, and the file type explains more than the error of an open.
     match fs::symlink_metadata(path) {
         Ok(found) => check_kind(&found)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound && purpose == Use::Write => {}
         Err(error) => return Err(error),
     }
     let file = options.mode(0o600).custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)).open(path)?;
-    // It may be another one by now.
+    // The path may refer to another file by now.
     check_file(&file.metadata()?, purpose)?;
     Ok(file)
 }
@@ -235,7 +232,7 @@ fn check_size(file: &File, limit: u64) -> io::Result<()> {
     if size > limit { Err(Unusable::Large { size, limit }.into()) } else { Ok(()) }
 }
 
-/// Reads at most `limit` bytes; more are an error. A file may grow while it is read.
+/// Reads at most `limit` bytes and fails if there are more. A file may grow while it is read.
 pub fn read_within(file: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
@@ -243,7 +240,7 @@ pub fn read_within(file: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     if size > limit { Err(Unusable::Large { size, limit }.into()) } else { Ok(bytes) }
 }
 
-/// Kind of a file, with its article.
+/// File type as a noun with its article.
 fn kind(found: &Metadata) -> &'static str {
     let kind = found.file_type();
     if kind.is_symlink() {
@@ -261,7 +258,7 @@ fn kind(found: &Metadata) -> &'static str {
     }
 }
 
-/// Whether a path names a descriptor that this process already has.
+/// Returns true if the path refers to an open descriptor of this process.
 fn is_descriptor(path: &Path) -> bool {
     path == Path::new("/dev/stdin")
         || path == Path::new("/dev/stdout")
@@ -269,7 +266,7 @@ fn is_descriptor(path: &Path) -> bool {
         || path.starts_with("/proc/self/fd")
 }
 
-/// Writes without waiting for ever: the reader of a pipe may have stopped.
+/// Writes with a timeout, since the reader of a pipe may have stopped reading.
 struct PipeWriter(File);
 
 impl Write for PipeWriter {
@@ -279,7 +276,7 @@ impl Write for PipeWriter {
             match self.0.write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if Instant::now() > deadline {
-                        return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader takes nothing"));
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader has stopped reading"));
                     }
                     std::thread::sleep(PIPE_INTERVAL);
                 }

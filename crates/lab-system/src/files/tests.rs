@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// A folder like one of the state.
+/// A folder with the permissions of a state folder.
 fn folder() -> tempfile::TempDir {
     let mode = fs::Permissions::from_mode(0o700);
     tempfile::Builder::new().permissions(mode).tempdir().unwrap()
@@ -16,7 +16,7 @@ fn pipe(path: &Path) {
     assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// Every use of a file of the state.
+/// All operations on a state file.
 fn uses() -> [(&'static str, fn(&Path) -> io::Result<()>); 4] {
     [
         ("open", |path| open_state(path, 100).map(drop)),
@@ -33,7 +33,7 @@ fn reason(result: io::Result<()>) -> String {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_at_once() {
+fn special_files_are_refused_without_blocking() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("elsewhere"), "x").unwrap();
@@ -57,14 +57,14 @@ fn what_is_no_regular_file_is_refused_at_once() {
     assert!(!path("nowhere").exists());
     assert_eq!(reason(read_input(Path::new("/dev/zero"), 10).map(drop)), "it is a device; expected a file");
     assert_eq!(reason(read_input(&path("pipe"), 10).map(drop)), "it is a pipe; expected a file");
-    // What the user names may be a link.
+    // A file given by the user may be a link.
     assert_eq!(read_input(&path("link"), 10).unwrap(), b"x");
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
-/// Its user is SQLite, whose locks end when a descriptor of the file is closed.
+/// SQLite opens such files, and loses its locks when any descriptor of the file is closed.
 #[test]
-fn a_file_is_checked_without_an_open() {
+fn a_state_file_is_checked_without_opening_it() {
     let folder = folder();
     let path = folder.path().join("users.db");
     check_state(&path).unwrap();
@@ -78,7 +78,7 @@ fn a_file_is_checked_without_an_open() {
 }
 
 #[test]
-fn a_file_of_the_state_is_small_and_changed_by_its_user_alone() {
+fn a_state_file_must_be_small_and_writable_by_its_user_only() {
     let folder = folder();
     let path = folder.path().join("lab.json");
     fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
@@ -104,7 +104,7 @@ fn a_file_of_the_state_is_small_and_changed_by_its_user_alone() {
 }
 
 #[test]
-fn nothing_is_used_in_a_folder_that_others_can_change() {
+fn files_in_a_folder_that_others_can_change_are_refused() {
     let outer = folder();
     let real = outer.path().join("real");
     make_folder(&real).unwrap();
@@ -127,7 +127,7 @@ fn nothing_is_used_in_a_folder_that_others_can_change() {
 }
 
 #[test]
-fn an_output_replaces_a_regular_file_and_nothing_else() {
+fn an_output_replaces_only_regular_files() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("real"), "old").unwrap();
@@ -151,7 +151,7 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn drafts_of_killed_processes_are_collected_and_others_are_not() {
+fn only_drafts_of_killed_processes_are_removed() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     let left = |name: &str, age: u64| {

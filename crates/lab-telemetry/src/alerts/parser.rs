@@ -199,6 +199,8 @@ mod tests {
             ("a[5m:1m]", "`[5m:1m]` at 2"),
             ("a offset 5m > 1", "`offset` at 3 is not known to lab"),
             ("rate(a[1m] offset 5m)", "`offset` at 12"),
+            ("a offset 1e300", "`offset` needs a duration"),
+            ("a offset -NaN", "`offset` needs a duration"),
             ("a @ 5", "`@` at 3"),
             ("a > bool 1", "`bool` at 5 is not known to lab"),
             ("a / on(job) b", "`on` at 5 is not known to lab"),
@@ -238,7 +240,7 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(
             any in "[ -~\n\u{e9}]{0,40}",
-            words in "(-|a|1|1e999|0x|08|\\(|\\)|\\[|\\]|5m|rate|sum|by|offset|@|\\{|\\}|=~|\"x\\\\|\"|'|`| |>|or|bool|on|:|,|#|\n){0,14}",
+            words in "(-|a|1|1e999|NaN|0x|08|\\(|\\)|\\[|\\]|5m|rate|sum|by|offset|@|\\{|\\}|=~|\"x\\\\|\"|'|`| |>|or|bool|on|:|,|#|\n){0,14}",
         ) {
             for text in [any, words] {
                 let _ = parse(&text);

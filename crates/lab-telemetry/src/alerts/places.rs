@@ -1,16 +1,16 @@
-//! [`Places`]: where the words of an expression stand. The tree that promql-parser makes has no places in it, so errors look
-//! them up here. What the parser or the evaluator could not bear is refused before either sees it.
+//! Positions of the words in an expression, for error messages: the tree of promql-parser has none. The scan also refuses
+//! input that would make the parser panic or overflow the stack.
 
 use super::duration::duration;
 
-/// The most words of an expression: both the parser's tree and its evaluation are recursive.
-const MOST: usize = 2_000;
-/// The deepest parentheses.
-const DEEPEST: usize = 32;
+/// Maximum number of words in an expression. Parsing and evaluation are recursive.
+const MAX_WORDS: usize = 2_000;
+/// Maximum nesting of parentheses.
+const MAX_DEPTH: usize = 32;
 
-/// The words of an expression that are outside of texts, comments and braces, each with its place.
+/// The words of an expression outside of strings, comments and braces, each with its position.
 pub(super) struct Places<'t> {
-    /// In characters, from 1, as Prometheus counts.
+    /// Positions count characters from 1, as in Prometheus.
     words: Vec<(usize, &'t str)>,
 }
 
@@ -20,20 +20,20 @@ impl<'t> Places<'t> {
         let mut count = 0;
         while scan.next()? {
             count += 1;
-            if count > MOST {
-                return Err(format!("it has more than {MOST} words"));
+            if count > MAX_WORDS {
+                return Err(format!("it has more than {MAX_WORDS} words"));
             }
         }
         Ok(Self { words: scan.words })
     }
 
-    /// ` at N` for the first place of a word; nothing if it is not there.
+    /// ` at N` for the first position of a word, empty if the word does not occur.
     pub(super) fn at(&self, word: &str) -> String {
         let place = self.words.iter().find(|(_, known)| known.eq_ignore_ascii_case(word));
         place.map(|(at, _)| format!(" at {at}")).unwrap_or_default()
     }
 
-    /// The parser's error, with the place of the word that it quotes.
+    /// Adds the position of the quoted word to an error of the parser.
     pub(super) fn locate(&self, error: &str) -> String {
         let place = error.split('\'').nth(1).map(|word| self.at(word)).unwrap_or_default();
         match error {
@@ -52,22 +52,20 @@ struct Scan<'t> {
 }
 
 impl<'t> Scan<'t> {
-    /// Takes one word; false at the end.
+    /// Reads one word. Returns false at the end.
     fn next(&mut self) -> Result<bool, String> {
         self.rest = self.rest.trim_start();
         let at = self.text[..self.text.len() - self.rest.len()].chars().count() + 1;
         let Some(first) = self.rest.chars().next() else { return Ok(false) };
         let length = match first {
             '#' => self.rest.find('\n').unwrap_or(self.rest.len()),
-            '"' | '\'' | '`' => {
-                text_length(self.rest, first).ok_or_else(|| format!("a text without an end at {at}"))?
-            }
+            '"' | '\'' | '`' => text_length(self.rest, first).ok_or_else(|| format!("unterminated string at {at}"))?,
             '[' => {
                 self.words.push((at, "["));
                 let (inner, _) =
-                    self.rest[1..].split_once(']').ok_or_else(|| format!("a `[` without its `]` at {at}"))?;
+                    self.rest[1..].split_once(']').ok_or_else(|| format!("`[` at {at} has no matching `]`"))?;
                 if !is_duration(inner.trim()) {
-                    return Err(format!("`[{inner}]` at {at} is not a range that lab knows, such as `[30s]`"));
+                    return Err(format!("`[{inner}]` at {at} is not a supported range such as `[30s]`"));
                 }
                 inner.len() + 2
             }
@@ -87,6 +85,14 @@ impl<'t> Scan<'t> {
             let digits = &self.rest[length + 1..];
             length += 1 + digits.find(|char: char| !char.is_ascii_digit()).unwrap_or(digits.len());
         }
+        let is_signless = |word: &str| !["+", "-"].contains(&word);
+        let follows_offset = !self.in_braces
+            && self.words.iter().rev().map(|(_, word)| *word).find(|word| is_signless(word)).is_some_and(is_offset);
+        let whole = &self.rest[..length];
+        // The parser panics on amounts that do not fit its duration type.
+        if follows_offset && is_bare_number(whole) && !is_duration(whole) {
+            return Err(format!("`offset` needs a duration such as `5m`, got `{whole}` at {at}"));
+        }
         let is_span = is_number && !word.starts_with("0x") && word.ends_with(['s', 'm', 'h', 'd', 'w', 'y']);
         if is_span && !is_duration(word) {
             return Err(format!("`{word}` at {at} is not a duration"));
@@ -105,8 +111,8 @@ impl<'t> Scan<'t> {
             ')' => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
-        if self.depth > DEEPEST {
-            return Err(format!("it is nested more than {DEEPEST} times at {at}"));
+        if self.depth > MAX_DEPTH {
+            return Err(format!("it is nested more than {MAX_DEPTH} times at {at}"));
         }
         let length = ["==", "!=", "<=", ">="]
             .into_iter()
@@ -119,7 +125,16 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// The parser passes over amounts that are too large for it.
+fn is_offset(word: &str) -> bool {
+    word.eq_ignore_ascii_case("offset")
+}
+
+fn is_bare_number(word: &str) -> bool {
+    word.starts_with(|char: char| char.is_ascii_digit() || char == '.')
+        || ["inf", "nan"].iter().any(|name| word.eq_ignore_ascii_case(name))
+}
+
+/// Returns true for a positive duration whose amounts fit the parser, which silently drops larger ones.
 fn is_duration(text: &str) -> bool {
     let is_small = |digits: &str| digits.is_empty() || digits.parse::<u32>().is_ok();
     duration(text).is_some_and(|millis| millis > 0) && text.split(|char: char| !char.is_ascii_digit()).all(is_small)
@@ -129,7 +144,7 @@ fn is_word(char: char) -> bool {
     char.is_ascii_alphanumeric() || "_:.".contains(char)
 }
 
-/// The length of a text in quotes.
+/// The length of a quoted string, with its quotes.
 fn text_length(text: &str, quote: char) -> Option<usize> {
     let mut chars = text.char_indices().skip(1);
     while let Some((index, char)) = chars.next() {
@@ -147,7 +162,7 @@ mod tests {
     use super::Places;
 
     #[test]
-    fn words_have_their_places() {
+    fn words_have_positions() {
         let text = "a{b=~\"offset\",offset=\"1\"}[1m] >= 1e-3 # offset\n or é offset";
         let places = Places::scan(text).expect("words");
         let words: Vec<&str> = places.words.iter().map(|(_, word)| *word).collect();
@@ -157,23 +172,39 @@ mod tests {
     }
 
     #[test]
-    fn what_the_parser_could_not_bear_is_refused_before_it() {
+    fn input_that_would_crash_the_parser_is_refused() {
         let (deep, long) = ("(".repeat(100_000), "-".repeat(100_000) + "1");
         let wrong = [
             (deep.as_str(), "nested more than 32 times"),
             (long.as_str(), "more than 2000 words"),
             ("a[1e300]", "`[1e300]` at 2"),
             ("rate(a[5m:1m])", "`[5m:1m]` at 7"),
-            ("a[0s]", "at 2 is not a range"),
+            ("a[0s]", "at 2 is not a supported range"),
             ("a[1h99999999999999s]", "at 2"),
             ("a[1h4294967296ms]", "at 2"),
             ("a > 1h99999999999999999999s", "`1h99999999999999999999s` at 5 is not a duration"),
-            ("'x", "a text without an end at 1"),
-            ("a[", "without its `]`"),
+            ("a offset 1e300", "`offset` needs a duration such as `5m`, got `1e300` at 10"),
+            ("a offset 5", "got `5` at 10"),
+            ("a offset - 1e+300", "got `1e+300` at 12"),
+            ("a OFFSET # comment\n NaN", "got `NaN` at 21"),
+            ("rate(a[1m] offset +inf)", "got `inf` at 20"),
+            ("a offset .5", "got `.5` at 10"),
+            ("'x", "unterminated string at 1"),
+            ("a[", "no matching `]`"),
         ];
         for (text, expected) in wrong {
             let error = Places::scan(text).err().unwrap_or_default();
             assert!(error.contains(expected), "{expected}: {error}");
+        }
+        for right in [
+            "a offset 5m",
+            "a offset -1h30m",
+            "sum by (offset) (a) > 1",
+            "offset or 1",
+            "offset > 1",
+            "a{offset=\"1\"} + 1",
+        ] {
+            assert!(Places::scan(right).is_ok(), "{right}");
         }
     }
 }

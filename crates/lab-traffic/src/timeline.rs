@@ -1,5 +1,5 @@
-//! [`Course`]: a load over its time, in pieces of a fifth of a second, in a load of more than a minute of a second and more:
-//! what charts are drawn from. Latency is kept in bins 9 % wide, so that a piece takes some hundred bytes whatever the rate.
+//! Results over time, for charts: slices of 200 ms, or of a second and more for traffic longer than a minute. Latency is kept
+//! in bins 9 % wide, so a slice takes a few hundred bytes at any rate.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,97 +7,97 @@ use std::time::Duration;
 use super::summary::add;
 use super::{Cause, Interval};
 
-/// So many pieces are kept as they come: a minute of them.
-const FINE: usize = 300;
-/// So many pieces of a second or longer: an hour.
-const MOST: usize = 3_600;
-/// What a piece is at least, once there are more than [`FINE`].
+/// Maximum number of slices shorter than a second: a minute of them.
+const MAX_SHORT: usize = 300;
+/// Maximum number of slices of a second or longer: an hour of them.
+const MAX_LONG: usize = 3_600;
+/// Minimum length of a slice once there are more than [`MAX_SHORT`].
 const SECOND: Duration = Duration::from_secs(1);
-/// Each power of two has so many bins of latency, as bits.
+/// Number of latency bins per power of two, in bits.
 const BIN_BITS: u32 = 3;
 
-/// Pieces in the order of their beginnings. Those in which no request ended are not there.
+/// Slices in the order of their start. Slices without a completed request are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Course {
-    pieces: Vec<Piece>,
-    /// How long a piece is at least, where the next one follows it at once.
-    least: Duration,
+pub struct Timeline {
+    slices: Vec<TimeSlice>,
+    /// Minimum length of a slice that is directly followed by another.
+    min_length: Duration,
 }
 
-/// What became of the requests that ended within a piece of time.
+/// Results of the requests that ended within a period.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// From the first request's scheduled start.
+pub struct TimeSlice {
+    /// Offset from the scheduled start of the first request.
     pub start: Duration,
-    /// From the same.
+    /// Offset from the scheduled start of the first request.
     pub end: Duration,
     /// Responses by status code.
     pub codes: BTreeMap<u16, u64>,
     /// Requests without a response, by cause.
     pub errors: BTreeMap<Cause, u64>,
-    /// Responses by bin of their latency, in order.
+    /// Responses by latency bin, in order.
     bins: Vec<(u16, u64)>,
-    /// Microseconds.
+    /// Longest latency in microseconds.
     max: u64,
 }
 
-impl Course {
-    /// The pieces, in order.
-    pub fn pieces(&self) -> &[Piece] {
-        &self.pieces
+impl Timeline {
+    /// The slices, in order of time.
+    pub fn slices(&self) -> &[TimeSlice] {
+        &self.slices
     }
 
-    /// One more interval.
-    pub fn take(&mut self, interval: &Interval) {
+    /// Appends an interval.
+    pub fn add(&mut self, interval: &Interval) {
         if interval.sent > 0 {
-            self.push(Piece::of(interval));
+            self.push(TimeSlice::new(interval));
             self.limit();
         }
     }
 
-    /// Adds another load's, `mine` and `theirs` after their own times.
+    /// Adds another timeline, after shifting this one by `mine` and the other by `theirs`.
     pub(super) fn merge(&mut self, other: &Self, mine: Duration, theirs: Duration) {
-        let later = |piece: &Piece, by| Piece { start: piece.start + by, end: piece.end + by, ..piece.clone() };
-        let both = self.pieces.iter().map(|piece| later(piece, mine));
-        self.pieces = both.chain(other.pieces.iter().map(|piece| later(piece, theirs))).collect();
-        self.pieces.sort_by_key(|piece| piece.start);
-        // Loads that were sent side by side are one load.
-        self.pieces.dedup_by(|next, piece| {
-            let same = next.start == piece.start && next.end == piece.end;
+        let later = |slice: &TimeSlice, by| TimeSlice { start: slice.start + by, end: slice.end + by, ..slice.clone() };
+        let both = self.slices.iter().map(|slice| later(slice, mine));
+        self.slices = both.chain(other.slices.iter().map(|slice| later(slice, theirs))).collect();
+        self.slices.sort_by_key(|slice| slice.start);
+        // Slices of concurrent traffic are combined.
+        self.slices.dedup_by(|next, slice| {
+            let same = next.start == slice.start && next.end == slice.end;
             if same {
-                piece.add(next);
+                slice.add(next);
             }
             same
         });
-        self.least = self.least.max(other.least);
+        self.min_length = self.min_length.max(other.min_length);
         self.limit();
     }
 
-    fn push(&mut self, piece: Piece) {
-        match self.pieces.last_mut() {
-            Some(last) if last.length() < self.least && piece.start <= last.end => last.add(&piece),
-            _ => self.pieces.push(piece),
+    fn push(&mut self, slice: TimeSlice) {
+        match self.slices.last_mut() {
+            Some(last) if last.length() < self.min_length && slice.start <= last.end => last.add(&slice),
+            _ => self.slices.push(slice),
         }
     }
 
-    /// Longer pieces, fewer of them, where there are too many.
+    /// Combines slices until there are few enough.
     fn limit(&mut self) {
-        while self.pieces.len() > if self.least < SECOND { FINE } else { MOST } {
-            let before = self.pieces.len();
-            self.least = if self.least < SECOND { SECOND } else { self.least * 2 };
-            for piece in std::mem::take(&mut self.pieces) {
-                self.push(piece);
+        while self.slices.len() > if self.min_length < SECOND { MAX_SHORT } else { MAX_LONG } {
+            let before = self.slices.len();
+            self.min_length = if self.min_length < SECOND { SECOND } else { self.min_length * 2 };
+            for slice in std::mem::take(&mut self.slices) {
+                self.push(slice);
             }
-            // Loads far from each other stay apart; no more than that can be done.
-            if self.pieces.len() == before && self.least > Duration::from_hours(24) {
+            // Slices with gaps between them cannot be combined any further.
+            if self.slices.len() == before && self.min_length > Duration::from_hours(24) {
                 break;
             }
         }
     }
 }
 
-impl Piece {
-    fn of(interval: &Interval) -> Self {
+impl TimeSlice {
+    fn new(interval: &Interval) -> Self {
         let mut bins = Vec::new();
         for value in interval.latency.iter_recorded() {
             add_bin(&mut bins, bin(value.value_iterated_to()), value.count_since_last_iteration());
@@ -112,12 +112,11 @@ impl Piece {
         }
     }
 
-    /// How long it is.
     pub fn length(&self) -> Duration {
         self.end.saturating_sub(self.start)
     }
 
-    /// The latency in milliseconds that so many percent of the responses did not exceed, to 9 %; none without a response.
+    /// A latency percentile in milliseconds, accurate to 9 %. `None` without responses.
     pub fn percentile_ms(&self, percent: f64) -> Option<f64> {
         let all: u64 = self.bins.iter().map(|(_, count)| count).sum();
         #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
@@ -132,7 +131,7 @@ impl Piece {
         found.map(|(bin, _)| milliseconds(upper(*bin).min(self.max)))
     }
 
-    /// The longest, in milliseconds; none without a response.
+    /// The longest latency in milliseconds. `None` without responses.
     pub fn max_ms(&self) -> Option<f64> {
         (!self.bins.is_empty()).then(|| milliseconds(self.max))
     }
@@ -155,7 +154,7 @@ fn add_bin(bins: &mut Vec<(u16, u64)>, bin: u16, count: u64) {
     }
 }
 
-/// The bin of a latency: its power of two, and the three bits after its first.
+/// Bin of a latency: its power of two, followed by its next three bits.
 fn bin(micros: u64) -> u16 {
     let micros = micros.max(1);
     let power = micros.ilog2();
@@ -163,7 +162,7 @@ fn bin(micros: u64) -> u16 {
     u16::try_from((u64::from(power) << BIN_BITS) | (low & ((1 << BIN_BITS) - 1))).unwrap_or(u16::MAX)
 }
 
-/// The highest latency of a bin.
+/// Upper bound of a bin.
 fn upper(bin: u16) -> u64 {
     let (power, low) = (u32::from(bin) >> BIN_BITS, u64::from(bin) & ((1 << BIN_BITS) - 1));
     let next = (1_u128 << BIN_BITS) + u128::from(low) + 1;
@@ -193,47 +192,47 @@ mod tests {
         Interval { start, length, sent, unsent: 0, codes: [(code, sent)].into(), errors: [].into(), latency }
     }
 
-    fn total(course: &Course) -> u64 {
-        course.pieces().iter().flat_map(|piece| piece.codes.values()).sum()
+    fn total(timeline: &Timeline) -> u64 {
+        timeline.slices().iter().flat_map(|slice| slice.codes.values()).sum()
     }
 
     #[test]
-    fn a_piece_is_what_came_in_it_and_silence_is_none() {
-        let mut course = Course::default();
-        course.take(&interval(0, 200, 200, &[1_000, 3_000]));
-        course.take(&interval(200, 200, 200, &[]));
-        course.take(&interval(400, 200, 401, &[2_000]));
+    fn intervals_without_responses_have_no_slice() {
+        let mut timeline = Timeline::default();
+        timeline.add(&interval(0, 200, 200, &[1_000, 3_000]));
+        timeline.add(&interval(200, 200, 200, &[]));
+        timeline.add(&interval(400, 200, 401, &[2_000]));
         let seen: Vec<_> =
-            course.pieces().iter().map(|piece| (piece.start.as_millis(), piece.end.as_millis())).collect();
+            timeline.slices().iter().map(|slice| (slice.start.as_millis(), slice.end.as_millis())).collect();
         assert_eq!(seen, [(0, 200), (400, 600)]);
-        // Three digits of it are kept.
-        assert!(course.pieces()[0].max_ms().is_some_and(|longest| (3.0..3.01).contains(&longest)));
-        assert!(course.pieces()[0].percentile_ms(50.0).is_some_and(|median| (1.0..1.1).contains(&median)));
-        assert_eq!(course.pieces()[1].codes, [(401, 1)].into());
+        // The histogram keeps three digits.
+        assert!(timeline.slices()[0].max_ms().is_some_and(|longest| (3.0..3.01).contains(&longest)));
+        assert!(timeline.slices()[0].percentile_ms(50.0).is_some_and(|median| (1.0..1.1).contains(&median)));
+        assert_eq!(timeline.slices()[1].codes, [(401, 1)].into());
     }
 
     #[test]
-    fn a_long_load_has_longer_pieces_and_loses_nothing() {
+    fn long_traffic_has_longer_slices_and_loses_no_count() {
         for (seconds, most) in [(59_u64, 300), (1_800, 1_800), (3_600, 3_600), (8_000, 3_600)] {
-            let mut course = Course::default();
+            let mut timeline = Timeline::default();
             let mut next = interval(0, 200, 200, &[500]);
             for _ in 0..seconds * 5 {
-                course.take(&next);
+                timeline.add(&next);
                 next.start += next.length;
             }
-            assert_eq!(total(&course), seconds * 5, "{seconds} s");
-            assert!(course.pieces().len() <= most, "{seconds} s: {}", course.pieces().len());
+            assert_eq!(total(&timeline), seconds * 5, "{seconds} s");
+            assert!(timeline.slices().len() <= most, "{seconds} s: {}", timeline.slices().len());
         }
     }
 
     #[test]
-    fn several_become_one_in_order_of_time() {
-        let (mut one, mut other) = (Course::default(), Course::default());
-        one.take(&interval(0, 200, 200, &[1_000]));
-        other.take(&interval(0, 200, 200, &[2_000]));
-        other.take(&interval(200, 200, 503, &[4_000]));
+    fn merging_sorts_by_time() {
+        let (mut one, mut other) = (Timeline::default(), Timeline::default());
+        one.add(&interval(0, 200, 200, &[1_000]));
+        other.add(&interval(0, 200, 200, &[2_000]));
+        other.add(&interval(200, 200, 503, &[4_000]));
         one.merge(&other, Duration::from_secs(90), Duration::from_millis(100));
-        let starts: Vec<_> = one.pieces().iter().map(|piece| piece.start.as_millis()).collect();
+        let starts: Vec<_> = one.slices().iter().map(|slice| slice.start.as_millis()).collect();
         assert_eq!(starts, [100, 300, 90_000]);
         assert_eq!(total(&one), 3);
     }
@@ -242,7 +241,7 @@ mod tests {
         #[test]
         fn a_bin_is_at_most_an_eighth_wide(micros in 1_u64..u64::MAX / 2) {
             let end = upper(bin(micros));
-            prop_assert!(end >= micros, "{micros} lies beyond {end}");
+            prop_assert!(end >= micros, "{micros} is above {end}");
             prop_assert!(end - micros <= micros / 8, "{micros} is far from {end}");
         }
     }
