@@ -1,5 +1,5 @@
-//! What monitoring knows of a lab: pages of metrics, alert rules and their states, live series, and [`wire::Wire`], the
-//! trait over the sockets of a lab. It knows no engine and no scenario.
+//! Monitoring of a lab: metrics pages, alert rules and their states, live series, and [`wire::Wire`], the trait over a lab's
+//! sockets. This crate does not know engines or scenarios.
 
 pub mod alerts;
 pub mod live;

@@ -1,5 +1,5 @@
-//! [`Wire`]: what goes over the lab's own sockets: traffic, scrapes, probes. A trait, so that the runner's tests need
-//! neither Docker nor a network.
+//! Network access to a lab: traffic, scrapes and probes. [`Wire`] is a trait, so the runner's tests need neither Docker nor a
+//! network.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,29 +12,29 @@ use crate::metrics::{Exposition, Page, ScrapeError, names};
 use lab_http::{Http, HttpError, Limit, Request};
 use lab_traffic::{Load, Summary, TrafficCommands, TrafficProgress};
 
-/// How long a scrape may take.
+/// Time limit of a scrape.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How large an exposition may be, in bytes.
+/// Maximum size of a metrics page in bytes.
 const SCRAPE_LIMIT: usize = 8 << 20;
-/// How much of a probe's body is looked at, in bytes.
+/// Maximum number of bytes to keep of a probe's body.
 const PROBE_LIMIT: usize = 64 << 10;
 
-/// Takes progress of traffic; must return at once.
+/// Callback for the progress of traffic. It must not block.
 pub type TrafficProgressFn = Arc<dyn Fn(TrafficProgress) + Send + Sync>;
 
-/// The lab's own sockets.
+/// Network access to a lab.
 #[async_trait]
 pub trait Wire: Send + Sync {
-    /// Sends traffic until it is all sent or cancelled. Requests that fail are a result, not an error.
+    /// Sends traffic until it is complete or cancelled. Failed requests are a result, not an error.
     async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary;
 
     /// Sends traffic by somebody's commands: see [`traffic::ongoing`].
     async fn background_traffic(&self, load: &Load, commands: TrafficCommands, cancel: &CancellationToken) -> Summary;
 
-    /// One scrape of one instance of the app, within two seconds.
+    /// Scrapes one instance of the app, within two seconds.
     async fn scrape(&self, url: &str) -> Result<Exposition, ScrapeError>;
 
-    /// One request, and what came back.
+    /// Sends one request and returns its response.
     async fn probe(&self, probe: &Probe) -> Result<ProbeResponse, ProbeError>;
 }
 
@@ -51,7 +51,7 @@ pub struct Probe {
     pub timeout: Duration,
 }
 
-/// What came back.
+/// Response to a [`Probe`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeResponse {
     /// The status code.
@@ -60,29 +60,28 @@ pub struct ProbeResponse {
     pub body: String,
 }
 
-/// Why nothing came back.
+/// A probe without a response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{url} does not answer: {detail}")]
 pub struct ProbeError {
-    /// What was asked.
     pub url: String,
-    /// Why: `refused`, `timeout`, ….
+    /// Cause, such as `refused` or `timeout`.
     pub detail: String,
 }
 
-/// The lab's own sockets, for real.
+/// Network access over real sockets.
 #[derive(Clone, Debug, Default)]
 pub struct NetWire {
     http: Http,
 }
 
 impl NetWire {
-    /// Takes no proxy from the environment.
+    /// Ignores proxies set in the environment.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A page of metrics as it came, whatever its status and its content, within two seconds.
+    /// Fetches a metrics page within two seconds, without checking its status or content.
     pub async fn page(&self, url: &str) -> Result<Page, ScrapeError> {
         let request = Request::get(url).timeout(SCRAPE_TIMEOUT).limit(Limit::Fail(SCRAPE_LIMIT));
         let response = self.http.request(&request).await.map_err(|error| match error {

@@ -1,4 +1,4 @@
-//! [`Answer`]: Prometheus' `/api/v1/rules?type=alert`, as far as lab writes and reads it
+//! Response of Prometheus' `/api/v1/rules?type=alert`, limited to the fields that lab uses
 //! (<https://prometheus.io/docs/prometheus/latest/querying/api/#rules>).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::State;
 
-/// The whole answer.
+/// The response document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// `success` or `error`.
@@ -19,7 +19,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The names of the alerts that the rules have, whatever their state.
+    /// Names of all alerts, in any state.
     pub fn names(&self) -> BTreeSet<String> {
         let groups = self.data.iter().flat_map(|data| &data.groups);
         groups.flat_map(|group| &group.rules).map(|rule| rule.name.clone()).collect()
@@ -58,7 +58,7 @@ pub(super) struct Rule {
     pub(super) health: String,
     #[serde(default, rename = "lastError", skip_serializing_if = "String::is_empty")]
     pub(super) last_error: String,
-    /// RFC 3339; the year 1 where it was never evaluated.
+    /// RFC 3339, in the year 1 before the first evaluation.
     #[serde(default, rename = "lastEvaluation")]
     pub(super) last_evaluation: String,
     #[serde(default, rename = "type")]
@@ -72,15 +72,15 @@ pub(super) struct Alert {
     #[serde(default)]
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) state: State,
-    /// RFC 3339: since when its condition holds.
+    /// Time from which the condition has been true, in RFC 3339.
     #[serde(default, rename = "activeAt")]
     pub(super) active_at: String,
-    /// Of the condition, in Go's writing.
+    /// Value of the condition in Go's notation.
     #[serde(default)]
     pub(super) value: String,
 }
 
-/// Reads an answer; the error says what it is instead.
+/// Parses a response. The error describes the unexpected content.
 pub fn read(text: &str) -> Result<Answer, String> {
     let answer: Answer = serde_json::from_str(text).map_err(|error| format!("that is no answer of rules: {error}"))?;
     match (&answer.data, answer.status.as_str()) {

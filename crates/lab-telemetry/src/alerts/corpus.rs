@@ -1,5 +1,5 @@
-//! The differential test against Prometheus: what lab finds for `tests/promql/` is what `promtool test rules` is asked to find
-//! (see the README there).
+//! Differential test against Prometheus: lab's results for `tests/promql/` are the expectations of `promtool test rules` (see
+//! the README there).
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -43,19 +43,19 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(folder().join(file)).expect(file)
 }
 
-/// As YAML and JSON both read it.
+/// Quotes a string for both YAML and JSON.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a text")
 }
 
-/// A series as promtool reads it.
+/// Formats a series for promtool.
 fn written(labels: &Labels) -> String {
     let pairs =
         labels.pairs().filter(|(name, _)| *name != NAME).map(|(name, value)| format!("{name}={}", quoted(value)));
     format!("{}{{{}}}", labels.get(NAME), pairs.collect::<Vec<_>>().join(","))
 }
 
-/// The monitor after all evaluations and samples until a time.
+/// A monitor with all samples and evaluations up to a time.
 struct Story<'c> {
     corpus: &'c Corpus,
     monitor: Monitor,
@@ -82,7 +82,7 @@ impl<'c> Story<'c> {
         self.monitor.evaluate(at);
     }
 
-    /// The test of an expression: what lab finds, as what promtool is to find.
+    /// Writes a promtool test that expects lab's result of an expression.
     fn expression(&self, text: &str, time: &str, out: &mut String) {
         let parsed = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         let found =
@@ -90,7 +90,7 @@ impl<'c> Story<'c> {
         let (odd, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, value)| value.is_nan());
         let mut expression = format!("({text}\n)");
         if !odd.is_empty() {
-            // promtool cannot compare what is not a number.
+            // promtool cannot compare NaN.
             test(
                 &format!("count({expression} != {expression})"),
                 time,
@@ -141,7 +141,7 @@ fn alert(monitor: &Monitor, name: &str, time: &str, out: &mut String) {
         .expect("a text");
 }
 
-/// A file for promtool, but for its tests.
+/// The start of a promtool file, without its tests.
 fn head(corpus: &Corpus) -> String {
     let mut out = "# Written by a test of src/alerts/ (README.md): what lab finds.\nrule_files: [rules.yml]\n\
                    group_eval_order: [records, alerts]\nevaluation_interval: 2s\n\ntests:\n"

@@ -1,6 +1,6 @@
-//! [`duration`]: a span of time as Prometheus writes it.
+//! Durations in Prometheus' notation.
 
-/// A duration such as `1m30s` or `1500ms`, in milliseconds.
+/// Parses a duration such as `1m30s` or `1500ms` to milliseconds.
 pub(super) fn duration(text: &str) -> Option<i64> {
     const UNITS: [(&str, i64); 7] = [
         ("ms", 1),

@@ -1,5 +1,5 @@
-//! [`evaluate`]: what an expression is at a time. Pure: it reads samples, and changes nothing. As in Prometheus, a comparison
-//! is a filter, and series of two sides belong together where all their labels but the name are alike.
+//! Evaluates expressions at a point in time, without side effects. As in Prometheus, a comparison is a filter, and series of
+//! two operands match if all their labels except the name are equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ enum Value {
     Vector(Vector),
 }
 
-/// The series that an expression is at a time; the error says why it is none. A number is a series without labels.
+/// Evaluates an expression to series. A number becomes a series without labels.
 pub(super) fn evaluate(expr: &Expr, store: &Store, at: i64) -> Result<Vector, String> {
     Ok(match value(expr, store, at)? {
         Value::Number(number) => vec![(Labels::default(), number)],
@@ -56,7 +56,7 @@ fn value(expr: &Expr, store: &Store, at: i64) -> Result<Value, String> {
     })
 }
 
-/// The labels that absent series would have: those that a selector states once, and in no other way.
+/// Labels of the result of `absent`: those that a selector fixes with exactly one equality matcher.
 fn wanted(expr: &Expr) -> Labels {
     let matchers = match expr {
         Expr::Paren(of) => return wanted(of),
@@ -73,7 +73,7 @@ fn wanted(expr: &Expr) -> Labels {
     labels
 }
 
-/// Series of which no two have the same labels: Prometheus refuses others.
+/// Fails if two series have the same labels, as Prometheus does.
 pub(super) fn unique(vector: Vector) -> Result<Vector, String> {
     let mut seen = BTreeSet::new();
     match vector.iter().find(|(labels, _)| !seen.insert(labels)) {
@@ -85,7 +85,7 @@ pub(super) fn unique(vector: Vector) -> Result<Vector, String> {
 fn quantiles(quantile: f64, buckets: Vector) -> Vector {
     let mut histograms: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     for (labels, count) in buckets {
-        // What has no end is no bucket.
+        // Series without an upper bound are not buckets.
         if let Some(end) = labels.get(LE).parse().ok().filter(|end: &f64| !end.is_nan()) {
             histograms.entry(labels.with(LE, "").nameless()).or_default().push((end, count));
         }
@@ -122,7 +122,7 @@ fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, String
         (Value::Vector(vector), Value::Number(number)) => {
             Value::Vector(each(operator, vector, |value| (value, number))?)
         }
-        // The series are what is kept, on whichever side they stand.
+        // The result consists of the series, on either side.
         (Value::Number(number), Value::Vector(vector)) => {
             Value::Vector(each(operator, vector, |value| (number, value))?)
         }
@@ -133,7 +133,7 @@ fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, String
     })
 }
 
-/// Each series with a number.
+/// Combines each series with a number.
 fn each(operator: Operator, vector: Vector, sides: impl Fn(f64) -> (f64, f64)) -> Result<Vector, String> {
     let vector = vector.into_iter();
     if operator.is_comparison() {
@@ -164,9 +164,9 @@ fn sets(operator: Operator, left: Vector, right: Vector) -> Vector {
     }
 }
 
-/// The series of both sides that belong together, one with one.
+/// Combines the matching series of both sides, one to one.
 fn pairs(operator: Operator, left: Vector, right: Vector) -> Result<Vector, String> {
-    // As in Prometheus: nothing belongs together if one side has nothing.
+    // As in Prometheus, an empty side gives an empty result.
     if left.is_empty() || right.is_empty() {
         return Ok(Vector::new());
     }

@@ -1,4 +1,4 @@
-//! [`Expr`]: the part of `PromQL` that the rules use, as a tree.
+//! Syntax tree of the supported part of `PromQL`.
 
 use regex::Regex;
 
@@ -6,7 +6,7 @@ use regex::Regex;
 #[derive(Clone, Debug)]
 pub(super) enum Expr {
     Number(f64),
-    /// The present value of series.
+    /// Current values of series.
     Select(Selector),
     /// An aggregation of a range: `rate(…[30s])`.
     Over(Over, Selector, i64),
@@ -26,7 +26,7 @@ pub(super) enum Expr {
 /// Which series.
 #[derive(Clone, Debug)]
 pub(super) struct Selector {
-    /// Empty: by its labels alone.
+    /// Empty if the series are selected by labels only.
     pub(super) name: String,
     pub(super) matchers: Vec<Matcher>,
 }
@@ -57,7 +57,7 @@ impl Match {
     }
 }
 
-/// What is made of the samples of a range.
+/// Function over the samples of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Over {
     Rate,
@@ -73,7 +73,7 @@ pub(super) enum Aggregation {
     Count,
 }
 
-/// Which labels are kept.
+/// Labels that an aggregation keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Grouping {
     By(Vec<String>),
@@ -127,7 +127,7 @@ pub(super) const OPERATORS: [(&str, Operator); 13] = [
 ];
 
 impl Operator {
-    /// Whether it takes series only, and no numbers.
+    /// Returns true for set operators, which take series but not numbers.
     pub(super) fn is_of_sets(self) -> bool {
         matches!(self, Self::Or | Self::And | Self::Unless)
     }
@@ -138,7 +138,7 @@ impl Operator {
 }
 
 impl Expr {
-    /// Whether it is a number, and no series.
+    /// Returns true if the expression evaluates to a number rather than series.
     pub(super) fn is_number(&self) -> bool {
         match self {
             Self::Number(_) => true,
@@ -148,7 +148,7 @@ impl Expr {
         }
     }
 
-    /// The number that it is, if it is written as one.
+    /// Value of a number literal, with parentheses and signs.
     pub(super) fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -158,7 +158,7 @@ impl Expr {
         }
     }
 
-    /// The longest range that it looks back over, in milliseconds.
+    /// Longest range in the expression, in milliseconds.
     pub(super) fn longest(&self) -> i64 {
         match self {
             Self::Number(_) | Self::Select(_) => 0,

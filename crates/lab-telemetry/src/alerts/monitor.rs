@@ -1,5 +1,4 @@
-//! [`Monitor`]: what Prometheus would make of the app's metrics: takes scrapes, evaluates the rules, and says what the alerts
-//! are.
+//! Replacement for Prometheus: takes scrapes of the app, evaluates the rules and reports the alerts.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
@@ -13,39 +12,39 @@ use super::state::{Held, Machine};
 use super::store::Store;
 use crate::metrics::{Exposition, Moment, Series};
 
-/// The series in which Prometheus keeps its alerts.
+/// Series in which Prometheus stores its alerts.
 const ALERTS: &str = "ALERTS";
 /// The label of an alert's name.
 const ALERT_NAME: &str = "alertname";
-/// From this difference on the wall clock was set, and did not only drift, in milliseconds.
+/// Minimum jump of the wall clock that counts as a change by the user rather than drift, in milliseconds.
 const SET: i64 = 1_000;
 
-/// Evaluates the rules over scrapes of the app. Its times are milliseconds of the steady clock, so that setting the wall clock
-/// neither stops it nor changes what it finds.
+/// Evaluates the rules over scrapes of the app. Its times are milliseconds of the steady clock, so changes of the wall clock
+/// do not affect the results.
 #[derive(Debug)]
 pub struct Monitor {
     rules: Rules,
     pub(super) store: Store,
-    /// Of each rule, in the order of the groups: names need not be unique.
+    /// State by rule, in the order of the groups, since names need not be unique.
     progress: Vec<Progress>,
-    /// What the wall clock showed at a time of the steady one.
+    /// Reference point to convert steady times to wall times.
     wall: Option<Moment>,
-    /// When the app was scraped last, and when the rules were evaluated last.
+    /// Time of the last scrape.
     scraped: Option<i64>,
     evaluated: Option<i64>,
 }
 
-/// What became of a rule.
+/// State of a rule.
 #[derive(Debug)]
 struct Progress {
-    /// None: it records.
+    /// `None` for a recording rule.
     machine: Option<Machine>,
-    /// Why it could not be evaluated.
+    /// Error of the last evaluation.
     error: Option<String>,
 }
 
 impl Monitor {
-    /// Of these rules, without any sample yet.
+    /// Starts without samples.
     pub fn new(rules: Rules) -> Self {
         let store = Store::new(rules.longest());
         let machine = |rule: &rules::Rule| rule.alert.as_ref().map(|alert| Machine::new(alert.hold));
@@ -54,14 +53,14 @@ impl Monitor {
         Self { rules, store, progress, wall: None, scraped: None, evaluated: None }
     }
 
-    /// What an instance of the app says at a time, or that none answers: scraped and evaluated as often as the rules say,
-    /// so that it may be called more often.
+    /// Adds the metrics of an instance, or `None` if no instance answered, and evaluates the rules. Calls between the intervals
+    /// of the configuration have no effect.
     pub fn take(&mut self, now: Moment, said: Option<&Exposition>) {
         let at = millis(now);
         if (now.wall - self.wall_at(at)).num_milliseconds().abs() >= SET {
             self.wall = Some(now);
         }
-        // Ticks come a little early or late: three quarters of an interval are one.
+        // Ticks are not exact, so three quarters of an interval count as a whole one.
         let due = |last: Option<i64>, interval: i64| last.is_none_or(|last| at - last >= interval - interval / 4);
         if due(self.scraped, self.rules.scrape_interval) {
             self.scraped = Some(at);
@@ -90,7 +89,7 @@ impl Monitor {
             let found = evaluate(&rule.expr, &self.store, at).and_then(|found| labelled(rule, found));
             let found = match found {
                 Ok(found) => found,
-                // As in Prometheus: what it was before stays, and the rule's health says why.
+                // As in Prometheus, the previous state stays and the rule's health reports the error.
                 Err(why) => {
                     progress.error = Some(why);
                     continue;
@@ -110,13 +109,13 @@ impl Monitor {
         }
     }
 
-    /// What the wall clock showed, by what it shows now.
+    /// Converts a steady time to the current wall clock.
     fn wall_at(&self, at: i64) -> DateTime<Utc> {
         let known = self.wall.map_or((DateTime::UNIX_EPOCH, 0), |known| (known.wall, millis(known)));
         known.0.checked_add_signed(TimeDelta::milliseconds(at - known.1)).unwrap_or(known.0)
     }
 
-    /// What the alerts are, in the form of Prometheus' `/api/v1/rules?type=alert`.
+    /// Current alerts in the form of Prometheus' `/api/v1/rules?type=alert`.
     pub fn answer(&self) -> Answer {
         let mut progress = self.progress.iter();
         let groups = self.rules.groups.iter().map(|group| Group {
@@ -165,7 +164,7 @@ impl Monitor {
     }
 }
 
-/// What a rule found, with the labels that the rule gives it; an error if two would be one.
+/// Adds the rule's labels to its results. Fails if two results end up with the same labels.
 fn labelled(rule: &rules::Rule, found: Vector) -> Result<Vec<Held>, String> {
     let labels = |own: &Labels| {
         let own = own.clone();

@@ -1,18 +1,18 @@
-//! Numbers as Go writes them, and so as Prometheus does.
+//! Formats numbers like Go, and therefore like Prometheus.
 
-/// As Go's `%e` with the fewest digits that say all: `1e+00`. The API writes the values of alerts so.
+/// Like Go's `%e` with the fewest digits that are exact: `1e+00`. The API formats the values of alerts this way.
 pub(super) fn exponent(value: f64) -> String {
     not_finite(value).unwrap_or_else(|| scientific(&format!("{value:e}")))
 }
 
-/// As Go's `%v`, which templates use: `0.25`, `1.5e+06`.
+/// Like Go's `%v`, which templates use: `0.25`, `1.5e+06`.
 pub(super) fn plain(value: f64) -> String {
     let text = format!("{value:e}");
     let power: i32 = text.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or_default();
     not_finite(value).unwrap_or_else(|| if (-4..6).contains(&power) { value.to_string() } else { scientific(&text) })
 }
 
-/// As C's `%.4g`: four digits that count.
+/// Like C's `%.4g`: four significant digits.
 pub(super) fn general(value: f64) -> String {
     let text = format!("{value:.3e}");
     let power: i32 = text.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or_default();
@@ -36,7 +36,7 @@ fn not_finite(value: f64) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Rust's `1.500e6` as Go's `1.5e+06`.
+/// Converts Rust's `1.500e6` to Go's `1.5e+06`.
 fn scientific(text: &str) -> String {
     let (digits, power) = text.split_once('e').unwrap_or((text, "0"));
     let power: i32 = power.parse().unwrap_or_default();

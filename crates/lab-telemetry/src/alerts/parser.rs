@@ -1,5 +1,5 @@
-//! [`parse`]: an expression from its text. promql-parser reads the whole of `PromQL`; what of it lab does not evaluate is refused
-//! here with its place, so that no rule is ever evaluated to something else than Prometheus would. The grammar:
+//! Parses expressions. promql-parser accepts all of `PromQL`; the parts that lab does not evaluate are refused here with their
+//! position, so a rule never evaluates to a different result than in Prometheus. The grammar:
 //! <https://prometheus.io/docs/prometheus/latest/querying/basics/>.
 
 use promql_parser::label::MatchOp;
@@ -10,10 +10,10 @@ use super::labels::{ALERTS_SINCE, NAME};
 use super::pattern::pattern;
 use super::places::Places;
 
-/// How deep the tree may be: a chain of operators is as deep as it is long.
+/// Maximum depth of the tree. A chain of operators is as deep as it is long.
 const DEEPEST: usize = 100;
 
-/// Reads an expression; the error says what in it is wrong or not known, and where.
+/// Parses an expression. The error names the invalid or unsupported part and its position.
 pub(super) fn parse(text: &str) -> Result<Expr, String> {
     let places = Places::scan(text)?;
     let tree = promql::parse(text).map_err(|error| places.locate(&error))?;
@@ -236,7 +236,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Nothing that somebody may write is a reason to panic.
+        /// No input panics.
         #[test]
         fn any_text_is_read_or_refused(
             any in "[ -~\n\u{e9}]{0,40}",

@@ -1,13 +1,13 @@
-//! [`pattern`]: a regular expression of `PromQL`. Its syntax is Go's, which Rust's crate reads otherwise in places: those are
-//! rewritten, or refused.
+//! Regular expressions of `PromQL`. Their syntax is Go's; constructs that the `regex` crate treats differently are rewritten
+//! or refused.
 
 use regex::Regex;
 
-/// The pattern, anchored at both ends; the error says what in it is not known.
+/// Compiles a pattern, anchored at both ends. The error names the unsupported construct.
 pub(super) fn pattern(text: &str) -> Result<Regex, String> {
     let wrong = |why: &str| format!("{text:?} is not a pattern that lab knows: {why}");
     let rewritten = rewrite(text).map_err(|why| wrong(&why))?;
-    // First alone, so that the anchors' parentheses complete nothing.
+    // Compiled alone first, so that the parentheses of the anchored form cannot balance it.
     Regex::new(&rewritten)
         .and_then(|_| Regex::new(&format!("^(?s:{rewritten})$")))
         .map_err(|error| wrong(error.to_string().lines().last().unwrap_or_default()))
@@ -16,7 +16,7 @@ pub(super) fn pattern(text: &str) -> Result<Regex, String> {
 fn rewrite(text: &str) -> Result<String, String> {
     let mut rust = String::new();
     let mut rest = text;
-    // A repetition of a repetition is an error in Go.
+    // Go refuses a repetition of a repetition.
     let mut is_repeated = false;
     while let Some(char) = rest.chars().next() {
         rest = &rest[char.len_utf8()..];
@@ -34,7 +34,7 @@ fn rewrite(text: &str) -> Result<String, String> {
                 rust.push_str("(?");
                 rest = &rest[1..];
             }
-            // What is no repetition stands for itself.
+            // A brace that is not a repetition is literal.
             '{' if most.is_none() => rust.push_str("\\{"),
             '*' | '+' | '?' | '{' => {
                 if was_repeated || most.is_some_and(|most| most > 1_000) {
@@ -53,7 +53,7 @@ fn rewrite(text: &str) -> Result<String, String> {
     Ok(rust)
 }
 
-/// A class from behind its `[`; what follows it.
+/// Rewrites a class after its `[` and returns the rest.
 fn class<'t>(text: &'t str, rust: &mut String) -> Result<&'t str, String> {
     let negated = text.starts_with('^');
     rust.push_str(if negated { "[^" } else { "[" });
@@ -81,7 +81,7 @@ fn class<'t>(text: &'t str, rust: &mut String) -> Result<&'t str, String> {
     }
 }
 
-/// What follows a `\`; the rest. Go's classes are of ASCII.
+/// Rewrites the escape after a `\` and returns the rest. Go's classes are ASCII only.
 fn escape<'t>(text: &'t str, in_class: bool, rust: &mut String) -> Result<&'t str, String> {
     let char = text.chars().next().ok_or("it ends with a `\\`")?;
     match char {
@@ -100,7 +100,7 @@ fn escape<'t>(text: &'t str, in_class: bool, rust: &mut String) -> Result<&'t st
     Ok(&text[char.len_utf8()..])
 }
 
-/// The larger number of `2}`, `2,}` or `2,3}`; none if it is not that.
+/// Largest number in `2}`, `2,}` or `2,3}`. `None` for anything else.
 fn repeat(text: &str) -> Option<u32> {
     let (inner, _) = text.split_once('}')?;
     let (least, most) = inner.split_once(',').unwrap_or((inner, inner));

@@ -1,11 +1,11 @@
-//! Arithmetic as Prometheus does it: the increase of a counter over a range, extrapolated to its ends
+//! Prometheus' arithmetic: the increase of a counter over a range, extrapolated to its ends
 //! (`extrapolatedRate`), and a quantile of a histogram (`bucketQuantile`). Both are after
 //! <https://github.com/prometheus/prometheus/tree/main/promql> (functions.go, quantile.go).
 
 use super::seconds;
 
-/// The increase over a range of milliseconds that ends at `end`, extrapolated; none where fewer than two samples lie in it.
-/// Samples in order of time. After a fall a counter counts from 0.
+/// Increase over a range of milliseconds that ends at `end`, extrapolated. `None` for fewer than two samples. The samples are
+/// in order of time. A counter that falls was reset and counts from 0.
 pub(super) fn increase(samples: &[(i64, f64)], end: i64, range: i64) -> Option<f64> {
     let (first, last) = (samples.first()?, samples.last()?);
     if samples.len() < 2 {
@@ -16,7 +16,7 @@ pub(super) fn increase(samples: &[(i64, f64)], end: i64, range: i64) -> Option<f
     let length = seconds(last.0 - first.0);
     #[expect(clippy::cast_precision_loss, reason = "a few samples")]
     let between = length / (samples.len() - 1) as f64;
-    // Where a range's end is not much farther away than the next sample would be, the series is taken to go on to it.
+    // If the end of the range is not much farther away than the next sample would be, the series extends to it.
     let reach = |gap: f64| if gap < between * 1.1 { gap } else { between / 2.0 };
     let mut to_start = reach(seconds(first.0 - (end - range)));
     if grown > 0.0 && first.1 >= 0.0 {
@@ -27,8 +27,8 @@ pub(super) fn increase(samples: &[(i64, f64)], end: i64, range: i64) -> Option<f
     Some(grown * (length + to_start + to_end) / length)
 }
 
-/// A quantile of a histogram, from its buckets: upper ends, each with the count of what is not above it. Linear within a
-/// bucket. NaN where there is nothing, or no bucket to infinity.
+/// Quantile of a histogram, interpolated linearly within a bucket. Buckets are upper bounds with cumulative counts. NaN if there
+/// are no observations or no bucket to infinity.
 pub(super) fn quantile(quantile: f64, mut buckets: Vec<(f64, f64)>) -> f64 {
     if quantile.is_nan() || buckets.is_empty() {
         return f64::NAN;
@@ -43,7 +43,7 @@ pub(super) fn quantile(quantile: f64, mut buckets: Vec<(f64, f64)>) -> f64 {
         kept.1 += if is_same { next.1 } else { 0.0 };
         is_same
     });
-    // Scrapes are not atomic: a count may stand below the one before it; and what differs by rounding alone is the same.
+    // Scrapes are not atomic, so a count may be below the previous one. Counts that differ only by rounding are equal.
     let mut most = buckets[0].1;
     for (_, count) in &mut buckets {
         if *count > most && !is_rounding(most, *count) {
@@ -66,7 +66,7 @@ pub(super) fn quantile(quantile: f64, mut buckets: Vec<(f64, f64)>) -> f64 {
     start + (end - start) * ((rank - below) / (count - below))
 }
 
-/// Whether two counts differ by less than their precision.
+/// Returns true if two counts differ by less than their precision.
 fn is_rounding(one: f64, other: f64) -> bool {
     one != 0.0 && other != 0.0 && (one - other).abs() / (one.abs() + other.abs()) < 1e-12
 }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_young_series_is_not_carried_to_where_it_was_not() {
-        // It began 4 s ago at 0: nothing is added before its start, half an interval where it began higher.
+        // It began 4 s ago. Nothing is added before a start at 0, and half an interval before a higher start.
         assert_eq!(increase(&[(26_000, 0.0), (28_000, 40.0), (30_000, 80.0)], 30_000, 30_000), Some(80.0));
         assert_eq!(increase(&[(26_000, 500.0), (28_000, 540.0), (30_000, 580.0)], 30_000, 30_000), Some(100.0));
     }
@@ -119,7 +119,7 @@ mod tests {
         assert!(outside.into_iter().all(|(rank, expected)| quantile(rank, buckets()).total_cmp(&expected).is_eq()));
         assert!(quantile(f64::NAN, buckets()).is_nan());
         let fallen = quantile(0.5, vec![(0.1, 10.0), (0.2, 9.0), (infinite, 10.0)]);
-        assert!(is(fallen, 0.05), "a count that falls is mended");
+        assert!(is(fallen, 0.05), "a falling count is corrected");
     }
 
     proptest! {

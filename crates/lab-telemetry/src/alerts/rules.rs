@@ -1,5 +1,4 @@
-//! [`Rules`]: what Prometheus' files say: how often it looks, and which rules it evaluates. A rule that lab cannot evaluate
-//! as Prometheus does is an error that names it.
+//! Reads Prometheus' configuration and rule files. A rule that lab cannot evaluate exactly as Prometheus does is an error.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -13,19 +12,19 @@ use super::parser::parse;
 use super::template::Template;
 use lab_stack::assets;
 
-/// Where the files lie in the repository.
+/// Folder of the files in the repository.
 const FOLDER: &str = "stack/prometheus/";
 /// The job whose target is the app.
 const APP: &str = "app";
 
-/// The rules, and how often they are evaluated. Times are in milliseconds.
+/// The rules and their intervals. Times are in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub(super) scrape_interval: i64,
     pub(super) evaluation_interval: i64,
-    /// The app as Prometheus knows it: `app:8000`.
+    /// Scrape target of the app, such as `app:8000`.
     pub(super) target: String,
-    /// Those that record come before those that alert.
+    /// Groups of recording rules come before groups with alerts.
     pub(super) groups: Vec<Group>,
 }
 
@@ -46,24 +45,22 @@ pub(super) struct Rule {
     pub(super) query: String,
     pub(super) expr: Expr,
     pub(super) labels: BTreeMap<String, String>,
-    /// None: it records.
+    /// `None` for a recording rule.
     pub(super) alert: Option<AlertRule>,
 }
 
-/// What only an alert has.
+/// The part of a rule that only alerts have.
 #[derive(Clone, Debug)]
 pub(super) struct AlertRule {
     pub(super) hold: i64,
     pub(super) annotations: BTreeMap<String, Template>,
 }
 
-/// Why a file is of no use.
+/// Problem with a configuration or rule file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: {reason}")]
 pub struct RulesError {
-    /// The file.
     pub file: String,
-    /// What is wrong in it.
     pub reason: String,
 }
 
@@ -130,7 +127,7 @@ struct RuleFile {
 }
 
 impl Rules {
-    /// Reads `prometheus.yml` and the files of rules, each with its name.
+    /// Parses `prometheus.yml` and the rule files, each given as name and content.
     pub fn read(config: (&str, &str), files: &[(&str, &str)]) -> Result<Self, RulesError> {
         let wrong = |reason: String| RulesError { file: config.0.to_owned(), reason };
         let read: Config = serde_yaml::from_str(config.1).map_err(|error| wrong(error.to_string()))?;
@@ -162,13 +159,13 @@ impl Rules {
         })
     }
 
-    /// The names of the alerts, in the order of the files.
+    /// Names of the alerts, in the order of evaluation.
     pub fn alerts(&self) -> impl Iterator<Item = &str> {
         let rules = self.groups.iter().flat_map(|group| &group.rules);
         rules.filter(|rule| rule.alert.is_some()).map(|rule| rule.name.as_str())
     }
 
-    /// The longest range that any rule looks back over, in milliseconds.
+    /// Longest range of any rule, in milliseconds.
     pub(super) fn longest(&self) -> i64 {
         self.groups.iter().flat_map(|group| &group.rules).map(|rule| rule.expr.longest()).max().unwrap_or_default()
     }
@@ -211,7 +208,7 @@ fn rule(file: RuleFile) -> Result<Rule, String> {
     Ok(Rule { name, query: file.expr.trim().to_owned(), expr, labels: file.labels, alert })
 }
 
-/// The rules that come with lab: those that its Prometheus gets.
+/// The built-in rules, which lab's Prometheus uses too.
 pub fn own() -> Result<Rules, RulesError> {
     let files: Vec<(&str, &str)> =
         assets::FILES.iter().filter(|(path, _)| path.starts_with(&format!("{FOLDER}rules/"))).copied().collect();
@@ -220,7 +217,7 @@ pub fn own() -> Result<Rules, RulesError> {
     Rules::read((&path, config), &files)
 }
 
-/// Whether an alert of this name comes with lab.
+/// Returns true if a built-in alert has this name.
 pub fn is_own(alert: &str) -> bool {
     names().iter().any(|name| name == alert)
 }

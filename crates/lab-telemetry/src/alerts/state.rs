@@ -1,6 +1,5 @@
-//! [`Machine`]: an alert from what its condition says at each evaluation: nothing, then pending, then, once it has been so
-//! for the rule's `for`, firing, and resolved when it no longer is. As in Prometheus, an alert that was only pending leaves
-//! no trace.
+//! State machine of an alert: inactive, pending while its condition is true, firing once that has lasted for the rule's `for`,
+//! and resolved when the condition is false. As in Prometheus, an alert that was only pending leaves no trace.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use super::labels::Labels;
 
-/// What an alert is.
+/// State of an alert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Its condition does not hold.
+    /// The condition is false.
     #[default]
     Inactive,
-    /// Its condition holds, not yet for long enough.
+    /// The condition is true, but not yet for long enough.
     Pending,
-    /// Its condition has held for long enough.
+    /// The condition has been true for long enough.
     Firing,
 }
 
 impl State {
-    /// As people read it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
@@ -32,12 +30,12 @@ impl State {
     }
 }
 
-/// A series for which a rule's condition holds.
+/// A series that meets a rule's condition.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Held {
-    /// Of the alert.
+    /// Labels of the alert.
     pub(super) labels: Labels,
-    /// Of the series itself: templates see these.
+    /// Labels of the series, which templates use.
     pub(super) own: Labels,
     pub(super) value: f64,
 }
@@ -45,11 +43,11 @@ pub(super) struct Held {
 /// An alert. Times are in milliseconds of the steady clock.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Active {
-    /// Of the series itself.
+    /// Labels of the series.
     pub(super) own: Labels,
-    /// Of what the condition said last.
+    /// Value at the last evaluation.
     pub(super) value: f64,
-    /// Since when it holds.
+    /// Time from which the condition has been true.
     pub(super) since: i64,
     pub(super) state: State,
 }
@@ -57,7 +55,7 @@ pub(super) struct Active {
 /// A rule's alerts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Machine {
-    /// For how long the condition must hold, in milliseconds.
+    /// Time for which the condition must be true before the alert fires, in milliseconds.
     hold: i64,
     active: BTreeMap<Labels, Active>,
 }
@@ -67,7 +65,7 @@ impl Machine {
         Self { hold, active: BTreeMap::new() }
     }
 
-    /// The condition at a time: the series for which it holds, by the alert's labels.
+    /// Updates the alerts with the series that meet the condition at a time.
     pub(super) fn take(&mut self, at: i64, holds: Vec<Held>) {
         let before = std::mem::take(&mut self.active);
         for Held { labels, own, value } in holds {
@@ -78,12 +76,12 @@ impl Machine {
         }
     }
 
-    /// The series for which the condition holds.
+    /// The pending and firing alerts.
     pub(super) fn active(&self) -> impl Iterator<Item = (&Labels, &Active)> {
         self.active.iter()
     }
 
-    /// What the rule as a whole is: the gravest of its alerts.
+    /// State of the whole rule: the most severe state of its alerts.
     pub(super) fn state(&self) -> State {
         self.active.values().map(|active| active.state).max().unwrap_or_default()
     }

@@ -1,33 +1,33 @@
-//! [`Store`]: the samples of every series, for as long as any rule looks back. A series that is gone gets a mark that ends it,
-//! as in Prometheus: from then on it has no present value, and what it had before still counts in a range.
+//! Stores the samples of all series, for the longest range of any rule. As in Prometheus, a series that disappears gets an end
+//! marker: it has no current value from then on, but its earlier samples still count in ranges.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::expr::Selector;
 use super::labels::{Labels, NAME};
 
-/// For how long a series without new samples keeps its last value, in milliseconds.
+/// Time for which a series without new samples keeps its last value, in milliseconds.
 pub(super) const LOOKBACK: i64 = 300_000;
 
-/// A value at a time in milliseconds since the epoch; none: the series ended here.
+/// A time in milliseconds and a value, or `None` for the end of the series.
 type Sample = (i64, Option<f64>);
 
 #[derive(Debug)]
 pub(super) struct Store {
     series: BTreeMap<String, BTreeMap<Labels, VecDeque<Sample>>>,
-    /// How far back samples are of use, in milliseconds.
+    /// Retention of samples in milliseconds.
     keep: i64,
-    /// What each source said last: a series that it no longer has is gone.
+    /// Series in the last update of each source, to detect those that disappear.
     said: BTreeMap<String, BTreeSet<Labels>>,
 }
 
 impl Store {
-    /// `longest`: the longest range of any rule, in milliseconds.
+    /// `longest` is the longest range of any rule, in milliseconds.
     pub(super) fn new(longest: i64) -> Self {
         Self { series: BTreeMap::new(), keep: longest.max(LOOKBACK), said: BTreeMap::new() }
     }
 
-    /// All that a source says at a time; what it said before and says no longer ends.
+    /// Stores all series of a source at a time, and ends those that it no longer has.
     pub(super) fn take(&mut self, source: &str, at: i64, said: impl IntoIterator<Item = (Labels, f64)>) {
         let mut now = BTreeSet::new();
         for (labels, value) in said {
@@ -41,7 +41,7 @@ impl Store {
         self.forget(at);
     }
 
-    /// One sample. A time at or before the series' last is not taken.
+    /// Stores one sample. Samples that are not newer than the last one are ignored.
     pub(super) fn push(&mut self, at: i64, labels: Labels, value: Option<f64>) {
         let samples = self.series.entry(labels.get(NAME).to_owned()).or_default().entry(labels).or_default();
         if samples.back().is_none_or(|(last, _)| *last < at) {
@@ -68,7 +68,7 @@ impl Store {
         all.filter(|(labels, _)| selector.matchers.iter().all(|matcher| matcher.how.holds(labels.get(&matcher.label))))
     }
 
-    /// The present values of series.
+    /// Current values of the selected series.
     pub(super) fn instant(&self, selector: &Selector, at: i64) -> Vec<(Labels, f64)> {
         let value = |samples: &VecDeque<Sample>| {
             let last = samples.iter().rev().find(|(time, _)| *time <= at)?;
@@ -77,7 +77,7 @@ impl Store {
         self.matching(selector).filter_map(|(labels, samples)| Some((labels.clone(), value(samples)?))).collect()
     }
 
-    /// The samples of series within a range that ends now, its beginning left out (as from Prometheus 3 on).
+    /// Samples of the selected series in a range that ends at `at` and excludes its start, as in Prometheus 3.
     pub(super) fn range(&self, selector: &Selector, at: i64, range: i64) -> Vec<(Labels, Vec<(i64, f64)>)> {
         let within = |samples: &VecDeque<Sample>| {
             let within = samples.iter().filter(|(time, _)| *time > at - range && *time <= at);

@@ -1,4 +1,4 @@
-//! [`Template`]: an annotation's text, with the value of the alert in it. Of Go's templates it knows what the rules use:
+//! Templates of annotations. Only the parts of Go's templates that the rules use are supported:
 //! `{{ $value }}`, `{{ $value | humanizePercentage }}`, `{{ $value | humanizeDuration }}` and `{{ $labels.NAME }}`.
 
 use super::labels::{Labels, is_name};
@@ -19,7 +19,7 @@ enum Piece {
 }
 
 impl Template {
-    /// Reads a text; the error says what in it is not known.
+    /// Parses a template. The error names the unsupported part.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -42,7 +42,7 @@ impl Template {
         Ok(Self { pieces })
     }
 
-    /// The text for a value and the labels of the series that has it.
+    /// Renders the template for the value and the labels of a series.
     pub(super) fn fill(&self, value: f64, labels: &Labels) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),

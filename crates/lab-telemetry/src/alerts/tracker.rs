@@ -1,5 +1,5 @@
-//! [`Tracker`]: what the alerts are and how they changed, from answers that come one after the other. It is asked more often
-//! than rules are evaluated, and the times are those of the evaluations: so they are the same however often it is asked.
+//! Tracks the alerts and their changes over consecutive responses. The times of changes are those of the rule evaluations, so
+//! they do not depend on the polling interval.
 
 use std::collections::BTreeMap;
 
@@ -12,58 +12,55 @@ use super::state::State;
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
     known: BTreeMap<String, Standing>,
-    /// When the last answer came.
+    /// Time of the last response.
     last: Option<DateTime<Utc>>,
 }
 
-/// An alert now.
+/// Current state of an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// What it is.
     pub state: State,
-    /// Since when it is so, as far as that is known: an alert that was so at the first look may have been it for longer.
+    /// Start of the state, as far as known: an alert may have been in its state before the first response.
     pub since: DateTime<Utc>,
-    /// `page`, `ticket`; empty where the rule says nothing.
+    /// Severity label, such as `page` or `ticket`. Empty if the rule has none.
     pub severity: String,
-    /// What it says to people, of its first series; empty where it is inactive.
+    /// Summary annotation of its first series. Empty for an inactive alert.
     pub summary: String,
 }
 
-/// An alert became something else.
+/// A change of an alert's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The alert's name.
+    /// Name of the alert.
     pub alert: String,
-    /// What it was.
     pub from: State,
-    /// What it is.
     pub to: State,
-    /// When, by the evaluation that showed it.
+    /// Time of the rule evaluation that caused the change.
     pub at: DateTime<Utc>,
-    /// `page`, `ticket`; empty where the rule says nothing.
+    /// Severity label, such as `page` or `ticket`. Empty if the rule has none.
     pub severity: String,
-    /// What it says to people; of an alert that is over, what it said last.
+    /// Summary annotation. For a resolved alert, the last one.
     pub summary: String,
 }
 
 impl Tracker {
-    /// The alerts by name, as of the last answer.
+    /// Alerts by name, as of the last response.
     pub fn alerts(&self) -> &BTreeMap<String, Standing> {
         &self.known
     }
 
-    /// Takes an answer that came at a time, and says what has changed, in order. The first one changes nothing: that is how
-    /// things are. An alert that went past `pending` between two answers has been it all the same.
+    /// Processes a response and returns the changes in order. The first response sets the initial state without changes. An
+    /// alert that passed through `pending` between two responses still reports that change.
     pub fn take(&mut self, now: DateTime<Utc>, answer: &Answer) -> Vec<Change> {
         let mut changes = Vec::new();
         for (rule, evaluated) in by_name(answer).into_values() {
-            // Another machine's clock may be another: what happened between two answers is put between them.
+            // Clocks of other machines may differ, so times are clamped to the interval between the two responses.
             let within = |at: DateTime<Utc>| self.last.map_or(at, |last| at.max(last)).min(now);
             let before = self.known.get(&rule.name);
             let standing = Standing {
                 state: rule.state,
                 since: match before {
-                    // A clock that was set back makes no time to come of it.
+                    // Never in the future, even if the clock was set back.
                     Some(before) if before.state == rule.state => before.since.min(now),
                     _ => within(evaluated),
                 },
@@ -81,8 +78,8 @@ impl Tracker {
     }
 }
 
-/// The alerts by name, each with its last evaluation. Several rules may be one alert, a warning and a page for example: it is
-/// what the gravest of them is.
+/// Alerts by name, each with its last evaluation. If several rules share a name, for example a warning and a page, the most
+/// severe state wins.
 fn by_name(answer: &Answer) -> BTreeMap<&str, (&Rule, DateTime<Utc>)> {
     let mut alerts: BTreeMap<&str, (&Rule, DateTime<Utc>)> = BTreeMap::new();
     for rule in answer.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules) {
@@ -121,13 +118,13 @@ fn between(
     vec![change(before.state, now.state, now.since)]
 }
 
-/// What the alert says of the series that has it longest.
+/// Summary annotation of the series that has been active longest.
 fn summary(rule: &Rule) -> String {
     let first = rule.alerts.iter().min_by_key(|alert| (std::cmp::Reverse(alert.state), &alert.active_at));
     first.and_then(|alert| alert.annotations.get("summary")).cloned().unwrap_or_default()
 }
 
-/// A time of an answer; none before the first evaluation.
+/// Parses a time. `None` before the first evaluation.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let time: DateTime<Utc> = text.parse().ok()?;
     (time.timestamp() > 0).then_some(time)

@@ -1,5 +1,4 @@
-//! [`Alerts`]: what the alerts are, from what whoever evaluates the rules says one time after the other. Nothing is made up:
-//! what was not said is not there.
+//! Current alerts, derived from consecutive responses of the rule evaluator (Prometheus or lab).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,14 +9,14 @@ use serde::Serialize;
 use crate::alerts::{Answer, State, Tracker};
 use crate::metrics::Moment;
 
-/// For how long an alert that is over is still told.
+/// Time for which a resolved alert is still listed.
 const OVER: Duration = Duration::from_mins(10);
 
-/// The alerts that are not inactive, and those that were firing a while ago.
+/// Active alerts and recently resolved ones.
 #[derive(Clone, Debug, Default)]
 pub struct Alerts {
     tracker: Tracker,
-    /// By alert, what it is since it is over, and when that was seen.
+    /// Resolved alerts by name, with the time of the observation.
     over: BTreeMap<String, (Moment, Alert)>,
 }
 
@@ -26,16 +25,15 @@ pub struct Alerts {
 pub struct Alert {
     /// The rule's name.
     pub name: String,
-    /// Where it stands.
     pub state: AlertState,
-    /// Since when, as far as that is known.
+    /// Start of the state, as far as known.
     #[serde(serialize_with = "millis", rename = "t")]
     pub since: DateTime<Utc>,
-    /// What it says to people.
+    /// Summary annotation.
     pub summary: String,
 }
 
-/// Where an alert stands.
+/// State of a listed alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
@@ -59,8 +57,8 @@ impl AlertState {
 }
 
 impl Alerts {
-    /// Takes what was said at a time. What has become of alerts since the time before, in order; not of one that was only
-    /// pending, and is so no more.
+    /// Updates the alerts and returns the changes since the last call, in order. The end of an alert that was only pending is
+    /// not a change.
     pub fn take(&mut self, now: Moment, answer: &Answer) -> Vec<Alert> {
         let mut changed = Vec::new();
         for change in self.tracker.take(now.wall, answer) {
@@ -81,7 +79,7 @@ impl Alerts {
         changed
     }
 
-    /// Those that fire, then those that may, then those that are over; each by name.
+    /// Lists firing, then pending, then resolved alerts, each sorted by name.
     pub fn list(&self) -> Vec<Alert> {
         let active = |wanted: State, state: AlertState| {
             let standing = self.tracker.alerts().iter().filter(move |(_, standing)| standing.state == wanted);

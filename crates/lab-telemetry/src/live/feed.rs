@@ -1,5 +1,5 @@
-//! [`Feed`]: an hour of what the app says of itself, a point a second, reckoned as the stack's recording rules do: rates of the
-//! last second, the failure ratio and the latency over 30 s, redeploys over a minute.
+//! The app's metrics over the last hour, one point per second, computed like the stack's recording rules: rates over the last
+//! second, failure ratio and latency over 30 s, redeploys over a minute.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,16 +9,16 @@ use crate::metrics::{Deltas, Exposition, Moment, Snapshot, delta, names};
 
 /// The most points: an hour.
 const MOST: usize = 3_600;
-/// Over how many seconds ratio and latency are reckoned (`rate30s` in the recording rules).
+/// Window of failure ratio and latency in seconds (`rate30s` in the recording rules).
 const WINDOW: f64 = 30.0;
-/// Over how many seconds redeploys are counted.
+/// Window of the redeploy count in seconds.
 const MINUTE: f64 = 60.0;
 /// The histogram's buckets.
 const BUCKETS: &str = "app_http_request_duration_seconds_bucket";
 /// Responses by code.
 const RESPONSES: &str = "app_http_responses_total";
 
-/// What the app said, for as long as an hour.
+/// Up to an hour of points.
 #[derive(Clone, Debug, Default)]
 pub struct Feed {
     points: VecDeque<Point>,
@@ -32,24 +32,24 @@ pub struct Feed {
     instance: Option<String>,
 }
 
-/// A second. What is not known is null; requests a second in all rates.
+/// One second of metrics. Unknown values are null; all rates are in requests per second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Point {
     /// From 1.
     pub n: u64,
     /// Milliseconds since the epoch.
     pub t: i64,
-    /// Whether the app answered.
+    /// The app answered the scrape.
     pub up: bool,
     /// Under `/api/`.
     pub requests: Option<f64>,
-    /// Those whose key was accepted.
+    /// Requests with an accepted key.
     pub accepted: Option<f64>,
-    /// Those whose key was not.
+    /// Requests with a refused key.
     pub refused: Option<f64>,
     /// Responses by code.
     pub codes: BTreeMap<String, f64>,
-    /// The share of those whose key was not accepted, from 0 to 1, over 30 s; null without requests.
+    /// Share of requests with a refused key, from 0 to 1, over 30 s. Null without requests.
     pub ratio: Option<f64>,
     /// Milliseconds, over 30 s.
     pub p50: Option<f64>,
@@ -70,7 +70,7 @@ impl Feed {
         self.points.iter()
     }
 
-    /// What an instance of the app said at a time, or that none answered.
+    /// Adds the metrics of an instance and its id, or `None` if no instance answered.
     pub fn take(&mut self, at: Moment, said: Option<(String, Exposition)>) {
         self.last += 1;
         let mut point = Point { n: self.last, t: at.wall.timestamp_millis(), up: said.is_some(), ..Point::default() };

@@ -1,5 +1,5 @@
-//! A lab as it is seen while it runs, from outside: [`Feed`] is what its app says of itself second by second, [`Runs`] what its
-//! runs write as they happen, [`Alerts`] what its alerts are said to be. The views (`watch`, `board`) show it; neither the app nor a run knows of them.
+//! Live view of a lab, observed from outside: [`Feed`] has the app's metrics second by second, [`Runs`] the events of its runs
+//! and [`Alerts`] the states of its alerts. `lab watch` and the dashboard display them.
 
 mod alerts;
 mod feed;

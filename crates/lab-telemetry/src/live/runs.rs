@@ -1,5 +1,4 @@
-//! [`Runs`]: what the runs of a lab tell. It is read from the events that they write as they happen, so that a run need not
-//! know who looks, and is not slower for it.
+//! Live events of a lab's runs, read from the event files while the runs write them. Observers do not slow a run down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
@@ -19,35 +18,34 @@ const EVENTS: &str = "events.ndjson";
 pub struct Runs {
     lab: String,
     folder: PathBuf,
-    /// Runs that were there at the first look are looked at from this id on. Later ones are new, whatever their ids: they are
-    /// made from the wall clock, which can be set back.
+    /// Of the runs that exist at the first poll, those with smaller ids are ignored. Later runs are new whatever their ids,
+    /// which come from the wall clock and can go backwards.
     since: String,
-    /// The runs that are not looked at.
+    /// Ids of ignored runs.
     old: BTreeSet<String>,
-    /// When the folder of the runs was changed, as of the last look.
+    /// Modification time of the runs folder at the last poll.
     changed: Option<SystemTime>,
     open: BTreeMap<String, Tail>,
 }
 
-/// Something that a run of this lab told.
+/// An event of a run of this lab.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
-    /// The run's id.
+    /// Run id.
     pub run: String,
-    /// What happened.
     pub event: Event,
 }
 
-/// How far a run's events are read.
+/// Read position in the events of a run.
 #[derive(Debug, Default)]
 struct Tail {
     offset: u64,
-    /// It is over, or another lab's.
+    /// The run has ended, or belongs to another lab.
     done: bool,
 }
 
 impl Runs {
-    /// Of the lab in this folder, `labs/NAME` beside `runs/`: the runs of the last hour, and those to come.
+    /// Follows the runs of the last hour and all later ones. `lab` is the folder `labs/NAME`, next to `runs/`.
     pub fn of(lab: &Path, now: DateTime<Utc>) -> Self {
         let root = lab.parent().and_then(Path::parent).unwrap_or(lab);
         Self {
@@ -60,7 +58,7 @@ impl Runs {
         }
     }
 
-    /// What runs have told since the last look, the older run first. What cannot be read is not there.
+    /// Returns the events since the last call, older runs first. Unreadable files are skipped.
     pub fn look(&mut self) -> Vec<Told> {
         let changed = std::fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
         if changed.is_some() && changed != self.changed {
@@ -78,7 +76,7 @@ impl Runs {
         let mut told = Vec::new();
         for (run, tail) in self.open.iter_mut().filter(|(_, tail)| !tail.done) {
             let (before, is_fresh) = (told.len(), tail.offset == 0);
-            // The next look goes on where this one stopped.
+            // The next call continues at this position.
             let _ = tail.follow(&self.folder.join(run).join(EVENTS), &self.lab, |event| {
                 told.push(Told { run: run.clone(), event });
             });
@@ -107,7 +105,7 @@ impl Tail {
                 break;
             }
             self.offset += read as u64;
-            // Kinds of a later version are passed over.
+            // Event kinds of later versions are skipped.
             let Ok(event) = serde_json::from_slice::<Event>(&line) else { continue };
             match &event.kind {
                 EventKind::RunStarted(run) if run.lab != lab => {

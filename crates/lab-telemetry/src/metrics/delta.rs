@@ -13,13 +13,13 @@ pub struct Deltas {
     pub increase: BTreeMap<Series, f64>,
 }
 
-/// The increase between two snapshots. `retired`: the instances that went away between the two, oldest first, each with
-/// its last exposition where there is one (one that was killed has none: it adds nothing to what was seen of it before).
+/// Computes the increase between two snapshots. `retired` lists the instances that ended in between, oldest first, each with
+/// its last metrics if known. A killed instance has none and adds nothing beyond its earlier scrapes.
 ///
-/// Within an instance it is new minus old, and after a fall, or where the instance says that it started anew, all of the
-/// new value. An instance that is not in `before` counts from 0.
+/// The increase of an instance is new minus old, or the whole new value if the counter fell or the start time changed. An
+/// instance that is not in `before` counts from 0.
 pub fn between(before: &Snapshot, after: &Snapshot, retired: &[(String, Option<Exposition>)]) -> Deltas {
-    // What each instance said after `before`, in order.
+    // Metrics of each instance after `before`, in order.
     let mut said: BTreeMap<&str, Vec<&Exposition>> = BTreeMap::new();
     for (instance, exposition) in retired {
         said.entry(instance).or_default().extend(exposition);
@@ -41,7 +41,7 @@ pub fn between(before: &Snapshot, after: &Snapshot, retired: &[(String, Option<E
 impl Deltas {
     fn add_increase(&mut self, old: Option<&Exposition>, new: &Exposition) {
         let started = |exposition: &Exposition| exposition.value(START_TIME);
-        // Where either does not say when it started, a fall alone shows a restart.
+        // Without both start times, only a fall shows a restart.
         let old = old.filter(|old| started(old).zip(started(new)).is_none_or(|(old, new)| same_instant(old, new)));
         for (series, value) in &new.values {
             if series.name == START_TIME || new.gauges.contains(&series.name) || !value.is_finite() {
@@ -52,8 +52,8 @@ impl Deltas {
         }
     }
 
-    /// The increase of a counter, of all series with these labels (and any others). 0 where none of them has been seen
-    /// of a counter that is known to exist; `None` where the counter is not known.
+    /// Increase of a counter, summed over all series that have at least these labels. 0 for a known counter without such
+    /// series, `None` for an unknown counter.
     pub fn of(&self, counter: &str, labels: &[(String, String)]) -> Option<f64> {
         let mut known = COUNTERS.contains(&counter);
         let mut sum = 0.0;
@@ -66,8 +66,8 @@ impl Deltas {
         known.then_some(sum)
     }
 
-    /// The increase of each counter, labels summed up: those of [`COUNTERS`] and whatever else was seen. Of a histogram or
-    /// a summary the count alone: its buckets overlap, and its sum is no count.
+    /// Increase of each counter, summed over all labels: those of [`COUNTERS`] and all others in the snapshots. For a
+    /// histogram or a summary only the count, since its buckets overlap and its sum is not a count.
     pub fn by_name(&self) -> BTreeMap<String, f64> {
         let mut sums: BTreeMap<String, f64> = COUNTERS.iter().map(|name| ((*name).to_owned(), 0.0)).collect();
         for (series, increase) in &self.increase {

@@ -33,7 +33,7 @@ pub(super) struct Sample {
     pub(super) timestamp: Option<i64>,
 }
 
-/// Why a line is refused.
+/// Reason for refusing a line.
 #[derive(Debug, PartialEq)]
 pub(super) enum Fault {
     /// It has no form of the format.
@@ -71,7 +71,7 @@ impl Dialect {
         }
         rest.blanks();
         match keyword {
-            // A TYPE line without a type says nothing.
+            // A TYPE line without a type is ignored.
             "TYPE" if rest.0.is_empty() => Ok(Line::Nothing),
             "TYPE" => Ok(Line::Type(name, self.kind(rest.0.trim_end_matches([' ', '\t']))?)),
             "HELP" => Ok(Line::Help(name)),
@@ -162,7 +162,7 @@ fn is_label(char: char) -> bool {
     char.is_ascii_alphanumeric() || char == '_'
 }
 
-/// What of a line is not read yet.
+/// The unread rest of a line.
 struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
@@ -211,7 +211,7 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    /// What stands between braces: labels, and the name in quotes if none stands before them.
+    /// Parses the content of the braces: labels, and the quoted name if there is none before the braces.
     fn labels(&mut self, name: &mut Option<String>, labels: &mut Vec<(String, String)>) -> Result<(), Fault> {
         loop {
             self.blanks();

@@ -1,5 +1,5 @@
-//! What the app says of itself. [`scrape`] takes one exposition in, a [`Snapshot`] is one scrape of every instance, and
-//! [`delta`] is the difference of two, correct across a counter reset. [`Moment`] is the time of a look.
+//! The app's metrics. [`scrape`] parses one page, a [`Snapshot`] is one scrape of every instance, and [`delta`] computes the
+//! difference of two snapshots, correct across counter resets. [`Moment`] is the time of a scrape.
 
 #[cfg(test)]
 mod corpus;

@@ -21,7 +21,7 @@ pub const COUNTERS: [&str; 8] = [
     "app_http_request_duration_seconds_count",
 ];
 
-/// What every exposition of the app has from its start; the other counters have no series before their first request.
+/// Metrics that every page of the app has from the start. The other counters have no series before their first request.
 pub const REQUIRED: [&str; 4] = [REQUESTS, AUTH_SUCCESS, AUTH_FAILURES, START_TIME];
 
 /// The short forms in `expect`: `requests.delta` is `app_requests_total`.

@@ -9,7 +9,7 @@ use super::Series;
 use super::format::{Dialect, Fault, Line, Sample, number};
 use super::names::COUNTERS;
 
-/// What one instance said: values by series, counters and gauges alike.
+/// Metrics of one instance: values by series, for counters and gauges.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exposition {
     /// Value by series. A histogram is its `_count`, `_sum` and `_bucket` series.
@@ -22,7 +22,6 @@ pub struct Exposition {
 /// A page as it came over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// What was asked.
     pub url: String,
     /// The status code.
     pub status: u16,
@@ -32,52 +31,39 @@ pub struct Page {
     pub body: String,
 }
 
-/// Why a page is no use.
+/// A scrape without usable metrics.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScrapeError {
     /// No answer.
     #[error("{url} does not answer: {detail}")]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// Why.
-        detail: String,
-    },
-    /// It answered something else than 200.
+    Unreachable { url: String, detail: String },
+    /// The status is not 200.
     #[error("{url} answers {status}, not metrics")]
     Status {
-        /// What was asked.
         url: String,
         /// The status code.
         status: u16,
     },
-    /// It answered something else than metrics.
+    /// The response is not a metrics page.
     #[error("{url} {reason}")]
-    NotMetrics {
-        /// What was asked.
-        url: String,
-        /// What it is instead.
-        reason: NotMetrics,
-    },
-    /// It answered metrics, but not the app's.
+    NotMetrics { url: String, reason: NotMetrics },
+    /// The page lacks metrics of the app.
     #[error("{url} has metrics, but lacks {}", names.join(", "))]
     Missing {
-        /// What was asked.
         url: String,
         /// The names that it lacks.
         names: Vec<String>,
     },
-    /// It goes on and on.
+    /// The page exceeds the size limit.
     #[error("{url} is larger than {} MiB", limit >> 20)]
     TooLarge {
-        /// What was asked.
         url: String,
         /// The limit in bytes.
         limit: usize,
     },
 }
 
-/// Why a text is not an exposition; fits after what it is: "the page is empty".
+/// Reason for refusing a page. The message completes a sentence such as "the page is empty".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotMetrics {
     /// HTML.
@@ -177,7 +163,7 @@ fn check_type(text: &str, content_type: Option<&str>) -> Result<Dialect, NotMetr
     }
 }
 
-/// What was read of a page so far.
+/// State of parsing a page.
 #[derive(Default)]
 struct Reading {
     values: BTreeMap<Series, f64>,
@@ -250,7 +236,7 @@ impl Reading {
         Exposition { gauges, values: self.values }
     }
 
-    /// Whether the series of this name only rise. Its type stands with the metric it belongs to; without a type the name decides.
+    /// Returns true if the series of this name are counters, by the type of their metric or, without a type, by the name.
     fn is_counter(&self, name: &str, names: &BTreeSet<&str>) -> bool {
         match self.types.get(name) {
             Some(SampleType::Counter) => return true,

@@ -24,11 +24,10 @@ impl Series {
     }
 }
 
-/// One scrape of every instance of the app that runs. No instance: the app does not run, which is not a failed scrape.
+/// One scrape of every running instance of the app. It is empty if the app does not run, which is not a failed scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// When.
     pub at: DateTime<Utc>,
-    /// The engine's id of the instance, and what it said.
+    /// Metrics by the engine's id of the instance.
     pub instances: BTreeMap<String, Exposition>,
 }
