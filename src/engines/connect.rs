@@ -95,7 +95,7 @@ impl Connect for Lab {
         let options = DockerOptions {
             host: containers.host.clone(),
             bind: containers.bind,
-            keeper: Some(self.owner()?),
+            owner: Some(self.owner()?),
             app_image: containers.app_image.clone(),
             offline: containers.offline,
             ..DockerOptions::default()

@@ -80,7 +80,7 @@ async fn gone() {
     let recover = format!("lab recover --name {}", user.name);
     run.ran()
         .status(4)
-        .says("the connection to the Docker daemon broke")
+        .says("lost the connection to the Docker daemon")
         .says("app APP_API_KEY is not back on apikey-v1")
         .says(&recover);
     for command in ["recover", "status"] {
@@ -110,8 +110,8 @@ async fn killed() {
         coming
             .ran()
             .status(3)
-            .says("the connection to the Docker daemon broke")
-            .says("if the daemon was restarted: lab up");
+            .says("lost the connection to the Docker daemon")
+            .says("run lab up if the daemon was restarted");
         user.lab(&["down"])
             .status(3)
             .complains("no Docker daemon answers at")
@@ -133,7 +133,7 @@ async fn full() {
         .complains("error: app failed: image lab-app:")
         .complains("the daemon's disk is full")
         .complains("no space left on device")
-        .complains("docker system df shows what takes the space");
+        .complains("see what uses the space with docker system df");
     user.is_clean();
     assert_eq!(daemon.docker(&["images", "-aq"]), images, "half an image is left");
 }
@@ -176,7 +176,7 @@ async fn interrupted() {
     let making = Arc::new(tokio::sync::Notify::new());
     let heard = making.clone();
     let progress: ProgressFn = Arc::new(move |progress| {
-        if progress.stage == "making its image" {
+        if progress.stage == "building its image" {
             heard.notify_one();
         }
     });
@@ -211,7 +211,7 @@ async fn denied() {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     user.lab(&["up"])
         .status(3)
-        .complains("this user may not talk to the Docker daemon at")
+        .complains("this user has no permission to use the Docker daemon at")
         .complains("usermod -aG docker");
     user.lab(&["down"]).status(0).says("does not exist");
 }

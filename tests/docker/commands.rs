@@ -131,7 +131,7 @@ async fn mended() {
     }
     docker(&["network", "rm", &network]);
     let up = user.lab(&["up"]).status(0).says("is up again in").says(" · made gateway, app, db · docker · http");
-    up.complains("its network was removed, and not by lab");
+    up.complains("its network was removed outside of lab");
     user.lab(&["up"]).status(0).says("is up already");
     user.finish();
 }
@@ -173,7 +173,7 @@ async fn missing() {
     images(&["list"]).status(0).says("missing").says("next: lab images pull");
     images(&["pull"])
         .status(3)
-        .complains("127.0.0.1:1/lab-test/nowhere:1 cannot be fetched")
+        .complains("127.0.0.1:1/lab-test/nowhere:1 cannot be pulled")
         .complains("lab images load");
     let built = OWN.replace("nowhere:1\",", "nowhere:1\", build: .,");
     assert_ne!(built, OWN);

@@ -77,7 +77,7 @@ async fn by_ssh() {
     };
     wrong(&sshd.host("/run/no-daemon.sock"))
         .complains("no Docker daemon answers at ssh://")
-        .complains("allowed to use");
+        .complains("needs access to the daemon's socket");
     wrong("ssh://nobody-at-all.invalid").complains("ssh to nobody-at-all.invalid: ").complains("docker version");
     wrong(&format!("ssh://lab-has-no-account@{}", sshd.address())).complains("Permission denied");
 

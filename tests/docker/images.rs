@@ -163,8 +163,8 @@ async fn refused() {
     for (bytes, wanted) in [
         (flipped(good.len() - 3000), "is damaged"),
         (flipped(514), "is damaged"),
-        (good[..good.len() - 512].to_vec(), "bytes, and was written with"),
-        (good[..1000].to_vec(), "is cut short"),
+        (good[..good.len() - 512].to_vec(), "bytes instead of"),
+        (good[..1000].to_vec(), "is truncated"),
         (good[export..].to_vec(), "was not written by lab images save"),
         (b"hello".to_vec(), "was not written by lab images save"),
         (Vec::new(), "was not written by lab images save"),
@@ -220,7 +220,7 @@ async fn offline() {
     let bench = Bench::with("offline", stack, DockerOptions { offline: true, ..options() });
     let error = bench.engine.up(&request(), silent()).await.unwrap_err();
     assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::ImageMissing, Some(GATEWAY)), "{error}");
-    assert!(error.detail.contains("is not fetched"), "no registry was asked: {error}");
+    assert!(error.detail.contains("is not pulled"), "no registry was asked: {error}");
     assert!(error.hint.as_ref().unwrap().contains("lab images load"), "{error:?}");
     assert_eq!(bench.leftovers(), "");
     bench.finish().await;
@@ -233,7 +233,7 @@ async fn stand_ins() {
     for offline in [false, true] {
         let bench = Bench::with("stand-ins", stack(), DockerOptions { offline, ..options() });
         let up = bench.engine.up(&request(), silent()).await.unwrap();
-        let told = up.notices.iter().any(|notice| notice.contains("stand-ins run in the place of"));
+        let told = up.notices.iter().any(|notice| notice.contains("using stand-ins instead of"));
         assert_eq!(told, any && !offline, "{up:?}");
         bench.finish().await;
     }

@@ -79,7 +79,10 @@ async fn at_once() {
     );
     let (winner, loser, said) =
         if codes[0] == Some(0) { (one, other, &ran[1].stdout) } else { (other, one, &ran[0].stdout) };
-    assert!(said.contains("is kept in") && said.contains(&winner.state().display().to_string()), "{said}");
+    assert!(
+        said.contains("belongs to another state folder") && said.contains(&winner.state().display().to_string()),
+        "{said}"
+    );
     assert_eq!(loser.labs(), [""; 0], "it made none");
     loser.lab(&["down"]).status(0).says("does not exist");
     winner.lab(&["traffic", "--requests", "5", "--expect", "status.200: 100%"]).status(0);

@@ -44,7 +44,7 @@ async fn remembered() {
     let tag = [("TAG", "1.30"), ("NOTE", "one")];
     let up = ["up", "--stack", "s1", "--port", "0"];
     user.lab(&up).status(2).complains("the variable `TAG` is not set");
-    user.lab_with(&tag, &up).status(0).complains("the stack gets from your environment: NOTE, TAG");
+    user.lab_with(&tag, &up).status(0).complains("the stack uses variables from your environment: NOTE, TAG");
     // Twice the same folder, however it is spelled.
     for spelling in ["s1", "./s1/", "s1/../s1"] {
         user.lab_with(&tag, &["up", "--stack", spelling]).status(0).says("is up already");
@@ -61,7 +61,7 @@ async fn remembered() {
         docker(&["inspect", "-f", "{{ index .Config.Labels \"note\" }} {{ .Config.Image }}", &name])
     };
     assert_eq!(note().trim(), "one nginx:1.30");
-    user.lab(&["up"]).status(2).complains("there is no folder");
+    user.lab(&["up"]).status(2).complains("does not exist");
     // Only `up` reads it again, and says what is different.
     std::fs::rename(&gone, &folder).expect("the folder is ours");
     std::fs::set_permissions(folder.join("nginx/bin"), Permissions::from_mode(0o711)).expect("it is ours");

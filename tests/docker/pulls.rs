@@ -87,7 +87,7 @@ async fn stalled() {
     registry.offer("stalled", processor(), vec![0; 1 << 20], Manner::ByHalves);
     let impatient = DockerOptions { pull_idle: Some(Duration::from_secs(1)), ..options() };
     let error = with_gateway("stalled", &registry.image("stalled"), impatient).await;
-    assert!(error.detail.contains("nothing came for 1 s"), "{error}");
+    assert!(error.detail.contains("no progress for 1 s"), "{error}");
 }
 
 async fn foreign() {

@@ -1,3 +1,3 @@
-//! The Docker engine: runs a stack as containers through the Docker API. It is the only crate that uses bollard.
+//! The Docker engine: runs a stack as containers through the Docker API. The only crate that uses bollard.
 
 pub mod docker;

@@ -1,5 +1,5 @@
-//! The app's image: one that was named, else made from lab's own static executable (an empty image with one file), else
-//! built from the sources. An image that was made once is found again by what it was made from.
+//! The app's image: the one that was named; or an empty image with lab's own static executable; or a build from the sources.
+//! An image that was built before is found again by the hash of its input.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Inner;
-use super::client::{Client, Image, Made, Platform};
-use super::naming::{EXECUTABLE_LABEL, short};
+use super::client::{BuiltImage, Client, Image, Platform};
+use super::names::{EXECUTABLE_LABEL, hash};
 use super::tar::Tar;
 use lab_core::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
 use lab_stack::APP_IMAGE;
 
-/// The repository of the images that are made here.
+/// Repository of the images that are built here.
 const REPOSITORY: &str = "lab-app";
-/// For so long each is kept.
+/// Minimum age of an unused image before it is removed.
 const KEPT: TimeDelta = TimeDelta::hours(1);
-/// The user in them: nobody's.
+/// Unprivileged user and group of the image.
 const USER: &str = "65532:65532";
 
-/// Finds or makes it. `progress` hears of a build from the sources, which takes minutes.
+/// Finds or builds the image. `progress` reports a build from the sources, which takes minutes.
 pub(super) async fn find_or_make(
     inner: &Inner,
     client: &Client,
@@ -47,13 +47,13 @@ pub(super) async fn find_or_make(
     }
 }
 
-/// An image that is not made here: one that was chosen, or that of somebody's own app.
+/// Image that is not built here: the one that was chosen, or that of a custom app.
 pub(super) fn named(inner: &Inner) -> Option<String> {
     let app = inner.service(&inner.stack.lab.app.service).map(|service| &service.image);
     inner.options.app_image.clone().or_else(|| app.filter(|image| *image != APP_IMAGE).cloned())
 }
 
-/// Whether it can be made here.
+/// Returns true if the image can be built on this machine.
 pub(super) fn is_makeable(inner: &Inner, platform: &Platform) -> bool {
     (own_executable(inner).is_some() && own_platform() == *platform) || source_checkout().is_some()
 }
@@ -61,13 +61,13 @@ pub(super) fn is_makeable(inner: &Inner, platform: &Platform) -> bool {
 fn no_image(inner: &Inner, client: &Client) -> EngineError {
     let Platform { os, arch } = &client.platform;
     let detail =
-        format!("there is no image of it: this lab is no static executable for {os}/{arch}, which the daemon runs");
+        format!("no image is available: this lab is not a static executable for the daemon's platform, {os}/{arch}");
     EngineError::new(EngineErrorKind::ImageMissing, detail)
         .for_service(&inner.stack.lab.app.service)
-        .hint("name one (--app-image IMAGE), or run lab in a checkout of its sources")
+        .hint("choose one with --app-image IMAGE, or run lab in a checkout of its sources")
 }
 
-/// lab's own executable, where it can run in an empty image.
+/// lab's own executable, if it can run in an empty image.
 fn own_executable(inner: &Inner) -> Option<PathBuf> {
     if let Some(path) = &inner.options.executable {
         return Some(path.clone());
@@ -75,7 +75,7 @@ fn own_executable(inner: &Inner) -> Option<PathBuf> {
     if !cfg!(all(target_os = "linux", target_feature = "crt-static")) {
         return None;
     }
-    // It is there even where the file was replaced since this process started.
+    // Valid even if the file was replaced since this process started.
     Some(PathBuf::from("/proc/self/exe"))
 }
 
@@ -97,12 +97,12 @@ async fn from_executable(
     let app = &inner.stack.lab.app.service;
     let system = |detail: String| EngineError::new(EngineErrorKind::System, detail).for_service(app);
     let bytes = tokio::fs::read(path).await.map_err(|error| system(format!("{}: {error}", path.display())))?;
-    let hash = short(&bytes);
+    let hash = hash(&bytes);
     let name = format!("{REPOSITORY}:{hash}");
     if let Some(image) = client.image(&name).await? {
         return Ok((name, image));
     }
-    progress(Progress::stage(app, "making its image"));
+    progress(Progress::stage(app, "building its image"));
     let mut tar = Tar::default();
     tar.file(Path::new("lab"), 0o755, &bytes).map_err(system)?;
     drop(bytes);
@@ -114,7 +114,7 @@ async fn from_executable(
         format!("LABEL {EXECUTABLE_LABEL}={hash}"),
     ];
     let made = if client.podman {
-        // Its import forgets the name and most of the changes.
+        // Podman's import drops the name and most of the changes.
         let dockerfile = format!("FROM scratch\nCOPY lab /lab\n{}\n", changes.join("\n"));
         tar.file(Path::new("Dockerfile"), 0o644, dockerfile.as_bytes()).map_err(system)?;
         client.build(&name, &HashMap::new(), tar.finish(), &|_| {}).await
@@ -126,15 +126,15 @@ async fn from_executable(
     found(client, app, name).await
 }
 
-/// What an image is known by, given its name and its id. Two labs that make the app's image at once make two of one content:
-/// there it is the name, which holds the hash of the executable.
+/// Identity of an image with this name and id. If two labs build the app's image at once, they create two images with the same
+/// content, so it is identified by its name, which contains the executable's hash.
 pub(super) fn identity((name, id): &(String, String)) -> &str {
     let tag = name.strip_prefix(REPOSITORY).and_then(|rest| rest.strip_prefix(':'));
     let is_hash = tag.is_some_and(|tag| tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if is_hash { name } else { id }
 }
 
-/// Images of executables that are no more. One that a container uses stays, and so it should.
+/// Removes images of former executables. Images that a container uses remain.
 async fn remove_older(client: &Client, current: &str) {
     let now = Utc::now();
     for image in client.images(EXECUTABLE_LABEL).await.unwrap_or_default() {
@@ -145,9 +145,9 @@ async fn remove_older(client: &Client, current: &str) {
     }
 }
 
-/// Whether an image is one of ours that nobody needs any more. Of two labs that come up at once from two executables neither
-/// takes away what the other has made, and has no container of yet.
-fn is_old(image: &Made, current: &str, now: DateTime<Utc>) -> bool {
+/// Returns true if an image was built here and is not needed any more. Recent images are kept, because another lab that is
+/// starting with another executable may not have created its container yet.
+fn is_old(image: &BuiltImage, current: &str, now: DateTime<Utc>) -> bool {
     let ours = |name: &String| name.starts_with(REPOSITORY) && name != current || name.starts_with("<none>");
     image.names.iter().all(ours) && now - image.created > KEPT
 }
@@ -156,11 +156,11 @@ async fn found(client: &Client, app: &str, name: String) -> Result<(String, Imag
     if let Some(image) = client.image(&name).await? {
         return Ok((name, image));
     }
-    let detail = format!("the daemon made image {name}, and does not have it");
+    let detail = format!("the daemon built image {name} but does not have it");
     Err(EngineError::new(EngineErrorKind::System, detail).for_service(app))
 }
 
-/// A checkout of lab's sources: here, or where the executable was built.
+/// A checkout of lab's sources above the current folder or the executable.
 fn source_checkout() -> Option<PathBuf> {
     let here = std::env::current_dir().ok();
     let exe = std::env::current_exe().ok();
@@ -183,7 +183,7 @@ async fn from_source(
     let folder = folder.to_owned();
     let packed = tokio::task::spawn_blocking(move || context(&folder)).await;
     let tar = packed.map_err(|error| system(error.to_string()))?.map_err(system)?;
-    let name = format!("{REPOSITORY}:source-{}", short(&tar));
+    let name = format!("{REPOSITORY}:source-{}", hash(&tar));
     if let Some(image) = client.image(&name).await? {
         return Ok((name, image));
     }
@@ -193,7 +193,7 @@ async fn from_source(
     found(client, app, name).await
 }
 
-/// What the Dockerfile may need: everything but what was built, and what git keeps.
+/// Build context: everything except build results and git's data.
 fn context(folder: &Path) -> Result<Vec<u8>, String> {
     let mut tar = Tar::default();
     pack(&mut tar, folder, Path::new(""))?;
@@ -204,7 +204,7 @@ fn pack(tar: &mut Tar, root: &Path, under: &Path) -> Result<(), String> {
     let folder = root.join(under);
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     let mut entries = std::fs::read_dir(&folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    // In order, so that the same sources are the same archive.
+    // Sorted, so that the same sources produce the same archive.
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let path = under.join(entry.file_name());
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_here_is_known_by_its_hash() {
+    fn an_image_built_here_is_identified_by_its_hash() {
         let identity = |name: &str| identity(&(name.to_owned(), "sha256:1".to_owned())).to_owned();
         assert_eq!(identity("lab-app:0123456789abcdef"), "lab-app:0123456789abcdef");
         for other in ["lab-app:local", "nginx:0123456789abcdef", "registry.example/lab-app:0123456789abcdef"] {
@@ -235,15 +235,15 @@ mod tests {
     }
 
     #[test]
-    fn what_another_executable_has_just_made_is_kept() {
+    fn recent_and_named_images_are_kept() {
         let made = |name: &str, minutes: i64| {
             let created = Utc::now() - TimeDelta::minutes(minutes);
-            Made { id: "sha256:1".to_owned(), names: vec![name.to_owned()], created }
+            BuiltImage { id: "sha256:1".to_owned(), names: vec![name.to_owned()], created }
         };
-        let is_old = |image: &Made| is_old(image, "lab-app:b", Utc::now());
+        let is_old = |image: &BuiltImage| is_old(image, "lab-app:b", Utc::now());
         assert!(is_old(&made("lab-app:a", 61)) && is_old(&made("<none>:<none>", 61)));
-        assert!(!is_old(&made("lab-app:a", 59)), "its lab may be coming up");
-        assert!(!is_old(&made("lab-app:b", 61)), "it is this one's");
-        assert!(!is_old(&made("mine:1", 61)), "somebody has named it");
+        assert!(!is_old(&made("lab-app:a", 59)), "its lab may be starting");
+        assert!(!is_old(&made("lab-app:b", 61)), "it is the current one");
+        assert!(!is_old(&made("mine:1", 61)), "it has a name");
     }
 }

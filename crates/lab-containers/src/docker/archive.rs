@@ -1,5 +1,5 @@
-//! Images in one file, for rooms without a registry: the daemon's own export, and before it a member that says what is in it
-//! and what its SHA-256 is ([`Manifest`]). The whole is a tar archive, which `docker load` takes as well.
+//! Images in one file, for machines without a registry: the daemon's own export, preceded by a member with its list and SHA-256
+//! ([`Manifest`]). The whole is a tar archive, which `docker load` accepts as well.
 //!
 //! The first member has a fixed size, so that it can be written once the rest is known.
 
@@ -23,66 +23,54 @@ use super::tar::Tar;
 use lab_core::engine::{EngineError, Progress, ProgressFn};
 use lab_system::files::{self, Output};
 
-/// The name of the first member.
+/// Name of the first member.
 const MEMBER: &str = "lab-images.json";
-/// Its size, padded with spaces: room for some hundred images.
+/// Its size, padded with spaces: enough for several hundred images.
 const MEMBER_SIZE: usize = 64 * 1024;
-/// A header of a tar archive.
+/// Size of a tar header.
 const BLOCK: usize = 512;
-/// Where the daemon's export begins.
+/// Offset of the daemon's export.
 const EXPORT_AT: u64 = (BLOCK + MEMBER_SIZE) as u64;
-/// The version of the format.
+/// Version of the format.
 const VERSION: u32 = 1;
-/// How much is read at once.
+/// Read size.
 const PIECE: usize = 256 * 1024;
 
-/// What an archive holds.
+/// Contents of an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The version of the format.
+    /// Version of the format.
     pub version: u32,
-    /// The version of lab that wrote it.
+    /// Version of lab that wrote it.
     pub lab: String,
-    /// When.
     pub created: DateTime<Utc>,
-    /// What the images run on: `linux/amd64`.
+    /// Platform of the images, such as `linux/amd64`.
     pub platform: String,
-    /// The images.
     pub images: Vec<Archived>,
-    /// The bytes of the daemon's export.
+    /// Size of the daemon's export in bytes.
     pub size: u64,
-    /// Its SHA-256, in hexadecimal.
+    /// SHA-256 of the export in hexadecimal.
     pub sha256: String,
 }
 
-/// An image in an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Archived {
-    /// Its name.
     pub name: String,
-    /// The daemon's id of it.
+    /// The daemon's id of the image.
     pub id: String,
-    /// Bytes on the daemon's disk.
+    /// Size on the daemon's disk in bytes.
     pub size: u64,
 }
 
-/// Why an archive cannot be written or taken.
+/// Reason why an archive cannot be written or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The file, or what is in it.
+    /// The file cannot be accessed, or its contents are invalid.
     #[error("{path}: {detail}")]
-    File {
-        /// Which file.
-        path: String,
-        /// What is wrong with it.
-        detail: String,
-        /// What to do about it.
-        hint: Option<&'static str>,
-    },
-    /// The daemon.
+    File { path: String, detail: String, hint: Option<&'static str> },
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// It was told to stop.
+    /// Stopped by a signal.
     #[error("it was interrupted")]
     Interrupted,
 }
@@ -108,9 +96,9 @@ fn unusable(path: &Path, detail: &str) -> ArchiveError {
     ArchiveError::File { path: path.display().to_string(), detail: detail.to_owned(), hint: None }
 }
 
-fn cut_short(path: &Path, error: &io::Error) -> ArchiveError {
+fn read_error(path: &Path, error: &io::Error) -> ArchiveError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => unusable(path, "it is cut short").hint(COPY_AGAIN),
+        io::ErrorKind::UnexpectedEof => unusable(path, "it is truncated").hint(COPY_AGAIN),
         _ => unusable(path, &error.to_string()),
     }
 }
@@ -119,8 +107,7 @@ fn damaged(path: &Path, detail: &impl std::fmt::Display) -> ArchiveError {
     unusable(path, &format!("it is damaged: {detail}")).hint(COPY_AGAIN)
 }
 
-/// Writes images that are here to a file: the whole of it, or, after an error or `stop`, nothing. What the file held before
-/// is kept until then.
+/// Writes images of the daemon to a file. After an error or `stop`, the file's previous content remains.
 pub(super) async fn save(
     client: &Client,
     images: &[StackImage],
@@ -129,10 +116,10 @@ pub(super) async fn save(
     stop: &CancellationToken,
 ) -> Result<Manifest, ArchiveError> {
     let images: Vec<Archived> = images.iter().filter_map(archived).collect();
-    // Layers that two images share are counted twice here, and stand once in the file.
+    // Layers that two images share are counted twice here but written once.
     let about = images.iter().map(|image| image.size).sum();
     let failed = |error: io::Error| unusable(path, &error.to_string());
-    // Others may read it: it holds no more than the images do.
+    // Readable by others, as the images themselves are.
     let mut output = Output::create(path, 0o666).map_err(failed)?;
     let file = output.file();
     file.seek(SeekFrom::Start(EXPORT_AT)).map_err(failed)?;
@@ -165,7 +152,7 @@ fn archived(image: &StackImage) -> Option<Archived> {
     Some(Archived { name: image.image.clone(), id: stored.id.clone(), size: stored.size })
 }
 
-/// The first member, with its header.
+/// The first member with its header.
 fn head(manifest: &Manifest) -> Result<Vec<u8>, String> {
     let mut text = serde_json::to_vec_pretty(manifest).map_err(|error| error.to_string())?;
     if text.len() >= MEMBER_SIZE {
@@ -175,10 +162,10 @@ fn head(manifest: &Manifest) -> Result<Vec<u8>, String> {
     text.push(b'\n');
     let mut tar = Tar::default();
     tar.file(Path::new(MEMBER), 0o644, &text)?;
-    Ok(tar.open())
+    Ok(tar.into_bytes())
 }
 
-/// Reads what a file holds, and checks every byte of it, before the daemon is given any.
+/// Loads a file into the daemon, after verifying every byte of it.
 pub(super) async fn load(
     client: &Client,
     path: &Path,
@@ -189,14 +176,14 @@ pub(super) async fn load(
     let manifest = read_head(path, &mut file)?;
     let platform = format!("{}/{}", client.platform.os, client.platform.arch);
     if manifest.platform != platform {
-        let detail = format!("it holds images for {}, the daemon runs {platform}", manifest.platform);
-        return Err(unusable(path, &detail).hint("save them on a machine of the same kind"));
+        let detail = format!("it contains images for {}, but the daemon runs {platform}", manifest.platform);
+        return Err(unusable(path, &detail).hint("save them on a machine with the same platform"));
     }
     check(path, &mut file, &manifest, progress, stop).await?;
     let contents = contents(path, &file).await?;
     let claimed = manifest.images.iter().map(|image| (image.name.as_str(), image.id.as_str()));
-    contents.must_be(claimed).map_err(|detail| {
-        unusable(path, &detail).hint("do not use it: it was changed after lab images save; have it saved again")
+    contents.compare_with(claimed).map_err(|detail| {
+        unusable(path, &detail).hint("do not use it: it was modified after lab images save; save it again")
     })?;
     let loading = client.import_archive(pieces(file, manifest.size, progress));
     tokio::select! {
@@ -205,18 +192,18 @@ pub(super) async fn load(
     }
     for image in &manifest.images {
         let Some(stored) = client.stored(&image.name).await? else {
-            return Err(unusable(path, &format!("the daemon took it, and does not have {}", image.name)));
+            return Err(unusable(path, &format!("the daemon loaded it but does not have {}", image.name)));
         };
-        // Daemons differ in whether an image's configuration or its manifest is its id.
+        // Depending on the daemon, an image's id is the digest of its configuration or of its manifest.
         if !contents.ids.get(familiar(&image.name)).is_some_and(|ids| ids.contains(&stored.id)) {
-            let detail = format!("the daemon took it, and has {} as {}, not as {}", image.name, stored.id, image.id);
+            let detail = format!("the daemon loaded it but has {} as {}, not as {}", image.name, stored.id, image.id);
             return Err(unusable(path, &detail));
         }
     }
     Ok(manifest)
 }
 
-/// What the export in a file holds.
+/// Reads the contents of the export in a file.
 async fn contents(path: &Path, file: &File) -> Result<Contents, ArchiveError> {
     let failed = |error: io::Error| unusable(path, &error.to_string());
     let mut export = file.try_clone().map_err(failed)?;
@@ -233,14 +220,14 @@ async fn contents(path: &Path, file: &File) -> Result<Contents, ArchiveError> {
 fn read_head(path: &Path, file: &mut File) -> Result<Manifest, ArchiveError> {
     let foreign = || {
         let error = unusable(path, "it was not written by lab images save");
-        error.hint("an archive of docker save is for docker load")
+        error.hint("load archives of docker save with docker load")
     };
     let mut head = vec![0; BLOCK + MEMBER_SIZE];
     match file.read_exact(&mut head) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !head.starts_with(MEMBER.as_bytes()) => {
             return Err(foreign());
         }
-        read => read.map_err(|error| cut_short(path, &error))?,
+        read => read.map_err(|error| read_error(path, &error))?,
     }
     if !head.starts_with(format!("{MEMBER}\0").as_bytes()) {
         return Err(foreign());
@@ -263,7 +250,7 @@ async fn check(
 ) -> Result<(), ArchiveError> {
     let length = file.metadata().map_err(|error| unusable(path, &error.to_string()))?.len();
     if length != EXPORT_AT + manifest.size {
-        let detail = format!("it has {length} bytes, and was written with {}", EXPORT_AT + manifest.size);
+        let detail = format!("it has {length} bytes instead of {}", EXPORT_AT + manifest.size);
         return Err(unusable(path, &detail).hint(COPY_AGAIN));
     }
     let (mut hash, mut done, mut piece) = (Sha256::new(), 0, vec![0; PIECE]);
@@ -282,17 +269,17 @@ async fn check(
             stage: "checking".to_owned(),
             bytes: Some((done, manifest.size)),
         });
-        // Others have their turn: a signal, for one.
+        // Let other tasks run, such as the signal handler.
         tokio::task::yield_now().await;
     }
     let found = format!("{:x}", hash.finalize());
     if found == manifest.sha256 {
         return Ok(());
     }
-    Err(damaged(path, &format!("its SHA-256 is {found}, and was {}", manifest.sha256)))
+    Err(damaged(path, &format!("its SHA-256 is {found} instead of {}", manifest.sha256)))
 }
 
-/// The daemon's export, piece by piece. Another file may stand under the name by now: this one is read on.
+/// Streams the daemon's export. If the file is replaced meanwhile, the open one is read to its end.
 fn pieces(
     file: File,
     size: u64,

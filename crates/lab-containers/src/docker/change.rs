@@ -1,5 +1,5 @@
-//! Bringing one service to a wanted state. A container's environment cannot be changed: another environment is another
-//! container. The app's takes over while the old one still serves (see `deploy`); others are replaced in their place.
+//! Brings one service to a desired state. A container's environment cannot be changed, so a different environment means a new
+//! container. The app is replaced while the old instance still serves (see `deploy`), other services in place.
 
 use std::time::Duration;
 
@@ -8,37 +8,37 @@ use tokio::time::sleep;
 use super::Inner;
 use super::client::{Client, Fault, FaultKind, Inspected, Launch, State};
 use super::launch::Recipe;
-use super::ready::healthy_timeout;
-use super::survey::{Found, Overrides, Survey, foreign, merged};
+use super::observed_state::{ObservedState, Overrides, ServiceContainer, foreign, merged};
+use super::probe::healthy_timeout;
 use lab_core::engine::{EngineError, EngineErrorKind, Reconciliation, Retired, RunState, ServiceChange};
 use lab_stack::Service;
 use lab_system::deadline::Deadline;
 
-/// How long a service may take to end by itself where the stack does not say.
+/// Default time for a service to stop, unless the stack sets it.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long the app may take to find its database again.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for the app to reconnect after its database changed.
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Inner {
     pub(super) async fn reconcile(&self, name: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
-        let unknown = || EngineError::new(EngineErrorKind::Unsupported, "there is no such service").for_service(name);
+        let unknown = || EngineError::new(EngineErrorKind::Unsupported, "the service does not exist").for_service(name);
         let service = self.service(name).ok_or_else(unknown)?;
         let client = self.client().await?;
-        let survey = Survey::of(client, &self.names).await?.whole()?;
-        survey.check(self.names.lab())?;
-        if survey.serving.is_empty() {
+        let observed = ObservedState::inspect(client, &self.names).await?.require_complete()?;
+        observed.check(self.names.lab())?;
+        if observed.active.is_empty() {
             return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
-        if survey.get(name).is_none() && self.optional(name).is_some() {
-            let detail = "it is not there: its image could not be had when the lab came up";
+        if observed.get(name).is_none() && self.optional(name).is_some() {
+            let detail = "it is missing: its image was not available when the lab was created";
             return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(name));
         }
-        let survey = self.tidy(client, survey, true).await?;
-        let task = Task { inner: self, client, survey: &survey, service, found: survey.get(name) };
-        task.run(change).await
+        let observed = self.remove_leftovers(client, observed, true).await?;
+        let transition = Transition { inner: self, client, observed: &observed, service, found: observed.get(name) };
+        transition.run(change).await
     }
 
-    /// The overrides that bring an environment to where a change wants it.
+    /// Returns the overrides after a change to the environment.
     fn changed(service: &Service, before: &Overrides, change: &ServiceChange) -> Overrides {
         let mut overrides = before.clone();
         for (name, value) in &change.env {
@@ -51,25 +51,25 @@ impl Inner {
         overrides
     }
 
-    /// Waits until the app is well again after its database has changed. That it is not is no error of this change.
-    async fn settle(&self, client: &Client, survey: &Survey) {
+    /// Waits until the app is healthy again after its database has changed. A timeout is not an error of this change.
+    async fn wait_for_reconnect(&self, client: &Client, observed: &ObservedState) {
         let lab = &self.stack.lab;
-        let app = survey.get(&lab.app.service).filter(|app| app.state() == RunState::Running);
+        let app = observed.get(&lab.app.service).filter(|app| app.state() == RunState::Running);
         let (Some(app), Some(service)) = (app, self.service(&lab.app.service)) else { return };
         let address = app.address(client, lab.app.port);
-        let deadline = Deadline::after(SETTLE_TIMEOUT);
+        let deadline = Deadline::after(RECONNECT_TIMEOUT);
         while !deadline.is_over() && self.probe(client, service, app.id(), address.as_deref()).await.is_err() {
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// The container that has a service's name, if it belongs to the lab.
+    /// Returns the container with a service's name, if it belongs to the lab.
     pub(super) async fn current(&self, client: &Client, service: &str) -> Result<Option<Inspected>, Fault> {
         let found = client.inspect(&self.names.container(service)).await?;
         Ok(found.filter(|container| self.names.owns(&container.labels)))
     }
 
-    /// Makes a container. Its name may be taken by one that does not belong to the lab.
+    /// Creates a container. Reports the owner of a conflicting container that is not part of the lab.
     pub(super) async fn create(&self, client: &Client, service: &str, launch: &Launch) -> Result<String, EngineError> {
         let fault = match client.create(launch).await {
             Ok(id) => return Ok(id),
@@ -80,11 +80,13 @@ impl Inner {
             return Err(fault.service(service));
         }
         match client.inspect(name).await? {
-            Some(other) if !self.names.owns(&other.labels) => Err(match self.names.stranger(&other.labels) {
+            Some(other) if !self.names.owns(&other.labels) => Err(match self.names.foreign_owner(&other.labels) {
                 Some(place) => foreign(self.names.lab(), &place),
                 None => {
                     let detail = format!("container {name} exists already and does not belong to this lab");
-                    let hint = format!("lab up --name ANOTHER; or, if nothing needs it, docker rm -f {name}");
+                    let hint = format!(
+                        "use another name with lab up --name NAME; or remove it with docker rm -f {name} if it is not needed"
+                    );
                     EngineError::new(EngineErrorKind::Foreign, detail).for_service(service).hint(hint)
                 }
             }),
@@ -92,40 +94,40 @@ impl Inner {
         }
     }
 
-    /// The gateway leads to the app that serves, where both run.
-    pub(super) async fn lead(&self, client: &Client) -> Result<(), EngineError> {
+    /// Makes the gateway route to the active app, if both run.
+    pub(super) async fn route_to_active_app(&self, client: &Client) -> Result<(), EngineError> {
         let lab = &self.stack.lab;
         let (gateway, app) =
             tokio::try_join!(self.current(client, &lab.gateway.service), self.current(client, &lab.app.service))?;
         let runs = |container: &Inspected| container.state == State::Running;
         let (Some(gateway), Some(app)) = (gateway.filter(runs), app.filter(runs)) else { return Ok(()) };
-        let app = Found { service: lab.app.service.clone(), container: app };
+        let app = ServiceContainer { service: lab.app.service.clone(), container: app };
         let Some(address) = self.gateway_address(client, &gateway) else { return Ok(()) };
-        if self.leads_to(&address, Some(app.instance())).await.is_ok() {
+        if self.check_route(&address, Some(app.instance())).await.is_ok() {
             return Ok(());
         }
-        let gateway = Found { service: lab.gateway.service.clone(), container: gateway };
+        let gateway = ServiceContainer { service: lab.gateway.service.clone(), container: gateway };
         let strict = gateway.overrides().is_empty();
-        self.look_anew(client, &gateway.container, Some(app.instance()), strict, None).await.map(drop)
+        self.refresh_upstream(client, &gateway.container, Some(app.instance()), strict, None).await.map(drop)
     }
 }
 
-/// One service on its way to a state.
-pub(super) struct Task<'a> {
+/// A change to one service.
+pub(super) struct Transition<'a> {
     pub(super) inner: &'a Inner,
     pub(super) client: &'a Client,
-    pub(super) survey: &'a Survey,
+    pub(super) observed: &'a ObservedState,
     pub(super) service: &'a Service,
-    pub(super) found: Option<&'a Found>,
+    pub(super) found: Option<&'a ServiceContainer>,
 }
 
-impl Task<'_> {
+impl Transition<'_> {
     async fn run(&self, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
-        let before = self.found.map(Found::overrides).unwrap_or_default();
+        let before = self.found.map(ServiceContainer::overrides).unwrap_or_default();
         let overrides = Inner::changed(self.service, &before, change);
         let stack = &self.service.environment;
         let other_env = merged(stack, &overrides) != merged(stack, &before);
-        let now = self.found.map_or(RunState::Stopped, Found::state);
+        let now = self.found.map_or(RunState::Stopped, ServiceContainer::state);
         let target = change.run.unwrap_or(now);
         if !other_env && target == now {
             return Ok(Reconciliation::default());
@@ -135,18 +137,18 @@ impl Task<'_> {
         match (now, target) {
             (_, RunState::Stopped) => {
                 if let Some(found) = self.found.filter(|_| now != RunState::Stopped) {
-                    self.wake(found, change.abrupt).await?;
+                    self.unpause_if_graceful(found, change.abrupt).await?;
                     retired.extend(self.stop(found, change.abrupt).await?);
                 }
                 if other_env {
-                    self.remake(&recipe).await?;
+                    self.recreate(&recipe).await?;
                 }
             }
             (RunState::Stopped, _) if self.is_app() => retired.extend(Box::pin(self.deploy(&recipe)).await?),
             (RunState::Stopped, _) => self.start(&recipe, other_env).await?,
             (_, _) if other_env => {
                 if let Some(found) = self.found {
-                    self.wake(found, false).await?;
+                    self.unpause_if_graceful(found, false).await?;
                 }
                 let replaced = if self.is_app() {
                     Box::pin(self.deploy(&recipe)).await
@@ -169,7 +171,7 @@ impl Task<'_> {
             (_, _) => {}
         }
         if target == RunState::Paused {
-            // Another one than before, if it was made again.
+            // The container may have been recreated.
             if let Some(now) = self.inner.current(self.client, &self.service.name).await? {
                 self.client.pause(&now.id).await.map_err(|fault| fault.service(&self.service.name))?;
             }
@@ -193,11 +195,11 @@ impl Task<'_> {
         self.service.stop_grace.unwrap_or(GRACE)
     }
 
-    /// What another container of the service is made from: as the one that is there but for its environment; where none
-    /// is there any more, from the stack's image.
+    /// Recipe for another container of the service: that of the current container, with other overrides. Without a container,
+    /// uses the stack's image.
     async fn recipe(&self, overrides: Overrides) -> Result<Recipe, EngineError> {
         if let Some(found) = self.found {
-            return Ok(Recipe { overrides, ..Recipe::like(found) });
+            return Ok(Recipe { overrides, ..Recipe::from_container(found) });
         }
         let silent: lab_core::engine::ProgressFn = std::sync::Arc::new(|_| {});
         let images = super::images::prepare(self.inner, self.client, &silent).await?;
@@ -206,8 +208,8 @@ impl Task<'_> {
         Ok(Recipe { image, overrides, ports: std::collections::BTreeMap::new() })
     }
 
-    /// A frozen process can neither finish its requests nor end by itself.
-    async fn wake(&self, found: &Found, abrupt: bool) -> Result<(), EngineError> {
+    /// Unpauses a container, because a frozen process can neither finish its requests nor exit.
+    async fn unpause_if_graceful(&self, found: &ServiceContainer, abrupt: bool) -> Result<(), EngineError> {
         if !abrupt && found.state() == RunState::Paused {
             self.client.unpause(found.id()).await.map_err(|fault| fault.service(&self.service.name))?;
         }
@@ -216,24 +218,24 @@ impl Task<'_> {
 
     async fn unpause(&self) -> Result<(), EngineError> {
         if let Some(found) = self.found {
-            self.wake(found, false).await?;
+            self.unpause_if_graceful(found, false).await?;
         }
-        self.after().await
+        self.after_start().await
     }
 
-    /// What has to happen when a service runs again.
-    pub(super) async fn after(&self) -> Result<(), EngineError> {
+    /// Refreshes what depends on a service that runs again.
+    pub(super) async fn after_start(&self) -> Result<(), EngineError> {
         if self.is_gateway() {
-            // The app may have moved while nobody could tell the gateway.
-            self.inner.lead(self.client).await?;
+            // The app's address may have changed while the gateway was not running.
+            self.inner.route_to_active_app(self.client).await?;
         }
         if self.is_database() {
-            self.inner.settle(self.client, self.survey).await;
+            self.inner.wait_for_reconnect(self.client, self.observed).await;
         }
         Ok(())
     }
 
-    async fn stop(&self, found: &Found, abrupt: bool) -> Result<Option<Retired>, EngineError> {
+    async fn stop(&self, found: &ServiceContainer, abrupt: bool) -> Result<Option<Retired>, EngineError> {
         if self.is_app() {
             return self.withdraw(found, abrupt).await.map(Some);
         }
@@ -243,32 +245,32 @@ impl Task<'_> {
         Ok(None)
     }
 
-    /// A stopped container with another environment in the place of the one that is stopped.
-    async fn remake(&self, recipe: &Recipe) -> Result<String, EngineError> {
+    /// Replaces a stopped container with one that has another environment, without starting it.
+    async fn recreate(&self, recipe: &Recipe) -> Result<String, EngineError> {
         if let Some(found) = self.found {
             self.client.remove(found.id()).await.map_err(|fault| fault.service(&self.service.name))?;
         }
-        let (launch, _) = self.launch_of(recipe);
+        let (launch, _) = self.new_launch(recipe);
         self.inner.create(self.client, &self.service.name, &launch).await
     }
 
     async fn start(&self, recipe: &Recipe, other_env: bool) -> Result<(), EngineError> {
         let container = match self.found {
             Some(found) if !other_env => found.id().to_owned(),
-            _ => self.remake(recipe).await?,
+            _ => self.recreate(recipe).await?,
         };
-        self.begin(&container).await?;
-        self.after().await
+        self.start_and_wait(&container).await?;
+        self.after_start().await
     }
 
-    /// A container of the service on the lab's network, and its instance.
-    pub(super) fn launch_of(&self, recipe: &Recipe) -> (Launch, String) {
-        let network = self.survey.network_in_use(&self.inner.names);
+    /// Definition of a container of the service on the lab's network, and its instance id.
+    pub(super) fn new_launch(&self, recipe: &Recipe) -> (Launch, String) {
+        let network = self.observed.network_in_use(&self.inner.names);
         self.inner.launch(self.client, self.service, recipe, &network)
     }
 
-    /// Starts a container, and waits until it is well.
-    pub(super) async fn begin(&self, container: &str) -> Result<(), EngineError> {
+    /// Starts a container and waits until it is healthy.
+    pub(super) async fn start_and_wait(&self, container: &str) -> Result<(), EngineError> {
         let (inner, client, service) = (self.inner, self.client, self.service);
         match client.start(container).await {
             Ok(()) => {}
@@ -278,38 +280,41 @@ impl Task<'_> {
             Err(fault) => return Err(fault.service(&service.name)),
         }
         let address = inner.address_of(client, service, container).await?;
-        inner.until_healthy(client, service, container, address.as_deref(), healthy_timeout(service)).await
+        inner.wait_until_healthy(client, service, container, address.as_deref(), healthy_timeout(service)).await
     }
 
-    /// Another container in the place of one that runs. They share a port or a volume, so the old one has to end first; it
-    /// comes back where the new one is not well. Nobody has the service's name until one of them is: who is cut short in
-    /// between leaves the old one to be taken back (see `tidy`).
+    /// Replaces a running container. The two share a port or a volume, so the old one has to stop first; it is started again if the
+    /// new one does not become healthy. Until then neither container has the service's name, so that after an interruption the old
+    /// one is restored (see `leftovers`).
     async fn replace(&self, recipe: &Recipe) -> Result<(), EngineError> {
         let (inner, client) = (self.inner, self.client);
         let service = &self.service.name;
         let failed = |fault: Fault| fault.service(service);
         let Some(old) = self.found else { return self.start(recipe, true).await };
-        let (mut launch, instance) = self.launch_of(recipe);
-        launch.name = inner.names.passing(service, "next", &instance);
+        let (mut launch, instance) = self.new_launch(recipe);
+        launch.name = inner.names.temporary_container(service, "next", &instance);
         let new = client.create(&launch).await.map_err(failed)?;
         let swapped = async {
-            client.rename(old.id(), &inner.names.passing(service, "old", old.instance())).await.map_err(failed)?;
+            client
+                .rename(old.id(), &inner.names.temporary_container(service, "old", old.instance()))
+                .await
+                .map_err(failed)?;
             client.stop(old.id(), self.grace()).await.map_err(failed)?;
-            self.begin(&new).await?;
+            self.start_and_wait(&new).await?;
             client.rename(&new, &inner.names.container(service)).await.map_err(failed)
         };
         if let Err(error) = swapped.await {
             let _ = client.remove(&new).await;
-            let back = self.begin(old.id()).await;
+            let back = self.start_and_wait(old.id()).await;
             let _ = client.rename(old.id(), &inner.names.container(service)).await;
-            let _ = self.after().await;
+            let _ = self.after_start().await;
             return match back {
                 Ok(()) => Err(error),
-                Err(other) => Err(error.hint(format!("it did not come back either ({other}): lab up"))),
+                Err(other) => Err(error.hint(format!("it did not restart either ({other}); run lab up"))),
             };
         }
         client.remove(old.id()).await.map_err(failed)?;
-        self.after().await
+        self.after_start().await
     }
 }
 
@@ -318,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_of_the_stacks_own_is_no_override() {
+    fn a_value_equal_to_the_stacks_is_not_an_override() {
         let service = Service { environment: [("A".to_owned(), "1".to_owned())].into(), ..Service::default() };
         let changed = Inner::changed(&service, &Overrides::new(), &ServiceChange::env("A", "2"));
         assert_eq!(changed, Overrides::from([("A".to_owned(), Some("2".to_owned()))]));

@@ -1,34 +1,32 @@
-//! [`Checkup`]: what a daemon has to work with, for those who wonder whether a lab will run on it.
+//! [`Checkup`] of a daemon, for `lab doctor`.
 
 use super::Inner;
 use super::client::Client;
-use super::naming::{NAME_LABEL, SERVICE_LABEL};
+use super::names::{NAME_LABEL, SERVICE_LABEL};
 use lab_core::engine::EngineError;
 
-/// A daemon and what it has to work with.
+/// A daemon and its resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkup {
-    /// Where it is, as `DOCKER_HOST` has it.
+    /// Address in the form of `DOCKER_HOST`.
     pub host: String,
-    /// Its name and version.
+    /// Product name and version.
     pub version: String,
-    /// It is on another machine: a lab's ports are reached there where they are published for everybody.
+    /// Whether it is on another machine, so that a lab's ports have to be published on the network.
     pub elsewhere: bool,
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub memory: u64,
-    /// How many processors.
     pub processors: u64,
-    /// The folder that it keeps everything in.
+    /// Data folder of the daemon.
     pub folder: String,
-    /// The bytes that are free there; none where that is not a folder of this machine.
+    /// Free bytes in that folder, if it is on this machine.
     pub free: Option<u64>,
 }
 
-/// Asks it.
-pub(super) async fn look(client: &Client) -> Result<Checkup, EngineError> {
+pub(super) async fn inspect(client: &Client) -> Result<Checkup, EngineError> {
     let resources = client.resources().await?;
     let name = if client.podman { "Podman" } else { "Docker" };
-    // Docker Desktop has its folder in a machine of its own.
+    // Docker Desktop's folder is inside a virtual machine.
     let free = Some(&resources.folder).filter(|_| client.reach.is_local()).and_then(|folder| free(folder));
     Ok(Checkup {
         host: client.host().to_owned(),
@@ -47,7 +45,7 @@ fn free(folder: &str) -> Option<u64> {
 }
 
 impl Inner {
-    /// The container that has a port of this machine: `gateway of lab room-2`, `container web`.
+    /// Describes the container that uses a port of this machine: `gateway of lab room-2`, `container web`.
     pub(super) async fn holder_of(&self, client: &Client, port: u16) -> Result<Option<String>, EngineError> {
         let containers = client.running_containers().await?;
         let found = containers.into_iter().find(|container| container.ports.contains(&port));

@@ -1,31 +1,31 @@
-//! The app's ways in and out. A redeploy loses no request: the new instance is well before it is led to, the old one ends
-//! when it has answered everything, and its counters are read in between.
+//! Deploys and withdraws instances of the app. A deployment loses no request: the gateway is routed to the new instance once that
+//! is healthy, and the old one stops after it has answered everything. Its counters are read in between.
 
 use std::time::Duration;
 
-use super::change::Task;
+use super::change::Transition;
 use super::client::{Fault, FaultKind};
 use super::launch::Recipe;
-use super::ready::{LastWords, patience_with_new};
-use super::route::{ABRUPT_TIMEOUT, DRAINED_TIMEOUT, Ready};
-use super::survey::Found;
+use super::observed_state::ServiceContainer;
+use super::probe::{FinalMetrics, new_instance_timeout};
+use super::route::{ABRUPT_TIMEOUT, DRAIN_TIMEOUT, PreparedRoute};
 use lab_core::engine::{EngineError, Retired, RunState};
 
-/// How often a container is made again because somebody took its port in the meantime.
+/// Attempts to start a container whose port was taken meanwhile.
 const PORT_ATTEMPTS: usize = 3;
 
-/// An instance that is well and not led to yet.
+/// A healthy instance without traffic.
 struct Next {
     id: String,
     instance: String,
 }
 
-impl Task<'_> {
-    /// Puts another instance in the place of the one that is there, which may be stopped. On an error all is as before.
+impl Transition<'_> {
+    /// Replaces the current instance, which may be stopped. On an error, the previous state is restored.
     pub(super) async fn deploy(&self, recipe: &Recipe) -> Result<Option<Retired>, EngineError> {
-        let (next, ready) = tokio::join!(self.launch(recipe), self.ready());
+        let (next, route) = tokio::join!(self.launch(recipe), self.prepare_route());
         let next = next?;
-        let is_alone = match self.switch(&next, ready).await {
+        let is_alone = match self.switch(&next, route).await {
             Ok(is_alone) => is_alone,
             Err(error) => {
                 let _ = self.client.remove(&next.id).await;
@@ -38,13 +38,12 @@ impl Task<'_> {
         }
     }
 
-    /// Ends and removes the instance that was led to before; `is_alone`: nothing leads to it any more.
-    async fn retire(&self, old: &Found, is_alone: bool) -> Result<Option<Retired>, EngineError> {
+    /// Stops and removes the previous instance. `is_alone`: no worker of the gateway routes to it any more.
+    async fn retire(&self, old: &ServiceContainer, is_alone: bool) -> Result<Option<Retired>, EngineError> {
         let mut retired = None;
         if old.state() != RunState::Stopped {
-            let last = self.last_words(old).await;
-            // One that has nothing in hand, and gets nothing more, has nothing to finish: to remove it ends it, in half of
-            // the time.
+            let last = self.final_metrics(old).await;
+            // An idle instance without traffic has nothing to finish. Removing it stops it as well, in half of the time.
             let is_done = is_alone && last.as_ref().is_some_and(|last| last.idle);
             if !is_done {
                 self.client.stop(old.id(), self.grace()).await.map_err(|fault| self.failed(fault))?;
@@ -60,13 +59,13 @@ impl Task<'_> {
         Ok(retired)
     }
 
-    /// Starts an instance beside the one that serves, and waits until it is well; one that is not is removed.
+    /// Starts an instance beside the active one and waits until it is healthy. Removes it if it is not.
     async fn launch(&self, recipe: &Recipe) -> Result<Next, EngineError> {
         let (inner, client) = (self.inner, self.client);
         let service = &self.service.name;
         for attempt in 1.. {
-            let (mut launch, instance) = self.launch_of(recipe);
-            launch.name = inner.names.passing(service, "next", &instance);
+            let (mut launch, instance) = self.new_launch(recipe);
+            launch.name = inner.names.temporary_container(service, "next", &instance);
             let id = client.create(&launch).await.map_err(|fault| self.failed(fault))?;
             let error = match client.start(&id).await {
                 Ok(()) => match self.wait(&id).await {
@@ -87,57 +86,58 @@ impl Task<'_> {
 
     async fn wait(&self, id: &str) -> Result<(), EngineError> {
         let address = self.inner.address_of(self.client, self.service, id).await?;
-        let patience = patience_with_new(self.service);
-        self.inner.until_healthy(self.client, self.service, id, address.as_deref(), patience).await?;
+        let limit = new_instance_timeout(self.service);
+        self.inner.wait_until_healthy(self.client, self.service, id, address.as_deref(), limit).await?;
         if let Some(address) = address {
             self.inner.warm(&address).await;
         }
         Ok(())
     }
 
-    /// Leads the gateway to the new instance; where that fails, back to the old one. Whether it leads there alone.
-    async fn switch(&self, next: &Next, ready: Ready) -> Result<bool, EngineError> {
+    /// Routes the gateway to the new instance, or back to the old one on an error. Returns true if no worker still routes
+    /// elsewhere.
+    async fn switch(&self, next: &Next, route: PreparedRoute) -> Result<bool, EngineError> {
         let (names, client) = (&self.inner.names, self.client);
         let service = &self.service.name;
         let name = names.container(service);
-        let strict = ready.strict;
+        let strict = route.strict;
         if let Some(old) = self.found {
-            let aside = names.passing(service, "old", old.instance());
-            client.rename(old.id(), &aside).await.map_err(|fault| self.failed(fault))?;
+            let temporary = names.temporary_container(service, "old", old.instance());
+            client.rename(old.id(), &temporary).await.map_err(|fault| self.failed(fault))?;
         }
-        let led = match client.rename(&next.id, &name).await {
-            Ok(()) => self.tell(ready, Some(&next.instance), DRAINED_TIMEOUT).await,
+        let routed = match client.rename(&next.id, &name).await {
+            Ok(()) => self.reroute(route, Some(&next.instance), DRAIN_TIMEOUT).await,
             Err(fault) => Err(self.failed(fault)),
         };
-        let error = match led {
+        let error = match routed {
             Ok(is_alone) => return Ok(is_alone),
             Err(error) => error,
         };
-        let _ = client.rename(&next.id, &names.passing(service, "next", &next.instance)).await;
+        let _ = client.rename(&next.id, &names.temporary_container(service, "next", &next.instance)).await;
         if let Some(old) = self.found {
             let _ = client.rename(old.id(), &name).await;
         }
-        let mut ready = self.ready().await;
-        ready.strict = strict;
-        let _ = self.tell(ready, self.found.map(Found::instance), ABRUPT_TIMEOUT).await;
+        let mut route = self.prepare_route().await;
+        route.strict = strict;
+        let _ = self.reroute(route, self.found.map(ServiceContainer::instance), ABRUPT_TIMEOUT).await;
         Err(error)
     }
 
-    /// Ends the instance that serves. New requests are refused first.
-    pub(super) async fn withdraw(&self, found: &Found, abrupt: bool) -> Result<Retired, EngineError> {
+    /// Stops the active instance, after the gateway refuses new requests.
+    pub(super) async fn withdraw(&self, found: &ServiceContainer, abrupt: bool) -> Result<Retired, EngineError> {
         let (names, client) = (&self.inner.names, self.client);
         let service = &self.service.name;
         let name = names.container(service);
-        let aside = names.passing(service, "stopping", found.instance());
-        client.rename(found.id(), &aside).await.map_err(|fault| self.failed(fault))?;
+        let temporary = names.temporary_container(service, "stopping", found.instance());
+        client.rename(found.id(), &temporary).await.map_err(|fault| self.failed(fault))?;
         let ended = async {
-            let patience = if abrupt { ABRUPT_TIMEOUT } else { DRAINED_TIMEOUT };
-            self.tell(self.ready().await, None, patience).await?;
+            let limit = if abrupt { ABRUPT_TIMEOUT } else { DRAIN_TIMEOUT };
+            self.reroute(self.prepare_route().await, None, limit).await?;
             if abrupt {
                 client.kill(found.id()).await.map_err(|fault| self.failed(fault))?;
                 return Ok(None);
             }
-            let exposition = self.last_words(found).await.map(|last| last.exposition);
+            let exposition = self.final_metrics(found).await.map(|last| last.exposition);
             client.stop(found.id(), self.grace()).await.map_err(|fault| self.failed(fault))?;
             Ok(exposition)
         };
@@ -146,35 +146,40 @@ impl Task<'_> {
         match ended {
             Ok(exposition) => Ok(Retired { instance: found.instance().to_owned(), exposition }),
             Err(error) => {
-                let _ = self.inner.lead(client).await;
+                let _ = self.inner.route_to_active_app(client).await;
                 Err(error)
             }
         }
     }
 
-    /// The gateway, where it can be told anything.
-    fn gateway(&self) -> Option<&Found> {
-        let gateway = self.survey.get(&self.inner.stack.lab.gateway.service);
+    /// The gateway, if it is running.
+    fn gateway(&self) -> Option<&ServiceContainer> {
+        let gateway = self.observed.get(&self.inner.stack.lab.gateway.service);
         gateway.filter(|gateway| gateway.state() == RunState::Running)
     }
 
-    /// Gets ready to tell the gateway, while it still leads to the instance that serves.
-    async fn ready(&self) -> Ready {
-        let Some(gateway) = self.gateway() else { return Ready::default() };
-        let serves = self.found.filter(|found| found.state() == RunState::Running).map(Found::instance);
+    /// Prepares a change of the gateway's route, while it still routes to the active instance.
+    async fn prepare_route(&self) -> PreparedRoute {
+        let Some(gateway) = self.gateway() else { return PreparedRoute::default() };
+        let serves = self.found.filter(|found| found.state() == RunState::Running).map(ServiceContainer::instance);
         let unchanged = gateway.overrides().is_empty();
-        self.inner.get_ready(self.client, &gateway.container, unchanged, serves).await
+        self.inner.prepare_route(self.client, &gateway.container, unchanged, serves).await
     }
 
-    /// Tells the gateway where the app is now. Whether it leads there alone; where there is no gateway, nobody leads.
-    async fn tell(&self, ready: Ready, instance: Option<&str>, patience: Duration) -> Result<bool, EngineError> {
+    /// Routes the gateway to the given instance. Returns true if no worker routes elsewhere, or if no gateway runs.
+    async fn reroute(
+        &self,
+        route: PreparedRoute,
+        instance: Option<&str>,
+        limit: Duration,
+    ) -> Result<bool, EngineError> {
         let Some(gateway) = self.gateway() else { return Ok(true) };
-        self.inner.reroute(self.client, &gateway.container, ready, instance, patience).await
+        self.inner.reroute(self.client, &gateway.container, route, instance, limit).await
     }
 
-    async fn last_words(&self, found: &Found) -> Option<LastWords> {
+    async fn final_metrics(&self, found: &ServiceContainer) -> Option<FinalMetrics> {
         let address = found.address(self.client, self.inner.stack.lab.app.port)?;
-        self.inner.last_exposition(&address).await
+        self.inner.final_metrics(&address).await
     }
 
     fn failed(&self, fault: Fault) -> EngineError {

@@ -1,5 +1,5 @@
-//! Taking a lab down: everything that has its label and is nobody else's, whatever state it is in. Its data is throwaway, so nothing is asked to
-//! end by itself.
+//! Takes a lab down: removes everything with its label that has no other owner, in any state. Its data is throwaway, so
+//! containers are killed.
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,7 @@ use super::Inner;
 use super::client::{Client, Fault, FaultKind, Named};
 use lab_core::engine::EngineError;
 
-/// What a daemon makes late is there after the first; a third that still finds something has met what cannot go.
+/// The second round finds what the daemon created late. If the third still finds something, it cannot be removed.
 const ROUNDS: u32 = 3;
 
 impl Inner {
@@ -17,9 +17,8 @@ impl Inner {
         self.remove_all(client).await
     }
 
-    /// Removes the containers, the network and the volumes, until nothing is listed any more: what the daemon was still making
-    /// for a command that was killed shows up late. Each is tried, whatever becomes of the others; the first error of the last
-    /// round is returned.
+    /// Removes the containers, the network and the volumes until nothing is listed any more, because the daemon may still create
+    /// objects for a command that was killed. Every removal is attempted; returns the first error of the last round.
     pub(super) async fn remove_all(&self, client: &Client) -> Result<(), EngineError> {
         let mut removed = Ok(());
         for _ in 0..ROUNDS {
@@ -32,7 +31,7 @@ impl Inner {
         removed
     }
 
-    /// What the daemon has of the lab, as far as it can be listed.
+    /// Lists what the daemon has of the lab, as far as it can.
     async fn list_all(&self, client: &Client) -> (Result<(), EngineError>, Everything) {
         let label = self.names.filter();
         let (containers, networks, volumes) =
@@ -59,7 +58,6 @@ impl Inner {
     }
 }
 
-/// Everything of a lab.
 struct Everything {
     containers: Vec<String>,
     networks: Vec<Named>,
@@ -87,8 +85,8 @@ async fn remove(client: &Client, found: &Everything) -> Result<(), EngineError> 
     all(networks)
 }
 
-/// Removes a network, at the latest when all the lab's containers are `removed`. It takes as long to go as a container, and
-/// can go as soon as nothing is on it: the containers are taken off while they are killed.
+/// Removes a network, at the latest when all the lab's containers are `removed`. It takes as long as removing a container and
+/// is possible once nothing is connected, so the containers are disconnected while they are killed.
 async fn remove_network(
     client: &Client,
     network: &Named,
@@ -96,9 +94,9 @@ async fn remove_network(
     removed: &CancellationToken,
 ) -> Result<(), Fault> {
     let is_in_use = |fault: &Fault| fault.detail.contains("active endpoints");
-    // Of Podman's answer nothing is known but that it is no success.
+    // Podman's answer is not specific enough.
     if !client.podman {
-        // One that is gone already, or was never started, is no hindrance.
+        // Containers that are gone or were never started do not matter.
         let _ = join_all(containers.iter().map(|id| client.disconnect(&network.id, id))).await;
         match client.remove_network(network).await {
             Err(fault) if is_in_use(&fault) => {}
@@ -109,7 +107,7 @@ async fn remove_network(
     match client.remove_network(network).await {
         Err(fault) if is_in_use(&fault) => {
             let (name, id) = (&network.name, &network.id);
-            let detail = format!("containers that are not the lab's are on it; docker network inspect {id} shows them");
+            let detail = format!("containers outside of the lab use it; list them with docker network inspect {id}");
             Err(Fault::new(FaultKind::Other, format!("network {name}"), detail))
         }
         other => other,

@@ -1,5 +1,5 @@
-//! [`Contents`]: what a daemon's export of images holds, read from the tar archive itself. `docker load` tags whatever it
-//! says there, so this is compared with what the archive claims to hold before the daemon gets any of it.
+//! [`Contents`] of a daemon's image export, read from the tar archive itself. `docker load` accepts whatever tags the archive
+//! names, so they are compared with the archive's manifest before the daemon gets any of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,18 +11,18 @@ use tar::{Archive, EntryType};
 
 use super::client::familiar;
 
-/// The index of an archive of `docker save`.
+/// Index of an archive written by `docker save`.
 const MANIFEST: &str = "manifest.json";
-/// The index of an OCI image layout, which newer daemons write beside it, or instead.
+/// Index of an OCI image layout. Newer daemons write it in addition or instead.
 const INDEX: &str = "index.json";
-/// The tags of an archive of Docker before 1.10. A daemon may use them if there is no [`MANIFEST`].
+/// Tags in an archive of Docker before 1.10. A daemon may use them if there is no [`MANIFEST`].
 const REPOSITORIES: &str = "repositories";
-/// Where an OCI image layout has the image's whole name.
+/// Annotation with the image's full name in an OCI image layout.
 const NAME: &str = "io.containerd.image.name";
-/// An index or a configuration is no larger.
+/// Upper limit for an index or an image configuration.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 
-/// The images in an export: by name, the ids by which daemons may know it.
+/// Images of an export: name → ids that daemons may use for it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Contents {
     pub(super) ids: BTreeMap<String, BTreeSet<String>>,
@@ -31,7 +31,7 @@ pub(super) struct Contents {
 /// An image in [`MANIFEST`].
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Saved {
+struct ManifestEntry {
     config: PathBuf,
     #[serde(default)]
     repo_tags: Option<Vec<String>>,
@@ -52,7 +52,7 @@ struct Descriptor {
 }
 
 impl Contents {
-    /// Reads an export from where the reader stands. Only headers and indexes are read, layers are skipped.
+    /// Reads an export from the reader's current position. Only headers and indexes are read, layers are skipped.
     pub(super) fn read(mut export: impl Read + Seek) -> Result<Self, String> {
         let mut indexes: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
         let mut digests: BTreeMap<PathBuf, String> = BTreeMap::new();
@@ -61,7 +61,7 @@ impl Contents {
         let mut archive = Archive::new(Tail { file: export, start });
         for entry in archive.entries_with_seek().map_err(failed)? {
             let mut entry = entry.map_err(failed)?;
-            let path = plain(&entry.path().map_err(failed)?)?;
+            let path = normalized(&entry.path().map_err(failed)?)?;
             let is_index = [MANIFEST, INDEX, REPOSITORIES].iter().any(|name| path == Path::new(name));
             let kind = entry.header().entry_type();
             if is_index && kind != EntryType::Regular {
@@ -71,32 +71,33 @@ impl Contents {
                 if is_index {
                     return Err(format!("{} is too large", path.display()));
                 }
-                // A layer, or a link or folder; not one that stands in for a file that was read before.
+                // A layer, a link or a folder. It must not replace a file that was read before.
                 if digests.remove(&path).is_some() {
-                    return Err(format!("{} is in it twice", path.display()));
+                    return Err(format!("{} is included twice", path.display()));
                 }
                 continue;
             }
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).map_err(failed)?;
             if digests.insert(path.clone(), format!("sha256:{:x}", Sha256::digest(&bytes))).is_some() {
-                return Err(format!("{} is in it twice", path.display()));
+                return Err(format!("{} is included twice", path.display()));
             }
             if is_index {
                 indexes.insert(path, bytes);
             }
         }
-        Self::of(&indexes, &digests)
+        Self::from_indexes(&indexes, &digests)
     }
 
-    fn of(indexes: &BTreeMap<PathBuf, Vec<u8>>, digests: &BTreeMap<PathBuf, String>) -> Result<Self, String> {
+    fn from_indexes(indexes: &BTreeMap<PathBuf, Vec<u8>>, digests: &BTreeMap<PathBuf, String>) -> Result<Self, String> {
         let manifest = indexes.get(Path::new(MANIFEST)).ok_or_else(|| format!("it has no {MANIFEST}"))?;
-        let saved: Vec<Saved> = serde_json::from_slice(manifest).map_err(|error| format!("{MANIFEST}: {error}"))?;
+        let saved: Vec<ManifestEntry> =
+            serde_json::from_slice(manifest).map_err(|error| format!("{MANIFEST}: {error}"))?;
         let mut contents = Self::default();
         for image in saved {
-            let config = plain(&image.config)?;
+            let config = normalized(&image.config)?;
             let id = digests.get(&config).ok_or_else(|| format!("{MANIFEST} names {}", config.display()))?;
-            // An image without a name is nobody's.
+            // Images without a name are ignored.
             for tag in image.repo_tags.into_iter().flatten() {
                 contents.ids.entry(familiar(&tag).to_owned()).or_default().insert(id.clone());
             }
@@ -112,27 +113,27 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Compares with what is claimed: names with their ids. An error says what differs.
-    pub(super) fn must_be<'a>(&self, claimed: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), String> {
+    /// Compares the contents with the claimed names and ids. The error describes the difference.
+    pub(super) fn compare_with<'a>(&self, claimed: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), String> {
         let claimed: BTreeMap<&str, &str> = claimed.into_iter().map(|(name, id)| (familiar(name), id)).collect();
         for (name, ids) in &self.ids {
             match claimed.get(name.as_str()) {
-                None => return Err(format!("it holds {name}, which its list does not name")),
+                None => return Err(format!("it contains {name}, which its list does not name")),
                 Some(id) if !ids.contains(*id) => {
                     let found = ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                    return Err(format!("its list says that {name} is {id}, and it holds {found}"));
+                    return Err(format!("its list names {name} as {id}, but it contains {found}"));
                 }
                 Some(_) => {}
             }
         }
         match claimed.keys().find(|name| !self.ids.contains_key(**name)) {
-            Some(name) => Err(format!("its list names {name}, which it does not hold")),
+            Some(name) => Err(format!("its list names {name}, which it does not contain")),
             None => Ok(()),
         }
     }
 }
 
-/// The rest of a file, with positions that count from its beginning: `tar` compares them with its own count.
+/// The rest of a file, with positions relative to its start, because `tar` compares them with its own count.
 struct Tail<F> {
     file: F,
     start: u64,
@@ -155,14 +156,14 @@ impl<F: Seek> Seek for Tail<F> {
     }
 }
 
-/// A member's path as a daemon unpacks it.
-fn plain(path: &Path) -> Result<PathBuf, String> {
+/// Path of a member as a daemon unpacks it.
+fn normalized(path: &Path) -> Result<PathBuf, String> {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {
             Component::Normal(name) => plain.push(name),
             Component::CurDir => {}
-            _ => return Err(format!("{} is no path inside an archive", path.display())),
+            _ => return Err(format!("{} is not a path inside an archive", path.display())),
         }
     }
     Ok(plain)
@@ -190,7 +191,7 @@ mod tests {
         for (path, text) in files {
             tar.file(Path::new(path), 0o644, text.as_bytes())?;
         }
-        // It begins in the middle of a file, as in an archive of lab's.
+        // As in lab's archives, the export starts in the middle of a file.
         let before = [7; 1536];
         let mut file = Cursor::new([&before[..], &tar.finish()].concat());
         file.set_position(before.len() as u64);
@@ -199,16 +200,16 @@ mod tests {
 
     fn verdict(files: &[(&str, &str)]) -> String {
         let id = digest(CONFIG);
-        let checked = read(files).and_then(|contents| contents.must_be([("nginx:1.30", id.as_str())]));
+        let checked = read(files).and_then(|contents| contents.compare_with([("nginx:1.30", id.as_str())]));
         checked.err().unwrap_or_default()
     }
 
     #[test]
-    fn what_the_list_names_is_accepted() {
+    fn an_archive_that_matches_its_list_is_accepted() {
         for tag in ["nginx:1.30", "docker.io/library/nginx:1.30"] {
             let tags = manifest(&format!(r#"["{tag}"]"#));
             assert_eq!(verdict(&[("c.json", CONFIG), ("manifest.json", &tags)]), "");
-            // Its members may be in any order, and have a dot before them.
+            // Members may be in any order and start with a dot.
             assert_eq!(verdict(&[("./manifest.json", &tags), ("l/layer.tar", "x"), ("./c.json", CONFIG)]), "");
         }
         let index = format!(
@@ -219,27 +220,27 @@ mod tests {
         let files = [("c.json", CONFIG), ("manifest.json", tags.as_str()), ("index.json", index.as_str())];
         assert_eq!(verdict(&files), "");
         let by_manifest = read(&files).unwrap();
-        assert_eq!(by_manifest.must_be([("nginx:1.30", digest("the manifest").as_str())]), Ok(()));
+        assert_eq!(by_manifest.compare_with([("nginx:1.30", digest("the manifest").as_str())]), Ok(()));
     }
 
     #[test]
-    fn what_the_list_does_not_name_is_refused() {
+    fn an_archive_that_differs_from_its_list_is_refused() {
         let good = manifest(r#"["nginx:1.30"]"#);
         let more = manifest(r#"["nginx:1.30","postgres:17"]"#);
         let other = manifest(r#"["nginx:1.31"]"#);
         let none = manifest("null");
         let index = format!(r#"{{"manifests":[{{"digest":"sha256:1","annotations":{{"{NAME}":"postgres:17"}}}}]}}"#);
         for (files, says) in [
-            (vec![("c.json", CONFIG), ("manifest.json", more.as_str())], "holds postgres:17"),
-            (vec![("c.json", CONFIG), ("manifest.json", other.as_str())], "holds nginx:1.31"),
-            (vec![("c.json", CONFIG), ("manifest.json", none.as_str())], "names nginx:1.30, which it does not hold"),
+            (vec![("c.json", CONFIG), ("manifest.json", more.as_str())], "contains postgres:17"),
+            (vec![("c.json", CONFIG), ("manifest.json", other.as_str())], "contains nginx:1.31"),
+            (vec![("c.json", CONFIG), ("manifest.json", none.as_str())], "names nginx:1.30, which it does not contain"),
             (vec![("c.json", CONFIG), ("manifest.json", good.as_str()), ("index.json", index.as_str())], "postgres:17"),
-            (vec![("c.json", r#"{"os":"other"}"#), ("manifest.json", good.as_str())], "and it holds sha256:"),
+            (vec![("c.json", r#"{"os":"other"}"#), ("manifest.json", good.as_str())], "but it contains sha256:"),
             (vec![("c.json", CONFIG), ("manifest.json", good.as_str()), ("manifest.json", more.as_str())], "twice"),
             (vec![("c.json", CONFIG), ("manifest.json", good.as_str()), ("c.json", "{}")], "twice"),
             (vec![("manifest.json", good.as_str())], "names c.json"),
             (vec![("c.json", CONFIG), ("repositories", "{}")], "no manifest.json"),
-            (vec![("c.json", CONFIG), ("../manifest.json", good.as_str())], "no path inside"),
+            (vec![("c.json", CONFIG), ("../manifest.json", good.as_str())], "not a path inside"),
             (vec![("c.json", CONFIG), ("manifest.json", "{")], "manifest.json:"),
         ] {
             let verdict = verdict(&files);

@@ -1,4 +1,4 @@
-//! [`StackImage`]: which images the stack is made from, which of them are here, and where they came from.
+//! [`StackImage`]s: the images of a stack, whether they are available, and their origin.
 
 use futures_util::future::try_join_all;
 use serde::Serialize;
@@ -8,45 +8,41 @@ use super::{Inner, app_image, images};
 use lab_core::engine::{EngineError, EngineErrorKind, ProgressFn};
 use lab_stack::{APP_IMAGE, Service};
 
-/// An image of the stack.
+/// Image of one service of the stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StackImage {
-    /// The service that is made from it.
     pub service: String,
-    /// Its name.
+    /// Image name.
     pub image: String,
-    /// What the daemon has; none where it has no such image.
+    /// The daemon's image, if it has one.
     pub stored: Option<StoredImage>,
-    /// Why that is not known.
+    /// Error of the lookup.
     pub error: Option<String>,
-    /// It is made on this machine when a lab comes up: nobody has to fetch it.
+    /// Whether it is built on this machine by `up`, so that it does not have to be pulled.
     pub made_here: bool,
-    /// Where the lab goes on without the service: what is missing then.
+    /// For an optional service, the feature that is missing without it.
     pub optional: Option<String>,
 }
 
-/// An image that the daemon has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredImage {
-    /// The daemon's id of it: the digest of its configuration.
+    /// The daemon's id, which is the digest of its configuration.
     pub id: String,
-    /// The digest under which a registry has it; none where it came from none.
+    /// Digest in the registry, if it came from one.
     pub digest: Option<String>,
-    /// Bytes on the daemon's disk.
+    /// Size on the daemon's disk in bytes.
     pub size: u64,
-    /// Where it came from.
     pub origin: Origin,
 }
 
-/// Where an image came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// A registry: it is what its name says.
+    /// From a registry.
     Official,
-    /// It was built from packages, in the place of the one whose name it bears (`stack/offline/`).
+    /// Built from packages as a stand-in for the image of that name (`stack/offline/`).
     StandIn,
-    /// It was made or loaded here.
+    /// Built or loaded on this machine.
     Local,
 }
 
@@ -62,14 +58,14 @@ impl From<Stored> for StoredImage {
 }
 
 impl StackImage {
-    /// It has to be fetched before a lab comes up.
+    /// Returns true if it has to be pulled before a lab can start.
     pub fn is_missing(&self) -> bool {
         self.stored.is_none() && self.error.is_none() && !self.made_here && self.optional.is_none()
     }
 }
 
-/// Every image of the stack, in the order of its file. Fetches and makes nothing.
-pub(super) async fn look(inner: &Inner, client: &Client) -> Result<Vec<StackImage>, EngineError> {
+/// Lists the images of the stack in the order of its file. Pulls and builds nothing.
+pub(super) async fn list(inner: &Inner, client: &Client) -> Result<Vec<StackImage>, EngineError> {
     let looked = inner.stack.services.iter().map(async |service| {
         let image = name(inner, service);
         let optional = inner.optional(&service.name).map(|optional| optional.gives.clone());
@@ -77,7 +73,7 @@ pub(super) async fn look(inner: &Inner, client: &Client) -> Result<Vec<StackImag
         let stored = if made { Ok(None) } else { client.stored(&image).await };
         let (stored, error) = match stored {
             Ok(stored) => (stored.map(StoredImage::from), None),
-            // A daemon that is gone has none of the others either.
+            // If the daemon is gone, the other lookups would fail as well.
             Err(fault) if matches!(fault.kind, FaultKind::Lost | FaultKind::Timeout) => return Err(fault.into()),
             Err(fault) => (None, Some(EngineError::from(fault).detail)),
         };
@@ -87,14 +83,14 @@ pub(super) async fn look(inner: &Inner, client: &Client) -> Result<Vec<StackImag
     try_join_all(looked).await
 }
 
-/// The image of a service: of the app the one that was chosen for it.
+/// Image name of a service, with the one chosen for the app.
 fn name(inner: &Inner, service: &Service) -> String {
     let own = Some(&service.name).filter(|name| **name == inner.stack.lab.app.service);
     own.and_then(|_| app_image::named(inner)).unwrap_or_else(|| service.image.clone())
 }
 
-/// Fetches the image of a service.
-pub(super) async fn fetch(
+/// Pulls the image of a service.
+pub(super) async fn pull(
     inner: &Inner,
     client: &Client,
     image: &StackImage,
@@ -103,7 +99,7 @@ pub(super) async fn fetch(
     images::pull(inner, client, &image.service, &image.image, progress).await?;
     let stored = client.stored(&image.image).await?;
     stored.map(StoredImage::from).ok_or_else(|| {
-        let detail = format!("image {} was fetched, and is not there", image.image);
+        let detail = format!("image {} was pulled but does not exist", image.image);
         EngineError::new(EngineErrorKind::ImageMissing, detail).for_service(&image.service)
     })
 }

@@ -1,4 +1,4 @@
-//! From a service of the stack to a container: its environment, ports, volumes and names.
+//! Definition of a service's container: its environment, ports, volumes and names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -7,26 +7,26 @@ use std::ops::RangeInclusive;
 use super::Inner;
 use super::app_image::identity;
 use super::client::{Client, Launch, PublishedPort, VolumeUse};
-use super::naming::{INSTANCE_LABEL, NETWORK_LABEL, OVERRIDES_LABEL, content, definition, new_instance};
-use super::survey::{Found, Overrides, merged};
+use super::names::{INSTANCE_LABEL, NETWORK_LABEL, OVERRIDES_LABEL, content_hash, definition, new_instance};
+use super::observed_state::{Overrides, ServiceContainer, merged};
 use lab_stack::{Mount, Service};
 
-/// The domain under which the gateway finds itself in the place of an app that is not there.
+/// Domain in which the app's name resolves to the gateway itself while the app is stopped.
 const STOPPED: &str = "stopped";
 
-/// What a container of a service is made from, besides the stack.
+/// Inputs of a service's container, apart from the stack.
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
     /// Name and id.
     pub(super) image: (String, String),
     pub(super) overrides: Overrides,
-    /// The ports that it has to have, by those of the container; others are free ones.
+    /// Host ports by container port. Other ports are chosen freely.
     pub(super) ports: BTreeMap<u16, u16>,
 }
 
 impl Recipe {
-    /// As an existing container was made.
-    pub(super) fn like(found: &Found) -> Self {
+    /// Recipe of an existing container.
+    pub(super) fn from_container(found: &ServiceContainer) -> Self {
         let container = &found.container;
         Self {
             image: (container.image.clone(), container.image_id.clone()),
@@ -37,7 +37,7 @@ impl Recipe {
 }
 
 impl Inner {
-    /// A container of a service under a name, on a network, and its instance.
+    /// Definition of a service's container on a network, and its new instance id.
     pub(super) fn launch(
         &self,
         client: &Client,
@@ -55,7 +55,7 @@ impl Inner {
         labels.extend(self.names.container_labels(&service.name, &definition(service, identity(&recipe.image))));
         labels.insert(INSTANCE_LABEL.to_owned(), instance.clone());
         labels.insert(NETWORK_LABEL.to_owned(), network.to_owned());
-        // Names and texts alone: it always becomes JSON.
+        // A map of strings always serialises.
         labels.insert(OVERRIDES_LABEL.to_owned(), serde_json::to_string(&recipe.overrides).unwrap_or_default());
         let mut launch = Launch {
             name: self.names.container(&service.name),
@@ -77,12 +77,12 @@ impl Inner {
         (launch, instance)
     }
 
-    /// How the gateway finds the app. A proxy that resolves a name once, at its start and on a reload, has to find one
-    /// address under it, and that address has to be taken away from the old instance without taking its network away.
-    /// The daemon does not change the names of a container that runs, but for one: the container's own, and a link is
-    /// looked up by that anew each time. So the app is whichever container bears the name, and renaming moves the route.
-    /// Where none bears it, the resolver goes on with the search domain, and the gateway finds itself, where nobody
-    /// listens on the app's port: 502 at once, instead of an address that nobody answers at.
+    /// Makes the app resolvable for the gateway. A proxy that resolves a name at its start and on a reload must find exactly one
+    /// address, and that address must move from the old instance to the new one while both stay on the network. The daemon
+    /// cannot change the aliases of a running container, but it can rename the container, and a link resolves the
+    /// container's name on each lookup. So the app is the container with that name, and renaming it moves the route. If no
+    /// container has the name, the resolver continues with the search domain and finds the gateway itself. Nothing listens
+    /// there on the app's port, so a request gets a 502 at once instead of waiting for an unused address.
     fn route(&self, launch: &mut Launch) {
         let app = &self.stack.lab.app.service;
         launch.links = vec![format!("{}:{app}", self.names.container(app))];
@@ -90,13 +90,13 @@ impl Inner {
         launch.search = Some(STOPPED.to_owned());
     }
 
-    /// Whether one service is the gateway and the other the app, and the gateway starts without it: see `route`.
-    pub(super) fn leads_anyway(&self, client: &Client, service: &Service, other: &str) -> bool {
+    /// Returns true if one service is the gateway, the other is the app, and the gateway starts without it (see `route`).
+    pub(super) fn can_start_without(&self, client: &Client, service: &Service, other: &str) -> bool {
         let lab = &self.stack.lab;
         !client.podman && service.name == lab.gateway.service && other == lab.app.service
     }
 
-    /// The published ports: of the app always a free one, since its next instance starts beside it.
+    /// Published ports. The app always gets free ones, because its next instance starts beside it.
     fn ports(&self, client: &Client, service: &Service, fixed: &BTreeMap<u16, u16>) -> Vec<PublishedPort> {
         let app = &self.stack.lab.app;
         let is_app = service.name == app.service;
@@ -108,7 +108,7 @@ impl Inner {
             targets.insert(self.stack.lab.gateway.port);
         }
         let fixed = |target: u16| fixed.get(&target).copied().filter(|port| *port != 0 && !is_app);
-        // Chosen here, a port stays the same when the container starts again.
+        // A port that is chosen here does not change when the container restarts.
         let free = || free_port(client);
         targets.into_iter().map(|target| PublishedPort { host: fixed(target).or_else(free), target }).collect()
     }
@@ -119,23 +119,23 @@ impl Inner {
                 volume: self.names.volume(&volume.volume),
                 target: volume.target.clone(),
                 read_only: volume.read_only,
-                bare: false,
+                starts_empty: false,
             },
             Mount::Bind(bind) => VolumeUse {
-                volume: self.names.files(&service.name, index, &content(&bind.entries)),
+                volume: self.names.files(&service.name, index, &content_hash(&bind.entries)),
                 target: bind.target.clone(),
                 read_only: true,
-                bare: true,
+                starts_empty: true,
             },
         });
         volumes.collect()
     }
 }
 
-/// Of a machine elsewhere nobody can say which are free.
-const PORTS_ELSEWHERE: RangeInclusive<u16> = 20_000..=29_999;
+/// Port range on other machines, where lab cannot check which ports are free.
+const REMOTE_PORTS: RangeInclusive<u16> = 20_000..=29_999;
 
-/// A port that nobody has now, or is likely to have. Somebody may take it before it is used; then another is tried.
+/// Returns a port that is free, or probably free. It may be taken before it is used; callers then try another.
 pub(super) fn free_port(client: &Client) -> Option<u16> {
     if client.reach.is_local() {
         let listener = TcpListener::bind((client.reach.bind(), 0)).ok()?;
@@ -143,5 +143,5 @@ pub(super) fn free_port(client: &Client) -> Option<u16> {
     }
     let mut bytes = [0; 2];
     getrandom::fill(&mut bytes).ok()?;
-    Some(PORTS_ELSEWHERE.start() + u16::from_le_bytes(bytes) % 10_000)
+    Some(REMOTE_PORTS.start() + u16::from_le_bytes(bytes) % 10_000)
 }

@@ -1,5 +1,5 @@
-//! The logs of a lab: of several services in the order in which their lines were written, and on as they come, also those of
-//! containers that start later. Lines are read as they are asked for; of the past, one a service is held.
+//! Logs of a lab, merged in the order in which the lines were written. Following includes containers that start later. Lines are
+//! read lazily; of existing logs, one line per service is buffered.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 
 use super::Inner;
 use super::client::{Client, Event, Fault, FaultKind, Line};
-use super::naming::SERVICE_LABEL;
-use super::survey::{Found, Survey};
+use super::names::SERVICE_LABEL;
+use super::observed_state::{ObservedState, ServiceContainer};
 use lab_core::engine::logs::merge;
 use lab_core::engine::{EngineError, EngineErrorKind, LogLine, LogLines, LogRequest};
 
-/// Lines that may wait for a reader, before containers' logs are read no further.
+/// Number of buffered lines, after which reading from the containers pauses.
 const BACKLOG: usize = 256;
-/// Starts and ends of containers that may wait until the past has been read.
+/// Number of start and remove events that are buffered while existing lines are read.
 const EVENTS: usize = 1024;
 
 type Sender = mpsc::Sender<Result<LogLine, EngineError>>;
@@ -30,71 +30,71 @@ impl Inner {
         for name in &request.services {
             if self.service(name).is_none() {
                 let known: Vec<&str> = self.stack.services.iter().map(|service| service.name.as_str()).collect();
-                let detail = format!("there is no such service; there are {}", known.join(", "));
+                let detail = format!("the service does not exist; this lab has {}", known.join(", "));
                 return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(name));
             }
         }
         let client = self.client().await?;
-        // Before the containers are listed, so that none that starts in between is missed.
-        let events = request.follow.then(|| received(client.events(&self.names.filter())));
-        let survey = Survey::of(client, &self.names).await?;
-        if survey.serving.is_empty() {
+        // Subscribe before the containers are listed, so that no start in between is missed.
+        let events = request.follow.then(|| buffer(client.events(&self.names.filter())));
+        let observed = ObservedState::inspect(client, &self.names).await?;
+        if observed.active.is_empty() {
             return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
-        let wanted = survey.serving.values().filter(|found| request.wants(&found.service));
-        let (mut past, containers): (Vec<LogLines>, Vec<Follow>) =
-            wanted.map(|found| past(client, found, request)).unzip();
-        let unread = survey.unread.iter().filter(|(service, _)| request.wants(service));
-        past.extend(unread.map(|(_, unread)| stream::iter([Err(unread.error.clone())]).boxed()));
+        let wanted = observed.active.values().filter(|found| request.wants(&found.service));
+        let (mut past, containers): (Vec<LogLines>, Vec<FollowedLog>) =
+            wanted.map(|found| existing_lines(client, found, request)).unzip();
+        let unreadable = observed.unreadable.iter().filter(|(service, _)| request.wants(service));
+        past.extend(unreadable.map(|(_, unreadable)| stream::iter([Err(unreadable.error.clone())]).boxed()));
         let past = merge(past);
         let Some(events) = events else { return Ok(past.boxed()) };
-        let there = survey.serving.values().map(|found| (found.id().to_owned(), found.container.started)).collect();
+        let known = observed.active.values().map(|found| (found.id().to_owned(), found.container.started)).collect();
         let (client, request) = (client.clone(), request.clone());
-        let follow = stream::once(async move { follow(client, request, containers, there, events) }).flatten();
+        let follow = stream::once(async move { follow(client, request, containers, known, events) }).flatten();
         Ok(past.chain(follow).boxed())
     }
 }
 
 /// A container whose log is followed.
-struct Follow {
+struct FollowedLog {
     service: String,
     id: String,
-    told: Arc<Mutex<Told>>,
+    state: Arc<Mutex<ReadState>>,
 }
 
-/// How far a container's log has been read.
+/// Progress of reading one container's log.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
-    /// Lines up to then have been read.
+struct ReadState {
+    /// Time up to which lines have been read.
     after: Option<DateTime<Utc>>,
-    /// It cannot be read.
+    /// Whether the log cannot be read.
     failed: bool,
 }
 
-impl Follow {
+impl FollowedLog {
     fn new(service: &str, id: &str, after: Option<DateTime<Utc>>) -> Self {
-        let told = Arc::new(Mutex::new(Told { after, failed: false }));
-        Self { service: service.to_owned(), id: id.to_owned(), told }
+        let state = Arc::new(Mutex::new(ReadState { after, failed: false }));
+        Self { service: service.to_owned(), id: id.to_owned(), state }
     }
 }
 
-fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<ReadState>) -> MutexGuard<'_, ReadState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lines of a container's log that are there, and how to go on from them.
-fn past(client: &Client, found: &Found, request: &LogRequest) -> (LogLines, Follow) {
+/// Streams the existing lines of a container's log, and returns the state for following it.
+fn existing_lines(client: &Client, found: &ServiceContainer, request: &LogRequest) -> (LogLines, FollowedLog) {
     let since = request.since;
     let before = since.and_then(|since| since.checked_sub_signed(TimeDelta::nanoseconds(1)));
-    let follow = Follow::new(&found.service, found.id(), before);
+    let follow = FollowedLog::new(&found.service, found.id(), before);
     let lines = match request.tail {
         Some(count) => {
-            let (client, id, told) = (client.clone(), follow.id.clone(), Arc::clone(&follow.told));
+            let (client, id, state) = (client.clone(), follow.id.clone(), Arc::clone(&follow.state));
             let tail = async move {
                 match client.log_tail(&id, count, since).await {
                     Ok(tail) => {
-                        let mut told = lock(&told);
-                        told.after = told.after.max(tail.last);
+                        let mut state = lock(&state);
+                        state.after = state.after.max(tail.last);
                         stream::iter(tail.lines.into_iter().map(Ok)).boxed()
                     }
                     Err(fault) => stream::iter([Err(fault)]).boxed(),
@@ -104,8 +104,8 @@ fn past(client: &Client, found: &Found, request: &LogRequest) -> (LogLines, Foll
         }
         None => client.log_past(found.id(), since),
     };
-    let (service, told) = (follow.service.clone(), Arc::clone(&follow.told));
-    // The daemon gives whole seconds.
+    let (service, state) = (follow.service.clone(), Arc::clone(&follow.state));
+    // The daemon's filter has a resolution of one second.
     let is_old = move |line: &Result<Line, Fault>| {
         let time = line.as_ref().ok().and_then(|line| line.time);
         time.zip(since).is_some_and(|(time, since)| time < since)
@@ -113,13 +113,13 @@ fn past(client: &Client, found: &Found, request: &LogRequest) -> (LogLines, Foll
     let lines = lines.skip_while(move |line| ready(is_old(line))).filter_map(move |line| {
         let line = match line {
             Ok(line) => {
-                let mut told = lock(&told);
-                told.after = told.after.max(line.time);
+                let mut state = lock(&state);
+                state.after = state.after.max(line.time);
                 Some(Ok(LogLine { service: service.clone(), time: line.time, text: line.text }))
             }
             Err(fault) if is_gone(&fault) => None,
             Err(fault) => {
-                lock(&told).failed = true;
+                lock(&state).failed = true;
                 Some(Err(fault.service(&service)))
             }
         };
@@ -128,13 +128,13 @@ fn past(client: &Client, found: &Found, request: &LogRequest) -> (LogLines, Foll
     (lines.boxed(), follow)
 }
 
-/// Whether a container was removed meanwhile, or is being removed.
+/// Returns true if a container was removed, or is being removed.
 fn is_gone(fault: &Fault) -> bool {
     fault.is(FaultKind::NotFound) || fault.detail.contains("dead or marked for removal")
 }
 
-/// Receives events from now on, also while nothing reads them.
-fn received(mut events: BoxStream<'static, Result<Event, Fault>>) -> Events {
+/// Buffers events from now on, even while nothing reads them.
+fn buffer(mut events: BoxStream<'static, Result<Event, Fault>>) -> Events {
     let (sender, receiver) = mpsc::channel(EVENTS);
     tokio::spawn(async move {
         loop {
@@ -151,52 +151,52 @@ fn received(mut events: BoxStream<'static, Result<Event, Fault>>) -> Events {
     receiver
 }
 
-/// Each container of the lab, and when it was started last.
-type There = BTreeMap<String, Option<DateTime<Utc>>>;
+/// Containers of the lab with the time of their last start.
+type KnownStarts = BTreeMap<String, Option<DateTime<Utc>>>;
 
-/// What comes to the logs from now on. Ends when no container of the lab is left, or the daemon is gone.
+/// Streams new lines. Ends when no container of the lab is left, or the daemon is gone.
 fn follow(
     client: Client,
     request: LogRequest,
-    containers: Vec<Follow>,
-    there: There,
+    containers: Vec<FollowedLog>,
+    known: KnownStarts,
     events: Events,
 ) -> impl Stream<Item = Result<LogLine, EngineError>> {
     let (sender, receiver) = mpsc::channel(BACKLOG);
-    tokio::spawn(watch(client, request, containers, there, events, sender));
+    tokio::spawn(watch(client, request, containers, known, events, sender));
     stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|line| (line, receiver)) })
 }
 
 async fn watch(
     client: Client,
     request: LogRequest,
-    containers: Vec<Follow>,
-    mut there: There,
+    containers: Vec<FollowedLog>,
+    mut known: KnownStarts,
     mut events: Events,
     sender: Sender,
 ) {
     let mut tasks = tokio::task::JoinSet::new();
-    for container in containers.into_iter().filter(|container| !lock(&container.told).failed) {
-        tasks.spawn(tell(client.clone(), container, sender.clone()));
+    for container in containers.into_iter().filter(|container| !lock(&container.state).failed) {
+        tasks.spawn(forward(client.clone(), container, sender.clone()));
     }
-    while !there.is_empty() {
+    while !known.is_empty() {
         let event = tokio::select! {
-            // The reader has gone.
+            // The reader is gone.
             () = sender.closed() => return,
             event = events.recv() => event,
         };
         let started = match event {
-            Some(Ok(event)) if event.gone => {
-                there.remove(&event.id);
+            Some(Ok(event)) if event.removed => {
+                known.remove(&event.id);
                 continue;
             }
-            Some(Ok(event)) => started(&client, event, &mut there).await,
+            Some(Ok(event)) => new_container(&client, event, &mut known).await,
             Some(Err(fault)) => Err(fault),
             None => return,
         };
         match started {
             Ok(Some(container)) if request.wants(&container.service) => {
-                tasks.spawn(tell(client.clone(), container, sender.clone()));
+                tasks.spawn(forward(client.clone(), container, sender.clone()));
             }
             Ok(_) => {}
             Err(fault) => {
@@ -205,22 +205,22 @@ async fn watch(
             }
         }
     }
-    // What the last of them wrote at their end.
+    // Drain the last lines of the containers.
     while tasks.join_next().await.is_some() {}
 }
 
-/// The container of an event of a start, unless this start is known.
-async fn started(client: &Client, event: Event, there: &mut There) -> Result<Option<Follow>, Fault> {
+/// Returns the container of a start event, unless this start is already known.
+async fn new_container(client: &Client, event: Event, known: &mut KnownStarts) -> Result<Option<FollowedLog>, Fault> {
     let Some(service) = event.labels.get(SERVICE_LABEL) else { return Ok(None) };
     let Some(found) = client.inspect(&event.id).await? else { return Ok(None) };
-    let before = there.insert(event.id.clone(), found.started);
-    // One that was started again goes on with its own log.
+    let before = known.insert(event.id.clone(), found.started);
+    // A restarted container continues its log.
     let after = before.and(found.started);
-    Ok((before != Some(found.started)).then(|| Follow::new(service, &event.id, after)))
+    Ok((before != Some(found.started)).then(|| FollowedLog::new(service, &event.id, after)))
 }
 
-async fn tell(client: Client, container: Follow, sender: Sender) {
-    let after = lock(&container.told).after;
+async fn forward(client: Client, container: FollowedLog, sender: Sender) {
+    let after = lock(&container.state).after;
     let mut lines = client.log_follow(&container.id, after);
     while let Some(line) = lines.next().await {
         let line = match line {
@@ -231,7 +231,7 @@ async fn tell(client: Client, container: Follow, sender: Sender) {
                 return;
             }
         };
-        // The daemon gives whole seconds; what has been told is in there again.
+        // The daemon's filter has a resolution of one second, so it repeats lines.
         if line.time.zip(after).is_some_and(|(time, after)| time <= after) {
             continue;
         }

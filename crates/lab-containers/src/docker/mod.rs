@@ -1,5 +1,5 @@
-//! The Docker engine: the stack as containers of a Docker daemon, or of Podman behind its Docker-compatible socket.
-//! [`Docker`] keeps nothing of its own: what a lab is stands in the labels of its containers. `client` alone knows bollard.
+//! The Docker engine: runs the stack as containers of a Docker daemon, or of Podman through its Docker-compatible socket.
+//! [`Docker`] is stateless: everything is derived from the daemon and its labels. Only `client` uses bollard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -21,7 +21,6 @@ use lab_stack::{Optional, Service, Stack};
 
 mod app_image;
 mod archive;
-mod bring;
 mod change;
 mod checkup;
 mod client;
@@ -29,21 +28,22 @@ mod deploy;
 mod describe;
 mod down;
 mod export;
-mod ground;
 mod images;
 mod inventory;
 mod launch;
+mod leftovers;
 mod logs;
-mod made;
-mod naming;
+mod names;
+mod observed_state;
 mod ports;
-mod ready;
+mod probe;
+mod resources;
+mod rollback;
 mod route;
-mod survey;
+mod startup;
 mod tar;
 #[cfg(test)]
 mod tests;
-mod tidy;
 mod up;
 
 pub use archive::{ArchiveError, Archived, Manifest};
@@ -53,47 +53,46 @@ pub use inventory::{Origin, StackImage, StoredImage};
 pub use lab_core::engine::{Owner, host_from_env};
 
 use client::Client;
-use naming::Names;
+use names::Names;
 
-/// The engine's name.
 pub const NAME: &str = "docker";
-/// The lab that takes the ports of the stack's file.
+/// The lab that uses the ports of the stack file.
 const DEFAULT_LAB: &str = "default";
 
-/// What can be chosen.
+/// Options of the Docker engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DockerOptions {
-    /// Where the daemon is, as `DOCKER_HOST` has it; none: where one usually is.
+    /// Address of the daemon in the form of `DOCKER_HOST`. `None` uses the platform's default.
     pub host: Option<String>,
-    /// The address of the daemon's machine on which ports are published; none: its loopback.
+    /// Address of the daemon's machine on which ports are published. `None` uses its loopback address.
     pub bind: Option<IpAddr>,
-    /// Who keeps the lab: what others keep under its name is left alone. None: all of that name is this lab's.
-    pub keeper: Option<Owner>,
-    /// The app's image, instead of one made from lab's own executable.
+    /// Owner of the lab. Labs of the same name that belong to another owner are left alone. `None` selects them all.
+    pub owner: Option<Owner>,
+    /// Image for the app, instead of one built from lab's own executable.
     pub app_image: Option<String>,
-    /// A static executable for the app's image, instead of lab's own; for tests.
+    /// Static executable for the app's image, instead of lab's own. For tests.
     pub executable: Option<PathBuf>,
-    /// A checkout of lab's sources to build the app's image from, though lab's executable would do; for tests.
+    /// Checkout of lab's sources from which the app's image is built, even if lab's executable could be used. For tests.
     pub sources: Option<PathBuf>,
-    /// Fetch no image: what is not here is an error.
+    /// Do not pull images; a missing image is an error.
     pub offline: bool,
-    /// How long a pull may go without a sign of life; none: 45 s.
+    /// Time that a pull may go without progress. `None` means 45 s.
     pub pull_idle: Option<Duration>,
 }
 
 impl DockerOptions {
-    /// What `DOCKER_HOST` says; the rest as it is by default.
+    /// Options with the host from `DOCKER_HOST` and defaults for the rest.
     pub fn from_env() -> Self {
         Self { host: host_from_env(), ..Self::default() }
     }
 }
 
-/// Whether two names mean the same image.
+/// Returns true if both names refer to the same image.
 pub fn is_same_image(one: &str, other: &str) -> bool {
     client::whole_name(one) == client::whole_name(other)
 }
 
-/// The stack of one lab, as containers. Cheap to make: the daemon is asked when it is needed.
+/// The stack of one lab as containers. Cheap to create: the connection is made on first use.
 pub struct Docker {
     inner: Arc<Inner>,
 }
@@ -107,19 +106,19 @@ struct Inner {
     changes: Arc<Changes>,
 }
 
-/// The changes of one lab in this process, by whichever handle they come: who takes a lab down after Ctrl-C need not be who
-/// brings it up.
+/// Changes to one lab in this process, shared by all of its handles: after Ctrl-C, the handle that calls `down` may not be the
+/// one that called `up`.
 #[derive(Default)]
 struct Changes {
     /// Held during a change.
-    one: tokio::sync::Mutex<()>,
-    /// Ends every `up` that has begun and not ended.
+    mutex: tokio::sync::Mutex<()>,
+    /// Parent of the tokens that stop an `up` in progress.
     ups: Mutex<CancellationToken>,
 }
 
 impl Changes {
-    fn of(lab: &str, host: Option<&str>) -> Arc<Self> {
-        /// By the lab and its daemon.
+    fn shared(lab: &str, host: Option<&str>) -> Arc<Self> {
+        /// Keyed by lab and daemon.
         type All = BTreeMap<(String, Option<String>), Weak<Changes>>;
         static ALL: Mutex<All> = Mutex::new(All::new());
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,70 +132,70 @@ impl Changes {
         changes
     }
 
-    /// What ends an `up` that begins now.
+    /// Returns the token that stops an `up` that starts now.
     fn begin_up(&self) -> CancellationToken {
         self.ups.lock().unwrap_or_else(PoisonError::into_inner).child_token()
     }
 
-    /// Those that are under way give up, though nobody may wait for them any more, and take back what they made.
+    /// Makes every `up` in progress stop and roll back, even if its caller is gone.
     fn end_ups(&self) {
         std::mem::take(&mut *self.ups.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
     }
 }
 
 impl Docker {
-    /// The stack of the lab `lab`.
+    /// Engine for the lab called `lab`.
     pub fn new(lab: &str, stack: Stack, options: DockerOptions) -> Self {
-        let changes = Changes::of(lab, options.host.as_deref());
-        let names = Names::new(lab, options.keeper.clone());
+        let changes = Changes::shared(lab, options.host.as_deref());
+        let names = Names::new(lab, options.owner.clone());
         let inner = Inner { names, stack, options, client: OnceCell::new(), http: Http::new(), changes };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Whether the daemon answers, and which images are there; fetches and makes nothing.
+    /// Checks that the daemon answers, and which images it has. Pulls and builds nothing.
     pub async fn images(&self) -> Result<ImageReport, EngineError> {
         images::report(&self.inner, self.inner.client().await?).await
     }
 
-    /// The daemon, and what it has to work with.
+    /// Describes the daemon and its resources.
     pub async fn checkup(&self) -> Result<Checkup, EngineError> {
-        checkup::look(self.inner.client().await?).await
+        checkup::inspect(self.inner.client().await?).await
     }
 
-    /// The container that has a port of this machine, as people name it.
+    /// Describes the container that uses a port of this machine, for messages.
     pub async fn holder_of(&self, port: u16) -> Result<Option<String>, EngineError> {
         self.inner.holder_of(self.inner.client().await?, port).await
     }
 
-    /// Whether the stack's Grafana runs once the lab is up: it is no optional service, or its image is here.
+    /// Returns true if Grafana will run once the lab is up: it is not optional, or its image is available.
     pub async fn has_grafana(&self) -> Result<bool, EngineError> {
         let Some((name, _)) = &self.inner.stack.lab.grafana else { return Ok(false) };
         let (Some(service), Some(_)) = (self.inner.service(name), self.inner.optional(name)) else { return Ok(true) };
         Ok(self.inner.client().await?.image(&service.image).await?.is_some())
     }
 
-    /// The port of this machine that the stack's file has for Grafana; none where it has none.
+    /// Port of this machine that the stack file publishes for Grafana.
     pub fn grafana_port(&self) -> Option<u16> {
         let (name, target) = self.inner.stack.lab.grafana.as_ref()?;
         self.inner.service(name)?.ports.iter().find(|port| port.target == *target)?.published
     }
 
-    /// Whether a registry has an image; fetches nothing.
+    /// Checks that the registry has an image. Pulls nothing.
     pub async fn in_registry(&self, image: &str) -> Result<(), EngineError> {
         Ok(self.inner.client().await?.in_registry(image).await?)
     }
 
-    /// Every image of the stack, and what the daemon has of it; fetches and makes nothing.
+    /// Lists the images of the stack and their state on the daemon. Pulls and builds nothing.
     pub async fn inventory(&self) -> Result<Vec<StackImage>, EngineError> {
-        inventory::look(&self.inner, self.inner.client().await?).await
+        inventory::list(&self.inner, self.inner.client().await?).await
     }
 
-    /// Fetches an image of the stack from its registry, also where there is one of that name already.
+    /// Pulls an image of the stack from its registry, even if an image of that name exists.
     pub async fn pull(&self, image: &StackImage, progress: &ProgressFn) -> Result<StoredImage, EngineError> {
-        inventory::fetch(&self.inner, self.inner.client().await?, image, progress).await
+        inventory::pull(&self.inner, self.inner.client().await?, image, progress).await
     }
 
-    /// Writes those of these images that are here to a file: all of it, or nothing.
+    /// Writes those of these images that the daemon has to a file. On an error, no file is left.
     pub async fn save(
         &self,
         images: &[StackImage],
@@ -207,7 +206,7 @@ impl Docker {
         archive::save(self.inner.client().await?, images, path, progress, stop).await
     }
 
-    /// Gives the daemon the images in a file, once every byte of it was checked.
+    /// Loads the images of a file into the daemon, after verifying every byte.
     pub async fn load(
         &self,
         path: &Path,
@@ -243,11 +242,11 @@ impl Inner {
     }
 }
 
-/// How often `up` surveys the lab at most, if containers vanish while it is at work.
+/// Number of times that `up` observes the lab and starts it, if containers disappear meanwhile.
 const UP_ROUNDS: usize = 3;
 
-/// Carries a change to its end even where the caller does not wait for it.
-async fn to_the_end<T: Send + 'static>(
+/// Runs a change to completion, even if the caller stops waiting for it.
+async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
 ) -> Result<T, EngineError> {
     match tokio::spawn(work).await {
@@ -276,13 +275,12 @@ impl Engine for Docker {
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
         let (inner, request) = (self.inner.clone(), request.clone());
         let stop = inner.changes.begin_up();
-        to_the_end(async move {
-            let _change = inner.changes.one.lock().await;
-            inner.client().await?.reach.must_be_possible()?;
+        run_to_completion(async move {
+            let _change = inner.changes.mutex.lock().await;
+            inner.client().await?.reach.check_reachable()?;
             for _ in 1..UP_ROUNDS {
                 match inner.up(&request, &progress, &stop).await {
-                    // A container was there at the survey and is not any more: the daemon still carries out what a `down` asked
-                    // for that was killed.
+                    // A container disappeared after the lab was observed: the daemon is still executing a `down` that was killed.
                     Err(error) if error.kind == EngineErrorKind::Lost => {}
                     result => return result,
                 }
@@ -295,10 +293,10 @@ impl Engine for Docker {
     async fn down(&self) -> Result<(), EngineError> {
         let inner = self.inner.clone();
         inner.changes.end_ups();
-        to_the_end(async move {
-            // First, since of a daemon that hangs an `up` takes long to give up.
+        run_to_completion(async move {
+            // Connect before taking the lock, because an `up` takes long to stop if the daemon hangs.
             inner.client().await?;
-            let _change = inner.changes.one.lock().await;
+            let _change = inner.changes.mutex.lock().await;
             inner.down().await
         })
         .await
@@ -314,8 +312,8 @@ impl Engine for Docker {
 
     async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         let (inner, service, change) = (self.inner.clone(), service.to_owned(), change.clone());
-        to_the_end(async move {
-            let _change = inner.changes.one.lock().await;
+        run_to_completion(async move {
+            let _change = inner.changes.mutex.lock().await;
             inner.reconcile(&service, &change).await
         })
         .await

@@ -1,4 +1,4 @@
-//! Ports of the host: where a service is asked, and who has a port that it wants.
+//! Host ports: addresses for probes, and the holder of a port that is taken.
 
 use super::Inner;
 use super::client::{Client, Fault};
@@ -6,15 +6,15 @@ use lab_core::engine::{EngineError, port};
 use lab_stack::Service;
 
 impl Inner {
-    /// Who has a port that a container wants.
+    /// Error that names the holder of a port that a container needs.
     pub(super) async fn port_taken(&self, client: &Client, service: &Service, id: &str, fault: Fault) -> EngineError {
         let wanted = client.inspect(id).await.ok().flatten().map(|found| found.ports).unwrap_or_default();
         let others = client.running_containers().await.unwrap_or_default();
         let error = fault.service(&service.name);
         let hint = if service.name == self.stack.lab.gateway.service {
-            "give the lab another port: --port 8081, or --port 0 for a free one"
+            "use another port with --port 8081, or a free one with --port 0"
         } else {
-            "give the lab free ports: --port 0"
+            "use free ports with --port 0"
         };
         for port in wanted.into_values() {
             if let Some(other) = others.iter().find(|other| other.ports.contains(&port) && other.id != id) {
@@ -30,7 +30,7 @@ impl Inner {
         error.hint(hint)
     }
 
-    /// Where a running container of a service listens on the host, where it is asked over HTTP.
+    /// Host address of a running container, for services that are probed over HTTP.
     pub(super) async fn address_of(
         &self,
         client: &Client,

@@ -1,53 +1,53 @@
-//! A writer of tar archives, as the daemon takes files: ustar, as POSIX.1-2001 has it, with names of up to 255 bytes.
+//! Writer of tar archives for the daemon, in the ustar format of POSIX.1-2001 with names of up to 255 bytes.
 
 use std::path::Path;
 
-/// The room for the target of a link.
+/// Header field size for the target of a link.
 const LINK_NAME: usize = 100;
 
-/// An archive that grows.
+/// An archive that members are appended to.
 #[derive(Debug, Default)]
 pub(super) struct Tar {
     bytes: Vec<u8>,
 }
 
 impl Tar {
-    /// A file that root owns and all may read. `mode` as chmod(1) has it.
+    /// Appends a file owned by root. `mode` as in chmod(1).
     pub(super) fn file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
         self.header(path, b'0', mode, content.len(), "")?;
         self.content(content);
         Ok(())
     }
 
-    /// A folder that root owns.
+    /// Appends a folder owned by root.
     pub(super) fn folder(&mut self, path: &Path, mode: u32) -> Result<(), String> {
         self.header(path, b'5', mode, 0, "")
     }
 
-    /// A symbolic link.
+    /// Appends a symbolic link.
     pub(super) fn link(&mut self, path: &Path, target: &Path) -> Result<(), String> {
         let target = text(target)?;
         if target.len() <= LINK_NAME {
             return self.header(path, b'2', 0o777, 0, target);
         }
-        // As GNU has it: the target is the content of a member of its own.
+        // The GNU extension for long targets: a separate member contains the target.
         self.header(Path::new("././@LongLink"), b'K', 0, target.len() + 1, "")?;
         self.content(&[target.as_bytes(), b"\0"].concat());
         self.header(path, b'2', 0o777, 0, &target[..target.floor_char_boundary(LINK_NAME)])
     }
 
-    /// What there is of it so far: more members may follow.
-    pub(super) fn open(self) -> Vec<u8> {
+    /// The bytes so far, without an end mark, so that more members can follow.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// The whole archive.
+    /// The complete archive.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.bytes.resize(self.bytes.len() + 1024, 0);
         self.bytes
     }
 
-    /// What belongs to the header before it.
+    /// Appends the content of the preceding header's member.
     fn content(&mut self, content: &[u8]) {
         self.bytes.extend_from_slice(content);
         self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);
@@ -55,35 +55,35 @@ impl Tar {
 
     fn header(&mut self, path: &Path, kind: u8, mode: u32, size: usize, target: &str) -> Result<(), String> {
         let path = text(path)?;
-        let (prefix, name) = split(path).ok_or_else(|| format!("{path}: its name is too long"))?;
+        let (prefix, name) = split(path).ok_or_else(|| format!("{path}: the name is too long"))?;
         let mut block = [0_u8; 512];
-        put(&mut block, 0, name.as_bytes());
-        put(&mut block, 100, format!("{mode:07o}").as_bytes());
-        put(&mut block, 108, b"0000000");
-        put(&mut block, 116, b"0000000");
-        put(&mut block, 124, format!("{size:011o}").as_bytes());
-        put(&mut block, 136, b"00000000000");
-        put(&mut block, 148, b"        ");
+        write_at(&mut block, 0, name.as_bytes());
+        write_at(&mut block, 100, format!("{mode:07o}").as_bytes());
+        write_at(&mut block, 108, b"0000000");
+        write_at(&mut block, 116, b"0000000");
+        write_at(&mut block, 124, format!("{size:011o}").as_bytes());
+        write_at(&mut block, 136, b"00000000000");
+        write_at(&mut block, 148, b"        ");
         block[156] = kind;
-        put(&mut block, 157, target.as_bytes());
-        put(&mut block, 257, b"ustar\x0000");
-        put(&mut block, 345, prefix.as_bytes());
+        write_at(&mut block, 157, target.as_bytes());
+        write_at(&mut block, 257, b"ustar\x0000");
+        write_at(&mut block, 345, prefix.as_bytes());
         let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-        put(&mut block, 148, format!("{sum:06o}\0").as_bytes());
+        write_at(&mut block, 148, format!("{sum:06o}\0").as_bytes());
         self.bytes.extend_from_slice(&block);
         Ok(())
     }
 }
 
 fn text(path: &Path) -> Result<&str, String> {
-    path.to_str().ok_or_else(|| format!("{}: its name is not UTF-8", path.display()))
+    path.to_str().ok_or_else(|| format!("{}: the name is not UTF-8", path.display()))
 }
 
-fn put(block: &mut [u8; 512], at: usize, bytes: &[u8]) {
+fn write_at(block: &mut [u8; 512], at: usize, bytes: &[u8]) {
     block[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// A name of up to 100 bytes, and before it a folder of up to 155.
+/// Splits a long path into a folder of up to 155 bytes and a name of up to 100.
 fn split(path: &str) -> Option<(&str, &str)> {
     if path.len() <= 100 {
         return Some(("", path));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn tar_reads_what_is_written() {
+    fn tar_unpacks_the_archive() {
         let mut tar = Tar::default();
         tar.folder(Path::new("conf.d"), 0o755).unwrap();
         tar.file(Path::new("conf.d/a.conf"), 0o644, b"hello").unwrap();

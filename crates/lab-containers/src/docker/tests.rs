@@ -1,4 +1,4 @@
-//! Against daemons that are not there, not allowed, not well, or no daemons: plain sockets with a few canned answers.
+//! Daemons that are missing, forbidden, hanging or not daemons at all: plain sockets with canned answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use super::*;
 use lab_core::engine::{APP, GATEWAY, UpRequest};
 
-mod parts;
+mod partial_failures;
 
 const VERSION: &str =
     r#"{"Version":"20.10.24","ApiVersion":"1.41","MinAPIVersion":"1.12","Os":"linux","Arch":"amd64"}"#;
@@ -29,7 +29,7 @@ fn engine(host: &str) -> Docker {
     Docker::new("fake", stack, options)
 }
 
-/// What a daemon does with a request, by its path: an answer, or nothing for as long as it takes.
+/// Answers a request by its first line, or `None` to hang.
 type Answer = fn(&str) -> Option<String>;
 
 #[expect(clippy::unnecessary_wraps, reason = "an answer may be none")]
@@ -58,14 +58,14 @@ async fn serve(
         Some(text) => stream.write_all(text.as_bytes()).await?,
         None => std::future::pending().await,
     }
-    // Of an answer without an end the connection stays open.
+    // An answer without an end leaves the connection open.
     if !head.is_empty() && answer(&line).is_some_and(|text| text.contains("chunked")) {
         std::future::pending::<()>().await;
     }
     stream.shutdown().await
 }
 
-/// A daemon on a socket in a folder; what it was asked.
+/// Serves a daemon on a socket in a folder. Returns its address and the received requests.
 fn daemon(folder: &Path, answer: Answer) -> (String, Arc<Mutex<Vec<String>>>) {
     let path = folder.join("docker.sock");
     let listener = UnixListener::bind(&path).expect("a new folder has no socket");
@@ -84,7 +84,7 @@ async fn describe_error(host: &str) -> EngineError {
 }
 
 #[tokio::test]
-async fn no_daemon_says_what_to_do() {
+async fn an_error_without_a_daemon_has_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     for host in [format!("unix://{}/none.sock", folder.path().display()), "tcp://127.0.0.1:1".to_owned()] {
         let error = describe_error(&host).await;
@@ -95,9 +95,9 @@ async fn no_daemon_says_what_to_do() {
     assert!(error.detail.contains("ftp"), "{error}");
 }
 
-/// Its containers would come up, and nobody here could reach them.
+/// Its containers would start but could not be reached from here.
 #[tokio::test]
-async fn a_daemon_on_another_machine_is_refused_before_anything_is_made() {
+async fn a_daemon_on_another_machine_is_refused_before_anything_is_created() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -107,23 +107,23 @@ async fn a_daemon_on_another_machine_is_refused_before_anything_is_made() {
             tokio::spawn(serve(stream, |_| json("200 OK", VERSION), log.clone()));
         }
     });
-    // Not a loopback address by its name, and yet one that leads to the listener.
+    // An address that does not look like loopback, but reaches the listener.
     let error = engine(&format!("tcp://0.0.0.0:{port}")).up(&UpRequest::default(), Arc::new(|_| {})).await.unwrap_err();
     assert!(error.detail.contains("on another machine"), "{error}");
     assert!(error.hint.unwrap().contains("--bind"));
     assert!(asked.lock().unwrap().iter().all(|line| line.starts_with("GET")), "{asked:?}");
     let error = describe_error("ssh://ann@").await;
-    assert!(error.detail.contains("names no host"), "{error}");
+    assert!(error.detail.contains("host is missing"), "{error}");
     assert!(error.hint.unwrap().contains("ssh://USER@HOST"));
 }
 
 #[tokio::test]
-async fn a_socket_that_may_not_be_used_says_who_may() {
+async fn a_forbidden_socket_has_a_hint_about_permissions() {
     let folder = tempfile::tempdir().unwrap();
     let (host, _) = daemon(folder.path(), |_| json("200 OK", VERSION));
     std::fs::set_permissions(folder.path().join("docker.sock"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let result = engine(&host).describe().await;
-    // Root may use any.
+    // Root may use any socket.
     if !rustix::process::geteuid().is_root() {
         let error = result.unwrap_err();
         assert_eq!(error.kind, EngineErrorKind::Denied);
@@ -146,10 +146,10 @@ async fn a_daemon_that_hangs_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn what_is_no_daemon_or_too_old_a_one_is_told() {
+async fn another_server_and_an_old_daemon_are_reported() {
     for (answer, says) in [
-        ((|_| Some("SSH-2.0-OpenSSH_9.2\r\n".to_owned())) as Answer, "is no Docker daemon"),
-        (|_| json("200 OK", "<html>"), "is no Docker daemon"),
+        ((|_| Some("SSH-2.0-OpenSSH_9.2\r\n".to_owned())) as Answer, "is not a Docker daemon"),
+        (|_| json("200 OK", "<html>"), "is not a Docker daemon"),
         (|_| json("200 OK", r#"{"Version":"19.3","ApiVersion":"1.40"}"#), "older than 1.41"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -160,11 +160,13 @@ async fn what_is_no_daemon_or_too_old_a_one_is_told() {
     }
 }
 
-/// A daemon without the gateway's image, whose pulls do as `pull` says.
+/// A daemon without the gateway's image, which answers pulls with `pull`.
 fn without_image(line: &str, pull: &str) -> Option<String> {
     match line {
         line if line.contains("/version") => json("200 OK", VERSION),
-        line if line.contains("/images/nginx") => json("404 Not Found", r#"{"message":"No such image: nginx"}"#),
+        line if line.contains("/images/nginx") => {
+            json("404 Not ServiceContainer", r#"{"message":"No such image: nginx"}"#)
+        }
         line if line.contains("/images/create") => Some(pull.to_owned()),
         line if line.contains("/images/") => json("200 OK", r#"{"Id":"sha256:1","Os":"linux","Architecture":"amd64"}"#),
         line if line.contains("/volumes") => json("200 OK", r#"{"Volumes":[]}"#),
@@ -190,20 +192,20 @@ async fn pull_error(answer: Answer) -> (EngineError, Vec<(u64, u64)>, Vec<String
 }
 
 #[tokio::test]
-async fn a_pull_that_stalls_is_given_up_and_has_told_its_bytes() {
+async fn a_stalled_pull_times_out_after_reporting_its_progress() {
     let answer: Answer = |line| {
         let part = r#"{"status":"Downloading","id":"a1","progressDetail":{"current":300,"total":1000}}"#;
         without_image(line, &format!("{CHUNKED}{:x}\r\n{part}\r\n\r\n", part.len() + 2))
     };
     let (error, bytes, asked) = pull_error(answer).await;
     assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::ImageMissing, Some(GATEWAY)), "{error}");
-    assert!(error.detail.contains("nginx") && error.detail.contains("nothing came for 0.2 s"), "{error}");
+    assert!(error.detail.contains("nginx") && error.detail.contains("no progress for 0.2 s"), "{error}");
     assert!(bytes.contains(&(300, 1000)), "{bytes:?}");
     assert!(!asked.iter().any(|line| line.starts_with("POST") && !line.contains("/images/create")), "{asked:?}");
 }
 
 #[tokio::test]
-async fn a_pull_that_fails_says_why() {
+async fn a_failed_pull_has_a_reason() {
     let answer: Answer = |line| {
         let part = r#"{"errorDetail":{"message":"toomanyrequests: rate limit"},"error":"toomanyrequests"}"#;
         without_image(line, &format!("{CHUNKED}{:x}\r\n{part}\r\n\r\n0\r\n\r\n", part.len() + 2))
@@ -237,9 +239,9 @@ async fn an_interrupted_pull_ends_with_down() {
     assert!(asked.lock().unwrap().iter().any(|line| line.contains("/images/create")));
 }
 
-/// A killed `lab up` leaves the daemon at work: the container is listed once the network is gone.
+/// After a killed `lab up` the daemon is still at work: the container is only listed after the network is removed.
 #[tokio::test]
-async fn what_the_daemon_was_still_making_is_removed_too() {
+async fn down_removes_what_the_daemon_creates_late() {
     static REMOVED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     let folder = tempfile::tempdir().unwrap();
     let (host, asked) = daemon(folder.path(), |line| {
@@ -266,13 +268,13 @@ async fn what_the_daemon_was_still_making_is_removed_too() {
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full_while_the_image_is_made_is_told() {
+async fn a_full_disk_during_the_image_build_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let (host, _) = daemon(folder.path(), |line| match line {
         line if line.contains("/images/create") => {
             json("500 Internal Server Error", r#"{"message":"write /var/lib/docker/x: no space left on device"}"#)
         }
-        line if line.contains("/images/lab-app") => json("404 Not Found", r#"{"message":"No such image"}"#),
+        line if line.contains("/images/lab-app") => json("404 Not ServiceContainer", r#"{"message":"No such image"}"#),
         line => without_image(line, ""),
     });
     let stack = Stack::embedded(&BTreeMap::new()).expect("the stack that comes with lab is sound");

@@ -1,4 +1,4 @@
-//! Bringing a lab up: what of it is there, what has to be done to each service, and then all of that at once (see `bring`).
+//! Brings a lab up: observes it, decides what to do with each service, and starts them concurrently (see `startup`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,43 +6,43 @@ use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use super::app_image::identity;
-use super::bring::Up;
 use super::client::{Client, Named};
-use super::describe::Fresh;
+use super::describe::StartupResult;
 use super::images::{self, Images};
 use super::launch::Recipe;
-use super::naming::definition;
-use super::survey::{Found, Overrides, Survey};
+use super::names::definition;
+use super::observed_state::{ObservedState, Overrides, ServiceContainer};
+use super::startup::Startup;
 use lab_core::engine::{Description, EngineError, EngineErrorKind, ProgressFn, RunState, UpRequest};
 use lab_stack::Service;
 
-/// What has to be done to a service.
+/// Work to do on one service.
 pub(super) enum Task<'a> {
-    /// It runs, as it should.
-    Keep(&'a Found),
+    /// It runs as it should.
+    Keep(&'a ServiceContainer),
     /// It is stopped.
-    Start(&'a Found),
-    /// It is frozen.
-    Thaw(&'a Found),
-    /// It is not there, or it was made from something else: then `old` goes first.
-    Make { recipe: Recipe, old: Option<&'a Found> },
+    Start(&'a ServiceContainer),
+    /// It is paused.
+    Unpause(&'a ServiceContainer),
+    /// It does not exist, or was made from something else; then `old` is removed first.
+    Create { recipe: Recipe, old: Option<&'a ServiceContainer> },
 }
 
 impl Task<'_> {
     fn starts(&self) -> bool {
-        matches!(self, Task::Start(_) | Task::Make { .. })
+        matches!(self, Task::Start(_) | Task::Create { .. })
     }
 
-    /// Whether what is started now had ended by itself.
-    pub(super) fn had_ended(&self) -> bool {
+    /// Returns true if a service that is started now had failed by itself.
+    pub(super) fn had_failed(&self) -> bool {
         match self {
-            Task::Start(found) | Task::Make { old: Some(found), .. } => found.ended_by_itself(),
-            Task::Make { old: None, .. } | Task::Keep(_) | Task::Thaw(_) => false,
+            Task::Start(found) | Task::Create { old: Some(found), .. } => found.has_failed(),
+            Task::Create { old: None, .. } | Task::Keep(_) | Task::Unpause(_) => false,
         }
     }
 }
 
-/// The services that have to be healthy before others start.
+/// Services that have to be healthy before others start.
 pub(super) fn needed(tasks: &[(&Service, Task<'_>)]) -> impl Iterator<Item = String> {
     tasks.iter().filter(|(_, task)| task.starts()).flat_map(|(service, _)| service.needs_healthy().map(str::to_owned))
 }
@@ -58,73 +58,83 @@ impl Inner {
             return Err(interrupted());
         }
         let client = self.client().await?;
-        let (survey, images) = tokio::select! {
+        let (observed, images) = tokio::select! {
             both = async { tokio::try_join!(self.clear(client), images::prepare(self, client, progress)) } => both?,
             () = stop.cancelled() => return Err(interrupted()),
         };
         let wanted = self.stack.services.iter().filter(|service| images.found.contains_key(&service.name));
         let tasks: Vec<(&Service, Task<'_>)> =
-            wanted.map(|service| (service, self.task(service, &survey, &images, request))).collect();
-        let up = Up::new(self, client, progress, &images, &survey, &tasks, stop.child_token());
+            wanted.map(|service| (service, self.task(service, &observed, &images, request))).collect();
+        let up = Startup::new(self, client, progress, &images, &observed, &tasks, stop.child_token());
         Box::pin(up.run(&tasks)).await?;
-        let mut now = self.describe_fresh(client, &Fresh { well: &up.well, missing: &images.missing }).await?;
-        if survey.network.is_none() && !survey.serving.is_empty() {
-            now.notices
-                .push("its network was removed, and not by lab; it was made again, and every container".to_owned());
+        let mut now =
+            self.describe_started(client, &StartupResult { healthy: &up.required, missing: &images.missing }).await?;
+        if observed.network.is_none() && !observed.active.is_empty() {
+            now.notices.push(
+                "its network was removed outside of lab; the network and every container were recreated".to_owned(),
+            );
         }
         Ok(now)
     }
 
-    /// What of the lab is there, once what changes left that were cut short is gone.
-    async fn clear(&self, client: &Client) -> Result<Survey, EngineError> {
+    /// Observes the lab and removes the leftovers of interrupted changes.
+    async fn clear(&self, client: &Client) -> Result<ObservedState, EngineError> {
         let label = self.names.filter();
         let networks = async { Ok(client.networks(Some(&label)).await?) };
-        let (mut survey, networks) = tokio::try_join!(Survey::of(client, &self.names), networks)?;
-        survey = survey.whole()?;
-        survey.stranger = survey.stranger.or_else(|| networks.iter().find_map(|n| self.names.stranger(&n.labels)));
-        survey.check(self.names.lab())?;
+        let (mut observed, networks) = tokio::try_join!(ObservedState::inspect(client, &self.names), networks)?;
+        observed = observed.require_complete()?;
+        observed.foreign_owner =
+            observed.foreign_owner.or_else(|| networks.iter().find_map(|n| self.names.foreign_owner(&n.labels)));
+        observed.check(self.names.lab())?;
         let is_ours = |network: &&Named| self.names.owns(&network.labels) && self.names.is_network(&network.name);
         let ours: Vec<&Named> = networks.iter().filter(is_ours).collect();
-        // Of several, the one with containers on it.
+        // If there are several, use the one with containers on it.
         let is_used = |network: &&&Named| {
-            let is_on = |found: &Found| [&network.id, &network.name].contains(&&found.network(&self.names));
-            survey.serving.values().any(is_on)
+            let is_on = |found: &ServiceContainer| [&network.id, &network.name].contains(&&found.network(&self.names));
+            observed.active.values().any(is_on)
         };
         let network = ours.iter().find(is_used).or_else(|| ours.first()).map(|network| network.id.clone());
-        Ok(Survey { network, ..self.tidy(client, survey, false).await? })
+        Ok(ObservedState { network, ..self.remove_leftovers(client, observed, false).await? })
     }
 
-    fn task<'a>(&self, service: &Service, survey: &'a Survey, images: &Images, request: &UpRequest) -> Task<'a> {
+    fn task<'a>(
+        &self,
+        service: &Service,
+        observed: &'a ObservedState,
+        images: &Images,
+        request: &UpRequest,
+    ) -> Task<'a> {
         let image = images.found.get(&service.name).cloned().unwrap_or_default();
-        let Some(found) = survey.get(&service.name) else {
+        let Some(found) = observed.get(&service.name) else {
             let asked = request.env.get(&service.name).cloned().unwrap_or_default();
             let overrides = asked.into_iter().map(|(name, value)| (name, Some(value))).collect::<Overrides>();
-            return Task::Make {
+            return Task::Create {
                 recipe: Recipe { image, overrides, ports: self.wanted_ports(service, request) },
                 old: None,
             };
         };
-        // On another network than the one that is made now, it would find nobody. A container of an older version has the name.
+        // On another network it could not resolve the other services. Containers of an older version have the name as their label.
         let network = found.network(&self.names);
-        let is_connected = survey.network.as_ref().is_some_and(|id| *id == network || self.names.network() == network);
+        let is_connected =
+            observed.network.as_ref().is_some_and(|id| *id == network || self.names.network() == network);
         if !is_connected || found.definition() != definition(service, identity(&image)) {
-            let mut recipe = Recipe { image, ..Recipe::like(found) };
-            // The file may have other ports by now; a free one stays what it was.
+            let mut recipe = Recipe { image, ..Recipe::from_container(found) };
+            // The file may publish other ports by now; ports that were chosen freely are kept.
             recipe.ports.extend(self.wanted_ports(service, request));
-            return Task::Make { recipe, old: Some(found) };
+            return Task::Create { recipe, old: Some(found) };
         }
         match found.state() {
             RunState::Running => Task::Keep(found),
-            RunState::Paused => Task::Thaw(found),
-            // Its instance is another one then, as everywhere.
+            RunState::Paused => Task::Unpause(found),
+            // A restarted app is a new instance, as in every engine.
             RunState::Stopped if service.name == self.stack.lab.app.service => {
-                Task::Make { recipe: Recipe { image, ..Recipe::like(found) }, old: Some(found) }
+                Task::Create { recipe: Recipe { image, ..Recipe::from_container(found) }, old: Some(found) }
             }
             RunState::Stopped => Task::Start(found),
         }
     }
 
-    /// The ports of the host that a service is to have. The lab `default` has those of the stack's file, others free ones.
+    /// Host ports for a service. The lab `default` uses those of the stack file, other labs use free ones.
     fn wanted_ports(&self, service: &Service, request: &UpRequest) -> BTreeMap<u16, u16> {
         let gateway = &self.stack.lab.gateway;
         let fixed = self.names.lab() == crate::docker::DEFAULT_LAB && request.gateway_port != 0;
@@ -139,13 +149,13 @@ impl Inner {
         ports
     }
 
-    /// The services for which a new instance of the app speaks. Not what another service of the path needs healthy: the
-    /// app may wait for that one, and would never come to speak.
+    /// Services that a new instance of the app vouches for. Excludes those that another service on the path needs healthy: the app
+    /// may wait for that service, which would be a deadlock.
     pub(super) fn awaited(&self, tasks: &[(&Service, Task<'_>)], path: &BTreeSet<String>) -> BTreeSet<String> {
         let app = &self.stack.lab.app;
-        // An instance that runs already would speak for what was there before.
+        // An instance that runs already would vouch for the previous containers.
         let is_new =
-            |(service, task): &(&Service, Task<'_>)| service.name == app.service && matches!(task, Task::Make { .. });
+            |(service, task): &(&Service, Task<'_>)| service.name == app.service && matches!(task, Task::Create { .. });
         if !tasks.iter().any(is_new) {
             return BTreeSet::new();
         }
@@ -155,7 +165,7 @@ impl Inner {
         app.awaits.iter().filter(|name| !needed.contains(name.as_str())).cloned().collect()
     }
 
-    /// The services that a request passes through, and all that those need.
+    /// Services on the request path and all of their dependencies.
     pub(super) fn request_path(&self) -> BTreeSet<String> {
         let lab = &self.stack.lab;
         let mut open: Vec<&str> = vec![&lab.gateway.service, &lab.app.service];
@@ -179,12 +189,12 @@ pub(super) fn interrupted() -> EngineError {
 #[cfg(test)]
 mod tests {
     use super::super::client::{Health, Inspected, State};
-    use super::super::naming::SERVICE_LABEL;
+    use super::super::names::SERVICE_LABEL;
     use super::super::{Docker, DockerOptions};
     use super::*;
     use lab_stack::Stack;
 
-    fn found(service: &str, exit_code: i64, out_of_memory: bool) -> Found {
+    fn found(service: &str, exit_code: i64, out_of_memory: bool) -> ServiceContainer {
         let container = Inspected {
             id: "1".to_owned(),
             name: service.to_owned(),
@@ -201,34 +211,34 @@ mod tests {
             ports: BTreeMap::from([(9090, 9090), (9091, 40_001)]),
             addresses: BTreeMap::new(),
         };
-        Found { service: service.to_owned(), container }
+        ServiceContainer { service: service.to_owned(), container }
     }
 
     #[test]
-    fn a_container_is_made_anew_with_the_ports_that_its_file_has_now() {
+    fn a_container_is_recreated_with_the_current_ports_of_its_file() {
         let mut stack = Stack::embedded(&BTreeMap::new()).unwrap();
         let prometheus = stack.services.iter_mut().find(|service| service.name == "prometheus").unwrap();
         prometheus.ports[0].published = Some(9999);
         let service = prometheus.clone();
-        let survey = Survey {
-            serving: BTreeMap::from([("prometheus".to_owned(), found("prometheus", 0, false))]),
+        let observed = ObservedState {
+            active: BTreeMap::from([("prometheus".to_owned(), found("prometheus", 0, false))]),
             network: Some("lab-room-2_default".to_owned()),
-            ..Survey::default()
+            ..ObservedState::default()
         };
         let request = UpRequest { gateway_port: 8080, ..UpRequest::default() };
         for (lab, port) in [("default", 9999), ("room-2", 9090)] {
             let docker = Docker::new(lab, stack.clone(), DockerOptions::default());
-            let Task::Make { recipe, old: Some(_) } =
-                docker.inner.task(&service, &survey, &Images::default(), &request)
+            let Task::Create { recipe, old: Some(_) } =
+                docker.inner.task(&service, &observed, &Images::default(), &request)
             else {
-                panic!("it is made anew")
+                panic!("it is recreated")
             };
             assert_eq!(recipe.ports, BTreeMap::from([(9090, port), (9091, 40_001)]), "{lab}");
         }
     }
 
     #[test]
-    fn what_failed_ended_by_itself_and_what_was_ended_did_not() {
+    fn only_failures_count_as_ended_by_itself() {
         for (exit_code, out_of_memory, by_itself) in [
             (0, false, false),
             (143, false, false),
@@ -237,11 +247,7 @@ mod tests {
             (143, true, false),
             (2, false, true),
         ] {
-            assert_eq!(
-                found("db", exit_code, out_of_memory).ended_by_itself(),
-                by_itself,
-                "{exit_code} {out_of_memory}"
-            );
+            assert_eq!(found("db", exit_code, out_of_memory).has_failed(), by_itself, "{exit_code} {out_of_memory}");
         }
     }
 }

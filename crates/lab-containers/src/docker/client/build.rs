@@ -1,4 +1,4 @@
-//! Building an image from a Dockerfile, and telling why that failed.
+//! Image builds from a Dockerfile, and the reason if one fails.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use bollard::query_parameters::BuildImageOptionsBuilder;
 use super::image::drain;
 use super::{Client, Fault, FaultKind};
 
-/// How long a step of a build may be silent: a compiler is.
+/// Time that a build step may be silent, as a compiler is.
 const BUILD_IDLE: Duration = Duration::from_mins(10);
 
-/// So many lines tell why a build failed.
+/// Number of output lines in an error.
 const LAST_LINES: usize = 5;
 
-/// The builder writes red what a step writes to its stderr (ECMA-48, SGR).
+/// SGR sequence (ECMA-48) with which the builder marks a step's stderr.
 const RED: &str = "\u{1b}[91m";
 
 impl Client {
-    /// Builds an image with the daemon's classic builder. `line` takes what the build says.
+    /// Builds an image with the daemon's classic builder. `line` receives the output.
     pub(in crate::docker) async fn build(
         &self,
         name: &str,
@@ -30,29 +30,29 @@ impl Client {
         let options = BuildImageOptionsBuilder::default().t(name).rm(true).forcerm(true).labels(labels).build();
         let stream = self.docker.build_image(options, None, Some(bollard::body_full(tar.into())));
         let subject = format!("image {name}");
-        let mut said = Said::default();
+        let mut output = StepOutput::default();
         let built = drain(&subject, BUILD_IDLE, stream, |info: BuildInfo| {
-            said.take(&info.stream.unwrap_or_default(), line);
+            output.push(&info.stream.unwrap_or_default(), line);
         })
         .await;
-        self.confirm(name, built.map_err(|fault| said.with_last_lines(fault, &subject))).await
+        self.confirm(name, built.map_err(|fault| output.with_last_lines(fault, &subject))).await
     }
 }
 
-/// What the newest step of a build has said last, the newest line first. The builder reads a step's two streams side by side,
-/// so which of them comes first says nothing; why a step failed mostly stands on its stderr.
+/// Last output of a build's current step, newest line first. The builder reads both streams of a step concurrently, so their
+/// relative order means nothing; the cause of a failure is usually on stderr.
 #[derive(Default)]
-struct Said {
+struct StepOutput {
     stdout: VecDeque<String>,
     stderr: VecDeque<String>,
 }
 
-impl Said {
-    fn take(&mut self, text: &str, line: &dyn Fn(&str)) {
+impl StepOutput {
+    fn push(&mut self, text: &str, line: &dyn Fn(&str)) {
         let is_stderr = text.starts_with(RED);
         for text in without_colours(text).lines().filter(|text| !text.trim().is_empty()) {
             line(text);
-            // The builder's own.
+            // Printed by the builder, not by the step.
             if !is_stderr && text.starts_with("Removing intermediate container") {
                 continue;
             }
@@ -65,8 +65,8 @@ impl Said {
         }
     }
 
-    /// The daemon says with which code a step ended; why, the last lines of the step say: those of its stderr, and before them
-    /// as many of its stdout as there is room for.
+    /// Adds the last lines of the step to the error, which only has the exit code: stderr first, then as many lines of stdout
+    /// as fit.
     fn with_last_lines(&self, fault: Fault, subject: &str) -> Fault {
         let mut lines: Vec<&String> = self.stderr.iter().chain(&self.stdout).take(LAST_LINES).collect();
         lines.reverse();
@@ -87,25 +87,25 @@ fn without_colours(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(items: &[&str]) -> String {
-        let mut said = Said::default();
+    fn detail(items: &[&str]) -> String {
+        let mut output = StepOutput::default();
         for item in items {
-            said.take(item, &|_| {});
+            output.push(item, &|_| {});
         }
-        said.with_last_lines(Fault::new(FaultKind::Other, "image x", "code: 3".to_owned()), "image x").detail
+        output.with_last_lines(Fault::new(FaultKind::Other, "image x", "code: 3".to_owned()), "image x").detail
     }
 
     #[test]
-    fn the_reason_on_stderr_is_told_whichever_stream_came_first() {
+    fn an_error_has_the_reason_from_stderr_in_any_order() {
         let (out, why) = ("1\n2\n3\n4\n5\n6\n", "\u{1b}[91mthis is why\n\u{1b}[0m");
         for items in [["Step 2/2 : RUN x\n", out, why], ["Step 2/2 : RUN x\n", why, out]] {
-            assert_eq!(told(&items), "code: 3\n  3\n  4\n  5\n  6\n  this is why");
+            assert_eq!(detail(&items), "code: 3\n  3\n  4\n  5\n  6\n  this is why");
         }
     }
 
     #[test]
-    fn what_an_earlier_step_said_is_not_why() {
+    fn an_error_ignores_the_output_of_earlier_steps() {
         let items = ["Step 1/2 : RUN x\n", "\u{1b}[91ma warning\n\u{1b}[0m", "Step 2/2 : RUN y\n", "no\n"];
-        assert_eq!(told(&items), "code: 3\n  Step 2/2 : RUN y\n  no");
+        assert_eq!(detail(&items), "code: 3\n  Step 2/2 : RUN y\n  no");
     }
 }

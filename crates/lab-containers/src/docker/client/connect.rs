@@ -1,5 +1,4 @@
-//! Where the daemon is: `DOCKER_HOST`, else the sockets of Docker, of Docker Desktop and of Podman, in this order; and
-//! what to do where none answers.
+//! Connection to the daemon: `DOCKER_HOST`, otherwise the sockets of Docker, of Docker Desktop and of Podman, in this order.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,33 +14,33 @@ use super::{Client, Platform};
 use lab_core::engine::{EngineError, EngineErrorKind};
 use lab_system::deadline::timeout;
 
-/// For a daemon on this machine to say that it is there.
+/// Timeout for a daemon on this machine.
 const LOCAL_TIMEOUT: Duration = Duration::from_millis(500);
-/// For one elsewhere, and for a version.
+/// Timeout for a remote daemon, and for a version.
 const REMOTE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The client's own limit, as good as none.
+/// Timeout of the client library, effectively none.
 const LONGEST: Duration = Duration::from_hours(24);
-/// The oldest API that has all that is used here: Docker Engine 20.10.
+/// Oldest API version with all required features: Docker Engine 20.10.
 const OLDEST_API: (u32, u32) = (1, 41);
 
 impl Client {
-    /// Connects to the daemon at `host` (as `DOCKER_HOST` has it), or where one usually is, and asks its version. Ports are
-    /// published on the address `bind` of its machine; none: on the loopback.
+    /// Connects to the daemon at `host` (in the form of `DOCKER_HOST`), or to a usual socket, and reads its version. Ports are
+    /// published on the address `bind` of its machine, by default on its loopback address.
     pub(in crate::docker) async fn connect(host: Option<&str>, bind: Option<IpAddr>) -> Result<Self, EngineError> {
         if let Some(host) = host {
-            return at(host, bind).await;
+            return connect_to(host, bind).await;
         }
         let mut first = None;
         for socket in usual_sockets() {
-            match at(&format!("unix://{}", socket.display()), bind).await {
+            match connect_to(&format!("unix://{}", socket.display()), bind).await {
                 Ok(client) => return Ok(client),
-                // A socket that is there and refuses tells more than one that is not there.
+                // The error of an existing socket is more useful than that of a missing one.
                 Err(error) if socket.exists() => first = first.or(Some(error)),
                 Err(_) => {}
             }
         }
         Err(first.unwrap_or_else(|| {
-            let error = unreachable("no Docker daemon: there is no socket at /var/run/docker.sock, and DOCKER_HOST is not set");
+            let error = unreachable("no Docker daemon: /var/run/docker.sock does not exist, and DOCKER_HOST is not set");
             error.hint("start Docker (sudo systemctl start docker, or Docker Desktop), or run without it: lab up --engine embedded")
         }))
     }
@@ -60,29 +59,29 @@ fn usual_sockets() -> Vec<PathBuf> {
     sockets
 }
 
-async fn at(host: &str, bind: Option<IpAddr>) -> Result<Client, EngineError> {
+async fn connect_to(host: &str, bind: Option<IpAddr>) -> Result<Client, EngineError> {
     let (docker, limit, tunnel) = transport(host).await?;
-    let silent = |limit: Duration| {
+    let no_answer = |limit: Duration| {
         let detail = format!("the Docker daemon at {host} does not answer within {} s", limit.as_secs_f64());
         unreachable(detail).hint("restart the daemon, or Docker Desktop")
     };
-    let strange = async |error: bollard::errors::Error| {
+    let invalid = async |error: bollard::errors::Error| {
         if let Some(tunnel) = &tunnel
-            && let Some(said) = tunnel.said().await
+            && let Some(message) = tunnel.last_message().await
         {
-            return unreachable(format!("no Docker daemon answers at {host}: ssh says: {said}"))
-                .hint("the account there has to be allowed to use the daemon's socket; ssh://HOST/PATH names another");
+            return unreachable(format!("no Docker daemon answers at {host}: ssh: {message}")).hint(
+                "the remote account needs access to the daemon's socket; use ssh://HOST/PATH for another socket",
+            );
         }
-        unreachable(format!("what answers at {host} is no Docker daemon: {error}"))
-            .hint("DOCKER_HOST says where the daemon is")
+        unreachable(format!("the server at {host} is not a Docker daemon: {error}")).hint("check DOCKER_HOST")
     };
-    // A ping tells at once whether anybody is there; for its version Podman asks several programs first.
-    if let Err(error) = timeout(limit, docker.ping()).await.map_err(|_| silent(limit))? {
-        return Err(strange(error).await);
+    // A ping is the fastest check; Podman runs several programs to answer with its version.
+    if let Err(error) = timeout(limit, docker.ping()).await.map_err(|_| no_answer(limit))? {
+        return Err(invalid(error).await);
     }
-    let version = match timeout(REMOTE_TIMEOUT, docker.version()).await.map_err(|_| silent(REMOTE_TIMEOUT))? {
+    let version = match timeout(REMOTE_TIMEOUT, docker.version()).await.map_err(|_| no_answer(REMOTE_TIMEOUT))? {
         Ok(version) => version,
-        Err(error) => return Err(strange(error).await),
+        Err(error) => return Err(invalid(error).await),
     };
     let api = version.api_version.unwrap_or_default();
     let podman =
@@ -97,15 +96,15 @@ async fn at(host: &str, bind: Option<IpAddr>) -> Result<Client, EngineError> {
     Ok(Client { docker, host: host.to_owned(), podman, platform, version, reach, _tunnel: tunnel.map(Arc::new) })
 }
 
-/// A client for an address, how long its daemon may take to answer, and what leads there. Whether it can be connected to is tried
-/// first: an operating system's own error says most.
+/// Opens a client for an address, with the timeout for its daemon and a tunnel if needed. Connects to the socket first, because
+/// the operating system's own error is the most precise.
 async fn transport(host: &str) -> Result<(Docker, Duration, Option<Tunnel>), EngineError> {
-    // Each call has its own limit, which does not count the time during which this process was suspended.
+    // Each call has its own limit, which does not count time during which this process was suspended.
     let seconds = LONGEST.as_secs();
     let (scheme, rest) = host.split_once("://").unwrap_or(("", host));
-    let strange = |detail: String| {
+    let invalid = |detail: String| {
         unreachable(format!("DOCKER_HOST is {host:?}: {detail}"))
-            .hint("as in unix:///var/run/docker.sock, tcp://HOST:2375 or ssh://USER@HOST")
+            .hint("examples: unix:///var/run/docker.sock, tcp://HOST:2375 or ssh://USER@HOST")
     };
     match scheme {
         "unix" => {
@@ -116,7 +115,7 @@ async fn transport(host: &str) -> Result<(Docker, Duration, Option<Tunnel>), Eng
                 Err(_) => return Err(unreachable(format!("{rest} does not accept connections"))),
             }
             let docker = Docker::connect_with_unix(rest, seconds, API_DEFAULT_VERSION);
-            Ok((docker.map_err(|error| strange(error.to_string()))?, LOCAL_TIMEOUT, None))
+            Ok((docker.map_err(|error| invalid(error.to_string()))?, LOCAL_TIMEOUT, None))
         }
         "tcp" | "http" => {
             let address = rest.trim_end_matches('/');
@@ -126,23 +125,23 @@ async fn transport(host: &str) -> Result<(Docker, Duration, Option<Tunnel>), Eng
                 Err(_) => return Err(unreachable(format!("{address} does not accept connections"))),
             }
             let docker = Docker::connect_with_http(&format!("tcp://{address}"), seconds, API_DEFAULT_VERSION);
-            Ok((docker.map_err(|error| strange(error.to_string()))?, REMOTE_TIMEOUT, None))
+            Ok((docker.map_err(|error| invalid(error.to_string()))?, REMOTE_TIMEOUT, None))
         }
         "ssh" => {
             let tunnel = Tunnel::open(rest).await?;
             let docker = Docker::connect_with_unix(&tunnel.socket.to_string_lossy(), seconds, API_DEFAULT_VERSION);
-            Ok((docker.map_err(|error| strange(error.to_string()))?, REMOTE_TIMEOUT, Some(tunnel)))
+            Ok((docker.map_err(|error| invalid(error.to_string()))?, REMOTE_TIMEOUT, Some(tunnel)))
         }
-        other => Err(strange(format!("{other:?} is not supported"))),
+        other => Err(invalid(format!("{other:?} is not supported"))),
     }
 }
 
-/// Why a connection was refused, and what to do.
+/// Error for a refused connection, with a hint.
 pub(in crate::docker) fn refused(address: &str, error: &io::Error) -> EngineError {
     match error.kind() {
         io::ErrorKind::PermissionDenied => EngineError::new(
             EngineErrorKind::Denied,
-            format!("this user may not talk to the Docker daemon at {address}"),
+            format!("this user has no permission to use the Docker daemon at {address}"),
         )
         .hint("sudo usermod -aG docker $USER, then log in again; or use sudo, or rootless Docker"),
         _ => unreachable(format!("no Docker daemon answers at {address}: {error}"))

@@ -1,4 +1,4 @@
-//! Containers: their lives, and what the daemon knows of them.
+//! Containers: lifecycle and inspection.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use futures_util::StreamExt;
 use super::image::familiar;
 use super::{CALL_TIMEOUT, Client, Fault, FaultKind, by_label, call};
 
-/// For a question about the state of things.
-pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
-/// So often in a row a state has to be seen; how often it is looked, and how long in between.
-const SETTLED: u32 = 4;
-const SETTLE_LOOKS: u32 = 200;
-const SETTLE_INTERVAL: Duration = Duration::from_millis(10);
+/// Timeout for queries.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many equal observations in a row count as stable, how many are made at most, and the interval between them.
+const STABLE_COUNT: u32 = 4;
+const STABLE_ATTEMPTS: u32 = 200;
+const STABLE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A container as a list shows it.
+/// A container in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct Listed {
     pub(in crate::docker) id: String,
@@ -32,67 +32,66 @@ pub(in crate::docker) struct Listed {
     pub(in crate::docker) ports: Vec<u16>,
 }
 
-/// What a container does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::docker) enum State {
     /// It was never started.
     Created,
     Running,
     Paused,
-    /// It has ended, or is ending.
+    /// It has stopped or is stopping.
     Exited,
 }
 
-/// What the daemon's own health check says.
+/// Result of the daemon's own health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) enum Health {
-    /// There is no check.
+    /// The container has no check.
     Unchecked,
-    /// The check has neither passed nor failed for good yet.
+    /// The check has neither passed nor finally failed yet.
     Starting,
     Healthy,
-    /// With the last output of the check.
+    /// The last output of the check.
     Unhealthy(String),
 }
 
-/// A container, looked at closely.
+/// Details of a container.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::docker) struct Inspected {
     pub(in crate::docker) id: String,
     pub(in crate::docker) name: String,
     pub(in crate::docker) labels: BTreeMap<String, String>,
-    /// The image as it was asked for, and the id of what that was.
+    /// Image name as requested. `image_id` is the id that it had.
     pub(in crate::docker) image: String,
     pub(in crate::docker) image_id: String,
     pub(in crate::docker) state: State,
     pub(in crate::docker) health: Health,
     pub(in crate::docker) exit_code: i64,
-    /// Why it could not be started.
+    /// Error of the last start.
     pub(in crate::docker) error: String,
     pub(in crate::docker) out_of_memory: bool,
     pub(in crate::docker) started: Option<DateTime<Utc>>,
     pub(in crate::docker) restarts: u32,
-    /// Port in the container → port of the host: as asked for, or, of a running one, as it is.
+    /// Port in the container → port of the host. Of a running container the actual ports, otherwise the requested ones.
     pub(in crate::docker) ports: BTreeMap<u16, u16>,
-    /// While it runs, its address on each network that it is on, by the network's name and by its id.
+    /// Addresses while it runs, keyed by the network's name and by its id.
     pub(in crate::docker) addresses: BTreeMap<String, String>,
 }
 
 impl Client {
-    /// The containers with a label, in whatever state.
+    /// Lists the containers with a label, in any state.
     pub(in crate::docker) async fn containers(&self, label: &str) -> Result<Vec<Listed>, Fault> {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&by_label(label)).build();
         self.list(options).await
     }
 
-    /// Every container that runs on the daemon, somebody else's too.
+    /// Lists all running containers of the daemon, not only lab's.
     pub(in crate::docker) async fn running_containers(&self) -> Result<Vec<Listed>, Fault> {
         self.list(ListContainersOptionsBuilder::default().build()).await
     }
 
     async fn list(&self, options: bollard::query_parameters::ListContainersOptions) -> Result<Vec<Listed>, Fault> {
-        let ask = || self.docker.list_containers(Some(options.clone()));
-        let found = self.ask("the containers", ask).await?;
+        let query = || self.docker.list_containers(Some(options.clone()));
+        let found = self.query("the containers", query).await?;
         let listed = found.into_iter().map(|container| Listed {
             id: container.id.unwrap_or_default(),
             name: bare(container.names.unwrap_or_default().into_iter().next().unwrap_or_default()),
@@ -108,39 +107,39 @@ impl Client {
         Ok(listed.collect())
     }
 
-    /// A container by its id or name; none where it is not there.
+    /// Inspects a container by id or name.
     pub(in crate::docker) async fn inspect(&self, container: &str) -> Result<Option<Inspected>, Fault> {
         let subject = format!("container {container}");
-        match self.ask(&subject, || self.docker.inspect_container(container, None)).await {
+        match self.query(&subject, || self.docker.inspect_container(container, None)).await {
             Ok(found) => Ok(Some(inspected(found))),
             Err(fault) if fault.is(FaultKind::NotFound) => Ok(None),
             Err(fault) => Err(fault),
         }
     }
 
-    /// Asks about containers. Podman has states of its own, in which a container is for a moment only (`stopped`, until it has
-    /// been cleaned up), and which cannot be read: then once more.
-    async fn ask<T, F>(&self, subject: &str, ask: impl Fn() -> F) -> Result<T, Fault>
+    /// Queries containers, and retries if Podman reports one of its transient states (such as `stopped`, until it has been
+    /// cleaned up), which the client library cannot parse.
+    async fn query<T, F>(&self, subject: &str, query: impl Fn() -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, bollard::errors::Error>>,
     {
-        for _ in 0..SETTLE_LOOKS {
-            match call(subject, ASK_TIMEOUT, ask()).await {
+        for _ in 0..STABLE_ATTEMPTS {
+            match call(subject, QUERY_TIMEOUT, query()).await {
                 Err(fault) if self.podman && fault.detail.contains("unknown variant") => {}
                 other => return other,
             }
-            tokio::time::sleep(SETTLE_INTERVAL).await;
+            tokio::time::sleep(STABLE_INTERVAL).await;
         }
-        call(subject, ASK_TIMEOUT, ask()).await
+        call(subject, QUERY_TIMEOUT, query()).await
     }
 
-    /// Starts it; nothing where it runs.
+    /// Starts a container. Does nothing if it is running.
     pub(in crate::docker) async fn start(&self, container: &str) -> Result<(), Fault> {
         let subject = format!("container {container}");
         call(&subject, CALL_TIMEOUT, self.docker.start_container(container, None)).await
     }
 
-    /// Asks it to end, and kills it after `grace`. Nothing where it does not run.
+    /// Stops a container, and kills it after `grace`. Does nothing if it is not running.
     pub(in crate::docker) async fn stop(&self, container: &str, grace: Duration) -> Result<(), Fault> {
         let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
@@ -148,52 +147,52 @@ impl Client {
         unless_gone(call(&format!("container {container}"), grace + CALL_TIMEOUT, stopping).await)
     }
 
-    /// Kills it, and returns when it has ended.
+    /// Kills a container and waits until it has stopped.
     pub(in crate::docker) async fn kill(&self, container: &str) -> Result<(), Fault> {
         let subject = format!("container {container}");
         let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
         match call(&subject, CALL_TIMEOUT, self.docker.kill_container(container, Some(options))).await {
             Err(fault) if fault.is(FaultKind::Conflict) || fault.is(FaultKind::NotFound) => Ok(()),
             Err(fault) => Err(fault),
-            // A stop waits for its end.
+            // `stop` waits for the end.
             Ok(()) => self.stop(container, Duration::ZERO).await,
         }
     }
 
     pub(in crate::docker) async fn pause(&self, container: &str) -> Result<(), Fault> {
         call(&format!("container {container}"), CALL_TIMEOUT, self.docker.pause_container(container)).await?;
-        self.settled(container, State::Paused).await
+        self.wait_for_state(container, State::Paused).await
     }
 
     pub(in crate::docker) async fn unpause(&self, container: &str) -> Result<(), Fault> {
         call(&format!("container {container}"), CALL_TIMEOUT, self.docker.unpause_container(container)).await?;
-        self.settled(container, State::Running).await
+        self.wait_for_state(container, State::Running).await
     }
 
-    /// Waits until the daemon says so, and goes on saying so: it learns of a pause twice, from its own call and from an
-    /// event that may come late, so that a container may look paused for a moment after it runs again.
-    async fn settled(&self, container: &str, wanted: State) -> Result<(), Fault> {
+    /// Waits until the daemon reports a state consistently. It learns of a pause from its own call and from an event that may
+    /// arrive late, so that a container may look paused for a moment after it runs again.
+    async fn wait_for_state(&self, container: &str, wanted: State) -> Result<(), Fault> {
         let mut in_a_row = 0;
-        for _ in 0..SETTLE_LOOKS {
+        for _ in 0..STABLE_ATTEMPTS {
             in_a_row = match self.inspect(container).await? {
                 Some(found) if found.state == wanted => in_a_row + 1,
                 _ => 0,
             };
-            if in_a_row == SETTLED {
+            if in_a_row == STABLE_COUNT {
                 break;
             }
-            tokio::time::sleep(SETTLE_INTERVAL).await;
+            tokio::time::sleep(STABLE_INTERVAL).await;
         }
         Ok(())
     }
 
-    /// The processes of a running container: id and command line.
+    /// Lists the processes of a running container: id and command line.
     pub(in crate::docker) async fn processes(&self, container: &str) -> Result<Vec<(String, String)>, Fault> {
-        // Podman takes names of columns; with options it runs the container's own ps, and where there is none says nothing.
+        // Podman expects column names. With options it runs the container's own ps, and returns nothing if there is none.
         let columns = if self.podman { "pid,args" } else { "-eo pid,args" };
         let options = TopOptionsBuilder::default().ps_args(columns).build();
         let listing = self.docker.top_processes(container, Some(options));
-        let found = call(&format!("container {container}"), ASK_TIMEOUT, listing).await?;
+        let found = call(&format!("container {container}"), QUERY_TIMEOUT, listing).await?;
         let rows = found.processes.unwrap_or_default().into_iter();
         Ok(rows.filter_map(|row| Some((row.first()?.clone(), row.get(1..)?.join(" ")))).collect())
     }
@@ -203,7 +202,7 @@ impl Client {
         call(&format!("container {container}"), CALL_TIMEOUT, self.docker.rename_container(container, options)).await
     }
 
-    /// Kills and removes it, with its anonymous volumes. Nothing where it is gone.
+    /// Kills and removes a container with its anonymous volumes. Does nothing if it is gone.
     pub(in crate::docker) async fn remove(&self, container: &str) -> Result<(), Fault> {
         let subject = format!("container {container}");
         for _ in 0..100 {
@@ -213,14 +212,14 @@ impl Client {
                 Err(fault) if fault.is(FaultKind::Conflict) && fault.detail.contains("already in progress") => {}
                 other => return unless_gone(other),
             }
-            // Somebody else removes it: it is gone when the daemon does not know it any more, and nothing announces that.
+            // Another process is removing it. No event tells when that is done, so poll.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Err(Fault::timeout(subject))
     }
 
-    /// Kills and removes one that runs, and returns when it is killed: the rest is the daemon's own work, which goes on whatever becomes
-    /// of this process. What asks for the container meanwhile finds it on its way out.
+    /// Kills and removes a running container, and returns as soon as it is killed. The daemon completes the removal on its own;
+    /// meanwhile, queries still find the container.
     pub(in crate::docker) async fn discard(&self, container: &str) -> Result<(), Fault> {
         if self.podman {
             return self.remove(container).await;
@@ -236,7 +235,7 @@ impl Client {
         }
     }
 
-    /// Puts files into a container that was created; `tar` is unpacked at `path`.
+    /// Unpacks `tar` at `path` inside a container.
     pub(in crate::docker) async fn upload(&self, container: &str, path: &str, tar: Vec<u8>) -> Result<(), Fault> {
         let options = UploadToContainerOptionsBuilder::default().path(path).build();
         let uploading = self.docker.upload_to_container(container, Some(options), bollard::body_full(tar.into()));
@@ -251,7 +250,7 @@ pub(super) fn unless_gone(result: Result<(), Fault>) -> Result<(), Fault> {
     }
 }
 
-/// The API writes a slash before a container's name.
+/// Removes the slash that the API puts before a container's name.
 fn bare(name: String) -> String {
     match name.strip_prefix('/') {
         Some(bare) => bare.to_owned(),
@@ -265,7 +264,7 @@ fn inspected(found: ContainerInspectResponse) -> Inspected {
     let host = found.host_config.unwrap_or_default();
     let running = state.running.unwrap_or_default();
     let started = state.started_at.as_deref().and_then(|text| text.parse::<DateTime<Utc>>().ok());
-    // Never started: the year 1.
+    // The year 1 means never started.
     let started = started.filter(|time| time.timestamp() > 0);
     let network = found.network_settings.unwrap_or_default();
     let address = |endpoint: EndpointSettings| endpoint.ip_address.filter(|ip| !ip.is_empty());
@@ -316,7 +315,7 @@ fn health(health: Option<bollard::models::Health>) -> Health {
     }
 }
 
-/// `8000/tcp` → its first binding with a port.
+/// Maps `8000/tcp` to its first binding with a port.
 fn bindings(map: bollard::models::PortMap) -> BTreeMap<u16, u16> {
     let pairs = map.into_iter().filter_map(|(target, bindings)| {
         let target = target.split('/').next()?.parse().ok()?;

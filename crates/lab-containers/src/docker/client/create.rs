@@ -1,4 +1,4 @@
-//! [`Launch`]: everything that a container of a lab is made from, and its form in the daemon's API.
+//! [`Launch`]: the definition of a container, and its form in the daemon's API.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -13,53 +13,51 @@ use bollard::query_parameters::CreateContainerOptionsBuilder;
 use super::{CALL_TIMEOUT, Client, Fault, call};
 use lab_stack::{HealthCheck, HealthSetting, Service};
 
-/// Between two checks of the daemon's own, at least: each is a process in the container, and nothing waits for them.
+/// Minimum interval of the daemon's own health checks. Each starts a process in the container, and nothing waits for them.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A container to be made.
+/// Definition of a container.
 #[derive(Clone, Debug)]
 pub(in crate::docker) struct Launch {
     pub(in crate::docker) name: String,
-    /// Its image, by id or name.
+    /// Image by id or name.
     pub(in crate::docker) image: String,
-    /// What the stack says of it; its environment, ports and mounts are those below.
+    /// Definition in the stack. Environment, ports and mounts are taken from the fields below.
     pub(in crate::docker) service: Service,
     pub(in crate::docker) env: BTreeMap<String, String>,
     pub(in crate::docker) labels: BTreeMap<String, String>,
     pub(in crate::docker) ports: Vec<PublishedPort>,
-    /// The address of the daemon's machine that they are published on.
+    /// Address of the daemon's machine on which the ports are published.
     pub(in crate::docker) bind: IpAddr,
     pub(in crate::docker) volumes: Vec<VolumeUse>,
-    /// The lab's network, by its id; with Podman, by its name. A carrier of files has none.
+    /// Id of the lab's network, or its name with Podman. `None` for a carrier of files.
     pub(in crate::docker) network: Option<String>,
-    /// Its names on the network.
+    /// Names on the network.
     pub(in crate::docker) aliases: Vec<String>,
-    /// Other containers under names of its own, `container:name`, looked up anew each time.
+    /// Links as `container:name`, resolved on each lookup.
     pub(in crate::docker) links: Vec<String>,
-    /// Where names are looked up that are not found as they are.
+    /// Search domain for names.
     pub(in crate::docker) search: Option<String>,
 }
 
-/// A published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct PublishedPort {
-    /// None: the daemon takes a free one at each start.
+    /// `None` lets the daemon choose a free port at each start.
     pub(in crate::docker) host: Option<u16>,
     pub(in crate::docker) target: u16,
 }
 
-/// A volume at its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct VolumeUse {
     pub(in crate::docker) volume: String,
     pub(in crate::docker) target: String,
     pub(in crate::docker) read_only: bool,
-    /// It starts empty, not with what the image has at this place.
-    pub(in crate::docker) bare: bool,
+    /// Starts empty, instead of with the image's content at this path.
+    pub(in crate::docker) starts_empty: bool,
 }
 
 impl Client {
-    /// Makes a container, and returns its id. It does not run yet.
+    /// Creates a container without starting it, and returns its id.
     pub(in crate::docker) async fn create(&self, launch: &Launch) -> Result<String, Fault> {
         let options = CreateContainerOptionsBuilder::default().name(&launch.name).build();
         let creating = self.docker.create_container(Some(options), body(launch, self.podman));
@@ -90,7 +88,7 @@ fn endpoints(launch: &Launch, network: &str) -> NetworkingConfig {
     let endpoint = EndpointSettings {
         aliases: Some(launch.aliases.clone()),
         links: (!launch.links.is_empty()).then(|| launch.links.clone()),
-        // Docker stores the network's name, and looks for it when the container starts, unless the id is given here too.
+        // Otherwise Docker would store the name and look it up again when the container starts.
         network_id: Some(network.to_owned()),
         ..EndpointSettings::default()
     };
@@ -102,7 +100,7 @@ fn host(launch: &Launch, podman: bool) -> HostConfig {
     let limits = service.limits;
     let (owned, in_memory): (Vec<&String>, Vec<&String>) =
         service.tmpfs.iter().partition(|entry| podman && is_owned(entry));
-    let mounts = launch.volumes.iter().map(mount).chain(owned.into_iter().map(|entry| nameless(entry)));
+    let mounts = launch.volumes.iter().map(mount).chain(owned.into_iter().map(|entry| anonymous_volume(entry)));
     HostConfig {
         network_mode: Some(launch.network.clone().unwrap_or_else(|| "none".to_owned())),
         port_bindings: Some(ports(&launch.ports, launch.bind)),
@@ -114,7 +112,7 @@ fn host(launch: &Launch, podman: bool) -> HostConfig {
         security_opt: list(&service.security_opt),
         init: service.init.then_some(true),
         memory: limits.memory.and_then(|bytes| i64::try_from(bytes).ok()),
-        // A limit is a limit: nothing beyond it in swap.
+        // No swap beyond the memory limit.
         memory_swap: limits.memory.and_then(|bytes| i64::try_from(bytes).ok()),
         nano_cpus: limits.cpus.map(nano),
         pids_limit: limits.pids,
@@ -124,7 +122,7 @@ fn host(launch: &Launch, podman: bool) -> HostConfig {
             .as_ref()
             .map(|(driver, options)| HostConfigLogConfig { typ: Some(driver.clone()), config: Some(map(options)) }),
         dns_search: launch.search.clone().map(|domain| vec![domain]),
-        // Said explicitly, it keeps the daemon from asking other servers for a name without a dot.
+        // An explicit value keeps the daemon from asking other servers for names without a dot.
         dns_options: launch.search.is_some().then(|| vec!["ndots:0".to_owned()]),
         ..HostConfig::default()
     }
@@ -158,29 +156,29 @@ fn mount(volume: &VolumeUse) -> Mount {
         target: Some(volume.target.clone()),
         read_only: Some(volume.read_only),
         volume_options: volume
-            .bare
+            .starts_empty
             .then(|| MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
         ..Mount::default()
     }
 }
 
-/// `/run:mode=1777,size=16m` is a path and its options.
+/// Splits `/run:mode=1777,size=16m` into path and options.
 fn tmpfs(entry: &str) -> (String, String) {
     let (path, options) = entry.split_once(':').unwrap_or((entry, ""));
     (path.to_owned(), options.to_owned())
 }
 
-/// Whether a path in memory is said to be somebody's. Podman cannot do that: there it is a volume without a name, which is
-/// whose it is in the image, and goes with the container.
+/// Returns true if a tmpfs has an owner. Podman does not support that, so an anonymous volume is used there: it has the owner of
+/// the image's folder and is removed with the container.
 fn is_owned(entry: &str) -> bool {
     tmpfs(entry).1.split(',').any(|option| option.starts_with("uid=") || option.starts_with("gid="))
 }
 
-fn nameless(entry: &str) -> Mount {
+fn anonymous_volume(entry: &str) -> Mount {
     Mount { typ: Some(MountType::VOLUME), target: Some(tmpfs(entry).0), ..Mount::default() }
 }
 
-/// Without one, the daemon runs the image's own.
+/// Returns `None` to use the check of the image.
 fn health(setting: &HealthSetting) -> Option<HealthConfig> {
     match setting {
         HealthSetting::Inherited => None,
@@ -217,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_health_check_is_the_images_or_none_or_the_files() {
+    fn a_health_check_comes_from_the_image_or_the_file_or_is_disabled() {
         let test = |setting: &HealthSetting| health(setting).map(|config| config.test.unwrap_or_default());
         assert_eq!(test(&HealthSetting::Inherited), None);
         assert_eq!(test(&HealthSetting::Off), Some(vec!["NONE".to_owned()]));
@@ -233,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_in_memory_has_its_options() {
+    fn a_tmpfs_has_options() {
         assert_eq!(tmpfs("/tmp"), ("/tmp".to_owned(), String::new()));
         assert_eq!(tmpfs("/run:mode=1777,size=16m"), ("/run".to_owned(), "mode=1777,size=16m".to_owned()));
         assert!(is_owned("/run:mode=700,uid=999") && !is_owned("/run:mode=700") && !is_owned("/uid=1"));

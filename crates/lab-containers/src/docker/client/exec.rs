@@ -1,4 +1,4 @@
-//! Commands in running containers: run to their end, or made ready there and run at a word ([`Armed`]).
+//! Commands in running containers, run at once or prepared to run on demand ([`PreparedCommand`]).
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::{CALL_TIMEOUT, Client, Fault, call};
 use lab_system::deadline::timeout;
 
-/// How a command in a container went.
+/// Result of a command in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct Ran {
     pub(in crate::docker) code: i64,
-    /// What it wrote, both streams together.
+    /// Output of both streams.
     pub(in crate::docker) output: String,
 }
 
-/// A command that is ready in its container. Dropped, it does not run.
-pub(in crate::docker) struct Armed {
+/// A prepared command in a container. It does not run if this is dropped.
+pub(in crate::docker) struct PreparedCommand {
     client: Client,
     container: String,
     command: Vec<String>,
@@ -33,7 +33,7 @@ pub(in crate::docker) struct Armed {
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
 impl Client {
-    /// Runs a command in a running container, to its end.
+    /// Runs a command in a running container and waits for it.
     pub(in crate::docker) async fn exec(
         &self,
         container: &str,
@@ -51,14 +51,18 @@ impl Client {
         }
     }
 
-    /// Makes a command ready in a running container: to start a process in there takes longer than most of what it then
-    /// does. It takes a shell to wait for the word.
-    pub(in crate::docker) async fn arm(&self, container: &str, command: &[String]) -> Result<Armed, Fault> {
+    /// Prepares a command in a running container, because starting a process there takes longer than most commands. Requires a
+    /// shell that waits for the signal to continue.
+    pub(in crate::docker) async fn prepare_command(
+        &self,
+        container: &str,
+        command: &[String],
+    ) -> Result<PreparedCommand, Fault> {
         let waiting = ["/bin/sh", "-c", r#"read -r _ && exec "$@""#, "sh"].map(str::to_owned);
         let waiting: Vec<String> = waiting.into_iter().chain(command.iter().cloned()).collect();
         let (id, output, input) = self.begin(&subject(container, command), container, &waiting, true).await?;
         let (client, container, command) = (self.clone(), container.to_owned(), command.to_vec());
-        Ok(Armed { client, container, command, id, output, input })
+        Ok(PreparedCommand { client, container, command, id, output, input })
     }
 
     async fn begin(
@@ -83,11 +87,11 @@ impl Client {
         })
     }
 
-    /// Waits until a command has ended.
+    /// Waits for the end of a command.
     async fn end(&self, subject: &str, id: &str, mut output: Output) -> Result<Ran, Fault> {
         let mut written = Vec::new();
         while let Some(piece) = output.next().await {
-            // How it ended is asked below, whatever became of its output.
+            // The exit code is queried below, even if reading the output failed.
             let Ok(piece) = piece else { break };
             written.extend_from_slice(piece.as_ref());
         }
@@ -96,15 +100,15 @@ impl Client {
     }
 }
 
-impl Armed {
-    /// Runs it, to its end.
-    pub(in crate::docker) async fn fire(self, limit: Duration) -> Result<Ran, Fault> {
+impl PreparedCommand {
+    /// Runs the command and waits for it.
+    pub(in crate::docker) async fn run(self, limit: Duration) -> Result<Ran, Fault> {
         let Self { client, container, command, id, output, mut input } = self;
         let subject = subject(&container, &command);
         let fired = async {
             if input.write_all(b"\n").await.is_ok() && input.flush().await.is_ok() {
                 match client.end(&subject, &id, output).await {
-                    // There is no shell.
+                    // The image has no shell.
                     Ok(ran) if matches!(ran.code, 126 | 127) => {}
                     other => return other,
                 }

@@ -1,38 +1,32 @@
-//! [`Fault`]: what the daemon says, with the thing that it says it of, and its way into an [`EngineError`].
+//! [`Fault`]: an error of the daemon with its subject, and the conversion to an [`EngineError`].
 
 use bollard::errors::Error;
 
 use lab_core::engine::{EngineError, EngineErrorKind};
 
-/// A call to the daemon that failed.
+/// A failed call to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct Fault {
-    /// In which way.
     pub(in crate::docker) kind: FaultKind,
-    /// Of what: `container lab-default-app-1`.
+    /// The affected object, such as `container lab-default-app-1`.
     subject: String,
-    /// As the daemon or the system says it.
+    /// Message of the daemon or the system.
     pub(in crate::docker) detail: String,
 }
 
-/// The ways to fail that somebody acts on.
+/// Kinds of failures that are handled differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::docker) enum FaultKind {
-    /// It is not there.
     NotFound,
-    /// It cannot be done in the state that it is in; also: its name is taken.
+    /// Not possible in the current state, or the name is in use.
     Conflict,
-    /// A port that it wants is taken.
+    /// A required port is in use.
     Port,
-    /// The daemon's disk is full.
     DiskFull,
-    /// The daemon cannot reach a registry, or the registry has no such image.
+    /// The registry cannot be reached, or has no such image.
     Registry,
-    /// The daemon did not answer in time.
     Timeout,
-    /// The connection to the daemon broke.
     Lost,
-    /// Anything else.
     Other,
 }
 
@@ -41,12 +35,12 @@ impl Fault {
         Self { kind, subject: short_ids(&subject.into()), detail: short_ids(&detail.into()) }
     }
 
-    pub(super) fn of(subject: impl Into<String>, error: &Error) -> Self {
+    pub(super) fn from_error(subject: impl Into<String>, error: &Error) -> Self {
         let (kind, detail) = match error {
             Error::DockerResponseServerError { status_code, message } => {
-                (by_answer(*status_code, message), message.clone())
+                (kind_of_answer(*status_code, message), message.clone())
             }
-            Error::DockerStreamError { error } => (by_answer(500, error), error.clone()),
+            Error::DockerStreamError { error } => (kind_of_answer(500, error), error.clone()),
             Error::RequestTimeoutError => (FaultKind::Timeout, String::new()),
             Error::HyperLegacyError { .. } | Error::HyperResponseError { .. } | Error::IOError { .. } => {
                 (FaultKind::Lost, deepest(error))
@@ -64,13 +58,13 @@ impl Fault {
         self.kind == kind
     }
 
-    /// With the service that it concerns.
+    /// Converts to an error of a service.
     pub(in crate::docker) fn service(self, service: &str) -> EngineError {
         EngineError::from(self).for_service(service)
     }
 }
 
-/// With ids of 64 digits as the docker command shows them, by their first 12. A digest stays whole.
+/// Shortens ids of 64 digits to 12, as the docker command does. Digests are not changed.
 fn short_ids(text: &str) -> String {
     let is_id = |word: &str| word.len() == 64 && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let (mut short, mut before) = (String::with_capacity(text.len()), ' ');
@@ -83,17 +77,25 @@ fn short_ids(text: &str) -> String {
     short
 }
 
-fn by_answer(status: u16, message: &str) -> FaultKind {
-    let says = |part: &str| message.contains(part);
+fn kind_of_answer(status: u16, message: &str) -> FaultKind {
+    let contains = |part: &str| message.contains(part);
     match status {
-        _ if says("port is already allocated") || says("address already in use") => FaultKind::Port,
-        _ if says("no space left on device") => FaultKind::DiskFull,
-        404 if says("pull access denied") || says("manifest unknown") || says("manifest for ") => FaultKind::Registry,
+        _ if contains("port is already allocated") || contains("address already in use") => FaultKind::Port,
+        _ if contains("no space left on device") => FaultKind::DiskFull,
+        404 if contains("pull access denied") || contains("manifest unknown") || contains("manifest for ") => {
+            FaultKind::Registry
+        }
         404 => FaultKind::NotFound,
         409 => FaultKind::Conflict,
-        // Podman answers 500 to what Docker answers 404 and 409 to.
-        _ if says("no such container") || says("no such volume") || says("network not found") => FaultKind::NotFound,
-        _ if says("dial tcp") || says("no such host") || says("registry") || says("pull access denied") => {
+        // Podman answers 500 where Docker answers 404 or 409.
+        _ if contains("no such container") || contains("no such volume") || contains("network not found") => {
+            FaultKind::NotFound
+        }
+        _ if contains("dial tcp")
+            || contains("no such host")
+            || contains("registry")
+            || contains("pull access denied") =>
+        {
             FaultKind::Registry
         }
         _ => FaultKind::Other,
@@ -112,12 +114,14 @@ impl From<Fault> for EngineError {
     fn from(fault: Fault) -> Self {
         let Fault { kind, subject, detail } = fault;
         let (kind, detail, hint) = match kind {
-            FaultKind::NotFound => (EngineErrorKind::Lost, format!("{subject} is not there: {detail}"), Some("lab up")),
+            FaultKind::NotFound => {
+                (EngineErrorKind::Lost, format!("{subject} does not exist: {detail}"), Some("lab up"))
+            }
             FaultKind::Port => (EngineErrorKind::PortTaken, detail, None),
             FaultKind::DiskFull => (
                 EngineErrorKind::System,
                 format!("{subject}: the daemon's disk is full: {detail}"),
-                Some("docker system df shows what takes the space"),
+                Some("see what uses the space with docker system df"),
             ),
             FaultKind::Timeout => (
                 EngineErrorKind::Unreachable,
@@ -126,8 +130,8 @@ impl From<Fault> for EngineError {
             ),
             FaultKind::Lost => (
                 EngineErrorKind::Unreachable,
-                format!("{subject}: the connection to the Docker daemon broke: {detail}"),
-                Some("if the daemon was restarted: lab up"),
+                format!("{subject}: lost the connection to the Docker daemon: {detail}"),
+                Some("run lab up if the daemon was restarted"),
             ),
             FaultKind::Registry => (EngineErrorKind::ImageMissing, format!("{subject}: {detail}"), None),
             FaultKind::Conflict | FaultKind::Other => (EngineErrorKind::System, format!("{subject}: {detail}"), None),
@@ -146,11 +150,11 @@ mod tests {
 
     fn answer(status_code: u16, message: &str) -> Fault {
         let error = Error::DockerResponseServerError { status_code, message: message.to_owned() };
-        Fault::of("container lab-default-app-1", &error)
+        Fault::from_error("container lab-default-app-1", &error)
     }
 
     #[test]
-    fn what_the_daemon_says_is_told_by_its_kind() {
+    fn answers_are_classified_by_kind() {
         for (status, message, kind) in [
             (404, "No such container: x", FaultKind::NotFound),
             (409, "Conflict. The container name is in use", FaultKind::Conflict),
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_as_short_as_people_know_them() {
+    fn ids_are_shortened_to_12_digits() {
         let id = "0123456789abcdef".repeat(4);
         let fault = Fault::new(FaultKind::Other, format!("container {id}"), format!("no such thing: {id}\n({id})"));
         let error = EngineError::from(fault);
@@ -176,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_thing_and_what_to_do() {
+    fn an_error_has_a_subject_and_a_hint() {
         let error = EngineError::from(answer(500, "write /x: no space left on device"));
         assert!(error.detail.starts_with("container lab-default-app-1: the daemon's disk is full"), "{error}");
         assert!(error.hint.is_some());

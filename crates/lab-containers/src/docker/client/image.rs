@@ -1,4 +1,4 @@
-//! Images: are they there, fetch them, make them.
+//! Images: inspection, pulls, imports and removal.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use futures_util::{Stream, StreamExt};
 use super::{CALL_TIMEOUT, Client, Fault, FaultKind, Platform, by_label, call};
 use lab_system::deadline::timeout;
 
-/// How long a pull may go without a sign of life.
+/// Time that a pull may go without progress.
 const PULL_IDLE: Duration = Duration::from_secs(45);
 
-/// An image that is there.
+/// An image of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct Image {
     pub(in crate::docker) id: String,
     pub(in crate::docker) platform: Platform,
 }
 
-/// An image that was made on the daemon's machine.
+/// An image that was built on the daemon's machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::docker) struct Made {
+pub(in crate::docker) struct BuiltImage {
     pub(in crate::docker) id: String,
     pub(in crate::docker) names: Vec<String>,
     pub(in crate::docker) created: DateTime<Utc>,
 }
 
-/// Bytes of all layers of a pull: here, and in all so far as is known.
+/// Bytes of a pull across all layers: received, and the total as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::docker) struct PullProgress {
     pub(in crate::docker) done: u64,
@@ -38,7 +38,7 @@ pub(in crate::docker) struct PullProgress {
 }
 
 impl Client {
-    /// An image by its name; none where the daemon does not have it.
+    /// Inspects an image by its name.
     pub(in crate::docker) async fn image(&self, name: &str) -> Result<Option<Image>, Fault> {
         match call(&format!("image {name}"), CALL_TIMEOUT, self.docker.inspect_image(name)).await {
             Ok(found) => {
@@ -51,7 +51,7 @@ impl Client {
         }
     }
 
-    /// Fetches an image from its registry.
+    /// Pulls an image from its registry.
     pub(in crate::docker) async fn pull(
         &self,
         name: &str,
@@ -64,7 +64,7 @@ impl Client {
         let mut layers: HashMap<String, PullProgress> = HashMap::new();
         let pulled = drain(&subject, idle.unwrap_or(PULL_IDLE), stream, |info: CreateImageInfo| {
             let (Some(layer), Some(detail)) = (info.id, info.progress_detail) else { return };
-            // What is unpacked has been counted as it came.
+            // Bytes that are being unpacked were already counted.
             if info.status.as_deref() != Some("Downloading") {
                 return;
             }
@@ -80,7 +80,7 @@ impl Client {
         self.confirm(name, pulled).await
     }
 
-    /// Makes an image of one layer from a tar of its files. `changes` are lines of a Dockerfile.
+    /// Creates an image with one layer from a tar archive. `changes` are lines of a Dockerfile.
     pub(in crate::docker) async fn import(
         &self,
         (repository, tag): (&str, &str),
@@ -99,11 +99,11 @@ impl Client {
         self.confirm(&name, made).await
     }
 
-    /// The images with a label.
-    pub(in crate::docker) async fn images(&self, label: &str) -> Result<Vec<Made>, Fault> {
+    /// Lists the images with a label.
+    pub(in crate::docker) async fn images(&self, label: &str) -> Result<Vec<BuiltImage>, Fault> {
         let options = ListImagesOptionsBuilder::default().filters(&by_label(label)).build();
         let found = call("the images", CALL_TIMEOUT, self.docker.list_images(Some(options))).await?;
-        let made = |image: bollard::models::ImageSummary| Made {
+        let made = |image: bollard::models::ImageSummary| BuiltImage {
             id: image.id,
             names: image.repo_tags,
             created: DateTime::from_timestamp(image.created, 0).unwrap_or_default(),
@@ -111,14 +111,14 @@ impl Client {
         Ok(found.into_iter().map(made).collect())
     }
 
-    /// Removes an image, unless something uses it.
+    /// Removes an image unless it is in use.
     pub(in crate::docker) async fn remove_image(&self, name: &str) -> Result<(), Fault> {
         let options = RemoveImageOptionsBuilder::default().force(false).build();
         let removing = self.docker.remove_image(name, Some(options), None);
         call(&format!("image {name}"), CALL_TIMEOUT, removing).await.map(drop)
     }
 
-    /// A stream of progress may end in an error though all went well: what counts is whether the image is there.
+    /// Ignores an error at the end of a progress stream if the image exists.
     pub(super) async fn confirm(&self, name: &str, result: Result<(), Fault>) -> Result<(), Fault> {
         match result {
             Err(fault) if matches!(fault.kind, FaultKind::Lost | FaultKind::Other) => match self.image(name).await {
@@ -130,39 +130,39 @@ impl Client {
     }
 }
 
-/// Reads a stream to its end, within `idle` from one item to the next.
+/// Reads a stream to its end, with at most `idle` between two items.
 pub(super) async fn drain<T>(
     subject: &str,
     idle: Duration,
     stream: impl Stream<Item = Result<T, Error>>,
-    mut take: impl FnMut(T),
+    mut on_item: impl FnMut(T),
 ) -> Result<(), Fault> {
     let mut stream = std::pin::pin!(stream);
     loop {
         match timeout(idle, stream.next()).await {
-            Ok(Some(Ok(item))) => take(item),
-            Ok(Some(Err(error))) => return Err(Fault::of(subject, &error)),
+            Ok(Some(Ok(item))) => on_item(item),
+            Ok(Some(Err(error))) => return Err(Fault::from_error(subject, &error)),
             Ok(None) => return Ok(()),
             Err(_) => {
-                let detail = format!("nothing came for {} s", idle.as_secs_f64());
+                let detail = format!("no progress for {} s", idle.as_secs_f64());
                 return Err(Fault::new(FaultKind::Registry, subject, detail));
             }
         }
     }
 }
 
-/// Without a tag or a digest, every tag would be fetched.
+/// Adds the default tag, because without a tag or a digest every tag would be pulled.
 fn with_tag(name: &str) -> String {
     let last = name.rsplit('/').next().unwrap_or(name);
     if last.contains(':') || last.contains('@') { name.to_owned() } else { format!("{name}:latest") }
 }
 
-/// A name by which two spellings of one image are the same.
+/// Canonical image name, equal for all spellings.
 pub(in crate::docker) fn whole_name(name: &str) -> String {
     with_tag(familiar(name))
 }
 
-/// A name as people write it. Podman calls what was made on the machine `localhost/…`, and Docker Hub's by their whole names.
+/// Short image name. Podman calls local images `localhost/…` and uses the full names of Docker Hub.
 pub(in crate::docker) fn familiar(name: &str) -> &str {
     let hosts = ["localhost/", "docker.io/library/", "docker.io/"];
     hosts.iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name)
@@ -173,7 +173,7 @@ mod tests {
     use super::{familiar, whole_name, with_tag};
 
     #[test]
-    fn podmans_names_are_shown_as_people_write_them() {
+    fn podmans_names_are_shortened() {
         for name in ["localhost/lab-app:01", "docker.io/library/lab-app:01", "lab-app:01"] {
             assert_eq!(familiar(name), "lab-app:01");
         }

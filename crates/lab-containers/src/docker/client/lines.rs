@@ -1,50 +1,50 @@
-//! [`Assembler`]: whole lines from the pieces of a container's log.
+//! [`Assembler`] of log lines from pieces.
 //!
-//! Docker stores a line of more than 16 KiB in pieces, and sends each in a frame of its own, each with a timestamp before it.
-//! Only the last one ends with a newline. Podman does the same with pieces of other sizes, or joins them itself.
+//! Docker splits a line of more than 16 KiB into pieces and sends each in its own frame with a timestamp. Only the last piece ends
+//! with a newline. Podman does the same with other sizes, or joins the pieces itself.
 
 use bollard::container::LogOutput;
 use chrono::{DateTime, Utc};
 
-/// A longer line is given in parts.
+/// Maximum length; a longer line is split.
 const MAX_LINE: usize = 1 << 20;
-/// The size of Docker's smallest buffer for a line, less what a character that is not split may leave of it. A shorter piece
-/// without a newline is the last output of a process.
+/// Size of Docker's smallest line buffer, minus the space that an unsplit character may leave. A shorter piece without a newline
+/// is the last output of a process.
 const FULL_PIECE: usize = 16 * 1024 - 4;
 
 /// A line of a container's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct Line {
-    /// When the daemon received it; of a line in pieces, the first.
+    /// Time at which the daemon received it, or its first piece.
     pub(in crate::docker) time: Option<DateTime<Utc>>,
     pub(in crate::docker) text: String,
 }
 
-/// Joins pieces to lines, of stdout and stderr separately.
+/// Joins pieces to lines, separately for stdout and stderr.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     open: [Option<Open>; 2],
-    /// A piece that goes on is at least [`FULL_PIECE`] long.
+    /// Whether only a piece of at least [`FULL_PIECE`] bytes can continue.
     full_pieces: bool,
 }
 
-/// A line without its end.
+/// An incomplete line.
 #[derive(Debug)]
 struct Open {
     time: Option<DateTime<Utc>>,
     text: Vec<u8>,
-    /// The size of its last piece.
+    /// Size of its last piece.
     last: usize,
 }
 
 impl Assembler {
-    /// `full_pieces`: only full pieces go on, as with Docker.
+    /// `full_pieces`: only full pieces continue, as with Docker.
     pub(super) fn new(full_pieces: bool) -> Self {
         Self { full_pieces, ..Self::default() }
     }
 
-    /// The lines that are complete with one more piece.
-    pub(super) fn take(&mut self, piece: &LogOutput) -> Vec<Line> {
+    /// Adds a piece and returns the completed lines.
+    pub(super) fn push(&mut self, piece: &LogOutput) -> Vec<Line> {
         let open = &mut self.open[usize::from(matches!(piece, LogOutput::StdErr { .. }))];
         let mut lines = Vec::new();
         for part in piece.as_ref().split_inclusive(|byte| *byte == b'\n') {
@@ -61,7 +61,7 @@ impl Assembler {
         lines
     }
 
-    /// The lines that the log ended in.
+    /// Returns the incomplete lines at the end of the log.
     pub(super) fn finish(&mut self) -> Vec<Line> {
         self.open.iter_mut().filter_map(Option::take).map(Open::finish).collect()
     }
@@ -74,7 +74,7 @@ impl Open {
     }
 }
 
-/// `2026-11-24T08:00:00.123456789Z text` as time and text. An empty line may be its time alone.
+/// Splits `2026-11-24T08:00:00.123456789Z text` into time and text. An empty line may consist of the time only.
 fn split_time(part: &[u8]) -> (Option<DateTime<Utc>>, &[u8]) {
     let end = part.iter().position(|byte| matches!(byte, b' ' | b'\n')).unwrap_or(part.len());
     let (word, rest) = part.split_at(end);
@@ -101,7 +101,7 @@ mod tests {
 
     fn lines(full_pieces: bool, pieces: &[LogOutput]) -> Vec<Line> {
         let mut assembler = Assembler::new(full_pieces);
-        let mut lines: Vec<Line> = pieces.iter().flat_map(|piece| assembler.take(piece)).collect();
+        let mut lines: Vec<Line> = pieces.iter().flat_map(|piece| assembler.push(piece)).collect();
         lines.extend(assembler.finish());
         lines
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_become_lines_each_stream_for_itself() {
+    fn pieces_become_lines_per_stream() {
         let pieces = [
             out(&format!("{TIME} a")),
             err(&format!("{TIME} E\n")),
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_long_line_has_one_time() {
         let full = "x".repeat(16 * 1024);
-        // What an application writes may itself begin with a time.
+        // The application's own output may begin with a time.
         let end = format!("{TIME} is its own");
         let pieces = [
             out(&format!("{TIME} {full}")),
@@ -137,8 +137,8 @@ mod tests {
         let found = lines(true, &pieces);
         let text: Vec<&str> = found.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(text, ["beside it", &format!("{full}{full}{end}"), "next"]);
-        assert_eq!(found[1].time, TIME.parse().ok(), "the time of its first piece");
-        // Podman's pieces have the sizes of its reads.
+        assert_eq!(found[1].time, TIME.parse().ok(), "time of the first piece");
+        // The sizes of Podman's pieces are those of its reads.
         let pieces = [out(&format!("{TIME} some")), out(&format!("{LATER} thing\n"))];
         assert_eq!(texts(false, &pieces), ["something"]);
     }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_given_in_parts() {
+    fn an_endless_line_is_split() {
         let full = "x".repeat(16 * 1024);
         let pieces: Vec<LogOutput> = (0..130).map(|_| out(&format!("{TIME} {full}"))).collect();
         let found = texts(true, &pieces);

@@ -1,5 +1,5 @@
-//! [`Client`]: the calls to a Docker daemon that the engine makes, in the engine's own words. Nothing outside this folder
-//! knows bollard. Each call has a limit in time; each error names the thing that it is about ([`Fault`]).
+//! [`Client`]: the calls to a Docker daemon, in the engine's terms. Only this folder uses bollard. Every call has a time limit, and
+//! every error names its subject ([`Fault`]).
 
 mod build;
 mod connect;
@@ -28,9 +28,9 @@ use futures_util::stream::BoxStream;
 pub(super) use connect::refused;
 pub(super) use container::{Health, Inspected, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
-pub(super) use exec::Armed;
+pub(super) use exec::PreparedCommand;
 pub(super) use fault::{Fault, FaultKind};
-pub(super) use image::{Image, Made, PullProgress, familiar, whole_name};
+pub(super) use image::{BuiltImage, Image, PullProgress, familiar, whole_name};
 pub(super) use network::Named;
 use reach::Reach;
 use ssh::Tunnel;
@@ -39,27 +39,26 @@ pub(super) use stream::{Event, Line};
 
 use lab_system::deadline::timeout;
 
-/// For one call, but for those that wait for something.
+/// Limit of a call, unless it waits for something.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A connection to a daemon; cheap to clone.
+/// A connection to a daemon. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     docker: Docker,
     host: String,
-    /// It is Podman behind its Docker-compatible socket.
+    /// Whether it is Podman with its Docker-compatible socket.
     pub(super) podman: bool,
-    /// What its containers run on.
+    /// Platform of its containers.
     pub(super) platform: Platform,
-    /// The daemon's version.
     pub(super) version: String,
-    /// Where its ports are.
+    /// Address of its published ports.
     pub(super) reach: Reach,
-    /// What leads to it, where that takes a connection of its own.
+    /// Keeps an ssh connection open.
     _tunnel: Option<Arc<Tunnel>>,
 }
 
-/// An operating system and a processor, in Docker's words: `linux`, `amd64`.
+/// Operating system and processor in Docker's terms, such as `linux` and `amd64`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Platform {
     pub(super) os: String,
@@ -67,23 +66,23 @@ pub(super) struct Platform {
 }
 
 impl Client {
-    /// Where it is, as `DOCKER_HOST` would have it.
+    /// Address in the form of `DOCKER_HOST`.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 }
 
-/// Gives a call its limit, and its error the thing that it is about.
+/// Runs a call with a time limit, and adds the subject to its error.
 async fn call<T>(subject: &str, limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
     match timeout(limit, call).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Fault::of(subject, &error)),
+        Ok(Err(error)) => Err(Fault::from_error(subject, &error)),
         Err(_) => Err(Fault::timeout(subject)),
     }
 }
 
-/// Ends a stream with an error if nothing comes for `idle`.
-fn within<T: Send + 'static>(
+/// Ends a stream with an error if it is idle for too long.
+fn with_idle_timeout<T: Send + 'static>(
     idle: Duration,
     subject: impl Into<String>,
     stream: BoxStream<'static, Result<T, Fault>>,
@@ -102,7 +101,7 @@ fn within<T: Send + 'static>(
     .boxed()
 }
 
-/// A filter by one label.
+/// Filter by one label.
 fn by_label(label: &str) -> std::collections::HashMap<&'static str, Vec<String>> {
     std::collections::HashMap::from([("label", vec![label.to_owned()])])
 }

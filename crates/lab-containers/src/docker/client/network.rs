@@ -1,24 +1,24 @@
-//! Networks and volumes: what a lab's containers stand on. A network's name need not be unique, so it is addressed by its id.
+//! Networks and volumes. Names of networks need not be unique, so a network is addressed by its id.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{Network, NetworkCreateRequest, NetworkDisconnectRequest, Volume, VolumeCreateRequest};
 use bollard::query_parameters::{ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
 
-use super::container::{ASK_TIMEOUT, unless_gone};
+use super::container::{QUERY_TIMEOUT, unless_gone};
 use super::{CALL_TIMEOUT, Client, Fault, by_label, call};
 
-/// A network or a volume as a list shows it.
+/// A network or a volume in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct Named {
-    /// A network's id. Of a volume, and with Podman of a network too, the name, which is unique there.
+    /// Id of a network. For volumes, and for networks with Podman, the name, which is unique there.
     pub(in crate::docker) id: String,
     pub(in crate::docker) name: String,
     pub(in crate::docker) labels: BTreeMap<String, String>,
 }
 
 impl Client {
-    /// Makes a network of bridges, and returns what it is addressed by: the daemon may have others of its name.
+    /// Creates a bridge network and returns its id.
     pub(in crate::docker) async fn create_network(
         &self,
         name: &str,
@@ -34,11 +34,11 @@ impl Client {
         Ok(if self.podman { name.to_owned() } else { made.id })
     }
 
-    /// The networks with a label; all networks of the daemon if there is none.
+    /// Lists the networks with a label, or all networks of the daemon.
     pub(in crate::docker) async fn networks(&self, label: Option<&str>) -> Result<Vec<Named>, Fault> {
         let filters = label.map(by_label).unwrap_or_default();
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-        let found = call("the networks", ASK_TIMEOUT, self.docker.list_networks(Some(options))).await?;
+        let found = call("the networks", QUERY_TIMEOUT, self.docker.list_networks(Some(options))).await?;
         let named = |network: Network| {
             let (name, id) = (network.name?, network.id);
             let id = id.filter(|_| !self.podman).unwrap_or_else(|| name.clone());
@@ -47,19 +47,19 @@ impl Client {
         Ok(found.into_iter().filter_map(named).collect())
     }
 
-    /// Takes a container off a network, whether it runs or is just being killed.
+    /// Disconnects a container from a network, even while it is being killed.
     pub(in crate::docker) async fn disconnect(&self, network: &str, container: &str) -> Result<(), Fault> {
         let request = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
         call(&format!("network {network}"), CALL_TIMEOUT, self.docker.disconnect_network(network, request)).await
     }
 
-    /// Nothing where it is gone.
+    /// Removes a network. Does nothing if it is gone.
     pub(in crate::docker) async fn remove_network(&self, network: &Named) -> Result<(), Fault> {
         let subject = format!("network {}", network.name);
         unless_gone(call(&subject, CALL_TIMEOUT, self.docker.remove_network(&network.id)).await)
     }
 
-    /// Makes a volume. One of this name that exists stays as it is, and is returned with the labels that it has.
+    /// Creates a volume. An existing volume of this name is not changed, and is returned with its own labels.
     pub(in crate::docker) async fn create_volume(
         &self,
         name: &str,
@@ -74,14 +74,14 @@ impl Client {
         Ok(named_volume(made))
     }
 
-    /// The volumes with a label.
+    /// Lists the volumes with a label.
     pub(in crate::docker) async fn volumes(&self, label: &str) -> Result<Vec<Named>, Fault> {
         let options = ListVolumesOptionsBuilder::default().filters(&by_label(label)).build();
-        let found = call("the volumes", ASK_TIMEOUT, self.docker.list_volumes(Some(options))).await?;
+        let found = call("the volumes", QUERY_TIMEOUT, self.docker.list_volumes(Some(options))).await?;
         Ok(found.volumes.unwrap_or_default().into_iter().map(named_volume).collect())
     }
 
-    /// Nothing where it is gone.
+    /// Removes a volume. Does nothing if it is gone.
     pub(in crate::docker) async fn remove_volume(&self, name: &str) -> Result<(), Fault> {
         let options = RemoveVolumeOptionsBuilder::default().force(true).build();
         unless_gone(call(&format!("volume {name}"), CALL_TIMEOUT, self.docker.remove_volume(name, Some(options))).await)

@@ -1,26 +1,25 @@
-//! [`Reach`]: on which address of the daemon's machine a lab's ports are published, and under which they are reached from here.
+//! [`Reach`]: the addresses on which a lab's ports are published, and under which they are reachable from here.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::connect::unreachable;
 use lab_core::engine::EngineError;
 
-/// Where ports are published, and reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct Reach {
-    /// As `DOCKER_HOST` has it.
+    /// Address in the form of `DOCKER_HOST`.
     daemon: String,
-    /// What was asked for.
+    /// Requested address.
     bind: Option<IpAddr>,
 }
 
 impl Reach {
-    /// Of the daemon at `daemon`. `bind` is an address of its machine; none: the loopback.
+    /// For the daemon at `daemon`. `bind` is an address of its machine, by default its loopback address.
     pub(super) fn new(daemon: &str, bind: Option<IpAddr>) -> Self {
         Self { daemon: daemon.to_owned(), bind }
     }
 
-    /// The daemon is on this machine, so that its loopback is the one here.
+    /// Returns true if the daemon is on this machine, so that its loopback address is reachable.
     pub(in crate::docker) fn is_local(&self) -> bool {
         let (scheme, rest) = self.split();
         let name = name(rest);
@@ -31,39 +30,39 @@ impl Reach {
         }
     }
 
-    /// On which address of the daemon's machine ports are published.
+    /// Address of the daemon's machine on which ports are published.
     pub(in crate::docker) fn bind(&self) -> IpAddr {
         self.bind.unwrap_or(Ipv4Addr::LOCALHOST.into())
     }
 
-    /// Whoever reaches the daemon's machine may reach its ports.
+    /// Returns true if other machines can reach the ports.
     pub(in crate::docker) fn is_open(&self) -> bool {
         !self.bind().is_loopback()
     }
 
-    /// `HOST:PORT`, under which a published port is reached from here.
+    /// `HOST:PORT` of a published port as seen from here.
     pub(in crate::docker) fn address(&self, port: u16) -> String {
         match self.bind() {
             bind if !bind.is_unspecified() => SocketAddr::new(bind, port).to_string(),
             _ if self.is_local() => SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string(),
-            // On all of its addresses: then on the one under which the daemon answers.
+            // Published on all addresses, so use the one of the daemon.
             _ => format!("{}:{port}", name(self.split().1)),
         }
     }
 
-    /// Refuses a daemon on another machine where ports are published on its loopback: its containers could be made, and
-    /// not be reached. To open them to everybody is for the user to say, since they are made to be broken.
-    pub(in crate::docker) fn must_be_possible(&self) -> Result<(), EngineError> {
+    /// Refuses a daemon on another machine with ports on its loopback address: containers could be created but not reached.
+    /// Opening the ports to the network is the user's decision, because a lab is insecure by design.
+    pub(in crate::docker) fn check_reachable(&self) -> Result<(), EngineError> {
         if self.is_local() || self.is_open() {
             return Ok(());
         }
         let daemon = &self.daemon;
         let detail = format!(
-            "the Docker daemon at {daemon} is on another machine, and a lab's ports are on that one's loopback"
+            "the Docker daemon at {daemon} is on another machine, and the lab's ports would only be published on its loopback address"
         );
         Err(unreachable(detail).hint(
-            "open them to all who reach that machine: lab up --bind 0.0.0.0, or one of its addresses; or run lab there (it is \
-             one file); or without Docker: lab up --engine embedded",
+            "publish them on the network with lab up --bind 0.0.0.0 (or one address of that machine), run lab on that machine, or \
+             use lab up --engine embedded without Docker",
         ))
     }
 
@@ -73,7 +72,7 @@ impl Reach {
     }
 }
 
-/// `HOST` of `[USER@]HOST[:PORT][/SOCKET]`.
+/// `HOST` in `[USER@]HOST[:PORT][/SOCKET]`.
 fn name(address: &str) -> &str {
     let authority = address.split('/').next().unwrap_or(address);
     let address = authority.rsplit('@').next().unwrap_or(authority);
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_is_here_where_its_ports_are() {
+    fn a_daemon_is_local_if_its_ports_are() {
         for host in
             ["unix:///run/x.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2375/", "http://[::1]:1", "tcp://127.1.2.3"]
         {
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_reached_where_they_are_published() {
+    fn ports_are_reachable_at_their_published_address() {
         let (here, there) = ("unix:///run/x.sock", "tcp://docker.example:2375");
         for (daemon, bind, address, is_open) in [
             (here, None, "127.0.0.1:80", false),
@@ -118,14 +117,14 @@ mod tests {
         ] {
             let reach = reach(daemon, bind);
             assert_eq!((reach.address(80).as_str(), reach.is_open()), (address, is_open), "{daemon} {bind:?}");
-            assert!(reach.must_be_possible().is_ok(), "{daemon} {bind:?}");
+            assert!(reach.check_reachable().is_ok(), "{daemon} {bind:?}");
         }
     }
 
     #[test]
     fn the_loopback_of_another_machine_is_refused() {
         for bind in [None, Some("127.0.0.1"), Some("::1")] {
-            let error = reach("tcp://10.0.0.5:2375", bind).must_be_possible().unwrap_err();
+            let error = reach("tcp://10.0.0.5:2375", bind).check_reachable().unwrap_err();
             assert!(error.detail.contains("on another machine"), "{error}");
             assert!(error.hint.unwrap().contains("--bind"));
         }

@@ -1,5 +1,5 @@
-//! [`Tunnel`]: a daemon that is reached by ssh. One connection of the user's own `ssh`, with its configuration, its keys and its
-//! known hosts, brings the daemon's socket to a socket here.
+//! [`Tunnel`] to a daemon over ssh. One connection of the user's own `ssh`, with its configuration, keys and known hosts, forwards
+//! the daemon's socket to a local socket.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -15,28 +15,28 @@ use super::connect::unreachable;
 use lab_core::engine::EngineError;
 use lab_system::deadline::timeout;
 
-/// The daemon's socket on its machine, where the address names none.
+/// Default path of the daemon's socket.
 const SOCKET: &str = "/var/run/docker.sock";
-/// How long it may take to connect, and to log in.
-const LIMIT: Duration = Duration::from_secs(15);
-/// How long what it has to say about something that failed may take to come.
-const WORDS: Duration = Duration::from_millis(500);
-/// What is said there when all is ready. It ends with its standard input, so that the connection ends with this process, however
-/// that ends.
+/// Time to connect and log in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time to wait for ssh's error message.
+const MESSAGE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Printed by the remote command when the connection is ready. The command ends with its standard input, so that the connection
+/// ends with this process in any case.
 const READY: &str = "lab-is-connected";
 
-/// A connection by ssh; it ends when this is dropped.
+/// An ssh connection, closed on drop.
 #[derive(Debug)]
 pub(super) struct Tunnel {
     _ssh: Child,
     _folder: TempDir,
-    /// Where the daemon is reached.
+    /// Local socket that is forwarded to the daemon.
     pub(super) socket: PathBuf,
-    /// The last that ssh said; the sender goes when it has ended.
-    said: watch::Receiver<String>,
+    /// Last message of ssh. The sender is dropped when ssh has ended.
+    message: watch::Receiver<String>,
 }
 
-/// `ssh://[USER@]HOST[:PORT][/SOCKET]`.
+/// Parsed `ssh://[USER@]HOST[:PORT][/SOCKET]`.
 #[derive(Debug, PartialEq, Eq)]
 struct Address<'a> {
     user: Option<&'a str>,
@@ -46,55 +46,58 @@ struct Address<'a> {
 }
 
 impl Tunnel {
-    /// Connects to what follows `ssh://`. Nobody is asked for a password.
+    /// Connects to the address after `ssh://`. Never prompts for a password.
     pub(super) async fn open(address: &str) -> Result<Self, EngineError> {
-        let there = parse(address).ok_or_else(|| {
-            unreachable(format!("DOCKER_HOST is \"ssh://{address}\": that names no host"))
-                .hint("as in ssh://USER@HOST or ssh://USER@HOST:PORT/var/run/docker.sock")
+        let target = parse(address).ok_or_else(|| {
+            unreachable(format!("DOCKER_HOST is \"ssh://{address}\": the host is missing"))
+                .hint("examples: ssh://USER@HOST or ssh://USER@HOST:PORT/var/run/docker.sock")
         })?;
         let folder = tempfile::Builder::new().prefix("lab-ssh-").tempdir();
-        let folder = folder.map_err(|error| unreachable(format!("no folder for a socket can be made: {error}")))?;
+        let folder = folder.map_err(|error| unreachable(format!("cannot create a folder for the socket: {error}")))?;
         let socket = folder.path().join("docker.sock");
         let mut command = Command::new("ssh");
-        // Of its own, whatever else is connected to that host already; and an error where the socket cannot be brought here.
+        // An own connection, independent of shared ones, that fails if the socket cannot be forwarded.
         for option in ["BatchMode=yes", "ControlMaster=no", "ControlPath=none", "ExitOnForwardFailure=yes"] {
             command.args(["-o", option]);
         }
-        // A connection that breaks is found out.
+        // Detects a broken connection.
         command.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-T"]);
-        command.arg("-L").arg(format!("{}:{}", socket.display(), there.socket));
-        command.args(there.user.map(|user| format!("-l{user}"))).args(there.port.map(|port| format!("-p{port}")));
-        command.args(["--", there.host, &format!("echo {READY} && exec cat")]);
-        // Ctrl-C is for lab, which has things to put back over this connection.
+        command.arg("-L").arg(format!("{}:{}", socket.display(), target.socket));
+        command.args(target.user.map(|user| format!("-l{user}"))).args(target.port.map(|port| format!("-p{port}")));
+        command.args(["--", target.host, &format!("echo {READY} && exec cat")]);
+        // Ctrl-C is handled by lab, which still needs this connection for the undo.
         command.process_group(0).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut ssh = command.spawn().map_err(|error| cannot_run(&error))?;
-        let (sender, said) = watch::channel(String::new());
+        let (sender, message) = watch::channel(String::new());
         if let Some(stderr) = ssh.stderr.take() {
-            tokio::spawn(listen(stderr, sender));
+            tokio::spawn(keep_last_line(stderr, sender));
         }
         let mut lines = ssh.stdout.take().map(|stdout| BufReader::new(stdout).lines());
-        let ready = timeout(LIMIT, until_ready(lines.as_mut())).await;
-        let tunnel = Self { _ssh: ssh, _folder: folder, socket, said };
+        let ready = timeout(CONNECT_TIMEOUT, wait_until_ready(lines.as_mut())).await;
+        let tunnel = Self { _ssh: ssh, _folder: folder, socket, message };
         if ready == Ok(true) {
             return Ok(tunnel);
         }
-        let why = tunnel.said().await.unwrap_or_else(|| format!("no connection within {} s", LIMIT.as_secs()));
-        Err(unreachable(format!("ssh to {}: {why}", there.host))
-            .hint(format!("this has to work without being asked anything: ssh {} docker version", shown(&there))))
+        let why = tunnel
+            .last_message()
+            .await
+            .unwrap_or_else(|| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()));
+        Err(unreachable(format!("ssh to {}: {why}", target.host))
+            .hint(format!("this must work without a prompt: ssh {} docker version", ssh_arguments(&target))))
     }
 
-    /// The last that ssh said, also where it is just about to.
-    pub(super) async fn said(&self) -> Option<String> {
-        let mut said = self.said.clone();
-        let _ = timeout(WORDS, said.wait_for(|said| !said.is_empty())).await;
-        let said = said.borrow();
-        (!said.is_empty()).then(|| said.clone())
+    /// Last message of ssh. Waits a moment if target is none yet.
+    pub(super) async fn last_message(&self) -> Option<String> {
+        let mut message = self.message.clone();
+        let _ = timeout(MESSAGE_TIMEOUT, message.wait_for(|message| !message.is_empty())).await;
+        let message = message.borrow();
+        (!message.is_empty()).then(|| message.clone())
     }
 }
 
-/// Waits until all is ready; false where ssh ends before. What the account's own start-up files print is passed over.
-async fn until_ready(lines: Option<&mut Lines<BufReader<ChildStdout>>>) -> bool {
+/// Waits until the connection is ready. Returns false if ssh ends before. Skips the output of the account's start-up files.
+async fn wait_until_ready(lines: Option<&mut Lines<BufReader<ChildStdout>>>) -> bool {
     let Some(lines) = lines else { return false };
     while let Ok(Some(line)) = lines.next_line().await {
         if line.trim() == READY {
@@ -105,19 +108,23 @@ async fn until_ready(lines: Option<&mut Lines<BufReader<ChildStdout>>>) -> bool 
 }
 
 /// Keeps the last line.
-async fn listen(stderr: impl AsyncRead + Unpin, said: watch::Sender<String>) {
+async fn keep_last_line(stderr: impl AsyncRead + Unpin, message: watch::Sender<String>) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let line = line.trim();
         if !line.is_empty() {
-            said.send_replace(line.to_owned());
+            message.send_replace(line.to_owned());
         }
     }
 }
 
 fn cannot_run(error: &std::io::Error) -> EngineError {
-    let failed = unreachable(format!("DOCKER_HOST is an address of ssh, and ssh cannot be run: {error}"));
-    if error.kind() == ErrorKind::NotFound { failed.hint("install OpenSSH's client: openssh-client") } else { failed }
+    let failed = unreachable(format!("DOCKER_HOST is an ssh address, but ssh cannot be run: {error}"));
+    if error.kind() == ErrorKind::NotFound {
+        failed.hint("install the OpenSSH client (openssh-client)")
+    } else {
+        failed
+    }
 }
 
 fn parse(address: &str) -> Option<Address<'_>> {
@@ -132,21 +139,21 @@ fn parse(address: &str) -> Option<Address<'_>> {
         _ => (place, None),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    // The tunnel's two ends are divided by a colon.
+    // A colon separates the tunnel's two ends.
     let sane = !host.is_empty() && user.is_none_or(|user| !user.is_empty()) && !socket.contains(':');
     sane.then_some(Address { user, host, port, socket })
 }
 
-/// As one types it.
-fn shown(there: &Address<'_>) -> String {
-    let port = there.port.map(|port| format!("-p {port} ")).unwrap_or_default();
-    let user = there.user.map(|user| format!("{user}@")).unwrap_or_default();
-    format!("{port}{user}{}", there.host)
+/// Arguments for the ssh command.
+fn ssh_arguments(target: &Address<'_>) -> String {
+    let port = target.port.map(|port| format!("-p {port} ")).unwrap_or_default();
+    let user = target.user.map(|user| format!("{user}@")).unwrap_or_default();
+    format!("{port}{user}{}", target.host)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, SOCKET, parse, shown};
+    use super::{Address, SOCKET, parse, ssh_arguments};
 
     #[test]
     fn an_address_names_a_host() {
@@ -165,9 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn it_is_shown_as_it_is_typed() {
-        let shown = |text| shown(&parse(text).unwrap());
-        assert_eq!(shown("ann@docker.example:2222/x"), "-p 2222 ann@docker.example");
-        assert_eq!(shown("docker.example"), "docker.example");
+    fn an_address_is_displayed_as_ssh_arguments() {
+        let ssh_arguments = |text| ssh_arguments(&parse(text).unwrap());
+        assert_eq!(ssh_arguments("ann@docker.example:2222/x"), "-p 2222 ann@docker.example");
+        assert_eq!(ssh_arguments("docker.example"), "docker.example");
     }
 }

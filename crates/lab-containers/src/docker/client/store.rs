@@ -1,4 +1,4 @@
-//! What the daemon keeps, and what it can do: images as they are stored, their export and import, its memory and its disk.
+//! Stored images, their export and import, and the daemon's resources.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,40 +9,40 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use hyper::body::Bytes;
 
-use super::{CALL_TIMEOUT, Client, Fault, FaultKind, call, within};
+use super::{CALL_TIMEOUT, Client, Fault, FaultKind, call, with_idle_timeout};
 use lab_system::deadline::timeout;
 
-/// How long an export or an import may stand still.
-const STILL: Duration = Duration::from_mins(2);
-/// How long a daemon may unpack what it was given, before it says the first word.
-const UNPACKING: Duration = Duration::from_hours(1);
-/// How long a registry may take to say whether it has an image.
+/// Time that an export or an import may be idle.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
+/// Time that a daemon may spend on unpacking before its first answer.
+const UNPACK_TIMEOUT: Duration = Duration::from_hours(1);
+/// Timeout of a query to a registry.
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An image as the daemon keeps it.
+/// An image as stored by the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::docker) struct Stored {
     pub(in crate::docker) id: String,
     /// Bytes on the daemon's disk.
     pub(in crate::docker) size: u64,
-    /// The digest under which a registry has it; none where it came from none.
+    /// Digest in the registry, if it came from one.
     pub(in crate::docker) digest: Option<String>,
-    /// It was built from packages in the place of an official one.
+    /// Whether it was built from packages as a stand-in for an official image.
     pub(in crate::docker) stand_in: bool,
 }
 
-/// What a daemon has to work with.
+/// Resources of the daemon's machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::docker) struct Resources {
-    /// Bytes.
+    /// In bytes.
     pub(in crate::docker) memory: u64,
     pub(in crate::docker) processors: u64,
-    /// The folder that it keeps everything in, as it sees it.
+    /// Data folder, as the daemon sees it.
     pub(in crate::docker) folder: String,
 }
 
 impl Client {
-    /// An image by its name, with what is known of where it came from; none where the daemon does not have it.
+    /// Inspects an image by its name, including its origin.
     pub(in crate::docker) async fn stored(&self, name: &str) -> Result<Option<Stored>, Fault> {
         match call(&format!("image {name}"), CALL_TIMEOUT, self.docker.inspect_image(name)).await {
             Ok(found) => {
@@ -52,7 +52,7 @@ impl Client {
                     id: found.id.unwrap_or_default(),
                     size: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
                     digest: digests.iter().find_map(|digest| Some(digest.split_once('@')?.1.to_owned())),
-                    stand_in: labels.contains_key(crate::docker::naming::STAND_IN_LABEL),
+                    stand_in: labels.contains_key(crate::docker::names::STAND_IN_LABEL),
                 }))
             }
             Err(fault) if fault.is(FaultKind::NotFound) => Ok(None),
@@ -60,24 +60,27 @@ impl Client {
         }
     }
 
-    /// Whether a registry has an image, without fetching it.
+    /// Checks that a registry has an image, without pulling it.
     pub(in crate::docker) async fn in_registry(&self, name: &str) -> Result<(), Fault> {
         call(&format!("image {name}"), REGISTRY_TIMEOUT, self.docker.inspect_registry_image(name, None)).await.map(drop)
     }
 
-    /// The images as one tar archive, as `docker save` has it.
+    /// Exports the images as one tar archive, as `docker save` does.
     pub(in crate::docker) fn export(&self, names: &[String]) -> BoxStream<'static, Result<Bytes, Fault>> {
-        let docker = self.docker.clone().with_timeout(UNPACKING);
+        let docker = self.docker.clone().with_timeout(UNPACK_TIMEOUT);
         let names = names.to_vec();
         let subject = "the export of the images";
         let pieces = async move {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            docker.export_images(&names).map(move |piece| piece.map_err(|error| Fault::of(subject, &error))).boxed()
+            docker
+                .export_images(&names)
+                .map(move |piece| piece.map_err(|error| Fault::from_error(subject, &error)))
+                .boxed()
         };
-        within(STILL, subject, futures_util::stream::once(pieces).flatten().boxed())
+        with_idle_timeout(IDLE_TIMEOUT, subject, futures_util::stream::once(pieces).flatten().boxed())
     }
 
-    /// Takes images from a tar archive, as `docker load` does.
+    /// Imports images from a tar archive, as `docker load` does.
     pub(in crate::docker) async fn import_archive(
         &self,
         pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
@@ -91,27 +94,27 @@ impl Client {
                 sent.fetch_add(length, Ordering::Relaxed);
             })
         };
-        let docker = self.docker.clone().with_timeout(UNPACKING);
+        let docker = self.docker.clone().with_timeout(UNPACK_TIMEOUT);
         let options = ImportImageOptionsBuilder::default().build();
-        let mut says = std::pin::pin!(docker.import_image_stream(options, counted, None));
+        let mut answers = std::pin::pin!(docker.import_image_stream(options, counted, None));
         let mut before = 0;
         loop {
-            match timeout(STILL, says.next()).await {
+            match timeout(IDLE_TIMEOUT, answers.next()).await {
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(error))) => {
-                    let fault = Fault::of(subject, &error);
-                    // Its stream of progress may end in an error of its own making: what counts is what is there after.
+                    let fault = Fault::from_error(subject, &error);
+                    // The progress stream may end with a spurious error; callers check the images afterwards.
                     return if fault.detail.contains("bytes remaining on stream") { Ok(()) } else { Err(fault) };
                 }
                 Ok(None) => return Ok(()),
-                // Nothing is said while it takes the archive.
+                // The daemon reports nothing while it receives the archive.
                 Err(_) if sent.load(Ordering::Relaxed) > before => before = sent.load(Ordering::Relaxed),
                 Err(_) => return Err(Fault::timeout(subject)),
             }
         }
     }
 
-    /// What the daemon has to work with.
+    /// Queries the daemon's resources.
     pub(in crate::docker) async fn resources(&self) -> Result<Resources, Fault> {
         let info = call("the daemon", CALL_TIMEOUT, self.docker.info()).await?;
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();

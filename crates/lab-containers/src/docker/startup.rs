@@ -1,5 +1,5 @@
-//! Services on their way up, side by side: each is made at once, and started as soon as what it depends on is as it has to
-//! be. On an error, what this call made is gone again.
+//! Starts services concurrently. Each container is created at once and started as soon as its dependencies are ready. On an
+//! error, everything that this call created is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -14,22 +14,22 @@ use super::Inner;
 use super::client::{Client, Fault, FaultKind, Health};
 use super::images::Images;
 use super::launch::{Recipe, free_port};
-use super::made::Made;
-use super::ready::healthy_timeout;
-use super::survey::{Found, Survey};
+use super::observed_state::{ObservedState, ServiceContainer};
+use super::probe::healthy_timeout;
+use super::rollback::Rollback;
 use super::up::{Task, interrupted, needed};
 use lab_core::engine::{EngineError, EngineErrorKind, Progress, ProgressFn, RunState};
 use lab_stack::{Condition, Mount, Service};
 use lab_system::deadline;
 
-/// How often a container is made again because somebody took its port in the meantime.
+/// Attempts to start a container whose port was taken meanwhile.
 const PORT_ATTEMPTS: usize = 3;
-/// How long files may take into their volumes, and whatever else the daemon does beside.
-const GROUND_TIMEOUT: Duration = Duration::from_mins(5);
-/// How long a service that had ended by itself is looked at, once it was started again: most end again at once.
-const RELAPSE: Duration = Duration::from_secs(1);
+/// Time to upload files into their volumes, and for the daemon's other work.
+const RESOURCES_TIMEOUT: Duration = Duration::from_mins(5);
+/// Time to watch a service that had failed and was started again. Most fail again at once.
+const RELAPSE_WINDOW: Duration = Duration::from_secs(1);
 
-/// How far a service is.
+/// Progress of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Waiting,
@@ -39,39 +39,39 @@ enum Stage {
 }
 
 /// One call of `up`.
-pub(super) struct Up<'a> {
+pub(super) struct Startup<'a> {
     inner: &'a Inner,
     client: &'a Client,
     progress: &'a ProgressFn,
-    /// The call ends: it was told to, or something failed.
+    /// Cancelled from outside or because a service failed.
     abort: CancellationToken,
     images: &'a Images,
-    /// What was there before.
-    survey: &'a Survey,
+    /// Observed state before this call.
+    observed: &'a ObservedState,
     stages: BTreeMap<String, watch::Sender<Stage>>,
-    /// Services that a request passes through, and what those need.
+    /// Services on the request path and their dependencies.
     path: BTreeSet<String>,
-    /// Those, and what another that starts needs healthy: waited for until they are well.
-    pub(super) well: BTreeSet<String>,
-    /// Services that a new instance of the app waits for by itself, and speaks for.
+    /// The request path, and services that another starting service needs healthy. `up` waits for their health.
+    pub(super) required: BTreeSet<String>,
+    /// Services that a new instance of the app waits for itself and vouches for.
     awaited: BTreeSet<String>,
-    /// What the network is addressed by, once it is there.
+    /// Id of the network, once it exists.
     network: watch::Sender<Option<String>>,
-    /// The named volumes are there.
+    /// Set once the named volumes exist.
     volumes: watch::Sender<bool>,
-    /// The files are in their volumes.
+    /// Set once the files are in their volumes.
     files: watch::Sender<bool>,
-    made: Mutex<Made>,
+    rollback: Mutex<Rollback>,
     error: Mutex<Option<EngineError>>,
 }
 
-impl<'a> Up<'a> {
+impl<'a> Startup<'a> {
     pub(super) fn new(
         inner: &'a Inner,
         client: &'a Client,
         progress: &'a ProgressFn,
         images: &'a Images,
-        survey: &'a Survey,
+        observed: &'a ObservedState,
         tasks: &[(&Service, Task<'_>)],
         abort: CancellationToken,
     ) -> Self {
@@ -83,31 +83,31 @@ impl<'a> Up<'a> {
             progress,
             abort,
             images,
-            survey,
+            observed,
             stages: stages.collect(),
             awaited: inner.awaited(tasks, &path),
-            well: needed(tasks).chain(path.iter().cloned()).collect(),
+            required: needed(tasks).chain(path.iter().cloned()).collect(),
             path,
-            network: watch::Sender::new(survey.network.clone()),
+            network: watch::Sender::new(observed.network.clone()),
             volumes: watch::Sender::new(false),
             files: watch::Sender::new(false),
-            made: Mutex::new(Made { all: survey.is_empty(), ..Made::default() }),
+            rollback: Mutex::new(Rollback { is_new_lab: observed.is_empty(), ..Rollback::default() }),
             error: Mutex::new(None),
         }
     }
 
     pub(super) async fn run(&self, tasks: &[(&Service, Task<'_>)]) -> Result<(), EngineError> {
         let fresh: Vec<&Service> =
-            tasks.iter().filter(|(_, task)| matches!(task, Task::Make { .. })).map(|(service, _)| *service).collect();
-        let services = join_all(tasks.iter().map(|(service, task)| self.bring(service, task)));
-        let mut all = pin!(async { tokio::join!(self.ground(&fresh), services) });
-        // One after the other, at worst.
-        let patience =
-            tasks.iter().fold(GROUND_TIMEOUT, |sum, (service, _)| sum.saturating_add(healthy_timeout(service)));
+            tasks.iter().filter(|(_, task)| matches!(task, Task::Create { .. })).map(|(service, _)| *service).collect();
+        let services = join_all(tasks.iter().map(|(service, task)| self.start_service(service, task)));
+        let mut all = pin!(async { tokio::join!(self.provision(&fresh), services) });
+        // Worst case: they start one after the other.
+        let limit =
+            tasks.iter().fold(RESOURCES_TIMEOUT, |sum, (service, _)| sum.saturating_add(healthy_timeout(service)));
         tokio::select! {
             _ = &mut all => {}
-            () = deadline::sleep(patience) => {
-                self.fail(self.stuck(patience));
+            () = deadline::sleep(limit) => {
+                self.fail(self.deadlock(limit));
                 all.await;
             }
         }
@@ -115,34 +115,34 @@ impl<'a> Up<'a> {
         let result = match error {
             Some(error) => Err(error),
             None if self.abort.is_cancelled() => Err(interrupted()),
-            // It may have looked for the app before that was there, or when it was elsewhere.
-            None => self.inner.lead(self.client).await,
+            // The gateway may have resolved the app before it existed, or at its previous address.
+            None => self.inner.route_to_active_app(self.client).await,
         };
         if result.is_err() {
-            let made = std::mem::take(&mut *self.lock_made());
-            made.take_back(self.inner, self.client).await;
+            let rollback = std::mem::take(&mut *self.lock_rollback());
+            rollback.run(self.inner, self.client).await;
             return result;
         }
-        let replaced = std::mem::take(&mut self.lock_made().replaced);
+        let replaced = std::mem::take(&mut self.lock_rollback().replaced);
         for (service, old, _) in replaced {
             self.client.remove(&old).await.map_err(|fault| fault.service(&service))?;
         }
-        if fresh.iter().any(|service| !service.mounts.is_empty()) && !self.lock_made().all {
+        if fresh.iter().any(|service| !service.mounts.is_empty()) && !self.lock_rollback().is_new_lab {
             self.inner.remove_stale_files(self.client).await;
         }
         result
     }
 
-    /// What the containers stand on: the network, the named volumes, the files.
-    async fn ground(&self, fresh: &[&Service]) {
+    /// Provides what the containers need: the network, the named volumes and the files.
+    async fn provision(&self, fresh: &[&Service]) {
         let (inner, client) = (self.inner, self.client);
-        if self.survey.is_empty()
+        if self.observed.is_empty()
             && let Err(error) = inner.claim(client).await
         {
             return self.fail(error);
         }
         let network = async {
-            if self.survey.network.is_none() {
+            if self.observed.network.is_none() {
                 self.network.send_replace(Some(inner.make_network(client).await?));
             }
             Ok(())
@@ -170,8 +170,8 @@ impl<'a> Up<'a> {
         }
     }
 
-    async fn bring(&self, service: &Service, task: &Task<'_>) {
-        let stage = match self.try_bring(service, task).await {
+    async fn start_service(&self, service: &Service, task: &Task<'_>) {
+        let stage = match self.try_start_service(service, task).await {
             Ok(stage) => stage,
             Err(error) => {
                 self.fail(error);
@@ -183,59 +183,59 @@ impl<'a> Up<'a> {
         }
     }
 
-    async fn try_bring(&self, service: &Service, task: &Task<'_>) -> Result<Stage, EngineError> {
+    async fn try_start_service(&self, service: &Service, task: &Task<'_>) -> Result<Stage, EngineError> {
         let name = &service.name;
         let client = self.client;
         let (id, changed) = match task {
-            // The daemon has looked after it all the time.
+            // The daemon has checked its health all the time.
             Task::Keep(found) if found.container.health == Health::Healthy => return Ok(Stage::Healthy),
-            Task::Keep(_) if self.inner.is_vouched_for(client, service, self.survey).await => {
+            Task::Keep(_) if self.inner.is_vouched_for(client, service, self.observed).await => {
                 return Ok(Stage::Healthy);
             }
             Task::Keep(found) => (found.id().to_owned(), false),
-            Task::Thaw(found) => {
+            Task::Unpause(found) => {
                 client.unpause(found.id()).await.map_err(|fault| fault.service(name))?;
                 (found.id().to_owned(), true)
             }
             Task::Start(found) => {
-                self.say(name, "starting");
+                self.report(name, "starting");
                 if !self.may_start(service).await {
                     return Ok(Stage::Failed);
                 }
                 self.start(service, found.id()).await?;
                 (found.id().to_owned(), true)
             }
-            Task::Make { recipe, old } => match self.make(service, recipe, *old).await? {
+            Task::Create { recipe, old } => match self.make(service, recipe, *old).await? {
                 Some(id) => (id, true),
                 None => return Ok(Stage::Failed),
             },
         };
-        self.reached(name, Stage::Started);
-        if !self.well.contains(name) {
-            if changed && !(task.had_ended() && self.ends_again(service, &id).await) {
-                self.say(name, "started");
+        self.set_stage(name, Stage::Started);
+        if !self.required.contains(name) {
+            if changed && !(task.had_failed() && self.fails_again(service, &id).await) {
+                self.report(name, "started");
             }
             return Ok(Stage::Started);
         }
-        if !self.until_well(service, &id).await? {
+        if !self.wait_until_healthy(service, &id).await? {
             return Ok(Stage::Failed);
         }
         if changed {
-            self.say(name, "healthy");
+            self.report(name, "healthy");
         }
         Ok(Stage::Healthy)
     }
 
-    /// Whether a service ends soon after it was started.
-    async fn ends_again(&self, service: &Service, id: &str) -> bool {
+    /// Returns true if a service exits soon after it was started.
+    async fn fails_again(&self, service: &Service, id: &str) -> bool {
         tokio::select! {
-            _ = self.inner.until_ended(self.client, service, id) => true,
-            () = tokio::time::sleep(RELAPSE) => false,
+            _ = self.inner.wait_until_stopped(self.client, service, id) => true,
+            () = tokio::time::sleep(RELAPSE_WINDOW) => false,
         }
     }
 
-    /// Waits until a service is healthy. False where something else failed meanwhile.
-    async fn until_well(&self, service: &Service, id: &str) -> Result<bool, EngineError> {
+    /// Waits until a service is healthy. Returns false if something else failed meanwhile.
+    async fn wait_until_healthy(&self, service: &Service, id: &str) -> Result<bool, EngineError> {
         let (inner, client) = (self.inner, self.client);
         let app = self.stages.get(&inner.stack.lab.app.service).filter(|_| self.awaited.contains(&service.name));
         if let Some(app) = app {
@@ -243,12 +243,12 @@ impl<'a> Up<'a> {
                 reached = self.wait(app, |stage| *stage >= Stage::Healthy) => {
                     Ok(reached && *app.borrow() == Stage::Healthy)
                 }
-                error = inner.until_ended(client, service, id) => Err(error),
+                error = inner.wait_until_stopped(client, service, id) => Err(error),
             };
         }
         let healthy = async {
             let address = inner.address_of(client, service, id).await?;
-            inner.until_healthy(client, service, id, address.as_deref(), healthy_timeout(service)).await
+            inner.wait_until_healthy(client, service, id, address.as_deref(), healthy_timeout(service)).await
         };
         tokio::select! {
             healthy = healthy => healthy.map(|()| true),
@@ -256,33 +256,33 @@ impl<'a> Up<'a> {
         }
     }
 
-    /// Makes a container and starts it; none where something else failed meanwhile.
+    /// Creates and starts a container. Returns `None` if something else failed meanwhile.
     async fn make(
         &self,
         service: &Service,
         recipe: &Recipe,
-        old: Option<&Found>,
+        old: Option<&ServiceContainer>,
     ) -> Result<Option<String>, EngineError> {
         let mut recipe = recipe.clone();
         if let Some(old) = old {
-            self.set_aside(&service.name, old).await.map_err(|fault| fault.service(&service.name))?;
+            self.rename_and_kill(&service.name, old).await.map_err(|fault| fault.service(&service.name))?;
         }
-        self.say(&service.name, "creating");
+        self.report(&service.name, "creating");
         for attempt in 1.. {
-            // A volume that is not there is made along with the container, but without its labels.
-            if !self.wait(&self.network, Option::is_some).await || !self.wait(&self.volumes, |there| *there).await {
+            // Creating a container would also create its missing volumes, but without labels.
+            if !self.wait(&self.network, Option::is_some).await || !self.wait(&self.volumes, |exist| *exist).await {
                 return Ok(None);
             }
             let network = self.network.borrow().clone().unwrap_or_default();
             let (launch, _) = self.inner.launch(self.client, service, &recipe, &network);
             let id = self.inner.create(self.client, &service.name, &launch).await?;
-            self.lock_made().containers.push(id.clone());
+            self.lock_rollback().containers.push(id.clone());
             let has_files = service.mounts.iter().any(|mount| matches!(mount, Mount::Bind(_)));
-            let has_ground = !has_files || self.wait(&self.files, |there| *there).await;
-            if !has_ground || !self.may_start(service).await {
+            let has_resources = !has_files || self.wait(&self.files, |exist| *exist).await;
+            if !has_resources || !self.may_start(service).await {
                 return Ok(None);
             }
-            self.say(&service.name, "starting");
+            self.report(&service.name, "starting");
             let error = match self.start(service, &id).await {
                 Ok(()) => return Ok(Some(id)),
                 Err(error) => error,
@@ -293,18 +293,18 @@ impl<'a> Up<'a> {
             if error.kind != EngineErrorKind::PortTaken || attempt == PORT_ATTEMPTS || (wanted && on_path) {
                 return Err(error);
             }
-            // A free one that is free no more; or one that was asked for, of a service that does with another.
+            // Retry with a free port: this one was taken meanwhile, or it was requested for a service that can use another.
             self.client.remove(&id).await?;
             recipe.ports.values_mut().for_each(|port| *port = free_port(self.client).unwrap_or_default());
         }
         Ok(None)
     }
 
-    /// Ends what was there before: they share a port or a volume.
-    async fn set_aside(&self, service: &str, old: &Found) -> Result<(), Fault> {
+    /// Renames and kills the previous container, which shares a port or a volume with the new one.
+    async fn rename_and_kill(&self, service: &str, old: &ServiceContainer) -> Result<(), Fault> {
         let ran = old.state() != RunState::Stopped;
-        self.lock_made().replaced.push((service.to_owned(), old.id().to_owned(), ran));
-        self.client.rename(old.id(), &self.inner.names.passing(service, "old", old.instance())).await?;
+        self.lock_rollback().replaced.push((service.to_owned(), old.id().to_owned(), ran));
+        self.client.rename(old.id(), &self.inner.names.temporary_container(service, "old", old.instance())).await?;
         self.client.kill(old.id()).await
     }
 
@@ -318,9 +318,9 @@ impl<'a> Up<'a> {
         }
     }
 
-    /// Waits until all is there that a service depends on. False where that will not come.
+    /// Waits until the dependencies of a service are ready. Returns false if one of them failed.
     async fn may_start(&self, service: &Service) -> bool {
-        // What the app waits for takes longest: nothing that no request passes through starts beside it.
+        // The services that the app waits for take longest, so services off the request path start after them.
         if !self.path.contains(&service.name) {
             for stage in self.awaited.iter().filter_map(|name| self.stages.get(name)) {
                 if !self.wait(stage, |stage| *stage >= Stage::Started).await {
@@ -329,68 +329,68 @@ impl<'a> Up<'a> {
             }
         }
         for (other, condition) in &service.depends_on {
-            // The gateway finds the app's name whether the app is there or not, and is led to it in the end. One that starts
-            // soon is worth waiting for: to lead the gateway takes longer.
-            if self.awaited.is_empty() && self.inner.leads_anyway(self.client, service, other) {
+            // The gateway can start without its dependency if it is routed to the app in the end. If the app starts soon, waiting
+            // for it is faster.
+            if self.awaited.is_empty() && self.inner.can_start_without(self.client, service, other) {
                 continue;
             }
-            // An optional service whose image is not there is not waited for.
+            // An optional service without an image is not waited for.
             let Some(stage) = self.stages.get(other) else { continue };
             let enough = match condition {
-                Condition::Healthy if !self.may_be_unwell(service, other) => Stage::Healthy,
+                Condition::Healthy if !self.waits_by_itself(service, other) => Stage::Healthy,
                 Condition::Healthy | Condition::Started => Stage::Started,
             };
             if !self.wait(stage, |stage| *stage >= enough).await || *stage.borrow() == Stage::Failed {
                 return false;
             }
         }
-        !self.over()
+        !self.is_aborted()
     }
 
-    /// Whether one service is the app, which waits by itself until the other is healthy.
-    fn may_be_unwell(&self, service: &Service, other: &str) -> bool {
+    /// Returns true if the service is the app and waits for the other service's health itself.
+    fn waits_by_itself(&self, service: &Service, other: &str) -> bool {
         service.name == self.inner.stack.lab.app.service && self.awaited.contains(other)
     }
 
-    /// Waits for something; false where the whole call ends before.
+    /// Waits for a condition. Returns false if the whole call ends first.
     async fn wait<T>(&self, sender: &watch::Sender<T>, enough: impl FnMut(&T) -> bool) -> bool {
         let mut receiver = sender.subscribe();
         tokio::select! {
-            reached = receiver.wait_for(enough) => reached.is_ok() && !self.over(),
+            reached = receiver.wait_for(enough) => reached.is_ok() && !self.is_aborted(),
             () = self.abort.cancelled() => false,
         }
     }
 
-    /// Something waits for what does not come: a defect, which is told rather than waited on.
-    fn stuck(&self, patience: Duration) -> EngineError {
+    /// Error for a deadlock between services. It is a defect, reported instead of waiting forever.
+    fn deadlock(&self, limit: Duration) -> EngineError {
         let open = self.stages.iter().filter(|(_, stage)| *stage.borrow() < Stage::Started);
         let open = open.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-        let detail = format!("not up within {} s; not started: {open}", patience.as_secs());
+        let detail = format!("not up within {} s; not started: {open}", limit.as_secs());
         EngineError::new(EngineErrorKind::StartupTimeout, detail)
     }
 
-    fn over(&self) -> bool {
+    fn is_aborted(&self) -> bool {
         self.abort.is_cancelled()
     }
 
-    /// The first error is the one that is told; the others come from it.
+    /// Keeps the first error; later ones follow from it.
     fn fail(&self, error: EngineError) {
         self.lock_error().get_or_insert(error);
         self.abort.cancel();
     }
 
-    fn reached(&self, service: &str, stage: Stage) {
+    fn set_stage(&self, service: &str, stage: Stage) {
         if let Some(sender) = self.stages.get(service) {
             sender.send_replace(stage);
         }
     }
 
-    fn say(&self, service: &str, stage: &str) {
+    fn report(&self, service: &str, stage: &str) {
         (self.progress)(Progress::stage(service, stage));
     }
 
-    fn lock_made(&self) -> MutexGuard<'_, Made> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_rollback(&self) -> MutexGuard<'_, Rollback> {
+        self.rollback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_error(&self) -> MutexGuard<'_, Option<EngineError>> {

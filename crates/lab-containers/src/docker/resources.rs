@@ -1,5 +1,5 @@
-//! What a lab's containers stand on: the network, the named volumes, and the files that are mounted into them, which are
-//! uploaded into volumes through a container that never runs.
+//! Resources that a lab's containers need: the network, the named volumes, and volumes with mounted files. Files are uploaded
+//! through a carrier, a container that never runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use futures_util::future::try_join_all;
 
 use super::Inner;
 use super::client::{Client, FaultKind, Launch, Named, VolumeUse};
-use super::naming::{content, new_instance};
-use super::survey::foreign;
+use super::names::{content_hash, new_instance};
+use super::observed_state::foreign;
 use super::tar::Tar;
 use lab_core::engine::{EngineError, EngineErrorKind};
 use lab_stack::{Content, FolderEntry, Mount, Service};
 
-/// Where the carrier has the volumes.
+/// Mount point of the volumes in the carrier.
 const FILES: &str = "/lab-files";
 
 impl Inner {
-    /// Makes the lab's network, and returns what it is addressed by. If others have one of its name, each keeps its own.
+    /// Creates the lab's network and returns its id. If other networks have its name, uses another name.
     pub(super) async fn make_network(&self, client: &Client) -> Result<String, EngineError> {
         let (name, labels) = (self.names.network(), self.names.network_labels());
         let is_taken = client.networks(None).await?.iter().any(|network| network.name == name);
@@ -28,16 +28,16 @@ impl Inner {
                 made => return Ok(made?),
             }
         }
-        Ok(client.create_network(&self.names.another_network(), &labels).await?)
+        Ok(client.create_network(&self.names.alternative_network(), &labels).await?)
     }
 
-    /// Claims the lab's name on the daemon for its state folder. Of two folders that do so at once, one succeeds, before
-    /// anything else is made.
+    /// Claims the lab's name on the daemon for its state folder. If two folders do so at once, only one succeeds, before
+    /// anything else is created.
     pub(super) async fn claim(&self, client: &Client) -> Result<(), EngineError> {
         self.make_volume(client, &self.names.claim(), &self.names.labels()).await
     }
 
-    /// Makes the volumes of the stack, with the labels under which they are found again.
+    /// Creates the volumes of the stack, with labels.
     pub(super) async fn make_volumes(&self, client: &Client) -> Result<(), EngineError> {
         let make = async |name: &String| {
             self.make_volume(client, &self.names.volume(name), &self.names.volume_labels(name)).await
@@ -45,7 +45,7 @@ impl Inner {
         try_join_all(self.stack.volumes.iter().map(make)).await.map(drop)
     }
 
-    /// Makes a volume, unless the lab has it. One of that name that belongs to others holds their data, and is left alone.
+    /// Creates a volume unless the lab has it. A volume of that name with another owner contains their data and is left alone.
     async fn make_volume(
         &self,
         client: &Client,
@@ -56,17 +56,19 @@ impl Inner {
         if self.names.owns(&made.labels) {
             return Ok(());
         }
-        Err(match self.names.stranger(&made.labels) {
+        Err(match self.names.foreign_owner(&made.labels) {
             Some(place) => foreign(self.names.lab(), &place),
             None => {
                 let detail = format!("volume {name} exists already and does not belong to this lab");
-                let hint = format!("lab up --name ANOTHER; or, if nothing needs it, docker volume rm {name}");
+                let hint = format!(
+                    "use another name with lab up --name NAME; or remove it with docker volume rm {name} if it is not needed"
+                );
                 EngineError::new(EngineErrorKind::Foreign, detail).hint(hint)
             }
         })
     }
 
-    /// The volumes with the files of these services, with the files.
+    /// File volumes of these services, with their contents.
     fn files<'a>(&self, services: &[&'a Service]) -> Vec<(String, &'a [FolderEntry])> {
         let of = |service: &&'a Service| {
             let name = service.name.clone();
@@ -76,11 +78,11 @@ impl Inner {
             })
         };
         let files = services.iter().flat_map(of);
-        files.map(|(service, index, files)| (self.names.files(&service, index, &content(files)), files)).collect()
+        files.map(|(service, index, files)| (self.names.files(&service, index, &content_hash(files)), files)).collect()
     }
 
-    /// Puts the files of these services into volumes, and calls `there` when they are in them. `image` is any that the
-    /// daemon has: what is made from it never runs, and is gone on return.
+    /// Uploads the files of these services into volumes and then calls `there`. `image` is any image that the daemon has; it
+    /// is only used for the carrier, which is removed before this returns.
     pub(super) async fn upload(
         &self,
         client: &Client,
@@ -105,16 +107,16 @@ impl Inner {
         Ok(removed?)
     }
 
-    /// A container that has these volumes, by their order, under [`FILES`].
+    /// Definition of a container that mounts these volumes under [`FILES`], numbered in their order.
     fn carrier<'a>(&self, client: &Client, image: &str, volumes: impl Iterator<Item = &'a String>) -> Launch {
         let volumes = volumes.enumerate().map(|(index, volume)| VolumeUse {
             volume: volume.clone(),
             target: format!("{FILES}/{index}"),
             read_only: false,
-            bare: true,
+            starts_empty: true,
         });
         Launch {
-            name: self.names.passing("files", "carrier", &new_instance("files")),
+            name: self.names.temporary_container("files", "carrier", &new_instance("files")),
             image: image.to_owned(),
             service: Service { command: Some(vec!["/none".to_owned()]), ..Service::default() },
             env: BTreeMap::new(),
@@ -129,17 +131,17 @@ impl Inner {
         }
     }
 
-    /// Removes volumes with files that no service of the stack has any more.
+    /// Removes volumes with files that no service of the stack uses any more.
     pub(super) async fn remove_stale_files(&self, client: &Client) {
         let all: Vec<&Service> = self.stack.services.iter().collect();
         let mut wanted: BTreeSet<String> = self.files(&all).into_iter().map(|(volume, _)| volume).collect();
-        // Those with data may be called alike.
+        // Volumes with data may have similar names.
         wanted.extend(self.stack.volumes.iter().map(|name| self.names.volume(name)));
         let stale = |volume: &Named| {
             volume.name.contains("-files-") && !wanted.contains(&volume.name) && self.names.is_ours(&volume.labels)
         };
         for volume in client.volumes(&self.names.filter()).await.unwrap_or_default().iter().filter(|it| stale(it)) {
-            // One that is in use stays; it goes with the lab.
+            // A volume in use remains until `down`.
             let _ = client.remove_volume(&volume.name).await;
         }
     }
@@ -150,7 +152,7 @@ async fn carry(client: &Client, carrier: &str, files: &[(String, &[FolderEntry])
     let failed = |detail: String| EngineError::new(EngineErrorKind::System, detail);
     let folders = files.iter().enumerate().map(|(index, (_, files))| (PathBuf::from(index.to_string()), *files));
     if client.podman {
-        // It unpacks into volumes one at a time.
+        // Podman unpacks into one volume at a time.
         let uploads = folders.map(async |(folder, files)| {
             let mut tar = Tar::default();
             pack(&mut tar, Path::new("."), files).map_err(failed)?;
@@ -159,7 +161,7 @@ async fn carry(client: &Client, carrier: &str, files: &[(String, &[FolderEntry])
         });
         return try_join_all(uploads).await.map(drop);
     }
-    // All at once: for each upload, Docker mounts the container and starts a process.
+    // One upload for all: Docker mounts the container and starts a process for each.
     let mut tar = Tar::default();
     for (folder, files) in folders {
         pack(&mut tar, &folder, files).map_err(failed)?;
@@ -167,7 +169,7 @@ async fn carry(client: &Client, carrier: &str, files: &[(String, &[FolderEntry])
     Ok(client.upload(carrier, FILES, tar.finish()).await?)
 }
 
-/// Adds a folder to an archive, under another.
+/// Adds folder entries to an archive, below `under`.
 fn pack(tar: &mut Tar, under: &Path, entries: &[FolderEntry]) -> Result<(), String> {
     for entry in entries {
         let path = under.join(&entry.path);

@@ -1,5 +1,5 @@
-//! [`Names`]: what the containers, networks and volumes of a lab are called, and the labels by which they are found again.
-//! Compose's own labels are among them, so that `docker compose ls` and Docker Desktop show a lab as a project.
+//! [`Names`] of a lab's containers, networks and volumes, and the labels that identify them.
+//! Compose's own labels are included, so that `docker compose ls` and Docker Desktop show a lab as a project.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -8,56 +8,55 @@ use lab_stack::{Content, FolderEntry, Mount, Service};
 
 use lab_core::engine::Owner;
 
-/// The lab that a thing belongs to.
+/// Name of the lab.
 pub(super) const NAME_LABEL: &str = "lab.name";
-/// The version of lab that made it.
+/// Version of lab that created the object.
 pub(super) const VERSION_LABEL: &str = "lab.version";
-/// Who keeps it: a [`Owner`].
-const KEEPER_LABEL: &str = "lab.keeper";
-/// The service that a container is.
+/// Id and place of the [`Owner`], separated by a space. The label has the owner's former name, so that existing labs are found.
+const OWNER_LABEL: &str = "lab.keeper";
+/// Service of a container.
 pub(super) const SERVICE_LABEL: &str = "lab.service";
 /// The engine's id of a container.
 pub(super) const INSTANCE_LABEL: &str = "lab.instance";
-/// The network that a container is on: its id, with Podman its name, which is unique there.
+/// Network of a container: its id, or with Podman its name, which is unique there.
 pub(super) const NETWORK_LABEL: &str = "lab.network";
-/// What a container was made from, in short.
+/// Hash of a container's definition.
 pub(super) const DEFINITION_LABEL: &str = "lab.definition";
-/// Its environment beyond the stack's, as JSON: name → value, or null where the stack's is taken away.
+/// Environment changes on top of the stack's, as JSON: name → value, or null for a variable that is removed.
 pub(super) const OVERRIDES_LABEL: &str = "lab.overrides";
-/// The executable in an image of the app, in short.
+/// Hash of the executable in an image of the app.
 pub(super) const EXECUTABLE_LABEL: &str = "lab.executable";
-/// An image that was built from packages in the place of an official one. Its containers inherit the label.
+/// Marks an image that was built from packages as a stand-in for an official one. Its containers inherit the label.
 pub(super) const STAND_IN_LABEL: &str = "lab.stand-in";
-/// This version of lab.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The names of one lab.
+/// Names used by one lab.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     lab: String,
-    keeper: Option<Owner>,
+    owner: Option<Owner>,
 }
 
 impl Names {
-    /// Without a keeper, all that has the lab's name is the lab's.
-    pub(super) fn new(lab: &str, keeper: Option<Owner>) -> Self {
-        Self { lab: lab.to_owned(), keeper }
+    /// Without an owner, everything with the lab's name belongs to the lab.
+    pub(super) fn new(lab: &str, owner: Option<Owner>) -> Self {
+        Self { lab: lab.to_owned(), owner }
     }
 
-    /// Whether nobody else keeps what has these labels.
+    /// Returns true if no other state folder owns the object with these labels.
     pub(super) fn is_ours(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.stranger(labels).is_none()
+        self.foreign_owner(labels).is_none()
     }
 
-    /// Where the one is found who keeps what has these labels, if that is somebody else. What has no such label is ours: an older
-    /// lab made it.
-    pub(super) fn stranger(&self, labels: &BTreeMap<String, String>) -> Option<String> {
-        let (id, place) = labels.get(KEEPER_LABEL)?.split_once(' ')?;
-        let is_other = self.keeper.as_ref().is_some_and(|keeper| keeper.id != id);
+    /// Place of the owner in these labels, if it is not ours. Objects without the label were created by an older version and
+    /// count as ours.
+    pub(super) fn foreign_owner(&self, labels: &BTreeMap<String, String>) -> Option<String> {
+        let (id, place) = labels.get(OWNER_LABEL)?.split_once(' ')?;
+        let is_other = self.owner.as_ref().is_some_and(|owner| owner.id != id);
         is_other.then(|| place.to_owned())
     }
 
-    /// Whether what has these labels belongs to this lab. What only has its name need not: names are not unique.
+    /// Returns true if the object with these labels belongs to this lab. Its name is no proof, because names are not unique.
     pub(super) fn owns(&self, labels: &BTreeMap<String, String>) -> bool {
         labels.get(NAME_LABEL) == Some(&self.lab) && self.is_ours(labels)
     }
@@ -66,12 +65,12 @@ impl Names {
         &self.lab
     }
 
-    /// Compose's project.
+    /// Project name for Compose.
     pub(super) fn project(&self) -> String {
         format!("lab-{}", self.lab)
     }
 
-    /// `label=value`, which everything of the lab has.
+    /// Label filter (`label=value`) that selects every object of the lab.
     pub(super) fn filter(&self) -> String {
         format!("{NAME_LABEL}={}", self.lab)
     }
@@ -80,49 +79,48 @@ impl Names {
         format!("{}_default", self.project())
     }
 
-    /// Another name for the network, if one of that name exists already and belongs to others.
-    pub(super) fn another_network(&self) -> String {
+    /// Alternative name for the network, if the name is used by a network that is not ours.
+    pub(super) fn alternative_network(&self) -> String {
         new_instance(&self.network())
     }
 
-    /// Whether a network that the lab owns is the one that its containers are on.
+    /// Returns true if this network of the lab is the one for its containers.
     pub(super) fn is_network(&self, name: &str) -> bool {
         name.strip_prefix(&self.network()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 
-    /// The volume by which a state folder claims the lab's name on the daemon: of two that make it at once, one does.
+    /// Name of the volume with which a state folder claims the lab. If two create it at once, only one succeeds.
     pub(super) fn claim(&self) -> String {
         format!("{}_lab-owner", self.project())
     }
 
-    /// A named volume of the stack.
     pub(super) fn volume(&self, name: &str) -> String {
         format!("{}_{name}", self.project())
     }
 
-    /// The volume for the `index`th folder that is mounted into a service. Its content is part of its name: another content
-    /// is another volume, and a container that runs keeps its own.
+    /// Volume for the `index`th folder that is mounted into a service. The name contains the content's hash: changed content is
+    /// a new volume, and a running container keeps its own.
     pub(super) fn files(&self, service: &str, index: usize, content: &str) -> String {
         format!("{}_{service}-files-{index}-{content}", self.project())
     }
 
-    /// The container that serves.
+    /// Name of the active container of a service.
     pub(super) fn container(&self, service: &str) -> String {
         format!("{}-{service}-1", self.project())
     }
 
-    /// A container that is on its way in or out.
-    pub(super) fn passing(&self, service: &str, stage: &str, instance: &str) -> String {
+    /// Temporary name of a container that is about to be added or removed.
+    pub(super) fn temporary_container(&self, service: &str, stage: &str, instance: &str) -> String {
         let tag = instance.rsplit('-').next().unwrap_or(instance);
         format!("{}-{service}-{stage}-{tag}", self.project())
     }
 
-    /// Whether a container was put aside by a change, and is the service's as long as no other has its name.
-    pub(super) fn is_aside(&self, service: &str, container: &str) -> bool {
-        ["old", "stopping"].iter().any(|stage| container.starts_with(&self.passing(service, stage, "")))
+    /// Returns true if a change renamed this container. It stays the active one until another container has the service's name.
+    pub(super) fn is_renamed(&self, service: &str, container: &str) -> bool {
+        ["old", "stopping"].iter().any(|stage| container.starts_with(&self.temporary_container(service, stage, "")))
     }
 
-    /// What everything of the lab is labelled with.
+    /// Labels of every object of the lab.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.own_labels();
         labels.insert("com.docker.compose.project".to_owned(), self.project());
@@ -130,13 +128,13 @@ impl Names {
         labels
     }
 
-    /// Those of them that are not Compose's.
+    /// The labels that are not Compose's.
     pub(super) fn own_labels(&self) -> BTreeMap<String, String> {
         let name = (NAME_LABEL.to_owned(), self.lab.clone());
         let version = (VERSION_LABEL.to_owned(), VERSION.to_owned());
-        let keeper = self.keeper.as_ref();
-        let keeper = keeper.map(|keeper| (KEEPER_LABEL.to_owned(), format!("{} {}", keeper.id, keeper.location)));
-        [name, version].into_iter().chain(keeper).collect()
+        let owner = self.owner.as_ref();
+        let owner = owner.map(|owner| (OWNER_LABEL.to_owned(), format!("{} {}", owner.id, owner.location)));
+        [name, version].into_iter().chain(owner).collect()
     }
 
     pub(super) fn network_labels(&self) -> BTreeMap<String, String> {
@@ -171,13 +169,13 @@ impl Names {
     }
 }
 
-/// What a container is made from, in short: another definition or another image is another value.
+/// Hash of what a container is made from. It changes with the definition or the image.
 pub(super) fn definition(service: &Service, image: &str) -> String {
     let mut hasher = DefaultHasher::new();
     let mut bare = service.clone();
     for mount in &mut bare.mounts {
         if let Mount::Bind(bind) = mount {
-            hasher.write(content(&bind.entries).as_bytes());
+            hasher.write(content_hash(&bind.entries).as_bytes());
             bind.entries.clear();
         }
     }
@@ -186,8 +184,8 @@ pub(super) fn definition(service: &Service, image: &str) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// A folder in short: all that is in it, with its permissions.
-pub(super) fn content(entries: &[FolderEntry]) -> String {
+/// Hash of a folder: paths, permissions and contents.
+pub(super) fn content_hash(entries: &[FolderEntry]) -> String {
     let mut hasher = DefaultHasher::new();
     for entry in entries {
         let (kind, bytes) = match &entry.content {
@@ -206,17 +204,17 @@ pub(super) fn content(entries: &[FolderEntry]) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Bytes in short.
-pub(super) fn short(bytes: &[u8]) -> String {
+/// Hash of some bytes.
+pub(super) fn hash(bytes: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
     format!("{:016x}", hasher.finish())
 }
 
-/// An id for a new instance: `app-3f9a01bc`.
+/// New instance id, such as `app-3f9a01bc`.
 pub(super) fn new_instance(service: &str) -> String {
     let mut bytes = [0; 4];
-    // Without random bytes the time has to do: an id needs to be new, not secret.
+    // Without random bytes the time is enough: an id has to be new, not secret.
     if getrandom::fill(&mut bytes).is_err() {
         bytes = chrono::Utc::now().timestamp_subsec_nanos().to_le_bytes();
     }
@@ -245,27 +243,31 @@ mod tests {
     }
 
     #[test]
-    fn what_another_state_folder_keeps_is_a_strangers() {
-        let keeper = |id: &str| Some(Owner { id: id.to_owned(), location: format!("laptop:/home/the {id}") });
-        let (one, other, nobody) = (Names::new("a", keeper("1")), Names::new("a", keeper("2")), Names::new("a", None));
-        assert_eq!(one.stranger(&one.labels()), None);
-        assert_eq!(one.stranger(&other.own_labels()).as_deref(), Some("laptop:/home/the 2"));
-        assert_eq!(one.stranger(&nobody.labels()), None, "an older lab made it");
-        assert_eq!(nobody.stranger(&other.labels()), None, "whoever asks for all of it gets all");
+    fn a_lab_of_another_state_folder_has_a_foreign_owner() {
+        let owner = |id: &str| Some(Owner { id: id.to_owned(), location: format!("laptop:/home/the {id}") });
+        let (one, other, anyone) = (Names::new("a", owner("1")), Names::new("a", owner("2")), Names::new("a", None));
+        assert_eq!(one.foreign_owner(&one.labels()), None);
+        assert_eq!(one.foreign_owner(&other.own_labels()).as_deref(), Some("laptop:/home/the 2"));
+        assert_eq!(one.foreign_owner(&anyone.labels()), None, "an older version created it");
+        assert_eq!(anyone.foreign_owner(&other.labels()), None, "without an owner, all labs are selected");
     }
 
     #[test]
-    fn files_are_not_mistaken_for_others_that_read_the_same_one_after_another() {
+    fn the_hash_separates_paths_from_contents() {
         let one = file("a", "bc");
-        assert_ne!(content(std::slice::from_ref(&one)), content(&[file("ab", "c")]));
+        assert_ne!(content_hash(std::slice::from_ref(&one)), content_hash(&[file("ab", "c")]));
         let others = [
             FolderEntry { mode: 0o755, ..one.clone() },
             FolderEntry { content: Content::Link("bc".into()), ..one.clone() },
             FolderEntry { content: Content::Folder, ..file("a", "") },
         ];
         for other in others {
-            assert_ne!(content(std::slice::from_ref(&one)), content(std::slice::from_ref(&other)), "{other:?}");
+            assert_ne!(
+                content_hash(std::slice::from_ref(&one)),
+                content_hash(std::slice::from_ref(&other)),
+                "{other:?}"
+            );
         }
-        assert_ne!(content(&[]), content(&[FolderEntry { content: Content::Folder, ..file("a", "") }]));
+        assert_ne!(content_hash(&[]), content_hash(&[FolderEntry { content: Content::Folder, ..file("a", "") }]));
     }
 }

@@ -1,144 +1,142 @@
-//! [`Survey`]: what of a lab is there. The daemon and the labels are all the memory that this engine has.
+//! [`ObservedState`] of a lab. The Docker engine is stateless: everything is derived from the daemon and its labels.
 
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
 use super::client::{Client, Inspected, State};
-use super::naming::{
+use super::names::{
     DEFINITION_LABEL, INSTANCE_LABEL, NETWORK_LABEL, Names, OVERRIDES_LABEL, SERVICE_LABEL, VERSION, VERSION_LABEL,
 };
 use lab_core::engine::{EngineError, EngineErrorKind, RunState};
 
-/// An environment beyond the stack's: a value, or that there is none.
+/// Environment changes on top of the stack's: a value, or `None` for a removed variable.
 pub(super) type Overrides = BTreeMap<String, Option<String>>;
 
-/// The containers of a lab.
+/// Observed containers of a lab.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Survey {
-    /// By service, the one that serves; where none has the service's name, the one that a change put aside and that was cut
-    /// short.
-    pub(super) serving: BTreeMap<String, Found>,
-    /// Those that the daemon lists and cannot tell more about. Only a view goes on without them.
-    pub(super) unread: BTreeMap<String, Unread>,
-    /// Those on their way in or out, and carriers: of a change that was cut short.
+pub(super) struct ObservedState {
+    /// Active container per service. Falls back to the container that an interrupted change renamed.
+    pub(super) active: BTreeMap<String, ServiceContainer>,
+    /// Containers that are listed but cannot be inspected. Only `describe` continues without them.
+    pub(super) unreadable: BTreeMap<String, Unreadable>,
+    /// Containers that an interrupted change left behind, as well as carriers.
     pub(super) leftovers: Vec<String>,
-    /// Where the one is found who keeps a lab of this name, if that is somebody else.
-    pub(super) stranger: Option<String>,
-    /// Its network, by what it is addressed by; looked up when the lab comes up, and nowhere else.
+    /// Place of the lab's owner, if it is not ours.
+    pub(super) foreign_owner: Option<String>,
+    /// Id of the network. Only set by `up`.
     pub(super) network: Option<String>,
 }
 
-/// A container of a service of which only its line in the list is known.
+/// A service's container that could be listed but not inspected.
 #[derive(Clone, Debug)]
-pub(super) struct Unread {
+pub(super) struct Unreadable {
     pub(super) state: RunState,
-    /// Why nothing more is known.
+    /// Error of the inspection.
     pub(super) error: EngineError,
 }
 
-/// A container of a service.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct ServiceContainer {
     pub(super) service: String,
     pub(super) container: Inspected,
 }
 
-impl Survey {
-    /// Looks at everything that has the lab's label.
-    pub(super) async fn of(client: &Client, names: &Names) -> Result<Self, EngineError> {
+impl ObservedState {
+    /// Lists and inspects everything with the lab's label.
+    pub(super) async fn inspect(client: &Client, names: &Names) -> Result<Self, EngineError> {
         let listed = client.containers(&names.filter()).await?;
-        let mut survey = Self::default();
+        let mut observed = Self::default();
         let mut wanted = Vec::new();
         for container in listed {
-            if let Some(place) = names.stranger(&container.labels) {
-                survey.stranger = Some(place);
+            if let Some(place) = names.foreign_owner(&container.labels) {
+                observed.foreign_owner = Some(place);
                 continue;
             }
             match container.labels.get(SERVICE_LABEL) {
                 Some(service)
-                    if container.name == names.container(service) || names.is_aside(service, &container.name) =>
+                    if container.name == names.container(service) || names.is_renamed(service, &container.name) =>
                 {
                     wanted.push((service.clone(), container.state, container.id));
                 }
-                _ => survey.leftovers.push(container.id),
+                _ => observed.leftovers.push(container.id),
             }
         }
         let looked = join_all(wanted.into_iter().map(async |(service, state, id)| match client.inspect(&id).await {
-            // Gone since it was listed: then it is not there.
-            Ok(container) => Ok(container.map(|container| Found { service, container })),
-            Err(fault) => Err((service.clone(), Unread { state: run_state(state), error: fault.service(&service) })),
+            // Removed since it was listed.
+            Ok(container) => Ok(container.map(|container| ServiceContainer { service, container })),
+            Err(fault) => {
+                Err((service.clone(), Unreadable { state: run_state(state), error: fault.service(&service) }))
+            }
         }));
-        let mut found: Vec<Found> = Vec::new();
+        let mut found: Vec<ServiceContainer> = Vec::new();
         for looked in looked.await {
             match looked {
                 Ok(container) => found.extend(container),
-                Err((service, unread)) => drop(survey.unread.insert(service, unread)),
+                Err((service, unreadable)) => drop(observed.unreadable.insert(service, unreadable)),
             }
         }
         let mut looked = found;
-        // Of two that were put aside, one may be on its way out.
-        let is_aside = |found: &Found| found.container.name != names.container(&found.service);
-        looked.sort_by_key(|found| (is_aside(found), found.state() != RunState::Running));
+        // If two containers were renamed, prefer the running one; the other one may be on its way out.
+        let is_renamed = |found: &ServiceContainer| found.container.name != names.container(&found.service);
+        looked.sort_by_key(|found| (is_renamed(found), found.state() != RunState::Running));
         for found in looked {
-            if survey.serving.contains_key(&found.service) {
-                survey.leftovers.push(found.container.id);
+            if observed.active.contains_key(&found.service) {
+                observed.leftovers.push(found.container.id);
             } else {
-                survey.serving.insert(found.service.clone(), found);
+                observed.active.insert(found.service.clone(), found);
             }
         }
-        // A daemon that tells nothing of any of them is the matter itself.
-        if survey.serving.is_empty() { survey.whole() } else { Ok(survey) }
+        // If no container can be inspected, the daemon is the problem.
+        if observed.active.is_empty() { observed.require_complete() } else { Ok(observed) }
     }
 
-    /// Itself, if the daemon could tell of every container: what changes the lab has to know all of it.
-    pub(super) fn whole(self) -> Result<Self, EngineError> {
-        match self.unread.values().next() {
-            Some(unread) => Err(unread.error.clone()),
+    /// Fails if a container could not be inspected: a change must know all of them.
+    pub(super) fn require_complete(self) -> Result<Self, EngineError> {
+        match self.unreadable.values().next() {
+            Some(unreadable) => Err(unreadable.error.clone()),
             None => Ok(self),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.serving.is_empty() && self.leftovers.is_empty()
+        self.active.is_empty() && self.leftovers.is_empty()
     }
 
-    pub(super) fn get(&self, service: &str) -> Option<&Found> {
-        self.serving.get(service)
+    pub(super) fn get(&self, service: &str) -> Option<&ServiceContainer> {
+        self.active.get(service)
     }
 
-    /// The network that the lab's containers are on.
     pub(super) fn network_in_use(&self, names: &Names) -> String {
-        let network = self.serving.values().next().map(|found| found.network(names));
+        let network = self.active.values().next().map(|found| found.network(names));
         self.network.clone().or(network).unwrap_or_else(|| names.network())
     }
 
-    /// A lab that somebody else keeps is none of ours, and one that another version of lab made can be taken down, and nothing
-    /// else.
+    /// Fails if the lab has another owner or was created by an incompatible version. Such a lab can only be taken down.
     pub(super) fn check(&self, lab: &str) -> Result<(), EngineError> {
-        if let Some(place) = &self.stranger {
+        if let Some(place) = &self.foreign_owner {
             return Err(foreign(lab, place));
         }
-        let versions = self.serving.values().filter_map(|found| found.container.labels.get(VERSION_LABEL));
+        let versions = self.active.values().filter_map(|found| found.container.labels.get(VERSION_LABEL));
         match versions.into_iter().find(|version| series(version) != series(VERSION)) {
             None => Ok(()),
             Some(version) => {
-                let detail = format!("lab {lab} was brought up by version {version} of lab; this is {VERSION}");
+                let detail = format!("lab {lab} was created by version {version} of lab; this is {VERSION}");
                 let error = EngineError::new(EngineErrorKind::Unsupported, detail);
-                Err(error.hint("lab down, then lab up (keys start again from the first)"))
+                Err(error.hint("lab down, then lab up (API keys are reset)"))
             }
         }
     }
 }
 
-/// Another state folder, found at `place`, has a lab of this name.
+/// Error for a lab of this name that belongs to the state folder at `place`.
 pub(super) fn foreign(lab: &str, place: &str) -> EngineError {
-    let detail = format!("lab {lab} is kept in {place}, which is not this state folder");
-    let hint = format!("lab up --name ANOTHER, beside it; lab down --name {lab} --force takes it down");
+    let detail = format!("lab {lab} belongs to another state folder, {place}");
+    let hint = format!("use another name with lab up --name NAME, or remove it with lab down --name {lab} --force");
     EngineError::new(EngineErrorKind::Foreign, detail).hint(hint)
 }
 
-/// `0.1` of `0.1.7`: within it, the labels mean the same.
+/// `0.1` for `0.1.7`. Versions of one series use the same labels.
 fn series(version: &str) -> &str {
     match version.match_indices('.').nth(1) {
         Some((at, _)) => &version[..at],
@@ -154,7 +152,7 @@ fn run_state(state: State) -> RunState {
     }
 }
 
-impl Found {
+impl ServiceContainer {
     pub(super) fn id(&self) -> &str {
         &self.container.id
     }
@@ -163,9 +161,9 @@ impl Found {
         run_state(self.container.state)
     }
 
-    /// It was not ended from outside, and is not done: it failed, or took more memory than its limit.
-    pub(super) fn ended_by_itself(&self) -> bool {
-        // 137 and 143: by SIGKILL and SIGTERM.
+    /// Returns true if the process failed or exceeded its memory limit, rather than being stopped or finishing.
+    pub(super) fn has_failed(&self) -> bool {
+        // 137 and 143 mean SIGKILL and SIGTERM.
         let signalled = matches!(self.container.exit_code, 0 | 137 | 143);
         let out_of_memory = self.container.exit_code == 137 && self.container.out_of_memory;
         self.state() == RunState::Stopped && (out_of_memory || !signalled)
@@ -179,12 +177,12 @@ impl Found {
         self.label(INSTANCE_LABEL).unwrap_or(&self.container.id)
     }
 
-    /// What its network is addressed by. Of a container of an older version that is the name.
+    /// Id of its network. Containers of an older version only have the name.
     pub(super) fn network(&self, names: &Names) -> String {
         self.label(NETWORK_LABEL).map_or_else(|| names.network(), str::to_owned)
     }
 
-    /// Its address on the lab's network, while it runs and is on it.
+    /// Address on the lab's network, if the container is running and connected.
     pub(super) fn network_address(&self, names: &Names) -> Option<&str> {
         self.container.addresses.get(&self.network(names)).map(String::as_str)
     }
@@ -197,13 +195,13 @@ impl Found {
         self.label(OVERRIDES_LABEL).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
-    /// `HOST:PORT`, where this port of the container is reached, if it is published.
+    /// `HOST:PORT` at which a port of the container is published.
     pub(super) fn address(&self, client: &Client, target: u16) -> Option<String> {
         self.container.ports.get(&target).map(|port| client.reach.address(*port))
     }
 }
 
-/// The stack's environment with its overrides.
+/// The stack's environment with the overrides applied.
 pub(super) fn merged(stack: &BTreeMap<String, String>, overrides: &Overrides) -> BTreeMap<String, String> {
     let mut env = stack.clone();
     for (name, value) in overrides {
@@ -220,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_of_the_stack_can_be_changed_and_taken_away() {
+    fn overrides_change_and_remove_variables_of_the_stack() {
         let stack = BTreeMap::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())]);
         let overrides = Overrides::from([
             ("A".to_owned(), None),

@@ -1,4 +1,4 @@
-//! One thing of several that the daemon cannot tell about does not hide the others.
+//! A single failing object does not hide the others.
 
 use futures_util::StreamExt;
 
@@ -28,7 +28,7 @@ fn one_is_stuck(line: &str) -> Option<String> {
         }
         line if line.contains("/networks") || line.contains("/volumes") => json("500 Internal Server Error", STUCK),
         line if line.contains("/images/nginx") => json("500 Internal Server Error", STUCK),
-        line if line.starts_with("GET /images/") => json("404 Not Found", r#"{"message":"No such image"}"#),
+        line if line.starts_with("GET /images/") => json("404 Not ServiceContainer", r#"{"message":"No such image"}"#),
         line if line.starts_with("DELETE /containers") => json("204 No Content", ""),
         _ => json("200 OK", "[]"),
     }
@@ -42,9 +42,9 @@ async fn a_container_that_cannot_be_inspected_does_not_hide_the_others() {
     let now = engine.describe().await.unwrap();
     assert_eq!(now.service(GATEWAY).map(|gateway| gateway.state), Some(RunState::Running));
     let db = now.service("db").unwrap();
-    assert_eq!(db.state, RunState::Paused, "as it is listed");
+    assert_eq!(db.state, RunState::Paused, "the state in the listing");
     assert!(db.detail.as_ref().is_some_and(|detail| detail.contains("it is stuck")), "{db:?}");
-    // What changes the lab has to know all of it.
+    // A change must know all containers.
     let error = engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap_err();
     assert!(error.detail.contains("it is stuck"), "{error}");
 }
