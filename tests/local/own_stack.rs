@@ -89,7 +89,7 @@ fn a_circle_is_named() {
         "    image: postgres:17\n",
         "    image: postgres:17\n    depends_on: { gateway: { condition: service_started } }\n",
     );
-    own.is_refused("`depends_on` goes round in a circle", "depends_on: { gateway:", "gateway > app > db > gateway");
+    own.is_refused("`depends_on` has a cycle", "depends_on: { gateway:", "gateway > app > db > gateway");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_stack_that_is_not_there_is_named() {
     }
     std::fs::remove_dir_all(&own.folder).expect("it was copied");
     for ran in own.commands() {
-        ran.status(2).complains(&format!("there is no folder {}", own.folder.display()));
+        ran.status(2).complains(&format!("the folder {} does not exist", own.folder.display()));
     }
     own.desk.is_clean();
 }
@@ -154,7 +154,7 @@ fn what_the_stack_gets_from_the_environment_is_announced() {
     let own = Own::with("image: nginx:1.30\n", "image: nginx:${TAG:?}\n");
     own.up(&[], &[]).status(2).complains("the variable `TAG` is not set");
     let ran = own.up(&[], &[("TAG", "1.30".into()), ("UNUSED_TAG", "x".into())]).status(3).complains(SILENT);
-    assert!(ran.stderr.contains("the stack gets from your environment: TAG\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the stack uses variables from your environment: TAG\n"), "{}", ran.stderr);
     std::fs::write(own.folder.join(".env"), "TAG=1.30\n").expect("it is ours");
     let ran = own.up(&[], &[]).status(3).complains(SILENT);
     assert!(!ran.stderr.contains("your environment"), "{}", ran.stderr);

@@ -1,14 +1,13 @@
-//! The files of the stack that come with lab, as they stand in `stack/` and `grafana/`: embedded, so that a lab needs no
-//! checkout of the sources.
+//! Files of the default stack from `stack/` and `grafana/`, embedded so that a lab needs no checkout of the sources.
 
-/// One row a file; a test compares it with the folders.
+/// One line per file. A test compares the list with the folders.
 macro_rules! embedded {
     ($($path:literal),+ $(,)?) => {
         &[$(($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../", $path)))),+]
     };
 }
 
-/// Each file's path from the top of the repository, and its text.
+/// Path relative to the repository, and text.
 pub const FILES: &[(&str, &str)] = embedded![
     "stack/compose.yaml",
     "stack/nginx/bin/gateway.sh",

@@ -1,4 +1,4 @@
-//! The content of a file in JSON: as text if it is plain text, else as base64.
+//! Serialises file contents to JSON: plain text as text, anything else as base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ enum Form {
 }
 
 pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    // Of other control characters JSON makes six bytes each.
+    // JSON needs six bytes for each other control character.
     let is_plain = |text: &&str| text.bytes().all(|byte| byte >= b' ' || b"\n\r\t".contains(&byte));
     let form = match std::str::from_utf8(bytes).ok().filter(is_plain) {
         Some(text) => Form::Text(text.to_owned()),

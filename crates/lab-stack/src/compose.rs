@@ -1,5 +1,5 @@
-//! Reads a compose file into a [`Stack`]: the document, its variables and merge keys, its services ([`service`]), what they
-//! mount ([`mounts`]), how they depend on each other ([`graph`]), and `x-lab` ([`lab`]). All mistakes are found at once.
+//! Reads a compose file into a [`Stack`]: document, variables, merge keys, services ([`service`]), mounts ([`mounts`]),
+//! dependencies ([`graph`]) and `x-lab` ([`lab`]). All mistakes are reported at once.
 
 mod env_file;
 mod graph;
@@ -27,33 +27,32 @@ use super::variables::Variables;
 
 use reader::Refused;
 
-/// A container each; and whoever follows their dependencies goes as deep.
-const MOST_SERVICES: usize = 100;
-/// What all mounted folders may hold together: a lab remembers them.
-const MOST_BYTES: usize = 64 << 20;
+/// Each service is a container. Also limits the depth of their dependencies.
+const MAX_SERVICES: usize = 100;
+/// Limit for all mounted folders together, because a lab stores their contents.
+const MAX_BYTES: usize = 64 << 20;
 const KEYS: [&str; 4] = ["name", "services", "volumes", "x-lab"];
 const REFUSED: Refused = &[
     ("version", "it is obsolete: remove it"),
-    ("networks", "all services share one network, on which each has its name"),
+    ("networks", "all services share one network and are reachable by their names"),
     ("configs", "mount a folder of the stack instead"),
     ("secrets", "mount a folder of the stack instead"),
     ("include", "a stack is one file"),
 ];
 
-/// What the parts of the reader need.
+/// Shared state of the reader.
 struct Context<'c> {
     folder: &'c Folder,
     env: &'c Variables,
-    /// Names of the services, as they are written.
+    /// Service names as written.
     services: BTreeSet<String>,
-    /// Names of the volumes.
     volumes: BTreeSet<String>,
-    /// Folders outside the stack's that its file names.
+    /// Folders outside the stack's folder that the file names.
     folders: lab::Folders,
     out: Diagnostics,
 }
 
-/// A service, and where it and its parts stand.
+/// A service with the places of its parts.
 struct Placed {
     service: Service,
     name: Text,
@@ -61,7 +60,7 @@ struct Placed {
     depends_on: Vec<(String, Place)>,
 }
 
-/// Reads a stack. To the variables are added those of the `.env` beside its file.
+/// Reads a stack. Adds the variables of the `.env` beside its file to `env`.
 pub(super) fn load(folder: &Folder, env: &mut Variables) -> Result<Stack, StackErrors> {
     let file = folder.compose()?;
     let mut out = Diagnostics::default();
@@ -91,12 +90,12 @@ impl Context<'_> {
     fn document(&mut self, document: &Node, file: &Arc<SourceFile>) -> Option<Stack> {
         let NodeKind::Mapping(entries) = &document.kind else {
             self.out.push(
-                Diagnostic::at(format!("the file holds {}", document.describe()), &document.place)
+                Diagnostic::at(format!("the file contains {}", document.describe()), &document.place)
                     .label("expected a mapping with `services` and `x-lab`"),
             );
             return None;
         };
-        // Extensions are Compose's to ignore, and serve to hold what aliases name; but one that was meant is not.
+        // Like Compose, ignore extensions; they often define YAML anchors. A misspelled `x-lab` is reported, though.
         let known = entries.iter().filter(|entry| {
             let key = entry.key.text.as_str();
             !key.starts_with("x-") || key == "x-lab" || nearest(key, ["x-lab"]).is_some()
@@ -104,7 +103,7 @@ impl Context<'_> {
         let top = Node { place: document.place.clone(), kind: NodeKind::Mapping(known.cloned().collect()) };
         let start = Text { text: "the file".to_owned(), place: Place::new(file, 0..0) };
         let fields = reader::known(&top, &start, "a compose file", &KEYS, REFUSED, &mut self.out)?;
-        // lab names its project after the lab.
+        // Checked but not used: lab names its project after the lab.
         reader::value(&fields, "name", values::name, &mut self.out);
         self.names(&fields);
         self.folders = lab::folders(&fields, self.folder, &mut self.out);
@@ -141,9 +140,13 @@ impl Context<'_> {
                 && let Some(option) = options.first()
             {
                 let message = format!("{} is not supported in a volume", quote(&option.key.text));
-                self.out.push(Diagnostic::at(message, &option.key.place).label("a volume is a name alone: `data:`"));
+                self.out.push(Diagnostic::at(message, &option.key.place).label("write only the name: `data:`"));
             } else if !matches!(&volume.value.kind, NodeKind::Null | NodeKind::Mapping(_)) {
-                self.out.push(fields::wrong_kind(&volume.key.text, &volume.value, "nothing: a volume is a name alone"));
+                self.out.push(fields::wrong_kind(
+                    &volume.key.text,
+                    &volume.value,
+                    "nothing after the name of a volume",
+                ));
             }
         }
     }
@@ -151,31 +154,31 @@ impl Context<'_> {
     fn services(&mut self, fields: &Fields, start: &Text) -> Vec<Placed> {
         let Some(entry) = fields.get("services") else {
             if fields.lacks("services") {
-                self.out.push(Diagnostic::at("there are no `services`", &start.place).label("expected them in here"));
+                self.out.push(Diagnostic::at("the file has no `services`", &start.place).label("expected them here"));
             }
             return Vec::new();
         };
         let mut entries = fields::entries(&entry.value, &entry.key, &mut self.out).unwrap_or_default();
-        if let Some(extra) = entries.get(MOST_SERVICES) {
-            let message = format!("there are more than {MOST_SERVICES} services");
+        if let Some(extra) = entries.get(MAX_SERVICES) {
+            let message = format!("a stack can have at most {MAX_SERVICES} services");
             self.out.push(Diagnostic::at(message, &extra.key.place).label("a lab is a small system"));
-            entries.truncate(MOST_SERVICES);
+            entries.truncate(MAX_SERVICES);
         }
         entries.into_iter().filter_map(|entry| self.service(&entry.key, &entry.value)).collect()
     }
 }
 
-/// All that a lab remembers fits in memory.
+/// Checks that the stored contents fit in memory.
 fn check_size(services: &[Placed], start: &Text, out: &mut Diagnostics) {
     let mounts = services.iter().flat_map(|placed| &placed.service.mounts);
     let bytes: usize = mounts.map(Mount::bytes).sum();
-    if bytes > MOST_BYTES {
-        let message = format!("the mounted folders hold more than {} MiB together", MOST_BYTES >> 20);
+    if bytes > MAX_BYTES {
+        let message = format!("the mounted folders contain more than {} MiB together", MAX_BYTES >> 20);
         out.push(Diagnostic::at(message, &start.place).label("a folder that is mounted twice counts twice"));
     }
 }
 
-/// No port of the host is published twice, and none of a container: it has one address on the host.
+/// Checks that no host port and no container port is published twice: a container port has one address on the host.
 fn check_ports(services: &[Placed], out: &mut Diagnostics) {
     for placed in services {
         let mut seen: BTreeMap<u16, &Place> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What differs between two readings of a stack, for people. Values of variables may be secrets, and are not shown.
+//! Differences between two readings of a stack, for messages. Values of variables may be secrets and are not shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Bind, FolderEntry, Mount, Service, Stack};
 
 impl Stack {
-    /// What is different in another reading of this stack, a line each.
+    /// Describes the changes in a new reading of this stack, one per line.
     pub fn differences(&self, new: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         for service in &self.services {
@@ -18,9 +18,8 @@ impl Stack {
                         lines.push(format!("{}: {}", service.name, parts.join("; ")));
                     }
                 }
-                None => {
-                    lines.push(format!("{}: no longer in the stack; its container stays until lab down", service.name))
-                }
+                None => lines
+                    .push(format!("{}: no longer in the stack; its container remains until lab down", service.name)),
             }
         }
         for service in new.services.iter().filter(|service| self.service(&service.name).is_none()) {
@@ -53,7 +52,7 @@ impl Service {
     }
 }
 
-/// A service by its keys. What it is made of always becomes JSON.
+/// A service as JSON, by key.
 fn keys(service: &Service) -> BTreeMap<String, Value> {
     match serde_json::to_value(service) {
         Ok(Value::Object(entries)) => entries.into_iter().collect(),
@@ -61,7 +60,7 @@ fn keys(service: &Service) -> BTreeMap<String, Value> {
     }
 }
 
-/// The keys whose values differ, or that only one side has.
+/// Keys whose values differ or that exist on only one side.
 fn changed<K: Ord + Clone, V: PartialEq>(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Vec<K> {
     let all: BTreeSet<&K> = old.keys().chain(new.keys()).collect();
     all.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned().collect()
@@ -85,7 +84,7 @@ fn mounts(old: &[Mount], new: &[Mount]) -> Vec<String> {
 }
 
 fn entries(old: &Bind, new: &Bind) -> Vec<String> {
-    /// How many are named.
+    /// Number of paths that are listed.
     const NAMED: usize = 5;
     let by_path = |bind: &Bind| -> BTreeMap<String, FolderEntry> {
         let named = |entry: &FolderEntry| {

@@ -1,4 +1,4 @@
-//! [`Folder`]: where a stack's files are, on disk or embedded: its compose file, and what is in a folder that it mounts.
+//! [`Folder`] of a stack, on disk or embedded, with its compose file and the contents of mounted folders.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,66 +9,65 @@ use std::sync::Arc;
 use super::{Content, FolderEntry, assets, walk};
 use lab_yaml::{Diagnostic, SourceFile, read};
 
-/// Names of the compose file; the first that is there counts.
+/// File names in the order of precedence.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
-/// Files that Compose merges into the one before.
+/// Files that Compose would merge into the compose file.
 const OVERRIDES: [&str; 4] =
     ["compose.override.yaml", "compose.override.yml", "docker-compose.override.yaml", "docker-compose.override.yml"];
-/// Variables of the stack, as Compose reads them.
+/// Variables of the stack, as in Compose.
 pub(super) const ENV_FILE: &str = ".env";
-/// The folder of the embedded stack.
+/// Folder of the embedded stack.
 const EMBEDDED: &str = "stack";
 
-/// A stack's folder.
 pub(super) enum Folder {
     /// On this machine.
     Disk(Disk),
-    /// In this executable.
+    /// Embedded in this executable.
     Embedded,
 }
 
-/// A stack's folder on this machine, and what it may read.
+/// A stack's folder on this machine, and the folders that it may read.
 pub(super) struct Disk {
     root: PathBuf,
-    /// Folders that the user allows it to read, resolved.
+    /// Folders that the user allows, resolved.
     allowed: Vec<PathBuf>,
-    /// What was read outside of it, resolved.
+    /// Paths outside of it that were read, resolved.
     outside: RefCell<BTreeSet<PathBuf>>,
 }
 
-/// Why a folder cannot be mounted. Paths are relative to it.
+/// Reason why a folder cannot be mounted. Paths are relative to it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FolderError {
-    #[error("there is no such folder")]
+    #[error("the folder does not exist")]
     Missing,
     #[error("it is a file")]
     File,
-    #[error("`{path}` leads to `{target}`, which the stack may not read")]
+    #[error("`{path}` points to `{target}`, which the stack may not read")]
     Outside { path: String, target: String },
-    #[error("`{path}` is a link to `{target}`, which is not there")]
+    #[error("`{path}` is a link to `{target}`, which does not exist")]
     Dangling { path: String, target: String },
     #[error("`{0}` is neither a file nor a folder")]
     Special(String),
     #[error("the name of `{0}` is not UTF-8")]
     NotUtf8(String),
-    #[error("it holds more than {most} files and folders", most = walk::MOST_ENTRIES)]
+    #[error("it contains more than {max} files and folders", max = walk::MAX_ENTRIES)]
     TooMany,
-    #[error("it holds more than {most} MiB", most = walk::MOST_BYTES >> 20)]
+    #[error("it contains more than {max} MiB", max = walk::MAX_BYTES >> 20)]
     TooLarge,
-    #[error("`{0}` is more than {deepest} folders deep", deepest = walk::DEEPEST)]
+    #[error("`{0}` is more than {max} folders deep", max = walk::MAX_DEPTH)]
     TooDeep(String),
     #[error("`{path}` cannot be read: {detail}")]
     Io { path: String, detail: String },
 }
 
 impl Folder {
-    /// One on this machine. `allowed` is what the user allows it to read beside its own files.
+    /// Folder on this machine. The user allows it to read `allowed` in addition to its own files.
     pub(super) fn on_disk(root: &Path, allowed: &[PathBuf]) -> Self {
         let allowed = allowed.iter().map(|path| resolved(path)).collect();
         Self::Disk(Disk { root: root.to_owned(), allowed, outside: RefCell::default() })
     }
 
-    /// The compose file.
+    /// Reads the compose file.
     pub(super) fn compose(&self) -> Result<Arc<SourceFile>, Diagnostic> {
         match self {
             Self::Disk(disk) => disk.compose(),
@@ -79,24 +78,24 @@ impl Folder {
         }
     }
 
-    /// The file with the stack's variables, if there is one.
+    /// Reads the file with the stack's variables, if there is one.
     pub(super) fn env_file(&self) -> Result<Option<Arc<SourceFile>>, Diagnostic> {
         match self {
-            // A link that leads nowhere is one, too.
+            // Includes dangling links, so that they are reported.
             Self::Disk(disk) if disk.root.join(ENV_FILE).symlink_metadata().is_ok() => disk.text(ENV_FILE).map(Some),
             Self::Disk(_) | Self::Embedded => Ok(None),
         }
     }
 
-    /// Compose files beside the one that is read, which Compose does not read either.
-    pub(super) fn unread(&self) -> Vec<&'static str> {
+    /// Further compose files in the folder, which Compose ignores as well.
+    pub(super) fn ignored_files(&self) -> Vec<&'static str> {
         match self {
             Self::Disk(disk) => NAMES.into_iter().filter(|name| disk.root.join(name).exists()).skip(1).collect(),
             Self::Embedded => Vec::new(),
         }
     }
 
-    /// Whether the stack may read a folder that its file names under `x-lab.folders`.
+    /// Returns true if the stack may read a folder that its file names in `x-lab.folders`.
     pub(super) fn may_read(&self, path: &Path) -> bool {
         match self {
             Self::Disk(disk) => disk.is_beside(path) || self.is_allowed(path),
@@ -104,7 +103,7 @@ impl Folder {
         }
     }
 
-    /// Whether the user allows the stack to read a path.
+    /// Returns true if the user allows the stack to read a path.
     pub(super) fn is_allowed(&self, path: &Path) -> bool {
         match self {
             Self::Disk(disk) => {
@@ -115,7 +114,7 @@ impl Folder {
         }
     }
 
-    /// A path of the stack's file as the rest of the machine knows it.
+    /// Absolute path of a path in the stack file.
     pub(super) fn full(&self, path: &Path) -> PathBuf {
         match self {
             Self::Disk(disk) => resolved(&disk.root.join(path)),
@@ -123,8 +122,8 @@ impl Folder {
         }
     }
 
-    /// All that is in a folder, sorted by path. `source` is relative to the stack's folder; links may lead to what is
-    /// within the stack's folder, the `others`, and what the user allows, nowhere else.
+    /// Contents of a folder, sorted by path. `source` is relative to the stack's folder. Links may only point into the stack's
+    /// folder, the `others`, and the folders that the user allows.
     pub(super) fn entries(&self, source: &Path, others: &[PathBuf]) -> Result<Vec<FolderEntry>, FolderError> {
         match self {
             Self::Disk(disk) => {
@@ -137,7 +136,7 @@ impl Folder {
         }
     }
 
-    /// What was read outside the stack's folder: of a folder the folder alone.
+    /// Paths that were read outside the stack's folder, without paths below another one.
     pub(super) fn outside(&self) -> Vec<PathBuf> {
         match self {
             Self::Disk(disk) => {
@@ -152,27 +151,27 @@ impl Folder {
 
 impl Disk {
     fn compose(&self) -> Result<Arc<SourceFile>, Diagnostic> {
-        // A link that leads nowhere is there: it is named.
+        // Dangling links count, so that they are reported.
         let is_there = |name: &&&str| self.root.join(name).symlink_metadata().is_ok();
         let Some(name) = NAMES.iter().find(is_there) else {
             let root = self.root.display();
             let message = if self.root.is_dir() {
-                format!("there is no compose file in {root}")
+                format!("no compose file in {root}")
             } else {
-                format!("there is no folder {root}")
+                format!("the folder {root} does not exist")
             };
-            return Err(Diagnostic::new(message).help("a stack is a folder with a `compose.yaml` in it"));
+            return Err(Diagnostic::new(message).help("a stack is a folder with a `compose.yaml`"));
         };
         if let Some(other) = OVERRIDES.iter().find(is_there) {
             let message = format!("{} is not supported: a stack is one file", self.root.join(other).display());
             return Err(Diagnostic::new(message).help(format!(
-                "Compose merges it into {name}: write what it changes there, and move it out of the folder"
+                "Compose merges it into {name}; apply its changes there and remove it from the folder"
             )));
         }
         self.text(name)
     }
 
-    /// A file of the stack, which must not be a link to somewhere else.
+    /// Reads a file of the stack. It must not be a link to a path outside, unless the user allows it.
     fn text(&self, name: &str) -> Result<Arc<SourceFile>, Diagnostic> {
         let path = self.root.join(name);
         if let (Ok(root), Ok(real)) = (fs::canonicalize(&self.root), fs::canonicalize(&path))
@@ -180,7 +179,10 @@ impl Disk {
         {
             if !self.allowed.iter().any(|allowed| real.starts_with(allowed)) {
                 let message = format!("{} is a link to {}", path.display(), real.display());
-                let help = format!("if you trust it: --allow-folder {}", real.parent().unwrap_or(&real).display());
+                let help = format!(
+                    "if you trust it, allow it with --allow-folder {}",
+                    real.parent().unwrap_or(&real).display()
+                );
                 return Err(Diagnostic::new(message).label("the stack may not read that").help(help));
             }
             self.note(&real);
@@ -188,8 +190,8 @@ impl Disk {
         read::read(&path)
     }
 
-    /// Whether a path is in the folder that the stack's folder is in, and not hidden there. That of a stack at the top of the
-    /// file system would be everything.
+    /// Returns true if a path is inside the parent of the stack's folder and not hidden. Does not apply if that parent is the root of
+    /// the file system.
     fn is_beside(&self, path: &Path) -> bool {
         let root = resolved(&self.root);
         let real = resolved(&self.root.join(path));
@@ -198,7 +200,7 @@ impl Disk {
         real.strip_prefix(parent).is_ok_and(|rest| !rest.as_os_str().is_empty() && !rest.components().any(is_hidden))
     }
 
-    /// Keeps account of what is read outside.
+    /// Records a path outside the stack's folder.
     fn note(&self, real: &Path) {
         if !real.starts_with(resolved(&self.root)) {
             self.outside.borrow_mut().insert(real.to_owned());
@@ -207,7 +209,7 @@ impl Disk {
 }
 
 fn embedded(source: &Path) -> Result<Vec<FolderEntry>, FolderError> {
-    let top = normal(&Path::new(EMBEDDED).join(source));
+    let top = normalize(&Path::new(EMBEDDED).join(source));
     let mut entries = Vec::new();
     let mut folders = BTreeSet::new();
     for (path, text) in assets::FILES {
@@ -227,8 +229,8 @@ fn embedded(source: &Path) -> Result<Vec<FolderEntry>, FolderError> {
     Ok(entries)
 }
 
-/// A path without `.` and, where they lead back to a name before them, without `..`.
-pub(super) fn normal(path: &Path) -> PathBuf {
+/// Removes `.` from a path, and `..` after a name.
+pub(super) fn normalize(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {
@@ -242,35 +244,35 @@ pub(super) fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// A path with its links followed; if it is not there, as far as it is.
+/// Resolves the links of a path, as far as it exists.
 pub fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for there in absolute.ancestors() {
         if let Ok(real) = fs::canonicalize(there) {
             let rest = absolute.strip_prefix(there).unwrap_or(Path::new(""));
-            return normal(&real.join(rest));
+            return normalize(&real.join(rest));
         }
     }
-    normal(&absolute)
+    normalize(&absolute)
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{Folder, FolderError, normal, resolved};
+    use super::{Folder, FolderError, normalize, resolved};
 
     #[test]
-    fn paths_are_made_plain() {
+    fn paths_are_normalized() {
         for (path, plain) in
             [("./a/./b", "a/b"), ("a/../b", "b"), ("../a", "../a"), ("a/../../b", "../b"), ("stack/../g", "g")]
         {
-            assert_eq!(normal(Path::new(path)), Path::new(plain), "{path}");
+            assert_eq!(normalize(Path::new(path)), Path::new(plain), "{path}");
         }
     }
 
     #[test]
-    fn paths_that_are_spelled_differently_are_one() {
+    fn different_spellings_of_a_path_are_equal() {
         let temporary = tempfile::tempdir().unwrap();
         let real = std::fs::canonicalize(temporary.path()).unwrap();
         std::fs::create_dir(real.join("s1")).unwrap();
@@ -300,11 +302,11 @@ mod tests {
                 ("tests/alerts.yml", 0o644),
             ]
         );
-        assert_eq!(entries("nginx/bin").unwrap()[1].mode, 0o755, "a script can be run");
+        assert_eq!(entries("nginx/bin").unwrap()[1].mode, 0o755, "a script is executable");
     }
 
     #[test]
-    fn what_is_beside_may_be_named_unless_it_is_hidden() {
+    fn visible_folders_beside_the_stack_are_readable() {
         let temporary = tempfile::tempdir().unwrap();
         let top = temporary.path().join("work");
         for folder in ["stack", "beside/inner", ".ssh", "beside/.hidden"] {
@@ -323,7 +325,7 @@ mod tests {
         let folder = Folder::on_disk(&top.join("stack"), std::slice::from_ref(&secret));
         assert!(folder.may_read(Path::new("../../secret")) && folder.may_read(Path::new("../link")));
         assert!(folder.is_allowed(&secret) && !folder.is_allowed(Path::new("../beside")));
-        // At the top of the file system, everything is beside.
+        // The parent would be the root of the file system.
         assert!(!Folder::on_disk(Path::new("/stack"), &[]).may_read(Path::new("../etc")));
     }
 }

@@ -1,5 +1,5 @@
-//! What a lab on containers consists of: `stack/compose.yaml`, read into a [`Stack`], and the files that it mounts. The
-//! file is a documented subset of the Compose Specification; what only lab knows stands under `x-lab`.
+//! Stack of a lab on containers: `stack/compose.yaml` or the user's own, read into a [`Stack`], with the files that it mounts.
+//! The file is a documented subset of the Compose Specification, with lab's own settings in `x-lab`.
 
 pub mod assets;
 mod bytes;
@@ -24,25 +24,25 @@ pub use reading::{Reading, Source};
 use folder::Folder;
 use variables::Variables;
 
-/// The image that lab builds from its own executable: a service that names it is lab's own app.
+/// Image that lab builds from its own executable. A service with this image is lab's own app.
 pub const APP_IMAGE: &str = "lab-app:local";
 
-/// Every mistake in a stack's files, each with its place.
+/// Mistakes in a stack's files, with their places.
 pub type StackErrors = lab_yaml::Diagnostics;
 
 impl Stack {
-    /// Reads the compose file in `dir`, and the files of the folders that it mounts. `env` is what `${NAME}` stands for, and
-    /// nothing of the host's.
+    /// Reads the compose file in `dir` and the folders that it mounts. `${NAME}` is only taken from `env`, not from the host's
+    /// environment.
     pub fn read(dir: &Path, env: &BTreeMap<String, String>) -> Result<Self, StackErrors> {
         Ok(Source { folder: dir, own: env, host: Vec::new(), allowed: &[] }.read()?.stack)
     }
 
-    /// The stack that comes with lab.
+    /// Reads the embedded default stack.
     pub fn embedded(env: &BTreeMap<String, String>) -> Result<Self, StackErrors> {
         compose::load(&Folder::Embedded, &mut Variables::new(env, []))
     }
 
-    /// The service of that name.
+    /// Finds a service by its name.
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == name)
     }

@@ -1,4 +1,4 @@
-//! [`Stack`]: a compose file as lab understands it: interpolated, typed, checked.
+//! [`Stack`]: a compose file after interpolation and checks.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,168 +6,161 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The services of a lab, and how they belong together. They share one network, on which each has its name.
+/// Services of a lab on one network, where they are reachable by their names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
-    /// In the order of the file; names are unique, and `depends_on` has no cycle.
+    /// In the order of the file. Names are unique and `depends_on` has no cycle.
     pub services: Vec<Service>,
-    /// Named volumes, by their name in the file.
+    /// Named volumes as in the file.
     pub volumes: Vec<String>,
-    /// What only lab knows.
+    /// Settings in `x-lab`.
     pub lab: XLab,
 }
 
-/// One service, as one container.
+/// A service, which is one container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Service {
-    /// `gateway`, `app`, `db`, `prometheus`, `grafana`.
+    /// Such as `gateway`, `app` or `db`.
     pub name: String,
-    /// `nginx:1.30`, with a digest where one is known.
+    /// Such as `nginx:1.30`, with a digest if one is known.
     pub image: String,
-    /// How the image is built where it is not there. lab builds [`super::APP_IMAGE`] from its own executable instead.
+    /// Build instructions. lab builds [`super::APP_IMAGE`] from its own executable instead.
     pub build: Option<Build>,
-    /// Instead of the image's.
+    /// Replaces the image's entrypoint.
     pub entrypoint: Option<Vec<String>>,
-    /// Instead of the image's.
+    /// Replaces the image's command.
     pub command: Option<Vec<String>>,
-    /// Interpolated.
+    /// After interpolation.
     pub environment: BTreeMap<String, String>,
-    /// Published on the host.
+    /// Ports published on the host.
     pub ports: Vec<Port>,
-    /// Volumes, and folders of the stack.
+    /// Volumes and folders of the stack.
     #[serde(rename = "volumes")]
     pub mounts: Vec<Mount>,
-    /// Paths in memory, with their options: `/tmp`, `/run:mode=1777,size=16m`.
+    /// Paths in memory with options: `/tmp`, `/run:mode=1777,size=16m`.
     pub tmpfs: Vec<String>,
-    /// Its health check.
     #[serde(rename = "healthcheck")]
     pub health: HealthSetting,
-    /// What has to be there first.
+    /// Services that must start first.
     pub depends_on: BTreeMap<String, Condition>,
     /// `uid:gid` or a name.
     pub user: Option<String>,
-    /// Its root file system is read-only.
+    /// Whether the root file system is read-only.
     pub read_only: bool,
-    /// Capabilities taken away: `ALL`.
+    /// Dropped capabilities, such as `ALL`.
     pub cap_drop: Vec<String>,
-    /// Capabilities given back.
+    /// Capabilities that are kept.
     pub cap_add: Vec<String>,
     /// `no-new-privileges:true`.
     pub security_opt: Vec<String>,
-    /// Memory, CPUs, processes.
+    /// Limits of memory, CPUs and processes.
     pub limits: Limits,
-    /// The log driver's name and options.
+    /// Name and options of the log driver.
     pub logging: Option<(String, BTreeMap<String, String>)>,
-    /// How long it may take to stop.
+    /// Time to stop before it is killed.
     #[serde(rename = "stop_grace_period")]
     pub stop_grace: Option<Duration>,
-    /// The signal that stops it.
+    /// Signal for stopping it.
     pub stop_signal: Option<String>,
-    /// Run an init process in it.
+    /// Whether to run an init process.
     pub init: bool,
-    /// Bytes of `/dev/shm`.
+    /// Size of `/dev/shm` in bytes.
     pub shm_size: Option<u64>,
-    /// Beyond Compose's and lab's own.
+    /// Labels in addition to those of Compose and lab.
     pub labels: BTreeMap<String, String>,
 }
 
 impl Service {
-    /// What has to be healthy before it starts.
+    /// Services that must be healthy before this one starts.
     pub fn needs_healthy(&self) -> impl Iterator<Item = &str> {
         let needs = self.depends_on.iter().filter(|(_, condition)| **condition == Condition::Healthy);
         needs.map(|(other, _)| other.as_str())
     }
 }
 
-/// How an image is built from a Dockerfile.
+/// Build of an image from a Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
-    /// Relative to the stack's folder. Whether it is there is not known.
+    /// Relative to the stack's folder. May not exist.
     pub context: PathBuf,
     /// Relative to the context.
     pub dockerfile: PathBuf,
 }
 
-/// A published port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
-    /// On 127.0.0.1; none: any free one.
+    /// Port on 127.0.0.1. `None` means any free port.
     pub published: Option<u16>,
-    /// In the container.
+    /// Port in the container.
     pub target: u16,
 }
 
-/// Something mounted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mount {
-    /// A named volume.
     Volume(VolumeMount),
-    /// A folder of the stack. lab uploads it into a volume, so that a remote daemon works.
+    /// A folder of the stack. lab uploads it into a volume, so that remote daemons work.
     Bind(Bind),
 }
 
-/// A named volume.
+/// A mounted named volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeMount {
-    /// Its name in the file.
+    /// Name in the file.
     pub volume: String,
-    /// Where.
+    /// Path in the container.
     pub target: String,
-    /// Cannot be written.
     pub read_only: bool,
 }
 
-/// A folder of the stack.
+/// A mounted folder of the stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     /// Relative to the stack's folder.
     pub source: PathBuf,
-    /// Where.
+    /// Path in the container.
     pub target: String,
-    /// The folder itself and all that is in it, in the order of the paths.
+    /// The folder itself and its contents, sorted by path.
     pub entries: Vec<FolderEntry>,
 }
 
-/// The folder itself, or something in it.
+/// The folder itself, or something inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderEntry {
     /// Relative to the folder; empty for the folder itself.
     pub path: PathBuf,
-    /// Permissions, as chmod(1) has them.
+    /// Permissions as in chmod(1).
     pub mode: u32,
-    /// What it holds.
     pub content: Content,
 }
 
-/// What an entry of a folder holds.
+/// Content of a folder's entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Content {
-    /// Other entries.
+    /// A folder; its contents are separate entries.
     Folder,
-    /// These bytes.
     #[serde(with = "super::bytes")]
     File(Vec<u8>),
-    /// Another path, relative to the link.
+    /// A symbolic link with its target, relative to the link.
     Link(PathBuf),
 }
 
-/// The health check of a service.
+/// Health check setting of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthSetting {
-    /// The file has none. The daemon runs the image's own, if the image has one.
+    /// Not set in the file. The daemon runs the image's check, if there is one.
     #[default]
     Inherited,
-    /// Switched off, the image's own included.
+    /// Disabled, including the image's check.
     Off,
-    /// The file's.
+    /// Set in the file.
     Own(HealthCheck),
 }
 
 impl HealthSetting {
-    /// The file's check, if it has one.
+    /// Returns the check that is set in the file.
     pub fn own(&self) -> Option<&HealthCheck> {
         match self {
             Self::Own(check) => Some(check),
@@ -176,94 +169,89 @@ impl HealthSetting {
     }
 }
 
-/// How to know that a service is well.
+/// A health check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// A command with its arguments, run in the container; a `CMD-SHELL` test is `["/bin/sh", "-c", …]`.
+    /// Command with arguments, run in the container. A `CMD-SHELL` test becomes `["/bin/sh", "-c", …]`.
     pub test: Vec<String>,
-    /// Between two checks.
+    /// Time between two checks.
     pub interval: Duration,
-    /// For one check.
+    /// Time limit of one check.
     pub timeout: Duration,
-    /// Failures in a row until it counts as unhealthy.
+    /// Consecutive failures until the service counts as unhealthy.
     pub retries: u32,
-    /// In which failures do not count.
+    /// Initial time during which failures do not count.
     pub start_period: Duration,
 }
 
-/// What has to be true of a service before one that depends on it starts.
+/// Condition that a dependency must meet before a service starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
-    /// It has started.
+    /// Has started.
     Started,
-    /// Its health check passes.
+    /// Has passed its health check.
     Healthy,
 }
 
-/// Limits of a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Bytes.
+    /// In bytes.
     pub memory: Option<u64>,
-    /// Whole cores and parts of them.
+    /// Number of cores, with fractions.
     pub cpus: Option<f64>,
-    /// Processes and threads.
+    /// Number of processes and threads.
     pub pids: Option<i64>,
 }
 
-/// What only lab knows of a stack: the key `x-lab`.
+/// lab's own settings for a stack: the key `x-lab`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct XLab {
     /// The service under test.
     pub app: XLabApp,
-    /// The service that requests go through.
+    /// The service that receives all requests.
     pub gateway: XLabGateway,
-    /// Services without which the lab goes on, where their image cannot be had: with the reason why they are wanted.
+    /// Services that a lab can run without if their image is missing.
     pub optional: Vec<Optional>,
-    /// The service that is asked `PromQL`, and its port, if there is one.
+    /// Service and port of Prometheus.
     pub prometheus: Option<(String, u16)>,
-    /// The service with the dashboards, and its port, if there is one.
+    /// Service and port of Grafana.
     pub grafana: Option<(String, u16)>,
-    /// The database's service, if there is one.
+    /// Service of the database.
     pub database: Option<String>,
 }
 
-/// The service under test.
+/// The `app` in `x-lab`: the service under test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct XLabApp {
-    /// Its service.
     pub service: String,
-    /// The environment variable with the key that it expects.
+    /// Environment variable with the key that it expects.
     pub key_variable: String,
-    /// Its port in the container.
+    /// Port in the container.
     pub port: u16,
     /// `/metrics`.
     pub metrics_path: String,
     /// `/health`.
     pub health_path: String,
-    /// Services that it waits for by itself: it may start before they are healthy, and its health page speaks for theirs.
+    /// Services that it waits for itself. It may start before they are healthy, and its health includes theirs.
     pub awaits: Vec<String>,
 }
 
-/// The service that requests go through.
+/// The `gateway` in `x-lab`: the service that receives all requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct XLabGateway {
-    /// Its service.
     pub service: String,
-    /// Its port in the container.
+    /// Port in the container.
     pub port: u16,
-    /// The command, run in its container, after which it resolves the app's name anew: `nginx -s reload`.
+    /// Command for its container that makes it resolve the app's name again, such as `nginx -s reload`.
     pub reload: Vec<String>,
-    /// The command, run in its container, after which requests go to the address and port that stand for `{address}` in
-    /// its words, until the next reload; where there is one.
+    /// Command for its container that routes requests to the address and port in place of `{address}`, until the next reload.
     pub route: Option<Vec<String>>,
 }
 
-/// A service without which the lab goes on.
+/// A service that a lab can run without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Optional {
-    /// Its service.
     pub service: String,
-    /// What is missing without it: `dashboards`.
+    /// Feature that is missing without it, such as `dashboards`.
     pub gives: String,
 }

@@ -1,4 +1,4 @@
-//! The reader against the stack that comes with lab, and against what people get wrong.
+//! Tests the reader with the embedded stack and with typical mistakes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ mod mistakes;
 mod readings;
 mod rights;
 
-/// Variables, as names and values in turn.
+/// A map of variables from pairs.
 pub(super) fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -20,7 +20,7 @@ fn embedded(pairs: &[(&str, &str)]) -> Stack {
     Stack::embedded(&env(pairs)).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// A compose file in a folder of its own, with `conf/app.conf` beside it.
+/// Reads a compose file from a temporary folder that also has `conf/app.conf`.
 pub(super) fn read(text: &str) -> Result<Stack, StackErrors> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("conf")).unwrap();
@@ -34,7 +34,7 @@ fn the_embedded_stack_is_the_one_of_the_folder() {
     let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("stack");
     let mut read = Stack::read(&dir, &env(&[])).unwrap_or_else(|errors| panic!("{errors}"));
     let mut embedded = embedded(&[]);
-    // Those of a checkout are as its user's umask has them.
+    // Permissions of a checkout depend on the user's umask.
     for stack in [&mut read, &mut embedded] {
         for mount in stack.services.iter_mut().flat_map(|service| &mut service.mounts) {
             if let Mount::Bind(bind) = mount {
@@ -61,7 +61,7 @@ fn every_file_is_embedded() {
     let mut found = Vec::new();
     walk(top, &top.join("stack"), &mut found);
     walk(top, &top.join("grafana"), &mut found);
-    // These run on a machine that makes images, never in a lab.
+    // These run on a machine that builds images, never in a lab.
     found.retain(|path| !path.starts_with("stack/offline/"));
     found.sort();
     let mut known: Vec<&str> = super::assets::FILES.iter().map(|(path, _)| *path).collect();
@@ -70,7 +70,7 @@ fn every_file_is_embedded() {
 }
 
 #[test]
-fn the_stack_is_what_the_design_says() {
+fn the_embedded_stack_has_the_documented_services() {
     let stack = embedded(&[]);
     let names: Vec<&str> = stack.services.iter().map(|service| service.name.as_str()).collect();
     assert_eq!(names, ["gateway", "app", "db", "prometheus", "grafana"]);
@@ -94,7 +94,7 @@ fn the_stack_is_what_the_design_says() {
 fn no_service_has_more_rights_than_it_needs() {
     for service in embedded(&[]).services {
         let name = &service.name;
-        assert!(service.read_only, "{name} can write its root");
+        assert!(service.read_only, "{name} has a writable root file system");
         assert_eq!(service.cap_drop, ["ALL"], "{name}");
         assert_eq!(service.cap_add, Vec::<String>::new(), "{name}");
         assert_eq!(service.security_opt, ["no-new-privileges:true"], "{name}");
@@ -140,7 +140,7 @@ fn the_gateways_variables_are_those_of_its_templates() {
     }
 }
 
-/// The least that a stack is, in the short forms of Compose.
+/// A minimal stack in Compose's short forms.
 pub(super) const SHORT: &str = r#"
 services:
   web:
@@ -163,7 +163,7 @@ x-lab:
   gateway: { service: web, port: 80, reload: nginx -s reload }
 "#;
 
-/// The same in the long forms.
+/// The same stack in the long forms.
 const LONG: &str = r#"
 x-anything: &key k1
 services:
@@ -203,7 +203,7 @@ fn short_and_long_forms_mean_the_same() {
 }
 
 #[test]
-fn limits_stand_in_either_place() {
+fn limits_are_read_from_both_places() {
     let limits = |text: &str| {
         let text = SHORT.replace("    tmpfs: /tmp\n", &format!("    tmpfs: /tmp\n    {text}\n"));
         read(&text).unwrap().service("api").unwrap().limits

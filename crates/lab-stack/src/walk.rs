@@ -1,25 +1,25 @@
-//! Reads a folder that is mounted, as it is: folders, files and links, with their permissions. What leads out of the bounds
-//! is an error, and each error names the path that it is about.
+//! Reads a mounted folder with its files, links and permissions. Paths outside the bounds are errors, and each error names its
+//! path.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::folder::{FolderError, normal};
+use super::folder::{FolderError, normalize};
 use super::{Content, FolderEntry};
 
-/// Limits of one folder: it is kept in memory and uploaded.
-pub(super) const MOST_ENTRIES: usize = 1000;
-pub(super) const MOST_BYTES: u64 = 16 << 20;
-pub(super) const DEEPEST: usize = 16;
+/// Limits of one folder, because it is kept in memory and uploaded.
+pub(super) const MAX_ENTRIES: usize = 1000;
+pub(super) const MAX_BYTES: u64 = 16 << 20;
+pub(super) const MAX_DEPTH: usize = 16;
 
-/// Of a file nothing but its permissions is kept: it becomes root's, and must not run as root for all.
+/// Only permissions are kept. Files become root's, so a setuid bit must not survive.
 const FILE_MODE: u32 = 0o777;
 const FOLDER_MODE: u32 = 0o1777;
 
-/// All that is in the folder `top`, sorted by path. It may read what is in `bounds`; `note` hears of the folder, and of
-/// each file or folder outside of it that a link leads to.
+/// Reads the folder `top`, sorted by path. Only paths in `bounds` may be read. `note` is called for the folder, and for each file
+/// or folder outside of it that a link points to.
 pub(super) fn walk(top: &Path, bounds: &[PathBuf], note: impl Fn(&Path)) -> Result<Vec<FolderEntry>, FolderError> {
     let real = match fs::canonicalize(top) {
         Ok(real) if real.is_file() => return Err(FolderError::File),
@@ -45,7 +45,7 @@ struct Walk<'b, N> {
 }
 
 impl<N: Fn(&Path)> Walk<'_, N> {
-    /// A file or a folder; of a link, what it leads to.
+    /// Reads a file or a folder, or the target of a link.
     fn any(&mut self, path: &Path, within: &Path, depth: usize) -> Result<(), FolderError> {
         let real = fs::canonicalize(path).map_err(|error| link_error(path, within, &error))?;
         if !self.bounds.iter().any(|bound| real.starts_with(bound)) {
@@ -65,8 +65,8 @@ impl<N: Fn(&Path)> Walk<'_, N> {
     }
 
     fn folder(&mut self, path: &Path, within: &Path, metadata: &Metadata, depth: usize) -> Result<(), FolderError> {
-        // A link to a folder above it would lead round for ever.
-        if depth > DEEPEST {
+        // Also ends the recursion of a link to a parent folder.
+        if depth > MAX_DEPTH {
             return Err(FolderError::TooDeep(named(within)));
         }
         self.push(within, metadata.permissions().mode() & FOLDER_MODE, Content::Folder)?;
@@ -88,7 +88,7 @@ impl<N: Fn(&Path)> Walk<'_, N> {
 
     fn file(&mut self, path: &Path, within: &Path, metadata: &Metadata) -> Result<(), FolderError> {
         let mut bytes = Vec::new();
-        let left = MOST_BYTES - self.bytes;
+        let left = MAX_BYTES - self.bytes;
         let file = File::open(path).map_err(|error| io_error(within, &error))?;
         file.take(left + 1).read_to_end(&mut bytes).map_err(|error| io_error(within, &error))?;
         if bytes.len() as u64 > left {
@@ -98,11 +98,10 @@ impl<N: Fn(&Path)> Walk<'_, N> {
         self.push(within, metadata.permissions().mode() & FILE_MODE, Content::File(bytes))
     }
 
-    /// The target of a link that leads to the same in the copy; none of one that leads out of it, of which the content is
-    /// copied.
+    /// Returns the target of a link that is valid in the copy as well. Other links are replaced by the contents of their target.
     fn link(&self, path: &Path, within: &Path) -> Option<PathBuf> {
         let target = fs::read_link(path).ok()?;
-        let lexical = normal(&within.parent()?.join(&target));
+        let lexical = normalize(&within.parent()?.join(&target));
         if target.is_absolute() || lexical.starts_with("..") || target.to_str().is_none() {
             return None;
         }
@@ -113,7 +112,7 @@ impl<N: Fn(&Path)> Walk<'_, N> {
 
     fn push(&mut self, within: &Path, mode: u32, content: Content) -> Result<(), FolderError> {
         // The folder itself does not count.
-        if self.entries.len() > MOST_ENTRIES {
+        if self.entries.len() > MAX_ENTRIES {
             return Err(FolderError::TooMany);
         }
         self.entries.push(FolderEntry { path: within.to_owned(), mode, content });
@@ -129,7 +128,7 @@ fn io_error(within: &Path, error: &io::Error) -> FolderError {
     FolderError::Io { path: named(within), detail: error.to_string() }
 }
 
-/// Of something that cannot be resolved: a link that leads nowhere says where it leads.
+/// Error for a path that cannot be resolved, with the target of a dangling link.
 fn link_error(path: &Path, within: &Path, error: &io::Error) -> FolderError {
     match fs::read_link(path) {
         Ok(target) if error.kind() == io::ErrorKind::NotFound => {
@@ -150,14 +149,14 @@ mod tests {
     use super::{FolderError, walk};
     use crate::{Content, FolderEntry};
 
-    /// A folder `stack/conf`, and `beside/secret` next to the stack's.
-    struct Made {
+    /// A folder `stack/conf`, and a file `beside/secret` next to the stack.
+    struct TestFolder {
         _temporary: tempfile::TempDir,
         top: PathBuf,
         conf: PathBuf,
     }
 
-    impl Made {
+    impl TestFolder {
         fn new() -> Self {
             let temporary = tempfile::tempdir().unwrap();
             let top = fs::canonicalize(temporary.path()).unwrap();
@@ -173,7 +172,7 @@ mod tests {
             walk(&self.conf, &bounds, |_| {})
         }
 
-        /// The one error of the folder.
+        /// The error of reading the folder.
         fn error(&self) -> String {
             self.walk(&["stack"]).unwrap_err().to_string()
         }
@@ -184,9 +183,9 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_as_the_original() {
-        let made = Made::new();
-        let at = |name: &str| made.conf.join(name);
+    fn a_copy_keeps_contents_links_and_permissions() {
+        let folder = TestFolder::new();
+        let at = |name: &str| folder.conf.join(name);
         for (name, mode) in [("tool", 0o755), ("server.key", 0o600), ("suid", 0o4755)] {
             fs::write(at(name), name).unwrap();
             fs::set_permissions(at(name), Permissions::from_mode(mode)).unwrap();
@@ -198,8 +197,8 @@ mod tests {
         symlink("../tool", at("empty/up")).unwrap();
         symlink("shared", at("here")).unwrap();
         symlink(".", at("round")).unwrap();
-        fs::set_permissions(&made.conf, Permissions::from_mode(0o750)).unwrap();
-        let found = made.walk(&["stack"]).unwrap();
+        fs::set_permissions(&folder.conf, Permissions::from_mode(0o750)).unwrap();
+        let found = folder.walk(&["stack"]).unwrap();
         let found: Vec<_> = found.into_iter().map(|it| (it.path.display().to_string(), it.mode, it.content)).collect();
         let link = |target: &str| Content::Link(target.into());
         let expected = [
@@ -210,7 +209,7 @@ mod tests {
             ("round", 0o777, link(".")),
             ("server.key", 0o600, file("server.key")),
             ("shared", 0o1777, Content::Folder),
-            // In the copy it is root's.
+            // The copy belongs to root.
             ("suid", 0o755, file("suid")),
             ("tool", 0o755, file("tool")),
         ];
@@ -218,59 +217,59 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_nowhere_else() {
-        let made = Made::new();
-        fs::write(made.top.join("stack/real"), "y").unwrap();
-        symlink("../real", made.conf.join("inside")).unwrap();
-        let found = made.walk(&["stack"]).unwrap();
-        // There is no such place in the copy, so it is a file.
+    fn links_outside_the_bounds_are_refused() {
+        let folder = TestFolder::new();
+        fs::write(folder.top.join("stack/real"), "y").unwrap();
+        symlink("../real", folder.conf.join("inside")).unwrap();
+        let found = folder.walk(&["stack"]).unwrap();
+        // The target does not exist in the copy, so its contents are copied.
         assert_eq!((found[1].path.as_path(), &found[1].content), (Path::new("inside"), &file("y")));
 
-        symlink("../../beside/secret", made.conf.join("outside")).unwrap();
-        let secret = made.top.join("beside/secret").display().to_string();
-        assert_eq!(made.error(), format!("`outside` leads to `{secret}`, which the stack may not read"));
-        assert_eq!(made.walk(&["stack", "beside"]).unwrap().len(), 3);
+        symlink("../../beside/secret", folder.conf.join("outside")).unwrap();
+        let secret = folder.top.join("beside/secret").display().to_string();
+        assert_eq!(folder.error(), format!("`outside` points to `{secret}`, which the stack may not read"));
+        assert_eq!(folder.walk(&["stack", "beside"]).unwrap().len(), 3);
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
-        let made = Made::new();
-        symlink("../gone", made.conf.join("dangling")).unwrap();
-        assert_eq!(made.error(), "`dangling` is a link to `../gone`, which is not there");
-        fs::remove_file(made.conf.join("dangling")).unwrap();
+    fn an_unreadable_path_is_named() {
+        let folder = TestFolder::new();
+        symlink("../gone", folder.conf.join("dangling")).unwrap();
+        assert_eq!(folder.error(), "`dangling` is a link to `../gone`, which does not exist");
+        fs::remove_file(folder.conf.join("dangling")).unwrap();
 
-        symlink("loop", made.conf.join("loop")).unwrap();
-        assert!(made.error().starts_with("`loop` cannot be read: "), "{}", made.error());
-        fs::remove_file(made.conf.join("loop")).unwrap();
+        symlink("loop", folder.conf.join("loop")).unwrap();
+        assert!(folder.error().starts_with("`loop` cannot be read: "), "{}", folder.error());
+        fs::remove_file(folder.conf.join("loop")).unwrap();
 
-        fs::create_dir(made.conf.join("sub")).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(made.conf.join("sub/socket")).unwrap();
-        assert_eq!(made.error(), "`sub/socket` is neither a file nor a folder");
-        fs::remove_dir_all(made.conf.join("sub")).unwrap();
+        fs::create_dir(folder.conf.join("sub")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.conf.join("sub/socket")).unwrap();
+        assert_eq!(folder.error(), "`sub/socket` is neither a file nor a folder");
+        fs::remove_dir_all(folder.conf.join("sub")).unwrap();
 
-        fs::write(made.conf.join(OsStr::from_bytes(b"a\xff")), "").unwrap();
-        assert_eq!(made.error(), "the name of `a\u{fffd}` is not UTF-8");
+        fs::write(folder.conf.join(OsStr::from_bytes(b"a\xff")), "").unwrap();
+        assert_eq!(folder.error(), "the name of `a\u{fffd}` is not UTF-8");
 
-        fs::remove_dir_all(&made.conf).unwrap();
-        assert_eq!(made.error(), "there is no such folder");
-        symlink("nowhere", &made.conf).unwrap();
-        assert_eq!(made.error(), "`.` is a link to `nowhere`, which is not there");
+        fs::remove_dir_all(&folder.conf).unwrap();
+        assert_eq!(folder.error(), "the folder does not exist");
+        symlink("nowhere", &folder.conf).unwrap();
+        assert_eq!(folder.error(), "`.` is a link to `nowhere`, which does not exist");
     }
 
     #[test]
     fn a_folder_has_limits() {
-        let made = Made::new();
-        symlink(made.top.join("stack"), made.conf.join("up")).unwrap();
-        assert!(made.error().ends_with("is more than 16 folders deep"), "{}", made.error());
-        fs::remove_file(made.conf.join("up")).unwrap();
-        for at in 0..=super::MOST_ENTRIES {
-            fs::write(made.conf.join(at.to_string()), "").unwrap();
+        let folder = TestFolder::new();
+        symlink(folder.top.join("stack"), folder.conf.join("up")).unwrap();
+        assert!(folder.error().ends_with("is more than 16 folders deep"), "{}", folder.error());
+        fs::remove_file(folder.conf.join("up")).unwrap();
+        for at in 0..=super::MAX_ENTRIES {
+            fs::write(folder.conf.join(at.to_string()), "").unwrap();
         }
-        assert_eq!(made.error(), "it holds more than 1000 files and folders");
-        fs::remove_file(made.conf.join("0")).unwrap();
-        assert_eq!(made.walk(&["stack"]).unwrap().len(), super::MOST_ENTRIES + 1);
-        let large = fs::File::create(made.conf.join("1")).unwrap();
-        large.set_len(super::MOST_BYTES + 1).unwrap();
-        assert_eq!(made.error(), "it holds more than 16 MiB");
+        assert_eq!(folder.error(), "it contains more than 1000 files and folders");
+        fs::remove_file(folder.conf.join("0")).unwrap();
+        assert_eq!(folder.walk(&["stack"]).unwrap().len(), super::MAX_ENTRIES + 1);
+        let large = fs::File::create(folder.conf.join("1")).unwrap();
+        large.set_len(super::MAX_BYTES + 1).unwrap();
+        assert_eq!(folder.error(), "it contains more than 16 MiB");
     }
 }

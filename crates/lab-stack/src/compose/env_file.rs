@@ -1,6 +1,5 @@
-//! `.env`: the variables of a stack, as Compose reads them beside its file: `NAME=value` on each line, `export` before it or
-//! not, `'value'` as it is, `"value"` with backslashes, comments. `${NAME}` stands for the host's variables and for those of
-//! the lines before.
+//! Reads the variables of a stack from `.env`, in Compose's syntax: one `NAME=value` per line, optionally after `export`, with
+//! literal `'value'`, `"value"` with escapes, and comments. `${NAME}` refers to the host's variables and to earlier lines.
 
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, quote};
 
 use super::interpolate;
 
-/// Adds the variables of a file. What is wrong is reported, line by line.
+/// Adds the variables of a file to `env`. Reports every invalid line.
 pub(super) fn read(file: &Arc<SourceFile>, env: &mut Variables, out: &mut Diagnostics) {
     for number in 1..=file.line_count() {
         let (start, line) = file.line(number);
@@ -17,20 +16,20 @@ pub(super) fn read(file: &Arc<SourceFile>, env: &mut Variables, out: &mut Diagno
         match entry(line, env) {
             Ok(Some((name, value))) => drop(env.file.insert(name, value)),
             Ok(None) => {}
-            Err(Wrong::Line(message, label)) => out.push(Diagnostic::at(message, &place).label(label)),
-            Err(Wrong::Variable(problem)) => out.push(problem.at(&place)),
+            Err(LineError::Line(message, label)) => out.push(Diagnostic::at(message, &place).label(label)),
+            Err(LineError::Variable(error)) => out.push(error.at(&place)),
         }
     }
 }
 
-enum Wrong {
-    /// A message, and what was expected.
+enum LineError {
+    /// The message and the expected syntax.
     Line(String, &'static str),
-    Variable(interpolate::Problem),
+    Variable(interpolate::VariableError),
 }
 
-/// The variable of a line, if it has one.
-fn entry(line: &str, env: &Variables) -> Result<Option<(String, String)>, Wrong> {
+/// Parses the variable of a line, if it has one.
+fn entry(line: &str, env: &Variables) -> Result<Option<(String, String)>, LineError> {
     const EXPECTED: &str = "expected `NAME=value`, or a comment: `# …`";
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -40,25 +39,25 @@ fn entry(line: &str, env: &Variables) -> Result<Option<(String, String)>, Wrong>
     let name = interpolate::name_of(line);
     let rest = line[name.len()..].trim_start();
     if name.is_empty() || !(rest.is_empty() || rest.starts_with('=')) {
-        return Err(Wrong::Line(format!("{} is no variable", quote(line)), EXPECTED));
+        return Err(LineError::Line(format!("{} is not a variable", quote(line)), EXPECTED));
     }
-    // A name alone is the host's variable, which comes first anyway.
+    // A name without a value means the host's variable, which has precedence anyway.
     let Some(value) = rest.strip_prefix('=') else { return Ok(None) };
-    let text = match written(value.trim_start()).map_err(|(message, label)| Wrong::Line(message, label))? {
+    let text = match unquoted(value.trim_start()).map_err(|(message, label)| LineError::Line(message, label))? {
         Value::Literal(text) => text,
-        Value::Text(text) => interpolate::text(&text, env).map_err(Wrong::Variable)?,
+        Value::Text(text) => interpolate::text(&text, env).map_err(LineError::Variable)?,
     };
     Ok(Some((name.to_owned(), text)))
 }
 
 enum Value {
     Literal(String),
-    /// With variables in it.
+    /// With variables to replace.
     Text(String),
 }
 
-/// A value without its quotes and its comment.
-fn written(value: &str) -> Result<Value, (String, &'static str)> {
+/// Strips quotes and a comment from a value.
+fn unquoted(value: &str) -> Result<Value, (String, &'static str)> {
     let open = value.chars().next().filter(|mark| ['\'', '"'].contains(mark));
     let Some(mark) = open else {
         let comment =
@@ -81,14 +80,14 @@ fn written(value: &str) -> Result<Value, (String, &'static str)> {
             c if c == mark => {
                 let rest = value[at + 1..].trim();
                 if !rest.is_empty() && !rest.starts_with('#') {
-                    return Err((format!("{} stands behind the value", quote(rest)), "expected nothing, or a comment"));
+                    return Err((format!("{} follows the value", quote(rest)), "expected nothing or a comment"));
                 }
                 return Ok(if mark == '"' { Value::Text(text) } else { Value::Literal(text) });
             }
             c => text.push(c),
         }
     }
-    Err(("a quote is not closed on its line".to_owned(), "write line ends as `\\n` in double quotes"))
+    Err(("a mark is not closed on its line".to_owned(), "write line breaks as `\\n` in double quotes"))
 }
 
 #[cfg(test)]
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_of_compose() {
+    fn every_form_of_compose_is_read() {
         let text = "# comment\n\nA=1\r\nexport B = two words # comment\nC='$A # \"x\"' # comment\n\
             D=\"a\\n\\\"b\\\" \\$A $A\"\nE=${HOST}-${A}\nF=\nG=a#b\nHOST\nI=${NONE:-d}\nJ=\"\"\nK=#x\nA=3\n";
         let expected = [
@@ -126,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line() {
+    fn errors_name_their_line() {
         for (line, message) in [
-            ("1A=b", "`1A=b` is no variable"),
-            ("A: b", "`A: b` is no variable"),
-            ("A='b", "a quote is not closed on its line"),
-            ("A=\"b\\\"", "a quote is not closed on its line"),
-            ("A='b' c", "`c` stands behind the value"),
+            ("1A=b", "`1A=b` is not a variable"),
+            ("A: b", "`A: b` is not a variable"),
+            ("A='b", "a mark is not closed on its line"),
+            ("A=\"b\\\"", "a mark is not closed on its line"),
+            ("A='b' c", "`c` follows the value"),
             ("A=${NONE}", "the variable `NONE` is not set"),
         ] {
             let error = variables(&format!("X=1\n{line}\n")).unwrap_err();

@@ -1,4 +1,4 @@
-//! How services depend on each other: no cycle, and what has to be healthy can be asked.
+//! Checks the dependencies of services: no cycles, and a health check for each service that must be healthy.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,18 @@ use lab_yaml::{Diagnostic, Diagnostics, quote};
 
 use super::Placed;
 
-/// Reports what cannot be.
+/// Reports invalid dependencies.
 pub(super) fn check(services: &[Placed], out: &mut Diagnostics) {
     for placed in services {
         for (name, place) in &placed.depends_on {
             let healthy = placed.service.depends_on.get(name) == Some(&Condition::Healthy);
             let known = services.iter().find(|other| &other.service.name == name);
             if healthy && known.is_some_and(|other| other.service.health.own().is_none()) {
-                let message = format!("{} has to be healthy, and has no health check", quote(name));
+                let message = format!("{} must be healthy but has no health check", quote(name));
                 out.push(
                     Diagnostic::at(message, place)
-                        .label("give it a `healthcheck`, or expect `service_started`")
-                        .note("lab runs the checks itself: the image's own does not count"),
+                        .label("add a `healthcheck` to it, or use `service_started`")
+                        .note("lab runs health checks itself, so the image's own does not count"),
                 );
             }
         }
@@ -26,7 +26,7 @@ pub(super) fn check(services: &[Placed], out: &mut Diagnostics) {
     cycles(services, out);
 }
 
-/// Each cycle once, from the service of it that stands first in the file.
+/// Reports each cycle once, starting at its first service in the file.
 fn cycles(services: &[Placed], out: &mut Diagnostics) {
     let mut done: BTreeSet<usize> = BTreeSet::new();
     for start in 0..services.len() {
@@ -46,8 +46,8 @@ fn visit(services: &[Placed], path: &mut Vec<usize>, done: &mut BTreeSet<usize>,
             let names: Vec<&str> =
                 path[from..].iter().chain([&next]).map(|at| services[*at].service.name.as_str()).collect();
             out.push(
-                Diagnostic::at("`depends_on` goes round in a circle", place)
-                    .label(format!("{}: none of them could start first", names.join(" > "))),
+                Diagnostic::at("`depends_on` has a cycle", place)
+                    .label(format!("{}: none of them can start first", names.join(" > "))),
             );
             continue;
         }

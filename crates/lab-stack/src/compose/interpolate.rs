@@ -1,60 +1,60 @@
-//! `${NAME}` in values, as the Compose Specification has it: `$NAME`, `${NAME}`, `${NAME:-default}` (unset or empty),
-//! `${NAME-default}` (unset), `${NAME:?message}`, `${NAME?message}`, and `$$` for a dollar sign. Other than there, a variable
-//! that is not set and has no default is an error: an empty password would do worse later.
+//! Replaces `${NAME}` in values as in the Compose Specification: `$NAME`, `${NAME}`, `${NAME:-default}` (unset or empty),
+//! `${NAME-default}` (unset), `${NAME:?message}`, `${NAME?message}`, and `$$` for a dollar sign. Unlike in Compose, an unset
+//! variable without a default is an error, because for example an empty password fails later and less clearly.
 
 use crate::variables::{NotUtf8, Variables};
 use lab_yaml::node::{Node, NodeKind};
 use lab_yaml::{Diagnostic, Diagnostics, Place, quote};
 
-/// Defaults within defaults.
-const DEEPEST: usize = 8;
+/// Maximum nesting of defaults.
+const MAX_DEPTH: usize = 8;
 
-/// Replaces the variables in all values of a document; keys stay as they are.
+/// Replaces the variables in all values of a document. Keys are not changed.
 pub(super) fn document(node: &mut Node, env: &Variables, out: &mut Diagnostics) {
     match &mut node.kind {
         NodeKind::Null => {}
         NodeKind::Scalar(text) => match expand(text, env, 0) {
             Ok(expanded) => *text = expanded,
-            Err(problem) => out.push(problem.at(&node.place)),
+            Err(error) => out.push(error.at(&node.place)),
         },
         NodeKind::List(items) => items.iter_mut().for_each(|item| document(item, env, out)),
         NodeKind::Mapping(entries) => entries.iter_mut().for_each(|entry| document(&mut entry.value, env, out)),
     }
 }
 
-/// What is wrong with a variable in a text.
+/// An invalid variable in a text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct VariableError {
     message: String,
     label: String,
-    /// As it is written.
+    /// The variable as written.
     part: String,
 }
 
-impl Problem {
+impl VariableError {
     fn new(message: impl Into<String>, label: impl Into<String>, part: &str) -> Self {
         Self { message: message.into(), label: label.into(), part: part.to_owned() }
     }
 
-    /// In the text at a place.
+    /// Places the error inside the text at `place`.
     pub(super) fn at(self, place: &Place) -> Diagnostic {
         Diagnostic::at(self.message, &place.narrow(&self.part)).label(self.label)
     }
 }
 
-/// A text with its variables replaced.
-pub(super) fn text(text: &str, env: &Variables) -> Result<String, Problem> {
+/// Replaces the variables in a text.
+pub(super) fn text(text: &str, env: &Variables) -> Result<String, VariableError> {
     expand(text, env, 0)
 }
 
-/// The value of a variable whose name alone is written, if it is set.
-pub(super) fn variable(name: &str, env: &Variables) -> Result<Option<String>, Problem> {
+/// Looks up a variable of which only the name is written.
+pub(super) fn variable(name: &str, env: &Variables) -> Result<Option<String>, VariableError> {
     Ok(look_up(name, env, name)?.map(str::to_owned))
 }
 
-fn expand(text: &str, env: &Variables, depth: usize) -> Result<String, Problem> {
-    if depth > DEEPEST {
-        return Err(Problem::new("defaults nest too deep", format!("the limit is {DEEPEST}"), text));
+fn expand(text: &str, env: &Variables, depth: usize) -> Result<String, VariableError> {
+    if depth > MAX_DEPTH {
+        return Err(VariableError::new("defaults are nested too deeply", format!("the limit is {MAX_DEPTH}"), text));
     }
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find('$') {
@@ -68,7 +68,7 @@ fn expand(text: &str, env: &Variables, depth: usize) -> Result<String, Problem> 
             }
             Some('{') => {
                 let length = closing(rest).ok_or_else(|| {
-                    Problem::new("`${` is not closed", "expected `${NAME}`, or `$$` for a dollar sign", rest)
+                    VariableError::new("`${` is not closed", "expected `${NAME}`, or `$$` for a dollar sign", rest)
                 })?;
                 let whole = &rest[..length];
                 out.push_str(&braced(&whole[2..length - 1], whole, env, depth)?);
@@ -77,8 +77,8 @@ fn expand(text: &str, env: &Variables, depth: usize) -> Result<String, Problem> 
             _ => {
                 let name = name_of(after);
                 if name.is_empty() {
-                    return Err(Problem::new(
-                        "`$` stands alone",
+                    return Err(VariableError::new(
+                        "`$` without a name",
                         "expected `${NAME}`, or `$$` for a dollar sign",
                         rest,
                     ));
@@ -94,7 +94,7 @@ fn expand(text: &str, env: &Variables, depth: usize) -> Result<String, Problem> 
     Ok(out)
 }
 
-/// The length of `${…}` at the start of a text, with braces within it.
+/// Returns the length of the `${…}` at the start of a text, including nested braces.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {
@@ -108,42 +108,42 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// The name of a variable at the start of a text; empty if there is none.
+/// Returns the variable name at the start of a text, or an empty string.
 pub(super) fn name_of(text: &str) -> &str {
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
     if starts { &text[..end] } else { "" }
 }
 
-fn look_up<'e>(name: &str, env: &'e Variables, whole: &str) -> Result<Option<&'e str>, Problem> {
+fn look_up<'e>(name: &str, env: &'e Variables, whole: &str) -> Result<Option<&'e str>, VariableError> {
     env.get(name).map_err(|NotUtf8| {
         let message = format!("the value of the variable {} is not UTF-8", quote(name));
-        Problem::new(message, "set it to UTF-8 text, or unset it", whole)
+        VariableError::new(message, "set it to UTF-8 text, or unset it", whole)
     })
 }
 
-fn unset(name: &str, whole: &str) -> Problem {
-    Problem::new(
+fn unset(name: &str, whole: &str) -> VariableError {
+    VariableError::new(
         format!("the variable {} is not set", quote(name)),
         format!("set it, or give a default: `${{{name}:-…}}`"),
         whole,
     )
 }
 
-fn braced(inner: &str, whole: &str, env: &Variables, depth: usize) -> Result<String, Problem> {
+fn braced(inner: &str, whole: &str, env: &Variables, depth: usize) -> Result<String, VariableError> {
     const FORMS: &str =
         "expected `${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:?message}` or `${NAME?message}`";
     let name = name_of(inner);
     if name.is_empty() {
-        return Err(Problem::new(format!("{} has no name", quote(whole)), FORMS, whole));
+        return Err(VariableError::new(format!("{} has no name", quote(whole)), FORMS, whole));
     }
     let set = look_up(name, env, whole)?;
     let filled = set.filter(|value| !value.is_empty());
     let rest = &inner[name.len()..];
     let default = |default: &str| expand(default, env, depth + 1);
     let missing = |message: &str| {
-        let told = if message.is_empty() { "it has to be set".to_owned() } else { message.to_owned() };
-        Problem::new(format!("the variable {} is not set", quote(name)), told, whole)
+        let label = if message.is_empty() { "it must be set".to_owned() } else { message.to_owned() };
+        VariableError::new(format!("the variable {} is not set", quote(name)), label, whole)
     };
     if rest.is_empty() {
         set.map(str::to_owned).ok_or_else(|| unset(name, whole))
@@ -156,7 +156,7 @@ fn braced(inner: &str, whole: &str, env: &Variables, depth: usize) -> Result<Str
     } else if let Some(message) = rest.strip_prefix('?') {
         set.map(str::to_owned).ok_or_else(|| missing(message))
     } else {
-        Err(Problem::new(format!("{} is not supported", quote(whole)), FORMS, whole))
+        Err(VariableError::new(format!("{} is not supported", quote(whole)), FORMS, whole))
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
         let env = BTreeMap::from([("A", "1"), ("EMPTY", ""), ("_b2", "x y")]);
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         expand(text, &Variables::new(&env, []), 0)
-            .map_err(|problem| format!("{} | {} | {}", problem.message, problem.label, problem.part))
+            .map_err(|error| format!("{} | {} | {}", error.message, error.label, error.part))
     }
 
     #[test]
@@ -192,12 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_variable() {
         let bad = [
             ("a ${NONE} b", "the variable `NONE` is not set | set it, or give a default: `${NONE:-…}` | ${NONE}"),
             ("$NONE.x", "the variable `NONE` is not set | set it, or give a default: `${NONE:-…}` | $NONE"),
             ("${EMPTY:?set it}", "the variable `EMPTY` is not set | set it | ${EMPTY:?set it}"),
-            ("${NONE?}", "the variable `NONE` is not set | it has to be set | ${NONE?}"),
+            ("${NONE?}", "the variable `NONE` is not set | it must be set | ${NONE?}"),
         ];
         for (text, expected) in bad {
             assert_eq!(expanded(text).unwrap_err(), expected);
@@ -208,6 +208,6 @@ mod tests {
             assert!(expanded(bad).is_err(), "{bad}");
         }
         let deep = format!("{}x{}", "${N:-".repeat(20), "}".repeat(20));
-        assert!(expanded(&deep).unwrap_err().starts_with("defaults nest too deep"));
+        assert!(expanded(&deep).unwrap_err().starts_with("defaults are nested too deeply"));
     }
 }

@@ -1,9 +1,9 @@
-//! `x-lab`: what only lab knows of a stack. Each service that it names must be there, each port published, so that lab
-//! reaches it.
+//! Reads `x-lab`, lab's own settings for a stack. Every service in it must exist and every port must be published, so that lab
+//! can reach it.
 
 use std::path::{Path, PathBuf};
 
-use crate::folder::{Folder, normal};
+use crate::folder::{Folder, normalize};
 use crate::{Optional, XLab, XLabApp, XLabGateway};
 use lab_yaml::fields::{Fields, missing_value};
 use lab_yaml::node::Text;
@@ -15,28 +15,28 @@ const KEYS: [&str; 7] = ["app", "database", "folders", "gateway", "grafana", "op
 const APP: [&str; 6] = ["awaits", "health_path", "key_variable", "metrics_path", "port", "service"];
 const GATEWAY: [&str; 4] = ["port", "reload", "route", "service"];
 const SERVER: [&str; 2] = ["port", "service"];
-/// Stands for the address in `route`.
+/// Placeholder for the address in `route`.
 const ADDRESS: &str = "{address}";
 
-/// Folders outside the stack's that its file names.
+/// Folders outside the stack's folder that the file names.
 #[derive(Default)]
 pub(super) struct Folders {
-    /// It may read them.
+    /// Folders that it may read.
     pub(super) readable: Vec<PathBuf>,
-    /// It may not, which is reported.
+    /// Other folders, which were reported.
     pub(super) refused: Vec<PathBuf>,
 }
 
-/// Folders outside the stack's that its file names. They are needed before all else; mistakes in the
-/// rest of `x-lab` are found by [`read`].
+/// Reads the folders outside the stack's folder that the file names. They are needed before the mounts are read. Other
+/// mistakes in `x-lab` are reported by [`read`].
 pub(super) fn folders(fields: &Fields, folder: &Folder, out: &mut Diagnostics) -> Folders {
     let mut folders = Folders::default();
     let Some(entry) = fields.get("x-lab") else { return folders };
     let quiet = &mut Diagnostics::default();
     let Some(lab) = reader::known(&entry.value, &entry.key, "`x-lab`", &KEYS, &[], quiet) else { return folders };
     let outside = |text: &str| {
-        let path = normal(Path::new(text));
-        // `..` itself would be everything beside the stack, and `../..` what is around it.
+        let path = normalize(Path::new(text));
+        // `..` would include everything beside the stack, and `../..` even more.
         let is_named = (path.starts_with("..") || path.is_absolute()) && path.file_name().is_some();
         if is_named { Ok(path) } else { Err("expected a folder beside the stack's: `../name`".to_owned()) }
     };
@@ -53,21 +53,21 @@ pub(super) fn folders(fields: &Fields, folder: &Folder, out: &mut Diagnostics) -
     folders
 }
 
-/// A folder that only the user can allow.
+/// Error for a folder that only the user can allow.
 fn not_allowed(name: &str, path: &Path, folder: &Folder, place: &Place) -> Diagnostic {
     Diagnostic::at(format!("the stack may not read {name}"), place)
-        .label("it may read its own folder, and what is beside it and not hidden")
-        .help(format!("if you trust this file: --allow-folder {}", folder.full(path).display()))
+        .label("it may read its own folder and visible folders beside it")
+        .help(format!("if you trust this file, allow it with --allow-folder {}", folder.full(path).display()))
 }
 
-/// Reads `x-lab` against the services; `start` is where it is missing.
+/// Reads `x-lab` against the services. `start` is the place for an error if it is missing.
 pub(super) fn read(fields: &Fields, services: &[Placed], start: &Text, out: &mut Diagnostics) -> Option<XLab> {
     let Some(entry) = fields.get("x-lab") else {
         if fields.lacks("x-lab") {
             out.push(
-                Diagnostic::at("there is no `x-lab`", &start.place)
-                    .label("expected it in here")
-                    .help("it says what only lab knows: which service is the app, which the gateway, and their ports"),
+                Diagnostic::at("`x-lab` is missing", &start.place)
+                    .label("expected it here")
+                    .help("it defines which service is the app, which one is the gateway, and their ports"),
             );
         }
         return None;
@@ -76,7 +76,7 @@ pub(super) fn read(fields: &Fields, services: &[Placed], start: &Text, out: &mut
     for (key, what) in [("app", "the service under test"), ("gateway", "the service that requests go through")] {
         if lab.lacks(key) {
             let message = format!("`x-lab` has no `{key}`");
-            out.push(Diagnostic::at(message, &entry.key.place).label(format!("expected {what} in here")));
+            out.push(Diagnostic::at(message, &entry.key.place).label(format!("expected {what} here")));
         }
     }
     let of = Services(services);
@@ -108,7 +108,7 @@ impl Services<'_> {
         found.ok_or_else(|| did_you_mean(name, names(), &format!("expected a service: {}", quote_list(names()))))
     }
 
-    /// `service` and `port` of a part of `x-lab`; the port has to be published.
+    /// Reads `service` and `port` of a part of `x-lab`. The port must be published.
     fn service_and_port(&self, fields: &Fields, key: &Text, out: &mut Diagnostics) -> Option<(String, u16)> {
         let of = (key, &*format!("`{}`", key.text));
         let service = reader::required(fields, "service", of, |name| self.known(name), out);
@@ -121,7 +121,7 @@ impl Services<'_> {
             let place = fields.get("port").map_or(&key.place, |entry| &entry.value.place);
             out.push(
                 Diagnostic::at(message, place)
-                    .label("lab could not reach it")
+                    .label("lab cannot reach it")
                     .help(format!("add to the service: `ports: [\"127.0.0.1::{port}\"]`")),
             );
         }
@@ -158,26 +158,26 @@ impl Services<'_> {
         Some(XLabApp { service, key_variable, port, metrics_path, health_path, awaits })
     }
 
-    /// What an app waits for is what it depends on: it starts when that has started.
+    /// Checks that an app depends on the services that it waits for, because it starts after they have started.
     fn depends(&self, app: &str, awaits: &[String], fields: &Fields, out: &mut Diagnostics) {
         let (Some(placed), Some(entry)) = (self.find(app), fields.get("awaits")) else { return };
         for other in awaits.iter().filter(|other| !placed.depends_on.iter().any(|(name, _)| name == *other)) {
             let message = format!("{} does not depend on {}", quote(app), quote(other));
             out.push(
-                Diagnostic::at(message, &entry.key.place).label("what it waits for stands in its `depends_on`, too"),
+                Diagnostic::at(message, &entry.key.place).label("services in `awaits` must also be in `depends_on`"),
             );
         }
     }
 
-    /// The app's next instance starts beside the one that serves: no port of the host can be its own.
+    /// Checks that the app has no fixed host port, because its next instance starts beside the active one.
     fn free_ports(&self, app: &str, out: &mut Diagnostics) {
         let Some(placed) = self.find(app) else { return };
         for (port, place) in placed.service.ports.iter().zip(&placed.ports).filter(|(port, _)| port.published.is_some())
         {
             out.push(
-                Diagnostic::at(format!("a port of {}, which is the `app`, is fixed", quote(app)), place)
+                Diagnostic::at(format!("a port of the `app` {} is fixed", quote(app)), place)
                     .label(format!("expected a free one: `127.0.0.1::{}`", port.target))
-                    .note("its next instance starts beside the one that serves; lab status names the port"),
+                    .note("its next instance starts beside the active one; lab status shows the port"),
             );
         }
     }
@@ -190,7 +190,7 @@ impl Services<'_> {
             let message = "`gateway` has no `reload`";
             out.push(
                 Diagnostic::at(message, &entry.key.place)
-                    .label("expected the command after which it resolves the app's name anew"),
+                    .label("expected a command that makes it resolve the app's name again"),
             );
         }
         let reload = reader::command(&fields, "reload", out);
@@ -199,7 +199,7 @@ impl Services<'_> {
             && !words.iter().any(|word| word.contains(ADDRESS))
         {
             let message = format!("`route` has no `{ADDRESS}`");
-            out.push(Diagnostic::at(message, &written.key.place).label("expected it where the app's address belongs"));
+            out.push(Diagnostic::at(message, &written.key.place).label("expected it in place of the app's address"));
         }
         let (service, port) = both?;
         Some(XLabGateway { service, port, reload: reload?, route })
@@ -228,19 +228,19 @@ impl Services<'_> {
             let is_optional = |name: &str| optional.iter().any(|it: &Optional| it.service == name);
             if is_optional(name) && !is_optional(&placed.service.name) {
                 let message = format!("{} depends on {}, which is optional", quote(&placed.name.text), quote(name));
-                out.push(Diagnostic::at(message, place).label("both have to be optional, or neither"));
+                out.push(Diagnostic::at(message, place).label("make both optional, or neither"));
             }
         }
         optional
     }
 
-    /// A service that no lab can do without.
+    /// Reports a required service that is optional.
     fn needed(lab: &Fields, service: &str, what: &str, optional: &[Optional], out: &mut Diagnostics) {
         if optional.iter().any(|it| it.service == service)
             && let Some(entry) = lab.get("optional")
         {
-            let message = format!("{} is optional, and is the `{what}`", quote(service));
-            out.push(Diagnostic::at(message, &entry.key.place).label("no lab can do without it"));
+            let message = format!("{} is optional, but it is the `{what}`", quote(service));
+            out.push(Diagnostic::at(message, &entry.key.place).label("every lab needs it"));
         }
     }
 }

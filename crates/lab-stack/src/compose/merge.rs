@@ -1,5 +1,5 @@
-//! YAML's merge keys (<https://yaml.org/type/merge.html>): `<<: *name` takes the entries of another mapping in, but for keys
-//! that are there already; of a list of mappings the first that has a key gives it. Values are not merged, as in Compose.
+//! YAML's merge keys (<https://yaml.org/type/merge.html>): `<<: *name` adds the missing entries of another mapping. In a list of
+//! mappings, the first one with a key wins. As in Compose, values are not merged.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use lab_yaml::{Diagnostic, Diagnostics};
 const KEY: &str = "<<";
 const EXPECTED: &str = "expected a mapping: `<<: *name`, or a list of mappings: `<<: [*one, *two]`";
 
-/// Merges in every mapping of a document. What is merged in keeps its place, so that a mistake in it is shown where it is written.
+/// Resolves the merge keys of a document. Merged entries keep their place, so that a mistake is reported at its origin.
 pub(super) fn document(node: &mut Node, out: &mut Diagnostics) {
     match &mut node.kind {
         NodeKind::Null | NodeKind::Scalar(_) => {}
@@ -28,12 +28,12 @@ pub(super) fn document(node: &mut Node, out: &mut Diagnostics) {
 fn merged(entries: Vec<Entry>, out: &mut Diagnostics) -> Vec<Entry> {
     let (merges, mut own): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.key.text == KEY);
     if let Some(second) = merges.get(1) {
-        let diagnostic = Diagnostic::at("`<<` comes twice", &second.key.place);
+        let diagnostic = Diagnostic::at("`<<` appears twice", &second.key.place);
         out.push(diagnostic.label("merge several as a list: `<<: [*one, *two]`"));
     }
     let mut there: BTreeSet<String> = own.iter().map(|entry| entry.key.text.clone()).collect();
     for mapping in merges.into_iter().flat_map(|merge| mappings(merge, out)) {
-        // A key that comes twice in there stays so: that is found later.
+        // A key that appears twice in there is kept and reported later.
         let fresh: Vec<Entry> = mapping.into_iter().filter(|entry| !there.contains(&entry.key.text)).collect();
         there.extend(fresh.iter().map(|entry| entry.key.text.clone()));
         own.extend(fresh);
@@ -41,7 +41,7 @@ fn merged(entries: Vec<Entry>, out: &mut Diagnostics) -> Vec<Entry> {
     own
 }
 
-/// The mappings that a merge key names.
+/// Returns the mappings that a merge key refers to.
 fn mappings(merge: Entry, out: &mut Diagnostics) -> Vec<Vec<Entry>> {
     let sources = match merge.value.kind {
         NodeKind::List(items) => items,

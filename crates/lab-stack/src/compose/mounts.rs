@@ -1,9 +1,9 @@
-//! What a service mounts: named volumes, and folders of the stack, whose files are read here. lab uploads them into a
-//! volume, so that a remote daemon works; so they are folders, never single files, and cannot be written.
+//! Reads the mounts of a service: named volumes, and folders of the stack with their files. lab uploads folders into volumes so
+//! that remote daemons work; therefore single files and writable folders are not supported.
 
 use std::path::{Path, PathBuf};
 
-use crate::folder::{FolderError, normal};
+use crate::folder::{FolderError, normalize};
 use crate::{Bind, Content, FolderEntry, Mount, VolumeMount};
 use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{Node, NodeKind, Text};
@@ -11,17 +11,17 @@ use lab_yaml::{Diagnostic, Diagnostics, did_you_mean, quote};
 
 use super::{Context, reader, values};
 
-/// A mount as it was written.
+/// A mount as written.
 struct Written {
     source: Text,
     target: Text,
     read_only: bool,
-    /// Folder or volume, where it says so.
+    /// Whether it is a folder, if `type` is given.
     bind: Option<bool>,
 }
 
 impl Context<'_> {
-    /// The mounts under `volumes`.
+    /// Reads the mounts in `volumes`.
     pub(super) fn mounts(&mut self, fields: &Fields) -> Vec<Mount> {
         let Some(entry) = fields.get("volumes") else { return Vec::new() };
         let NodeKind::List(items) = &entry.value.kind else {
@@ -48,7 +48,7 @@ impl Context<'_> {
         mounts
     }
 
-    /// `data:/var/lib/data`, `./conf:/etc/app:ro`.
+    /// Parses `data:/var/lib/data` or `./conf:/etc/app:ro`.
     fn short(&mut self, text: &Text) -> Option<Written> {
         let parts: Vec<&str> = text.text.split(':').collect();
         let part = |part: &str| Text { text: part.to_owned(), place: text.place.narrow(part) };
@@ -77,7 +77,7 @@ impl Context<'_> {
         let kind = |text: &str| match text {
             "bind" => Ok(true),
             "volume" => Ok(false),
-            _ => Err("expected `bind` or `volume`; what is in memory stands under `tmpfs`".to_owned()),
+            _ => Err("expected `bind` or `volume`; use `tmpfs` for paths in memory".to_owned()),
         };
         let bind = reader::required(&fields, "type", (&key, "the mount"), kind, out);
         reader::required(&fields, "source", (&key, "the mount"), values::text, out);
@@ -97,8 +97,8 @@ impl Context<'_> {
         if !self.volumes.contains(&source.text) {
             let volumes = self.volumes.iter().map(String::as_str);
             let label =
-                did_you_mean(&source.text, volumes, "expected one that stands under `volumes`, or a folder: `./name`");
-            let message = format!("there is no volume {}", quote(&source.text));
+                did_you_mean(&source.text, volumes, "expected one of the top-level `volumes`, or a folder: `./name`");
+            let message = format!("unknown volume {}", quote(&source.text));
             self.out.push(Diagnostic::at(message, &source.place).label(label));
             return None;
         }
@@ -108,7 +108,7 @@ impl Context<'_> {
     fn bind(&mut self, written: &Written, target: String) -> Option<Mount> {
         let place = &written.source.place;
         let folder = quote(&written.source.text);
-        let source = normal(Path::new(&written.source.text));
+        let source = normalize(Path::new(&written.source.text));
         let is_home = written.source.text.starts_with('~');
         let outside = source.starts_with("..") || source.is_absolute() || is_home;
         let is_in = |folders: &[PathBuf]| folders.iter().any(|folder| source.starts_with(folder));
@@ -119,19 +119,20 @@ impl Context<'_> {
         if outside && !is_named && (is_home || !self.folder.is_allowed(&source)) {
             let mut outside = Diagnostic::at(format!("{folder} is outside the stack's folder"), place)
                 .label("move it into the stack's folder")
-                .help("a folder beside it may be named under `x-lab.folders`: `folders: [../beside]`");
+                .help("or name a folder beside it in `x-lab.folders`: `folders: [../beside]`");
             if !is_home {
                 let full = self.folder.full(&source);
-                outside = outside.help(format!("if you trust this file: --allow-folder {}", full.display()));
+                outside =
+                    outside.help(format!("if you trust this file, allow it with --allow-folder {}", full.display()));
             }
             self.out.push(outside);
             return None;
         }
         if !written.read_only {
             self.out.push(
-                Diagnostic::at(format!("{folder} is mounted to be written"), place)
+                Diagnostic::at(format!("{folder} is mounted writable"), place)
                     .label(format!("add `:ro`: `{}:{target}:ro`", written.source.text))
-                    .note("lab uploads a copy of the folder: what is written there would never come back"),
+                    .note("lab uploads a copy of the folder, so changes to it would be lost"),
             );
         }
         match self.folder.entries(&source, &self.folders.readable) {
@@ -139,12 +140,10 @@ impl Context<'_> {
             Err(FolderError::File) => {
                 let parent = source.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 self.out.push(
-                    Diagnostic::at(format!("{folder} is a file"), place).label("mount the folder that it is in").help(
-                        format!(
-                            "put what the container needs into a folder of its own (`{}` has it now), and mount that",
-                            parent.display()
-                        ),
-                    ),
+                    Diagnostic::at(format!("{folder} is a file"), place).label("mount a folder instead").help(format!(
+                        "move the files that the container needs from `{}` into their own folder and mount that",
+                        parent.display()
+                    )),
                 );
                 None
             }
@@ -157,7 +156,7 @@ impl Context<'_> {
 }
 
 impl Mount {
-    /// Where it is mounted.
+    /// Path in the container.
     pub fn target(&self) -> &str {
         match self {
             Self::Volume(volume) => &volume.target,
@@ -165,7 +164,7 @@ impl Mount {
         }
     }
 
-    /// The size of the files of a folder.
+    /// Size of the files in a folder.
     pub(super) fn bytes(&self) -> usize {
         let size = |entry: &FolderEntry| match &entry.content {
             Content::File(bytes) => bytes.len(),

@@ -1,5 +1,5 @@
-//! What the parts of the reader share: scalars read by the readers of single values, lists, mappings of names to values,
-//! each in the forms that Compose allows; and the keys that lab does not support, with the reason where there is one.
+//! Shared readers for scalars, lists, commands and mappings in the forms that Compose allows, and for keys that lab does not
+//! support.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use lab_yaml::{Diagnostic, Diagnostics, quote};
 
 use super::values;
 
-/// Keys of Compose that lab does not take, and why.
+/// Unsupported keys of Compose, each with the reason.
 pub(super) type Refused = &'static [(&'static str, &'static str)];
 
-/// The entries of a mapping against the keys that it may hold. Those in `refused` are reported with their reason, others
-/// with what was probably meant.
+/// Checks the entries of a mapping against the known keys. Keys in `refused` are reported with their reason, unknown ones with a
+/// suggestion.
 pub(super) fn known<'n>(
     node: &'n Node,
     key: &Text,
@@ -29,7 +29,7 @@ pub(super) fn known<'n>(
     Some(Fields::read(all, what, keys, refused, out))
 }
 
-/// The mapping under a key, against the keys that it may hold.
+/// Reads the mapping under a key, with the keys that it may contain.
 pub(super) fn inner<'n>(
     fields: &Fields<'n>,
     key: &str,
@@ -41,7 +41,7 @@ pub(super) fn inner<'n>(
     known(&entry.value, &entry.key, &format!("`{key}`"), keys, refused, out)
 }
 
-/// A scalar, read by `read`; what is wrong with it is reported.
+/// Parses a scalar with `read` and reports its error.
 pub(super) fn parse<T>(
     text: &Text,
     what: &str,
@@ -55,7 +55,7 @@ pub(super) fn parse<T>(
         .ok()
 }
 
-/// The scalar under a key, read by `read`.
+/// Parses the scalar under a key with `read`.
 pub(super) fn value<T>(
     fields: &Fields,
     key: &str,
@@ -66,7 +66,7 @@ pub(super) fn value<T>(
     parse(&text, key, read, out)
 }
 
-/// The same, of a key that has to be there.
+/// Parses the scalar under a required key.
 pub(super) fn required<T>(
     fields: &Fields,
     key: &str,
@@ -75,14 +75,12 @@ pub(super) fn required<T>(
     out: &mut Diagnostics,
 ) -> Option<T> {
     if fields.lacks(key) {
-        out.push(
-            Diagnostic::at(format!("{what} has no `{key}`"), &of.place).label(format!("expected `{key}` in here")),
-        );
+        out.push(Diagnostic::at(format!("{what} has no `{key}`"), &of.place).label(format!("expected `{key}` here")));
     }
     value(fields, key, read, out)
 }
 
-/// The items of a list of scalars.
+/// Reads a list of scalars.
 pub(super) fn scalars(key: &str, node: &Node, out: &mut Diagnostics) -> Vec<Text> {
     let NodeKind::List(items) = &node.kind else {
         out.push(fields::wrong_kind(key, node, "a list: `[one, two]`"));
@@ -101,7 +99,7 @@ pub(super) fn scalars(key: &str, node: &Node, out: &mut Diagnostics) -> Vec<Text
     texts
 }
 
-/// A list of scalars, each read by `read`.
+/// Parses each scalar of a list with `read`.
 pub(super) fn list<T>(
     fields: &Fields,
     key: &str,
@@ -113,7 +111,7 @@ pub(super) fn list<T>(
     texts.iter().filter_map(|text| parse(text, key, &read, out)).collect()
 }
 
-/// A command: a list of words, or a line that is split as a shell does.
+/// Reads a command: a list of words, or a line that is split as in a shell.
 pub(super) fn command(fields: &Fields, key: &str, out: &mut Diagnostics) -> Option<Vec<String>> {
     let entry = fields.get(key)?;
     if matches!(entry.value.kind, NodeKind::List(_)) {
@@ -127,7 +125,7 @@ pub(super) fn command(fields: &Fields, key: &str, out: &mut Diagnostics) -> Opti
     value(fields, key, values::words, out)
 }
 
-/// Names and values: a mapping, or a list of `NAME=value`. A name without a value is None.
+/// Reads names and values from a mapping or a list of `NAME=value`. A name may have no value.
 pub(super) fn pairs(fields: &Fields, key: &str, out: &mut Diagnostics) -> BTreeMap<String, (Option<String>, Text)> {
     let mut pairs = BTreeMap::new();
     let Some(entry) = fields.get(key) else { return pairs };
@@ -138,7 +136,7 @@ pub(super) fn pairs(fields: &Fields, key: &str, out: &mut Diagnostics) -> BTreeM
                 None => (text.text.clone(), None),
             };
             if pairs.contains_key(&name) {
-                let message = format!("{} comes twice in `{key}`", quote(&name));
+                let message = format!("{} appears twice in `{key}`", quote(&name));
                 out.push(Diagnostic::at(message, &text.place).label("remove one of the two"));
                 continue;
             }
@@ -159,7 +157,7 @@ pub(super) fn pairs(fields: &Fields, key: &str, out: &mut Diagnostics) -> BTreeM
     pairs
 }
 
-/// Names and values, each of which must be there.
+/// Reads names and values, and reports names without a value.
 pub(super) fn full_pairs(fields: &Fields, key: &str, out: &mut Diagnostics) -> BTreeMap<String, String> {
     let mut full = BTreeMap::new();
     for (name, (value, text)) in pairs(fields, key, out) {

@@ -1,11 +1,11 @@
-//! The rights that a service may have: those that the daemon gives every container, or fewer. Values that would give more are
-//! refused, whatever the key is called. Keys that can do nothing else are in [`super::refused`].
+//! Privileges of a service: at most those that the daemon gives every container. Values that would grant more are refused. Keys
+//! that only grant privileges are in [`super::refused`].
 
 use lab_yaml::quote_list;
 
 use super::values;
 
-/// What the daemon gives a container whose file says nothing. `cap_add` may give these back after `cap_drop`.
+/// Docker's default capabilities, which `cap_add` may restore after `cap_drop`.
 const CAPABILITIES: [&str; 14] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -22,27 +22,27 @@ const CAPABILITIES: [&str; 14] = [
     "SETUID",
     "SYS_CHROOT",
 ];
-/// Others send a service's lines elsewhere, as the daemon and with its files: to addresses, to sockets of the host.
+/// Other drivers send logs elsewhere with the daemon's privileges, for example to sockets of the host.
 const LOG_DRIVERS: [&str; 3] = ["json-file", "local", "none"];
 const LOG_OPTIONS: [&str; 9] =
     ["compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "max-file", "max-size", "mode"];
 const TMPFS_OPTIONS: [&str; 12] =
     ["exec", "gid", "mode", "nodev", "noexec", "nosuid", "nr_blocks", "nr_inodes", "ro", "rw", "size", "uid"];
 
-/// The name of a capability, as the daemon writes it.
+/// Name of a capability in the daemon's spelling.
 fn plain(text: &str) -> String {
     let upper = text.trim().to_ascii_uppercase();
     upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
 }
 
-/// A capability that is taken away.
+/// Parses a capability to drop.
 pub(super) fn known_capability(text: &str) -> Result<String, String> {
     let name = plain(text);
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     if is_name { Ok(name) } else { Err("expected a capability: `ALL`, `NET_RAW`".to_owned()) }
 }
 
-/// A capability that is given back.
+/// Parses a capability to restore.
 pub(super) fn capability(text: &str) -> Result<String, String> {
     let name = plain(text);
     if CAPABILITIES.contains(&name.as_str()) {
@@ -54,7 +54,7 @@ pub(super) fn capability(text: &str) -> Result<String, String> {
     ))
 }
 
-/// An option that takes rights away.
+/// Parses a security option. Only options that remove privileges are accepted.
 pub(super) fn security_option(text: &str) -> Result<String, String> {
     match text.split_once([':', '=']).unwrap_or((text, "true")) {
         ("no-new-privileges", "true") => Ok("no-new-privileges:true".to_owned()),
@@ -62,17 +62,17 @@ pub(super) fn security_option(text: &str) -> Result<String, String> {
     }
 }
 
-/// A log driver that keeps the lines with the container.
+/// Parses a log driver that stores logs locally.
 pub(super) fn log_driver(text: &str) -> Result<String, String> {
-    one_of(text, &LOG_DRIVERS, "a lab's lines stay with it")
+    one_of(text, &LOG_DRIVERS, "logs must stay in the lab")
 }
 
-/// An option of such a driver.
+/// Parses an option of such a driver.
 pub(super) fn log_option(text: &str) -> Result<String, String> {
-    one_of(text, &LOG_OPTIONS, "no such option here")
+    one_of(text, &LOG_OPTIONS, "unknown option")
 }
 
-/// A path in memory and its options: `/tmp`, `/run:mode=1777,size=16m`.
+/// Parses a path in memory with options: `/tmp`, `/run:mode=1777,size=16m`.
 pub(super) fn tmpfs(text: &str) -> Result<String, String> {
     let (path, options) = text.split_once(':').unwrap_or((text, ""));
     values::target(path)?;
@@ -95,7 +95,7 @@ mod tests {
     use super::{capability, known_capability, log_driver, security_option, tmpfs};
 
     #[test]
-    fn capabilities_are_given_back_and_no_others_given() {
+    fn only_default_capabilities_can_be_restored() {
         for good in ["NET_BIND_SERVICE", "net_bind_service", "CAP_NET_BIND_SERVICE"] {
             assert_eq!(capability(good).as_deref(), Ok("NET_BIND_SERVICE"), "{good}");
         }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn security_options_only_take_rights_away() {
+    fn security_options_only_remove_privileges() {
         for good in ["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"] {
             assert_eq!(security_option(good).as_deref(), Ok("no-new-privileges:true"), "{good}");
         }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_memory_stay_in_the_lab() {
+    fn logs_and_memory_stay_in_the_lab() {
         assert!(log_driver("json-file").is_ok() && log_driver("none").is_ok());
         for bad in ["syslog", "fluentd", "gelf", "awslogs", "journald", "plugin:latest"] {
             assert!(log_driver(bad).is_err(), "{bad}");

@@ -1,4 +1,4 @@
-//! One service: its keys, in the short and long forms of Compose, as a [`Service`].
+//! Reads a [`Service`] from the short and long forms of Compose.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,10 +39,10 @@ const KEYS: [&str; 24] = [
     "tmpfs",
     "user",
 ];
-/// Beside those, since mounts are read elsewhere.
+/// Read by [`super::mounts`].
 const VOLUMES: &str = "volumes";
 impl Context<'_> {
-    /// A service; None where its value is no mapping, which is reported.
+    /// Reads a service. Reports a value that is not a mapping and returns `None`.
     pub(super) fn service(&mut self, name: &Text, node: &Node) -> Option<Placed> {
         let keys: Vec<&'static str> = KEYS.into_iter().chain([VOLUMES]).collect();
         let fields = reader::known(node, name, "a service", &keys, SERVICE, &mut self.out)?;
@@ -79,7 +79,7 @@ impl Context<'_> {
         Some(Placed { service, name: name.clone(), ports: places, depends_on: dependencies })
     }
 
-    /// A variable without a value is one of the stack's variables, or left out.
+    /// Variables without a value are taken from the stack's variables, or left out.
     fn environment(&mut self, fields: &Fields) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::new();
         for (name, (value, text)) in reader::pairs(fields, "environment", &mut self.out) {
@@ -93,7 +93,7 @@ impl Context<'_> {
             };
             match value {
                 Ok(value) => environment.extend(value.map(|value| (name, value))),
-                Err(problem) => self.out.push(problem.at(&named.place)),
+                Err(error) => self.out.push(error.at(&named.place)),
             }
         }
         environment
@@ -122,7 +122,7 @@ impl Context<'_> {
         for (name, condition) in found {
             if !self.services.contains(&name.text) {
                 let label = did_you_mean(&name.text, self.services.iter().map(String::as_str), "expected a service");
-                let message = format!("there is no service {}", quote(&name.text));
+                let message = format!("unknown service {}", quote(&name.text));
                 self.out.push(Diagnostic::at(message, &name.place).label(label));
                 continue;
             }
@@ -183,14 +183,14 @@ fn tmpfs(fields: &Fields, out: &mut Diagnostics) -> Vec<String> {
     }
 }
 
-/// With the Engine's defaults. What is wrong is reported, and the check is then as good as none.
+/// Uses the Engine's defaults. An invalid check is reported and then ignored.
 fn health(fields: &Fields, out: &mut Diagnostics) -> HealthSetting {
     fields.get("healthcheck").and_then(|entry| health_of(entry, out)).unwrap_or_default()
 }
 
 fn health_of(entry: &Entry, out: &mut Diagnostics) -> Option<HealthSetting> {
     let what = "a health check";
-    let refused: Refused = &[("start_interval", "the Engine's API knows it only from 1.44 on")];
+    let refused: Refused = &[("start_interval", "it requires version 1.44 of the Engine's API")];
     let keys = ["test", "interval", "timeout", "retries", "start_period", "disable"];
     let fields = reader::known(&entry.value, &entry.key, what, &keys, refused, out)?;
     let span = |key: &str, default: u64, out: &mut Diagnostics| {
@@ -203,7 +203,7 @@ fn health_of(entry: &Entry, out: &mut Diagnostics) -> Option<HealthSetting> {
         return Some(HealthSetting::Off);
     }
     if fields.lacks("test") {
-        out.push(Diagnostic::at("the health check has no `test`", &entry.key.place).label("expected `test` in here"));
+        out.push(Diagnostic::at("the health check has no `test`", &entry.key.place).label("expected `test` here"));
     }
     let test = health_test(&fields.get("test")?.value, out)?;
     if test.is_empty() {
@@ -212,7 +212,7 @@ fn health_of(entry: &Entry, out: &mut Diagnostics) -> Option<HealthSetting> {
     Some(HealthSetting::Own(HealthCheck { test, interval, timeout, retries, start_period }))
 }
 
-/// The words of a health test; none of them for `NONE`.
+/// Returns the words of a health check, or none for `NONE`.
 fn health_test(node: &Node, out: &mut Diagnostics) -> Option<Vec<String>> {
     let shell = |line: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_owned()];
     if let NodeKind::Scalar(line) = &node.kind {
@@ -225,17 +225,17 @@ fn health_test(node: &Node, out: &mut Diagnostics) -> Option<Vec<String>> {
         ["CMD", _, ..] => Some(words[1..].to_vec()),
         _ => {
             let expected = "expected `[CMD, command, …]`, `[CMD-SHELL, \"line\"]` or `[NONE]`";
-            out.push(Diagnostic::at("`test` is no health test", &node.place).label(expected));
+            out.push(Diagnostic::at("`test` is not a health check", &node.place).label(expected));
             None
         }
     }
 }
 
-/// Under their names of old, or under `deploy.resources.limits`, which wins.
+/// Reads limits from `deploy.resources.limits`, or from their older keys.
 fn limits(fields: &Fields, out: &mut Diagnostics) -> Limits {
     const DEPLOY: Refused =
-        &[("replicas", "each service is one container"), ("restart_policy", "none may come back by itself")];
-    const RESOURCES: Refused = &[("reservations", "a lab reserves nothing")];
+        &[("replicas", "each service is one container"), ("restart_policy", "services must not restart on their own")];
+    const RESOURCES: Refused = &[("reservations", "lab does not reserve resources")];
     let old = Limits {
         memory: reader::value(fields, "mem_limit", values::bytes, out),
         cpus: reader::value(fields, "cpus", values::cpus, out),
@@ -264,9 +264,9 @@ fn logging(fields: &Fields, out: &mut Diagnostics) -> Option<(String, BTreeMap<S
 fn labels(fields: &Fields, out: &mut Diagnostics) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for (name, (value, text)) in reader::pairs(fields, "labels", out) {
-        for (prefix, owner) in [("com.docker.compose.", "Compose's"), ("lab.", "lab's")] {
+        for (prefix, owner) in [("com.docker.compose.", "Compose"), ("lab.", "lab")] {
             if name.starts_with(prefix) {
-                let message = format!("the label {} is {owner} own", quote(&name));
+                let message = format!("the label {} is reserved for {owner}", quote(&name));
                 out.push(Diagnostic::at(message, &text.place).label("remove it: lab sets it"));
             }
         }

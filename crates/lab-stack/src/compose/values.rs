@@ -1,5 +1,5 @@
-//! Single values of a compose file: durations, sizes, ports, names. Each reader takes text in and says in its error what it
-//! expected, in words that fit under the value.
+//! Parses single values of a compose file: durations, sizes, ports, names. Errors describe the expected value, as a label under
+//! the actual one.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use crate::{Condition, Port};
 const DURATION: &str = "expected a duration with units: `500ms`, `1.5s`, `1m30s`";
 const BYTES: &str = "expected a size: `64m`, `1g`, or bytes";
 const PORT: &str = "expected a port from 1 to 65535";
-const LOOPBACK: &str = "lab publishes on 127.0.0.1 alone";
+const LOOPBACK: &str = "lab only publishes on 127.0.0.1";
 
-/// `500ms`, `1.5s`, `1m30s`.
+/// Parses `500ms`, `1.5s`, `1m30s`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (mut rest, mut seconds) = (text, 0.0);
     if text.is_empty() {
@@ -35,16 +35,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|it| it.as_secs() <= 86_400)
-        .ok_or_else(|| "this is too long".into())
+        .ok_or_else(|| "expected at most 24h".into())
 }
 
-/// The same, above 0.
+/// Parses a duration above 0.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     let span = duration(text)?;
     if span.is_zero() { Err("expected more than 0".to_owned()) } else { Ok(span) }
 }
 
-/// `64m`, `1g`, `512kb`, bytes; units are powers of 1024.
+/// Parses a size such as `64m`, `1g` or `512kb`. Units are powers of 1024.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let text = text.to_ascii_lowercase();
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
@@ -59,43 +59,42 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let whole = |number: &str| number.parse::<u64>().ok()?.checked_mul(1 << shift);
     let fraction = |number: &str| {
         let bytes = number.parse::<f64>().ok().filter(|_| shift > 0)? * f64::from(1_u32 << shift);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was looked at")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
         (bytes < 1e15).then_some(bytes as u64)
     };
     whole(number).or_else(|| fraction(number)).filter(|bytes| *bytes > 0).ok_or_else(|| BYTES.to_owned())
 }
 
-/// Cores and parts of them.
+/// Parses a number of cores, with fractions.
 pub(super) fn cpus(text: &str) -> Result<f64, String> {
     let cpus = text.parse::<f64>().ok().filter(|cpus| *cpus >= 0.01 && *cpus <= 1024.0);
     cpus.ok_or_else(|| "expected a number of cores: `0.5`, `2`".to_owned())
 }
 
-/// A number of processes.
+/// Parses a limit of processes.
 pub(super) fn pids(text: &str) -> Result<i64, String> {
     let pids = text.parse::<i64>().ok().filter(|pids| *pids == -1 || *pids > 0);
     pids.ok_or_else(|| "expected a number above 0, or -1 for no limit".to_owned())
 }
 
-/// A number of tries.
+/// Parses a number of attempts.
 pub(super) fn retries(text: &str) -> Result<u32, String> {
     text.parse::<u32>().ok().filter(|it| *it > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
 }
 
-/// `true` or `false`.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     text.parse::<bool>().map_err(|_| "expected `true` or `false`".to_owned())
 }
 
-/// A port in a container.
+/// Parses a port in a container.
 pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| PORT.to_owned())
 }
 
-/// A port on the host; 0 and nothing are any free one.
+/// Parses a port on the host. 0 and an empty value mean any free port.
 pub(super) fn published(text: &str) -> Result<Option<u16>, String> {
     if text.contains('-') {
-        return Err("a range is not supported: publish each port by itself".to_owned());
+        return Err("ranges are not supported; list each port".to_owned());
     }
     match text {
         "" | "0" => Ok(None),
@@ -103,17 +102,17 @@ pub(super) fn published(text: &str) -> Result<Option<u16>, String> {
     }
 }
 
-/// What a port is published on.
+/// Checks the host address of a port.
 pub(super) fn host_ip(text: &str) -> Result<(), String> {
     if text == "127.0.0.1" { Ok(()) } else { Err(LOOPBACK.to_owned()) }
 }
 
-/// `tcp`.
+/// Checks the protocol of a port.
 pub(super) fn protocol(text: &str) -> Result<(), String> {
-    if text == "tcp" { Ok(()) } else { Err("lab publishes TCP ports alone".to_owned()) }
+    if text == "tcp" { Ok(()) } else { Err("lab only publishes TCP ports".to_owned()) }
 }
 
-/// `127.0.0.1:8080:80`, `127.0.0.1::80`, each with `/tcp`.
+/// Parses `127.0.0.1:8080:80` or `127.0.0.1::80`, optionally with `/tcp`.
 pub(super) fn short_port(text: &str) -> Result<Port, String> {
     let (written, kind) = text.rsplit_once('/').unwrap_or((text, "tcp"));
     protocol(kind)?;
@@ -124,11 +123,11 @@ pub(super) fn short_port(text: &str) -> Result<Port, String> {
             Ok(Port { published: published(host)?, target: port(target)? })
         }
         [target, host] => Err(format!("{LOOPBACK}: write `127.0.0.1:{host}:{target}`")),
-        _ => Err(format!("{LOOPBACK}: write `127.0.0.1::{written}` for a free port there")),
+        _ => Err(format!("{LOOPBACK}: write `127.0.0.1::{written}` for a free port")),
     }
 }
 
-/// What has to be true of a service before another starts.
+/// Parses the condition of a dependency.
 pub(super) fn condition(text: &str) -> Result<Condition, String> {
     match text {
         "service_started" => Ok(Condition::Started),
@@ -137,7 +136,7 @@ pub(super) fn condition(text: &str) -> Result<Condition, String> {
     }
 }
 
-/// The name of a service or a volume, which is one on the network as well.
+/// Parses the name of a service or a volume. A service's name is also its host name.
 pub(super) fn name(text: &str) -> Result<String, String> {
     let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric());
     let sane = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -147,15 +146,15 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     Err("expected at most 63 letters, digits, `-`, `_` and `.`, a letter or a digit first".to_owned())
 }
 
-/// The name of an environment variable.
+/// Parses the name of an environment variable.
 pub(super) fn variable(text: &str) -> Result<String, String> {
     if !text.is_empty() && !text.contains(['=', '\0', ' ', '\n']) {
         return Ok(text.to_owned());
     }
-    Err("expected a variable's name".to_owned())
+    Err("expected a variable name".to_owned())
 }
 
-/// A path in a container.
+/// Parses a path in a container.
 pub(super) fn target(text: &str) -> Result<String, String> {
     let plain = text.trim_end_matches('/');
     if text.starts_with('/') && !plain.is_empty() && !plain.contains(':') && !plain.split('/').any(|part| part == "..")
@@ -165,7 +164,7 @@ pub(super) fn target(text: &str) -> Result<String, String> {
     Err("expected an absolute path in the container".to_owned())
 }
 
-/// A path of HTTP.
+/// Parses a path in a URL.
 pub(super) fn http_path(text: &str) -> Result<String, String> {
     if text.starts_with('/') && text.chars().all(|c| c.is_ascii_graphic()) {
         return Ok(text.to_owned());
@@ -173,12 +172,12 @@ pub(super) fn http_path(text: &str) -> Result<String, String> {
     Err("expected a path that starts with `/`".to_owned())
 }
 
-/// Any text that is not empty.
+/// Parses any text that is not empty.
 pub(super) fn text(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("expected something".to_owned()) } else { Ok(text.to_owned()) }
+    if text.trim().is_empty() { Err("expected a value".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// A command line as words, as a shell splits it: quotes and backslashes, nothing else.
+/// Splits a command line into words as a shell does, with quotes and backslashes only.
 pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
     let (mut words, mut word, mut quote): (Vec<String>, Option<String>, Option<char>) = (Vec::new(), None, None);
     let mut chars = line.chars();
@@ -190,7 +189,7 @@ pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
                 word.get_or_insert_default();
             }
             (None | Some('"'), '\\') => {
-                let next = chars.next().ok_or("a backslash stands at the end")?;
+                let next = chars.next().ok_or("there is a backslash at the end")?;
                 word.get_or_insert_default().push(next);
             }
             (None, c) if c.is_whitespace() => words.extend(word.take()),

@@ -1,8 +1,8 @@
-//! Merge keys, as compose files have them.
+//! Merge keys in compose files.
 
 use super::{SHORT, read};
 
-/// What two services share, and one of them changes.
+/// Shared keys, some of which one service overrides.
 const SHARED: &str = r"
 x-common: &common
   user: '1000'
@@ -16,26 +16,26 @@ fn with(web: &str) -> String {
 }
 
 #[test]
-fn a_mapping_takes_in_what_it_does_not_say_itself() {
+fn a_mapping_gets_the_entries_that_it_lacks() {
     let web =
         |text: &str| read(&with(text)).unwrap_or_else(|errors| panic!("{errors}")).service("web").unwrap().clone();
     let one = web("    <<: *common\n");
     assert_eq!((one.user.as_deref(), one.limits.memory), (Some("1000"), Some(64 << 20)));
-    // What stands there counts, before or behind.
+    // Its own entries win, before or after the merge key.
     for text in ["    mem_limit: 16m\n    <<: *common\n", "    <<: *common\n    mem_limit: 16m\n"] {
         assert_eq!(web(text).limits.memory, Some(16 << 20), "{text}");
     }
-    // The first of a list that has a key gives it.
+    // The first mapping in a list wins.
     let both = web("    <<: [*quiet, *common]\n");
     assert_eq!((both.user.as_deref(), both.limits.memory, both.limits.pids), (Some("1000"), Some(32 << 20), Some(10)));
-    // Values are taken whole, and can be merged themselves.
+    // Values are not merged unless they have their own merge key.
     let deep = web("    <<: *common\n    healthcheck: { <<: *check, retries: 7 }\n");
     let health = deep.health.own().unwrap();
     assert_eq!((health.retries, health.interval.as_secs()), (7, 5));
 }
 
 #[test]
-fn a_mistake_is_shown_where_it_is_written() {
+fn a_mistake_is_reported_at_its_origin() {
     let errors = |text: &str| read(text).unwrap_err().to_string();
     for (web, wanted) in [
         ("    <<: *nobody\n", "there is no `&name` before it"),
@@ -50,7 +50,7 @@ fn a_mistake_is_shown_where_it_is_written() {
     let text = with("    <<: *common\n").replace("mem_limit: 64m", "mem_limit: much");
     let message = errors(&text);
     assert!(message.contains("`mem_limit` is `much`") && message.contains("compose.yaml:4:"), "{message}");
-    // A name that nothing uses is still a key that no service has.
+    // Merged keys must be keys of a service as well.
     let message = errors(&SHORT.replace("    image: web:1\n", "    image: web:1\n    <<: { restart: always }\n"));
     assert!(message.contains("`restart` is not supported"), "{message}");
 }

@@ -1,28 +1,28 @@
-//! What people get wrong: each is named with its place and what to do, and all are found at once.
+//! Typical mistakes: each is reported with its place and a hint, and all are reported at once.
 
 use super::{SHORT, env, read};
 use crate::Stack;
 use lab_yaml::Diagnostic;
 
-/// Line, column and message of what is wrong with the file of `all_mistakes_are_found_at_once`.
+/// Line, column and message of each error in `all_mistakes_are_found_at_once`.
 const ALL: [&str; 24] = [
     "2:1 `version` is not supported in a compose file",
     "6:5 `restart` is not supported in a service",
     "7:13 `ports` is `8080:80`",
     "7:45 port 9000 of the host is published twice",
     "8:16 `mem_limit` is `much`",
-    "9:27 `test` is no health test",
+    "9:27 `test` is not a health check",
     "9:43 `interval` is `5`",
-    "10:19 `api` has to be healthy, and has no health check",
-    "10:56 there is no service `ap`",
+    "10:19 `api` must be healthy but has no health check",
+    "10:56 unknown service `ap`",
     "11:3 the service has no `image`",
     "12:14 `command` is `run 'it`",
     "13:26 the variable `NONE` is not set",
     "14:16 `./nothing` cannot be mounted",
     "14:35 `./conf/app.conf` is a file",
     "14:60 `../other` is outside the stack's folder",
-    "14:78 `./conf` is mounted to be written",
-    "14:91 there is no volume `date`",
+    "14:78 `./conf` is mounted writable",
+    "14:91 unknown volume `date`",
     "14:107 `volumes` is `f`",
     "15:20 `driver` is not supported in a volume",
     "17:3 `app` has no `key_variable`",
@@ -32,7 +32,7 @@ const ALL: [&str; 24] = [
     "18:49 unknown key `rout` in `gateway`",
 ];
 
-/// A stack that is right but for one change.
+/// Errors of a stack that is valid apart from one change.
 fn with(from: &str, to: &str) -> String {
     let text = SHORT.replacen(from, to, 1);
     assert_ne!(text, SHORT, "{from} is not there");
@@ -47,7 +47,7 @@ fn says(message: &str, parts: &[&str]) {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_its_place_and_what_was_meant() {
+fn an_unknown_key_has_its_place_and_a_suggestion() {
     let message = with("    tmpfs: /tmp", "    enviroment: {}");
     says(&message, &["unknown key `enviroment` in a service", "compose.yaml:14:5", "did you mean `environment`?"]);
     says(&message, &["14 |     enviroment: {}", "^^^^^^^^^^", "the keys of a service: `build`, `cap_add`"]);
@@ -82,28 +82,28 @@ x-lab:
 }
 
 #[test]
-fn a_cycle_is_shown_as_a_chain() {
+fn a_cycle_is_reported_as_a_chain() {
     let message = with("    build: ./api", "    build: ./api\n    depends_on: [web]");
-    says(&message, &["`depends_on` goes round in a circle", "web > api > web: none of them could start first"]);
-    assert_eq!(message.matches("in a circle").count(), 1);
+    says(&message, &["`depends_on` has a cycle", "web > api > web: none of them can start first"]);
+    assert_eq!(message.matches("has a cycle").count(), 1);
     let own = with("    depends_on: [api]", "    depends_on: [web]");
     says(&own, &["web > web"]);
 }
 
-/// Each depends on the next: whoever follows them one call deep each comes far.
+/// A chain of dependencies that would recurse deeply.
 #[test]
 fn more_services_than_a_lab_can_have_are_refused() {
     let service = |at: u32| format!("\n  s{at}: {{ image: x, depends_on: [s{}] }}", at + 1);
     let chain = (0..7_000).map(service).collect::<Vec<_>>().concat();
     let message = with("services:", &format!("services:{chain}"));
-    says(&message, &["there are more than 100 services", "compose.yaml:", "s100"]);
+    says(&message, &["a stack can have at most 100 services", "compose.yaml:", "s100"]);
 }
 
 #[test]
-fn what_lab_has_to_know_is_required() {
+fn the_settings_of_lab_are_required() {
     says(&with("x-lab:", "x-lap:"), &["unknown key `x-lap`", "did you mean `x-lab`?"]);
     let (without, _) = SHORT.split_once("x-lab:").unwrap();
-    says(&read(without).unwrap_err().to_string(), &["there is no `x-lab`", "which service is the app"]);
+    says(&read(without).unwrap_err().to_string(), &["`x-lab` is missing", "which service is the app"]);
     says(&with("  app: {", "  ape: {"), &["did you mean `app`?"]);
     says(
         &with("key_variable: API_KEY", "key_variable: API_KEI"),
@@ -113,22 +113,22 @@ fn what_lab_has_to_know_is_required() {
     says(&with("port: 9000 }", "port: 9000, awaits: [api] }"), &["`api` does not depend on `api`", "`depends_on`"]);
     says(&with(", reload: nginx -s reload", ""), &["`gateway` has no `reload`"]);
     says(&with("reload: nginx", "route: [a, b], reload: nginx"), &["`route` has no `{address}`"]);
-    says(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`api` is optional, and is the `app`"]);
+    says(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`api` is optional, but it is the `app`"]);
     says(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`web` depends on `api`, which is optional"]);
     says(&with("x-lab:", "x-lab:\n  database: dbb"), &["`database` is `dbb`", "expected a service: `web`, `api`"]);
     says(&with("x-lab:", "x-lab:\n  folders: [beside, ..]"), &["`folders` is `beside`", "`folders` is `..`"]);
 }
 
 #[test]
-fn a_port_that_could_not_be_is_refused_where_it_is_written() {
+fn an_impossible_port_is_reported_at_its_place() {
     let message = with("127.0.0.1::9000", "127.0.0.1:9000:9000");
-    says(&message, &["a port of `api`, which is the `app`, is fixed", "compose.yaml:", "`127.0.0.1::9000`"]);
+    says(&message, &["a port of the `app` `api` is fixed", "compose.yaml:", "`127.0.0.1::9000`"]);
     let message = with("127.0.0.1:8080:80", r#"127.0.0.1:8080:80", "127.0.0.1:8081:80"#);
     says(&message, &["port 80 of `web` is published twice", "the first is at ", "compose.yaml:5:13"]);
 }
 
 #[test]
-fn folders_outside_are_mounted_only_where_they_are_named() {
+fn folders_outside_are_only_mounted_if_they_are_named() {
     for source in ["../conf", "/etc", "~/conf", "./conf/../../x"] {
         let message = with("./conf:/etc/api:ro", &format!("{source}:/etc/api:ro"));
         says(&message, &["is outside the stack's folder", "`x-lab.folders`"]);
@@ -154,11 +154,11 @@ fn a_variable_that_is_not_set_is_an_error_at_its_place() {
 }
 
 #[test]
-fn a_folder_without_a_stack_says_so() {
+fn a_folder_without_a_stack_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let error = |path: &std::path::Path| Stack::read(path, &env(&[])).unwrap_err().to_string();
-    says(&error(folder.path()), &["there is no compose file in", "`compose.yaml`"]);
-    says(&error(&folder.path().join("none")), &["there is no folder"]);
+    says(&error(folder.path()), &["no compose file in", "`compose.yaml`"]);
+    says(&error(&folder.path().join("none")), &["does not exist"]);
     std::fs::write(folder.path().join("compose.yaml"), b"a: \xff").unwrap();
     says(&error(folder.path()), &["not UTF-8"]);
     for nonsense in

@@ -1,5 +1,4 @@
-//! What a stack is read from beside its own file: the host's variables, `.env`, other folders; and what differs between two
-//! readings.
+//! Inputs outside the stack file: the host's variables, `.env` and other folders; and the differences between two readings.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,31 +9,31 @@ use std::path::{Path, PathBuf};
 use super::SHORT;
 use crate::{HealthSetting, Reading, Source, Stack};
 
-/// A folder `top/stack` with the least that a stack is, and `top/beside` and `secret` next to those.
-struct Made {
+/// A folder `top/stack` with a minimal stack, and `top/beside` and `secret` outside of it.
+struct TestStack {
     _temporary: tempfile::TempDir,
     top: PathBuf,
 }
 
-impl Made {
+impl TestStack {
     fn new() -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let top = std::fs::canonicalize(temporary.path()).unwrap().join("top");
-        let made = Self { _temporary: temporary, top };
+        let test = Self { _temporary: temporary, top };
         for folder in ["stack/conf", "beside", "../secret"] {
-            std::fs::create_dir_all(made.top.join(folder)).unwrap();
+            std::fs::create_dir_all(test.top.join(folder)).unwrap();
         }
-        made.write("stack/conf/app.conf", "a");
-        made.write("stack/compose.yaml", SHORT);
-        made.write("../secret/key", "x");
-        made
+        test.write("stack/conf/app.conf", "a");
+        test.write("stack/compose.yaml", SHORT);
+        test.write("../secret/key", "x");
+        test
     }
 
     fn write(&self, name: &str, text: &str) {
         std::fs::write(self.top.join(name), text).unwrap();
     }
 
-    /// The file of the stack, with a part of it replaced.
+    /// Writes the stack file with a part of it replaced.
     fn change(&self, from: &str, to: &str) {
         assert!(SHORT.contains(from), "{from}");
         self.write("stack/compose.yaml", &SHORT.replace(from, to));
@@ -58,15 +57,15 @@ fn environment(reading: &Reading) -> &BTreeMap<String, String> {
 
 #[test]
 fn variables_of_the_host_are_announced_if_the_file_names_them() {
-    let made = Made::new();
-    let reading = made.read().unwrap();
+    let test = TestStack::new();
+    let reading = test.read().unwrap();
     assert_eq!(reading.from_host, ["KEY"]);
-    assert_eq!(reading.announcements(), ["the stack gets from your environment: KEY"]);
-    made.change("${KEY}", "k0");
-    assert_eq!(made.read().unwrap().from_host, ["KEY"], "its name alone asks for it, too");
+    assert_eq!(reading.announcements(), ["the stack uses variables from your environment: KEY"]);
+    test.change("${KEY}", "k0");
+    assert_eq!(test.read().unwrap().from_host, ["KEY"], "a name without a value counts, too");
     let not_utf8 = OsString::from_vec(vec![0xff]);
-    assert!(made.read_with(&[("KEY", "k".into()), ("UNUSED", not_utf8.clone())], &[]).is_ok());
-    let error = made.read_with(&[("KEY", not_utf8)], &[]).unwrap_err();
+    assert!(test.read_with(&[("KEY", "k".into()), ("UNUSED", not_utf8.clone())], &[]).is_ok());
+    let error = test.read_with(&[("KEY", not_utf8)], &[]).unwrap_err();
     assert!(
         error.contains("the value of the variable `KEY` is not UTF-8") && error.contains("compose.yaml:11:"),
         "{error}"
@@ -75,116 +74,116 @@ fn variables_of_the_host_are_announced_if_the_file_names_them() {
 
 #[test]
 fn the_env_file_comes_after_the_hosts_variables() {
-    let made = Made::new();
-    made.change("NOT_SET]", "NOT_SET, \"PW=${PASSWORD}\"]");
-    made.write("stack/.env", "KEY=file\nNOT_SET='a b'\nPASSWORD=file\nCOMPOSE_PROFILES=x\n");
-    let reading = made.read_with(&[], &[]).unwrap();
+    let test = TestStack::new();
+    test.change("NOT_SET]", "NOT_SET, \"PW=${PASSWORD}\"]");
+    test.write("stack/.env", "KEY=file\nNOT_SET='a b'\nPASSWORD=file\nCOMPOSE_PROFILES=x\n");
+    let reading = test.read_with(&[], &[]).unwrap();
     let expected = [("API_KEY", "file"), ("KEY", "file"), ("NOT_SET", "a b"), ("PW", "own")];
     assert_eq!(*environment(&reading), super::env(&expected));
     assert_eq!(
         reading.announcements(),
         [
-            "COMPOSE_PROFILES in .env is for Compose, and means nothing to lab",
-            "PASSWORD is set, but lab makes one for each lab",
+            "COMPOSE_PROFILES in .env is a Compose setting and has no effect in lab",
+            "PASSWORD is set, but lab generates its own value for each lab",
         ]
     );
-    assert_eq!(environment(&made.read().unwrap())["KEY"], "k1", "the host's");
-    made.write("stack/.env", "KEY\n: x\n");
-    let error = made.read().unwrap_err();
-    assert!(error.contains("`: x` is no variable") && error.contains(".env:2:"), "{error}");
+    assert_eq!(environment(&test.read().unwrap())["KEY"], "k1", "the host has precedence");
+    test.write("stack/.env", "KEY\n: x\n");
+    let error = test.read().unwrap_err();
+    assert!(error.contains("`: x` is not a variable") && error.contains(".env:2:"), "{error}");
 }
 
 #[test]
 fn files_that_compose_would_merge_are_refused_and_others_named() {
-    let made = Made::new();
+    let test = TestStack::new();
     for name in ["compose.override.yaml", "docker-compose.override.yml"] {
-        made.write(&format!("stack/{name}"), "services: {}\n");
-        let error = made.read().unwrap_err();
+        test.write(&format!("stack/{name}"), "services: {}\n");
+        let error = test.read().unwrap_err();
         assert!(error.contains(name) && error.contains("a stack is one file"), "{error}");
-        std::fs::remove_file(made.top.join("stack").join(name)).unwrap();
+        std::fs::remove_file(test.top.join("stack").join(name)).unwrap();
     }
-    made.write("stack/docker-compose.yml", "services: {}\n");
-    assert_eq!(made.read().unwrap().remarks, ["docker-compose.yml is not read: another compose file is beside it"]);
+    test.write("stack/docker-compose.yml", "services: {}\n");
+    assert_eq!(test.read().unwrap().remarks, ["docker-compose.yml is ignored: the folder has another compose file"]);
 }
 
 #[test]
-fn a_file_cannot_give_itself_a_folder_elsewhere() {
-    let made = Made::new();
-    let secret = made.top.join("../secret");
+fn a_file_cannot_allow_itself_a_folder_elsewhere() {
+    let test = TestStack::new();
+    let secret = test.top.join("../secret");
     let real = std::fs::canonicalize(&secret).unwrap();
-    symlink("../../secret", made.top.join("beside/link")).unwrap();
+    symlink("../../secret", test.top.join("beside/link")).unwrap();
     for path in ["../../secret", "../beside/link", &real.display().to_string()] {
-        made.write(
+        test.write(
             "stack/compose.yaml",
             &SHORT.replace("./conf:", &format!("{path}:")).replace("x-lab:", &format!("x-lab:\n  folders: [{path}]")),
         );
-        let error = made.read().unwrap_err();
+        let error = test.read().unwrap_err();
         let flag = format!("--allow-folder {}", real.display());
         assert!(error.contains("the stack may not read") && error.contains(&flag), "{path}: {error}");
-        for allowed in [&secret, &real, &made.top.join("..")] {
+        for allowed in [&secret, &real, &test.top.join("..")] {
             let host = [("KEY", "k".into())];
-            let reading = made.read_with(&host, std::slice::from_ref(allowed)).unwrap_or_else(|it| panic!("{it}"));
+            let reading = test.read_with(&host, std::slice::from_ref(allowed)).unwrap_or_else(|it| panic!("{it}"));
             assert_eq!(reading.outside, [real.clone()]);
             assert!(
                 reading.announcements().contains(&format!("the stack reads outside its folder: {}", real.display()))
             );
         }
     }
-    // What the user allows need not be named in the file as well.
-    made.change("./conf:", &format!("{}:", real.display()));
-    assert!(made.read().unwrap_err().contains("is outside the stack's folder"));
-    assert!(made.read_with(&[("KEY", "k".into())], &[secret]).is_ok());
+    // A folder that the user allows need not be named in the file.
+    test.change("./conf:", &format!("{}:", real.display()));
+    assert!(test.read().unwrap_err().contains("is outside the stack's folder"));
+    assert!(test.read_with(&[("KEY", "k".into())], &[secret]).is_ok());
 }
 
 #[test]
-fn what_is_read_outside_is_listed() {
-    let made = Made::new();
-    made.write(
+fn paths_read_outside_are_listed() {
+    let test = TestStack::new();
+    test.write(
         "stack/compose.yaml",
         &SHORT.replace("./conf:", "../beside:").replace("x-lab:", "x-lab:\n  folders: [../beside]"),
     );
-    made.write("beside/a", "");
-    assert_eq!(made.read().unwrap().outside, [made.top.join("beside")]);
-    made.write("stack/compose.yaml", &SHORT.replace("x-lab:", "x-lab:\n  folders: [../beside]"));
-    symlink("../../beside/a", made.top.join("stack/conf/link")).unwrap();
-    assert_eq!(made.read().unwrap().outside, [made.top.join("beside/a")]);
+    test.write("beside/a", "");
+    assert_eq!(test.read().unwrap().outside, [test.top.join("beside")]);
+    test.write("stack/compose.yaml", &SHORT.replace("x-lab:", "x-lab:\n  folders: [../beside]"));
+    symlink("../../beside/a", test.top.join("stack/conf/link")).unwrap();
+    assert_eq!(test.read().unwrap().outside, [test.top.join("beside/a")]);
 }
 
 #[test]
 fn a_file_of_the_stack_may_not_be_a_link_to_elsewhere() {
     for name in ["compose.yaml", ".env"] {
-        let made = Made::new();
-        let link = made.top.join("stack").join(name);
-        let target = made.top.join("beside/other");
+        let test = TestStack::new();
+        let link = test.top.join("stack").join(name);
+        let target = test.top.join("beside/other");
         std::fs::write(&target, if name == ".env" { "KEY=k" } else { SHORT }).unwrap();
         let _ = std::fs::remove_file(&link);
         symlink(&target, &link).unwrap();
-        let error = made.read().unwrap_err();
+        let error = test.read().unwrap_err();
         assert!(error.contains("is a link to") && error.contains("--allow-folder"), "{error}");
-        let reading = made.read_with(&[("KEY", "k".into())], &[made.top.join("beside")]).unwrap();
+        let reading = test.read_with(&[("KEY", "k".into())], &[test.top.join("beside")]).unwrap();
         assert_eq!(reading.outside, [target]);
     }
 }
 
 #[test]
 fn a_dangling_link_is_named_and_not_the_folder() {
-    let made = Made::new();
-    symlink("gone", made.top.join("stack/conf/here")).unwrap();
-    let error = made.read().unwrap_err();
-    assert!(error.contains("`here` is a link to `gone`, which is not there"), "{error}");
-    assert!(!error.contains("no such folder"), "{error}");
-    std::fs::remove_file(made.top.join("stack/compose.yaml")).unwrap();
-    symlink("gone.yaml", made.top.join("stack/compose.yaml")).unwrap();
-    let error = made.read().unwrap_err();
+    let test = TestStack::new();
+    symlink("gone", test.top.join("stack/conf/here")).unwrap();
+    let error = test.read().unwrap_err();
+    assert!(error.contains("`here` is a link to `gone`, which does not exist"), "{error}");
+    assert!(!error.contains("the folder does not exist"), "{error}");
+    std::fs::remove_file(test.top.join("stack/compose.yaml")).unwrap();
+    symlink("gone.yaml", test.top.join("stack/compose.yaml")).unwrap();
+    let error = test.read().unwrap_err();
     assert!(error.contains("compose.yaml: it is a link to gone.yaml, which does not exist"), "{error}");
 }
 
 #[test]
-fn health_is_inherited_or_off_or_the_files_own() {
+fn a_health_check_is_inherited_or_off_or_set() {
     let setting = |check: &str| {
-        let made = Made::new();
-        made.change("    healthcheck: { test: curl -f localhost, interval: 1m30s }\n", check);
-        made.read().unwrap_or_else(|it| panic!("{it}")).stack.service("api").unwrap().health.clone()
+        let test = TestStack::new();
+        test.change("    healthcheck: { test: curl -f localhost, interval: 1m30s }\n", check);
+        test.read().unwrap_or_else(|it| panic!("{it}")).stack.service("api").unwrap().health.clone()
     };
     assert_eq!(setting(""), HealthSetting::Inherited);
     for off in ["{ disable: true }", "{ test: [NONE] }", "{ test: [CMD, a], disable: true }"] {
@@ -194,23 +193,23 @@ fn health_is_inherited_or_off_or_the_files_own() {
 }
 
 #[test]
-fn a_stack_survives_being_remembered() {
-    let made = Made::new();
-    std::fs::write(made.top.join("stack/conf/binary"), [0, 1, 0xff]).unwrap();
-    made.write("stack/conf/text", "tab\tand é\r\n");
-    symlink("text", made.top.join("stack/conf/link")).unwrap();
-    let stack = made.read().unwrap().stack;
+fn a_stack_survives_serialization() {
+    let test = TestStack::new();
+    std::fs::write(test.top.join("stack/conf/binary"), [0, 1, 0xff]).unwrap();
+    test.write("stack/conf/text", "tab\tand é\r\n");
+    symlink("text", test.top.join("stack/conf/link")).unwrap();
+    let stack = test.read().unwrap().stack;
     let text = serde_json::to_string(&stack).unwrap();
     assert_eq!(serde_json::from_str::<Stack>(&text).unwrap(), stack);
     assert!(text.contains(r#"{"text":"tab\tand é\r\n"}"#) && text.contains(r#"{"base64":"AAH/"}"#), "{text}");
 }
 
 #[test]
-fn what_differs_is_named_without_values() {
-    let made = Made::new();
-    let old = made.read().unwrap().stack;
+fn differences_are_listed_without_values() {
+    let test = TestStack::new();
+    let old = test.read().unwrap().stack;
     assert_eq!(old.differences(&old), Vec::<String>::new());
-    made.write(
+    test.write(
         "stack/compose.yaml",
         &SHORT
             .replace("image: api:1", "image: api:2")
@@ -219,14 +218,14 @@ fn what_differs_is_named_without_values() {
             .replace("  web:\n    image: web:1\n", "")
             .replace("service: web,", "service: web2,"),
     );
-    made.write("stack/conf/app.conf", "b");
-    made.write("stack/conf/more.conf", "b");
-    std::fs::set_permissions(made.top.join("stack/conf"), std::fs::Permissions::from_mode(0o700)).unwrap();
-    let new = made.read_with(&[("KEY", "a-secret".into())], &[]).unwrap().stack;
+    test.write("stack/conf/app.conf", "b");
+    test.write("stack/conf/more.conf", "b");
+    std::fs::set_permissions(test.top.join("stack/conf"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let new = test.read_with(&[("KEY", "a-secret".into())], &[]).unwrap().stack;
     assert_eq!(
         old.differences(&new),
         [
-            "web: no longer in the stack; its container stays until lab down",
+            "web: no longer in the stack; its container remains until lab down",
             "api: environment: API_KEY, KEY changed; image api:1 is now api:2; tmpfs changed; \
              conf: ., app.conf, more.conf changed",
             "new: new in the stack",
@@ -238,10 +237,10 @@ fn what_differs_is_named_without_values() {
 
 #[test]
 fn a_stack_is_read_by_any_spelling_of_its_path() {
-    let made = Made::new();
+    let test = TestStack::new();
     for spelling in ["stack", "./stack/", "beside/../stack"] {
-        let read = Stack::read(&made.top.join(spelling), &super::env(&[("KEY", "k1")]));
-        assert_eq!(read.unwrap().services, made.read().unwrap().stack.services, "{spelling}");
+        let read = Stack::read(&test.top.join(spelling), &super::env(&[("KEY", "k1")]));
+        assert_eq!(read.unwrap().services, test.read().unwrap().stack.services, "{spelling}");
     }
     assert!(Stack::read(Path::new("/nonexistent"), &super::env(&[])).is_err());
 }

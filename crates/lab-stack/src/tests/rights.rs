@@ -1,9 +1,8 @@
-//! The rights that a file may give its services: those of every container, or fewer, whatever the key is called and wherever
-//! it comes from.
+//! Privileges of a stack's services: at most those of every container, regardless of the key and its origin.
 
 use super::{SHORT, read};
 
-/// What is wrong with a stack whose service `api` has some lines more.
+/// Errors of a stack whose service `api` has additional lines.
 fn refused(lines: &str) -> String {
     let text = SHORT.replace("    tmpfs: /tmp\n", &format!("    tmpfs: /tmp\n    {lines}\n"));
     assert_ne!(text, SHORT);
@@ -46,19 +45,22 @@ fn a_right_on_the_host_is_refused_with_the_reason() {
 }
 
 #[test]
-fn what_reaches_beyond_the_lab_is_refused_with_the_reason() {
+fn access_beyond_the_lab_is_refused_with_the_reason() {
     for (lines, reason) in [
         ("network_mode: host", "all services share one network"),
-        ("extra_hosts: [\"host.docker.internal:host-gateway\"]", "a lab reaches its own services"),
-        ("dns: [192.0.2.1]", "a lab reaches its own services"),
-        ("external_links: [other]", "a lab has no part in other containers"),
+        (
+            "extra_hosts: [\"host.docker.internal:host-gateway\"]",
+            "can only resolve the names of the lab's own services",
+        ),
+        ("dns: [192.0.2.1]", "can only resolve the names of the lab's own services"),
+        ("external_links: [other]", "a lab cannot use other containers"),
         ("volumes_from: [\"container:other\"]", "mount the volume or the folder itself"),
-        ("provider: { type: model }", "a lab runs no programs of its host"),
-        ("post_start: [{ command: x, privileged: true }]", "a lab runs no commands"),
-        ("logging: { driver: syslog, options: { syslog-address: \"unix:///dev/log\" } }", "a lab's lines stay with it"),
+        ("provider: { type: model }", "lab does not run programs on its host"),
+        ("post_start: [{ command: x, privileged: true }]", "lab does not run commands"),
+        ("logging: { driver: syslog, options: { syslog-address: \"unix:///dev/log\" } }", "logs must stay in the lab"),
         ("logging: { driver: json-file, options: { syslog-address: x } }", "`options` is `syslog-address`"),
-        ("deploy: { resources: { reservations: { devices: [] } } }", "a lab reserves nothing"),
-        ("labels: { lab.name: other }", "the label `lab.name` is lab's own"),
+        ("deploy: { resources: { reservations: { devices: [] } } }", "lab does not reserve resources"),
+        ("labels: { lab.name: other }", "the label `lab.name` is reserved for lab"),
     ] {
         let message = refused(lines);
         assert!(message.contains(reason), "{lines}:\n{message}");
@@ -74,7 +76,7 @@ fn what_reaches_beyond_the_lab_is_refused_with_the_reason() {
 }
 
 #[test]
-fn it_does_not_matter_where_the_key_comes_from() {
+fn keys_are_refused_regardless_of_their_origin() {
     for extension in ["privileged: true", "cap_add: [SYS_ADMIN]", "pid: host", "security_opt: [\"seccomp:unconfined\"]"]
     {
         for merge in ["<<: *more", "<<: [*more]", "<<: [{ init: true }, *more]"] {
@@ -87,13 +89,13 @@ fn it_does_not_matter_where_the_key_comes_from() {
     let list = format!("x-list: &list [SYS_ADMIN]\n{SHORT}")
         .replace("    tmpfs: /tmp\n", "    tmpfs: /tmp\n    cap_add: *list\n");
     assert!(read(&list).unwrap_err().to_string().contains("`cap_add` is `SYS_ADMIN`"));
-    // The variable KEY is `k1`: a value counts as it reads in the end.
+    // Variables are replaced first.
     let variable = refused("cap_add: [\"${NONE:-SYS_ADMIN}\"]");
     assert!(variable.contains("`cap_add` is `SYS_ADMIN`"), "{variable}");
 }
 
 #[test]
-fn what_takes_rights_away_or_gives_them_back_is_accepted() {
+fn dropped_and_restored_capabilities_are_accepted() {
     let text = SHORT.replace(
         "    tmpfs: /tmp\n",
         "    tmpfs: /tmp\n    cap_drop: [all]\n    cap_add: [CAP_CHOWN, net_bind_service]\n    \
