@@ -113,7 +113,7 @@ fn what_is_lacking_is_said() {
     let check = "symptom_check: [{ check: { path: / } }]\n";
     assert!(lack(&format!("{steps}{check}")).contains("test has no `resolved_check`"));
     let both = format!("{steps}{check}resolved_check: [{{ check: {{ path: / }} }}]\n");
-    assert!(lack(&both).contains("no fault that is mended"));
+    assert!(lack(&both).contains("no fault that is fixed"));
     assert!(lack(&format!("{steps}kind: part\n")).contains("a part for other scenarios"));
     assert!(acts(&read(&format!("{steps}kind: practice\n"))).is_ok(), "a practice claims that nobody is harmed");
 }
