@@ -57,9 +57,9 @@ fn journals_and_events_of_earlier_versions_are_read() {
     let journal = Journal::from_events(&events).expect("a whole run");
     let compact = serde_json::to_string(&journal).expect("in memory");
     let read: Journal = serde_json::from_str(&older(&compact)).expect("an older journal");
-    assert_eq!(read, journal);
+    assert_eq!(document(&read), document(&journal));
     let lines = String::from_utf8(ndjson(&events)).expect("text");
-    assert_eq!(read_events(older(&lines).as_bytes()).expect("older events"), events);
+    assert_eq!(ndjson(&read_events(older(&lines).as_bytes()).expect("older events")), lines.as_bytes());
 }
 
 #[test]
