@@ -344,7 +344,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         let keys = document.keys.as_ref();
         let note = match (&document.run, &document.undo) {
             (Some(run), _) => format!("busy: {run}"),
-            (None, Some(pending)) if pending.kept => "kept".to_owned(),
+            (None, Some(pending)) if pending.kept => "kept fault".to_owned(),
             (None, Some(_)) => "undo pending".to_owned(),
             (None, None) => String::new(),
         };
