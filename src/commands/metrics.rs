@@ -68,7 +68,9 @@ async fn watch(
         ticks.tick().await;
         match snapshot(wire, source).await {
             Ok((after, failed)) => {
-                failed.iter().for_each(|error| session.term.note(&text(error)));
+                for error in &failed {
+                    session.term.note(&text(error));
+                }
                 let increase = delta::between(&before, &after, &[]);
                 let seconds = at.elapsed().as_secs_f64();
                 session.line("")?;

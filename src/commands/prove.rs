@@ -33,7 +33,9 @@ const MOST_JOBS: usize = 16;
 pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<Exit> {
     let begun = Instant::now();
     let plans = plans(args)?;
-    plans.iter().for_each(|plan| session.hide(&plan.secrets));
+    for plan in &plans {
+        session.hide(&plan.secrets);
+    }
     let interrupt = signals::install()?;
     let state = StateFolder::open()?;
     let ids = ids(&state, plans.len())?;

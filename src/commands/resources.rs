@@ -34,17 +34,19 @@ pub(super) fn check() -> Result<(), Failure> {
 /// Starts as many threads as the runtime does, plus a few.
 fn start_threads() -> std::io::Result<()> {
     let count = thread::available_parallelism().map_or(1, usize::from) + 4;
-    let (hold, held) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let receiver = std::sync::Arc::new(std::sync::Mutex::new(receiver));
     let mut threads = Vec::new();
     let started = (0..count).try_for_each(|_| {
-        let held = held.clone();
+        let receiver = receiver.clone();
         // Each ends when the sender is dropped.
-        let wait = move || drop(held.lock().map(|held| held.recv()));
+        let wait = move || drop(receiver.lock().map(|ended| ended.recv()));
         threads.push(thread::Builder::new().spawn(wait)?);
         Ok(())
     });
-    drop(hold);
-    threads.into_iter().for_each(|thread| drop(thread.join()));
+    drop(sender);
+    for thread in threads {
+        drop(thread.join());
+    }
     started
 }

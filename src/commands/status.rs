@@ -305,7 +305,9 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut documents = Vec::new();
     let mut exit = Exit::Passed;
     let labs = StateFolder::open()?.labs()?;
-    labs.iter().for_each(|lab| session.hide_secrets_of(lab));
+    for lab in &labs {
+        session.hide_secrets_of(lab);
+    }
     // In parallel: a silent daemon delays only its own labs.
     let found = join_all(labs.iter().map(inspect)).await;
     for (lab, found) in labs.iter().zip(found) {

@@ -143,7 +143,9 @@ impl Gatherer {
         };
         remarks.extend(now.services.iter().filter(|service| service.health == Health::Unhealthy).filter_map(unwell));
         remarks.extend(now.notices);
-        remarks.iter_mut().for_each(|remark| *remark = masked(remark).into_owned());
+        for remark in &mut remarks {
+            *remark = masked(remark).into_owned();
+        }
         Up { engine: record.engine, gateway: now.endpoints.gateway, services: now.services, keys, remarks }
     }
 

@@ -14,7 +14,7 @@ use crate::ran::output;
 use crate::support::until;
 
 /// No command takes as long on a corrupted state. Generous: the machine may be loaded.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A way to corrupt what lies at `path`; `outside` is a folder with a file `target`.
 type Corruption = (&'static str, fn(path: &Path, outside: &Path));

@@ -32,7 +32,9 @@ fn services_that_were_killed_come_back_with_up() {
     for round in 0..4 {
         for services in SERVICES {
             let status = desk.status();
-            services.iter().for_each(|service| kill(pid(&status, service), Signal::KILL));
+            for service in services {
+                kill(pid(&status, service), Signal::KILL);
+            }
             // Also at once, when the host may not have noticed.
             if round % 2 == 0 {
                 until(|| services.iter().all(|service| state(&desk, service) == "stopped"));
@@ -60,7 +62,9 @@ fn services_that_were_killed_while_frozen_come_back_with_up() {
         desk.lab(&["scenario", "run", &pause(service), "--keep"]).status(0);
         assert_eq!(state(&desk, service), "paused");
         let status = desk.status();
-        ["app", "gateway"].iter().for_each(|service| kill(pid(&status, service), Signal::KILL));
+        for service in ["app", "gateway"] {
+            kill(pid(&status, service), Signal::KILL);
+        }
         until(|| state(&desk, "app") == "stopped" && state(&desk, "gateway") == "stopped");
         desk.lab(&["up"]).status(0);
         serves(&desk);

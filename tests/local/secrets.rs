@@ -86,13 +86,11 @@ fn the_output_of_a_command_shows_a_secret_in_no_form() {
         "printf %s \"$T\" | sed 's/&/\\&amp;/g; s/</\\&lt;/g; s/>/\\&gt;/g; s/\"/\\&quot;/g'",
         "printf %s \"$T\" | sed \"s/'/'\\\\\\\\''/g\"",
     ];
-    let steps: String = commands
-        .iter()
-        .map(|command| {
-            let command = serde_json::to_string(command).expect("a text");
-            format!("  - run: {{ command: [sh, -c, {command}], env: {{ T: \"${{t}}\" }} }}\n")
-        })
-        .collect();
+    let step = |command: &&str| {
+        let command = serde_json::to_string(command).expect("a text");
+        format!("  - run: {{ command: [sh, -c, {command}], env: {{ T: \"${{t}}\" }} }}\n")
+    };
+    let steps = commands.iter().map(step).collect::<Vec<_>>().concat();
     let text =
         format!("title: T\nkind: part\nparameters:\n  t: {{ default: '{quoted}', secret: true }}\nsteps:\n{steps}");
     let file = desk.write("forms.yaml", &text);

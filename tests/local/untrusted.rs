@@ -181,7 +181,10 @@ fn no_verb_passes_on_what_a_terminal_would_obey() {
     desk.lab(&["up", "--port", "0"]).status(0);
     let evil_file =
         desk.write(&format!("evil{}.yaml", EVIL.replace('/', "")), "title: T\nkind: part\nsteps:\n  - wait: soon\n");
-    let good = desk.write("good.yaml", &format!("title: \"T\u{202e}\u{200b}\"\ndescription: \"a\u{202e}b\u{200b}\"\nkind: part\nsteps:\n  - {{ wait: 10ms }}\n"));
+    let good = desk.write(
+        "good.yaml",
+        "title: \"T\u{202e}\u{200b}\"\ndescription: \"a\u{202e}b\u{200b}\"\nkind: part\nsteps:\n  - { wait: 10ms }\n",
+    );
     let wrong = desk.write(
         "wrong.yaml",
         &format!("title: T\nkind: part\nsteps:\n  - wait: \"{}\"\n", "x\u{202e}\u{200b}\u{9b}31m"),

@@ -53,7 +53,7 @@ fn read(name: &str, short: bool) -> Plan {
 
 async fn play(plan: Plan) -> Outcome {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let lab = StateFolder::at(folder.path().to_owned()).and_then(|state| state.lab("default")).expect("a name");
+    let lab = StateFolder::at(folder.path()).and_then(|state| state.lab("default")).expect("a name");
     lab.save(&Record::new("mock", 0)).expect("the folder is ours");
     let engine = MockEngine::running("apikey-v1");
     let before = engine.state();

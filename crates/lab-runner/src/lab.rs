@@ -192,7 +192,7 @@ mod tests {
 
     fn state() -> (tempfile::TempDir, StateFolder) {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder::at(folder.path().join("state")).unwrap();
+        let state = StateFolder::at(&folder.path().join("state")).unwrap();
         (folder, state)
     }
 

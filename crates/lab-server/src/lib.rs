@@ -67,12 +67,11 @@ pub async fn serve(
 
 /// Accepts and admits one connection. Returns `None` after a pause if accepting failed.
 async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(TcpStream, Admission)> {
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, connections.admit().await)),
-        Err(_) => {
-            tokio::time::sleep(ACCEPT_BACKOFF).await;
-            None
-        }
+    if let Ok((stream, _)) = listener.accept().await {
+        Some((stream, connections.admit().await))
+    } else {
+        tokio::time::sleep(ACCEPT_BACKOFF).await;
+        None
     }
 }
 

@@ -69,7 +69,7 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// TrafficCommands one round so that each caller is spread evenly (nginx's smooth weighted round robin).
+/// `TrafficCommands` one round so that each caller is spread evenly (nginx's smooth weighted round robin).
 fn smooth(weights: &[u32]) -> Vec<usize> {
     let total: i64 = weights.iter().map(|weight| i64::from(*weight)).sum();
     let mut credit = vec![0i64; weights.len()];

@@ -99,6 +99,7 @@ impl Place {
     }
 
     /// Narrows the place to the first occurrence of `part`. Returns the whole place if `part` does not occur in it.
+    #[must_use]
     pub fn narrow(&self, part: &str) -> Self {
         match self.file.text[self.span()].find(part) {
             Some(at) => Self::new(&self.file, self.span.start + at..self.span.start + at + part.len()),

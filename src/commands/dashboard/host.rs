@@ -78,7 +78,7 @@ async fn serve(order: &Order) -> Result<Exit, String> {
 fn lab_in(folder: &Path) -> Result<lab_runner::lab::Lab, String> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let root = folder.parent().and_then(Path::parent).unwrap_or(folder);
-    StateFolder::at(root.to_owned()).and_then(|state| state.lab(name)).map_err(|error| error.to_string())
+    StateFolder::at(root).and_then(|state| state.lab(name)).map_err(|error| error.to_string())
 }
 
 async fn listen(order: &Order) -> Result<TcpListener, String> {

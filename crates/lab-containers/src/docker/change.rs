@@ -35,7 +35,7 @@ impl Inner {
         }
         let observed = self.remove_leftovers(client, observed, true).await?;
         let transition = Transition { inner: self, client, observed: &observed, service, found: observed.get(name) };
-        transition.run(change).await
+        Box::pin(transition.run(change)).await
     }
 
     /// Returns the overrides after a change to the environment.
@@ -80,16 +80,17 @@ impl Inner {
             return Err(fault.service(service));
         }
         match client.inspect(name).await? {
-            Some(other) if !self.names.owns(&other.labels) => Err(match self.names.foreign_owner(&other.labels) {
-                Some(place) => foreign(self.names.lab(), &place),
-                None => {
+            Some(other) if !self.names.owns(&other.labels) => {
+                Err(if let Some(place) = self.names.foreign_owner(&other.labels) {
+                    foreign(self.names.lab(), &place)
+                } else {
                     let detail = format!("container {name} exists already and does not belong to this lab");
                     let hint = format!(
                         "use another name with lab up --name NAME; or remove it with docker rm -f {name} if it is not needed"
                     );
                     EngineError::new(EngineErrorKind::Foreign, detail).for_service(service).hint(hint)
-                }
-            }),
+                })
+            }
             _ => Err(fault.service(service)),
         }
     }
@@ -153,7 +154,7 @@ impl Transition<'_> {
                 let replaced = if self.is_app() {
                     Box::pin(self.deploy(&recipe)).await
                 } else {
-                    self.replace(&recipe).await.map(|()| None)
+                    Box::pin(self.replace(&recipe)).await.map(|()| None)
                 };
                 match replaced {
                     Ok(old) => retired.extend(old),

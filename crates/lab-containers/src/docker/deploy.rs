@@ -25,7 +25,7 @@ impl Transition<'_> {
     pub(super) async fn deploy(&self, recipe: &Recipe) -> Result<Option<Retired>, EngineError> {
         let (next, route) = tokio::join!(self.launch(recipe), self.prepare_route());
         let next = next?;
-        let is_alone = match self.switch(&next, route).await {
+        let is_alone = match Box::pin(self.switch(&next, route)).await {
             Ok(is_alone) => is_alone,
             Err(error) => {
                 let _ = self.client.remove(&next.id).await;

@@ -279,13 +279,13 @@ impl Engine for Docker {
             let _change = inner.changes.mutex.lock().await;
             inner.client().await?.reach.check_reachable()?;
             for _ in 1..UP_ROUNDS {
-                match inner.up(&request, &progress, &stop).await {
+                match Box::pin(inner.up(&request, &progress, &stop)).await {
                     // A container disappeared after the lab was observed: the daemon is still executing a `down` that was killed.
                     Err(error) if error.kind == EngineErrorKind::Lost => {}
                     result => return result,
                 }
             }
-            inner.up(&request, &progress, &stop).await
+            Box::pin(inner.up(&request, &progress, &stop)).await
         })
         .await
     }
@@ -314,7 +314,7 @@ impl Engine for Docker {
         let (inner, service, change) = (self.inner.clone(), service.to_owned(), change.clone());
         run_to_completion(async move {
             let _change = inner.changes.mutex.lock().await;
-            inner.reconcile(&service, &change).await
+            Box::pin(inner.reconcile(&service, &change)).await
         })
         .await
     }

@@ -56,15 +56,14 @@ impl Inner {
         if self.names.owns(&made.labels) {
             return Ok(());
         }
-        Err(match self.names.foreign_owner(&made.labels) {
-            Some(place) => foreign(self.names.lab(), &place),
-            None => {
-                let detail = format!("volume {name} exists already and does not belong to this lab");
-                let hint = format!(
-                    "use another name with lab up --name NAME; or remove it with docker volume rm {name} if it is not needed"
-                );
-                EngineError::new(EngineErrorKind::Foreign, detail).hint(hint)
-            }
+        Err(if let Some(place) = self.names.foreign_owner(&made.labels) {
+            foreign(self.names.lab(), &place)
+        } else {
+            let detail = format!("volume {name} exists already and does not belong to this lab");
+            let hint = format!(
+                "use another name with lab up --name NAME; or remove it with docker volume rm {name} if it is not needed"
+            );
+            EngineError::new(EngineErrorKind::Foreign, detail).hint(hint)
         })
     }
 

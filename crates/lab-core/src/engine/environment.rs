@@ -165,7 +165,7 @@ pub fn reserved(name: &str) -> Option<&'static str> {
     // Some programs read these names in lower case too.
     let name = name.to_ascii_uppercase();
     let is = |pattern: &&str| pattern.strip_suffix('*').map_or(name == **pattern, |prefix| name.starts_with(prefix));
-    RESERVED.iter().find(|(patterns, _)| patterns.iter().any(|pattern| is(pattern))).map(|(_, decides)| *decides)
+    RESERVED.iter().find(|(patterns, _)| patterns.iter().any(&is)).map(|(_, decides)| *decides)
 }
 
 /// Explains, one sentence per variable, why a scenario may not make this change. If a step gets its values only during

@@ -38,6 +38,12 @@ pub enum Condition {
     Gone,
 }
 
+impl Default for Database {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Database {
     /// Creates a database that answers.
     pub fn new() -> Self {

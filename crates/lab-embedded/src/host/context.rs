@@ -100,13 +100,13 @@ impl Context {
     ) -> Result<(DesiredState, Staged), EngineError> {
         let mut desired = self.lock().clone();
         desired.env.insert(service.to_owned(), env);
-        let staged = self.folder.stage_json(STATE_FILE, &desired).map_err(not_saved)?;
+        let staged = self.folder.stage_json(STATE_FILE, &desired).map_err(|error| not_saved(&error))?;
         Ok((desired, staged))
     }
 
     pub(super) fn commit(&self, (desired, staged): (DesiredState, Staged)) -> Result<(), EngineError> {
         *self.lock() = desired.clone();
-        staged.commit().map_err(not_saved)?;
+        staged.commit().map_err(|error| not_saved(&error))?;
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(desired);
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Context {
         let desired = self.lock().clone();
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         if saved.as_ref() != Some(&desired) {
-            self.folder.write_json(STATE_FILE, &desired).map_err(not_saved)?;
+            self.folder.write_json(STATE_FILE, &desired).map_err(|error| not_saved(&error))?;
             *saved = Some(desired);
         }
         Ok(())
@@ -134,6 +134,6 @@ impl Context {
     }
 }
 
-fn not_saved(error: std::io::Error) -> EngineError {
+fn not_saved(error: &std::io::Error) -> EngineError {
     EngineError::new(EngineErrorKind::System, format!("{STATE_FILE}: {error}"))
 }

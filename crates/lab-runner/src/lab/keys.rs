@@ -117,7 +117,7 @@ mod tests {
 
     fn lab() -> (tempfile::TempDir, Lab) {
         let folder = tempfile::tempdir().unwrap();
-        let lab = StateFolder::at(folder.path().to_owned()).unwrap().lab("default").unwrap();
+        let lab = StateFolder::at(folder.path()).unwrap().lab("default").unwrap();
         lab.save(&Record { server_key: Some("v1".to_owned()), ..Record::new("mock", 0) }).unwrap();
         (folder, lab)
     }

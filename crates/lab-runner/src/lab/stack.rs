@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_stack_is_remembered_until_it_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
-        let lab = StateFolder::at(folder.path().join("state")).unwrap().lab("default").unwrap();
+        let lab = StateFolder::at(&folder.path().join("state")).unwrap().lab("default").unwrap();
         assert_eq!(lab.stack().unwrap(), None);
         let stack = Stack::embedded(&BTreeMap::new()).unwrap();
         lab.save_stack(&stack).unwrap();

@@ -22,20 +22,20 @@ impl StateFolder {
     /// folder must belong to this user and must not be writable by others.
     pub fn open() -> Result<Self, LabError> {
         if let Some(folder) = std::env::var_os("LAB_STATE_DIR").filter(|value| !value.is_empty()) {
-            return Self::at(std::path::absolute(folder).map_err(|source| folder_error(Path::new("."), source))?);
+            return Self::at(&std::path::absolute(folder).map_err(|source| folder_error(Path::new("."), source))?);
         }
         let base = etcetera::choose_base_strategy()
             .map_err(|error| folder_error(Path::new("~"), io::Error::other(error.to_string())))?;
-        Self::at(base.state_dir().unwrap_or_else(|| base.data_dir()).join("lab"))
+        Self::at(&base.state_dir().unwrap_or_else(|| base.data_dir()).join("lab"))
     }
 
     /// Opens a specific folder.
-    pub fn at(root: PathBuf) -> Result<Self, LabError> {
+    pub fn at(root: &Path) -> Result<Self, LabError> {
         // The folder itself may be reached through a symlink, as the user chooses; nothing inside may be one.
         if !root.exists() {
-            files::make_folder(&root).map_err(|source| folder_error(&root, source))?;
+            files::make_folder(root).map_err(|source| folder_error(root, source))?;
         }
-        let root = std::fs::canonicalize(&root).map_err(|source| folder_error(&root, source))?;
+        let root = std::fs::canonicalize(root).map_err(|source| folder_error(root, source))?;
         for folder in [root.clone(), root.join("labs"), root.join("runs")] {
             files::make_folder(&folder).map_err(|source| folder_error(&folder, source))?;
         }

@@ -239,7 +239,7 @@ async fn the_library_proves_itself_on_the_mock() {
             continue;
         }
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let lab = StateFolder::at(folder.path().join("state")).unwrap().lab("default").unwrap();
+        let lab = StateFolder::at(&folder.path().join("state")).unwrap().lab("default").unwrap();
         lab.save(&Record::new("mock", 0)).unwrap();
         let engine = MockEngine::running("apikey-v1");
         let ground = ProofLab {

@@ -54,6 +54,7 @@ pub(super) struct Facts {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Own {
     /// Server key, if the run set or unset it.
+    #[expect(clippy::option_option, reason = "unchanged and unset are two things")]
     pub(super) server: Option<Option<String>>,
     pub(super) caller: Option<String>,
     pub(super) callers: Vec<(String, String)>,

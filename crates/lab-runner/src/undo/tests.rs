@@ -12,7 +12,7 @@ use lab_testkit::engine::{MockEngine, Script};
 
 fn lab() -> (tempfile::TempDir, Lab) {
     let folder = tempfile::tempdir().unwrap();
-    let lab = StateFolder::at(folder.path().join("state")).unwrap().lab("default").unwrap();
+    let lab = StateFolder::at(&folder.path().join("state")).unwrap().lab("default").unwrap();
     lab.save(&Record::new("mock", 0)).unwrap();
     (folder, lab)
 }

@@ -123,7 +123,7 @@ fn a_file_cannot_allow_itself_a_folder_elsewhere() {
         for allowed in [&secret, &real, &test.top.join("..")] {
             let host = [("KEY", "k".into())];
             let reading = test.read_with(&host, std::slice::from_ref(allowed)).unwrap_or_else(|it| panic!("{it}"));
-            assert_eq!(reading.outside, [real.clone()]);
+            assert_eq!(reading.outside, std::slice::from_ref(&real));
             assert!(
                 reading.announcements().contains(&format!("the stack reads outside its folder: {}", real.display()))
             );
@@ -194,11 +194,11 @@ fn a_health_check_is_inherited_or_off_or_set() {
 
 #[test]
 fn a_stack_survives_serialization() {
-    let test = TestStack::new();
-    std::fs::write(test.top.join("stack/conf/binary"), [0, 1, 0xff]).unwrap();
-    test.write("stack/conf/text", "tab\tand é\r\n");
-    symlink("text", test.top.join("stack/conf/link")).unwrap();
-    let stack = test.read().unwrap().stack;
+    let files = TestStack::new();
+    std::fs::write(files.top.join("stack/conf/binary"), [0, 1, 0xff]).unwrap();
+    files.write("stack/conf/text", "tab\tand é\r\n");
+    symlink("text", files.top.join("stack/conf/link")).unwrap();
+    let stack = files.read().unwrap().stack;
     let text = serde_json::to_string(&stack).unwrap();
     assert_eq!(serde_json::from_str::<Stack>(&text).unwrap(), stack);
     assert!(text.contains(r#"{"text":"tab\tand é\r\n"}"#) && text.contains(r#"{"base64":"AAH/"}"#), "{text}");

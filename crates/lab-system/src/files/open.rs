@@ -163,7 +163,7 @@ pub(super) fn output_target(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Checks a state file that another library is about to open, without opening it: SQLite loses its locks on a file when
+/// Checks a state file that another library is about to open, without opening it: `SQLite` loses its locks on a file when
 /// this process closes any descriptor of that file. A missing file passes.
 pub fn check_state(path: &Path) -> io::Result<()> {
     check_folder_of(path)?;

@@ -16,8 +16,10 @@ fn pipe(path: &Path) {
     assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
+type Operation = fn(&Path) -> io::Result<()>;
+
 /// All operations on a state file.
-fn uses() -> [(&'static str, fn(&Path) -> io::Result<()>); 4] {
+fn uses() -> [(&'static str, Operation); 4] {
     [
         ("open", |path| open_state(path, 100).map(drop)),
         ("read", |path| read_state(path, 100).map(drop)),
@@ -62,7 +64,7 @@ fn special_files_are_refused_without_blocking() {
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
-/// SQLite opens such files, and loses its locks when any descriptor of the file is closed.
+/// `SQLite` opens such files, and loses its locks when any descriptor of the file is closed.
 #[test]
 fn a_state_file_is_checked_without_opening_it() {
     let folder = folder();

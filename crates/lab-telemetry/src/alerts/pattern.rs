@@ -14,7 +14,7 @@ pub(super) fn pattern(text: &str) -> Result<Regex, String> {
 }
 
 fn rewrite(text: &str) -> Result<String, String> {
-    let mut rust = String::new();
+    let mut translated = String::new();
     let mut rest = text;
     // Go refuses a repetition of a repetition.
     let mut is_repeated = false;
@@ -23,40 +23,40 @@ fn rewrite(text: &str) -> Result<String, String> {
         let was_repeated = std::mem::take(&mut is_repeated);
         let most = if char == '{' { repeat(rest) } else { None };
         match char {
-            '\\' => rest = escape(rest, false, &mut rust)?,
-            '[' => rest = class(rest, &mut rust)?,
+            '\\' => rest = escape(rest, false, &mut translated)?,
+            '[' => rest = class(rest, &mut translated)?,
             '(' if rest.starts_with('?') => {
                 let flags = rest[1..].find(|char: char| !"imsU-".contains(char)).unwrap_or_default();
                 let is_named = ["?P<", "?<"].iter().any(|name| rest.starts_with(name));
                 if !is_named && !rest[1 + flags..].starts_with([':', ')']) {
                     return Err("a group that Go does not know".to_owned());
                 }
-                rust.push_str("(?");
+                translated.push_str("(?");
                 rest = &rest[1..];
             }
             // A brace that is not a repetition is literal.
-            '{' if most.is_none() => rust.push_str("\\{"),
+            '{' if most.is_none() => translated.push_str("\\{"),
             '*' | '+' | '?' | '{' => {
                 if was_repeated || most.is_some_and(|most| most > 1_000) {
                     return Err("a repetition of a repetition, or of more than 1000".to_owned());
                 }
                 let length = if most.is_some() { rest.find('}').map_or(0, |end| end + 1) } else { 0 };
                 let length = length + usize::from(rest[length..].starts_with('?'));
-                rust.push(char);
-                rust.push_str(&rest[..length]);
+                translated.push(char);
+                translated.push_str(&rest[..length]);
                 rest = &rest[length..];
                 is_repeated = true;
             }
-            char => rust.push(char),
+            char => translated.push(char),
         }
     }
-    Ok(rust)
+    Ok(translated)
 }
 
 /// Rewrites a class after its `[` and returns the rest.
-fn class<'t>(text: &'t str, rust: &mut String) -> Result<&'t str, String> {
+fn class<'t>(text: &'t str, translated: &mut String) -> Result<&'t str, String> {
     let negated = text.starts_with('^');
-    rust.push_str(if negated { "[^" } else { "[" });
+    translated.push_str(if negated { "[^" } else { "[" });
     let mut rest = &text[usize::from(negated)..];
     let mut is_first = true;
     loop {
@@ -64,37 +64,37 @@ fn class<'t>(text: &'t str, rust: &mut String) -> Result<&'t str, String> {
         rest = &rest[char.len_utf8()..];
         match char {
             ']' if !is_first => {
-                rust.push(']');
+                translated.push(']');
                 return Ok(rest);
             }
-            '\\' => rest = escape(rest, true, rust)?,
+            '\\' => rest = escape(rest, true, translated)?,
             '[' if rest.starts_with(':') => {
                 let (name, after) = rest.split_once(":]").ok_or("a `[:` without its `:]`")?;
-                rust.extend(["[", name, ":]"]);
+                translated.extend(["[", name, ":]"]);
                 rest = after;
             }
             '-' if rest.starts_with('-') => return Err("`--` in a class".to_owned()),
-            '[' | ']' | '&' | '~' => rust.extend(['\\', char]),
-            char => rust.push(char),
+            '[' | ']' | '&' | '~' => translated.extend(['\\', char]),
+            char => translated.push(char),
         }
         is_first = false;
     }
 }
 
 /// Rewrites the escape after a `\` and returns the rest. Go's classes are ASCII only.
-fn escape<'t>(text: &'t str, in_class: bool, rust: &mut String) -> Result<&'t str, String> {
+fn escape<'t>(text: &'t str, in_class: bool, translated: &mut String) -> Result<&'t str, String> {
     let char = text.chars().next().ok_or("it ends with a `\\`")?;
     match char {
-        'd' => rust.push_str("[0-9]"),
-        'D' => rust.push_str("[^0-9]"),
-        'w' => rust.push_str("[0-9A-Za-z_]"),
-        'W' => rust.push_str("[^0-9A-Za-z_]"),
-        's' => rust.push_str(r"[\t\n\x0c\r ]"),
-        'S' => rust.push_str(r"[^\t\n\x0c\r ]"),
-        'b' if !in_class => rust.push_str(r"(?-u:\b)"),
-        'A' | 'z' if !in_class => rust.extend(['\\', char]),
-        'a' | 'f' | 't' | 'n' | 'r' | 'v' | 'x' | 'p' | 'P' => rust.extend(['\\', char]),
-        char if char.is_ascii_punctuation() => rust.extend(['\\', char]),
+        'd' => translated.push_str("[0-9]"),
+        'D' => translated.push_str("[^0-9]"),
+        'w' => translated.push_str("[0-9A-Za-z_]"),
+        'W' => translated.push_str("[^0-9A-Za-z_]"),
+        's' => translated.push_str(r"[\t\n\x0c\r ]"),
+        'S' => translated.push_str(r"[^\t\n\x0c\r ]"),
+        'b' if !in_class => translated.push_str(r"(?-u:\b)"),
+        'A' | 'z' if !in_class => translated.extend(['\\', char]),
+        'a' | 'f' | 't' | 'n' | 'r' | 'v' | 'x' | 'p' | 'P' => translated.extend(['\\', char]),
+        char if char.is_ascii_punctuation() => translated.extend(['\\', char]),
         char => return Err(format!("`\\{char}`")),
     }
     Ok(&text[char.len_utf8()..])

@@ -51,7 +51,7 @@ struct Scan<'t> {
     in_braces: bool,
 }
 
-impl<'t> Scan<'t> {
+impl Scan<'_> {
     /// Reads one word. Returns false at the end.
     fn next(&mut self) -> Result<bool, String> {
         self.rest = self.rest.trim_start();

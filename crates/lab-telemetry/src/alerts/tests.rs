@@ -79,7 +79,6 @@ pub(super) fn labels(text: &str) -> Labels {
 }
 
 /// A sample of a series: none at that time, or one that ends the series, or a value.
-#[expect(clippy::option_option, reason = "a missing sample and an end are two things")]
 type Sampled = Option<Option<f64>>;
 
 /// `0+40x60 _x3 stale`, as promtool reads it: each part a value, what is added each time, and how often it is repeated.

@@ -12,7 +12,8 @@ fn value(page: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
 
 #[test]
 fn what_prometheus_accepts_is_read() {
-    let cases: &[(&str, &str, &[(&str, &str)], f64)] = &[
+    type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], f64);
+    let cases: &[Case] = &[
         ("a:b:rate5m{a_b=\"c\"}\t1", "a:b:rate5m", &[("a_b", "c")], 1.0),
         ("\n\n  a 1.234\n", "a", &[], 1.234),
         ("a -3e3 103948", "a", &[], -3e3),
@@ -122,7 +123,7 @@ fn rules_across_lines_hold() {
     for (page, at, expected) in cases {
         match Exposition::parse(page, None).expect_err(page) {
             NotMetrics::Rule { line, reason } => {
-                assert!(line == at && reason.contains(expected), "{line}: {reason}")
+                assert!(line == at && reason.contains(expected), "{line}: {reason}");
             }
             other => panic!("{page}: {other:?}"),
         }

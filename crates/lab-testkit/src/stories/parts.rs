@@ -136,6 +136,7 @@ impl Story {
         self.events.push(Event { at: at(self.elapsed), elapsed: self.elapsed, kind });
     }
 
+    #[must_use]
     pub fn step(mut self, step: StepFinished) -> Self {
         let index = self.events.iter().filter(|event| matches!(event.kind, EventKind::StepFinished(_))).count();
         let StepFinished { name, phase, role, action, .. } = step.clone();
@@ -147,6 +148,7 @@ impl Story {
     }
 
     /// A step within which alerts change, each told half a second after it did.
+    #[must_use]
     pub fn step_with(mut self, step: StepFinished, alerts: Vec<AlertChanged>) -> Self {
         let (begun, index) = (self.elapsed, self.events.len());
         self = self.step(step);
@@ -158,11 +160,13 @@ impl Story {
         self
     }
 
+    #[must_use]
     pub fn notice(mut self, message: &str) -> Self {
         self.tell(EventKind::Notice { message: message.to_owned() });
         self
     }
 
+    #[must_use]
     pub fn end(mut self, finished: RunFinished) -> Vec<Event> {
         let items = finished.undo.items.clone();
         if !items.is_empty() && finished.undo.status != UndoOutcome::Kept {

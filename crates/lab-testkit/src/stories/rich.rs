@@ -70,7 +70,7 @@ pub fn alerted() -> Vec<Event> {
     let mut story = Story::new("rotate-key", TITLE, "default", &STEPS);
     if let Some(EventKind::RunStarted(run)) = story.events.first_mut().map(|event| &mut event.kind) {
         run.alerts = true;
-        run.pace = "workshop".to_owned();
+        "workshop".clone_into(&mut run.pace);
         run.about.lessons = vec!["Rotate with an overlap: let the server take both keys.".to_owned()];
         run.about.solution = Some("Give the caller the server's key: `lab key align`.".to_owned());
     }

@@ -105,7 +105,8 @@ impl PreparedCommand {
     pub(in crate::docker) async fn run(self, limit: Duration) -> Result<Ran, Fault> {
         let Self { client, container, command, id, output, mut input } = self;
         let subject = subject(&container, &command);
-        let fired = async {
+        // Boxed: the buffers of the connection would be part of every future above.
+        let fired = Box::pin(async {
             if input.write_all(b"\n").await.is_ok() && input.flush().await.is_ok() {
                 match client.end(&subject, &id, output).await {
                     // The image has no shell.
@@ -114,7 +115,7 @@ impl PreparedCommand {
                 }
             }
             client.exec(&container, &command, limit).await
-        };
+        });
         match timeout(limit, fired).await {
             Ok(result) => result,
             Err(_) => Err(Fault::timeout(subject)),

@@ -42,7 +42,7 @@ impl Fixture {
     pub(super) fn new() -> Self {
         // Thousands of fsyncs: on a disk that others use they would take minutes.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let state = StateFolder::at(folder.path().join("state")).unwrap();
+        let state = StateFolder::at(&folder.path().join("state")).unwrap();
         let lab = state.lab("default").unwrap();
         lab.save(&Record::new("mock", 0)).unwrap();
         Self { state, lab, engine: MockEngine::running(V1), _folder: folder }
