@@ -87,7 +87,7 @@ async fn gone() {
         user.lab(&[command]).status(3).complains("no Docker daemon answers at").complains("start Docker");
     }
     daemon.start();
-    user.lab(&["status"]).status(0).says("undo pending from run").says(&recover);
+    user.lab(&["status"]).status(3).says("undo pending from run").says(&recover);
     user.lab(&["recover"]).status(0).says("undone app APP_API_KEY apikey-v1").says("is restored");
     is_well_again(&user);
     user.finish();

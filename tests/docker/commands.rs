@@ -124,13 +124,13 @@ async fn mended() {
     let container = |service: &str| format!("lab-{}-{service}-1", user.name);
     docker(&["stop", &container("db")]);
     docker(&["rm", "-f", &container("app")]);
-    user.lab(&["up"]).status(0).says("is up again in").says(" · made app; started db · docker · http");
+    user.lab(&["up"]).status(0).says("is up again in").says(" · recreated app; started db · docker · http");
     let network = format!("lab-{}_default", user.name);
     for service in ["gateway", "app", "db"] {
         docker(&["network", "disconnect", "-f", &network, &container(service)]);
     }
     docker(&["network", "rm", &network]);
-    let up = user.lab(&["up"]).status(0).says("is up again in").says(" · made gateway, app, db · docker · http");
+    let up = user.lab(&["up"]).status(0).says("is up again in").says(" · recreated gateway, app, db · docker · http");
     up.complains("its network was removed outside of lab");
     user.lab(&["up"]).status(0).says("is up already");
     user.finish();

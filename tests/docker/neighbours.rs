@@ -114,7 +114,7 @@ async fn other_network() {
     std::fs::write(&story, step).expect("the folder is ours");
     user.lab(&["scenario", "run", &story.display().to_string()]).status(0);
     docker(&["rm", "-f", &format!("lab-{}-db-1", user.name)]);
-    user.lab(&["up"]).status(0).says("made db");
+    user.lab(&["up"]).status(0).says("recreated db");
     user.lab(&["status"]).status(0);
     user.finish();
     assert_eq!(docker(&["network", "inspect", "--format", "{{.Id}} {{len .Containers}}", &name]), id);

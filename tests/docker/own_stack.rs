@@ -68,7 +68,7 @@ async fn remembered() {
     user.lab_with(&[("NOTE", "two"), tag[0]], &["up"])
         .status(0)
         .complains("stack changed: gateway: labels changed; nginx/bin: . changed")
-        .says("made gateway");
+        .says("recreated gateway");
     assert_eq!(note().trim(), "two nginx:1.30");
     user.finish();
 }

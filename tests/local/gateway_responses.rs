@@ -30,7 +30,7 @@ fn responses_without_a_body_have_none() {
         client.get("/", &[]);
         assert!(client.head().is_some_and(|head| head.starts_with("HTTP/1.1 ")));
     }
-    let gateway = Service::gateway(answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").0, &[]);
+    let gateway = Service::gateway(answers("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n").0, &[]);
     let mut client = Client::connect(gateway.address);
     client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     for _ in 0..2 {

@@ -166,8 +166,8 @@ fn a_lab_that_a_killed_run_had_for_itself_is_mentioned_by_the_next_commands() {
     ] {
         desk.lab(args).status(code).complains(&mention);
     }
-    desk.lab(&["status", "--name", "other"]).status(3).complains("lab recover --all takes it away");
-    desk.lab(&["recover"]).status(0).says(&format!("lab {own} is gone"));
+    desk.lab(&["status", "--name", "other"]).status(3).complains("remove it with lab recover --all");
+    desk.lab(&["recover"]).status(0).says(&format!("lab {own} was temporary and is removed"));
     assert_eq!(desk.lab(&["key", "show"]).status(0).stderr, "");
     desk.lab(&["down"]).status(0);
     desk.is_clean();

@@ -78,7 +78,7 @@ fn callers_are_part_of_a_lab_that_is_left_broken() {
     );
     desk.lab(&["scenario", "run", &file, "--until", "observe"]).status(0).says("caller batch on apikey-v1");
     desk.lab(&["status"]).status(0).says("caller web apikey-v2 · matches").says("caller batch apikey-v1 · differs");
-    desk.lab(&["key", "align", "--caller", "nobody"]).status(2).complains("it has batch, web");
+    desk.lab(&["key", "align", "--caller", "nobody"]).status(2).complains("this lab has batch, web");
     desk.lab(&["key", "align", "--caller", "batch"]).status(0).says("caller batch apikey-v1 > apikey-v2");
     desk.lab(&["recover"]).status(0).says("caller batch key forgotten").says("is restored");
     let status = desk.lab(&["status"]).status(0);
@@ -91,7 +91,7 @@ fn a_scenario_for_one_engine_is_refused_on_another() {
     let text = |engines: &str| format!("title: T\nkind: part\nengines: [{engines}]\nsteps:\n  - wait: 10ms\n");
     let docker = desk.write("docker.yaml", &text("docker"));
     let both = desk.write("both.yaml", &text("embedded"));
-    desk.lab(&["scenario", "run", &docker, "--engine", "embedded"]).status(2).complains("it is for docker");
+    desk.lab(&["scenario", "run", &docker, "--engine", "embedded"]).status(2).complains("it supports docker");
     desk.lab(&["scenario", "run", &both]).status(0);
     desk.lab(&["up", "--port", "0", "--engine", "embedded"]).status(0);
     desk.lab(&["scenario", "run", &docker]).status(2).complains("cannot run on the embedded engine");
