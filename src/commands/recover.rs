@@ -6,7 +6,8 @@ use crate::cli::RecoverArgs;
 use crate::engines::Connect;
 use lab_core::error::{Exit, Failure};
 use lab_core::event::{EventKind, UndoItem, UndoOutcome, UndoStatus};
-use lab_report::report::{put_back, short_id};
+use lab_report::report::short_id;
+use lab_report::report::undo_text::restored;
 use lab_report::term::{Painter, Tone, clean};
 use lab_runner::lab::{Lab, Record, StateFolder};
 use lab_runner::runner::Interrupt;
@@ -117,7 +118,7 @@ async fn recover_lab(
 }
 
 fn row(item: &UndoItem, painter: Painter) -> String {
-    let what = clean(&put_back(item));
+    let what = clean(&restored(item));
     match item.status {
         UndoStatus::Undone | UndoStatus::Kept => format!("  {} {what}", painter.paint(Tone::Good, "undone")),
         UndoStatus::Failed => {

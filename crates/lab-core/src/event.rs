@@ -12,7 +12,7 @@ mod undo;
 
 pub use mask::{MASK, Secrets};
 pub use step::{CallerResult, CounterSample, ExpectationResult, Latency, Sample, StepFinished};
-pub use undo::{Undo, UndoItem, UndoOutcome, UndoStatus};
+pub use undo::{Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget};
 
 /// Version of the run history and event format.
 pub const FORMAT_VERSION: u32 = 1;

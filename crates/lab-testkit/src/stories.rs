@@ -1,11 +1,16 @@
 //! Runs for the tests of the reports, as the runner would tell them: each ends in another way.
 
-use lab_core::event::{Event, Latency, Outage, Phase, Role, RunFinished, Status, StepFinished, UndoOutcome};
+use lab_core::event::{
+    Event, Latency, Outage, Phase, Role, RunFinished, Status, StepFinished, UndoOutcome, UndoTarget,
+};
 
 mod parts;
 mod rich;
 
-pub use parts::{Story, change, deltas, expectation, finished, item, keys, keys_undone, outage, step, traffic};
+pub use parts::{
+    Story, caller_key, change, deltas, expectation, finished, item, keys, keys_undone, new_caller, outage, running,
+    server_key, step, traffic,
+};
 pub use rich::{alerted, everything, grown, sampled};
 
 const STEPS: [&str; 5] = ["baseline", "rotate-key", "drive-traffic", "realign", "verify"];
@@ -102,13 +107,8 @@ pub fn incomplete() -> Vec<Event> {
     (observed.sent, observed.failed_requests) = (Some(40), 40);
     observed.deltas = deltas(None, None);
     let items = vec![
-        item("caller", "key", "apikey-v1", None),
-        item(
-            "app",
-            "APP_API_KEY",
-            "apikey-v1",
-            Some("the host does not answer on 127.0.0.1:41877: connection refused"),
-        ),
+        item(caller_key("apikey-v1"), None),
+        item(server_key("apikey-v1"), Some("the host does not answer on 127.0.0.1:41877: connection refused")),
     ];
     let end = finished(Status::Error, UndoOutcome::Incomplete, items);
     let reason = Some("the engine failed: the host is gone".to_owned());
@@ -120,7 +120,7 @@ pub fn incomplete() -> Vec<Event> {
 pub fn kept() -> Vec<Event> {
     let mut items = keys_undone();
     items.remove(0);
-    items.push(item("gateway", "state", "running", None));
+    items.push(item(running("gateway"), None));
     let end = finished(Status::Passed, UndoOutcome::Kept, items);
     let outage = Outage { recovered_at: None, time_to_recovery: None, time_to_mitigate: None, ..outage(1.95, 40) };
     let keys = Some(keys("apikey-v2", "apikey-v1"));
@@ -148,7 +148,7 @@ pub fn transport_errors() -> Vec<Event> {
     let observed = StepFinished { status: Status::Failed, expectations: vec![unknown], ..observed };
     let mut answer = change("ask", Phase::Verify, "check", "GET /health 200");
     answer.expectations = vec![expectation("status.200", "100%", Some(100.0), "100%", true)];
-    let end = finished(Status::Failed, UndoOutcome::Complete, vec![item("gateway", "state", "running", None)]);
+    let end = finished(Status::Failed, UndoOutcome::Complete, vec![item(running("gateway"), None)]);
     Story::new("stop-gateway", "The door is shut", "default", &["stop-gateway", "drive-traffic", "wait", "ask"])
         .step(change("stop-gateway", Phase::Inject, "stop", "gateway running > stopped"))
         .step(observed)
@@ -165,7 +165,7 @@ pub fn long_names() -> Vec<Event> {
     let detail = "server a-very-long-key-that-somebody-generated-0123456789 > another-very-long-key-9876543210";
     let codes = [(200, 12_000), (401, 38_000), (429, 250), (502, 1_200), (504, 17)];
     let lab = "the-workshop-of-the-eleventh-of-november";
-    let end = finished(Status::Passed, UndoOutcome::Complete, vec![item("lab", "state", "gone", None)]);
+    let end = finished(Status::Passed, UndoOutcome::Complete, vec![item(UndoTarget::Lab, None)]);
     Story::new("alles-401", title, lab, &names)
         .step(change(names[0], Phase::Inject, "rotate_key", detail))
         .step(traffic(names[1], Phase::Observe, &codes, 12_345.0))

@@ -10,7 +10,7 @@ use forms::Needle;
 
 use super::{
     AlertChanged, EventKind, ExpectationResult, Keys, Logged, RunFinished, RunStarted, StepFinished, StepStarted, Undo,
-    UndoItem,
+    UndoItem, UndoTarget,
 };
 
 /// Replacement text for a secret.
@@ -135,9 +135,22 @@ impl EventKind {
 impl UndoItem {
     /// Masks the value and the error.
     pub fn mask(&mut self, secrets: &Secrets) {
-        let Self { target: _, name: _, value, status: _, error } = self;
-        secrets.hide(value);
+        let Self { target, status: _, error } = self;
+        target.mask(secrets);
         some(error, secrets);
+    }
+}
+
+impl UndoTarget {
+    fn mask(&mut self, secrets: &Secrets) {
+        match self {
+            Self::Variable { service: _, name: _, value } => some(value, secrets),
+            Self::ServerKey { service: _, variable: _, key } | Self::NamedCallerKey { caller: _, key } => {
+                some(key, secrets);
+            }
+            Self::CallerKey { key } => secrets.hide(key),
+            Self::RunState { service: _, state: _ } | Self::Lab => {}
+        }
     }
 }
 

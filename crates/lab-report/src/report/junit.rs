@@ -7,7 +7,8 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::journal::{Journal, JournalStep};
-use super::{human, put_back, review, text};
+use super::undo_text::restored;
+use super::{human, review, text};
 use lab_core::event::{Status, UndoOutcome, UndoStatus};
 
 /// The case of what is judged beyond the steps. No step has a name with spaces.
@@ -112,7 +113,7 @@ fn undo(journal: &Journal) -> TestCase {
     let left: Vec<String> = left
         .map(|item| {
             let why = item.error.as_deref().map(|error| format!(" ({})", text::clean(error))).unwrap_or_default();
-            format!("{}{why}", text::clean(&put_back(item)))
+            format!("{}{why}", text::clean(&restored(item)))
         })
         .collect();
     let status = match journal.undo.status {

@@ -5,7 +5,7 @@
 use std::io;
 
 use crate::term::Tone;
-use lab_core::event::{Event, Keys, Status, UndoItem};
+use lab_core::event::{Event, Keys, Status};
 
 pub mod annotations;
 pub mod diff;
@@ -29,6 +29,7 @@ pub mod table;
 pub mod text;
 pub mod timeline;
 pub mod traffic;
+pub mod undo_text;
 
 pub use journal::{Journal, JournalBuilder};
 pub use ndjson::read_events;
@@ -133,28 +134,6 @@ pub fn pending_undo(run: &str, scenario: &str, kept: bool, option: &str) -> Stri
         format!("fault still active from run {run} ({scenario}); undo it with lab recover{option}")
     } else {
         format!("undo pending from run {run} ({scenario}); finish it with lab recover{option}")
-    }
-}
-
-/// What a change was put back to: `app APP_API_KEY apikey-v1`, `app DEBUG unset`, `gateway running`, `lab removed`.
-pub fn put_back(item: &UndoItem) -> String {
-    with_value(item, before(item))
-}
-
-/// The value before the run; a variable that was not there had none, and a scenario's caller was not there at all.
-fn before(item: &UndoItem) -> &str {
-    match item.value.as_str() {
-        "" if item.target.starts_with("caller ") => "forgotten",
-        "" => "unset",
-        value => value,
-    }
-}
-
-/// A change and a value of it. A state needs no name.
-fn with_value(item: &UndoItem, value: &str) -> String {
-    match item.name.as_str() {
-        "state" => format!("{} {value}", item.target),
-        name => format!("{} {name} {value}", item.target),
     }
 }
 

@@ -84,7 +84,7 @@ impl Runner {
 
     async fn keep(&mut self) -> Undo {
         let mut log = self.context.undo.lock().await;
-        let items = kept(log.records());
+        let items = kept(log.records(), &self.context.engine.roles());
         let outcome = if items.is_empty() { UndoOutcome::Complete } else { UndoOutcome::Kept };
         let marked = log.keep();
         drop(log);

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::log::Before;
 use super::plan::{BackStep, plan};
 use crate::lab::Lab;
-use lab_core::engine::{Engine, EngineError, RunState};
-use lab_core::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus};
+use lab_core::engine::{Engine, EngineError, Roles};
+use lab_core::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget};
 use lab_system::deadline;
 
 /// Time limit of one step; the engine's own deadlines are shorter.
@@ -37,17 +37,32 @@ impl Replay<'_> {
         let mut failed = Vec::new();
         for step in steps {
             match self.take(&step).await {
-                Ok(()) => report(&step, None, &mut items, emit),
+                Ok(()) => self.report(&step, None, &mut items, emit),
                 Err(_) => failed.push(step),
             }
         }
         for step in failed {
             let error = self.take(&step).await.err();
-            report(&step, error.as_deref(), &mut items, emit);
+            self.report(&step, error.as_deref(), &mut items, emit);
         }
         let complete = items.iter().all(|item: &UndoItem| item.status == UndoStatus::Undone);
         let status = if complete { UndoOutcome::Complete } else { UndoOutcome::Incomplete };
         Undo { status, items }
+    }
+
+    fn report(
+        &self,
+        step: &BackStep,
+        error: Option<&str>,
+        items: &mut Vec<UndoItem>,
+        emit: &mut impl FnMut(EventKind),
+    ) {
+        let status = if error.is_some() { UndoStatus::Failed } else { UndoStatus::Undone };
+        for target in targets(step, &self.engine.roles()) {
+            let item = UndoItem { target, status, error: error.map(str::to_owned) };
+            emit(EventKind::UndoItem(item.clone()));
+            items.push(item);
+        }
     }
 
     async fn take(&self, step: &BackStep) -> Result<(), String> {
@@ -115,37 +130,32 @@ async fn put_back(step: BackStep, lab: Lab, engine: Arc<dyn Engine>, holder: Str
 }
 
 /// Lists kept changes with their previous values.
-pub fn kept(records: &[Before]) -> Vec<UndoItem> {
+pub fn kept(records: &[Before], roles: &Roles) -> Vec<UndoItem> {
     let (labs, changes): (Vec<_>, Vec<_>) = records.iter().cloned().partition(|record| *record == Before::NoLab);
     let steps = plan(&changes).into_iter().chain(plan(&labs));
-    let items = steps.flat_map(|step| described(&step));
-    items.map(|(target, name, value)| UndoItem { target, name, value, status: UndoStatus::Kept, error: None }).collect()
+    let targets = steps.flat_map(|step| targets(&step, roles));
+    targets.map(|target| UndoItem { target, status: UndoStatus::Kept, error: None }).collect()
 }
 
-fn report(step: &BackStep, error: Option<&str>, items: &mut Vec<UndoItem>, emit: &mut impl FnMut(EventKind)) {
-    let status = if error.is_some() { UndoStatus::Failed } else { UndoStatus::Undone };
-    for (target, name, value) in described(step) {
-        let item = UndoItem { target, name, value, status, error: error.map(str::to_owned) };
-        emit(EventKind::UndoItem(item.clone()));
-        items.push(item);
-    }
-}
-
-/// Target, name and value of everything that a step reverts. The value of an unset variable is empty.
-fn described(step: &BackStep) -> Vec<(String, String, String)> {
+/// Values that a step reverts.
+fn targets(step: &BackStep, roles: &Roles) -> Vec<UndoTarget> {
     match step {
         BackStep::Service { service, change } => {
-            let variables = change
-                .env
-                .iter()
-                .map(|(name, value)| (service.clone(), name.clone(), value.clone().unwrap_or_default()));
-            let state = change.run.map(|run: RunState| (service.clone(), "state".to_owned(), run.name().to_owned()));
-            variables.chain(state).collect()
+            let variable = |(name, value): (&String, &Option<String>)| {
+                let (service, value) = (service.clone(), value.clone());
+                if service == roles.app && *name == roles.key_variable {
+                    UndoTarget::ServerKey { service, variable: name.clone(), key: value }
+                } else {
+                    UndoTarget::Variable { service, name: name.clone(), value }
+                }
+            };
+            let state = change.run.map(|state| UndoTarget::RunState { service: service.clone(), state });
+            change.env.iter().map(variable).chain(state).collect()
         }
-        BackStep::CallerKey { key } => vec![("caller".to_owned(), "key".to_owned(), key.clone())],
+        BackStep::CallerKey { key } => vec![UndoTarget::CallerKey { key: key.clone() }],
         BackStep::Caller { name, key } => {
-            vec![(format!("caller {name}"), "key".to_owned(), key.clone().unwrap_or_default())]
+            vec![UndoTarget::NamedCallerKey { caller: name.clone(), key: key.clone() }]
         }
-        BackStep::NoLab => vec![("lab".to_owned(), "state".to_owned(), "removed".to_owned())],
+        BackStep::NoLab => vec![UndoTarget::Lab],
     }
 }

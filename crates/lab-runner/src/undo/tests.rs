@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::lab::{Lab, Record, StateFolder};
-use lab_core::engine::{Engine, EngineError, EngineErrorKind, RunState, ServiceChange};
-use lab_core::event::{EventKind, UndoOutcome};
+use lab_core::engine::{Engine, EngineError, EngineErrorKind, Roles, RunState, ServiceChange};
+use lab_core::event::{EventKind, UndoOutcome, UndoTarget};
 use lab_testkit::engine::{MockEngine, Script};
 
 fn lab() -> (tempfile::TempDir, Lab) {
@@ -72,6 +72,42 @@ fn the_log_is_documented_json_lines() {
     insta::with_settings!({ filters => [(r#""at":"[^"]+""#, r#""at":"[time]""#)] }, {
         insta::assert_snapshot!("log", text);
     });
+}
+
+#[test]
+fn a_log_of_an_older_version_is_read() {
+    let (_folder, lab) = lab();
+    let text = r#"{"line":"run","version":1,"run":"20261124T101530.123Z-7f3a","scenario":"rotate-key","at":"2026-11-24T10:15:30.123456Z"}
+{"line":"change","before":"service","service":"app","state":{"env":{"APP_API_KEY":"v1","DEBUG":null},"run":"running","abrupt":false}}
+{"line":"change","before":"caller_key","key":"v1"}
+{"line":"change","before":"caller","name":"web","key":null}
+{"line":"secret","value":"hush"}
+"#;
+    fs::write(lab.undo_path(), text).unwrap();
+    let found = pending(&lab).unwrap().unwrap();
+    let env = BTreeMap::from([("APP_API_KEY".to_owned(), Some("v1".to_owned())), ("DEBUG".to_owned(), None)]);
+    let service = ServiceChange { env, run: Some(RunState::Running), abrupt: false };
+    let expected = [
+        Before::Service { service: "app".to_owned(), state: service },
+        caller("v1"),
+        Before::Caller { name: "web".to_owned(), key: None },
+    ];
+    assert_eq!((found.records, found.kept), (expected.to_vec(), false));
+    assert!(found.secrets.are_in("hush"));
+}
+
+#[test]
+fn kept_values_are_typed_by_the_roles_of_the_stack() {
+    let roles = Roles { app: "api".to_owned(), key_variable: "TOKEN".to_owned(), ..Roles::default() };
+    let records = [env("api", "TOKEN", "v1"), env("app", "APP_API_KEY", "v2"), Before::NoLab];
+    let targets: Vec<_> = kept(&records, &roles).into_iter().map(|item| item.target).collect();
+    let text = |text: &str| text.to_owned();
+    let expected = [
+        UndoTarget::Variable { service: text("app"), name: text("APP_API_KEY"), value: Some(text("v2")) },
+        UndoTarget::ServerKey { service: text("api"), variable: text("TOKEN"), key: Some(text("v1")) },
+        UndoTarget::Lab,
+    ];
+    assert_eq!(targets, expected);
 }
 
 #[test]
@@ -218,7 +254,9 @@ async fn a_step_back_that_fails_once_is_tried_again_and_the_others_go_on() {
         let give_up = tokio_util::sync::CancellationToken::new();
         let undo = recover(&lab, &engine, &give_up, |event| events.push(event)).await.unwrap();
         assert_eq!(undo.status, outcome);
-        assert_eq!(undo.items.iter().map(|item| item.target.as_str()).collect::<Vec<_>>(), ["caller", "app"]);
+        let [caller, app] = &undo.items[..] else { panic!("{:?}", undo.items) };
+        assert_eq!(caller.target, UndoTarget::CallerKey { key: "v1".to_owned() });
+        assert!(matches!(&app.target, UndoTarget::ServerKey { service, .. } if service == "app"));
         // Each thing is told once, with what became of it in the end.
         assert!(matches!(
             &events[..],

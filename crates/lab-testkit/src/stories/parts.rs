@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, Utc};
 
+use lab_core::engine::{APP, KEY_VARIABLE, RunState};
 use lab_core::event::{
     About, AlertChanged, Event, EventKind, ExpectationResult, Keys, Latency, Outage, Phase, Role, RunFinished,
-    RunStarted, Status, StepFinished, StepStarted, Undo, UndoItem, UndoOutcome, UndoStatus,
+    RunStarted, Status, StepFinished, StepStarted, Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget,
 };
 
 /// A run being told.
@@ -98,18 +99,33 @@ pub fn expectation(metric: &str, expected: &str, observed: Option<f64>, text: &s
     ExpectationResult { metric, expected, observed, observed_text, passed }
 }
 
-pub fn item(target: &str, name: &str, value: &str, error: Option<&str>) -> UndoItem {
-    UndoItem {
-        target: target.to_owned(),
-        name: name.to_owned(),
-        value: value.to_owned(),
-        status: if error.is_some() { UndoStatus::Failed } else { UndoStatus::Undone },
-        error: error.map(str::to_owned),
-    }
+pub fn item(target: UndoTarget, error: Option<&str>) -> UndoItem {
+    let status = if error.is_some() { UndoStatus::Failed } else { UndoStatus::Undone };
+    UndoItem { target, status, error: error.map(str::to_owned) }
+}
+
+/// Server key of lab's own stack.
+pub fn server_key(key: &str) -> UndoTarget {
+    let (service, variable) = (APP.to_owned(), KEY_VARIABLE.to_owned());
+    UndoTarget::ServerKey { service, variable, key: Some(key.to_owned()) }
+}
+
+pub fn caller_key(key: &str) -> UndoTarget {
+    UndoTarget::CallerKey { key: key.to_owned() }
+}
+
+/// Running service.
+pub fn running(service: &str) -> UndoTarget {
+    UndoTarget::RunState { service: service.to_owned(), state: RunState::Running }
+}
+
+/// Caller that only existed during the run.
+pub fn new_caller(name: &str) -> UndoTarget {
+    UndoTarget::NamedCallerKey { caller: name.to_owned(), key: None }
 }
 
 pub fn keys_undone() -> Vec<UndoItem> {
-    vec![item("caller", "key", "apikey-v1", None), item("app", "APP_API_KEY", "apikey-v1", None)]
+    vec![item(caller_key("apikey-v1"), None), item(server_key("apikey-v1"), None)]
 }
 
 impl Story {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::parts::{Story, change, deltas, expectation, finished, item, keys_undone, outage, traffic};
+use super::parts::{
+    Story, caller_key, change, deltas, expectation, finished, item, keys_undone, new_caller, outage, server_key,
+    traffic,
+};
 use super::{STEPS, TITLE, drive, transport_errors};
 use lab_core::event::{
     AlertChanged, AlertState, CallerResult, Event, EventKind, Latency, Logged, Outage, Phase, Role, RunFinished,
@@ -41,10 +44,10 @@ pub fn grown() -> Vec<Event> {
     let wait = change("alarm", Phase::Observe, "wait_for", "auth_failures.delta 6 after 1.5s");
     let steps = ["before/health", "rotate-key", "alarm", "drive-traffic", "runbook", "after/health", "tidy"];
     let items = vec![
-        item("caller web", "key", "", None),
-        item("caller batch", "key", "", None),
-        item("app", "APP_API_KEY", "apikey-v1", None),
-        item("caller", "key", "apikey-v1", None),
+        item(new_caller("web"), None),
+        item(new_caller("batch"), None),
+        item(server_key("apikey-v1"), None),
+        item(caller_key("apikey-v1"), None),
     ];
     let end = finished(Status::Failed, UndoOutcome::Complete, items);
     let outage = Outage { recovered_at: None, time_to_recovery: None, time_to_mitigate: None, ..outage(3.0, 14) };

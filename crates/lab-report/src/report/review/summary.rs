@@ -4,7 +4,7 @@ use super::facts::{self, ACCEPTED, REFUSED, join, part};
 use super::{Block, Cell, Grid, code, name};
 use crate::report::journal::{CUT_OFF, Journal};
 use crate::report::text::clean;
-use crate::report::{before, human};
+use crate::report::{human, undo_text};
 use lab_core::event::{Status, UndoOutcome, UndoStatus};
 
 /// How it went, in a few sentences, and the figures.
@@ -120,11 +120,11 @@ pub(super) fn left(journal: &Journal) -> Vec<Block> {
                 Cell { text: format!("not put back{why}"), status: Some(Status::Failed) }
             }
         };
-        let what = match item.name.as_str() {
-            "state" => code(&item.target),
-            name => format!("{} {}", code(&item.target), code(name)),
+        let what = match undo_text::parts(&item.target) {
+            (owner, Some(name)) => format!("{} {}", code(&owner), code(name)),
+            (owner, None) => code(&owner),
         };
-        grid.rows.push(vec![what.into(), clean(before(item)).into(), status]);
+        grid.rows.push(vec![what.into(), clean(undo_text::value(&item.target)).into(), status]);
     }
     let mut blocks = Vec::new();
     if !grid.rows.is_empty() {
@@ -145,13 +145,18 @@ pub(super) fn left(journal: &Journal) -> Vec<Block> {
 mod tests {
     use super::{Block, left};
     use crate::report::journal::Journal;
+    use lab_core::event::UndoTarget;
     use lab_testkit::stories::{item, rotate_key};
 
     #[test]
     fn a_value_of_several_words_is_told_whole() {
         let mut journal = Journal::from_events(&rotate_key()).expect("a whole run");
-        let values = [("LOG_NOTE", "now then old one"), ("DEBUG", "")];
-        journal.undo.items = values.map(|(name, value)| item("app", name, value, None)).into();
+        let values = [("LOG_NOTE", Some("now then old one")), ("DEBUG", None)];
+        let item = |(name, value): (&str, Option<&str>)| {
+            let (service, name, value) = ("app".to_owned(), name.to_owned(), value.map(str::to_owned));
+            item(UndoTarget::Variable { service, name, value }, None)
+        };
+        journal.undo.items = values.map(item).into();
         let blocks = left(&journal);
         let Block::Grid(grid) = &blocks[0] else { panic!("{blocks:?}") };
         let before: Vec<&str> = grid.rows.iter().map(|row| row[1].text.as_str()).collect();

@@ -2,12 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{DEFAULT_LAB, before, put_back, with_value};
+use crate::report::DEFAULT_LAB;
+use crate::report::undo_text::{label, restored, value, with_value};
 use crate::term::Tone;
-use lab_core::event::{Keys, RunFinished, RunStarted, UndoItem, UndoOutcome, UndoStatus};
-
-/// How the target of a scenario's caller begins.
-const CALLER: &str = "caller ";
+use lab_core::event::{Keys, RunFinished, RunStarted, UndoItem, UndoOutcome, UndoStatus, UndoTarget};
 
 /// The lines of the end that speak of changes.
 pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, String)> {
@@ -20,11 +18,11 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
         UndoOutcome::Complete => {
             let keys = finished.keys.as_ref().unwrap_or(&run.keys);
             let (callers, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| is_forgotten(item));
-            let mut before = list(keys, others, |item| before(item).to_owned());
-            if before.is_empty() {
-                before = forgotten(&callers);
+            let mut values = list(keys, others, |item| value(&item.target).to_owned());
+            if values.is_empty() {
+                values = forgotten(&callers);
             }
-            vec![(Tone::Good, format!("restored: {before}"))]
+            vec![(Tone::Good, format!("restored: {values}"))]
         }
         UndoOutcome::Kept => vec![(Tone::Warn, kept(run, finished))],
         UndoOutcome::Incomplete => incomplete(run, items),
@@ -34,12 +32,13 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
 fn kept(run: &RunStarted, finished: &RunFinished) -> String {
     let items: Vec<&UndoItem> = finished.undo.items.iter().filter(|item| !is_lab(item)).collect();
     let keys = finished.keys.as_ref().unwrap_or(&run.keys);
-    let (callers, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| is_caller(item));
-    let mut changes = list(keys, items, |item| format!("(before: {})", before(item)));
-    for item in callers {
-        let key = item.target.strip_prefix(CALLER).and_then(|name| keys.callers.get(name)).map_or("?", String::as_str);
+    let callers: Vec<&str> = items.iter().filter_map(|item| named_caller(item)).collect();
+    let items = items.into_iter().filter(|item| named_caller(item).is_none()).collect();
+    let mut changes = list(keys, items, |item| format!("(before: {})", value(&item.target)));
+    for caller in callers {
+        let key = keys.callers.get(caller).map_or("?", String::as_str);
         let joint = if changes.is_empty() { "" } else { ", " };
-        let _ = write!(changes, "{joint}{} on {key}", item.target);
+        let _ = write!(changes, "{joint}caller {caller} on {key}");
     }
     let what = match (changes.is_empty(), finished.undo.items.iter().any(is_lab)) {
         (false, false) => changes,
@@ -55,34 +54,42 @@ fn incomplete(run: &RunStarted, items: &[UndoItem]) -> Vec<(Tone, String)> {
     let mut said = vec![(Tone::Failed, format!("not restored: the undo is incomplete (retry with {recover})"))];
     said.extend(failed.iter().map(|item| {
         let why = item.error.as_deref().unwrap_or("not tried");
-        let what = match (item.target.as_str(), item.name.as_str()) {
-            ("lab", _) => format!("lab {} is not removed", run.lab),
-            (service, "state") => format!("{service} is not {} again", before(item)),
-            (target, _) if is_forgotten(item) => format!("{target} is not forgotten"),
-            (target, name) => format!("{target} {name} is not back on {}", before(item)),
+        let what = match &item.target {
+            UndoTarget::Lab => format!("lab {} is not removed", run.lab),
+            UndoTarget::RunState { service, state } => format!("{service} is not {} again", state.name()),
+            UndoTarget::NamedCallerKey { caller, key: None } => format!("caller {caller} is not forgotten"),
+            target @ (UndoTarget::Variable { .. }
+            | UndoTarget::ServerKey { .. }
+            | UndoTarget::CallerKey { .. }
+            | UndoTarget::NamedCallerKey { key: Some(_), .. }) => {
+                format!("{} is not back on {}", label(target), value(target))
+            }
         };
         (Tone::Failed, format!("- {what}: {why}"))
     }));
     if !undone.is_empty() {
-        let back: Vec<_> = undone.into_iter().map(put_back).collect();
+        let back: Vec<_> = undone.into_iter().map(restored).collect();
         said.push((Tone::Plain, format!("restored: {}", back.join(", "))));
     }
     said
 }
 
-/// Whether an item is the key of a scenario's caller.
-fn is_caller(item: &UndoItem) -> bool {
-    item.target.starts_with(CALLER)
+/// Name of the caller, if the item is the key of a named caller.
+fn named_caller(item: &UndoItem) -> Option<&str> {
+    match &item.target {
+        UndoTarget::NamedCallerKey { caller, .. } => Some(caller),
+        _ => None,
+    }
 }
 
-/// Whether it stands for a caller that only the run had.
+/// Returns whether the item is a caller that only existed during the run.
 fn is_forgotten(item: &UndoItem) -> bool {
-    is_caller(item) && item.value.is_empty()
+    matches!(item.target, UndoTarget::NamedCallerKey { key: None, .. })
 }
 
 /// `callers batch and web forgotten`.
 fn forgotten(items: &[&UndoItem]) -> String {
-    let mut names: Vec<&str> = items.iter().filter_map(|item| item.target.strip_prefix(CALLER)).collect();
+    let mut names: Vec<&str> = items.iter().filter_map(|item| named_caller(item)).collect();
     names.sort_unstable();
     match names.split_last() {
         Some((last, [])) => format!("caller {last} forgotten"),
@@ -91,8 +98,8 @@ fn forgotten(items: &[&UndoItem]) -> String {
     }
 }
 
-/// `server and caller on apikey-v1, gateway running`: the keys as they are, and of each other item what `value` says.
-fn list(keys: &Keys, items: Vec<&UndoItem>, value: impl Fn(&UndoItem) -> String) -> String {
+/// `server and caller on apikey-v1, gateway running`: the current keys, and each other item with its `text`.
+fn list(keys: &Keys, items: Vec<&UndoItem>, text: impl Fn(&UndoItem) -> String) -> String {
     let (key_items, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| is_key(item));
     let mut parts = Vec::new();
     if !key_items.is_empty() && keys.server == keys.caller {
@@ -100,20 +107,35 @@ fn list(keys: &Keys, items: Vec<&UndoItem>, value: impl Fn(&UndoItem) -> String)
     } else if !key_items.is_empty() {
         parts.push(format!("server on {}, caller on {}", keys.server, keys.caller));
     }
-    parts.extend(others.into_iter().map(|item| with_value(item, &value(item))));
+    parts.extend(others.into_iter().map(|item| with_value(&item.target, &text(item))));
     parts.join(", ")
 }
 
 fn is_key(item: &UndoItem) -> bool {
-    (item.target == "app" && item.name == "APP_API_KEY") || (item.target == "caller" && item.name == "key")
+    matches!(item.target, UndoTarget::ServerKey { .. } | UndoTarget::CallerKey { .. })
 }
 
-/// The item that stands for a lab that was brought up for the run alone.
+/// Returns whether the item is the temporary lab of the run.
 fn is_lab(item: &UndoItem) -> bool {
-    item.target == "lab"
+    item.target == UndoTarget::Lab
 }
 
 /// A command that acts on this lab.
 pub(super) fn command(verb: &str, lab: &str) -> String {
     if lab == DEFAULT_LAB { format!("lab {verb}") } else { format!("lab {verb} --name {lab}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab_testkit::stories::{caller_key, item, keys};
+
+    #[test]
+    fn the_sentence_about_keys_does_not_depend_on_the_names_of_the_stack() {
+        let (service, variable) = ("api".to_owned(), "TOKEN".to_owned());
+        let server_key = UndoTarget::ServerKey { service, variable, key: Some("v1".to_owned()) };
+        let items = [item(caller_key("v1"), None), item(server_key, None)];
+        let text = list(&keys("v1", "v1"), items.iter().collect(), |item| value(&item.target).to_owned());
+        assert_eq!(text, "server and caller on v1");
+    }
 }

@@ -11,7 +11,7 @@ use crate::lab::Record;
 use crate::runner::{Interrupt, Run, run};
 use crate::undo::{self, Before, UndoLog, record_new_lab};
 use lab_core::engine::{Engine, KEY_VARIABLE, ServiceChange};
-use lab_core::event::{Phase, UndoOutcome};
+use lab_core::event::{Phase, UndoOutcome, UndoTarget};
 use lab_scenario::plan::{Kind, Plan, Verb};
 use lab_scenario::{LoadOptions, Source, library, load};
 use lab_testkit::engine::MockEngine;
@@ -113,7 +113,7 @@ async fn a_lab_that_was_announced_and_never_made_is_forgotten() {
     fixture.engine = MockEngine::new();
     fixture.lab = fixture.state.lab("run-7f3a").unwrap();
     record_new_lab(&fixture.lab, "20261124T101530Z-7f3a", "rotate-key").unwrap();
-    assert_eq!(fixture.recover().await.unwrap().items[0].target, "lab");
+    assert_eq!(fixture.recover().await.unwrap().items[0].target, UndoTarget::Lab);
     assert!(!fixture.lab.folder().root().exists());
 }
 

@@ -150,7 +150,10 @@ impl Played {
                 EventKind::UndoStarted { items } => writeln!(text, "undo of {items}"),
                 EventKind::UndoItem(item) => {
                     let error = item.error.as_deref().unwrap_or("");
-                    writeln!(text, "{:?} {} {} = {} {error}", item.status, item.target, item.name, item.value)
+                    let document = serde_json::to_value(item).expect("an item");
+                    let field = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
+                    let (target, name, value) = (field("target"), field("name"), field("value"));
+                    writeln!(text, "{:?} {target} {name} = {value} {error}", item.status)
                 }
                 EventKind::RunFinished(run) => {
                     let outage = run.outage.map(|outage| (outage.duration, outage.failed_requests));
