@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use lab_core::event::{Event, EventKind, Phase, RunFinished, RunStarted, Status, StepFinished, UndoOutcome};
+use lab_core::event::{Event, EventKind, Phase, RunFinished, RunStarted, Status, StepResult, UndoOutcome};
 use lab_report::report::{human, short_id, status_name};
 use lab_telemetry::live::Told;
 
@@ -95,7 +95,9 @@ impl Run {
     fn take(&mut self, event: &Event) {
         match &event.kind {
             EventKind::StepStarted(step) => self.put(&step.name, At::Now(event.at)),
-            EventKind::StepFinished(step) => self.put(&step.name, At::Over(step.status, showed(step))),
+            EventKind::StepFinished(step) => {
+                self.put(&step.result.name, At::Over(step.result.status, showed(&step.result)));
+            }
             EventKind::Notice { message } => self.notes.push(message.clone()),
             // Alerts and the log are shown as they are now, beside the run.
             EventKind::UndoStarted { items: 0 }
@@ -133,7 +135,7 @@ impl Run {
 }
 
 /// What a step showed, in a line.
-fn showed(step: &StepFinished) -> String {
+fn showed(step: &StepResult) -> String {
     let wrong = step.expectations.iter().find(|expectation| !expectation.passed);
     let wrong = wrong.map(|it| format!("expected {} {}, saw {}", it.metric, it.expected, it.observed_text));
     if let Some(wrong) = step.error.clone().or(wrong) {

@@ -11,7 +11,7 @@ mod step;
 mod undo;
 
 pub use mask::{MASK, Secrets};
-pub use step::{CallerResult, CounterSample, ExpectationResult, Latency, Sample, StepFinished};
+pub use step::{CallerResult, CounterSample, ExpectationResult, Latency, Sample, StepFinished, StepResult};
 pub use undo::{Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget};
 
 /// Version of the run history and event format.

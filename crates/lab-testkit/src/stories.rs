@@ -1,8 +1,6 @@
 //! Runs for the tests of the reports, as the runner would tell them: each ends in another way.
 
-use lab_core::event::{
-    Event, Latency, Outage, Phase, Role, RunFinished, Status, StepFinished, UndoOutcome, UndoTarget,
-};
+use lab_core::event::{Event, Latency, Outage, Phase, Role, RunFinished, Status, StepResult, UndoOutcome, UndoTarget};
 
 mod parts;
 mod rich;
@@ -22,13 +20,13 @@ fn up_to_the_fault() -> Story {
         .step(change("rotate-key", Phase::Inject, "rotate_key", "server apikey-v1 > apikey-v2"))
 }
 
-fn drive(codes: &[(u16, u32)]) -> StepFinished {
+fn drive(codes: &[(u16, u32)]) -> StepResult {
     traffic("drive-traffic", Phase::Observe, codes, 0.9)
 }
 
 fn remedy(story: Story) -> Story {
     let realign = change("realign", Phase::Remedy, "align_key", "caller apikey-v1 > apikey-v2");
-    story.step(StepFinished { duration: 0.002, ..realign }).step(traffic("verify", Phase::Verify, &[(200, 40)], 2.04))
+    story.step(StepResult { duration: 0.002, ..realign }).step(traffic("verify", Phase::Verify, &[(200, 40)], 2.04))
 }
 
 /// The story of the design: held.
@@ -70,7 +68,7 @@ pub fn error() -> Vec<Event> {
                  position 7; the instance before it keeps serving";
     Story::new("rotate-key", TITLE, "default", &STEPS)
         .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
-        .step(StepFinished { status: Status::Error, error: Some(error.to_owned()), duration: 10.0, ..rotate })
+        .step(StepResult { status: Status::Error, error: Some(error.to_owned()), duration: 10.0, ..rotate })
         .end(finished(Status::Error, UndoOutcome::Complete, vec![keys_undone().remove(1)]))
 }
 
@@ -86,8 +84,8 @@ pub fn cut_short() -> Vec<Event> {
         &["baseline", "stop-db", "drive-traffic", "start-db", "tidy"],
     )
     .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
-    .step(StepFinished { status: Status::Error, error, ..broken })
-    .step(StepFinished { role: Role::Finally, ..tidy })
+    .step(StepResult { status: Status::Error, error, ..broken })
+    .step(StepResult { role: Role::Finally, ..tidy })
     .end(finished(Status::Error, UndoOutcome::Complete, Vec::new()))
 }
 
@@ -133,7 +131,7 @@ pub fn kept() -> Vec<Event> {
 
 /// The gateway is stopped: nothing answers, and the rest could not be sent; somebody else is at it too.
 pub fn transport_errors() -> Vec<Event> {
-    let observed = StepFinished {
+    let observed = StepResult {
         sent: Some(30),
         unsent: 10,
         failed_requests: 30,
@@ -145,7 +143,7 @@ pub fn transport_errors() -> Vec<Event> {
         ..step("drive-traffic", Phase::Observe, "traffic")
     };
     let unknown = expectation("requests.delta", "== 0", None, "unknown: the scrape failed", false);
-    let observed = StepFinished { status: Status::Failed, expectations: vec![unknown], ..observed };
+    let observed = StepResult { status: Status::Failed, expectations: vec![unknown], ..observed };
     let mut answer = change("ask", Phase::Verify, "check", "GET /health 200");
     answer.expectations = vec![expectation("status.200", "100%", Some(100.0), "100%", true)];
     let end = finished(Status::Failed, UndoOutcome::Complete, vec![item(running("gateway"), None)]);
@@ -153,7 +151,7 @@ pub fn transport_errors() -> Vec<Event> {
         .step(change("stop-gateway", Phase::Inject, "stop", "gateway running > stopped"))
         .step(observed)
         .notice("the caller's key was changed from apikey-v1 to apikey-v3 by somebody else while the run went on")
-        .step(StepFinished { duration: 5.0, ..change("wait", Phase::Observe, "wait", "5s") })
+        .step(StepResult { duration: 5.0, ..change("wait", Phase::Observe, "wait", "5s") })
         .step(answer)
         .end(RunFinished { outage: Some(outage(72.0, 30)), ..end })
 }
@@ -169,7 +167,7 @@ pub fn long_names() -> Vec<Event> {
     Story::new("alles-401", title, lab, &names)
         .step(change(names[0], Phase::Inject, "rotate_key", detail))
         .step(traffic(names[1], Phase::Observe, &codes, 12_345.0))
-        .step(StepFinished { status: Status::Interrupted, ..traffic(names[2], Phase::Verify, &[(200, 1)], 1.0) })
+        .step(StepResult { status: Status::Interrupted, ..traffic(names[2], Phase::Verify, &[(200, 1)], 1.0) })
         .end(RunFinished { outage: Some(outage(2.0, 1)), ..end })
 }
 

@@ -9,8 +9,8 @@ mod forms;
 use forms::Needle;
 
 use super::{
-    AlertChanged, EventKind, ExpectationResult, Keys, Logged, RunFinished, RunStarted, StepFinished, StepStarted, Undo,
-    UndoItem, UndoTarget,
+    AlertChanged, EventKind, ExpectationResult, Keys, Logged, RunFinished, RunStarted, StepFinished, StepResult,
+    StepStarted, Undo, UndoItem, UndoTarget,
 };
 
 /// Replacement text for a secret.
@@ -122,7 +122,10 @@ impl EventKind {
         match self {
             Self::RunStarted(run) => run_started(run, secrets),
             Self::StepStarted(StepStarted { .. }) | Self::UndoStarted { items: _ } => {}
-            Self::StepFinished(step) => step_finished(step, secrets),
+            Self::StepFinished(step) => {
+                let StepFinished { index: _, result } = step.as_mut();
+                step_result(result, secrets);
+            }
             Self::Notice { message } => secrets.hide(message),
             Self::Alert(AlertChanged { name: _, state: _, since: _, severity: _, summary }) => secrets.hide(summary),
             Self::Logged(Logged { service: _, step: _, written: _, text }) => secrets.hide(text),
@@ -183,9 +186,8 @@ fn run_started(run: &mut RunStarted, secrets: &Secrets) {
     keys(both, secrets);
 }
 
-fn step_finished(step: &mut StepFinished, secrets: &Secrets) {
-    let StepFinished {
-        index: _,
+fn step_result(result: &mut StepResult, secrets: &Secrets) {
+    let StepResult {
         name: _,
         phase: _,
         role: _,
@@ -207,11 +209,12 @@ fn step_finished(step: &mut StepFinished, secrets: &Secrets) {
         callers: _,
         background: _,
         output,
+        logs,
         expectations,
         error,
-    } = step;
+    } = result;
     some(detail, secrets);
-    for line in output {
+    for line in output.iter_mut().chain(logs.iter_mut().map(|line| &mut line.text)) {
         secrets.hide(line);
     }
     for ExpectationResult { metric, expected, observed: _, observed_text, passed: _ } in expectations {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Sink, human, short_id, text};
-use lab_core::event::{AlertChanged, AlertState, Event, EventKind, RunFinished, StepFinished};
+use lab_core::event::{AlertChanged, AlertState, Event, EventKind, RunFinished, StepResult};
 
 /// The dashboard that comes with lab.
 const DASHBOARD: &str = "auth-health";
@@ -62,7 +62,7 @@ impl<T: FnMut(Annotation) + Send> Annotations<T> {
         (self.take)(annotation);
     }
 
-    fn step(&mut self, step: &StepFinished) {
+    fn step(&mut self, step: &StepResult) {
         let what = match (step.sent, &step.detail) {
             (Some(sent), _) => {
                 format!("{}, {} failed", human::count(sent, "request"), step.failed_requests)
@@ -112,7 +112,7 @@ impl<T: FnMut(Annotation) + Send> Sink for Annotations<T> {
                 self.start = event.at - chrono::TimeDelta::milliseconds(millis(event.elapsed));
                 short_id(&run.id).clone_into(&mut self.run);
             }
-            EventKind::StepFinished(step) => self.step(step),
+            EventKind::StepFinished(step) => self.step(&step.result),
             EventKind::Alert(alert) => self.alert(alert),
             EventKind::RunFinished(run) => self.end(event.elapsed, run),
             _ => {}

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::journal::{Journal, JournalStep};
+use super::journal::Journal;
 use super::table::{Cell, Side, Table};
 use super::{human, review, short_id, status_name, status_tone, text};
 use crate::term::{Painter, Tone};
-use lab_core::event::Status;
+use lab_core::event::{Status, StepResult};
 
 /// Two runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -205,7 +205,7 @@ impl Run {
 }
 
 impl Step {
-    fn of(step: &JournalStep) -> Self {
+    fn of(step: &StepResult) -> Self {
         let detail = || text::clean(step.detail.as_deref().unwrap_or(&step.action));
         Self {
             status: step.status,

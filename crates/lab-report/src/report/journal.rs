@@ -7,9 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use lab_core::event::{
-    About, AlertChanged, CallerResult, CounterSample, Event, EventKind, ExpectationResult, Keys, Latency, Logged,
-    Outage, Phase, Role, RunFinished, RunStarted, Sample, Status, StepFinished, StepStarted, Undo, UndoOutcome,
-    rfc3339,
+    About, AlertChanged, Event, EventKind, Keys, Outage, RunFinished, RunStarted, Status, StepResult, StepStarted,
+    Undo, UndoOutcome, rfc3339,
 };
 
 /// The [`Journal::reason`] of a run that was cut off: its process was killed, or the power went.
@@ -52,7 +51,7 @@ pub struct Journal {
     #[serde(default)]
     pub planned: Vec<String>,
     /// Those that did run.
-    pub steps: Vec<JournalStep>,
+    pub steps: Vec<StepResult>,
     /// What the caller saw of the outage; none where no request failed.
     pub outage: Option<Outage>,
     /// What became of the changes.
@@ -69,71 +68,6 @@ pub struct Journal {
     /// The pace that was asked for; empty: as the scenario has it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pace: String,
-}
-
-/// A step and what it showed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JournalStep {
-    /// Unique in the run.
-    pub name: String,
-    /// Which part of the story it is.
-    pub phase: Phase,
-    /// Which list of the scenario it is from.
-    #[serde(default, skip_serializing_if = "Role::is_step")]
-    pub role: Role,
-    /// The action's key in the scenario file.
-    pub action: String,
-    /// How it ended.
-    pub status: Status,
-    /// When it began.
-    #[serde(serialize_with = "rfc3339")]
-    pub start: DateTime<Utc>,
-    /// The same, since the run's start.
-    pub elapsed: f64,
-    /// How long it took.
-    pub duration: f64,
-    /// What it changed or saw, in a few words.
-    #[serde(default)]
-    pub detail: Option<String>,
-    /// Requests sent; none where the step sends none.
-    pub sent: Option<u64>,
-    /// Requests that were due and could not be started in time.
-    #[serde(default)]
-    pub unsent: u64,
-    /// Not 2xx, and transport errors.
-    #[serde(default)]
-    pub failed_requests: u64,
-    /// The increase of each counter of the app; null where it is unknown.
-    pub deltas: BTreeMap<String, Option<f64>>,
-    /// Responses by status code.
-    pub codes: BTreeMap<String, u64>,
-    /// Requests without a response, by cause.
-    #[serde(default)]
-    pub errors: BTreeMap<String, u64>,
-    /// Latency of the responses.
-    pub latency_ms: Option<Latency>,
-    /// The same by caller, where callers have names.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub callers: BTreeMap<String, CallerResult>,
-    /// What each background traffic saw during the step; not part of the above, but of the deltas.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub background: BTreeMap<String, CallerResult>,
-    /// The last lines of a command's output.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub output: Vec<String>,
-    /// The lines of the services' logs that tell what happened in it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub logs: Vec<Logged>,
-    /// The traffic over the time of the step, as callers saw it, that in the background as well.
-    #[serde(default)]
-    pub samples: Vec<Sample>,
-    /// The app's counters over the time of the step.
-    #[serde(default)]
-    pub counters: Vec<CounterSample>,
-    /// Every expectation and what was seen.
-    pub expectations: Vec<ExpectationResult>,
-    /// Why it could not be carried out.
-    pub error: Option<String>,
 }
 
 /// The keys before the first step and after the undo.
@@ -198,7 +132,7 @@ impl JournalBuilder {
             EventKind::StepStarted(step) => self.open = Some((step.clone(), event.at, event.elapsed)),
             EventKind::StepFinished(step) => {
                 self.open = None;
-                journal.steps.push(finished(step));
+                journal.steps.push(step.result.clone());
             }
             EventKind::Notice { message } => {
                 let message = message.clone();
@@ -224,7 +158,7 @@ impl JournalBuilder {
     pub fn journal(&self) -> Option<Journal> {
         let mut journal = self.journal.clone()?;
         if let (false, Some((step, at, elapsed))) = (self.ended, &self.open) {
-            journal.steps.push(cut_off(step, *at, *elapsed, journal.duration - elapsed));
+            journal.steps.push(interrupted(step, *at, *elapsed, journal.duration - elapsed));
         }
         Some(journal)
     }
@@ -268,60 +202,7 @@ fn end(journal: &mut Journal, run: &RunFinished) {
     }
 }
 
-fn finished(step: &StepFinished) -> JournalStep {
-    JournalStep {
-        name: step.name.clone(),
-        phase: step.phase,
-        role: step.role,
-        action: step.action.clone(),
-        status: step.status,
-        start: step.start,
-        elapsed: step.elapsed,
-        duration: step.duration,
-        detail: step.detail.clone(),
-        sent: step.sent,
-        unsent: step.unsent,
-        failed_requests: step.failed_requests,
-        deltas: step.deltas.clone(),
-        codes: step.codes.clone(),
-        errors: step.errors.clone(),
-        latency_ms: step.latency_ms,
-        callers: step.callers.clone(),
-        background: step.background.clone(),
-        output: step.output.clone(),
-        logs: Vec::new(),
-        samples: step.samples.clone(),
-        counters: step.counters.clone(),
-        expectations: step.expectations.clone(),
-        error: step.error.clone(),
-    }
-}
-
-fn cut_off(step: &StepStarted, start: DateTime<Utc>, elapsed: f64, duration: f64) -> JournalStep {
-    JournalStep {
-        name: step.name.clone(),
-        phase: step.phase,
-        role: step.role,
-        action: step.action.clone(),
-        status: Status::Interrupted,
-        start,
-        elapsed,
-        duration,
-        detail: None,
-        sent: None,
-        unsent: 0,
-        failed_requests: 0,
-        deltas: BTreeMap::new(),
-        codes: BTreeMap::new(),
-        errors: BTreeMap::new(),
-        latency_ms: None,
-        callers: BTreeMap::new(),
-        background: BTreeMap::new(),
-        output: Vec::new(),
-        logs: Vec::new(),
-        samples: Vec::new(),
-        counters: Vec::new(),
-        expectations: Vec::new(),
-        error: None,
-    }
+/// Result of the step during which the record ends.
+fn interrupted(step: &StepStarted, start: DateTime<Utc>, elapsed: f64, duration: f64) -> StepResult {
+    StepResult { duration, ..StepResult::new(step.clone(), Status::Interrupted, start, elapsed) }
 }

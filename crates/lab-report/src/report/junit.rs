@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::journal::{Journal, JournalStep};
+use super::journal::Journal;
 use super::undo_text::restored;
 use super::{human, review, text};
-use lab_core::event::{Status, UndoOutcome, UndoStatus};
+use lab_core::event::{Status, StepResult, UndoOutcome, UndoStatus};
 
 /// The case of what is judged beyond the steps. No step has a name with spaces.
 const WHOLE: &str = "the run as a whole";
@@ -60,7 +60,7 @@ fn properties(journal: &Journal) -> Vec<Property> {
     all.chain(parameters).map(|(name, value)| Property::new(text::clean(&name), text::clean(&value))).collect()
 }
 
-fn step(step: &JournalStep) -> TestCase {
+fn step(step: &StepResult) -> TestCase {
     let missed: Vec<String> = step.expectations.iter().filter(|result| !result.passed).map(missed).collect();
     let error = step.error.as_deref().map(text::clean);
     let status = match step.status {
@@ -86,7 +86,7 @@ fn missed(result: &lab_core::event::ExpectationResult) -> String {
 }
 
 /// What the timeline has of a step.
-fn said(step: &JournalStep) -> String {
+fn said(step: &StepResult) -> String {
     let detail = step.detail.as_deref().unwrap_or(&step.action);
     match step.sent {
         Some(sent) => format!("{}: {}", human::count(sent, "request"), review::codes(step)),

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::journal::{Journal, JournalStep};
-use lab_core::event::AlertState;
+use super::journal::Journal;
+use lab_core::event::{AlertState, StepResult};
 
 /// The most columns.
 pub(super) const COLUMNS: usize = 240;
@@ -143,7 +143,7 @@ fn columns(end: f64, width: f64) -> usize {
     ((end / width).ceil() as usize).max(1)
 }
 
-fn span(step: &JournalStep) -> Span {
+fn span(step: &StepResult) -> Span {
     let name = super::text::clean(&step.name);
     Span { name, phase: step.phase.name(), from: step.elapsed, to: step.elapsed + step.duration }
 }

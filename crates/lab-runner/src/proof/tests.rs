@@ -1,6 +1,5 @@
 //! What a proof is made of, and what it says of runs that are not as the scenario claims.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::script::{Act, acts};
@@ -9,7 +8,8 @@ use super::{ProofLab, Verdict, prove};
 use crate::lab::{Record, StateFolder};
 use crate::runner::Interrupt;
 use lab_core::event::{
-    Event, EventKind, ExpectationResult, Phase, Role, RunFinished, Status, StepFinished, Undo, UndoOutcome,
+    Event, EventKind, ExpectationResult, Phase, Role, RunFinished, Status, StepFinished, StepResult, StepStarted, Undo,
+    UndoOutcome,
 };
 use lab_scenario::plan::Kind;
 use lab_scenario::{LoadOptions, Plan, Source, library, load};
@@ -48,13 +48,13 @@ fn played(act: &Act, ends: &str, reason: Option<&str>) -> Vec<Event> {
             observed_text: "200".to_owned(),
             passed: status != Status::Failed,
         };
-        event(EventKind::StepFinished(Box::new(StepFinished {
-            index,
+        let result = StepResult {
             status,
             expectations: vec![seen],
             error: (status == Status::Error).then(|| "the app is gone".to_owned()),
-            ..finished(act, index)
-        })))
+            ..result(act, index)
+        };
+        event(EventKind::StepFinished(Box::new(StepFinished { index, result })))
     };
     let mut events: Vec<Event> = ends.chars().enumerate().map(step).collect();
     let status = if ends.contains('e') { Status::Error } else { Status::Failed };
@@ -188,7 +188,7 @@ fn a_practice_that_sends_nothing_is_not_proved() {
             if let EventKind::StepFinished(step) = &mut event.kind
                 && step.index == 0
             {
-                step.sent = None;
+                step.result.sent = None;
             }
         }
         judge(act, &events).findings
@@ -224,7 +224,7 @@ fn failing(mut events: Vec<Event>, at: usize) -> Vec<Event> {
         if let EventKind::StepFinished(step) = &mut event.kind
             && step.index == at
         {
-            step.failed_requests = 40;
+            step.result.failed_requests = 40;
         }
     }
     events
@@ -255,32 +255,9 @@ async fn the_library_proves_itself_on_the_mock() {
     }
 }
 
-fn finished(act: &Act, index: usize) -> StepFinished {
+fn result(act: &Act, index: usize) -> StepResult {
     let step = &act.plan.steps[index];
-    StepFinished {
-        index,
-        name: step.name.clone(),
-        phase: step.phase,
-        role: Role::Step,
-        action: step.action.name().to_owned(),
-        status: Status::Passed,
-        start: chrono::DateTime::UNIX_EPOCH,
-        elapsed: 0.0,
-        duration: 0.0,
-        detail: None,
-        sent: Some(40),
-        unsent: 0,
-        failed_requests: 0,
-        deltas: BTreeMap::new(),
-        codes: BTreeMap::new(),
-        errors: BTreeMap::new(),
-        latency_ms: None,
-        samples: Vec::new(),
-        counters: Vec::new(),
-        callers: BTreeMap::new(),
-        background: BTreeMap::new(),
-        output: Vec::new(),
-        expectations: Vec::new(),
-        error: None,
-    }
+    let (name, phase, action) = (step.name.clone(), step.phase, step.action.name().to_owned());
+    let started = StepStarted { index, name, phase, role: Role::Step, action };
+    StepResult { sent: Some(40), ..StepResult::new(started, Status::Passed, chrono::DateTime::UNIX_EPOCH, 0.0) }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::script::{Act, Stretch, Whole};
 use crate::runner::SILENT;
-use lab_core::event::{Event, EventKind, RunFinished, Status, StepFinished};
+use lab_core::event::{Event, EventKind, RunFinished, Status, StepResult};
 use lab_scenario::plan::Kind;
 
 /// Result of an evaluation.
@@ -24,11 +24,11 @@ impl Found {
 
 /// Evaluates a proof run by its events.
 pub(super) fn judge(act: &Act, events: &[Event]) -> Found {
-    let steps: BTreeMap<usize, &StepFinished> = events
+    let steps: BTreeMap<usize, &StepResult> = events
         .iter()
         .filter_map(|event| match &event.kind {
             // `finally` steps are not claims.
-            EventKind::StepFinished(step) if step.role.is_step() => Some((step.index, step.as_ref())),
+            EventKind::StepFinished(step) if step.result.role.is_step() => Some((step.index, &step.result)),
             _ => None,
         })
         .collect();
@@ -68,20 +68,21 @@ fn own(act: &Act, events: &[Event]) -> (u64, u64) {
     let checks = act.stretches.first().map_or(0, |own| own.steps.end);
     events.iter().fold((0, 0), |mut sum, event| {
         let EventKind::StepFinished(step) = &event.kind else { return sum };
-        if !step.role.is_step() || step.index < checks {
-            sum = (sum.0 + step.sent.unwrap_or(0), sum.1 + step.failed_requests);
+        let result = &step.result;
+        if !result.role.is_step() || step.index < checks {
+            sum = (sum.0 + result.sent.unwrap_or(0), sum.1 + result.failed_requests);
         }
-        let background = step.background.values();
+        let background = result.background.values();
         background.fold(sum, |sum, slice| (sum.0 + slice.sent, sum.1 + slice.failed_requests))
     })
 }
 
 /// Why a run did not complete.
-fn error(act: &Act, steps: &BTreeMap<usize, &StepFinished>, end: Option<&RunFinished>) -> Option<String> {
-    let failed = steps.values().find(|step| step.status == Status::Error);
-    if let Some(step) = failed {
+fn error(act: &Act, steps: &BTreeMap<usize, &StepResult>, end: Option<&RunFinished>) -> Option<String> {
+    let failed = steps.iter().find(|(_, step)| step.status == Status::Error);
+    if let Some((index, step)) = failed {
         let why = step.error.as_deref().unwrap_or("it was not executed");
-        return Some(format!("{}: {why}", title(act, step.index)));
+        return Some(format!("{}: {why}", title(act, *index)));
     }
     match end {
         Some(end) if end.status == Status::Error => {
@@ -93,15 +94,15 @@ fn error(act: &Act, steps: &BTreeMap<usize, &StepFinished>, end: Option<&RunFini
 }
 
 /// Describes the failed steps of a claim.
-fn broken(act: &Act, stretch: &Stretch, steps: &BTreeMap<usize, &StepFinished>) -> Vec<String> {
+fn broken(act: &Act, stretch: &Stretch, steps: &BTreeMap<usize, &StepResult>) -> Vec<String> {
     let mut broken = Vec::new();
-    for step in stretch.steps.clone().filter_map(|index| steps.get(&index)).filter(|step| step.status != Status::Passed)
-    {
+    let steps = stretch.steps.clone().filter_map(|index| Some((index, steps.get(&index)?)));
+    for (index, step) in steps.filter(|(_, step)| step.status != Status::Passed) {
         let not_held = step.expectations.iter().filter(|result| !result.passed);
         let seen: Vec<String> = not_held
             .map(|result| format!("expected {} {}, seen {}", result.metric, result.expected, result.observed_text))
             .collect();
-        broken.push(format!("{} {}", title(act, step.index), seen.join(", ")).trim_end().to_owned());
+        broken.push(format!("{} {}", title(act, index), seen.join(", ")).trim_end().to_owned());
     }
     broken
 }

@@ -16,9 +16,9 @@ use super::context::Context;
 use super::expect::{Observed, as_value, evaluate};
 use super::logs::{self, Begun};
 use super::observe::Known;
-use super::step::{Done, finished, perform};
+use super::step::{Done, perform, result};
 use super::story::Story;
-use lab_core::event::{Event, EventKind, ExpectationResult, Phase, Role, Secrets, Status, StepStarted};
+use lab_core::event::{Event, EventKind, ExpectationResult, Phase, Role, Secrets, Status, StepFinished, StepStarted};
 use lab_scenario::plan::{Action, Expectation, Kind, Metric, Step};
 use lab_scenario::{Output, OutputKind};
 
@@ -256,11 +256,12 @@ impl Runner {
     {
         let facts = done.acted.as_ref().map(|acted| acted.facts.clone()).unwrap_or_default();
         let results = self.judge(step, begun, &mut done, expected, first);
-        let event = finished(&self.context, started, begun, &done, results);
-        let status = event.status;
-        self.results.insert(step.id, Outcome { duration: event.duration, observed: done.observed(), facts });
+        let index = started.index;
+        let result = result(&self.context, started, begun, &done, results);
+        let status = result.status;
+        self.results.insert(step.id, Outcome { duration: result.duration, observed: done.observed(), facts });
         self.story.ended(status);
-        reporter.send(EventKind::StepFinished(Box::new(event)));
+        reporter.send(EventKind::StepFinished(Box::new(StepFinished { index, result })));
         status
     }
 

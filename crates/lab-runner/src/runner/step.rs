@@ -14,7 +14,7 @@ use super::samples::samples;
 use super::seen::{self, Seen};
 use super::story::Deed;
 use crate::undo::panic_text;
-use lab_core::event::{ExpectationResult, Status, StepFinished, StepStarted};
+use lab_core::event::{ExpectationResult, Status, StepResult, StepStarted};
 use lab_scenario::plan::Action;
 use lab_telemetry::metrics::Deltas;
 use lab_traffic::Summary;
@@ -135,13 +135,13 @@ async fn carry_out(context: Arc<Context>, alerts: Arc<Shared>, action: Action, b
     Done { before, after, acted, attempted: false, background, open, deltas, alerts, interrupted: false }
 }
 
-pub(super) fn finished(
+pub(super) fn result(
     context: &Context,
     started: StepStarted,
     begun: f64,
     done: &Done,
     expectations: Vec<ExpectationResult>,
-) -> StepFinished {
+) -> StepResult {
     let status = done.status(&expectations);
     let acted = done.acted.as_ref().ok().filter(|acted| acted.changed || !done.interrupted);
     let summary = done.traffic().and_then(Seen::total);
@@ -152,15 +152,7 @@ pub(super) fn finished(
         all.merge(&one);
         all
     });
-    StepFinished {
-        index: started.index,
-        name: started.name,
-        phase: started.phase,
-        role: started.role,
-        action: started.action,
-        status,
-        start: context.clock.at(begun),
-        elapsed: begun,
+    StepResult {
         duration: rounded(context.clock.elapsed() - begun),
         detail: acted.and_then(|acted| acted.detail.clone()),
         sent: summary.as_ref().map(|summary| summary.sent),
@@ -177,5 +169,6 @@ pub(super) fn finished(
         counters: done.acted.as_ref().map(|acted| acted.counters.clone()).unwrap_or_default(),
         expectations,
         error: done.acted.as_ref().err().cloned(),
+        ..StepResult::new(started, status, context.clock.at(begun), begun)
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use lab_core::engine::{APP, KEY_VARIABLE, RunState};
 use lab_core::event::{
     About, AlertChanged, Event, EventKind, ExpectationResult, Keys, Latency, Outage, Phase, Role, RunFinished,
-    RunStarted, Status, StepFinished, StepStarted, Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget,
+    RunStarted, Status, StepFinished, StepResult, StepStarted, Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget,
 };
 
 /// A run being told.
@@ -37,33 +37,11 @@ pub fn keys(server: &str, caller: &str) -> Keys {
 }
 
 /// A step of no kind yet, that took a tenth of a second.
-pub fn step(name: &str, phase: Phase, action: &str) -> StepFinished {
-    StepFinished {
-        index: 0,
-        name: name.to_owned(),
-        phase,
-        role: Role::Step,
-        action: action.to_owned(),
-        status: Status::Passed,
-        start: at(0.0),
-        elapsed: 0.0,
-        duration: 0.1,
-        detail: None,
-        sent: None,
-        unsent: 0,
-        failed_requests: 0,
-        deltas: deltas(Some(0.0), Some(0.0)),
-        codes: BTreeMap::new(),
-        errors: BTreeMap::new(),
-        latency_ms: None,
-        callers: BTreeMap::new(),
-        background: BTreeMap::new(),
-        output: Vec::new(),
-        samples: Vec::new(),
-        counters: Vec::new(),
-        expectations: Vec::new(),
-        error: None,
-    }
+pub fn step(name: &str, phase: Phase, action: &str) -> StepResult {
+    let (name, action) = (name.to_owned(), action.to_owned());
+    let started = StepStarted { index: 0, name, phase, role: Role::Step, action };
+    let deltas = deltas(Some(0.0), Some(0.0));
+    StepResult { duration: 0.1, deltas, ..StepResult::new(started, Status::Passed, at(0.0), 0.0) }
 }
 
 pub fn deltas(accepted: Option<f64>, refused: Option<f64>) -> BTreeMap<String, Option<f64>> {
@@ -74,12 +52,12 @@ pub fn deltas(accepted: Option<f64>, refused: Option<f64>) -> BTreeMap<String, O
 }
 
 /// A step of traffic with these codes, `accepted` of them with a key that the app takes.
-pub fn traffic(name: &str, phase: Phase, codes: &[(u16, u32)], p99: f64) -> StepFinished {
+pub fn traffic(name: &str, phase: Phase, codes: &[(u16, u32)], p99: f64) -> StepResult {
     let count = |wanted: fn(u16) -> bool| codes.iter().filter(|(code, _)| wanted(*code)).map(|(_, count)| *count).sum();
     let sent: u32 = count(|_| true);
     let refused: u32 = count(|code| code == 401);
     let failed: u32 = count(|code| !(200..300).contains(&code));
-    StepFinished {
+    StepResult {
         sent: Some(sent.into()),
         failed_requests: failed.into(),
         duration: 2.000_000_4,
@@ -90,8 +68,8 @@ pub fn traffic(name: &str, phase: Phase, codes: &[(u16, u32)], p99: f64) -> Step
     }
 }
 
-pub fn change(name: &str, phase: Phase, action: &str, detail: &str) -> StepFinished {
-    StepFinished { detail: Some(detail.to_owned()), ..step(name, phase, action) }
+pub fn change(name: &str, phase: Phase, action: &str, detail: &str) -> StepResult {
+    StepResult { detail: Some(detail.to_owned()), ..step(name, phase, action) }
 }
 
 pub fn expectation(metric: &str, expected: &str, observed: Option<f64>, text: &str, passed: bool) -> ExpectationResult {
@@ -153,19 +131,20 @@ impl Story {
     }
 
     #[must_use]
-    pub fn step(mut self, step: StepFinished) -> Self {
+    pub fn step(mut self, step: StepResult) -> Self {
         let index = self.events.iter().filter(|event| matches!(event.kind, EventKind::StepFinished(_))).count();
-        let StepFinished { name, phase, role, action, .. } = step.clone();
+        let StepResult { name, phase, role, action, .. } = step.clone();
         self.tell(EventKind::StepStarted(StepStarted { index, name, phase, role, action }));
         let (start, elapsed) = (at(self.elapsed), self.elapsed);
         self.elapsed += step.duration;
-        self.tell(EventKind::StepFinished(Box::new(StepFinished { index, start, elapsed, ..step })));
+        let result = StepResult { start, elapsed, ..step };
+        self.tell(EventKind::StepFinished(Box::new(StepFinished { index, result })));
         self
     }
 
     /// A step within which alerts change, each told half a second after it did.
     #[must_use]
-    pub fn step_with(mut self, step: StepFinished, alerts: Vec<AlertChanged>) -> Self {
+    pub fn step_with(mut self, step: StepResult, alerts: Vec<AlertChanged>) -> Self {
         let (begun, index) = (self.elapsed, self.events.len());
         self = self.step(step);
         for (place, alert) in alerts.into_iter().enumerate() {

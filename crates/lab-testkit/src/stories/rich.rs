@@ -9,7 +9,7 @@ use super::parts::{
 use super::{STEPS, TITLE, drive, transport_errors};
 use lab_core::event::{
     AlertChanged, AlertState, CallerResult, Event, EventKind, Latency, Logged, Outage, Phase, Role, RunFinished,
-    Sample, Status, StepFinished, UndoOutcome,
+    Sample, Status, StepResult, UndoOutcome,
 };
 
 fn caller(codes: &[(u16, u64)], p99: f64) -> CallerResult {
@@ -29,7 +29,7 @@ pub fn grown() -> Vec<Event> {
     let named = |pairs: &[(&str, CallerResult)]| -> BTreeMap<String, CallerResult> {
         pairs.iter().map(|(name, result)| ((*name).to_owned(), result.clone())).collect()
     };
-    let look = |name: &str, role| StepFinished { role, ..change(name, Phase::Verify, "check", "GET /health 200") };
+    let look = |name: &str, role| StepResult { role, ..change(name, Phase::Verify, "check", "GET /health 200") };
     let mut observed = traffic("drive-traffic", Phase::Observe, &[(200, 32), (401, 8)], 1.2);
     observed.callers = named(&[("web", caller(&[(200, 32)], 1.2)), ("batch", caller(&[(401, 8)], 0.7))]);
     observed.background = named(&[("users", caller(&[(200, 16), (401, 4)], 1.1))]);
@@ -54,11 +54,11 @@ pub fn grown() -> Vec<Event> {
     Story::new("stale-caller", "One of two callers was forgotten", "default", &steps)
         .step(look("before/health", Role::Before))
         .step(change("rotate-key", Phase::Inject, "rotate_key", "server apikey-v1 > apikey-v2"))
-        .step(StepFinished { duration: 1.5, ..wait })
+        .step(StepResult { duration: 1.5, ..wait })
         .step(observed)
         .step(runbook)
         .step(look("after/health", Role::After))
-        .step(StepFinished { role: Role::Finally, ..change("tidy", Phase::Verify, "start", "db already running") })
+        .step(StepResult { role: Role::Finally, ..change("tidy", Phase::Verify, "start", "db already running") })
         .end(RunFinished { outage: Some(outage), ..end })
 }
 
@@ -69,7 +69,7 @@ fn alert(state: AlertState, since: f64) -> AlertChanged {
 
 /// At the pace of a workshop: an alert fires and is resolved, and the logs tell of it.
 pub fn alerted() -> Vec<Event> {
-    let minute = |step: StepFinished| StepFinished { duration: 60.0, ..step };
+    let minute = |step: StepResult| StepResult { duration: 60.0, ..step };
     let mut story = Story::new("rotate-key", TITLE, "default", &STEPS);
     if let Some(EventKind::RunStarted(run)) = story.events.first_mut().map(|event| &mut event.kind) {
         run.alerts = true;
@@ -84,7 +84,7 @@ pub fn alerted() -> Vec<Event> {
         .step(minute(traffic("baseline", Phase::Baseline, &[(200, 1_200)], 2.1)))
         .step(rotated)
         .step_with(minute(drive(&[(401, 1_200)])), fired)
-        .step(StepFinished { duration: 0.002, ..realign })
+        .step(StepResult { duration: 0.002, ..realign })
         .step_with(
             minute(traffic("verify", Phase::Verify, &[(200, 1_200)], 2.04)),
             vec![alert(AlertState::Resolved, 136.2)],
@@ -115,7 +115,8 @@ pub fn alerted() -> Vec<Event> {
 /// The same run with samples of its traffic: a second each, from the beginning of a step to its end.
 pub fn sampled(mut events: Vec<Event>) -> Vec<Event> {
     for event in &mut events {
-        let EventKind::StepFinished(step) = &mut event.kind else { continue };
+        let EventKind::StepFinished(finished) = &mut event.kind else { continue };
+        let step = &mut finished.result;
         if step.sent.is_none() {
             continue;
         }

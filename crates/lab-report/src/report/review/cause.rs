@@ -3,9 +3,9 @@
 use super::facts::{ACCEPTED, REFUSED, changes, delta, detail, join};
 use super::{Block, Grid, name, paragraphs};
 use crate::report::human;
-use crate::report::journal::{Journal, JournalStep};
+use crate::report::journal::Journal;
 use crate::report::text::clean;
-use lab_core::event::{AlertChanged, AlertState, Phase};
+use lab_core::event::{AlertChanged, AlertState, Phase, StepResult};
 
 /// Times of the caller and of the steps are taken apart from each other.
 const ROUNDING: f64 = 0.001;
@@ -15,7 +15,7 @@ pub(super) fn detection(journal: &Journal) -> Vec<Block> {
     let mut lines = Vec::new();
     if let Some(outage) = journal.outage {
         let at = human::clock(outage.impact_at);
-        let since = |step: &&&JournalStep| step.elapsed <= outage.impact_at + ROUNDING;
+        let since = |step: &&&StepResult| step.elapsed <= outage.impact_at + ROUNDING;
         lines.push(match changes(journal, Phase::Inject).iter().rev().find(since) {
             Some(step) => {
                 let after = human::clock(outage.impact_at - step.elapsed);
@@ -79,7 +79,7 @@ fn only_pending(journal: &Journal) -> Option<String> {
     only.then(|| format!("No alert fired; pending was {}.", join(&names)))
 }
 
-fn unknown(journal: &Journal) -> impl Iterator<Item = &JournalStep> {
+fn unknown(journal: &Journal) -> impl Iterator<Item = &StepResult> {
     journal.steps.iter().filter(|step| step.sent.is_some() && step.deltas.values().any(Option::is_none))
 }
 
@@ -120,7 +120,7 @@ pub(super) fn root(journal: &Journal) -> Vec<Block> {
 }
 
 /// `rotate-key at 2.0s: server apikey-v1 > apikey-v2`.
-fn done(step: &JournalStep) -> String {
+fn done(step: &StepResult) -> String {
     let error = step.error.as_deref().map(|error| format!("; error: {}", clean(error))).unwrap_or_default();
     format!("{} at {}: {}{error}", name(step), human::clock(step.elapsed), detail(step))
 }

@@ -3,9 +3,9 @@
 use super::facts;
 use super::{Block, Cell, Grid, name, paragraphs};
 use crate::report::human;
-use crate::report::journal::{Journal, JournalStep};
+use crate::report::journal::Journal;
 use crate::report::text::clean;
-use lab_core::event::{AlertState, Latency, Status};
+use lab_core::event::{AlertState, Latency, Status, StepResult};
 
 /// The ticket, the symptom, and what every round of traffic got.
 pub(super) fn customers(journal: &Journal) -> Vec<Block> {
@@ -117,7 +117,7 @@ fn shortened(text: &str) -> String {
     text.chars().take(LONGEST - 1).chain(['…']).collect()
 }
 
-fn row(number: usize, step: &JournalStep) -> Vec<Cell> {
+fn row(number: usize, step: &StepResult) -> Vec<Cell> {
     let judged = step.sent.is_some() || !step.expectations.is_empty() || step.status != Status::Passed;
     let verdict = if judged { step.status.into() } else { "".into() };
     let at = human::clock(step.elapsed);
@@ -126,7 +126,7 @@ fn row(number: usize, step: &JournalStep) -> Vec<Cell> {
 }
 
 /// A step in one line.
-fn happened(step: &JournalStep) -> String {
+fn happened(step: &StepResult) -> String {
     let mut parts = Vec::new();
     if let Some(sent) = step.sent {
         parts.push(format!("{}: {}", human::count(sent, "request"), facts::codes(step)));

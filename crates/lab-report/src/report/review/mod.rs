@@ -1,8 +1,8 @@
 //! [`Review`]: a run told as an incident review, in sections of plain blocks: what HTML and Markdown are made from, so that
 //! both say the same. Where a run has nothing to say, a section is left out.
 
-use crate::report::journal::{Journal, JournalStep};
-use lab_core::event::Status;
+use crate::report::journal::Journal;
+use lab_core::event::{Status, StepResult};
 
 mod cause;
 mod facts;
@@ -139,7 +139,7 @@ impl Review {
 }
 
 /// A step's name as code.
-fn name(step: &JournalStep) -> String {
+fn name(step: &StepResult) -> String {
     code(&step.name)
 }
 

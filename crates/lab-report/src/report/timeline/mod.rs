@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::{Sink, human, short_id, text};
 use crate::term::{Painter, Tone};
-use lab_core::event::{AlertChanged, AlertState, Event, EventKind, RunStarted, Status, StepFinished};
+use lab_core::event::{AlertChanged, AlertState, Event, EventKind, RunStarted, Status, StepResult};
 
 mod changes;
 mod footer;
@@ -85,7 +85,7 @@ impl<W: Write> Timeline<W> {
         self.print(&lines)
     }
 
-    fn step(&mut self, step: &StepFinished) -> io::Result<()> {
+    fn step(&mut self, step: &StepResult) -> io::Result<()> {
         let Some(run) = &mut self.run else { return Ok(()) };
         run.open = None;
         run.steps.push(Done { name: text::clean(&step.name), status: step.status });
@@ -144,7 +144,7 @@ impl<W: Write + Send> Sink for Timeline<W> {
                 }
                 Ok(())
             }
-            EventKind::StepFinished(step) => self.step(step),
+            EventKind::StepFinished(step) => self.step(&step.result),
             EventKind::Notice { message } => self.notice(event.elapsed, message),
             EventKind::Alert(alert) => self.alert(alert),
             // The lines of logs are for reports; what was put back is said in one line at the end.

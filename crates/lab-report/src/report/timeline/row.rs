@@ -7,14 +7,14 @@ use super::layout::{Cell, Layout, Piece, Row, Show};
 use super::text;
 use crate::report::{status_name, status_tone};
 use crate::term::Tone;
-use lab_core::event::{CallerResult, Latency, Status, StepFinished};
+use lab_core::event::{CallerResult, Latency, Status, StepResult};
 
 /// The app's counters that have a column.
 const ACCEPTED: &str = "app_auth_success_total";
 const REFUSED: &str = "app_auth_failures_total";
 
 /// The cells of a step.
-pub(super) fn cells(step: &StepFinished, layout: &Layout) -> Row {
+pub(super) fn cells(step: &StepResult, layout: &Layout) -> Row {
     let span = if step.sent.is_none() { Some(span(step, layout)) } else { None };
     let plain = |text: Option<String>| vec![text.map_or_else(none, |text| (text, Tone::Plain))];
     let latency = |pick: fn(Latency) -> f64| step.latency_ms.map(|latency| human::millis(pick(latency)));
@@ -35,7 +35,7 @@ pub(super) fn cells(step: &StepFinished, layout: &Layout) -> Row {
 }
 
 /// A row for each caller that has a name, and for each background traffic: what it saw, under the step's own row.
-pub(super) fn callers(step: &StepFinished) -> Vec<Row> {
+pub(super) fn callers(step: &StepResult) -> Vec<Row> {
     let row = |name: String, result: &CallerResult| {
         let plain = |text: Option<String>| vec![text.map_or_else(none, |text| (text, Tone::Dim))];
         let latency = |pick: fn(Latency) -> f64| result.latency_ms.map(|latency| human::millis(pick(latency)));
@@ -55,7 +55,7 @@ pub(super) fn callers(step: &StepFinished) -> Vec<Row> {
 }
 
 /// A step that only changes something has nothing that could hold: its line is what it changed.
-fn verdict(step: &StepFinished) -> Vec<Piece> {
+fn verdict(step: &StepResult) -> Vec<Piece> {
     if step.sent.is_none() && step.status == Status::Passed && step.expectations.is_empty() {
         return Vec::new();
     }
@@ -63,7 +63,7 @@ fn verdict(step: &StepFinished) -> Vec<Piece> {
 }
 
 /// `+40`; `?` where it is not known; `-` where the step sends nothing and nothing came.
-fn delta(step: &StepFinished, counter: &str, notable: Tone) -> Piece {
+fn delta(step: &StepResult, counter: &str, notable: Tone) -> Piece {
     match step.deltas.get(counter) {
         Some(Some(increase)) if *increase > 0.0 => (format!("+{}", human::number(*increase)), notable),
         Some(Some(_)) if step.sent.is_some() => ("+0".to_owned(), Tone::Plain),
@@ -78,7 +78,7 @@ fn none() -> Piece {
 }
 
 /// `200 x38`, `401 x2`, `refused x40`, each a piece.
-fn codes(step: &StepFinished) -> Vec<Piece> {
+fn codes(step: &StepResult) -> Vec<Piece> {
     answers(&step.codes, &step.errors)
 }
 
@@ -92,12 +92,12 @@ fn answers(codes: &BTreeMap<String, u64>, errors: &BTreeMap<String, u64>) -> Vec
     if all.is_empty() { vec![none()] } else { all }
 }
 
-fn took(step: &StepFinished) -> String {
+fn took(step: &StepResult) -> String {
     human::millis(step.duration * 1000.0)
 }
 
 /// What a step without traffic did, and how long that took where it can be noticed and has no column of its own.
-fn span(step: &StepFinished, layout: &Layout) -> String {
+fn span(step: &StepResult, layout: &Layout) -> String {
     let detail = step.detail.clone().unwrap_or_else(|| step.action.clone());
     let noticeable = step.duration >= 0.01 && !layout.shows(Show::Took);
     if noticeable && !matches!(step.action.as_str(), "wait" | "wait_for") {
@@ -108,7 +108,7 @@ fn span(step: &StepFinished, layout: &Layout) -> String {
 }
 
 /// What is said under the row, in order.
-pub(super) fn notes(step: &StepFinished) -> Vec<(Tone, String)> {
+pub(super) fn notes(step: &StepResult) -> Vec<(Tone, String)> {
     let mut notes = Vec::new();
     if step.sent.is_some() {
         notes.extend(step.detail.iter().map(|detail| (Tone::Plain, detail.clone())));

@@ -63,7 +63,7 @@ async fn an_alert_is_told_while_the_step_goes_on() {
     let played = fixture.play(loaded(STORY)).await;
     let place = |wanted: &dyn Fn(&EventKind) -> bool| played.events.iter().position(|event| wanted(&event.kind));
     let fired = place(&|kind| matches!(kind, EventKind::Alert(alert) if alert.state == AlertState::Firing));
-    let over = place(&|kind| matches!(kind, EventKind::StepFinished(step) if step.phase == Phase::Observe));
+    let over = place(&|kind| matches!(kind, EventKind::StepFinished(step) if step.result.phase == Phase::Observe));
     assert!(fired.is_some() && fired < over, "{}", played.text());
 }
 

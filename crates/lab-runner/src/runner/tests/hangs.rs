@@ -8,17 +8,17 @@ use crate::runner::clock::Clock;
 use crate::runner::expect::Observed;
 use crate::runner::seen::Seen;
 use crate::runner::story::{Deed, Story};
-use lab_core::event::{CallerResult, EventKind, Phase, Status, StepFinished};
+use lab_core::event::{CallerResult, EventKind, Phase, Status, StepResult};
 use lab_scenario::plan::Kind;
 use lab_traffic::{Cause, Summary};
 
-fn users(step: &StepFinished) -> &CallerResult {
+fn users(step: &StepResult) -> &CallerResult {
     &step.background["users"]
 }
 
-fn steps(played: &Played) -> impl Iterator<Item = &StepFinished> {
+fn steps(played: &Played) -> impl Iterator<Item = &StepResult> {
     played.events.iter().filter_map(|event| match &event.kind {
-        EventKind::StepFinished(step) => Some(step.as_ref()),
+        EventKind::StepFinished(step) => Some(&step.result),
         _ => None,
     })
 }

@@ -42,7 +42,7 @@ steps:
     );
     let played = fixture.play(plan).await;
     assert_eq!(played.outcome.exit, Exit::Passed, "{}", played.text());
-    let total = |step: &lab_core::event::StepFinished| {
+    let total = |step: &lab_core::event::StepResult| {
         step.sent.unwrap_or(0) + step.background.values().map(|result| result.sent).sum::<u64>()
     };
     let mut failed = 0;

@@ -31,7 +31,7 @@ async fn a_change_by_somebody_else_is_told_once() {
                     engine.alter("app", &ServiceChange::env(KEY_VARIABLE, "apikey-v9")).unwrap();
                 });
             }
-            EventKind::StepFinished(step) if step.name == "stop" => {
+            EventKind::StepFinished(step) if step.result.name == "stop" => {
                 engine.alter("gateway", &ServiceChange::run(RunState::Stopped)).unwrap();
             }
             _ => {}
@@ -79,7 +79,7 @@ async fn unobserved(fixture: &Fixture, action: Action, after: Action) -> Played 
                     engine.set_hidden(Some(EngineError::new(EngineErrorKind::Unreachable, "the daemon is silent")));
                 });
             }
-            EventKind::StepFinished(step) if step.name == "change" => engine.set_hidden(None),
+            EventKind::StepFinished(step) if step.result.name == "change" => engine.set_hidden(None),
             _ => {}
         }
         Ok(())
@@ -147,7 +147,7 @@ async fn a_failed_change_is_not_attributed_to_others() {
                     engine.set_hidden(Some(EngineError::new(EngineErrorKind::Unreachable, "the daemon is silent")));
                 });
             }
-            EventKind::StepFinished(step) if step.name == "rotate" => engine.set_hidden(None),
+            EventKind::StepFinished(step) if step.result.name == "rotate" => engine.set_hidden(None),
             _ => {}
         }
         Ok(())

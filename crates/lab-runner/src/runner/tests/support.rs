@@ -13,7 +13,7 @@ use crate::lab::{Lab, Record, StateFolder};
 use crate::runner::{Interrupt, Run, RunOutcome, run};
 use crate::undo::{self, RecoverError};
 use lab_core::engine::{Engine, RunState, ServiceChange};
-use lab_core::event::{Event, EventKind, Phase, Secrets, StepFinished, Undo};
+use lab_core::event::{Event, EventKind, Phase, Secrets, StepResult, Undo};
 use lab_scenario::lesson::{Claims, Lesson};
 use lab_scenario::plan::{
     Action, Change, Check, Comparator, Expectation, Kind, Metric, Plan, Sender, Step, Traffic, Verb,
@@ -108,9 +108,9 @@ fn sendable<F: Future + Send>(future: F) -> F {
 }
 
 impl Played {
-    pub(super) fn step(&self, name: &str) -> &StepFinished {
+    pub(super) fn step(&self, name: &str) -> &StepResult {
         let steps = self.events.iter().filter_map(|event| match &event.kind {
-            EventKind::StepFinished(step) => Some(step.as_ref()),
+            EventKind::StepFinished(step) => Some(&step.result),
             _ => None,
         });
         steps.into_iter().find(|step| step.name == name).unwrap_or_else(|| panic!("no step {name}"))
@@ -141,7 +141,7 @@ impl Played {
             let _ = match &event.kind {
                 EventKind::RunStarted(run) => writeln!(text, "run {} {:?} {:?}", run.scenario, run.steps, run.keys),
                 EventKind::StepStarted(step) => writeln!(text, "{}: {}", step.name, step.action),
-                EventKind::StepFinished(step) => writeln!(text, "{}", line(step)),
+                EventKind::StepFinished(step) => writeln!(text, "{}", line(&step.result)),
                 EventKind::Notice { message } => writeln!(text, "notice: {message}"),
                 EventKind::Alert(alert) => {
                     writeln!(text, "alert {} {} at {:.1}s", alert.name, alert.state.name(), alert.since)
@@ -168,7 +168,7 @@ impl Played {
     }
 }
 
-fn line(step: &StepFinished) -> String {
+fn line(step: &StepResult) -> String {
     let mut text = format!("{} {:?} in {:.1}s", step.name, step.status, step.duration);
     if let Some(sent) = step.sent {
         let _ = write!(text, ", sent {sent}, failed {}, {:?} {:?}", step.failed_requests, step.codes, step.errors);
