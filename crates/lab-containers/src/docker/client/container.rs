@@ -149,6 +149,11 @@ impl Client {
 
     /// Kills a container and waits until it has stopped.
     pub(in crate::docker) async fn kill(&self, container: &str) -> Result<(), Fault> {
+        // Podman removes the port forwarding of a killed container some time after the call. By then another container may use the
+        // same port, which would lose its forwarding. A stop waits for it, but can refuse a paused container.
+        if self.podman && self.stop(container, Duration::ZERO).await.is_ok() {
+            return Ok(());
+        }
         let subject = format!("container {container}");
         let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
         match call(&subject, CALL_TIMEOUT, self.docker.kill_container(container, Some(options))).await {
