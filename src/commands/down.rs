@@ -83,12 +83,15 @@ async fn remove_known(session: &Session, lab: &Lab) -> anyhow::Result<()> {
 }
 
 /// Removes the lab's stack. Adds a hint to the error to try again.
-pub(super) async fn down(lab: &Lab, engine: &dyn Engine) -> Result<(), EngineError> {
-    engine.down().await.map_err(|error| {
-        let again = format!("try again with lab down{}", name_option(lab));
-        let hint = error.hint.as_ref().map_or_else(|| again.clone(), |hint| format!("{hint}; then {again}"));
-        error.hint(hint)
-    })
+async fn down(lab: &Lab, engine: &dyn Engine) -> Result<(), EngineError> {
+    engine.down().await.map_err(|error| try_again(lab, error))
+}
+
+/// Adds a hint to the error to try again.
+pub(super) fn try_again(lab: &Lab, error: EngineError) -> EngineError {
+    let again = format!("try again with lab down{}", name_option(lab));
+    let hint = error.hint.as_ref().map_or_else(|| again.clone(), |hint| format!("{hint}; then {again}"));
+    error.hint(hint)
 }
 
 /// Removes a lab without a readable record: name and folder are enough for every engine.

@@ -2,14 +2,16 @@
 
 use std::io::Write;
 
+use super::session::name_option;
 use crate::cli::CliError;
-use crate::engines::ConnectError;
 use lab_core::engine::EngineError;
 use lab_core::error::{Exit, Failure};
+use lab_report::report::short_id;
 use lab_report::term::{Term, Tone, clean_lines};
-use lab_runner::lab::LabError;
 use lab_runner::lab::lock::LockError;
-use lab_runner::undo::RecoverError;
+use lab_runner::lab::{Lab, LabError};
+use lab_runner::provision::{ConnectError, ProvisionError};
+use lab_runner::undo::{RecoverError, UndoError};
 use lab_scenario::Diagnostics;
 use lab_system::files::Unusable;
 
@@ -55,6 +57,31 @@ pub(super) fn text(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// Adds the exit code and the hint to an error of a lab that was to be provided.
+pub(super) fn provision_failure(error: ProvisionError, lab: &Lab) -> anyhow::Error {
+    let name = name_option(lab);
+    match error {
+        ProvisionError::Connect(error) => error.into(),
+        ProvisionError::Engine(error) => error.into(),
+        ProvisionError::Lab(error) => error.into(),
+        ProvisionError::Undo(UndoError::Pending { run, scenario }) => {
+            let message = format!("lab {}: undo of run {} ({scenario}) is pending", lab.name(), short_id(&run));
+            Failure::failed(message).hint(format!("lab recover{name}, or add --recover")).into()
+        }
+        ProvisionError::Undo(error) => error.into(),
+        ProvisionError::Scenario(diagnostics) => diagnostics.into(),
+        error @ ProvisionError::OtherPort { .. } => {
+            Failure::usage(error.to_string()).hint(format!("run lab down{name} first, or omit --port")).into()
+        }
+        error @ ProvisionError::NotRemoved { .. } => {
+            Failure { exit: Exit::UndoIncomplete, ..Failure::failed(error.to_string()) }.into()
+        }
+        error @ ProvisionError::Interrupted => {
+            Failure { exit: Exit::Interrupted, ..Failure::failed(error.to_string()) }.into()
+        }
+    }
 }
 
 /// Exit code and hint of an error.
@@ -106,6 +133,7 @@ fn classify_lab(error: &LabError) -> (Exit, Option<String>) {
         }
         LabError::Newer { .. } => (Exit::Failed, Some("use that version of lab, or run its lab down first".to_owned())),
         LabError::Missing { .. } => (Exit::Failed, Some("lab up".to_owned())),
+        LabError::Random(_) => (Exit::Failed, None),
         LabError::Lock(LockError::Held { .. }) => {
             (Exit::Failed, Some("wait until it ends, or use another lab with --name".to_owned()))
         }

@@ -5,7 +5,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::{Cli, Command};
 use lab_core::error::Exit;
 
-mod alerts;
 mod annotate;
 mod choose;
 mod dashboard;

@@ -1,26 +1,24 @@
 //! `lab scenario prove`: runs proofs in parallel, each in its own temporary lab.
 
-use crate::engines::Connect;
+use crate::engines::{Connect, EngineRegistry};
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt;
 
-use super::alerts;
 use super::choose::{self, NewLab};
-use super::run::{new_id, run_holder, temporary_lab_name};
+use super::failure::provision_failure;
 use super::scenario::options;
 use super::session::Session;
 use super::signals;
 use crate::cli::{ProofFormat, ProveArgs};
-use lab_core::engine::{Engine, UpRequest};
 use lab_core::error::{Exit, Failure};
-use lab_core::event::UndoOutcome;
 use lab_report::report::proof as report;
 use lab_report::term::{Plain, Tone};
-use lab_runner::lab::{Lab, Record, StateFolder};
+use lab_runner::lab::{Record, StateFolder};
 use lab_runner::proof::{self, Missing, Proof, ProofLab, Verdict};
-use lab_runner::runner::{Interrupt, Signal};
+use lab_runner::provision::{CreateError, ProvisionError, Provisioner, TemporaryLab};
+use lab_runner::runner::Signal;
 use lab_runner::undo;
 use lab_scenario::plan::Kind;
 use lab_scenario::{LoadOptions, Plan, Source, library, load};
@@ -38,23 +36,23 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     }
     let interrupt = signals::install()?;
     let state = StateFolder::open()?;
-    let ids = ids(&state, plans.len())?;
+    let ids = state.new_run_ids(plans.len())?;
     // The engine is selected once, for all proofs.
-    let record = match ids.first() {
-        Some(id) => {
-            choose::record(session, &state.lab(&temporary_lab_name(id))?, NewLab::new(&args.new_lab, 0, VERB)?).await?
-        }
+    let template = match ids.first() {
+        Some(id) => choose::record(session, &state.temporary_lab(id)?, NewLab::new(&args.new_lab, 0, VERB)?).await?,
         None => return Err(Failure::usage("there is nothing to prove").into()),
     };
     let names = plans.iter().map(|plan| plan.name.chars().count()).max().unwrap_or_default();
     let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let live = session.term.live("proving", Plain::Silent);
     let total = plans.len();
+    let provisioner =
+        Provisioner { connector: Arc::new(EngineRegistry), progress: Arc::new(|_| {}), interrupt: interrupt.clone() };
     let work = plans.into_iter().zip(ids).map(|(plan, id)| {
         let prover = Prover {
             state: state.clone(),
-            record: record.clone(),
-            interrupt: interrupt.clone(),
+            template: template.clone(),
+            provisioner: provisioner.clone(),
             named: !args.all,
             commands: args.allow_commands,
         };
@@ -106,23 +104,12 @@ fn plans(args: &ProveArgs) -> anyhow::Result<Vec<Plan>> {
     Ok(sources.iter().map(|source| load(source, &options)).collect::<Result<_, _>>()?)
 }
 
-fn ids(state: &StateFolder, count: usize) -> anyhow::Result<Vec<String>> {
-    let mut ids: Vec<String> = Vec::new();
-    while ids.len() < count {
-        let id = new_id(state)?;
-        if !ids.iter().any(|known| temporary_lab_name(known) == temporary_lab_name(&id)) {
-            ids.push(id);
-        }
-    }
-    Ok(ids)
-}
-
 /// Shared settings of all proofs.
 struct Prover {
     state: StateFolder,
-    /// Template for the record of each lab.
-    record: Record,
-    interrupt: Interrupt,
+    /// Record that each lab starts with.
+    template: Record,
+    provisioner: Provisioner,
     /// The scenario was selected by name, not by `--all`.
     named: bool,
     /// `run` steps are allowed to run their commands.
@@ -132,7 +119,7 @@ struct Prover {
 impl Prover {
     async fn prove(&self, plan: &Plan, id: &str) -> Proof {
         let without = |status, exit, reason: Option<String>| Proof::without(&plan.name, status, exit, reason);
-        if let Some(signal) = self.interrupt.signal() {
+        if let Some(signal) = self.provisioner.interrupt.signal() {
             return without(Verdict::Interrupted, signal.exit(), None);
         }
         if plan.kind == Kind::Part {
@@ -154,8 +141,8 @@ impl Prover {
             let why = found.items().first().map_or_else(String::new, |item| item.message.clone());
             return Err(Failure::usage(why).hint("add --allow-commands if you trust the scenario").into());
         }
-        let lab = self.state.lab(&temporary_lab_name(id))?;
-        let engine = lab.engine(&self.record)?;
+        let lab = self.state.temporary_lab(id)?;
+        let engine = lab.engine(&self.template)?;
         match proof::check(plan, &*engine) {
             Err(Missing::Claims(lack)) => return Err(Failure::usage(lack).into()),
             Err(Missing::Ability(found)) => {
@@ -165,44 +152,26 @@ impl Prover {
             }
             Ok(()) => {}
         }
-        let _lock = lab.lock_run(&run_holder(id))?;
-        // Recorded before the lab exists, so that `lab recover` removes it even after a SIGKILL.
-        undo::record_new_lab(&lab, id, &plan.name)?;
-        if let Some(reading) = lab.read_stack(&self.record)? {
-            lab.save_stack(&reading.stack)?;
-        }
-        lab.save(&Record { owner: Some(id.to_owned()), ..self.record.clone() })?;
-        let proof = self.prove_in(plan, id, &lab, &engine).await;
-        let undo = undo::recover(&lab, &engine, self.interrupt.give_up(), |_| {}).await;
-        let left = match undo {
-            Ok(undo) if undo.status == UndoOutcome::Complete => return proof,
-            Ok(undo) => undo.items.iter().find_map(|item| item.error.clone()).unwrap_or_default(),
-            Err(error) => error.to_string(),
-        };
-        let message = format!("lab {} could not be removed: {left}; run lab recover --name {0}", lab.name());
-        Err(Failure { exit: Exit::UndoIncomplete, ..Failure::failed(message) }.into())
-    }
-
-    async fn prove_in(&self, plan: &Plan, id: &str, lab: &Lab, engine: &Arc<dyn Engine>) -> anyhow::Result<Proof> {
-        let request = UpRequest { tied: true, ..lab.up_request(&lab.existing()?)? };
-        let up = tokio::select! {
-            up = engine.up(&request, Arc::new(|_| {})) => up,
-            () = self.interrupt.stop().cancelled() => {
-                let exit = self.interrupt.signal().map_or(Exit::Interrupted, Signal::exit);
+        let new = TemporaryLab { state: &self.state, template: &self.template, plan, id, tied: true };
+        let provisioned = match self.provisioner.create(new).await {
+            Ok(provisioned) => provisioned,
+            Err(CreateError { leftover: Some(left), .. }) => return Err(provision_failure(left, &lab)),
+            Err(CreateError { error: ProvisionError::Interrupted, .. }) => {
+                let exit = self.provisioner.interrupt.signal().map_or(Exit::Interrupted, Signal::exit);
                 return Ok(Proof::without(&plan.name, Verdict::Interrupted, exit, None));
             }
+            Err(CreateError { error, .. }) => return Err(provision_failure(error, &lab)),
         };
-        let endpoints = up?.endpoints;
-        plan.check_lab(lab.name(), &endpoints)?;
-        alerts::check(plan, lab.name(), &lab.existing()?, &endpoints).await?;
         let ground = ProofLab {
-            lab: lab.clone(),
-            engine: Arc::clone(engine),
+            lab: provisioned.lab.clone(),
+            engine: Arc::clone(&provisioned.engine),
             wire: Arc::new(NetWire::new()),
             processes: self.commands.then(|| Arc::new(LocalProcesses) as Arc<dyn Processes>),
             id: id.to_owned(),
-            interrupt: self.interrupt.clone(),
+            interrupt: self.provisioner.interrupt.clone(),
         };
-        Ok(proof::prove(plan, &ground).await)
+        let proof = proof::prove(plan, &ground).await;
+        self.provisioner.remove(provisioned).await.map_err(|error| provision_failure(error, &lab))?;
+        Ok(proof)
     }
 }

@@ -1,14 +1,13 @@
 //! `lab scenario run`: finds or creates the lab and runs the scenario in it with the requested reports. Restores the lab
 //! afterwards.
 
-use crate::engines::Connect;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alerts;
 use super::annotate::Poster;
 use super::choose::{self, DockerStatus, NewLab};
+use super::failure::provision_failure;
 use super::report_error;
 use super::runs::cannot_write;
 use super::scenario::options;
@@ -16,7 +15,7 @@ use super::session::{Session, name_option, no_such_lab};
 use super::signals;
 use crate::cli::{EngineChoice, Format, PaceChoice, RunArgs};
 use lab_containers::docker;
-use lab_core::engine::{Engine, EngineErrorKind};
+use lab_core::engine::EngineErrorKind;
 use lab_core::error::{Exit, Failure};
 use lab_core::event::Phase;
 use lab_report::report::annotations::Annotations;
@@ -26,11 +25,10 @@ use lab_report::report::json::Json;
 use lab_report::report::live::Progress;
 use lab_report::report::ndjson::Ndjson;
 use lab_report::report::timeline::Timeline;
-use lab_report::report::{Fan, Sink, human, short_id};
-use lab_runner::lab::lock::Lock;
+use lab_report::report::{Fan, Sink, human};
 use lab_runner::lab::{DEFAULT_NAME, GRAFANA_PASSWORD, Lab, LabError, Record, StateFolder};
+use lab_runner::provision::{CreateError, ProvisionError, ProvisionedLab, TemporaryLab};
 use lab_runner::runner::{Interrupt, Run, Signal, Until};
-use lab_runner::undo;
 use lab_scenario::forecast::forecast;
 use lab_scenario::{Plan, Source, load};
 use lab_system::process::{LocalProcesses, Processes};
@@ -40,17 +38,6 @@ mod dry_run;
 
 /// Duration of a step with traffic at workshop pace.
 const WORKSHOP: Duration = Duration::from_mins(1);
-/// From this many past runs on, a short id may not be unique.
-const MANY_RUNS: usize = 10_000;
-
-/// Lab of a run, up and locked.
-struct Provisioned {
-    lab: Lab,
-    engine: Arc<dyn Engine>,
-    /// Created for this run and removed with it.
-    owned: bool,
-    _lock: Lock,
-}
 
 pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exit> {
     let mut plan = load(&Source::parse(&args.scenario), &options(&args.set)?)?;
@@ -77,14 +64,10 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
             return Ok(exit);
         }
     }
-    let id = new_id(&state)?;
-    let keep = args.keep || until.is_some();
-    let target = tokio::select! {
-        target = prepare(session, &state, args, &plan, &id, keep) => target?,
-        () = interrupt.stop().cancelled() => {
-            remove_temporary(&state, &id).await?;
-            return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
-        }
+    let id = state.new_run_id()?;
+    let spec = RunSpec { plan: &plan, id: &id, keep: args.keep || until.is_some() };
+    let Some(target) = prepare(session, &state, args, spec, &interrupt).await? else {
+        return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
     };
     execute(session, args, &state, Task { plan, until, id, interrupt, reports }, target).await
 }
@@ -103,7 +86,7 @@ async fn execute(
     args: &RunArgs,
     state: &StateFolder,
     task: Task,
-    target: Provisioned,
+    target: ProvisionedLab,
 ) -> anyhow::Result<Exit> {
     let folder = state.run_folder(&task.id);
     let journal = JournalFile::create(&folder).map_err(|error| {
@@ -112,10 +95,11 @@ async fn execute(
     let journal = match journal {
         Ok(journal) => journal,
         Err(failure) => {
-            if target.owned
-                && let Err(left) = remove_temporary(state, &task.id).await
+            let lab = target.lab.clone();
+            if target.temporary
+                && let Err(left) = session.provisioner(&task.interrupt).remove(target).await
             {
-                report_error(&left);
+                report_error(&provision_failure(left, &lab));
             }
             return Err(failure.into());
         }
@@ -133,7 +117,7 @@ async fn execute(
         Format::Json => sinks = sinks.and(Json::new(session.term.data())),
         Format::Ndjson => sinks = sinks.and(Ndjson::new(session.term.data())),
     }
-    let poster = poster(&target).await;
+    let poster = poster(&target);
     if let Some(poster) = &poster {
         sinks = sinks.and(Annotations::new(poster.sender()));
     }
@@ -146,7 +130,7 @@ async fn execute(
         id: task.id,
         keep: args.keep,
         until: task.until,
-        owned: target.owned,
+        owned: target.temporary,
         interrupt: task.interrupt,
         progress,
     };
@@ -166,11 +150,10 @@ async fn execute(
 }
 
 /// Annotation poster for the lab's Grafana, if it runs and lab knows its password.
-async fn poster(target: &Provisioned) -> Option<Poster> {
+fn poster(target: &ProvisionedLab) -> Option<Poster> {
     let record = target.lab.record().ok().flatten()?;
     let password = record.containers.secrets.get(GRAFANA_PASSWORD)?;
-    let grafana = target.engine.describe().await.ok()?.endpoints.grafana?;
-    Poster::start(&grafana, password)
+    Poster::start(target.description.endpoints.grafana.as_ref()?, password)
 }
 
 /// Creates the report files before anything starts, so that a bad path fails early.
@@ -186,29 +169,34 @@ fn reports(paths: &[PathBuf]) -> Result<Vec<ReportFile>, Failure> {
     paths.iter().map(report).collect()
 }
 
-/// Provides the named lab or the running default lab, else creates a temporary one.
+/// Provides the named lab or the running default lab, else creates a temporary one. `None` after a signal.
 async fn prepare(
     session: &Session,
     state: &StateFolder,
     args: &RunArgs,
-    plan: &Plan,
-    id: &str,
-    keep: bool,
-) -> anyhow::Result<Provisioned> {
+    spec: RunSpec<'_>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Option<ProvisionedLab>> {
     let lab = state.lab(session.named().unwrap_or(DEFAULT_NAME))?;
     session.note_leftover_labs(&lab)?;
     match lab.record()? {
         Some(record) => {
             check_engine(&lab, &record, args.new_lab.engine)?;
-            if let Some(target) = existing(session, &lab, &record, plan, id).await? {
-                return Ok(target);
+            match existing(session, &lab, &record, spec, interrupt).await? {
+                Existing::Ready(target) => return Ok(Some(*target)),
+                Existing::Interrupted => return Ok(None),
+                Existing::Unusable => {}
             }
         }
         None if session.named().is_some() => return Err(no_such_lab(&lab).into()),
         None => {}
     }
     let new_lab = NewLab::new(&args.new_lab, 0, "lab scenario run")?;
-    create_temporary(session, state, new_lab, RunSpec { plan, id, keep }).await
+    let template = tokio::select! {
+        template = new_record(session, state, new_lab, spec) => template?,
+        () = interrupt.stop().cancelled() => return Ok(None),
+    };
+    create_temporary(session, state, &template, spec, interrupt).await
 }
 
 /// Rejects an `--engine` that differs from the engine of an existing lab.
@@ -225,95 +213,87 @@ fn check_engine(lab: &Lab, record: &Record, choice: EngineChoice) -> Result<(), 
     Err(Failure::usage(message).hint(format!("omit --engine, or run lab down{} first", name_option(lab))))
 }
 
-/// Run that a temporary lab is created for.
+/// Run that a lab is provided for.
+#[derive(Clone, Copy)]
 struct RunSpec<'a> {
     plan: &'a Plan,
     id: &'a str,
     keep: bool,
 }
 
-/// Uses an existing lab. `None` if it is the default lab and is not up.
+/// Result of looking for a lab to use.
+enum Existing {
+    Ready(Box<ProvisionedLab>),
+    /// It is the default lab, and it is not up.
+    Unusable,
+    Interrupted,
+}
+
+/// Uses an existing lab.
 async fn existing(
     session: &Session,
     lab: &Lab,
     record: &Record,
-    plan: &Plan,
-    id: &str,
-) -> anyhow::Result<Option<Provisioned>> {
-    let engine = lab.engine(record)?;
-    let name = name_option(lab);
-    plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
-    let lock = lab.lock_run(&run_holder(id))?;
-    match lab.locked_record(&lock) {
+    spec: RunSpec<'_>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Existing> {
+    match session.provisioner(interrupt).open(lab, record, spec.plan, spec.id).await {
+        Ok(target) => Ok(Existing::Ready(Box::new(target))),
+        Err(ProvisionError::Interrupted) => Ok(Existing::Interrupted),
         // It was removed at this moment.
-        Err(LabError::Missing { .. }) if session.named().is_none() => return Ok(None),
-        record => record?,
-    };
-    match engine.describe().await {
-        Ok(now) => {
-            plan.check_lab(lab.name(), &now.endpoints)?;
-            alerts::check(plan, lab.name(), record, &now.endpoints).await?;
-        }
-        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
+        Err(ProvisionError::Lab(LabError::Missing { .. })) if session.named().is_none() => Ok(Existing::Unusable),
+        Err(ProvisionError::Engine(error)) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
             if session.named().is_some() {
-                return Err(error.hint(format!("lab up{name}")).into());
+                return Err(error.hint(format!("lab up{}", name_option(lab))).into());
             }
             let message =
                 format!("lab {}: {error}; using a temporary lab (run lab up to restart this one)", lab.name());
             session.term.note(&message);
-            return Ok(None);
+            Ok(Existing::Unusable)
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(provision_failure(error, lab)),
     }
-    if let Some(pending) = undo::pending(lab)?
-        && !pending.kept
-    {
-        let run = short_id(&pending.run);
-        let message = format!("lab {}: undo of run {run} ({}) is pending", lab.name(), pending.scenario);
-        return Err(Failure::failed(message).hint(format!("lab recover{name}, or add --recover")).into());
-    }
-    Ok(Some(Provisioned { lab: lab.clone(), engine, owned: false, _lock: lock }))
 }
 
-/// Creates a lab for this run alone, on free ports. Records its removal as pending undo before it exists.
-async fn create_temporary(
+/// Selects the engine of a temporary lab, and creates the record for it.
+async fn new_record(
     session: &Session,
     state: &StateFolder,
     new_lab: NewLab<'_>,
     spec: RunSpec<'_>,
-) -> anyhow::Result<Provisioned> {
+) -> anyhow::Result<Record> {
+    let lab = state.temporary_lab(spec.id)?;
+    let new_lab = select_engine(spec.plan, &lab, new_lab).await?;
+    choose::record(session, &lab, new_lab).await
+}
+
+/// Creates a lab for this run alone, on free ports. `None` after a signal.
+async fn create_temporary(
+    session: &Session,
+    state: &StateFolder,
+    template: &Record,
+    spec: RunSpec<'_>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Option<ProvisionedLab>> {
     let RunSpec { plan, id, keep } = spec;
-    let lab = state.lab(&temporary_lab_name(id))?;
-    let new_lab = select_engine(plan, &lab, new_lab).await?;
-    let chosen = choose::record(session, &lab, new_lab).await?;
-    let record = Record { owner: Some(id.to_owned()), ..chosen };
-    let engine = lab.engine(&record)?;
-    plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
-    let lock = lab.lock_run(&run_holder(id))?;
     let live = session.term.live("starting a lab for this run", lab_report::term::Plain::Silent);
-    let started = async {
-        super::session::check_reachable(engine.as_ref()).await?;
-        undo::record_new_lab(&lab, id, &plan.name)?;
-        if let Some(reading) = lab.read_stack(&record)? {
-            lab.save_stack(&reading.stack)?;
-        }
-        lab.save(&record)?;
-        let request = lab_core::engine::UpRequest { tied: !keep, ..lab.up_request(&record)? };
-        let now = engine.up(&request, super::progress::show(&session.term)).await?;
-        plan.check_lab(lab.name(), &now.endpoints)?;
-        alerts::check(plan, lab.name(), &record, &now.endpoints).await?;
-        anyhow::Ok(())
-    };
-    let started = started.await;
+    let new = TemporaryLab { state, template, plan, id, tied: !keep };
+    let created = session.provisioner(interrupt).create(new).await;
     live.clear();
-    if let Err(error) = started {
-        // Removes a partial start before the error is shown.
-        if let Err(left) = remove_temporary(state, id).await {
-            report_error(&left);
+    let lab = state.temporary_lab(id)?;
+    match created {
+        Ok(provisioned) => Ok(Some(provisioned)),
+        Err(CreateError { error: ProvisionError::Interrupted, leftover: None }) => Ok(None),
+        Err(CreateError { error: ProvisionError::Interrupted, leftover: Some(left) }) => {
+            Err(provision_failure(left, &lab))
         }
-        return Err(error);
+        Err(CreateError { error, leftover }) => {
+            if let Some(left) = leftover {
+                report_error(&provision_failure(left, &lab));
+            }
+            Err(provision_failure(error, &lab))
+        }
     }
-    Ok(Provisioned { lab, engine, owned: true, _lock: lock })
 }
 
 /// Selects the engine of a temporary lab. Fails if the scenario does not support it. If the scenario supports only one
@@ -344,42 +324,6 @@ async fn select_engine<'w>(plan: &Plan, lab: &Lab, new_lab: NewLab<'w>) -> anyho
     }
     let message = format!("{} cannot run on the {name} engine", plan.name);
     Err(Failure::usage(message).hint(format!("it supports {engines}: omit --engine")).into())
-}
-
-/// Name of a run in its lab's lock.
-pub(super) fn run_holder(id: &str) -> String {
-    format!("run {}", short_id(id))
-}
-
-/// Name of the temporary lab of a run.
-pub(super) fn temporary_lab_name(id: &str) -> String {
-    format!("run-{}", short_id(id))
-}
-
-/// Removes a run's temporary lab, complete or partial.
-async fn remove_temporary(state: &StateFolder, id: &str) -> anyhow::Result<()> {
-    let lab = state.lab(&temporary_lab_name(id))?;
-    if lab.folder().root().exists() {
-        let record = lab.record()?.unwrap_or_else(|| Record::new(lab_embedded::NAME, 0));
-        lab.engine_for_down(&record)?.down().await?;
-        lab.remove()?;
-    }
-    Ok(())
-}
-
-/// `20261124T101530.123Z-7f3a`: sorts by start time and ends in a short id that no other run has.
-pub(super) fn new_id(state: &StateFolder) -> anyhow::Result<String> {
-    let runs = state.runs()?;
-    loop {
-        let mut bytes = [0; 2];
-        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("cannot get random bytes: {error}"))?;
-        let id = format!("{}-{:04x}", chrono::Utc::now().format("%Y%m%dT%H%M%S%.3fZ"), u16::from_le_bytes(bytes));
-        // With thousands of runs, short ids repeat and more of the id has to be typed.
-        let taken = runs.len() < MANY_RUNS && runs.iter().any(|run| short_id(run) == short_id(&id));
-        if !taken && !state.lab(&temporary_lab_name(&id))?.folder().root().exists() {
-            return Ok(id);
-        }
-    }
 }
 
 /// Parses `--until`: a step or a phase of the plan.

@@ -9,7 +9,6 @@ mod report;
 pub(super) use report::failed as cannot_write;
 
 use super::failure::text;
-use super::run::run_holder;
 use super::session::Session;
 use crate::cli::{Format, RunsCommand};
 use lab_core::error::{Exit, Failure};
@@ -22,7 +21,7 @@ use lab_report::report::table::{Cell, Side, Table};
 use lab_report::report::timeline::Timeline;
 use lab_report::report::{Sink, human, journal_file, short_id, status_name, status_tone};
 use lab_report::term::Tone;
-use lab_runner::lab::StateFolder;
+use lab_runner::lab::{StateFolder, run_holder};
 use lab_system::files;
 
 pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Exit> {

@@ -1,6 +1,6 @@
 //! [`Session`]: terminal, state folder and selected lab of one command.
 
-use crate::engines::Connect;
+use crate::engines::{Connect, EngineRegistry};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +10,8 @@ use lab_core::event::Secrets;
 use lab_report::report::{encode, short_id};
 use lab_report::term::{Term, Tone, clean_lines, mask_with, masked};
 use lab_runner::lab::{DEFAULT_NAME, Lab, Record, StateFolder};
+use lab_runner::provision::Provisioner;
+use lab_runner::runner::Interrupt;
 use lab_runner::undo;
 
 /// State of one invocation of lab.
@@ -72,6 +74,12 @@ impl Session {
         let engine = lab.engine(&record)?;
         self.note_pending_undo(&lab)?;
         Ok(Connected { lab, record, engine })
+    }
+
+    /// Provides labs, with live progress of their start until it is dropped.
+    pub(super) fn provisioner(&self, interrupt: &Interrupt) -> Provisioner {
+        let progress = super::progress::show(&self.term);
+        Provisioner { connector: Arc::new(EngineRegistry), progress, interrupt: interrupt.clone() }
     }
 
     /// Notes a pending undo of a lab on stderr.
@@ -185,16 +193,6 @@ impl Connected {
         }
         let name = name_option(&self.lab);
         error.hint(format!("lab up{name} restarts it with the same keys; lab down{name} removes it"))
-    }
-}
-
-/// Fails if the engine is unreachable or the lab belongs to another owner. Checked before a new lab is recorded, because
-/// such a record could not be removed.
-pub(super) async fn check_reachable(engine: &dyn Engine) -> Result<(), EngineError> {
-    use EngineErrorKind::{Denied, Foreign, Unreachable};
-    match engine.describe().await {
-        Err(error) if matches!(error.kind, Unreachable | Denied | Foreign) => Err(error),
-        _ => Ok(()),
     }
 }
 

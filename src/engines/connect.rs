@@ -1,26 +1,35 @@
-//! Connects a lab to its engine and stack.
+//! Connects labs to their engines and stacks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::with_dashboard::WithDashboard;
 use lab_containers::docker::{self, Docker, DockerOptions};
-use lab_core::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
+use lab_core::engine::{Engine, EngineError, EngineErrorKind};
 use lab_embedded::Embedded;
-use lab_runner::lab::{Containers, FIRST_KEY, Lab, LabError, Record};
+use lab_runner::lab::{Containers, Lab, Record};
+use lab_runner::provision::{ConnectError, Connector};
 use lab_stack::{Reading, Source, Stack, StackErrors};
 
-/// Reason why a lab's engine is not available.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The files of its stack are invalid.
-    #[error(transparent)]
-    Stack(#[from] StackErrors),
-    /// The owner id of the state folder cannot be read.
-    #[error(transparent)]
-    State(#[from] LabError),
+/// All engines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EngineRegistry;
+
+impl Connector for EngineRegistry {
+    fn connect(&self, lab: &Lab, record: &Record, stack: Option<Stack>) -> Result<Arc<dyn Engine>, ConnectError> {
+        lab.engine_with(record, stack)
+    }
+
+    fn connect_for_removal(&self, lab: &Lab, record: &Record) -> Result<Arc<dyn Engine>, ConnectError> {
+        lab.engine_for_down(record)
+    }
+
+    fn read_stack(&self, record: &Record) -> Result<Option<Reading>, ConnectError> {
+        match record.engine.as_str() {
+            docker::NAME => Ok(Some(read(&record.containers)?)),
+            _ => Ok(None),
+        }
+    }
 }
 
 /// Connects a lab to its engine: the only place that knows every engine.
@@ -46,14 +55,8 @@ pub(crate) trait Connect {
     /// Docker engine for everything that the daemon has under this name, regardless of the owner.
     fn docker_any_owner(&self) -> Result<Docker, ConnectError>;
 
-    /// Reads the stack of a lab that is about to start. `None` if its engine has no stack files.
-    fn read_stack(&self, record: &Record) -> Result<Option<Reading>, ConnectError>;
-
     /// Stack of the last `up`. Falls back to the current files for labs of versions that did not store it.
     fn known_stack(&self, containers: &Containers) -> Result<Stack, ConnectError>;
-
-    /// Request to bring up the recorded lab, with its server key.
-    fn up_request(&self, record: &Record) -> Result<UpRequest, ConnectError>;
 }
 
 impl Connect for Lab {
@@ -108,25 +111,11 @@ impl Connect for Lab {
         Ok(Docker::new(self.name(), stack, DockerOptions::from_env()))
     }
 
-    fn read_stack(&self, record: &Record) -> Result<Option<Reading>, ConnectError> {
-        match record.engine.as_str() {
-            docker::NAME => Ok(Some(read(&record.containers)?)),
-            _ => Ok(None),
-        }
-    }
-
     fn known_stack(&self, containers: &Containers) -> Result<Stack, ConnectError> {
         match self.stack()? {
             Some(stack) => Ok(stack),
             None => Ok(read(containers)?.stack),
         }
-    }
-
-    fn up_request(&self, record: &Record) -> Result<UpRequest, ConnectError> {
-        let Roles { app, key_variable, .. } = self.engine(record)?.roles();
-        let key = record.expected_server_key().unwrap_or(FIRST_KEY);
-        let env = BTreeMap::from([(key_variable, key.to_owned())]);
-        Ok(UpRequest { gateway_port: record.gateway_port, env: BTreeMap::from([(app, env)]), tied: false })
     }
 }
 

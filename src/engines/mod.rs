@@ -5,4 +5,4 @@ pub(crate) mod dashboard;
 pub(crate) mod observed_lab;
 mod with_dashboard;
 
-pub(crate) use connect::{Connect, ConnectError};
+pub(crate) use connect::{Connect, EngineRegistry};

@@ -8,11 +8,13 @@ mod keys;
 pub mod lock;
 mod owner;
 mod record;
+mod run_id;
 mod stack;
 mod state_folder;
 
 pub use keys::ChangeError;
 pub use record::{Containers, FIRST_KEY, GRAFANA_PASSWORD, Record};
+pub use run_id::run_holder;
 pub use state_folder::StateFolder;
 
 use lab_system::files::{self, Folder};
@@ -45,6 +47,9 @@ pub enum LabError {
     /// The lab is locked.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The operating system returned no random bytes.
+    #[error("cannot get random bytes: {0}")]
+    Random(getrandom::Error),
 }
 
 fn folder_error(path: &Path, source: io::Error) -> LabError {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{NewLab, check_engine, no_such_lab, select_engine, temporary_lab_name};
+use super::{NewLab, check_engine, no_such_lab, select_engine};
 use crate::cli::RunArgs;
 use crate::commands::choose;
 use crate::commands::session::{Session, name_option};
@@ -124,7 +124,7 @@ async fn find_target(session: &Session, args: &RunArgs, plan: &Plan) -> anyhow::
     }
     let new_lab = NewLab::new(&args.new_lab, 0, "lab scenario run")?;
     // No lab has this name, and none is created.
-    let lab = state.lab(&temporary_lab_name("dry-run"))?;
+    let lab = state.temporary_lab("dry-run")?;
     let new_lab = select_engine(plan, &lab, new_lab).await?;
     let record = choose::record(session, &lab, new_lab).await?;
     let engine = lab.engine(&record)?;

@@ -5,6 +5,7 @@
 use std::io;
 
 use crate::term::Tone;
+pub use lab_core::event::short_id;
 use lab_core::event::{Event, Keys, Status};
 
 pub mod annotations;
@@ -107,11 +108,6 @@ pub fn status_tone(status: Status) -> Tone {
         Status::Failed | Status::Error => Tone::Failed,
         Status::Interrupted => Tone::Warn,
     }
-}
-
-/// The ending of a run's id that serves to name it: `7f3a` of `20261124T101530.123Z-7f3a`.
-pub fn short_id(id: &str) -> &str {
-    id.rsplit('-').next().unwrap_or(id)
 }
 
 /// The key that the server expects and the ones that callers send: a line each, and whether the server takes that key.

@@ -4,6 +4,7 @@
 //! files are read.
 
 mod answer;
+mod client;
 #[cfg(test)]
 mod corpus;
 mod duration;
@@ -25,6 +26,7 @@ mod tests;
 mod tracker;
 
 pub use answer::{Answer, read};
+pub use client::fetch_names;
 pub use labels::Labels;
 pub use monitor::Monitor;
 pub use rules::{Rules, RulesError, is_own, own};

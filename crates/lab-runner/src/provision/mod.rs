@@ -1,0 +1,155 @@
+//! Provides running labs: [`Provisioner::open`] locks an existing lab for a run, [`Provisioner::create`] makes a temporary
+//! one and [`Provisioner::remove`] removes it again, and [`UpTransaction`] brings a lab up to stay. Independent of the
+//! command line and the terminal. Keeps no state, so one process can provide many labs at the same time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::lab::lock::Lock;
+use crate::lab::{FIRST_KEY, Lab, LabError, Record};
+use crate::runner::Interrupt;
+use crate::undo::UndoError;
+use lab_core::engine::{Description, Engine, EngineError, EngineErrorKind, ProgressFn, Roles, UpRequest};
+use lab_scenario::Diagnostics;
+use lab_stack::{Reading, Stack, StackErrors};
+
+mod alerts;
+mod open;
+mod temporary;
+#[cfg(test)]
+mod tests;
+mod up;
+
+pub use temporary::{CreateError, TemporaryLab};
+pub use up::{PreviousState, Repairs, RunningLab, UpOutcome, UpTransaction};
+
+/// Connects labs to engines. Implemented by the binary, because only that knows all engines.
+pub trait Connector: Send + Sync {
+    /// Connects a lab. Uses the stack of the last `up` if `stack` is `None`.
+    ///
+    /// # Errors
+    /// If the record names an unknown engine, or the files of its stack are invalid.
+    fn connect(&self, lab: &Lab, record: &Record, stack: Option<Stack>) -> Result<Arc<dyn Engine>, ConnectError>;
+
+    /// Connects a lab that is about to be removed. Does not read its stack, because the files may be broken by now.
+    ///
+    /// # Errors
+    /// If the record names an unknown engine.
+    fn connect_for_removal(&self, lab: &Lab, record: &Record) -> Result<Arc<dyn Engine>, ConnectError>;
+
+    /// Reads the stack of a lab that is about to start. `None` if its engine has no stack files.
+    ///
+    /// # Errors
+    /// If the files are invalid.
+    fn read_stack(&self, record: &Record) -> Result<Option<Reading>, ConnectError>;
+}
+
+/// Reason why a lab's engine is not available.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The engine is unknown or cannot be used.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The files of its stack are invalid.
+    #[error(transparent)]
+    Stack(#[from] StackErrors),
+    /// The owner id of the state folder, or the stack of the last `up`, cannot be read.
+    #[error(transparent)]
+    State(#[from] LabError),
+}
+
+/// Reason why a lab could not be provided or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// The lab has no engine.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The stack failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The lab is locked, or its files cannot be used.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// The undo log cannot be used, or an earlier run has an undo pending.
+    #[error(transparent)]
+    Undo(#[from] UndoError),
+    /// The lab does not support the scenario.
+    #[error(transparent)]
+    Scenario(#[from] Diagnostics),
+    /// The lab is up on another port than the requested one.
+    #[error("lab {lab} is up already, on {gateway}")]
+    OtherPort {
+        /// Name of the lab.
+        lab: String,
+        /// Base URL of its gateway.
+        gateway: String,
+    },
+    /// A temporary lab remains. Its removal is recorded as pending undo.
+    #[error("lab {lab} could not be removed: {reason}; run lab recover --name {lab}")]
+    NotRemoved {
+        /// Name of the lab.
+        lab: String,
+        /// First error of the removal.
+        reason: String,
+    },
+    /// Stopped by [`Provisioner::interrupt`].
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Provides labs.
+#[derive(Clone)]
+pub struct Provisioner {
+    /// Access to the engines.
+    pub connector: Arc<dyn Connector>,
+    /// Callback for the progress of a starting stack.
+    pub progress: ProgressFn,
+    /// Stop requests. The first signal stops a start, the second one also the removal of what was started.
+    pub interrupt: Interrupt,
+}
+
+impl fmt::Debug for Provisioner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provisioner").field("interrupt", &self.interrupt).finish_non_exhaustive()
+    }
+}
+
+/// A lab that is up, and locked for a run until it is dropped or removed.
+pub struct ProvisionedLab {
+    /// State on disk.
+    pub lab: Lab,
+    /// Engine of the lab.
+    pub engine: Arc<dyn Engine>,
+    /// State of the stack when the lab was provided.
+    pub description: Description,
+    /// The lab was created for the run and is removed with it.
+    pub temporary: bool,
+    lock: Lock,
+}
+
+impl fmt::Debug for ProvisionedLab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lab, engine, description, temporary, lock: _ } = self;
+        let mut debug = f.debug_struct("ProvisionedLab");
+        debug.field("lab", &lab.name()).field("engine", &engine.name()).field("temporary", temporary);
+        debug.field("description", description).finish_non_exhaustive()
+    }
+}
+
+/// Request to bring up a recorded lab with its server key.
+fn up_request(engine: &dyn Engine, record: &Record, tied: bool) -> UpRequest {
+    let Roles { app, key_variable, .. } = engine.roles();
+    let key = record.expected_server_key().unwrap_or(FIRST_KEY);
+    let env = [(app, [(key_variable, key.to_owned())].into())].into();
+    UpRequest { gateway_port: record.gateway_port, env, tied }
+}
+
+/// Fails if the engine is unreachable or the lab belongs to another owner. Called before a new lab is recorded, because
+/// such a record could not be removed.
+async fn check_reachable(engine: &dyn Engine) -> Result<(), EngineError> {
+    use EngineErrorKind::{Denied, Foreign, Unreachable};
+    match engine.describe().await {
+        Err(error) if matches!(error.kind, Unreachable | Denied | Foreign) => Err(error),
+        _ => Ok(()),
+    }
+}

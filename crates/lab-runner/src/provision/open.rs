@@ -1,0 +1,48 @@
+//! Locks an existing lab for a run.
+
+use super::{ProvisionError, ProvisionedLab, Provisioner, alerts};
+use crate::lab::{Lab, Record, run_holder};
+use crate::undo::{self, UndoError};
+use lab_scenario::Plan;
+
+impl Provisioner {
+    /// Locks a lab that is up, and checks that it supports a plan. `id` is the id of the run.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Lab`] if the lab is locked or was just removed, [`ProvisionError::Engine`] if it is not up, and
+    /// [`ProvisionError::Undo`] if the undo of an earlier run is pending.
+    pub async fn open(
+        &self,
+        lab: &Lab,
+        record: &Record,
+        plan: &Plan,
+        id: &str,
+    ) -> Result<ProvisionedLab, ProvisionError> {
+        tokio::select! {
+            opened = self.open_uninterrupted(lab, record, plan, id) => opened,
+            () = self.interrupt.stop().cancelled() => Err(ProvisionError::Interrupted),
+        }
+    }
+
+    async fn open_uninterrupted(
+        &self,
+        lab: &Lab,
+        record: &Record,
+        plan: &Plan,
+        id: &str,
+    ) -> Result<ProvisionedLab, ProvisionError> {
+        let engine = self.connector.connect(lab, record, None)?;
+        plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
+        let lock = lab.lock_run(&run_holder(id))?;
+        lab.locked_record(&lock)?;
+        let description = engine.describe().await?;
+        plan.check_lab(lab.name(), &description.endpoints)?;
+        alerts::check(plan, lab.name(), record, &description.endpoints).await?;
+        if let Some(pending) = undo::pending(lab)?
+            && !pending.kept
+        {
+            return Err(UndoError::Pending { run: pending.run, scenario: pending.scenario }.into());
+        }
+        Ok(ProvisionedLab { lab: lab.clone(), engine, description, temporary: false, lock })
+    }
+}
