@@ -49,12 +49,13 @@ corrupt() {
     esac
 }
 
-tried=0 panics=0 hangs=0 outside_changes=0 codes=0
+outside=$work/outside tried=0 panics=0 hangs=0 outside_changes=0 codes=0
 for file in "${files[@]}"; do
     for kind in "${kinds[@]}"; do
         for verb in "${verbs[@]}"; do
-            state=$work/state outside=$work/outside
-            rm -rf "$state" "$outside"
+            # A new path each time: a host of the previous one may still be exiting, and removes its files.
+            rm -rf "$work/state-$tried" "$outside"
+            state=$work/state-$((tried + 1))
             cp -a "$work/template" "$state"
             mkdir "$outside"
             echo "not lab's" >"$outside/target"
@@ -72,7 +73,7 @@ for file in "${files[@]}"; do
             if [ "$before" != "$after" ]; then outside_changes=$((outside_changes + 1)) wrong='outside'; fi
             [ -z "$wrong" ] || printf '%s: %s %s: lab %s: %s\n' "$wrong" "$file" "$kind" "$verb" "$(tail -n 1 "$work/out")"
             # Removes a lab that came up despite the corruption.
-            case $verb in up* | scenario*) LAB_STATE_DIR=$state timeout 20 "$lab" down --all >/dev/null 2>&1 || true ;; esac
+            case $verb in up* | scenario* | recover*) LAB_STATE_DIR=$state timeout 20 "$lab" down --all >/dev/null 2>&1 || true ;; esac
         done
     done
 done
