@@ -14,7 +14,7 @@ mod traffic;
 
 pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
 pub(crate) use lab::{
-    DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, StatusArgs, UpArgs, WatchArgs,
+    DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ServicesArgs, StatusArgs, UpArgs, WatchArgs,
 };
 pub(crate) use metrics::{MetricsArgs, QueryArgs};
 pub(crate) use runs::{Forms, RunsCommand};
@@ -127,6 +127,24 @@ pub(crate) enum Command {
         A lab without Grafana serves its own dashboard (lab status shows the address). Use this command to share it\n\
         with a room, or to have it in addition to Grafana.")]
     Dashboard(DashboardArgs),
+    /// Stop services gracefully
+    #[command(after_help = "Examples:\n  lab stop app\n  lab stop app gateway")]
+    Stop(ServicesArgs),
+    /// Start stopped services
+    #[command(after_help = "Examples:\n  lab start app")]
+    Start(ServicesArgs),
+    /// Stop and start services
+    #[command(after_help = "Examples:\n  lab restart app\n  lab restart db app")]
+    Restart(ServicesArgs),
+    /// Kill services: requests in flight are lost
+    #[command(after_help = "Examples:\n  lab kill app\n\nlab start starts them again.")]
+    Kill(ServicesArgs),
+    /// Freeze services: they keep their connections but do not answer
+    #[command(after_help = "Examples:\n  lab pause db")]
+    Pause(ServicesArgs),
+    /// Resume paused services
+    #[command(after_help = "Examples:\n  lab unpause db")]
+    Unpause(ServicesArgs),
     /// Show or change the API keys of the server and the caller
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  lab key show\n  lab key rotate apikey-v2\n  lab key align")]

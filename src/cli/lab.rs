@@ -85,6 +85,14 @@ pub(crate) struct LogsArgs {
     pub(crate) timestamps: bool,
 }
 
+/// `lab stop`, `start`, `restart`, `kill`, `pause` and `unpause`.
+#[derive(Debug, Args)]
+pub(crate) struct ServicesArgs {
+    /// Services to change, such as gateway, app or db
+    #[arg(value_name = "SERVICE", required = true)]
+    pub(crate) services: Vec<String>,
+}
+
 /// `lab watch`.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {

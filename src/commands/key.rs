@@ -2,16 +2,15 @@
 
 use std::time::Instant;
 
+use super::change::ManualChange;
 use super::session::{Connected, Session, name_option};
-use super::signals;
 use crate::cli::KeyCommand;
-use lab_core::engine::{Reconciliation, Roles, ServiceChange};
+use lab_core::engine::{Roles, ServiceChange};
 use lab_core::error::{Exit, Failure};
 use lab_core::event::Keys;
 use lab_report::report::human;
+use lab_runner::lab::Record;
 use lab_runner::lab::lock::Lock;
-use lab_runner::lab::{ChangeError, Record};
-use lab_runner::runner::{Interrupt, Signal};
 use lab_scenario::value::check_key;
 
 pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Result<Exit> {
@@ -60,18 +59,16 @@ async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
 }
 
 async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::Result<Exit> {
-    let interrupt = signals::install()?;
-    let exit = |interrupt: &Interrupt| interrupt.signal().map_or(Exit::Passed, Signal::exit);
-    let (_change, keys) = tokio::select! {
-        biased;
-        () = interrupt.stop().cancelled() => return Ok(exit(&interrupt)),
-        locked = locked(connected, "lab key rotate") => locked?,
+    let change = match ManualChange::begin(session, connected, "lab key rotate").await? {
+        Ok(change) => change,
+        Err(exit) => return Ok(exit),
     };
+    let keys = keys(connected).await?;
     let start = Instant::now();
-    let changed = change(session, connected, key, &interrupt).await?.changed;
-    if !changed {
+    let Roles { app, key_variable, .. } = connected.engine.roles();
+    if !change.apply(&app, &ServiceChange::env(&key_variable, key)).await?.changed {
         session.line(&format!("server already on {key}"))?;
-        return Ok(exit(&interrupt));
+        return Ok(change.exit());
     }
     session.line(&format!("server {} > {key} in {}", keys.server, human::duration(start.elapsed())))?;
     let name = name_option(&connected.lab);
@@ -83,38 +80,7 @@ async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::
             keys.caller
         ))?;
     }
-    Ok(exit(&interrupt))
-}
-
-/// Changes the server's key. The first signal lets the change complete, because half a change is worse; a second one aborts it.
-async fn change(
-    session: &Session,
-    connected: &Connected,
-    key: &str,
-    interrupt: &Interrupt,
-) -> anyhow::Result<Reconciliation> {
-    let Roles { app, key_variable, .. } = connected.engine.roles();
-    let wanted = ServiceChange::env(&key_variable, key);
-    let changed = async {
-        connected.lab.reconcile(connected.engine.as_ref(), &app, &wanted).await.map_err(|error| match error {
-            ChangeError::Lab(error) => anyhow::Error::from(error).context("the key was not changed"),
-            ChangeError::Engine(error) => error.into(),
-        })
-    };
-    let mut changed = std::pin::pin!(changed);
-    tokio::select! {
-        changed = &mut changed => return changed,
-        () = interrupt.stop().cancelled() => {}
-    }
-    session.term.note("completing the change first; press Ctrl-C again to abort it");
-    tokio::select! {
-        changed = changed => changed,
-        () = interrupt.give_up().cancelled() => {
-            let exit = interrupt.signal().map_or(Exit::Interrupted, Signal::exit);
-            let failure = Failure { exit, ..Failure::failed("the change was aborted and may be incomplete") };
-            Err(failure.hint(format!("repair the lab with lab up{}", name_option(&connected.lab))).into())
-        }
-    }
+    Ok(change.exit())
 }
 
 /// Gives the server's key to one caller of a scenario, or to all callers.

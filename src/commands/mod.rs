@@ -6,6 +6,7 @@ use crate::cli::{Cli, Command};
 use lab_core::error::Exit;
 
 mod annotate;
+mod change;
 mod choose;
 mod dashboard;
 mod doctor;
@@ -23,6 +24,7 @@ mod resources;
 mod run;
 mod runs;
 mod scenario;
+mod service;
 mod session;
 mod signals;
 mod status;
@@ -32,6 +34,7 @@ mod up;
 mod watch;
 
 pub(crate) use failure::{report as report_error, report_cli_error};
+use service::Verb;
 use session::Session;
 
 /// Time for background tasks to release what they hold at the end.
@@ -91,6 +94,12 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Logs(args) => logs::run(session, args).await,
         Command::Watch(args) => watch::run(session, args).await,
         Command::Dashboard(args) => dashboard::run(session, args).await,
+        Command::Stop(args) => service::run(session, Verb::Stop, &args.services).await,
+        Command::Start(args) => service::run(session, Verb::Start, &args.services).await,
+        Command::Restart(args) => service::run(session, Verb::Restart, &args.services).await,
+        Command::Kill(args) => service::run(session, Verb::Kill, &args.services).await,
+        Command::Pause(args) => service::run(session, Verb::Pause, &args.services).await,
+        Command::Unpause(args) => service::run(session, Verb::Unpause, &args.services).await,
         Command::Key(command) => key::run(session, command).await,
         Command::Traffic(args) => traffic::run(session, args).await,
         Command::Metrics(args) => metrics::run(session, args).await,

@@ -42,6 +42,7 @@ mod same;
 mod scenario_files;
 mod schema;
 mod secrets;
+mod service_commands;
 #[path = "../shared/conformance.rs"]
 mod shared;
 mod shelf;
