@@ -7,7 +7,7 @@ use crate::engines::Connect;
 use lab_core::error::{Exit, Failure};
 use lab_core::event::{EventKind, UndoItem, UndoOutcome, UndoStatus};
 use lab_report::report::short_id;
-use lab_report::report::undo_text::restored;
+use lab_report::report::undo_text::describe_undo;
 use lab_report::term::{Painter, Tone, clean};
 use lab_runner::lab::{Lab, Record, StateFolder};
 use lab_runner::runner::Interrupt;
@@ -118,7 +118,7 @@ async fn recover_lab(
 }
 
 fn row(item: &UndoItem, painter: Painter) -> String {
-    let what = clean(&restored(item));
+    let what = clean(&describe_undo(item));
     match item.status {
         UndoStatus::Undone | UndoStatus::Kept => format!("  {} {what}", painter.paint(Tone::Good, "undone")),
         UndoStatus::Failed => {

@@ -19,13 +19,13 @@ use lab_core::engine::EngineErrorKind;
 use lab_core::error::{Exit, Failure};
 use lab_core::event::Phase;
 use lab_report::report::annotations::Annotations;
-use lab_report::report::file::{ENDINGS, Form, ReportFile};
+use lab_report::report::file::{EXTENSIONS, FileFormat, ReportFile};
 use lab_report::report::journal_file::JournalFile;
 use lab_report::report::json::Json;
 use lab_report::report::live::Progress;
 use lab_report::report::ndjson::Ndjson;
 use lab_report::report::timeline::Timeline;
-use lab_report::report::{Fan, Sink, human};
+use lab_report::report::{FanOut, Sink, human};
 use lab_runner::lab::{DEFAULT_NAME, GRAFANA_PASSWORD, Lab, LabError, Record, StateFolder};
 use lab_runner::provision::{CreateError, ProvisionError, ProvisionedLab, TemporaryLab};
 use lab_runner::runner::{Interrupt, Run, Signal, Until};
@@ -104,7 +104,7 @@ async fn execute(
             return Err(failure.into());
         }
     };
-    let mut sinks = task.reports.into_iter().fold(Fan::new().and(journal), Fan::and);
+    let mut sinks = task.reports.into_iter().fold(FanOut::new().with(journal), FanOut::with);
     let mut progress: TrafficProgressFn = Arc::new(|_| {});
     match args.format {
         Format::Text => {
@@ -112,14 +112,14 @@ async fn execute(
             let handle = live.handle();
             progress = Arc::new(move |now| handle.progress(now.done, now.planned));
             sinks =
-                sinks.and(Timeline::new(session.term.out(), session.term.width(), session.term.painter())).and(live);
+                sinks.with(Timeline::new(session.term.out(), session.term.width(), session.term.painter())).with(live);
         }
-        Format::Json => sinks = sinks.and(Json::new(session.term.data())),
-        Format::Ndjson => sinks = sinks.and(Ndjson::new(session.term.data())),
+        Format::Json => sinks = sinks.with(Json::new(session.term.data())),
+        Format::Ndjson => sinks = sinks.with(Ndjson::new(session.term.data())),
     }
     let poster = poster(&target);
     if let Some(poster) = &poster {
-        sinks = sinks.and(Annotations::new(poster.sender()));
+        sinks = sinks.with(Annotations::new(poster.sender()));
     }
     let run = Run {
         plan: task.plan,
@@ -159,8 +159,8 @@ fn poster(target: &ProvisionedLab) -> Option<Poster> {
 /// Creates the report files before anything starts, so that a bad path fails early.
 fn reports(paths: &[PathBuf]) -> Result<Vec<ReportFile>, Failure> {
     let report = |path: &PathBuf| {
-        let form = Form::of(path).ok_or_else(|| {
-            let endings: Vec<String> = ENDINGS.iter().map(|(ending, _)| format!(".{ending}")).collect();
+        let form = FileFormat::from_path(path).ok_or_else(|| {
+            let endings: Vec<String> = EXTENSIONS.iter().map(|(ending, _)| format!(".{ending}")).collect();
             let message = format!("--report {}: unknown report format", path.display());
             Failure::usage(message).hint(format!("use one of these extensions: {}", endings.join(", ")))
         })?;

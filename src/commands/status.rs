@@ -217,7 +217,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         }
     }
     if let Some(keys) = &document.keys {
-        for (_, line) in lab_report::report::keys(keys) {
+        for (_, line) in lab_report::report::describe_keys(keys) {
             session.line(&line)?;
         }
     }

@@ -8,7 +8,7 @@ use chrono::{Local, Offset, Utc};
 use super::session::{Session, name_option};
 use super::signals;
 use crate::cli::WatchArgs;
-use crate::watch::{About, Ended, Gatherer, Model, watch};
+use crate::watch::{About, Collector, EndReason, Model, watch};
 use lab_core::error::{Exit, Failure};
 use lab_runner::runner::Signal;
 use lab_scenario::value;
@@ -35,14 +35,14 @@ pub(super) async fn run(session: &Session, args: &WatchArgs) -> anyhow::Result<E
         colour: session.term.painter().is_on(),
         option: name_option(&connected.lab),
     };
-    let gatherer = Gatherer::new(&connected.lab, Arc::new(NetWire::new()), &about);
+    let collector = Collector::new(&connected.lab, Arc::new(NetWire::new()), &about);
     let screen = session.term.full_screen()?;
-    let ended = watch(screen, gatherer, Model::new(about, Utc::now()), interrupt.stop()).await?;
+    let ended = watch(screen, collector, Model::new(about, Utc::now()), interrupt.stop()).await?;
     Ok(match ended {
-        Ended::Quit => Exit::Passed,
-        Ended::Interrupted => Exit::Interrupted,
-        Ended::Gone => Exit::Terminated,
-        Ended::Stopped => interrupt.signal().map_or(Exit::Terminated, Signal::exit),
+        EndReason::Quit => Exit::Passed,
+        EndReason::Interrupted => Exit::Interrupted,
+        EndReason::Gone => Exit::Terminated,
+        EndReason::Stopped => interrupt.signal().map_or(Exit::Terminated, Signal::exit),
     })
 }
 

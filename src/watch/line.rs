@@ -1,5 +1,5 @@
-//! [`Line`]: a line of a log in as few words as tell it. Requests stand in the gateway's and the app's log in forms for programs;
-//! what health checks and scrapes leave there, this view's own among them, is left out where they are well.
+//! Log lines in a short form. Access lines of the gateway and the app are
+//! reformatted. Successful health checks and scrapes are omitted.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use lab_core::engine::LogLine;
 use lab_report::report::human;
 use lab_report::term::Tone;
 
-/// Paths that are asked all the time, and by nobody who matters.
+/// Paths of health checks and scrapes.
 const ROUTINE: [&str; 2] = ["/health", "/metrics"];
 
 /// A line.
@@ -26,47 +26,47 @@ struct Access {
     method: String,
     path: String,
     status: u16,
-    /// Why it was turned away, as the app says.
+    /// Reason of a rejected key, from the app.
     reason: Option<String>,
     millis: Option<f64>,
 }
 
 impl Line {
-    /// What is shown of a line; none where it is routine.
-    pub(super) fn of(line: LogLine) -> Option<Self> {
-        let access = object(&line.text).or_else(|| pairs(&line.text));
+    /// Shortens a line. `None` for routine requests.
+    pub(super) fn from_log(line: LogLine) -> Option<Self> {
+        let access = parse_json(&line.text).or_else(|| parse_access(&line.text));
         let (text, tone) = match access {
-            Some(Said::Access(access)) if access.is_routine() => return None,
-            Some(Said::Access(access)) => (access.text(), access.tone()),
-            Some(Said::Note(note)) => (note, Tone::Plain),
+            Some(Entry::Access(access)) if access.is_routine() => return None,
+            Some(Entry::Access(access)) => (access.text(), access.tone()),
+            Some(Entry::Note(note)) => (note, Tone::Plain),
             None => (line.without_time().to_owned(), Tone::Plain),
         };
         Some(Self { service: line.service, time: line.time, text, tone })
     }
 }
 
-enum Said {
+enum Entry {
     Access(Access),
     Note(String),
 }
 
-/// The gateway's form: a JSON object, also nginx' (`stack/nginx/`).
-fn object(text: &str) -> Option<Said> {
+/// Parses a line of the gateway or nginx (`stack/nginx/`): a JSON object.
+fn parse_json(text: &str) -> Option<Entry> {
     if !text.starts_with('{') {
         return None;
     }
     let object: Value = serde_json::from_str(text).ok()?;
     let word = |name: &str| object[name].as_str().map(str::to_owned);
     if let Some(note) = word("note") {
-        return Some(Said::Note(note));
+        return Some(Entry::Note(note));
     }
     let millis = object["request_time"].as_f64().map(|seconds| seconds * 1000.0);
     let status = u16::try_from(object["status"].as_u64()?).ok()?;
-    Some(Said::Access(Access { method: word("method")?, path: word("path")?, status, reason: None, millis }))
+    Some(Entry::Access(Access { method: word("method")?, path: word("path")?, status, reason: None, millis }))
 }
 
-/// The app's form: `TIME access method=GET path=/ status=200 …`.
-fn pairs(text: &str) -> Option<Said> {
+/// Parses an access line of the app: `TIME access method=GET path=/ status=200 …`.
+fn parse_access(text: &str) -> Option<Entry> {
     let (_, rest) = text.split_once(" access ")?;
     let value = |name: &str| {
         let mut pairs = rest.split(' ').filter_map(|pair| pair.split_once('='));
@@ -74,7 +74,7 @@ fn pairs(text: &str) -> Option<Said> {
     };
     let millis = value("duration_ms").and_then(|millis| millis.parse().ok());
     let (method, path, status) = (value("method")?, value("path")?, value("status")?.parse().ok()?);
-    Some(Said::Access(Access { method, path, status, reason: value("reason"), millis }))
+    Some(Entry::Access(Access { method, path, status, reason: value("reason"), millis }))
 }
 
 impl Access {
@@ -106,11 +106,11 @@ mod tests {
     fn shown(text: &str) -> Option<(String, Tone)> {
         let time = "2026-11-24T15:29:36.531Z".parse().ok();
         let line = LogLine { service: "app".to_owned(), time, text: text.to_owned() };
-        Line::of(line).map(|line| (line.text, line.tone))
+        Line::from_log(line).map(|line| (line.text, line.tone))
     }
 
     #[test]
-    fn requests_are_told_in_a_few_words() {
+    fn access_lines_are_shortened() {
         let app = "2026-11-24T15:29:36.531Z access instance=app-8 method=GET path=/api/users status=401 \
                    duration_ms=0.091 reason=invalid request_id=17";
         assert_eq!(shown(app), Some(("GET /api/users 401 invalid 0.1ms".to_owned(), Tone::Warn)));
@@ -121,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn routine_is_left_out_while_it_is_well() {
+    fn successful_health_checks_are_omitted() {
         let check = |status: u16| format!("2026-11-24T15:29:36.531Z access method=GET path=/health status={status}");
         assert_eq!(shown(&check(200)), None);
         assert_eq!(shown(&check(503)).map(|it| it.0).as_deref(), Some("GET /health 503"));
     }
 
     #[test]
-    fn other_lines_are_as_they_are() {
+    fn other_lines_are_unchanged() {
         let line = |text: &str| shown(text).map(|it| it.0);
         assert_eq!(
             line("2026-11-24T15:29:36.531Z the database is migrated").as_deref(),

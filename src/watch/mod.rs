@@ -1,5 +1,5 @@
-//! `lab watch`: a lab on a full screen, as it changes. A [`Gatherer`] looks at it through its engine, its sockets and its
-//! files, as often as is asked for; the [`Model`] is what is known; `view` draws it. [`watch`] brings the three together.
+//! `lab watch`: a live full-screen view of a lab. A [`Collector`] takes snapshots through the engine, the network and the
+//! state folder, the [`Model`] keeps the state of the view, and `view` draws it. [`watch`] connects the three.
 
 use std::io;
 use std::time::Duration;
@@ -11,49 +11,49 @@ use tokio_util::sync::CancellationToken;
 
 use lab_report::term::{FullScreen, Input, Key};
 
+mod collector;
 mod line;
 mod model;
-mod seen;
-mod source;
-mod story;
+mod run_tracker;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod view;
 
+pub(crate) use collector::Collector;
 pub(crate) use model::{About, Model};
-pub(crate) use source::Gatherer;
 
-use model::After;
-use seen::Seen;
+use model::KeyOutcome;
+use snapshot::Snapshot;
 
-/// Looks that may wait to be shown.
-const LOOKS: usize = 4;
-/// How often a clock on the screen goes on by itself, where nothing else is drawn.
+/// Capacity of the snapshot queue.
+const SNAPSHOTS: usize = 4;
+/// Interval of redraws that only advance the clocks.
 const CLOCK: Duration = Duration::from_secs(1);
 
-/// Why somebody no longer watches.
+/// Reason for the end of the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// They had seen enough.
+pub(crate) enum EndReason {
+    /// The user quit.
     Quit,
     /// Ctrl-C.
     Interrupted,
-    /// The terminal has gone.
+    /// The terminal was closed.
     Gone,
     /// `stop` was cancelled.
     Stopped,
 }
 
-/// Shows a lab until somebody ends it, or `stop` is cancelled.
+/// Shows a lab until the user quits, the terminal is closed or `stop` is cancelled.
 pub(crate) async fn watch(
     mut screen: FullScreen,
-    gatherer: Gatherer,
+    collector: Collector,
     mut model: Model,
     stop: &CancellationToken,
-) -> io::Result<Ended> {
-    let (sender, mut looks) = mpsc::channel(LOOKS);
-    let gathering = tokio::spawn(gatherer.run(sender));
-    let ended = show(&mut screen, &mut looks, &mut model, stop).await;
+) -> io::Result<EndReason> {
+    let (sender, mut snapshots) = mpsc::channel(SNAPSHOTS);
+    let gathering = tokio::spawn(collector.run(sender));
+    let ended = show(&mut screen, &mut snapshots, &mut model, stop).await;
     gathering.abort();
     drop(screen);
     ended
@@ -61,27 +61,27 @@ pub(crate) async fn watch(
 
 async fn show(
     screen: &mut FullScreen,
-    looks: &mut mpsc::Receiver<Seen>,
+    snapshots: &mut mpsc::Receiver<Snapshot>,
     model: &mut Model,
     stop: &CancellationToken,
-) -> io::Result<Ended> {
+) -> io::Result<EndReason> {
     loop {
         model.tick(Utc::now());
         screen.draw(|frame| view::draw(frame, model))?;
         let clock = Instant::now() + CLOCK;
         tokio::select! {
-            () = stop.cancelled() => return Ok(Ended::Stopped),
+            () = stop.cancelled() => return Ok(EndReason::Stopped),
             input = screen.next() => match input {
-                Input::Gone => return Ok(Ended::Gone),
+                Input::Gone => return Ok(EndReason::Gone),
                 Input::Redraw => {}
-                Input::Key(Key::Ctrl('c')) => return Ok(Ended::Interrupted),
+                Input::Key(Key::Ctrl('c')) => return Ok(EndReason::Interrupted),
                 Input::Key(Key::Ctrl('z')) => screen.suspend(),
-                Input::Key(key) => if model.key(key) == After::Quit { return Ok(Ended::Quit) },
+                Input::Key(key) => if model.handle_key(key) == KeyOutcome::Quit { return Ok(EndReason::Quit) },
             },
-            seen = looks.recv() => match seen {
-                Some(seen) => model.take(seen),
-                // Its task has panicked, which the hook has told; the terminal is given back already.
-                None => return Err(io::Error::other("the lab is looked at no more: a defect of lab watch")),
+            snapshot = snapshots.recv() => match snapshot {
+                Some(snapshot) => model.update(snapshot),
+                // The task panicked. The panic hook printed the message and restored the terminal.
+                None => return Err(io::Error::other("lab watch stopped taking snapshots; this is a bug in lab")),
             },
             () = tokio::time::sleep_until(clock) => {}
         }

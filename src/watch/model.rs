@@ -1,5 +1,5 @@
-//! [`Model`]: what is known of a lab, and how somebody looks at it. Pure: [`Model::take`] takes what was seen, [`Model::key`]
-//! what was typed, and `view` draws what it says.
+//! State of the view: the observed lab, the page, the filter and the scroll position. Pure: [`Model::update`] applies snapshots,
+//! [`Model::handle_key`] applies keys, and `view` draws the result.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,64 +7,64 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, Utc};
 
 use super::line::Line;
-use super::seen::{Alarms, Seen, Sight};
-use super::story::Story;
+use super::run_tracker::RunTracker;
+use super::snapshot::{AlertView, LabState, Snapshot};
 use lab_report::term::Key;
 use lab_telemetry::live::Feed;
 
-/// Log lines that are kept.
+/// Maximum number of log lines in memory.
 const LINES: usize = 2_000;
-/// How far a page of the log is turned.
+/// Lines that Page Up and Page Down scroll.
 const PAGE: usize = 10;
 
-/// What does not change while somebody watches.
+/// Fixed settings of a view.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
     /// The lab's name.
     pub(crate) lab: String,
-    /// How often the lab is looked at.
+    /// Interval between snapshots.
     pub(crate) refresh: Duration,
-    /// Where clocks are told.
+    /// Time zone of displayed times.
     pub(crate) offset: FixedOffset,
-    /// Whether colours are shown.
+    /// Enables colours.
     pub(crate) colour: bool,
-    /// ` --name NAME`, for commands that somebody may copy; empty for the lab that needs none.
+    /// ` --name NAME` for suggested commands; empty for the default lab.
     pub(crate) option: String,
 }
 
-/// What is known, and how it is looked at.
+/// State of the view.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(super) about: About,
     known: Known,
-    /// As it was when somebody said that it shall stand still.
+    /// State at the time of the pause, if the view is paused.
     paused: Option<Box<Known>>,
     pub(super) page: Page,
     pub(super) range: Range,
-    /// The service whose lines alone are shown.
+    /// Log filter: one service. `None` shows all.
     pub(super) only: Option<String>,
-    /// Lines of the log that are below the last one shown.
+    /// Scroll position of the log: number of newer lines below the screen.
     pub(super) back: usize,
     pub(super) help: bool,
 }
 
-/// What is known of the lab.
+/// Observed state of the lab.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub(super) now: DateTime<Utc>,
-    pub(super) lab: Sight,
+    pub(super) lab: LabState,
     pub(super) feed: Feed,
-    pub(super) story: Story,
+    pub(super) runs: RunTracker,
     pub(super) lines: VecDeque<Line>,
-    pub(super) alerts: Alarms,
+    pub(super) alerts: AlertView,
 }
 
-/// What fills the screen.
+/// Page of the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Page {
-    /// Some of everything.
+    /// Charts, steps and log.
     Overview,
-    /// More charts, and larger ones.
+    /// All charts.
     Charts,
     /// The steps of the run.
     Steps,
@@ -75,7 +75,7 @@ pub(super) enum Page {
 impl Page {
     const ALL: [Self; 4] = [Self::Overview, Self::Charts, Self::Steps, Self::Logs];
 
-    /// As it stands at the bottom.
+    /// Label in the footer.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Overview => "overview",
@@ -85,14 +85,14 @@ impl Page {
         }
     }
 
-    /// The one so many places further on.
-    fn turned(self, by: usize) -> Self {
+    /// Returns the page `by` places further.
+    fn advance(self, by: usize) -> Self {
         let place = Self::ALL.iter().position(|page| *page == self).unwrap_or_default();
         Self::ALL[(place + by) % Self::ALL.len()]
     }
 }
 
-/// How far back the charts go.
+/// Time range of the charts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Range {
     Two,
@@ -102,7 +102,7 @@ pub(super) enum Range {
 }
 
 impl Range {
-    /// As it stands at the bottom.
+    /// Label in the footer.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Two => "2m",
@@ -131,56 +131,56 @@ impl Range {
     }
 }
 
-/// What follows a key.
+/// Effect of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    /// It goes on.
-    Stay,
-    /// It ends.
+pub(super) enum KeyOutcome {
+    /// The view stays open.
+    Continue,
+    /// The view closes.
     Quit,
 }
 
 impl Model {
-    /// Nothing is known yet.
+    /// Starts without a snapshot.
     pub(crate) fn new(about: About, now: DateTime<Utc>) -> Self {
         let known = Known {
             now,
-            lab: Sight::Unseen,
+            lab: LabState::Unknown,
             feed: Feed::default(),
-            story: Story::default(),
+            runs: RunTracker::default(),
             lines: VecDeque::new(),
-            alerts: Alarms::Nobody,
+            alerts: AlertView::NotEvaluated,
         };
         let (page, range) = (Page::Overview, Range::Two);
         Self { about, known, paused: None, page, range, only: None, back: 0, help: false }
     }
 
-    /// What is shown: what is known, or was when it was made to stand still.
+    /// Displayed state: the current one, or the one at the time of the pause.
     pub(super) fn shown(&self) -> &Known {
         self.paused.as_deref().unwrap_or(&self.known)
     }
 
-    /// Whether it stands still.
+    /// Returns true if the view is paused.
     pub(super) fn is_paused(&self) -> bool {
         self.paused.is_some()
     }
 
-    /// It is this late.
+    /// Sets the current time.
     pub(super) fn tick(&mut self, now: DateTime<Utc>) {
         self.known.now = now;
     }
 
-    /// Takes a look at the lab.
-    pub(super) fn take(&mut self, seen: Seen) {
+    /// Applies a snapshot.
+    pub(super) fn update(&mut self, snapshot: Snapshot) {
         let known = &mut self.known;
-        known.now = seen.at.wall;
-        known.lab = seen.lab;
-        known.feed.take(seen.at, seen.said);
-        seen.told.into_iter().for_each(|told| known.story.take(told));
-        known.alerts = seen.alerts;
+        known.now = snapshot.at.wall;
+        known.lab = snapshot.lab;
+        known.feed.take(snapshot.at, snapshot.said);
+        snapshot.told.into_iter().for_each(|told| known.runs.update(told));
+        known.alerts = snapshot.alerts;
         let before = known.lines.len();
-        known.lines.extend(seen.lines.into_iter().filter_map(Line::of));
-        // Who has turned back reads on where they were.
+        known.lines.extend(snapshot.lines.into_iter().filter_map(Line::from_log));
+        // A user who has scrolled back stays at the same lines.
         if self.back > 0 && self.paused.is_none() {
             let fresh = known.lines.iter().skip(before);
             self.back += fresh.filter(|line| self.only.as_ref().is_none_or(|only| *only == line.service)).count();
@@ -189,19 +189,19 @@ impl Model {
         known.lines.drain(..more);
     }
 
-    /// Takes a key.
-    pub(super) fn key(&mut self, key: Key) -> After {
+    /// Applies a key.
+    pub(super) fn handle_key(&mut self, key: Key) -> KeyOutcome {
         match key {
-            Key::Char('q' | 'Q') => return After::Quit,
+            Key::Char('q' | 'Q') => return KeyOutcome::Quit,
             Key::Char('?' | 'h') => self.help = !self.help,
-            // Whatever else is typed, somebody has read it.
+            // Any key closes the help.
             _ if self.help => self.help = false,
             Key::Escape => (self.page, self.back) = (Page::Overview, 0),
             Key::Tab | Key::Right => self.turn(1),
             Key::BackTab | Key::Left => self.turn(Page::ALL.len() - 1),
             Key::Char('p' | ' ') => self.pause(),
             Key::Char('r') => self.range = self.range.next(),
-            Key::Char('l') => self.narrow(),
+            Key::Char('l') => self.next_service(),
             Key::Up => self.back += 1,
             Key::Down => self.back = self.back.saturating_sub(1),
             Key::PageUp => self.back += PAGE,
@@ -211,11 +211,11 @@ impl Model {
             _ => {}
         }
         self.back = self.back.min(self.lines().count().saturating_sub(1));
-        After::Stay
+        KeyOutcome::Continue
     }
 
     fn turn(&mut self, by: usize) {
-        self.page = self.page.turned(by);
+        self.page = self.page.advance(by);
     }
 
     fn pause(&mut self) {
@@ -225,8 +225,8 @@ impl Model {
         };
     }
 
-    /// The log of the next service alone, after the last one of all of them.
-    fn narrow(&mut self) {
+    /// Filters the log by the next service. After the last one, all services are shown.
+    fn next_service(&mut self) {
         let services = self.services();
         self.only = match &self.only {
             None => services.into_iter().next(),
@@ -235,20 +235,20 @@ impl Model {
         self.back = 0;
     }
 
-    /// Those that have a log, in the order of the request path.
+    /// Services with log lines, in the order of the request path.
     pub(super) fn services(&self) -> Vec<String> {
-        let Sight::Up(up) = &self.shown().lab else { return self.only.iter().cloned().collect() };
+        let LabState::Up(up) = &self.shown().lab else { return self.only.iter().cloned().collect() };
         let wrote = |name: &String| self.shown().lines.iter().any(|line| line.service == *name);
         up.services.iter().map(|service| service.name.clone()).filter(wrote).collect()
     }
 
-    /// The lines of the log that are wanted, the newest first.
+    /// Filtered lines of the log, newest first.
     pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
         let wanted = |line: &&Line| self.only.as_ref().is_none_or(|only| *only == line.service);
         self.shown().lines.iter().rev().filter(wanted)
     }
 
-    /// A time as a clock on the wall tells it.
+    /// Formats a time in the user's time zone.
     pub(super) fn clock(&self, at: DateTime<Utc>) -> String {
         at.with_timezone(&self.about.offset).format("%H:%M:%S").to_string()
     }

@@ -1,4 +1,4 @@
-//! What the screen shows, as pictures: of a lab that is well, broken, away, and of screens of all sizes.
+//! Screens of healthy, broken and unavailable labs, in all sizes.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use ratatui_core::backend::TestBackend;
 use ratatui_core::terminal::Terminal;
 
-use super::model::{About, After, Model, Page};
-use super::seen::{Alarms, Seen, Sight, Up};
-use super::story::At;
+use super::model::{About, KeyOutcome, Model, Page};
+use super::run_tracker::StepState;
+use super::snapshot::{AlertView, LabState, RunningLab, Snapshot};
 use super::view;
 use lab_core::engine::{Health, LogLine, RunState, ServiceStatus};
 use lab_core::event::{Event, EventKind, Keys};
@@ -50,9 +50,9 @@ fn service(name: &str, state: RunState, health: Health) -> ServiceStatus {
     }
 }
 
-fn up(server: &str) -> Sight {
+fn up(server: &str) -> LabState {
     let well = |name| service(name, RunState::Running, Health::Healthy);
-    Sight::Up(Box::new(Up {
+    LabState::Up(Box::new(RunningLab {
         engine: "embedded".to_owned(),
         gateway: "http://127.0.0.1:8080".to_owned(),
         services: vec![well("gateway"), well("app"), well("db")],
@@ -74,9 +74,9 @@ fn page(accepted: i64, refused: i64) -> Exposition {
     Exposition::parse(&text, None).expect("metrics")
 }
 
-fn seen(second: i64, lab: Sight, said: Option<Exposition>) -> Seen {
+fn seen(second: i64, lab: LabState, said: Option<Exposition>) -> Snapshot {
     let said = said.map(|said| ("app-1".to_owned(), said));
-    Seen { at: at(second).into(), lab, said, told: Vec::new(), lines: Vec::new(), alerts: Alarms::Nobody }
+    Snapshot { at: at(second).into(), lab, said, told: Vec::new(), lines: Vec::new(), alerts: AlertView::NotEvaluated }
 }
 
 fn line(second: i64, service: &str, text: &str) -> LogLine {
@@ -102,11 +102,11 @@ fn broken() -> Model {
         accepted += if rotated { 0 } else { 20 };
         refused += if rotated { 20 } else { 0 };
         let said = (!(20..23).contains(&second)).then(|| page(accepted, refused));
-        model.take(seen(second, up(if rotated { "apikey-v2" } else { "apikey-v1" }), said));
+        model.update(seen(second, up(if rotated { "apikey-v2" } else { "apikey-v1" }), said));
     }
     let access =
         |key| format!("{}Z access method=GET path=/api/users status={key} duration_ms=0.4", at(45).format("%FT%T%.3f"));
-    model.take(Seen {
+    model.update(Snapshot {
         told: told(3.0),
         lines: vec![
             line(42, "gateway", "{\"time\":\"x\",\"note\":\"route app:8000 127.0.0.1:37987\"}"),
@@ -143,7 +143,7 @@ fn a_small_screen_says_it_in_words() {
 #[test]
 fn a_run_that_is_over() {
     let mut model = broken();
-    model.take(Seen { told: told(60.0), ..seen(50, up("apikey-v1"), Some(page(900, 60))) });
+    model.update(Snapshot { told: told(60.0), ..seen(50, up("apikey-v1"), Some(page(900, 60))) });
     insta::assert_snapshot!(drawn(&model, 80, 24));
 }
 
@@ -151,10 +151,10 @@ fn a_run_that_is_over() {
 fn after_an_early_end_what_comes_in_every_case_stands_in_its_own_row() {
     let mut model = model();
     let told = stories::cut_short().into_iter().map(|event| Told { run: RUN.to_owned(), event }).collect();
-    model.take(Seen { told, ..seen(1, up("k"), None) });
-    let run = model.shown().story.run.as_ref().expect("there is one");
+    model.update(Snapshot { told, ..seen(1, up("k"), None) });
+    let run = model.shown().runs.run.as_ref().expect("there is one");
     let steps: Vec<(&str, bool)> =
-        run.steps.iter().map(|step| (step.name.as_str(), matches!(step.at, At::Over(..)))).collect();
+        run.steps.iter().map(|step| (step.name.as_str(), matches!(step.state, StepState::Finished(..)))).collect();
     let expected =
         [("baseline", true), ("stop-db", true), ("drive-traffic", false), ("start-db", false), ("tidy", true)];
     assert_eq!(steps, expected);
@@ -172,11 +172,11 @@ fn alerts_stand_beside_the_steps_where_they_are_known() {
         alert("TrafficAbsent", AlertState::Pending, 45),
         alert("LatencyHigh", AlertState::Resolved, 20),
     ];
-    model.take(Seen { alerts: Alarms::Known(alerts), ..seen(47, up("apikey-v2"), None) });
+    model.update(Snapshot { alerts: AlertView::Known(alerts), ..seen(47, up("apikey-v2"), None) });
     insta::assert_snapshot!(drawn(&model, 80, 24));
-    model.take(Seen { alerts: Alarms::Silent, ..seen(48, up("apikey-v2"), None) });
-    assert!(drawn(&model, 80, 24).contains("not known now"));
-    model.take(Seen { alerts: Alarms::Known(Vec::new()), ..seen(49, up("apikey-v2"), None) });
+    model.update(Snapshot { alerts: AlertView::Unavailable, ..seen(48, up("apikey-v2"), None) });
+    assert!(drawn(&model, 80, 24).contains("not available"));
+    model.update(Snapshot { alerts: AlertView::Known(Vec::new()), ..seen(49, up("apikey-v2"), None) });
     assert!(drawn(&model, 80, 24).contains("none"));
 }
 
@@ -184,7 +184,7 @@ fn alerts_stand_beside_the_steps_where_they_are_known() {
 fn a_lab_that_nobody_has_looked_at_and_one_that_is_away() {
     let mut model = model();
     insta::assert_snapshot!("unseen", drawn(&model, 80, 24));
-    model.take(seen(1, Sight::Away("it was taken down".to_owned()), None));
+    model.update(seen(1, LabState::Unavailable("it was taken down".to_owned()), None));
     insta::assert_snapshot!("away", drawn(&model, 80, 24));
 }
 
@@ -192,10 +192,10 @@ fn a_lab_that_nobody_has_looked_at_and_one_that_is_away() {
 fn every_page_and_the_help() {
     let mut model = broken();
     for page in ["charts", "steps", "log"] {
-        model.key(Key::Tab);
+        model.handle_key(Key::Tab);
         insta::assert_snapshot!(page, drawn(&model, 80, 24));
     }
-    model.key(Key::Char('?'));
+    model.handle_key(Key::Char('?'));
     insta::assert_snapshot!("help", drawn(&model, 80, 24));
 }
 
@@ -207,7 +207,7 @@ fn no_size_is_too_small_to_be_drawn_on() {
             drawn(&model, width, height);
         }
     }
-    model.key(Key::Char('?'));
+    model.handle_key(Key::Char('?'));
     for (width, height) in [(1, 1), (30, 6), (31, 7), (60, 18), (300, 100), (60, 100), (300, 18)] {
         drawn(&model, width, height);
     }
@@ -230,12 +230,12 @@ fn without_colour_nothing_is_lost() {
 fn a_screen_that_stands_still_goes_on_where_the_lab_is_by_then() {
     let mut model = broken();
     let before = drawn(&model, 80, 24);
-    model.key(Key::Char('p'));
-    model.take(seen(90, Sight::Away("it was taken down".to_owned()), None));
+    model.handle_key(Key::Char('p'));
+    model.update(seen(90, LabState::Unavailable("it was taken down".to_owned()), None));
     let still = drawn(&model, 80, 24);
     assert!(still.contains("paused") && still.contains("they differ"), "{still}");
     assert_eq!(still.lines().next(), before.lines().next(), "its clock stands still");
-    model.key(Key::Char('p'));
+    model.handle_key(Key::Char('p'));
     assert!(drawn(&model, 80, 24).contains("it was taken down"));
 }
 
@@ -243,43 +243,46 @@ fn a_screen_that_stands_still_goes_on_where_the_lab_is_by_then() {
 fn the_log_is_narrowed_and_turned_back() {
     let mut model = broken();
     assert_eq!(model.services(), ["gateway", "app"]);
-    model.key(Key::Char('l'));
+    model.handle_key(Key::Char('l'));
     assert_eq!(model.only.as_deref(), Some("gateway"));
     assert_eq!(model.lines().count(), 1);
-    model.key(Key::Char('l'));
+    model.handle_key(Key::Char('l'));
     assert_eq!(model.lines().count(), 3);
-    model.key(Key::Up);
+    model.handle_key(Key::Up);
     assert_eq!(model.back, 1);
     // Who has turned back reads on where they were.
-    model.take(Seen { lines: vec![line(47, "app", "ended"), line(47, "gateway", "x")], ..seen(47, up("a"), None) });
+    model.update(Snapshot {
+        lines: vec![line(47, "app", "ended"), line(47, "gateway", "x")],
+        ..seen(47, up("a"), None)
+    });
     assert_eq!(model.back, 2);
-    model.key(Key::Home);
+    model.handle_key(Key::Home);
     assert_eq!(model.back, 3, "the first line stays on the screen");
-    model.key(Key::Escape);
+    model.handle_key(Key::Escape);
     assert_eq!((model.back, model.page), (0, Page::Overview));
-    model.key(Key::Char('l'));
+    model.handle_key(Key::Char('l'));
     assert_eq!(model.only, None, "after the last service come all");
 }
 
 #[test]
 fn keys_turn_pages_and_leave() {
     let mut model = model();
-    assert_eq!(model.key(Key::BackTab), After::Stay);
+    assert_eq!(model.handle_key(Key::BackTab), KeyOutcome::Continue);
     assert_eq!(model.page, Page::Logs);
-    model.key(Key::Tab);
+    model.handle_key(Key::Tab);
     assert_eq!(model.page, Page::Overview);
-    model.key(Key::Char('?'));
-    model.key(Key::Tab);
+    model.handle_key(Key::Char('?'));
+    model.handle_key(Key::Tab);
     assert_eq!((model.help, model.page), (false, Page::Overview), "the first key takes the help away");
-    model.key(Key::Char('?'));
-    assert_eq!(model.key(Key::Char('q')), After::Quit);
+    model.handle_key(Key::Char('?'));
+    assert_eq!(model.handle_key(Key::Char('q')), KeyOutcome::Quit);
 }
 
 #[test]
 fn what_services_write_is_shown_and_never_obeyed() {
     let mut model = model();
     let lines = vec![line(1, "app", "a\u{1b}[2Jb\u{9b}31m\u{202e}c")];
-    model.take(Seen { lines, ..seen(1, up("k"), None) });
+    model.update(Snapshot { lines, ..seen(1, up("k"), None) });
     let shown = drawn(&model, 80, 24);
     assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}') && shown.contains("[2Jb"), "{shown}");
 }
@@ -288,12 +291,12 @@ fn what_services_write_is_shown_and_never_obeyed() {
 fn of_two_runs_the_one_that_began_later_is_shown() {
     let mut model = broken();
     let older = told(60.0).into_iter().map(|told| Told { run: "20261124T101000Z-0000".to_owned(), ..told });
-    model.take(Seen { told: older.collect(), ..seen(47, up("k"), None) });
-    let run = model.shown().story.run.as_ref().expect("there is one");
+    model.update(Snapshot { told: older.collect(), ..seen(47, up("k"), None) });
+    let run = model.shown().runs.run.as_ref().expect("there is one");
     assert_eq!((run.id.as_str(), run.end.is_some()), (RUN, false));
     let begun: Vec<Told> =
         told(0.0).into_iter().filter(|told| matches!(told.event.kind, EventKind::RunStarted(_))).collect();
     let newer = begun.into_iter().map(|told| Told { run: "20261124T102000Z-1111".to_owned(), ..told });
-    model.take(Seen { told: newer.collect(), ..seen(48, up("k"), None) });
-    assert_eq!(model.shown().story.run.as_ref().expect("there is one").id, "20261124T102000Z-1111");
+    model.update(Snapshot { told: newer.collect(), ..seen(48, up("k"), None) });
+    assert_eq!(model.shown().runs.run.as_ref().expect("there is one").id, "20261124T102000Z-1111");
 }

@@ -81,7 +81,7 @@ async fn gone() {
     run.ran()
         .status(4)
         .says("lost the connection to the Docker daemon")
-        .says("app APP_API_KEY is not back on apikey-v1")
+        .says("app APP_API_KEY is not restored to apikey-v1")
         .says(&recover);
     for command in ["recover", "status"] {
         user.lab(&[command]).status(3).complains("no Docker daemon answers at").complains("start Docker");

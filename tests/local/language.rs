@@ -80,7 +80,7 @@ fn callers_are_part_of_a_lab_that_is_left_broken() {
     desk.lab(&["status"]).status(0).says("caller web apikey-v2 · matches").says("caller batch apikey-v1 · differs");
     desk.lab(&["key", "align", "--caller", "nobody"]).status(2).complains("this lab has batch, web");
     desk.lab(&["key", "align", "--caller", "batch"]).status(0).says("caller batch apikey-v1 > apikey-v2");
-    desk.lab(&["recover"]).status(0).says("caller batch key forgotten").says("is restored");
+    desk.lab(&["recover"]).status(0).says("caller batch key removed").says("is restored");
     let status = desk.lab(&["status"]).status(0);
     assert!(!status.stdout.contains("batch"), "{}", status.stdout);
 }

@@ -215,7 +215,7 @@ fn two_results_are_compared() {
     };
     let (a, b) = (result("a.json", "500"), result("b.json", "1000"));
     let ran = desk.lab(&["traffic", "compare", &a, &b]).status(0);
-    ran.says("a.json").says("p99.99").says("the rate that was asked for differs: 500 and 1000");
+    ran.says("a.json").says("p99.99").says("the wanted rate differs: 500 and 1000");
     let wrong = desk.write("wrong.json", "{}");
     desk.lab(&["traffic", "compare", &a, &wrong]).status(2).complains("is not a result of `lab traffic --json`");
     desk.lab(&["traffic", "compare", &a, "missing.json"]).status(2).complains("cannot read missing.json");

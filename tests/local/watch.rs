@@ -54,7 +54,7 @@ fn it_follows_a_run_step_by_step() {
     pty.types("\x1b[Z");
     pty.shows("tab log");
     pty.types("?");
-    pty.shows("leave; the lab stays as it is");
+    pty.shows("quit; the lab keeps running");
     pty.types("\x03");
     assert_eq!(pty.wait().code(), Some(130));
     pty.is_as_before();
@@ -97,7 +97,7 @@ fn a_signal_and_a_terminal_that_goes_end_it() {
 fn it_waits_for_a_lab_that_goes_down() {
     let (desk, mut pty) = watched(80, 24);
     desk.lab(&["down"]).status(0);
-    pty.shows("it was removed; waiting for it to come back (lab up)");
+    pty.shows("the lab was removed; waiting for the lab (start it with lab up)");
     desk.lab(&["up", "--port", "0"]).status(0);
     pty.shows("app healthy");
     desk.lab(&["traffic", "--requests", "5"]).status(0);

@@ -1,5 +1,5 @@
-//! [`Term`]: the one owner of stdout and stderr. It knows the width, decides on colour for each stream, and lets rows on
-//! stdout and a progress line on stderr live side by side. A reader that closes our stdout is no error ([`Out`]).
+//! Owner of stdout and stderr. [`Term`] knows the width, decides on colour for each stream, and coordinates output on
+//! stdout with a progress line on stderr. A closed stdout is not an error ([`Out`]).
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 mod ansi;
 mod clean;
-mod full;
+mod full_screen;
 mod keys;
 mod live;
 mod out;
@@ -16,18 +16,18 @@ mod paint;
 mod screen;
 
 pub use clean::{clean, clean_lines, is_invisible, mask_with, masked};
-pub use full::{FullScreen, Input};
+pub use full_screen::{FullScreen, Input};
 pub use keys::Key;
 pub use live::{Live, Plain};
-pub use out::{Data, Out, Tolerant};
+pub use out::{Data, Out, TolerantWriter};
 pub use paint::{Painter, Tone};
 
-/// The width where none can be known: in a pipe.
+/// Width of output that is not a terminal.
 pub const DEFAULT_WIDTH: usize = 80;
-/// No narrower than this is drawn for.
+/// Minimum width; narrower terminals wrap.
 const LEAST_WIDTH: usize = 40;
 
-/// The terminal, or what stands in for it. Clones share it.
+/// Output streams of the process. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Term {
     out: Out,
@@ -36,7 +36,7 @@ pub struct Term {
     stderr: Stream,
 }
 
-/// What is known of one of the two streams.
+/// Properties of one stream.
 #[derive(Clone, Copy, Debug)]
 struct Stream {
     terminal: bool,
@@ -45,7 +45,7 @@ struct Stream {
 }
 
 impl Term {
-    /// Looks at the streams and the environment of this process: `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM`, `COLUMNS`.
+    /// Inspects the streams and the environment of the process: `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM`, `COLUMNS`.
     pub fn new() -> Self {
         let env = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
         let stream = |terminal: bool, size: Option<u16>| Stream {
@@ -63,46 +63,46 @@ impl Term {
         Self { out, bars, stdout, stderr }
     }
 
-    /// Stdout for people: whatever is written to it goes above the progress line, without secrets and without what a terminal
-    /// would obey.
+    /// Stdout for people. Output goes above the progress line, without secrets and
+    /// control characters.
     pub fn out(&self) -> Out {
         self.out.clone()
     }
 
-    /// Stdout for programs: byte for byte, unless a terminal shows it.
+    /// Stdout for programs. Bytes are unchanged unless stdout is a terminal.
     pub fn data(&self) -> Data {
         self.out.data()
     }
 
-    /// The columns of stdout.
+    /// Width of stdout in columns.
     pub fn width(&self) -> usize {
         self.stdout.width
     }
 
-    /// The columns of stderr.
+    /// Width of stderr in columns.
     pub fn stderr_width(&self) -> usize {
         self.stderr.width
     }
 
-    /// Whether a person reads stdout.
+    /// Returns true if stdout is a terminal.
     pub fn is_terminal(&self) -> bool {
         self.stdout.terminal
     }
 
-    /// Whether a person reads stderr.
+    /// Returns true if stderr is a terminal.
     pub fn stderr_is_terminal(&self) -> bool {
         self.stderr.terminal
     }
 
-    /// Whether there is a terminal for a full screen: standard input and output have to be one, and one whose cursor moves.
+    /// Returns true if [`Term::full_screen`] is possible: stdin and stdout are a terminal with a movable cursor.
     pub fn has_full_screen(&self) -> bool {
         let moves = std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
         self.stdout.terminal && io::stdin().is_terminal() && moves
     }
 
-    /// Takes the whole terminal over. Needs a runtime of tokio.
+    /// Switches the terminal to full screen. Requires a tokio runtime.
     pub fn full_screen(&self) -> io::Result<FullScreen> {
-        FullScreen::enter(self.out.bare())
+        FullScreen::enter(self.out.raw())
     }
 
     /// Colours for stdout.
@@ -115,7 +115,7 @@ impl Term {
         self.stderr.painter
     }
 
-    /// One line on stderr, above the progress line. That nobody reads it is no error.
+    /// Prints a line on stderr, above the progress line. Errors are ignored.
     pub fn note(&self, line: &str) {
         let line = self.stderr_text(line);
         self.bars.suspend(|| {
@@ -123,12 +123,12 @@ impl Term {
         });
     }
 
-    /// A text as stderr may get it.
+    /// Masks and sanitises a text for stderr.
     fn stderr_text(&self, text: &str) -> String {
-        clean::shown(&masked(text), self.stderr.painter.is_on()).into_owned()
+        clean::sanitize(&masked(text), self.stderr.painter.is_on()).into_owned()
     }
 
-    /// A progress line on stderr. Where stderr is no terminal, `plain` says what stands there instead.
+    /// Shows a progress line on stderr. `plain` is the replacement if stderr is not a terminal.
     pub fn live(&self, label: &str, plain: Plain) -> Live {
         if self.bars.is_hidden() && plain == Plain::Announce {
             self.note(label);
@@ -143,20 +143,20 @@ impl Default for Term {
     }
 }
 
-/// The columns of a terminal. Not through `console` on Unix: it knows none where the terminal does not tell its rows.
+/// Width of a terminal. `console` is not used on Unix, because it ignores terminals that report a width but no height.
 #[cfg(unix)]
 fn columns(stream: impl std::os::fd::AsFd, _: &console::Term) -> Option<u16> {
     rustix::termios::tcgetwinsize(stream).ok().map(|size| size.ws_col)
 }
 
-/// The columns of a terminal.
+/// Width of a terminal.
 #[cfg(not(unix))]
 fn columns<S>(_: S, term: &console::Term) -> Option<u16> {
     term.size_checked().map(|(_, columns)| columns)
 }
 
-/// Whether a stream is coloured: `NO_COLOR` (no-color.org) says no, then `CLICOLOR_FORCE` (bixense.com/clicolors) says
-/// yes, then a terminal that is not dumb and no `CLICOLOR=0`.
+/// Returns true if a stream is coloured. In order of precedence: `NO_COLOR` (no-color.org) disables colour, `CLICOLOR_FORCE`
+/// (bixense.com/clicolors) enables it, and a terminal has it unless `TERM=dumb` or `CLICOLOR=0`.
 fn colour(env: impl Fn(&str) -> Option<String>, terminal: bool) -> bool {
     let is = |name: &str, value: &str| env(name).is_some_and(|found| found == value);
     if env("NO_COLOR").is_some_and(|value| !value.is_empty()) {
@@ -168,7 +168,7 @@ fn colour(env: impl Fn(&str) -> Option<String>, terminal: bool) -> bool {
     terminal && !is("TERM", "dumb") && !is("CLICOLOR", "0")
 }
 
-/// `COLUMNS` where it is a number, since it was asked for; else the terminal's; else [`DEFAULT_WIDTH`].
+/// Width from `COLUMNS` if it is a number, else from the terminal, else [`DEFAULT_WIDTH`].
 fn width(env: impl Fn(&str) -> Option<String>, terminal: Option<u16>) -> usize {
     let asked = env("COLUMNS").and_then(|columns| columns.trim().parse::<u16>().ok());
     let known = asked.filter(|columns| *columns > 0).or(terminal.filter(|columns| *columns > 0));

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli::Forms;
 use crate::commands::session::Session;
 use lab_core::error::{Exit, Failure};
-use lab_report::report::file::{Form, ReportFile};
+use lab_report::report::file::{FileFormat, ReportFile};
 use lab_report::report::journal::Journal;
 
 /// File argument for standard output.
@@ -13,12 +13,13 @@ pub(super) const STDOUT: &str = "-";
 
 pub(super) fn report(session: &Session, journal: &Journal, wanted: &Forms) -> anyhow::Result<Exit> {
     let forms = [
-        (&wanted.html, Form::Html),
-        (&wanted.markdown, Form::Markdown),
-        (&wanted.junit, Form::Junit),
-        (&wanted.json, Form::Json),
+        (&wanted.html, FileFormat::Html),
+        (&wanted.markdown, FileFormat::Markdown),
+        (&wanted.junit, FileFormat::Junit),
+        (&wanted.json, FileFormat::Json),
     ];
-    let wanted: Vec<(&Path, Form)> = forms.iter().filter_map(|(path, form)| Some((path.as_deref()?, *form))).collect();
+    let wanted: Vec<(&Path, FileFormat)> =
+        forms.iter().filter_map(|(path, form)| Some((path.as_deref()?, *form))).collect();
     if wanted.iter().filter(|(path, _)| *path == Path::new(STDOUT)).count() > 1 {
         return Err(Failure::usage("only one report can go to standard output").into());
     }

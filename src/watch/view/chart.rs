@@ -1,5 +1,5 @@
-//! A chart: bars of eighths, a column a few seconds, the highest value of each: no short outage is averaged away. Where the app
-//! did not answer it is shaded, and below stand the faults and the remedies of runs.
+//! Bar charts. Each column shows the highest value of a few seconds, so that short outages stay visible. Columns in which the
+//! app did not answer are shaded, and faults and fixes of runs are marked below.
 
 use chrono::{DateTime, Utc};
 use ratatui_core::layout::Rect;
@@ -12,20 +12,20 @@ use lab_report::report::human;
 use lab_report::term::Tone;
 use lab_telemetry::live::Point;
 
-/// From nothing to all of a row.
+/// Bars from empty to a full row.
 const BARS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
-/// The app did not answer.
+/// Shade of a column in which the app did not answer.
 const GONE: &str = "░";
 
-/// What is drawn.
+/// Displayed metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Measure {
     Requests,
     Accepted,
     Refused,
-    /// Answers of 5xx.
+    /// Responses with a 5xx status.
     Errors,
-    /// The share of refused ones.
+    /// Share of refused keys.
     Share,
     Latency,
 }
@@ -42,7 +42,7 @@ impl Measure {
         }
     }
 
-    fn of(self, point: &Point) -> Option<f64> {
+    fn value(self, point: &Point) -> Option<f64> {
         match self {
             Self::Requests => point.requests,
             Self::Accepted => point.accepted,
@@ -73,22 +73,22 @@ impl Measure {
     }
 }
 
-/// What a column shows.
+/// Data of a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Column {
-    /// Somebody looked.
-    seen: bool,
-    /// The app did not answer, for a part of it at least.
-    gone: bool,
+    /// At least one snapshot was taken.
+    observed: bool,
+    /// The app did not answer at least once.
+    unavailable: bool,
     /// The highest value.
     high: Option<f64>,
 }
 
-/// Columns of whole seconds, the last of which is now.
+/// Mapping of times to columns of whole seconds. The last column is now.
 struct Scale {
-    /// Seconds a column.
+    /// Seconds per column.
     step: i64,
-    /// The number of the last column, counted from the epoch.
+    /// Number of the last column since the epoch.
     last: i64,
     width: u16,
 }
@@ -96,26 +96,26 @@ struct Scale {
 impl Scale {
     fn new(model: &Model, width: u16) -> Self {
         let range = model.range.seconds().div_ceil(u32::from(width.max(1)));
-        // No column between two looks is empty.
+        // At least the refresh interval, so that no column is empty.
         let refresh = model.about.refresh.as_secs_f64().ceil();
         #[expect(clippy::cast_possible_truncation, reason = "a whole number, an hour at most")]
         let step = i64::from(range).max(refresh as i64).max(1);
         Self { step, last: model.shown().now.timestamp().div_euclid(step), width }
     }
 
-    /// The column of a time; none where it is not shown.
+    /// Column of a time, if it is visible.
     fn place(&self, at: DateTime<Utc>) -> Option<u16> {
         let from_right = self.last - at.timestamp().div_euclid(self.step);
         u16::try_from(from_right).ok().filter(|it| *it < self.width).map(|it| self.width - 1 - it)
     }
 
-    /// When the first column begins.
+    /// Start of the first column.
     fn start(&self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp((self.last + 1 - i64::from(self.width)) * self.step, 0)
     }
 }
 
-/// A measure in an area: its name and its value now, bars, and what happened when.
+/// Draws the name, current value, bars and marks of a metric.
 pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, measure: Measure) {
     if area.height < 3 || area.width < 4 {
         return;
@@ -123,7 +123,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, measure: Measur
     let scale = Scale::new(model, area.width);
     let columns = columns(model, &scale, measure);
     let peak = columns.iter().filter_map(|column| column.high).reduce(f64::max);
-    let value = super::now(model.shown(), |point| measure.of(point));
+    let value = super::now(model.shown(), |point| measure.value(point));
     let shown = value.map_or_else(|| "-".to_owned(), |value| measure.shown(value));
     let name = vec![(Tone::Plain, format!("{} ", measure.title())), (Tone::Strong, shown)];
     pen.row(area, &name);
@@ -141,9 +141,9 @@ fn columns(model: &Model, scale: &Scale, measure: Measure) -> Vec<Column> {
     for point in model.shown().feed.points() {
         let place = DateTime::from_timestamp_millis(point.t).and_then(|at| scale.place(at));
         let Some(column) = place.and_then(|place| columns.get_mut(usize::from(place))) else { continue };
-        column.seen = true;
-        column.gone |= !point.up;
-        if let Some(value) = measure.of(point) {
+        column.observed = true;
+        column.unavailable |= !point.up;
+        if let Some(value) = measure.value(point) {
             column.high = Some(column.high.map_or(value, |high| high.max(value)));
         }
     }
@@ -158,14 +158,14 @@ fn bars(pen: &mut Pen<'_>, area: Rect, columns: &[Column], full: f64, tone: Tone
             let here = level.saturating_sub(row * 8).min(8);
             if here > 0 {
                 pen.mark(x, y, BARS[usize::from(here)], bar);
-            } else if column.gone {
+            } else if column.unavailable {
                 pen.mark(x, y, GONE, gone);
             }
         }
     }
 }
 
-/// How many eighths of a row a bar is high: at least one where there is something.
+/// Height of a bar in eighths of a row; at least one if the value is not 0.
 fn level(value: f64, full: f64, rows: u16) -> u16 {
     if value <= 0.0 || !value.is_finite() || full <= 0.0 {
         return 0;
@@ -176,18 +176,18 @@ fn level(value: f64, full: f64, rows: u16) -> u16 {
     level.max(1)
 }
 
-/// A line below what was seen, from when it goes, and what runs have done to the lab.
+/// Draws a line below observed columns, the start time, and marks of faults and fixes.
 fn axis(pen: &mut Pen<'_>, area: Rect, model: &Model, scale: &Scale, columns: &[Column]) {
     let dim = pen.style(Tone::Dim);
     for (x, column) in (area.x..area.right()).zip(columns) {
-        if column.seen {
+        if column.observed {
             pen.mark(x, area.y, "─", dim);
         }
     }
     if let Some(start) = scale.start() {
         pen.row(area, &[(Tone::Dim, model.clock(start))] as &[Piece]);
     }
-    for (at, phase) in &model.shown().story.marks {
+    for (at, phase) in &model.shown().runs.marks {
         let tone = if *phase == Phase::Inject { Tone::Failed } else { Tone::Good };
         if let Some(place) = scale.place(*at) {
             let style = pen.style(tone);

@@ -1,13 +1,13 @@
-//! [`draw`]: the model on a frame. A screen that is too small for the charts gets the same in words, and one that is too
-//! small for those is told what it takes.
+//! Drawing of the model on a frame. Screens that are too small for charts get a text view, and tiny ones a message with
+//! the required size.
 
 use ratatui_core::layout::Rect;
 use ratatui_core::terminal::Frame;
 
 use super::model::{Known, Model, Page};
-use super::seen::{Alarms, Sight, Up};
+use super::snapshot::{AlertView, LabState, RunningLab};
 use lab_core::engine::{Health, RunState, ServiceStatus};
-use lab_report::report::{human, keys};
+use lab_report::report::{describe_keys, human};
 use lab_report::term::{Tone, masked};
 use lab_telemetry::live::Point;
 
@@ -15,37 +15,40 @@ mod chart;
 mod help;
 mod panels;
 mod pen;
-mod words;
+mod summary;
 
 use chart::Measure;
 use pen::{Pen, Piece};
 
-/// What the charts take.
+/// Minimum size for charts.
 const FULL: (u16, u16) = (60, 18);
-/// What the words take.
-const LEAST: (u16, u16) = (30, 6);
-/// Rows of remarks; each is told in full by `lab status`.
+/// Minimum size for the text view.
+const MINIMUM: (u16, u16) = (30, 6);
+/// Maximum number of remarks. `lab status` shows all of them in full.
 const REMARKS: usize = 2;
-/// From so many rows on there is room for all of them.
+/// Minimum height for more than one remark.
 const ROOMY: u16 = 30;
-/// The columns between two panels.
+/// Columns between two panels.
 const GAP: u16 = 1;
 
-/// Draws it.
+/// Draws the view.
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
     let area = frame.area();
     let mut pen = Pen::new(frame.buffer_mut(), model.about.colour);
-    if area.width < LEAST.0 || area.height < LEAST.1 {
+    if area.width < MINIMUM.0 || area.height < MINIMUM.1 {
         pen.text(
             area,
-            &format!("lab watch needs {} x {}, here are {} x {}", LEAST.0, LEAST.1, area.width, area.height),
+            &format!(
+                "lab watch needs {} x {}, this terminal has {} x {}",
+                MINIMUM.0, MINIMUM.1, area.width, area.height
+            ),
         );
         return;
     }
     let body = Rect { height: area.height - 1, ..area };
     let bottom = Rect { y: area.y + body.height, height: 1, ..area };
     if area.width < FULL.0 || area.height < FULL.1 {
-        words::draw(&mut pen, body, model);
+        summary::draw(&mut pen, body, model);
     } else {
         full(&mut pen, body, model);
     }
@@ -55,7 +58,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
     }
 }
 
-/// Heads, then what the page says.
+/// Draws the head and the page.
 fn full(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let rest = heads(pen, area, model);
     match model.page {
@@ -70,14 +73,14 @@ fn full(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     }
 }
 
-/// Some of everything: a third for each of charts, steps and log, in whole rows.
+/// Draws about a third each of charts, steps and log.
 fn overview(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let charted = (area.height * 36 / 100).clamp(5, 14);
     charts(pen, top(area, charted), model, [Measure::Requests, Measure::Accepted, Measure::Refused]);
     let area = below(area, charted);
-    let told = (area.height * 54 / 100).max(4);
-    let middle = top(area, told);
-    if model.shown().alerts == Alarms::Nobody {
+    let upper = (area.height * 54 / 100).max(4);
+    let middle = top(area, upper);
+    if model.shown().alerts == AlertView::NotEvaluated {
         panels::steps(pen, middle, model);
     } else {
         let width = middle.width * 57 / 100;
@@ -85,28 +88,28 @@ fn overview(pen: &mut Pen<'_>, area: Rect, model: &Model) {
         let (x, width) = (middle.x + width + GAP, middle.width - width - GAP);
         panels::alerts(pen, Rect { x, width, ..middle }, model);
     }
-    panels::log(pen, below(area, told), model);
+    panels::log(pen, below(area, upper), model);
 }
 
-/// Three side by side.
+/// Draws three charts side by side.
 fn charts(pen: &mut Pen<'_>, area: Rect, model: &Model, measures: [Measure; 3]) {
     let width = (area.width - 2 * GAP) / 3;
     for (index, measure) in (0..).zip(measures) {
         let x = area.x + index * (width + GAP);
-        // What does not divide goes to the last.
+        // The last one gets the remainder.
         let width = if index == 2 { area.right() - x } else { width };
         chart::draw(pen, Rect { x, width, ..area }, model, measure);
     }
 }
 
-/// What lab this is, its services, its keys and what there is to remark; what is left is returned.
+/// Draws lab, services, keys and remarks. Returns the area below.
 fn heads(pen: &mut Pen<'_>, area: Rect, model: &Model) -> Rect {
     let mut rows = lab_rows(model, |up| {
         let most = if area.height < ROOMY { 1 } else { REMARKS };
-        let remarks = up.remarks.iter().take(most).map(|remark| vec![(Tone::Warn, cut(remark, area.width))]);
+        let remarks = up.remarks.iter().take(most).map(|remark| vec![(Tone::Warn, truncate(remark, area.width))]);
         std::iter::once(services(up)).chain(key_rows(up)).chain(remarks).collect()
     });
-    // The charts need their room.
+    // Charts need the rest of the height.
     rows.truncate(usize::from(area.height.saturating_sub(13)).max(3));
     for (y, row) in (area.y..).zip(&rows) {
         pen.row(Rect { y, height: 1, ..area }, row);
@@ -116,8 +119,8 @@ fn heads(pen: &mut Pen<'_>, area: Rect, model: &Model) -> Rect {
     below(area, u16::try_from(rows.len()).unwrap_or(area.height))
 }
 
-/// A remark in one row; one that is cut off says so.
-fn cut(remark: &str, width: u16) -> String {
+/// Truncates a remark to one row with an ellipsis.
+fn truncate(remark: &str, width: u16) -> String {
     let width = usize::from(width);
     if remark.chars().count() <= width {
         return remark.to_owned();
@@ -126,32 +129,32 @@ fn cut(remark: &str, width: u16) -> String {
     format!("{}…", head.trim_end())
 }
 
-/// What lab this is and whether it is there; of one that is up, what `of` tells.
-fn lab_rows(model: &Model, of: impl FnOnce(&Up) -> Vec<Vec<Piece>>) -> Vec<Vec<Piece>> {
+/// Rows for the name and state of the lab, followed by the rows of `describe` if it is up.
+fn lab_rows(model: &Model, describe: impl FnOnce(&RunningLab) -> Vec<Vec<Piece>>) -> Vec<Vec<Piece>> {
     let mut rows = vec![title(model)];
     match &model.shown().lab {
-        Sight::Unseen => rows.push(vec![(Tone::Dim, "looking at it".to_owned())]),
-        Sight::Away(why) => rows.push(away(model, why)),
-        Sight::Up(up) => rows.extend(of(up)),
+        LabState::Unknown => rows.push(vec![(Tone::Dim, "loading".to_owned())]),
+        LabState::Unavailable(why) => rows.push(away(model, why)),
+        LabState::Up(up) => rows.extend(describe(up)),
     }
     rows
 }
 
 fn title(model: &Model) -> Vec<Piece> {
     let place = match &model.shown().lab {
-        Sight::Up(up) if up.gateway.is_empty() => format!(" · {}", up.engine),
-        Sight::Up(up) => format!(" · {} · {}", up.engine, up.gateway),
+        LabState::Up(up) if up.gateway.is_empty() => format!(" · {}", up.engine),
+        LabState::Up(up) => format!(" · {} · {}", up.engine, up.gateway),
         _ => String::new(),
     };
     vec![(Tone::Strong, format!("lab {}", model.about.lab)), (Tone::Plain, place)]
 }
 
 fn away(model: &Model, why: &str) -> Vec<Piece> {
-    let command = format!("; waiting for it to come back (lab up{})", model.about.option);
+    let command = format!("; waiting for the lab (start it with lab up{})", model.about.option);
     vec![(Tone::Failed, why.to_owned()), (Tone::Plain, command)]
 }
 
-fn services(up: &Up) -> Vec<Piece> {
+fn services(up: &RunningLab) -> Vec<Piece> {
     let mut row = Vec::new();
     for service in &up.services {
         let gap = if row.is_empty() { "" } else { "   " };
@@ -171,21 +174,21 @@ fn tone(service: &ServiceStatus) -> Tone {
     }
 }
 
-fn key_rows(up: &Up) -> Vec<Vec<Piece>> {
-    let lines = up.keys.as_ref().map(keys).unwrap_or_default();
+fn key_rows(up: &RunningLab) -> Vec<Vec<Piece>> {
+    let lines = up.keys.as_ref().map(describe_keys).unwrap_or_default();
     lines
         .into_iter()
         .map(|(same, line)| vec![(if same { Tone::Plain } else { Tone::Failed }, masked(&line).into_owned())])
         .collect()
 }
 
-/// The keys that do something.
+/// Draws the keys.
 fn footer(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let only = model.only.as_deref().unwrap_or("all");
     let keys = [
         ("q", "quit".to_owned()),
         ("?", "help".to_owned()),
-        ("p", if model.is_paused() { "go on" } else { "pause" }.to_owned()),
+        ("p", if model.is_paused() { "resume" } else { "pause" }.to_owned()),
         ("tab", model.page.name().to_owned()),
         ("l", format!("log {only}")),
         ("r", format!("range {}", model.range.name())),
@@ -201,12 +204,12 @@ fn footer(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     }
 }
 
-/// What the app says of itself now.
+/// Current value of a metric of the app.
 fn now(known: &Known, of: impl Fn(&Point) -> Option<f64>) -> Option<f64> {
     known.feed.points().next_back().and_then(of)
 }
 
-/// A number of requests in a second.
+/// Formats requests per second.
 fn rate(value: f64) -> String {
     if value >= 9.95 { format!("{value:.0}") } else { human::number((value * 10.0).round() / 10.0) }
 }

@@ -1,4 +1,4 @@
-//! The panels beside the charts: the steps of the run, the alerts, the log.
+//! Panels: steps of the run, alerts, log.
 
 use chrono::TimeDelta;
 use ratatui_core::layout::Rect;
@@ -6,33 +6,33 @@ use ratatui_core::layout::Rect;
 use super::pen::{Pen, Piece};
 use super::{below, top};
 use crate::watch::model::Model;
-use crate::watch::seen::Alarms;
-use crate::watch::story::{At, Run, Step};
+use crate::watch::run_tracker::{Run, Step, StepState};
+use crate::watch::snapshot::AlertView;
 use lab_report::report::{human, status_tone};
 use lab_report::term::Tone;
 use lab_telemetry::live::AlertState;
 
-/// The columns of the longest step's name that is not cut off.
+/// Maximum width of step names.
 const NAME: usize = 24;
 
-/// The run that was begun last, step by step: those around the one that goes on.
+/// Draws the steps of the latest run around the current one.
 pub(super) fn steps(pen: &mut Pen<'_>, area: Rect, model: &Model) {
-    let Some(run) = &model.shown().story.run else {
+    let Some(run) = &model.shown().runs.run else {
         let rest = pen.head(area, &[(Tone::Plain, "steps".to_owned())]);
-        let none = format!("no run within the last hour: lab scenario run rotate-key{}", model.about.option);
+        let none = format!("no run within the last hour; start one: lab scenario run rotate-key{}", model.about.option);
         pen.row(rest, &[(Tone::Dim, none)]);
         return;
     };
     let mut rest = pen.head(area, &title(run));
     if let Some(end) = &run.end {
-        pen.row(rest, &[(status_tone(end.status), end.said.clone())]);
+        pen.row(rest, &[(status_tone(end.status), end.summary.clone())]);
         rest = below(rest, 1);
     }
-    // What it told besides is worth a row where there is one more than the steps need.
+    // The last notice is shown if there is a spare row.
     let rows = usize::from(rest.height);
     let noted = run.notes.last().filter(|_| rows > run.steps.len());
     let width = run.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default().min(NAME);
-    // The one that goes on is shown with those before it, and what is to come next.
+    // The current step is shown with those before it and the next one.
     let first = (run.current() + 2).saturating_sub(rows).min(run.steps.len().saturating_sub(rows));
     for step in run.steps.iter().skip(first).take(rows) {
         pen.row(rest, &row(step, width, model));
@@ -44,34 +44,35 @@ pub(super) fn steps(pen: &mut Pen<'_>, area: Rect, model: &Model) {
 }
 
 fn title(run: &Run) -> Vec<Piece> {
-    let (done, all) = (run.steps.iter().filter(|step| matches!(step.at, At::Over(..))).count(), run.steps.len());
+    let (done, all) =
+        (run.steps.iter().filter(|step| matches!(step.state, StepState::Finished(..))).count(), run.steps.len());
     vec![(Tone::Strong, run.title()), (Tone::Plain, format!(" · {done} of {all} steps"))]
 }
 
 fn row(step: &Step, width: usize, model: &Model) -> Vec<Piece> {
-    let (tone, sign, said) = match &step.at {
-        At::Ahead => (Tone::Dim, " ", String::new()),
-        At::Now(since) => {
+    let (tone, sign, said) = match &step.state {
+        StepState::Planned => (Tone::Dim, " ", String::new()),
+        StepState::Running(since) => {
             let took = (model.shown().now - *since).as_seconds_f64();
             (Tone::Strong, "▶", human::clock(took))
         }
-        At::Over(status, said) => {
+        StepState::Finished(status, said) => {
             let passed = *status == lab_core::event::Status::Passed;
             (status_tone(*status), if passed { "✓" } else { "✗" }, said.clone())
         }
     };
-    let name_tone = if matches!(step.at, At::Over(..)) { Tone::Plain } else { tone };
+    let name_tone = if matches!(step.state, StepState::Finished(..)) { Tone::Plain } else { tone };
     let name = format!("{:<width$}", step.name);
     vec![(tone, format!("{sign} ")), (name_tone, name), (Tone::Plain, format!("  {said}"))]
 }
 
-/// The alerts, the gravest first.
+/// Draws the alerts in order of severity.
 pub(super) fn alerts(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let mut rest = pen.head(area, &[(Tone::Plain, "alerts".to_owned())]);
     let alerts = match &model.shown().alerts {
-        Alarms::Known(alerts) => alerts.as_slice(),
-        Alarms::Nobody | Alarms::Silent => {
-            pen.row(rest, &[(Tone::Warn, "not known now".to_owned())]);
+        AlertView::Known(alerts) => alerts.as_slice(),
+        AlertView::NotEvaluated | AlertView::Unavailable => {
+            pen.row(rest, &[(Tone::Warn, "not available".to_owned())]);
             return;
         }
     };
@@ -86,7 +87,7 @@ pub(super) fn alerts(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     }
 }
 
-/// How long something is so: nobody needs tenths.
+/// Formats a duration in whole seconds.
 fn whole(since: TimeDelta) -> String {
     let seconds = since.num_seconds().max(0);
     if seconds < 60 { format!("{seconds}s") } else { human::clock(since.as_seconds_f64()) }
@@ -101,19 +102,19 @@ fn alert_tone(state: AlertState) -> Tone {
     }
 }
 
-/// The last lines of the log, or those that somebody has turned back to.
+/// Draws the last lines of the log, or those at the scroll position.
 pub(super) fn log(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let services = model.services();
     let of = model.only.as_deref().unwrap_or("all services");
     let mut head = vec![(Tone::Plain, format!("log of {of}"))];
     if model.back > 0 {
-        head.push((Tone::Warn, format!(" · {} below", human::count(model.back as u64, "line"))));
+        head.push((Tone::Warn, format!(" · {} below", human::count(model.back as u64, "newer line"))));
     }
     let area = pen.head(area, &head);
     let rows = usize::from(area.height);
     let shown: Vec<_> = model.lines().skip(model.back).take(rows).collect();
     if shown.is_empty() {
-        pen.row(area, &[(Tone::Dim, "nothing yet".to_owned())]);
+        pen.row(area, &[(Tone::Dim, "no lines yet".to_owned())]);
     }
     let width = services.iter().map(String::len).max().unwrap_or_default();
     for (y, line) in (area.y..area.bottom()).zip(shown.into_iter().rev()) {

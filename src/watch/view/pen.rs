@@ -1,4 +1,4 @@
-//! [`Pen`]: text and bars on a buffer, in the colours of their meanings. What services and files say is shown, never obeyed.
+//! Drawing of text and bars on a buffer, in colours by meaning. Foreign text is sanitised.
 
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
@@ -7,10 +7,10 @@ use ratatui_core::style::{Color, Modifier, Style};
 use lab_report::report::text::{clean, wrap};
 use lab_report::term::Tone;
 
-/// A text and what it means.
+/// Text with its tone.
 pub(super) type Piece = (Tone, String);
 
-/// Draws.
+/// Drawing operations on a buffer.
 pub(super) struct Pen<'a> {
     buffer: &'a mut Buffer,
     colour: bool,
@@ -21,7 +21,7 @@ impl<'a> Pen<'a> {
         Self { buffer, colour }
     }
 
-    /// Only colours that a terminal has by name: what they look like is its user's choice.
+    /// Style of a tone. Uses named colours only, which follow the user's terminal theme.
     pub(super) fn style(&self, tone: Tone) -> Style {
         let plain = Style::reset();
         let colour = |colour: Color| if self.colour { plain.fg(colour) } else { plain };
@@ -35,13 +35,13 @@ impl<'a> Pen<'a> {
         }
     }
 
-    /// One of a few colours that tell things apart and mean nothing.
+    /// Colour without a meaning, to distinguish items by index.
     fn apart(&self, index: usize) -> Style {
         let colours = [Color::Cyan, Color::Magenta, Color::Blue, Color::Yellow, Color::Green];
         if self.colour { Style::reset().fg(colours[index % colours.len()]) } else { Style::reset() }
     }
 
-    /// Pieces in the first row of an area; what does not fit is cut off. How far they go is returned.
+    /// Draws pieces in the first row of an area and truncates them. Returns the column after the last one.
     pub(super) fn row(&mut self, area: Rect, pieces: &[Piece]) -> u16 {
         let mut x = area.x;
         for (tone, text) in pieces {
@@ -50,7 +50,7 @@ impl<'a> Pen<'a> {
         x
     }
 
-    /// A name in a colour of its own, and pieces behind it.
+    /// Draws a name in its own colour, followed by pieces.
     pub(super) fn named(&mut self, area: Rect, index: usize, before: &str, name: &str, pieces: &[Piece]) {
         let x = self.put(area.x, area, before, self.style(Tone::Dim));
         let x = self.put(x, area, name, self.apart(index));
@@ -64,7 +64,7 @@ impl<'a> Pen<'a> {
         self.buffer.set_stringn(x, area.y, clean(text), usize::from(area.right() - x), style).0
     }
 
-    /// Pieces at the right end of the first row of an area; nothing where there is something in their place already.
+    /// Draws pieces at the right end of the first row of an area, if the place is free.
     pub(super) fn right(&mut self, area: Rect, pieces: &[Piece]) {
         let width: usize = pieces.iter().map(|(_, text)| text.chars().count()).sum();
         let Some(width) = u16::try_from(width).ok().filter(|width| *width < area.width && area.height > 0) else {
@@ -77,28 +77,28 @@ impl<'a> Pen<'a> {
         }
     }
 
-    /// A text over whatever stands at the right end of an area, so that nobody overlooks it.
+    /// Draws a highlighted text over the right end of an area.
     pub(super) fn badge(&mut self, area: Rect, text: &str) {
         let width = u16::try_from(text.chars().count()).unwrap_or(area.width).min(area.width);
         let area = Rect { x: area.right() - width, width, ..area };
         self.put(area.x, area, text, Style::reset().add_modifier(Modifier::REVERSED | Modifier::BOLD));
     }
 
-    /// Words, broken into the rows of an area.
+    /// Draws text wrapped into the rows of an area.
     pub(super) fn text(&mut self, area: Rect, text: &str) {
         for (y, line) in (area.y..area.bottom()).zip(wrap(text, usize::from(area.width.max(1)))) {
             self.row(Rect { y, height: 1, ..area }, &[(Tone::Plain, line)]);
         }
     }
 
-    /// A symbol of one column.
+    /// Draws a symbol of one column.
     pub(super) fn mark(&mut self, x: u16, y: u16, symbol: &str, style: Style) {
         if let Some(cell) = self.buffer.cell_mut((x, y)) {
             cell.set_symbol(symbol).set_style(style);
         }
     }
 
-    /// The head of a panel: a line with its name in it. What is below is returned.
+    /// Draws the head of a panel: a line with its name. Returns the area below.
     pub(super) fn head(&mut self, area: Rect, pieces: &[Piece]) -> Rect {
         let line = "─".repeat(usize::from(area.width));
         self.row(area, &[(Tone::Dim, line)]);
@@ -110,8 +110,8 @@ impl<'a> Pen<'a> {
         super::below(area, 1)
     }
 
-    /// An area that is empty, with a line around it. What is inside is returned.
-    pub(super) fn boxed(&mut self, area: Rect) -> Rect {
+    /// Clears an area and draws a frame around it. Returns the area inside.
+    pub(super) fn draw_box(&mut self, area: Rect) -> Rect {
         let width = usize::from(area.width.saturating_sub(2));
         for y in area.y..area.bottom() {
             let (left, fill, right) = match y {

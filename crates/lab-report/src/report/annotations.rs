@@ -1,5 +1,5 @@
-//! [`Annotations`]: a run as annotations on a dashboard: each step, each alert that fired, and the outage as regions of time.
-//! Whoever is given them must take them at once: they are for others to look at, and no run waits for them.
+//! Grafana annotations of a run: a region for each step, each firing alert and the outage. Sending must not block, because the
+//! run does not wait for Grafana.
 
 use std::io;
 
@@ -9,45 +9,45 @@ use serde::Serialize;
 use super::{Sink, human, short_id, text};
 use lab_core::event::{AlertChanged, AlertState, Event, EventKind, RunFinished, StepResult};
 
-/// The dashboard that comes with lab.
+/// Dashboard that is included in lab.
 const DASHBOARD: &str = "auth-health";
-/// The tag by which the dashboard shows them.
+/// Tag that the dashboard queries.
 const TAG: &str = "lab";
 
-/// What Grafana takes as the body of `POST /api/annotations`
+/// Body of a request to Grafana's `POST /api/annotations`
 /// (<https://grafana.com/docs/grafana/latest/developers/http_api/annotations/>).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Annotation {
-    /// The dashboard that it is on.
+    /// Dashboard that shows the annotation.
     #[serde(rename = "dashboardUID")]
     pub dashboard_uid: String,
     /// Milliseconds since the epoch.
     pub time: i64,
-    /// The same; later than `time`, or it is a point.
+    /// End, in milliseconds since the epoch. Equal to `time` for a point in time.
     pub time_end: i64,
-    /// `lab` first.
+    /// Tags; the first one is `lab`.
     pub tags: Vec<String>,
-    /// What happened, in a line.
+    /// Description in one line.
     pub text: String,
 }
 
-/// Makes annotations of a run.
+/// Sink that converts events to annotations.
 pub struct Annotations<T> {
-    take: T,
+    send: T,
     run: String,
     start: DateTime<Utc>,
-    /// Alerts that fire.
+    /// Alerts that are firing.
     firing: Vec<AlertChanged>,
 }
 
 impl<T: FnMut(Annotation) + Send> Annotations<T> {
-    /// Hands each to `take`.
-    pub fn new(take: T) -> Self {
-        Self { take, run: String::new(), start: DateTime::UNIX_EPOCH, firing: Vec::new() }
+    /// Passes each annotation to `send`.
+    pub fn new(send: T) -> Self {
+        Self { send, run: String::new(), start: DateTime::UNIX_EPOCH, firing: Vec::new() }
     }
 
-    /// A region, from and to in seconds since the run's start.
+    /// Sends a region. Times are in seconds since the start of the run.
     fn region(&mut self, from: f64, to: f64, tags: &[&str], text: &str) {
         let at = |seconds: f64| self.start.timestamp_millis() + millis(seconds);
         let run = format!("run:{}", self.run);
@@ -59,7 +59,7 @@ impl<T: FnMut(Annotation) + Send> Annotations<T> {
             tags: tags.collect(),
             text: text::clean(text),
         };
-        (self.take)(annotation);
+        (self.send)(annotation);
     }
 
     fn step(&mut self, step: &StepResult) {
@@ -70,8 +70,8 @@ impl<T: FnMut(Annotation) + Send> Annotations<T> {
             (None, Some(detail)) => detail.clone(),
             (None, None) => step.action.clone(),
         };
-        let told = format!("{}: {what}", step.name);
-        self.region(step.elapsed, step.elapsed + step.duration, &["step", step.phase.name()], &told);
+        let text = format!("{}: {what}", step.name);
+        self.region(step.elapsed, step.elapsed + step.duration, &["step", step.phase.name()], &text);
     }
 
     fn alert(&mut self, alert: &AlertChanged) {
@@ -89,8 +89,8 @@ impl<T: FnMut(Annotation) + Send> Annotations<T> {
 
     fn fired(&mut self, fired: &AlertChanged, until: f64) {
         let joint = if fired.summary.is_empty() { "" } else { ": " };
-        let told = format!("{} fired{joint}{}", fired.name, fired.summary);
-        self.region(fired.since, until, &["alert", &fired.severity], &told);
+        let text = format!("{} fired{joint}{}", fired.name, fired.summary);
+        self.region(fired.since, until, &["alert", &fired.severity], &text);
     }
 
     fn end(&mut self, elapsed: f64, run: &RunFinished) {
@@ -99,8 +99,8 @@ impl<T: FnMut(Annotation) + Send> Annotations<T> {
         }
         if let Some(outage) = run.outage {
             let to = outage.recovered_at.unwrap_or(outage.impact_at + outage.duration);
-            let told = format!("outage: {} failed", human::count(outage.failed_requests, "request"));
-            self.region(outage.impact_at, to, &["outage"], &told);
+            let text = format!("outage: {} failed", human::count(outage.failed_requests, "request"));
+            self.region(outage.impact_at, to, &["outage"], &text);
         }
     }
 }
@@ -134,16 +134,16 @@ mod tests {
 
     #[test]
     fn a_run_is_regions_for_its_steps_its_alert_and_its_outage() {
-        let mut told = Vec::new();
+        let mut sent = Vec::new();
         let start = 1_795_515_330_000;
-        replay(&stories::alerted(), &mut Annotations::new(|annotation: Annotation| told.push(annotation)))
+        replay(&stories::alerted(), &mut Annotations::new(|annotation: Annotation| sent.push(annotation)))
             .expect("memory");
-        let shown: Vec<String> = told
+        let shown: Vec<String> = sent
             .iter()
             .map(|one| format!("{}-{} {} [{}]", one.time - start, one.time_end - start, one.text, one.tags.join(" ")))
             .collect();
         insta::assert_snapshot!("annotations", shown.join("\n"));
-        let body = serde_json::to_value(&told[0]).expect("plain data");
+        let body = serde_json::to_value(&sent[0]).expect("plain data");
         assert_eq!((body["dashboardUID"].as_str(), body["time"].as_i64()), (Some("auth-health"), Some(start)));
         assert!(body["timeEnd"].as_i64() > body["time"].as_i64());
     }

@@ -1,4 +1,4 @@
-//! [`Diff`]: two runs side by side: how each ended, its outage, and step by step what each sent and got.
+//! Comparison of two runs: status, outage, and the traffic of each step.
 
 use std::io::{self, Write};
 
@@ -10,78 +10,78 @@ use super::{human, review, short_id, status_name, status_tone, text};
 use crate::term::{Painter, Tone};
 use lab_core::event::{Status, StepResult};
 
-/// Two runs.
+/// Differences of two runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Diff {
-    /// The two, in the order in which they were named.
+    /// Both runs, in the order of the arguments.
     pub runs: [Run; 2],
-    /// Parameters that are not the same in both.
+    /// Parameters with different values.
     pub parameters: Vec<Parameter>,
-    /// Every step of either, in order.
+    /// Steps of both runs, in order.
     pub steps: Vec<Pair>,
 }
 
 /// A run as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
-    /// Its id.
+    /// Run id.
     pub id: String,
     /// The scenario's name.
     pub scenario: String,
     /// The engine's name.
     pub engine: String,
-    /// The pace that was asked for; empty: as the scenario has it.
+    /// Value of `--pace`; empty for the scenario's own pace.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub pace: String,
-    /// How it ended.
+    /// Result.
     pub status: Status,
-    /// In seconds.
+    /// Duration in seconds.
     pub duration: f64,
-    /// In seconds; none where no request failed.
+    /// Duration of the outage in seconds; `None` if no request failed.
     pub outage: Option<f64>,
-    /// Requests.
+    /// Requests sent.
     pub sent: u64,
-    /// Of them.
+    /// Failed requests.
     pub failed_requests: u64,
 }
 
-/// A parameter, and its value in each run; none where it has no such parameter.
+/// Parameter and its value in each run; `None` if the run does not have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Parameter {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// In the order of the runs.
+    /// One for each run.
     pub values: [Option<String>; 2],
 }
 
-/// A step by its name, in each run; none where it did not come to it.
+/// Step in each run; `None` if the run did not execute it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pair {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// In the order of the runs.
+    /// One for each run.
     pub runs: [Option<Step>; 2],
 }
 
 /// A step of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
-    /// How it ended.
+    /// Result.
     pub status: Status,
-    /// In seconds.
+    /// Duration in seconds.
     pub duration: f64,
-    /// Requests; none where it sends none.
+    /// Requests sent; `None` for a step without traffic.
     pub sent: Option<u64>,
-    /// Of them.
+    /// Failed requests.
     pub failed_requests: u64,
-    /// `200 x40`; of a step without traffic what it did.
+    /// Responses such as `200 x40`, or the detail of a step without traffic.
     pub seen: String,
-    /// In milliseconds; none without answers.
+    /// 99th percentile of the latency; `None` without responses.
     pub p99_ms: Option<f64>,
 }
 
 impl Diff {
-    /// Two runs; they need not be of one scenario.
+    /// Compares two runs, which may be of different scenarios.
     pub fn new(one: &Journal, other: &Journal) -> Self {
         let mut names: Vec<&String> = one.parameters.keys().chain(other.parameters.keys()).collect();
         names.sort();
@@ -90,16 +90,17 @@ impl Diff {
         let parameters = names.iter().map(|name| Parameter { name: (*name).clone(), values: values(name) });
         let steps = order(one, other).into_iter().map(|name| Pair {
             name: name.to_owned(),
-            runs: [one, other].map(|journal| journal.steps.iter().find(|step| step.name == name).map(Step::of)),
+            runs: [one, other]
+                .map(|journal| journal.steps.iter().find(|step| step.name == name).map(Step::from_journal)),
         });
         Self {
-            runs: [Run::of(one), Run::of(other)],
+            runs: [Run::from_journal(one), Run::from_journal(other)],
             parameters: parameters.filter(|parameter| parameter.values[0] != parameter.values[1]).collect(),
             steps: steps.collect(),
         }
     }
 
-    /// Writes it as tables, no wider than `width`.
+    /// Writes two tables of at most `width` columns.
     pub fn write(&self, out: &mut impl Write, width: usize, painter: Painter) -> io::Result<()> {
         let [one, other] = &self.runs;
         let heads = [one, other].map(|run| format!("{} {}", short_id(&run.id), run.scenario));
@@ -164,7 +165,7 @@ impl Diff {
     }
 }
 
-/// `+2.0s`, `-3`; `=` where it is less than what is shown.
+/// `+2.0s`, `-3`; `=` if the change is below the displayed precision.
 fn signed(change: f64, amount: &str, least: f64) -> String {
     match change {
         change if change >= least => format!("+{amount}"),
@@ -173,7 +174,7 @@ fn signed(change: f64, amount: &str, least: f64) -> String {
     }
 }
 
-/// The names of the steps of both: the first's in their order, each of the second's own after the one it follows there.
+/// Names of the steps of both runs: those of the first, with each additional step of the second after its predecessor.
 fn order<'a>(one: &'a Journal, other: &'a Journal) -> Vec<&'a str> {
     let mut names: Vec<&str> = one.steps.iter().map(|step| step.name.as_str()).collect();
     let mut place = 0;
@@ -189,7 +190,7 @@ fn order<'a>(one: &'a Journal, other: &'a Journal) -> Vec<&'a str> {
 }
 
 impl Run {
-    fn of(journal: &Journal) -> Self {
+    fn from_journal(journal: &Journal) -> Self {
         Self {
             id: journal.id.clone(),
             scenario: journal.scenario.clone(),
@@ -205,7 +206,7 @@ impl Run {
 }
 
 impl Step {
-    fn of(step: &StepResult) -> Self {
+    fn from_journal(step: &StepResult) -> Self {
         let detail = || text::clean(step.detail.as_deref().unwrap_or(&step.action));
         Self {
             status: step.status,
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_so() {
+    fn tables_and_document() {
         insta::assert_snapshot!("held_and_failed", shown(&diff(&stories::rotate_key(), &stories::failed())));
         insta::assert_snapshot!("unlike", shown(&diff(&stories::rotate_key(), &stories::transport_errors())));
         insta::assert_snapshot!("long_names", shown(&diff(&stories::long_names(), &stories::long_names())));
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_one_of_them_has_says_whose_it_is() {
+    fn values_of_only_one_run_are_marked() {
         let shown = shown(&diff(&stories::rotate_key(), &stories::alerted()));
         assert!(shown.contains("--pace      -"), "{shown}");
         let shown = self::shown(&diff(&stories::transport_errors(), &stories::baseline()));

@@ -1,5 +1,5 @@
-//! JSON as our documents have it: whole numbers are written whole (`40`, not `40.0`), others to the sixth decimal, which
-//! for seconds is the microsecond. Fields keep their order.
+//! JSON output. Integral numbers have no fraction (`40`, not `40.0`); others are rounded to six decimals, which is a microsecond
+//! for seconds. Fields keep their order.
 
 use std::io;
 
@@ -8,12 +8,12 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use crate::term::is_invisible;
 
-/// One line, its end included: for `ndjson`.
+/// Encodes a value as one line of NDJSON, including the newline.
 pub fn line<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
     encode(value, CompactFormatter)
 }
 
-/// A document that people can read too.
+/// Encodes a value as an indented document.
 pub fn document<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
     encode(value, PrettyFormatter::new())
 }
@@ -25,19 +25,19 @@ fn encode<T: Serialize>(value: &T, formatter: impl Formatter) -> io::Result<Vec<
     Ok(bytes)
 }
 
-/// A document with each of its texts replaced; names of fields, numbers and order stay.
-pub fn map_texts(json: &[u8], replaced: impl Fn(&str) -> String) -> Vec<u8> {
+/// Replaces every string value of a document. Field names, numbers, order and layout are unchanged.
+pub fn map_texts(json: &[u8], replace: impl Fn(&str) -> String) -> Vec<u8> {
     let json = String::from_utf8_lossy(json);
     let mut mapped = String::with_capacity(json.len());
     let mut rest = json.as_ref();
     while let Some(start) = rest.find('"') {
         mapped.push_str(&rest[..start]);
-        let length = length_of_text(&rest[start..]);
+        let length = string_length(&rest[start..]);
         let (text, after) = rest[start..].split_at(length);
         let is_name = after.trim_start().starts_with(':');
         match serde_json::from_str::<String>(text) {
             Ok(found) if !is_name => {
-                let new = replaced(&found);
+                let new = replace(&found);
                 let written =
                     if new == found { None } else { line(&new).ok().and_then(|line| String::from_utf8(line).ok()) };
                 mapped.push_str(written.as_deref().map_or(text, str::trim_end));
@@ -50,8 +50,8 @@ pub fn map_texts(json: &[u8], replaced: impl Fn(&str) -> String) -> Vec<u8> {
     mapped.into_bytes()
 }
 
-/// The length of a text in JSON, its quotes included.
-fn length_of_text(json: &str) -> usize {
+/// Length in bytes of the JSON string at the start, including its quotes.
+fn string_length(json: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in json.bytes().enumerate().skip(1) {
         match byte {
@@ -64,7 +64,7 @@ fn length_of_text(json: &str) -> usize {
     json.len()
 }
 
-/// Another formatter, with our numbers, and with texts in which a terminal finds nothing to obey.
+/// Formatter that rounds numbers, and escapes every character that a terminal would interpret or not show.
 struct Numbers<F>(F);
 
 type Writer<'a, W> = &'a mut W;
@@ -75,13 +75,12 @@ fn is_escaped(c: char) -> bool {
 
 impl<F: Formatter> Formatter for Numbers<F> {
     fn write_f64<W: ?Sized + io::Write>(&mut self, writer: Writer<'_, W>, value: f64) -> io::Result<()> {
-        // Beyond this a double has no sixth decimal to round to.
+        // Larger doubles are not precise to six decimals.
         let rounded = if value.abs() < 1e9 { (value * 1e6).round() / 1e6 } else { value };
-        // Adding zero makes -0 a plain 0. Rust prints the shortest digits that read back the same, without exponent.
+        // Adding zero turns -0 into 0. Rust prints the shortest digits that parse to the same value, without an exponent.
         write!(writer, "{}", rounded + 0.0)
     }
 
-    /// What JSON itself leaves unescaped and a terminal would obey, or not show, is escaped as well.
     fn write_string_fragment<W: ?Sized + io::Write>(
         &mut self,
         writer: Writer<'_, W>,

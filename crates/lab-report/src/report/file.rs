@@ -1,4 +1,4 @@
-//! [`ReportFile`]: a report of a run in a file, in the form that its ending names, written whole when the run is over.
+//! Report of a run in a file, in the format of its extension. The file is written when the run has ended.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,40 +8,40 @@ use super::{Sink, html, json, junit, markdown};
 use lab_core::event::Event;
 use lab_system::files::{self, Output};
 
-/// A report is for handing out: its permissions are those of any new file.
+/// Permissions of a report, before the umask: reports are shared, unlike the files of the state folder.
 const MODE: u32 = 0o666;
 
-/// In what form a run is written.
+/// Format of a report file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// A page that needs nothing else.
+pub enum FileFormat {
+    /// Self-contained page with charts.
     Html,
-    /// For a ticket.
+    /// Incident review for a ticket or a chat.
     Markdown,
-    /// `JUnit` XML.
+    /// `JUnit` XML for CI systems.
     Junit,
     /// The journal.
     Json,
 }
 
-/// The endings, each with its form.
-pub const ENDINGS: [(&str, Form); 6] = [
-    ("html", Form::Html),
-    ("htm", Form::Html),
-    ("md", Form::Markdown),
-    ("markdown", Form::Markdown),
-    ("xml", Form::Junit),
-    ("json", Form::Json),
+/// File extensions and their formats.
+pub const EXTENSIONS: [(&str, FileFormat); 6] = [
+    ("html", FileFormat::Html),
+    ("htm", FileFormat::Html),
+    ("md", FileFormat::Markdown),
+    ("markdown", FileFormat::Markdown),
+    ("xml", FileFormat::Junit),
+    ("json", FileFormat::Json),
 ];
 
-impl Form {
-    /// The form that a file's ending names.
-    pub fn of(path: &Path) -> Option<Self> {
-        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-        ENDINGS.iter().find(|(known, _)| *known == ending).map(|(_, form)| *form)
+impl FileFormat {
+    /// Format for the extension of a file, ignoring case.
+    pub fn from_path(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        EXTENSIONS.iter().find(|(known, _)| *known == extension).map(|(_, format)| *format)
     }
 
-    /// Writes a run.
+    /// Writes the report of a run.
     pub fn write(self, out: &mut impl Write, journal: &Journal) -> io::Result<()> {
         match self {
             Self::Html => html::write(out, journal),
@@ -52,31 +52,31 @@ impl Form {
     }
 }
 
-/// A file that takes a report. What keeps it from being written is found before the run; it is written as a whole after the run,
-/// and what the file held before is there until then.
+/// Report file. [`ReportFile::create`] finds problems with the path before the run. The file is replaced atomically after the
+/// run; until then it keeps its previous content.
 #[derive(Debug)]
 pub struct ReportFile {
     path: PathBuf,
-    form: Form,
+    format: FileFormat,
     written: bool,
     builder: JournalBuilder,
 }
 
 impl ReportFile {
-    /// A file that is to be at `path`.
-    pub fn create(path: &Path, form: Form) -> io::Result<Self> {
-        // Dropped at once: a run that is killed leaves nothing in the user's folder.
+    /// Checks that a file can be written at `path`.
+    pub fn create(path: &Path, format: FileFormat) -> io::Result<Self> {
+        // The temporary file is dropped at once, so that a killed run leaves nothing in the user's folder.
         drop(Output::create(path, MODE)?);
-        Ok(Self { path: path.to_owned(), form, written: false, builder: JournalBuilder::default() })
+        Ok(Self { path: path.to_owned(), format, written: false, builder: JournalBuilder::default() })
     }
 
-    /// Writes a run; only the first call has an effect.
+    /// Writes the report. Only the first call has an effect.
     pub fn write(&mut self, journal: &Journal) -> io::Result<()> {
         if std::mem::replace(&mut self.written, true) {
             return Ok(());
         }
         let mut bytes = Vec::new();
-        self.form.write(&mut bytes, journal)?;
+        self.format.write(&mut bytes, journal)?;
         files::write_output(&self.path, &bytes, MODE)
     }
 }
@@ -98,29 +98,29 @@ impl Sink for ReportFile {
 mod tests {
     use std::path::Path;
 
-    use super::{Form, ReportFile};
+    use super::{FileFormat, ReportFile};
     use crate::report::replay;
     use lab_testkit::stories;
 
     #[test]
-    fn the_ending_names_the_form() {
-        for (path, form) in [
-            ("a.html", Some(Form::Html)),
-            ("a.b.MD", Some(Form::Markdown)),
-            ("x/junit.xml", Some(Form::Junit)),
-            ("run.json", Some(Form::Json)),
+    fn the_extension_selects_the_format() {
+        for (path, format) in [
+            ("a.html", Some(FileFormat::Html)),
+            ("a.b.MD", Some(FileFormat::Markdown)),
+            ("x/junit.xml", Some(FileFormat::Junit)),
+            ("run.json", Some(FileFormat::Json)),
             ("run.pdf", None),
             ("html", None),
         ] {
-            assert_eq!(Form::of(Path::new(path)), form, "{path}");
+            assert_eq!(FileFormat::from_path(Path::new(path)), format, "{path}");
         }
     }
 
     #[test]
-    fn a_file_is_there_when_the_run_is_over_and_not_before() {
+    fn the_file_is_written_after_the_run() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run.md");
-        let mut file = ReportFile::create(&path, Form::Markdown).expect("it can be made");
+        let mut file = ReportFile::create(&path, FileFormat::Markdown).expect("a writable folder");
         assert!(!path.exists());
         replay(&stories::rotate_key(), &mut file).expect("it can be written");
         assert!(std::fs::read_to_string(&path).expect("it is there").starts_with("# Everything is 401 now"));
@@ -128,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_known_at_the_beginning() {
+    fn an_unwritable_path_fails_before_the_run() {
         let folder = tempfile::tempdir().expect("a folder");
-        ReportFile::create(&folder.path().join("no/such/folder.md"), Form::Markdown).expect_err("no folder");
-        ReportFile::create(folder.path(), Form::Markdown).expect_err("a folder");
+        ReportFile::create(&folder.path().join("no/such/folder.md"), FileFormat::Markdown).expect_err("no folder");
+        ReportFile::create(folder.path(), FileFormat::Markdown).expect_err("a folder");
     }
 }

@@ -1,13 +1,13 @@
-//! Numbers as people read them, one way everywhere: durations, counts, shares.
+//! Number formats of all reports: durations, counts, shares.
 
 use std::time::Duration;
 
-/// A duration that somebody measured: `0.9ms`, `250ms`, `2.0s`, `1m 05s`.
+/// Formats a duration: `0.9ms`, `250ms`, `2.0s`, `1m 05s`.
 pub fn duration(duration: Duration) -> String {
     millis(duration.as_secs_f64() * 1000.0)
 }
 
-/// The same, from milliseconds.
+/// Formats a duration in milliseconds.
 pub fn millis(millis: f64) -> String {
     if millis <= 0.0 {
         "0ms".to_owned()
@@ -22,7 +22,7 @@ pub fn millis(millis: f64) -> String {
     }
 }
 
-/// A time on a run's clock, from seconds: `0.0s`, `59.9s`, `1m 05s`, `2h 03m`.
+/// Formats a time within a run, in seconds: `0.0s`, `59.9s`, `1m 05s`, `2h 03m`.
 pub fn clock(seconds: f64) -> String {
     if seconds < 59.95 {
         return format!("{:.1}s", seconds.max(0.0));
@@ -32,7 +32,7 @@ pub fn clock(seconds: f64) -> String {
     if hours > 0 { format!("{hours}h {minutes:02}m") } else { format!("{minutes}m {rest:02}s") }
 }
 
-/// A number without needless digits: `40`, `0.25`, `0.00412`, `1764000000.12`; with an exponent if it is tiny or huge:
+/// Formats a number without needless digits: `40`, `0.25`, `0.00412`, `1764000000.12`; with an exponent if it is tiny or huge:
 /// `1.5e-06`, `3e+15`, as Prometheus writes it.
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -53,7 +53,7 @@ pub fn number(value: f64) -> String {
         let sign = if power < 0 { '-' } else { '+' };
         return format!("{}e{sign}{:02}", digits.trim_end_matches('0').trim_end_matches('.'), power.abs());
     }
-    // Below one it is the first three digits that say something.
+    // Numbers below one keep about three significant digits.
     let digits = if size >= 0.1 {
         2
     } else if size >= 0.01 {
@@ -66,14 +66,14 @@ pub fn number(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-/// A share of a whole: `97.5%`; `0%` of nothing.
+/// Formats a share: `97.5%`; `0%` if the whole is 0.
 pub fn share(part: u64, whole: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
     let percent = if whole == 0 { 0.0 } else { part as f64 / whole as f64 * 100.0 };
     format!("{}%", number((percent * 10.0).round() / 10.0))
 }
 
-/// A size: `512 B`, `62.1 MB`, `1.2 GB`, in steps of 1000, as disks and registries count.
+/// Formats a size: `512 B`, `62.1 MB`, `1.2 GB`, in steps of 1000, as disks and registries count.
 pub fn bytes(bytes: u64) -> String {
     let units = ["kB", "MB", "GB", "TB"];
     if bytes < 1000 {
@@ -88,7 +88,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{size:.1} {}", units[unit])
 }
 
-/// A count and what is counted: `1 request`, `40 requests`.
+/// Formats a count with its noun: `1 request`, `40 requests`.
 pub fn count(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

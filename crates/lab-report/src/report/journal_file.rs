@@ -1,5 +1,5 @@
-//! [`JournalFile`]: the journal of a run in the state folder: `events.ndjson`, written as it happens, and `journal.json`, when the
-//! run is over.
+//! Journal of a run in the state folder: `events.ndjson` is written during the run, `journal.json` at its
+//! end.
 
 use std::fs::File;
 use std::io;
@@ -10,12 +10,12 @@ use super::ndjson::Ndjson;
 use lab_core::event::Event;
 use lab_system::files::{self, Folder};
 
-/// The events, one a line.
+/// File with one event per line.
 pub const EVENTS: &str = "events.ndjson";
-/// The journal, one document.
+/// File with the journal as one document.
 pub const JOURNAL: &str = "journal.json";
 
-/// Keeps the journal of a run.
+/// Sink that writes both files.
 pub struct JournalFile {
     folder: Folder,
     events: Ndjson<File>,
@@ -23,7 +23,7 @@ pub struct JournalFile {
 }
 
 impl JournalFile {
-    /// In the folder of a run, which is made.
+    /// Creates the folder of a run and its event file.
     pub fn create(folder: &Folder) -> io::Result<Self> {
         files::make_folder(folder.root())?;
         let events = Ndjson::new(files::append(&folder.path(EVENTS))?);

@@ -1,4 +1,4 @@
-//! [`Json`]: `--format json`, one document when the run is over. `journal.json` holds the same bytes.
+//! `--format json`: the journal as one document at the end of the run, byte for byte the same as `journal.json`.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use super::journal::{Journal, JournalBuilder};
 use super::{Sink, encode};
 use lab_core::event::Event;
 
-/// Writes the [`Journal`] when no more events come.
+/// Sink that writes the [`Journal`] at the end of the stream.
 #[derive(Debug)]
 pub struct Json<W> {
     out: W,
@@ -14,7 +14,7 @@ pub struct Json<W> {
 }
 
 impl<W: Write> Json<W> {
-    /// To any writer.
+    /// Writes to `out`.
     pub fn new(out: W) -> Self {
         Self { out, builder: JournalBuilder::default() }
     }
@@ -31,7 +31,7 @@ impl<W: Write + Send> Sink for Json<W> {
     }
 }
 
-/// The document, as `--format json` and `journal.json` have it.
+/// Writes a journal as a document.
 pub fn write(out: &mut impl Write, journal: &Journal) -> io::Result<()> {
     out.write_all(&encode::document(journal)?)?;
     out.flush()

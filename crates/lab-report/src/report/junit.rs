@@ -1,5 +1,5 @@
-//! [`write`]: a run as `JUnit` XML, as CI systems show it: a suite a run, a case a step, and one each for what is judged
-//! beyond the steps: the run as a whole, and the undo.
+//! `JUnit` XML for CI systems: one suite per run and one case per step, plus a case for results
+//! of the whole run and one for the undo.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::journal::Journal;
-use super::undo_text::restored;
+use super::undo_text::describe_undo;
 use super::{human, review, text};
 use lab_core::event::{Status, StepResult, UndoOutcome, UndoStatus};
 
-/// The case of what is judged beyond the steps. No step has a name with spaces.
+/// Case for results of the whole run. Names of steps have no spaces.
 const WHOLE: &str = "the run as a whole";
-/// The case of the undo.
+/// Case for the undo.
 const UNDO: &str = "the undo";
 
-/// A run as one suite.
+/// Writes a run as one suite.
 pub fn write(out: &mut impl Write, journal: &Journal) -> io::Result<()> {
     let mut report = Report::new("lab");
     report.set_timestamp(journal.start);
@@ -76,17 +76,17 @@ fn step(step: &StepResult) -> TestCase {
     case.set_time(seconds(step.duration));
     case.set_timestamp(step.start);
     case.set_assertions(step.expectations.len());
-    case.set_system_out(text::clean(&said(step)));
+    case.set_system_out(text::clean(&output(step)));
     case
 }
 
 fn missed(result: &lab_core::event::ExpectationResult) -> String {
-    let (expected, seen) = (text::clean(&result.expected), text::clean(&result.observed_text));
-    format!("expected {} {expected}, saw {seen}", text::clean(&result.metric))
+    let (expected, observed) = (text::clean(&result.expected), text::clean(&result.observed_text));
+    format!("expected {} {expected}, observed {observed}", text::clean(&result.metric))
 }
 
-/// What the timeline has of a step.
-fn said(step: &StepResult) -> String {
+/// Short result of a step, as in the timeline.
+fn output(step: &StepResult) -> String {
     let detail = step.detail.as_deref().unwrap_or(&step.action);
     match step.sent {
         Some(sent) => format!("{}: {}", human::count(sent, "request"), review::codes(step)),
@@ -113,13 +113,13 @@ fn undo(journal: &Journal) -> TestCase {
     let left: Vec<String> = left
         .map(|item| {
             let why = item.error.as_deref().map(|error| format!(" ({})", text::clean(error))).unwrap_or_default();
-            format!("{}{why}", text::clean(&restored(item)))
+            format!("{}{why}", text::clean(&describe_undo(item)))
         })
         .collect();
     let status = match journal.undo.status {
         UndoOutcome::Complete | UndoOutcome::Kept => TestCaseStatus::success(),
         UndoOutcome::Incomplete => {
-            let message = "not all was put back: lab recover does it";
+            let message = "some changes were not undone: run lab recover";
             bad(NonSuccessKind::Error, "undo", message, &left.join("\n"))
         }
     };

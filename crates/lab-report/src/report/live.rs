@@ -1,5 +1,5 @@
-//! [`Progress`]: the line on stderr that says which step is under way. It is a sink like the others, beside the timeline;
-//! in a pipe it shows nothing.
+//! Progress line of a run on stderr. It shows the current step, and nothing if stderr is not
+//! a terminal.
 
 use std::io;
 
@@ -7,19 +7,19 @@ use super::{Sink, text};
 use crate::term::{Live, Plain, Term};
 use lab_core::event::{AlertState, Event, EventKind};
 
-/// Shows the step that is under way, and goes away with the run.
+/// Sink that shows the current step until the run ends.
 #[derive(Debug)]
 pub struct Progress {
     live: Live,
 }
 
 impl Progress {
-    /// Starts to show something.
+    /// Shows the progress line.
     pub fn new(term: &Term) -> Self {
         Self { live: term.live("starting", Plain::Silent) }
     }
 
-    /// Takes progress within a step: so many requests of so many.
+    /// Progress line, for the progress within a step.
     pub fn handle(&self) -> Live {
         self.live.clone()
     }
@@ -32,7 +32,7 @@ impl Sink for Progress {
             EventKind::Alert(alert) if alert.state == AlertState::Firing => {
                 self.live.label(&text::clean(&format!("{} is firing", alert.name)));
             }
-            EventKind::UndoStarted { .. } => self.live.label("putting back"),
+            EventKind::UndoStarted { .. } => self.live.label("reverting the changes"),
             EventKind::RunFinished(_) => self.live.clear(),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! [`write`]: a run as Markdown, for a ticket or a chat: the same review as the HTML page, without charts.
+//! Markdown report for a ticket or a chat: the review of the HTML report without charts.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -7,14 +7,14 @@ use super::journal::Journal;
 use super::review::{Block, Grid, Review};
 use super::{status_name, text};
 
-/// The review of a run.
+/// Writes the review of a run.
 pub fn write(out: &mut impl Write, journal: &Journal) -> io::Result<()> {
     out.write_all(document(journal).as_bytes())?;
     out.flush()
 }
 
 fn document(journal: &Journal) -> String {
-    let review = Review::of(journal);
+    let review = Review::new(journal);
     let mut out = format!("# {}\n\n", escape(&review.title));
     let _ = writeln!(out, "**{}** · {}", status_name(review.status), escape(&review.subtitle));
     for section in &review.sections {
@@ -47,7 +47,7 @@ fn block(out: &mut String, block: &Block) {
             writeln!(out, "\n{}", lines.join("\n"))
         }
         Block::Grid(grid) => writeln!(out, "\n{}", table(grid)),
-        // A ticket cannot draw.
+        // Markdown has no charts.
         Block::Charts => Ok(()),
     };
 }
@@ -69,7 +69,7 @@ fn table(grid: &Grid) -> String {
     lines.join("\n")
 }
 
-/// Text in which backticks stand for code; what stands outside of them is escaped.
+/// Escapes text outside of backticks.
 fn inline(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     let paired = parts.len() % 2 == 1;
@@ -77,7 +77,7 @@ fn inline(text: &str) -> String {
     for (index, part) in parts.iter().enumerate() {
         let code = index % 2 == 1 && (paired || index + 1 < parts.len());
         if code {
-            // A table's cell ends at a bar, also in code.
+            // A bar ends a table cell, even in code.
             let _ = write!(out, "`{}`", part.replace('|', r"\|"));
         } else {
             if index % 2 == 1 {
@@ -89,7 +89,7 @@ fn inline(text: &str) -> String {
     out
 }
 
-/// Text that stays text: no heading, no link, no mention of anybody, no tag.
+/// Escapes everything that would become a heading, link, mention or tag.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -115,7 +115,7 @@ mod tests {
     use lab_testkit::stories;
 
     #[test]
-    fn every_story() {
+    fn every_run() {
         for (name, events) in stories::all() {
             let journal = Journal::from_events(&events).expect(name);
             insta::assert_snapshot!(name, document(&journal));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_wrote_stays_text() {
+    fn foreign_text_is_escaped() {
         assert_eq!(inline("see #12, @all: *now* <b>|"), r"see &#35;12, &#64;all: \*now\* &lt;b&gt;\|");
         assert_eq!(inline("`a|b` and `odd"), r"`a\|b` and \`odd");
     }

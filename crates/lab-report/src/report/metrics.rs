@@ -1,4 +1,4 @@
-//! The counters that `lab metrics` prints, with their change per second where they are watched.
+//! Table of the counters that `lab metrics` prints, with rates if they are watched.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::human;
 use super::table::{Side, Table};
 use lab_telemetry::metrics::Series;
 
-/// A row a series; with `rates`, their change per second (`?` where it is not known).
+/// One row per series, with the change per second if `rates` is given (`?` if it is unknown).
 pub fn table(values: &BTreeMap<Series, f64>, rates: Option<&BTreeMap<Series, f64>>) -> Table {
     let mut columns = vec![("metric", Side::Left), ("value", Side::Right)];
     if rates.is_some() {
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_so() {
+    fn tables_with_and_without_rates() {
         let series = |name: &str, labels: &[(&str, &str)]| Series {
             name: name.to_owned(),
             labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

@@ -1,6 +1,5 @@
-//! What people and programs read. Every report is a [`Sink`] of the same stream of [`Event`]s and writes to any
-//! `io::Write`: the timeline, the journal as one document, the events line by line. Beside them the tables of the verbs
-//! that make no run.
+//! Reports. Each report of a run is a [`Sink`] of the same stream of [`Event`]s and writes to an `io::Write`: the timeline, the
+//! journal, the events as NDJSON. The tables of commands without a run are here as well.
 
 use std::io;
 
@@ -35,21 +34,21 @@ pub mod undo_text;
 pub use journal::{Journal, JournalBuilder};
 pub use ndjson::read_events;
 
-/// The name of the lab that needs no `--name`.
+/// Name of the lab that commands use without `--name`.
 const DEFAULT_LAB: &str = "default";
 
-/// Takes the events of a run.
+/// Receiver of the events of a run.
 pub trait Sink: Send {
-    /// One thing that happened, in order. An error asks the run to stop; it never skips the undo.
+    /// Handles the next event. An error stops the run, but never its undo.
     fn event(&mut self, event: &Event) -> io::Result<()>;
 
-    /// No more events come, whether or not the run got to its end.
+    /// Handles the end of the stream. The last event need not be the end of the run.
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Tells a sink the events of a run that is over.
+/// Passes recorded events to a sink.
 pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>, sink: &mut dyn Sink) -> io::Result<()> {
     for event in events {
         sink.event(event)?;
@@ -57,41 +56,41 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>, sink: &mut dyn Si
     sink.finish()
 }
 
-/// Several sinks as one. Each gets every event, whatever the others make of it; the first error is reported.
+/// Several sinks as one. Every sink gets every event, even if another one fails; the first error is returned.
 #[derive(Default)]
-pub struct Fan {
+pub struct FanOut {
     sinks: Vec<Box<dyn Sink>>,
 }
 
-impl Fan {
-    /// None yet.
+impl FanOut {
+    /// Starts without sinks.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One more.
+    /// Adds a sink.
     #[must_use]
-    pub fn and(mut self, sink: impl Sink + 'static) -> Self {
+    pub fn with(mut self, sink: impl Sink + 'static) -> Self {
         self.sinks.push(Box::new(sink));
         self
     }
 
-    fn each(&mut self, mut call: impl FnMut(&mut dyn Sink) -> io::Result<()>) -> io::Result<()> {
+    fn for_each(&mut self, mut call: impl FnMut(&mut dyn Sink) -> io::Result<()>) -> io::Result<()> {
         self.sinks.iter_mut().map(|sink| call(sink.as_mut())).fold(Ok(()), io::Result::and)
     }
 }
 
-impl Sink for Fan {
+impl Sink for FanOut {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.each(|sink| sink.event(event))
+        self.for_each(|sink| sink.event(event))
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.each(|sink| sink.finish())
+        self.for_each(|sink| sink.finish())
     }
 }
 
-/// The word for a status, as it stands in every report.
+/// Name of a status in every report.
 pub fn status_name(status: Status) -> &'static str {
     match status {
         Status::Passed => "passed",
@@ -101,7 +100,7 @@ pub fn status_name(status: Status) -> &'static str {
     }
 }
 
-/// The colour of a status.
+/// Tone of a status in every report.
 pub fn status_tone(status: Status) -> Tone {
     match status {
         Status::Passed => Tone::Good,
@@ -110,8 +109,8 @@ pub fn status_tone(status: Status) -> Tone {
     }
 }
 
-/// The key that the server expects and the ones that callers send: a line each, and whether the server takes that key.
-pub fn keys(keys: &Keys) -> Vec<(bool, String)> {
+/// Describes the server key and the caller keys, one line per caller. The flag is true if the server accepts the key.
+pub fn describe_keys(keys: &Keys) -> Vec<(bool, String)> {
     let same = keys.server == keys.caller;
     let match_ = if same { "they match" } else { "they differ: 401 for the caller" };
     let mut lines = vec![(same, format!("server {} · caller {} · {match_}", keys.server, keys.caller))];

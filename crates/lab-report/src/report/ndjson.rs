@@ -1,5 +1,5 @@
-//! [`Ndjson`]: the events as they happen, one JSON object a line; and [`read_events`], which reads them again, written by
-//! this version or a later one, to their end or to where a crash cut them off.
+//! Events as NDJSON, one object per line. [`read_events`] also reads files of later versions, and files that a crash
+//! truncated.
 
 use std::io::{self, BufRead, Write};
 
@@ -8,14 +8,14 @@ use serde::Deserialize;
 use super::{Sink, encode};
 use lab_core::event::Event;
 
-/// Writes a line an event, at once.
+/// Sink that writes and flushes one line per event.
 #[derive(Debug)]
 pub struct Ndjson<W> {
     out: W,
 }
 
 impl<W: Write> Ndjson<W> {
-    /// To any writer.
+    /// Writes to `out`.
     pub fn new(out: W) -> Self {
         Self { out }
     }
@@ -28,7 +28,7 @@ impl<W: Write + Send> Sink for Ndjson<W> {
     }
 }
 
-/// Why events cannot be read.
+/// Error while reading events.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be read.
@@ -37,14 +37,14 @@ pub enum ReadError {
     /// A line before the last is not an event.
     #[error("line {line} is not an event: {source}")]
     Line {
-        /// From 1.
+        /// Line number, starting at 1.
         line: usize,
-        /// What is wrong with it.
+        /// Parse error.
         source: serde_json::Error,
     },
 }
 
-/// The kinds that this version knows, as they are written. A test keeps it true.
+/// Names of the known kinds of events. A test compares them with [`lab_core::event::EventKind`].
 const KINDS: [&str; 9] = [
     "run_started",
     "step_started",
@@ -57,8 +57,8 @@ const KINDS: [&str; 9] = [
     "logged",
 ];
 
-/// The events of a stream, in order. Kinds and fields that this version does not know are passed over; so is a last line
-/// that a crash has torn. Any other line that is not an event is an error.
+/// Reads events in order. Unknown kinds and fields are ignored, and so is an incomplete last
+/// line. Any other line that is not an event is an error.
 pub fn read_events(mut input: impl BufRead) -> Result<Vec<Event>, ReadError> {
     let mut events = Vec::new();
     let mut torn = None;
@@ -82,7 +82,7 @@ pub fn read_events(mut input: impl BufRead) -> Result<Vec<Event>, ReadError> {
     Ok(events)
 }
 
-/// None for a kind from a later version.
+/// Parses a line. `None` for an unknown kind.
 fn parse(line: &[u8]) -> Result<Option<Event>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Kind {

@@ -1,38 +1,38 @@
-//! [`Plot`]: a run over its time, in columns of one width: requests a second by answer, keys that the app accepted and
-//! refused, latency. What charts are drawn from, however many samples there are.
+//! Time series of a run in columns of equal width: requests per second by response, keys accepted and refused by the app, and
+//! latency. The number of columns is limited, whatever the number of samples.
 
 use std::collections::BTreeMap;
 
 use super::journal::Journal;
 use lab_core::event::{AlertState, StepResult};
 
-/// The most columns.
+/// Maximum number of columns.
 pub(super) const COLUMNS: usize = 240;
-/// Widths of columns, in seconds; beyond them it is hours.
+/// Column widths in seconds. Longer runs use multiples of an hour.
 const WIDTHS: [f64; 12] = [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0];
 
-/// A run over its time, in seconds since its start.
+/// Time series of a run. Times are in seconds since its start.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plot {
-    /// Where the axis ends; above 0.
+    /// End of the axis; above 0.
     pub(super) end: f64,
-    /// How wide a column is.
+    /// Width of a column.
     pub(super) width: f64,
-    /// Requests a second by answer: status codes, then the causes of those without one.
+    /// Requests per second by response: status codes, then transport errors.
     pub(super) answers: Vec<Line>,
-    /// What the app counted a second: keys accepted, keys refused; empty where it was never asked.
+    /// Keys accepted and refused by the app, per second. Empty if its metrics were never read.
     pub(super) keys: Vec<Line>,
-    /// Milliseconds: the median, and the worst 99th percentile of a column.
+    /// Milliseconds: median, and the highest 99th percentile of a column.
     pub(super) latency: Vec<Line>,
-    /// When the steps began and ended.
+    /// Start and end of the steps.
     pub(super) steps: Vec<Span>,
     /// From the first failed request to the first success that lasted, or the end.
     pub(super) outage: Option<(f64, f64)>,
-    /// When alerts were pending and when they fired.
+    /// Periods in which alerts were pending or firing.
     pub(super) alerts: Vec<Alert>,
 }
 
-/// A value a column; none where nothing is known.
+/// One value per column; `None` if it is unknown.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line {
     pub(super) name: String,
@@ -59,20 +59,20 @@ pub(super) struct Span {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Alert {
     pub(super) name: String,
-    /// It fired; else it was pending.
+    /// True for firing, false for pending.
     pub(super) firing: bool,
     pub(super) from: f64,
     pub(super) to: f64,
 }
 
 impl Plot {
-    /// A run; none where it sent nothing whose time is known.
-    pub(super) fn of(journal: &Journal) -> Option<Self> {
+    /// Builds the time series. `None` without samples of traffic.
+    pub(super) fn from_journal(journal: &Journal) -> Option<Self> {
         let samples: Vec<_> = journal.steps.iter().flat_map(|step| &step.samples).collect();
         let last = samples.iter().map(|sample| sample.at).fold(0.0, f64::max);
         samples.first()?;
         let end = journal.duration.max(last + 0.2);
-        // The last of a step may be short, and one that was late is long.
+        // The last sample of a step may be short, and a delayed one long.
         #[expect(clippy::cast_precision_loss, reason = "there are some thousands")]
         let usual = samples.iter().map(|sample| sample.duration).sum::<f64>() / samples.len() as f64;
         let width = width(end, usual * 0.9);
@@ -103,12 +103,12 @@ impl Plot {
         })
     }
 
-    /// How many columns there are.
+    /// Number of columns.
     pub(super) fn columns(&self) -> usize {
         columns(self.end, self.width)
     }
 
-    /// The same in at most so many columns, for a table: rates are averaged, of latency the worst is kept.
+    /// Reduces the plot to at most `most` columns, for a table. Rates are averaged; of latencies, the highest is kept.
     pub(super) fn coarser(&self, most: usize) -> Self {
         let factor = self.columns().div_ceil(most).max(1);
         let mean = |values: &[Option<f64>]| {
@@ -131,7 +131,7 @@ impl Plot {
     }
 }
 
-/// The narrowest width with which it fits.
+/// Smallest column width that is not below `finest` and needs at most [`COLUMNS`].
 fn width(end: f64, finest: f64) -> f64 {
     let hours = (1..).map(|hours| f64::from(hours) * 3_600.0);
     let fits = |width: &f64| *width >= finest && columns(end, *width) <= COLUMNS;
@@ -148,7 +148,7 @@ fn span(step: &StepResult) -> Span {
     Span { name, phase: step.phase.name(), from: step.elapsed, to: step.elapsed + step.duration }
 }
 
-/// Each time that an alert was pending, and each that it fired; what was not over at the end goes on to it.
+/// Periods in which alerts were pending or firing. A period without an end lasts to the end of the run.
 fn alerts(journal: &Journal, end: f64) -> Vec<Alert> {
     let spans = journal.alerts.iter().enumerate().filter_map(|(index, alert)| {
         let firing = match alert.state {
@@ -169,13 +169,13 @@ struct Grid {
 }
 
 impl Grid {
-    /// Which column a time is in.
+    /// Column of a time.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and capped")]
     fn column(&self, at: f64) -> usize {
         ((at.max(0.0) / self.width) as usize).min(self.columns - 1)
     }
 
-    /// Adds an amount that came evenly over a time.
+    /// Distributes an amount evenly over a period.
     fn spread(&self, values: &mut [f64], at: f64, duration: f64, amount: f64) {
         let duration = duration.max(1e-6);
         let (first, last) = (self.column(at), self.column(at + duration));
@@ -189,7 +189,7 @@ impl Grid {
     }
 }
 
-/// What the app counted: its samples, and after the last of a step what the step's own deltas have beyond them.
+/// Counters of the app: samples, plus the part of a step's deltas that follows its last sample.
 fn keys(journal: &Journal, grid: &Grid) -> Vec<Line> {
     let lines = [("accepted", "app_auth_success_total"), ("refused", "app_auth_failures_total")];
     let lines = lines.map(|(name, counter)| {
@@ -215,13 +215,13 @@ fn keys(journal: &Journal, grid: &Grid) -> Vec<Line> {
     lines.into_iter().flatten().collect()
 }
 
-/// The median of a column's samples, by how many responses each has, and their worst 99th percentile.
+/// Median of the samples in a column, weighted by their responses, and the highest 99th percentile.
 fn latency(journal: &Journal, grid: &Grid) -> Vec<Line> {
     let mut medians = vec![(0.0, 0.0); grid.columns];
     let mut tails: Vec<Option<f64>> = vec![None; grid.columns];
     for sample in journal.steps.iter().flat_map(|step| &step.samples) {
         let Some(latency) = sample.latency_ms else { continue };
-        // Just before its end: there the next one begins.
+        // Slightly less than the whole duration, because the next sample starts at the end.
         let (first, last) = (grid.column(sample.at), grid.column(sample.at + sample.duration * 0.99));
         #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
         let count = sample.codes.values().sum::<u64>() as f64;
@@ -247,7 +247,7 @@ mod tests {
         Journal::from_events(&stories::sampled(stories::rotate_key())).expect("a whole run")
     }
 
-    /// How many requests the columns of an answer add up to.
+    /// Requests in the columns of a response.
     fn total(plot: &Plot, name: &str) -> f64 {
         let line = plot.answers.iter().find(|line| line.name == name).expect(name);
         line.values.iter().flatten().sum::<f64>() * plot.width
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn no_request_is_lost_on_the_way_into_columns() {
-        let plot = Plot::of(&journal()).expect("it has samples");
+        let plot = Plot::from_journal(&journal()).expect("it has samples");
         assert_eq!(plot.columns(), 7, "columns are no finer than samples");
         assert!((total(&plot, "200") - 80.0).abs() < 1e-6);
         assert!((total(&plot, "401") - 40.0).abs() < 1e-6);
@@ -278,7 +278,7 @@ mod tests {
             journal.steps.truncate(1);
             journal.duration = f64::from(seconds);
             journal.steps[0].samples = (0..seconds).map(sample).collect();
-            let plot = Plot::of(&journal).expect("it has samples");
+            let plot = Plot::from_journal(&journal).expect("it has samples");
             assert!(plot.columns() <= COLUMNS, "{seconds} s: {}", plot.columns());
             assert_eq!(plot.answers[0].values.len(), plot.columns());
             assert!((total(&plot, "200") - f64::from(seconds) * 20.0).abs() < 1e-3, "{seconds} s");
@@ -296,7 +296,7 @@ mod tests {
             deltas: [("app_auth_failures_total".to_owned(), refused)].into(),
         };
         journal.steps[2].counters = vec![sample(2.1, 30.0)];
-        let plot = Plot::of(&journal).expect("it has samples");
+        let plot = Plot::from_journal(&journal).expect("it has samples");
         let refused: Vec<f64> = plot.keys[1].values.iter().flatten().map(|value| value.round()).collect();
         assert_eq!(refused, [0.0, 0.0, 27.0, 12.0, 1.0, 0.0, 0.0]);
     }
@@ -309,7 +309,7 @@ mod tests {
         let codes = [("200".to_owned(), 6), ("401".to_owned(), 2)].into();
         step.samples = vec![Sample { at: step.elapsed, duration: 0.8, codes, errors: [].into(), latency_ms: None }];
         journal.steps.drain(..4);
-        let plot = Plot::of(&journal).expect("it has samples");
+        let plot = Plot::from_journal(&journal).expect("it has samples");
         assert!((total(&plot, "200") - 6.0).abs() < 1e-6 && (total(&plot, "401") - 2.0).abs() < 1e-6);
         let keys: Vec<f64> =
             plot.keys.iter().map(|line| line.values.iter().flatten().sum::<f64>() * plot.width).collect();
@@ -318,6 +318,6 @@ mod tests {
 
     #[test]
     fn a_run_without_traffic_has_nothing_to_draw() {
-        assert_eq!(Plot::of(&Journal::from_events(&stories::error()).expect("a run")), None);
+        assert_eq!(Plot::from_journal(&Journal::from_events(&stories::error()).expect("a run")), None);
     }
 }

@@ -1,19 +1,18 @@
-//! What people read of a proof: one line with its parts, and under it which claims failed and what was observed.
+//! Text report of proofs: a line per scenario with its parts, followed by the failed claims and the observed values.
 
 use super::{human, text};
 use crate::term::{Painter, Tone};
 use lab_runner::proof::{Part, Proof, Verdict};
 
-/// How a wrong fix's part begins.
+/// Prefix of the part of a wrong fix.
 const WRONG_FIX: &str = "wrong fix ";
-/// A space at which no line ends.
-const TIED: &str = "\u{a0}";
-/// The width of the column with the verdict.
+const NO_BREAK_SPACE: &str = "\u{a0}";
+/// Width of the verdict column.
 const VERDICT: usize = 12;
-/// The width of the column with the time.
-const TOOK: usize = 8;
+/// Width of the duration column.
+const DURATION: usize = 8;
 
-/// The lines of a proof. `names`: the width of the column with the names.
+/// Lines of one proof. `names` is the width of the column with the scenario names.
 pub fn lines(proof: &Proof, names: usize, width: usize, painter: Painter) -> Vec<String> {
     let (word, tone) = verdict(proof.status);
     let took = if proof.parts.is_empty() { String::new() } else { human::clock(proof.duration) };
@@ -21,12 +20,12 @@ pub fn lines(proof: &Proof, names: usize, width: usize, painter: Painter) -> Vec
         Some(reason) if proof.parts.is_empty() => reason.to_owned(),
         _ => parts(&proof.parts),
     };
-    let indent = VERDICT + names + TOOK;
+    let indent = VERDICT + names + DURATION;
     let room = width.saturating_sub(indent).max(20);
-    // What a proof is made of is the same for every proven scenario, so it is shortened if it does not fit.
+    // The parts of a proven scenario are always the same, so they are abbreviated if they do not fit.
     let what =
         if proof.status == Verdict::Proven && text::columns(&what) > room { all_passed(&proof.parts) } else { what };
-    let mut wrapped = text::wrap(&what, room).into_iter().map(|line| line.replace(TIED, " "));
+    let mut wrapped = text::wrap(&what, room).into_iter().map(|line| line.replace(NO_BREAK_SPACE, " "));
     let verdict = painter.paint(tone, &format!("{word:<VERDICT$}"));
     let name = painter.paint(Tone::Strong, &format!("{:<names$}", proof.scenario));
     let first = format!("{verdict}{name}{took:>6}  {}", wrapped.next().unwrap_or_default());
@@ -43,7 +42,7 @@ pub fn lines(proof: &Proof, names: usize, width: usize, painter: Painter) -> Vec
     lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
-/// The last line: how many of which verdict.
+/// Last line of the report: number of proofs per verdict.
 pub fn summary(proofs: &[Proof], took: std::time::Duration) -> String {
     let all =
         [Verdict::Proven, Verdict::NotProven, Verdict::Error, Verdict::Interrupted, Verdict::Skipped, Verdict::Exempt];
@@ -64,25 +63,25 @@ fn verdict(status: Verdict) -> (&'static str, Tone) {
     }
 }
 
-/// `healthy, broken, not mended, 1 of 2 wrong fixes, undone`.
+/// `healthy, broken, not fixed, 1 of 2 wrong fixes, undone`.
 fn parts(parts: &[Part]) -> String {
     let fixes: Vec<&Part> = parts.iter().filter(|part| part.name.starts_with(WRONG_FIX)).collect();
     let mut words = Vec::new();
-    let mut told = false;
+    let mut counted_fixes = false;
     for part in parts {
         if part.name.starts_with(WRONG_FIX) {
-            if !told {
+            if !counted_fixes {
                 words.push(wrong_fixes(&fixes));
             }
-            told = true;
+            counted_fixes = true;
         } else if part.passed {
             words.push(part.name.clone());
         } else {
             words.push(format!("not {}", part.name));
         }
     }
-    // No line ends within a part.
-    words.iter().map(|word| word.replace(' ', TIED)).collect::<Vec<_>>().join(", ")
+    // Lines are broken between parts only.
+    words.iter().map(|word| word.replace(' ', NO_BREAK_SPACE)).collect::<Vec<_>>().join(", ")
 }
 
 /// `all passed, 2 wrong fixes`.
@@ -114,16 +113,16 @@ mod tests {
 
     fn proofs() -> Vec<Proof> {
         let without = |name: &str, status, why: &str| Proof::without(name, status, Exit::Passed, Some(why.to_owned()));
-        let mended = "`resolved_check` does not pass after the remedy: check-2 (library:rotate-key.yaml:81:5) expected \
-                      check.status == 401, seen 200";
-        let wrong = "`resolved_check` passes after it: it is no wrong fix";
+        let not_fixed = "`resolved_check` fails after the fix: check-2 (library:rotate-key.yaml:81:5) expected \
+                         check.status == 401, observed 200";
+        let not_wrong = "`resolved_check` passes, so this fix is not wrong";
         vec![
             Proof {
                 duration: 2.94,
                 parts: vec![
                     part("healthy", &[]),
                     part("broken", &[]),
-                    part("mended", &[]),
+                    part("fixed", &[]),
                     part("wrong fix put-the-old-key-back", &[]),
                     part("undone", &[]),
                 ],
@@ -134,9 +133,9 @@ mod tests {
                 parts: vec![
                     part("healthy", &[]),
                     part("broken", &[]),
-                    part("mended", &[mended]),
+                    part("fixed", &[not_fixed]),
                     part("wrong fix restart", &[]),
-                    part("wrong fix put-back", &[wrong]),
+                    part("wrong fix put-back", &[not_wrong]),
                     part("undone", &[]),
                 ],
                 ..Proof::without("connection-pool-exhausted", Verdict::NotProven, Exit::NotPassed, None)
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_so() {
+    fn proofs_of_every_verdict() {
         for width in [80, 120] {
             let all: Vec<String> = proofs().iter().flat_map(|proof| lines(proof, 25, width, Painter::PLAIN)).collect();
             for line in &all {

@@ -1,9 +1,9 @@
-//! [`sparkline`]: a series in one line of text.
+//! Sparklines: a time series as one line of text.
 
-/// From nothing to the most.
+/// From the lowest to the highest level.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// A bar a value, from 0 to the most; a gap where there is no number.
+/// Draws one bar per value, scaled from 0 to `most`. A value that is not finite is a gap.
 pub fn sparkline(values: &[f64], most: f64) -> String {
     let bar = |value: &f64| {
         if !value.is_finite() || !most.is_finite() {

@@ -1,4 +1,4 @@
-//! [`Table`]: listings in one style: a dim head, two spaces between columns, no lines, wrapped to the width.
+//! Tables in one style: dim head, two spaces between columns, no lines, wrapped to the width.
 
 use std::io::{self, Write};
 
@@ -7,16 +7,16 @@ use comfy_table::{Attribute, Cell as Box, CellAlignment, Color, ColumnConstraint
 use super::text;
 use crate::term::{Painter, Tone, masked};
 
-/// Which side of a column its text keeps to.
+/// Alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Words.
+    /// For words.
     Left,
-    /// Numbers.
+    /// For numbers.
     Right,
 }
 
-/// What stands in one place of a table.
+/// Text of a cell and its tone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -24,7 +24,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A text that means something.
+    /// Creates a cell with a tone.
     pub fn new(tone: Tone, text: impl Into<String>) -> Self {
         Self { text: text.into(), tone }
     }
@@ -36,7 +36,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A listing.
+/// Table with a head.
 #[derive(Clone, Debug)]
 pub struct Table {
     columns: Vec<(String, Side)>,
@@ -44,24 +44,24 @@ pub struct Table {
 }
 
 impl Table {
-    /// With these columns, and no row yet.
+    /// Creates a table without rows.
     pub fn new(columns: &[(&str, Side)]) -> Self {
         let columns = columns.iter().map(|(head, side)| ((*head).to_owned(), *side)).collect();
         Self { columns, rows: Vec::new() }
     }
 
-    /// One more row, with a cell for each column.
+    /// Adds a row with one cell per column.
     pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
         self.rows.push(cells.into_iter().collect());
         self
     }
 
-    /// Whether it has no row.
+    /// Returns true if the table has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Writes it, no wider than `width`.
+    /// Writes the table, at most `width` columns wide.
     pub fn write(&self, out: &mut impl Write, width: usize, painter: Painter) -> io::Result<()> {
         out.write_all(self.render(width, painter).as_bytes())
     }
@@ -86,7 +86,7 @@ impl Table {
                 Side::Right => CellAlignment::Right,
             });
         }
-        // Names are copied, and lines are found by them: they stay whole where that leaves room for the rest.
+        // Names in the first column are not wrapped if they need at most half of the width, so that they can be copied.
         let names = self.rows.iter().filter_map(|row| row.first()).map(|name| text::columns(&name.text)).max();
         if names.is_some_and(|names| 2 * names <= width)
             && let Some(column) = table.column_mut(0)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::journal::{CUT_OFF, Journal, JournalBuilder};
 use super::json::Json;
 use super::ndjson::read_events;
-use super::{Fan, Sink, encode, json, replay, short_id};
+use super::{FanOut, Sink, encode, json, replay, short_id};
 use lab_core::event::{Event, EventKind, Status, UndoOutcome};
 use lab_testkit::stories;
 
@@ -115,7 +115,7 @@ fn one_sink_that_fails_keeps_no_event_from_the_others() {
         }
     }
     let seen = Arc::new(Mutex::new(0));
-    let mut fan = Fan::new().and(Broken).and(Counts(Arc::clone(&seen)));
+    let mut fan = FanOut::new().with(Broken).with(Counts(Arc::clone(&seen)));
     for event in stories::rotate_key().iter().take(3) {
         assert_eq!(fan.event(event).map_err(|error| error.kind()), Err(io::ErrorKind::StorageFull));
     }

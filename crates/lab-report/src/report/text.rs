@@ -1,27 +1,26 @@
-//! Text that fits: cleaned of what a terminal would obey, measured in columns, wrapped.
+//! Text for a terminal: sanitised, measured in columns, wrapped.
 
 use console::measure_text_width;
 
 use crate::term::masked;
 
-/// What services and files say is shown, never obeyed.
 pub use crate::term::clean;
 
-/// A word that a shell takes as it is.
-pub(super) fn word(text: &str) -> String {
+/// Quotes a word for a shell, if necessary.
+pub(super) fn shell_quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     let text = clean(text);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Columns on a terminal.
+/// Width on a terminal, in columns.
 pub(super) fn columns(text: &str) -> usize {
     measure_text_width(text)
 }
 
-/// Lines of at most `width` columns, broken between words where that is possible. Line ends in the text stay.
+/// Wraps text to at most `width` columns, between words if possible. Line ends in the text are kept.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    // Masked first: a line end could part a secret.
+    // Masked first, because a line end could split a secret.
     let text = masked(text);
     let lines: Vec<String> = text.lines().flat_map(|line| wrap_line(&clean(line), width)).collect();
     if lines.is_empty() { vec![String::new()] } else { lines }
@@ -45,7 +44,7 @@ fn wrap_line(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A word in pieces of at most `width` columns each, broken after one of `after` where one stands in the second half.
+/// Splits a word into pieces of at most `width` columns, after one of the characters `after` if one is in the second half.
 pub(super) fn pieces<'a>(word: &'a str, width: usize, after: &[char]) -> Vec<&'a str> {
     let mut pieces = Vec::new();
     let mut rest = word;
@@ -60,7 +59,7 @@ pub(super) fn pieces<'a>(word: &'a str, width: usize, after: &[char]) -> Vec<&'a
     pieces
 }
 
-/// How many bytes of the text fit into `width` columns; at least one character, so that there is an end.
+/// Number of bytes that fit into `width` columns; at least one character, so that splitting ends.
 fn prefix(text: &str, width: usize) -> usize {
     let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
     let first = text.chars().next().map_or(0, char::len_utf8);
@@ -71,7 +70,7 @@ fn prefix(text: &str, width: usize) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{columns, pieces, word, wrap};
+    use super::{columns, pieces, shell_quote, wrap};
 
     #[test]
     fn words_stay_whole_where_they_can() {
@@ -90,9 +89,9 @@ mod tests {
 
     #[test]
     fn what_a_shell_would_read_is_quoted() {
-        assert_eq!(word("new_key=apikey-v2"), "new_key=apikey-v2");
-        assert_eq!(word("key=a b$(rm)'"), r"'key=a b$(rm)'\'''");
-        assert_eq!(word(""), "''");
+        assert_eq!(shell_quote("new_key=apikey-v2"), "new_key=apikey-v2");
+        assert_eq!(shell_quote("key=a b$(rm)'"), r"'key=a b$(rm)'\'''");
+        assert_eq!(shell_quote(""), "''");
     }
 
     proptest! {

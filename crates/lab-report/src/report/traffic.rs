@@ -1,5 +1,5 @@
-//! What `lab traffic` shows when it is done: [`TrafficReport`], as one document ([`write_json`]) or for people
-//! ([`table::write_table`]); what it shows meanwhile is in `live.rs` and `csv.rs`. docs/traffic.md describes the document.
+//! Result of `lab traffic`: [`TrafficReport`], as a document ([`write_json`]) or as tables
+//! ([`table::write_table`]). Output during the run is in [`live`] and [`csv`]. docs/traffic.md describes the document.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -18,79 +18,79 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-/// The version of the document.
+/// Version of the document.
 pub const FORMAT: u32 = 1;
 
-/// What was sent and what came back; the document of `lab traffic --json`.
+/// Requests and responses of a run of traffic: the document of `lab traffic --json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrafficReport {
-    /// Of this document: 1. Fields are added without another.
+    /// Version of the document. New fields do not change it.
     #[serde(default)]
     pub format: u32,
-    /// Where to; the first, where there are several.
+    /// Target; the first one if there are several.
     pub url: String,
-    /// `GET`, ….
+    /// Method of the requests.
     pub method: String,
-    /// How many different requests were sent in turn.
+    /// Number of different requests, sent in turn.
     #[serde(default)]
     pub targets: usize,
     /// `open` or `closed`.
     #[serde(default)]
     pub model: String,
-    /// Of the random arrivals; null where they were even.
+    /// Seed of random arrivals; null for even ones.
     #[serde(default)]
     pub seed: Option<u64>,
-    /// How many connections.
+    /// Number of connections.
     #[serde(default)]
     pub connections: u32,
     /// Requests that were started.
     pub sent: u64,
     /// Requests that were due and could not be started in time.
     pub unsent: u64,
-    /// Requests that were started, and neither answered nor failed when it was cut short; they are in no other count.
+    /// Requests without a result at an interruption. They are in no other count.
     #[serde(default)]
     pub in_flight: u64,
-    /// Not 2xx, and those without a response.
+    /// Responses other than 2xx, and requests without a response.
     pub failed: u64,
-    /// Seconds, from the first request's scheduled start to the last response's end, or to where it was cut short.
+    /// Seconds from the scheduled start of the first request to the end of the last response, or to an interruption.
     pub duration: f64,
-    /// Requests started a second. On a schedule the last request's slot counts whole, so that it is never above what was
-    /// wanted.
+    /// Requests started per second. The slot of the last scheduled request counts in full, so that the rate does not exceed the
+    /// wanted rate.
     pub rate: f64,
-    /// Requests a second that were asked for; null where that changed, and in the closed model.
+    /// Requested rate; null if it changed over time, and in the closed model.
     pub wanted_rate: Option<f64>,
-    /// Bytes that came, heads included.
+    /// Bytes received, including headers.
     #[serde(default)]
     pub received_bytes: u64,
-    /// Requests that were sent again, since the server had closed the idle connection that they were sent on.
+    /// Requests that were sent again because the server had closed their idle connection.
     #[serde(default)]
     pub resent: u64,
     /// Responses by status code.
     pub codes: BTreeMap<u16, u64>,
     /// Requests without a whole response, by cause.
     pub errors: BTreeMap<String, u64>,
-    /// Of the responses; null where there were none.
+    /// Latency of the responses; null without responses.
     pub latency_ms: Option<TrafficLatency>,
-    /// The same by status code.
+    /// Latency by status code.
     #[serde(default)]
     pub latency_ms_by_code: BTreeMap<u16, TrafficLatency>,
-    /// From when a request was due to when it was started; null in the closed model.
+    /// Delay between the due time and the start of requests; null in the closed model.
     #[serde(default)]
     pub start_delay_ms: Option<TrafficLatency>,
     /// Responses by latency, on a scale of 1, 2, 5.
     #[serde(default)]
     pub histogram: Vec<Bucket>,
-    /// What each caller saw.
+    /// Results by caller.
     #[serde(default)]
     pub callers: Vec<CallerReport>,
-    /// What had to be seen.
+    /// Expectations with observed values.
     #[serde(default)]
     pub expectations: Vec<ExpectationResult>,
-    /// Whether it was cut short.
+    /// True after an interruption.
     pub interrupted: bool,
 }
 
-/// Milliseconds: by default from a request's scheduled start to the end of its response.
+/// Latency in milliseconds, by default from a request's scheduled start to the end of its response.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrafficLatency {
     /// The average.
@@ -115,38 +115,38 @@ pub struct TrafficLatency {
     pub max: f64,
 }
 
-/// Responses whose latency lies between the bucket before and this.
+/// Responses with a latency above the previous bucket's bound.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// Up to so many milliseconds.
+    /// Upper bound in milliseconds, inclusive.
     pub le: f64,
-    /// How many.
+    /// Number of responses.
     pub count: u64,
 }
 
-/// What one caller saw.
+/// Results of one caller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallerReport {
-    /// Its key, or another name.
+    /// Key or name of the caller.
     pub name: String,
-    /// Its part of all requests, in percent.
+    /// Share of all requests in percent.
     pub share: f64,
     /// Requests that were started.
     pub sent: u64,
     /// Requests that were due and could not be started in time.
     pub unsent: u64,
-    /// Not 2xx, and those without a response.
+    /// Responses other than 2xx, and requests without a response.
     pub failed: u64,
     /// Responses by status code.
     pub codes: BTreeMap<u16, u64>,
     /// Requests without a whole response, by cause.
     pub errors: BTreeMap<String, u64>,
-    /// Of the responses; null where there were none.
+    /// Latency of the responses; null without responses.
     pub latency_ms: Option<TrafficLatency>,
 }
 
 impl TrafficReport {
-    /// From what was asked for and what was seen.
+    /// Builds the report from a job and its outcome.
     pub fn new(job: &Job, outcome: &Outcome, expectations: Vec<ExpectationResult>) -> Self {
         let Outcome { summary, callers, by_code, delay, received, resent } = outcome;
         let (model, wanted_rate, seed) = match &job.pace {
@@ -209,25 +209,25 @@ fn errors(errors: &BTreeMap<Cause, u64>) -> BTreeMap<String, u64> {
     errors.iter().map(|(cause, count)| (cause.name().to_owned(), *count)).collect()
 }
 
-/// Whether a status code counts as success.
+/// Returns true for 2xx.
 fn is_good(code: u16) -> bool {
     (200..300).contains(&code)
 }
 
 fn latency(micros: &Histogram<u64>) -> Option<TrafficLatency> {
-    // The end of a bucket could lie beyond the longest of all.
+    // The upper bound of a bucket may exceed the longest latency.
     let at = |quantile| millis(micros.value_at_quantile(quantile).min(micros.max()));
     let [p50, p90, p95, p99, p999, p9999] = [0.5, 0.9, 0.95, 0.99, 0.999, 0.9999].map(at);
     let (mean, max) = (micros.mean() / 1000.0, millis(micros.max()));
     (!micros.is_empty()).then_some(TrafficLatency { mean, p50, p90, p95, p99, p999, p9999, max })
 }
 
-/// On a scale of 1, 2, 5, from the shortest to the longest.
+/// Buckets on a scale of 1, 2, 5, from the shortest to the longest latency.
 fn histogram(micros: &Histogram<u64>) -> Vec<Bucket> {
     let mut buckets: Vec<(u64, u64)> = Vec::new();
     for value in micros.iter_recorded() {
         let edge = scale().find(|edge| *edge >= value.value_iterated_to().min(micros.max())).unwrap_or(u64::MAX);
-        // The empty ones between belong to the picture.
+        // Empty buckets in between are included.
         while let Some((last, _)) = buckets.last().copied().filter(|(last, _)| *last < edge) {
             let next = scale().find(|edge| *edge > last).unwrap_or(edge);
             buckets.push((next, 0));
@@ -254,7 +254,7 @@ fn millis(micros: u64) -> f64 {
     float(micros) / 1000.0
 }
 
-/// A latency for people: finer than elsewhere, since here it is what was asked for. `85µs`, `1.40ms`, `12.0ms`, `250ms`.
+/// Formats a latency with more digits than [`human::millis`]: `85µs`, `1.40ms`, `12.0ms`, `250ms`.
 fn fine(millis: f64) -> String {
     if millis <= 0.0 {
         "0µs".to_owned()
@@ -269,7 +269,7 @@ fn fine(millis: f64) -> String {
     }
 }
 
-/// One JSON document.
+/// Writes the JSON document.
 pub fn write_json(out: &mut impl Write, report: &TrafficReport) -> io::Result<()> {
     out.write_all(&encode::document(report)?)
 }

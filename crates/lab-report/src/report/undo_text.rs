@@ -3,7 +3,7 @@
 use lab_core::event::{UndoItem, UndoTarget};
 
 /// Describes a restored value: `app APP_API_KEY apikey-v1`, `app DEBUG unset`, `gateway running`, `lab removed`.
-pub fn restored(item: &UndoItem) -> String {
+pub fn describe_undo(item: &UndoItem) -> String {
     with_value(&item.target, value(&item.target))
 }
 
@@ -26,7 +26,7 @@ pub(super) fn value(target: &UndoTarget) -> &str {
         UndoTarget::Variable { value, .. } | UndoTarget::ServerKey { key: value, .. } => {
             value.as_deref().filter(|value| !value.is_empty()).unwrap_or("unset")
         }
-        UndoTarget::NamedCallerKey { key, .. } => key.as_deref().unwrap_or("forgotten"),
+        UndoTarget::NamedCallerKey { key, .. } => key.as_deref().unwrap_or("removed"),
         UndoTarget::CallerKey { key } => key,
         UndoTarget::RunState { state, .. } => state.name(),
         UndoTarget::Lab => "removed",

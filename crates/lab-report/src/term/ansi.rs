@@ -1,5 +1,5 @@
-//! [`Ansi`]: cells as a terminal takes them (ECMA-48): the cursor's place, colours by name, text. No more of it than the views
-//! need: no other colours, no cursor.
+//! Backend that writes cells as ECMA-48 sequences. It supports what the views use: cursor positions, named colours
+//! and text.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use ratatui_core::style::{Color, Modifier};
 
 use super::clean::clean;
 
-/// Writes cells.
+/// Backend on a writer.
 #[derive(Debug)]
 pub(super) struct Ansi<W> {
     out: W,
@@ -21,7 +21,7 @@ impl<W: Write> Ansi<W> {
         Self { out }
     }
 
-    /// All that a cell's style says, from nothing on.
+    /// Writes the style of a cell, starting with a reset.
     fn style(&mut self, cell: &Cell) -> io::Result<()> {
         let modifiers = [(Modifier::BOLD, "1"), (Modifier::DIM, "2"), (Modifier::REVERSED, "7")];
         let set = modifiers.into_iter().filter(|(modifier, _)| cell.modifier.contains(*modifier)).map(|(_, code)| code);
@@ -34,7 +34,7 @@ impl<W: Write> Ansi<W> {
     }
 }
 
-/// The code of a text's colour; none for the usual one.
+/// SGR code of a text colour. `None` for the default colour.
 fn colour(colour: Color) -> Option<&'static str> {
     match colour {
         Color::Red => Some("31"),
@@ -63,9 +63,9 @@ impl<W: Write> Backend for Ansi<W> {
             if last.is_none_or(|last| (last.fg, last.modifier) != (cell.fg, cell.modifier)) {
                 self.style(cell)?;
             }
-            // Views clean their texts; a cell that holds more is no reason to obey it.
+            // Views clean their texts. This is the last line of defence against control characters.
             write!(self.out, "{}", clean(cell.symbol()))?;
-            // Behind what is wider than a column nobody knows where the cursor is: terminals differ.
+            // The cursor position after a wide character depends on the terminal.
             next = if cell.symbol().len() == 1 { Some((x + 1, y)) } else { narrow(cell, x, y) };
             last = Some(cell);
         }
@@ -80,7 +80,7 @@ impl<W: Write> Backend for Ansi<W> {
         write!(self.out, "\x1b[?25h")
     }
 
-    /// It is hidden, and nowhere.
+    /// The cursor is always hidden, so its position does not matter.
     fn get_cursor_position(&mut self) -> io::Result<Position> {
         Ok(Position::ORIGIN)
     }
@@ -105,7 +105,7 @@ impl<W: Write> Backend for Ansi<W> {
         write!(self.out, "\x1b[{code}")
     }
 
-    /// Asked of the terminal by whoever draws.
+    /// Unused: the full screen queries the terminal itself.
     fn size(&self) -> io::Result<Size> {
         Ok(Size::ZERO)
     }
@@ -119,7 +119,7 @@ impl<W: Write> Backend for Ansi<W> {
     }
 }
 
-/// The place behind a cell of one column.
+/// Position after a cell, if the cell is one column wide.
 fn narrow(cell: &Cell, x: u16, y: u16) -> Option<(u16, u16)> {
     (console::measure_text_width(cell.symbol()) == 1).then_some((x + 1, y))
 }

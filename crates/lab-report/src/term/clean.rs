@@ -1,33 +1,33 @@
-//! The one place that decides what of a text reaches a terminal. [`clean`] makes one line of a text from outside; [`shown`] is what
-//! every stream of lab applies to all that is written for people: no control characters, no escape sequences but lab's own
-//! colours, no marks that change the direction of writing, nothing invisible.
+//! Sanitising of all text for a terminal. [`clean`] turns foreign text into one line; [`sanitize`] is applied to
+//! everything that lab writes for people. Both remove control characters, escape sequences other than lab's own
+//! colours, bidirectional marks and invisible characters.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Replaces what is not to be read in a text.
+/// Function that masks secrets in a text.
 type Mask = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
-/// What is masked in all that is written for people, by who knows of it.
+/// Masks for all output for people, by the name of their owner.
 static MASKS: RwLock<BTreeMap<&str, Mask>> = RwLock::new(BTreeMap::new());
 
-/// One line of a text that a service, a file or a user wrote: control characters are spaces, what is invisible is left out.
+/// Turns foreign text into one line. Control characters become spaces, and invisible characters are removed.
 pub fn clean(text: &str) -> String {
     text.chars().filter(|c| !is_invisible(*c)).map(|c| if is_control(c) { ' ' } else { c }).collect()
 }
 
-/// Lines of such a text, as [`clean`] has each.
+/// Sanitises foreign text but keeps its line ends and tabs.
 pub fn clean_lines(text: &str) -> String {
-    shown(text, false).into_owned()
+    sanitize(text, false).into_owned()
 }
 
-/// From now on these are masked in all that is written for people. `who`: the one who knows them, whose earlier ones they replace.
+/// Masks secrets in all further output for people. Replaces the earlier mask of the same owner `who`.
 pub fn mask_with(who: &'static str, mask: impl Fn(&str) -> String + Send + Sync + 'static) {
     MASKS.write().unwrap_or_else(PoisonError::into_inner).insert(who, Arc::new(mask));
 }
 
-/// A text without what [`mask_with`] was given.
+/// Masks a text with all functions passed to [`mask_with`].
 pub fn masked(text: &str) -> Cow<'_, str> {
     let masks = MASKS.read().unwrap_or_else(PoisonError::into_inner);
     masks.values().fold(Cow::Borrowed(text), |text, mask| match mask(&text) {
@@ -36,8 +36,8 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// A text as a terminal may get it, line ends and tabs kept; lab's own colours too if they are `coloured`.
-pub(super) fn shown(text: &str, coloured: bool) -> Cow<'_, str> {
+/// Sanitises a text but keeps line ends and tabs, and lab's own colours if `coloured` is set.
+pub(super) fn sanitize(text: &str, coloured: bool) -> Cow<'_, str> {
     let harmless = |c: char| c == '\n' || c == '\t' || !(is_control(c) || is_invisible(c));
     if text.chars().all(harmless) {
         return Cow::Borrowed(text);
@@ -45,38 +45,38 @@ pub(super) fn shown(text: &str, coloured: bool) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let mut taken = first.len_utf8();
+        let mut used = first.len_utf8();
         match first {
             '\n' | '\t' => shown.push(first),
             '\r' if rest[1..].starts_with('\n') => {}
             '\u{1b}' if coloured && let Some(length) = colour(rest) => {
                 shown.push_str(&rest[..length]);
-                taken = length;
+                used = length;
             }
             c if is_invisible(c) => {}
             c if is_control(c) => shown.push(' '),
             c => shown.push(c),
         }
-        rest = &rest[taken..];
+        rest = &rest[used..];
     }
     Cow::Owned(shown)
 }
 
-/// The length of one of the colours that lab uses, if a text begins with it (ECMA-48, SGR). Those that hide text are none.
+/// Length of the SGR sequence (ECMA-48) at the start of a text, if lab uses it. Sequences that can hide text are not allowed.
 fn colour(text: &str) -> Option<usize> {
     let codes = text.strip_prefix("\u{1b}[")?;
     let end = codes.find(|c: char| !c.is_ascii_digit() && c != ';')?;
     if !codes[end..].starts_with('m') {
         return None;
     }
-    // An empty number is 0.
+    // ECMA-48: an empty number is 0.
     let value = |number: &str| if number.is_empty() { 0 } else { number.parse::<u8>().unwrap_or(u8::MAX) };
     let mut numbers = codes[..end].split(';').map(value);
     while let Some(number) = numbers.next() {
         let known = match number {
-            // Plain, bold, dim, underlined, and the ends of these; the usual colours.
+            // Reset, bold, dim, underline and their ends; the named colours.
             0 | 1 | 2 | 4 | 22 | 24 | 31..=36 | 39 | 91..=96 => true,
-            // One of the same colours by its number in the palette.
+            // The same colours by their palette number.
             38 => numbers.next() == Some(5) && numbers.next().is_some_and(|colour| matches!(colour, 1..=6 | 9..=14)),
             _ => false,
         };
@@ -87,12 +87,12 @@ fn colour(text: &str) -> Option<usize> {
     Some("\u{1b}[".len() + end + 1)
 }
 
-/// What a terminal obeys, C0 and C1, and what ends a line there.
+/// Returns true for C0 and C1 control characters and Unicode line separators.
 fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// What no terminal shows and what changes how the text around it is shown: marks of direction, characters of no width, tags.
+/// Returns true for characters that are invisible or change the display of others: bidirectional marks, zero-width characters, tags.
 pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -104,7 +104,7 @@ pub fn is_invisible(c: char) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{clean, clean_lines, colour, is_control, is_invisible, shown};
+    use super::{clean, clean_lines, colour, is_control, is_invisible, sanitize};
 
     #[test]
     fn what_a_terminal_would_obey_is_gone() {
@@ -121,8 +121,8 @@ mod tests {
     fn only_labs_own_colours_are_let_through() {
         for own in ["\u{1b}[0m", "\u{1b}[m", "\u{1b}[32m", "\u{1b}[1;31m", "\u{1b}[38;5;9m", "\u{1b}[0;1;94m"] {
             assert_eq!(colour(&format!("{own}text")), Some(own.len()), "{own:?}");
-            assert_eq!(shown(own, true), own);
-            assert!(!shown(own, false).contains('\u{1b}'), "{own:?}");
+            assert_eq!(sanitize(own, true), own);
+            assert!(!sanitize(own, false).contains('\u{1b}'), "{own:?}");
         }
         for foreign in [
             "\u{1b}[8m",
@@ -143,7 +143,7 @@ mod tests {
             "\u{1b}[300m",
             "\u{1b}",
         ] {
-            let kept = shown(foreign, true);
+            let kept = sanitize(foreign, true);
             assert!(!kept.contains('\u{1b}') || foreign.ends_with("\u{1b}\\"), "{foreign:?} > {kept:?}");
             assert!(!kept.starts_with('\u{1b}'), "{foreign:?} > {kept:?}");
         }

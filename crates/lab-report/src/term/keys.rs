@@ -1,12 +1,12 @@
-//! [`Key`]: what somebody typed, read from the bytes that a terminal sends
+//! Keys, parsed from the bytes that a terminal sends
 //! (<https://invisible-island.net/xterm/ctlseqs/ctlseqs.html>, "PC-Style Function Keys").
 
-/// A key.
+/// Key press.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// A character.
+    /// Character.
     Char(char),
-    /// With Ctrl: the letter.
+    /// Letter with Ctrl.
     Ctrl(char),
     /// Enter.
     Enter,
@@ -34,8 +34,8 @@ pub enum Key {
     End,
 }
 
-/// The keys in what was read at once. What is no key that we know is passed over whole. A terminal sends the bytes of a key
-/// together: an escape at the end is the key itself.
+/// Parses the result of one read. Unknown sequences are skipped. A terminal sends the bytes of a key
+/// together, so an escape at the end is the key itself.
 pub(super) fn parse(bytes: &[u8]) -> Vec<Key> {
     let text = String::from_utf8_lossy(bytes);
     let mut keys = Vec::new();
@@ -55,12 +55,12 @@ pub(super) fn parse(bytes: &[u8]) -> Vec<Key> {
     keys
 }
 
-/// A key that begins with an escape, and how many bytes it has.
+/// Parses an escape sequence. Returns the key and the length in bytes.
 fn escape(text: &str) -> (Option<Key>, usize) {
     let after = &text[1..];
     match after.chars().next() {
         Some('[') => {
-            // Parameters and intermediates, then one byte that ends it.
+            // Parameter and intermediate bytes, then one final byte.
             let end = after[1..].find(|c: char| ('\u{40}'..='\u{7e}').contains(&c));
             let Some(end) = end else { return (None, text.len()) };
             let body = &after[1..=end + 1];
@@ -68,15 +68,15 @@ fn escape(text: &str) -> (Option<Key>, usize) {
         }
         Some('O') => {
             let Some(last) = after[1..].chars().next() else { return (None, text.len()) };
-            (last_of(last), 2 + last.len_utf8())
+            (final_byte(last), 2 + last.len_utf8())
         }
         Some('\u{1b}') | None => (Some(Key::Escape), 1),
-        // Alt and a key.
+        // Alt with a key.
         Some(c) => (None, 1 + c.len_utf8()),
     }
 }
 
-/// What stands behind `ESC [`.
+/// Key for the text after `ESC [`.
 fn control(body: &str) -> Option<Key> {
     match body {
         "1~" | "7~" => Some(Key::Home),
@@ -84,12 +84,12 @@ fn control(body: &str) -> Option<Key> {
         "5~" => Some(Key::PageUp),
         "6~" => Some(Key::PageDown),
         "Z" => Some(Key::BackTab),
-        _ if body.len() == 1 => body.chars().next().and_then(last_of),
+        _ if body.len() == 1 => body.chars().next().and_then(final_byte),
         _ => None,
     }
 }
 
-fn last_of(last: char) -> Option<Key> {
+fn final_byte(last: char) -> Option<Key> {
     match last {
         'A' => Some(Key::Up),
         'B' => Some(Key::Down),

@@ -1,5 +1,5 @@
-//! [`Live`]: the progress line on stderr while something takes its time. It is gone when it is over, and it is not drawn
-//! at all where stderr is no terminal.
+//! Progress line on stderr during long operations. It is removed at the end, and not drawn
+//! if stderr is not a terminal.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::clean::{clean, masked};
 
-/// What stands on stderr where no progress line can be drawn.
+/// Replacement for a progress line if stderr is not a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plain {
     /// Nothing.
     Silent,
-    /// The label, once, as a line.
+    /// The label as a line.
     Announce,
 }
 
-/// A progress line. Clones show the same one; it goes away with the last of them.
+/// Progress line. Clones share it; dropping the last one removes it.
 #[derive(Clone, Debug)]
 pub struct Live {
     bars: MultiProgress,
@@ -39,7 +39,7 @@ impl Live {
         Self { bars: bars.clone(), bar }
     }
 
-    /// Something else is going on now, of unknown length.
+    /// Starts an operation of unknown length.
     pub fn label(&self, label: &str) {
         self.bar.set_style(style(SPINNER));
         self.bar.unset_length();
@@ -47,7 +47,7 @@ impl Live {
         self.bar.set_message(text(label));
     }
 
-    /// So much of it is done.
+    /// Shows the progress of the operation.
     pub fn progress(&self, done: u64, planned: u64) {
         if self.bar.length() != Some(planned) {
             self.bar.set_style(style(BAR));
@@ -56,29 +56,29 @@ impl Live {
         self.bar.set_position(done);
     }
 
-    /// So much of it is done, and `told` says it in a unit of its own. A planned 0 is not known yet.
-    pub fn share(&self, label: &str, done: u64, planned: u64, told: &str) {
+    /// Shows the progress as a bar with the text `detail`. `planned` is 0 while it is unknown.
+    pub fn share(&self, label: &str, done: u64, planned: u64, detail: &str) {
         self.bar.set_style(style(SHARE));
-        // Whose length is 0 counts as done.
+        // A bar of length 0 is drawn as complete.
         self.bar.set_length(planned.max(1));
         self.bar.set_position(done.min(planned));
         self.bar.set_prefix(text(label));
-        self.bar.set_message(text(told));
+        self.bar.set_message(text(detail));
     }
 
-    /// It is over: the line goes away.
+    /// Removes the line.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
         self.bars.remove(&self.bar);
     }
 }
 
-/// A text as the terminal may get it.
+/// Masks and cleans a text.
 fn text(text: &str) -> String {
     clean(&masked(text))
 }
 
-/// A template of ours; were one wrong, indicatif's own would do (a test sees to it that none is).
+/// Parses a template. A test checks that all of them are valid, so the fallback is not used.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

@@ -1,43 +1,43 @@
-//! [`Out`]: stdout for everybody. Rust ignores SIGPIPE, so that a reader that goes away shows as a write error:
-//! [`Tolerant`] turns it into silence, and the run goes on to its undo.
+//! Stdout. Rust ignores SIGPIPE, so a reader that closes the pipe causes a write error.
+//! [`TolerantWriter`] ignores it, so that a run continues to its undo.
 
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::MultiProgress;
 
-use super::clean::{masked, shown};
+use super::clean::{masked, sanitize};
 
-/// EIO: what a terminal says whose window was closed.
+/// Error of a terminal whose window was closed.
 const HUNG_UP: i32 = rustix::io::Errno::IO.raw_os_error();
 
-/// A writer that swallows everything after its reader has gone.
+/// Writer that discards all output after its reader has closed it.
 #[derive(Debug)]
-pub struct Tolerant<W> {
+pub struct TolerantWriter<W> {
     inner: W,
-    /// It is one: there an input/output error means that nobody looks at it any more.
+    /// Set for terminals, whose input/output errors mean that the window was closed.
     terminal: bool,
     closed: bool,
 }
 
-impl<W: Write> Tolerant<W> {
-    /// Around any writer; `terminal` says whether it is one.
+impl<W: Write> TolerantWriter<W> {
+    /// Wraps a writer. `terminal` is true if it is one.
     pub fn new(inner: W, terminal: bool) -> Self {
         Self { inner, terminal, closed: false }
     }
 
-    /// Whether the reader has gone.
+    /// Returns true if the reader has closed the output.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    fn tells_of_the_end(&self, error: &io::Error) -> bool {
+    fn is_disconnect(&self, error: &io::Error) -> bool {
         error.kind() == io::ErrorKind::BrokenPipe || (self.terminal && error.raw_os_error() == Some(HUNG_UP))
     }
 
-    fn forgive<T>(&mut self, result: io::Result<T>, swallowed: T) -> io::Result<T> {
+    fn tolerate<T>(&mut self, result: io::Result<T>, swallowed: T) -> io::Result<T> {
         match result {
-            Err(error) if self.tells_of_the_end(&error) => {
+            Err(error) if self.is_disconnect(&error) => {
                 self.closed = true;
                 Ok(swallowed)
             }
@@ -47,13 +47,13 @@ impl<W: Write> Tolerant<W> {
     }
 }
 
-impl<W: Write> Write for Tolerant<W> {
+impl<W: Write> Write for TolerantWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.closed {
             return Ok(bytes.len());
         }
         let result = self.inner.write(bytes);
-        self.forgive(result, bytes.len())
+        self.tolerate(result, bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -61,16 +61,16 @@ impl<W: Write> Write for Tolerant<W> {
             return Ok(());
         }
         let result = self.inner.flush();
-        self.forgive(result, ())
+        self.tolerate(result, ())
     }
 }
 
-/// Stdout for people, above the progress line. Of what is written a terminal gets nothing that it would obey, beside lab's own
-/// colours, and nobody gets a secret; a pipe gets the same text. Clones write to the same place.
+/// Stdout for people, above the progress line. Control characters are removed, except for lab's own
+/// colours, and secrets are masked, also in a pipe. Clones share the stream.
 #[derive(Clone, Debug)]
 pub struct Out {
     bars: Arc<MultiProgress>,
-    stdout: Arc<Mutex<Tolerant<Stdout>>>,
+    stdout: Arc<Mutex<TolerantWriter<Stdout>>>,
     coloured: bool,
 }
 
@@ -78,30 +78,30 @@ impl Out {
     pub(super) fn stdout(bars: Arc<MultiProgress>, coloured: bool) -> Self {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
-        Self { bars, stdout: Arc::new(Mutex::new(Tolerant::new(stdout, terminal))), coloured }
+        Self { bars, stdout: Arc::new(Mutex::new(TolerantWriter::new(stdout, terminal))), coloured }
     }
 
-    /// The same stdout for data.
+    /// Stdout for data.
     pub(super) fn data(&self) -> Data {
         Data(self.clone())
     }
 
-    /// Whole buffers, so that the progress line is never drawn into the middle of a row.
+    /// Writes a whole buffer, so that the progress line is never drawn within a row.
     fn write_whole(&self, bytes: &[u8]) -> io::Result<()> {
         self.bars.suspend(|| self.lock().write_all(bytes))
     }
 
-    /// Whether the reader has gone: nothing that is written from now on is seen.
+    /// Returns true if the reader has closed the output. Further output is discarded.
     pub fn is_closed(&self) -> bool {
         self.lock().is_closed()
     }
 
-    /// The same stdout where no progress line can stand beside it.
-    pub(super) fn bare(&self) -> Bare {
-        Bare(self.stdout.clone())
+    /// Stdout for a full screen, without a progress line.
+    pub(super) fn raw(&self) -> RawOut {
+        RawOut(self.stdout.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tolerant<Stdout>> {
+    fn lock(&self) -> MutexGuard<'_, TolerantWriter<Stdout>> {
         self.stdout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -109,7 +109,7 @@ impl Out {
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        self.write_whole(shown(&masked(&text), self.coloured).as_bytes())?;
+        self.write_whole(sanitize(&masked(&text), self.coloured).as_bytes())?;
         Ok(bytes.len())
     }
 
@@ -118,12 +118,12 @@ impl Write for Out {
     }
 }
 
-/// Stdout for programs: a pipe or a file gets every byte, a terminal what it may show. Clones write to the same place.
+/// Stdout for programs. Bytes are unchanged in a pipe or file, and sanitised on a terminal. Clones share the stream.
 #[derive(Clone, Debug)]
 pub struct Data(Out);
 
 impl Data {
-    /// Whether the reader has gone: nothing that is written from now on is seen.
+    /// Returns true if the reader has closed the output. Further output is discarded.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
@@ -133,7 +133,7 @@ impl Write for Data {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.lock().terminal {
             let text = String::from_utf8_lossy(bytes);
-            self.0.write_whole(shown(&text, false).as_bytes())?;
+            self.0.write_whole(sanitize(&text, false).as_bytes())?;
         } else {
             self.0.write_whole(bytes)?;
         }
@@ -145,22 +145,22 @@ impl Write for Data {
     }
 }
 
-/// Stdout as it is, for a full screen. Clones write to the same place.
+/// Unprocessed stdout for a full screen. Clones share the stream.
 #[derive(Clone, Debug)]
-pub(super) struct Bare(Arc<Mutex<Tolerant<Stdout>>>);
+pub(super) struct RawOut(Arc<Mutex<TolerantWriter<Stdout>>>);
 
-impl Bare {
-    /// Whether the terminal has gone.
+impl RawOut {
+    /// Returns true if the terminal was closed.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().is_closed()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tolerant<Stdout>> {
+    fn lock(&self) -> MutexGuard<'_, TolerantWriter<Stdout>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Write for Bare {
+impl Write for RawOut {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.lock().write(bytes)
     }
@@ -174,9 +174,9 @@ impl Write for Bare {
 mod tests {
     use std::io::{self, Write};
 
-    use super::{HUNG_UP, Tolerant};
+    use super::{HUNG_UP, TolerantWriter};
 
-    /// Takes so many bytes, then fails so.
+    /// Accepts a number of bytes, then fails.
     struct Closing {
         room: usize,
         error: fn() -> io::Error,
@@ -198,8 +198,8 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_goes_away_is_no_error() -> io::Result<()> {
-        let mut out = Tolerant::new(Closing { room: 8, error: || io::ErrorKind::BrokenPipe.into() }, false);
+    fn a_closed_reader_is_not_an_error() -> io::Result<()> {
+        let mut out = TolerantWriter::new(Closing { room: 8, error: || io::ErrorKind::BrokenPipe.into() }, false);
         out.write_all(b"header\n")?;
         assert!(!out.is_closed());
         out.write_all(b"row one\n")?;
@@ -209,19 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_whose_window_was_closed_is_a_reader_that_went_away() -> io::Result<()> {
+    fn a_closed_window_is_a_closed_reader() -> io::Result<()> {
         let closing = || Closing { room: 0, error: || io::Error::from_raw_os_error(HUNG_UP) };
-        let mut out = Tolerant::new(closing(), true);
+        let mut out = TolerantWriter::new(closing(), true);
         out.write_all(b"row\n")?;
         assert!(out.is_closed());
-        let mut file = Tolerant::new(closing(), false);
+        let mut file = TolerantWriter::new(closing(), false);
         assert!(file.write_all(b"row\n").is_err(), "a disk that fails is an error");
         Ok(())
     }
 
     #[test]
     fn a_full_disk_is_an_error() {
-        let mut out = Tolerant::new(Closing { room: 0, error: || io::ErrorKind::StorageFull.into() }, true);
+        let mut out = TolerantWriter::new(Closing { room: 0, error: || io::ErrorKind::StorageFull.into() }, true);
         assert_eq!(out.write_all(b"row\n").map_err(|error| error.kind()), Err(io::ErrorKind::StorageFull));
         assert!(!out.is_closed());
     }

@@ -1,21 +1,21 @@
-//! [`Painter`]: colour by meaning. What a colour stands for is decided here alone; text is padded before it is painted,
-//! so that nobody has to measure escape codes.
+//! Colours by meaning. Text is padded before it is painted,
+//! so that escape codes need not be measured.
 
 use console::Style;
 
 use super::clean::clean_lines;
 
-/// What a piece of text means.
+/// Meaning of a piece of text, which determines its colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
-    /// Nothing beyond itself.
+    /// No special meaning.
     #[default]
     Plain,
     /// Passed, healthy, done.
     Good,
     /// Failed, unhealthy.
     Failed,
-    /// Look here: a fault at work, something kept.
+    /// Needs attention: an active fault, a kept change.
     Warn,
     /// Column heads, asides.
     Dim,
@@ -23,27 +23,27 @@ pub enum Tone {
     Strong,
 }
 
-/// Paints text, or leaves it as it is.
+/// Paints text if colours are enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Painter {
     on: bool,
 }
 
 impl Painter {
-    /// Never paints.
+    /// Painter without colours.
     pub const PLAIN: Self = Self { on: false };
 
-    /// Paints where `on`.
+    /// Enables colours if `on` is set.
     pub fn new(on: bool) -> Self {
         Self { on }
     }
 
-    /// Whether it paints.
+    /// Returns true if colours are enabled.
     pub fn is_on(self) -> bool {
         self.on
     }
 
-    /// The text in one of a few colours that tell things apart and mean nothing; `index` says which thing it is.
+    /// Paints a text in one of several colours without a meaning, to distinguish items by `index`.
     pub fn apart(self, index: usize, text: &str) -> String {
         let style = Style::new();
         let colours = [
@@ -58,7 +58,7 @@ impl Painter {
         if self.on { style.clone().force_styling(true).apply_to(text).to_string() } else { text }
     }
 
-    /// The text in the colour of its meaning, which is its only one: foreign colours in it are gone.
+    /// Paints a text in the colour of its meaning. Other colours in the text are removed.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         let text = clean_lines(text);
         let style = match tone {

@@ -1,24 +1,23 @@
-//! [`Screen`]: the terminal that the progress line is drawn on. One that has gone away (a closed window) takes nothing and
-//! is no error: indicatif would panic at one, in the middle of a run that still has to be put back.
+//! Terminal for the progress line. Errors of a closed window are ignored, because indicatif would
+//! panic, in the middle of a run whose changes must still be undone.
 
 use std::io;
 
 use console::Term;
 use indicatif::TermLike;
 
-/// Draws on `T` and does not mind that it cannot.
+/// Wrapper that ignores the errors of `T`.
 #[derive(Debug)]
 pub(super) struct Screen<T>(T);
 
 impl Screen<Term> {
-    /// The terminal on stderr.
+    /// Terminal on stderr.
     pub(super) fn stderr() -> Self {
         Self(Term::buffered_stderr())
     }
 }
 
-/// Nobody sees it, and nobody misses it.
-fn forgiven(result: io::Result<()>) -> io::Result<()> {
+fn ignore_error(result: io::Result<()>) -> io::Result<()> {
     result.or(Ok(()))
 }
 
@@ -32,35 +31,35 @@ impl<T: TermLike> TermLike for Screen<T> {
     }
 
     fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
-        forgiven(self.0.move_cursor_up(lines))
+        ignore_error(self.0.move_cursor_up(lines))
     }
 
     fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
-        forgiven(self.0.move_cursor_down(lines))
+        ignore_error(self.0.move_cursor_down(lines))
     }
 
     fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
-        forgiven(self.0.move_cursor_right(columns))
+        ignore_error(self.0.move_cursor_right(columns))
     }
 
     fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
-        forgiven(self.0.move_cursor_left(columns))
+        ignore_error(self.0.move_cursor_left(columns))
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        forgiven(self.0.write_line(text))
+        ignore_error(self.0.write_line(text))
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        forgiven(self.0.write_str(text))
+        ignore_error(self.0.write_str(text))
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        forgiven(self.0.clear_line())
+        ignore_error(self.0.clear_line())
     }
 
     fn flush(&self) -> io::Result<()> {
-        forgiven(self.0.flush())
+        ignore_error(self.0.flush())
     }
 }
 
@@ -73,7 +72,7 @@ mod tests {
     use super::Screen;
     use crate::term::Live;
 
-    /// A terminal whose window was closed.
+    /// Terminal whose window was closed.
     #[derive(Debug)]
     struct Gone;
 
@@ -110,7 +109,7 @@ mod tests {
     #[test]
     fn a_terminal_that_has_gone_stops_nothing() {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(Screen(Gone))));
-        let live = Live::new(&bars, "putting back");
+        let live = Live::new(&bars, "reverting");
         live.progress(1, 2);
         assert_eq!(bars.suspend(|| 42), 42, "what stands above the line is still written");
         live.clear();

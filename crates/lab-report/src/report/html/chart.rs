@@ -1,5 +1,5 @@
-//! A chart as inline SVG that is as wide as its place: what is drawn is stretched, what is written stands beside it as
-//! HTML, so that it is readable at every width. Each has a sentence and a table that say the same.
+//! Chart as inline SVG that fills the width of the page. The drawing is stretched; labels are HTML beside it, so that they stay
+//! readable at every width. Each chart has a description and a table with the same data.
 
 use std::fmt::Write as _;
 
@@ -8,29 +8,29 @@ use maud::{Markup, PreEscaped, html};
 use crate::report::human;
 use crate::report::plot::{Line, Plot};
 
-/// The drawing's own measures.
+/// Size of the drawing in SVG units.
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 160.0;
-/// The most rows of bars for alerts.
+/// Maximum number of rows of alert bars.
 const ALERT_ROWS: usize = 4;
-/// The most rows of a chart's table.
+/// Maximum number of rows of a chart's table.
 const ROWS: usize = 40;
 
-/// What a chart is about.
+/// Lines and labels of one chart.
 pub(super) struct Chart<'a> {
     id: &'static str,
     title: &'static str,
-    /// What the values are, in a word behind a number: `/s`, `ms`.
+    /// Unit behind the values: `/s` or `ms`.
     unit: &'static str,
     lines: &'a [Line],
-    /// The same in fewer columns.
+    /// The lines in fewer columns, for the table.
     table: &'a [Line],
     stacked: bool,
-    /// The colour of a line, by its name.
+    /// CSS class for the name of a line.
     class: fn(&str) -> &'static str,
 }
 
-/// The colour of an answer, by the class that the style sheet has: a status code, or the cause of there being none.
+/// CSS class of a response: a status code or the cause of a transport error.
 fn answer(name: &str) -> &'static str {
     match name {
         "refused" => "c6",
@@ -51,7 +51,7 @@ fn answer(name: &str) -> &'static str {
     }
 }
 
-/// The same of what was measured: what became of keys, and latencies.
+/// CSS class of a key counter or a latency.
 fn measure(name: &str) -> &'static str {
     match name {
         "accepted" | "median" => "c2",
@@ -61,12 +61,12 @@ fn measure(name: &str) -> &'static str {
     }
 }
 
-/// The charts of a run; what is not known has none.
+/// Charts of a run. Measures without data are omitted.
 pub(super) fn all<'a>(plot: &'a Plot, coarse: &'a Plot) -> impl Iterator<Item = Chart<'a>> {
     let all = [
         Chart {
             id: "chart-requests",
-            title: "Requests a second, by answer",
+            title: "Requests per second by response",
             unit: "/s",
             lines: &plot.answers,
             table: &coarse.answers,
@@ -75,7 +75,7 @@ pub(super) fn all<'a>(plot: &'a Plot, coarse: &'a Plot) -> impl Iterator<Item = 
         },
         Chart {
             id: "chart-keys",
-            title: "Keys that the app accepted and refused",
+            title: "Keys accepted and refused by the app",
             unit: "/s",
             lines: &plot.keys,
             table: &coarse.keys,
@@ -84,7 +84,7 @@ pub(super) fn all<'a>(plot: &'a Plot, coarse: &'a Plot) -> impl Iterator<Item = 
         },
         Chart {
             id: "chart-latency",
-            title: "Latency of the answers",
+            title: "Response latency",
             unit: "ms",
             lines: &plot.latency,
             table: &coarse.latency,
@@ -98,7 +98,7 @@ pub(super) fn all<'a>(plot: &'a Plot, coarse: &'a Plot) -> impl Iterator<Item = 
 impl Chart<'_> {
     /// The figure.
     pub(super) fn draw(&self, plot: &Plot, coarse: &Plot) -> Markup {
-        // A little room above, so that the highest is seen to be one.
+        // A margin makes the highest value recognisable as a peak.
         let top = nice(self.peak() * 1.04);
         html! {
             figure id=(self.id) {
@@ -116,7 +116,7 @@ impl Chart<'_> {
                         (ticks(plot.end))
                     }
                 }
-                details { summary { "As a table" } (self.grid(coarse)) }
+                details { summary { "Show as table" } (self.grid(coarse)) }
             }
         }
     }
@@ -130,17 +130,17 @@ impl Chart<'_> {
         (0..columns).map(sum).fold(0.0, f64::max)
     }
 
-    /// What a reader who does not see it is told.
+    /// Description for screen readers.
     fn sentence(&self, plot: &Plot) -> String {
         let peak = |line: &Line| format!("{} up to {}", line.name, amount(line.peak(), self.unit));
         let peaks: Vec<String> = self.lines.iter().map(peak).collect();
         let fired = plot.alerts.iter().filter(|alert| alert.firing);
-        let fired = fired.fold(String::new(), |mut told, alert| {
+        let fired = fired.fold(String::new(), |mut text, alert| {
             let (from, to) = (human::clock(alert.from), human::clock(alert.to));
-            let _ = write!(told, " {} fires from {from} to {to}.", alert.name);
-            told
+            let _ = write!(text, " {} fires from {from} to {to}.", alert.name);
+            text
         });
-        format!("{}, over the run: {}.{fired} The table below has the values.", self.title, peaks.join(", "))
+        format!("{} over the run: {}.{fired} The table below has the values.", self.title, peaks.join(", "))
     }
 
     fn shapes(&self, plot: &Plot, top: f64) -> Markup {
@@ -154,7 +154,7 @@ impl Chart<'_> {
         let _ = write!(out, r#"<path class="grid" d="M0 {0}H{WIDTH}M0 .5H{WIDTH}M0 {HEIGHT}H{WIDTH}"/>"#, HEIGHT / 2.0);
         let mut names: Vec<&str> = Vec::new();
         for alert in &plot.alerts {
-            // Each alert has a row of its own, as far as there are rows.
+            // Each alert has its own row; the last row is shared.
             let row = names.iter().position(|name| *name == alert.name).unwrap_or_else(|| {
                 names.push(&alert.name);
                 names.len() - 1
@@ -179,7 +179,7 @@ impl Chart<'_> {
         PreEscaped(out)
     }
 
-    /// Bars on top of each other, a path a line.
+    /// Draws stacked bars, one path per line.
     fn bars(&self, out: &mut String, step: f64, top: f64) {
         let columns = self.lines.iter().map(|line| line.values.len()).max().unwrap_or(0);
         let mut floor = vec![0.0; columns];
@@ -198,7 +198,7 @@ impl Chart<'_> {
         }
     }
 
-    /// A line that keeps its height for a column, with gaps where nothing is known.
+    /// Draws a step line, with gaps for unknown values.
     fn steps(&self, out: &mut String, step: f64, top: f64) {
         for line in self.lines {
             let _ = write!(out, r#"<path class="{} line" d=""#, (self.class)(&line.name));
@@ -243,7 +243,7 @@ impl Chart<'_> {
     }
 }
 
-/// A plot in as many columns as a table has rows.
+/// Reduces a plot to the columns of a table.
 pub(super) fn coarse(plot: &Plot) -> Plot {
     plot.coarser(ROWS)
 }
@@ -261,7 +261,7 @@ fn amount(value: f64, unit: &str) -> String {
     }
 }
 
-/// The first of 1, 2, 5 times a power of ten that is not below; 1 for nothing.
+/// Rounds up to 1, 2, 2.5 or 5 times a power of ten; 1 for 0.
 fn nice(peak: f64) -> f64 {
     if peak <= 0.0 {
         return 1.0;
@@ -270,8 +270,8 @@ fn nice(peak: f64) -> f64 {
     [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|step| step * power).find(|step| *step >= peak).unwrap_or(peak)
 }
 
-/// The numbers of the steps above the drawing, each where its step begins; staggered where they would touch, left out
-/// where even that does not help.
+/// Step numbers above the drawing, at the start of each step. They are staggered if they would overlap, and omitted
+/// if no level is free.
 fn numbers(plot: &Plot) -> Markup {
     const LEVELS: usize = 3;
     const GAP: f64 = 5.5;
@@ -293,7 +293,7 @@ fn numbers(plot: &Plot) -> Markup {
     }
 }
 
-/// Times below the drawing.
+/// Time labels below the drawing.
 fn ticks(end: f64) -> Markup {
     let steps = [0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0];
     let step = steps.into_iter().find(|step| end / step <= 6.0).unwrap_or(end / 4.0);
@@ -311,7 +311,7 @@ mod tests {
     use lab_traffic::Cause;
 
     #[test]
-    fn what_is_drawn_on_each_other_is_told_apart() {
+    fn stacked_responses_have_different_colours() {
         let codes = ["200", "304", "401", "429", "500", "502", "503", "504"];
         let causes = [Cause::Refused, Cause::Reset, Cause::Timeout, Cause::Connect, Cause::Dns].map(Cause::name);
         let mut classes: Vec<&str> = codes.into_iter().chain(causes).map(answer).collect();
@@ -321,7 +321,7 @@ mod tests {
         let style = include_str!("style.css");
         for class in classes {
             assert!(style.contains(&format!("path.{class}{{")) && style.contains(&format!("i.{class}{{")), "{class}");
-            // Light, dark, and on paper.
+            // Light, dark and print.
             assert_eq!(style.matches(&format!("--{class}:#")).count(), 3, "{class}");
         }
         assert_ne!(measure("accepted"), measure("refused"));

@@ -1,5 +1,5 @@
-//! [`write`]: a run as one HTML file that needs nothing else: an incident review with charts, for handing out. No script, no
-//! address that a browser would ask, and what services said is shown, never obeyed.
+//! HTML report: an incident review with charts in one self-contained file. It has no scripts and loads nothing, and texts of
+//! services are always escaped.
 
 use std::io::{self, Write};
 
@@ -16,17 +16,17 @@ mod chart;
 use chart::coarse;
 
 const STYLE: &str = include_str!("style.css");
-/// Styles of its own, and nothing else at all.
+/// Content security policy: inline styles only.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// The review of a run as a page.
+/// Writes the review of a run as a page.
 pub fn write(out: &mut impl Write, journal: &Journal) -> io::Result<()> {
     out.write_all(page(journal).into_string().as_bytes())?;
     out.flush()
 }
 
 fn page(journal: &Journal) -> Markup {
-    let review = Review::of(journal);
+    let review = Review::new(journal);
     let status = class(review.status);
     html! {
         (DOCTYPE)
@@ -48,7 +48,7 @@ fn page(journal: &Journal) -> Markup {
                     nav aria-label="Sections" { @for part in &review.sections { a href={ "#" (part.id) } { (part.title) } } }
                 }
                 main { @for part in &review.sections { (section(part, journal)) } }
-                footer { p { "Written by lab " (env!("CARGO_PKG_VERSION")) " from the journal of run " (journal.id) ". Times count from the run's start." } }
+                footer { p { "Written by lab " (env!("CARGO_PKG_VERSION")) " from the journal of run " (journal.id) ". Times are relative to the start of the run." } }
             }
         }
     }
@@ -80,10 +80,10 @@ fn block(block: &Block, journal: &Journal) -> Markup {
     }
 }
 
-/// Text with code between backticks.
+/// Renders text in backticks as code.
 fn inline(text: &str) -> Markup {
     let parts: Vec<&str> = text.split('`').collect();
-    // A backtick without another one is a backtick.
+    // An unpaired backtick is literal.
     let paired = parts.len() % 2 == 1;
     html! {
         @for (index, part) in parts.iter().enumerate() {
@@ -127,17 +127,17 @@ fn class(status: Status) -> &'static str {
 }
 
 fn charts(journal: &Journal) -> Markup {
-    let Some(plot) = Plot::of(journal) else {
-        return html! { p.none { "There is nothing to draw: the run sent no traffic, or its record has no samples." } };
+    let Some(plot) = Plot::from_journal(journal) else {
+        return html! { p.none { "No charts: the run sent no traffic, or its record has no samples." } };
     };
     let table = coarse(&plot);
     html! {
         p.key {
             @if plot.outage.is_some() { span { i.outage {} "outage" } }
             @if !plot.alerts.is_empty() {
-                span { i.pending {} "an alert is pending" } span { i.firing {} "an alert fires" }
+                span { i.pending {} "alert pending" } span { i.firing {} "alert firing" }
             }
-            span { i.mark {} "a step begins" }
+            span { i.mark {} "start of a step" }
             @for (index, step) in plot.steps.iter().enumerate().take(12) { span { b class=(step.phase) { (index + 1) } (step.name) } }
         }
         @for chart in chart::all(&plot, &table) { (chart.draw(&plot, &table)) }

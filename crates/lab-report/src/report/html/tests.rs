@@ -1,4 +1,4 @@
-//! The page: whole for every story, nothing in it that a browser would ask for or run, and small however long the run.
+//! The page is well-formed for every recorded run, loads and runs nothing, and stays small for long runs.
 
 use super::page;
 use crate::report::journal::Journal;
@@ -9,7 +9,7 @@ fn journal(events: Vec<lab_core::event::Event>) -> Journal {
     Journal::from_events(&stories::sampled(events)).expect("a run")
 }
 
-/// The names of the elements in order, `/name` where they end; those that never end are left out.
+/// Names of the elements in order, `/name` for end tags, without void elements.
 fn elements(page: &str) -> Vec<String> {
     let void = ["meta", "!DOCTYPE", "path", "rect"];
     let tag = |part: &str| part.split(|c: char| c.is_whitespace() || c == '>').next().unwrap_or("").to_owned();
@@ -17,7 +17,7 @@ fn elements(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_story_is_a_whole_page() {
+fn every_run_is_a_complete_page() {
     for (name, events) in stories::all() {
         let page = page(&journal(events)).into_string();
         let mut open: Vec<String> = Vec::new();
@@ -28,7 +28,7 @@ fn every_story_is_a_whole_page() {
             }
         }
         assert!(open.is_empty(), "{name}: {open:?}");
-        for section in ["What customers saw", "Timeline", "See it again"] {
+        for section in ["What customers saw", "Timeline", "Repeat the run"] {
             assert!(page.contains(section), "{name}: {section}");
         }
     }
@@ -42,20 +42,20 @@ fn the_page_of_the_story() {
 }
 
 #[test]
-fn alerts_are_drawn_and_said() {
+fn alerts_are_drawn_and_described() {
     let page = page(&journal(stories::alerted())).into_string();
     // Of 180 s on 1000 units: pending from 76.2 s, firing from 86.2 s to 136.2 s; on each of three charts.
     for (class, count) in [("pending", 3), ("firing", 3)] {
         assert_eq!(page.matches(&format!("<rect class=\"{class}\"")).count(), count, "{class}");
     }
-    assert!(page.contains("AuthFailureRatioHigh fires from 1m 26s to 2m 16s."), "for those who do not see it");
-    assert!(page.contains("an alert fires") && page.contains("Time to detect"));
+    assert!(page.contains("AuthFailureRatioHigh fires from 1m 26s to 2m 16s."), "for screen readers");
+    assert!(page.contains("alert firing") && page.contains("Time to detect"));
     let quiet = super::page(&journal(stories::rotate_key())).into_string();
-    assert!(!quiet.contains("an alert fires") && !quiet.contains("Time to detect"));
+    assert!(!quiet.contains("alert firing") && !quiet.contains("Time to detect"));
 }
 
 #[test]
-fn a_page_asks_for_nothing_and_runs_nothing() {
+fn a_page_loads_and_runs_nothing() {
     for (name, events) in stories::all() {
         let page = page(&journal(events)).into_string();
         for word in ["http:", "https:", "//", "<script", " src=", "url(", "@import", "<link", "javascript"] {
@@ -65,7 +65,7 @@ fn a_page_asks_for_nothing_and_runs_nothing() {
 }
 
 #[test]
-fn what_services_said_is_shown_and_never_obeyed() {
+fn texts_of_services_are_escaped() {
     let mut journal = journal(stories::rotate_key());
     let evil = "<img src=x onerror=alert(1)>`</style><script>";
     journal.title = evil.to_owned();

@@ -1,4 +1,4 @@
-//! Why it happened, what showed it, what mended it, and what would keep it from happening again.
+//! Detection, root cause, fix and prevention.
 
 use super::facts::{ACCEPTED, REFUSED, changes, delta, detail, join};
 use super::{Block, Grid, name, paragraphs};
@@ -7,16 +7,16 @@ use crate::report::journal::Journal;
 use crate::report::text::clean;
 use lab_core::event::{AlertChanged, AlertState, Phase, StepResult};
 
-/// Times of the caller and of the steps are taken apart from each other.
+/// Tolerance in seconds between the clocks of the caller and of the steps.
 const ROUNDING: f64 = 0.001;
 
-/// When the fault was felt, and what the app's metrics said of it.
+/// Time of the first failed request, and the app's metrics during the failures.
 pub(super) fn detection(journal: &Journal) -> Vec<Block> {
     let mut lines = Vec::new();
     if let Some(outage) = journal.outage {
         let at = human::clock(outage.impact_at);
-        let since = |step: &&&StepResult| step.elapsed <= outage.impact_at + ROUNDING;
-        lines.push(match changes(journal, Phase::Inject).iter().rev().find(since) {
+        let before_impact = |step: &&&StepResult| step.elapsed <= outage.impact_at + ROUNDING;
+        lines.push(match changes(journal, Phase::Inject).iter().rev().find(before_impact) {
             Some(step) => {
                 let after = human::clock(outage.impact_at - step.elapsed);
                 format!("The first failed request started {at} into the run, {after} after {} began.", name(step))
@@ -25,9 +25,9 @@ pub(super) fn detection(journal: &Journal) -> Vec<Block> {
         });
         lines.push(counters(journal));
     }
-    let blind: Vec<String> = unknown(journal).map(name).collect();
-    if !blind.is_empty() {
-        lines.push(format!("The app's metrics could not be read in {}.", join(&blind)));
+    let unreadable: Vec<String> = steps_without_metrics(journal).map(name).collect();
+    if !unreadable.is_empty() {
+        lines.push(format!("The app's metrics could not be read in {}.", join(&unreadable)));
     }
     lines.extend(only_pending(journal));
     lines.retain(|line| !line.is_empty());
@@ -38,7 +38,7 @@ pub(super) fn detection(journal: &Journal) -> Vec<Block> {
 
 /// The alerts that fired, and how long detection, mitigation and resolution took.
 fn alerts(journal: &Journal) -> Vec<Block> {
-    let mut grid = Grid::new("Alerts", &["alert", "severity", "pending", "fired", "resolved", "what it said"], &[]);
+    let mut grid = Grid::new("Alerts", &["alert", "severity", "pending", "fired", "resolved", "summary"], &[]);
     for (index, fired) in journal.alerts.iter().enumerate().filter(|(_, alert)| alert.state == AlertState::Firing) {
         let own = |alert: &&AlertChanged| alert.name == fired.name;
         let before = journal.alerts[..index].iter().rfind(own).filter(|alert| alert.state == AlertState::Pending);
@@ -49,7 +49,7 @@ fn alerts(journal: &Journal) -> Vec<Block> {
             clean(&fired.severity).into(),
             before.map_or_else(|| "-".to_owned(), at).into(),
             at(fired).into(),
-            after.map_or_else(|| "not by the end".to_owned(), at).into(),
+            after.map_or_else(|| "not before the run ended".to_owned(), at).into(),
             clean(&fired.summary).into(),
         ]);
     }
@@ -58,8 +58,8 @@ fn alerts(journal: &Journal) -> Vec<Block> {
     }
     let mut blocks = Vec::new();
     if let Some(outage) = journal.outage {
-        let time = |seconds: Option<f64>| seconds.map_or_else(|| "not by the end".to_owned(), human::clock);
-        blocks.push(Block::Text("From the first failed request on it took:".to_owned()));
+        let time = |seconds: Option<f64>| seconds.map_or_else(|| "not before the run ended".to_owned(), human::clock);
+        blocks.push(Block::Text("Measured from the first failed request:".to_owned()));
         blocks.push(Block::Facts(vec![
             ("Time to detect", time(outage.time_to_detect)),
             ("Time to mitigate", time(outage.time_to_mitigate)),
@@ -70,20 +70,20 @@ fn alerts(journal: &Journal) -> Vec<Block> {
     blocks
 }
 
-/// What a run of seconds has of alerts.
+/// Sentence about alerts that did not get beyond pending, as in a run of a few seconds.
 fn only_pending(journal: &Journal) -> Option<String> {
     let of = |state: AlertState| journal.alerts.iter().filter(move |alert| alert.state == state);
     let mut names: Vec<String> = of(AlertState::Pending).map(|alert| super::code(&alert.name)).collect();
     names.dedup();
     let only = !names.is_empty() && of(AlertState::Firing).next().is_none();
-    only.then(|| format!("No alert fired; pending was {}.", join(&names)))
+    only.then(|| format!("No alert fired; only pending: {}.", join(&names)))
 }
 
-fn unknown(journal: &Journal) -> impl Iterator<Item = &StepResult> {
+fn steps_without_metrics(journal: &Journal) -> impl Iterator<Item = &StepResult> {
     journal.steps.iter().filter(|step| step.sent.is_some() && step.deltas.values().any(Option::is_none))
 }
 
-/// Whether the app's counters show what the caller saw.
+/// Compares the app's counters with the failures that the caller observed.
 fn counters(journal: &Journal) -> String {
     let rose: Vec<String> = journal
         .steps
@@ -98,34 +98,34 @@ fn counters(journal: &Journal) -> String {
     let accepted: Option<f64> = failing.map(|step| delta(step, ACCEPTED)).sum();
     match accepted {
         Some(accepted) if accepted > 0.0 => format!(
-            "`{REFUSED}` did not rise while requests failed, and `{ACCEPTED}` rose by {}: not the keys were the matter.",
+            "`{REFUSED}` did not rise while requests failed, and `{ACCEPTED}` rose by {}, so the keys were not the cause.",
             human::number(accepted)
         ),
         Some(_) => format!(
-            "Neither `{REFUSED}` nor `{ACCEPTED}` rose while requests failed: they did not reach the app, or it did not get so far."
+            "Neither `{REFUSED}` nor `{ACCEPTED}` rose while requests failed: they did not reach the app, or failed before the key check."
         ),
         None => String::new(),
     }
 }
 
-/// What was broken.
+/// Description of the fault, and the steps that injected it.
 pub(super) fn root(journal: &Journal) -> Vec<Block> {
     let injected = changes(journal, Phase::Inject);
     let mut blocks: Vec<Block> = paragraphs(&clean_lines(&journal.about.description)).map(Block::Text).collect();
     if injected.is_empty() {
         return if journal.outage.is_some() { blocks } else { Vec::new() };
     }
-    blocks.push(Block::List(injected.into_iter().map(done).collect()));
+    blocks.push(Block::List(injected.into_iter().map(describe_change).collect()));
     blocks
 }
 
 /// `rotate-key at 2.0s: server apikey-v1 > apikey-v2`.
-fn done(step: &StepResult) -> String {
+fn describe_change(step: &StepResult) -> String {
     let error = step.error.as_deref().map(|error| format!("; error: {}", clean(error))).unwrap_or_default();
     format!("{} at {}: {}{error}", name(step), human::clock(step.elapsed), detail(step))
 }
 
-/// What mended it, and when that was felt.
+/// Steps that fixed the incident, and the time of recovery.
 pub(super) fn remedy(journal: &Journal) -> Vec<Block> {
     let mut blocks = Vec::new();
     let steps = changes(journal, Phase::Remedy);
@@ -139,22 +139,22 @@ pub(super) fn remedy(journal: &Journal) -> Vec<Block> {
         let before = steps.iter().rev().find(|step| step.elapsed <= recovered + ROUNDING);
         let after = before.map(|step| {
             let after = human::clock(recovered - step.elapsed);
-            format!(", {after} after {} began", name(step))
+            format!(" and {after} after {} began", name(step))
         });
         let after = after.unwrap_or_default();
         blocks.push(Block::Text(format!(
-            "From {at} into the run on no request failed any more: {lasted} after the first that failed{after}."
+            "Requests recovered {at} into the run, {lasted} after the first failure{after}."
         )));
     } else if journal.outage.is_some() {
         blocks.push(Block::Text("The run ended before requests succeeded again.".to_owned()));
     }
     if !steps.is_empty() {
-        blocks.push(Block::List(steps.into_iter().map(done).collect()));
+        blocks.push(Block::List(steps.into_iter().map(describe_change).collect()));
     }
     blocks
 }
 
-/// What is to be learned from it.
+/// Lessons of the scenario.
 pub(super) fn prevention(journal: &Journal) -> Vec<Block> {
     let lessons: Vec<String> = journal
         .about
@@ -165,7 +165,7 @@ pub(super) fn prevention(journal: &Journal) -> Vec<Block> {
     if lessons.is_empty() { Vec::new() } else { vec![Block::List(lessons)] }
 }
 
-/// Without what a terminal or a page would obey, its line ends kept.
+/// Removes control characters but keeps line ends.
 fn clean_lines(text: &str) -> String {
     text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }

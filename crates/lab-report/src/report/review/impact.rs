@@ -1,4 +1,4 @@
-//! What callers saw, and what happened when.
+//! Impact on callers, and the timeline.
 
 use super::facts;
 use super::{Block, Cell, Grid, name, paragraphs};
@@ -7,24 +7,24 @@ use crate::report::journal::Journal;
 use crate::report::text::clean;
 use lab_core::event::{AlertState, Latency, Status, StepResult};
 
-/// The ticket, the symptom, and what every round of traffic got.
+/// Ticket, symptom, and the responses to the traffic of each step.
 pub(super) fn customers(journal: &Journal) -> Vec<Block> {
     let mut blocks = Vec::new();
     blocks.extend(journal.about.ticket.iter().map(|ticket| Block::Quote(ticket.trim().to_owned())));
     blocks.extend(journal.about.symptom.iter().flat_map(|text| paragraphs(text)).map(Block::Text));
     let numbers = ["sent", "failed", "median", "p99"];
-    let mut grid = Grid::new("What the traffic got", &["step", "answers"], &numbers);
+    let mut grid = Grid::new("Traffic", &["step", "responses"], &numbers);
     for step in &journal.steps {
         if let Some(sent) = step.sent {
             let (failed, latency) = (step.failed_requests, step.latency_ms);
-            grid.rows.push(got(name(step), facts::codes(step), (sent, failed), latency));
+            grid.rows.push(traffic_row(name(step), facts::codes(step), (sent, failed), latency));
         }
         let callers = step.callers.iter().map(|(caller, result)| ("caller", caller, result));
         let background = step.background.iter().map(|(of, result)| ("background", of, result));
         for (what, who, result) in callers.chain(background) {
-            let whose = format!("{}, {what} {}", name(step), super::code(who));
+            let sender = format!("{}, {what} {}", name(step), super::code(who));
             let answers = facts::answers(&result.codes, &result.errors);
-            grid.rows.push(got(whose, answers, (result.sent, result.failed_requests), result.latency_ms));
+            grid.rows.push(traffic_row(sender, answers, (result.sent, result.failed_requests), result.latency_ms));
         }
     }
     if !grid.rows.is_empty() {
@@ -33,26 +33,26 @@ pub(super) fn customers(journal: &Journal) -> Vec<Block> {
     blocks
 }
 
-/// A row of what traffic got: whose it was, the answers, how many were sent and how many failed.
-fn got(whose: String, answers: String, (sent, failed): (u64, u64), latency: Option<Latency>) -> Vec<Cell> {
+/// Table row of the traffic of one sender.
+fn traffic_row(sender: String, answers: String, (sent, failed): (u64, u64), latency: Option<Latency>) -> Vec<Cell> {
     let share = format!("{failed} ({})", human::share(failed, sent));
     let failed = Cell { text: share, status: (failed > 0).then_some(Status::Failed) };
     let millis =
         |pick: fn(Latency) -> f64| latency.map_or_else(|| "-".to_owned(), |latency| human::millis(pick(latency)));
     let (median, tail) = (millis(|latency| latency.p50), millis(|latency| latency.p99));
-    vec![whose.into(), answers.into(), sent.to_string().into(), failed, median.into(), tail.into()]
+    vec![sender.into(), answers.into(), sent.to_string().into(), failed, median.into(), tail.into()]
 }
 
-/// The charts, and a row for all that happened.
+/// Charts, and a table of steps, log lines, alerts and notes.
 pub(super) fn timeline(journal: &Journal) -> Vec<Block> {
     let mut rows: Vec<(f64, Vec<Cell>)> = Vec::new();
     for (index, step) in journal.steps.iter().enumerate() {
         rows.push((step.elapsed, row(index + 1, step)));
     }
-    for (at, what, told, status) in between(journal) {
+    for (at, what, text, status) in events_between_steps(journal) {
         let place = rows.iter().position(|(elapsed, _)| *elapsed > at).unwrap_or(rows.len());
-        let told = Cell { text: told, status };
-        let cells = vec!["".into(), human::clock(at).into(), "".into(), what.into(), told, "".into()];
+        let text = Cell { text, status };
+        let cells = vec!["".into(), human::clock(at).into(), "".into(), what.into(), text, "".into()];
         rows.insert(place, (at, cells));
     }
     for planned in journal.not_run() {
@@ -64,8 +64,8 @@ pub(super) fn timeline(journal: &Journal) -> Vec<Block> {
     vec![Block::Charts, Block::Grid(grid)]
 }
 
-/// What happened that is no step, in order of time: lines of logs, alerts, notes.
-fn between(journal: &Journal) -> Vec<(f64, &'static str, String, Option<Status>)> {
+/// Log lines, alerts and notes, by time.
+fn events_between_steps(journal: &Journal) -> Vec<(f64, &'static str, String, Option<Status>)> {
     let mut all = Vec::new();
     for line in journal.steps.iter().flat_map(|step| &step.logs) {
         let service = clean(&line.service);
@@ -80,8 +80,8 @@ fn between(journal: &Journal) -> Vec<(f64, &'static str, String, Option<Status>)
             AlertState::Resolved => Some(Status::Passed),
             AlertState::Cleared => None,
         };
-        let told = format!("{} {}{joint}{summary}", super::code(&alert.name), alert.state.name());
-        all.push((alert.since, "alert", told, status));
+        let text = format!("{} {}{joint}{summary}", super::code(&alert.name), alert.state.name());
+        all.push((alert.since, "alert", text, status));
     }
     for notice in &journal.notices {
         all.push((notice.elapsed, "", format!("Note: {}", clean(&notice.message)), None));
@@ -90,7 +90,7 @@ fn between(journal: &Journal) -> Vec<(f64, &'static str, String, Option<Status>)
     all
 }
 
-/// What a line of a log says, beside when: of an access line the request and its answer. The journal has all of it.
+/// Message of a log line without its time. An access line is reduced to request and response; the journal has the full line.
 fn essence(text: &str) -> String {
     let line: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let (method, path) = (line["method"].as_str(), line["path"].as_str());
@@ -108,7 +108,7 @@ fn essence(text: &str) -> String {
     }
 }
 
-/// As much of a log's line as a table has room for.
+/// Truncates a log line to fit a table cell.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 180;
     if text.chars().count() <= LONGEST {
@@ -125,7 +125,7 @@ fn row(number: usize, step: &StepResult) -> Vec<Cell> {
     vec![number.to_string().into(), at.into(), name(step).into(), phase.into(), happened(step).into(), verdict]
 }
 
-/// A step in one line.
+/// Describes a step in one line.
 fn happened(step: &StepResult) -> String {
     let mut parts = Vec::new();
     if let Some(sent) = step.sent {
@@ -137,11 +137,11 @@ fn happened(step: &StepResult) -> String {
         parts.push(if waits { facts::detail(step) } else { format!("{}, {took}", facts::detail(step)) });
     }
     if step.unsent > 0 {
-        parts.push(format!("{} could not be sent in time", human::count(step.unsent, "request")));
+        parts.push(format!("{} not sent in time", human::count(step.unsent, "request")));
     }
     parts.extend(step.expectations.iter().filter(|result| !result.passed).map(|result| {
-        let (expected, seen) = (clean(&result.expected), clean(&result.observed_text));
-        format!("expected {} {expected}, saw {seen}", super::code(&result.metric))
+        let (expected, observed) = (clean(&result.expected), clean(&result.observed_text));
+        format!("expected {} {expected}, observed {observed}", super::code(&result.metric))
     }));
     parts.extend(step.error.as_deref().map(|error| format!("error: {}", clean(error))));
     parts.join("; ")

@@ -1,5 +1,5 @@
-//! [`Review`]: a run told as an incident review, in sections of plain blocks: what HTML and Markdown are made from, so that
-//! both say the same. Where a run has nothing to say, a section is left out.
+//! Incident review of a run, as sections of plain blocks. HTML and Markdown render the same review. Sections without content
+//! are omitted.
 
 use crate::report::journal::Journal;
 use lab_core::event::{Status, StepResult};
@@ -21,42 +21,42 @@ pub(super) struct Review {
     pub(super) subtitle: String,
     /// How the run ended.
     pub(super) status: Status,
-    /// In the order of reading.
+    /// Sections in display order.
     pub(super) sections: Vec<Section>,
 }
 
-/// A part of it.
+/// Titled part of a review.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Section {
-    /// In lower case, one word: for links.
+    /// Anchor for links: one lower-case word.
     pub(super) id: &'static str,
     pub(super) title: &'static str,
     pub(super) blocks: Vec<Block>,
 }
 
-/// What a section consists of. In texts, what stands between backticks is code.
+/// Content of a section. Text in backticks is code.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Block {
     /// A paragraph.
     Text(String),
-    /// Somebody's own words.
+    /// Text of the scenario's author, such as the ticket.
     Quote(String),
-    /// Names and what they are.
+    /// Names and values.
     Facts(Vec<(&'static str, String)>),
-    /// One after the other.
+    /// Bulleted list.
     List(Vec<String>),
-    /// Rows under heads.
+    /// Table.
     Grid(Grid),
-    /// To be typed.
+    /// Shell commands.
     Commands(Vec<String>),
-    /// The run over its time, where it can be drawn.
+    /// Charts of the run. Renderers without graphics omit them.
     Charts,
 }
 
 /// A table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Grid {
-    /// What it shows, for those who hear it.
+    /// Label for screen readers.
     pub(super) caption: &'static str,
     pub(super) heads: Vec<Head>,
     pub(super) rows: Vec<Vec<Cell>>,
@@ -66,11 +66,11 @@ pub(super) struct Grid {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Head {
     pub(super) name: &'static str,
-    /// Its values are numbers.
+    /// Right-aligned, for numbers.
     pub(super) number: bool,
 }
 
-/// A value, with how good or bad it is where that matters.
+/// Text of a cell, coloured by its status.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cell {
     pub(super) text: String,
@@ -105,7 +105,7 @@ impl Grid {
 
 impl Review {
     /// The review of a run.
-    pub(super) fn of(journal: &Journal) -> Self {
+    pub(super) fn new(journal: &Journal) -> Self {
         let began = journal.start.format("%Y-%m-%d %H:%M:%S UTC");
         let sections = [
             ("summary", "Summary", summary::blocks(journal)),
@@ -115,9 +115,9 @@ impl Review {
             ("cause", "Root cause", cause::root(journal)),
             ("remedy", "Remedy", cause::remedy(journal)),
             ("prevention", "Prevention", cause::prevention(journal)),
-            ("expectations", "What was expected", summary::expectations(journal)),
-            ("after", "How the lab was left", summary::left(journal)),
-            ("repeat", "See it again", repeat::blocks(journal)),
+            ("expectations", "Expectations", summary::expectations(journal)),
+            ("after", "State after the run", summary::final_state(journal)),
+            ("repeat", "Repeat the run", repeat::blocks(journal)),
         ];
         Self {
             title: super::text::clean(&journal.title),
@@ -138,17 +138,17 @@ impl Review {
     }
 }
 
-/// A step's name as code.
+/// Formats the name of a step as code.
 fn name(step: &StepResult) -> String {
     code(&step.name)
 }
 
-/// A word as code.
+/// Formats a word as code.
 fn code(text: &str) -> String {
     format!("`{}`", super::text::clean(text).replace('`', "'"))
 }
 
-/// What somebody wrote, on paragraphs of one line each.
+/// Splits prose into paragraphs of one line each.
 fn paragraphs(text: &str) -> impl Iterator<Item = String> + '_ {
     let whole = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
     text.split("\n\n").map(whole).filter(|paragraph| !paragraph.is_empty())

@@ -1,19 +1,19 @@
-//! The commands that show it again: the run as it was, once more, and in other forms.
+//! Commands to repeat the run, print it and compare it.
 
 use super::facts::join;
 use super::{Block, code};
 use crate::report::journal::Journal;
-use crate::report::text::word;
+use crate::report::text::shell_quote;
 use crate::report::{DEFAULT_LAB, short_id};
 use lab_core::event::MASK;
 
-/// The commands.
+/// Commands, and the secret parameters that they need.
 pub(super) fn blocks(journal: &Journal) -> Vec<Block> {
     let source = journal.about.typed(&journal.scenario);
-    let mut run = format!("lab scenario run {} --engine {}", word(source), word(&journal.engine));
-    let mut option = |name: &str, value: &str| run.extend([" ", name, " ", &word(value)]);
+    let mut run = format!("lab scenario run {} --engine {}", shell_quote(source), shell_quote(&journal.engine));
+    let mut option = |name: &str, value: &str| run.extend([" ", name, " ", &shell_quote(value)]);
     let id = short_id(&journal.id);
-    // A lab that was made for the run alone has its id, and is made anew.
+    // A temporary lab is named after the run, and the next run creates its own.
     if journal.lab != DEFAULT_LAB && journal.lab != format!("run-{id}") {
         option("--name", &journal.lab);
     }
@@ -28,13 +28,13 @@ pub(super) fn blocks(journal: &Journal) -> Vec<Block> {
         run.push_str(" --allow-commands");
     }
     let mut blocks = vec![
-        Block::Text("The same once more, this run again as it was printed, and beside another one:".to_owned()),
+        Block::Text("Run the scenario again, print this run, or compare it with another one:".to_owned()),
         Block::Commands(vec![run, format!("lab runs show {id}"), format!("lab runs diff {id} OTHER")]),
     ];
     if !secret.is_empty() {
         let names: Vec<String> = secret.into_iter().map(|(name, _)| code(name)).collect();
         let is = if names.len() == 1 { "is" } else { "are" };
-        blocks.push(Block::Text(format!("{} {is} secret and must be given with `--set` for that.", join(&names))));
+        blocks.push(Block::Text(format!("{} {is} secret; set with `--set`.", join(&names))));
     }
     blocks
 }
@@ -56,14 +56,11 @@ mod tests {
         let Block::Commands(commands) = &blocks[1] else { panic!("{blocks:?}") };
         let run = "lab scenario run stale-caller --engine embedded --name room-3 --set 'note=a b' --allow-commands";
         assert_eq!(commands[0], run);
-        assert_eq!(
-            blocks[2],
-            Block::Text("`new_key` and `url` are secret and must be given with `--set` for that.".to_owned())
-        );
+        assert_eq!(blocks[2], Block::Text("`new_key` and `url` are secret; set with `--set`.".to_owned()));
     }
 
     #[test]
-    fn a_lab_that_was_the_runs_own_is_not_asked_for() {
+    fn a_temporary_lab_is_not_named() {
         for lab in ["default", "run-7f3a"] {
             let mut journal = Journal::from_events(&stories::rotate_key()).expect("a whole run");
             journal.lab = lab.to_owned();

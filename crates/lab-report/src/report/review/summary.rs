@@ -1,4 +1,4 @@
-//! The beginning and the end of a review: how it went, what was expected, how the lab was left.
+//! First and last sections of a review: summary, expectations, state of the lab after the run.
 
 use super::facts::{self, ACCEPTED, REFUSED, join, part};
 use super::{Block, Cell, Grid, code, name};
@@ -7,7 +7,7 @@ use crate::report::text::clean;
 use crate::report::{human, undo_text};
 use lab_core::event::{Status, UndoOutcome, UndoStatus};
 
-/// How it went, in a few sentences, and the figures.
+/// Summary in a few sentences, and key figures.
 pub(super) fn blocks(journal: &Journal) -> Vec<Block> {
     let sentences = [Some(verdict(journal)), Some(outage(journal)), undo(journal)];
     let text = sentences.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -27,12 +27,12 @@ fn verdict(journal: &Journal) -> String {
         Status::Error => {
             let broken = journal.steps.iter().find_map(|step| step.error.as_ref().map(|error| (step, error)));
             match broken {
-                Some((step, error)) => format!("{} could not be carried out: {}.", name(step), clean(error)),
-                None => format!("The run could not be carried out{reason}."),
+                Some((step, error)) => format!("{} failed with an error: {}.", name(step), clean(error)),
+                None => format!("The run failed with an error{reason}."),
             }
         }
         Status::Interrupted if journal.reason.as_deref() == Some(CUT_OFF) => {
-            "The run was cut off: the record ends before the run does.".to_owned()
+            "The run was interrupted: its record is incomplete.".to_owned()
         }
         Status::Interrupted => "The run was interrupted.".to_owned(),
     }
@@ -49,12 +49,10 @@ fn outage(journal: &Journal) -> String {
             let from = human::clock(outage.impact_at);
             match outage.recovered_at {
                 Some(recovered) => format!(
-                    "The caller had an outage of {lasted}, from {from} to {} into the run, in which {failed} failed.",
+                    "The outage lasted {lasted}, from {from} to {} into the run; {failed} failed.",
                     human::clock(recovered)
                 ),
-                None => format!(
-                    "The caller had an outage from {from} into the run, which was not over at the end; {failed} failed."
-                ),
+                None => format!("The outage started {from} into the run and lasted to its end; {failed} failed."),
             }
         }
     }
@@ -63,18 +61,18 @@ fn outage(journal: &Journal) -> String {
 fn undo(journal: &Journal) -> Option<String> {
     let text = match journal.undo.status {
         UndoOutcome::Complete if journal.undo.items.is_empty() => return None,
-        UndoOutcome::Complete => "All that the run had changed was put back.".to_owned(),
-        UndoOutcome::Kept => "What the run had changed was left so, as it was asked to.".to_owned(),
-        UndoOutcome::Incomplete => "Not all that the run had changed was put back: `lab recover` does it.".to_owned(),
+        UndoOutcome::Complete => "All changes were undone.".to_owned(),
+        UndoOutcome::Kept => "The changes were kept, as requested.".to_owned(),
+        UndoOutcome::Incomplete => "Some changes were not undone: run `lab recover`.".to_owned(),
     };
     Some(text)
 }
 
 fn figures(journal: &Journal) -> Vec<(&'static str, String)> {
     let (sent, failed) = (facts::sent(journal), facts::failed(journal));
-    let mut figures = vec![("Took", human::clock(journal.duration))];
+    let mut figures = vec![("Duration", human::clock(journal.duration))];
     if let Some(outage) = journal.outage {
-        let open = if outage.recovered_at.is_none() { ", not over at the end" } else { "" };
+        let open = if outage.recovered_at.is_none() { ", ongoing at the end of the run" } else { "" };
         figures.push(("Outage", format!("{}{open}", human::clock(outage.duration))));
     }
     if sent > 0 {
@@ -84,7 +82,7 @@ fn figures(journal: &Journal) -> Vec<(&'static str, String)> {
     for (what, counter) in [("Keys accepted", ACCEPTED), ("Keys refused", REFUSED)] {
         let known: Option<f64> = journal.steps.iter().map(|step| facts::delta(step, counter)).sum();
         if sent > 0 {
-            figures.push((what, known.map_or_else(|| "not known".to_owned(), human::number)));
+            figures.push((what, known.map_or_else(|| "unknown".to_owned(), human::number)));
         }
     }
     let slowest = journal.steps.iter().filter_map(|step| Some((step.latency_ms?.p99, step)));
@@ -94,30 +92,30 @@ fn figures(journal: &Journal) -> Vec<(&'static str, String)> {
     figures
 }
 
-/// Every expectation, and what was seen.
+/// Expectations with observed values.
 pub(super) fn expectations(journal: &Journal) -> Vec<Block> {
-    let mut grid = Grid::new("Expectations", &["step", "expected", "seen", "verdict"], &[]);
+    let mut grid = Grid::new("Expectations", &["step", "expected", "observed", "verdict"], &[]);
     for step in &journal.steps {
         for result in &step.expectations {
             let expected = format!("{} {}", code(&result.metric), clean(&result.expected));
             let verdict = if result.passed { Status::Passed } else { Status::Failed };
-            let seen = clean(&result.observed_text);
-            grid.rows.push(vec![name(step).into(), expected.into(), seen.into(), verdict.into()]);
+            let observed = clean(&result.observed_text);
+            grid.rows.push(vec![name(step).into(), expected.into(), observed.into(), verdict.into()]);
         }
     }
     if grid.rows.is_empty() { Vec::new() } else { vec![Block::Grid(grid)] }
 }
 
-/// What was put back, and what was not.
-pub(super) fn left(journal: &Journal) -> Vec<Block> {
-    let mut grid = Grid::new("Changes", &["what", "value before the run", "now"], &[]);
+/// Changes with their values before the run and their state after it.
+pub(super) fn final_state(journal: &Journal) -> Vec<Block> {
+    let mut grid = Grid::new("Changes", &["change", "before the run", "after the run"], &[]);
     for item in &journal.undo.items {
         let status = match item.status {
-            UndoStatus::Undone => Cell { text: "as before".to_owned(), status: Some(Status::Passed) },
-            UndoStatus::Kept => Cell { text: "left as the run made it".to_owned(), status: Some(Status::Interrupted) },
+            UndoStatus::Undone => Cell { text: "restored".to_owned(), status: Some(Status::Passed) },
+            UndoStatus::Kept => Cell { text: "kept".to_owned(), status: Some(Status::Interrupted) },
             UndoStatus::Failed => {
                 let why = item.error.as_deref().map(|error| format!(": {}", clean(error))).unwrap_or_default();
-                Cell { text: format!("not put back{why}"), status: Some(Status::Failed) }
+                Cell { text: format!("not restored{why}"), status: Some(Status::Failed) }
             }
         };
         let what = match undo_text::parts(&item.target) {
@@ -143,13 +141,13 @@ pub(super) fn left(journal: &Journal) -> Vec<Block> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, left};
+    use super::{Block, final_state};
     use crate::report::journal::Journal;
     use lab_core::event::UndoTarget;
     use lab_testkit::stories::{item, rotate_key};
 
     #[test]
-    fn a_value_of_several_words_is_told_whole() {
+    fn a_value_of_several_words_is_shown_in_full() {
         let mut journal = Journal::from_events(&rotate_key()).expect("a whole run");
         let values = [("LOG_NOTE", Some("now then old one")), ("DEBUG", None)];
         let item = |(name, value): (&str, Option<&str>)| {
@@ -157,7 +155,7 @@ mod tests {
             item(UndoTarget::Variable { service, name, value }, None)
         };
         journal.undo.items = values.map(item).into();
-        let blocks = left(&journal);
+        let blocks = final_state(&journal);
         let Block::Grid(grid) = &blocks[0] else { panic!("{blocks:?}") };
         let before: Vec<&str> = grid.rows.iter().map(|row| row[1].text.as_str()).collect();
         assert_eq!(before, ["now then old one", "unset"]);

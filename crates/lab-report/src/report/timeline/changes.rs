@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::report::DEFAULT_LAB;
-use crate::report::undo_text::{label, restored, value, with_value};
+use crate::report::undo_text::{describe_undo, label, value, with_value};
 use crate::term::Tone;
 use lab_core::event::{Keys, RunFinished, RunStarted, UndoItem, UndoOutcome, UndoStatus, UndoTarget};
 
-/// The lines of the end that speak of changes.
-pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, String)> {
+/// Summary of the changes of a run.
+pub(super) fn summary(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, String)> {
     let items = &finished.undo.items;
     match finished.undo.status {
         UndoOutcome::Complete if items.is_empty() => vec![(Tone::Plain, "the run changed nothing".to_owned())],
@@ -17,10 +17,10 @@ pub(super) fn said(run: &RunStarted, finished: &RunFinished) -> Vec<(Tone, Strin
         }
         UndoOutcome::Complete => {
             let keys = finished.keys.as_ref().unwrap_or(&run.keys);
-            let (callers, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| is_forgotten(item));
+            let (callers, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| is_removed_caller(item));
             let mut values = list(keys, others, |item| value(&item.target).to_owned());
             if values.is_empty() {
-                values = forgotten(&callers);
+                values = removed_callers(&callers);
             }
             vec![(Tone::Good, format!("restored: {values}"))]
         }
@@ -51,27 +51,27 @@ fn kept(run: &RunStarted, finished: &RunFinished) -> String {
 fn incomplete(run: &RunStarted, items: &[UndoItem]) -> Vec<(Tone, String)> {
     let (undone, failed): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.status == UndoStatus::Undone);
     let recover = command("recover", &run.lab);
-    let mut said = vec![(Tone::Failed, format!("not restored: the undo is incomplete (retry with {recover})"))];
-    said.extend(failed.iter().map(|item| {
+    let mut lines = vec![(Tone::Failed, format!("not restored: the undo is incomplete (retry with {recover})"))];
+    lines.extend(failed.iter().map(|item| {
         let why = item.error.as_deref().unwrap_or("not tried");
         let what = match &item.target {
             UndoTarget::Lab => format!("lab {} is not removed", run.lab),
-            UndoTarget::RunState { service, state } => format!("{service} is not {} again", state.name()),
-            UndoTarget::NamedCallerKey { caller, key: None } => format!("caller {caller} is not forgotten"),
+            UndoTarget::RunState { service, state } => format!("{service} is not {}", state.name()),
+            UndoTarget::NamedCallerKey { caller, key: None } => format!("caller {caller} is not removed"),
             target @ (UndoTarget::Variable { .. }
             | UndoTarget::ServerKey { .. }
             | UndoTarget::CallerKey { .. }
             | UndoTarget::NamedCallerKey { key: Some(_), .. }) => {
-                format!("{} is not back on {}", label(target), value(target))
+                format!("{} is not restored to {}", label(target), value(target))
             }
         };
         (Tone::Failed, format!("- {what}: {why}"))
     }));
     if !undone.is_empty() {
-        let back: Vec<_> = undone.into_iter().map(restored).collect();
-        said.push((Tone::Plain, format!("restored: {}", back.join(", "))));
+        let values: Vec<_> = undone.into_iter().map(describe_undo).collect();
+        lines.push((Tone::Plain, format!("restored: {}", values.join(", "))));
     }
-    said
+    lines
 }
 
 /// Name of the caller, if the item is the key of a named caller.
@@ -83,17 +83,17 @@ fn named_caller(item: &UndoItem) -> Option<&str> {
 }
 
 /// Returns whether the item is a caller that only existed during the run.
-fn is_forgotten(item: &UndoItem) -> bool {
+fn is_removed_caller(item: &UndoItem) -> bool {
     matches!(item.target, UndoTarget::NamedCallerKey { key: None, .. })
 }
 
-/// `callers batch and web forgotten`.
-fn forgotten(items: &[&UndoItem]) -> String {
+/// `callers batch and web removed`.
+fn removed_callers(items: &[&UndoItem]) -> String {
     let mut names: Vec<&str> = items.iter().filter_map(|item| named_caller(item)).collect();
     names.sort_unstable();
     match names.split_last() {
-        Some((last, [])) => format!("caller {last} forgotten"),
-        Some((last, others)) => format!("callers {} and {last} forgotten", others.join(", ")),
+        Some((last, [])) => format!("caller {last} removed"),
+        Some((last, others)) => format!("callers {} and {last} removed", others.join(", ")),
         None => String::new(),
     }
 }
@@ -120,7 +120,7 @@ fn is_lab(item: &UndoItem) -> bool {
     item.target == UndoTarget::Lab
 }
 
-/// A command that acts on this lab.
+/// Command line for this lab.
 pub(super) fn command(verb: &str, lab: &str) -> String {
     if lab == DEFAULT_LAB { format!("lab {verb}") } else { format!("lab {verb} --name {lab}") }
 }

@@ -1,52 +1,52 @@
-//! The last lines of a timeline: the verdict, the outage, what became of the changes, and what to do next.
+//! Last lines of a timeline: result, outage, state of the changes, and the next command.
 
-use super::{Paper, Run, changes, human, short_id, text};
+use super::{Canvas, Run, changes, human, short_id, text};
 use crate::report::{status_name, status_tone};
 use crate::term::Tone;
 use lab_core::event::{Outage, RunFinished, Status, UndoOutcome};
 
-/// The end of a run.
-pub(super) fn lines(paper: Paper, run: &Run, finished: &RunFinished) -> Vec<String> {
+/// Lines for the end of a run.
+pub(super) fn lines(canvas: Canvas, run: &Run, finished: &RunFinished) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut facts = steps(run, finished.duration);
     facts.extend(outage(finished.outage));
     let tone = status_tone(finished.status);
     let verdict = status_name(finished.status);
     if let Some(reason) = &finished.reason {
-        lines.extend(paper.wrapped(&format!("{verdict} · {reason}"), 0, 2, tone));
+        lines.extend(canvas.wrapped(&format!("{verdict} · {reason}"), 0, 2, tone));
     } else {
         facts.insert(0, verdict.to_owned());
     }
-    let mut told = paper.wrapped(&flow(&facts, paper.width.saturating_sub(2)), 0, 2, Tone::Plain);
-    if let (None, Some(first)) = (&finished.reason, told.first_mut()) {
-        first.replace_range(..verdict.len(), &paper.painter.paint(tone, verdict));
+    let mut flowed = canvas.wrapped(&flow(&facts, canvas.width.saturating_sub(2)), 0, 2, Tone::Plain);
+    if let (None, Some(first)) = (&finished.reason, flowed.first_mut()) {
+        first.replace_range(..verdict.len(), &canvas.painter.paint(tone, verdict));
     }
-    lines.extend(told);
-    for (tone, said) in changes::said(&run.started, finished) {
-        lines.extend(paper.wrapped(&said, 0, 2, tone));
+    lines.extend(flowed);
+    for (tone, line) in changes::summary(&run.started, finished) {
+        lines.extend(canvas.wrapped(&line, 0, 2, tone));
     }
     let id = short_id(&run.started.id);
     let next = format!("lab runs show {id} · next: {}", next(run, finished));
-    lines.extend(paper.wrapped(&text::clean(&next), 0, 2, Tone::Dim));
+    lines.extend(canvas.wrapped(&text::clean(&next), 0, 2, Tone::Dim));
     lines
 }
 
-/// The end of a record that ends before the run does.
-pub(super) fn cut_off(paper: Paper, run: &Run) -> Vec<String> {
+/// Lines for a record without the end of its run.
+pub(super) fn interrupted(canvas: Canvas, run: &Run) -> Vec<String> {
     let mut facts = vec!["interrupted".to_owned()];
     facts.extend(steps(run, run.elapsed));
-    facts.extend(run.open.as_ref().map(|step| format!("within {step}")));
+    facts.extend(run.open.as_ref().map(|step| format!("during {step}")));
     let (status, recover) = ("status", "recover");
     let [status, recover] = [status, recover].map(|verb| changes::command(verb, &run.started.lab));
     let pending = format!("its undo may still be pending: check with {status}, undo with {recover}");
     let mut lines = vec![String::new()];
-    lines.extend(paper.wrapped(&flow(&facts, paper.width.saturating_sub(2)), 0, 2, Tone::Failed));
-    lines.extend(paper.wrapped(&pending, 0, 2, Tone::Plain));
-    lines.extend(paper.wrapped(&format!("next: {status}"), 0, 2, Tone::Dim));
+    lines.extend(canvas.wrapped(&flow(&facts, canvas.width.saturating_sub(2)), 0, 2, Tone::Failed));
+    lines.extend(canvas.wrapped(&pending, 0, 2, Tone::Plain));
+    lines.extend(canvas.wrapped(&format!("next: {status}"), 0, 2, Tone::Dim));
     lines
 }
 
-/// Facts side by side, as many as fit into `width` columns; a line of its own for the others.
+/// Joins facts with separators, as many per line as fit into `width` columns.
 fn flow(facts: &[String], width: usize) -> String {
     let mut text = String::new();
     let mut used = 0;
@@ -65,7 +65,7 @@ fn flow(facts: &[String], width: usize) -> String {
     text
 }
 
-/// `5 steps in 6.1s`, `3 of 5 steps in 2.4s`; and which of them did not pass.
+/// `5 steps in 6.1s`, `3 of 5 steps in 2.4s`, and the names of those that did not pass.
 fn steps(run: &Run, duration: f64) -> Vec<String> {
     let done = run.steps.len();
     let ran = |name: &&String| run.steps.iter().any(|step| step.name == **name);
@@ -78,11 +78,11 @@ fn steps(run: &Run, duration: f64) -> Vec<String> {
     };
     let mut facts = vec![format!("{of}{planned} step{plural} in {}", human::clock(duration))];
     facts.extend(names(Status::Failed).map(|names| format!("failed: {names}")));
-    facts.extend(names(Status::Error).map(|names| format!("could not be carried out: {names}")));
+    facts.extend(names(Status::Error).map(|names| format!("error: {names}")));
     facts
 }
 
-/// What the callers saw of the outage, and how long each part of it took.
+/// Duration and phases of the outage.
 fn outage(outage: Option<Outage>) -> Vec<String> {
     let Some(outage) = outage else { return vec!["no request failed".to_owned()] };
     let failed = format!("{} failed", human::count(outage.failed_requests, "request"));
@@ -91,11 +91,11 @@ fn outage(outage: Option<Outage>) -> Vec<String> {
     let whole = if outage.recovered_at.is_some() {
         format!("outage {}, {failed}", human::millis(outage.duration * 1000.0))
     } else {
-        format!("outage from {} on, not over at the end, {failed}", human::clock(outage.impact_at))
+        format!("outage from {} on, ongoing at the end, {failed}", human::clock(outage.impact_at))
     };
     let mut times =
         vec![time("time to impact", outage.time_to_impact), time("time to recovery", outage.time_to_recovery)];
-    // Without an alert there is nothing that an outage's own length would not say.
+    // Without an alert, the other times follow from the length of the outage.
     if outage.time_to_detect.is_some() {
         times.extend([
             time("time to detect", outage.time_to_detect),
@@ -106,10 +106,10 @@ fn outage(outage: Option<Outage>) -> Vec<String> {
     [Some(whole)].into_iter().chain(times).flatten().collect()
 }
 
-/// The one command that helps most now.
+/// The most useful next command.
 fn next(run: &Run, finished: &RunFinished) -> String {
     let lab = &run.started.lab;
-    let scenario = text::word(run.started.about.typed(&run.started.scenario));
+    let scenario = text::shell_quote(run.started.about.typed(&run.started.scenario));
     match (finished.undo.status, finished.status) {
         (UndoOutcome::Incomplete, _) => changes::command("recover", lab),
         (UndoOutcome::Kept, _) => changes::command("status", lab),

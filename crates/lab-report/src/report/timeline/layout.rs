@@ -1,21 +1,21 @@
-//! [`Layout`]: which columns a timeline has at a width, and a row's cells put into them. What does not fit into its cell
-//! goes on in the next line of the same cell; nothing is cut.
+//! Columns of a timeline for a given width, and the layout of rows. Content that does not fit into its cell
+//! continues on the next line of the cell; nothing is truncated.
 
 use super::text;
 use crate::term::{Painter, Tone};
 
-/// A piece of text and what it means.
+/// Text with its tone.
 pub(super) type Piece = (String, Tone);
 
-/// The columns of a timeline.
+/// Columns of a timeline.
 #[derive(Debug)]
 pub(super) struct Layout {
     columns: Vec<Column>,
 }
 
-/// What a column shows.
+/// Content of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Show {
+pub(super) enum Field {
     At,
     Step,
     Took,
@@ -30,23 +30,23 @@ pub(super) enum Show {
 
 #[derive(Clone, Copy, Debug)]
 struct Column {
-    show: Show,
+    field: Field,
     start: usize,
     width: usize,
 }
 
-/// What stands in one column of one row.
+/// Content of a row in one column.
 #[derive(Debug)]
 pub(super) struct Cell {
-    pub(super) show: Show,
+    pub(super) field: Field,
     pub(super) pieces: Vec<Piece>,
 }
 
-/// A row before it is laid out.
+/// Row before its layout.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
-    /// Stands in place of the cells from the codes on; up to the verdict where there is one, else to the end of the line.
+    /// Text that replaces the cells from the codes up to the verdict, or up to the end of the line without a verdict.
     pub(super) span: Option<String>,
 }
 
@@ -54,10 +54,10 @@ const GAP: usize = 2;
 const LONGEST_STEP: usize = 28;
 const WIDEST_CODES: usize = 40;
 /// Two codes with their counts: `200 x38 401 x2`.
-const LEAST_CODES: usize = 14;
+const MIN_CODES: usize = 14;
 
-use Show::{Accepted, At, Codes, Median, Refused, Sent, Step, Tail, Took, Verdict};
-const WIDE: [(Show, usize); 10] = [
+use Field::{Accepted, At, Codes, Median, Refused, Sent, Step, Tail, Took, Verdict};
+const WIDE: [(Field, usize); 10] = [
     (At, 7),
     (Step, 0),
     (Took, 6),
@@ -69,11 +69,11 @@ const WIDE: [(Show, usize); 10] = [
     (Tail, 6),
     (Verdict, 11),
 ];
-const USUAL: [(Show, usize); 8] =
+const MEDIUM: [(Field, usize); 8] =
     [(At, 6), (Step, 0), (Sent, 4), (Accepted, 7), (Refused, 4), (Codes, 0), (Tail, 6), (Verdict, 7)];
-const NARROW: [(Show, usize); 4] = [(At, 6), (Step, 0), (Codes, 0), (Verdict, 7)];
+const NARROW: [(Field, usize); 4] = [(At, 6), (Step, 0), (Codes, 0), (Verdict, 7)];
 
-impl Show {
+impl Field {
     fn head(self) -> &'static str {
         match self {
             At => "at",
@@ -89,89 +89,89 @@ impl Show {
         }
     }
 
-    /// Words keep to the left, numbers to the right.
+    /// Returns true for words, which are left-aligned.
     fn is_left(self) -> bool {
         matches!(self, Step | Codes | Verdict)
     }
 }
 
 impl Layout {
-    /// The most columns that `width` has room for, with steps of these names.
+    /// Selects the largest set of columns that fits into `width`, with steps of these names.
     pub(super) fn new<'a>(width: usize, steps: impl Iterator<Item = &'a str>) -> Self {
         let longest = steps.map(|name| text::columns(&text::clean(name))).max().unwrap_or(0);
         let longest = longest.clamp(Step.head().len(), LONGEST_STEP);
-        let room = |set: &[(Show, usize)]| {
+        let room = |set: &[(Field, usize)]| {
             let fixed: usize = set.iter().map(|(_, width)| width).sum();
             width.checked_sub(fixed + GAP * (set.len() - 1))
         };
-        let (set, room) = if let Some(room) = room(&WIDE).filter(|room| *room >= longest + LEAST_CODES) {
+        let (set, room) = if let Some(room) = room(&WIDE).filter(|room| *room >= longest + MIN_CODES) {
             (WIDE.as_slice(), room)
-        } else if let Some(room) = room(&USUAL).filter(|room| *room >= 2 * LEAST_CODES) {
-            (USUAL.as_slice(), room)
+        } else if let Some(room) = room(&MEDIUM).filter(|room| *room >= 2 * MIN_CODES) {
+            (MEDIUM.as_slice(), room)
         } else {
             (NARROW.as_slice(), room(&NARROW).unwrap_or(0))
         };
-        let step = longest.min(room.saturating_sub(LEAST_CODES)).max(1);
+        let step = longest.min(room.saturating_sub(MIN_CODES)).max(1);
         let codes = room.saturating_sub(step).clamp(1, WIDEST_CODES);
         let mut start = 0;
-        let columns = set.iter().map(|(show, width)| {
-            let width = match show {
+        let columns = set.iter().map(|(field, width)| {
+            let width = match field {
                 Step => step,
                 Codes => codes,
                 _ => *width,
             };
-            let column = Column { show: *show, start, width };
+            let column = Column { field: *field, start, width };
             start += width + GAP;
             column
         });
         Self { columns: columns.collect() }
     }
 
-    /// Columns of the whole table.
+    /// Width of the table.
     pub(super) fn width(&self) -> usize {
         self.columns.last().map_or(0, |column| column.start + column.width)
     }
 
-    /// Where the steps' names begin, and what is said of a step under its row.
+    /// Start of the step names, and of the notes below them.
     pub(super) fn indent(&self) -> usize {
         self.column(Step).map_or(0, |column| column.start)
     }
 
-    /// Whether there is a column for it.
-    pub(super) fn shows(&self, show: Show) -> bool {
-        self.column(show).is_some()
+    /// Returns true if the layout has this column.
+    pub(super) fn shows(&self, field: Field) -> bool {
+        self.column(field).is_some()
     }
 
-    fn column(&self, show: Show) -> Option<&Column> {
-        self.columns.iter().find(|column| column.show == show)
+    fn column(&self, field: Field) -> Option<&Column> {
+        self.columns.iter().find(|column| column.field == field)
     }
 
-    /// The line of column heads.
+    /// Line with the column heads.
     pub(super) fn heads(&self, painter: Painter) -> String {
         let mut line = Line::new(painter);
         for column in &self.columns {
-            line.put(column, &[(column.show.head().to_owned(), Tone::Dim)]);
+            line.append(column, &[(column.field.head().to_owned(), Tone::Dim)]);
         }
         line.text
     }
 
-    /// The lines of a row: one, and more where a name or the codes need them.
+    /// Lines of a row. Long names and codes need more than one.
     pub(super) fn row(&self, row: &Row, painter: Painter) -> Vec<String> {
-        let has_verdict = row.cells.iter().any(|cell| cell.show == Verdict && !cell.pieces.is_empty());
+        let has_verdict = row.cells.iter().any(|cell| cell.field == Verdict && !cell.pieces.is_empty());
         let mut lines = vec![Line::new(painter)];
         for mut column in self.columns_for(row) {
-            let Some(cell) = row.cells.iter().find(|cell| cell.show == column.show) else { continue };
-            let broken = match (column.show, &row.span) {
-                (Step, _) => broken_name(&cell.pieces, column.width),
+            let Some(cell) = row.cells.iter().find(|cell| cell.field == column.field) else { continue };
+            let broken = match (column.field, &row.span) {
+                (Step, _) => break_name(&cell.pieces, column.width),
                 (Median | Tail, Some(_)) => continue,
                 (Codes, span) => {
-                    // Numbers wider than their columns have moved it.
+                    // Numbers that are wider than their columns move the codes to the right.
                     let start = column.start.max(lines[0].end + GAP);
                     column.width = column.width.saturating_sub(start - column.start).max(1);
                     column.start = start;
                     match span {
-                        Some(span) => broken_span(span, self.span_end(row, has_verdict).saturating_sub(start)),
-                        None => filled(&cell.pieces, column.width),
+                        Some(span) => wrap_span(span, self.span_end(row, has_verdict).saturating_sub(start)),
+                        None => fill_lines(&cell.pieces, column.width),
                     }
                 }
                 _ => vec![cell.pieces.clone()],
@@ -180,18 +180,18 @@ impl Layout {
                 if index == lines.len() {
                     lines.push(Line::new(painter));
                 }
-                lines[index].put(&column, pieces);
+                lines[index].append(&column, pieces);
             }
         }
         lines.into_iter().map(|line| line.text).collect()
     }
 
-    /// The columns as this row needs them: where its verdict is longer than most, what stands before it moves to the left.
+    /// Columns for one row. A long verdict moves the columns before it to the left.
     fn columns_for(&self, row: &Row) -> Vec<Column> {
-        let verdict = row.cells.iter().find(|cell| cell.show == Verdict).map_or(0, |cell| measure(&cell.pieces));
+        let verdict = row.cells.iter().find(|cell| cell.field == Verdict).map_or(0, |cell| measure(&cell.pieces));
         let usual = self.column(Verdict).map_or(0, |column| column.width);
         let shift = verdict.saturating_sub(usual);
-        let moved = |column: &Column| match column.show {
+        let moved = |column: &Column| match column.field {
             Codes => Column { width: column.width.saturating_sub(shift).max(1), ..*column },
             Median | Tail | Verdict => Column { start: column.start - shift, ..*column },
             _ => *column,
@@ -199,26 +199,26 @@ impl Layout {
         self.columns.iter().map(moved).collect()
     }
 
-    /// Where the span of a row ends: before its verdict, or with the table.
+    /// End of the span of a row: before the verdict, or at the end of the table.
     fn span_end(&self, row: &Row, has_verdict: bool) -> usize {
-        let verdict = self.columns_for(row).into_iter().find(|column| column.show == Verdict);
+        let verdict = self.columns_for(row).into_iter().find(|column| column.field == Verdict);
         verdict.filter(|_| has_verdict).map_or(self.width(), |column| column.start.saturating_sub(GAP))
     }
 }
 
-/// A name in lines, broken after a hyphen where there is one.
-fn broken_name(pieces: &[Piece], width: usize) -> Vec<Vec<Piece>> {
+/// Splits a name into lines, after a hyphen if possible.
+fn break_name(pieces: &[Piece], width: usize) -> Vec<Vec<Piece>> {
     let name: String = pieces.iter().map(|(text, _)| text.as_str()).collect();
     let tone = pieces.first().map_or(Tone::Plain, |(_, tone)| *tone);
     text::pieces(&name, width, &['-', '_', '/', '.', ' ']).iter().map(|line| vec![((*line).to_owned(), tone)]).collect()
 }
 
-fn broken_span(span: &str, width: usize) -> Vec<Vec<Piece>> {
+fn wrap_span(span: &str, width: usize) -> Vec<Vec<Piece>> {
     text::wrap(span, width.max(1)).into_iter().map(|line| vec![(line, Tone::Plain)]).collect()
 }
 
-/// Pieces put into lines, as many as fit into each.
-fn filled(pieces: &[Piece], width: usize) -> Vec<Vec<Piece>> {
+/// Distributes pieces over lines.
+fn fill_lines(pieces: &[Piece], width: usize) -> Vec<Vec<Piece>> {
     let mut lines: Vec<Vec<Piece>> = vec![Vec::new()];
     for (content, tone) in pieces {
         for part in text::pieces(content, width, &[' ']) {
@@ -235,13 +235,13 @@ fn filled(pieces: &[Piece], width: usize) -> Vec<Vec<Piece>> {
     lines
 }
 
-/// Columns of pieces with a space between each.
+/// Width of pieces with a space between them.
 fn measure(pieces: &[Piece]) -> usize {
     let spaces = pieces.len().saturating_sub(1);
     pieces.iter().map(|(text, _)| text::columns(text)).sum::<usize>() + spaces
 }
 
-/// A line that grows to the right.
+/// Line that is built from left to right.
 struct Line {
     text: String,
     end: usize,
@@ -253,13 +253,13 @@ impl Line {
         Self { text: String::new(), end: 0, painter }
     }
 
-    /// Puts pieces into a column; to the right of it where what stands before it took its place.
-    fn put(&mut self, column: &Column, pieces: &[Piece]) {
+    /// Appends pieces at a column, or further right if the place is taken.
+    fn append(&mut self, column: &Column, pieces: &[Piece]) {
         let width = measure(pieces);
         if width == 0 {
             return;
         }
-        let slack = if column.show.is_left() { 0 } else { column.width.saturating_sub(width) };
+        let slack = if column.field.is_left() { 0 } else { column.width.saturating_sub(width) };
         let start = (column.start + slack).max(if self.end == 0 { 0 } else { self.end + 1 });
         self.text.push_str(&" ".repeat(start - self.end));
         let painted: Vec<_> = pieces.iter().map(|(text, tone)| self.painter.paint(*tone, text)).collect();

@@ -1,5 +1,5 @@
-//! [`Timeline`]: what a run looks like to a person: a row a step as it finishes, what is wrong directly under it, and at
-//! the end the verdict, what became of the changes and what to do next. It is never wider than it was told.
+//! Text report of a run: a row per finished step with its problems below it, and at the end the result, the state of the
+//! changes and the next command. No line is wider than the given width.
 
 use std::io::{self, Write};
 
@@ -14,52 +14,52 @@ mod row;
 
 use layout::Layout;
 
-/// Beyond this, lines are hard to read and the right end is far from the left.
+/// Maximum width. Longer lines are hard to read.
 const WIDEST: usize = 120;
 
-/// Draws a run on any writer.
+/// Sink that writes the timeline of a run.
 #[derive(Debug)]
 pub struct Timeline<W> {
     out: W,
-    paper: Paper,
+    canvas: Canvas,
     run: Option<Run>,
 }
 
-/// What is drawn on.
+/// Width and colours of the output.
 #[derive(Clone, Copy, Debug)]
-struct Paper {
+struct Canvas {
     width: usize,
     painter: Painter,
 }
 
-/// A run so far.
+/// State of a run.
 #[derive(Debug)]
 struct Run {
     started: RunStarted,
     layout: Layout,
-    steps: Vec<Done>,
-    /// The step that is under way.
+    steps: Vec<StepOutcome>,
+    /// Name of the current step.
     open: Option<String>,
-    /// What became of alerts meanwhile: told after its row, so that times rise from line to line.
+    /// Alerts that changed during the current step. They are printed after its row, so that times ascend.
     alerts: Vec<AlertChanged>,
     elapsed: f64,
     ended: bool,
 }
 
-/// What the end says of a step.
+/// Result of a step, for the summary.
 #[derive(Debug)]
-struct Done {
+struct StepOutcome {
     name: String,
     status: Status,
 }
 
 impl<W: Write> Timeline<W> {
-    /// On `out`, `width` columns wide.
+    /// Writes to `out` with at most `width` columns.
     pub fn new(out: W, width: usize, painter: Painter) -> Self {
-        Self { out, paper: Paper { width: width.min(WIDEST), painter }, run: None }
+        Self { out, canvas: Canvas { width: width.min(WIDEST), painter }, run: None }
     }
 
-    /// Whole lines in one write, so that a progress line beside them makes room once.
+    /// Writes all lines at once, so that a progress line is redrawn only once.
     fn print(&mut self, lines: &[String]) -> io::Result<()> {
         let mut block = lines.join("\n");
         block.push('\n');
@@ -68,10 +68,10 @@ impl<W: Write> Timeline<W> {
     }
 
     fn begin(&mut self, started: &RunStarted) -> io::Result<()> {
-        let layout = Layout::new(self.paper.width, started.steps.iter().map(String::as_str));
-        let mut lines = self.paper.title(started, layout.width());
+        let layout = Layout::new(self.canvas.width, started.steps.iter().map(String::as_str));
+        let mut lines = self.canvas.title(started, layout.width());
         lines.push(String::new());
-        lines.push(layout.heads(self.paper.painter));
+        lines.push(layout.heads(self.canvas.painter));
         let started = started.clone();
         self.run = Some(Run {
             started,
@@ -88,45 +88,45 @@ impl<W: Write> Timeline<W> {
     fn step(&mut self, step: &StepResult) -> io::Result<()> {
         let Some(run) = &mut self.run else { return Ok(()) };
         run.open = None;
-        run.steps.push(Done { name: text::clean(&step.name), status: step.status });
-        let mut lines = run.layout.row(&row::cells(step, &run.layout), self.paper.painter);
+        run.steps.push(StepOutcome { name: text::clean(&step.name), status: step.status });
+        let mut lines = run.layout.row(&row::cells(step, &run.layout), self.canvas.painter);
         for cells in row::callers(step) {
-            lines.extend(run.layout.row(&cells, self.paper.painter));
+            lines.extend(run.layout.row(&cells, self.canvas.painter));
         }
         for (tone, note) in row::notes(step) {
-            lines.extend(self.paper.indented(run.layout.indent(), tone, &note));
+            lines.extend(self.canvas.indented(run.layout.indent(), tone, &note));
         }
-        lines.extend(run.told(self.paper));
+        lines.extend(run.alert_lines(self.canvas));
         self.print(&lines)
     }
 
     fn alert(&mut self, alert: &AlertChanged) -> io::Result<()> {
-        let Some(run) = self.run.as_mut().filter(|run| run.tells(alert)) else { return Ok(()) };
+        let Some(run) = self.run.as_mut().filter(|run| run.shows(alert)) else { return Ok(()) };
         run.alerts.push(alert.clone());
         if run.open.is_some() {
             return Ok(());
         }
-        let lines = run.told(self.paper);
+        let lines = run.alert_lines(self.canvas);
         self.print(&lines)
     }
 
     fn notice(&mut self, elapsed: f64, message: &str) -> io::Result<()> {
         let Some(run) = &self.run else { return Ok(()) };
-        let lines = self.paper.timed(run.layout.indent(), elapsed, Tone::Warn, &format!("note: {message}"));
+        let lines = self.canvas.timed(run.layout.indent(), elapsed, Tone::Warn, &format!("note: {message}"));
         self.print(&lines)
     }
 }
 
 impl Run {
-    /// What became of alerts and was not told yet.
-    fn told(&mut self, paper: Paper) -> Vec<String> {
-        let told = std::mem::take(&mut self.alerts);
-        told.iter().flat_map(|alert| paper.alert(self.layout.indent(), alert)).collect()
+    /// Lines of the collected alerts.
+    fn alert_lines(&mut self, canvas: Canvas) -> Vec<String> {
+        let alerts = std::mem::take(&mut self.alerts);
+        alerts.iter().flat_map(|alert| canvas.alert(self.layout.indent(), alert)).collect()
     }
 
-    /// Whether an alert's change is a part of the story. In a run of seconds one that is only pending has no time to become
-    /// more.
-    fn tells(&self, alert: &AlertChanged) -> bool {
+    /// Returns true if the change of an alert is shown. Pending alerts are hidden in short runs, which end before an alert can
+    /// fire.
+    fn shows(&self, alert: &AlertChanged) -> bool {
         self.started.alerts || matches!(alert.state, AlertState::Firing | AlertState::Resolved)
     }
 }
@@ -147,13 +147,13 @@ impl<W: Write + Send> Sink for Timeline<W> {
             EventKind::StepFinished(step) => self.step(&step.result),
             EventKind::Notice { message } => self.notice(event.elapsed, message),
             EventKind::Alert(alert) => self.alert(alert),
-            // The lines of logs are for reports; what was put back is said in one line at the end.
+            // Log lines are only in reports, and the undo is summarised at the end.
             EventKind::Logged(_) | EventKind::UndoStarted { .. } | EventKind::UndoItem(_) => Ok(()),
             EventKind::RunFinished(finished) => {
                 let Some(run) = &mut self.run else { return Ok(()) };
                 run.ended = true;
-                let mut lines = run.told(self.paper);
-                lines.extend(footer::lines(self.paper, run, finished));
+                let mut lines = run.alert_lines(self.canvas);
+                lines.extend(footer::lines(self.canvas, run, finished));
                 self.print(&lines)
             }
         }
@@ -162,7 +162,7 @@ impl<W: Write + Send> Sink for Timeline<W> {
     fn finish(&mut self) -> io::Result<()> {
         match &self.run {
             Some(run) if !run.ended => {
-                let lines = footer::cut_off(self.paper, run);
+                let lines = footer::interrupted(self.canvas, run);
                 self.print(&lines)
             }
             _ => Ok(()),
@@ -170,8 +170,8 @@ impl<W: Write + Send> Sink for Timeline<W> {
     }
 }
 
-impl Paper {
-    /// The scenario on the left, the lab at the table's right end; below each other where they do not fit side by side.
+impl Canvas {
+    /// Scenario on the left, lab aligned with the right end of the table; on two lines if they do not fit on one.
     fn title(self, run: &RunStarted, table: usize) -> Vec<String> {
         let scenario = text::wrap(&format!("{} · {}", run.scenario, run.title), self.width);
         let lab = text::wrap(&format!("lab {} · {}", run.lab, run.engine), self.width);
@@ -192,7 +192,7 @@ impl Paper {
         lines
     }
 
-    /// What became of an alert: `! AuthFailureRatioHigh firing: 97% of the requests are turned away`.
+    /// Change of an alert: `! AuthFailureRatioHigh firing: 97% of the requests are turned away`.
     fn alert(self, indent: usize, alert: &AlertChanged) -> Vec<String> {
         let (tone, summary) = match alert.state {
             AlertState::Pending => (Tone::Warn, ""),
@@ -201,11 +201,11 @@ impl Paper {
             AlertState::Cleared => (Tone::Dim, ""),
         };
         let joint = if summary.is_empty() { "" } else { ": " };
-        let told = format!("! {} {}{joint}{summary}", alert.name, alert.state.name());
-        self.timed(indent, alert.since, tone, &told)
+        let text = format!("! {} {}{joint}{summary}", alert.name, alert.state.name());
+        self.timed(indent, alert.since, tone, &text)
     }
 
-    /// A note with a time of its own.
+    /// Note with its own time.
     fn timed(self, indent: usize, elapsed: f64, tone: Tone, note: &str) -> Vec<String> {
         let at = format!("{:>1$}", human::clock(elapsed), indent - 2);
         let mut lines = self.indented(indent, tone, note);
@@ -215,12 +215,12 @@ impl Paper {
         lines
     }
 
-    /// A note under a row, all of it in the columns from `indent` on.
+    /// Note below a row, starting at column `indent`.
     fn indented(self, indent: usize, tone: Tone, note: &str) -> Vec<String> {
         self.wrapped(note, indent, indent + 2, tone)
     }
 
-    /// Wrapped at the width; the first line begins at one column, the others at another.
+    /// Wraps text, with different indents for the first line and the others.
     fn wrapped(self, content: &str, first: usize, others: usize, tone: Tone) -> Vec<String> {
         let lines = text::wrap(content, self.width.saturating_sub(others).max(1));
         let indent = |index| " ".repeat(if index == 0 { first } else { others });

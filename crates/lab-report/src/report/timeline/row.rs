@@ -3,49 +3,49 @@
 use std::collections::BTreeMap;
 
 use super::human;
-use super::layout::{Cell, Layout, Piece, Row, Show};
+use super::layout::{Cell, Field, Layout, Piece, Row};
 use super::text;
 use crate::report::{status_name, status_tone};
 use crate::term::Tone;
 use lab_core::event::{CallerResult, Latency, Status, StepResult};
 
-/// The app's counters that have a column.
+/// Counters with a column.
 const ACCEPTED: &str = "app_auth_success_total";
 const REFUSED: &str = "app_auth_failures_total";
 
-/// The cells of a step.
+/// Builds the row of a step.
 pub(super) fn cells(step: &StepResult, layout: &Layout) -> Row {
     let span = if step.sent.is_none() { Some(span(step, layout)) } else { None };
     let plain = |text: Option<String>| vec![text.map_or_else(none, |text| (text, Tone::Plain))];
     let latency = |pick: fn(Latency) -> f64| step.latency_ms.map(|latency| human::millis(pick(latency)));
-    let cell = |show, pieces| Cell { show, pieces };
+    let cell = |field, pieces| Cell { field, pieces };
     let cells = vec![
-        cell(Show::At, vec![(human::clock(step.elapsed), Tone::Dim)]),
-        cell(Show::Step, plain(Some(text::clean(&step.name)))),
-        cell(Show::Took, vec![(took(step), Tone::Dim)]),
-        cell(Show::Sent, plain(step.sent.map(|sent| sent.to_string()))),
-        cell(Show::Accepted, vec![delta(step, ACCEPTED, Tone::Plain)]),
-        cell(Show::Refused, vec![delta(step, REFUSED, Tone::Warn)]),
-        cell(Show::Codes, codes(step)),
-        cell(Show::Median, plain(latency(|latency| latency.p50))),
-        cell(Show::Tail, plain(latency(|latency| latency.p99))),
-        cell(Show::Verdict, verdict(step)),
+        cell(Field::At, vec![(human::clock(step.elapsed), Tone::Dim)]),
+        cell(Field::Step, plain(Some(text::clean(&step.name)))),
+        cell(Field::Took, vec![(took(step), Tone::Dim)]),
+        cell(Field::Sent, plain(step.sent.map(|sent| sent.to_string()))),
+        cell(Field::Accepted, vec![delta(step, ACCEPTED, Tone::Plain)]),
+        cell(Field::Refused, vec![delta(step, REFUSED, Tone::Warn)]),
+        cell(Field::Codes, codes(step)),
+        cell(Field::Median, plain(latency(|latency| latency.p50))),
+        cell(Field::Tail, plain(latency(|latency| latency.p99))),
+        cell(Field::Verdict, verdict(step)),
     ];
     Row { cells, span }
 }
 
-/// A row for each caller that has a name, and for each background traffic: what it saw, under the step's own row.
+/// Rows for named callers and background traffic, below the row of the step.
 pub(super) fn callers(step: &StepResult) -> Vec<Row> {
     let row = |name: String, result: &CallerResult| {
         let plain = |text: Option<String>| vec![text.map_or_else(none, |text| (text, Tone::Dim))];
         let latency = |pick: fn(Latency) -> f64| result.latency_ms.map(|latency| human::millis(pick(latency)));
-        let cell = |show, pieces| Cell { show, pieces };
+        let cell = |field, pieces| Cell { field, pieces };
         let cells = vec![
-            cell(Show::Step, vec![(name, Tone::Dim)]),
-            cell(Show::Sent, plain(Some(result.sent.to_string()))),
-            cell(Show::Codes, answers(&result.codes, &result.errors)),
-            cell(Show::Median, plain(latency(|latency| latency.p50))),
-            cell(Show::Tail, plain(latency(|latency| latency.p99))),
+            cell(Field::Step, vec![(name, Tone::Dim)]),
+            cell(Field::Sent, plain(Some(result.sent.to_string()))),
+            cell(Field::Codes, answers(&result.codes, &result.errors)),
+            cell(Field::Median, plain(latency(|latency| latency.p50))),
+            cell(Field::Tail, plain(latency(|latency| latency.p99))),
         ];
         Row { cells, span: None }
     };
@@ -54,7 +54,7 @@ pub(super) fn callers(step: &StepResult) -> Vec<Row> {
     callers.chain(background).collect()
 }
 
-/// A step that only changes something has nothing that could hold: its line is what it changed.
+/// Steps that only change something have no verdict.
 fn verdict(step: &StepResult) -> Vec<Piece> {
     if step.sent.is_none() && step.status == Status::Passed && step.expectations.is_empty() {
         return Vec::new();
@@ -62,7 +62,7 @@ fn verdict(step: &StepResult) -> Vec<Piece> {
     vec![(status_name(step.status).to_owned(), status_tone(step.status))]
 }
 
-/// `+40`; `?` where it is not known; `-` where the step sends nothing and nothing came.
+/// `+40`; `?` if it is unknown; `-` if the step sends nothing and the counter is unchanged.
 fn delta(step: &StepResult, counter: &str, notable: Tone) -> Piece {
     match step.deltas.get(counter) {
         Some(Some(increase)) if *increase > 0.0 => (format!("+{}", human::number(*increase)), notable),
@@ -72,7 +72,7 @@ fn delta(step: &StepResult, counter: &str, notable: Tone) -> Piece {
     }
 }
 
-/// Stands where there is nothing to say.
+/// Placeholder for an empty cell.
 fn none() -> Piece {
     ("-".to_owned(), Tone::Dim)
 }
@@ -96,10 +96,10 @@ fn took(step: &StepResult) -> String {
     human::millis(step.duration * 1000.0)
 }
 
-/// What a step without traffic did, and how long that took where it can be noticed and has no column of its own.
+/// Detail of a step without traffic. Includes a noticeable duration if the layout has no column for it.
 fn span(step: &StepResult, layout: &Layout) -> String {
     let detail = step.detail.clone().unwrap_or_else(|| step.action.clone());
-    let noticeable = step.duration >= 0.01 && !layout.shows(Show::Took);
+    let noticeable = step.duration >= 0.01 && !layout.shows(Field::Took);
     if noticeable && !matches!(step.action.as_str(), "wait" | "wait_for") {
         format!("{detail}, {}", took(step))
     } else {
@@ -107,7 +107,7 @@ fn span(step: &StepResult, layout: &Layout) -> String {
     }
 }
 
-/// What is said under the row, in order.
+/// Notes below the row.
 pub(super) fn notes(step: &StepResult) -> Vec<(Tone, String)> {
     let mut notes = Vec::new();
     if step.sent.is_some() {
@@ -115,11 +115,11 @@ pub(super) fn notes(step: &StepResult) -> Vec<(Tone, String)> {
     }
     if step.unsent > 0 {
         let due = human::count(step.sent.unwrap_or(0) + step.unsent, "request");
-        notes.push((Tone::Warn, format!("{} of {due} could not be sent in time", step.unsent)));
+        notes.push((Tone::Warn, format!("{} of {due} not sent in time", step.unsent)));
     }
     notes.extend(step.expectations.iter().filter(|expectation| !expectation.passed).map(|expectation| {
-        let (metric, expected, saw) = (&expectation.metric, &expectation.expected, &expectation.observed_text);
-        (Tone::Failed, format!("expected {metric} {expected}, saw {saw}"))
+        let (metric, expected, observed) = (&expectation.metric, &expectation.expected, &expectation.observed_text);
+        (Tone::Failed, format!("expected {metric} {expected}, observed {observed}"))
     }));
     if step.status != Status::Passed {
         notes.extend(step.output.iter().map(|line| (Tone::Dim, format!("| {line}"))));

@@ -1,4 +1,4 @@
-//! [`write_comparison`]: two results of `lab traffic --json` side by side.
+//! Comparison of two results of `lab traffic --json`.
 
 use std::cmp::Ordering;
 use std::io::{self, Write};
@@ -8,13 +8,13 @@ use crate::report::table::{Cell, Side, Table};
 use crate::report::{human, text};
 use crate::term::{Painter, Tone};
 
-/// A change below this is shown without a verdict, in percent: runs on the same machine differ by as much.
+/// Changes below this percentage are not rated, because runs on the same machine vary as much.
 const NOISE: f64 = 5.0;
 
-/// A result and what it is called.
+/// Name of a result, and the result.
 pub type Named<'a> = (&'a str, &'a TrafficReport);
 
-/// Writes both, what changed, and what makes them hard to compare; no wider than `width`.
+/// Writes both results, the changes, and differences that limit the comparison, in at most `width` columns.
 pub fn write_comparison(
     out: &mut impl Write,
     before: Named<'_>,
@@ -61,7 +61,7 @@ const LATENCIES: [(&str, Of); 7] = [
     ("max", |latency| latency.max),
 ];
 
-/// Which direction is better.
+/// Better direction of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Good {
     More,
@@ -100,14 +100,14 @@ fn count(value: u64) -> f64 {
     value as f64
 }
 
-/// What was not the same to begin with.
+/// Differences between the two jobs.
 fn differences(a: &TrafficReport, b: &TrafficReport) -> Vec<String> {
     let rate = |report: &TrafficReport| report.wanted_rate.map_or_else(|| "none".to_owned(), human::number);
     let pairs = [
         ("URL", a.url.clone(), b.url.clone()),
         ("method", a.method.clone(), b.method.clone()),
         ("model", a.model.clone(), b.model.clone()),
-        ("rate that was asked for", rate(a), rate(b)),
+        ("wanted rate", rate(a), rate(b)),
         ("number of connections", a.connections.to_string(), b.connections.to_string()),
     ];
     let mut notes: Vec<String> = pairs

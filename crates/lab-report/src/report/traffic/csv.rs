@@ -1,24 +1,24 @@
-//! [`Csv`]: the time series of `lab traffic --csv`, a row for each second as it ends.
+//! Time series of `lab traffic --csv`, one row per second.
 
 use std::io::{self, Write};
 
 use lab_traffic::Interval;
 
-/// Rows on a writer.
+/// Writer of the rows.
 #[derive(Debug)]
 pub struct Csv<W> {
     out: W,
 }
 
 impl<W: Write> Csv<W> {
-    /// Writes the head.
+    /// Writes the header row.
     pub fn new(mut out: W) -> io::Result<Self> {
         writeln!(out, "start,length,sent,unsent,1xx,2xx,3xx,4xx,5xx,errors,p50_ms,p90_ms,p99_ms,max_ms")?;
         out.flush()?;
         Ok(Self { out })
     }
 
-    /// Writes a row. An interval in which nothing was over has empty latencies.
+    /// Writes a row. The latencies of an interval without responses are empty.
     pub fn row(&mut self, interval: &Interval) -> io::Result<()> {
         let class = |class: u16| -> u64 {
             interval.codes.iter().filter(|(code, _)| **code / 100 == class).map(|(_, count)| count).sum()

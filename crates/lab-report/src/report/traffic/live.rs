@@ -1,4 +1,4 @@
-//! [`Recent`]: what `lab traffic` shows while it runs: one line of the last second, with a sparkline of the last minute.
+//! Output of `lab traffic` during the run: a line for the last second, and a sparkline of the last minute.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::report::human;
 use crate::report::spark::sparkline;
 use lab_traffic::{Cause, Interval};
 
-/// How many seconds are remembered.
-const REMEMBERED: usize = 60;
+/// Seconds in the sparkline.
+const HISTORY: usize = 60;
 
-/// The last minute, second by second.
+/// Rates of the last minute.
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
     rates: VecDeque<f64>,
 }
 
-/// Several intervals as one.
+/// Sum of consecutive intervals.
 #[derive(Clone, Debug)]
 pub struct Window {
     end: Duration,
@@ -32,15 +32,15 @@ pub struct Window {
 }
 
 impl Recent {
-    /// One second more.
+    /// Adds a second.
     pub fn add(&mut self, interval: &Interval) {
-        if self.rates.len() == REMEMBERED {
+        if self.rates.len() == HISTORY {
             self.rates.pop_front();
         }
         self.rates.push_back(rate(interval.sent, interval.length));
     }
 
-    /// A bar a second.
+    /// Draws one bar per second.
     pub fn sparkline(&self) -> String {
         let rates: Vec<f64> = self.rates.iter().copied().collect();
         let most = rates.iter().copied().fold(0.0, f64::max);
@@ -49,7 +49,7 @@ impl Recent {
 }
 
 impl Window {
-    /// One interval.
+    /// Starts with one interval.
     pub fn new(interval: &Interval) -> Self {
         Self {
             end: interval.start + interval.length,
@@ -62,7 +62,7 @@ impl Window {
         }
     }
 
-    /// The next interval as well.
+    /// Adds the next interval.
     pub fn add(&mut self, interval: &Interval) {
         self.end = interval.start + interval.length;
         self.length += interval.length;
@@ -75,11 +75,11 @@ impl Window {
             *self.errors.entry(*cause).or_default() += count;
         }
         self.latency.auto(true);
-        // Cannot fail on one that resizes itself; a window without it would still be shown.
+        // Adding to a resizing histogram cannot fail.
         let _ = self.latency.add(&interval.latency);
     }
 
-    /// How long it is.
+    /// Length of the window.
     pub fn length(&self) -> Duration {
         self.length
     }
@@ -101,7 +101,7 @@ impl Window {
         parts.join(" · ")
     }
 
-    /// The same as a line for a pipe: `5.0s: 20/s · …`.
+    /// Line with time and figures, for a pipe: `5.0s: 20/s · …`.
     pub fn line(&self) -> String {
         format!("{}: {}", human::clock(self.end.as_secs_f64()), self.figures())
     }

@@ -1,4 +1,4 @@
-//! [`write_table`]: what people read of a [`TrafficReport`]: what was sent, what came back, how long it took.
+//! Text report of `lab traffic`: requests, responses and latencies.
 
 use std::io::{self, Write};
 
@@ -7,10 +7,10 @@ use crate::report::table::{Cell, Side, Table};
 use crate::report::{human, text};
 use crate::term::{Painter, Tone};
 
-/// The longest bar of the histogram, in columns.
+/// Maximum length of a bar of the histogram, in columns.
 const LONGEST_BAR: usize = 40;
 
-/// Writes it, no wider than `width`.
+/// Writes the report in at most `width` columns.
 pub fn write_table(out: &mut impl Write, report: &TrafficReport, width: usize, painter: Painter) -> io::Result<()> {
     let more = if report.targets > 1 { format!(" and {} more", report.targets - 1) } else { String::new() };
     for line in text::wrap(&format!("{} {}{more}", report.method, report.url), width) {
@@ -67,7 +67,7 @@ fn headline(report: &TrafficReport) -> String {
     parts.join(" · ")
 }
 
-/// What the reader should know before believing the figures.
+/// Warnings about the validity of the results.
 fn notes(report: &TrafficReport) -> Vec<String> {
     let mut notes = Vec::new();
     if report.unsent > 0 {
@@ -84,14 +84,14 @@ fn notes(report: &TrafficReport) -> Vec<String> {
     if let Some(delay) = late {
         notes.push(format!(
             "requests started up to {} after they were due (p99), which their latency includes: every connection, or this \
-             machine, was busy; more --connections tell which",
+             machine, was busy; increase --connections to find out which",
             human::millis(delay.p99)
         ));
     }
     if report.errors.contains_key("exhausted") {
         notes.push(
-            "this machine ran out of file descriptors or ports: use fewer --connections, raise ulimit -n, or let \
-             connections live"
+            "this machine ran out of file descriptors or ports: use fewer --connections, raise ulimit -n, or keep \
+             connections open"
                 .to_owned(),
         );
     }
@@ -159,7 +159,7 @@ fn latencies(report: &TrafficReport) -> Table {
     table
 }
 
-/// A bar for each bucket; those whose count is far from what a bar can show still have a sliver.
+/// Draws a bar for each bucket. Small counts get at least a sliver.
 fn histogram(out: &mut impl Write, buckets: &[Bucket], width: usize, painter: Painter) -> io::Result<()> {
     let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
     let labels: Vec<String> = buckets.iter().map(|bucket| edge(bucket.le)).collect();
@@ -175,7 +175,7 @@ fn histogram(out: &mut impl Write, buckets: &[Bucket], width: usize, painter: Pa
     Ok(())
 }
 
-/// A bucket's edge, exactly: it is a round number.
+/// Formats the bound of a bucket, which is a round number.
 fn edge(millis: f64) -> String {
     if millis >= 1000.0 {
         format!("{}s", human::number(millis / 1000.0))
@@ -184,7 +184,7 @@ fn edge(millis: f64) -> String {
     }
 }
 
-/// In eighths of a column.
+/// Draws a bar in eighths of a column.
 fn bar(count: u64, most: u64, room: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = u128::from(count) * 8 * room as u128 / u128::from(most);
@@ -196,7 +196,7 @@ fn expectations(out: &mut impl Write, report: &TrafficReport, width: usize, pain
     if report.expectations.is_empty() {
         return Ok(());
     }
-    let columns = [("expected", Side::Left), ("", Side::Left), ("seen", Side::Right), ("", Side::Left)];
+    let columns = [("expected", Side::Left), ("", Side::Left), ("observed", Side::Right), ("", Side::Left)];
     let mut table = Table::new(&columns);
     for expected in &report.expectations {
         let (tone, verdict) = if expected.passed { (Tone::Good, "passed") } else { (Tone::Failed, "failed") };

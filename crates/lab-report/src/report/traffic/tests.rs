@@ -1,4 +1,4 @@
-//! What is shown of some outcomes, and that the document is the documented one.
+//! Reports of some outcomes. The documentation describes every field of the document.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -99,7 +99,7 @@ fn text(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
 }
 
 #[test]
-fn looks_so() {
+fn tables_and_document() {
     let table = |report: &TrafficReport, width| text(|out| write_table(out, report, width, Painter::PLAIN));
     insta::assert_snapshot!("table", table(&report(true), 80));
     insta::assert_snapshot!("nothing_answers", table(&report(false), 80));
@@ -125,7 +125,7 @@ fn what_is_in_flight_has_not_succeeded() {
 }
 
 #[test]
-fn a_document_reads_back_also_an_old_one() {
+fn documents_of_this_and_earlier_versions_are_read() {
     let json = text(|out| write_json(out, &mixed()));
     let back: TrafficReport = serde_json::from_str(&json).expect("it is our own");
     // To the sixth decimal.

@@ -1,5 +1,5 @@
-//! [`Gatherer`]: looks at a lab once in every interval: through its engine, over its sockets, into its files. A lab that goes
-//! away is waited for, and one that comes back, be it on another engine, is looked at again.
+//! Takes snapshots of a lab at an interval, through its engine, its metrics and its files. A lab that disappears is awaited,
+//! even if it returns on another engine.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::model::About;
-use super::seen::{Alarms, Seen, Sight, Up};
+use super::snapshot::{AlertView, LabState, RunningLab, Snapshot};
 use crate::engines::observed_lab::ObservedLab;
 use lab_core::engine::{Description, EngineError, Health, LogLine, LogRequest, RunState};
 use lab_core::event::Keys;
@@ -26,19 +26,19 @@ use lab_telemetry::live::{Alerts, Runs, Told};
 use lab_telemetry::metrics::{Exposition, Moment};
 use lab_telemetry::wire::{Probe, Wire};
 
-/// How long the app may take to say what it has counted.
-const PATIENCE: Duration = Duration::from_millis(800);
-/// Lines of each service that are shown of the time before somebody watched.
+/// Timeout of requests for metrics and alerts.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(800);
+/// Initial log lines per service.
 const TAIL: usize = 50;
-/// Lines between two looks; of more the last ones are shown.
-const MOST: usize = 1_000;
+/// Maximum number of log lines per snapshot. Older ones are dropped.
+const MAX_LINES: usize = 1_000;
 
 type Lines = BoxStream<'static, Result<LogLine, EngineError>>;
 
-/// Looks at a lab.
-pub(crate) struct Gatherer {
+/// Source of snapshots.
+pub(crate) struct Collector {
     lab: ObservedLab,
-    /// ` --name NAME`, where it needs one.
+    /// ` --name NAME` for suggested commands; empty for the default lab.
     option: String,
     wire: Arc<dyn Wire>,
     refresh: Duration,
@@ -46,12 +46,12 @@ pub(crate) struct Gatherer {
     alerts: Alerts,
     log: Option<Lines>,
     lines: VecDeque<LogLine>,
-    /// The last line that was seen: a log that is opened again begins behind it.
+    /// Time of the last log line. A reopened log starts after it.
     last: Option<DateTime<Utc>>,
 }
 
-impl Gatherer {
-    /// Of a lab.
+impl Collector {
+    /// Creates a collector for a lab, which need not exist.
     pub(crate) fn new(lab: &Lab, wire: Arc<dyn Wire>, about: &About) -> Self {
         let folder: &Path = lab.folder().root();
         let runs = Arc::new(Mutex::new(Runs::of(folder, Utc::now())));
@@ -69,87 +69,87 @@ impl Gatherer {
         }
     }
 
-    /// Looks until nobody takes it.
-    pub(super) async fn run(mut self, looks: mpsc::Sender<Seen>) {
+    /// Sends snapshots until the receiver is dropped.
+    pub(super) async fn run(mut self, snapshots: mpsc::Sender<Snapshot>) {
         let mut ticks = interval(self.refresh);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
-                    let seen = self.look().await;
-                    if looks.send(seen).await.is_err() {
+                    let snapshot = self.snapshot().await;
+                    if snapshots.send(snapshot).await.is_err() {
                         return;
                     }
                 }
-                line = next(&mut self.log) => self.take(line),
+                line = next(&mut self.log) => self.push_line(line),
             }
         }
     }
 
-    async fn look(&mut self) -> Seen {
+    async fn snapshot(&mut self) -> Snapshot {
         self.hide_secrets();
         let before = self.lab.created();
         let described = self.lab.describe().await;
         if before != self.lab.created() {
-            // Another lab of this name has other alerts.
+            // A recreated lab has its own alerts.
             self.alerts = Alerts::default();
         }
         let (said, alerts) = match &described {
             Ok((_, now)) => (self.said(now).await, self.alerts(now).await),
-            Err(_) => (None, Alarms::Nobody),
+            Err(_) => (None, AlertView::NotEvaluated),
         };
         let lab = match described {
             Ok((record, now)) => {
                 self.follow().await;
-                Sight::Up(Box::new(self.up(record, now)))
+                LabState::Up(Box::new(self.up(record, now)))
             }
             Err(why) => {
                 self.log = None;
-                Sight::Away(why)
+                LabState::Unavailable(why.to_string())
             }
         };
         let (told, lines) = (self.told().await, std::mem::take(&mut self.lines).into());
-        Seen { at: Moment::now(), lab, said, told, lines, alerts }
+        Snapshot { at: Moment::now(), lab, said, told, lines, alerts }
     }
 
-    /// What the app says of itself. One that is frozen is not asked.
+    /// Scrapes the app's metrics. A paused app is skipped.
     async fn said(&mut self, now: &Description) -> Option<(String, Exposition)> {
         now.app().filter(|app| app.state == RunState::Running)?;
         let endpoint = now.endpoints.metrics.first()?;
-        let said = timeout(PATIENCE, self.wire.scrape(&endpoint.url)).await.ok()?.ok()?;
+        let said = timeout(REQUEST_TIMEOUT, self.wire.scrape(&endpoint.url)).await.ok()?.ok()?;
         Some((endpoint.instance.clone(), said))
     }
 
-    /// What the alerts are, as Prometheus says, or who stands in for it.
-    async fn alerts(&mut self, now: &Description) -> Alarms {
-        let Some(base) = now.endpoints.alerts() else { return Alarms::Nobody };
+    /// Reads the alerts from Prometheus, or from lab's dashboard if there is none.
+    async fn alerts(&mut self, now: &Description) -> AlertView {
+        let Some(base) = now.endpoints.alerts() else { return AlertView::NotEvaluated };
         let url = format!("{base}{}", alerts::PATH);
-        let probe = Probe { url, method: "GET".to_owned(), headers: BTreeMap::new(), timeout: PATIENCE };
+        let probe = Probe { url, method: "GET".to_owned(), headers: BTreeMap::new(), timeout: REQUEST_TIMEOUT };
         let answer = self.wire.probe(&probe).await.ok().and_then(|response| alerts::read(&response.body).ok());
-        let Some(answer) = answer else { return Alarms::Silent };
+        let Some(answer) = answer else { return AlertView::Unavailable };
         self.alerts.take(Moment::now(), &answer);
-        Alarms::Known(self.alerts.list())
+        AlertView::Known(self.alerts.list())
     }
 
-    fn up(&self, record: Record, now: Description) -> Up {
+    fn up(&self, record: Record, now: Description) -> RunningLab {
         let keys = now.server_key().map(|server| Keys {
             server: server.to_owned(),
             caller: record.caller_key,
             callers: record.callers,
         });
         let mut remarks: Vec<String> = self.pending_undo().into_iter().collect();
-        let unwell = |service: &lab_core::engine::ServiceStatus| {
+        let problem = |service: &lab_core::engine::ServiceStatus| {
             service.detail.as_ref().map(|detail| format!("{}: {detail}", service.name))
         };
-        remarks.extend(now.services.iter().filter(|service| service.health == Health::Unhealthy).filter_map(unwell));
+        remarks.extend(now.services.iter().filter(|service| service.health == Health::Unhealthy).filter_map(problem));
         remarks.extend(now.notices);
         for remark in &mut remarks {
             *remark = masked(remark).into_owned();
         }
-        Up { engine: record.engine, gateway: now.endpoints.gateway, services: now.services, keys, remarks }
+        RunningLab { engine: record.engine, gateway: now.endpoints.gateway, services: now.services, keys, remarks }
     }
 
-    /// A run may have put a secret into the lab since the last look.
+    /// Masks the secrets of a run, which may have started since the last snapshot.
     fn hide_secrets(&self) {
         if let Ok(Some(pending)) = undo::pending(self.lab.lab())
             && !pending.secrets.is_empty()
@@ -158,7 +158,7 @@ impl Gatherer {
         }
     }
 
-    /// What a run that is over has not put back.
+    /// Describes the pending undo or the kept fault of a finished run.
     fn pending_undo(&self) -> Option<String> {
         if self.lab.lab().running().is_some() {
             return None;
@@ -167,28 +167,28 @@ impl Gatherer {
         Some(pending_undo(&pending.run, &pending.scenario, pending.kept, &self.option))
     }
 
-    /// What runs have told. Their files are read here, which may take its time.
+    /// Reads new events of runs. Reading files blocks, so it has its own thread.
     async fn told(&mut self) -> Vec<Told> {
         let runs = self.runs.clone();
         let look = move || runs.lock().unwrap_or_else(PoisonError::into_inner).look();
         tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 
-    /// Opens the log where it is not open.
+    /// Opens the log, if it is not open.
     async fn follow(&mut self) {
         let (None, Some(engine)) = (&self.log, self.lab.engine()) else { return };
         let tail = if self.last.is_none() { Some(TAIL) } else { None };
-        // What was seen is not told again.
+        // Lines that were already read are skipped.
         let since = self.last.map(|last| last + TimeDelta::milliseconds(1));
         let request = LogRequest { tail, since, follow: true, ..LogRequest::default() };
-        // A log that cannot be opened now is tried at the next look.
+        // If opening fails, the next snapshot retries.
         self.log = engine.logs(&request).await.ok();
     }
 
-    fn take(&mut self, line: Option<Result<LogLine, EngineError>>) {
+    fn push_line(&mut self, line: Option<Result<LogLine, EngineError>>) {
         let mut line = match line {
             Some(Ok(line)) => line,
-            // The log of one service cannot be read; those of the others go on.
+            // The log of one service failed; the others continue.
             Some(Err(_)) => return,
             None => {
                 self.log = None;
@@ -197,14 +197,14 @@ impl Gatherer {
         };
         line.text = masked(&line.text).into_owned();
         self.last = line.time.or(self.last).max(self.last);
-        if self.lines.len() == MOST {
+        if self.lines.len() == MAX_LINES {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
     }
 }
 
-/// The next line of a log; never one where none is open.
+/// Next line of the log. Never resolves if the log is not open.
 async fn next(log: &mut Option<Lines>) -> Option<Result<LogLine, EngineError>> {
     match log {
         Some(log) => log.next().await,

@@ -1,7 +1,7 @@
-//! [`FullScreen`]: the whole terminal, for as long as it lives: the alternate screen, keys as they are typed, no cursor. The
-//! terminal is as it was before afterwards, also after a panic. What ends the process without one (SIGKILL) leaves it so.
+//! Full-screen mode of the terminal: alternate screen, raw keys, no cursor. Dropping [`FullScreen`] restores the
+//! terminal, and so does a panic. SIGKILL does not.
 //!
-//! Keys are read here and not through a library: those that poll a terminal take its going away for a reason to try again.
+//! Keys are read without a library, because the available ones retry forever if the terminal is closed.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -15,60 +15,60 @@ use tokio::sync::mpsc;
 
 use super::ansi::Ansi;
 use super::keys::{self, Key};
-use super::out::Bare;
+use super::out::RawOut;
 
-/// The alternate screen, without a cursor.
+/// Switches to the alternate screen and hides the cursor.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
-/// Plain text, the cursor, the screen as it was.
+/// Resets the style, shows the cursor and switches back to the normal screen.
 const LEAVE: &[u8] = b"\x1b[0m\x1b[?25h\x1b[?1049l";
-/// The size where the terminal does not tell one.
+/// Size of a terminal that does not report one.
 const USUAL: (u16, u16) = (80, 24);
-/// A frame is one write.
+/// Buffer size, so that a frame is one write.
 const FRAME: usize = 1 << 16;
-/// Keys that may wait.
+/// Capacity of the key queue.
 const KEYS: usize = 64;
 
-/// The terminal's settings before it was taken over; none where it is not.
-static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+/// Settings of the terminal before full screen. `None` outside of it.
+static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// The whole terminal.
+/// Terminal in full-screen mode.
 pub struct FullScreen {
-    terminal: Terminal<Ansi<BufWriter<Bare>>>,
-    bare: Bare,
+    terminal: Terminal<Ansi<BufWriter<RawOut>>>,
+    raw: RawOut,
     area: Rect,
     keys: mpsc::Receiver<Key>,
     resized: unix::Signal,
     continued: unix::Signal,
 }
 
-/// What came from the terminal.
+/// Input from the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A key.
+    /// A key was pressed.
     Key(Key),
-    /// It has another size, or came back: it wants to be drawn anew.
+    /// The terminal was resized or the process resumed: redraw.
     Redraw,
-    /// It has gone.
+    /// The terminal was closed.
     Gone,
 }
 
 impl FullScreen {
-    /// Takes the terminal over, on standard input and output. Needs a runtime of tokio.
-    pub(super) fn enter(bare: Bare) -> io::Result<Self> {
+    /// Switches stdin and stdout to full screen. Requires a tokio runtime.
+    pub(super) fn enter(raw: RawOut) -> io::Result<Self> {
         let resized = unix::signal(SignalKind::window_change())?;
         let continued = unix::signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
-        give_back_on_panic();
+        restore_on_panic();
         let area = area();
-        let backend = Ansi::new(BufWriter::with_capacity(FRAME, bare.clone()));
-        // A fixed viewport: its size is asked for here, and by no other way.
+        let backend = Ansi::new(BufWriter::with_capacity(FRAME, raw.clone()));
+        // A fixed viewport, because this type queries the size itself.
         let terminal = Terminal::with_options(backend, TerminalOptions { viewport: Viewport::Fixed(area) })?;
-        take_over()?;
-        Ok(Self { terminal, bare, area, keys: read_keys(), resized, continued })
+        enter_raw_mode()?;
+        Ok(Self { terminal, raw, area, keys: read_keys(), resized, continued })
     }
 
-    /// Draws a frame. Nothing is drawn where the terminal was given back already.
+    /// Draws a frame. Does nothing if the terminal is already restored.
     pub fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        if before().is_none() {
+        if saved().is_none() {
             return Ok(());
         }
         let area = area();
@@ -80,56 +80,56 @@ impl FullScreen {
         Ok(())
     }
 
-    /// What comes next from the terminal. Cancel safe.
+    /// Waits for the next input. Cancel safe.
     pub async fn next(&mut self) -> Input {
-        if self.bare.is_closed() {
+        if self.raw.is_closed() {
             return Input::Gone;
         }
         tokio::select! {
             key = self.keys.recv() => key.map_or(Input::Gone, Input::Key),
             _ = self.resized.recv() => Input::Redraw,
             _ = self.continued.recv() => {
-                // Somebody stopped this process and let it go on; its shell has used the terminal meanwhile.
-                self.anew();
+                // The shell used the terminal while this process was stopped.
+                self.reenter();
                 Input::Redraw
             }
         }
     }
 
-    /// Gives the terminal back and stops this job, as Ctrl-Z does elsewhere; takes it again when the job goes on.
+    /// Restores the terminal and stops this job, like Ctrl-Z in other programs. Switches back to full screen when the job resumes.
     pub fn suspend(&mut self) {
-        give_back();
-        // The shell is told as if the terminal had sent it. Where nobody could let the job go on, this does nothing.
+        restore();
+        // Same signal as from the terminal. It has no effect on an orphaned process group, which could not be resumed.
         let _ = rustix::process::kill_current_process_group(Signal::TSTP);
-        self.anew();
+        self.reenter();
     }
 
-    fn anew(&mut self) {
-        // A terminal that cannot be had any more shows at the next key or frame.
-        let _ = take_over().and_then(|()| self.terminal.clear());
+    fn reenter(&mut self) {
+        // If the terminal is closed, the next key or frame reports it.
+        let _ = enter_raw_mode().and_then(|()| self.terminal.clear());
     }
 }
 
 impl Drop for FullScreen {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-/// The size of the terminal.
+/// Size of the terminal.
 fn area() -> Rect {
     let size = tcgetwinsize(rustix::stdio::stdout()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
     let (width, height) = size.map_or(USUAL, |size| (size.ws_col, size.ws_row));
     Rect::new(0, 0, width, height)
 }
 
-fn before() -> MutexGuard<'static, Option<Termios>> {
-    BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
+fn saved() -> MutexGuard<'static, Option<Termios>> {
+    SAVED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take_over() -> io::Result<()> {
+fn enter_raw_mode() -> io::Result<()> {
     let stdin = rustix::stdio::stdin();
-    let mut before = before();
+    let mut before = saved();
     let settings = match &*before {
         Some(settings) => settings.clone(),
         None => tcgetattr(stdin)?,
@@ -138,37 +138,37 @@ fn take_over() -> io::Result<()> {
     raw.make_raw();
     tcsetattr(stdin, OptionalActions::Now, &raw)?;
     *before = Some(settings);
-    say(ENTER)
+    write_stdout(ENTER)
 }
 
-/// The terminal is as it was, if it was taken over.
-fn give_back() {
-    if let Some(settings) = before().take() {
-        // One that has gone has nothing to be put back.
-        let _ = say(LEAVE);
+/// Restores the terminal, if it is in full-screen mode.
+fn restore() {
+    if let Some(settings) = saved().take() {
+        // Errors mean that the terminal is closed.
+        let _ = write_stdout(LEAVE);
         let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &settings);
     }
 }
 
-fn say(bytes: &[u8]) -> io::Result<()> {
+fn write_stdout(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)?;
     out.flush()
 }
 
-/// The message of a panic is to be read, and the terminal to be used after it.
-fn give_back_on_panic() {
+/// Restores the terminal before a panic message is printed.
+fn restore_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            give_back();
+            restore();
             usual(panic);
         }));
     });
 }
 
-/// A thread that reads keys, until the terminal has gone: a read of it cannot be cancelled.
+/// Starts a thread that reads keys until the terminal is closed. Reading cannot be cancelled.
 fn read_keys() -> mpsc::Receiver<Key> {
     let (sender, receiver) = mpsc::channel(KEYS);
     std::thread::spawn(move || {

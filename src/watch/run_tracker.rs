@@ -1,4 +1,4 @@
-//! [`Story`]: the run that was begun last, step by step, from what it told.
+//! Progress of the latest run, from its events.
 
 use chrono::{DateTime, Utc};
 
@@ -6,64 +6,64 @@ use lab_core::event::{Event, EventKind, Phase, RunFinished, RunStarted, Status, 
 use lab_report::report::{human, short_id, status_name};
 use lab_telemetry::live::Told;
 
-/// What is told while the undo goes on.
-const PUTTING_BACK: &str = "putting back what was changed";
-/// The marks that are kept.
+/// Note during the undo.
+const REVERTING: &str = "reverting the changes";
+/// Maximum number of marks.
 const MARKS: usize = 200;
 
-/// What is known of the lab's runs.
+/// Latest run, and marks of all runs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Story {
-    /// The one that was begun last.
+pub(super) struct RunTracker {
+    /// Run that started last.
     pub(super) run: Option<Run>,
-    /// When faults were put in and remedies made, of any run, for the charts.
+    /// Times of injected faults and fixes in all runs, for the charts.
     pub(super) marks: Vec<(DateTime<Utc>, Phase)>,
 }
 
 /// A run.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    /// Its whole id.
+    /// Full id.
     pub(super) id: String,
     /// The scenario's name.
     pub(super) scenario: String,
-    /// The steps, in order: those to come as well.
+    /// Steps in order, including planned ones.
     pub(super) steps: Vec<Step>,
-    /// What else it told, a sentence each.
+    /// Notices, one sentence each.
     pub(super) notes: Vec<String>,
-    /// How it ended; none while it goes on.
+    /// Result; `None` during the run.
     pub(super) end: Option<End>,
 }
 
-/// How a run ended.
+/// Result of a run.
 #[derive(Clone, Debug)]
 pub(super) struct End {
     pub(super) status: Status,
-    /// In one line.
-    pub(super) said: String,
+    /// Summary in one line.
+    pub(super) summary: String,
 }
 
 /// A step.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) name: String,
-    pub(super) at: At,
+    pub(super) state: StepState,
 }
 
-/// Where a step stands.
+/// State of a step.
 #[derive(Clone, Debug)]
-pub(super) enum At {
-    /// It is to come.
-    Ahead,
-    /// It goes on since then.
-    Now(DateTime<Utc>),
-    /// It is over: how it ended, and what it showed.
-    Over(Status, String),
+pub(super) enum StepState {
+    /// Not started.
+    Planned,
+    /// Started at this time.
+    Running(DateTime<Utc>),
+    /// Finished with a status and a short result.
+    Finished(Status, String),
 }
 
-impl Story {
-    /// Takes what a run told. Of two runs at once the one that began later is shown.
-    pub(super) fn take(&mut self, told: Told) {
+impl RunTracker {
+    /// Applies an event. If two runs overlap, the later one is shown.
+    pub(super) fn update(&mut self, told: Told) {
         let Told { run, event } = told;
         if let EventKind::StepStarted(step) = &event.kind
             && matches!(step.phase, Phase::Inject | Phase::Remedy)
@@ -75,11 +75,11 @@ impl Story {
         }
         match &event.kind {
             EventKind::RunStarted(started) if self.run.as_ref().is_none_or(|known| known.id <= run) => {
-                self.run = Some(Run::begun(run, started));
+                self.run = Some(Run::new(run, started));
             }
             _ => {
                 if let Some(known) = self.run.as_mut().filter(|known| known.id == run) {
-                    known.take(&event);
+                    known.update(&event);
                 }
             }
         }
@@ -87,44 +87,45 @@ impl Story {
 }
 
 impl Run {
-    fn begun(id: String, started: &RunStarted) -> Self {
-        let steps = started.steps.iter().map(|name| Step { name: name.clone(), at: At::Ahead }).collect();
+    fn new(id: String, started: &RunStarted) -> Self {
+        let steps = started.steps.iter().map(|name| Step { name: name.clone(), state: StepState::Planned }).collect();
         Self { id, scenario: started.scenario.clone(), steps, notes: Vec::new(), end: None }
     }
 
-    fn take(&mut self, event: &Event) {
+    fn update(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::StepStarted(step) => self.put(&step.name, At::Now(event.at)),
+            EventKind::StepStarted(step) => self.set_state(&step.name, StepState::Running(event.at)),
             EventKind::StepFinished(step) => {
-                self.put(&step.result.name, At::Over(step.result.status, showed(&step.result)));
+                let step = &step.result;
+                self.set_state(&step.name, StepState::Finished(step.status, result(step)));
             }
             EventKind::Notice { message } => self.notes.push(message.clone()),
-            // Alerts and the log are shown as they are now, beside the run.
+            // Alerts and log lines have their own panels.
             EventKind::UndoStarted { items: 0 }
             | EventKind::RunStarted(_)
             | EventKind::UndoItem(_)
             | EventKind::Alert(_)
             | EventKind::Logged(_) => {}
-            EventKind::UndoStarted { .. } => self.notes.push(PUTTING_BACK.to_owned()),
+            EventKind::UndoStarted { .. } => self.notes.push(REVERTING.to_owned()),
             EventKind::RunFinished(finished) => {
-                self.notes.retain(|note| note.as_str() != PUTTING_BACK);
-                self.end = Some(End { status: finished.status, said: ended(finished) });
+                self.notes.retain(|note| note.as_str() != REVERTING);
+                self.end = Some(End { status: finished.status, summary: summarize(finished) });
             }
         }
     }
 
-    /// By its name, which no other step of the run has: after an early end, `finally` leaves steps out.
-    fn put(&mut self, name: &str, at: At) {
+    /// Finds the step by its name, which is unique in the run, because `finally` may skip steps after an early end.
+    fn set_state(&mut self, name: &str, state: StepState) {
         match self.steps.iter_mut().find(|step| step.name == name) {
-            Some(step) => step.at = at,
-            // One that the beginning did not announce comes last.
-            None => self.steps.push(Step { name: name.to_owned(), at }),
+            Some(step) => step.state = state,
+            // Steps that were not announced are appended.
+            None => self.steps.push(Step { name: name.to_owned(), state }),
         }
     }
 
-    /// The step that goes on, or the last one that is over.
+    /// Index of the running step, or of the last finished one.
     pub(super) fn current(&self) -> usize {
-        let begun = self.steps.iter().rposition(|step| !matches!(step.at, At::Ahead));
+        let begun = self.steps.iter().rposition(|step| !matches!(step.state, StepState::Planned));
         begun.unwrap_or_default()
     }
 
@@ -134,10 +135,10 @@ impl Run {
     }
 }
 
-/// What a step showed, in a line.
-fn showed(step: &StepResult) -> String {
+/// Short result of a step.
+fn result(step: &StepResult) -> String {
     let wrong = step.expectations.iter().find(|expectation| !expectation.passed);
-    let wrong = wrong.map(|it| format!("expected {} {}, saw {}", it.metric, it.expected, it.observed_text));
+    let wrong = wrong.map(|it| format!("expected {} {}, observed {}", it.metric, it.expected, it.observed_text));
     if let Some(wrong) = step.error.clone().or(wrong) {
         return wrong;
     }
@@ -148,15 +149,15 @@ fn showed(step: &StepResult) -> String {
     answers.map(|(what, count)| format!("{what} x{count}")).collect::<Vec<_>>().join(" ")
 }
 
-fn ended(run: &RunFinished) -> String {
+fn summarize(run: &RunFinished) -> String {
     let mut said = format!("{} in {}", status_name(run.status), human::clock(run.duration));
     if let Some(outage) = &run.outage {
         said = format!("{said} · outage {}, {} failed", human::clock(outage.duration), outage.failed_requests);
     }
     match run.undo.status {
         UndoOutcome::Complete => {}
-        UndoOutcome::Kept => said += " · kept as it is",
-        UndoOutcome::Incomplete => said += " · the undo is incomplete",
+        UndoOutcome::Kept => said += " · fault kept",
+        UndoOutcome::Incomplete => said += " · undo incomplete",
     }
     said
 }

@@ -1,0 +1,60 @@
+//! Snapshot of a lab: state of the engine, metrics, and new events and log lines.
+
+use lab_core::engine::{LogLine, ServiceStatus};
+use lab_core::event::Keys;
+use lab_telemetry::live::{Alert, Told};
+use lab_telemetry::metrics::{Exposition, Moment};
+
+/// Observed state at one time, with events and log lines since the previous snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    /// When.
+    pub(super) at: Moment,
+    /// State of the lab.
+    pub(super) lab: LabState,
+    /// Instance of the active app and its metrics. `None` if it did not answer.
+    pub(super) said: Option<(String, Exposition)>,
+    /// New events of runs.
+    pub(super) told: Vec<Told>,
+    /// New log lines.
+    pub(super) lines: Vec<LogLine>,
+    /// State of the alerts.
+    pub(super) alerts: AlertView,
+}
+
+/// State of the alerts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AlertView {
+    /// The lab has no evaluation of alert rules.
+    NotEvaluated,
+    /// The evaluation does not answer.
+    Unavailable,
+    /// Active and resolved alerts.
+    Known(Vec<Alert>),
+}
+
+/// State of a lab.
+#[derive(Clone, Debug)]
+pub(super) enum LabState {
+    /// Before the first snapshot.
+    Unknown,
+    /// Up.
+    Up(Box<RunningLab>),
+    /// Down or unreachable, with the reason.
+    Unavailable(String),
+}
+
+/// Description of a lab that is up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RunningLab {
+    /// The engine's name.
+    pub(super) engine: String,
+    /// The gateway's base URL.
+    pub(super) gateway: String,
+    /// Services in the order of the request path.
+    pub(super) services: Vec<ServiceStatus>,
+    /// `None` if the server has no key.
+    pub(super) keys: Option<Keys>,
+    /// Pending undo, unhealthy services and missing parts, one sentence each.
+    pub(super) remarks: Vec<String>,
+}
