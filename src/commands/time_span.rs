@@ -7,15 +7,19 @@ use lab_scenario::value;
 /// Longest accepted span.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
+/// Text that is not a time span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a time with a unit: `90s`, `5m`, `2h`, `1d`")]
+pub(super) struct SpanError;
+
 /// Parses a number with `ms`, `s`, `m`, `h` or `d`; above 0 and at most a year.
-pub(super) fn parse_span(text: &str) -> Result<Duration, String> {
-    const EXPECTED: &str = "expected a time with a unit: `90s`, `5m`, `2h`, `1d`";
+pub(super) fn parse_span(text: &str) -> Result<Duration, SpanError> {
     let long = [('h', 60), ('d', 24 * 60)].into_iter().find_map(|(unit, minutes)| {
         let minute = value::duration(&format!("{}m", text.strip_suffix(unit)?));
         Some(minute.ok().and_then(|minute| minute.checked_mul(minutes)))
     });
     let span = long.unwrap_or_else(|| value::duration(text).ok());
-    span.filter(|span| !span.is_zero() && *span <= LONGEST).ok_or_else(|| EXPECTED.to_owned())
+    span.filter(|span| !span.is_zero() && *span <= LONGEST).ok_or(SpanError)
 }
 
 #[cfg(test)]

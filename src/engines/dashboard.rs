@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -117,21 +118,20 @@ impl Dashboard {
     }
 
     /// Sends the order and waits until the process serves. Keeps the child's standard input open, because it may be tied to it.
-    pub(super) async fn serve(&self, mut starting: Starting, order: &Order) -> Result<(Child, u16), String> {
-        let failed = |error: io::Error| error.to_string();
-        let mut line = serde_json::to_vec(order).map_err(|error| error.to_string())?;
+    pub(super) async fn serve(&self, mut starting: Starting, order: &Order) -> anyhow::Result<(Child, u16)> {
+        let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
         let pipes = starting.process().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
-        let Some((stdin, stdout)) = pipes else { return Err("its process has no pipes".to_owned()) };
-        stdin.write_all(&line).map_err(failed)?;
-        let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(failed)?;
+        let (stdin, stdout) = pipes.context("its process has no pipes")?;
+        stdin.write_all(&line)?;
+        let stdout = tokio::process::ChildStdout::from_std(stdout)?;
         let mut response = String::new();
         let read = deadline::timeout(START_TIMEOUT, BufReader::new(stdout).read_line(&mut response)).await;
-        read.map_err(|_| "its process did not report a port in time".to_owned())?.map_err(failed)?;
+        read.map_err(|_| anyhow!("its process did not report a port in time"))??;
         match serde_json::from_str(&response) {
-            Ok(Response::On(port)) => Ok((starting.keep().ok_or("its process is gone")?, port)),
-            Ok(Response::Failed(why)) => Err(why),
-            Err(_) => Err(format!("its process exited; see {}", self.folder.path(LOG_FILE).display())),
+            Ok(Response::On(port)) => Ok((starting.keep().context("its process exited")?, port)),
+            Ok(Response::Failed(why)) => Err(anyhow!(why)),
+            Err(_) => Err(anyhow!("its process exited; see {}", self.folder.path(LOG_FILE).display())),
         }
     }
 

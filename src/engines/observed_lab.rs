@@ -35,24 +35,23 @@ impl ObservedLab {
         self.known.as_ref().map(|(created, _)| *created)
     }
 
-    /// Current state of the lab. The error is a message for people.
-    pub(crate) async fn describe(&mut self) -> Result<(Record, Description), String> {
-        let record = self.lab.record().map_err(|error| error.to_string())?;
-        let Some(record) = record else {
+    /// Current state of the lab.
+    pub(crate) async fn describe(&mut self) -> anyhow::Result<(Record, Description)> {
+        let Some(record) = self.lab.record()? else {
             self.known = None;
-            return Err("it was removed".to_owned());
+            anyhow::bail!("the lab was removed");
         };
         let engine = match &self.known {
             Some((created, engine)) if *created == record.created => engine.clone(),
             _ => {
-                let engine = self.lab.engine(&record).map_err(|error| error.to_string())?;
+                let engine = self.lab.engine(&record)?;
                 self.known = Some((record.created, engine.clone()));
                 engine
             }
         };
         let now = engine.describe().await.map_err(|error| match error.kind {
-            EngineErrorKind::NotUp => "it is down".to_owned(),
-            _ => error.to_string(),
+            EngineErrorKind::NotUp => anyhow::anyhow!("the lab is down"),
+            _ => error.into(),
         })?;
         Ok((record, now))
     }

@@ -6,6 +6,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +38,7 @@ pub(in crate::commands) fn run() -> Exit {
     };
     let exit = runtime.block_on(serve(&order));
     runtime.shutdown_background();
-    exit.unwrap_or_else(failed)
+    exit.unwrap_or_else(|error| failed(error.to_string()))
 }
 
 fn respond(response: &Response) {
@@ -52,14 +53,14 @@ fn failed(why: String) -> Exit {
     Exit::Failed
 }
 
-async fn serve(order: &Order) -> Result<Exit, String> {
+async fn serve(order: &Order) -> anyhow::Result<Exit> {
     let folder = Folder::new(order.folder.clone());
     let path = folder.path(LOCK_FILE);
-    let lock = background::acquire_lock(&path).await.map_err(|error| error.to_string())?;
+    let lock = background::acquire_lock(&path).await?;
     let listener = listen(order).await?;
-    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    let port = listener.local_addr()?.port();
     let serving = Serving { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), port };
-    folder.write_json(FILE, &serving).map_err(|error| error.to_string())?;
+    folder.write_json(FILE, &serving)?;
     let lab = lab_in(&order.folder)?;
     respond(&Response::On(port));
     let end = CancellationToken::new();
@@ -75,19 +76,19 @@ async fn serve(order: &Order) -> Result<Exit, String> {
 }
 
 /// Lab with this state folder.
-fn lab_in(folder: &Path) -> Result<lab_runner::lab::Lab, String> {
+fn lab_in(folder: &Path) -> anyhow::Result<lab_runner::lab::Lab> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let root = folder.parent().and_then(Path::parent).unwrap_or(folder);
-    StateFolder::at(root).and_then(|state| state.lab(name)).map_err(|error| error.to_string())
+    Ok(StateFolder::at(root).and_then(|state| state.lab(name))?)
 }
 
-async fn listen(order: &Order) -> Result<TcpListener, String> {
+async fn listen(order: &Order) -> anyhow::Result<TcpListener> {
     if order.or_another {
-        return lab_dashboard::listen(order.port).await.ok_or_else(|| "no port of 127.0.0.1 is free".to_owned());
+        return lab_dashboard::listen(order.port).await.context("no port of 127.0.0.1 is free");
     }
     TcpListener::bind(("127.0.0.1", order.port)).await.map_err(|error| match port::require_free(order.port) {
-        Err(taken) => taken.detail,
-        Ok(()) => error.to_string(),
+        Err(taken) => anyhow::Error::msg(taken.detail),
+        Ok(()) => error.into(),
     })
 }
 

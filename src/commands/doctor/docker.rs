@@ -21,7 +21,7 @@ const PORTS: [(u16, &str); 2] = [(9090, "Prometheus"), (3000, "the dashboard")];
 pub(super) async fn findings(graphs: Option<&Graphs>) -> Vec<Finding> {
     let docker = match reach() {
         Ok(docker) => docker,
-        Err(why) => return vec![Finding::note("docker", why)],
+        Err(error) => return vec![Finding::note("docker", error.to_string())],
     };
     let checkup = match deadline::timeout(PATIENCE, docker.checkup()).await {
         Ok(Ok(checkup)) => checkup,
@@ -60,10 +60,10 @@ pub(super) async fn findings(graphs: Option<&Graphs>) -> Vec<Finding> {
     findings
 }
 
-fn reach() -> Result<Docker, String> {
-    let lab =
-        StateFolder::open().and_then(|state| state.lab(DEFAULT_NAME)).map_err(|_| "not checked: no state folder")?;
-    lab.docker(&Containers::from_env()).map_err(|errors| format!("the built-in stack is invalid: {errors}"))
+fn reach() -> anyhow::Result<Docker> {
+    let lab = StateFolder::open().and_then(|state| state.lab(DEFAULT_NAME));
+    let lab = lab.map_err(|_| anyhow::anyhow!("not checked: no state folder"))?;
+    lab.docker(&Containers::from_env()).map_err(|errors| anyhow::anyhow!("the built-in stack is invalid: {errors}"))
 }
 
 fn memory(checkup: &Checkup) -> Finding {

@@ -10,6 +10,7 @@ use super::report::{STDOUT, failed};
 use crate::commands::session::Session;
 use lab_core::error::{Exit, Failure};
 use lab_core::event::{Event, EventKind, FORMAT_VERSION};
+use lab_report::report::ndjson::ReadError;
 use lab_report::report::{Journal, encode, journal_file, read_events, short_id};
 use lab_report::term::clean;
 use lab_runner::lab::StateFolder;
@@ -49,7 +50,7 @@ pub(super) fn export(session: &Session, id: &str, events: &Path, to: &Path) -> a
 /// Imports a run into the history.
 pub(super) fn import(session: &Session, state: &StateFolder, from: &Path) -> anyhow::Result<Exit> {
     let bytes = read(from)?;
-    let refused = |why: String| Failure::usage(format!("{}: {why}", from.display()));
+    let refused = |why: ImportError| Failure::usage(format!("{}: {why}", from.display()));
     let (id, body) = split_header(&bytes).map_err(refused)?;
     let (journal, events) = validate(&id, body).map_err(refused)?;
     let target = state.run_folder(&journal.id);
@@ -59,8 +60,8 @@ pub(super) fn import(session: &Session, state: &StateFolder, from: &Path) -> any
             session.term.note("the run is already in the history");
             return session.line(&summary(&journal, events));
         }
-        let message = format!("another run {} exists already", journal.id);
-        return Err(refused(message).hint("nothing was changed; see lab runs list").into());
+        let exists = ImportError::OtherRun(journal.id);
+        return Err(refused(exists).hint("nothing was changed; see lab runs list").into());
     }
     store(state, &target, &journal, body)
         .map_err(|error| Failure::failed(format!("cannot write {}: {error}", target.root().display())))?;
@@ -85,38 +86,62 @@ fn read(from: &Path) -> Result<Vec<u8>, Failure> {
     files::read_input(from, limit).map_err(failed)
 }
 
+/// Reason why a file cannot be imported.
+#[derive(Debug, thiserror::Error)]
+enum ImportError {
+    #[error("not a run exported by lab runs export")]
+    NoHeader,
+    #[error("not a run exported by lab runs export ({0})")]
+    Header(serde_json::Error),
+    #[error("not a run but {0:?}")]
+    OtherKind(String),
+    #[error("written by a newer version of lab (format {0}; this version reads up to {known})", known = FORMAT_VERSION)]
+    Newer(u32),
+    #[error("damaged: {found} bytes of events instead of {expected}")]
+    Damaged { found: u64, expected: u64 },
+    #[error("{0:?} is not a run id")]
+    Id(String),
+    #[error(transparent)]
+    Events(#[from] ReadError),
+    #[error("its events are not those of one complete run")]
+    Incomplete,
+    #[error("its events belong to run {events:?}, but its header names {header}")]
+    IdMismatch { events: String, header: String },
+    #[error("another run {0} exists already")]
+    OtherRun(String),
+}
+
 /// Splits an exported run into the id of its header and its events.
-fn split_header(bytes: &[u8]) -> Result<(String, &[u8]), String> {
-    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("not a run exported by lab runs export")?;
-    let head: Head = serde_json::from_slice(&bytes[..end])
-        .map_err(|error| format!("not a run exported by lab runs export ({error})"))?;
+fn split_header(bytes: &[u8]) -> Result<(String, &[u8]), ImportError> {
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(ImportError::NoHeader)?;
+    let head: Head = serde_json::from_slice(&bytes[..end]).map_err(ImportError::Header)?;
     if head.file != KIND {
-        return Err(format!("not a run but {:?}", head.file));
+        return Err(ImportError::OtherKind(head.file));
     }
     if head.version > FORMAT_VERSION {
-        let (found, known) = (head.version, FORMAT_VERSION);
-        return Err(format!("written by a newer version of lab (format {found}; this version reads up to {known})"));
+        return Err(ImportError::Newer(head.version));
     }
     let body = &bytes[end + 1..];
-    if body.len() as u64 != head.bytes {
-        return Err(format!("damaged: {} bytes of events instead of {}", body.len(), head.bytes));
+    let found = body.len() as u64;
+    if found != head.bytes {
+        return Err(ImportError::Damaged { found, expected: head.bytes });
     }
     Ok((head.id, body))
 }
 
 /// Validates the events. Returns the journal and the number of events.
-fn validate(id: &str, body: &[u8]) -> Result<(Journal, usize), String> {
+fn validate(id: &str, body: &[u8]) -> Result<(Journal, usize), ImportError> {
     if !is_id(id) {
-        return Err(format!("{id:?} is not a run id"));
+        return Err(ImportError::Id(id.to_owned()));
     }
-    let events = read_events(BufReader::new(body)).map_err(|error| error.to_string())?;
+    let events = read_events(BufReader::new(body))?;
     let begins = |event: &Event| matches!(event.kind, EventKind::RunStarted(_));
     if !events.first().is_some_and(begins) || events.iter().filter(|event| begins(event)).count() != 1 {
-        return Err("its events are not those of one complete run".to_owned());
+        return Err(ImportError::Incomplete);
     }
-    let journal = Journal::from_events(&events).ok_or("its events have no start event")?;
+    let journal = Journal::from_events(&events).ok_or(ImportError::Incomplete)?;
     if journal.id != id {
-        return Err(format!("its events belong to run {:?}, but its header names {id}", journal.id));
+        return Err(ImportError::IdMismatch { events: journal.id, header: id.to_owned() });
     }
     Ok((journal, events.len()))
 }
