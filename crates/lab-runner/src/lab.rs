@@ -129,23 +129,23 @@ impl Lab {
     /// Acquires the run lock without waiting. `holder` is shown to others: `run 7f3a`.
     pub fn lock_run(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
-        let lock = Lock::take(&self.folder.path("run.lock"), &self.name, holder)?;
-        self.collect();
+        let lock = Lock::try_acquire(&self.folder.path("run.lock"), &self.name, holder)?;
+        self.remove_leftovers();
         Ok(lock)
     }
 
     /// Acquires the change lock, waiting a few seconds for its holder.
     pub async fn lock_change(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
-        let lock = Lock::wait(&self.folder.path("change.lock"), &self.name, holder).await?;
-        self.collect();
+        let lock = Lock::acquire(&self.folder.path("change.lock"), &self.name, holder).await?;
+        self.remove_leftovers();
         Ok(lock)
     }
 
     /// Acquires the change lock without waiting.
     pub fn try_lock_change(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
-        Ok(Lock::take(&self.folder.path("change.lock"), &self.name, holder)?)
+        Ok(Lock::try_acquire(&self.folder.path("change.lock"), &self.name, holder)?)
     }
 
     /// Record of a locked lab. Fails if the lab was removed while waiting for the lock.
@@ -178,7 +178,7 @@ impl Lab {
     }
 
     /// Removes leftovers of killed commands: temporary files, which may contain keys, and folders of removed labs.
-    fn collect(&self) {
+    fn remove_leftovers(&self) {
         files::collect(self.folder.root());
         if let Some(labs) = self.folder.root().parent() {
             // A leftover that cannot be removed does not fail the command; `lab recover` reports it.

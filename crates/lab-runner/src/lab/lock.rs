@@ -12,16 +12,16 @@ use rustix::process::{Pid, test_kill_process};
 use lab_system::deadline::Deadline;
 
 /// How long a change waits for another change.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Poll interval. The kernel offers no wait with a deadline.
-const INTERVAL: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Number of attempts, and their interval, before a lock counts as held.
-const GLANCES: u32 = 5;
-const GLANCE: Duration = Duration::from_millis(2);
+const ATTEMPTS: u32 = 5;
+const ATTEMPT_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Number of attempts if the holder's process is gone: a child process between fork and exec can still hold the lock.
-const LEGACY: u32 = 500;
+const DEAD_HOLDER_ATTEMPTS: u32 = 500;
 
 /// Maximum size of a lock file, in bytes.
 const TEXT_LIMIT: u64 = 4096;
@@ -47,22 +47,22 @@ pub enum LockError {
 
 impl Lock {
     /// Acquires the lock without waiting.
-    pub fn take(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
-        let mut glances = 0;
+    pub fn try_acquire(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
+        let mut attempts = 0;
         loop {
-            match Self::try_take(path, holder)? {
+            match Self::attempt(path, holder)? {
                 Ok(lock) => return Ok(lock),
                 // A process that queries the holder locks the file briefly; that does not count.
-                Err(other) if glances < if other.is_dead { LEGACY } else { GLANCES } => {
-                    glances += 1;
-                    std::thread::sleep(GLANCE);
+                Err(other) if attempts < if other.is_dead { DEAD_HOLDER_ATTEMPTS } else { ATTEMPTS } => {
+                    attempts += 1;
+                    std::thread::sleep(ATTEMPT_INTERVAL);
                 }
                 Err(other) => return Err(LockError::Held { lab: lab.to_owned(), holder: other.name }),
             }
         }
     }
 
-    fn try_take(path: &Path, holder: &str) -> Result<Result<Self, Holder>, LockError> {
+    fn attempt(path: &Path, holder: &str) -> Result<Result<Self, Holder>, LockError> {
         let file_error = |source| LockError::File { path: path.to_owned(), source };
         loop {
             let mut file = open(path).map_err(file_error)?;
@@ -85,12 +85,12 @@ impl Lock {
     }
 
     /// Acquires the lock, waiting up to 20 seconds for its holder.
-    pub async fn wait(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
-        let deadline = Deadline::after(PATIENCE);
+    pub async fn acquire(path: &Path, lab: &str, holder: &str) -> Result<Self, LockError> {
+        let deadline = Deadline::after(ACQUIRE_TIMEOUT);
         loop {
-            match Self::take(path, lab, holder) {
+            match Self::try_acquire(path, lab, holder) {
                 Err(LockError::Held { .. }) if !deadline.is_over() => {
-                    tokio::time::sleep(INTERVAL).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 result => return result,
             }
@@ -119,14 +119,14 @@ impl Holder {
 
 /// Current holder of a lock.
 pub fn holder(path: &Path) -> Option<String> {
-    for _ in 0..LEGACY {
+    for _ in 0..DEAD_HOLDER_ATTEMPTS {
         let mut file = lab_system::files::open_state(path, u64::MAX).ok()?;
         let Err(TryLockError::WouldBlock) = file.try_lock_shared() else { return None };
         let holder = Holder::read(&mut file).ok()?;
         if !holder.is_dead {
             return Some(holder.name);
         }
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(ATTEMPT_INTERVAL);
     }
     Some("another lab command".to_owned())
 }
@@ -165,10 +165,10 @@ mod tests {
         assert_eq!(holder(&path), None);
         release.join().unwrap();
         let release = hold_of_the_dead();
-        let lock = Lock::take(&path, "room-2", "lab up").unwrap();
+        let lock = Lock::try_acquire(&path, "room-2", "lab up").unwrap();
         release.join().unwrap();
         assert_eq!(holder(&path).as_deref(), Some("lab up"));
-        let busy = Lock::take(&path, "room-2", "lab down").unwrap_err().to_string();
+        let busy = Lock::try_acquire(&path, "room-2", "lab down").unwrap_err().to_string();
         assert_eq!(busy, "lab room-2 is busy: lab up holds it");
         drop(lock);
     }

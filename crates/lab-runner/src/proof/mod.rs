@@ -1,6 +1,6 @@
 //! Proves that a scenario does what it claims. [`prove`] runs it several times in one lab: completely, up to its fault,
 //! and with each wrong fix in place of the real one. Its checks have to pass and fail as claimed, and the lab has to be
-//! restored after every run. [`script`] derives these runs from the scenario and [`verdict`] evaluates their events;
+//! restored after every run. [`runs`] derives these runs from the scenario and [`verdict`] evaluates their events;
 //! both are pure.
 
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use lab_scenario::{Diagnostics, Plan};
 use lab_system::process::Processes;
 use lab_telemetry::wire::Wire;
 
-mod script;
-mod sight;
+mod runs;
+mod snapshot;
 mod verdict;
 
-use script::Act;
-use sight::Sight;
+use runs::ProofRun;
+use snapshot::Snapshot;
 
 /// Result of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -89,7 +89,7 @@ pub struct ProofLab {
 
 /// Checks, before a lab is created, that the scenario can be proved and that the engine supports it.
 pub fn check(plan: &Plan, engine: &dyn Engine) -> Result<(), Missing> {
-    script::acts(plan).map_err(Missing::Claims)?;
+    runs::runs(plan).map_err(Missing::Claims)?;
     let mut whole = plan.clone();
     let claims = &plan.claims;
     let checks = claims.symptom_check.iter().chain(&claims.resolved_check);
@@ -107,49 +107,49 @@ pub enum Missing {
 }
 
 /// Proves a scenario in a lab of its own.
-pub async fn prove(plan: &Plan, ground: &ProofLab) -> Proof {
+pub async fn prove(plan: &Plan, proof_lab: &ProofLab) -> Proof {
     let begun = Instant::now();
-    let mut proof = match script::acts(plan) {
-        Ok(acts) => play_all(plan, acts, ground).await,
+    let mut proof = match runs::runs(plan) {
+        Ok(runs) => execute_all(plan, runs, proof_lab).await,
         Err(lack) => Proof::without(&plan.name, Verdict::Error, Exit::Usage, Some(lack)),
     };
     proof.duration = (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     proof
 }
 
-async fn play_all(plan: &Plan, acts: Vec<Act>, ground: &ProofLab) -> Proof {
+async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> Proof {
     let mut proof = Proof::without(&plan.name, Verdict::Proven, Exit::Passed, None);
-    let before = match Sight::of(ground).await {
+    let before = match Snapshot::read(proof_lab).await {
         Ok(before) => before,
         Err(why) => return Proof { reason: Some(why), status: Verdict::Error, exit: Exit::Failed, ..proof },
     };
     let mut undone = Part { name: "undone".to_owned(), passed: true, findings: Vec::new() };
-    for (number, act) in acts.iter().enumerate() {
-        let (events, undo) = play(act, number, ground).await;
-        let found = verdict::judge(act, &events);
-        if let Some(signal) = ground.interrupt.signal() {
+    for (number, run) in runs.iter().enumerate() {
+        let (events, undo) = execute(run, number, proof_lab).await;
+        let found = verdict::evaluate(run, &events);
+        if let Some(signal) = proof_lab.interrupt.signal() {
             proof.end(Verdict::Interrupted, signal.exit(), None);
             return proof;
         }
         // Findings about the state after the undo belong to the part `undone`.
-        if act.part == undone.name {
+        if run.part == undone.name {
             undone.findings.extend(found.findings);
         } else {
-            proof.parts.push(Part { name: act.part.clone(), passed: found.is_sound(), findings: found.findings });
+            proof.parts.push(Part { name: run.part.clone(), passed: found.is_true(), findings: found.findings });
         }
         if let Some(error) = found.error {
-            proof.end(Verdict::Error, Exit::Failed, Some(format!("{}: {error}", act.part)));
+            proof.end(Verdict::Error, Exit::Failed, Some(format!("{}: {error}", run.part)));
         }
         if undo == UndoOutcome::Incomplete {
-            let reason = format!("{}: not every change could be reverted", act.part);
+            let reason = format!("{}: not every change could be reverted", run.part);
             proof.end(Verdict::Error, Exit::UndoIncomplete, Some(reason));
         }
         if proof.status == Verdict::Error {
             return proof;
         }
-        match Sight::of(ground).await {
+        match Snapshot::read(proof_lab).await {
             Ok(after) => {
-                let told = |what| plan.secrets.mask(&format!("after {}: {what}", act.part));
+                let told = |what| plan.secrets.mask(&format!("after {}: {what}", run.part));
                 undone.findings.extend(before.differences(&after).map(told));
             }
             Err(why) => {
@@ -173,18 +173,18 @@ impl Proof {
     }
 }
 
-async fn play(act: &Act, number: usize, ground: &ProofLab) -> (Vec<Event>, UndoOutcome) {
+async fn execute(run: &ProofRun, number: usize, proof_lab: &ProofLab) -> (Vec<Event>, UndoOutcome) {
     let run = Run {
-        plan: act.plan.clone(),
-        lab: ground.lab.clone(),
-        engine: Arc::clone(&ground.engine),
-        wire: Arc::clone(&ground.wire),
-        processes: ground.processes.clone(),
-        id: format!("{}.{}", ground.id, number + 1),
+        plan: run.plan.clone(),
+        lab: proof_lab.lab.clone(),
+        engine: Arc::clone(&proof_lab.engine),
+        wire: Arc::clone(&proof_lab.wire),
+        processes: proof_lab.processes.clone(),
+        id: format!("{}.{}", proof_lab.id, number + 1),
         keep: false,
         until: None,
         owned: false,
-        interrupt: ground.interrupt.clone(),
+        interrupt: proof_lab.interrupt.clone(),
         progress: Arc::new(|_| {}),
     };
     let mut events = Vec::new();

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::script::{Act, acts};
-use super::verdict::judge;
+use super::runs::{ProofRun, runs};
+use super::verdict::evaluate;
 use super::{ProofLab, Verdict, prove};
 use crate::lab::{Record, StateFolder};
 use crate::runner::Interrupt;
@@ -25,16 +25,16 @@ fn read(text: &str) -> Plan {
     load(&source, &LoadOptions::default()).unwrap_or_else(|found| panic!("{found}"))
 }
 
-fn names(act: &Act) -> Vec<&str> {
-    act.plan.steps.iter().map(|step| step.name.as_str()).collect()
+fn names(run: &ProofRun) -> Vec<&str> {
+    run.plan.steps.iter().map(|step| step.name.as_str()).collect()
 }
 
 fn event(kind: EventKind) -> Event {
     Event { at: chrono::DateTime::UNIX_EPOCH, elapsed: 0.0, kind }
 }
 
-/// The events of an act whose steps end as `ends` says, one letter a step: `h`eld, `f`ailed, `e`rror.
-fn played(act: &Act, ends: &str, reason: Option<&str>) -> Vec<Event> {
+/// The events of an run whose steps end as `ends` says, one letter a step: `h`eld, `f`ailed, `e`rror.
+fn played(run: &ProofRun, ends: &str, reason: Option<&str>) -> Vec<Event> {
     let step = |(index, end): (usize, char)| {
         let status = match end {
             'h' => Status::Passed,
@@ -52,7 +52,7 @@ fn played(act: &Act, ends: &str, reason: Option<&str>) -> Vec<Event> {
             status,
             expectations: vec![seen],
             error: (status == Status::Error).then(|| "the app is gone".to_owned()),
-            ..result(act, index)
+            ..result(run, index)
         };
         event(EventKind::StepFinished(Box::new(StepFinished { index, result })))
     };
@@ -73,23 +73,23 @@ fn played(act: &Act, ends: &str, reason: Option<&str>) -> Vec<Event> {
 
 #[test]
 fn an_incident_is_run_whole_up_to_its_fault_and_with_each_wrong_fix() {
-    let acts = acts(&rotate_key()).unwrap();
-    let parts: Vec<&str> = acts.iter().map(|act| act.part.as_str()).collect();
+    let runs = runs(&rotate_key()).unwrap();
+    let parts: Vec<&str> = runs.iter().map(|run| run.part.as_str()).collect();
     let expected =
         ["healthy", "broken", "fixed", "wrong fix put-the-old-key-back", "wrong fix restart-the-app", "undone"];
     assert_eq!(parts, expected);
-    assert_eq!(names(&acts[0]), ["healthy", "1/check", "1/check-2"]);
+    assert_eq!(names(&runs[0]), ["healthy", "1/check", "1/check-2"]);
     let broken =
         ["baseline", "rotate-key", "drive-traffic", "1/check", "1/check-2", "2/check", "2/check-2", "2/check-3"];
-    assert_eq!(names(&acts[1]), broken);
-    assert_eq!(names(&acts[2])[..5], ["baseline", "rotate-key", "drive-traffic", "realign", "verify"]);
-    assert_eq!(names(&acts[3])[3..5], ["1/rotate-key", "2/check"]);
-    assert_eq!(acts[3].plan.steps[3].phase, Phase::Remedy, "it is tried in place of the remedy");
-    assert_eq!(names(&acts[5]), ["healthy"]);
-    for act in &acts {
-        assert_eq!(act.titles.len(), act.plan.steps.len());
-        let unique: std::collections::BTreeSet<&str> = names(act).into_iter().collect();
-        assert_eq!(unique.len(), act.plan.steps.len());
+    assert_eq!(names(&runs[1]), broken);
+    assert_eq!(names(&runs[2])[..5], ["baseline", "rotate-key", "drive-traffic", "realign", "verify"]);
+    assert_eq!(names(&runs[3])[3..5], ["1/rotate-key", "2/check"]);
+    assert_eq!(runs[3].plan.steps[3].phase, Phase::Remedy, "it is tried in place of the remedy");
+    assert_eq!(names(&runs[5]), ["healthy"]);
+    for run in &runs {
+        assert_eq!(run.titles.len(), run.plan.steps.len());
+        let unique: std::collections::BTreeSet<&str> = names(run).into_iter().collect();
+        assert_eq!(unique.len(), run.plan.steps.len());
     }
 }
 
@@ -100,14 +100,14 @@ fn what_a_check_looks_back_on_is_its_own() {
          symptom_check: [{ traffic: }, { scenario: drive-traffic, name: again, expect: { failed: '100%' } }]\n\
          resolved_check: [{ check: { path: /health } }]\n",
     );
-    let acts = acts(&plan).unwrap();
-    assert_eq!(names(&acts[1]), ["stop", "traffic", "1/traffic", "1/again", "2/check"]);
-    assert_eq!(acts[1].plan.steps[3].expect[0].since, 3);
+    let runs = runs(&plan).unwrap();
+    assert_eq!(names(&runs[1]), ["stop", "traffic", "1/traffic", "1/again", "2/check"]);
+    assert_eq!(runs[1].plan.steps[3].expect[0].since, 3);
 }
 
 #[test]
 fn what_is_lacking_is_said() {
-    let lack = |text: &str| acts(&read(text)).unwrap_err();
+    let lack = |text: &str| runs(&read(text)).unwrap_err();
     let steps = "title: T\nsteps: [{ stop: app }]\n";
     assert!(lack(steps).contains("test has no `symptom_check`"));
     let check = "symptom_check: [{ check: { path: / } }]\n";
@@ -115,14 +115,14 @@ fn what_is_lacking_is_said() {
     let both = format!("{steps}{check}resolved_check: [{{ check: {{ path: / }} }}]\n");
     assert!(lack(&both).contains("no fault that is fixed"));
     assert!(lack(&format!("{steps}kind: part\n")).contains("a part for other scenarios"));
-    assert!(acts(&read(&format!("{steps}kind: practice\n"))).is_ok(), "a practice claims that nobody is harmed");
+    assert!(runs(&read(&format!("{steps}kind: practice\n"))).is_ok(), "a practice claims that nobody is harmed");
 }
 
 #[test]
 fn a_check_must_pass_and_fail_where_it_should() {
-    let acts = acts(&rotate_key()).unwrap();
+    let runs = runs(&rotate_key()).unwrap();
     // Three steps of its own, the symptom's two, the resolved check's three.
-    let broken = |ends: &str| judge(&acts[1], &played(&acts[1], ends, None)).findings;
+    let broken = |ends: &str| evaluate(&runs[1], &played(&runs[1], ends, None)).findings;
     assert_eq!(broken("hhhhhhhf"), Vec::<String>::new());
     let own = broken("hhfhhhhf");
     assert!(own[0].starts_with("a step up to the fault fails: drive-traffic (library:drive-traffic.yaml:"), "{own:?}");
@@ -130,27 +130,27 @@ fn a_check_must_pass_and_fail_where_it_should() {
     let symptom = broken("hhhhfhhf");
     assert!(symptom[0].starts_with("`symptom_check` fails while it is broken: check-2 ("), "{symptom:?}");
     assert_eq!(broken("hhhhhhhh"), ["`resolved_check` passes although it is still broken"]);
-    let healthy = judge(&acts[0], &played(&acts[0], "hhh", None)).findings;
+    let healthy = evaluate(&runs[0], &played(&runs[0], "hhh", None)).findings;
     assert_eq!(healthy, ["`symptom_check` passes although nothing is broken"]);
-    let fix = judge(&acts[3], &played(&acts[3], "hhhhhhh", None)).findings;
+    let fix = evaluate(&runs[3], &played(&runs[3], "hhhhhhh", None)).findings;
     assert_eq!(fix, ["`resolved_check` passes after it: it is no wrong fix"]);
 }
 
 #[test]
 fn what_is_wrong_with_a_run_as_a_whole_counts() {
-    let acts = acts(&rotate_key()).unwrap();
-    let found = judge(&acts[2], &played(&acts[2], "hhhhhhhhfh", Some("no effect: nobody noticed")));
+    let runs = runs(&rotate_key()).unwrap();
+    let found = evaluate(&runs[2], &played(&runs[2], "hhhhhhhhfh", Some("no effect: nobody noticed")));
     assert_eq!(found.findings.last().map(String::as_str), Some("no effect: nobody noticed"));
 }
 
 #[test]
 fn a_step_that_could_not_be_carried_out_is_no_refutation() {
-    let acts = acts(&rotate_key()).unwrap();
-    let found = judge(&acts[1], &played(&acts[1], "he", None));
+    let runs = runs(&rotate_key()).unwrap();
+    let found = evaluate(&runs[1], &played(&runs[1], "he", None));
     assert!(found.findings.is_empty());
     let error = found.error.unwrap();
     assert!(error.starts_with("rotate-key (") && error.ends_with("the app is gone"), "{error}");
-    let cut_off = judge(&acts[1], &played(&acts[1], "hh", None));
+    let cut_off = evaluate(&runs[1], &played(&runs[1], "hh", None));
     assert_eq!(cut_off.error.as_deref(), Some("the run did not complete"));
 }
 
@@ -161,16 +161,16 @@ fn a_wrong_way_of_a_practice_harms_or_does_not_get_there() {
          resolved_check: [{ check: { path: /api/users, key: b } }]\n\
          wrong_fixes: [{ name: hurry, why: It fails., steps: [{ rotate_key: { server: b } }, { traffic: }] }]\n",
     );
-    let acts = acts(&plan).unwrap();
-    let parts: Vec<&str> = acts.iter().map(|act| act.part.as_str()).collect();
+    let runs = runs(&plan).unwrap();
+    let parts: Vec<&str> = runs.iter().map(|run| run.part.as_str()).collect();
     assert_eq!(parts, ["healthy", "unharmed", "wrong fix hurry", "undone"]);
-    let wrong = |ends: &str, reason| judge(&acts[2], &played(&acts[2], ends, reason)).findings;
+    let wrong = |ends: &str, reason| evaluate(&runs[2], &played(&runs[2], ends, reason)).findings;
     let failed = "40 of 40 requests failed; none may fail";
-    let harmful = judge(&acts[2], &failing(played(&acts[2], "hhh", Some(failed)), 1)).findings;
+    let harmful = evaluate(&runs[2], &failing(played(&runs[2], "hhh", Some(failed)), 1)).findings;
     assert_eq!(harmful, Vec::<String>::new());
     assert_eq!(wrong("hhf", None), Vec::<String>::new());
     assert_eq!(wrong("hhh", None), ["no request fails and `resolved_check` passes: it is no wrong fix"]);
-    let harmed = judge(&acts[1], &failing(played(&acts[1], "hhh", Some(failed)), 0));
+    let harmed = evaluate(&runs[1], &failing(played(&runs[1], "hhh", Some(failed)), 0));
     assert_eq!(harmed.findings, [failed]);
 }
 
@@ -181,9 +181,9 @@ fn a_practice_that_sends_nothing_is_not_proved() {
          resolved_check: [{ traffic: { key: b }, expect: { failed: 0 } }]\n\
          wrong_fixes: [{ name: nothing, why: It is one., steps: [{ wait: 1s }] }]\n",
     );
-    let acts = acts(&plan).unwrap();
-    let silent = |act: &Act, ends| {
-        let mut events = played(act, ends, None);
+    let runs = runs(&plan).unwrap();
+    let silent = |run: &ProofRun, ends| {
+        let mut events = played(run, ends, None);
         for event in &mut events {
             if let EventKind::StepFinished(step) = &mut event.kind
                 && step.index == 0
@@ -191,12 +191,12 @@ fn a_practice_that_sends_nothing_is_not_proved() {
                 step.result.sent = None;
             }
         }
-        judge(act, &events).findings
+        evaluate(run, &events).findings
     };
     let lack = "no request was sent, so nothing shows that callers are unaffected";
-    assert_eq!(silent(&acts[1], "hh"), [lack], "what its check sends is not its own");
-    assert_eq!(silent(&acts[2], "hh"), ["no request fails and `resolved_check` passes: it is no wrong fix"]);
-    assert_eq!(judge(&acts[1], &played(&acts[1], "hh", None)).findings, Vec::<String>::new());
+    assert_eq!(silent(&runs[1], "hh"), [lack], "what its check sends is not its own");
+    assert_eq!(silent(&runs[2], "hh"), ["no request fails and `resolved_check` passes: it is no wrong fix"]);
+    assert_eq!(evaluate(&runs[1], &played(&runs[1], "hh", None)).findings, Vec::<String>::new());
 }
 
 #[test]
@@ -207,14 +207,14 @@ fn what_a_check_sends_harms_nobody() {
          resolved_check: [{ traffic: { key: apikey-v1 }, expect: { status.401: '100%' } }]\n\
          wrong_fixes: [{ name: nothing, why: It is one., steps: [{ rotate_key: { server: b } }] }]\n",
     );
-    let acts = acts(&plan).unwrap();
-    assert_eq!(names(&acts[0]), ["healthy", "1/check", "2/traffic"], "a practice has a steady state too");
-    assert_eq!(names(&acts[1]), ["rotate-key", "align-key", "1/check", "2/traffic"]);
+    let runs = runs(&plan).unwrap();
+    assert_eq!(names(&runs[0]), ["healthy", "1/check", "2/traffic"], "a practice has a steady state too");
+    assert_eq!(names(&runs[1]), ["rotate-key", "align-key", "1/check", "2/traffic"]);
     let failed = "40 of 40 requests failed; none may fail";
-    assert_eq!(acts[0].plan.kind, Kind::Part, "nothing is done yet that could harm");
-    let unharmed = judge(&acts[1], &failing(played(&acts[1], "hhhh", Some(failed)), 3));
+    assert_eq!(runs[0].plan.kind, Kind::Part, "nothing is done yet that could harm");
+    let unharmed = evaluate(&runs[1], &failing(played(&runs[1], "hhhh", Some(failed)), 3));
     assert_eq!(unharmed.findings, Vec::<String>::new());
-    let fix = judge(&acts[2], &failing(played(&acts[2], "hh", Some(failed)), 1));
+    let fix = evaluate(&runs[2], &failing(played(&runs[2], "hh", Some(failed)), 1));
     assert_eq!(fix.findings, ["no request fails and `resolved_check` passes: it is no wrong fix"]);
 }
 
@@ -242,7 +242,7 @@ async fn the_library_proves_itself_on_the_mock() {
         let lab = StateFolder::at(&folder.path().join("state")).unwrap().lab("default").unwrap();
         lab.save(&Record::new("mock", 0)).unwrap();
         let engine = MockEngine::running("apikey-v1");
-        let ground = ProofLab {
+        let proof_lab = ProofLab {
             lab,
             wire: Arc::new(MockWire::new(engine.clone())),
             engine: Arc::new(engine),
@@ -250,13 +250,13 @@ async fn the_library_proves_itself_on_the_mock() {
             id: "20261124T101530.123Z-7f3a".to_owned(),
             interrupt: Interrupt::new(),
         };
-        let proof = prove(&plan, &ground).await;
+        let proof = prove(&plan, &proof_lab).await;
         assert_eq!(proof.status, Verdict::Proven, "{proof:#?}");
     }
 }
 
-fn result(act: &Act, index: usize) -> StepResult {
-    let step = &act.plan.steps[index];
+fn result(run: &ProofRun, index: usize) -> StepResult {
+    let step = &run.plan.steps[index];
     let (name, phase, action) = (step.name.clone(), step.phase, step.action.name().to_owned());
     let started = StepStarted { index, name, phase, role: Role::Step, action };
     StepResult { sent: Some(40), ..StepResult::new(started, Status::Passed, chrono::DateTime::UNIX_EPOCH, 0.0) }

@@ -11,39 +11,39 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::context::Context;
-use super::observe::describe;
+use super::observation::describe;
 use lab_core::event::{AlertChanged, AlertState};
 use lab_scenario::plan::AlertIs;
 use lab_telemetry::alerts::{self, Change, State, Tracker};
 use lab_telemetry::wire::Probe;
 
 /// Poll interval. Rules are evaluated every two seconds.
-const PERIOD: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Delay before looking for an alert source again.
-const ABSENT: Duration = Duration::from_secs(10);
+const SEARCH_INTERVAL: Duration = Duration::from_secs(10);
 /// Time limit of a request.
-const PATIENCE: Duration = Duration::from_millis(900);
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(900);
 
-pub(super) struct Watch {
+pub(super) struct AlertWatch {
     changes: UnboundedReceiver<AlertChanged>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedAlerts>,
     task: AbortHandle,
 }
 
-impl Drop for Watch {
+impl Drop for AlertWatch {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// Alert state shared with the polling task.
-pub(super) struct Shared {
-    known: Mutex<Known>,
-    told: UnboundedSender<AlertChanged>,
+pub(super) struct SharedAlerts {
+    known: Mutex<PolledAlerts>,
+    sender: UnboundedSender<AlertChanged>,
 }
 
 #[derive(Default)]
-struct Known {
+struct PolledAlerts {
     tracker: Tracker,
     /// All changes, in order.
     history: Vec<AlertChanged>,
@@ -53,7 +53,7 @@ struct Known {
 
 /// One alert over a period.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct AlertPeriod {
     /// State at the end of the period.
     state: State,
     /// First time it fired, in seconds since the start of the run; 0 if it was already firing.
@@ -62,15 +62,15 @@ pub(super) struct Seen {
     resolved: Option<f64>,
 }
 
-/// Alerts over a period, by name.
-pub(super) type Alerts = BTreeMap<String, Seen>;
+/// AlertPeriods over a period, by name.
+pub(super) type AlertPeriods = BTreeMap<String, AlertPeriod>;
 
-impl Watch {
+impl AlertWatch {
     /// Starts polling.
     pub(super) fn start(context: &Arc<Context>) -> Self {
-        let (told, changes) = unbounded_channel();
-        let shared = Arc::new(Shared { known: Mutex::default(), told });
-        let task = tokio::spawn(ask(Arc::clone(context), Arc::clone(&shared))).abort_handle();
+        let (sender, changes) = unbounded_channel();
+        let shared = Arc::new(SharedAlerts { known: Mutex::default(), sender });
+        let task = tokio::spawn(poll_forever(Arc::clone(context), Arc::clone(&shared))).abort_handle();
         Self { changes, shared, task }
     }
 
@@ -88,13 +88,13 @@ impl Watch {
     }
 
     /// Polls immediately, so that the next evaluation uses current data.
-    pub(super) async fn look(&self, context: &Context) {
+    pub(super) async fn poll(&self, context: &Context) {
         // Without a timely response, the last known state is used.
-        let _ = timeout(PATIENCE, self.shared.look(context)).await;
+        let _ = timeout(REQUEST_TIMEOUT, self.shared.poll(context)).await;
     }
 
-    /// Alerts since a time, in seconds since the start of the run. Empty without an alert source.
-    pub(super) fn since(&self, begun: f64) -> Alerts {
+    /// AlertPeriods since a time, in seconds since the start of the run. Empty without an alert source.
+    pub(super) fn since(&self, begun: f64) -> AlertPeriods {
         self.shared.lock().since(begun)
     }
 
@@ -102,29 +102,29 @@ impl Watch {
         self.shared.lock().history.clone()
     }
 
-    pub(super) fn shared(&self) -> Arc<Shared> {
+    pub(super) fn shared(&self) -> Arc<SharedAlerts> {
         Arc::clone(&self.shared)
     }
 }
 
-async fn ask(context: Arc<Context>, shared: Arc<Shared>) {
-    let mut ticks = interval(PERIOD);
+async fn poll_forever(context: Arc<Context>, shared: Arc<SharedAlerts>) {
+    let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if !shared.look(&context).await {
-            sleep(ABSENT).await;
+        if !shared.poll(&context).await {
+            sleep(SEARCH_INTERVAL).await;
         }
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Known> {
+impl SharedAlerts {
+    fn lock(&self) -> MutexGuard<'_, PolledAlerts> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Polls once. Returns whether there is an alert source.
-    async fn look(&self, context: &Context) -> bool {
+    async fn poll(&self, context: &Context) -> bool {
         let known = self.lock().base.clone();
         let base = match known {
             Some(base) => base,
@@ -138,7 +138,7 @@ impl Shared {
             url: format!("{base}{}", alerts::PATH),
             method: "GET".to_owned(),
             headers: BTreeMap::new(),
-            timeout: PATIENCE,
+            timeout: REQUEST_TIMEOUT,
         };
         let answer = context.wire.probe(&probe).await.ok();
         let answer = answer.filter(|answer| answer.status == 200).and_then(|answer| alerts::read(&answer.body).ok());
@@ -146,22 +146,22 @@ impl Shared {
         known.base = answer.is_some().then_some(base);
         let Some(answer) = answer else { return true };
         for change in known.tracker.take(context.clock.now(), &answer) {
-            let told = told(&change, context.clock.since_start(change.at));
-            known.history.push(told.clone());
+            let changed = alert_changed(&change, context.clock.since_start(change.at));
+            known.history.push(changed.clone());
             // The receiver is gone once the run has ended.
-            let _ = self.told.send(told);
+            let _ = self.sender.send(changed);
         }
         true
     }
 
     /// Returns whether an alert is in the expected state, and a summary of its state.
     pub(super) fn is(&self, alert: &str, is: AlertIs) -> (bool, String) {
-        judged(is, alert, &self.lock().since(0.0))
+        evaluate(is, alert, &self.lock().since(0.0))
     }
 }
 
-impl Known {
-    fn since(&self, begun: f64) -> Alerts {
+impl PolledAlerts {
+    fn since(&self, begun: f64) -> AlertPeriods {
         let seen = |(name, standing): (&String, &alerts::Standing)| {
             let own = || self.history.iter().filter(|change| change.name == *name);
             // The state before the period follows from the first change within it, or is the current state if there was
@@ -177,13 +177,13 @@ impl Known {
             let from_before = own().rev().find(|change| change.since < begun && change.state == AlertState::Firing);
             let fired = if fired_before { Some(from_before.map_or(0.0, |change| change.since)) } else { fired };
             let resolved = within(AlertState::Resolved).map(|change| change.since).next_back();
-            (name.clone(), Seen { state: standing.state, fired, resolved })
+            (name.clone(), AlertPeriod { state: standing.state, fired, resolved })
         };
         self.tracker.alerts().iter().map(seen).collect()
     }
 }
 
-fn told(change: &Change, since: f64) -> AlertChanged {
+fn alert_changed(change: &Change, since: f64) -> AlertChanged {
     let state = match (change.from, change.to) {
         (_, State::Pending) => AlertState::Pending,
         (_, State::Firing) => AlertState::Firing,
@@ -195,7 +195,7 @@ fn told(change: &Change, since: f64) -> AlertChanged {
 }
 
 /// Appends a later period.
-pub(super) fn merge(whole: &mut Alerts, later: &Alerts) {
+pub(super) fn merge(whole: &mut AlertPeriods, later: &AlertPeriods) {
     for (name, seen) in later {
         let known = whole.entry(name.clone()).or_default();
         known.state = seen.state;
@@ -205,7 +205,7 @@ pub(super) fn merge(whole: &mut Alerts, later: &Alerts) {
 }
 
 /// Returns whether an alert was in the expected state, and a summary. Unknown alerts fail.
-pub(super) fn judged(is: AlertIs, alert: &str, alerts: &Alerts) -> (bool, String) {
+pub(super) fn evaluate(is: AlertIs, alert: &str, alerts: &AlertPeriods) -> (bool, String) {
     let Some(seen) = alerts.get(alert) else {
         let why = if alerts.is_empty() { "there is no alert source" } else { "the lab's rules have no such alert" };
         return (false, format!("unknown: {why}"));
@@ -242,22 +242,22 @@ mod tests {
                {"name":"A","query":"a","state":"inactive","lastEvaluation":"2026-11-24T10:15:30Z"},
                {"name":"B","query":"b","state":"firing","lastEvaluation":"2026-11-24T10:15:30Z"}]}]}}"#,
         );
-        let mut known = Known::default();
+        let mut known = PolledAlerts::default();
         known.tracker.take(chrono::Utc::now(), &answer.expect("an answer"));
         known.history = vec![change("A", Pending, 10.0), change("A", Firing, 20.0), change("A", Resolved, 40.0)];
-        let is = |begun, is| judged(is, "A", &known.since(begun));
+        let is = |begun, is| evaluate(is, "A", &known.since(begun));
         assert_eq!(is(0.0, AlertIs::Fired), (true, "fired at 20.0s, resolved at 40.0s".to_owned()));
         assert!(is(30.0, AlertIs::Fired).0, "it fires from before");
         assert_eq!(is(41.0, AlertIs::Fired), (false, "inactive".to_owned()));
         assert!(is(41.0, AlertIs::Quiet).0);
         assert!(is(0.0, AlertIs::Resolved).0);
         assert!(!is(0.0, AlertIs::Firing).0);
-        assert_eq!(judged(AlertIs::Firing, "B", &known.since(5.0)), (true, "firing since 0.0s".to_owned()));
+        assert_eq!(evaluate(AlertIs::Firing, "B", &known.since(5.0)), (true, "firing since 0.0s".to_owned()));
         let none = "unknown: the lab's rules have no such alert";
-        assert_eq!(judged(AlertIs::Quiet, "C", &known.since(0.0)), (false, none.to_owned()));
-        assert!(judged(AlertIs::Quiet, "A", &Alerts::new()).1.contains("no alert source"));
+        assert_eq!(evaluate(AlertIs::Quiet, "C", &known.since(0.0)), (false, none.to_owned()));
+        assert!(evaluate(AlertIs::Quiet, "A", &AlertPeriods::new()).1.contains("no alert source"));
         let mut whole = known.since(0.0);
         merge(&mut whole, &known.since(41.0));
-        assert!(judged(AlertIs::Fired, "A", &whole).0);
+        assert!(evaluate(AlertIs::Fired, "A", &whole).0);
     }
 }

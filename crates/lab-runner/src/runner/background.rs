@@ -13,10 +13,10 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::act::loads;
+use super::actions::loads;
 use super::context::Context;
-use super::observe::Observation;
-use super::seen::Seen;
+use super::observation::Observation;
+use super::traffic_results::TrafficResults;
 use lab_scenario::plan::Traffic;
 use lab_traffic::{Load, Summary, TrafficCommands, TrafficControl, traffic_control};
 
@@ -36,7 +36,7 @@ pub(super) struct Background {
 }
 
 /// Background traffic during a step.
-pub(super) struct Beside {
+pub(super) struct StepBackground {
     pub(super) all: Vec<Background>,
     /// Open requests of earlier steps.
     pub(super) open: Vec<Slice>,
@@ -45,7 +45,7 @@ pub(super) struct Beside {
 }
 
 /// Results of background traffic, by the id of the step that started it, with that step's name.
-pub(super) type Slices = BTreeMap<usize, (String, Seen)>;
+pub(super) type SliceResults = BTreeMap<usize, (String, TrafficResults)>;
 
 /// Requests of one caller during one step. Dropping it cancels them.
 pub(super) struct Slice {
@@ -56,24 +56,28 @@ pub(super) struct Slice {
     start: Arc<OnceLock<DateTime<Utc>>>,
     control: TrafficControl,
     task: JoinHandle<Option<Summary>>,
-    over: bool,
+    finished: bool,
     /// Results not collected yet, once the slice has finished.
     rest: Option<Summary>,
     _end: DropGuard,
 }
 
-/// Running slices of one step.
-pub(super) struct Running {
+/// RunningSlices slices of one step.
+pub(super) struct RunningSlices {
     new: Vec<Slice>,
     open: Vec<Slice>,
     last: bool,
 }
 
 /// Starts the slices of a step. Starts none if the lab could not be observed.
-pub(super) fn start(context: &Arc<Context>, beside: Beside, now: &Result<Observation, String>) -> Running {
-    let Beside { all, open, last } = beside;
+pub(super) fn start(
+    context: &Arc<Context>,
+    background: StepBackground,
+    now: &Result<Observation, String>,
+) -> RunningSlices {
+    let StepBackground { all, open, last } = background;
     let new = now.as_ref().ok().and_then(|now| begin(context, &all, now).ok());
-    Running { new: new.unwrap_or_default(), open, last }
+    RunningSlices { new: new.unwrap_or_default(), open, last }
 }
 
 fn begin(context: &Arc<Context>, all: &[Background], now: &Observation) -> Result<Vec<Slice>, String> {
@@ -87,25 +91,25 @@ fn begin(context: &Arc<Context>, all: &[Background], now: &Observation) -> Resul
 }
 
 /// Time at which the next request is due after `now`.
-fn next(begun: Instant, rate: f64, now: Instant) -> Instant {
+fn next_due(begun: Instant, rate: f64, now: Instant) -> Instant {
     let past = now.saturating_duration_since(begun).as_secs_f64() * rate;
     begun + Duration::try_from_secs_f64((past - 1e-6).ceil().max(0.0) / rate).unwrap_or_default()
 }
 
 impl Slice {
-    fn begin(context: &Arc<Context>, of: &Background, caller: Option<String>, load: Load) -> Self {
+    fn begin(context: &Arc<Context>, background: &Background, caller: Option<String>, load: Load) -> Self {
         let (stop, start) = (context.stop.child_token(), Arc::new(OnceLock::new()));
         let (control, commands) = traffic_control();
-        let task = send(Arc::clone(context), of.begun, load, commands, stop.clone(), Arc::clone(&start));
-        let (id, name, task, end) = (of.id, of.name.clone(), tokio::spawn(task), stop.drop_guard());
-        Self { id, name, caller, start, control, task, over: false, rest: None, _end: end }
+        let task = send(Arc::clone(context), background.begun, load, commands, stop.clone(), Arc::clone(&start));
+        let (id, name, task, end) = (background.id, background.name.clone(), tokio::spawn(task), stop.drop_guard());
+        Self { id, name, caller, start, control, task, finished: false, rest: None, _end: end }
     }
 
     /// Waits for the slice to finish. Propagates panics.
-    async fn over(&mut self) {
-        if !self.over {
+    async fn finish(&mut self) {
+        if !self.finished {
             let ended = (&mut self.task).await;
-            self.over = true;
+            self.finished = true;
             self.rest = match ended.map_err(JoinError::try_into_panic) {
                 Ok(rest) => rest,
                 Err(Ok(panic)) => std::panic::resume_unwind(panic),
@@ -115,18 +119,18 @@ impl Slice {
     }
 
     /// Collects the results since the last call.
-    async fn look(&mut self) -> Seen {
+    async fn collect(&mut self) -> TrafficResults {
         let asked = self.control.request_summary();
         let summary = tokio::select! {
             biased;
             Ok(summary) = asked => Some(summary),
-            () = self.over() => self.rest.take(),
+            () = self.finish() => self.rest.take(),
         };
         match (summary, self.start.get()) {
             (Some(summary), Some(start)) if summary.sent + summary.unsent > 0 => {
-                Seen::of(self.caller.as_deref(), Summary { start: *start, ..summary })
+                TrafficResults::new(self.caller.as_deref(), Summary { start: *start, ..summary })
             }
-            _ => Seen::default(),
+            _ => TrafficResults::default(),
         }
     }
 }
@@ -140,7 +144,7 @@ async fn send(
     stop: CancellationToken,
     start: Arc<OnceLock<DateTime<Utc>>>,
 ) -> Option<Summary> {
-    let due = next(begun, load.rate, Instant::now());
+    let due = next_due(begun, load.rate, Instant::now());
     tokio::select! {
         biased;
         () = stop.cancelled() => return None,
@@ -151,29 +155,29 @@ async fn send(
     Some(context.wire.background_traffic(&load, commands, &stop).await)
 }
 
-impl Running {
+impl RunningSlices {
     /// Stops new requests. Returns the results and the slices that still have open requests.
-    pub(super) async fn end(mut self) -> (Slices, Vec<Slice>) {
+    pub(super) async fn end(mut self) -> (SliceResults, Vec<Slice>) {
         self.new.iter().for_each(|slice| slice.control.halt());
         if self.last {
             // Each slice ends at its own timeout or at Ctrl-C.
-            join_all(self.new.iter_mut().chain(&mut self.open).map(Slice::over)).await;
+            join_all(self.new.iter_mut().chain(&mut self.open).map(Slice::finish)).await;
         } else {
-            let _ = timeout(GRACE, join_all(self.new.iter_mut().map(Slice::over))).await;
+            let _ = timeout(GRACE, join_all(self.new.iter_mut().map(Slice::finish))).await;
         }
-        let mut slices = Slices::new();
+        let mut slices = SliceResults::new();
         for slice in &self.new {
             // Includes slices in which no request was due.
-            slices.entry(slice.id).or_insert_with(|| (slice.name.clone(), Seen::default()));
+            slices.entry(slice.id).or_insert_with(|| (slice.name.clone(), TrafficResults::default()));
         }
         let mut open = Vec::new();
         for mut slice in self.open.into_iter().chain(self.new) {
-            let seen = slice.look().await;
+            let seen = slice.collect().await;
             if !seen.is_empty() {
-                let name = || (slice.name.clone(), Seen::default());
+                let name = || (slice.name.clone(), TrafficResults::default());
                 slices.entry(slice.id).or_insert_with(name).1.merge(&seen);
             }
-            if !slice.over {
+            if !slice.finished {
                 open.push(slice);
             }
         }
@@ -188,7 +192,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_schedule_goes_on_from_slice_to_slice() {
         let begun = Instant::now();
-        let after = |millis| next(begun, 10.0, begun + Duration::from_millis(millis)) - begun;
+        let after = |millis| next_due(begun, 10.0, begun + Duration::from_millis(millis)) - begun;
         let expected = [(0, 0), (1, 100), (99, 100), (100, 100), (101, 200), (1234, 1300)];
         for (now, due) in expected {
             assert_eq!(after(now).as_millis(), due, "{now}");

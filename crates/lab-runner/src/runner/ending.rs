@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::RunOutcome;
 use super::clock::{Reporter, rounded};
-use super::course::Runner;
+use super::executor::Executor;
 use super::interrupt::Signal;
-use super::observe::keys;
-use crate::undo::{Replay, UndoError, kept, plan as plan_back};
+use super::observation::keys;
+use crate::undo::{Replay, UndoError, kept, plan as plan_undo};
 use lab_core::error::Exit;
 use lab_core::event::{Event, EventKind, Keys, RunFinished, Status, Undo, UndoItem, UndoOutcome};
 
 /// Time limit of the final observation after a second signal.
-const HURRY: Duration = Duration::from_secs(1);
+const HURRIED_OBSERVATION: Duration = Duration::from_secs(1);
 
 /// The most severe exit code that applies.
 fn exit(status: Status, signal: Option<Signal>, undo: UndoOutcome, unreported: bool) -> Exit {
@@ -28,7 +28,7 @@ fn exit(status: Status, signal: Option<Signal>, undo: UndoOutcome, unreported: b
     steps.worse(reports).worse(signal.map_or(Exit::Passed, Signal::exit)).worse(undo)
 }
 
-impl Runner {
+impl Executor {
     /// Ends the run. `whole`: no step was skipped.
     pub(super) async fn finish<F>(mut self, keep: bool, whole: bool, reporter: &mut Reporter<F>) -> RunOutcome
     where
@@ -36,24 +36,24 @@ impl Runner {
     {
         if let Some(error) = reporter.error() {
             let reason = format!("events could not be reported: {error}");
-            self.object(Status::Error, reason);
+            self.record_failure(Status::Error, reason);
         }
-        self.heed_signal();
-        if let Some(objection) = self.story.objection(whole) {
-            self.object(Status::Failed, objection);
+        self.record_signal();
+        if let Some(problem) = self.tracker.problem(whole) {
+            self.record_failure(Status::Failed, problem);
         }
-        self.tell_alerts(reporter);
-        self.tell_logs(reporter).await;
+        self.report_alerts(reporter);
+        self.report_logs(reporter).await;
         let keep = keep && reporter.error().is_none() && self.context.interrupt.signal().is_none();
-        let undo = if keep { self.keep().await } else { self.put_back(reporter).await };
+        let undo = if keep { self.keep().await } else { self.revert(reporter).await };
         // Repeated to include a signal during the undo, so that its sender sees that it was received.
-        let signal = self.heed_signal();
-        let status = self.story.status();
+        let signal = self.record_signal();
+        let status = self.tracker.status();
         let outcome = undo.status;
         reporter.send(EventKind::RunFinished(Box::new(RunFinished {
             status,
             duration: rounded(self.context.clock.elapsed()),
-            outage: self.story.outage(&self.alerts.history()),
+            outage: self.tracker.outage(&self.alerts.history()),
             undo,
             keys: self.last_keys().await,
             reason: self.reason,
@@ -66,7 +66,7 @@ impl Runner {
     async fn last_keys(&self) -> Option<Keys> {
         let hurry = async {
             self.context.interrupt.give_up().cancelled().await;
-            tokio::time::sleep(HURRY).await;
+            tokio::time::sleep(HURRIED_OBSERVATION).await;
         };
         tokio::select! {
             keys = keys(&self.context) => keys.ok(),
@@ -74,10 +74,10 @@ impl Runner {
         }
     }
 
-    fn heed_signal(&mut self) -> Option<Signal> {
+    fn record_signal(&mut self) -> Option<Signal> {
         let signal = self.context.interrupt.signal();
         if signal.is_some() {
-            self.story.ended(Status::Interrupted);
+            self.tracker.record_status(Status::Interrupted);
         }
         signal
     }
@@ -88,15 +88,15 @@ impl Runner {
         let outcome = if items.is_empty() { UndoOutcome::Complete } else { UndoOutcome::Kept };
         let marked = log.keep();
         drop(log);
-        self.settled(outcome, marked, items)
+        self.finish_undo(outcome, marked, items)
     }
 
-    async fn put_back<F>(&mut self, reporter: &mut Reporter<F>) -> Undo
+    async fn revert<F>(&mut self, reporter: &mut Reporter<F>) -> Undo
     where
         F: FnMut(&Event) -> io::Result<()> + Send,
     {
         let context = Arc::clone(&self.context);
-        let steps = plan_back(context.undo.lock().await.records());
+        let steps = plan_undo(context.undo.lock().await.records());
         if steps.is_empty() {
             return Undo { status: UndoOutcome::Complete, items: Vec::new() };
         }
@@ -108,15 +108,15 @@ impl Runner {
             return undo;
         }
         let forgotten = context.undo.lock().await.finish();
-        self.settled(UndoOutcome::Complete, forgotten, undo.items)
+        self.finish_undo(UndoOutcome::Complete, forgotten, undo.items)
     }
 
     /// Result of the undo. If the log could not be updated, the undo is still pending.
-    fn settled(&mut self, status: UndoOutcome, log: Result<(), UndoError>, items: Vec<UndoItem>) -> Undo {
+    fn finish_undo(&mut self, status: UndoOutcome, log: Result<(), UndoError>, items: Vec<UndoItem>) -> Undo {
         match log {
             Ok(()) => Undo { status, items },
             Err(error) => {
-                self.object(Status::Error, error.to_string());
+                self.record_failure(Status::Error, error.to_string());
                 Undo { status: UndoOutcome::Incomplete, items }
             }
         }

@@ -14,24 +14,24 @@ use lab_core::engine::{LogLine, LogRequest};
 use lab_core::event::{Logged, Secrets};
 
 /// Time limit for reading the logs.
-const PATIENCE: Duration = Duration::from_secs(1);
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum number of lines per step.
-const MOST: usize = 3;
+const MAX_LINES: usize = 3;
 /// Maximum length of a line, in characters.
-const LONGEST: usize = 600;
+const MAX_LENGTH: usize = 600;
 /// Start of an access line in the app's log, after the time.
 const ACCESS: &str = "access ";
 
 /// Start of a step.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Begun {
+pub(super) struct StepStart {
     pub(super) step: String,
     /// In seconds since the start of the run.
     pub(super) at: f64,
 }
 
 /// Reads the logs and selects lines. `keys` are masked in addition to the run's secrets.
-pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -> Vec<Logged> {
+pub(super) async fn select(context: &Context, steps: &[StepStart], keys: &Secrets) -> Vec<Logged> {
     let Some(first) = steps.first() else { return Vec::new() };
     let roles = context.engine.roles();
     let request = LogRequest {
@@ -39,16 +39,16 @@ pub(super) async fn picked(context: &Context, steps: &[Begun], keys: &Secrets) -
         since: Some(context.clock.at(first.at)),
         ..LogRequest::default()
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + READ_TIMEOUT;
     let lines = match timeout_at(deadline, context.engine.logs(&request)).await {
         Ok(Ok(lines)) => read(lines, deadline).await,
         _ => Vec::new(),
     };
-    let mut picked = pick(&lines, &roles.gateway, steps, &context.clock);
-    for line in &mut picked {
+    let mut selected = select_lines(&lines, &roles.gateway, steps, &context.clock);
+    for line in &mut selected {
         hide(&mut line.text, [keys, &context.secrets]);
     }
-    picked
+    selected
 }
 
 /// Reads the lines that arrive before the deadline.
@@ -61,13 +61,13 @@ fn hide(text: &mut String, secrets: [&Secrets; 2]) {
     for secrets in secrets {
         secrets.hide(text);
     }
-    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_LENGTH) {
         text.truncate(end);
     }
 }
 
-fn pick(lines: &[LogLine], gateway: &str, steps: &[Begun], clock: &Clock) -> Vec<Logged> {
-    let mut picked: Vec<Logged> = Vec::new();
+fn select_lines(lines: &[LogLine], gateway: &str, steps: &[StepStart], clock: &Clock) -> Vec<Logged> {
+    let mut selected: Vec<Logged> = Vec::new();
     let mut codes: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
     for line in lines {
         let Some(written) = line.time.map(|time| clock.since_start(time)) else { continue };
@@ -78,16 +78,16 @@ fn pick(lines: &[LogLine], gateway: &str, steps: &[Begun], clock: &Clock) -> Vec
             if !codes.entry(index).or_default().insert(code) || before {
                 continue;
             }
-        } else if !is_of_its_life(&line.text) {
+        } else if !is_lifecycle_line(&line.text) {
             continue;
         }
         let step = &steps[index].step;
-        if picked.iter().filter(|line| line.step == *step).count() < MOST {
+        if selected.iter().filter(|line| line.step == *step).count() < MAX_LINES {
             let (service, text) = (line.service.clone(), line.text.clone());
-            picked.push(Logged { service, step: step.clone(), written, text });
+            selected.push(Logged { service, step: step.clone(), written, text });
         }
     }
-    picked
+    selected
 }
 
 /// Status of an API request in a line of the gateway's access log.
@@ -98,7 +98,7 @@ fn code(text: &str) -> Option<u64> {
 }
 
 /// Returns whether a line of the app's log is about the app itself rather than a request.
-fn is_of_its_life(text: &str) -> bool {
+fn is_lifecycle_line(text: &str) -> bool {
     let after_time = text.split_once(' ').map_or(text, |(_, rest)| rest);
     !text.trim().is_empty() && !after_time.starts_with(ACCESS)
 }
@@ -108,26 +108,29 @@ mod tests {
     use super::*;
     use lab_core::engine::{APP, GATEWAY};
 
-    fn told(lines: &[(&str, f64, &str)]) -> Vec<String> {
+    fn selected(lines: &[(&str, f64, &str)]) -> Vec<String> {
         let clock = Clock::start();
         let steps = [("baseline", 0.0), ("rotate", 2.0), ("drive", 3.0), ("verify", 5.0)];
-        let steps = steps.map(|(step, at)| Begun { step: step.to_owned(), at });
+        let steps = steps.map(|(step, at)| StepStart { step: step.to_owned(), at });
         let line = |(service, at, text): &(&str, f64, &str)| LogLine {
             service: (*service).to_owned(),
             time: Some(clock.at(*at)),
             text: (*text).to_owned(),
         };
         let lines: Vec<LogLine> = lines.iter().map(line).collect();
-        pick(&lines, GATEWAY, &steps, &clock).into_iter().map(|line| format!("{}: {}", line.step, line.text)).collect()
+        select_lines(&lines, GATEWAY, &steps, &clock)
+            .into_iter()
+            .map(|line| format!("{}: {}", line.step, line.text))
+            .collect()
     }
 
     #[test]
     fn a_secret_is_masked_before_its_line_is_cut() {
         let mut secrets = Secrets::default();
         secrets.add("hush-hush");
-        let mut text = format!("{}hush-hush{}", "x".repeat(LONGEST - 5), "y".repeat(10));
+        let mut text = format!("{}hush-hush{}", "x".repeat(MAX_LENGTH - 5), "y".repeat(10));
         hide(&mut text, [&Secrets::default(), &secrets]);
-        assert_eq!(text, format!("{}***yy", "x".repeat(LONGEST - 5)));
+        assert_eq!(text, format!("{}***yy", "x".repeat(MAX_LENGTH - 5)));
     }
 
     fn access(status: u16) -> String {
@@ -156,7 +159,7 @@ mod tests {
             format!("drive: {refused}"),
             format!("verify: {ok}"),
         ];
-        assert_eq!(told(&lines), expected);
+        assert_eq!(selected(&lines), expected);
     }
 
     #[tokio::test(start_paused = true)]
@@ -164,14 +167,17 @@ mod tests {
         let line = LogLine { service: APP.to_owned(), time: None, text: "ready".to_owned() };
         let lines = futures_util::stream::iter([Ok::<_, ()>(line.clone()), Err(()), Ok(line)]);
         let hangs = lines.chain(futures_util::stream::pending());
-        assert_eq!(read(hangs, Instant::now() + PATIENCE).await.len(), 2);
+        assert_eq!(read(hangs, Instant::now() + READ_TIMEOUT).await.len(), 2);
     }
 
     #[test]
     fn a_step_has_three_lines_at_most() {
         let lines: Vec<String> = (500..510).map(access).collect();
         let lines: Vec<_> = lines.iter().map(|line| ("gateway", 3.5, line.as_str())).collect();
-        assert_eq!(told(&lines).len(), 3);
-        assert_eq!(told(&[("gateway", 3.5, "2026 [error] no upstream"), ("gateway", 3.6, "")]), Vec::<String>::new());
+        assert_eq!(selected(&lines).len(), 3);
+        assert_eq!(
+            selected(&[("gateway", 3.5, "2026 [error] no upstream"), ("gateway", 3.6, "")]),
+            Vec::<String>::new()
+        );
     }
 }

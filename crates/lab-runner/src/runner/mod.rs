@@ -18,34 +18,31 @@ use lab_scenario::plan::{Plan, Step};
 use lab_system::process::Processes;
 use lab_telemetry::wire::{TrafficProgressFn, Wire};
 
-mod act;
+mod actions;
 mod alerts;
 mod background;
 mod change;
-mod check;
 mod clock;
-mod command;
 mod context;
-mod course;
 mod ending;
-mod expect;
+mod executor;
+mod expectation;
 mod interrupt;
 mod logs;
-mod observe;
+mod observation;
+mod outage;
 mod samples;
-mod seen;
 mod step;
-mod story;
-mod wait;
+mod traffic_results;
 
-pub use expect::evaluate_traffic;
+pub use expectation::evaluate_traffic;
 pub use interrupt::{Interrupt, Signal};
-pub(crate) use story::SILENT;
+pub(crate) use outage::NO_REQUESTS;
 
 use clock::{Clock, Reporter};
 use context::Context;
-use course::{Part, Runner, named};
-use observe::keys;
+use executor::{Executor, StepList, reported_name};
+use observation::keys;
 
 /// A plan and everything that its run needs.
 pub struct Run {
@@ -112,7 +109,7 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
     let mut reporter = Reporter::new(emit, clock, plan.secrets.clone());
     let last = until.as_ref().map(|until| until.last_step(&plan.steps));
     let steps = last.flatten().map_or(plan.steps.len(), |last| last + 1).min(plan.steps.len());
-    let parts = Parts::of(&plan, steps, until.is_some());
+    let lists = StepLists::new(&plan, steps, until.is_some());
     let mut started = RunStarted {
         alerts: plan.alerts,
         pace: plan.pace.clone(),
@@ -123,7 +120,7 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
         lab: lab.name().to_owned(),
         engine: engine.name().to_owned(),
         parameters: plan.parameters.clone(),
-        steps: parts.names(),
+        steps: lists.names(),
         keys: Keys::default(),
         about: Box::new(about(&plan)),
     };
@@ -141,49 +138,49 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
     let (stop, undo) = (interrupt.stop().clone(), Arc::new(Mutex::new(undo)));
     let allowed = plan.check_commands(processes.is_some());
     let context = Context { lab, engine, wire, processes, interrupt, stop, progress, id, holder, clock, secrets, undo };
-    let mut runner = Runner::new(Arc::new(context), plan.kind);
+    let mut executor = Executor::new(Arc::new(context), plan.kind);
     let mut callers = BTreeMap::new();
-    match (keys(&runner.context).await, last, allowed) {
-        (Err(why), ..) => runner.object(Status::Error, why),
-        (Ok(_), _, Err(commands)) => runner.object(Status::Error, commands.to_string()),
+    match (keys(&executor.context).await, last, allowed) {
+        (Err(why), ..) => executor.record_failure(Status::Error, why),
+        (Ok(_), _, Err(commands)) => executor.record_failure(Status::Error, commands.to_string()),
         (Ok(keys), last, Ok(())) => {
             let key = |key: &Option<String>| key.clone().unwrap_or_else(|| keys.server.clone());
             callers = plan.callers.iter().map(|caller| (caller.name.clone(), key(&caller.key))).collect();
             started.keys = keys;
             started.keys.callers.extend(callers.clone());
             if last == Some(None) {
-                runner.object(Status::Error, "the scenario has no step to stop after".to_owned());
+                executor.record_failure(Status::Error, "the scenario has no step to stop after".to_owned());
             }
         }
     }
-    let begun = runner.status() != Status::Error;
+    let begun = executor.status() != Status::Error;
     reporter.send(EventKind::RunStarted(started));
-    if begun && let Err(why) = change::introduce(&runner.context, &callers).await {
-        runner.object(Status::Error, why);
+    if begun && let Err(why) = change::register_callers(&executor.context, &callers).await {
+        executor.record_failure(Status::Error, why);
     }
-    let reached = parts.run(&mut runner, begun, &mut reporter).await;
+    let reached = lists.run(&mut executor, begun, &mut reporter).await;
     let keep = keep || (until.is_some() && reached);
-    runner.finish(keep, until.is_none(), &mut reporter).await
+    executor.finish(keep, until.is_none(), &mut reporter).await
 }
 
 /// Step lists of a run, in order.
-struct Parts<'p> {
-    before: Part<'p>,
-    steps: Part<'p>,
-    after: Part<'p>,
-    finally: Part<'p>,
+struct StepLists<'p> {
+    before: StepList<'p>,
+    steps: StepList<'p>,
+    after: StepList<'p>,
+    finally: StepList<'p>,
     /// The run stops early and keeps its changes, so everything after the steps is skipped.
     until: bool,
 }
 
-impl<'p> Parts<'p> {
-    fn of(plan: &'p Plan, steps: usize, until: bool) -> Self {
+impl<'p> StepLists<'p> {
+    fn new(plan: &'p Plan, steps: usize, until: bool) -> Self {
         let steps = &plan.steps[..steps];
         Self {
-            before: Part { steps: &plan.steady_state, role: Role::Before },
-            steps: Part { steps, role: Role::Step },
-            after: Part { steps: if until { &[] } else { &plan.steady_state }, role: Role::After },
-            finally: Part { steps: &plan.finally, role: Role::Finally },
+            before: StepList { steps: &plan.steady_state, role: Role::Before },
+            steps: StepList { steps, role: Role::Step },
+            after: StepList { steps: if until { &[] } else { &plan.steady_state }, role: Role::After },
+            finally: StepList { steps: &plan.finally, role: Role::Finally },
             until,
         }
     }
@@ -191,28 +188,28 @@ impl<'p> Parts<'p> {
     /// Names of the steps that run if nothing goes wrong.
     fn names(&self) -> Vec<String> {
         let finally: &[Step] = if self.until { &[] } else { self.finally.steps };
-        let finally = Part { steps: finally, ..self.finally };
-        let parts = [&self.before, &self.steps, &self.after, &finally];
-        parts.into_iter().flat_map(|part| part.steps.iter().map(|step| named(step, part.role))).collect()
+        let finally = StepList { steps: finally, ..self.finally };
+        let lists = [&self.before, &self.steps, &self.after, &finally];
+        lists.into_iter().flat_map(|list| list.steps.iter().map(|step| reported_name(step, list.role))).collect()
     }
 
     /// Runs the lists. Returns whether the last step was executed.
-    async fn run<F>(&self, runner: &mut Runner, begun: bool, reporter: &mut Reporter<F>) -> bool
+    async fn run<F>(&self, executor: &mut Executor, begun: bool, reporter: &mut Reporter<F>) -> bool
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
         let mut reached = false;
-        if runner.look(&self.before, reporter).await {
-            reached = runner.steps(&self.steps, reporter).await;
+        if executor.run_checks(&self.before, reporter).await {
+            reached = executor.run_steps(&self.steps, reporter).await;
             if reached {
-                runner.look(&self.after, reporter).await;
+                executor.run_checks(&self.after, reporter).await;
             }
-        } else if runner.status() == Status::Failed {
+        } else if executor.status() == Status::Failed {
             let reason = "the lab is not in its steady state: no step was executed";
-            runner.object(Status::Failed, reason.to_owned());
+            executor.record_failure(Status::Failed, reason.to_owned());
         }
         if begun && !(self.until && reached) {
-            runner.finally(&self.finally, reporter).await;
+            executor.run_finally(&self.finally, reporter).await;
         }
         reached
     }

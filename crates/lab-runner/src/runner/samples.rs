@@ -1,5 +1,5 @@
 //! Time series for charts: traffic in intervals ([`samples`]) and the app's counters, scraped about once a second while
-//! traffic is sent ([`counted`]). Expectations do not use them.
+//! traffic is sent ([`scrape_during`]). Expectations do not use them.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::clock::{Clock, rounded, seconds};
 use super::context::Context;
-use super::observe::{Observation, scrape};
+use super::observation::{Observation, scrape};
 use lab_core::event::{CounterSample, Latency, Sample};
 use lab_telemetry::metrics::{Snapshot, delta, names};
 use lab_traffic::{Amount, Load, Summary, TimeSlice};
 
 /// Minimum time between two scrapes.
-const PERIOD: Duration = Duration::from_secs(1);
+const MIN_SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 /// Approximate maximum of scrapes per step; longer steps are scraped less often.
-const MOST: f64 = 3_600.0;
+const MAX_SCRAPES: f64 = 3_600.0;
 /// Counters shown in charts.
-const DRAWN: [&str; 3] = [names::REQUESTS, names::AUTH_SUCCESS, names::AUTH_FAILURES];
+const CHART_COUNTERS: [&str; 3] = [names::REQUESTS, names::AUTH_SUCCESS, names::AUTH_FAILURES];
 
 /// Traffic of a step over time.
 pub(super) fn samples(summary: &Summary, clock: &Clock) -> Vec<Sample> {
@@ -38,7 +38,7 @@ pub(super) fn samples(summary: &Summary, clock: &Clock) -> Vec<Sample> {
 
 /// Scrapes the app while waiting for traffic. Returns the result of the traffic and the counter increases between
 /// scrapes. Requests after the last scrape are missing; the step's own deltas include them.
-pub(super) async fn counted<T>(
+pub(super) async fn scrape_during<T>(
     context: &Context,
     before: &Observation,
     load: &Load,
@@ -72,7 +72,9 @@ fn period(load: &Load) -> Duration {
         Amount::Requests(count) => count as f64 / load.rate,
         Amount::Duration(duration) => duration.as_secs_f64(),
     };
-    Duration::try_from_secs_f64(planned / MOST).unwrap_or(Duration::MAX).clamp(PERIOD, Duration::from_hours(1))
+    Duration::try_from_secs_f64(planned / MAX_SCRAPES)
+        .unwrap_or(Duration::MAX)
+        .clamp(MIN_SCRAPE_INTERVAL, Duration::from_hours(1))
 }
 
 fn between(last: &Snapshot, now: &Snapshot, clock: &Clock) -> CounterSample {
@@ -82,6 +84,6 @@ fn between(last: &Snapshot, now: &Snapshot, clock: &Clock) -> CounterSample {
     CounterSample {
         at: rounded(at),
         duration: rounded(clock.since_start(now.at) - at),
-        deltas: DRAWN.iter().map(|name| ((*name).to_owned(), increase(name))).collect(),
+        deltas: CHART_COUNTERS.iter().map(|name| ((*name).to_owned(), increase(name))).collect(),
     }
 }

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use super::act::{Acted, act};
-use super::alerts::{Alerts, Shared};
-use super::background::{self, Beside, Slice, Slices};
+use super::actions::{self, ActionResult};
+use super::alerts::{AlertPeriods, SharedAlerts};
+use super::background::{self, Slice, SliceResults, StepBackground};
 use super::clock::rounded;
 use super::context::Context;
-use super::expect::Observed;
-use super::observe::{Known, Observation, by_counter, deltas, observe_unless_stopped};
+use super::expectation::Measurements;
+use super::observation::{KnownState, Observation, by_counter, deltas, observe_unless_stopped};
+use super::outage::AttemptedChange;
 use super::samples::samples;
-use super::seen::{self, Seen};
-use super::story::Deed;
+use super::traffic_results::{self, TrafficResults};
 use crate::undo::panic_text;
 use lab_core::event::{ExpectationResult, Status, StepResult, StepStarted};
 use lab_scenario::plan::Action;
@@ -20,44 +20,44 @@ use lab_telemetry::metrics::Deltas;
 use lab_traffic::Summary;
 
 /// Everything that happened during a step.
-pub(super) struct Done {
+pub(super) struct StepExecution {
     pub(super) before: Result<Observation, String>,
     pub(super) after: Result<Observation, String>,
-    pub(super) acted: Result<Acted, String>,
+    pub(super) action: Result<ActionResult, String>,
     /// The action changes the lab. If it failed, it may have done so partly.
     pub(super) attempted: bool,
-    pub(super) background: Slices,
+    pub(super) background: SliceResults,
     /// Background requests that are still open.
     pub(super) open: Vec<Slice>,
     pub(super) deltas: Result<Deltas, String>,
-    /// Alerts during the step.
-    pub(super) alerts: Alerts,
+    /// AlertPeriods during the step.
+    pub(super) alerts: AlertPeriods,
     pub(super) interrupted: bool,
 }
 
-impl Done {
+impl StepExecution {
     pub(super) fn failed(why: String) -> Self {
         let unknown = || "the step was not executed".to_owned();
         Self {
             before: Err(unknown()),
             after: Err(unknown()),
             deltas: Err(unknown()),
-            acted: Err(why),
+            action: Err(why),
             attempted: false,
-            background: Slices::new(),
+            background: SliceResults::new(),
             open: Vec::new(),
-            alerts: Alerts::new(),
+            alerts: AlertPeriods::new(),
             interrupted: false,
         }
     }
 
-    pub(super) fn traffic(&self) -> Option<&Seen> {
-        self.acted.as_ref().ok()?.traffic.as_ref()
+    pub(super) fn traffic(&self) -> Option<&TrafficResults> {
+        self.action.as_ref().ok()?.traffic.as_ref()
     }
 
     /// The observations that expectations are evaluated against.
-    pub(super) fn observed(&self) -> Observed {
-        Observed {
+    pub(super) fn observed(&self) -> Measurements {
+        Measurements {
             traffic: self.traffic().cloned(),
             background: self.background.clone(),
             deltas: self.deltas.clone(),
@@ -66,18 +66,18 @@ impl Done {
     }
 
     /// The change that the step made or attempted.
-    pub(super) fn deed(&self, begun: f64, action: &Action) -> Deed {
-        let acted = self.acted.as_ref().ok();
-        Deed {
+    pub(super) fn attempted_change(&self, begun: f64, action: &Action) -> AttemptedChange {
+        let result = self.action.as_ref().ok();
+        AttemptedChange {
             begun,
-            change: action.is_change() && acted.is_some() && !self.interrupted,
-            changed: acted.is_some_and(|acted| acted.changed),
+            attempted: action.is_change() && result.is_some() && !self.interrupted,
+            changed: result.is_some_and(|result| result.changed),
         }
     }
 
     /// Result of the step, given its expectations.
     pub(super) fn status(&self, results: &[ExpectationResult]) -> Status {
-        match &self.acted {
+        match &self.action {
             _ if self.interrupted => Status::Interrupted,
             Err(_) => Status::Error,
             Ok(_) if results.iter().all(|result| result.passed) => Status::Passed,
@@ -86,16 +86,16 @@ impl Done {
     }
 
     /// Notices about changes made outside this run, and the lab state expected before the next step.
-    pub(super) fn notices(&self, known: Option<&Known>) -> (Vec<String>, Option<Known>) {
-        let before = self.before.as_ref().ok().map(Known::of);
-        let after = self.after.as_ref().ok().map(Known::of);
+    pub(super) fn notices(&self, known: Option<&KnownState>) -> (Vec<String>, Option<KnownState>) {
+        let before = self.before.as_ref().ok().map(KnownState::from_observation);
+        let after = self.after.as_ref().ok().map(KnownState::from_observation);
         let mut notices = match (known, &before) {
             (Some(known), Some(before)) => known.differences(before),
             _ => Vec::new(),
         };
         // The fallback for the next comparison if the lab cannot be observed after the step.
-        let expected = before.or(known.cloned()).map(|before| match &self.acted {
-            Ok(acted) => before.after(&acted.own),
+        let expected = before.or(known.cloned()).map(|before| match &self.action {
+            Ok(action) => before.after(&action.own),
             Err(_) if self.attempted => before.outdated(),
             Err(_) => before,
         });
@@ -108,44 +108,57 @@ impl Done {
 
 /// Executes a step in its own task while background traffic continues. A panic becomes an error of the step. After a
 /// second signal the task is abandoned.
-pub(super) async fn perform(context: &Arc<Context>, alerts: &Arc<Shared>, action: Action, beside: Beside) -> Done {
+pub(super) async fn execute(
+    context: &Arc<Context>,
+    alerts: &Arc<SharedAlerts>,
+    action: Action,
+    background: StepBackground,
+) -> StepExecution {
     let attempted = action.is_change();
-    let task = tokio::spawn(carry_out(Arc::clone(context), Arc::clone(alerts), action, beside));
+    let task = tokio::spawn(execute_to_end(Arc::clone(context), Arc::clone(alerts), action, background));
     let mut done = tokio::select! {
-        joined = task => joined.unwrap_or_else(|panic| Done::failed(panic_text(panic))),
-        () = context.interrupt.give_up().cancelled() => Done::failed("abandoned after the second signal".to_owned()),
+        joined = task => joined.unwrap_or_else(|panic| StepExecution::failed(panic_text(panic))),
+        () = context.interrupt.give_up().cancelled() => StepExecution::failed("abandoned after the second signal".to_owned()),
     };
     done.attempted = attempted;
     done.interrupted = context.stop.is_cancelled();
     done
 }
 
-async fn carry_out(context: Arc<Context>, alerts: Arc<Shared>, action: Action, beside: Beside) -> Done {
+async fn execute_to_end(
+    context: Arc<Context>,
+    alerts: Arc<SharedAlerts>,
+    action: Action,
+    background: StepBackground,
+) -> StepExecution {
     let before = observe_unless_stopped(&context).await;
-    let running = background::start(&context, beside, &before);
-    let acted =
-        if context.stop.is_cancelled() { Ok(Acted::default()) } else { act(&context, &alerts, &action, &before).await };
+    let running = background::start(&context, background, &before);
+    let action = if context.stop.is_cancelled() {
+        Ok(ActionResult::default())
+    } else {
+        actions::execute(&context, &alerts, &action, &before).await
+    };
     let (background, open) = running.end().await;
     let after = observe_unless_stopped(&context).await;
-    let deltas = match &acted {
-        Ok(acted) => deltas(&before, &after, acted),
+    let deltas = match &action {
+        Ok(action) => deltas(&before, &after, action),
         Err(_) => Err("the step was not executed".to_owned()),
     };
-    let alerts = Alerts::new();
-    Done { before, after, acted, attempted: false, background, open, deltas, alerts, interrupted: false }
+    let alerts = AlertPeriods::new();
+    StepExecution { before, after, action, attempted: false, background, open, deltas, alerts, interrupted: false }
 }
 
 pub(super) fn result(
     context: &Context,
     started: StepStarted,
     begun: f64,
-    done: &Done,
+    done: &StepExecution,
     expectations: Vec<ExpectationResult>,
 ) -> StepResult {
     let status = done.status(&expectations);
-    let acted = done.acted.as_ref().ok().filter(|acted| acted.changed || !done.interrupted);
-    let summary = done.traffic().and_then(Seen::total);
-    let whole = summary.as_ref().map(seen::result).unwrap_or_default();
+    let action = done.action.as_ref().ok().filter(|action| action.changed || !done.interrupted);
+    let summary = done.traffic().and_then(TrafficResults::total);
+    let whole = summary.as_ref().map(traffic_results::result).unwrap_or_default();
     let background: Vec<(&String, Summary)> =
         done.background.values().filter_map(|(name, seen)| Some((name, seen.total()?))).collect();
     let everything = summary.iter().chain(background.iter().map(|(_, total)| total)).cloned().reduce(|mut all, one| {
@@ -154,7 +167,7 @@ pub(super) fn result(
     });
     StepResult {
         duration: rounded(context.clock.elapsed() - begun),
-        detail: acted.and_then(|acted| acted.detail.clone()),
+        detail: action.and_then(|action| action.detail.clone()),
         sent: summary.as_ref().map(|summary| summary.sent),
         unsent: whole.unsent,
         failed_requests: whole.failed_requests,
@@ -162,13 +175,13 @@ pub(super) fn result(
         codes: whole.codes,
         errors: whole.errors,
         latency_ms: whole.latency_ms,
-        callers: done.traffic().map(Seen::results).unwrap_or_default(),
-        background: background.iter().map(|(name, total)| ((*name).clone(), seen::result(total))).collect(),
-        output: acted.map(|acted| acted.output.clone()).unwrap_or_default(),
+        callers: done.traffic().map(TrafficResults::results).unwrap_or_default(),
+        background: background.iter().map(|(name, total)| ((*name).clone(), traffic_results::result(total))).collect(),
+        output: action.map(|action| action.output.clone()).unwrap_or_default(),
         samples: everything.map(|all| samples(&all, &context.clock)).unwrap_or_default(),
-        counters: done.acted.as_ref().map(|acted| acted.counters.clone()).unwrap_or_default(),
+        counters: done.action.as_ref().map(|action| action.counters.clone()).unwrap_or_default(),
         expectations,
-        error: done.acted.as_ref().err().cloned(),
+        error: done.action.as_ref().err().cloned(),
         ..StepResult::new(started, status, context.clock.at(begun), begun)
     }
 }

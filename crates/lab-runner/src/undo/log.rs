@@ -108,15 +108,15 @@ pub struct Pending {
 /// [`UndoError::Damaged`] if the log was not written by lab. An incomplete last line is fine, because its change was
 /// never made.
 pub fn pending(lab: &Lab) -> Result<Option<Pending>, UndoError> {
-    let parts = read(&lab.undo_path())?.parts;
-    let Some(last) = parts.iter().rev().find(|part| !part.kept).or(parts.last()) else { return Ok(None) };
+    let sections = read(&lab.undo_path())?.sections;
+    let Some(last) = sections.iter().rev().find(|section| !section.kept).or(sections.last()) else { return Ok(None) };
     let Header { run, scenario, at, .. } = last.header.clone();
-    let kept = parts.iter().all(|part| part.kept);
+    let kept = sections.iter().all(|section| section.kept);
     let mut secrets = Secrets::default();
-    for part in &parts {
-        secrets.extend(&part.secrets);
+    for section in &sections {
+        secrets.extend(&section.secrets);
     }
-    let records = parts.into_iter().flat_map(|part| part.records).collect();
+    let records = sections.into_iter().flat_map(|section| section.records).collect();
     Ok(Some(Pending { run, scenario, at, kept, records, secrets }))
 }
 
@@ -151,21 +151,21 @@ impl UndoLog {
     /// [`UndoError::Pending`] if changes of another run were neither reverted nor kept.
     pub fn begin(lab: &Lab, run: &str, scenario: &str) -> Result<Self, UndoError> {
         let path = lab.undo_path();
-        let Content { parts, whole } = read(&path)?;
+        let Content { sections, complete } = read(&path)?;
         let mut header =
             Header { version: VERSION, run: run.to_owned(), scenario: scenario.to_owned(), at: Utc::now() };
-        let (mut records, mut start) = (Vec::new(), whole);
+        let (mut records, mut start) = (Vec::new(), complete);
         let mut secrets = Secrets::default();
-        for part in parts {
-            secrets.extend(&part.secrets);
-            if part.header.run == run {
-                (header, records, start) = (part.header, part.records, part.start);
-            } else if !part.kept && !part.is_new_lab() {
-                return Err(UndoError::Pending { run: part.header.run, scenario: part.header.scenario });
+        for section in sections {
+            secrets.extend(&section.secrets);
+            if section.header.run == run {
+                (header, records, start) = (section.header, section.records, section.start);
+            } else if !section.kept && !section.is_new_lab() {
+                return Err(UndoError::Pending { run: section.header.run, scenario: section.header.scenario });
             }
         }
         let folder = lab.folder().root().to_owned();
-        let mut log = Self { path, folder, header, records, secrets, file: None, start, length: whole };
+        let mut log = Self { path, folder, header, records, secrets, file: None, start, length: complete };
         if !log.records.is_empty() {
             log.open()?;
         }
@@ -190,7 +190,7 @@ impl UndoLog {
     }
 
     /// Records a secret that the recorded change sets in the lab.
-    pub fn hide(&mut self, value: &str) -> Result<(), UndoError> {
+    pub fn record_secret(&mut self, value: &str) -> Result<(), UndoError> {
         if self.secrets.are_in(value) {
             return Ok(());
         }
@@ -253,12 +253,12 @@ impl UndoLog {
     fn open(&mut self) -> Result<&mut File, UndoError> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => self.make().map_err(|error| self.error(error))?,
+            None => self.create().map_err(|error| self.error(error))?,
         };
         Ok(self.file.insert(file))
     }
 
-    fn make(&self) -> io::Result<File> {
+    fn create(&self) -> io::Result<File> {
         files::make_folder(&self.folder)?;
         let file = files::append(&self.path)?;
         file.set_len(self.length)?;
@@ -284,7 +284,7 @@ pub(super) fn remove(path: &Path, folder: &Path) -> Result<(), UndoError> {
 }
 
 /// A run's section as read.
-struct Part {
+struct Section {
     header: Header,
     records: Vec<Before>,
     secrets: Secrets,
@@ -292,7 +292,7 @@ struct Part {
     start: u64,
 }
 
-impl Part {
+impl Section {
     /// Returns whether the section only says that the lab did not exist.
     fn is_new_lab(&self) -> bool {
         self.records == [Before::NoLab]
@@ -302,9 +302,9 @@ impl Part {
 /// Contents of a log.
 #[derive(Default)]
 struct Content {
-    parts: Vec<Part>,
+    sections: Vec<Section>,
     /// Length of all complete lines, in bytes.
-    whole: u64,
+    complete: u64,
 }
 
 fn read(path: &Path) -> Result<Content, UndoError> {
@@ -319,34 +319,34 @@ fn read(path: &Path) -> Result<Content, UndoError> {
         // Only the last line can lack its line ending: writing was interrupted, so its change was not made.
         let Some(line_text) = line.strip_suffix(b"\n") else { break };
         let parsed = serde_json::from_slice(line_text).map_err(|error| damaged(error.to_string()))?;
-        content.take(parsed).map_err(damaged)?;
-        content.whole += line.len() as u64;
+        content.add(parsed).map_err(damaged)?;
+        content.complete += line.len() as u64;
     }
     // A header without a record is incomplete, because both are written together.
-    if let Some(part) = content.parts.pop_if(|part| part.records.is_empty()) {
-        content.whole = part.start;
+    if let Some(section) = content.sections.pop_if(|section| section.records.is_empty()) {
+        content.complete = section.start;
     }
     Ok(content)
 }
 
 impl Content {
-    fn take(&mut self, line: Line) -> Result<(), String> {
-        match (line, self.parts.last_mut()) {
+    fn add(&mut self, line: Line) -> Result<(), String> {
+        match (line, self.sections.last_mut()) {
             (Line::Run(header), _) if header.version > VERSION => {
                 return Err(format!("a newer version of lab wrote it (its format is {})", header.version));
             }
             (Line::Run(header), _) => {
-                let start = self.whole;
+                let start = self.complete;
                 let (records, secrets) = (Vec::new(), Secrets::default());
-                self.parts.push(Part { header, records, secrets, kept: false, start });
+                self.sections.push(Section { header, records, secrets, kept: false, start });
             }
             (_, None) => return Err("it belongs to no run: the first line must name one".to_owned()),
-            (Line::Change(before), Some(part)) => {
-                part.kept = false;
-                part.records.push(before);
+            (Line::Change(before), Some(section)) => {
+                section.kept = false;
+                section.records.push(before);
             }
-            (Line::Secret { value }, Some(part)) => part.secrets.add(&value),
-            (Line::Kept { .. }, Some(part)) => part.kept = true,
+            (Line::Secret { value }, Some(section)) => section.secrets.add(&value),
+            (Line::Kept { .. }, Some(section)) => section.kept = true,
         }
         Ok(())
     }

@@ -8,10 +8,10 @@ mod recover;
 mod replay;
 
 pub use log::{Before, Header, Pending, UndoError, UndoLog, pending, record_new_lab};
-pub use plan::{BackStep, plan};
+pub use plan::{RevertStep, plan};
 pub use recover::{RecoverError, recover};
 pub use replay::{Replay, kept};
-pub use replay::{explained, panic_text};
+pub use replay::{panic_text, with_hint};
 
 #[cfg(test)]
 mod tests;

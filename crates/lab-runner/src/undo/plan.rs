@@ -7,7 +7,7 @@ use lab_core::engine::{RunState, ServiceChange};
 
 /// One step of an undo.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BackStep {
+pub enum RevertStep {
     /// Restores the state of a service.
     Service {
         service: String,
@@ -26,7 +26,7 @@ pub enum BackStep {
     NoLab,
 }
 
-impl BackStep {
+impl RevertStep {
     /// Number of values that the step restores: variables, run states and keys.
     pub fn items(&self) -> usize {
         match self {
@@ -57,11 +57,11 @@ enum Target<'r> {
 }
 
 /// Returns the revert steps in order. For each value the first recorded state counts. Each service is one step. The
-/// latest change is reverted first, within the limits of [`BackStep::rank`]. If the lab did not exist, removing it
+/// latest change is reverted first, within the limits of [`RevertStep::rank`]. If the lab did not exist, removing it
 /// covers everything else.
-pub fn plan(records: &[Before]) -> Vec<BackStep> {
+pub fn plan(records: &[Before]) -> Vec<RevertStep> {
     if records.contains(&Before::NoLab) {
-        return vec![BackStep::NoLab];
+        return vec![RevertStep::NoLab];
     }
     let mut services: BTreeMap<&str, ServiceChange> = BTreeMap::new();
     let mut caller = None;
@@ -95,15 +95,15 @@ pub fn plan(records: &[Before]) -> Vec<BackStep> {
     let step = |target: Target| match target {
         Target::Service(service) => {
             let change = services.get(service)?.clone();
-            Some(BackStep::Service { service: service.to_owned(), change })
+            Some(RevertStep::Service { service: service.to_owned(), change })
         }
-        Target::TheCaller => caller.map(|key| BackStep::CallerKey { key: key.clone() }),
+        Target::TheCaller => caller.map(|key| RevertStep::CallerKey { key: key.clone() }),
         Target::Caller(name) => {
             let key = (*callers.get(name)?).clone();
-            Some(BackStep::Caller { name: name.to_owned(), key })
+            Some(RevertStep::Caller { name: name.to_owned(), key })
         }
     };
-    let mut steps: Vec<BackStep> = order.into_iter().rev().filter_map(step).collect();
-    steps.sort_by_key(BackStep::rank);
+    let mut steps: Vec<RevertStep> = order.into_iter().rev().filter_map(step).collect();
+    steps.sort_by_key(RevertStep::rank);
     steps
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::log::{UndoError, pending, remove};
-use super::plan::{BackStep, plan};
+use super::plan::{RevertStep, plan};
 use super::replay::Replay;
 use crate::lab::{Lab, LabError};
 use lab_core::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
@@ -16,7 +16,7 @@ use lab_core::event::{EventKind, Undo, UndoOutcome};
 use lab_system::deadline;
 
 /// Time limit for starting the stack; the engine's own deadlines are shorter.
-const UP_DEADLINE: Duration = Duration::from_mins(5);
+const UP_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Error that prevented a recovery.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ pub async fn recover(
         return Ok(Undo { status: UndoOutcome::Complete, items: Vec::new() });
     };
     let steps = plan(&pending.records);
-    if !steps.contains(&BackStep::NoLab) {
+    if !steps.contains(&RevertStep::NoLab) {
         bring_up(lab, engine, &steps, give_up).await?;
     }
     let replay = Replay { lab, engine, holder: &format!("undo of run {}", pending.run), give_up };
@@ -66,7 +66,7 @@ pub async fn recover(
 async fn bring_up(
     lab: &Lab,
     engine: &Arc<dyn Engine>,
-    steps: &[BackStep],
+    steps: &[RevertStep],
     give_up: &CancellationToken,
 ) -> Result<(), RecoverError> {
     match engine.describe().await {
@@ -83,19 +83,19 @@ async fn bring_up(
     let request = UpRequest { gateway_port: record.gateway_port, env, tied: false };
     let _lock = lab.lock_change("recover").await?;
     tokio::select! {
-        up = deadline::timeout(UP_DEADLINE, engine.up(&request, Arc::new(|_| {}))) => match up {
+        up = deadline::timeout(UP_TIMEOUT, engine.up(&request, Arc::new(|_| {}))) => match up {
             Ok(up) => Ok(up.map(|_| ())?),
-            Err(_) => Err(RecoverError::Up(format!("not done within {} s", UP_DEADLINE.as_secs()))),
+            Err(_) => Err(RecoverError::Up(format!("not done within {} s", UP_TIMEOUT.as_secs()))),
         },
         () = give_up.cancelled() => Err(RecoverError::Up("abandoned after a signal".to_owned())),
     }
 }
 
 /// Initial environment of the services: the values that the undo restores anyway.
-fn environment(steps: &[BackStep]) -> BTreeMap<String, BTreeMap<String, String>> {
+fn environment(steps: &[RevertStep]) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut env: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for step in steps {
-        if let BackStep::Service { service, change } = step {
+        if let RevertStep::Service { service, change } = step {
             let set = change.env.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
             env.entry(service.clone()).or_default().extend(set);
         }

@@ -8,16 +8,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::log::Before;
-use super::plan::{BackStep, plan};
+use super::plan::{RevertStep, plan};
 use crate::lab::Lab;
 use lab_core::engine::{Engine, EngineError, Roles};
 use lab_core::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget};
 use lab_system::deadline;
 
 /// Time limit of one step; the engine's own deadlines are shorter.
-const DEADLINE: Duration = Duration::from_mins(3);
+const STEP_TIMEOUT: Duration = Duration::from_mins(3);
 /// For a run this is the second signal, for `lab recover` the first.
-const GIVEN_UP: &str = "abandoned after a signal";
+const ABANDONED: &str = "abandoned after a signal";
 
 /// Context of a replay.
 pub struct Replay<'a> {
@@ -31,18 +31,18 @@ pub struct Replay<'a> {
 
 impl Replay<'_> {
     /// Executes all steps and emits an event per value.
-    pub async fn run(&self, steps: Vec<BackStep>, emit: &mut (impl FnMut(EventKind) + Send)) -> Undo {
-        emit(EventKind::UndoStarted { items: steps.iter().map(BackStep::items).sum() });
+    pub async fn run(&self, steps: Vec<RevertStep>, emit: &mut (impl FnMut(EventKind) + Send)) -> Undo {
+        emit(EventKind::UndoStarted { items: steps.iter().map(RevertStep::items).sum() });
         let mut items = Vec::new();
         let mut failed = Vec::new();
         for step in steps {
-            match self.take(&step).await {
+            match self.revert(&step).await {
                 Ok(()) => self.report(&step, None, &mut items, emit),
                 Err(_) => failed.push(step),
             }
         }
         for step in failed {
-            let error = self.take(&step).await.err();
+            let error = self.revert(&step).await.err();
             self.report(&step, error.as_deref(), &mut items, emit);
         }
         let complete = items.iter().all(|item: &UndoItem| item.status == UndoStatus::Undone);
@@ -52,7 +52,7 @@ impl Replay<'_> {
 
     fn report(
         &self,
-        step: &BackStep,
+        step: &RevertStep,
         error: Option<&str>,
         items: &mut Vec<UndoItem>,
         emit: &mut impl FnMut(EventKind),
@@ -65,15 +65,15 @@ impl Replay<'_> {
         }
     }
 
-    async fn take(&self, step: &BackStep) -> Result<(), String> {
+    async fn revert(&self, step: &RevertStep) -> Result<(), String> {
         if self.give_up.is_cancelled() {
-            return Err(GIVEN_UP.to_owned());
+            return Err(ABANDONED.to_owned());
         }
         let (lab, engine, holder) = (self.lab.clone(), Arc::clone(self.engine), self.holder.to_owned());
-        let work = put_back(step.clone(), lab, engine, holder);
+        let work = execute(step.clone(), lab, engine, holder);
         tokio::select! {
             done = bounded(work) => done,
-            () = self.give_up.cancelled() => Err(GIVEN_UP.to_owned()),
+            () = self.give_up.cancelled() => Err(ABANDONED.to_owned()),
         }
     }
 }
@@ -81,18 +81,18 @@ impl Replay<'_> {
 /// Executes one step in its own task, so that it is never dropped halfway and a panic is contained.
 async fn bounded(work: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
     let mut task = tokio::spawn(work);
-    match deadline::timeout(DEADLINE, &mut task).await {
+    match deadline::timeout(STEP_TIMEOUT, &mut task).await {
         Ok(Ok(done)) => done,
         Ok(Err(panic)) => Err(panic_text(panic)),
         Err(_) => {
             task.abort();
-            Err(format!("not done within {} s", DEADLINE.as_secs()))
+            Err(format!("not done within {} s", STEP_TIMEOUT.as_secs()))
         }
     }
 }
 
 /// Formats an engine error with its hint.
-pub fn explained(error: &EngineError) -> String {
+pub fn with_hint(error: &EngineError) -> String {
     match &error.hint {
         Some(hint) => format!("{error} ({hint})"),
         None => error.to_string(),
@@ -108,21 +108,21 @@ pub fn panic_text(error: tokio::task::JoinError) -> String {
     format!("a defect in lab: {}", message.unwrap_or("a task ended without a message"))
 }
 
-async fn put_back(step: BackStep, lab: Lab, engine: Arc<dyn Engine>, holder: String) -> Result<(), String> {
+async fn execute(step: RevertStep, lab: Lab, engine: Arc<dyn Engine>, holder: String) -> Result<(), String> {
     let _lock = lab.lock_change(&holder).await.map_err(|error| error.to_string())?;
     match step {
-        BackStep::Service { service, change } => {
-            engine.reconcile(&service, &change).await.map_err(|error| explained(&error))?;
+        RevertStep::Service { service, change } => {
+            engine.reconcile(&service, &change).await.map_err(|error| with_hint(&error))?;
             if let Some(key) = change.server_key(&service, &engine.roles()) {
                 lab.set_server_key(key).map_err(|error| error.to_string())?;
             }
         }
-        BackStep::CallerKey { key } => lab.set_caller_key(&key).map_err(|error| error.to_string())?,
-        BackStep::Caller { name, key } => {
+        RevertStep::CallerKey { key } => lab.set_caller_key(&key).map_err(|error| error.to_string())?,
+        RevertStep::Caller { name, key } => {
             lab.set_named_key(&name, key.as_deref()).map_err(|error| error.to_string())?;
         }
-        BackStep::NoLab => {
-            engine.down().await.map_err(|error| explained(&error))?;
+        RevertStep::NoLab => {
+            engine.down().await.map_err(|error| with_hint(&error))?;
             lab.remove().map_err(|error| error.to_string())?;
         }
     }
@@ -138,9 +138,9 @@ pub fn kept(records: &[Before], roles: &Roles) -> Vec<UndoItem> {
 }
 
 /// Values that a step reverts.
-fn targets(step: &BackStep, roles: &Roles) -> Vec<UndoTarget> {
+fn targets(step: &RevertStep, roles: &Roles) -> Vec<UndoTarget> {
     match step {
-        BackStep::Service { service, change } => {
+        RevertStep::Service { service, change } => {
             let variable = |(name, value): (&String, &Option<String>)| {
                 let (service, value) = (service.clone(), value.clone());
                 if service == roles.app && *name == roles.key_variable {
@@ -152,10 +152,10 @@ fn targets(step: &BackStep, roles: &Roles) -> Vec<UndoTarget> {
             let state = change.run.map(|state| UndoTarget::RunState { service: service.clone(), state });
             change.env.iter().map(variable).chain(state).collect()
         }
-        BackStep::CallerKey { key } => vec![UndoTarget::CallerKey { key: key.clone() }],
-        BackStep::Caller { name, key } => {
+        RevertStep::CallerKey { key } => vec![UndoTarget::CallerKey { key: key.clone() }],
+        RevertStep::Caller { name, key } => {
             vec![UndoTarget::NamedCallerKey { caller: name.clone(), key: key.clone() }]
         }
-        BackStep::NoLab => vec![UndoTarget::Lab],
+        RevertStep::NoLab => vec![UndoTarget::Lab],
     }
 }

@@ -29,8 +29,8 @@ fn caller(key: &str) -> Before {
     Before::CallerKey { key: key.to_owned() }
 }
 
-fn back(service: &str, change: ServiceChange) -> BackStep {
-    BackStep::Service { service: service.to_owned(), change }
+fn back(service: &str, change: ServiceChange) -> RevertStep {
+    RevertStep::Service { service: service.to_owned(), change }
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn what_is_owed_blocks_another_run_and_what_is_kept_does_not() {
     second.record(caller("v2")).unwrap();
     let found = pending(&lab).unwrap().unwrap();
     assert_eq!((found.run.as_str(), found.kept), ("run-2", false));
-    assert_eq!(plan(&found.records), [BackStep::CallerKey { key: "v1".to_owned() }]);
+    assert_eq!(plan(&found.records), [RevertStep::CallerKey { key: "v1".to_owned() }]);
     second.finish().unwrap();
     assert_eq!(fs::read(lab.undo_path()).unwrap(), kept);
 }
@@ -187,7 +187,7 @@ fn runs_in_a_lab_that_is_not_to_exist_owe_their_own_part() {
         assert_eq!(log.records(), [caller("v1")]);
         // Cut off here, it is the whole lab that goes.
         let found = pending(&lab).unwrap().unwrap();
-        assert_eq!((plan(&found.records), found.kept), (vec![BackStep::NoLab], false));
+        assert_eq!((plan(&found.records), found.kept), (vec![RevertStep::NoLab], false));
         assert!(UndoLog::begin(&lab, "another", "rotate-key").is_err(), "a run within it blocks the next one");
         log.finish().unwrap();
         assert_eq!(fs::read(lab.undo_path()).unwrap(), made);
@@ -212,7 +212,7 @@ fn the_first_state_counts_and_a_service_is_one_step() {
     };
     let expected = [
         back("db", ServiceChange::run(RunState::Running)),
-        BackStep::CallerKey { key: "v1".to_owned() },
+        RevertStep::CallerKey { key: "v1".to_owned() },
         back("app", app),
     ];
     assert_eq!(plan(&records), expected);
@@ -225,7 +225,7 @@ fn what_was_running_comes_first_and_what_was_not_goes_last() {
     let services: Vec<_> = plan(&records)
         .into_iter()
         .map(|step| match step {
-            BackStep::Service { service, .. } => service,
+            RevertStep::Service { service, .. } => service,
             other => panic!("{other:?}"),
         })
         .collect();
@@ -234,7 +234,7 @@ fn what_was_running_comes_first_and_what_was_not_goes_last() {
 
 #[test]
 fn that_there_was_no_lab_covers_all_else() {
-    assert_eq!(plan(&[Before::NoLab, env("app", "K", "v1"), caller("v1")]), [BackStep::NoLab]);
+    assert_eq!(plan(&[Before::NoLab, env("app", "K", "v1"), caller("v1")]), [RevertStep::NoLab]);
     assert_eq!(plan(&[]), []);
 }
 

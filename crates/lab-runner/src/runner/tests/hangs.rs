@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::support::*;
 use crate::runner::Signal;
 use crate::runner::clock::Clock;
-use crate::runner::expect::Observed;
-use crate::runner::seen::Seen;
-use crate::runner::story::{Deed, Story};
+use crate::runner::expectation::Measurements;
+use crate::runner::outage::{AttemptedChange, OutageTracker};
+use crate::runner::traffic_results::TrafficResults;
 use lab_core::event::{CallerResult, EventKind, Phase, Status, StepResult};
 use lab_scenario::plan::Kind;
 use lab_traffic::{Cause, Summary};
@@ -105,14 +105,14 @@ async fn what_started_during_a_fault_and_failed_after_it_is_an_effect() {
         let codes = [(200, sent - failed)].into();
         let summary =
             Summary { sent, codes, errors, first_failure, last_failure: first_failure, ..Summary::new(clock.at(at)) };
-        Observed { traffic: Some(Seen::of(None, summary)), ..Observed::default() }
+        Measurements { traffic: Some(TrafficResults::new(None, summary)), ..Measurements::default() }
     };
-    let deed = |begun| Deed { begun, change: true, changed: true };
+    let change = |begun| AttemptedChange { begun, attempted: true, changed: true };
     for (started, seen) in [(1.5, true), (2.5, false)] {
-        let mut story = Story::new(Kind::Incident, clock);
-        story.take(&step("stall", Phase::Inject, rotate(V2)), &deed(1.0), saw(1.0, 3, 0));
-        story.take(&step("mend", Phase::Remedy, align()), &deed(2.0), saw(started, 4, 4));
+        let mut tracker = OutageTracker::new(Kind::Incident, clock);
+        tracker.add(&step("stall", Phase::Inject, rotate(V2)), &change(1.0), saw(1.0, 3, 0));
+        tracker.add(&step("fix", Phase::Remedy, align()), &change(2.0), saw(started, 4, 4));
         let nothing = "no effect: none of the 3 requests after stall failed";
-        assert_eq!(story.objection(true).as_deref(), (!seen).then_some(nothing), "{started}");
+        assert_eq!(tracker.problem(true).as_deref(), (!seen).then_some(nothing), "{started}");
     }
 }

@@ -1,24 +1,24 @@
 //! The `check` action: sends one request and evaluates the response like an expectation.
 
-use super::act::{Acted, Facts, headers};
-use super::context::Context;
-use super::observe::Observation;
+use super::{ActionResult, StepOutputs, headers};
+use crate::runner::context::Context;
+use crate::runner::observation::Observation;
 use lab_core::event::{ExpectationResult, Secrets};
 use lab_scenario::plan::Check;
 use lab_telemetry::wire::{Probe, ProbeError, ProbeResponse};
 
 /// Maximum length of a quoted body, in characters.
-const SHOWN: usize = 60;
+const MAX_EXCERPT: usize = 60;
 
-pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -> Result<Acted, String> {
+pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -> Result<ActionResult, String> {
     let probe = probe(check, now)?;
     let answer = tokio::select! {
-        () = context.stop.cancelled() => return Ok(Acted::default()),
+        () = context.stop.cancelled() => return Ok(ActionResult::default()),
         answer = context.wire.probe(&probe) => answer,
     };
-    let detail = Some(told(check, &answer));
-    let checks = judged("check", check, &answer, &context.secrets);
-    Ok(Acted { detail, checks, facts: facts(&answer), ..Acted::default() })
+    let detail = Some(summary(check, &answer));
+    let checks = evaluate("check", check, &answer, &context.secrets);
+    Ok(ActionResult { detail, checks, outputs: outputs(&answer), ..ActionResult::default() })
 }
 
 pub(super) fn probe(check: &Check, now: &Observation) -> Result<Probe, String> {
@@ -35,7 +35,7 @@ pub(super) fn probe(check: &Check, now: &Observation) -> Result<Probe, String> {
 }
 
 /// Short summary for the timeline.
-pub(super) fn told(check: &Check, answer: &Result<ProbeResponse, ProbeError>) -> String {
+pub(super) fn summary(check: &Check, answer: &Result<ProbeResponse, ProbeError>) -> String {
     let seen = match answer {
         Ok(response) => response.status.to_string(),
         Err(error) => error.detail.clone(),
@@ -43,15 +43,15 @@ pub(super) fn told(check: &Check, answer: &Result<ProbeResponse, ProbeError>) ->
     format!("{} {} {seen}", check.method, check.path)
 }
 
-pub(super) fn facts(answer: &Result<ProbeResponse, ProbeError>) -> Facts {
+pub(super) fn outputs(answer: &Result<ProbeResponse, ProbeError>) -> StepOutputs {
     let response = answer.as_ref().ok();
     let (status, body) = (response.map(|response| response.status), response.map(|response| response.body.clone()));
-    Facts { status, body, ..Facts::default() }
+    StepOutputs { status, body, ..StepOutputs::default() }
 }
 
 /// Evaluates the response. `step` is the name of the action. Secrets are masked before a text is quoted or truncated,
 /// because they would no longer be recognised afterwards.
-pub(super) fn judged(
+pub(super) fn evaluate(
     step: &str,
     check: &Check,
     answer: &Result<ProbeResponse, ProbeError>,
@@ -81,7 +81,7 @@ pub(super) fn judged(
 /// Start of a body, on one line.
 fn excerpt(body: &str) -> String {
     let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(SHOWN) {
+    match line.char_indices().nth(MAX_EXCERPT) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
@@ -91,7 +91,7 @@ fn excerpt(body: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{Check, ProbeResponse, Secrets, judged};
+    use super::{Check, ProbeResponse, Secrets, evaluate};
 
     #[test]
     fn a_secret_is_masked_before_a_text_is_quoted_or_cut() {
@@ -110,7 +110,7 @@ mod tests {
         };
         let body = format!("{}{secret}", "x".repeat(50));
         let answer = Ok(ProbeResponse { status: 200, body });
-        let body = &judged("check", &check, &answer, &secrets)[1];
+        let body = &evaluate("check", &check, &answer, &secrets)[1];
         assert_eq!(body.expected, "contains \"my ***\"");
         assert_eq!(body.observed_text, format!("{}***", "x".repeat(50)));
         assert!(!body.passed);

@@ -1,4 +1,4 @@
-//! Evaluates expectations: [`Observed`] and an [`Expectation`] give an [`ExpectationResult`]. Pure. Unknown values
+//! Evaluates expectations: [`Measurements`] and an [`Expectation`] give an [`ExpectationResult`]. Pure. Unknown values
 //! fail, with the reason.
 
 use lab_core::event::ExpectationResult;
@@ -6,30 +6,35 @@ use lab_scenario::plan::{Expectation, Metric, Sender};
 use lab_telemetry::metrics::Deltas;
 use lab_traffic::Summary;
 
-use super::alerts::{self, Alerts};
-use super::background::Slices;
-use super::seen::Seen;
+use super::alerts::{self, AlertPeriods};
+use super::background::SliceResults;
+use super::traffic_results::TrafficResults;
 
 /// Observations of one or several steps.
 #[derive(Clone, Debug)]
-pub(super) struct Observed {
+pub(super) struct Measurements {
     /// `None` if nothing was sent.
-    pub(super) traffic: Option<Seen>,
+    pub(super) traffic: Option<TrafficResults>,
     /// Results of background traffic.
-    pub(super) background: Slices,
+    pub(super) background: SliceResults,
     /// Counter increases, or why they are unknown.
     pub(super) deltas: Result<Deltas, String>,
     /// Empty without an alert source.
-    pub(super) alerts: Alerts,
+    pub(super) alerts: AlertPeriods,
 }
 
-impl Default for Observed {
+impl Default for Measurements {
     fn default() -> Self {
-        Self { traffic: None, background: Slices::new(), deltas: Ok(Deltas::default()), alerts: Alerts::new() }
+        Self {
+            traffic: None,
+            background: SliceResults::new(),
+            deltas: Ok(Deltas::default()),
+            alerts: AlertPeriods::new(),
+        }
     }
 }
 
-impl Observed {
+impl Measurements {
     /// Combines consecutive steps. If one of them is unknown, so is the result.
     pub(super) fn merged(steps: &[Self]) -> Self {
         let mut whole = Self::default();
@@ -38,7 +43,7 @@ impl Observed {
                 whole.traffic.get_or_insert_default().merge(seen);
             }
             for (id, (name, seen)) in &step.background {
-                whole.background.entry(*id).or_insert_with(|| (name.clone(), Seen::default())).1.merge(seen);
+                whole.background.entry(*id).or_insert_with(|| (name.clone(), TrafficResults::default())).1.merge(seen);
             }
             alerts::merge(&mut whole.alerts, &step.alerts);
             match (&mut whole.deltas, &step.deltas) {
@@ -52,13 +57,13 @@ impl Observed {
 
     /// Results by caller, in the foreground and in the background.
     pub(super) fn traffic(&self) -> impl Iterator<Item = (Option<&str>, &Summary)> {
-        self.traffic.iter().chain(self.background.values().map(|(_, seen)| seen)).flat_map(Seen::each)
+        self.traffic.iter().chain(self.background.values().map(|(_, seen)| seen)).flat_map(TrafficResults::each)
     }
 
     /// Results of the traffic that an expectation refers to. `None` if it sent nothing.
-    fn whose(&self, sender: &Sender) -> Option<Summary> {
+    fn traffic_of(&self, sender: &Sender) -> Option<Summary> {
         match sender {
-            Sender::All => self.traffic.as_ref().and_then(Seen::total),
+            Sender::All => self.traffic.as_ref().and_then(TrafficResults::total),
             Sender::Caller(name) => self.traffic.as_ref().and_then(|seen| seen.caller(name)).cloned(),
             // In a very short step no background request may have been due; then none failed.
             Sender::Background(id) => {
@@ -70,9 +75,9 @@ impl Observed {
 }
 
 /// Evaluates an expectation.
-pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> ExpectationResult {
+pub(super) fn evaluate(expectation: &Expectation, observed: &Measurements) -> ExpectationResult {
     if let Metric::Alert { alert, is } = &expectation.metric {
-        let (passed, observed_text) = alerts::judged(*is, alert, &observed.alerts);
+        let (passed, observed_text) = alerts::evaluate(*is, alert, &observed.alerts);
         return ExpectationResult {
             metric: expectation.metric_text.clone(),
             expected: expectation.text.clone(),
@@ -85,7 +90,7 @@ pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> Expect
     let seen = measure(&expectation.sender, &expectation.metric, observed).map(|value| value + 0.0);
     let passed = seen.as_ref().is_ok_and(|value| expectation.comparator.holds(*value, expectation.bound));
     let observed_text = match &seen {
-        Ok(value) => shown(&expectation.metric, *value),
+        Ok(value) => format_observed(&expectation.metric, *value),
         Err(why) => format!("unknown: {why}"),
     };
     ExpectationResult {
@@ -100,12 +105,15 @@ pub(super) fn evaluate(expectation: &Expectation, observed: &Observed) -> Expect
 /// Evaluates an expectation for traffic outside of a run, where app counters are not read.
 pub fn evaluate_traffic(expectation: &Expectation, summary: &Summary) -> ExpectationResult {
     let deltas = Err("the app's counters were not read".to_owned());
-    evaluate(expectation, &Observed { traffic: Some(Seen::of(None, summary.clone())), deltas, ..Observed::default() })
+    evaluate(
+        expectation,
+        &Measurements { traffic: Some(TrafficResults::new(None, summary.clone())), deltas, ..Measurements::default() },
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
-fn measure(sender: &Sender, metric: &Metric, observed: &Observed) -> Result<f64, String> {
-    let total = observed.whose(sender);
+fn measure(sender: &Sender, metric: &Metric, observed: &Measurements) -> Result<f64, String> {
+    let total = observed.traffic_of(sender);
     let summary = || total.as_ref().ok_or_else(|| "nothing was sent".to_owned());
     let code = |code: &u16| Ok::<f64, String>(summary()?.codes.get(code).copied().unwrap_or(0) as f64);
     let failed = || Ok::<f64, String>(summary()?.failed() as f64);
@@ -129,7 +137,7 @@ fn measure(sender: &Sender, metric: &Metric, observed: &Observed) -> Result<f64,
 }
 
 /// Formats a measurement as a value in a scenario file: a number, or a duration with its unit.
-pub(super) fn as_value(sender: &Sender, metric: &Metric, observed: &Observed) -> Result<String, String> {
+pub(super) fn format_value(sender: &Sender, metric: &Metric, observed: &Measurements) -> Result<String, String> {
     let value = measure(sender, metric, observed)? + 0.0;
     Ok(match metric {
         Metric::Latency(_) => format!("{}ms", trimmed(value, 3)),
@@ -137,7 +145,7 @@ pub(super) fn as_value(sender: &Sender, metric: &Metric, observed: &Observed) ->
     })
 }
 
-fn shown(metric: &Metric, value: f64) -> String {
+fn format_observed(metric: &Metric, value: f64) -> String {
     match metric {
         Metric::Latency(_) => format!("{}ms", trimmed(value, 1)),
         Metric::StatusShare(_) | Metric::FailedShare => {

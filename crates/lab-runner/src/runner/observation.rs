@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::act::{Acted, Own};
+use super::actions::{ActionResult, OwnChanges};
 use super::context::Context;
 use crate::lab::Record;
-use crate::undo::explained;
+use crate::undo::with_hint;
 use lab_core::engine::{Description, EngineError, EngineErrorKind, Retired, RunState};
 use lab_core::event::Keys;
 use lab_system::deadline::timeout;
 use lab_telemetry::metrics::{Deltas, Exposition, Snapshot, delta, names};
 
 /// Time limit of a description; the engine's own deadlines are shorter.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Observed state of the lab at one time.
+/// Measurements state of the lab at one time.
 #[derive(Clone, Debug)]
 pub(super) struct Observation {
     pub(super) description: Description,
@@ -42,7 +42,7 @@ impl Observation {
 
 /// Observes the lab and scrapes every app instance.
 pub(super) async fn observe(context: &Context) -> Result<Observation, String> {
-    let description = describe(context).await.map_err(|error| explained(&error))?;
+    let description = describe(context).await.map_err(|error| with_hint(&error))?;
     let Record { caller_key, callers, .. } = context.lab.existing().map_err(|error| error.to_string())?;
     let snapshot = scrape(context, &description).await;
     Ok(Observation { description, caller_key, callers, snapshot })
@@ -59,15 +59,15 @@ pub(super) async fn observe_unless_stopped(context: &Context) -> Result<Observat
 
 /// Describes the stack, within a deadline.
 pub(super) async fn describe(context: &Context) -> Result<Description, EngineError> {
-    timeout(DEADLINE, context.engine.describe()).await.unwrap_or_else(|_| {
-        let detail = format!("no answer within {} s", DEADLINE.as_secs());
+    timeout(DESCRIBE_TIMEOUT, context.engine.describe()).await.unwrap_or_else(|_| {
+        let detail = format!("no answer within {} s", DESCRIBE_TIMEOUT.as_secs());
         Err(EngineError::new(EngineErrorKind::System, detail))
     })
 }
 
 /// Keys of the server and the callers.
 pub(super) async fn keys(context: &Context) -> Result<Keys, String> {
-    let description = describe(context).await.map_err(|error| explained(&error))?;
+    let description = describe(context).await.map_err(|error| with_hint(&error))?;
     let record = context.lab.existing().map_err(|error| error.to_string())?;
     let server = description.server_key().unwrap_or_default().to_owned();
     Ok(Keys { server, caller: record.caller_key, callers: record.callers })
@@ -87,32 +87,32 @@ pub(super) async fn scrape(context: &Context, description: &Description) -> Resu
     Ok(Snapshot { at: context.clock.now(), instances })
 }
 
-/// Increase of the app's counters between two observations. `acted` is what the run did in between.
+/// Increase of the app's counters between two observations. `action` is what the run did in between.
 pub(super) fn deltas(
     before: &Result<Observation, String>,
     after: &Result<Observation, String>,
-    acted: &Acted,
+    action: &ActionResult,
 ) -> Result<Deltas, String> {
     let before = before.as_ref()?.snapshot.as_ref()?;
     let after = after.as_ref()?.snapshot.as_ref()?;
     let mut retired = Vec::new();
-    for Retired { instance, exposition } in &acted.retired {
+    for Retired { instance, exposition } in &action.retired {
         let last = match exposition {
             Some(text) => {
                 Some(Exposition::parse(text, None).map_err(|error| format!("the last scrape of {instance} {error}"))?)
             }
             // A killed instance cannot be scraped again; the scrape before the step was its last.
-            None if acted.killed => None,
+            None if action.killed => None,
             None => return Err(format!("{instance} ended without a last scrape")),
         };
         retired.push((instance.clone(), last));
     }
     let ended = |instance: &&String| {
-        !after.instances.contains_key(*instance) && !acted.retired.iter().any(|retired| retired.instance == **instance)
+        !after.instances.contains_key(*instance) && !action.retired.iter().any(|retired| retired.instance == **instance)
     };
     match before.instances.keys().find(ended) {
         // A command of the run may have stopped it.
-        Some(instance) if acted.own.anything => Err(format!("{instance} ended without a last scrape")),
+        Some(instance) if action.own.anything => Err(format!("{instance} ended without a last scrape")),
         Some(instance) => Err(format!("{instance} ended, and this run did not end it")),
         None => Ok(delta::between(before, after, &retired)),
     }
@@ -127,7 +127,7 @@ pub(super) fn by_counter(deltas: &Result<Deltas, String>) -> BTreeMap<String, Op
 
 /// Lab state known to the run, used to detect changes made by others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownState {
     server: Option<String>,
     caller: String,
     callers: BTreeMap<String, String>,
@@ -136,8 +136,8 @@ pub(super) struct Known {
     outdated: bool,
 }
 
-impl Known {
-    pub(super) fn of(observation: &Observation) -> Self {
+impl KnownState {
+    pub(super) fn from_observation(observation: &Observation) -> Self {
         let Observation { description, caller_key, callers, .. } = observation;
         let states = description.services.iter().map(|service| (service.name.clone(), service.state)).collect();
         Self {
@@ -154,7 +154,7 @@ impl Known {
     }
 
     /// Applies the run's own changes.
-    pub(super) fn after(mut self, own: &Own) -> Self {
+    pub(super) fn after(mut self, own: &OwnChanges) -> Self {
         self.server = own.server.clone().unwrap_or(self.server);
         self.caller = own.caller.clone().unwrap_or(self.caller);
         self.callers.extend(own.callers.iter().cloned());

@@ -10,13 +10,13 @@ use super::clock::rounded;
 
 /// Traffic results by caller. `None` is the lab's default caller.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct TrafficResults {
     by_caller: BTreeMap<Option<String>, Summary>,
 }
 
-impl Seen {
+impl TrafficResults {
     /// Results of one caller.
-    pub(super) fn of(caller: Option<&str>, summary: Summary) -> Self {
+    pub(super) fn new(caller: Option<&str>, summary: Summary) -> Self {
         Self { by_caller: BTreeMap::from([(caller.map(str::to_owned), summary)]) }
     }
 

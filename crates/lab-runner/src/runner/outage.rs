@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::clock::{Clock, rounded, seconds};
-use super::expect::Observed;
+use super::expectation::Measurements;
 use lab_core::event::{AlertChanged, AlertState, Outage, Phase, Status};
 use lab_scenario::plan::{Kind, Step};
 use lab_traffic::Summary;
 
 /// Reported if a practice scenario sent no requests.
-pub(crate) const SILENT: &str = "no request was sent, so nothing shows that callers are unaffected";
+pub(crate) const NO_REQUESTS: &str = "no request was sent, so nothing shows that callers are unaffected";
 
 /// What a caller experienced in one step. Times are in seconds since the start of the run.
 #[derive(Debug)]
-struct Piece {
+struct CallerPeriod {
     /// `None` for the lab's default caller.
     caller: Option<String>,
     sent: u64,
@@ -25,19 +25,19 @@ struct Piece {
 }
 
 #[derive(Debug)]
-pub(super) struct Story {
+pub(super) struct OutageTracker {
     kind: Kind,
     clock: Clock,
     status: Status,
-    observed: Vec<Observed>,
+    observed: Vec<Measurements>,
     faults: Vec<Fault>,
-    before: Toll,
+    before: RequestCounts,
     /// Requests since the first fault, including those after its fix.
-    after: Toll,
+    after: RequestCounts,
     /// Start of the first effective fix, in seconds since the start of the run.
-    remedied: Option<f64>,
+    fix_started: Option<f64>,
     /// All traffic, including background traffic.
-    pieces: Vec<Piece>,
+    periods: Vec<CallerPeriod>,
 }
 
 /// A fault: one step, or several consecutive steps without traffic in between.
@@ -50,46 +50,46 @@ struct Fault {
     /// Start of the next fix or fault.
     ended: Option<f64>,
     /// Requests while the fault was present.
-    toll: Toll,
+    counts: RequestCounts,
     /// A request that started while the fault was present failed afterwards.
-    late: bool,
+    failed_later: bool,
 }
 
 /// Request counts and kinds of failures.
 #[derive(Debug, Default)]
-struct Toll {
+struct RequestCounts {
     sent: u64,
     failed: u64,
     /// Status codes and transport error causes.
-    ways: BTreeSet<String>,
+    kinds: BTreeSet<String>,
 }
 
-impl Toll {
+impl RequestCounts {
     fn add(&mut self, summary: &Summary) {
         self.sent += summary.sent;
         self.failed += summary.failed();
         let codes = summary.codes.keys().filter(|code| !(200..300).contains(*code)).map(u16::to_string);
-        self.ways.extend(codes.chain(summary.errors.keys().map(|cause| cause.name().to_owned())));
+        self.kinds.extend(codes.chain(summary.errors.keys().map(|cause| cause.name().to_owned())));
     }
 
     /// Returns whether a larger share failed than before, or some failed in a new way.
     fn is_worse(&self, before: &Self) -> bool {
         let share = |part: u64, whole: u64| u128::from(part) * u128::from(whole);
-        !self.ways.is_subset(&before.ways) || share(self.failed, before.sent) > share(before.failed, self.sent)
+        !self.kinds.is_subset(&before.kinds) || share(self.failed, before.sent) > share(before.failed, self.sent)
     }
 }
 
 /// A step's attempted change.
-pub(super) struct Deed {
+pub(super) struct AttemptedChange {
     /// Start of the step, in seconds since the start of the run.
     pub(super) begun: f64,
     /// The step was supposed to change the lab.
-    pub(super) change: bool,
+    pub(super) attempted: bool,
     /// The step changed the lab.
     pub(super) changed: bool,
 }
 
-impl Story {
+impl OutageTracker {
     pub(super) fn new(kind: Kind, clock: Clock) -> Self {
         Self {
             kind,
@@ -97,50 +97,50 @@ impl Story {
             status: Status::Passed,
             observed: Vec::new(),
             faults: Vec::new(),
-            before: Toll::default(),
-            after: Toll::default(),
-            remedied: None,
-            pieces: Vec::new(),
+            before: RequestCounts::default(),
+            after: RequestCounts::default(),
+            fix_started: None,
+            periods: Vec::new(),
         }
     }
 
     /// Adds a step. Its expectations are evaluated afterwards, against [`OutageTracker::since`].
-    pub(super) fn take(&mut self, step: &Step, deed: &Deed, observed: Observed) {
+    pub(super) fn add(&mut self, step: &Step, change: &AttemptedChange, observed: Measurements) {
         match step.phase {
-            Phase::Inject if deed.change => self.inject(step, deed),
-            Phase::Remedy if deed.changed && !self.faults.is_empty() => {
-                self.faults.iter_mut().for_each(|fault| fault.end(deed.begun));
-                self.remedied.get_or_insert(deed.begun);
+            Phase::Inject if change.attempted => self.inject(step, change),
+            Phase::Remedy if change.changed && !self.faults.is_empty() => {
+                self.faults.iter_mut().for_each(|fault| fault.end(change.begun));
+                self.fix_started.get_or_insert(change.begun);
             }
             _ => {}
         }
         for (caller, summary) in observed.traffic() {
-            let piece = piece(caller, summary, &self.clock);
-            let toll = if self.faults.is_empty() { &mut self.before } else { &mut self.after };
-            toll.add(summary);
-            self.faults.iter_mut().for_each(|fault| fault.take(&piece, summary));
-            self.pieces.push(piece);
+            let period = period(caller, summary, &self.clock);
+            let counts = if self.faults.is_empty() { &mut self.before } else { &mut self.after };
+            counts.add(summary);
+            self.faults.iter_mut().for_each(|fault| fault.add(&period, summary));
+            self.periods.push(period);
         }
         self.observed.push(observed);
     }
 
-    fn inject(&mut self, step: &Step, deed: &Deed) {
+    fn inject(&mut self, step: &Step, change: &AttemptedChange) {
         match self.faults.last_mut() {
-            Some(fault) if fault.ended.is_none() && fault.toll.sent == 0 => fault.changed |= deed.changed,
+            Some(fault) if fault.ended.is_none() && fault.counts.sent == 0 => fault.changed |= change.changed,
             last => {
                 if let Some(last) = last {
-                    last.end(deed.begun);
+                    last.end(change.begun);
                 }
-                let Deed { begun, changed, .. } = *deed;
-                let (step, toll) = (step.name.clone(), Toll::default());
-                self.faults.push(Fault { step, begun, changed, ended: None, toll, late: false });
+                let AttemptedChange { begun, changed, .. } = *change;
+                let (step, counts) = (step.name.clone(), RequestCounts::default());
+                self.faults.push(Fault { step, begun, changed, ended: None, counts, failed_later: false });
             }
         }
     }
 
     /// Observations from a step on until now.
-    pub(super) fn since(&self, index: usize) -> Observed {
-        Observed::merged(self.observed.get(index..).unwrap_or_default())
+    pub(super) fn since(&self, index: usize) -> Measurements {
+        Measurements::merged(self.observed.get(index..).unwrap_or_default())
     }
 
     pub(super) fn steps(&self) -> usize {
@@ -148,7 +148,7 @@ impl Story {
     }
 
     /// Records a status; the most severe one is kept.
-    pub(super) fn ended(&mut self, status: Status) {
+    pub(super) fn record_status(&mut self, status: Status) {
         if rank(status) > rank(self.status) {
             self.status = status;
         }
@@ -159,16 +159,16 @@ impl Story {
     }
 
     /// Finds a problem of a completed run as a whole, even if all its steps passed. `whole`: no step was skipped.
-    pub(super) fn objection(&self, whole: bool) -> Option<String> {
+    pub(super) fn problem(&self, whole: bool) -> Option<String> {
         if matches!(self.status, Status::Error | Status::Interrupted) {
             return None;
         }
         match self.kind {
-            Kind::Incident => self.without_effect(),
+            Kind::Incident => self.fault_without_effect(),
             Kind::Practice => {
-                let count = |all: (u64, u64), piece: &Piece| (all.0 + piece.sent, all.1 + piece.failed);
-                let (sent, failed) = self.pieces.iter().fold((0, 0), count);
-                let silent = (whole && sent == 0).then(|| SILENT.to_owned());
+                let count = |all: (u64, u64), period: &CallerPeriod| (all.0 + period.sent, all.1 + period.failed);
+                let (sent, failed) = self.periods.iter().fold((0, 0), count);
+                let silent = (whole && sent == 0).then(|| NO_REQUESTS.to_owned());
                 silent.or_else(|| (failed > 0).then(|| format!("{failed} of {sent} requests failed; none may fail")))
             }
             Kind::Part => None,
@@ -177,24 +177,27 @@ impl Story {
 
     /// Returns a message for the first fault that did not affect traffic: no failures while it was present, or only
     /// failures like those before. Without any later traffic there is nothing to evaluate.
-    fn without_effect(&self) -> Option<String> {
+    fn fault_without_effect(&self) -> Option<String> {
         if let Some(fault) = self.faults.iter().find(|fault| !fault.changed) {
             return Some(format!("no effect: {} changed nothing", fault.step));
         }
-        let unseen = |fault: &&Fault| fault.toll.sent > 0 && !fault.late && !fault.toll.is_worse(&self.before);
-        let (step, toll) = match self.faults.iter().find(unseen) {
-            Some(fault) => (&fault.step, &fault.toll),
+        let unseen =
+            |fault: &&Fault| fault.counts.sent > 0 && !fault.failed_later && !fault.counts.is_worse(&self.before);
+        let (step, counts) = match self.faults.iter().find(unseen) {
+            Some(fault) => (&fault.step, &fault.counts),
             // No traffic was sent while a fault was present.
-            None if self.faults.iter().all(|fault| fault.toll.sent == 0 && !fault.late) => {
+            None if self.faults.iter().all(|fault| fault.counts.sent == 0 && !fault.failed_later) => {
                 (&self.faults.first()?.step, &self.after)
             }
             None => return None,
         };
-        match toll {
-            Toll { sent: 0, .. } => None,
-            Toll { sent, failed: 0, .. } => Some(format!("no effect: none of the {sent} requests after {step} failed")),
-            toll if toll.is_worse(&self.before) => None,
-            Toll { sent, .. } => {
+        match counts {
+            RequestCounts { sent: 0, .. } => None,
+            RequestCounts { sent, failed: 0, .. } => {
+                Some(format!("no effect: none of the {sent} requests after {step} failed"))
+            }
+            counts if counts.is_worse(&self.before) => None,
+            RequestCounts { sent, .. } => {
                 Some(format!("no effect: the {sent} requests after {step} failed as those before it did"))
             }
         }
@@ -202,22 +205,22 @@ impl Story {
 
     /// Outage from the first failed request to lasting recovery of every affected caller. `None` if no request failed.
     pub(super) fn outage(&self, alerts: &[AlertChanged]) -> Option<Outage> {
-        let effect = self.pieces.iter().filter_map(|piece| piece.first_failure).min_by(f64::total_cmp)?;
-        let last = self.pieces.iter().filter_map(|piece| piece.last_failure).max_by(f64::total_cmp)?;
+        let effect = self.periods.iter().filter_map(|period| period.first_failure).min_by(f64::total_cmp)?;
+        let last = self.periods.iter().filter_map(|period| period.last_failure).max_by(f64::total_cmp)?;
         let hit: BTreeSet<_> =
-            self.pieces.iter().filter(|piece| piece.failed > 0).map(|piece| piece.caller.as_deref()).collect();
+            self.periods.iter().filter(|period| period.failed > 0).map(|period| period.caller.as_deref()).collect();
         let recovered = hit.into_iter().map(|caller| self.recovered(caller)).collect::<Option<Vec<_>>>();
         let recovered = recovered.and_then(|all| all.into_iter().max_by(f64::total_cmp));
         let fault = self.faults.iter().filter(|fault| fault.changed && fault.begun <= effect).map(|fault| fault.begun);
         let since = |begun: f64, end: f64| (end >= begun).then(|| rounded(end - begun));
-        let (detected, resolved) = called(alerts, effect);
+        let (detected, resolved) = detection(alerts, effect);
         Some(Outage {
             impact_at: rounded(effect),
             recovered_at: recovered.map(rounded),
             duration: rounded((recovered.unwrap_or(last) - effect).max(0.0)),
-            failed_requests: self.pieces.iter().map(|piece| piece.failed).sum(),
+            failed_requests: self.periods.iter().map(|period| period.failed).sum(),
             time_to_impact: fault.max_by(f64::total_cmp).and_then(|begun| since(begun, effect)),
-            time_to_recovery: self.remedied.zip(recovered).and_then(|(begun, end)| since(begun, end)),
+            time_to_recovery: self.fix_started.zip(recovered).and_then(|(begun, end)| since(begun, end)),
             time_to_detect: detected.and_then(|at| since(effect, at)),
             time_to_mitigate: recovered.and_then(|at| since(effect, at)),
             time_to_resolve: resolved.and_then(|at| since(effect, at)),
@@ -227,9 +230,9 @@ impl Story {
     /// First success of a caller after its last failure. If the caller sent foreground and background traffic at the
     /// same time, the precision is one step.
     fn recovered(&self, caller: Option<&str>) -> Option<f64> {
-        let own = || self.pieces.iter().filter(|piece| piece.caller.as_deref() == caller);
-        let last = own().filter_map(|piece| piece.last_failure).max_by(f64::total_cmp)?;
-        own().filter_map(|piece| piece.lasting_success).filter(|success| *success > last).min_by(f64::total_cmp)
+        let own = || self.periods.iter().filter(|period| period.caller.as_deref() == caller);
+        let last = own().filter_map(|period| period.last_failure).max_by(f64::total_cmp)?;
+        own().filter_map(|period| period.lasting_success).filter(|success| *success > last).min_by(f64::total_cmp)
     }
 }
 
@@ -240,22 +243,22 @@ impl Fault {
     }
 
     /// Adds a caller's results since the fault started.
-    fn take(&mut self, piece: &Piece, summary: &Summary) {
+    fn add(&mut self, period: &CallerPeriod, summary: &Summary) {
         match self.ended {
-            None => self.toll.add(summary),
+            None => self.counts.add(summary),
             Some(ended) => {
                 let meanwhile = |at: f64| (self.begun..ended).contains(&at);
-                self.late |= piece.failed > 0 && piece.first_failure.is_some_and(meanwhile);
+                self.failed_later |= period.failed > 0 && period.first_failure.is_some_and(meanwhile);
             }
         }
     }
 }
 
-fn piece(caller: Option<&str>, summary: &Summary, clock: &Clock) -> Piece {
+fn period(caller: Option<&str>, summary: &Summary, clock: &Clock) -> CallerPeriod {
     let start = clock.since_start(summary.start);
     let at = |offset: std::time::Duration| start + seconds(offset);
     let last_failure = summary.last_failure.map(at);
-    Piece {
+    CallerPeriod {
         caller: caller.map(str::to_owned),
         sent: summary.sent,
         failed: summary.failed(),
@@ -266,7 +269,7 @@ fn piece(caller: Option<&str>, summary: &Summary, clock: &Clock) -> Piece {
 }
 
 /// Times at which the first alert fired after the impact, and at which the last of these alerts was resolved.
-fn called(alerts: &[AlertChanged], effect: f64) -> (Option<f64>, Option<f64>) {
+fn detection(alerts: &[AlertChanged], effect: f64) -> (Option<f64>, Option<f64>) {
     let fired = || alerts.iter().filter(|alert| alert.state == AlertState::Firing && alert.since >= effect);
     let detected = fired().map(|alert| alert.since).min_by(f64::total_cmp);
     let over = |fired: &AlertChanged| {

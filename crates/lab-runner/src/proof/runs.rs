@@ -10,20 +10,20 @@ use lab_traffic::Amount;
 
 /// One run of a proof.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Act {
+pub(super) struct ProofRun {
     /// Part of the proof to which it belongs.
     pub(super) part: String,
     pub(super) plan: Plan,
     /// Titles of the steps for messages: name and position in the file.
     pub(super) titles: Vec<String>,
-    pub(super) stretches: Vec<Stretch>,
+    pub(super) claims: Vec<Claim>,
     /// Requirement on the run as a whole.
-    pub(super) whole: Whole,
+    pub(super) whole: Requirement,
 }
 
 /// Consecutive steps that form one claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stretch {
+pub(super) struct Claim {
     pub(super) steps: Range<usize>,
     /// Whether all steps must pass, or at least one must fail.
     pub(super) passes: bool,
@@ -33,7 +33,7 @@ pub(super) struct Stretch {
 
 /// Requirement on a run as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whole {
+pub(super) enum Requirement {
     /// No problem apart from its steps: a fault has an effect, a practice scenario has no failed requests.
     Sound,
     /// Requests fail or the last claim fails: a wrong way to do what a practice scenario does right.
@@ -41,9 +41,9 @@ pub(super) enum Whole {
 }
 
 /// Returns the runs of a proof, in order. The error says what the scenario lacks.
-pub(super) fn acts(plan: &Plan) -> Result<Vec<Act>, String> {
+pub(super) fn runs(plan: &Plan) -> Result<Vec<ProofRun>, String> {
     let (claims, name) = (&plan.claims, &plan.name);
-    let mut acts = match plan.kind {
+    let mut runs = match plan.kind {
         Kind::Part => return Err(format!("{name} is a part for other scenarios: it claims nothing by itself")),
         Kind::Practice => practice(plan),
         Kind::Incident => {
@@ -59,23 +59,27 @@ pub(super) fn acts(plan: &Plan) -> Result<Vec<Act>, String> {
             incident(plan, remedy)
         }
     };
-    acts.push(Act::new("undone", plan).must(vec![healthy()], true, "not every request is answered after the undo"));
-    Ok(acts)
+    runs.push(ProofRun::new("undone", plan).must(
+        vec![healthy()],
+        true,
+        "not every request is answered after the undo",
+    ));
+    Ok(runs)
 }
 
-fn incident(plan: &Plan, remedy: usize) -> Vec<Act> {
+fn incident(plan: &Plan, remedy: usize) -> Vec<ProofRun> {
     let (symptom, resolved) = (&plan.claims.symptom_check, &plan.claims.resolved_check);
     let (broken, whole) = (&plan.steps[..remedy], &plan.steps);
-    let mut acts = vec![
-        Act::new("healthy", plan)
+    let mut runs = vec![
+        ProofRun::new("healthy", plan)
             .must(vec![healthy()], true, "not every request is answered before the fault")
             .must(plan.steady_state.clone(), true, "`steady_state` fails before the fault")
             .must(symptom.clone(), false, "`symptom_check` passes although nothing is broken"),
-        Act::new("broken", plan)
+        ProofRun::new("broken", plan)
             .must(broken.to_vec(), true, "a step up to the fault fails")
             .must(symptom.clone(), true, "`symptom_check` fails while it is broken")
             .must(resolved.clone(), false, "`resolved_check` passes although it is still broken"),
-        Act::new("fixed", plan)
+        ProofRun::new("fixed", plan)
             .must(whole.clone(), true, "a step of the scenario fails")
             .must(plan.steady_state.clone(), true, "`steady_state` fails after the remedy")
             .must(resolved.clone(), true, "`resolved_check` fails after the remedy")
@@ -84,38 +88,38 @@ fn incident(plan: &Plan, remedy: usize) -> Vec<Act> {
     for fix in &plan.claims.wrong_fixes {
         // Executed in place of the real fix, whatever its phase in the file.
         let steps = fix.steps.iter().map(|step| Step { phase: Phase::Remedy, ..step.clone() }).collect();
-        acts.push(
-            Act::new(&format!("wrong fix {}", fix.name), plan)
+        runs.push(
+            ProofRun::new(&format!("wrong fix {}", fix.name), plan)
                 .must(broken.to_vec(), true, "a step up to the fault fails")
                 .must(steps, true, "a step of the wrong fix fails")
                 .must(resolved.clone(), false, "`resolved_check` passes after it: it is no wrong fix"),
         );
     }
-    acts
+    runs
 }
 
-fn practice(plan: &Plan) -> Vec<Act> {
+fn practice(plan: &Plan) -> Vec<ProofRun> {
     let resolved = &plan.claims.resolved_check;
-    let healthy = Act::new("healthy", plan)
+    let healthy = ProofRun::new("healthy", plan)
         .must(vec![healthy()], true, "not every request is answered before it")
         .must(plan.steady_state.clone(), true, "`steady_state` fails before it")
         .must(resolved.clone(), false, "`resolved_check` passes before anything is done");
     // Nothing is changed in this run, so rejected requests of its checks do no harm.
-    let healthy = Act { plan: Plan { kind: Kind::Part, ..healthy.plan }, ..healthy };
-    let mut acts = vec![
+    let healthy = ProofRun { plan: Plan { kind: Kind::Part, ..healthy.plan }, ..healthy };
+    let mut runs = vec![
         healthy,
-        Act::new("unharmed", plan)
+        ProofRun::new("unharmed", plan)
             .must(plan.steps.clone(), true, "a step of the scenario fails")
             .must(plan.steady_state.clone(), true, "`steady_state` fails at the end")
             .must(resolved.clone(), true, "`resolved_check` fails at the end"),
     ];
     for fix in &plan.claims.wrong_fixes {
-        let act = Act::new(&format!("wrong fix {}", fix.name), plan)
+        let run = ProofRun::new(&format!("wrong fix {}", fix.name), plan)
             .must(fix.steps.clone(), true, "a step of the wrong fix fails")
             .must(resolved.clone(), false, "no request fails and `resolved_check` passes: it is no wrong fix");
-        acts.push(Act { whole: Whole::Harmful, ..act });
+        runs.push(ProofRun { whole: Requirement::Harmful, ..run });
     }
-    acts
+    runs
 }
 
 /// Index of the first fix after a fault.
@@ -125,11 +129,11 @@ fn remedy(steps: &[Step]) -> Option<usize> {
     Some(fault + after)
 }
 
-impl Act {
+impl ProofRun {
     fn new(part: &str, plan: &Plan) -> Self {
         // The steady state is a claim of its own.
         let plan = Plan { steps: Vec::new(), steady_state: Vec::new(), ..plan.clone() };
-        Self { part: part.to_owned(), plan, titles: Vec::new(), stretches: Vec::new(), whole: Whole::Sound }
+        Self { part: part.to_owned(), plan, titles: Vec::new(), claims: Vec::new(), whole: Requirement::Sound }
     }
 
     /// Adds a claim. Ignored if it has no steps.
@@ -140,13 +144,13 @@ impl Act {
             step.expect.iter_mut().for_each(|expected| expected.since += start);
             self.titles.push(format!("{} ({})", step.name, step.place));
             if start > 0 {
-                step.name = format!("{}/{}", self.stretches.len(), step.name);
+                step.name = format!("{}/{}", self.claims.len(), step.name);
             }
             self.plan.steps.push(step);
         }
         let steps = start..self.plan.steps.len();
         if !steps.is_empty() {
-            self.stretches.push(Stretch { steps, passes, otherwise });
+            self.claims.push(Claim { steps, passes, otherwise });
         }
         self
     }

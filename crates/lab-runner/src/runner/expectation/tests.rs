@@ -28,11 +28,15 @@ fn deltas(failures: f64) -> Deltas {
     Deltas { increase: BTreeMap::from([(series("200"), 30.0), (series("401"), 6.0), (failed, failures)]) }
 }
 
-fn observed() -> Observed {
-    Observed { traffic: Some(Seen::of(None, summary())), deltas: Ok(deltas(6.0)), ..Observed::default() }
+fn observed() -> Measurements {
+    Measurements {
+        traffic: Some(TrafficResults::new(None, summary())),
+        deltas: Ok(deltas(6.0)),
+        ..Measurements::default()
+    }
 }
 
-fn seen(metric: Metric, observed: &Observed) -> (Option<f64>, String) {
+fn seen(metric: Metric, observed: &Measurements) -> (Option<f64>, String) {
     let (metric_text, text) = ("metric".to_owned(), ">= 0".to_owned());
     let comparator = Comparator::AtLeast;
     let result = evaluate(
@@ -84,7 +88,11 @@ fn a_share_is_never_rounded_to_all_or_nothing() {
     let share = |failed, of| {
         let mut summary = Summary::new(DateTime::UNIX_EPOCH);
         (summary.sent, summary.codes) = (of, BTreeMap::from([(401, failed)]));
-        seen(Metric::FailedShare, &Observed { traffic: Some(Seen::of(None, summary)), ..Observed::default() }).1
+        seen(
+            Metric::FailedShare,
+            &Measurements { traffic: Some(TrafficResults::new(None, summary)), ..Measurements::default() },
+        )
+        .1
     };
     assert_eq!(share(3999, 4000), "99.975%");
     assert_eq!(share(1, 4000), "0.025%");
@@ -95,9 +103,12 @@ fn a_share_is_never_rounded_to_all_or_nothing() {
 
 #[test]
 fn what_was_not_seen_is_unknown_and_says_why() {
-    let nothing = Observed { traffic: None, deltas: Err("the app is paused".to_owned()), ..Observed::default() };
-    let unanswered =
-        Observed { traffic: Some(Seen::of(None, Summary::new(DateTime::UNIX_EPOCH))), ..Observed::default() };
+    let nothing =
+        Measurements { traffic: None, deltas: Err("the app is paused".to_owned()), ..Measurements::default() };
+    let unanswered = Measurements {
+        traffic: Some(TrafficResults::new(None, Summary::new(DateTime::UNIX_EPOCH))),
+        ..Measurements::default()
+    };
     let cases = [
         (delta("app_requests_total", &[]), &nothing, "unknown: the app is paused"),
         (Metric::Sent, &nothing, "unknown: nothing was sent"),
@@ -114,21 +125,23 @@ fn what_was_not_seen_is_unknown_and_says_why() {
 
 #[test]
 fn several_steps_add_up_and_one_unknown_makes_the_sum_unknown() {
-    let quiet = Observed { traffic: None, deltas: Ok(deltas(1.0)), ..Observed::default() };
-    let both = Observed::merged(&[quiet.clone(), observed(), observed()]);
+    let quiet = Measurements { traffic: None, deltas: Ok(deltas(1.0)), ..Measurements::default() };
+    let both = Measurements::merged(&[quiet.clone(), observed(), observed()]);
     assert_eq!(seen(Metric::Sent, &both).0, Some(80.0));
     assert_eq!(seen(delta("app_auth_failures_total", &[]), &both).0, Some(13.0));
-    let blind = Observed { traffic: None, deltas: Err("the scrape failed".to_owned()), ..Observed::default() };
-    let some = Observed::merged(&[observed(), blind, quiet]);
+    let blind = Measurements { traffic: None, deltas: Err("the scrape failed".to_owned()), ..Measurements::default() };
+    let some = Measurements::merged(&[observed(), blind, quiet]);
     assert_eq!(seen(Metric::Sent, &some).0, Some(40.0));
     assert_eq!(seen(delta("app_auth_failures_total", &[]), &some).1, "unknown: the scrape failed");
 }
 
 #[test]
 fn traffic_in_the_background_that_had_nothing_to_send_has_failed_in_nothing() {
-    let sent_nothing =
-        Observed { background: Slices::from([(3, ("users".to_owned(), Seen::default()))]), ..Observed::default() };
-    let measured = |id, metric, observed: &Observed| measure(&Sender::Background(id), &metric, observed);
+    let sent_nothing = Measurements {
+        background: SliceResults::from([(3, ("users".to_owned(), TrafficResults::default()))]),
+        ..Measurements::default()
+    };
+    let measured = |id, metric, observed: &Measurements| measure(&Sender::Background(id), &metric, observed);
     for count in [Metric::Failed, Metric::Sent, Metric::StatusCount(200)] {
         assert_eq!(measured(3, count.clone(), &sent_nothing), Ok(0.0));
         // Of traffic that could not be started nothing is known.

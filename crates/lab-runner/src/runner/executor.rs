@@ -8,32 +8,32 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::act::Facts;
-use super::alerts::Watch;
-use super::background::{Background, Beside, Slice};
+use super::actions::StepOutputs;
+use super::alerts::AlertWatch;
+use super::background::{Background, Slice, StepBackground};
 use super::clock::{Reporter, rounded};
 use super::context::Context;
-use super::expect::{Observed, as_value, evaluate};
-use super::logs::{self, Begun};
-use super::observe::Known;
-use super::step::{Done, perform, result};
-use super::story::Story;
+use super::expectation::{Measurements, evaluate, format_value};
+use super::logs::{self, StepStart};
+use super::observation::KnownState;
+use super::outage::OutageTracker;
+use super::step::{StepExecution, execute, result};
 use lab_core::event::{Event, EventKind, ExpectationResult, Phase, Role, Secrets, Status, StepFinished, StepStarted};
 use lab_scenario::plan::{Action, Expectation, Kind, Metric, Step};
 use lab_scenario::{Output, OutputKind};
 
 /// Time limit for `finally` after the run was asked to stop.
-const FINALLY: Duration = Duration::from_secs(30);
+const FINALLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One step list of a plan, with its role.
 #[derive(Clone, Copy)]
-pub(super) struct Part<'p> {
+pub(super) struct StepList<'p> {
     pub(super) steps: &'p [Step],
     pub(super) role: Role,
 }
 
 /// Name of a step in reports. Steady-state steps run twice, so their names get a prefix.
-pub(super) fn named(step: &Step, role: Role) -> String {
+pub(super) fn reported_name(step: &Step, role: Role) -> String {
     match role {
         Role::Before => format!("before/{}", step.name),
         Role::After => format!("after/{}", step.name),
@@ -42,110 +42,110 @@ pub(super) fn named(step: &Step, role: Role) -> String {
 }
 
 /// Output of a step that later steps may use.
-struct Outcome {
+struct StepOutput {
     duration: f64,
-    observed: Observed,
-    facts: Facts,
+    observed: Measurements,
+    outputs: StepOutputs,
 }
 
-pub(super) struct Runner {
+pub(super) struct Executor {
     pub(super) context: Arc<Context>,
-    pub(super) story: Story,
+    pub(super) tracker: OutageTracker,
     /// Why the run did not pass, apart from its steps.
     pub(super) reason: Option<String>,
-    known: Option<Known>,
+    known: Option<KnownState>,
     background: Vec<Background>,
     /// Requests of earlier background traffic that are still open.
     open: Vec<Slice>,
-    pub(super) alerts: Watch,
+    pub(super) alerts: AlertWatch,
     /// Steps that started, in order.
-    begun: Vec<Begun>,
+    begun: Vec<StepStart>,
     /// Keyed by step id.
-    results: BTreeMap<usize, Outcome>,
+    results: BTreeMap<usize, StepOutput>,
 }
 
-impl Runner {
+impl Executor {
     pub(super) fn new(context: Arc<Context>, kind: Kind) -> Self {
         let (background, open, results) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let story = Story::new(kind, context.clock);
-        let alerts = Watch::start(&context);
-        Self { context, story, reason: None, known: None, background, open, alerts, begun: Vec::new(), results }
+        let tracker = OutageTracker::new(kind, context.clock);
+        let alerts = AlertWatch::start(&context);
+        Self { context, tracker, reason: None, known: None, background, open, alerts, begun: Vec::new(), results }
     }
 
     pub(super) fn status(&self) -> Status {
-        self.story.status()
+        self.tracker.status()
     }
 
     /// Records a failure outside the steps. The first one is reported.
-    pub(super) fn object(&mut self, status: Status, reason: String) {
-        self.story.ended(status);
+    pub(super) fn record_failure(&mut self, status: Status, reason: String) {
+        self.tracker.record_status(status);
         self.reason.get_or_insert(reason);
     }
 
     /// Runs steps until one cannot be executed or the run is asked to stop. A failed expectation does not stop the run,
     /// because the later steps are still informative. Returns whether the last step was executed.
-    pub(super) async fn steps<F>(&mut self, part: &Part<'_>, reporter: &mut Reporter<F>) -> bool
+    pub(super) async fn run_steps<F>(&mut self, list: &StepList<'_>, reporter: &mut Reporter<F>) -> bool
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
-        let first = self.story.steps();
-        for step in part.steps {
-            if self.is_over(reporter) {
-                self.hush();
+        let first = self.tracker.steps();
+        for step in list.steps {
+            if self.should_stop(reporter) {
+                self.stop_background();
                 return false;
             }
-            self.step(step, part, first, reporter).await;
+            self.step(step, list, first, reporter).await;
         }
-        self.hush();
+        self.stop_background();
         !matches!(self.status(), Status::Error | Status::Interrupted)
     }
 
     /// Runs read-only steps. Returns whether all of them ran and passed.
-    pub(super) async fn look<F>(&mut self, part: &Part<'_>, reporter: &mut Reporter<F>) -> bool
+    pub(super) async fn run_checks<F>(&mut self, list: &StepList<'_>, reporter: &mut Reporter<F>) -> bool
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
-        let first = self.story.steps();
-        let mut held = true;
-        for step in part.steps {
-            if self.is_over(reporter) {
+        let first = self.tracker.steps();
+        let mut passed = true;
+        for step in list.steps {
+            if self.should_stop(reporter) {
                 return false;
             }
-            held &= self.step(step, part, first, reporter).await == Status::Passed;
+            passed &= self.step(step, list, first, reporter).await == Status::Passed;
         }
-        held
+        passed
     }
 
     /// Runs steps even after an error or a first signal, which leaves them [`FINALLY_TIMEOUT`]. A failing step does not
     /// stop the others; a second signal does.
-    pub(super) async fn finally<F>(&mut self, part: &Part<'_>, reporter: &mut Reporter<F>)
+    pub(super) async fn run_finally<F>(&mut self, list: &StepList<'_>, reporter: &mut Reporter<F>)
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
-        if part.steps.is_empty() {
+        if list.steps.is_empty() {
             return;
         }
-        self.hush();
+        self.stop_background();
         let stop = self.context.interrupt.give_up().child_token();
         let limit = tokio::spawn(limit(self.context.interrupt.stop().clone(), stop.clone()));
         let usual = Arc::clone(&self.context);
         self.context = Arc::new(Context { stop: stop.clone(), ..usual.as_ref().clone() });
-        let first = self.story.steps();
-        for step in part.steps.iter().take_while(|_| !stop.is_cancelled()) {
-            self.step(step, part, first, reporter).await;
+        let first = self.tracker.steps();
+        for step in list.steps.iter().take_while(|_| !stop.is_cancelled()) {
+            self.step(step, list, first, reporter).await;
         }
-        self.hush();
+        self.stop_background();
         self.context = usual;
         limit.abort();
     }
 
     /// Stops background traffic and abandons its open requests.
-    fn hush(&mut self) {
+    fn stop_background(&mut self) {
         self.background.clear();
         self.open.clear();
     }
 
-    fn is_over<F>(&self, reporter: &Reporter<F>) -> bool
+    fn should_stop<F>(&self, reporter: &Reporter<F>) -> bool
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
@@ -153,65 +153,66 @@ impl Runner {
     }
 
     /// Executes and evaluates a step. `first` is the index of the list's first step in the run.
-    async fn step<F>(&mut self, step: &Step, part: &Part<'_>, first: usize, reporter: &mut Reporter<F>) -> Status
+    async fn step<F>(&mut self, step: &Step, list: &StepList<'_>, first: usize, reporter: &mut Reporter<F>) -> Status
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
-        let role = part.role;
-        let last = part.steps.last().is_some_and(|last| std::ptr::eq(last, step));
+        let role = list.role;
+        let last = list.steps.last().is_some_and(|last| std::ptr::eq(last, step));
         let begun = self.context.clock.elapsed();
         let started = StepStarted {
-            index: self.story.steps(),
-            name: named(step, role),
+            index: self.tracker.steps(),
+            name: reported_name(step, role),
             phase: if role == Role::After { Phase::Verify } else { step.phase },
             role,
             action: step.action.name().to_owned(),
         };
-        self.begun.push(Begun { step: started.name.clone(), at: begun });
+        self.begun.push(StepStart { step: started.name.clone(), at: begun });
         reporter.send(EventKind::StepStarted(started.clone()));
-        let (action, expected) = match step.resolve_deferred(&|output| self.shown(output), &self.context.secrets) {
-            Ok(settled) => settled,
+        let (action, expected) = match step.resolve_deferred(&|output| self.output_value(output), &self.context.secrets)
+        {
+            Ok(resolved) => resolved,
             Err(why) => {
-                let done = Done::failed(why);
-                return self.over(step, started, begun, done, &[], first, reporter);
+                let done = StepExecution::failed(why);
+                return self.finish_step(step, started, begun, done, &[], first, reporter);
             }
         };
-        let mut done = self.perform(&action, last, reporter).await;
+        let mut done = self.execute(&action, last, reporter).await;
         self.open = std::mem::take(&mut done.open);
         if expected.iter().any(|expected| matches!(expected.metric, Metric::Alert { .. })) && !done.interrupted {
-            self.alerts.look(&self.context).await;
+            self.alerts.poll(&self.context).await;
         }
         done.alerts = self.alerts.since(begun);
-        self.tell_alerts(reporter);
-        if done.acted.is_ok() && !done.interrupted {
-            self.heed(step, action);
+        self.report_alerts(reporter);
+        if done.action.is_ok() && !done.interrupted {
+            self.update_background(step, action);
         }
         for message in self.notices(&done) {
             reporter.send(EventKind::Notice { message });
         }
-        self.over(step, started, begun, done, &expected, first, reporter)
+        self.finish_step(step, started, begun, done, &expected, first, reporter)
     }
 
     /// Executes an action and reports alert changes meanwhile. `last`: no step follows.
-    async fn perform<F>(&mut self, action: &Action, last: bool, reporter: &mut Reporter<F>) -> Done
+    async fn execute<F>(&mut self, action: &Action, last: bool, reporter: &mut Reporter<F>) -> StepExecution
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
         let (context, alerts) = (Arc::clone(&self.context), self.alerts.shared());
-        let beside = Beside { all: self.background.clone(), open: std::mem::take(&mut self.open), last };
-        let performing = perform(&context, &alerts, action.clone(), beside);
-        let mut performing = std::pin::pin!(performing);
+        let background = StepBackground { all: self.background.clone(), open: std::mem::take(&mut self.open), last };
+        let executing = execute(&context, &alerts, action.clone(), background);
+        let mut executing = std::pin::pin!(executing);
         loop {
             tokio::select! {
                 biased;
-                done = &mut performing => return done,
+                done = &mut executing => return done,
                 change = self.alerts.next() => reporter.send(EventKind::Alert(change)),
             }
         }
     }
 
     /// Reports the alert changes observed so far.
-    pub(super) fn tell_alerts<F>(&mut self, reporter: &mut Reporter<F>)
+    pub(super) fn report_alerts<F>(&mut self, reporter: &mut Reporter<F>)
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
@@ -221,7 +222,7 @@ impl Runner {
     }
 
     /// Reports relevant log lines. Skipped after a signal.
-    pub(super) async fn tell_logs<F>(&mut self, reporter: &mut Reporter<F>)
+    pub(super) async fn report_logs<F>(&mut self, reporter: &mut Reporter<F>)
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
@@ -234,19 +235,19 @@ impl Runner {
                 keys.add(key);
             }
         }
-        for line in logs::picked(&self.context, &self.begun, &keys).await {
+        for line in logs::select(&self.context, &self.begun, &keys).await {
             reporter.send(EventKind::Logged(line));
         }
     }
 
     /// Completes a step: evaluates, stores and reports its result.
     #[expect(clippy::too_many_arguments, reason = "all that is known of a step, in one place")]
-    fn over<F>(
+    fn finish_step<F>(
         &mut self,
         step: &Step,
         started: StepStarted,
         begun: f64,
-        mut done: Done,
+        mut done: StepExecution,
         expected: &[Expectation],
         first: usize,
         reporter: &mut Reporter<F>,
@@ -254,19 +255,19 @@ impl Runner {
     where
         F: FnMut(&Event) -> io::Result<()>,
     {
-        let facts = done.acted.as_ref().map(|acted| acted.facts.clone()).unwrap_or_default();
-        let results = self.judge(step, begun, &mut done, expected, first);
+        let outputs = done.action.as_ref().map(|action_result| action_result.outputs.clone()).unwrap_or_default();
+        let results = self.evaluate_step(step, begun, &mut done, expected, first);
         let index = started.index;
         let result = result(&self.context, started, begun, &done, results);
         let status = result.status;
-        self.results.insert(step.id, Outcome { duration: result.duration, observed: done.observed(), facts });
-        self.story.ended(status);
+        self.results.insert(step.id, StepOutput { duration: result.duration, observed: done.observed(), outputs });
+        self.tracker.record_status(status);
         reporter.send(EventKind::StepFinished(Box::new(StepFinished { index, result })));
         status
     }
 
     /// Starts or stops background traffic after a step that does so.
-    fn heed(&mut self, step: &Step, action: Action) {
+    fn update_background(&mut self, step: &Step, action: Action) {
         match action {
             Action::Background(traffic) => {
                 let begun = Instant::now();
@@ -277,7 +278,7 @@ impl Runner {
         }
     }
 
-    fn notices(&mut self, done: &Done) -> Vec<String> {
+    fn notices(&mut self, done: &StepExecution) -> Vec<String> {
         let (notices, known) = done.notices(self.known.as_ref());
         // Updated even for an interrupted step, because `finally` runs after it.
         self.known = known;
@@ -285,32 +286,32 @@ impl Runner {
     }
 
     /// Adds a step to the tracker and evaluates its expectations. A step that was not executed is not evaluated.
-    fn judge(
+    fn evaluate_step(
         &mut self,
         step: &Step,
         begun: f64,
-        done: &mut Done,
+        done: &mut StepExecution,
         expected: &[Expectation],
         first: usize,
     ) -> Vec<ExpectationResult> {
-        self.story.take(step, &done.deed(begun, &step.action), done.observed());
-        match &mut done.acted {
-            Ok(acted) if !done.interrupted => {
+        self.tracker.add(step, &done.attempted_change(begun, &step.action), done.observed());
+        match &mut done.action {
+            Ok(action_result) if !done.interrupted => {
                 let expected = expected.iter();
-                let expected = expected.map(|expected| evaluate(expected, &self.story.since(first + expected.since)));
-                std::mem::take(&mut acted.checks).into_iter().chain(expected).collect()
+                let expected = expected.map(|expected| evaluate(expected, &self.tracker.since(first + expected.since)));
+                std::mem::take(&mut action_result.checks).into_iter().chain(expected).collect()
             }
             _ => Vec::new(),
         }
     }
 
     /// Output of an earlier step, formatted as a value in a scenario file.
-    fn shown(&self, output: &Output) -> Result<String, String> {
+    fn output_value(&self, output: &Output) -> Result<String, String> {
         let result = self.results.get(&output.step).ok_or("that step was not executed")?;
-        let Facts { status, body, value, stdout, exit_code } = &result.facts;
+        let StepOutputs { status, body, value, stdout, exit_code } = &result.outputs;
         let text = match &output.what {
             OutputKind::Duration => Some(format!("{}ms", rounded(result.duration * 1000.0))),
-            OutputKind::Measured(sender, metric) => return as_value(sender, metric, &result.observed),
+            OutputKind::Measured(sender, metric) => return format_value(sender, metric, &result.observed),
             OutputKind::Status => status.map(|status| status.to_string()),
             OutputKind::Body => body.clone(),
             OutputKind::Value => value.clone(),
@@ -324,6 +325,6 @@ impl Runner {
 /// Cancels `stop` [`FINALLY_TIMEOUT`] after the run was asked to stop.
 async fn limit(asked: CancellationToken, stop: CancellationToken) {
     asked.cancelled().await;
-    tokio::time::sleep(FINALLY).await;
+    tokio::time::sleep(FINALLY_TIMEOUT).await;
     stop.cancel();
 }

@@ -7,34 +7,34 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::act::{Acted, Facts};
-use super::alerts::Shared;
 use super::check;
-use super::context::Context;
-use super::expect::{Observed, evaluate};
-use super::observe::{Observation, deltas, observe};
+use super::{ActionResult, StepOutputs};
+use crate::runner::alerts::SharedAlerts;
+use crate::runner::context::Context;
+use crate::runner::expectation::{Measurements, evaluate};
+use crate::runner::observation::{Observation, deltas, observe};
 use lab_core::event::ExpectationResult;
 use lab_scenario::plan::{AlertIs, Condition, Expectation, Threshold, WaitFor};
 use lab_telemetry::wire::Probe;
 
 /// Minimum time for a poll, even if it starts at the deadline.
-const LAST: Duration = Duration::from_secs(1);
+const MIN_POLL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time limit of a query.
-const QUERY: Duration = Duration::from_secs(5);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Prometheus' status code for an invalid query.
 const BAD_REQUEST: u16 = 400;
 
 /// Result of one poll.
 #[derive(Default)]
-struct Look {
+struct Poll {
     results: Vec<ExpectationResult>,
-    facts: Facts,
+    outputs: StepOutputs,
     /// Short summary for the timeline.
-    told: String,
+    summary: String,
 }
 
-impl Look {
+impl Poll {
     fn passed(&self) -> bool {
         self.results.iter().all(|result| result.passed)
     }
@@ -42,94 +42,94 @@ impl Look {
 
 pub(super) async fn wait_for(
     context: &Context,
-    alerts: &Shared,
-    wanted: &WaitFor,
+    alerts: &SharedAlerts,
+    wait: &WaitFor,
     before: &Result<Observation, String>,
-) -> Result<Acted, String> {
+) -> Result<ActionResult, String> {
     let start = Instant::now();
-    let deadline = start + wanted.timeout;
+    let deadline = start + wait.timeout;
     loop {
         let begun = Instant::now();
-        let seen = tokio::select! {
+        let poll = tokio::select! {
             biased;
-            () = context.stop.cancelled() => return Ok(Acted::default()),
-            seen = timeout_at(deadline.max(begun + LAST), look(context, alerts, wanted, before)) => seen,
+            () = context.stop.cancelled() => return Ok(ActionResult::default()),
+            poll = timeout_at(deadline.max(begun + MIN_POLL_TIMEOUT), poll(context, alerts, wait, before)) => poll,
         };
-        let mut seen = seen.unwrap_or_else(|_| Ok(unanswered(wanted)))?;
-        let passed = seen.passed();
+        let mut poll = poll.unwrap_or_else(|_| Ok(unanswered(wait)))?;
+        let passed = poll.passed();
         if passed || Instant::now() >= deadline {
             if !passed {
-                let within = format!(" within {:?}", wanted.timeout);
-                seen.results.iter_mut().for_each(|result| result.expected.push_str(&within));
+                let within = format!(" within {:?}", wait.timeout);
+                poll.results.iter_mut().for_each(|result| result.expected.push_str(&within));
             }
             let took = start.elapsed().as_secs_f64();
             let detail =
-                if passed { format!("{} after {took:.1}s", seen.told) } else { format!("{} at last", seen.told) };
-            let Look { results: checks, facts, .. } = seen;
-            return Ok(Acted { detail: Some(detail), checks, facts, ..Acted::default() });
+                if passed { format!("{} after {took:.1}s", poll.summary) } else { format!("{} at last", poll.summary) };
+            let Poll { results: checks, outputs, .. } = poll;
+            return Ok(ActionResult { detail: Some(detail), checks, outputs, ..ActionResult::default() });
         }
         tokio::select! {
             biased;
-            () = context.stop.cancelled() => return Ok(Acted::default()),
-            () = sleep_until((begun + wanted.every).min(deadline)) => {}
+            () = context.stop.cancelled() => return Ok(ActionResult::default()),
+            () = sleep_until((begun + wait.every).min(deadline)) => {}
         }
     }
 }
 
-async fn look(
+async fn poll(
     context: &Context,
-    alerts: &Shared,
-    wanted: &WaitFor,
+    alerts: &SharedAlerts,
+    wait: &WaitFor,
     before: &Result<Observation, String>,
-) -> Result<Look, String> {
-    match &wanted.what {
-        Condition::Alert { alert, is } => Ok(standing(alerts, alert, *is)),
-        Condition::Metrics(expected) => Ok(counters(context, expected, before).await),
-        Condition::Answer(asked) => {
-            let mut probe = check::probe(asked, before.as_ref()?)?;
-            probe.timeout = probe.timeout.min(wanted.timeout.max(LAST));
+) -> Result<Poll, String> {
+    match &wait.what {
+        Condition::Alert { alert, is } => Ok(alert_state(alerts, alert, *is)),
+        Condition::Metrics(expected) => Ok(counter_increase(context, expected, before).await),
+        Condition::Answer(check) => {
+            let mut probe = check::probe(check, before.as_ref()?)?;
+            probe.timeout = probe.timeout.min(wait.timeout.max(MIN_POLL_TIMEOUT));
             let answer = context.wire.probe(&probe).await;
-            Ok(Look {
-                results: check::judged("wait_for", asked, &answer, &context.secrets),
-                facts: check::facts(&answer),
-                told: check::told(asked, &answer),
+            Ok(Poll {
+                results: check::evaluate("wait_for", check, &answer, &context.secrets),
+                outputs: check::outputs(&answer),
+                summary: check::summary(check, &answer),
             })
         }
         Condition::Query { query, is } => {
             let prometheus = before.as_ref()?.description.endpoints.prometheus.as_ref();
             let prometheus = prometheus.ok_or("the lab's Prometheus does not run")?;
-            Ok(asked(query, is.as_ref(), &ask(context, prometheus, query).await?))
+            Ok(evaluate_query(query, is.as_ref(), &run_query(context, prometheus, query).await?))
         }
     }
 }
 
 /// State of an alert. Alerts are polled by a task of their own, so this sends no request.
-fn standing(alerts: &Shared, alert: &str, is: AlertIs) -> Look {
+fn alert_state(alerts: &SharedAlerts, alert: &str, is: AlertIs) -> Poll {
     let (passed, text) = alerts.is(alert, is);
     let (metric, expected) = (format!("alert.{alert}"), is.name().to_owned());
-    let told = format!("{alert} {text}");
+    let summary = format!("{alert} {text}");
     let result = ExpectationResult { metric, expected, observed: None, observed_text: text, passed };
-    Look { results: vec![result], told, ..Look::default() }
+    Poll { results: vec![result], summary, ..Poll::default() }
 }
 
 /// Increase of the app's counters since the start of the step.
-async fn counters(context: &Context, expected: &[Expectation], before: &Result<Observation, String>) -> Look {
+async fn counter_increase(context: &Context, expected: &[Expectation], before: &Result<Observation, String>) -> Poll {
     let now = observe(context).await;
-    let deltas = deltas(before, &now, &Acted::default());
-    let observed = Observed { deltas, ..Observed::default() };
+    let deltas = deltas(before, &now, &ActionResult::default());
+    let observed = Measurements { deltas, ..Measurements::default() };
     let results: Vec<_> = expected.iter().map(|expected| evaluate(expected, &observed)).collect();
-    let told = results.iter().map(|result| format!("{} {}", result.metric, result.observed_text));
-    Look { told: told.collect::<Vec<_>>().join(", "), results, ..Look::default() }
+    let summary = results.iter().map(|result| format!("{} {}", result.metric, result.observed_text));
+    Poll { summary: summary.collect::<Vec<_>>().join(", "), results, ..Poll::default() }
 }
 
 /// Values of a query, or the reason why they are currently unavailable. A rejected query is an error, because retrying
 /// would not help.
-async fn ask(context: &Context, prometheus: &str, query: &str) -> Result<Result<Vec<f64>, String>, String> {
+async fn run_query(context: &Context, prometheus: &str, query: &str) -> Result<Result<Vec<f64>, String>, String> {
     let probe = Probe {
         url: format!("{prometheus}/api/v1/query?query={}", encoded(query)),
         method: "GET".to_owned(),
         headers: std::collections::BTreeMap::new(),
-        timeout: QUERY,
+        timeout: QUERY_TIMEOUT,
     };
     let response = match context.wire.probe(&probe).await {
         Ok(response) => response,
@@ -154,7 +154,7 @@ fn values(data: &Value) -> Vec<f64> {
 }
 
 /// Evaluates a query: one of its series must match. Without a threshold, any series does.
-fn asked(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>, String>) -> Look {
+fn evaluate_query(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>, String>) -> Poll {
     let holds = |value: &&f64| is.is_none_or(|is| is.comparator.holds(**value, is.bound));
     let (found, text) = match answer {
         Ok(values) => {
@@ -170,13 +170,13 @@ fn asked(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>, String>)
     let expected = is.map_or_else(|| "a series".to_owned(), |is| is.text.clone());
     let result =
         ExpectationResult { metric: query.to_owned(), expected, observed: found, observed_text: text.clone(), passed };
-    let facts = Facts { value: found.map(|value| value.to_string()), ..Facts::default() };
-    Look { results: vec![result], facts, told: format!("{query} is {text}") }
+    let outputs = StepOutputs { value: found.map(|value| value.to_string()), ..StepOutputs::default() };
+    Poll { results: vec![result], outputs, summary: format!("{query} is {text}") }
 }
 
 /// Result of a poll that timed out.
-fn unanswered(wanted: &WaitFor) -> Look {
-    let metric = match &wanted.what {
+fn unanswered(wait: &WaitFor) -> Poll {
+    let metric = match &wait.what {
         Condition::Metrics(_) => "wait_for.metrics".to_owned(),
         Condition::Answer(_) => "wait_for.status".to_owned(),
         Condition::Query { query, .. } => query.clone(),
@@ -184,7 +184,7 @@ fn unanswered(wanted: &WaitFor) -> Look {
     };
     let (expected, observed_text) = ("an answer".to_owned(), "no answer".to_owned());
     let result = ExpectationResult { metric, expected, observed: None, observed_text, passed: false };
-    Look { results: vec![result], told: "no answer".to_owned(), ..Look::default() }
+    Poll { results: vec![result], summary: "no answer".to_owned(), ..Poll::default() }
 }
 
 /// Percent-encodes a text for the query of a URL: everything except letters, digits and `-._~` (RFC 3986).
@@ -214,15 +214,15 @@ mod tests {
         );
         assert_eq!(vector, [0.25, 0.75]);
         assert_eq!(series(r#"{"resultType":"scalar","result":[1.5,"2"]}"#), [2.0]);
-        let seen = |answer, is| {
-            let look = asked("up", is, &answer);
+        let observed = |answer, is| {
+            let look = evaluate_query("up", is, &answer);
             (look.results[0].passed, look.results[0].observed_text.clone())
         };
-        assert_eq!(seen(Ok(vector), Some(&is)), (true, "0.75".to_owned()));
-        assert_eq!(seen(Ok(vec![0.25]), Some(&is)), (false, "0.25".to_owned()));
-        assert_eq!(seen(Ok(vec![0.0]), None), (true, "0".to_owned()));
-        assert_eq!(seen(Ok(Vec::new()), None), (false, "no series".to_owned()));
-        assert_eq!(seen(Err("parse error".to_owned()), None), (false, "parse error".to_owned()));
+        assert_eq!(observed(Ok(vector), Some(&is)), (true, "0.75".to_owned()));
+        assert_eq!(observed(Ok(vec![0.25]), Some(&is)), (false, "0.25".to_owned()));
+        assert_eq!(observed(Ok(vec![0.0]), None), (true, "0".to_owned()));
+        assert_eq!(observed(Ok(Vec::new()), None), (false, "no series".to_owned()));
+        assert_eq!(observed(Err("parse error".to_owned()), None), (false, "parse error".to_owned()));
     }
 
     #[test]
