@@ -61,7 +61,7 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
             let name = plan.name.clone();
             let proof = tokio::spawn(async move { prover.prove(&plan, &id).await }).await;
             proof.unwrap_or_else(|panic| {
-                let why = undo::panic_text(panic);
+                let why = undo::TaskPanic::from(panic).to_string();
                 Proof::without(&name, Verdict::Error, Exit::UndoIncomplete, Some(why))
             })
         }
@@ -144,7 +144,7 @@ impl Prover {
         let lab = self.state.temporary_lab(id)?;
         let engine = lab.engine(&self.template)?;
         match proof::check(plan, &*engine) {
-            Err(Missing::Claims(lack)) => return Err(Failure::usage(lack).into()),
+            Err(Missing::Claims(lack)) => return Err(Failure::usage(lack.to_string()).into()),
             Err(Missing::Ability(found)) => {
                 let exit = if self.named { Exit::Usage } else { Exit::Passed };
                 let why = found.items().first().map(|item| item.message.clone());

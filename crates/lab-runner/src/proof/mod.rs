@@ -21,6 +21,7 @@ mod runs;
 mod snapshot;
 mod verdict;
 
+pub use runs::MissingClaims;
 use runs::ProofRun;
 use snapshot::Snapshot;
 
@@ -100,8 +101,8 @@ pub fn check(plan: &Plan, engine: &dyn Engine) -> Result<(), Missing> {
 /// Reason why a scenario cannot be proved.
 #[derive(Debug)]
 pub enum Missing {
-    /// The scenario lacks claims; the text also says what to add.
-    Claims(String),
+    /// The scenario lacks claims.
+    Claims(MissingClaims),
     /// The engine does not support an action.
     Ability(Diagnostics),
 }
@@ -111,7 +112,7 @@ pub async fn prove(plan: &Plan, proof_lab: &ProofLab) -> Proof {
     let begun = Instant::now();
     let mut proof = match runs::runs(plan) {
         Ok(runs) => execute_all(plan, runs, proof_lab).await,
-        Err(lack) => Proof::without(&plan.name, Verdict::Error, Exit::Usage, Some(lack)),
+        Err(lack) => Proof::without(&plan.name, Verdict::Error, Exit::Usage, Some(lack.to_string())),
     };
     proof.duration = (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     proof
@@ -121,7 +122,9 @@ async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> 
     let mut proof = Proof::without(&plan.name, Verdict::Proven, Exit::Passed, None);
     let before = match Snapshot::read(proof_lab).await {
         Ok(before) => before,
-        Err(why) => return Proof { reason: Some(why), status: Verdict::Error, exit: Exit::Failed, ..proof },
+        Err(error) => {
+            return Proof { reason: Some(error.to_string()), status: Verdict::Error, exit: Exit::Failed, ..proof };
+        }
     };
     let mut undone = Part { name: "undone".to_owned(), passed: true, findings: Vec::new() };
     for (number, run) in runs.iter().enumerate() {
@@ -152,8 +155,8 @@ async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> 
                 let told = |what| plan.secrets.mask(&format!("after {}: {what}", run.part));
                 undone.findings.extend(before.differences(&after).map(told));
             }
-            Err(why) => {
-                proof.end(Verdict::Error, Exit::Failed, Some(why));
+            Err(error) => {
+                proof.end(Verdict::Error, Exit::Failed, Some(error.to_string()));
                 return proof;
             }
         }

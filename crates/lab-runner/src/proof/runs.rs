@@ -31,6 +31,34 @@ pub(super) struct Claim {
     pub(super) otherwise: &'static str,
 }
 
+/// Claims that a scenario lacks. The text says what to add.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MissingClaims {
+    /// A part of other scenarios claims nothing.
+    #[error("{name} is a part for other scenarios: it claims nothing by itself")]
+    Part {
+        /// Name of the scenario.
+        name: String,
+    },
+    /// A check is missing.
+    #[error("{name} has no `{key}`, which is what a proof looks at (docs/scenarios.md)")]
+    Check {
+        /// Name of the scenario.
+        name: String,
+        /// Key of the missing check.
+        key: &'static str,
+    },
+    /// An incident needs a fault and its fix.
+    #[error(
+        "{name} has no fault that is fixed: a proof needs a step of the phase `inject`, and one of the phase `remedy` \
+         after it"
+    )]
+    Fix {
+        /// Name of the scenario.
+        name: String,
+    },
+}
+
 /// Requirement on a run as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Requirement {
@@ -41,20 +69,19 @@ pub(super) enum Requirement {
 }
 
 /// Returns the runs of a proof, in order. The error says what the scenario lacks.
-pub(super) fn runs(plan: &Plan) -> Result<Vec<ProofRun>, String> {
-    let (claims, name) = (&plan.claims, &plan.name);
+pub(super) fn runs(plan: &Plan) -> Result<Vec<ProofRun>, MissingClaims> {
+    let (claims, name) = (&plan.claims, plan.name.clone());
     let mut runs = match plan.kind {
-        Kind::Part => return Err(format!("{name} is a part for other scenarios: it claims nothing by itself")),
+        Kind::Part => return Err(MissingClaims::Part { name }),
         Kind::Practice => practice(plan),
         Kind::Incident => {
             for (key, check) in [("symptom_check", &claims.symptom_check), ("resolved_check", &claims.resolved_check)] {
                 if check.is_empty() {
-                    return Err(format!("{name} has no `{key}`, which is what a proof looks at (docs/scenarios.md)"));
+                    return Err(MissingClaims::Check { name, key });
                 }
             }
             let Some(remedy) = remedy(&plan.steps) else {
-                let needs = "a step of the phase `inject`, and one of the phase `remedy` after it";
-                return Err(format!("{name} has no fault that is fixed: a proof needs {needs}"));
+                return Err(MissingClaims::Fix { name });
             };
             incident(plan, remedy)
         }

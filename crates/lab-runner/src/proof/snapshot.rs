@@ -3,7 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ProofLab;
-use lab_core::engine::RunState;
+use crate::lab::LabError;
+use lab_core::engine::{EngineError, RunState};
+
+/// Reason why the state of a lab is unknown.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SnapshotError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Lab(#[from] LabError),
+}
 
 /// States and environments of the services, and keys of the callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +23,9 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// Reads the current state.
-    pub(super) async fn read(proof_lab: &ProofLab) -> Result<Self, String> {
-        let description = proof_lab.engine.describe().await.map_err(|error| error.to_string())?;
-        let record = proof_lab.lab.existing().map_err(|error| error.to_string())?;
+    pub(super) async fn read(proof_lab: &ProofLab) -> Result<Self, SnapshotError> {
+        let description = proof_lab.engine.describe().await?;
+        let record = proof_lab.lab.existing()?;
         let mut values = BTreeMap::from([("the caller's key".to_owned(), record.caller_key)]);
         values.extend(record.callers.into_iter().map(|(name, key)| (format!("the key of caller {name}"), key)));
         for service in description.services {

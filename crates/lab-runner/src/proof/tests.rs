@@ -107,7 +107,7 @@ fn what_a_check_looks_back_on_is_its_own() {
 
 #[test]
 fn what_is_lacking_is_said() {
-    let lack = |text: &str| runs(&read(text)).unwrap_err();
+    let lack = |text: &str| runs(&read(text)).unwrap_err().to_string();
     let steps = "title: T\nsteps: [{ stop: app }]\n";
     assert!(lack(steps).contains("test has no `symptom_check`"));
     let check = "symptom_check: [{ check: { path: / } }]\n";

@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::actions::loads;
 use super::context::Context;
+use super::error::StepError;
 use super::observation::Observation;
 use super::traffic_results::TrafficResults;
 use lab_scenario::plan::Traffic;
@@ -73,14 +74,14 @@ pub(super) struct RunningSlices {
 pub(super) fn start(
     context: &Arc<Context>,
     background: StepBackground,
-    now: &Result<Observation, String>,
+    now: &Result<Observation, StepError>,
 ) -> RunningSlices {
     let StepBackground { all, open, last } = background;
     let new = now.as_ref().ok().and_then(|now| begin(context, &all, now).ok());
     RunningSlices { new: new.unwrap_or_default(), open, last }
 }
 
-fn begin(context: &Arc<Context>, all: &[Background], now: &Observation) -> Result<Vec<Slice>, String> {
+fn begin(context: &Arc<Context>, all: &[Background], now: &Observation) -> Result<Vec<Slice>, StepError> {
     let mut slices = Vec::new();
     for background in all {
         for (caller, load) in loads(&background.traffic, now)? {

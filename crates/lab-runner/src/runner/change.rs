@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::actions::{ActionResult, OwnChanges};
 use super::context::Context;
+use super::error::StepError;
 use super::observation::describe;
 use crate::lab::ChangeError;
 use crate::lab::lock::Lock;
-use crate::undo::{Before, with_hint};
+use crate::undo::Before;
 use lab_core::engine::{Description, EngineError, EngineErrorKind, Reconciliation, Roles, ServiceChange};
 use lab_core::event::ExpectationResult;
 use lab_system::deadline::timeout;
@@ -18,25 +19,25 @@ use lab_system::deadline::timeout;
 const CHANGE_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Registers the scenario's callers with their initial keys. Their previous keys, if any, are on disk first.
-pub(super) async fn register_callers(context: &Context, callers: &BTreeMap<String, String>) -> Result<(), String> {
+pub(super) async fn register_callers(context: &Context, callers: &BTreeMap<String, String>) -> Result<(), StepError> {
     if callers.is_empty() || context.stop.is_cancelled() {
         return Ok(());
     }
-    let _lock = context.lab.lock_change(&context.holder).await.map_err(|error| error.to_string())?;
-    let mut record = context.lab.existing().map_err(|error| error.to_string())?;
+    let _lock = context.lab.lock_change(&context.holder).await?;
+    let mut record = context.lab.existing()?;
     for (name, key) in callers {
         let before = Before::Caller { name: name.clone(), key: record.callers.get(name).cloned() };
         record_before(context, before, None, [key.as_str()]).await?;
     }
     record.callers.extend(callers.clone());
-    context.lab.save(&record).map_err(|error| error.to_string())
+    Ok(context.lab.save(&record)?)
 }
 
 /// A command may change the lab like a user may. Everything that it can change through lab is recorded before it
 /// starts.
-pub(super) async fn record_everything(context: &Context) -> Result<bool, String> {
+pub(super) async fn record_everything(context: &Context) -> Result<bool, StepError> {
     let Some((_lock, description)) = begin_change(context).await? else { return Ok(false) };
-    let lab = context.lab.existing().map_err(|error| error.to_string())?;
+    let lab = context.lab.existing()?;
     let mut before = vec![Before::CallerKey { key: lab.caller_key }];
     before.extend(lab.callers.into_iter().map(|(name, key)| Before::Caller { name, key: Some(key) }));
     for service in &description.services {
@@ -91,10 +92,10 @@ impl AppliedChange {
 
 /// Acquires the change lock and describes the lab. Returns `None` if the run was asked to stop; after that, the change
 /// is always completed.
-pub(super) async fn begin_change(context: &Context) -> Result<Option<(Lock, Description)>, String> {
+pub(super) async fn begin_change(context: &Context) -> Result<Option<(Lock, Description)>, StepError> {
     let begin = async {
-        let lock = context.lab.lock_change(&context.holder).await.map_err(|error| error.to_string())?;
-        let description = describe(context).await.map_err(|error| with_hint(&error))?;
+        let lock = context.lab.lock_change(&context.holder).await?;
+        let description = describe(context).await?;
         Ok(Some((lock, description)))
     };
     tokio::select! {
@@ -111,7 +112,7 @@ pub(super) async fn record_before<'v>(
     before: Before,
     other: Option<Before>,
     new: impl IntoIterator<Item = &'v str>,
-) -> Result<(), String> {
+) -> Result<(), StepError> {
     let mut log = context.undo.lock().await;
     let mut result = Ok(());
     // The first recorded state counts and is restored by the undo.
@@ -125,7 +126,7 @@ pub(super) async fn record_before<'v>(
             result = log.record_secret(value);
         }
     }
-    result.map_err(|error| error.to_string())
+    Ok(result?)
 }
 
 /// Returns whether an earlier record covers everything in this one.
@@ -149,16 +150,16 @@ pub(super) async fn change(
     service: &str,
     to: &ServiceChange,
     may_fail: bool,
-) -> Result<AppliedChange, String> {
+) -> Result<AppliedChange, StepError> {
     let Some((_lock, description)) = begin_change(context).await? else { return Ok(AppliedChange::default()) };
-    let now = description.service(service).ok_or_else(|| format!("there is no service {service}"))?;
+    let now = description.service(service).ok_or_else(|| StepError::NoService(service.to_owned()))?;
     let before = to.before(now);
     if to.is_met_by(now) {
         return Ok(AppliedChange { before, ..AppliedChange::default() });
     }
     let Roles { app, key_variable, .. } = &description.roles;
     let keys = service == app && to.env.contains_key(key_variable);
-    let caller = keys.then(|| context.lab.caller_key()).transpose().map_err(|error| error.to_string())?;
+    let caller = keys.then(|| context.lab.caller_key()).transpose()?;
     let service_before = Before::Service { service: service.to_owned(), state: before.clone() };
     let new = to.env.values().flatten().map(String::as_str);
     record_before(context, service_before, caller.map(|key| Before::CallerKey { key }), new).await?;
@@ -176,8 +177,7 @@ pub(super) async fn change(
         Err(ChangeError::Engine(error)) if may_fail && is_unhealthy(error.kind) => {
             Ok(AppliedChange { before, unhealthy: Some(error.detail), ..AppliedChange::default() })
         }
-        Err(ChangeError::Engine(error)) => Err(with_hint(&error)),
-        Err(ChangeError::Lab(error)) => Err(error.to_string()),
+        Err(error) => Err(error.into()),
     }
 }
 

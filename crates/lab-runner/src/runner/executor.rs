@@ -13,6 +13,7 @@ use super::alerts::AlertWatch;
 use super::background::{Background, Slice, StepBackground};
 use super::clock::{Reporter, rounded};
 use super::context::Context;
+use super::error::StepError;
 use super::expectation::{Measurements, evaluate, format_value};
 use super::logs::{self, StepStart};
 use super::observation::KnownState;
@@ -158,7 +159,7 @@ impl Executor {
         F: FnMut(&Event) -> io::Result<()>,
     {
         let role = list.role;
-        let last = list.steps.last().is_some_and(|last| std::ptr::eq(last, step));
+        let is_last = list.steps.last().is_some_and(|last| std::ptr::eq(last, step));
         let begun = self.context.clock.elapsed();
         let started = StepStarted {
             index: self.tracker.steps(),
@@ -173,11 +174,11 @@ impl Executor {
         {
             Ok(resolved) => resolved,
             Err(why) => {
-                let done = StepExecution::failed(why);
+                let done = StepExecution::failed(StepError::Deferred(why));
                 return self.finish_step(step, started, begun, done, &[], first, reporter);
             }
         };
-        let mut done = self.execute(&action, last, reporter).await;
+        let mut done = self.execute(&action, is_last, reporter).await;
         self.open = std::mem::take(&mut done.open);
         if expected.iter().any(|expected| matches!(expected.metric, Metric::Alert { .. })) && !done.interrupted {
             self.alerts.poll(&self.context).await;
@@ -311,7 +312,9 @@ impl Executor {
         let StepOutputs { status, body, value, stdout, exit_code } = &result.outputs;
         let text = match &output.what {
             OutputKind::Duration => Some(format!("{}ms", rounded(result.duration * 1000.0))),
-            OutputKind::Measured(sender, metric) => return format_value(sender, metric, &result.observed),
+            OutputKind::Measured(sender, metric) => {
+                return format_value(sender, metric, &result.observed).map_err(|error| error.to_string());
+            }
             OutputKind::Status => status.map(|status| status.to_string()),
             OutputKind::Body => body.clone(),
             OutputKind::Value => value.clone(),

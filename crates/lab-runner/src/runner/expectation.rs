@@ -8,6 +8,7 @@ use lab_traffic::Summary;
 
 use super::alerts::{self, AlertPeriods};
 use super::background::SliceResults;
+use super::error::MeasurementError;
 use super::traffic_results::TrafficResults;
 
 /// Observations of one or several steps.
@@ -18,7 +19,7 @@ pub(super) struct Measurements {
     /// Results of background traffic.
     pub(super) background: SliceResults,
     /// Counter increases, or why they are unknown.
-    pub(super) deltas: Result<Deltas, String>,
+    pub(super) deltas: Result<Deltas, MeasurementError>,
     /// Empty without an alert source.
     pub(super) alerts: AlertPeriods,
 }
@@ -104,7 +105,7 @@ pub(super) fn evaluate(expectation: &Expectation, observed: &Measurements) -> Ex
 
 /// Evaluates an expectation for traffic outside of a run, where app counters are not read.
 pub fn evaluate_traffic(expectation: &Expectation, summary: &Summary) -> ExpectationResult {
-    let deltas = Err("the app's counters were not read".to_owned());
+    let deltas = Err(MeasurementError::CountersNotRead);
     evaluate(
         expectation,
         &Measurements { traffic: Some(TrafficResults::new(None, summary.clone())), deltas, ..Measurements::default() },
@@ -112,13 +113,13 @@ pub fn evaluate_traffic(expectation: &Expectation, summary: &Summary) -> Expecta
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
-fn measure(sender: &Sender, metric: &Metric, observed: &Measurements) -> Result<f64, String> {
+fn measure(sender: &Sender, metric: &Metric, observed: &Measurements) -> Result<f64, MeasurementError> {
     let total = observed.traffic_of(sender);
-    let summary = || total.as_ref().ok_or_else(|| "nothing was sent".to_owned());
-    let code = |code: &u16| Ok::<f64, String>(summary()?.codes.get(code).copied().unwrap_or(0) as f64);
-    let failed = || Ok::<f64, String>(summary()?.failed() as f64);
+    let summary = || total.as_ref().ok_or(MeasurementError::NothingSent);
+    let code = |code: &u16| Ok::<f64, MeasurementError>(summary()?.codes.get(code).copied().unwrap_or(0) as f64);
+    let failed = || Ok::<f64, MeasurementError>(summary()?.failed() as f64);
     let share = |part: f64| match summary()?.sent {
-        0 => Err("nothing was sent".to_owned()),
+        0 => Err(MeasurementError::NothingSent),
         sent => Ok(part / sent as f64 * 100.0),
     };
     match metric {
@@ -126,18 +127,20 @@ fn measure(sender: &Sender, metric: &Metric, observed: &Measurements) -> Result<
         Metric::Delta { counter, labels } => Ok(observed.deltas.as_ref()?.of(counter, labels).unwrap_or(0.0)),
         Metric::StatusCount(status) => code(status),
         Metric::StatusShare(status) => share(code(status)?),
-        Metric::Latency(percentile) => {
-            summary()?.percentile_ms(*percentile).ok_or_else(|| "nothing was answered".to_owned())
-        }
+        Metric::Latency(percentile) => summary()?.percentile_ms(*percentile).ok_or(MeasurementError::NothingAnswered),
         Metric::Sent => Ok(summary()?.sent as f64),
         Metric::Failed => failed(),
         Metric::FailedShare => share(failed()?),
-        Metric::Alert { .. } => Err("an alert is no number".to_owned()),
+        Metric::Alert { .. } => Err(MeasurementError::Alert),
     }
 }
 
 /// Formats a measurement as a value in a scenario file: a number, or a duration with its unit.
-pub(super) fn format_value(sender: &Sender, metric: &Metric, observed: &Measurements) -> Result<String, String> {
+pub(super) fn format_value(
+    sender: &Sender,
+    metric: &Metric,
+    observed: &Measurements,
+) -> Result<String, MeasurementError> {
     let value = measure(sender, metric, observed)? + 0.0;
     Ok(match metric {
         Metric::Latency(_) => format!("{}ms", trimmed(value, 3)),

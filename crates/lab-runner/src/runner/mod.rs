@@ -25,6 +25,7 @@ mod change;
 mod clock;
 mod context;
 mod ending;
+mod error;
 mod executor;
 mod expectation;
 mod interrupt;
@@ -141,7 +142,7 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
     let mut executor = Executor::new(Arc::new(context), plan.kind);
     let mut callers = BTreeMap::new();
     match (keys(&executor.context).await, last, allowed) {
-        (Err(why), ..) => executor.record_failure(Status::Error, why),
+        (Err(error), ..) => executor.record_failure(Status::Error, error.to_string()),
         (Ok(_), _, Err(commands)) => executor.record_failure(Status::Error, commands.to_string()),
         (Ok(keys), last, Ok(())) => {
             let key = |key: &Option<String>| key.clone().unwrap_or_else(|| keys.server.clone());
@@ -155,8 +156,8 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
     }
     let begun = executor.status() != Status::Error;
     reporter.send(EventKind::RunStarted(started));
-    if begun && let Err(why) = change::register_callers(&executor.context, &callers).await {
-        executor.record_failure(Status::Error, why);
+    if begun && let Err(error) = change::register_callers(&executor.context, &callers).await {
+        executor.record_failure(Status::Error, error.to_string());
     }
     let reached = lists.run(&mut executor, begun, &mut reporter).await;
     let keep = keep || (until.is_some() && reached);

@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 
 use super::actions::{ActionResult, OwnChanges};
 use super::context::Context;
+use super::error::StepError;
 use crate::lab::Record;
-use crate::undo::with_hint;
 use lab_core::engine::{Description, EngineError, EngineErrorKind, Retired, RunState};
 use lab_core::event::Keys;
 use lab_system::deadline::timeout;
@@ -25,34 +25,34 @@ pub(super) struct Observation {
     /// Keys of named callers.
     pub(super) callers: BTreeMap<String, String>,
     /// App counters, or why they are unknown.
-    pub(super) snapshot: Result<Snapshot, String>,
+    pub(super) snapshot: Result<Snapshot, StepError>,
 }
 
 impl Observation {
     /// Key of a caller; `None` is the lab's default caller.
-    pub(super) fn key_of(&self, caller: Option<&str>) -> Result<&str, String> {
+    pub(super) fn key_of(&self, caller: Option<&str>) -> Result<&str, StepError> {
         match caller {
             None => Ok(&self.caller_key),
             Some(name) => {
-                self.callers.get(name).map(String::as_str).ok_or_else(|| format!("the lab has no caller {name}"))
+                self.callers.get(name).map(String::as_str).ok_or_else(|| StepError::NoCaller(name.to_owned()))
             }
         }
     }
 }
 
 /// Observes the lab and scrapes every app instance.
-pub(super) async fn observe(context: &Context) -> Result<Observation, String> {
-    let description = describe(context).await.map_err(|error| with_hint(&error))?;
-    let Record { caller_key, callers, .. } = context.lab.existing().map_err(|error| error.to_string())?;
+pub(super) async fn observe(context: &Context) -> Result<Observation, StepError> {
+    let description = describe(context).await?;
+    let Record { caller_key, callers, .. } = context.lab.existing()?;
     let snapshot = scrape(context, &description).await;
     Ok(Observation { description, caller_key, callers, snapshot })
 }
 
 /// Like [`observe`], but cancelled when the run is asked to stop.
-pub(super) async fn observe_unless_stopped(context: &Context) -> Result<Observation, String> {
+pub(super) async fn observe_unless_stopped(context: &Context) -> Result<Observation, StepError> {
     tokio::select! {
         biased;
-        () = context.stop.cancelled() => Err("interrupted".to_owned()),
+        () = context.stop.cancelled() => Err(StepError::Interrupted),
         observation = observe(context) => observation,
     }
 }
@@ -66,44 +66,45 @@ pub(super) async fn describe(context: &Context) -> Result<Description, EngineErr
 }
 
 /// Keys of the server and the callers.
-pub(super) async fn keys(context: &Context) -> Result<Keys, String> {
-    let description = describe(context).await.map_err(|error| with_hint(&error))?;
-    let record = context.lab.existing().map_err(|error| error.to_string())?;
+pub(super) async fn keys(context: &Context) -> Result<Keys, StepError> {
+    let description = describe(context).await?;
+    let record = context.lab.existing()?;
     let server = description.server_key().unwrap_or_default().to_owned();
     Ok(Keys { server, caller: record.caller_key, callers: record.callers })
 }
 
 /// Scrapes every app instance.
-pub(super) async fn scrape(context: &Context, description: &Description) -> Result<Snapshot, String> {
+pub(super) async fn scrape(context: &Context, description: &Description) -> Result<Snapshot, StepError> {
     // Scraping a frozen app would only run into the timeout.
     if description.app().is_some_and(|app| app.state == RunState::Paused) {
-        return Err("the app is paused".to_owned());
+        return Err(StepError::AppPaused);
     }
     let scrapes = description.endpoints.metrics.iter().map(|endpoint| async {
-        let exposition = context.wire.scrape(&endpoint.url).await.map_err(|error| error.to_string())?;
-        Ok::<(String, Exposition), String>((endpoint.instance.clone(), exposition))
+        let exposition = context.wire.scrape(&endpoint.url).await?;
+        Ok::<(String, Exposition), StepError>((endpoint.instance.clone(), exposition))
     });
-    let instances = join_all(scrapes).await.into_iter().collect::<Result<_, _>>()?;
+    let instances = join_all(scrapes).await.into_iter().collect::<Result<_, StepError>>()?;
     Ok(Snapshot { at: context.clock.now(), instances })
 }
 
 /// Increase of the app's counters between two observations. `action` is what the run did in between.
 pub(super) fn deltas(
-    before: &Result<Observation, String>,
-    after: &Result<Observation, String>,
+    before: &Result<Observation, StepError>,
+    after: &Result<Observation, StepError>,
     action: &ActionResult,
-) -> Result<Deltas, String> {
+) -> Result<Deltas, StepError> {
     let before = before.as_ref()?.snapshot.as_ref()?;
     let after = after.as_ref()?.snapshot.as_ref()?;
     let mut retired = Vec::new();
     for Retired { instance, exposition } in &action.retired {
         let last = match exposition {
-            Some(text) => {
-                Some(Exposition::parse(text, None).map_err(|error| format!("the last scrape of {instance} {error}"))?)
-            }
+            Some(text) => Some(Exposition::parse(text, None).map_err(|error| {
+                let instance = instance.clone();
+                StepError::LastScrape { instance, error }
+            })?),
             // A killed instance cannot be scraped again; the scrape before the step was its last.
             None if action.killed => None,
-            None => return Err(format!("{instance} ended without a last scrape")),
+            None => return Err(StepError::NoLastScrape(instance.clone())),
         };
         retired.push((instance.clone(), last));
     }
@@ -112,14 +113,14 @@ pub(super) fn deltas(
     };
     match before.instances.keys().find(ended) {
         // A command of the run may have stopped it.
-        Some(instance) if action.own.anything => Err(format!("{instance} ended without a last scrape")),
-        Some(instance) => Err(format!("{instance} ended, and this run did not end it")),
+        Some(instance) if action.own.anything => Err(StepError::NoLastScrape(instance.clone())),
+        Some(instance) => Err(StepError::EndedElsewhere(instance.clone())),
         None => Ok(delta::between(before, after, &retired)),
     }
 }
 
 /// Increase by counter for reports: every app counter, `None` if unknown.
-pub(super) fn by_counter(deltas: &Result<Deltas, String>) -> BTreeMap<String, Option<f64>> {
+pub(super) fn by_counter(deltas: &Result<Deltas, StepError>) -> BTreeMap<String, Option<f64>> {
     let known = deltas.as_ref().ok().map(Deltas::by_name);
     let value = |name: &str| known.as_ref().map(|known| known.get(name).copied().unwrap_or(0.0));
     names::COUNTERS.iter().map(|name| ((*name).to_owned(), value(name))).collect()

@@ -8,12 +8,13 @@ use super::alerts::{AlertPeriods, SharedAlerts};
 use super::background::{self, Slice, SliceResults, StepBackground};
 use super::clock::rounded;
 use super::context::Context;
+use super::error::{MeasurementError, StepError};
 use super::expectation::Measurements;
 use super::observation::{KnownState, Observation, by_counter, deltas, observe_unless_stopped};
 use super::outage::AttemptedChange;
 use super::samples::samples;
 use super::traffic_results::{self, TrafficResults};
-use crate::undo::panic_text;
+use crate::undo::TaskPanic;
 use lab_core::event::{ExpectationResult, Status, StepResult, StepStarted};
 use lab_scenario::plan::Action;
 use lab_telemetry::metrics::Deltas;
@@ -21,28 +22,28 @@ use lab_traffic::Summary;
 
 /// Everything that happened during a step.
 pub(super) struct StepExecution {
-    pub(super) before: Result<Observation, String>,
-    pub(super) after: Result<Observation, String>,
-    pub(super) action: Result<ActionResult, String>,
+    pub(super) before: Result<Observation, StepError>,
+    pub(super) after: Result<Observation, StepError>,
+    pub(super) action: Result<ActionResult, StepError>,
     /// The action changes the lab. If it failed, it may have done so partly.
     pub(super) attempted: bool,
     pub(super) background: SliceResults,
     /// Background requests that are still open.
     pub(super) open: Vec<Slice>,
-    pub(super) deltas: Result<Deltas, String>,
+    pub(super) deltas: Result<Deltas, StepError>,
     /// AlertPeriods during the step.
     pub(super) alerts: AlertPeriods,
     pub(super) interrupted: bool,
 }
 
 impl StepExecution {
-    pub(super) fn failed(why: String) -> Self {
-        let unknown = || "the step was not executed".to_owned();
+    pub(super) fn failed(error: StepError) -> Self {
+        let unknown = || StepError::NotExecuted;
         Self {
             before: Err(unknown()),
             after: Err(unknown()),
             deltas: Err(unknown()),
-            action: Err(why),
+            action: Err(error),
             attempted: false,
             background: SliceResults::new(),
             open: Vec::new(),
@@ -60,7 +61,7 @@ impl StepExecution {
         Measurements {
             traffic: self.traffic().cloned(),
             background: self.background.clone(),
-            deltas: self.deltas.clone(),
+            deltas: self.deltas.clone().map_err(MeasurementError::from),
             alerts: self.alerts.clone(),
         }
     }
@@ -117,8 +118,8 @@ pub(super) async fn execute(
     let attempted = action.is_change();
     let task = tokio::spawn(execute_to_end(Arc::clone(context), Arc::clone(alerts), action, background));
     let mut done = tokio::select! {
-        joined = task => joined.unwrap_or_else(|panic| StepExecution::failed(panic_text(panic))),
-        () = context.interrupt.give_up().cancelled() => StepExecution::failed("abandoned after the second signal".to_owned()),
+        joined = task => joined.unwrap_or_else(|panic| StepExecution::failed(TaskPanic::from(panic).into())),
+        () = context.interrupt.give_up().cancelled() => StepExecution::failed(StepError::Abandoned),
     };
     done.attempted = attempted;
     done.interrupted = context.stop.is_cancelled();
@@ -142,7 +143,7 @@ async fn execute_to_end(
     let after = observe_unless_stopped(&context).await;
     let deltas = match &action {
         Ok(action) => deltas(&before, &after, action),
-        Err(_) => Err("the step was not executed".to_owned()),
+        Err(_) => Err(StepError::NotExecuted),
     };
     let alerts = AlertPeriods::new();
     StepExecution { before, after, action, attempted: false, background, open, deltas, alerts, interrupted: false }
@@ -181,7 +182,7 @@ pub(super) fn result(
         samples: everything.map(|all| samples(&all, &context.clock)).unwrap_or_default(),
         counters: done.action.as_ref().map(|action| action.counters.clone()).unwrap_or_default(),
         expectations,
-        error: done.action.as_ref().err().cloned(),
+        error: done.action.as_ref().err().map(StepError::to_string),
         ..StepResult::new(started, status, context.clock.at(begun), begun)
     }
 }

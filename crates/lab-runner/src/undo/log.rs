@@ -319,7 +319,7 @@ fn read(path: &Path) -> Result<Content, UndoError> {
         // Only the last line can lack its line ending: writing was interrupted, so its change was not made.
         let Some(line_text) = line.strip_suffix(b"\n") else { break };
         let parsed = serde_json::from_slice(line_text).map_err(|error| damaged(error.to_string()))?;
-        content.add(parsed).map_err(damaged)?;
+        content.add(parsed).map_err(|error| damaged(error.to_string()))?;
         content.complete += line.len() as u64;
     }
     // A header without a record is incomplete, because both are written together.
@@ -329,18 +329,27 @@ fn read(path: &Path) -> Result<Content, UndoError> {
     Ok(content)
 }
 
+/// Reason why a line of the log has no meaning.
+#[derive(Debug, thiserror::Error)]
+enum LineError {
+    #[error("a newer version of lab wrote it (its format is {version})")]
+    Newer { version: u32 },
+    #[error("it belongs to no run: the first line must name one")]
+    NoRun,
+}
+
 impl Content {
-    fn add(&mut self, line: Line) -> Result<(), String> {
+    fn add(&mut self, line: Line) -> Result<(), LineError> {
         match (line, self.sections.last_mut()) {
             (Line::Run(header), _) if header.version > VERSION => {
-                return Err(format!("a newer version of lab wrote it (its format is {})", header.version));
+                return Err(LineError::Newer { version: header.version });
             }
             (Line::Run(header), _) => {
                 let start = self.complete;
                 let (records, secrets) = (Vec::new(), Secrets::default());
                 self.sections.push(Section { header, records, secrets, kept: false, start });
             }
-            (_, None) => return Err("it belongs to no run: the first line must name one".to_owned()),
+            (_, None) => return Err(LineError::NoRun),
             (Line::Change(before), Some(section)) => {
                 section.kept = false;
                 section.records.push(before);

@@ -11,7 +11,7 @@ pub use log::{Before, Header, Pending, UndoError, UndoLog, pending, record_new_l
 pub use plan::{RevertStep, plan};
 pub use recover::{RecoverError, recover};
 pub use replay::{Replay, kept};
-pub use replay::{panic_text, with_hint};
+pub use replay::{TaskPanic, with_hint};
 
 #[cfg(test)]
 mod tests;

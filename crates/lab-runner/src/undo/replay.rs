@@ -5,19 +5,34 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::log::Before;
 use super::plan::{RevertStep, plan};
-use crate::lab::Lab;
+use crate::lab::{Lab, LabError};
 use lab_core::engine::{Engine, EngineError, Roles};
 use lab_core::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget};
 use lab_system::deadline;
 
 /// Time limit of one step; the engine's own deadlines are shorter.
 const STEP_TIMEOUT: Duration = Duration::from_mins(3);
-/// For a run this is the second signal, for `lab recover` the first.
-const ABANDONED: &str = "abandoned after a signal";
+
+/// Reason why a step was not reverted.
+#[derive(Debug, thiserror::Error)]
+enum RevertError {
+    #[error("{}", with_hint(.0))]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    #[error("not done within {} s", STEP_TIMEOUT.as_secs())]
+    TimedOut,
+    /// For a run this is the second signal, for `lab recover` the first.
+    #[error("abandoned after a signal")]
+    Abandoned,
+    #[error(transparent)]
+    Panic(#[from] TaskPanic),
+}
 
 /// Context of a replay.
 pub struct Replay<'a> {
@@ -42,7 +57,7 @@ impl Replay<'_> {
             }
         }
         for step in failed {
-            let error = self.revert(&step).await.err();
+            let error = self.revert(&step).await.err().map(|error| error.to_string());
             self.report(&step, error.as_deref(), &mut items, emit);
         }
         let complete = items.iter().all(|item: &UndoItem| item.status == UndoStatus::Undone);
@@ -65,28 +80,28 @@ impl Replay<'_> {
         }
     }
 
-    async fn revert(&self, step: &RevertStep) -> Result<(), String> {
+    async fn revert(&self, step: &RevertStep) -> Result<(), RevertError> {
         if self.give_up.is_cancelled() {
-            return Err(ABANDONED.to_owned());
+            return Err(RevertError::Abandoned);
         }
         let (lab, engine, holder) = (self.lab.clone(), Arc::clone(self.engine), self.holder.to_owned());
         let work = execute(step.clone(), lab, engine, holder);
         tokio::select! {
             done = bounded(work) => done,
-            () = self.give_up.cancelled() => Err(ABANDONED.to_owned()),
+            () = self.give_up.cancelled() => Err(RevertError::Abandoned),
         }
     }
 }
 
 /// Executes one step in its own task, so that it is never dropped halfway and a panic is contained.
-async fn bounded(work: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
+async fn bounded(work: impl Future<Output = Result<(), RevertError>> + Send + 'static) -> Result<(), RevertError> {
     let mut task = tokio::spawn(work);
     match deadline::timeout(STEP_TIMEOUT, &mut task).await {
         Ok(Ok(done)) => done,
-        Ok(Err(panic)) => Err(panic_text(panic)),
+        Ok(Err(panic)) => Err(TaskPanic::from(panic).into()),
         Err(_) => {
             task.abort();
-            Err(format!("not done within {} s", STEP_TIMEOUT.as_secs()))
+            Err(RevertError::TimedOut)
         }
     }
 }
@@ -99,31 +114,39 @@ pub fn with_hint(error: &EngineError) -> String {
     }
 }
 
-/// Message of a panic.
-pub fn panic_text(error: tokio::task::JoinError) -> String {
-    let payload = error.try_into_panic().ok();
-    let message = payload.as_ref().and_then(|payload| {
-        payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
-    });
-    format!("a defect in lab: {}", message.unwrap_or("a task ended without a message"))
+/// A task of lab ended with a panic.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a defect in lab: {message}")]
+pub struct TaskPanic {
+    message: String,
 }
 
-async fn execute(step: RevertStep, lab: Lab, engine: Arc<dyn Engine>, holder: String) -> Result<(), String> {
-    let _lock = lab.lock_change(&holder).await.map_err(|error| error.to_string())?;
+impl From<JoinError> for TaskPanic {
+    fn from(error: JoinError) -> Self {
+        let payload = error.try_into_panic().ok();
+        let message = payload.as_ref().and_then(|payload| {
+            payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
+        });
+        Self { message: message.unwrap_or("a task ended without a message").to_owned() }
+    }
+}
+
+async fn execute(step: RevertStep, lab: Lab, engine: Arc<dyn Engine>, holder: String) -> Result<(), RevertError> {
+    let _lock = lab.lock_change(&holder).await?;
     match step {
         RevertStep::Service { service, change } => {
-            engine.reconcile(&service, &change).await.map_err(|error| with_hint(&error))?;
+            engine.reconcile(&service, &change).await?;
             if let Some(key) = change.server_key(&service, &engine.roles()) {
-                lab.set_server_key(key).map_err(|error| error.to_string())?;
+                lab.set_server_key(key)?;
             }
         }
-        RevertStep::CallerKey { key } => lab.set_caller_key(&key).map_err(|error| error.to_string())?,
+        RevertStep::CallerKey { key } => lab.set_caller_key(&key)?,
         RevertStep::Caller { name, key } => {
-            lab.set_named_key(&name, key.as_deref()).map_err(|error| error.to_string())?;
+            lab.set_named_key(&name, key.as_deref())?;
         }
         RevertStep::NoLab => {
-            engine.down().await.map_err(|error| with_hint(&error))?;
-            lab.remove().map_err(|error| error.to_string())?;
+            engine.down().await?;
+            lab.remove()?;
         }
     }
     Ok(())

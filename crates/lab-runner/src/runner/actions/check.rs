@@ -2,6 +2,7 @@
 
 use super::{ActionResult, StepOutputs, headers};
 use crate::runner::context::Context;
+use crate::runner::error::StepError;
 use crate::runner::observation::Observation;
 use lab_core::event::{ExpectationResult, Secrets};
 use lab_scenario::plan::Check;
@@ -10,7 +11,7 @@ use lab_telemetry::wire::{Probe, ProbeError, ProbeResponse};
 /// Maximum length of a quoted body, in characters.
 const MAX_EXCERPT: usize = 60;
 
-pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -> Result<ActionResult, String> {
+pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -> Result<ActionResult, StepError> {
     let probe = probe(check, now)?;
     let answer = tokio::select! {
         () = context.stop.cancelled() => return Ok(ActionResult::default()),
@@ -21,7 +22,7 @@ pub(super) async fn check(context: &Context, check: &Check, now: &Observation) -
     Ok(ActionResult { detail, checks, outputs: outputs(&answer), ..ActionResult::default() })
 }
 
-pub(super) fn probe(check: &Check, now: &Observation) -> Result<Probe, String> {
+pub(super) fn probe(check: &Check, now: &Observation) -> Result<Probe, StepError> {
     let key = match &check.key {
         Some(key) => key.as_str(),
         None => now.key_of(check.caller.as_deref())?,

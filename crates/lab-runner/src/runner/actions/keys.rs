@@ -4,10 +4,11 @@ use super::{ActionResult, OwnChanges};
 use crate::lab::Record;
 use crate::runner::change::{begin_change, change, record_before};
 use crate::runner::context::Context;
+use crate::runner::error::StepError;
 use crate::undo::Before;
 use lab_core::engine::{Roles, ServiceChange};
 
-pub(super) async fn rotate_key(context: &Context, server: &str) -> Result<ActionResult, String> {
+pub(super) async fn rotate_key(context: &Context, server: &str) -> Result<ActionResult, StepError> {
     let Roles { app, key_variable, .. } = context.engine.roles();
     let done = change(context, &app, &ServiceChange::env(&key_variable, server), false).await?;
     let old = done.before.env.get(&key_variable).cloned().flatten();
@@ -21,14 +22,17 @@ pub(super) async fn set_caller_keys(
     context: &Context,
     key: Option<&str>,
     callers: &[String],
-) -> Result<ActionResult, String> {
+) -> Result<ActionResult, StepError> {
     let Some((_lock, description)) = begin_change(context).await? else { return Ok(ActionResult::default()) };
     let server = description.server_key();
     let key = match (key, server) {
         (Some(key), _) | (None, Some(key)) => key.to_owned(),
-        (None, None) => return Err(format!("the app has no {}", description.roles.key_variable)),
+        (None, None) => {
+            let variable = description.roles.key_variable.clone();
+            return Err(StepError::NoServerKey { variable });
+        }
     };
-    let record = context.lab.existing().map_err(|error| error.to_string())?;
+    let record = context.lab.existing()?;
     let names: Vec<Option<&str>> =
         if callers.is_empty() { vec![None] } else { callers.iter().map(|name| Some(name.as_str())).collect() };
     let mut result = ActionResult::default();
@@ -52,7 +56,7 @@ pub(super) async fn set_caller_keys(
             None => context.lab.set_caller_key(&key),
             Some(name) => context.lab.set_named_key(name, Some(&key)),
         };
-        set.map_err(|error| error.to_string())?;
+        set?;
         details.push(format!("{subject} {old} > {key}"));
         result.changed = true;
         match name {
@@ -64,9 +68,9 @@ pub(super) async fn set_caller_keys(
     Ok(result)
 }
 
-fn key_of(record: &Record, caller: Option<&str>) -> Result<String, String> {
+fn key_of(record: &Record, caller: Option<&str>) -> Result<String, StepError> {
     match caller {
         None => Ok(record.caller_key.clone()),
-        Some(name) => record.callers.get(name).cloned().ok_or_else(|| format!("the lab has no caller {name}")),
+        Some(name) => record.callers.get(name).cloned().ok_or_else(|| StepError::NoCaller(name.to_owned())),
     }
 }

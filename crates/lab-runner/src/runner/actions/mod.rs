@@ -15,6 +15,7 @@ pub(super) use traffic::{headers, loads};
 
 use super::alerts::SharedAlerts;
 use super::context::Context;
+use super::error::StepError;
 use super::observation::Observation;
 use lab_scenario::plan::Action;
 
@@ -23,8 +24,8 @@ pub(super) async fn execute(
     context: &Context,
     alerts: &SharedAlerts,
     action: &Action,
-    now: &Result<Observation, String>,
-) -> Result<ActionResult, String> {
+    now: &Result<Observation, StepError>,
+) -> Result<ActionResult, StepError> {
     match action {
         Action::Traffic(traffic) => traffic::send(context, traffic, now.as_ref()?).await,
         Action::Background(traffic) => Ok(summary(format!("{} requests a second from now on", traffic.rate))),

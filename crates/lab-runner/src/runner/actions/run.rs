@@ -4,6 +4,7 @@
 use super::{ActionResult, OwnChanges, StepOutputs};
 use crate::runner::change::record_everything;
 use crate::runner::context::Context;
+use crate::runner::error::StepError;
 use crate::runner::observation::Observation;
 use lab_core::event::{ExpectationResult, Secrets};
 use lab_scenario::plan::Command;
@@ -12,8 +13,8 @@ use lab_system::process::{Ended, How, Job};
 /// Maximum length of a reported output line, in characters.
 const MAX_LENGTH: usize = 400;
 
-pub(super) async fn run(context: &Context, command: &Command, now: &Observation) -> Result<ActionResult, String> {
-    let Some(processes) = &context.processes else { return Err("commands are not allowed in this run".to_owned()) };
+pub(super) async fn run(context: &Context, command: &Command, now: &Observation) -> Result<ActionResult, StepError> {
+    let Some(processes) = &context.processes else { return Err(StepError::CommandsNotAllowed) };
     if !record_everything(context).await? {
         return Ok(ActionResult::default());
     }
@@ -21,7 +22,7 @@ pub(super) async fn run(context: &Context, command: &Command, now: &Observation)
     env.extend(command.env.clone());
     let Command { command: program, folder, timeout, .. } = command.clone();
     let job = Job { command: program, folder, env: env.into_iter().collect(), timeout };
-    let ended = processes.run(&job, &context.stop).await.map_err(|error| error.to_string())?;
+    let ended = processes.run(&job, &context.stop).await?;
     let own = OwnChanges { anything: true, ..OwnChanges::default() };
     if ended.how == How::Stopped {
         return Ok(ActionResult { own, ..ActionResult::default() });

@@ -3,10 +3,11 @@
 use super::{ActionResult, OwnChanges};
 use crate::runner::change::change as apply;
 use crate::runner::context::Context;
+use crate::runner::error::StepError;
 use lab_core::engine::{RunState, ServiceChange, environment};
 use lab_scenario::plan::{Change, Verb};
 
-pub(super) async fn change(context: &Context, wanted: &Change) -> Result<ActionResult, String> {
+pub(super) async fn change(context: &Context, wanted: &Change) -> Result<ActionResult, StepError> {
     let Change { verb, service, change: to, rolled_back } = wanted;
     let roles = context.engine.roles();
     let service = roles.service(service);
@@ -34,12 +35,12 @@ pub(super) async fn change(context: &Context, wanted: &Change) -> Result<ActionR
 
 /// Checks values from earlier steps, which are only known now, by the same rules as values in the file: they must stay
 /// inside the lab.
-fn check_values(context: &Context, service: &str, to: &ServiceChange) -> Result<(), String> {
+fn check_values(context: &Context, service: &str, to: &ServiceChange) -> Result<(), StepError> {
     let services = context.engine.services();
     let Some(spec) = services.iter().find(|spec| spec.name == service) else { return Ok(()) };
     match environment::refusals(spec, to, &services, true) {
         refusals if refusals.is_empty() => Ok(()),
-        refusals => Err(refusals.join("; ")),
+        refusals => Err(StepError::Refused(refusals)),
     }
 }
 

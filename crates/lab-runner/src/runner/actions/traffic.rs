@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 
 use super::ActionResult;
 use crate::runner::context::Context;
+use crate::runner::error::StepError;
 use crate::runner::observation::Observation;
 use crate::runner::samples::scrape_during;
 use crate::runner::traffic_results::TrafficResults;
@@ -13,7 +14,7 @@ use lab_scenario::plan::Traffic;
 use lab_telemetry::wire::TrafficProgressFn;
 use lab_traffic::{Amount, Load, Summary, TrafficProgress};
 
-pub(super) async fn send(context: &Context, traffic: &Traffic, now: &Observation) -> Result<ActionResult, String> {
+pub(super) async fn send(context: &Context, traffic: &Traffic, now: &Observation) -> Result<ActionResult, StepError> {
     let loads = loads(traffic, now)?;
     let progress = Progress::new(&context.progress, loads.len());
     // All callers share one start, because their samples are added up.
@@ -34,7 +35,7 @@ pub(super) async fn send(context: &Context, traffic: &Traffic, now: &Observation
 }
 
 /// Load of each caller, or of the lab's default caller.
-pub(in crate::runner) fn loads(traffic: &Traffic, now: &Observation) -> Result<Vec<(Option<String>, Load)>, String> {
+pub(in crate::runner) fn loads(traffic: &Traffic, now: &Observation) -> Result<Vec<(Option<String>, Load)>, StepError> {
     let load = |caller: Option<&str>, amount: Amount, rate: f64, connections: u32| {
         let key = match &traffic.key {
             Some(key) => key.as_str(),

@@ -11,6 +11,7 @@ use super::check;
 use super::{ActionResult, StepOutputs};
 use crate::runner::alerts::SharedAlerts;
 use crate::runner::context::Context;
+use crate::runner::error::{MeasurementError, StepError};
 use crate::runner::expectation::{Measurements, evaluate};
 use crate::runner::observation::{Observation, deltas, observe};
 use lab_core::event::ExpectationResult;
@@ -44,8 +45,8 @@ pub(super) async fn wait_for(
     context: &Context,
     alerts: &SharedAlerts,
     wait: &WaitFor,
-    before: &Result<Observation, String>,
-) -> Result<ActionResult, String> {
+    before: &Result<Observation, StepError>,
+) -> Result<ActionResult, StepError> {
     let start = Instant::now();
     let deadline = start + wait.timeout;
     loop {
@@ -80,8 +81,8 @@ async fn poll(
     context: &Context,
     alerts: &SharedAlerts,
     wait: &WaitFor,
-    before: &Result<Observation, String>,
-) -> Result<Poll, String> {
+    before: &Result<Observation, StepError>,
+) -> Result<Poll, StepError> {
     match &wait.what {
         Condition::Alert { alert, is } => Ok(alert_state(alerts, alert, *is)),
         Condition::Metrics(expected) => Ok(counter_increase(context, expected, before).await),
@@ -97,7 +98,7 @@ async fn poll(
         }
         Condition::Query { query, is } => {
             let prometheus = before.as_ref()?.description.endpoints.prometheus.as_ref();
-            let prometheus = prometheus.ok_or("the lab's Prometheus does not run")?;
+            let prometheus = prometheus.ok_or(StepError::NoPrometheus)?;
             Ok(evaluate_query(query, is.as_ref(), &run_query(context, prometheus, query).await?))
         }
     }
@@ -113,18 +114,29 @@ fn alert_state(alerts: &SharedAlerts, alert: &str, is: AlertIs) -> Poll {
 }
 
 /// Increase of the app's counters since the start of the step.
-async fn counter_increase(context: &Context, expected: &[Expectation], before: &Result<Observation, String>) -> Poll {
+async fn counter_increase(
+    context: &Context,
+    expected: &[Expectation],
+    before: &Result<Observation, StepError>,
+) -> Poll {
     let now = observe(context).await;
-    let deltas = deltas(before, &now, &ActionResult::default());
+    let deltas = deltas(before, &now, &ActionResult::default()).map_err(MeasurementError::from);
     let observed = Measurements { deltas, ..Measurements::default() };
     let results: Vec<_> = expected.iter().map(|expected| evaluate(expected, &observed)).collect();
     let summary = results.iter().map(|result| format!("{} {}", result.metric, result.observed_text));
     Poll { summary: summary.collect::<Vec<_>>().join(", "), results, ..Poll::default() }
 }
 
+/// Reason why a query has no values at the moment, which may change.
+struct Unavailable(String);
+
 /// Values of a query, or the reason why they are currently unavailable. A rejected query is an error, because retrying
 /// would not help.
-async fn run_query(context: &Context, prometheus: &str, query: &str) -> Result<Result<Vec<f64>, String>, String> {
+async fn run_query(
+    context: &Context,
+    prometheus: &str,
+    query: &str,
+) -> Result<Result<Vec<f64>, Unavailable>, StepError> {
     let probe = Probe {
         url: format!("{prometheus}/api/v1/query?query={}", encoded(query)),
         method: "GET".to_owned(),
@@ -133,14 +145,14 @@ async fn run_query(context: &Context, prometheus: &str, query: &str) -> Result<R
     };
     let response = match context.wire.probe(&probe).await {
         Ok(response) => response,
-        Err(error) => return Ok(Err(format!("no answer: {}", error.detail))),
+        Err(error) => return Ok(Err(Unavailable(format!("no answer: {}", error.detail)))),
     };
     let body: Value = serde_json::from_str(&response.body).unwrap_or_default();
     let said = || body["error"].as_str().map_or_else(|| format!("status {}", response.status), str::to_owned);
     match (body["status"].as_str(), response.status) {
         (Some("success"), _) => Ok(Ok(values(&body["data"]))),
-        (_, BAD_REQUEST) => Err(format!("Prometheus refuses the query `{query}`: {}", said())),
-        _ => Ok(Err(said())),
+        (_, BAD_REQUEST) => Err(StepError::QueryRefused { query: query.to_owned(), detail: said() }),
+        _ => Ok(Err(Unavailable(said()))),
     }
 }
 
@@ -154,7 +166,7 @@ fn values(data: &Value) -> Vec<f64> {
 }
 
 /// Evaluates a query: one of its series must match. Without a threshold, any series does.
-fn evaluate_query(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>, String>) -> Poll {
+fn evaluate_query(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>, Unavailable>) -> Poll {
     let holds = |value: &&f64| is.is_none_or(|is| is.comparator.holds(**value, is.bound));
     let (found, text) = match answer {
         Ok(values) => {
@@ -164,7 +176,7 @@ fn evaluate_query(query: &str, is: Option<&Threshold>, answer: &Result<Vec<f64>,
                 passed.or(values.first()).map_or("no series".to_owned(), f64::to_string),
             )
         }
-        Err(why) => (None, why.clone()),
+        Err(Unavailable(why)) => (None, why.clone()),
     };
     let passed = answer.as_ref().is_ok_and(|values| values.iter().any(|value| holds(&value)));
     let expected = is.map_or_else(|| "a series".to_owned(), |is| is.text.clone());
@@ -222,7 +234,7 @@ mod tests {
         assert_eq!(observed(Ok(vec![0.25]), Some(&is)), (false, "0.25".to_owned()));
         assert_eq!(observed(Ok(vec![0.0]), None), (true, "0".to_owned()));
         assert_eq!(observed(Ok(Vec::new()), None), (false, "no series".to_owned()));
-        assert_eq!(observed(Err("parse error".to_owned()), None), (false, "parse error".to_owned()));
+        assert_eq!(observed(Err(Unavailable("parse error".to_owned())), None), (false, "parse error".to_owned()));
     }
 
     #[test]

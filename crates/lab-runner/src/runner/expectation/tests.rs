@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 
 use super::*;
+use crate::runner::error::StepError;
 use lab_scenario::plan::Comparator;
 use lab_telemetry::metrics::Series;
 use lab_traffic::Cause;
@@ -103,8 +104,7 @@ fn a_share_is_never_rounded_to_all_or_nothing() {
 
 #[test]
 fn what_was_not_seen_is_unknown_and_says_why() {
-    let nothing =
-        Measurements { traffic: None, deltas: Err("the app is paused".to_owned()), ..Measurements::default() };
+    let nothing = Measurements { traffic: None, deltas: Err(StepError::AppPaused.into()), ..Measurements::default() };
     let unanswered = Measurements {
         traffic: Some(TrafficResults::new(None, Summary::new(DateTime::UNIX_EPOCH))),
         ..Measurements::default()
@@ -129,10 +129,10 @@ fn several_steps_add_up_and_one_unknown_makes_the_sum_unknown() {
     let both = Measurements::merged(&[quiet.clone(), observed(), observed()]);
     assert_eq!(seen(Metric::Sent, &both).0, Some(80.0));
     assert_eq!(seen(delta("app_auth_failures_total", &[]), &both).0, Some(13.0));
-    let blind = Measurements { traffic: None, deltas: Err("the scrape failed".to_owned()), ..Measurements::default() };
+    let blind = Measurements { traffic: None, deltas: Err(StepError::AppPaused.into()), ..Measurements::default() };
     let some = Measurements::merged(&[observed(), blind, quiet]);
     assert_eq!(seen(Metric::Sent, &some).0, Some(40.0));
-    assert_eq!(seen(delta("app_auth_failures_total", &[]), &some).1, "unknown: the scrape failed");
+    assert_eq!(seen(delta("app_auth_failures_total", &[]), &some).1, "unknown: the app is paused");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn traffic_in_the_background_that_had_nothing_to_send_has_failed_in_nothing() {
     };
     let measured = |id, metric, observed: &Measurements| measure(&Sender::Background(id), &metric, observed);
     for count in [Metric::Failed, Metric::Sent, Metric::StatusCount(200)] {
-        assert_eq!(measured(3, count.clone(), &sent_nothing), Ok(0.0));
+        assert_eq!(measured(3, count.clone(), &sent_nothing).ok(), Some(0.0));
         // Of traffic that could not be started nothing is known.
         assert!(measured(4, count, &sent_nothing).is_err());
     }
