@@ -25,25 +25,45 @@ use state_folder::{GONE, sweep};
 /// Name of the lab that commands use by default.
 pub const DEFAULT_NAME: &str = "default";
 
+/// Error of the state of labs on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
+    /// A file or folder cannot be read or written.
     #[error("cannot use the state folder {}: {source}", path.display())]
-    Folder { path: PathBuf, source: io::Error },
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
     /// A state file was not written by lab.
     #[error("{} is damaged: {detail}", path.display())]
-    Damaged { path: PathBuf, detail: String },
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// First problem in it.
+        detail: String,
+    },
     /// The lab was created by a newer version of lab.
     #[error("lab {name} was made by a newer version of lab (its format is {found}, this one knows {VERSION})")]
     Newer {
+        /// Name of the lab.
         name: String,
         /// Version of its format.
         found: u32,
     },
     /// Invalid lab name.
     #[error("{name:?} cannot be a lab's name: use 1 to 40 of a-z, 0-9 and -, not beginning with -")]
-    Name { name: String },
+    Name {
+        /// The rejected name.
+        name: String,
+    },
+    /// The lab does not exist.
     #[error("there is no lab {name}")]
-    Missing { name: String },
+    Missing {
+        /// Name of the lab.
+        name: String,
+    },
     /// The lab is locked.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -78,6 +98,7 @@ impl Lab {
         Ok(Self { name: name.to_owned(), folder: Folder::new(labs.join(name)) })
     }
 
+    /// Name of the lab: 1 to 40 of `a-z`, `0-9` and `-`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -266,7 +287,7 @@ mod tests {
         drop(held);
         let lock = waiting.await.unwrap().unwrap();
         assert!(lab.folder().path("change.lock").exists());
-        // Who wanted the one that has gone is told so, and leaves nothing.
+        // Waiting for the removed lab fails and leaves nothing behind.
         assert!(matches!(lab.locked_record(&lock), Err(LabError::Missing { .. })));
         assert!(!lab.folder().root().exists());
     }

@@ -2,6 +2,8 @@
 //! labs on disk, [`provision`] brings labs up and removes them, and [`proof`] checks that a scenario behaves as it claims.
 //! Knows neither the concrete engine nor the reports.
 
+#![warn(missing_docs)]
+
 pub mod lab;
 pub mod proof;
 pub mod provision;

@@ -17,7 +17,7 @@ pub struct Undo {
     pub items: Vec<UndoItem>,
 }
 
-/// Whether the lab is back in its original state.
+/// Degree to which the lab is back in its original state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UndoOutcome {

@@ -11,88 +11,88 @@ use lab_core::event::{
     Undo, UndoOutcome, rfc3339,
 };
 
-/// The [`Journal::reason`] of a run that was cut off: its process was killed, or the power went.
+/// [`Journal::reason`] of a run whose record has no end, because its process was killed or the machine lost power.
 pub const CUT_OFF: &str = "cut off: the record ends before the run does";
 
-/// A run and all that it showed. Times are in UTC, durations and offsets in seconds.
+/// A run as one document. Times are in UTC, durations and offsets in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
     /// [`lab_core::event::FORMAT_VERSION`].
     pub version: u32,
-    /// Such as `20261124T101530.123Z-7f3a`.
+    /// Id of the run, such as `20261124T101530.123Z-7f3a`.
     pub id: String,
-    /// The scenario's name.
+    /// Name of the scenario.
     pub scenario: String,
-    /// The scenario's title.
+    /// Title of the scenario.
     pub title: String,
-    /// The lab's name.
+    /// Name of the lab.
     pub lab: String,
-    /// The engine's name.
+    /// Name of the engine.
     pub engine: String,
-    /// How it ended; interrupted where it was cut off.
+    /// Result; [`Status::Interrupted`] if the record has no end.
     pub status: Status,
-    /// Why it is not held, beyond what its steps say: a fault without effect, [`CUT_OFF`].
+    /// Why the run did not pass, apart from its steps: a fault without effect, or [`CUT_OFF`].
     #[serde(default)]
     pub reason: Option<String>,
-    /// When it began.
+    /// Start of the run.
     #[serde(serialize_with = "rfc3339")]
     pub start: DateTime<Utc>,
-    /// When it ended; of a run that was cut off, the last that is known.
+    /// End of the run, or the last event if the record has no end.
     #[serde(serialize_with = "rfc3339")]
     pub end: DateTime<Utc>,
-    /// The undo included.
+    /// Duration, including the undo.
     pub duration: f64,
-    /// As resolved.
+    /// Resolved parameters.
     pub parameters: BTreeMap<String, String>,
-    /// What the scenario's file tells beside its steps.
+    /// Texts of the scenario file.
     #[serde(default)]
     pub about: About,
-    /// The names of the steps that were to run.
+    /// Names of the planned steps.
     #[serde(default)]
     pub planned: Vec<String>,
-    /// Those that did run.
+    /// Results of the executed steps.
     pub steps: Vec<StepResult>,
-    /// What the caller saw of the outage; none where no request failed.
+    /// Outage as seen by the callers. `None` if no request failed.
     pub outage: Option<Outage>,
-    /// What became of the changes.
+    /// Result of the undo.
     pub undo: Undo,
-    /// The keys before and after.
+    /// Keys before and after the run.
     #[serde(default)]
     pub keys: Option<JournalKeys>,
-    /// What else was worth knowing, in order.
+    /// Notices in order.
     #[serde(default)]
     pub notices: Vec<JournalNotice>,
-    /// What became of the alerts, in order.
+    /// Changes of alerts in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<AlertChanged>,
-    /// The pace that was asked for; empty: as the scenario has it.
+    /// Requested pace. Empty if the scenario's own pace was used.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pace: String,
 }
 
-/// The keys before the first step and after the undo.
+/// Keys before the first step and after the undo.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalKeys {
     /// Before the first step.
     pub before: Keys,
-    /// After the undo; null where they are not known.
+    /// After the undo; null if unknown.
     pub after: Option<Keys>,
 }
 
-/// Something worth knowing that changed no verdict.
+/// Information that does not affect the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JournalNotice {
-    /// When.
+    /// Time in UTC.
     #[serde(serialize_with = "rfc3339")]
     pub at: DateTime<Utc>,
-    /// The same, since the run's start.
+    /// Seconds since the start of the run.
     pub elapsed: f64,
     /// One sentence.
     pub message: String,
 }
 
 impl Journal {
-    /// The journal of a stream of events; none where it has no beginning.
+    /// Folds events into a journal. `None` without the first event of a run.
     pub fn from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Self> {
         let mut builder = JournalBuilder::default();
         for event in events {
@@ -101,24 +101,24 @@ impl Journal {
         builder.journal()
     }
 
-    /// The names of the steps that were to run and did not. Those of `finally` run also after an early end.
+    /// Names of planned steps that were not executed. Steps of `finally` are executed even after an early end.
     pub fn not_run(&self) -> impl Iterator<Item = &str> {
         let ran = |name: &str| self.steps.iter().any(|step| step.name == name);
         self.planned.iter().map(String::as_str).filter(move |name| !ran(name))
     }
 }
 
-/// Folds events into a [`Journal`], at any time that of the run so far.
+/// Folds events into a [`Journal`] while the run is in progress.
 #[derive(Clone, Debug, Default)]
 pub struct JournalBuilder {
     journal: Option<Journal>,
-    /// The step that has begun and is not over.
+    /// Step in progress, with its start in UTC and in seconds since the start of the run.
     open: Option<(StepStarted, DateTime<Utc>, f64)>,
     ended: bool,
 }
 
 impl JournalBuilder {
-    /// The next event.
+    /// Adds the next event.
     pub fn push(&mut self, event: &Event) {
         if let EventKind::RunStarted(run) = &event.kind {
             *self = Self { journal: Some(begin(run, event.at)), open: None, ended: false };
@@ -153,8 +153,8 @@ impl JournalBuilder {
         }
     }
 
-    /// The journal so far; none before the run's first event. Without the run's last event it is that of a run that was
-    /// cut off: interrupted, its undo owed, and the step that it was in is its last.
+    /// Journal so far. `None` before the first event of the run. Without the last event, the run counts as interrupted, its
+    /// undo as pending, and the step in progress is the last one.
     pub fn journal(&self) -> Option<Journal> {
         let mut journal = self.journal.clone()?;
         if let (false, Some((step, at, elapsed))) = (self.ended, &self.open) {
@@ -164,7 +164,7 @@ impl JournalBuilder {
     }
 }
 
-/// A run of which nothing is known but its beginning.
+/// Journal of a run that has only started.
 fn begin(run: &RunStarted, at: DateTime<Utc>) -> Journal {
     Journal {
         version: run.version,

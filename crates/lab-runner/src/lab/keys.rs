@@ -5,11 +5,13 @@
 use super::{Lab, LabError, Record};
 use lab_core::engine::{Engine, EngineError, EngineErrorKind, Reconciliation, ServiceChange};
 
+/// Error of [`Lab::reconcile`].
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// The record could not be written, so nothing was changed.
     #[error(transparent)]
     Lab(#[from] LabError),
+    /// The engine could not make the change.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

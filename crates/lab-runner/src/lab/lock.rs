@@ -32,17 +32,25 @@ pub struct Lock {
     _file: File,
 }
 
+/// Reason why a lock was not acquired.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process holds the lock.
     #[error("lab {lab} is busy: {holder} holds it")]
     Held {
+        /// Name of the lab.
         lab: String,
         /// Name that the holder recorded.
         holder: String,
     },
+    /// The lock file cannot be used.
     #[error("cannot lock {}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
+    File {
+        /// The lock file.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
 }
 
 impl Lock {

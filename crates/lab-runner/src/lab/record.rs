@@ -21,7 +21,9 @@ pub const GRAFANA_PASSWORD: &str = "GRAFANA_PASSWORD";
 /// Contents of `lab.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// Version of the format.
     pub version: u32,
+    /// Name of the engine: `docker` or `embedded`.
     pub engine: String,
     /// When the lab was first brought up.
     pub created: DateTime<Utc>,
@@ -94,6 +96,7 @@ impl Record {
         self.next_server_key.as_deref().or(self.server_key.as_deref())
     }
 
+    /// Record of a new lab, with the same key for server and caller.
     pub fn new(engine: &str, gateway_port: u16) -> Self {
         let caller_key = FIRST_KEY.to_owned();
         let containers = Containers::default();

@@ -42,6 +42,7 @@ impl StateFolder {
         Ok(Self { root })
     }
 
+    /// Absolute path without symbolic links.
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -35,6 +35,7 @@ pub enum Verdict {
     NotProven,
     /// The proof could not be completed.
     Error,
+    /// Stopped by a signal.
     Interrupted,
     /// Nothing to prove: a part of other scenarios.
     Exempt,
@@ -45,10 +46,13 @@ pub enum Verdict {
 /// A scenario and the results of its claims.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Proof {
+    /// Name of the scenario.
     pub scenario: String,
+    /// Result as a whole.
     pub status: Verdict,
     /// Why parts are missing.
     pub reason: Option<String>,
+    /// In seconds.
     pub duration: f64,
     /// Evaluated groups of claims, in order.
     pub parts: Vec<Part>,
@@ -57,11 +61,12 @@ pub struct Proof {
     pub exit: Exit,
 }
 
+/// Result of one group of claims.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// `healthy`, `broken`, `fixed`, `unharmed`, `wrong fix NAME` or `undone`.
     pub name: String,
-    /// Whether all of its claims are true.
+    /// True if all of its claims are true.
     pub passed: bool,
     /// One sentence per false claim.
     pub findings: Vec<String>,
@@ -76,7 +81,9 @@ impl Proof {
 
 /// Lab of a proof: up, locked, exclusive, and recorded as temporary.
 pub struct ProofLab {
+    /// State on disk.
     pub lab: Lab,
+    /// Engine of the lab.
     pub engine: Arc<dyn Engine>,
     /// Access to the network.
     pub wire: Arc<dyn Wire>,

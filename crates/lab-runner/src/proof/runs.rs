@@ -25,13 +25,13 @@ pub(super) struct ProofRun {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) steps: Range<usize>,
-    /// Whether all steps must pass, or at least one must fail.
+    /// True if all steps must pass; false if at least one must fail.
     pub(super) passes: bool,
     /// Message if that is not the case.
     pub(super) otherwise: &'static str,
 }
 
-/// Claims that a scenario lacks. The text says what to add.
+/// Claims that a scenario lacks, with what to add.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MissingClaims {
     /// A part of other scenarios claims nothing.
@@ -68,7 +68,10 @@ pub(super) enum Requirement {
     Harmful,
 }
 
-/// Returns the runs of a proof, in order. The error says what the scenario lacks.
+/// Returns the runs of a proof, in order.
+///
+/// # Errors
+/// If the scenario lacks claims.
 pub(super) fn runs(plan: &Plan) -> Result<Vec<ProofRun>, MissingClaims> {
     let (claims, name) = (&plan.claims, plan.name.clone());
     let mut runs = match plan.kind {

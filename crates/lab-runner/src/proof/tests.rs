@@ -33,7 +33,7 @@ fn event(kind: EventKind) -> Event {
     Event { at: chrono::DateTime::UNIX_EPOCH, elapsed: 0.0, kind }
 }
 
-/// The events of an run whose steps end as `ends` says, one letter a step: `h`eld, `f`ailed, `e`rror.
+/// Events of a run. `ends` has one letter per step: `h` passes, `f` fails, `e` is an error.
 fn played(run: &ProofRun, ends: &str, reason: Option<&str>) -> Vec<Event> {
     let step = |(index, end): (usize, char)| {
         let status = match end {

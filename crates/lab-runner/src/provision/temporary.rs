@@ -56,7 +56,7 @@ impl Provisioner {
     /// Creates, locks and starts a temporary lab. Removes it again if this fails or is interrupted.
     ///
     /// # Errors
-    /// [`ProvisionError::Interrupted`] after a signal. [`CreateError::leftover`] says if the lab could not be removed.
+    /// [`ProvisionError::Interrupted`] after a signal. [`CreateError::leftover`] is set if the lab could not be removed.
     pub async fn create(&self, new: TemporaryLab<'_>) -> Result<ProvisionedLab, CreateError> {
         let locked = self.lock_new(new)?;
         let started = tokio::select! {

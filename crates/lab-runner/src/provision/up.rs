@@ -44,18 +44,18 @@ pub struct RunningLab {
     pub record: Record,
     /// State of the stack.
     pub description: Description,
-    /// What was necessary.
+    /// Work that was necessary.
     pub outcome: UpOutcome,
 }
 
-/// What was necessary to bring a lab up.
+/// Work that was necessary to bring a lab up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpOutcome {
     /// A new lab was created.
     Created,
     /// The lab was down, completely or in part. Lists the repaired services if it was up in part.
     Restarted(Repairs),
-    /// Nothing.
+    /// None.
     AlreadyUp,
 }
 

@@ -62,7 +62,7 @@ pub(super) struct AlertPeriod {
     resolved: Option<f64>,
 }
 
-/// AlertPeriods over a period, by name.
+/// Alerts over a period, by name.
 pub(super) type AlertPeriods = BTreeMap<String, AlertPeriod>;
 
 impl AlertWatch {
@@ -93,7 +93,7 @@ impl AlertWatch {
         let _ = timeout(REQUEST_TIMEOUT, self.shared.poll(context)).await;
     }
 
-    /// AlertPeriods since a time, in seconds since the start of the run. Empty without an alert source.
+    /// Alerts since a time, in seconds since the start of the run. Empty without an alert source.
     pub(super) fn since(&self, begun: f64) -> AlertPeriods {
         self.shared.lock().since(begun)
     }

@@ -63,7 +63,7 @@ pub(super) struct Slice {
     _end: DropGuard,
 }
 
-/// RunningSlices slices of one step.
+/// Running slices of one step.
 pub(super) struct RunningSlices {
     new: Vec<Slice>,
     open: Vec<Slice>,

@@ -48,6 +48,7 @@ impl Interrupt {
         }
     }
 
+    /// First signal, if there was one.
     pub fn signal(&self) -> Option<Signal> {
         self.first.get().copied()
     }

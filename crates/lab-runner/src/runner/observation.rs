@@ -17,7 +17,7 @@ use lab_telemetry::metrics::{Deltas, Exposition, Snapshot, delta, names};
 /// Time limit of a description; the engine's own deadlines are shorter.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Measurements state of the lab at one time.
+/// Observed state of the lab at one time.
 #[derive(Clone, Debug)]
 pub(super) struct Observation {
     pub(super) description: Description,

@@ -11,7 +11,7 @@ use lab_traffic::Summary;
 /// Reported if a practice scenario sent no requests.
 pub(crate) const NO_REQUESTS: &str = "no request was sent, so nothing shows that callers are unaffected";
 
-/// What a caller experienced in one step. Times are in seconds since the start of the run.
+/// Results of one caller in one step. Times are in seconds since the start of the run.
 #[derive(Debug)]
 struct CallerPeriod {
     /// `None` for the lab's default caller.
@@ -45,7 +45,7 @@ pub(super) struct OutageTracker {
 struct Fault {
     step: String,
     begun: f64,
-    /// Whether it changed the lab.
+    /// The lab was changed by it.
     changed: bool,
     /// Start of the next fix or fault.
     ended: Option<f64>,

@@ -31,7 +31,7 @@ pub(super) struct StepExecution {
     /// Background requests that are still open.
     pub(super) open: Vec<Slice>,
     pub(super) deltas: Result<Deltas, StepError>,
-    /// AlertPeriods during the step.
+    /// Alerts during the step.
     pub(super) alerts: AlertPeriods,
     pub(super) interrupted: bool,
 }

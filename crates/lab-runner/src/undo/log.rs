@@ -17,10 +17,17 @@ use lab_system::files;
 /// Version of the log format.
 const VERSION: u32 = 1;
 
+/// Error of the undo log.
 #[derive(Debug, thiserror::Error)]
 pub enum UndoError {
+    /// The log cannot be read or written.
     #[error("cannot use the undo log {}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
+    File {
+        /// Path of the log.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
     /// A line was not written by lab.
     #[error(
         "the undo log {} is damaged in line {line}: {detail}; fix or remove that line and run `lab recover`, \
@@ -28,14 +35,22 @@ pub enum UndoError {
         path.display()
     )]
     Damaged {
+        /// Path of the log.
         path: PathBuf,
         /// 1-based.
         line: usize,
+        /// Problem of the line.
         detail: String,
     },
     /// An earlier run has an undo pending.
     #[error("undo pending from run {run} ({scenario}); finish it with `lab recover`")]
-    Pending { run: String, scenario: String },
+    Pending {
+        /// Id of the run.
+        run: String,
+        /// Name of its scenario.
+        scenario: String,
+    },
+    /// The lab's folder cannot be used.
     #[error(transparent)]
     Lab(#[from] LabError),
 }
@@ -43,8 +58,11 @@ pub enum UndoError {
 /// Header of a run's section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
+    /// Version of the format.
     pub version: u32,
+    /// Id of the run.
     pub run: String,
+    /// Name of its scenario.
     pub scenario: String,
     /// When the run started to make changes.
     pub at: DateTime<Utc>,
@@ -54,17 +72,23 @@ pub struct Header {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "before", rename_all = "snake_case")]
 pub enum Before {
+    /// Environment and run state of a service.
     Service {
+        /// Name of the service.
         service: String,
         /// Previous values of everything that was changed.
         state: ServiceChange,
     },
     /// Key of the default caller.
-    CallerKey { key: String },
+    CallerKey {
+        /// Previous key.
+        key: String,
+    },
     /// Key of a named caller.
     Caller {
+        /// Name of the caller.
         name: String,
-        /// `None` if the caller did not exist.
+        /// Previous key. `None` if the caller did not exist.
         key: Option<String>,
     },
     /// The lab did not exist; the run created it.
@@ -91,6 +115,7 @@ enum Line {
 pub struct Pending {
     /// The run whose undo is pending, or else the last run that kept its changes.
     pub run: String,
+    /// Name of its scenario.
     pub scenario: String,
     /// When the run started to make changes.
     pub at: DateTime<Utc>,
@@ -144,7 +169,7 @@ pub struct UndoLog {
 }
 
 impl UndoLog {
-    /// Begins or continues a run's section. Nothing is written before the first record. A section that only says that
+    /// Begins or continues a run's section. Nothing is written before the first record. A section that only records that
     /// the lab did not exist does not block: the command that created the lab removes it.
     ///
     /// # Errors
@@ -293,7 +318,7 @@ struct Section {
 }
 
 impl Section {
-    /// Returns whether the section only says that the lab did not exist.
+    /// Returns whether the section only records that the lab did not exist.
     fn is_new_lab(&self) -> bool {
         self.records == [Before::NoLab]
     }

@@ -10,16 +10,21 @@ use lab_core::engine::{RunState, ServiceChange};
 pub enum RevertStep {
     /// Restores the state of a service.
     Service {
+        /// Name of the service.
         service: String,
         /// Everything that was changed.
         change: ServiceChange,
     },
     /// Restores the key of the default caller.
-    CallerKey { key: String },
+    CallerKey {
+        /// Key to restore.
+        key: String,
+    },
     /// Restores the key of a named caller, or removes the caller.
     Caller {
+        /// Name of the caller.
         name: String,
-        /// `None` removes the caller.
+        /// Key to restore. `None` removes the caller.
         key: Option<String>,
     },
     /// Removes the lab.

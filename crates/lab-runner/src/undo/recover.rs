@@ -21,8 +21,10 @@ const UP_TIMEOUT: Duration = Duration::from_mins(5);
 /// Error that prevented a recovery.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
+    /// The undo log cannot be used.
     #[error(transparent)]
     Log(#[from] UndoError),
+    /// The lab is locked, or its record cannot be used.
     #[error(transparent)]
     Lab(#[from] LabError),
     /// The stack is down and cannot be started.

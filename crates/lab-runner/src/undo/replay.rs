@@ -36,7 +36,9 @@ enum RevertError {
 
 /// Context of a replay.
 pub struct Replay<'a> {
+    /// Lab whose changes are reverted.
     pub lab: &'a Lab,
+    /// Engine of the lab.
     pub engine: &'a Arc<dyn Engine>,
     /// Name of the lock holder, shown to commands that wait for a change: `undo of run 7f3a`.
     pub holder: &'a str,

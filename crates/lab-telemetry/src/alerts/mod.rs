@@ -25,6 +25,8 @@ mod template;
 mod tests;
 mod tracker;
 
+pub(crate) use rate::quantile as histogram_quantile;
+
 pub use answer::{Answer, read};
 pub use client::fetch_names;
 pub use labels::Labels;

@@ -29,7 +29,7 @@ pub(super) fn increase(samples: &[(i64, f64)], end: i64, range: i64) -> Option<f
 
 /// Quantile of a histogram, interpolated linearly within a bucket. Buckets are upper bounds with cumulative counts. NaN if there
 /// are no observations or no bucket to infinity.
-pub(super) fn quantile(quantile: f64, mut buckets: Vec<(f64, f64)>) -> f64 {
+pub(crate) fn quantile(quantile: f64, mut buckets: Vec<(f64, f64)>) -> f64 {
     if quantile.is_nan() || buckets.is_empty() {
         return f64::NAN;
     }

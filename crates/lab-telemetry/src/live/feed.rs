@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
+use crate::alerts::histogram_quantile;
 use crate::metrics::{Deltas, Exposition, Moment, Snapshot, delta, names};
 
 /// The most points: an hour.
@@ -141,17 +142,9 @@ fn buckets(deltas: &Deltas) -> Vec<(f64, f64)> {
     buckets
 }
 
-/// As Prometheus' `histogram_quantile`: linear within a bucket, the last one's lower end beyond it.
+/// Quantile of a histogram. `None` without observations.
 fn quantile(buckets: &[(f64, f64)], quantile: f64) -> Option<f64> {
-    let all = buckets.last()?.1;
-    if all <= 0.0 {
-        return None;
-    }
-    let rank = quantile * all;
-    let place = buckets.iter().position(|(_, count)| *count >= rank)?;
-    let (start, below) = if place == 0 { (0.0, 0.0) } else { buckets[place - 1] };
-    let (end, count) = buckets[place];
-    Some(if end.is_infinite() { start } else { start + (end - start) * (rank - below) / (count - below) })
+    Some(histogram_quantile(quantile, buckets.to_vec())).filter(|value| value.is_finite())
 }
 
 #[cfg(test)]

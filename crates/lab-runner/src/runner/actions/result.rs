@@ -13,7 +13,7 @@ pub(in crate::runner) struct ActionResult {
     pub(in crate::runner) traffic: Option<TrafficResults>,
     /// App instances that the action stopped.
     pub(in crate::runner) retired: Vec<Retired>,
-    /// Whether they were killed rather than stopped gracefully.
+    /// They were killed rather than stopped gracefully.
     pub(in crate::runner) killed: bool,
     /// Results of checks.
     pub(in crate::runner) checks: Vec<ExpectationResult>,
