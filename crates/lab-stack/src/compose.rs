@@ -11,6 +11,7 @@ mod reader;
 mod refused;
 mod rights;
 mod service;
+mod value_error;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,10 +1,12 @@
 //! Reads a mounted folder with its files, links and permissions. Paths outside the bounds are errors, and each error names its
 //! path.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use lab_system::files::{self, Unusable};
 
 use super::folder::{FolderError, normalize};
 use super::{Content, FolderEntry};
@@ -87,13 +89,11 @@ impl<N: Fn(&Path)> Walk<'_, N> {
     }
 
     fn file(&mut self, path: &Path, within: &Path, metadata: &Metadata) -> Result<(), FolderError> {
-        let mut bytes = Vec::new();
-        let left = MAX_BYTES - self.bytes;
-        let file = File::open(path).map_err(|error| io_error(within, &error))?;
-        file.take(left + 1).read_to_end(&mut bytes).map_err(|error| io_error(within, &error))?;
-        if bytes.len() as u64 > left {
-            return Err(FolderError::TooLarge);
-        }
+        let bytes =
+            files::read_input(path, MAX_BYTES - self.bytes).map_err(|error| match Unusable::in_error(&error) {
+                Some(Unusable::Large { .. }) => FolderError::TooLarge,
+                _ => io_error(within, &error),
+            })?;
         self.bytes += bytes.len() as u64;
         self.push(within, metadata.permissions().mode() & FILE_MODE, Content::File(bytes))
     }

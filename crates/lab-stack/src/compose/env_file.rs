@@ -43,7 +43,7 @@ fn entry(line: &str, env: &Variables) -> Result<Option<(String, String)>, LineEr
     }
     // A name without a value means the host's variable, which has precedence anyway.
     let Some(value) = rest.strip_prefix('=') else { return Ok(None) };
-    let text = match unquoted(value.trim_start()).map_err(|(message, label)| LineError::Line(message, label))? {
+    let text = match unquoted(value.trim_start())? {
         Value::Literal(text) => text,
         Value::Text(text) => interpolate::text(&text, env).map_err(LineError::Variable)?,
     };
@@ -57,7 +57,7 @@ enum Value {
 }
 
 /// Strips quotes and a comment from a value.
-fn unquoted(value: &str) -> Result<Value, (String, &'static str)> {
+fn unquoted(value: &str) -> Result<Value, LineError> {
     let open = value.chars().next().filter(|mark| ['\'', '"'].contains(mark));
     let Some(mark) = open else {
         let comment =
@@ -80,14 +80,15 @@ fn unquoted(value: &str) -> Result<Value, (String, &'static str)> {
             c if c == mark => {
                 let rest = value[at + 1..].trim();
                 if !rest.is_empty() && !rest.starts_with('#') {
-                    return Err((format!("{} follows the value", quote(rest)), "expected nothing or a comment"));
+                    let message = format!("{} follows the value", quote(rest));
+                    return Err(LineError::Line(message, "expected nothing or a comment"));
                 }
                 return Ok(if mark == '"' { Value::Text(text) } else { Value::Literal(text) });
             }
             c => text.push(c),
         }
     }
-    Err(("a mark is not closed on its line".to_owned(), "write line breaks as `\\n` in double quotes"))
+    Err(LineError::Line("a mark is not closed on its line".to_owned(), "write line breaks as `\\n` in double quotes"))
 }
 
 #[cfg(test)]
@@ -96,12 +97,12 @@ mod tests {
 
     use super::*;
 
-    fn variables(text: &str) -> Result<BTreeMap<String, String>, String> {
+    fn variables(text: &str) -> Result<BTreeMap<String, String>, Diagnostics> {
         let host = [("HOST".into(), "h".into())];
         let mut env = Variables::new(&BTreeMap::new(), host);
         let mut out = Diagnostics::default();
         read(&SourceFile::new(".env", text), &mut env, &mut out);
-        if out.is_empty() { Ok(env.file) } else { Err(out.to_string()) }
+        if out.is_empty() { Ok(env.file) } else { Err(out) }
     }
 
     #[test]
@@ -121,7 +122,7 @@ mod tests {
             ("K", ""),
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(variables(text), Ok(BTreeMap::from(expected)));
+        assert_eq!(variables(text).unwrap(), BTreeMap::from(expected));
     }
 
     #[test]
@@ -134,7 +135,7 @@ mod tests {
             ("A='b' c", "`c` follows the value"),
             ("A=${NONE}", "the variable `NONE` is not set"),
         ] {
-            let error = variables(&format!("X=1\n{line}\n")).unwrap_err();
+            let error = variables(&format!("X=1\n{line}\n")).unwrap_err().to_string();
             assert!(error.contains(message) && error.contains(".env:2:"), "{error}");
         }
     }

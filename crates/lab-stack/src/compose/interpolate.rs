@@ -164,13 +164,12 @@ fn braced(inner: &str, whole: &str, env: &Variables, depth: usize) -> Result<Str
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Variables, expand};
+    use super::{VariableError, Variables, expand};
 
-    fn expanded(text: &str) -> Result<String, String> {
+    fn expanded(text: &str) -> Result<String, VariableError> {
         let env = BTreeMap::from([("A", "1"), ("EMPTY", ""), ("_b2", "x y")]);
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         expand(text, &Variables::new(&env, []), 0)
-            .map_err(|error| format!("{} | {} | {}", error.message, error.label, error.part))
     }
 
     #[test]
@@ -187,7 +186,7 @@ mod tests {
             ("${NONE:-a:b-c}", "a:b-c"),
         ];
         for (text, expected) in good {
-            assert_eq!(expanded(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(expanded(text).unwrap(), expected, "{text}");
         }
     }
 
@@ -200,7 +199,8 @@ mod tests {
             ("${NONE?}", "the variable `NONE` is not set | it must be set | ${NONE?}"),
         ];
         for (text, expected) in bad {
-            assert_eq!(expanded(text).unwrap_err(), expected);
+            let VariableError { message, label, part } = expanded(text).unwrap_err();
+            assert_eq!(format!("{message} | {label} | {part}"), expected);
         }
         for bad in
             ["${", "${A", "$", "$ ", "$1", "${}", "${1A}", "${A:+b}", "${A/b/c}", "${NONE:-${B}", "${NONE:-${B}}"]
@@ -208,6 +208,6 @@ mod tests {
             assert!(expanded(bad).is_err(), "{bad}");
         }
         let deep = format!("{}x{}", "${N:-".repeat(20), "}".repeat(20));
-        assert!(expanded(&deep).unwrap_err().starts_with("defaults are nested too deeply"));
+        assert!(expanded(&deep).unwrap_err().message.starts_with("defaults are nested too deeply"));
     }
 }

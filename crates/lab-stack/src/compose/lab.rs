@@ -9,6 +9,7 @@ use lab_yaml::fields::{Fields, missing_value};
 use lab_yaml::node::Text;
 use lab_yaml::{Diagnostic, Diagnostics, Place, did_you_mean, quote, quote_list};
 
+use super::value_error::ValueError;
 use super::{Placed, reader, values};
 
 const KEYS: [&str; 7] = ["app", "database", "folders", "gateway", "grafana", "optional", "prometheus"];
@@ -38,7 +39,7 @@ pub(super) fn folders(fields: &Fields, folder: &Folder, out: &mut Diagnostics) -
         let path = normalize(Path::new(text));
         // `..` would include everything beside the stack, and `../..` even more.
         let is_named = (path.starts_with("..") || path.is_absolute()) && path.file_name().is_some();
-        if is_named { Ok(path) } else { Err("expected a folder beside the stack's: `../name`".to_owned()) }
+        if is_named { Ok(path) } else { Err(ValueError::Folder) }
     };
     let Some(entry) = lab.get("folders") else { return folders };
     for text in reader::scalars("folders", &entry.value, out) {
@@ -102,10 +103,13 @@ impl Services<'_> {
         self.0.iter().find(|placed| placed.service.name == name)
     }
 
-    fn known(&self, name: &str) -> Result<String, String> {
+    fn known(&self, name: &str) -> Result<String, ValueError> {
         let names = || self.0.iter().map(|placed| placed.service.name.as_str());
         let found = self.find(name).map(|_| name.to_owned());
-        found.ok_or_else(|| did_you_mean(name, names(), &format!("expected a service: {}", quote_list(names()))))
+        found.ok_or_else(|| {
+            let known = format!("expected a service: {}", quote_list(names()));
+            ValueError::Service(did_you_mean(name, names(), &known))
+        })
     }
 
     /// Reads `service` and `port` of a part of `x-lab`. The port must be published.

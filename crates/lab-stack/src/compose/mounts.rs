@@ -9,6 +9,7 @@ use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{Node, NodeKind, Text};
 use lab_yaml::{Diagnostic, Diagnostics, did_you_mean, quote};
 
+use super::value_error::ValueError;
 use super::{Context, reader, values};
 
 /// A mount as written.
@@ -77,7 +78,7 @@ impl Context<'_> {
         let kind = |text: &str| match text {
             "bind" => Ok(true),
             "volume" => Ok(false),
-            _ => Err("expected `bind` or `volume`; use `tmpfs` for paths in memory".to_owned()),
+            _ => Err(ValueError::MountType),
         };
         let bind = reader::required(&fields, "type", (&key, "the mount"), kind, out);
         reader::required(&fields, "source", (&key, "the mount"), values::text, out);

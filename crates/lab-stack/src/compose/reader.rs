@@ -7,6 +7,7 @@ use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{Node, NodeKind, Text};
 use lab_yaml::{Diagnostic, Diagnostics, quote};
 
+use super::value_error::ValueError;
 use super::values;
 
 /// Unsupported keys of Compose, each with the reason.
@@ -45,12 +46,14 @@ pub(super) fn inner<'n>(
 pub(super) fn parse<T>(
     text: &Text,
     what: &str,
-    read: impl FnOnce(&str) -> Result<T, String>,
+    read: impl FnOnce(&str) -> Result<T, ValueError>,
     out: &mut Diagnostics,
 ) -> Option<T> {
     read(&text.text)
-        .map_err(|label| {
-            out.push(Diagnostic::at(format!("`{what}` is {}", quote(&text.text)), &text.place).label(label));
+        .map_err(|error| {
+            out.push(
+                Diagnostic::at(format!("`{what}` is {}", quote(&text.text)), &text.place).label(error.to_string()),
+            );
         })
         .ok()
 }
@@ -59,7 +62,7 @@ pub(super) fn parse<T>(
 pub(super) fn value<T>(
     fields: &Fields,
     key: &str,
-    read: impl FnOnce(&str) -> Result<T, String>,
+    read: impl FnOnce(&str) -> Result<T, ValueError>,
     out: &mut Diagnostics,
 ) -> Option<T> {
     let text = fields.text(key, out)?;
@@ -71,7 +74,7 @@ pub(super) fn required<T>(
     fields: &Fields,
     key: &str,
     (of, what): (&Text, &str),
-    read: impl FnOnce(&str) -> Result<T, String>,
+    read: impl FnOnce(&str) -> Result<T, ValueError>,
     out: &mut Diagnostics,
 ) -> Option<T> {
     if fields.lacks(key) {
@@ -103,7 +106,7 @@ pub(super) fn scalars(key: &str, node: &Node, out: &mut Diagnostics) -> Vec<Text
 pub(super) fn list<T>(
     fields: &Fields,
     key: &str,
-    read: impl Fn(&str) -> Result<T, String>,
+    read: impl Fn(&str) -> Result<T, ValueError>,
     out: &mut Diagnostics,
 ) -> Vec<T> {
     let Some(entry) = fields.get(key) else { return Vec::new() };

@@ -1,12 +1,11 @@
 //! Privileges of a service: at most those that the daemon gives every container. Values that would grant more are refused. Keys
 //! that only grant privileges are in [`super::refused`].
 
-use lab_yaml::quote_list;
-
+use super::value_error::ValueError;
 use super::values;
 
 /// Docker's default capabilities, which `cap_add` may restore after `cap_drop`.
-const CAPABILITIES: [&str; 14] = [
+pub(super) const CAPABILITIES: [&str; 14] = [
     "AUDIT_WRITE",
     "CHOWN",
     "DAC_OVERRIDE",
@@ -36,58 +35,54 @@ fn plain(text: &str) -> String {
 }
 
 /// Parses a capability to drop.
-pub(super) fn known_capability(text: &str) -> Result<String, String> {
+pub(super) fn known_capability(text: &str) -> Result<String, ValueError> {
     let name = plain(text);
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
-    if is_name { Ok(name) } else { Err("expected a capability: `ALL`, `NET_RAW`".to_owned()) }
+    if is_name { Ok(name) } else { Err(ValueError::Capability) }
 }
 
 /// Parses a capability to restore.
-pub(super) fn capability(text: &str) -> Result<String, String> {
+pub(super) fn capability(text: &str) -> Result<String, ValueError> {
     let name = plain(text);
-    if CAPABILITIES.contains(&name.as_str()) {
-        return Ok(name);
-    }
-    Err(format!(
-        "a lab gets no rights on its host; expected one that every container has: {}",
-        quote_list(CAPABILITIES)
-    ))
+    if CAPABILITIES.contains(&name.as_str()) { Ok(name) } else { Err(ValueError::Privilege) }
 }
 
 /// Parses a security option. Only options that remove privileges are accepted.
-pub(super) fn security_option(text: &str) -> Result<String, String> {
+pub(super) fn security_option(text: &str) -> Result<String, ValueError> {
     match text.split_once([':', '=']).unwrap_or((text, "true")) {
         ("no-new-privileges", "true") => Ok("no-new-privileges:true".to_owned()),
-        _ => Err("a lab gets no rights on its host; expected `no-new-privileges:true`".to_owned()),
+        _ => Err(ValueError::SecurityOption),
     }
 }
 
 /// Parses a log driver that stores logs locally.
-pub(super) fn log_driver(text: &str) -> Result<String, String> {
-    one_of(text, &LOG_DRIVERS, "logs must stay in the lab")
+pub(super) fn log_driver(text: &str) -> Result<String, ValueError> {
+    one_of(text, &LOG_DRIVERS, |known| ValueError::LogDriver { known })
 }
 
 /// Parses an option of such a driver.
-pub(super) fn log_option(text: &str) -> Result<String, String> {
-    one_of(text, &LOG_OPTIONS, "unknown option")
+pub(super) fn log_option(text: &str) -> Result<String, ValueError> {
+    one_of(text, &LOG_OPTIONS, |known| ValueError::LogOption { known })
 }
 
 /// Parses a path in memory with options: `/tmp`, `/run:mode=1777,size=16m`.
-pub(super) fn tmpfs(text: &str) -> Result<String, String> {
+pub(super) fn tmpfs(text: &str) -> Result<String, ValueError> {
     let (path, options) = text.split_once(':').unwrap_or((text, ""));
     values::target(path)?;
     for option in options.split(',').filter(|option| !option.is_empty()) {
         let name = option.split_once('=').map_or(option, |(name, _)| name);
-        one_of(name, &TMPFS_OPTIONS, &format!("the option `{name}` is not supported"))?;
+        one_of(name, &TMPFS_OPTIONS, |known| ValueError::TmpfsOption { option: name.to_owned(), known })?;
     }
     Ok(text.to_owned())
 }
 
-fn one_of(text: &str, known: &[&'static str], why: &str) -> Result<String, String> {
-    if known.contains(&text) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("{why}; expected one of {}", quote_list(known.iter().copied())))
+/// Accepts the known words. `refuse` gets them for its error.
+fn one_of(
+    text: &str,
+    known: &'static [&'static str],
+    refuse: impl FnOnce(&'static [&'static str]) -> ValueError,
+) -> Result<String, ValueError> {
+    if known.contains(&text) { Ok(text.to_owned()) } else { Err(refuse(known)) }
 }
 
 #[cfg(test)]

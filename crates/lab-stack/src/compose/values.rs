@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use crate::{Condition, Port};
 
-const DURATION: &str = "expected a duration with units: `500ms`, `1.5s`, `1m30s`";
-const BYTES: &str = "expected a size: `64m`, `1g`, or bytes";
-const PORT: &str = "expected a port from 1 to 65535";
-const LOOPBACK: &str = "lab only publishes on 127.0.0.1";
+use super::value_error::ValueError;
 
 /// Parses `500ms`, `1.5s`, `1m30s`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
     let (mut rest, mut seconds) = (text, 0.0);
     if text.is_empty() {
-        return Err(DURATION.to_owned());
+        return Err(ValueError::Duration);
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or(DURATION)?;
+        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or(ValueError::Duration)?;
         let (number, after) = rest.split_at(digits);
         let letters = after.find(|c: char| !c.is_ascii_alphabetic() && c != 'µ').unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
@@ -27,25 +24,22 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
             "s" => 1.0,
             "m" => 60.0,
             "h" => 3600.0,
-            _ => return Err(DURATION.to_owned()),
+            _ => return Err(ValueError::Duration),
         };
-        seconds += number.parse::<f64>().map_err(|_| DURATION)? * factor;
+        seconds += number.parse::<f64>().map_err(|_| ValueError::Duration)? * factor;
         rest = after;
     }
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|it| it.as_secs() <= 86_400)
-        .ok_or_else(|| "expected at most 24h".into())
+    Duration::try_from_secs_f64(seconds).ok().filter(|it| it.as_secs() <= 86_400).ok_or(ValueError::LongDuration)
 }
 
 /// Parses a duration above 0.
-pub(super) fn span(text: &str) -> Result<Duration, String> {
+pub(super) fn span(text: &str) -> Result<Duration, ValueError> {
     let span = duration(text)?;
-    if span.is_zero() { Err("expected more than 0".to_owned()) } else { Ok(span) }
+    if span.is_zero() { Err(ValueError::Zero) } else { Ok(span) }
 }
 
 /// Parses a size such as `64m`, `1g` or `512kb`. Units are powers of 1024.
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
+pub(super) fn bytes(text: &str) -> Result<u64, ValueError> {
     let text = text.to_ascii_lowercase();
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -54,7 +48,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
         "k" | "kb" => 10,
         "m" | "mb" => 20,
         "g" | "gb" => 30,
-        _ => return Err(BYTES.to_owned()),
+        _ => return Err(ValueError::Size),
     };
     let whole = |number: &str| number.parse::<u64>().ok()?.checked_mul(1 << shift);
     let fraction = |number: &str| {
@@ -62,39 +56,39 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
         (bytes < 1e15).then_some(bytes as u64)
     };
-    whole(number).or_else(|| fraction(number)).filter(|bytes| *bytes > 0).ok_or_else(|| BYTES.to_owned())
+    whole(number).or_else(|| fraction(number)).filter(|bytes| *bytes > 0).ok_or(ValueError::Size)
 }
 
 /// Parses a number of cores, with fractions.
-pub(super) fn cpus(text: &str) -> Result<f64, String> {
+pub(super) fn cpus(text: &str) -> Result<f64, ValueError> {
     let cpus = text.parse::<f64>().ok().filter(|cpus| *cpus >= 0.01 && *cpus <= 1024.0);
-    cpus.ok_or_else(|| "expected a number of cores: `0.5`, `2`".to_owned())
+    cpus.ok_or(ValueError::Cores)
 }
 
 /// Parses a limit of processes.
-pub(super) fn pids(text: &str) -> Result<i64, String> {
+pub(super) fn pids(text: &str) -> Result<i64, ValueError> {
     let pids = text.parse::<i64>().ok().filter(|pids| *pids == -1 || *pids > 0);
-    pids.ok_or_else(|| "expected a number above 0, or -1 for no limit".to_owned())
+    pids.ok_or(ValueError::Limit)
 }
 
 /// Parses a number of attempts.
-pub(super) fn retries(text: &str) -> Result<u32, String> {
-    text.parse::<u32>().ok().filter(|it| *it > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
+pub(super) fn retries(text: &str) -> Result<u32, ValueError> {
+    text.parse::<u32>().ok().filter(|it| *it > 0).ok_or(ValueError::Count)
 }
 
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
-    text.parse::<bool>().map_err(|_| "expected `true` or `false`".to_owned())
+pub(super) fn boolean(text: &str) -> Result<bool, ValueError> {
+    text.parse::<bool>().map_err(|_| ValueError::Boolean)
 }
 
 /// Parses a port in a container.
-pub(super) fn port(text: &str) -> Result<u16, String> {
-    text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| PORT.to_owned())
+pub(super) fn port(text: &str) -> Result<u16, ValueError> {
+    text.parse::<u16>().ok().filter(|port| *port > 0).ok_or(ValueError::Port)
 }
 
 /// Parses a port on the host. 0 and an empty value mean any free port.
-pub(super) fn published(text: &str) -> Result<Option<u16>, String> {
+pub(super) fn published(text: &str) -> Result<Option<u16>, ValueError> {
     if text.contains('-') {
-        return Err("ranges are not supported; list each port".to_owned());
+        return Err(ValueError::PortRange);
     }
     match text {
         "" | "0" => Ok(None),
@@ -103,17 +97,17 @@ pub(super) fn published(text: &str) -> Result<Option<u16>, String> {
 }
 
 /// Checks the host address of a port.
-pub(super) fn host_ip(text: &str) -> Result<(), String> {
-    if text == "127.0.0.1" { Ok(()) } else { Err(LOOPBACK.to_owned()) }
+pub(super) fn host_ip(text: &str) -> Result<(), ValueError> {
+    if text == "127.0.0.1" { Ok(()) } else { Err(ValueError::HostAddress) }
 }
 
 /// Checks the protocol of a port.
-pub(super) fn protocol(text: &str) -> Result<(), String> {
-    if text == "tcp" { Ok(()) } else { Err("lab only publishes TCP ports".to_owned()) }
+pub(super) fn protocol(text: &str) -> Result<(), ValueError> {
+    if text == "tcp" { Ok(()) } else { Err(ValueError::Protocol) }
 }
 
 /// Parses `127.0.0.1:8080:80` or `127.0.0.1::80`, optionally with `/tcp`.
-pub(super) fn short_port(text: &str) -> Result<Port, String> {
+pub(super) fn short_port(text: &str) -> Result<Port, ValueError> {
     let (written, kind) = text.rsplit_once('/').unwrap_or((text, "tcp"));
     protocol(kind)?;
     let parts: Vec<&str> = written.rsplitn(3, ':').collect();
@@ -122,63 +116,63 @@ pub(super) fn short_port(text: &str) -> Result<Port, String> {
             host_ip(ip)?;
             Ok(Port { published: published(host)?, target: port(target)? })
         }
-        [target, host] => Err(format!("{LOOPBACK}: write `127.0.0.1:{host}:{target}`")),
-        _ => Err(format!("{LOOPBACK}: write `127.0.0.1::{written}` for a free port")),
+        [target, host] => Err(ValueError::NoHostAddress(format!("127.0.0.1:{host}:{target}"))),
+        _ => Err(ValueError::NoHostPort(written.to_owned())),
     }
 }
 
 /// Parses the condition of a dependency.
-pub(super) fn condition(text: &str) -> Result<Condition, String> {
+pub(super) fn condition(text: &str) -> Result<Condition, ValueError> {
     match text {
         "service_started" => Ok(Condition::Started),
         "service_healthy" => Ok(Condition::Healthy),
-        _ => Err("expected `service_started` or `service_healthy`".to_owned()),
+        _ => Err(ValueError::Condition),
     }
 }
 
 /// Parses the name of a service or a volume. A service's name is also its host name.
-pub(super) fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, ValueError> {
     let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric());
     let sane = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     if starts && sane && text.len() <= 63 {
         return Ok(text.to_owned());
     }
-    Err("expected at most 63 letters, digits, `-`, `_` and `.`, a letter or a digit first".to_owned())
+    Err(ValueError::Name)
 }
 
 /// Parses the name of an environment variable.
-pub(super) fn variable(text: &str) -> Result<String, String> {
+pub(super) fn variable(text: &str) -> Result<String, ValueError> {
     if !text.is_empty() && !text.contains(['=', '\0', ' ', '\n']) {
         return Ok(text.to_owned());
     }
-    Err("expected a variable name".to_owned())
+    Err(ValueError::Variable)
 }
 
 /// Parses a path in a container.
-pub(super) fn target(text: &str) -> Result<String, String> {
+pub(super) fn target(text: &str) -> Result<String, ValueError> {
     let plain = text.trim_end_matches('/');
     if text.starts_with('/') && !plain.is_empty() && !plain.contains(':') && !plain.split('/').any(|part| part == "..")
     {
         return Ok(plain.to_owned());
     }
-    Err("expected an absolute path in the container".to_owned())
+    Err(ValueError::ContainerPath)
 }
 
 /// Parses a path in a URL.
-pub(super) fn http_path(text: &str) -> Result<String, String> {
+pub(super) fn http_path(text: &str) -> Result<String, ValueError> {
     if text.starts_with('/') && text.chars().all(|c| c.is_ascii_graphic()) {
         return Ok(text.to_owned());
     }
-    Err("expected a path that starts with `/`".to_owned())
+    Err(ValueError::UrlPath)
 }
 
 /// Parses any text that is not empty.
-pub(super) fn text(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("expected a value".to_owned()) } else { Ok(text.to_owned()) }
+pub(super) fn text(text: &str) -> Result<String, ValueError> {
+    if text.trim().is_empty() { Err(ValueError::Empty) } else { Ok(text.to_owned()) }
 }
 
 /// Splits a command line into words as a shell does, with quotes and backslashes only.
-pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
+pub(super) fn words(line: &str) -> Result<Vec<String>, ValueError> {
     let (mut words, mut word, mut quote): (Vec<String>, Option<String>, Option<char>) = (Vec::new(), None, None);
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
@@ -189,7 +183,7 @@ pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
                 word.get_or_insert_default();
             }
             (None | Some('"'), '\\') => {
-                let next = chars.next().ok_or("there is a backslash at the end")?;
+                let next = chars.next().ok_or(ValueError::Backslash)?;
                 word.get_or_insert_default().push(next);
             }
             (None, c) if c.is_whitespace() => words.extend(word.take()),
@@ -197,10 +191,10 @@ pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
         }
     }
     if quote.is_some() {
-        return Err("a quote is not closed".to_owned());
+        return Err(ValueError::Quote);
     }
     words.extend(word);
-    if words.is_empty() { Err("expected a command".to_owned()) } else { Ok(words) }
+    if words.is_empty() { Err(ValueError::Command) } else { Ok(words) }
 }
 
 #[cfg(test)]
@@ -232,8 +226,8 @@ mod tests {
         for free in ["127.0.0.1::80", "127.0.0.1:0:80/tcp"] {
             assert_eq!(short_port(free), Ok(Port { published: None, target: 80 }), "{free}");
         }
-        assert!(short_port("8080:80").unwrap_err().ends_with("write `127.0.0.1:8080:80`"));
-        assert!(short_port("80").unwrap_err().contains("write `127.0.0.1::80`"));
+        assert!(short_port("8080:80").unwrap_err().to_string().ends_with("write `127.0.0.1:8080:80`"));
+        assert!(short_port("80").unwrap_err().to_string().contains("write `127.0.0.1::80`"));
         for bad in ["0.0.0.0:80:80", "[::1]:80:80", "127.0.0.1:80:80/udp", "127.0.0.1:8000-8010:80", "127.0.0.1:x:80"] {
             assert!(short_port(bad).is_err(), "{bad}");
         }
