@@ -4,3 +4,5 @@
 pub mod app;
 pub mod gateway;
 pub mod service;
+
+pub use service::config::ConfigError;

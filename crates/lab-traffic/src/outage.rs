@@ -67,7 +67,8 @@ impl OutageClock {
         self.last_failure
     }
 
-    /// Start of the first successful request after the last failure, or of the first request if none failed.
+    /// Start of the first successful request after the last failure, or the first successful request if
+    /// none failed.
     pub(super) fn lasting_success(&self) -> Option<Duration> {
         self.lasting_success
     }

@@ -38,7 +38,8 @@ pub struct Summary {
     pub first_failure: Option<Duration>,
     /// Start of the last failed request.
     pub last_failure: Option<Duration>,
-    /// Start of the first successful request after the last failure, or of the first request if none failed.
+    /// Start of the first successful request after the last failure, or the first successful request if
+    /// none failed.
     pub lasting_success: Option<Duration>,
     /// True if the run was cancelled before its end.
     pub interrupted: bool,

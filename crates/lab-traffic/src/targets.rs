@@ -96,23 +96,24 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, TargetsError> {
 mod tests {
     use super::*;
 
-    fn targets(text: &str) -> Result<Vec<RequestSpec>, String> {
+    /// Reads a file with this text, beside a file `body.json`. Also returns their folder.
+    fn targets(text: &str) -> (tempfile::TempDir, Result<Vec<RequestSpec>, TargetsError>) {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("body.json"), "{}").expect("a file");
         let path = folder.path().join("targets");
         std::fs::write(&path, text).expect("a file");
-        let shown = format!("{}/", folder.path().display());
-        read_targets(&path).map_err(|error| error.to_string().replace(&shown, ""))
+        let requests = read_targets(&path);
+        (folder, requests)
     }
 
     #[test]
     fn vegetas_own_example_is_read() {
-        let requests = targets(
+        let (_folder, requests) = targets(
             "# a remark\nGET http://goku:9090/path/to/dragon?item=ball\nX-Account-ID: 8675309\n\n\
              DELETE http://goku:9090/path/to/remove\nConfirmation-Token: 90215\nAuthorization: Token DEADBEEF\n\n\
              POST /things\nContent-Type: application/json\n@body.json\n",
-        )
-        .expect("it is valid");
+        );
+        let requests = requests.expect("it is valid");
         let seen: Vec<_> = requests
             .iter()
             .map(|request| (request.method.as_str(), request.url.as_str(), request.headers.len(), request.body.len()))
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn requests_may_follow_each_other_line_by_line() {
-        assert_eq!(targets("GET /a\nGET /b\r\nGET /c").expect("valid").len(), 3);
+        assert_eq!(targets("GET /a\nGET /b\r\nGET /c").1.expect("valid").len(), 3);
     }
 
     #[test]
@@ -144,7 +145,9 @@ mod tests {
             ("POST /a\n@missing\n", "cannot read missing: No such file or directory (os error 2)"),
         ];
         for (text, wrong) in cases {
-            assert_eq!(targets(text).expect_err(text), wrong);
+            let (folder, requests) = targets(text);
+            let error = requests.expect_err(text).to_string();
+            assert_eq!(error.replace(&format!("{}/", folder.path().display()), ""), wrong);
         }
     }
 }

@@ -16,7 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::service::config::Lookup;
+use crate::service::config::{ConfigError, Lookup};
 use crate::service::log::Log;
 
 use super::config::Config;
@@ -66,6 +66,15 @@ impl Database {
     }
 }
 
+/// Reason why an app does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+}
+
 /// Instance of the app without a socket.
 pub struct MemoryApp(TowerToHyperService<Router>);
 
@@ -77,9 +86,9 @@ impl fmt::Debug for MemoryApp {
 }
 
 impl MemoryApp {
-    /// Creates an app from environment variables, with a simulated database. The error is the message with which the real app
+    /// Creates an app from environment variables, with a simulated database. The error is the one with which the real app
     /// would exit.
-    pub fn new(env: Lookup, database: Database) -> Result<Self, String> {
+    pub fn new(env: Lookup, database: Database) -> Result<Self, StartError> {
         let given = |name: &str| {
             env(name).or_else(|| match name {
                 "APP_LISTEN" => Some("127.0.0.1:0".into()),
@@ -87,9 +96,9 @@ impl MemoryApp {
                 _ => None,
             })
         };
-        let mut config = Config::from_env(&given).map_err(|error| error.to_string())?;
+        let mut config = Config::from_env(&given)?;
         config.store.database = DatabaseUrl::Memory(database);
-        let app = App::new(config, Log::disabled()).map_err(|error| error.to_string())?;
+        let app = App::new(config, Log::disabled())?;
         Ok(Self(Arc::new(app).service()))
     }
 

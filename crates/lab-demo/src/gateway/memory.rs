@@ -6,7 +6,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response};
 use tokio::time::timeout;
 
-use crate::service::config::Lookup;
+use crate::service::config::{ConfigError, Lookup};
 
 use super::config::Config;
 use super::headers;
@@ -17,10 +17,10 @@ use super::proxy::Refusal;
 pub struct MemoryGateway(Config);
 
 impl MemoryGateway {
-    /// Creates a gateway from environment variables. The error is the message with which the real gateway would exit.
-    pub fn new(env: Lookup) -> Result<Self, String> {
+    /// Creates a gateway from environment variables. The error is the one with which the real gateway would exit.
+    pub fn new(env: Lookup) -> Result<Self, ConfigError> {
         let given = |name: &str| env(name).or_else(|| (name == "GATEWAY_LISTEN").then(|| "127.0.0.1:0".into()));
-        Config::from_env(&given).map(Self).map_err(|error| error.to_string())
+        Config::from_env(&given).map(Self)
     }
 
     /// Answers a request. `reach` receives the upstream's name and the rewritten request, and returns `None` if nothing

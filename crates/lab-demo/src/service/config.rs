@@ -7,8 +7,9 @@ use std::time::Duration;
 /// Source of variables: the environment, or a table in tests.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
+/// Problem with an environment variable. The message does not contain the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ConfigError {
+pub enum ConfigError {
     /// A required variable is unset or empty.
     #[error("{name} is not set: expected {expected}")]
     NotSet { name: &'static str, expected: &'static str },

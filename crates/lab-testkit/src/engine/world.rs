@@ -131,12 +131,17 @@ impl World {
             "APP_INSTANCE" | "GATEWAY_INSTANCE" => Some(id.clone().into()),
             _ => env.get(name).map(Into::into),
         };
+        let exited = |message: String| EngineError::new(EngineErrorKind::Exited, message).for_service(service);
         let process = match service {
-            GATEWAY => MemoryGateway::new(&lookup).map(|gateway| Process::Gateway(Arc::new(gateway))),
-            APP => MemoryApp::new(&lookup, self.database.clone()).map(|app| Process::App(Arc::new(app))),
-            _ => Ok(Process::Database),
+            GATEWAY => {
+                Process::Gateway(Arc::new(MemoryGateway::new(&lookup).map_err(|error| exited(error.to_string()))?))
+            }
+            APP => {
+                let app = MemoryApp::new(&lookup, self.database.clone()).map_err(|error| exited(error.to_string()))?;
+                Process::App(Arc::new(app))
+            }
+            _ => Process::Database,
         };
-        let process = process.map_err(|said| EngineError::new(EngineErrorKind::Exited, said).for_service(service))?;
         Ok(Instance { id, process })
     }
 
