@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::error::AnswerError;
 use super::state::State;
 
 /// The response document.
@@ -80,11 +81,11 @@ pub(super) struct Alert {
     pub(super) value: String,
 }
 
-/// Parses a response. The error describes the unexpected content.
-pub fn read(text: &str) -> Result<Answer, String> {
-    let answer: Answer = serde_json::from_str(text).map_err(|error| format!("that is no answer of rules: {error}"))?;
+/// Parses a response.
+pub fn read(text: &str) -> Result<Answer, AnswerError> {
+    let answer: Answer = serde_json::from_str(text)?;
     match (&answer.data, answer.status.as_str()) {
         (Some(_), "success") => Ok(answer),
-        _ => Err(format!("{}: {}", answer.status, answer.error)),
+        _ => Err(AnswerError::Failed { status: answer.status, error: answer.error }),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::error::EvalError;
 use super::expr::{Aggregation, Expr, Grouping, Match, Matcher, Operator, Over, Selector};
 use super::labels::{LE, Labels, NAME};
 use super::store::Store;
@@ -18,14 +19,14 @@ enum Value {
 }
 
 /// Evaluates an expression to series. A number becomes a series without labels.
-pub(super) fn evaluate(expr: &Expr, store: &Store, at: i64) -> Result<Vector, String> {
+pub(super) fn evaluate(expr: &Expr, store: &Store, at: i64) -> Result<Vector, EvalError> {
     Ok(match value(expr, store, at)? {
         Value::Number(number) => vec![(Labels::default(), number)],
         Value::Vector(vector) => vector,
     })
 }
 
-fn value(expr: &Expr, store: &Store, at: i64) -> Result<Value, String> {
+fn value(expr: &Expr, store: &Store, at: i64) -> Result<Value, EvalError> {
     let vector = |expr: &Expr| evaluate(expr, store, at);
     Ok(match expr {
         Expr::Number(number) => Value::Number(*number),
@@ -74,11 +75,11 @@ fn wanted(expr: &Expr) -> Labels {
 }
 
 /// Fails if two series have the same labels, as Prometheus does.
-pub(super) fn unique(vector: Vector) -> Result<Vector, String> {
+pub(super) fn unique(vector: Vector) -> Result<Vector, EvalError> {
     let mut seen = BTreeSet::new();
     match vector.iter().find(|(labels, _)| !seen.insert(labels)) {
         None => Ok(vector),
-        Some((labels, _)) => Err(format!("two series have the same labels {labels}")),
+        Some((labels, _)) => Err(EvalError::SameLabels(labels.clone())),
     }
 }
 
@@ -116,7 +117,7 @@ fn aggregate(how: Aggregation, by: &Grouping, of: Vector) -> Vector {
     groups.into_iter().map(|(labels, values)| (labels, one(values))).collect()
 }
 
-fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, String> {
+fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, EvalError> {
     Ok(match (left, right) {
         (Value::Number(left), Value::Number(right)) => Value::Number(arithmetic(operator, left, right)),
         (Value::Vector(vector), Value::Number(number)) => {
@@ -134,7 +135,7 @@ fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, String
 }
 
 /// Combines each series with a number.
-fn each(operator: Operator, vector: Vector, sides: impl Fn(f64) -> (f64, f64)) -> Result<Vector, String> {
+fn each(operator: Operator, vector: Vector, sides: impl Fn(f64) -> (f64, f64)) -> Result<Vector, EvalError> {
     let vector = vector.into_iter();
     if operator.is_comparison() {
         let holds = |value| {
@@ -165,7 +166,7 @@ fn sets(operator: Operator, left: Vector, right: Vector) -> Vector {
 }
 
 /// Combines the matching series of both sides, one to one.
-fn pairs(operator: Operator, left: Vector, right: Vector) -> Result<Vector, String> {
+fn pairs(operator: Operator, left: Vector, right: Vector) -> Result<Vector, EvalError> {
     // As in Prometheus, an empty side gives an empty result.
     if left.is_empty() || right.is_empty() {
         return Ok(Vector::new());
@@ -173,7 +174,7 @@ fn pairs(operator: Operator, left: Vector, right: Vector) -> Result<Vector, Stri
     let mut others: BTreeMap<Labels, f64> = BTreeMap::new();
     for (labels, value) in right {
         if others.insert(labels.nameless(), value).is_some() {
-            return Err("more than one series on the right belongs to the same on the left".to_owned());
+            return Err(EvalError::ManyOnRight);
         }
     }
     let mut found: BTreeMap<Labels, (Labels, f64)> = BTreeMap::new();
@@ -189,7 +190,7 @@ fn pairs(operator: Operator, left: Vector, right: Vector) -> Result<Vector, Stri
             (key.clone(), arithmetic(operator, value, *other))
         };
         if found.insert(key, result).is_some() {
-            return Err("more than one series on the left belongs to the same on the right".to_owned());
+            return Err(EvalError::ManyOnLeft);
         }
     }
     Ok(found.into_values().collect())
@@ -243,7 +244,7 @@ mod tests {
         store
     }
 
-    fn shown(text: &str) -> Result<String, String> {
+    fn shown(text: &str) -> Result<String, EvalError> {
         let found = evaluate(&parse(text).expect(text), &store(), 1_000)?;
         let one = |(labels, value): &(Labels, f64)| {
             let pairs: Vec<String> = labels.pairs().map(|(name, value)| format!("{name}={value}")).collect();
@@ -303,7 +304,8 @@ mod tests {
     #[test]
     fn series_that_would_be_one_are_an_error() {
         for text in ["{__name__=~\"failed|all\", job=\"app\"} * 2", "-{__name__=~\"failed|all\", job=\"app\"}"] {
-            assert_eq!(shown(text), Err("two series have the same labels {job=\"app\"}".to_owned()), "{text}");
+            let error = shown(text).expect_err(text);
+            assert_eq!(error.to_string(), "two series have the same labels {job=\"app\"}", "{text}");
         }
     }
 

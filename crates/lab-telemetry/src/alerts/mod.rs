@@ -8,6 +8,7 @@ mod client;
 #[cfg(test)]
 mod corpus;
 mod duration;
+mod error;
 mod eval;
 mod expr;
 mod labels;
@@ -29,9 +30,12 @@ pub(crate) use rate::quantile as histogram_quantile;
 
 pub use answer::{Answer, read};
 pub use client::fetch_names;
+pub use error::{
+    AnswerError, ExprError, PatternError, PatternReason, RuleReason, RulesError, RulesReason, TemplateError,
+};
 pub use labels::Labels;
 pub use monitor::Monitor;
-pub use rules::{Rules, RulesError, is_own, own};
+pub use rules::{Rules, is_own, own};
 pub use state::State;
 pub use tracker::{Change, Standing, Tracker};
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::answer::{Alert, Answer, Data, Group, Rule};
+use super::error::EvalError;
 use super::eval::{Vector, evaluate, unique};
 use super::labels::{Labels, NAME};
 use super::number;
@@ -40,7 +41,7 @@ struct Progress {
     /// `None` for a recording rule.
     machine: Option<Machine>,
     /// Error of the last evaluation.
-    error: Option<String>,
+    error: Option<EvalError>,
 }
 
 impl Monitor {
@@ -90,8 +91,8 @@ impl Monitor {
             let found = match found {
                 Ok(found) => found,
                 // As in Prometheus, the previous state stays and the rule's health reports the error.
-                Err(why) => {
-                    progress.error = Some(why);
+                Err(error) => {
+                    progress.error = Some(error);
                     continue;
                 }
             };
@@ -157,7 +158,7 @@ impl Monitor {
             labels: rule.labels.clone(),
             alerts: alerts.collect(),
             health: if progress.error.is_some() { "err" } else { "ok" }.to_owned(),
-            last_error: progress.error.clone().unwrap_or_default(),
+            last_error: progress.error.as_ref().map(EvalError::to_string).unwrap_or_default(),
             last_evaluation: self.evaluated.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), written),
             kind: "alerting".to_owned(),
         })
@@ -165,7 +166,7 @@ impl Monitor {
 }
 
 /// Adds the rule's labels to its results. Fails if two results end up with the same labels.
-fn labelled(rule: &rules::Rule, found: Vector) -> Result<Vec<Held>, String> {
+fn labelled(rule: &rules::Rule, found: Vector) -> Result<Vec<Held>, EvalError> {
     let labels = |own: &Labels| {
         let own = own.clone();
         let all = if rule.alert.is_some() { own.nameless() } else { own.with(NAME, &rule.name) };

@@ -5,6 +5,7 @@
 use promql_parser::label::MatchOp;
 use promql_parser::parser as promql;
 
+use super::error::ExprError;
 use super::expr::{AGGREGATIONS, Expr, FUNCTIONS, Grouping, Match, Matcher, OPERATORS, Over, Selector};
 use super::labels::{ALERTS_SINCE, NAME};
 use super::pattern::pattern;
@@ -14,7 +15,7 @@ use super::places::Places;
 const DEEPEST: usize = 100;
 
 /// Parses an expression. The error names the invalid or unsupported part and its position.
-pub(super) fn parse(text: &str) -> Result<Expr, String> {
+pub(super) fn parse(text: &str) -> Result<Expr, ExprError> {
     let places = Places::scan(text)?;
     let tree = promql::parse(text).map_err(|error| places.locate(&error))?;
     Reader { places }.expr(&tree, 0)
@@ -25,14 +26,14 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    fn refuse(&self, word: &str) -> String {
-        format!("`{word}`{} is not known to lab", self.places.at(word))
+    fn refuse(&self, word: &str) -> ExprError {
+        ExprError::Unsupported { part: format!("`{word}`"), place: self.places.at(word) }
     }
 
-    fn expr(&self, tree: &promql::Expr, depth: usize) -> Result<Expr, String> {
+    fn expr(&self, tree: &promql::Expr, depth: usize) -> Result<Expr, ExprError> {
         let depth = depth + 1;
         if depth > DEEPEST {
-            return Err(format!("it is nested more than {DEEPEST} times"));
+            return Err(ExprError::TooDeep(DEEPEST));
         }
         match tree {
             promql::Expr::NumberLiteral(number) => Ok(Expr::Number(number.val)),
@@ -43,17 +44,19 @@ impl Reader<'_> {
             promql::Expr::Aggregate(aggregate) => self.aggregate(aggregate, depth),
             promql::Expr::Call(call) => self.call(call, depth),
             promql::Expr::MatrixSelector(_) => {
-                Err(format!("the range{} stands outside of {}", self.places.at("["), list(&["rate", "increase"])))
+                Err(ExprError::LooseRange { place: self.places.at("["), functions: list(&["rate", "increase"]) })
             }
-            promql::Expr::StringLiteral(text) => {
-                Err(format!("{text} is a text, where series or a number are expected"))
+            promql::Expr::StringLiteral(text) => Err(ExprError::Text(text.to_string())),
+            promql::Expr::Subquery(_) => {
+                Err(ExprError::Unsupported { part: "a subquery".to_owned(), place: self.places.at("[") })
             }
-            promql::Expr::Subquery(_) => Err(format!("a subquery{} is not known to lab", self.places.at("["))),
-            promql::Expr::Extension(_) => Err(format!("`{tree}` is not known to lab")),
+            promql::Expr::Extension(_) => {
+                Err(ExprError::Unsupported { part: format!("`{tree}`"), place: String::new() })
+            }
         }
     }
 
-    fn binary(&self, binary: &promql::BinaryExpr, depth: usize) -> Result<Expr, String> {
+    fn binary(&self, binary: &promql::BinaryExpr, depth: usize) -> Result<Expr, ExprError> {
         let written = binary.op.to_string();
         let operator = OPERATORS.iter().find(|(known, _)| *known == written).ok_or_else(|| self.refuse(&written))?.1;
         if let Some(modifier) = &binary.modifier {
@@ -74,7 +77,7 @@ impl Reader<'_> {
         Ok(Expr::Binary(operator, Box::new(left), Box::new(right)))
     }
 
-    fn aggregate(&self, aggregate: &promql::AggregateExpr, depth: usize) -> Result<Expr, String> {
+    fn aggregate(&self, aggregate: &promql::AggregateExpr, depth: usize) -> Result<Expr, ExprError> {
         let written = aggregate.op.to_string();
         let how = AGGREGATIONS.iter().find(|(known, _)| *known == written);
         let how = how.filter(|_| aggregate.param.is_none()).ok_or_else(|| self.refuse(&written))?.1;
@@ -86,7 +89,7 @@ impl Reader<'_> {
         Ok(Expr::Aggregate { how, by, of: Box::new(self.expr(&aggregate.expr, depth)?) })
     }
 
-    fn call(&self, call: &promql::Call, depth: usize) -> Result<Expr, String> {
+    fn call(&self, call: &promql::Call, depth: usize) -> Result<Expr, ExprError> {
         let arguments: Vec<&promql::Expr> = call.args.args.iter().map(AsRef::as_ref).collect();
         match (call.func.name, &arguments[..]) {
             ("rate", [of]) => self.over(Over::Rate, of),
@@ -94,30 +97,29 @@ impl Reader<'_> {
             ("absent", [of]) => Ok(Expr::Absent(Box::new(self.expr(of, depth)?))),
             ("histogram_quantile", [quantile, of]) => match self.expr(quantile, depth)?.number() {
                 Some(quantile) => Ok(Expr::Quantile(quantile, Box::new(self.expr(of, depth)?))),
-                None => Err(format!("the quantile `{quantile}` is not a number")),
+                None => Err(ExprError::Quantile(quantile.to_string())),
             },
             (name, _) => {
-                let place = self.places.at(name);
-                Err(format!("`{name}`{place} is not a function that lab knows: {}", list(&FUNCTIONS)))
+                Err(ExprError::Function { name: name.to_owned(), place: self.places.at(name), known: list(&FUNCTIONS) })
             }
         }
     }
 
-    fn over(&self, over: Over, of: &promql::Expr) -> Result<Expr, String> {
+    fn over(&self, over: Over, of: &promql::Expr) -> Result<Expr, ExprError> {
         let mut of = of;
         while let promql::Expr::Paren(paren) = of {
             of = &paren.expr;
         }
         match of {
             promql::Expr::MatrixSelector(matrix) => {
-                let range = i64::try_from(matrix.range.as_millis()).map_err(|_| "a range is too long")?;
+                let range = i64::try_from(matrix.range.as_millis()).map_err(|_| ExprError::LongRange)?;
                 Ok(Expr::Over(over, self.selector(&matrix.vs)?, range))
             }
-            other => Err(format!("`{other}` is not a series with a range, such as `a[30s]`")),
+            other => Err(ExprError::NoRange(other.to_string())),
         }
     }
 
-    fn selector(&self, selector: &promql::VectorSelector) -> Result<Selector, String> {
+    fn selector(&self, selector: &promql::VectorSelector) -> Result<Selector, ExprError> {
         if selector.offset.is_some() {
             return Err(self.refuse("offset"));
         }
@@ -125,7 +127,8 @@ impl Reader<'_> {
             return Err(self.refuse("@"));
         }
         if !selector.matchers.or_matchers.is_empty() {
-            return Err(format!("`or` between the matchers of `{selector}` is not known to lab"));
+            let part = format!("`or` between the matchers of `{selector}`");
+            return Err(ExprError::Unsupported { part, place: String::new() });
         }
         let matcher = |matcher: &promql_parser::label::Matcher| {
             let how = match matcher.op {
@@ -136,7 +139,8 @@ impl Reader<'_> {
             };
             Ok(Matcher { label: matcher.name.clone(), how })
         };
-        let matchers: Vec<Matcher> = selector.matchers.matchers.iter().map(matcher).collect::<Result<_, String>>()?;
+        let matchers: Vec<Matcher> =
+            selector.matchers.matchers.iter().map(matcher).collect::<Result<_, ExprError>>()?;
         let name = selector.name.clone().unwrap_or_default();
         let is_since = |name: &str| name == ALERTS_SINCE;
         if is_since(&name)
@@ -228,11 +232,11 @@ mod tests {
             (&long, "nested more than 100 times"),
         ];
         for (text, expected) in wrong {
-            let error = parse(text).expect_err(text);
+            let error = parse(text).expect_err(text).to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
         let deep = "(".repeat(500);
-        assert!(parse(&deep).expect_err("deep").contains("nested"));
+        assert!(parse(&deep).expect_err("deep").to_string().contains("nested"));
     }
 
     proptest::proptest! {

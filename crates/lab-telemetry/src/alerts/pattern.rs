@@ -3,17 +3,19 @@
 
 use regex::Regex;
 
+use super::error::{PatternError, PatternReason};
+
 /// Compiles a pattern, anchored at both ends. The error names the unsupported construct.
-pub(super) fn pattern(text: &str) -> Result<Regex, String> {
-    let wrong = |why: &str| format!("{text:?} is not a pattern that lab knows: {why}");
-    let rewritten = rewrite(text).map_err(|why| wrong(&why))?;
+pub(super) fn pattern(text: &str) -> Result<Regex, PatternError> {
+    let refuse = |reason| PatternError { pattern: text.to_owned(), reason };
+    let rewritten = rewrite(text).map_err(refuse)?;
     // Compiled alone first, so that the parentheses of the anchored form cannot balance it.
     Regex::new(&rewritten)
         .and_then(|_| Regex::new(&format!("^(?s:{rewritten})$")))
-        .map_err(|error| wrong(error.to_string().lines().last().unwrap_or_default()))
+        .map_err(|error| refuse(PatternReason::Regex(error.to_string().lines().last().unwrap_or_default().to_owned())))
 }
 
-fn rewrite(text: &str) -> Result<String, String> {
+fn rewrite(text: &str) -> Result<String, PatternReason> {
     let mut translated = String::new();
     let mut rest = text;
     // Go refuses a repetition of a repetition.
@@ -29,7 +31,7 @@ fn rewrite(text: &str) -> Result<String, String> {
                 let flags = rest[1..].find(|char: char| !"imsU-".contains(char)).unwrap_or_default();
                 let is_named = ["?P<", "?<"].iter().any(|name| rest.starts_with(name));
                 if !is_named && !rest[1 + flags..].starts_with([':', ')']) {
-                    return Err("a group that Go does not know".to_owned());
+                    return Err(PatternReason::Group);
                 }
                 translated.push_str("(?");
                 rest = &rest[1..];
@@ -38,7 +40,7 @@ fn rewrite(text: &str) -> Result<String, String> {
             '{' if most.is_none() => translated.push_str("\\{"),
             '*' | '+' | '?' | '{' => {
                 if was_repeated || most.is_some_and(|most| most > 1_000) {
-                    return Err("a repetition of a repetition, or of more than 1000".to_owned());
+                    return Err(PatternReason::Repetition);
                 }
                 let length = if most.is_some() { rest.find('}').map_or(0, |end| end + 1) } else { 0 };
                 let length = length + usize::from(rest[length..].starts_with('?'));
@@ -54,13 +56,13 @@ fn rewrite(text: &str) -> Result<String, String> {
 }
 
 /// Rewrites a class after its `[` and returns the rest.
-fn class<'t>(text: &'t str, translated: &mut String) -> Result<&'t str, String> {
+fn class<'t>(text: &'t str, translated: &mut String) -> Result<&'t str, PatternReason> {
     let negated = text.starts_with('^');
     translated.push_str(if negated { "[^" } else { "[" });
     let mut rest = &text[usize::from(negated)..];
     let mut is_first = true;
     loop {
-        let char = rest.chars().next().ok_or("a `[` without its `]`")?;
+        let char = rest.chars().next().ok_or(PatternReason::OpenClass)?;
         rest = &rest[char.len_utf8()..];
         match char {
             ']' if !is_first => {
@@ -69,11 +71,11 @@ fn class<'t>(text: &'t str, translated: &mut String) -> Result<&'t str, String> 
             }
             '\\' => rest = escape(rest, true, translated)?,
             '[' if rest.starts_with(':') => {
-                let (name, after) = rest.split_once(":]").ok_or("a `[:` without its `:]`")?;
+                let (name, after) = rest.split_once(":]").ok_or(PatternReason::OpenClassName)?;
                 translated.extend(["[", name, ":]"]);
                 rest = after;
             }
-            '-' if rest.starts_with('-') => return Err("`--` in a class".to_owned()),
+            '-' if rest.starts_with('-') => return Err(PatternReason::Difference),
             '[' | ']' | '&' | '~' => translated.extend(['\\', char]),
             char => translated.push(char),
         }
@@ -82,8 +84,8 @@ fn class<'t>(text: &'t str, translated: &mut String) -> Result<&'t str, String> 
 }
 
 /// Rewrites the escape after a `\` and returns the rest. Go's classes are ASCII only.
-fn escape<'t>(text: &'t str, in_class: bool, translated: &mut String) -> Result<&'t str, String> {
-    let char = text.chars().next().ok_or("it ends with a `\\`")?;
+fn escape<'t>(text: &'t str, in_class: bool, translated: &mut String) -> Result<&'t str, PatternReason> {
+    let char = text.chars().next().ok_or(PatternReason::Backslash)?;
     match char {
         'd' => translated.push_str("[0-9]"),
         'D' => translated.push_str("[^0-9]"),
@@ -95,7 +97,7 @@ fn escape<'t>(text: &'t str, in_class: bool, translated: &mut String) -> Result<
         'A' | 'z' if !in_class => translated.extend(['\\', char]),
         'a' | 'f' | 't' | 'n' | 'r' | 'v' | 'x' | 'p' | 'P' => translated.extend(['\\', char]),
         char if char.is_ascii_punctuation() => translated.extend(['\\', char]),
-        char => return Err(format!("`\\{char}`")),
+        char => return Err(PatternReason::Escape(char)),
     }
     Ok(&text[char.len_utf8()..])
 }

@@ -2,6 +2,7 @@
 //! input that would make the parser panic or overflow the stack.
 
 use super::duration::duration;
+use super::error::ExprError;
 
 /// Maximum number of words in an expression. Parsing and evaluation are recursive.
 const MAX_WORDS: usize = 2_000;
@@ -15,13 +16,13 @@ pub(super) struct Places<'t> {
 }
 
 impl<'t> Places<'t> {
-    pub(super) fn scan(text: &'t str) -> Result<Self, String> {
+    pub(super) fn scan(text: &'t str) -> Result<Self, ExprError> {
         let mut scan = Scan { text, rest: text, words: Vec::new(), depth: 0, in_braces: false };
         let mut count = 0;
         while scan.next()? {
             count += 1;
             if count > MAX_WORDS {
-                return Err(format!("it has more than {MAX_WORDS} words"));
+                return Err(ExprError::TooLong(MAX_WORDS));
             }
         }
         Ok(Self { words: scan.words })
@@ -34,11 +35,11 @@ impl<'t> Places<'t> {
     }
 
     /// Adds the position of the quoted word to an error of the parser.
-    pub(super) fn locate(&self, error: &str) -> String {
+    pub(super) fn locate(&self, error: &str) -> ExprError {
         let place = error.split('\'').nth(1).map(|word| self.at(word)).unwrap_or_default();
         match error {
-            "invalid promql query" => "it is not valid PromQL".to_owned(),
-            error => format!("{error}{place}"),
+            "invalid promql query" => ExprError::Invalid,
+            error => ExprError::Parser(format!("{error}{place}")),
         }
     }
 }
@@ -53,19 +54,18 @@ struct Scan<'t> {
 
 impl Scan<'_> {
     /// Reads one word. Returns false at the end.
-    fn next(&mut self) -> Result<bool, String> {
+    fn next(&mut self) -> Result<bool, ExprError> {
         self.rest = self.rest.trim_start();
         let at = self.text[..self.text.len() - self.rest.len()].chars().count() + 1;
         let Some(first) = self.rest.chars().next() else { return Ok(false) };
         let length = match first {
             '#' => self.rest.find('\n').unwrap_or(self.rest.len()),
-            '"' | '\'' | '`' => text_length(self.rest, first).ok_or_else(|| format!("unterminated string at {at}"))?,
+            '"' | '\'' | '`' => text_length(self.rest, first).ok_or(ExprError::OpenString(at))?,
             '[' => {
                 self.words.push((at, "["));
-                let (inner, _) =
-                    self.rest[1..].split_once(']').ok_or_else(|| format!("`[` at {at} has no matching `]`"))?;
+                let (inner, _) = self.rest[1..].split_once(']').ok_or(ExprError::OpenRange(at))?;
                 if !is_duration(inner.trim()) {
-                    return Err(format!("`[{inner}]` at {at} is not a supported range such as `[30s]`"));
+                    return Err(ExprError::Range { range: inner.to_owned(), at });
                 }
                 inner.len() + 2
             }
@@ -76,7 +76,7 @@ impl Scan<'_> {
         Ok(true)
     }
 
-    fn word(&mut self, at: usize) -> Result<usize, String> {
+    fn word(&mut self, at: usize) -> Result<usize, ExprError> {
         let mut length = self.rest.find(|char| !is_word(char)).unwrap_or(self.rest.len());
         let word = &self.rest[..length];
         let is_number = word.starts_with(|char: char| char.is_ascii_digit());
@@ -91,11 +91,11 @@ impl Scan<'_> {
         let whole = &self.rest[..length];
         // The parser panics on amounts that do not fit its duration type.
         if follows_offset && is_bare_number(whole) && !is_duration(whole) {
-            return Err(format!("`offset` needs a duration such as `5m`, got `{whole}` at {at}"));
+            return Err(ExprError::Offset { word: whole.to_owned(), at });
         }
         let is_span = is_number && !word.starts_with("0x") && word.ends_with(['s', 'm', 'h', 'd', 'w', 'y']);
         if is_span && !is_duration(word) {
-            return Err(format!("`{word}` at {at} is not a duration"));
+            return Err(ExprError::Duration { word: word.to_owned(), at });
         }
         if !self.in_braces {
             self.words.push((at, &self.rest[..length]));
@@ -103,7 +103,7 @@ impl Scan<'_> {
         Ok(length)
     }
 
-    fn sign(&mut self, at: usize, first: char) -> Result<usize, String> {
+    fn sign(&mut self, at: usize, first: char) -> Result<usize, ExprError> {
         match first {
             '{' => self.in_braces = true,
             '}' => self.in_braces = false,
@@ -112,7 +112,7 @@ impl Scan<'_> {
             _ => {}
         }
         if self.depth > MAX_DEPTH {
-            return Err(format!("it is nested more than {MAX_DEPTH} times at {at}"));
+            return Err(ExprError::Parentheses { max: MAX_DEPTH, at });
         }
         let length = ["==", "!=", "<=", ">="]
             .into_iter()
@@ -168,7 +168,8 @@ mod tests {
         let words: Vec<&str> = places.words.iter().map(|(_, word)| *word).collect();
         assert_eq!(words, ["a", "}", "[", ">=", "1e-3", "or", "é", "offset"]);
         assert_eq!((places.at("offset"), places.at("none")), (" at 54".to_owned(), String::new()));
-        assert_eq!(places.locate("unknown function with name 'or'"), "unknown function with name 'or' at 49");
+        let error = places.locate("unknown function with name 'or'");
+        assert_eq!(error.to_string(), "unknown function with name 'or' at 49");
     }
 
     #[test]
@@ -193,7 +194,7 @@ mod tests {
             ("a[", "no matching `]`"),
         ];
         for (text, expected) in wrong {
-            let error = Places::scan(text).err().unwrap_or_default();
+            let error = Places::scan(text).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(expected), "{expected}: {error}");
         }
         for right in [

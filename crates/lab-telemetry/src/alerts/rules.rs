@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use super::duration::duration;
+use super::error::{RuleReason, RulesError, RulesReason};
 use super::expr::Expr;
 use super::labels::{NAME, is_name};
 use super::parser::parse;
@@ -54,14 +55,6 @@ pub(super) struct Rule {
 pub(super) struct AlertRule {
     pub(super) hold: i64,
     pub(super) annotations: BTreeMap<String, Template>,
-}
-
-/// Problem with a configuration or rule file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: {reason}")]
-pub struct RulesError {
-    pub file: String,
-    pub reason: String,
 }
 
 #[derive(Deserialize)]
@@ -129,22 +122,26 @@ struct RuleFile {
 impl Rules {
     /// Parses `prometheus.yml` and the rule files, each given as name and content.
     pub fn read(config: (&str, &str), files: &[(&str, &str)]) -> Result<Self, RulesError> {
-        let wrong = |reason: String| RulesError { file: config.0.to_owned(), reason };
-        let read: Config = serde_yaml::from_str(config.1).map_err(|error| wrong(error.to_string()))?;
-        let interval = |name: &str, text: &str| {
-            duration(text).filter(|millis| *millis > 0).ok_or_else(|| wrong(format!("{name}: {text:?} is no duration")))
+        let wrong = |reason| RulesError { file: config.0.to_owned(), reason };
+        let read: Config =
+            serde_yaml::from_str(config.1).map_err(|error| wrong(RulesReason::Yaml(error.to_string())))?;
+        let interval = |name: &'static str, text: &str| {
+            let millis = duration(text).filter(|millis| *millis > 0);
+            millis.ok_or_else(|| wrong(RulesReason::Interval { name, text: text.to_owned() }))
         };
         let app = read.scrape_configs.into_iter().find(|job| job.get("job_name").is_some_and(|name| name == APP));
-        let app: Option<Job> =
-            app.map(serde_yaml::from_value).transpose().map_err(|error| wrong(format!("the job {APP}: {error}")))?;
+        let app: Option<Job> = app
+            .map(serde_yaml::from_value)
+            .transpose()
+            .map_err(|error| wrong(RulesReason::Job { job: APP, detail: error.to_string() }))?;
         let target = app.and_then(|job| job.static_configs.into_iter().flat_map(|all| all.targets).next());
         let mut groups = Vec::new();
         for (file, text) in files {
-            let wrong = |reason: String| RulesError { file: (*file).to_owned(), reason };
-            let read: File = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+            let wrong = |reason| RulesError { file: (*file).to_owned(), reason };
+            let read: File = serde_yaml::from_str(text).map_err(|error| wrong(RulesReason::Yaml(error.to_string())))?;
             for GroupFile { name, rules } in read.groups {
                 if groups.iter().any(|known: &Group| known.file == **file && known.name == name) {
-                    return Err(wrong(format!("the group {name} is there twice")));
+                    return Err(wrong(RulesReason::DuplicateGroup(name)));
                 }
                 let rules = rules.into_iter().map(rule).collect::<Result<_, _>>().map_err(wrong)?;
                 groups.push(Group { name, file: (*file).to_owned(), rules });
@@ -154,7 +151,7 @@ impl Rules {
         Ok(Self {
             scrape_interval: interval("scrape_interval", &read.global.scrape_interval)?,
             evaluation_interval: interval("evaluation_interval", &read.global.evaluation_interval)?,
-            target: target.ok_or_else(|| wrong(format!("no job {APP} with a target")))?,
+            target: target.ok_or_else(|| wrong(RulesReason::NoTarget(APP)))?,
             groups,
         })
     }
@@ -171,41 +168,47 @@ impl Rules {
     }
 }
 
-fn rule(file: RuleFile) -> Result<Rule, String> {
-    let (name, what) = match (&file.record, &file.alert) {
+fn rule(file: RuleFile) -> Result<Rule, RulesReason> {
+    let (name, kind) = match (&file.record, &file.alert) {
         (Some(name), None) => (name.clone(), "record"),
         (None, Some(name)) => (name.clone(), "alert"),
-        _ => return Err(format!("the rule `{}`: expected one of `record` and `alert`", file.expr)),
+        _ => return Err(RulesReason::Kind(file.expr)),
     };
-    let wrong = |reason: String| format!("{what} {name}: {reason}");
-    if what == "record" && !is_name(&name, true) {
-        return Err(wrong("that is not the name of a metric".to_owned()));
+    alert(kind == "alert", &name, &file)
+        .map_err(|reason| RulesReason::Rule { kind, name: name.clone(), reason: Box::new(reason) })
+        .map(|(expr, alert)| Rule { name, query: file.expr.trim().to_owned(), expr, labels: file.labels, alert })
+}
+
+/// Reads the expression of a rule, and what only alerts have.
+fn alert(is_alert: bool, name: &str, file: &RuleFile) -> Result<(Expr, Option<AlertRule>), RuleReason> {
+    if !is_alert && !is_name(name, true) {
+        return Err(RuleReason::Metric);
     }
     if let Some(label) = file.labels.keys().find(|label| !is_name(label, false) || *label == NAME) {
-        return Err(wrong(format!("a rule gives no label the name {label:?}")));
+        return Err(RuleReason::Label(label.clone()));
     }
     if let Some(name) = file.annotations.keys().find(|name| !is_name(name, false)) {
-        return Err(wrong(format!("{name:?} is not the name of an annotation")));
+        return Err(RuleReason::Annotation(name.clone()));
     }
-    let expr = parse(&file.expr).map_err(wrong)?;
+    let expr = parse(&file.expr)?;
     if expr.is_number() {
-        return Err(wrong("its expression is a number, not series".to_owned()));
+        return Err(RuleReason::Number);
     }
     if let Some((label, _)) = file.labels.iter().find(|(_, value)| value.contains("{{")) {
-        return Err(wrong(format!("the label {label} is a template, which lab knows in annotations alone")));
+        return Err(RuleReason::TemplateLabel(label.clone()));
     }
-    let alert = match (what, &file.hold) {
-        ("alert", hold) => {
+    let alert = match (is_alert, &file.hold) {
+        (true, hold) => {
             let hold = hold.as_deref().map_or(Some(0), duration);
-            let hold = hold.ok_or_else(|| wrong("its `for` is no duration".to_owned()))?;
+            let hold = hold.ok_or(RuleReason::Hold)?;
             let read = |(name, text): (&String, &String)| Ok((name.clone(), Template::read(text)?));
-            let annotations = file.annotations.iter().map(read).collect::<Result<_, String>>().map_err(wrong)?;
+            let annotations = file.annotations.iter().map(read).collect::<Result<_, RuleReason>>()?;
             Some(AlertRule { hold, annotations })
         }
-        (_, None) if file.annotations.is_empty() => None,
-        _ => return Err(wrong("only an alert has `for` and `annotations`".to_owned())),
+        (false, None) if file.annotations.is_empty() => None,
+        (false, _) => return Err(RuleReason::NotAlert),
     };
-    Ok(Rule { name, query: file.expr.trim().to_owned(), expr, labels: file.labels, alert })
+    Ok((expr, alert))
 }
 
 /// The built-in rules, which lab's Prometheus uses too.
@@ -234,9 +237,9 @@ mod tests {
     const CONFIG: &str = "global: { scrape_interval: 2s, evaluation_interval: 1500ms }\n\
                           scrape_configs: [{ job_name: app, static_configs: [{ targets: ['app:8000'] }] }]";
 
-    fn read(rules: &str) -> Result<Rules, String> {
+    fn read(rules: &str) -> Result<Rules, RulesError> {
         let text = format!("groups: [{{ name: g, rules: [{rules}] }}]");
-        Rules::read(("prometheus.yml", CONFIG), &[("rules.yml", &text)]).map_err(|error| error.to_string())
+        Rules::read(("prometheus.yml", CONFIG), &[("rules.yml", &text)])
     }
 
     #[test]
@@ -271,7 +274,7 @@ mod tests {
             ("{ record: r, alert: A, expr: a }", "expected one of `record` and `alert`"),
         ];
         for (rule, expected) in wrong {
-            let error = read(rule).expect_err(rule);
+            let error = read(rule).expect_err(rule).to_string();
             assert!(error.contains(expected), "{rule}: {error}");
         }
         assert!(read("{ alert: A, expr: 'a > 1' }").is_ok());

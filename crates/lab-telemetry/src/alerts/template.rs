@@ -1,6 +1,7 @@
 //! Templates of annotations. Only the parts of Go's templates that the rules use are supported:
 //! `{{ $value }}`, `{{ $value | humanizePercentage }}`, `{{ $value | humanizeDuration }}` and `{{ $labels.NAME }}`.
 
+use super::error::TemplateError;
 use super::labels::{Labels, is_name};
 use super::number::{general, plain};
 
@@ -20,11 +21,11 @@ enum Piece {
 
 impl Template {
     /// Parses a template. The error names the unsupported part.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub(super) fn read(text: &str) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
-            let (inner, after) = after.split_once("}}").ok_or("a `{{` without its `}}`")?;
+            let (inner, after) = after.split_once("}}").ok_or(TemplateError::Open)?;
             pieces.push(Piece::Text(before.to_owned()));
             let words: Vec<&str> = inner.split_whitespace().collect();
             pieces.push(match words[..] {
@@ -34,7 +35,7 @@ impl Template {
                 [word] if word.strip_prefix("$labels.").is_some_and(|label| is_name(label, false)) => {
                     Piece::Label(word["$labels.".len()..].to_owned())
                 }
-                _ => return Err(format!("`{{{{{inner}}}}}` is not known to lab")),
+                _ => return Err(TemplateError::Unsupported(inner.to_owned())),
             });
             rest = after;
         }

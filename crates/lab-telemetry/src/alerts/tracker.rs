@@ -231,8 +231,9 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_said() {
-        assert!(read("<html>").expect_err("no").contains("no answer of rules"));
-        assert_eq!(read(r#"{"status":"error","error":"starting"}"#), Err("error: starting".to_owned()));
+        assert!(read("<html>").expect_err("no").to_string().contains("no answer of rules"));
+        let error = read(r#"{"status":"error","error":"starting"}"#).expect_err("no");
+        assert_eq!(error.to_string(), "error: starting");
     }
 
     #[test]
