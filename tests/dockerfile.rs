@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// So much of a build that failed is told.
+/// Length of the shown output of a failed build.
 const LAST_LINES: usize = 40;
 /// For a container to be healthy.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -76,7 +76,7 @@ fn builds() -> Result<(), Failed> {
     tried
 }
 
-/// It has one file, runs as nobody on a read-only root, is healthy by its own health check, and answers.
+/// It has one file, runs as `nobody` on a read-only root, is healthy by its own health check, and answers.
 fn is_well(image: &str, container: &str) -> Result<(), Failed> {
     let layers = docker(&["image", "inspect", "--format", "{{len .RootFS.Layers}} {{.Config.User}}", image])?;
     if layers != "1 65532:65532" {

@@ -42,7 +42,7 @@ impl Browser {
                 .ok()
         });
         let port = port.expect("chromedriver says its port");
-        // Whatever else it says must not fill the pipe.
+        // Its further output must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let mut args = vec![
             "--headless=new".to_owned(),
@@ -65,12 +65,12 @@ impl Browser {
         self.client.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
     }
 
-    /// What a script says.
+    /// Result of a script.
     pub(crate) async fn ask(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// Asks until a script says true.
+    /// Polls until a script returns true.
     pub(crate) async fn until(&self, script: &str) {
         let asked = async {
             while self.ask(script).await != Value::Bool(true) {

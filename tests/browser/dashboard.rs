@@ -56,7 +56,7 @@ async fn the_outage_shows() {
         .await;
     browser.until("return document.getElementById('state').textContent.startsWith('Requests are answered')").await;
     assert!(run.wait().expect("it ends").success(), "the run passes");
-    // The rules are evaluated: what they say is told, and nothing before that.
+    // The list of alerts is empty until the rules are evaluated.
     browser
         .until("return /^(None\\.|pending|firing|resolved)/.test(document.querySelector('#alerts ul').textContent)")
         .await;
@@ -76,12 +76,12 @@ async fn the_outage_shows() {
     for word in ["Status codes", "200 now", "401 now", "Latency: p50"] {
         assert!(labels.contains(word), "{word}: {labels}");
     }
-    // The rotation started the app anew, and so did its undo.
+    // The rotation restarted the app, and so did its undo.
     assert!(
         labels.contains("Redeploys: redeploys now 1,") || labels.contains("Redeploys: redeploys now 2,"),
         "{labels}"
     );
-    // It asked nobody else, and the browser had nothing to object to.
+    // The page requested no other address, and the browser reported no errors.
     let asked = browser.ask("return performance.getEntriesByType('resource').map((entry) => entry.name)").await;
     for name in asked.as_array().expect("a list") {
         assert!(name.as_str().expect("an address").starts_with(&address), "{name}");

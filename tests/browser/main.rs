@@ -1,5 +1,5 @@
 //! The dashboard in a real browser: Debian's `chromium` and `chromium-driver`, through fantoccini. Runs with
-//! `LAB_TEST_BROWSER=1`, and fails then where there is no browser; otherwise each test is shown as ignored.
+//! `LAB_TEST_BROWSER=1`, which requires a browser. Without it, each test is reported as ignored.
 
 mod browser;
 mod dashboard;

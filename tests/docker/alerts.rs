@@ -81,7 +81,7 @@ async fn same_story() {
         let [one, other] = [&on_docker, &on_embedded].map(|run| run["outage"][time].as_f64().expect(time));
         assert!((one - other).abs() < APART, "{time}: {one} s and {other} s");
     }
-    // What the alert says is the rule's own text, filled in alike.
+    // The summary is the rule's own text, with the same values.
     let [one, other] = [&on_docker, &on_embedded].map(summary);
     assert!(one.ends_with("of the requests are rejected because of their API key"), "{one}");
     assert!(other.ends_with("of the requests are rejected because of their API key"), "{other}");
@@ -89,7 +89,7 @@ async fn same_story() {
     docker.finish();
 }
 
-/// What became of the alert, each with its seconds since the first failed request.
+/// States of the alert, each with its seconds since the first failed request.
 fn story(run: &Value) -> Vec<(String, f64)> {
     let effect = run["outage"]["impact_at"].as_f64().expect("there was an outage");
     let told = |alert: &Value| {
@@ -98,13 +98,13 @@ fn story(run: &Value) -> Vec<(String, f64)> {
     of_the_story(run).map(told).collect()
 }
 
-/// What it said when it fired.
+/// Summary of the alert when it fired.
 fn summary(run: &Value) -> String {
     let mut fired = of_the_story(run).filter(|alert| alert["state"] == "firing");
     fired.next().and_then(|alert| alert["summary"].as_str()).unwrap_or_default().to_owned()
 }
 
-/// Others may fire as well: where a lab is slow to come up, its Prometheus has missed the app for a while when the run begins.
+/// Changes of the scenario's alert. Others may fire as well: if a lab starts slowly, its Prometheus missed the app for a while.
 fn of_the_story(run: &Value) -> impl Iterator<Item = &Value> {
     run["alerts"].as_array().into_iter().flatten().filter(|alert| alert["name"] == "AuthFailureRatioHigh")
 }

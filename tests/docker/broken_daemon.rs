@@ -1,5 +1,5 @@
-//! A daemon that goes away, comes back, hangs, has no room, or will not be talked to: an error that says so and what to do,
-//! in bounded time; afterwards `lab recover` and `lab down` leave nothing.
+//! A daemon that stops, restarts, hangs, has a full disk, or refuses connections: the error names the cause and a fix in bounded
+//! time, and afterwards `lab recover` and `lab down` leave nothing.
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn words(up: &[String; 3]) -> [&str; 3] {
 
 const RUN: [&str; 7] = ["scenario", "run", "rotate-key", "--set", "requests=40", "--set", "rate=40"];
 
-/// Its containers end with it. What the run changed is put back all the same, and the lab comes back.
+/// Its containers end with it. The changes of the run are reverted nevertheless, and the lab is up again.
 async fn restarts() {
     let mut daemon = daemon::shared();
     let (user, up) = user("restarts", &daemon);
@@ -60,7 +60,7 @@ async fn restarts() {
     daemon.start();
     let ran = run.ran();
     assert!(!ran.stdout.contains("drive-traffic    40      +0"), "the daemon ended too late: {ran:?}");
-    // Where the daemon is back before the run ends, the run puts the key back itself.
+    // If the daemon is back before the run ends, the run reverts the key itself.
     match ran.code() {
         Some(4) => drop(ran.says("the undo is incomplete").says(&format!("lab recover --name {}", user.name))),
         _ => drop(ran.status(3)),
@@ -69,7 +69,7 @@ async fn restarts() {
     user.finish();
 }
 
-/// What the run changed cannot be put back: its undo is pending until the daemon is there again.
+/// The change of the run cannot be reverted: its undo is pending until the daemon is back.
 async fn gone() {
     let mut daemon = daemon::shared();
     let (user, up) = user("gone", &daemon);

@@ -27,7 +27,7 @@ pub(crate) struct Cli {
     enter: Vec<String>,
     /// The port of `LAB_GRAFANA_PORT`.
     pub(crate) dashboard_port: Option<u16>,
-    /// How lab is told to reach the daemon, where that is not how the tests do, and where it looks for programs first.
+    /// Address of the daemon for lab, if it differs from that of the tests, and the first folder of its `PATH`.
     reaching: Option<(String, PathBuf)>,
 }
 
@@ -48,7 +48,7 @@ impl Cli {
         user
     }
 
-    /// Who names no lab.
+    /// Omits `--name`.
     pub(crate) fn nameless(mut self) -> Self {
         self.named = false;
         self
@@ -67,7 +67,7 @@ impl Cli {
         user
     }
 
-    /// Who reaches the daemon by another address, and by programs in a folder of their own.
+    /// Reaches the daemon by another address, with programs in a separate folder.
     pub(crate) fn reaching(mut self, host: &str, programs: &Path) -> Self {
         self.reaching = Some((host.to_owned(), programs.to_owned()));
         self
@@ -83,7 +83,7 @@ impl Cli {
         self
     }
 
-    /// Who is nobody, where this process may do anything.
+    /// Runs as an unprivileged user, if this process is root.
     pub(crate) fn without_rights(mut self) -> Self {
         if rustix::process::geteuid().is_root() {
             self.enter = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(str::to_owned).to_vec();
@@ -141,12 +141,12 @@ impl Cli {
         let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("lab starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let (said, lines) = channel();
-        // Ends with the command, or with whoever listens.
+        // Ends with the command or with the listener.
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
         Watched { args: args.join(" "), child, lines, said: String::new() }
     }
 
-    /// Waits until the daemon has a container of a service of the lab `lab`, and where `running` says so, until that runs.
+    /// Waits until the daemon has a container of a service of the lab `lab`; with `running`, until the container runs.
     #[track_caller]
     pub(crate) fn until_there(&self, lab: &str, service: &str, running: bool) {
         let filter = format!("name=^lab-{lab}-{service}-1$");
@@ -213,7 +213,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Waits until it says this; the line is returned.
+    /// Waits until the output contains a text, and returns the line.
     #[track_caller]
     pub(crate) fn until(&mut self, text: &str) -> String {
         loop {
@@ -235,7 +235,7 @@ impl Watched {
         kill_process_group(group, Signal::INT).expect("it runs");
     }
 
-    /// Waits for its end; all that it said is in `stdout`.
+    /// Waits for its end. `stdout` has the whole output.
     #[track_caller]
     pub(crate) fn ran(mut self) -> Ran {
         let begun = Instant::now();

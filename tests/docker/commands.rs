@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use crate::support::{docker, write_small_stack};
 use crate::trial;
 
-/// For Prometheus to have scraped, evaluated and found somebody pending.
+/// Time for Prometheus to scrape, evaluate and report a pending alert.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -153,7 +153,7 @@ async fn interrupted_save() {
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "half a file is left");
 }
 
-/// A stack of somebody's own, whose gateway comes from a registry that nobody is at.
+/// A user's own stack, whose gateway comes from a registry that does not exist.
 const OWN: &str = r#"
 services:
   web: { image: "127.0.0.1:1/lab-test/nowhere:1", ports: ["127.0.0.1::80"] }

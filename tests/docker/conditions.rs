@@ -1,4 +1,4 @@
-//! What services wait for, and what is told of those that nobody waits for.
+//! Conditions that services wait for, and messages about services without dependents.
 
 use std::time::Duration;
 

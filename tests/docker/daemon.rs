@@ -22,7 +22,7 @@ const KEEPER: &str = r#"
     echo ready
     read -r _ || true
 "#;
-/// What its disk holds: the images of the stack and what is made from them.
+/// Content of its disk: the images of the stack, and images made from them.
 const DISK: &str = "1500m";
 
 /// A daemon. Its disk is in memory.
@@ -33,7 +33,7 @@ pub(crate) struct Daemon {
     init: u32,
     /// The daemon's, as long as it runs.
     running: Option<Child>,
-    /// Where it listens beside its socket, when it starts.
+    /// Additional address to listen on, besides its socket.
     also: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn end() {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
-/// Whether there can be one here: it takes root and a few programs.
+/// Returns true if this machine can run a daemon: it needs root and a few programs.
 pub(crate) fn is_possible() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let has = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
@@ -144,11 +144,11 @@ impl Daemon {
         self.docker(&["version"]);
     }
 
-    /// Has it listen on a network, as one on another machine does; gives the address of that, as `DOCKER_HOST` has it. What it
-    /// starts as next, it is for nobody but this machine again.
+    /// Lets the daemon listen on a network, like one on another machine. Returns its address for `DOCKER_HOST`. After the next
+    /// start it is local again.
     pub(crate) fn on_a_network(&mut self) -> String {
         let (id, link) = (std::process::id(), format!("lab-t-{}", std::process::id() % 100_000));
-        // Of the block for tests of networks (RFC 2544), where nobody has anything.
+        // Part of the block for network tests (RFC 2544), which is not in use anywhere.
         let (a, b) = (id / 64 % 256, id % 64 * 4);
         let (ours, theirs) = (format!("198.18.{a}.{}", b + 1), format!("198.18.{a}.{}", b + 2));
         let ns = self.init.to_string();
@@ -172,7 +172,7 @@ impl Daemon {
     /// Sends it a signal.
     pub(crate) fn signal(&mut self, signal: Signal) {
         if let (Some(running), Signal::CONT) = (&self.running, signal) {
-            // Who started it stopped with it, and wakes it in turn.
+            // Its starter was stopped with it, and continues it later.
             return kill(running.id(), signal);
         }
         let script = format!("kill -{} \"$(cat \"$0\")\"", signal.as_raw());
@@ -254,7 +254,7 @@ impl Drop for Daemon {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
         if let Some(mut running) = self.running.take() {
-            // Who started it may sleep.
+            // Its starter may be suspended.
             let _ = running.kill();
             let _ = running.wait();
         }

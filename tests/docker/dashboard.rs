@@ -49,7 +49,7 @@ async fn shown() {
             .is_some_and(|all| all.iter().any(|point| point["refused"].as_f64().is_some_and(|refused| refused > 0.0)));
         let running = data["services"]["prometheus"] == "running" && data["services"]["app"] == "running";
         let rules = http.request(&Request::get(format!("{address}api/v1/rules?type=alert"))).await.expect("it answers");
-        // Its own Prometheus says what the alerts are: with its files' names.
+        // The alerts come from its own Prometheus, with the names of its files.
         let asked = rules.status == 200 && rules.text().contains("/etc/prometheus/");
         if refused && running && asked && data["alerts"].is_array() {
             break;
@@ -60,7 +60,7 @@ async fn shown() {
     user.finish();
 }
 
-/// What `status` says of the dashboard: its address, without the slash at its end.
+/// Address of the dashboard as `status` shows it, without the final slash.
 fn address(user: &Cli) -> Option<String> {
     let status = user.lab(&["status", "--json"]).status(0).json();
     Some(status["dashboard"].as_str()?.trim_end_matches('/').to_owned())
@@ -73,7 +73,7 @@ fn process(user: &Cli) -> u32 {
     file["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a process id")
 }
 
-/// The status of its page; none where nobody answers.
+/// Status of its page, or none if nothing answers.
 async fn page(address: &str, path: &str) -> Option<u16> {
     Some(Http::new().request(&Request::get(format!("{address}{path}"))).await.ok()?.status)
 }
@@ -114,8 +114,8 @@ async fn served() {
     assert_eq!(page(&at, "/").await, None);
 }
 
-/// Without Prometheus in the stack, it says what the alerts are. It comes again where it was, or, where somebody else is
-/// there now, elsewhere; also one that hangs goes with its lab.
+/// Without Prometheus in the stack, the dashboard evaluates the alerts. It restarts on its port, or on another one if that is
+/// taken. A dashboard that hangs ends with its lab.
 async fn died() {
     let user = Cli::new("died");
     up_small(&user);
@@ -159,7 +159,7 @@ async fn asked() {
     drop(other);
     user.lab(&["up"]).status(0);
     assert_eq!(address(&user), Some(format!("http://127.0.0.1:{port}")));
-    // It moves to where it is asked to be.
+    // It moves to the requested address.
     user.dashboard_port =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).map(|at| at.port()).ok();
     user.lab(&["up"]).status(0);

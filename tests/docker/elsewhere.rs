@@ -1,5 +1,5 @@
-//! A daemon on another machine, reached by TCP or by ssh: its lab's ports are opened to that machine's network where the user
-//! says so, and not else.
+//! A daemon on another machine, reached by TCP or by ssh. The lab's ports are open to that machine's network only if the user
+//! asks for it.
 
 use libtest_mimic::Trial;
 
@@ -38,7 +38,7 @@ async fn elsewhere() {
         .complains("its ports are open on every address of the daemon's machine");
     up(&["--bind", address]).status(2).complains("exists already");
     user.lab(&["traffic", "--requests", "3", "--json"]).status(0).says("\"200\": 3");
-    // The app is redeployed, the gateway is made anew and started again: each is found under the port that it has.
+    // The app is redeployed, the gateway is recreated and restarted; each is found under its port.
     for scenario in ["rotate-key", "wrong-upstream", "app-down"] {
         user.lab(&["scenario", "run", scenario, "--set", "requests=10", "--set", "rate=50"]).status(0).says("passed");
     }

@@ -27,7 +27,7 @@ async fn same() {
         });
         let expected = shown(&on_docker.status(0));
         assert_same(&expected, &on_mock(name), &format!("{name} on Docker and on the mock"));
-        // What one engine alone can do is refused by the other before anything is done.
+        // An ability of one engine is refused by the other before anything changes.
         if on_embedded.code() == Some(2) {
             on_embedded.complains("embedded");
         } else {

@@ -1,4 +1,4 @@
-//! What can go wrong with the daemon and what runs on it; after each, `down` leaves nothing.
+//! Failures of the daemon and its containers. After each, `down` leaves nothing.
 
 use lab_containers::docker::DockerOptions;
 use lab_core::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, KEY_VARIABLE, RunState, ServiceChange, UpRequest};
@@ -111,7 +111,7 @@ async fn network_gone() {
     let up = bench.engine.up(&request(), silent()).await.unwrap();
     bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     let network = format!("lab-{}_default", bench.name);
-    // That one is on another network, too, does not help it.
+    // A connection to another network does not replace it.
     let other = format!("lab-{}-other", bench.name);
     docker(&["network", "create", "--label", &format!("lab.name={}", bench.name), &other]);
     docker(&["network", "connect", &other, &format!("lab-{}-{GATEWAY}-1", bench.name)]);

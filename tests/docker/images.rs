@@ -83,7 +83,7 @@ async fn inventory() {
     let gateway = of(&images, GATEWAY).stored.as_ref().unwrap();
     assert_eq!((&gateway.id, gateway.origin), (&tiny.ids()[0], Origin::Local));
     assert!(gateway.size > 0);
-    // What it is here depends on where the images of this machine came from; docker says.
+    // The expected image depends on the source of this machine's images, so ask docker.
     let label = docker(&["inspect", "-f", "{{index .Config.Labels \"lab.stand-in\"}}", &of(&images, DB).image]);
     let is_stand_in = of(&images, DB).stored.as_ref().unwrap().origin == Origin::StandIn;
     assert_eq!(is_stand_in, !label.trim().is_empty(), "{label}");
@@ -96,10 +96,10 @@ async fn inventory() {
     bench.finish().await;
 }
 
-/// The bytes that were told of, each with its stage.
+/// The reported bytes, each with its stage.
 type Told = Arc<Mutex<Vec<(String, u64)>>>;
 
-/// Takes how many bytes were told, by stage.
+/// Records the reported bytes by stage.
 fn counted() -> (ProgressFn, Told) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&told);
@@ -207,7 +207,7 @@ async fn stopped() {
     assert!(seen.load(Ordering::Relaxed) > 0, "it had begun");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "before");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no half of it is left");
-    // Where it cannot be written, nothing is asked of the daemon.
+    // If the file cannot be written, the daemon gets no request.
     let nowhere = folder.path().join("no/folder/images.tar");
     let error = bench.engine.save(&images, &nowhere, &silent(), &CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains("no/folder"), "{error}");

@@ -59,7 +59,7 @@ async fn run() {
     }
 }
 
-/// A build takes minutes. The daemon goes on with one only as long as somebody listens.
+/// A build takes minutes. The daemon continues it only as long as the client is connected.
 async fn build() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon_of_another_processor(folder.path());
@@ -84,8 +84,8 @@ async fn build() {
     user.is_clean();
 }
 
-/// The daemon's address where it says that it has another processor than this machine, so that no executable of this machine's
-/// can be the app's image: a proxy before it, with a socket in `folder`.
+/// Starts a proxy to the daemon with a socket in `folder`, and returns its address. Through it, the daemon has another processor
+/// than this machine, so that no executable of this machine can become the app's image.
 fn daemon_of_another_processor(folder: &Path) -> String {
     let socket = folder.join("docker.sock");
     let listener = UnixListener::bind(&socket).unwrap();

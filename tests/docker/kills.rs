@@ -22,7 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// While the key is rotated, while the callers are refused, and while it is put back.
+/// Kills during the key rotation, during the outage, and during the undo.
 async fn killed() {
     let user = Cli::new("killed");
     let folder = user.path().join("stack");
@@ -89,7 +89,7 @@ async fn redeploy_cut_short() {
     bench.finish().await;
 }
 
-/// It has been told to end: that it runs now does not mean that it goes on running.
+/// It was asked to end, so the fact that it still runs proves nothing.
 async fn stop_cut_short() {
     let bench = Bench::new("stop-cut");
     let gateway = bench.engine.up(&request(), silent()).await.unwrap().endpoints.gateway;

@@ -100,7 +100,7 @@ async fn app_faults() {
     };
     for change in [ServiceChange::run(RunState::Stopped), ServiceChange::kill()] {
         bench.engine.reconcile(APP, &change).await.unwrap();
-        // A name or an address that nobody answers at would take the gateway's whole timeout, and be another code.
+        // A name or an address without a listener would take the gateway's whole timeout, and give another code.
         assert!(users(502).await < Duration::from_millis(900), "{change:?}");
         // So it stays over a restart of the gateway.
         bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap();
@@ -120,7 +120,7 @@ async fn app_faults() {
         bench.engine.reconcile(DB, &ServiceChange::run(RunState::Running)).await.unwrap();
         users(200).await;
     }
-    // The app goes while the gateway cannot be told.
+    // The app ends while the gateway cannot be notified.
     bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Paused)).await.unwrap();
     bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
     bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Running)).await.unwrap();
@@ -162,7 +162,7 @@ async fn interrupted() {
         let up = bench.engine.up(&request, silent());
         assert!(tokio::time::timeout(Duration::from_millis(millis), up).await.is_err(), "it is up already");
         let start = Instant::now();
-        // Who takes it down may come by another way than who brings it up.
+        // `down` may use another connection to the daemon than `up`.
         bench.again().down().await.unwrap();
         assert!(start.elapsed() < PATIENCE);
         bench.finish().await;
@@ -182,7 +182,7 @@ async fn changed_definition() {
         _ => None,
     });
     text.expect("it has files").extend_from_slice(b"# changed\n");
-    // A volume with data, which is called as those with files are, and which nobody uses yet.
+    // A volume with data and a name like those with files, which no container uses yet.
     stack.volumes.push("its-files-0".to_owned());
     let changed = Docker::new(&bench.name, stack, options());
     let after = changed.up(&request(), silent()).await.unwrap();
@@ -255,7 +255,7 @@ async fn logs() {
     bench.finish().await;
 }
 
-/// The whole stack, with an image that nobody has in the place of Grafana's.
+/// The whole stack, with an image that does not exist instead of Grafana's.
 async fn optional() {
     let mut stack = whole_stack();
     "lab-test-nowhere/grafana:1".clone_into(&mut service(&mut stack, "grafana").image);
@@ -308,7 +308,7 @@ async fn progress() {
 async fn from_sources() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(crate::support::executable(), folder.path().join("lab")).unwrap();
-    // Sources that nobody has built an image from: one that is there would be taken.
+    // Sources without an image: an existing image would be used.
     let unique = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let dockerfile = format!(
         "FROM scratch\nCOPY lab /lab\nUSER 65532:65532\nENTRYPOINT [\"/lab\", \"app\"]\nLABEL lab.test={unique}\n"

@@ -1,5 +1,5 @@
-//! What needs a Docker daemon and the stack's images (`stack/offline/build.sh` makes stand-ins without a registry). Runs with
-//! `LAB_TEST_DOCKER=1`, and fails then where no daemon answers; otherwise each test is shown as ignored.
+//! Tests with a Docker daemon and the stack's images (`stack/offline/build.sh` builds stand-ins without a registry). Runs with
+//! `LAB_TEST_DOCKER=1`, which requires a daemon. Without it, each test is reported as ignored.
 
 mod alerts;
 mod broken_daemon;

@@ -1,4 +1,4 @@
-//! A stack of somebody's own, in which nothing is called as in lab's: `x-lab` says what is what.
+//! A user's own stack with other service names than lab's. `x-lab` assigns the roles.
 
 use libtest_mimic::Trial;
 use serde_json::Value;

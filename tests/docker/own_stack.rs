@@ -62,7 +62,7 @@ async fn remembered() {
     };
     assert_eq!(note().trim(), "one nginx:1.30");
     user.lab(&["up"]).status(2).complains("does not exist");
-    // Only `up` reads it again, and says what is different.
+    // Only `up` reads the stack again, and lists the differences.
     std::fs::rename(&gone, &folder).expect("the folder is ours");
     std::fs::set_permissions(folder.join("nginx/bin"), Permissions::from_mode(0o711)).expect("it is ours");
     user.lab_with(&[("NOTE", "two"), tag[0]], &["up"])

@@ -1,4 +1,4 @@
-//! What the faults claim that need containers is proved.
+//! Proofs of the scenarios whose faults need containers.
 
 use libtest_mimic::Trial;
 use serde_json::Value;

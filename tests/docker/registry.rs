@@ -37,7 +37,7 @@ struct Shelf {
     /// By name or digest.
     manifests: Mutex<BTreeMap<String, (&'static str, Bytes)>>,
     blobs: Mutex<BTreeMap<String, (Manner, Bytes)>>,
-    /// What it answers to those who want an image of this name.
+    /// Response to a request for an image of this name.
     refusals: Mutex<BTreeMap<String, u16>>,
     /// Of a layer that is sent by halves: the first is sent; the second may be.
     half: watch::Sender<bool>,
@@ -48,7 +48,7 @@ struct Shelf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     AtOnce,
-    /// Half of it, and the rest when [`Registry::go_on`] says so.
+    /// Half of it, and the rest after a call of [`Registry::go_on`].
     ByHalves,
 }
 
@@ -66,7 +66,7 @@ impl Registry {
         Self { shelf, port, server }
     }
 
-    /// What an image of it is called.
+    /// Full name of one of its images.
     pub(crate) fn image(&self, name: &str) -> String {
         format!("127.0.0.1:{}/lab-test/{name}:1", self.port)
     }
@@ -94,7 +94,7 @@ impl Registry {
         manifests.insert(name.to_owned(), (MANIFEST, manifest));
     }
 
-    /// Has an image for another processor alone, and a list that says so.
+    /// Adds an image for another processor only, and an index with it.
     pub(crate) fn offer_list(&self, name: &str, architecture: &str) {
         let list = json!({
             "schemaVersion": 2, "mediaType": LIST,

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use crate::ran::Bounded;
 use crate::support::PATIENCE;
 
-/// It starts itself anew for each connection, and so has to be named in full.
+/// It re-executes itself for each connection, so it needs an absolute path.
 const SSHD: &str = "/usr/sbin/sshd";
 
-/// Whether there can be one here.
+/// Returns true if this machine can run one.
 pub(crate) fn is_possible() -> bool {
     [SSHD, "/usr/bin/ssh", "/usr/bin/ssh-keygen"].into_iter().all(|program| Path::new(program).is_file())
 }
@@ -31,7 +31,7 @@ impl Sshd {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name).display().to_string();
-        // Where it gives its rights away as root.
+        // Folder for its privilege separation, as root.
         let _ = create_dir_all("/run/sshd");
         for key in ["host", "user"] {
             let mut keygen = Command::new("ssh-keygen");
@@ -102,7 +102,7 @@ fn listening(config: &str) -> Child {
     let mut errors = BufReader::new(Bounded::new(server.stderr.take().expect("it is piped")));
     while !said.contains("Server listening") && errors.read_line(&mut said).is_ok_and(|read| read > 0) {}
     if said.contains("Server listening") {
-        // What it says later is read, so that it is never held up by it.
+        // Its later output is read, so that it never blocks on a full pipe.
         errors.get_mut().limit = None;
         std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
         return server;

@@ -79,7 +79,7 @@ impl Bench {
         assert_eq!(self.leftovers(), "", "nothing is left");
     }
 
-    /// What the daemon still has of the lab.
+    /// Objects of the lab that the daemon still has.
     pub(crate) fn leftovers(&self) -> String {
         leftovers(None, &self.name)
     }
@@ -94,7 +94,7 @@ impl Drop for Bench {
     }
 }
 
-/// What a daemon (of the environment, if none is named) still has of a lab, by another way than the engine's.
+/// Objects of a lab that a daemon (by default that of the environment) still has, read independently of the engine.
 pub(crate) fn leftovers(host: Option<&str>, lab: &str) -> String {
     let filter = format!("label=lab.name={lab}");
     let project = format!("label=com.docker.compose.project=lab-{lab}");
@@ -141,7 +141,7 @@ pub(crate) fn docker_on(host: Option<&str>, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Gateway, app and database of the stack that comes with lab, written to a folder as somebody's own stack (`--stack`).
+/// Gateway, app and database of the built-in stack, written to a folder as a user's own stack (`--stack`).
 pub(crate) fn write_small_stack(folder: &Path) {
     let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("stack");
     let text = std::fs::read_to_string(stack.join("compose.yaml")).expect("the stack's file");
@@ -169,7 +169,7 @@ pub(crate) fn small_images() -> Vec<String> {
     stack().services.into_iter().filter(|service| service.name != APP).map(|service| service.image).collect()
 }
 
-/// A request with a key; the status, or 0 where there was no answer.
+/// Sends a request with a key. Returns the status, or 0 without a response.
 pub(crate) async fn status(base: &str, path: &str, key: &str) -> u16 {
     let request = Request::get(format!("{base}{path}")).header("x-api-key", key).timeout(Duration::from_secs(5));
     Http::new().request(&request).await.map_or(0, |response| response.status)

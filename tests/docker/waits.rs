@@ -56,7 +56,7 @@ async fn waits() {
         (&in_vain["status"], &in_vain["expectations"][0]["observed_text"]),
         (&"failed".into(), &"no series".into())
     );
-    // What Prometheus refuses does not get better: nobody waits for it.
+    // A query that Prometheus refuses stays refused, so the step does not wait.
     let refused = step("no-query");
     let said = refused["error"].as_str().expect("an error");
     assert!(said.contains("unclosed left parenthesis"), "{said}");

@@ -7,7 +7,7 @@ use lab_telemetry::metrics::names;
 
 const KEY: &str = "apikey-v1";
 
-/// What `/api/users` answers to this key.
+/// Response of `/api/users` to this key.
 fn users(app: &Service, key: &str) -> Response {
     get(app.address, "/api/users", &[("X-API-Key", key)])
 }

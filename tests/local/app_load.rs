@@ -48,7 +48,7 @@ fn reports_take_all_connections_until_they_are_made() {
         caller.get("/api/report", &[KEY]);
     }
     until(|| is(&app, "app_db_pool_in_use", 2.0));
-    // That nobody waits for a report any more does not end it.
+    // It goes on even if no client waits for a report any more.
     drop(callers);
     until(|| is(&app, "app_http_requests_in_flight", 0.0));
     let answer = users(&app);

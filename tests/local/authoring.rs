@@ -60,7 +60,7 @@ fn folders_are_validated_and_mistakes_are_told_as_json() {
     assert_eq!(mistake["expected"], "did you mean `stop`?");
     assert!(mistake["hint"].as_str().is_some_and(|hint| hint.contains("the keys of a step")), "{mistake}");
     desk.lab(&["scenario", "validate", "."]).status(2).complains("contains no scenario");
-    // What was typed on the command line has no place in a file.
+    // Values from the command line do not appear in the file.
     let set = desk.lab(&["scenario", "validate", "rotate-key", "--set", "x=1", "--json"]).status(2).json();
     assert_eq!(set[0]["diagnostics"][0]["line"], Value::Null);
 }
@@ -120,7 +120,7 @@ fn a_run_that_is_owed_an_undo_is_refused_or_does_it_first() {
     let ran = desk.lab(&with).status(0).complains("undoing run").complains("is restored");
     // stdout is the run's alone.
     assert_eq!(ran.json()["status"], "passed");
-    // Nothing is owed any more: it changes nothing.
+    // No undo is pending, so it changes nothing.
     desk.lab(&with).status(0);
     desk.lab(&["recover"]).status(0).says("nothing to undo");
 }

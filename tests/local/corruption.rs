@@ -220,7 +220,7 @@ fn what_killed_commands_left_is_collected() {
     desk.is_clean();
 }
 
-/// With few descriptors a command says so.
+/// With few descriptors a command fails with a message.
 #[test]
 fn a_low_limit_of_open_files_is_an_error_with_a_way_out() {
     let desk = Desk::new();

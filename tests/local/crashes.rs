@@ -1,5 +1,4 @@
-//! Services of an embedded lab that ended by themselves, and commands that were cut off in the middle: nothing that the host
-//! kept of the dead process is in the way of the next one.
+//! Crashed services of an embedded lab, and interrupted commands: state of the dead process does not block the next one.
 
 use std::time::Duration;
 

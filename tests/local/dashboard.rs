@@ -1,4 +1,4 @@
-//! `lab dashboard`: the page of a lab that runs, for as long as somebody lets it.
+//! `lab dashboard`: the page of a running lab, until it is stopped.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::desk::{Desk, Running};
 use crate::support::{Response, exchange, until};
 
-/// Starts it, and reads where it is.
+/// Starts it and reads its address.
 fn served(desk: &Desk, args: &[&str]) -> (Running, SocketAddr) {
     let mut running = desk.start(&[&["dashboard", "--port", "0"], args].concat());
     let line = running.lines().next().expect("it says where it is");
@@ -32,7 +32,7 @@ fn a_lab_is_shown_while_it_is_there_and_when_it_comes_back() {
     desk.lab(&["up", "--port", "0"]).status(0);
     let (running, address) = served(&desk, &[]);
     assert!(ask(address, &address.to_string(), "/").text().contains("dashboard.js"));
-    // What the app says, through the engine; and its alerts, once the rules were evaluated.
+    // Metrics of the app, through the engine, and alerts after an evaluation of the rules.
     until(|| data(address)["points"].as_array().is_some_and(|all| all.iter().any(|point| point["up"] == true)));
     until(|| data(address)["alerts"].is_array());
     assert_eq!(data(address)["services"]["app"], "running");

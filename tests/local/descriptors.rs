@@ -1,4 +1,4 @@
-//! What the processes of a lab have open: what they need, and nothing of their caller's.
+//! Open descriptors of a lab's processes: the ones that they need, and none of their caller's.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -118,7 +118,7 @@ fn address(desk: &Desk, part: &str) -> String {
     }
 }
 
-/// Whatever is open to others, half-open requests there keep nobody from the lab: neither its control nor the part itself.
+/// Half-open requests to a public port block neither the lab's control port nor other clients of that port.
 #[test]
 fn half_open_requests_starve_nobody() {
     let desk = Desk::new();

@@ -1,4 +1,4 @@
-//! [`Desk`]: a user with a state folder of their own, and the command line: `desk.lab(&["up"]).status(0).says("is up")`.
+//! [`Desk`]: a user with a separate state folder, and the command line: `desk.lab(&["up"]).status(0).says("is up")`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

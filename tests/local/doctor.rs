@@ -1,4 +1,4 @@
-//! `lab doctor` where Docker is not as it should be: labs run without it, so that it says what to do and does not fail.
+//! `lab doctor` with a broken Docker: labs run without Docker, so it suggests a fix and does not fail.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ fn doctor(desk: &Desk, host: &str) -> Ran {
     ran
 }
 
-/// What it says of a thing, whatever lines that was wrapped to.
+/// Description of an item, without its line breaks.
 fn finding(ran: &Ran, what: &str) -> String {
     let mut lines = ran.stdout.lines().skip_while(|line| !line.contains(&format!("  {what}  ")));
     let first = lines.next().unwrap_or_else(|| panic!("nothing of {what}: {}", ran.stdout));

@@ -1,4 +1,4 @@
-//! What the gateway does to one request, against the real process, before upstreams that behave and that misbehave.
+//! Processing of one request by the real gateway process, in front of upstreams that behave and that misbehave.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -194,7 +194,7 @@ fn a_silent_upstream_is_504() {
     let posted = exchange(gateway.address, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").unwrap();
     assert_error(&posted, 504, "gateway timeout");
 
-    // Its silence within a body cannot be told but by breaking off.
+    // Only a broken connection can report a silence within a body.
     let pauses = upstream(|mut client| {
         client.head();
         client.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");

@@ -5,7 +5,7 @@ use crate::support::{Client, OK, PATIENCE, Response, Service, exchange, get};
 
 const BAD_GATEWAY: &str = r#"{"error":"bad gateway"}"#;
 
-/// What a GET gets from behind the gateway.
+/// Response to a GET through the gateway.
 fn passed_back(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Option<Response> {
     let gateway = Service::gateway(answers(bytes).0, &[]);
     exchange(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -155,7 +155,7 @@ fn a_length_beside_chunks_is_not_passed_on() {
     let answer = client.response().expect("an answer");
     let head = seen.recv_timeout(PATIENCE).expect("it arrives");
     assert!(head.contains("transfer-encoding: chunked\r\n") && !head.contains("content-length"), "{head}");
-    // What follows is not taken for a request.
+    // The bytes that follow are not parsed as a request.
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     assert!(client.ended() && seen.try_recv().is_err());
 }

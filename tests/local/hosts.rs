@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::desk::{Desk, host, kill, pid};
 use crate::support::until;
 
-/// A connection to the host's control port that asks for something and never says what.
+/// A connection to the host's control port that begins a request and never completes it.
 fn dawdler(desk: &Desk) -> TcpStream {
     let text = std::fs::read_to_string(desk.state().join("labs/default/host.json")).expect("the lab is up");
     let file: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -152,7 +152,7 @@ fn a_host_whose_file_is_damaged_is_found_again() {
     }
 }
 
-/// Without its folder a lab has no name any more, and nobody could take it down.
+/// Without its folder a lab has no name, so `down` could not find it.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_host_whose_folder_is_gone_ends() {

@@ -1,4 +1,4 @@
-//! Small HTTP servers that misbehave as they are told, for tests of clients.
+//! Small HTTP servers with scripted misbehaviour, for tests of clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ pub(crate) struct Server {
     task: JoinHandle<()>,
 }
 
-/// What a server does with a request.
+/// Reaction of a server to a request.
 pub(crate) enum Reply {
     /// Sends this and waits for the next request.
     Send(String),

@@ -1,4 +1,4 @@
-//! Commands that are cut off, or meet each other: afterwards a lab is up and of use, or nothing is left of it.
+//! Interrupted and concurrent commands: afterwards a lab is up and usable, or nothing is left of it.
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is made of a run afterwards: reports, runs side by side, a run as one file.
+//! Documents about recorded runs: reports, comparisons, and a run as one file.
 
 use crate::desk::Desk;
 use crate::runs::quick;

@@ -44,7 +44,7 @@ fn a_run_that_is_killed_at_any_event_is_put_back_by_recover() {
     }
 }
 
-/// Whether a scenario changes something, and can do so without Docker.
+/// Returns true if a scenario changes something and runs without Docker.
 fn has_a_fault(name: &str) -> bool {
     let plan = load(&Source::Library(name.to_owned()), &LoadOptions::default()).expect("it is tested elsewhere");
     let desk = Desk::new();
@@ -90,7 +90,7 @@ fn moments(desk: &Desk, args: &[String]) -> Vec<Moment> {
     ran.stdout.lines().filter(|line| is_of_the_run(line)).enumerate().map(moment).collect()
 }
 
-/// Whether an event is of what the run does. Alerts come when they come, and lines of logs as they were written.
+/// Returns true for an event of the run's own actions. The times of alerts and log lines vary.
 fn is_of_the_run(line: &str) -> bool {
     !["alert", "logged"].iter().any(|kind| line.contains(&format!("\"event\":\"{kind}\"")))
 }
@@ -113,7 +113,7 @@ fn awkward(moments: &[Moment]) -> Vec<Moment> {
     chosen.into_values().collect()
 }
 
-/// Runs the scenario and kills it as soon as this event is told.
+/// Runs the scenario and kills it after this event.
 fn kill_at(desk: &Desk, args: &[String], moment: &Moment) {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut run = desk.start(&args);

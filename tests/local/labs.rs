@@ -134,8 +134,8 @@ fn a_host_that_was_killed_is_noticed_brought_back_and_cleaned_up() {
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&["key", "rotate", "apikey-v5"]).status(0);
     let status = desk.status();
-    // Frozen children are the hard ones: they cannot see that their host has gone, least of all where it goes while they
-    // are still being stopped.
+    // Stopped children are the hardest case: they do not notice that their host has ended, especially if it ends while it
+    // stops them.
     kill(pid(&status, "app"), Signal::STOP);
     kill(host(&status), Signal::KILL);
     until(|| desk.processes().is_empty());
@@ -201,7 +201,7 @@ fn an_up_that_fails_beside_another_takes_nothing_from_it() {
     for _ in 0..5 {
         let [good, bad] = [desk.start(&["up", "--port", "0"]), desk.start(&["up", "--port", &taken])];
         good.ran().status(0).says("is up in");
-        // The port is taken where it comes first; where it comes second, the lab has another one.
+        // If it is first, it takes the port. If it is second, the lab has another port.
         let bad = bad.ran();
         assert!(matches!(bad.code(), Some(2 | 3)), "{bad:?}");
         desk.lab(&["traffic", "--requests", "2", "--rate", "100"]).status(0).says("none failed");
@@ -244,7 +244,7 @@ fn one_broken_lab_hides_none_of_the_others() {
     assert!(json[0]["error"].as_str().is_some_and(|error| error.contains("is damaged")), "{json}");
     desk.lab(&["doctor"]).says("unknown for lab broken");
     desk.lab(&["recover", "--all"]).status(3).complains("broken/undo.ndjson").complains("tomorrow/undo.ndjson");
-    // Of a lab that a newer version made nobody here knows what runs.
+    // If a newer version made the lab, its processes are unknown.
     let down = desk.lab(&["down", "--all"]).status(3).says("lab broken is down").says("lab default is down");
     down.complains("lab tomorrow was made by a newer version");
     std::fs::remove_dir_all(desk.state().join("labs/tomorrow")).expect("it is left");

@@ -1,5 +1,5 @@
 //! The language as a whole, through the command line and on real services: callers, waits, background traffic, a steady
-//! state, secrets, and commands that mend the lab.
+//! state, secrets, and commands that fix the lab.
 
 use rustix::process::Signal;
 

@@ -1,4 +1,4 @@
-//! A stack of somebody's own that is wrong: told before a daemon is asked for anything, and no lab is left of it.
+//! Mistakes in a user's own stack: reported before any request to a daemon, and without leaving a lab.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::copied::copy_of_the_stack;
 use crate::desk::{Desk, Ran};
 
-/// A copy of the stack that comes with lab, which somebody works on.
+/// A copy of the built-in stack that a user edits.
 struct Own {
     desk: Desk,
     folder: PathBuf,
@@ -30,7 +30,7 @@ impl Own {
         own
     }
 
-    /// Each command that reads it, where no daemon answers.
+    /// Each command that reads it, without a daemon.
     fn commands(&self) -> [Ran; 3] {
         let stack = self.folder.display().to_string();
         [
@@ -45,7 +45,7 @@ impl Own {
         })
     }
 
-    /// `lab up` of it where no daemon answers.
+    /// `lab up` of it, without a daemon.
     fn up(&self, more: &[&str], host: &[(&str, OsString)]) -> Ran {
         let stack = self.folder.display().to_string();
         let args = [&["up", "--engine", "docker", "--stack", &stack][..], more].concat();
@@ -54,7 +54,7 @@ impl Own {
         Desk::ran(&args, command)
     }
 
-    /// What is wrong, and at which line of the file; in none of the commands is it something else.
+    /// Expects this mistake at this line of the file from all commands.
     #[track_caller]
     fn is_refused(&self, message: &str, line: &str, more: &str) {
         let text = std::fs::read_to_string(self.folder.join("compose.yaml")).expect("it is there");

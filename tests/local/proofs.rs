@@ -44,7 +44,7 @@ fn a_claim_that_does_not_hold_is_told_with_what_was_seen() {
         .says("proven")
         .says("healthy, broken, fixed, 1 wrong fix, undone");
 
-    // It passes without the fault, and during it the resolved check says that it is over.
+    // The expectation passes without the fault, and the check for recovery passes during it.
     let always = file(
         "always",
         incident("{ check: { path: /health } }", "{ traffic: { requests: 1 }, expect: { sent: 1 } }", ""),
@@ -52,7 +52,7 @@ fn a_claim_that_does_not_hold_is_told_with_what_was_seen() {
     let ran = desk.lab(&["scenario", "prove", &always]).status(1).says("not proven").says("not healthy, not broken");
     ran.says("passes although nothing is broken").says("is still broken").says("check.status == 200, seen no");
 
-    // What is said to be wrong is the remedy.
+    // The step that is declared a wrong fix is the remedy.
     let start = "{ name: start-it, why: No., steps: [{ start: gateway }] }";
     let fixed = file("fixed", incident(GONE, THERE, start));
     desk.lab(&["scenario", "prove", &fixed]).status(1).says("0 of 1 wrong fix").says("it is no wrong fix");

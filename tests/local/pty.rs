@@ -118,7 +118,7 @@ impl Pty {
         self.until(text, |screen| screen.contains(text))
     }
 
-    /// What is on the screen.
+    /// Text on the screen.
     pub(crate) fn text(&self) -> String {
         self.screen.lock().expect("not poisoned").text()
     }
@@ -165,7 +165,7 @@ fn settings(terminal: &OwnedFd) -> String {
     format!("{:?}", tcgetattr(terminal).expect("it is a terminal"))
 }
 
-/// What a terminal shows, as far as `lab` uses it: text, the cursor's place, clearing, the alternate screen.
+/// Screen of a terminal, as far as `lab` uses it: text, cursor position, clearing, alternate screen.
 struct Screen {
     rows: Vec<Vec<char>>,
     at: (usize, usize),

@@ -34,7 +34,7 @@ fn keys(desk: &Desk) -> Value {
     desk.lab(&["key", "show", "--json"]).status(0).json()
 }
 
-/// What is in `lab.json`.
+/// Content of `lab.json`.
 fn record(desk: &Desk) -> Value {
     let text = std::fs::read(desk.state().join("labs/default/lab.json")).expect("the lab exists");
     serde_json::from_slice(&text).expect("JSON")
@@ -99,7 +99,7 @@ fn a_run_or_a_recover_that_is_killed_is_recovered() {
     let run = ["scenario", "run", "rotate-key", "--set", "requests=10", "--set", "rate=100"];
     for moment in moments(900) {
         kill_after(&desk, &run, moment);
-        // At the beginning of each recovery, where it has most to do.
+        // At the start of each recovery, when it has most to do.
         kill_after(&desk, &["recover"], moment / 10);
         desk.lab(&["recover"]).status(0);
         let context = format!("killed after {moment:?}");
@@ -108,7 +108,7 @@ fn a_run_or_a_recover_that_is_killed_is_recovered() {
     }
 }
 
-/// As on a full disk: no file may grow. Nothing is changed then, and the command says so.
+/// As on a full disk: no file may grow. Then the command changes nothing and reports it.
 #[test]
 fn a_key_that_cannot_be_recorded_is_not_changed() {
     let desk = Desk::new();

@@ -83,7 +83,7 @@ fn what_is_kept_is_shown_and_can_be_put_back() {
     desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0).says("lab recover");
     assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
     desk.lab(&["status"]).status(0).says("fault still active from run");
-    // What is kept blocks nothing, and is not forgotten by the next run.
+    // A kept fault blocks nothing, and the next run does not forget it.
     desk.lab(&quick(&["drive-traffic"])).status(0);
     assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
     desk.lab(&["recover"]).status(0).says("APP_API_KEY").says("is restored");
@@ -257,7 +257,7 @@ fn a_run_that_goes_on_is_not_said_to_be_cut_off() {
     let id = desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
     let shown = desk.lab(&["runs", "show", &id]).status(0).complains("the run is in progress");
     assert!(!shown.stdout.contains("cut off"), "{}", shown.stdout);
-    // The journal that it can no more write is told of, and changes nothing of how it ends.
+    // An unwritable journal is reported, and does not change the result.
     std::fs::remove_dir_all(desk.state().join("runs").join(&id)).expect("it is there");
     run.signal(Signal::INT);
     run.ran().status(130).complains("cannot report the run");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lab_scenario::{LoadOptions, Source, load};
 
-/// Every wrong file, and what is said of it. A snapshot each, so that a message is read before it changes.
+/// Every invalid file and its messages, one snapshot each, so that changes of a message are reviewed.
 #[test]
 fn every_mistake_is_told_with_its_place() {
     let folder = "tests/local/wrong";

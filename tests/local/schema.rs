@@ -1,5 +1,5 @@
-//! What editors are told: the schema and the reference are current, the library keeps to them, and what the schema can see
-//! of a wrong file it refuses.
+//! The schema and the reference for editors: they are current, the library conforms to them, and the schema refuses the
+//! mistakes that a schema can express.
 
 use std::fs;
 use std::path::PathBuf;

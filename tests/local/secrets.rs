@@ -59,7 +59,7 @@ fn a_secret_key_that_is_kept_in_a_lab_is_shown_by_no_verb() {
     watch.shows("server *** · caller apikey-v1");
     watch.types("q");
     assert!(!String::from_utf8_lossy(&watch.bytes()).contains("Sup3rS3cret"));
-    // What changes the key tells neither the old one nor that of others.
+    // Changing the key shows neither the old one nor those of others.
     hides(&desk.lab(&["key", "align", "--caller", "web"]).status(0));
     hides(&desk.lab(&["key", "align"]).status(0));
     hides(&desk.lab(&["traffic", "--requests", "2", "--rate", "100"]).status(0));

@@ -1,4 +1,4 @@
-//! The library as somebody sees it who practises: what is on the shelf, and what is told of it before it is asked for.
+//! The library for its users: the list of scenarios, and their descriptions.
 
 use crate::desk::Desk;
 

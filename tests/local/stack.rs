@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use lab_telemetry::metrics::names;
 use serde_json::Value;
 
-/// What Prometheus makes by itself.
+/// Series that Prometheus creates itself.
 const BUILT_IN: [&str; 2] = ["up", "ALERTS"];
 /// Words of `PromQL` that are no metrics.
 const KEYWORDS: [&str; 16] = [
@@ -95,7 +95,7 @@ fn metrics(expr: &str) -> BTreeSet<String> {
     found
 }
 
-/// What the app exposes, its histogram's parts included, what rules record, and what Prometheus makes by itself.
+/// Series of the app, with the parts of its histogram, of recording rules, and of Prometheus itself.
 fn known() -> BTreeSet<String> {
     let app = names::COUNTERS.iter().chain(&names::REQUIRED).map(|name| (*name).to_owned());
     let histograms = names::COUNTERS.iter().filter_map(|name| name.strip_suffix("_count"));

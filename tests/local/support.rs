@@ -1,4 +1,4 @@
-//! What the tests share: services started as real processes ([`Service`]), a client that sends exactly the bytes it is
+//! Shared code of the tests: services started as real processes ([`Service`]), a client that sends exactly the bytes it is
 //! given ([`Client`]), and upstreams that misbehave ([`upstream`]).
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -27,7 +27,7 @@ pub(crate) struct Service {
     child: Child,
     stdin: Option<ChildStdin>,
     log: Arc<Lines>,
-    /// Where it listens.
+    /// Address it listens on.
     pub(crate) address: SocketAddr,
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn until(mut so: impl FnMut() -> bool) {
     }
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -178,7 +178,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The header's value, where it is there.
+    /// Value of a header, if it is present.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         fields.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
@@ -258,7 +258,7 @@ impl Client {
         self.stream.read_exact(&mut vec![0; count]).expect("so many come");
     }
 
-    /// Reads a piece of a chunked body; None where it broke off.
+    /// Reads a chunk of a body. `None` if it is incomplete.
     pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
         let mut line = String::new();
         self.stream.read_line(&mut line).ok()?;
@@ -269,7 +269,7 @@ impl Client {
         Some(chunk)
     }
 
-    /// Whether the other side ended the connection, with nothing more to read.
+    /// Returns true if the peer closed the connection and nothing is left to read.
     pub(crate) fn ended(&mut self) -> bool {
         let mut byte = [0];
         match self.stream.read(&mut byte) {
@@ -293,7 +293,7 @@ pub(crate) fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> Option
     client.response()
 }
 
-/// A server that treats each connection as told; gives its place. It ends with the test.
+/// Starts a server that handles each connection with the given function, and returns its address. It ends with the test.
 pub(crate) fn upstream(serve: impl Fn(Client) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("a bound address");

@@ -33,13 +33,13 @@ async fn run(load: &Load) -> Summary {
     summary
 }
 
-/// All that is told of a load, of a caller without a name.
+/// The whole output about a load of one caller without a name.
 async fn told(load: &Load) -> Outcome {
     let outcome = lab_traffic::run_job(&Job::from(load), &|_| {}, &CancellationToken::new()).await;
     outcome.expect("it is valid")
 }
 
-/// What two requests make of a server that always replies so.
+/// Result of two requests to a server with this fixed response.
 async fn cause_of(reply: fn() -> Reply) -> Cause {
     let server = serve(move |_, _| reply()).await;
     let summary = run(&Load { connections: 2, timeout: Duration::from_secs(1), ..load(&server.url, 2, 1000.0) }).await;
@@ -213,7 +213,7 @@ async fn a_request_that_met_the_close_of_an_idle_connection_is_sent_once_more_wh
     let outcome = told(&load(&server.url, 20, 1000.0)).await;
     assert_eq!((outcome.summary.codes[&200], outcome.summary.failed(), outcome.resent), (20, 0, 2));
     assert_eq!(server.requests(), 22);
-    // What changes something is done once.
+    // A request with side effects is sent once.
     let server = serve(reply).await;
     let post = Load { method: "POST".to_owned(), ..load(&server.url, 20, 1000.0) };
     let outcome = told(&post).await;

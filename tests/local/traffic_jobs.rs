@@ -226,7 +226,7 @@ async fn a_server_that_dies_and_comes_back_is_found_again() {
     assert_eq!(summary.sent, 80);
 }
 
-/// What becomes of requests to a server that always replies so.
+/// Result of requests to a server with this fixed response.
 async fn result_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Result<u16, Cause> {
     let server = serve(move |_, _| reply()).await;
     let outcome = run(&Job { timeout: SECOND, ..job(&server.url, 4) }).await;

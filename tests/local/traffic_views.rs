@@ -1,4 +1,4 @@
-//! What `lab traffic` shows while it runs, on a terminal and in a pipe, and what becomes of rows that cannot be written.
+//! Output of `lab traffic` while it runs, on a terminal and in a pipe, and with rows that cannot be written.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -9,7 +9,7 @@ use crate::desk::Desk;
 use crate::pty::Pty;
 use crate::traffic_cli::server;
 
-/// How far the bar is, of so many requests; none where it is not shown.
+/// Position of the bar for this number of requests, or none if it is hidden.
 fn done(screen: &str, planned: &str) -> Option<u64> {
     let before = screen.split_once(&format!(" of {planned}"))?.0;
     before.rsplit(' ').next()?.parse().ok()

@@ -68,7 +68,7 @@ fn a_scenario_reaches_no_file_and_no_port_outside_its_lab() {
     desk.lab(&["scenario", "run", &file]).status(3).says("app:PORT");
     assert!(!victim.exists(), "a scenario has made a file");
     assert_eq!(connections.load(Ordering::SeqCst), 0, "a scenario has reached a port");
-    // What is the lab's own goes on being possible: a wrong port of the app, and settings of the app.
+    // Settings of the lab itself still work: a wrong port of the app, and variables of the app.
     let steps = "  - set_env: { service: gateway, env: { GATEWAY_UPSTREAM: \"app:8001\" } }\n  \
                  - set_env: { service: app, env: { APP_DB_POOL: 2, APP_RATE_LIMIT: 100/s, APP_METRICS_PATH: /internal } }\n";
     let file = desk.write("own.yaml", &scenario(steps));
@@ -100,7 +100,7 @@ fn neither_paths_nor_headers_nor_names_lead_out_of_a_lab() {
     assert!(!desk.path().join("victim").exists());
 }
 
-/// What a terminal would obey, or not show: erase, title, link, colour, conceal, C1, direction, no width.
+/// Characters that a terminal obeys or hides: erase, title, link, colour, conceal, C1, direction, no width.
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}]8;;http://x\u{1b}\\\u{1b}[8m\u{1b}[31m\u{1b}[7m\u{9b}31m\u{9d}0;x\u{9c}\u{8}\
                     \u{202e}\u{2066}\u{200e}\u{200b}\u{feff}\u{7f}";
 

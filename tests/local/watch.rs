@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::desk::Desk;
 use crate::pty::Pty;
 
-/// A desk with a lab, and somebody who watches it.
+/// A desk with a lab, and a running `lab watch`.
 fn watched(columns: u16, rows: u16) -> (Desk, Pty) {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);

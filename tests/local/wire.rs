@@ -158,7 +158,7 @@ async fn lines_come_as_they_are_sent_and_a_cut_shows() {
     assert_eq!(silent, Some(HttpError::Failed { cause: Cause::Timeout }));
 }
 
-/// Runs itself again, with proxies in the environment that answer nobody.
+/// Runs itself again, with proxies in the environment that do not answer.
 #[test]
 fn a_proxy_in_the_environment_does_not_matter() {
     const INNER: &str = "LAB_TEST_INSIDE_A_PROXY";

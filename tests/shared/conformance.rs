@@ -1,4 +1,4 @@
-//! What every engine must do, written against the trait alone.
+//! Conformance suite of engines, written against the trait only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

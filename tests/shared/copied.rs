@@ -1,4 +1,4 @@
-//! A stack of somebody's own.
+//! A user's own stack, copied from the built-in one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

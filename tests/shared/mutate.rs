@@ -3,7 +3,7 @@
 
 use lab_scenario::library;
 
-/// What is put into a file: pieces of YAML, of the language, and what has broken readers before.
+/// Pieces to insert into a file: YAML, keys of the language, and input that has broken readers before.
 const TOKENS: [&str; 50] = [
     "- ",
     ": ",
@@ -90,7 +90,7 @@ impl Mutator {
         for _ in 0..=self.below(5) {
             self.change(&mut bytes);
         }
-        // What is no text never gets as far as to the reader.
+        // Input that is not UTF-8 never reaches the reader.
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -168,7 +168,7 @@ impl Mutator {
                 bytes.splice(at..to, piece.iter().copied());
             }
             9 => {
-                // What stands after a colon becomes something else.
+                // The text after a colon is replaced.
                 let token = TOKENS[self.below(TOKENS.len())];
                 if let Some(colon) = bytes[at..].windows(2).position(|pair| pair == b": ") {
                     let start = at + colon + 2;

@@ -1,4 +1,4 @@
-//! [`Ran`]: a lab command that has ended, and what must be so of it: `ran.status(0).says("is up")`.
+//! [`Ran`]: a lab command that has ended, with assertions: `ran.status(0).says("is up")`.
 
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -123,7 +123,7 @@ impl Ran {
         }
     }
 
-    /// The code it ended with; none where a signal ended it.
+    /// Exit code, or none after a signal.
     pub(crate) fn code(&self) -> Option<i32> {
         self.code
     }

@@ -81,7 +81,7 @@ async fn play(plan: Plan) -> Outcome {
     outcome(Some(code), &serde_json::to_value(journal).expect("a journal is JSON"))
 }
 
-/// That two runs are the same: else the first step in which they are not.
+/// Compares two runs. Returns the first step that differs.
 #[track_caller]
 pub(crate) fn assert_same(one: &Outcome, other: &Outcome, what: &str) {
     for (one, other) in one.1.iter().zip(&other.1) {
@@ -90,16 +90,16 @@ pub(crate) fn assert_same(one: &Outcome, other: &Outcome, what: &str) {
     assert_eq!((one.0, one.1.len()), (other.0, other.1.len()), "{what}");
 }
 
-/// What the command that ran a scenario with `--format json` shows.
+/// Output of a `scenario run --format json`.
 pub(crate) fn shown(ran: &Ran) -> Outcome {
     outcome(ran.code(), &ran.json())
 }
 
-/// What must be the same of a run. Times are not; nor is how much was sent in the background, which hangs on how long the
-/// steps took. What was counted beside that is.
+/// Parts of a run that both engines must have in common. Times vary, and so does the amount of background traffic, which depends
+/// on the duration of the steps. Counters without that traffic are equal.
 fn outcome(code: Option<i32>, journal: &Value) -> Outcome {
     let steps = journal["steps"].as_array().into_iter().flatten();
-    // Whether a short step meets a request of the background hangs on its time.
+    // A short step may or may not overlap a request of the background traffic.
     let alone = !steps.clone().any(|step| step["action"] == "background");
     let part = |step: &Value| {
         let passed = step["expectations"].as_array().into_iter().flatten().map(|result| result["passed"].clone());
@@ -113,9 +113,8 @@ fn outcome(code: Option<i32>, journal: &Value) -> Outcome {
     (code, steps.map(part).collect())
 }
 
-/// What a counter grew by in a step, without what the traffic in the background added to it: null where nothing is known.
-/// None where that is not exact: of requests in the background only code and number are known, and not which key they came
-/// with, or whether their answer was written before the scrape.
+/// Increase of a counter in a step without the background traffic, or null if unknown. `None` if it is not exact: for background
+/// requests only the status codes are known, not their keys, nor if they were answered before the scrape.
 fn exact(step: &Value, counter: &str, alone: bool) -> Option<Value> {
     let Some(delta) = step["deltas"][counter].as_f64() else { return Some(Value::Null) };
     let slices: Vec<&Value> = step["background"].as_object().into_iter().flat_map(|slices| slices.values()).collect();

@@ -28,7 +28,7 @@ pub trait Wire: Send + Sync {
     /// Sends traffic until it is complete or cancelled. Failed requests are a result, not an error.
     async fn traffic(&self, load: &Load, progress: TrafficProgressFn, cancel: &CancellationToken) -> Summary;
 
-    /// Sends traffic by somebody's commands: see [`traffic::ongoing`].
+    /// Sends traffic that the caller controls while it runs: see [`lab_traffic::run_controlled`].
     async fn background_traffic(&self, load: &Load, commands: TrafficCommands, cancel: &CancellationToken) -> Summary;
 
     /// Scrapes one instance of the app, within two seconds.

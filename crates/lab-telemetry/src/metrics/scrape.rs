@@ -14,8 +14,8 @@ use super::names::COUNTERS;
 pub struct Exposition {
     /// Value by series. A histogram is its `_count`, `_sum` and `_bucket` series.
     pub values: BTreeMap<Series, f64>,
-    /// Names of those series that are no counters and have no increase: gauges, a summary's quantiles, and names without a type
-    /// that no counter has by convention.
+    /// Names of series that are not counters and have no increase: gauges, quantiles of summaries, and names without a type that
+    /// do not follow the convention for counters.
     pub gauges: BTreeSet<String>,
 }
 
@@ -25,7 +25,7 @@ pub struct Page {
     pub url: String,
     /// The status code.
     pub status: u16,
-    /// The header `Content-Type`, where there was one.
+    /// The header `Content-Type`, if there was one.
     pub content_type: Option<String>,
     /// The body.
     pub body: String,
