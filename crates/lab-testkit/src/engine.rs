@@ -289,16 +289,7 @@ impl MockEngine {
         let Some(spec) = self.services().into_iter().find(|spec| spec.name == service) else {
             return refuse("there is no such service");
         };
-        let needed = [
-            (!change.env.is_empty()).then_some(Ability::SetEnv),
-            match (change.run, change.abrupt) {
-                (Some(RunState::Stopped), true) => Some(Ability::Kill),
-                (Some(RunState::Stopped), false) => Some(Ability::Stop),
-                (Some(RunState::Paused), _) => Some(Ability::Pause),
-                _ => None,
-            },
-        ];
-        let lacking = needed.into_iter().flatten().find(|ability| !spec.abilities.contains(ability));
+        let lacking = change.abilities().find(|ability| !spec.abilities.contains(ability));
         lacking.map_or(Ok(()), |ability| refuse(ability.name()))
     }
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::change::Transition;
-use super::client::{Fault, FaultKind};
+use super::client::FaultKind;
 use super::launch::Recipe;
 use super::observed_state::ServiceContainer;
 use super::probe::{FinalMetrics, new_instance_timeout};
 use super::route::{ABRUPT_TIMEOUT, DRAIN_TIMEOUT, PreparedRoute};
+use super::transition::Transition;
 use lab_core::engine::{EngineError, Retired, RunState};
 
 /// Attempts to start a container whose port was taken meanwhile.
@@ -180,9 +180,5 @@ impl Transition<'_> {
     async fn final_metrics(&self, found: &ServiceContainer) -> Option<FinalMetrics> {
         let address = found.address(self.client, self.inner.stack.lab.app.port)?;
         self.inner.final_metrics(&address).await
-    }
-
-    fn failed(&self, fault: Fault) -> EngineError {
-        fault.service(&self.service.name)
     }
 }

@@ -1,9 +1,9 @@
 //! Leftovers of changes that were interrupted by SIGKILL or a power cut. Renamed containers are restored, the rest is removed.
 
 use super::Inner;
-use super::change::Transition;
 use super::client::Client;
 use super::observed_state::{ObservedState, ServiceContainer};
+use super::transition::Transition;
 use lab_core::engine::EngineError;
 
 impl Inner {

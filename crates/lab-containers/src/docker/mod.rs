@@ -44,6 +44,7 @@ mod startup;
 mod tar;
 #[cfg(test)]
 mod tests;
+mod transition;
 mod up;
 
 pub use archive::{ArchiveError, Archived, Manifest};

@@ -8,7 +8,7 @@ use super::client::{Client, Inspected, State};
 use super::names::{
     DEFINITION_LABEL, INSTANCE_LABEL, NETWORK_LABEL, Names, OVERRIDES_LABEL, SERVICE_LABEL, VERSION, VERSION_LABEL,
 };
-use lab_core::engine::{EngineError, EngineErrorKind, RunState};
+use lab_core::engine::{EngineError, EngineErrorKind, Observed, RunState};
 
 /// Environment changes on top of the stack's: a value, or `None` for a removed variable.
 pub(super) type Overrides = BTreeMap<String, Option<String>>;
@@ -159,6 +159,11 @@ impl ServiceContainer {
 
     pub(super) fn state(&self) -> RunState {
         run_state(self.container.state)
+    }
+
+    /// State on which a plan is based.
+    pub(super) fn observed(&self) -> Observed {
+        if self.has_failed() { Observed::Failed } else { self.state().into() }
     }
 
     /// Returns true if the process failed or exceeded its memory limit, rather than being stopped or finishing.

@@ -17,6 +17,7 @@ mod overall;
 mod owner;
 pub mod port;
 mod roles;
+pub mod transition;
 
 pub use daemon::host_from_env;
 pub use environment::Settings;
@@ -25,6 +26,7 @@ pub use logs::{LogLine, LogLines, LogRequest};
 pub use overall::Overall;
 pub use owner::Owner;
 pub use roles::Roles;
+pub use transition::{Desired, Execute, Observed, Operation, Plan, plan};
 
 /// The reverse proxy in front of the app.
 pub const GATEWAY: &str = "gateway";
@@ -176,6 +178,30 @@ impl ServiceChange {
     /// Server key after this change, if the change sets it.
     pub fn server_key(&self, service: &str, roles: &Roles) -> Option<&str> {
         self.env.get(&roles.key_variable).filter(|_| service == roles.app)?.as_deref()
+    }
+
+    /// Abilities that a service needs for this change.
+    pub fn abilities(&self) -> impl Iterator<Item = Ability> {
+        let run = self.run.and_then(|run| match run {
+            RunState::Running => None,
+            RunState::Paused => Some(Ability::Pause),
+            RunState::Stopped if self.abrupt => Some(Ability::Kill),
+            RunState::Stopped => Some(Ability::Stop),
+        });
+        (!self.env.is_empty()).then_some(Ability::SetEnv).into_iter().chain(run)
+    }
+
+    /// The environment after this change.
+    #[must_use]
+    pub fn env_after(&self, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut env = before.clone();
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => env.insert(name.clone(), value.clone()),
+                None => env.remove(name),
+            };
+        }
+        env
     }
 
     /// Returns whether the service is already in the desired state.

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::gateway::Gateway;
 use super::health::new_instance;
 use super::slot::{Slot, status};
-use super::supervisor::Managed;
+use super::transition::Managed;
 use crate::call::unreadable;
 use crate::child::{Child, Program};
 use crate::log::Log;

@@ -26,7 +26,7 @@ pub(super) struct Context {
 
 /// Desired state of the services, stored in `services.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct DesiredState {
+struct DesiredState {
     /// Environment variables by service.
     env: BTreeMap<String, BTreeMap<String, String>>,
     /// 0 until the gateway has started.
@@ -34,6 +34,12 @@ pub(super) struct DesiredState {
     /// 0 until the dashboard has started.
     #[serde(default, rename = "board_port")]
     dashboard_port: u16,
+}
+
+/// Desired state that is written to a staged file and takes effect when it is committed.
+pub(super) struct StagedState {
+    desired: DesiredState,
+    file: Staged,
 }
 
 const STATE_FILE: &str = "services.json";
@@ -93,20 +99,16 @@ impl Context {
 
     /// Writes the desired state with another environment of a service to a staged file. It is committed after the change, so
     /// that a full disk fails before the change and not after it.
-    pub(super) fn stage_env(
-        &self,
-        service: &str,
-        env: BTreeMap<String, String>,
-    ) -> Result<(DesiredState, Staged), EngineError> {
+    pub(super) fn stage_env(&self, service: &str, env: BTreeMap<String, String>) -> Result<StagedState, EngineError> {
         let mut desired = self.lock().clone();
         desired.env.insert(service.to_owned(), env);
         let staged = self.folder.stage_json(STATE_FILE, &desired).map_err(|error| not_saved(&error))?;
-        Ok((desired, staged))
+        Ok(StagedState { desired, file: staged })
     }
 
-    pub(super) fn commit(&self, (desired, staged): (DesiredState, Staged)) -> Result<(), EngineError> {
+    pub(super) fn commit(&self, StagedState { desired, file }: StagedState) -> Result<(), EngineError> {
         *self.lock() = desired.clone();
-        staged.commit().map_err(|error| not_saved(&error))?;
+        file.commit().map_err(|error| not_saved(&error))?;
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(desired);
         Ok(())
     }

@@ -25,26 +25,27 @@ impl Database {
         Self { path, frozen: Mutex::new(None) }
     }
 
-    /// Takes the lock. Returns `false` if it is held already.
-    pub(super) async fn freeze(&self) -> Result<bool, EngineError> {
-        if self.since().is_some() {
-            return Ok(false);
-        }
+    /// Takes the lock.
+    pub(super) async fn freeze(&self) -> Result<(), EngineError> {
         let options = SqliteConnectOptions::new().filename(&self.path).busy_timeout(LOCK_TIMEOUT);
         let system = |error: sqlx::Error| EngineError::new(EngineErrorKind::System, error.to_string()).for_service(DB);
         let mut connection = options.connect().await.map_err(system)?;
         connection.execute("BEGIN EXCLUSIVE").await.map_err(system)?;
         *self.frozen.lock().unwrap_or_else(PoisonError::into_inner) = Some((connection, Utc::now()));
-        Ok(true)
+        Ok(())
     }
 
-    /// Releases the lock. Returns `false` if it is not held.
-    pub(super) async fn thaw(&self) -> bool {
+    /// Releases the lock if it is held.
+    pub(super) async fn thaw(&self) {
         let held = self.frozen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((connection, _)) = held else { return false };
-        // Closing rolls back the empty transaction and releases the lock.
-        let _ = connection.close().await;
-        true
+        if let Some((connection, _)) = held {
+            // Closing rolls back the empty transaction and releases the lock.
+            let _ = connection.close().await;
+        }
+    }
+
+    pub(super) fn state(&self) -> RunState {
+        if self.since().is_some() { RunState::Paused } else { RunState::Running }
     }
 
     fn since(&self) -> Option<DateTime<Utc>> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::context::Context;
 use super::health::new_instance;
 use super::slot::{Slot, status};
-use super::supervisor::Managed;
+use super::transition::Managed;
 use crate::child::{Child, Program};
 use crate::log::Log;
 use lab_core::engine::{EngineError, EngineErrorKind, GATEWAY, Health, Retired, RunState, ServiceStatus, port};

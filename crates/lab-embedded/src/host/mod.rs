@@ -28,6 +28,7 @@ mod gateway;
 mod health;
 mod slot;
 mod supervisor;
+mod transition;
 
 use control::Shutdown;
 use supervisor::Supervisor;

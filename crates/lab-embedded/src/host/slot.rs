@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::child::Child;
 use crate::log::Log;
-use lab_core::engine::{RunState, ServiceStatus};
+use lab_core::engine::{Observed, RunState, ServiceStatus};
 
 /// Holder of a service's active process.
 #[derive(Default)]
@@ -43,6 +43,14 @@ impl Slot {
         }
     }
 
+    /// State on which a plan is based.
+    pub(super) fn observed(&self) -> Observed {
+        match self.state() {
+            RunState::Stopped if self.crash_status().is_some() => Observed::Failed,
+            state @ (RunState::Stopped | RunState::Running | RunState::Paused) => state.into(),
+        }
+    }
+
     pub(super) fn set_paused(&self, paused: bool) {
         if let Some(child) = self.live() {
             if paused {
@@ -51,13 +59,6 @@ impl Slot {
                 child.thaw();
             }
             self.lock().paused = paused;
-        }
-    }
-
-    /// Resumes a paused process before a graceful stop: it can neither finish its requests nor exit while paused.
-    pub(super) fn wake(&self, abrupt: bool) {
-        if !abrupt && self.state() == RunState::Paused {
-            self.set_paused(false);
         }
     }
 

@@ -1,40 +1,22 @@
-//! Supervisor of one lab's stack. Reconciles each service with its desired state, one change at a time. The desired environments
-//! are stored, so that a host restores them after a crash.
+//! Supervisor of one lab's stack. Reconciles each service with its desired state, one change at a time: `lab_core` plans
+//! the operations, [`ProcessTransition`] and [`DatabaseTransition`] execute them. The desired environments are stored, so that a
+//! host restores them after a crash.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-
-use async_trait::async_trait;
 
 use super::app::App;
 use super::context::Context;
 use super::database::Database;
 use super::gateway::Gateway;
-use super::slot::Slot;
+use super::transition::{DatabaseTransition, Managed, ProcessTransition, unsupported};
 use crate::log::Log;
 use crate::protocol::HostRequest;
 use lab_core::engine::{
-    APP, DB, Description, Endpoints, EngineError, EngineErrorKind, GATEWAY, MetricsEndpoint, Reconciliation, Retired,
-    Roles, RunState, ServiceChange, UpRequest,
+    APP, Ability, DB, Description, Desired, Endpoints, EngineError, EngineErrorKind, GATEWAY, MetricsEndpoint,
+    Reconciliation, Roles, RunState, ServiceChange, UpRequest, plan,
 };
 use lab_system::files::Folder;
-
-/// Service that runs as a process.
-#[async_trait]
-pub(super) trait Managed: Send + Sync {
-    fn name(&self) -> &'static str;
-    fn slot(&self) -> &Slot;
-
-    /// Starts the first process with a complete environment and waits until it serves.
-    async fn start(&self, env: &BTreeMap<String, String>) -> Result<(), EngineError>;
-
-    /// Replaces the active process by one with another environment without losing a request. On an error the old one keeps
-    /// serving.
-    async fn replace(&self, env: &BTreeMap<String, String>) -> Result<Option<Retired>, EngineError>;
-
-    /// Stops the active process.
-    async fn stop(&self, abrupt: bool) -> Option<Retired>;
-}
 
 /// Supervisor of one lab's stack.
 pub(super) struct Supervisor {
@@ -123,64 +105,20 @@ impl Supervisor {
         service: &dyn Managed,
         change: &ServiceChange,
     ) -> Result<Reconciliation, EngineError> {
-        let name = service.name();
-        let slot = service.slot();
-        let before = self.context.env(name);
-        let mut env = before.clone();
-        for (variable, value) in &change.env {
-            match value {
-                Some(value) => env.insert(variable.clone(), value.clone()),
-                None => env.remove(variable),
-            };
-        }
-        let now = slot.state();
-        let target = change.run.unwrap_or(now);
-        if env == before && target == now {
-            if change.run == Some(RunState::Stopped) {
-                // A crashed process counts as stopped on purpose from now on.
-                slot.put(None);
-            }
-            return Ok(Reconciliation::default());
-        }
-        let staged = (env != before).then(|| self.context.stage_env(name, env.clone())).transpose()?;
-        let retired = match (now, target) {
-            (RunState::Stopped, RunState::Stopped) => None,
-            (RunState::Stopped, _) => {
-                service.start(&env).await?;
-                None
-            }
-            (_, RunState::Stopped) => {
-                slot.wake(change.abrupt);
-                service.stop(change.abrupt).await
-            }
-            (_, _) if env != before => {
-                slot.wake(false);
-                let replaced = service.replace(&env).await;
-                if replaced.is_err() {
-                    slot.set_paused(now == RunState::Paused);
-                }
-                replaced?
-            }
-            (_, _) => None,
-        };
-        slot.set_paused(target == RunState::Paused);
-        if let Some(staged) = staged {
-            self.context.commit(staged)?;
-        }
-        Ok(Reconciliation { changed: true, retired: retired.into_iter().collect() })
+        let before = self.context.env(service.name());
+        let env = change.env_after(&before);
+        let desired = Desired::new(change, env != before);
+        let plan = plan(service.slot().observed(), desired);
+        plan.run(&mut ProcessTransition::new(&self.context, service, env, desired.new_env)?).await
     }
 
+    /// Reconciles the database with the desired state.
     async fn reconcile_database(&self, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
-        if !change.env.is_empty() || change.run == Some(RunState::Stopped) {
-            let detail = "on this engine it is a SQLite file and can only be paused";
-            return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(DB));
+        if change.abilities().any(|ability| ability != Ability::Pause) {
+            return Err(unsupported());
         }
-        let changed = match change.run {
-            Some(RunState::Paused) => self.database.freeze().await?,
-            Some(RunState::Running) => self.database.thaw().await,
-            _ => false,
-        };
-        Ok(Reconciliation { changed, retired: Vec::new() })
+        let plan = plan(self.database.state().into(), Desired::new(change, false));
+        plan.run(&mut DatabaseTransition::new(&self.database)).await
     }
 
     pub(super) async fn describe(&self) -> Description {
@@ -234,11 +172,8 @@ impl Supervisor {
 
     /// States of the services by name, without probing them.
     pub(super) fn states(&self) -> BTreeMap<String, String> {
-        let states = [
-            (GATEWAY, self.gateway.slot().state()),
-            (APP, self.app.slot().state()),
-            (DB, self.database.status().state),
-        ];
+        let states =
+            [(GATEWAY, self.gateway.slot().state()), (APP, self.app.slot().state()), (DB, self.database.state())];
         states.into_iter().map(|(name, state)| (name.to_owned(), state.name().to_owned())).collect()
     }
 

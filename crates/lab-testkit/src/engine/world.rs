@@ -6,10 +6,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+
 use super::{Reply, Script, Upstream, never_healthy};
 use lab_core::engine::{
-    APP, Ability, DB, Description, Endpoints, EngineError, EngineErrorKind, GATEWAY, Health, KEY_VARIABLE,
-    MetricsEndpoint, Reconciliation, Retired, Roles, RunState, ServiceChange, ServiceStatus,
+    APP, Ability, DB, Description, Desired, Endpoints, EngineError, EngineErrorKind, Execute, GATEWAY, Health,
+    KEY_VARIABLE, MetricsEndpoint, Operation, Reconciliation, Retired, Roles, RunState, ServiceChange, ServiceStatus,
+    plan,
 };
 use lab_demo::app::memory::{Condition, Database, MemoryApp};
 use lab_demo::gateway::memory::MemoryGateway;
@@ -172,44 +176,15 @@ impl World {
         Ok(change.is_met_by(&self.status(service, now)))
     }
 
-    /// Makes a change at once, or refuses it.
+    /// Applies a change at once, or refuses it.
     pub(super) fn apply(&mut self, name: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         self.check()?;
-        if self.meets(name, change)? {
-            return Ok(Reconciliation::default());
-        }
-        let mut service = self.service(name)?.clone();
-        let mut env = service.env.clone();
-        for (variable, value) in &change.env {
-            match value {
-                Some(value) => env.insert(variable.clone(), value.clone()),
-                None => env.remove(variable),
-            };
-        }
-        let state = change.run.unwrap_or(service.state);
-        let redeploy = state != RunState::Stopped && (env != service.env || service.instance.is_none());
-        let unwell = name == APP && state == RunState::Running && redeploy && !self.runs(DB);
-        if unwell && service.state == RunState::Running {
-            return Err(never_healthy(name));
-        }
-        let new = if redeploy { Some(self.new_instance(name, &env)?) } else { None };
-        let mut retired = Vec::new();
-        if (redeploy || state == RunState::Stopped)
-            && let Some(old) = service.instance.take()
-        {
-            // What is frozen cannot be asked any more, and what is killed is not asked.
-            let asked = service.state == RunState::Running && !change.abrupt;
-            let exposition = asked.then(|| old.exposition()).flatten();
-            retired.push(Retired { instance: old.id, exposition });
-        }
-        if new.is_some() {
-            service.instance = new;
-        }
-        self.put(name, Service { state, env, ..service });
-        if unwell {
-            return Err(EngineError::new(EngineErrorKind::Unhealthy, "the database does not answer").for_service(name));
-        }
-        Ok(Reconciliation { changed: true, retired })
+        let before = self.service(name)?;
+        let env = change.env_after(&before.env);
+        let plan = plan(before.state.into(), Desired::new(change, env != before.env));
+        let mut transition = Transition { world: self, name, env };
+        // No operation waits for anything, so the plan completes when it is polled for the first time.
+        plan.run(&mut transition).now_or_never().unwrap_or_else(|| unreachable!("an operation of the mock waits"))
     }
 
     pub(super) fn describe(&self) -> Result<Description, EngineError> {
@@ -280,6 +255,75 @@ impl World {
 impl Instance {
     fn exposition(&self) -> Option<String> {
         if let Process::App(app) = &self.process { app.exposition() } else { None }
+    }
+}
+
+/// Change of one service.
+struct Transition<'a> {
+    world: &'a mut World,
+    name: &'a str,
+    /// Complete desired environment.
+    env: BTreeMap<String, String>,
+}
+
+impl Transition<'_> {
+    /// Starts a new instance. It runs even if the database does not answer, but the change fails.
+    fn start(&mut self) -> Result<(), EngineError> {
+        let instance = self.world.new_instance(self.name, &self.env)?;
+        let service = Service { state: RunState::Running, env: self.env.clone(), instance: Some(instance) };
+        self.world.put(self.name, service);
+        if self.lacks_database() {
+            let detail = "the database does not answer";
+            return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).for_service(self.name));
+        }
+        Ok(())
+    }
+
+    /// Replaces the instance, unless the new one cannot become healthy.
+    fn replace(&mut self, mut service: Service) -> Result<Option<Retired>, EngineError> {
+        if self.lacks_database() {
+            return Err(never_healthy(self.name));
+        }
+        let instance = self.world.new_instance(self.name, &self.env)?;
+        let retired = service.retire(false);
+        self.world.put(self.name, Service { env: self.env.clone(), instance: Some(instance), ..service });
+        Ok(retired)
+    }
+
+    fn lacks_database(&self) -> bool {
+        self.name == APP && !self.world.runs(DB)
+    }
+}
+
+#[async_trait]
+impl Execute for Transition<'_> {
+    async fn execute(&mut self, operation: Operation) -> Result<Option<Retired>, EngineError> {
+        let mut service = self.world.service(self.name)?.clone();
+        let mut retired = None;
+        match operation {
+            Operation::Start | Operation::Create => return self.start().map(|()| None),
+            Operation::Replace => return self.replace(service),
+            Operation::Configure => service.env = self.env.clone(),
+            Operation::Stop { abrupt } => {
+                retired = service.retire(abrupt);
+                service.state = RunState::Stopped;
+            }
+            Operation::Pause => service.state = RunState::Paused,
+            Operation::Unpause => service.state = RunState::Running,
+            // Nothing takes time here, and nothing fails by itself.
+            Operation::Settle | Operation::Acknowledge => {}
+        }
+        self.world.put(self.name, service);
+        Ok(retired)
+    }
+}
+
+impl Service {
+    /// Removes the instance. A frozen one cannot report its metrics any more, and a killed one is not asked.
+    fn retire(&mut self, abrupt: bool) -> Option<Retired> {
+        let old = self.instance.take()?;
+        let answers = self.state == RunState::Running && !abrupt;
+        Some(Retired { exposition: answers.then(|| old.exposition()).flatten(), instance: old.id })
     }
 }
 
