@@ -1,7 +1,9 @@
 //! Failures of the daemon and its containers. After each, `down` leaves nothing.
 
 use lab_containers::docker::DockerOptions;
-use lab_core::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, KEY_VARIABLE, RunState, ServiceChange, UpRequest};
+use lab_core::engine::{
+    APP, DB, Engine, EngineErrorKind, GATEWAY, Health, KEY_VARIABLE, RunState, ServiceChange, UpRequest,
+};
 use libtest_mimic::Trial;
 
 use crate::shared::{request, silent};
@@ -18,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_container_removed_behind_labs_back_comes_back", removed),
         trial("a_network_removed_behind_labs_back_comes_back", network_gone),
         trial("an_older_labs_lab_can_be_taken_down", older),
+        trial("a_lab_with_hashes_of_an_older_version_is_recreated_and_removed", older_hashes),
         trial("an_image_for_another_platform_is_told", other_platform),
     ]
 }
@@ -155,6 +158,39 @@ async fn older() {
     assert_eq!(bench.engine.up(&request(), silent()).await.unwrap_err(), error);
     // Whoever takes it down need not have brought it up.
     bench.again().down().await.unwrap();
+    bench.finish().await;
+}
+
+/// Makes a part of a lab look as if an older version had created it, which hashed definitions and contents in another way.
+fn with_older_hashes(lab: &str) {
+    let db = format!("lab-{lab}-db-1");
+    docker(&["rm", "-f", &db]);
+    let [name, version] = [format!("lab.name={lab}"), format!("lab.version={}", env!("CARGO_PKG_VERSION"))];
+    let image = stack().services.into_iter().find(|service| service.name == DB).unwrap().image;
+    let labels = [name.as_str(), version.as_str(), "lab.service=db", "lab.definition=0123456789abcdef"];
+    let network = format!("lab-{lab}_default");
+    let mut create = vec!["create", "--name", &db, "--network", &network];
+    create.extend(labels.iter().flat_map(|label| ["--label", *label]));
+    create.push(&image);
+    docker(&create);
+    docker(&["volume", "create", "--label", &name, &older_volume(lab)]);
+}
+
+fn older_volume(lab: &str) -> String {
+    format!("lab-{lab}_gateway-files-0-0123456789abcdef")
+}
+
+async fn older_hashes() {
+    let bench = Bench::new("hashes");
+    let before = bench.engine.up(&request(), silent()).await.unwrap();
+    with_older_hashes(&bench.name);
+    let after = bench.engine.up(&request(), silent()).await.unwrap();
+    assert_eq!(after.service(DB).unwrap().health, Health::Healthy);
+    assert_eq!(after.endpoints.gateway, before.endpoints.gateway);
+    let volumes = docker(&["volume", "ls", "-q", "--filter", &format!("label=lab.name={}", bench.name)]);
+    assert!(!volumes.contains(&older_volume(&bench.name)), "{volumes}");
+    with_older_hashes(&bench.name);
+    // Nothing may be left, which includes the volume with the older name.
     bench.finish().await;
 }
 

@@ -9,7 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Inner;
 use super::client::{BuiltImage, Client, Image, Platform};
-use super::names::{EXECUTABLE_LABEL, hash};
+use super::hash::hash;
+use super::names::EXECUTABLE_LABEL;
 use super::tar::Tar;
 use lab_core::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
 use lab_stack::APP_IMAGE;

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use super::Inner;
 use super::app_image::identity;
 use super::client::{Client, Launch, PublishedPort, VolumeUse};
-use super::names::{INSTANCE_LABEL, NETWORK_LABEL, OVERRIDES_LABEL, content_hash, definition, new_instance};
+use super::hash::{content_hash, definition};
+use super::names::{INSTANCE_LABEL, NETWORK_LABEL, OVERRIDES_LABEL, new_instance};
 use super::observed_state::{Overrides, ServiceContainer, merged};
 use lab_stack::{Mount, Service};
 

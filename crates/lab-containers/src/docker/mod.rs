@@ -28,6 +28,7 @@ mod deploy;
 mod describe;
 mod down;
 mod export;
+mod hash;
 mod images;
 mod inventory;
 mod launch;

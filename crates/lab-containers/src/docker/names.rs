@@ -2,9 +2,6 @@
 //! Compose's own labels are included, so that `docker compose ls` and Docker Desktop show a lab as a project.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hasher};
-
-use lab_stack::{Content, FolderEntry, Mount, Service};
 
 use lab_core::engine::Owner;
 
@@ -169,48 +166,6 @@ impl Names {
     }
 }
 
-/// Hash of what a container is made from. It changes with the definition or the image.
-pub(super) fn definition(service: &Service, image: &str) -> String {
-    let mut hasher = DefaultHasher::new();
-    let mut bare = service.clone();
-    for mount in &mut bare.mounts {
-        if let Mount::Bind(bind) = mount {
-            hasher.write(content_hash(&bind.entries).as_bytes());
-            bind.entries.clear();
-        }
-    }
-    hasher.write(format!("{bare:?}").as_bytes());
-    hasher.write(image.as_bytes());
-    format!("{:016x}", hasher.finish())
-}
-
-/// Hash of a folder: paths, permissions and contents.
-pub(super) fn content_hash(entries: &[FolderEntry]) -> String {
-    let mut hasher = DefaultHasher::new();
-    for entry in entries {
-        let (kind, bytes) = match &entry.content {
-            Content::Folder => (0, &[][..]),
-            Content::File(bytes) => (1, bytes.as_slice()),
-            Content::Link(target) => (2, target.as_os_str().as_encoded_bytes()),
-        };
-        let path = entry.path.as_os_str().as_encoded_bytes();
-        hasher.write_usize(path.len());
-        hasher.write(path);
-        hasher.write_u32(entry.mode);
-        hasher.write_u8(kind);
-        hasher.write_usize(bytes.len());
-        hasher.write(bytes);
-    }
-    format!("{:016x}", hasher.finish())
-}
-
-/// Hash of some bytes.
-pub(super) fn hash(bytes: &[u8]) -> String {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    format!("{:016x}", hasher.finish())
-}
-
 /// New instance id, such as `app-3f9a01bc`.
 pub(super) fn new_instance(service: &str) -> String {
     let mut bytes = [0; 4];
@@ -224,23 +179,6 @@ pub(super) fn new_instance(service: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab_stack::Bind;
-
-    fn file(path: &str, text: &str) -> FolderEntry {
-        FolderEntry { path: path.into(), mode: 0o644, content: Content::File(text.as_bytes().to_vec()) }
-    }
-
-    #[test]
-    fn a_changed_file_is_another_definition_and_another_volume() {
-        let with = |text: &str| {
-            let entries = vec![file("nginx.conf", text)];
-            let bind = Bind { source: "nginx".into(), target: "/etc/nginx".to_owned(), entries };
-            Service { name: "gateway".to_owned(), mounts: vec![Mount::Bind(bind)], ..Service::default() }
-        };
-        assert_eq!(definition(&with("a"), "sha256:1"), definition(&with("a"), "sha256:1"));
-        assert_ne!(definition(&with("a"), "sha256:1"), definition(&with("b"), "sha256:1"));
-        assert_ne!(definition(&with("a"), "sha256:1"), definition(&with("a"), "sha256:2"));
-    }
 
     #[test]
     fn a_lab_of_another_state_folder_has_a_foreign_owner() {
@@ -250,24 +188,5 @@ mod tests {
         assert_eq!(one.foreign_owner(&other.own_labels()).as_deref(), Some("laptop:/home/the 2"));
         assert_eq!(one.foreign_owner(&anyone.labels()), None, "an older version created it");
         assert_eq!(anyone.foreign_owner(&other.labels()), None, "without an owner, all labs are selected");
-    }
-
-    #[test]
-    fn the_hash_separates_paths_from_contents() {
-        let one = file("a", "bc");
-        assert_ne!(content_hash(std::slice::from_ref(&one)), content_hash(&[file("ab", "c")]));
-        let others = [
-            FolderEntry { mode: 0o755, ..one.clone() },
-            FolderEntry { content: Content::Link("bc".into()), ..one.clone() },
-            FolderEntry { content: Content::Folder, ..file("a", "") },
-        ];
-        for other in others {
-            assert_ne!(
-                content_hash(std::slice::from_ref(&one)),
-                content_hash(std::slice::from_ref(&other)),
-                "{other:?}"
-            );
-        }
-        assert_ne!(content_hash(&[]), content_hash(&[FolderEntry { content: Content::Folder, ..file("a", "") }]));
     }
 }

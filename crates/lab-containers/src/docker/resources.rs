@@ -8,7 +8,8 @@ use futures_util::future::try_join_all;
 
 use super::Inner;
 use super::client::{Client, FaultKind, Launch, Named, VolumeUse};
-use super::names::{content_hash, new_instance};
+use super::hash::content_hash;
+use super::names::new_instance;
 use super::observed_state::foreign;
 use super::tar::Tar;
 use lab_core::engine::{EngineError, EngineErrorKind};
