@@ -106,7 +106,7 @@ pub(super) enum DockerStatus {
 pub(super) async fn docker_status(lab: &Lab, containers: &Containers) -> anyhow::Result<DockerStatus> {
     let docker = lab.docker(containers)?;
     Ok(match deadline::timeout(PATIENCE, docker.images()).await {
-        Ok(Ok(ImageReport { elsewhere: true, .. })) => DockerStatus::Remote,
+        Ok(Ok(ImageReport { is_remote: true, .. })) => DockerStatus::Remote,
         Ok(Ok(ImageReport { missing, .. })) if missing.is_empty() => DockerStatus::Ready,
         Ok(Ok(ImageReport { missing, .. })) => DockerStatus::MissingImages(missing.len() as u64),
         Ok(Err(_)) | Err(_) => DockerStatus::Unavailable,

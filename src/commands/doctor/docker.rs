@@ -38,7 +38,7 @@ pub(super) async fn findings(graphs: Option<&Graphs>) -> Vec<Finding> {
             return vec![Finding::note("docker", text.to_owned())];
         }
     };
-    if checkup.elsewhere {
+    if checkup.is_remote {
         let place = format!("{} at {}", checkup.version, checkup.host);
         let text = format!(
             "{place}, on another machine: run lab there, or publish a lab's ports to everyone with lab up --bind 0.0.0.0"

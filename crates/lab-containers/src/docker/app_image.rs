@@ -11,7 +11,7 @@ use super::Inner;
 use super::client::{BuiltImage, Client, Image, Platform};
 use super::hash::hash;
 use super::names::EXECUTABLE_LABEL;
-use super::tar::Tar;
+use super::tar::{Tar, TarError};
 use lab_core::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
 use lab_stack::APP_IMAGE;
 
@@ -21,6 +21,15 @@ const REPOSITORY: &str = "lab-app";
 const KEPT: TimeDelta = TimeDelta::hours(1);
 /// Unprivileged user and group of the image.
 const USER: &str = "65532:65532";
+
+/// Reason why the sources cannot be packed.
+#[derive(Debug, thiserror::Error)]
+enum ContextError {
+    #[error("{}: {error}", .path.display())]
+    Unreadable { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Member(#[from] TarError),
+}
 
 /// Finds or builds the image. `progress` reports a build from the sources, which takes minutes.
 pub(super) async fn find_or_make(
@@ -105,7 +114,7 @@ async fn from_executable(
     }
     progress(Progress::stage(app, "building its image"));
     let mut tar = Tar::default();
-    tar.file(Path::new("lab"), 0o755, &bytes).map_err(system)?;
+    tar.file(Path::new("lab"), 0o755, &bytes).map_err(|error| system(error.to_string()))?;
     drop(bytes);
     let changes = [
         format!("USER {USER}"),
@@ -117,7 +126,7 @@ async fn from_executable(
     let made = if client.podman {
         // Podman's import drops the name and most of the changes.
         let dockerfile = format!("FROM scratch\nCOPY lab /lab\n{}\n", changes.join("\n"));
-        tar.file(Path::new("Dockerfile"), 0o644, dockerfile.as_bytes()).map_err(system)?;
+        tar.file(Path::new("Dockerfile"), 0o644, dockerfile.as_bytes()).map_err(|error| system(error.to_string()))?;
         client.build(&name, &HashMap::new(), tar.finish(), &|_| {}).await
     } else {
         client.import((REPOSITORY, &hash), &changes, tar.finish()).await
@@ -183,7 +192,7 @@ async fn from_source(
     let system = |detail: String| EngineError::new(EngineErrorKind::System, detail).for_service(app);
     let folder = folder.to_owned();
     let packed = tokio::task::spawn_blocking(move || context(&folder)).await;
-    let tar = packed.map_err(|error| system(error.to_string()))?.map_err(system)?;
+    let tar = packed.map_err(|error| system(error.to_string()))?.map_err(|error| system(error.to_string()))?;
     let name = format!("{REPOSITORY}:source-{}", hash(&tar));
     if let Some(image) = client.image(&name).await? {
         return Ok((name, image));
@@ -195,15 +204,15 @@ async fn from_source(
 }
 
 /// Build context: everything except build results and git's data.
-fn context(folder: &Path) -> Result<Vec<u8>, String> {
+fn context(folder: &Path) -> Result<Vec<u8>, ContextError> {
     let mut tar = Tar::default();
     pack(&mut tar, folder, Path::new(""))?;
     Ok(tar.finish())
 }
 
-fn pack(tar: &mut Tar, root: &Path, under: &Path) -> Result<(), String> {
+fn pack(tar: &mut Tar, root: &Path, under: &Path) -> Result<(), ContextError> {
     let folder = root.join(under);
-    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let failed = |error| ContextError::Unreadable { path: folder.clone(), error };
     let mut entries = std::fs::read_dir(&folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     // Sorted, so that the same sources produce the same archive.
     entries.sort_by_key(std::fs::DirEntry::file_name);
@@ -213,7 +222,7 @@ fn pack(tar: &mut Tar, root: &Path, under: &Path) -> Result<(), String> {
         if kind.is_dir() && path != Path::new("target") && path != Path::new(".git") {
             pack(tar, root, &path)?;
         } else if kind.is_file() {
-            let failed = |error: std::io::Error| format!("{}: {error}", root.join(&path).display());
+            let failed = |error| ContextError::Unreadable { path: root.join(&path), error };
             let bytes = std::fs::read(root.join(&path)).map_err(failed)?;
             let mode = entry.metadata().map_err(failed)?.permissions().mode();
             tar.file(&path, if mode & 0o111 == 0 { 0o644 } else { 0o755 }, &bytes)?;

@@ -17,9 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Fault, familiar};
-use super::export::Contents;
+use super::export::{Contents, ExportError};
 use super::inventory::StackImage;
-use super::tar::Tar;
+use super::tar::{Tar, TarError};
 use lab_core::engine::{EngineError, Progress, ProgressFn};
 use lab_system::files::{self, Output};
 
@@ -141,7 +141,7 @@ pub(super) async fn save(
     let (lab, created) = (env!("CARGO_PKG_VERSION").to_owned(), Utc::now());
     let sha256 = format!("{:x}", hash.finalize());
     let manifest = Manifest { version: VERSION, lab, created, platform, images, size, sha256 };
-    let head = head(&manifest).map_err(|detail| unusable(path, &detail))?;
+    let head = head(&manifest).map_err(|error| unusable(path, &error.to_string()))?;
     file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&head)).map_err(failed)?;
     output.commit().map_err(failed)?;
     Ok(manifest)
@@ -152,11 +152,22 @@ fn archived(image: &StackImage) -> Option<Archived> {
     Some(Archived { name: image.image.clone(), id: stored.id.clone(), size: stored.size })
 }
 
+/// Reason why a list of images cannot be the first member.
+#[derive(Debug, thiserror::Error)]
+enum HeadError {
+    #[error("too many images for one file")]
+    TooMany,
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Member(#[from] TarError),
+}
+
 /// The first member with its header.
-fn head(manifest: &Manifest) -> Result<Vec<u8>, String> {
-    let mut text = serde_json::to_vec_pretty(manifest).map_err(|error| error.to_string())?;
+fn head(manifest: &Manifest) -> Result<Vec<u8>, HeadError> {
+    let mut text = serde_json::to_vec_pretty(manifest)?;
     if text.len() >= MEMBER_SIZE {
-        return Err("too many images for one file".to_owned());
+        return Err(HeadError::TooMany);
     }
     text.resize(MEMBER_SIZE - 1, b' ');
     text.push(b'\n');
@@ -182,8 +193,9 @@ pub(super) async fn load(
     check(path, &mut file, &manifest, progress, stop).await?;
     let contents = contents(path, &file).await?;
     let claimed = manifest.images.iter().map(|image| (image.name.as_str(), image.id.as_str()));
-    contents.compare_with(claimed).map_err(|detail| {
-        unusable(path, &detail).hint("do not use it: it was modified after lab images save; save it again")
+    contents.compare_with(claimed).map_err(|mismatch| {
+        unusable(path, &mismatch.to_string())
+            .hint("do not use it: it was modified after lab images save; save it again")
     })?;
     let loading = client.import_archive(pieces(file, manifest.size, progress));
     tokio::select! {
@@ -208,11 +220,11 @@ async fn contents(path: &Path, file: &File) -> Result<Contents, ArchiveError> {
     let failed = |error: io::Error| unusable(path, &error.to_string());
     let mut export = file.try_clone().map_err(failed)?;
     let read = move || {
-        export.seek(SeekFrom::Start(EXPORT_AT)).map_err(|error| error.to_string())?;
+        export.seek(SeekFrom::Start(EXPORT_AT))?;
         Contents::read(io::BufReader::new(export))
     };
     match tokio::task::spawn_blocking(read).await {
-        Ok(read) => read.map_err(|detail| damaged(path, &detail)),
+        Ok(read) => read.map_err(|error: ExportError| damaged(path, &error)),
         Err(error) => Err(damaged(path, &error)),
     }
 }

@@ -12,8 +12,8 @@ pub struct Checkup {
     pub host: String,
     /// Product name and version.
     pub version: String,
-    /// Whether it is on another machine, so that a lab's ports have to be published on the network.
-    pub elsewhere: bool,
+    /// It is on another machine, so that a lab's ports have to be published on the network.
+    pub is_remote: bool,
     /// Memory in bytes.
     pub memory: u64,
     pub processors: u64,
@@ -30,7 +30,7 @@ pub(super) async fn inspect(client: &Client) -> Result<Checkup, EngineError> {
     let free = Some(&resources.folder).filter(|_| client.reach.is_local()).and_then(|folder| free(folder));
     Ok(Checkup {
         host: client.host().to_owned(),
-        elsewhere: !client.reach.is_local(),
+        is_remote: !client.reach.is_local(),
         version: format!("{name} {}", client.version),
         memory: resources.memory,
         processors: resources.processors,

@@ -8,10 +8,48 @@ use super::Inner;
 use super::client::{Client, Health as DaemonHealth};
 use super::names::STAND_IN_LABEL;
 use super::observed_state::{ObservedState, ServiceContainer, Unreadable, merged};
+use super::probe::ProbeError;
 use lab_core::engine::{
     Description, Endpoints, EngineError, EngineErrorKind, Health, MetricsEndpoint, RunState, ServiceStatus,
 };
 use lab_stack::Service;
+
+/// Reason why a running service is not healthy.
+#[derive(Debug, thiserror::Error)]
+enum Unhealthy {
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// `up` has not checked it.
+    #[error("starting")]
+    Starting,
+    #[error("the lab's network was removed outside of lab; run lab up to recreate the lab")]
+    NoNetwork,
+    #[error("its database is paused")]
+    DatabasePaused,
+    #[error("its image's health check has not passed yet")]
+    ImageCheckPending,
+    #[error("its image's health check does not pass")]
+    ImageCheckFailed,
+    /// Last line that its image's health check printed.
+    #[error("{0}")]
+    ImageCheckOutput(String),
+}
+
+impl Unhealthy {
+    /// Detail for the user. `None` if the probe could not run, which explains nothing.
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Probe(ProbeError::NotRun) => None,
+            Self::Probe(_)
+            | Self::Starting
+            | Self::NoNetwork
+            | Self::DatabasePaused
+            | Self::ImageCheckPending
+            | Self::ImageCheckFailed
+            | Self::ImageCheckOutput(_) => Some(self.to_string()),
+        }
+    }
+}
 
 /// Results of an `up` that has just finished.
 pub(super) struct StartupResult<'a> {
@@ -183,8 +221,8 @@ impl Inner {
         match state {
             RunState::Running => match self.known_health(client, service, found, observed, fresh).await {
                 Ok(health) => status.health = health,
-                Err(detail) => {
-                    status.detail = Some(detail).filter(|detail| !detail.is_empty());
+                Err(reason) => {
+                    status.detail = reason.detail();
                     // The daemon allows a health check a start period.
                     if container.health == DaemonHealth::Starting {
                         status.health = Health::Starting;
@@ -206,7 +244,7 @@ impl Inner {
         found: &ServiceContainer,
         observed: &ObservedState,
         fresh: Option<&StartupResult<'_>>,
-    ) -> Result<Health, String> {
+    ) -> Result<Health, Unhealthy> {
         let Some(fresh) = fresh else { return self.health(client, service, found, observed).await };
         let is_checked = self.is_checked(service);
         if fresh.healthy.contains(&service.name) && is_checked {
@@ -215,7 +253,7 @@ impl Inner {
         match &found.container.health {
             DaemonHealth::Healthy => Ok(Health::Healthy),
             DaemonHealth::Unchecked if !is_checked => Ok(Health::Unchecked),
-            _ => Err("starting".to_owned()),
+            _ => Err(Unhealthy::Starting),
         }
     }
 
@@ -233,10 +271,10 @@ impl Inner {
         service: &Service,
         found: &ServiceContainer,
         observed: &ObservedState,
-    ) -> Result<Health, String> {
+    ) -> Result<Health, Unhealthy> {
         let lab = &self.stack.lab;
         if found.network_address(&self.names).is_none() {
-            return Err("the lab's network was removed outside of lab; run lab up to recreate the lab".to_owned());
+            return Err(Unhealthy::NoNetwork);
         }
         if service.name == lab.gateway.service {
             // It runs. Failures of requests behind it are part of the app's health.
@@ -246,10 +284,11 @@ impl Inner {
             let database = lab.database.as_ref().and_then(|name| observed.get(name));
             if database.is_some_and(|database| database.state() == RunState::Paused) {
                 // The app would report it as well, but only after its own timeout.
-                return Err("its database is paused".to_owned());
+                return Err(Unhealthy::DatabasePaused);
             }
             let address = found.address(client, lab.app.port);
-            return self.probe(client, service, found.id(), address.as_deref()).await.map(|()| Health::Healthy);
+            self.probe(client, service, found.id(), address.as_deref()).await?;
+            return Ok(Health::Healthy);
         }
         match &found.container.health {
             DaemonHealth::Healthy => Ok(Health::Healthy),
@@ -261,14 +300,15 @@ impl Inner {
             }
             // The daemon's result can be as old as its check interval.
             _ if service.health.own().is_some() => {
-                self.probe(client, service, found.id(), None).await.map(|()| Health::Healthy)
+                self.probe(client, service, found.id(), None).await?;
+                Ok(Health::Healthy)
             }
             DaemonHealth::Unchecked => Ok(Health::Unchecked),
-            DaemonHealth::Starting => Err("its image's health check has not passed yet".to_owned()),
-            DaemonHealth::Unhealthy(output) if output.is_empty() => {
-                Err("its image's health check does not pass".to_owned())
-            }
-            DaemonHealth::Unhealthy(output) => Err(output.lines().last().unwrap_or_default().to_owned()),
+            DaemonHealth::Starting => Err(Unhealthy::ImageCheckPending),
+            DaemonHealth::Unhealthy(output) => Err(match output.lines().last().filter(|line| !line.is_empty()) {
+                Some(line) => Unhealthy::ImageCheckOutput(line.to_owned()),
+                None => Unhealthy::ImageCheckFailed,
+            }),
         }
     }
 

@@ -22,6 +22,38 @@ const NAME: &str = "io.containerd.image.name";
 /// Upper limit for an index or an image configuration.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 
+/// Reason why an export cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ExportError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("{name}: {error}")]
+    Index { name: &'static str, error: serde_json::Error },
+    #[error("it has no {MANIFEST}")]
+    NoManifest,
+    #[error("{MANIFEST} names {}", .0.display())]
+    NoConfig(PathBuf),
+    #[error("{} is not a regular file", .0.display())]
+    NotRegular(PathBuf),
+    #[error("{} is too large", .0.display())]
+    TooLarge(PathBuf),
+    #[error("{} is included twice", .0.display())]
+    Duplicate(PathBuf),
+    #[error("{} is not a path inside an archive", .0.display())]
+    Outside(PathBuf),
+}
+
+/// Difference between the contents of an export and its list.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Mismatch {
+    #[error("it contains {0}, which its list does not name")]
+    Unlisted(String),
+    #[error("its list names {name} as {id}, but it contains {found}")]
+    OtherImage { name: String, id: String, found: String },
+    #[error("its list names {0}, which it does not contain")]
+    NotIncluded(String),
+}
+
 /// Images of an export: name → ids that daemons may use for it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Contents {
@@ -53,34 +85,33 @@ struct Descriptor {
 
 impl Contents {
     /// Reads an export from the reader's current position. Only headers and indexes are read, layers are skipped.
-    pub(super) fn read(mut export: impl Read + Seek) -> Result<Self, String> {
+    pub(super) fn read(mut export: impl Read + Seek) -> Result<Self, ExportError> {
         let mut indexes: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
         let mut digests: BTreeMap<PathBuf, String> = BTreeMap::new();
-        let failed = |error: std::io::Error| error.to_string();
-        let start = export.stream_position().map_err(failed)?;
+        let start = export.stream_position()?;
         let mut archive = Archive::new(Tail { file: export, start });
-        for entry in archive.entries_with_seek().map_err(failed)? {
-            let mut entry = entry.map_err(failed)?;
-            let path = normalized(&entry.path().map_err(failed)?)?;
+        for entry in archive.entries_with_seek()? {
+            let mut entry = entry?;
+            let path = normalized(&entry.path()?)?;
             let is_index = [MANIFEST, INDEX, REPOSITORIES].iter().any(|name| path == Path::new(name));
             let kind = entry.header().entry_type();
             if is_index && kind != EntryType::Regular {
-                return Err(format!("{} is not a regular file", path.display()));
+                return Err(ExportError::NotRegular(path));
             }
             if kind != EntryType::Regular || entry.size() > MAX_FILE {
                 if is_index {
-                    return Err(format!("{} is too large", path.display()));
+                    return Err(ExportError::TooLarge(path));
                 }
                 // A layer, a link or a folder. It must not replace a file that was read before.
                 if digests.remove(&path).is_some() {
-                    return Err(format!("{} is included twice", path.display()));
+                    return Err(ExportError::Duplicate(path));
                 }
                 continue;
             }
             let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(failed)?;
+            entry.read_to_end(&mut bytes)?;
             if digests.insert(path.clone(), format!("sha256:{:x}", Sha256::digest(&bytes))).is_some() {
-                return Err(format!("{} is included twice", path.display()));
+                return Err(ExportError::Duplicate(path));
             }
             if is_index {
                 indexes.insert(path, bytes);
@@ -89,21 +120,25 @@ impl Contents {
         Self::from_indexes(&indexes, &digests)
     }
 
-    fn from_indexes(indexes: &BTreeMap<PathBuf, Vec<u8>>, digests: &BTreeMap<PathBuf, String>) -> Result<Self, String> {
-        let manifest = indexes.get(Path::new(MANIFEST)).ok_or_else(|| format!("it has no {MANIFEST}"))?;
+    fn from_indexes(
+        indexes: &BTreeMap<PathBuf, Vec<u8>>,
+        digests: &BTreeMap<PathBuf, String>,
+    ) -> Result<Self, ExportError> {
+        let manifest = indexes.get(Path::new(MANIFEST)).ok_or(ExportError::NoManifest)?;
         let saved: Vec<ManifestEntry> =
-            serde_json::from_slice(manifest).map_err(|error| format!("{MANIFEST}: {error}"))?;
+            serde_json::from_slice(manifest).map_err(|error| ExportError::Index { name: MANIFEST, error })?;
         let mut contents = Self::default();
         for image in saved {
             let config = normalized(&image.config)?;
-            let id = digests.get(&config).ok_or_else(|| format!("{MANIFEST} names {}", config.display()))?;
+            let id = digests.get(&config).ok_or(ExportError::NoConfig(config))?;
             // Images without a name are ignored.
             for tag in image.repo_tags.into_iter().flatten() {
                 contents.ids.entry(familiar(&tag).to_owned()).or_default().insert(id.clone());
             }
         }
         if let Some(index) = indexes.get(Path::new(INDEX)) {
-            let index: Index = serde_json::from_slice(index).map_err(|error| format!("{INDEX}: {error}"))?;
+            let index: Index =
+                serde_json::from_slice(index).map_err(|error| ExportError::Index { name: INDEX, error })?;
             for Descriptor { digest, annotations } in index.manifests {
                 if let Some(name) = annotations.get(NAME) {
                     contents.ids.entry(familiar(name).to_owned()).or_default().insert(digest);
@@ -113,21 +148,24 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Compares the contents with the claimed names and ids. The error describes the difference.
-    pub(super) fn compare_with<'a>(&self, claimed: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), String> {
+    /// Compares the contents with the claimed names and ids.
+    pub(super) fn compare_with<'a>(
+        &self,
+        claimed: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), Mismatch> {
         let claimed: BTreeMap<&str, &str> = claimed.into_iter().map(|(name, id)| (familiar(name), id)).collect();
         for (name, ids) in &self.ids {
             match claimed.get(name.as_str()) {
-                None => return Err(format!("it contains {name}, which its list does not name")),
+                None => return Err(Mismatch::Unlisted(name.clone())),
                 Some(id) if !ids.contains(*id) => {
                     let found = ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                    return Err(format!("its list names {name} as {id}, but it contains {found}"));
+                    return Err(Mismatch::OtherImage { name: name.clone(), id: (*id).to_owned(), found });
                 }
                 Some(_) => {}
             }
         }
         match claimed.keys().find(|name| !self.ids.contains_key(**name)) {
-            Some(name) => Err(format!("its list names {name}, which it does not contain")),
+            Some(name) => Err(Mismatch::NotIncluded((*name).to_owned())),
             None => Ok(()),
         }
     }
@@ -157,13 +195,13 @@ impl<F: Seek> Seek for Tail<F> {
 }
 
 /// Path of a member as a daemon unpacks it.
-fn normalized(path: &Path) -> Result<PathBuf, String> {
+fn normalized(path: &Path) -> Result<PathBuf, ExportError> {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {
             Component::Normal(name) => plain.push(name),
             Component::CurDir => {}
-            _ => return Err(format!("{} is not a path inside an archive", path.display())),
+            _ => return Err(ExportError::Outside(path.to_owned())),
         }
     }
     Ok(plain)
@@ -186,10 +224,10 @@ mod tests {
         format!(r#"[{{"Config":"c.json","RepoTags":{tags},"Layers":["l/layer.tar"]}}]"#)
     }
 
-    fn read(files: &[(&str, &str)]) -> Result<Contents, String> {
+    fn read(files: &[(&str, &str)]) -> Result<Contents, ExportError> {
         let mut tar = Tar::default();
         for (path, text) in files {
-            tar.file(Path::new(path), 0o644, text.as_bytes())?;
+            tar.file(Path::new(path), 0o644, text.as_bytes()).unwrap();
         }
         // As in lab's archives, the export starts in the middle of a file.
         let before = [7; 1536];
@@ -200,8 +238,11 @@ mod tests {
 
     fn verdict(files: &[(&str, &str)]) -> String {
         let id = digest(CONFIG);
-        let checked = read(files).and_then(|contents| contents.compare_with([("nginx:1.30", id.as_str())]));
-        checked.err().unwrap_or_default()
+        match read(files).map(|contents| contents.compare_with([("nginx:1.30", id.as_str())])) {
+            Ok(Ok(())) => String::new(),
+            Ok(Err(mismatch)) => mismatch.to_string(),
+            Err(error) => error.to_string(),
+        }
     }
 
     #[test]
@@ -256,6 +297,6 @@ mod tests {
         let mut builder = tar::Builder::new(Vec::new());
         builder.append_link(&mut header, "manifest.json", "other.json").unwrap();
         let error = Contents::read(Cursor::new(builder.into_inner().unwrap())).unwrap_err();
-        assert!(error.contains("not a regular file"), "{error}");
+        assert!(error.to_string().contains("not a regular file"), "{error}");
     }
 }

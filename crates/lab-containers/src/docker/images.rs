@@ -37,39 +37,46 @@ pub(super) async fn prepare(inner: &Inner, client: &Client, progress: &ProgressF
     images.found.insert(app.clone(), (name, image.id));
     for result in others {
         match result? {
-            (service, Ok((name, image))) => {
+            (service, Availability::Found(name, image)) => {
                 check_platform(client, &service, &name, &image)?;
                 images.found.insert(service, (name, image.id));
             }
-            (service, Err(why)) => {
-                images.missing.insert(service, why);
+            (service, Availability::Missing { notice }) => {
+                images.missing.insert(service, notice);
             }
         }
     }
     Ok(images)
 }
 
-type Availability = (String, Result<(String, Image), String>);
+/// Image of one service.
+enum Availability {
+    Found(String, Image),
+    /// The service is optional; the lab runs without it. The notice is for the user.
+    Missing {
+        notice: String,
+    },
+}
 
 async fn find(
     inner: &Inner,
     client: &Client,
     service: &Service,
     progress: &ProgressFn,
-) -> Result<Availability, EngineError> {
+) -> Result<(String, Availability), EngineError> {
     let name = service.name.clone();
     if let Some(image) = client.image(&service.image).await.map_err(|fault| fault.service(&name))? {
-        return Ok((name, Ok((service.image.clone(), image))));
+        return Ok((name, Availability::Found(service.image.clone(), image)));
     }
-    match inner.optional(&name) {
-        // An optional image is not worth a download, and there may be no registry.
-        Some(optional) => {
-            let gives = if optional.gives.is_empty() { "it" } else { &optional.gives };
-            let image = &service.image;
-            Ok((name.clone(), Err(format!("{name}: image {image} is not available; continuing without {gives}"))))
-        }
-        None => Ok((name.clone(), Ok(pull(inner, client, &name, &service.image, progress).await?))),
+    // An optional image is not worth a download, and there may be no registry.
+    if let Some(optional) = inner.optional(&name) {
+        let gives = if optional.gives.is_empty() { "it" } else { &optional.gives };
+        let image = &service.image;
+        let notice = format!("{name}: image {image} is not available; continuing without {gives}");
+        return Ok((name, Availability::Missing { notice }));
     }
+    let (image_name, image) = pull(inner, client, &name, &service.image, progress).await?;
+    Ok((name, Availability::Found(image_name, image)))
 }
 
 /// Pulls an image and reports the progress.
@@ -145,8 +152,8 @@ fn check_platform(client: &Client, service: &str, name: &str, image: &Image) -> 
 /// Availability of a stack's images, for choosing an engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageReport {
-    /// Whether the daemon is on another machine whose ports cannot be reached.
-    pub elsewhere: bool,
+    /// The daemon is on another machine whose ports cannot be reached.
+    pub is_remote: bool,
     /// Required images that would have to be pulled.
     pub missing: Vec<String>,
 }
@@ -154,7 +161,7 @@ pub struct ImageReport {
 /// Reports without pulling or building anything.
 pub(super) async fn report(inner: &Inner, client: &Client) -> Result<ImageReport, EngineError> {
     let app = &inner.stack.lab.app.service;
-    let mut report = ImageReport { elsewhere: client.reach.check_reachable().is_err(), ..ImageReport::default() };
+    let mut report = ImageReport { is_remote: client.reach.check_reachable().is_err(), ..ImageReport::default() };
     let app_image = app_image::named(inner);
     let wanted = inner.stack.services.iter().filter_map(|service| match &app_image {
         Some(image) if service.name == *app => Some((service, image.clone())),

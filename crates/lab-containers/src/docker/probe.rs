@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::Inner;
 use super::client::{Client, FaultKind, Inspected, State};
 use lab_core::engine::{EngineError, EngineErrorKind};
-use lab_http::Request;
+use lab_http::{HttpError, Request};
 use lab_stack::{HealthCheck, Service};
 use lab_system::deadline::Deadline;
 
@@ -49,6 +49,30 @@ pub(super) struct FinalMetrics {
     pub(super) idle: bool,
 }
 
+/// Reason why a probe did not pass.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum ProbeError {
+    #[error("{path}: {error}")]
+    Request { path: String, error: HttpError },
+    #[error("{path} answers {status}")]
+    Status { path: String, status: u16 },
+    #[error("{path} answers {status}, but not from {expected}")]
+    OtherInstance { path: String, status: u16, expected: String },
+    /// Checks of the app, each with its state.
+    #[error("{0}")]
+    Checks(String),
+    /// Last line that the health check printed.
+    #[error("{0}")]
+    Output(String),
+    #[error("the health check exits with {0}")]
+    ExitCode(i64),
+    #[error("the health check timed out")]
+    Timeout,
+    /// The container is not running, or not yet. The caller inspects it.
+    #[error("the health check cannot be run")]
+    NotRun,
+}
+
 impl Inner {
     /// Waits until a container that has started is healthy, `limit` at most. The app and the gateway are probed over their ports,
     /// other services by their health check inside the container. Without a check, a running container is enough.
@@ -81,13 +105,15 @@ impl Inner {
                     LoopResult::Failed => {}
                 }
             }
-            if last_inspection.elapsed() > ALIVE_INTERVAL || probed.elapsed() > ALIVE_INTERVAL || reason.is_empty() {
+            if last_inspection.elapsed() > ALIVE_INTERVAL
+                || probed.elapsed() > ALIVE_INTERVAL
+                || matches!(reason, ProbeError::NotRun)
+            {
                 last_inspection = Instant::now();
-                self.check_alive(client, &service.name, container, &reason).await?;
+                self.check_alive(client, &service.name, container, Some(&reason)).await?;
             }
             if deadline.is_over() {
-                let reason = if reason.is_empty() { "the health check cannot be run".to_owned() } else { reason };
-                let detail = with_last_lines(client, container, reason).await;
+                let detail = with_last_lines(client, container, reason.to_string()).await;
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).for_service(&service.name));
             }
             // A command also slows down the starting service, so probes use at most half of the time. Over HTTP, the interval adds
@@ -103,21 +129,21 @@ impl Inner {
     /// Waits until a container has stopped, and returns how it ended.
     pub(super) async fn wait_until_stopped(&self, client: &Client, service: &Service, container: &str) -> EngineError {
         loop {
-            if let Err(error) = self.check_alive(client, &service.name, container, "").await {
+            if let Err(error) = self.check_alive(client, &service.name, container, None).await {
                 return error;
             }
             sleep(ALIVE_INTERVAL).await;
         }
     }
 
-    /// Probes once. The error is the reason, or empty if the probe could not run.
+    /// Probes once.
     pub(super) async fn probe(
         &self,
         client: &Client,
         service: &Service,
         container: &str,
         address: Option<&str>,
-    ) -> Result<(), String> {
+    ) -> Result<(), ProbeError> {
         let lab = &self.stack.lab;
         match (address, service.health.own()) {
             (Some(address), _) if service.name == lab.app.service => {
@@ -132,16 +158,17 @@ impl Inner {
         }
     }
 
-    async fn probe_http(&self, address: &str, path: &str) -> Result<(), String> {
+    async fn probe_http(&self, address: &str, path: &str) -> Result<(), ProbeError> {
         let (status, body) = self.get(address, path).await?;
         if (200..300).contains(&status) {
             return Ok(());
         }
         let checks = serde_json::from_str::<Report>(&body).map(|report| report.checks).unwrap_or_default();
         if checks.is_empty() {
-            return Err(format!("{path} answers {status}"));
+            return Err(ProbeError::Status { path: path.to_owned(), status });
         }
-        Err(checks.iter().map(|(part, state)| format!("{part} {state}")).collect::<Vec<_>>().join(", "))
+        let checks: Vec<_> = checks.iter().map(|(part, state)| format!("{part} {state}")).collect();
+        Err(ProbeError::Checks(checks.join(", ")))
     }
 
     /// Fails if a container has stopped or was removed, with its exit reason and last output.
@@ -150,16 +177,17 @@ impl Inner {
         client: &Client,
         service: &str,
         container: &str,
-        reason: &str,
+        reason: Option<&ProbeError>,
     ) -> Result<(), EngineError> {
         match client.inspect(container).await? {
             Some(found) if matches!(found.state, State::Running | State::Paused) => Ok(()),
             Some(found) => Err(exit_error(client, service, &found).await),
             None => {
-                let detail = format!("its container was removed while it was starting; {reason}");
-                Err(EngineError::new(EngineErrorKind::Lost, detail.trim_end_matches("; "))
-                    .for_service(service)
-                    .hint("lab up"))
+                let mut detail = "its container was removed while it was starting".to_owned();
+                if let Some(reason) = reason.filter(|reason| !matches!(reason, ProbeError::NotRun)) {
+                    detail = format!("{detail}; {reason}");
+                }
+                Err(EngineError::new(EngineErrorKind::Lost, detail).for_service(service).hint("lab up"))
             }
         }
     }
@@ -197,11 +225,11 @@ impl Inner {
         }
     }
 
-    pub(super) async fn get(&self, address: &str, path: &str) -> Result<(u16, String), String> {
+    pub(super) async fn get(&self, address: &str, path: &str) -> Result<(u16, String), ProbeError> {
         let request = Request::get(format!("http://{address}{path}")).timeout(PROBE_TIMEOUT);
         match self.http.request(&request).await {
             Ok(response) => Ok((response.status, response.text())),
-            Err(error) => Err(format!("{path}: {error}")),
+            Err(error) => Err(ProbeError::Request { path: path.to_owned(), error }),
         }
     }
 }
@@ -217,14 +245,15 @@ fn time_until_unhealthy(check: &HealthCheck) -> Duration {
     check.start_period.saturating_add(check.interval.saturating_mul(check.retries))
 }
 
-async fn check_by_command(client: &Client, check: &HealthCheck, container: &str) -> Result<(), String> {
+async fn check_by_command(client: &Client, check: &HealthCheck, container: &str) -> Result<(), ProbeError> {
     match client.exec(container, &check.test, check.timeout.max(Duration::from_secs(1))).await {
         Ok(ran) if ran.code == 0 => Ok(()),
-        Ok(ran) if ran.output.is_empty() => Err(format!("the health check exits with {}", ran.code)),
-        Ok(ran) => Err(ran.output.lines().last().unwrap_or_default().to_owned()),
-        Err(fault) if fault.is(FaultKind::Timeout) => Err("the health check timed out".to_owned()),
-        // Not running, or not yet: the caller inspects the container.
-        Err(_) => Err(String::new()),
+        Ok(ran) => Err(match ran.output.lines().last().filter(|line| !line.is_empty()) {
+            Some(line) => ProbeError::Output(line.to_owned()),
+            None => ProbeError::ExitCode(ran.code),
+        }),
+        Err(fault) if fault.is(FaultKind::Timeout) => Err(ProbeError::Timeout),
+        Err(_) => Err(ProbeError::NotRun),
     }
 }
 

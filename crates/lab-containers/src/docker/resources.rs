@@ -11,7 +11,7 @@ use super::client::{Client, FaultKind, Launch, Named, VolumeUse};
 use super::hash::content_hash;
 use super::names::new_instance;
 use super::observed_state::foreign;
-use super::tar::Tar;
+use super::tar::{Tar, TarError};
 use lab_core::engine::{EngineError, EngineErrorKind};
 use lab_stack::{Content, FolderEntry, Mount, Service};
 
@@ -149,7 +149,7 @@ impl Inner {
 
 /// Uploads files through a carrier.
 async fn carry(client: &Client, carrier: &str, files: &[(String, &[FolderEntry])]) -> Result<(), EngineError> {
-    let failed = |detail: String| EngineError::new(EngineErrorKind::System, detail);
+    let failed = |error: TarError| EngineError::new(EngineErrorKind::System, error.to_string());
     let folders = files.iter().enumerate().map(|(index, (_, files))| (PathBuf::from(index.to_string()), *files));
     if client.podman {
         // Podman unpacks into one volume at a time.
@@ -170,7 +170,7 @@ async fn carry(client: &Client, carrier: &str, files: &[(String, &[FolderEntry])
 }
 
 /// Adds folder entries to an archive, below `under`.
-fn pack(tar: &mut Tar, under: &Path, entries: &[FolderEntry]) -> Result<(), String> {
+fn pack(tar: &mut Tar, under: &Path, entries: &[FolderEntry]) -> Result<(), TarError> {
     for entry in entries {
         let path = under.join(&entry.path);
         match &entry.content {

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::Inner;
 use super::client::{Client, Fault, FaultKind, Inspected, PreparedCommand};
 use super::observed_state::ServiceContainer;
-use super::probe::{HTTP_INTERVAL, Report};
+use super::probe::{HTTP_INTERVAL, ProbeError, Report};
 use lab_core::engine::{EngineError, EngineErrorKind};
 use lab_system::deadline::Deadline;
 
@@ -122,7 +122,7 @@ impl Inner {
                     }
                     () = sleep(HTTP_INTERVAL) => match self.check_route(&address, instance).await {
                         Ok(()) => return Ok(true),
-                        Err(other) if reason.is_empty() => reason = other,
+                        Err(error) if reason.is_empty() => reason = error.to_string(),
                         Err(_) => {}
                     },
                 }
@@ -174,7 +174,7 @@ impl Inner {
     }
 
     /// Checks that `/health` at an address is answered by this instance, or by none.
-    pub(super) async fn check_route(&self, address: &str, instance: Option<&str>) -> Result<(), String> {
+    pub(super) async fn check_route(&self, address: &str, instance: Option<&str>) -> Result<(), ProbeError> {
         let path = &self.stack.lab.app.health_path;
         let (status, body) = self.get(address, path).await?;
         let named = serde_json::from_str::<Report>(&body).ok().and_then(|report| report.instance);
@@ -183,8 +183,10 @@ impl Inner {
             // If the app does not report its instance, any successful answer is enough.
             (Some(_), None) if (200..300).contains(&status) => Ok(()),
             (None, None) if status >= 500 => Ok(()),
-            (Some(wanted), _) => Err(format!("{path} answers {status}, but not from {wanted}")),
-            (None, _) => Err(format!("{path} answers {status}")),
+            (Some(expected), _) => {
+                Err(ProbeError::OtherInstance { path: path.clone(), status, expected: expected.to_owned() })
+            }
+            (None, _) => Err(ProbeError::Status { path: path.clone(), status }),
         }
     }
 

@@ -1,9 +1,18 @@
 //! Writer of tar archives for the daemon, in the ustar format of POSIX.1-2001 with names of up to 255 bytes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Header field size for the target of a link.
 const LINK_NAME: usize = 100;
+
+/// Reason why a file cannot be a member of an archive.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TarError {
+    #[error("{}: the name is not UTF-8", .0.display())]
+    NotUtf8(PathBuf),
+    #[error("{0}: the name is too long")]
+    TooLong(String),
+}
 
 /// An archive that members are appended to.
 #[derive(Debug, Default)]
@@ -13,19 +22,19 @@ pub(super) struct Tar {
 
 impl Tar {
     /// Appends a file owned by root. `mode` as in chmod(1).
-    pub(super) fn file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
+    pub(super) fn file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), TarError> {
         self.header(path, b'0', mode, content.len(), "")?;
         self.content(content);
         Ok(())
     }
 
     /// Appends a folder owned by root.
-    pub(super) fn folder(&mut self, path: &Path, mode: u32) -> Result<(), String> {
+    pub(super) fn folder(&mut self, path: &Path, mode: u32) -> Result<(), TarError> {
         self.header(path, b'5', mode, 0, "")
     }
 
     /// Appends a symbolic link.
-    pub(super) fn link(&mut self, path: &Path, target: &Path) -> Result<(), String> {
+    pub(super) fn link(&mut self, path: &Path, target: &Path) -> Result<(), TarError> {
         let target = text(target)?;
         if target.len() <= LINK_NAME {
             return self.header(path, b'2', 0o777, 0, target);
@@ -53,9 +62,9 @@ impl Tar {
         self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);
     }
 
-    fn header(&mut self, path: &Path, kind: u8, mode: u32, size: usize, target: &str) -> Result<(), String> {
+    fn header(&mut self, path: &Path, kind: u8, mode: u32, size: usize, target: &str) -> Result<(), TarError> {
         let path = text(path)?;
-        let (prefix, name) = split(path).ok_or_else(|| format!("{path}: the name is too long"))?;
+        let (prefix, name) = split(path).ok_or_else(|| TarError::TooLong(path.to_owned()))?;
         let mut block = [0_u8; 512];
         write_at(&mut block, 0, name.as_bytes());
         write_at(&mut block, 100, format!("{mode:07o}").as_bytes());
@@ -75,8 +84,8 @@ impl Tar {
     }
 }
 
-fn text(path: &Path) -> Result<&str, String> {
-    path.to_str().ok_or_else(|| format!("{}: the name is not UTF-8", path.display()))
+fn text(path: &Path) -> Result<&str, TarError> {
+    path.to_str().ok_or_else(|| TarError::NotUtf8(path.to_owned()))
 }
 
 fn write_at(block: &mut [u8; 512], at: usize, bytes: &[u8]) {

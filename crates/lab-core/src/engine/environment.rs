@@ -168,6 +168,21 @@ pub fn reserved(name: &str) -> Option<&'static str> {
     RESERVED.iter().find(|(patterns, _)| patterns.iter().any(&is)).map(|(_, decides)| *decides)
 }
 
+/// Reason why a scenario may not set a variable.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("cannot be set by a scenario: it decides {0}")]
+    Reserved(&'static str),
+    #[error("cannot be set by a scenario on this engine; these can be: {0}")]
+    Unknown(String),
+    #[error("has to lead to the lab's own app: `{APP}:PORT`")]
+    OtherUpstream,
+    #[error("may hold only letters, digits and `._~+/=:-`")]
+    SpecialCharacters,
+    #[error("leads out of the lab, to `{host}`: an address in it has to be one of the lab's services ({services})")]
+    Foreign { host: String, services: String },
+}
+
 /// Explains, one sentence per variable, why a scenario may not make this change. If a step gets its values only during
 /// the run, `values_known` is false before the run and only the names are checked.
 pub fn refusals(
@@ -186,24 +201,21 @@ pub fn refusals(
     change.env.iter().filter_map(refusal).collect()
 }
 
-fn check_name(spec: &ServiceSpec, name: &str) -> Result<(), String> {
-    const REFUSED: &str = "cannot be set by a scenario";
+fn check_name(spec: &ServiceSpec, name: &str) -> Result<(), Refusal> {
     if let Some(decides) = reserved(name) {
-        return Err(format!("{REFUSED}: it decides {decides}"));
+        return Err(Refusal::Reserved(decides));
     }
     match &spec.settings {
-        Settings::Only(known) if !known.iter().any(|known| known == name) => {
-            Err(format!("{REFUSED} on this engine; these can be: {}", known.join(", ")))
-        }
+        Settings::Only(known) if !known.iter().any(|known| known == name) => Err(Refusal::Unknown(known.join(", "))),
         _ => Ok(()),
     }
 }
 
-fn check_value(spec: &ServiceSpec, name: &str, value: &str, services: &[ServiceSpec]) -> Result<(), String> {
+fn check_value(spec: &ServiceSpec, name: &str, value: &str, services: &[ServiceSpec]) -> Result<(), Refusal> {
     if matches!(spec.settings, Settings::Only(_)) {
         // The gateway only knows the app; any other name would be resolved on this machine's network.
         if name == "GATEWAY_UPSTREAM" && !is_port_of(APP, value) {
-            return Err(format!("has to lead to the lab's own app: `{APP}:PORT`"));
+            return Err(Refusal::OtherUpstream);
         }
         // The other variables contain no addresses.
         return Ok(());
@@ -211,15 +223,12 @@ fn check_value(spec: &ServiceSpec, name: &str, value: &str, services: &[ServiceS
     // These values end up in the gateway's configuration, where other characters have a meaning.
     let plain = |c: char| c.is_ascii_alphanumeric() || "._~+/=:-".contains(c);
     if name.starts_with("GATEWAY_") && !value.chars().all(plain) {
-        return Err("may hold only letters, digits and `._~+/=:-`".to_owned());
+        return Err(Refusal::SpecialCharacters);
     }
     match foreign_host(name, value, services) {
         Some(host) => {
             let names: Vec<&str> = services.iter().map(|spec| spec.name.as_str()).collect();
-            Err(format!(
-                "leads out of the lab, to `{host}`: an address in it has to be one of the lab's services ({})",
-                names.join(", ")
-            ))
+            Err(Refusal::Foreign { host, services: names.join(", ") })
         }
         None => Ok(()),
     }

@@ -91,7 +91,7 @@ impl App {
             (RunState::Running, _) if database_frozen => status.detail = Some("its database is paused".to_owned()),
             (RunState::Running, Some(address)) => match self.context.health.probe(address).await {
                 Ok(()) => status.health = Health::Healthy,
-                Err(detail) => status.detail = Some(detail),
+                Err(reason) => status.detail = Some(reason.to_string()),
             },
             _ => {}
         }

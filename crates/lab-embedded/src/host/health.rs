@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::child::Child;
 use crate::log::Log;
 use lab_core::engine::{EngineError, EngineErrorKind, GATEWAY};
-use lab_http::{Http, Request};
+use lab_http::{Http, HttpError, Request};
 
 /// Time for an instance to become healthy.
 const HEALTHY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,6 +20,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between two probes.
 const INTERVAL: Duration = Duration::from_millis(5);
+
+/// Path of the app's health check.
+const HEALTH: &str = "/health";
 
 /// Client for probes.
 pub(super) struct Health {
@@ -33,22 +36,37 @@ struct Report {
     checks: std::collections::BTreeMap<String, String>,
 }
 
+/// Reason why a probe did not pass.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum ProbeError {
+    #[error("{path}: {error}")]
+    Request { path: &'static str, error: HttpError },
+    #[error("{path} returned {status}")]
+    Status { path: &'static str, status: u16 },
+    #[error("{path} returned {status}, not from the new instance")]
+    OtherInstance { path: &'static str, status: u16 },
+    /// Checks of the app, each with its state.
+    #[error("{0}")]
+    Checks(String),
+}
+
 impl Health {
     pub(super) fn new() -> Self {
         Self { http: Http::new() }
     }
 
-    /// Probes `/health` once. The error describes why the instance is unhealthy.
-    pub(super) async fn probe(&self, address: &str) -> Result<(), String> {
-        let (status, body) = self.get(address, "/health").await?;
+    /// Probes [`HEALTH`] once.
+    pub(super) async fn probe(&self, address: &str) -> Result<(), ProbeError> {
+        let (status, body) = self.get(address, HEALTH).await?;
         if status == 200 {
             return Ok(());
         }
         Err(match serde_json::from_str::<Report>(&body) {
             Ok(report) => {
-                report.checks.iter().map(|(part, state)| format!("{part} {state}")).collect::<Vec<_>>().join(", ")
+                let checks: Vec<_> = report.checks.iter().map(|(part, state)| format!("{part} {state}")).collect();
+                ProbeError::Checks(checks.join(", "))
             }
-            Err(_) => format!("/health returned {status}"),
+            Err(_) => ProbeError::Status { path: HEALTH, status },
         })
     }
 
@@ -61,7 +79,7 @@ impl Health {
                 return Err(child.exited(service, log).await);
             }
             if Instant::now() > deadline {
-                let detail = log.last_note().map_or_else(|| problem.clone(), |note| format!("{problem} ({note})"));
+                let detail = log.last_note().map_or_else(|| problem.to_string(), |note| format!("{problem} ({note})"));
                 return Err(EngineError::new(EngineErrorKind::Unhealthy, detail).for_service(service));
             }
             tokio::time::sleep(INTERVAL).await;
@@ -73,10 +91,10 @@ impl Health {
     pub(super) async fn until_routed(&self, gateway: &Child, app: &Child) -> Result<(), EngineError> {
         let deadline = Instant::now() + ROUTED_TIMEOUT;
         loop {
-            let observed = match self.get(&gateway.address, "/health").await {
+            let observed = match self.get(&gateway.address, HEALTH).await {
                 Ok((status, body)) => match serde_json::from_str::<Report>(&body) {
                     Ok(report) if report.instance == app.instance => return Ok(()),
-                    _ => format!("/health returned {status}, not from the new instance"),
+                    _ => ProbeError::OtherInstance { path: HEALTH, status },
                 },
                 Err(error) => error,
             };
@@ -84,7 +102,7 @@ impl Health {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(EngineError::new(EngineErrorKind::Unhealthy, observed).for_service(GATEWAY));
+                return Err(EngineError::new(EngineErrorKind::Unhealthy, observed.to_string()).for_service(GATEWAY));
             }
             tokio::time::sleep(INTERVAL).await;
         }
@@ -109,11 +127,11 @@ impl Health {
         }
     }
 
-    async fn get(&self, address: &str, path: &str) -> Result<(u16, String), String> {
+    async fn get(&self, address: &str, path: &'static str) -> Result<(u16, String), ProbeError> {
         let request = Request::get(format!("http://{address}{path}")).timeout(PROBE_TIMEOUT);
         match self.http.request(&request).await {
             Ok(response) => Ok((response.status, response.text())),
-            Err(error) => Err(format!("{path}: {error}")),
+            Err(error) => Err(ProbeError::Request { path, error }),
         }
     }
 }
