@@ -57,6 +57,7 @@ impl Exit {
 /// An error with a hint. `main` prints both and exits with `exit`.
 #[derive(Debug)]
 pub struct Failure {
+    /// Exit code of the process.
     pub exit: Exit,
     /// Error message; reads well after "failed to" or "error:".
     pub message: String,

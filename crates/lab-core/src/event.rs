@@ -27,6 +27,7 @@ pub fn short_id(id: &str) -> &str {
     id.rsplit('-').next().unwrap_or(id)
 }
 
+/// Event of a run, as in `events.ndjson` and with `--format json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// In UTC.
@@ -34,25 +35,31 @@ pub struct Event {
     pub at: DateTime<Utc>,
     /// Seconds since the start of the run.
     pub elapsed: f64,
+    /// Type and content, in the same JSON object.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
+/// Type and content of an [`Event`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// First event of a run.
     RunStarted(RunStarted),
+    /// A step begins.
     StepStarted(StepStarted),
+    /// A step has ended, whatever its result.
     StepFinished(Box<StepFinished>),
     /// Information that does not affect the result, such as a change made outside the run.
     Notice {
+        /// One sentence for the user.
         message: String,
     },
     /// An alert changed its state.
     Alert(AlertChanged),
     /// A relevant log line. Sent in order after the last step.
     Logged(Logged),
+    /// The run begins to revert its changes.
     UndoStarted {
         /// Number of values to revert.
         items: usize,
@@ -68,11 +75,15 @@ pub enum EventKind {
 pub struct RunStarted {
     /// [`FORMAT_VERSION`].
     pub version: u32,
+    /// Id of the run: time of its start in UTC and four random characters.
     pub id: String,
     /// File stem of the scenario.
     pub scenario: String,
+    /// Title in the scenario file.
     pub title: String,
+    /// Name of the lab.
     pub lab: String,
+    /// Name of the engine.
     pub engine: String,
     /// Resolved values.
     pub parameters: BTreeMap<String, String>,
@@ -99,6 +110,7 @@ pub struct About {
     pub source: String,
     /// `incident`, `practice` or `part`.
     pub kind: String,
+    /// Description in the scenario file.
     pub description: String,
     /// Message as a customer would write it.
     pub ticket: Option<String>,
@@ -129,11 +141,14 @@ pub struct Keys {
     pub callers: BTreeMap<String, String>,
 }
 
+/// Start of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepStarted {
     /// Zero-based position in the run.
     pub index: usize,
+    /// Name in the scenario file, or a generated one.
     pub name: String,
+    /// Phase of the incident that the step belongs to.
     pub phase: Phase,
     /// Scenario list that contains the step.
     #[serde(default, skip_serializing_if = "Role::is_step")]
@@ -201,6 +216,7 @@ impl Phase {
 pub struct AlertChanged {
     /// Name in the alerting rules.
     pub name: String,
+    /// State from now on.
     pub state: AlertState,
     /// Evaluation that caused the change, in seconds since the start of the run.
     pub since: f64,
@@ -212,6 +228,7 @@ pub struct AlertChanged {
     pub summary: String,
 }
 
+/// State of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
@@ -237,8 +254,10 @@ impl AlertState {
     }
 }
 
+/// Relevant line of a service's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Logged {
+    /// Service that wrote the line.
     pub service: String,
     /// Step during which the line was written.
     pub step: String,
@@ -259,17 +278,22 @@ pub enum Status {
     Failed,
     /// Could not be executed.
     Error,
+    /// Stopped by a signal.
     Interrupted,
 }
 
+/// Result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunFinished {
+    /// Result of the steps and the expectations, without the undo.
     pub status: Status,
     /// In seconds, including the undo.
     pub duration: f64,
     /// `None` if no request failed.
     pub outage: Option<Outage>,
+    /// Result of the undo.
     pub undo: Undo,
+    /// Keys at the end of the run. `None` if they are not known.
     pub keys: Option<Keys>,
     /// Why the run did not pass, apart from its steps, such as a fault without effect.
     pub reason: Option<String>,
@@ -286,6 +310,7 @@ pub struct Outage {
     pub recovered_at: Option<f64>,
     /// Seconds between the two, or until the last failed request.
     pub duration: f64,
+    /// Failed requests of all callers.
     pub failed_requests: u64,
     /// Time to impact: seconds from the start of the step that injected the fault to the first failed request. `None`
     /// if no fault was injected before it.

@@ -1,6 +1,8 @@
 //! Embedded engine: runs the stack as plain processes, without Docker. [`Embedded`] starts `lab host` (see [`mod@host`]), which
 //! owns the processes, and controls it over a loopback port.
 
+#![warn(missing_docs)]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;

@@ -1,6 +1,6 @@
-//! [`MockEngine`]: an engine like the others, in memory: gateway, app and db, with failures to order. The runner's tests
-//! drive the whole pipeline with it. Requests and scrapes are answered by the real app and the real gateway without their
-//! sockets, so that a scenario shows here what it shows elsewhere.
+//! [`MockEngine`]: an engine in memory, with gateway, app and db, and with failures on demand. The runner's tests drive the
+//! whole pipeline with it. The real app and the real gateway answer requests and scrapes without their sockets, so that a
+//! scenario has the same result as on other engines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,53 +23,53 @@ mod world;
 
 use world::World;
 
-/// What the next `reconcile` of a service does instead of succeeding.
+/// Behaviour of the next `reconcile` of a service.
 #[derive(Clone, Debug)]
 pub enum Script {
-    /// It fails, and nothing was changed.
+    /// It fails without a change.
     Fail(EngineError),
-    /// It makes the change, and then fails.
+    /// It applies the change and then fails.
     FailAfter(EngineError),
-    /// The new instance never becomes healthy: the old one keeps serving.
+    /// The new instance does not become healthy, and the old one keeps serving.
     NeverHealthy,
-    /// It takes this much longer.
+    /// It takes longer by this time.
     Slow(Duration),
-    /// A defect.
+    /// It panics.
     Panic,
 }
 
-/// What came of a request.
+/// Result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// A response.
     Answer {
-        /// Its code.
+        /// Status code.
         status: u16,
-        /// Its body, as text.
+        /// Body as text.
         body: String,
     },
-    /// Nobody listens.
+    /// Nothing listens.
     Refused,
-    /// Nobody answers, however long one waits.
+    /// There is no answer, however long the caller waits.
     Silence,
 }
 
 impl Reply {
-    /// The code of a response.
+    /// Status code, if there is a response.
     pub fn status(&self) -> Option<u16> {
         if let Self::Answer { status, .. } = self { Some(*status) } else { None }
     }
 }
 
-/// What the gateway meets where the app is.
+/// State of the app from the gateway's point of view.
 #[derive(Clone, Debug)]
 enum Upstream {
     Serves(Arc<MemoryApp>),
-    /// It takes the connection, and no more.
+    /// It accepts the connection and does not answer.
     Frozen,
 }
 
-/// An engine in memory. Clones share their world.
+/// Engine in memory. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct MockEngine {
     world: Arc<Mutex<World>>,
@@ -82,12 +82,12 @@ impl Default for MockEngine {
 }
 
 impl MockEngine {
-    /// An engine whose stack is not up.
+    /// Engine whose stack is not up.
     pub fn new() -> Self {
         Self { world: Arc::new(Mutex::new(World::default())) }
     }
 
-    /// An engine whose stack runs, with this key in the server; one that a key can be.
+    /// Engine whose stack is running with this server key. Panics if the app does not accept the key.
     pub fn running(key: &str) -> Self {
         let engine = Self::new();
         let env = BTreeMap::from([(lab_core::engine::KEY_VARIABLE.to_owned(), key.to_owned())]);
@@ -96,64 +96,64 @@ impl MockEngine {
         engine
     }
 
-    /// Orders what a later `reconcile` of the service does; several are taken one after the other. `down` and `up` stand for
-    /// the calls of that name.
+    /// Scripts a later `reconcile` of the service. Scripts apply in the order in which they were added. The names `down` and
+    /// `up` script the calls of that name.
     pub fn script(&self, service: &str, script: Script) {
         self.world().scripts.entry(service.to_owned()).or_default().push_back(script);
     }
 
-    /// What can be done to a service from now on; by default, everything.
+    /// Sets the abilities of a service. A service has all of them by default.
     pub fn set_abilities(&self, service: &str, abilities: impl IntoIterator<Item = Ability>) {
         self.world().abilities.insert(service.to_owned(), abilities.into_iter().collect());
     }
 
-    /// How long a change takes; 0.1 s by default.
+    /// Sets the duration of a change. The default is 0.1 s.
     pub fn set_delay(&self, delay: Duration) {
         self.world().delay = delay;
     }
 
-    /// How every description fails from now on; none: it does not.
+    /// Sets the error of `describe`. `None` makes it succeed.
     pub fn set_hidden(&self, error: Option<EngineError>) {
         self.world().hidden = error;
     }
 
-    /// Where its Prometheus is from now on; none by default.
+    /// Sets the URL of Prometheus. The default is none.
     pub fn set_prometheus(&self, url: Option<&str>) {
         self.world().prometheus = url.map(str::to_owned);
     }
 
-    /// What runs the stack is gone: every call says so, until `up`.
+    /// Loses the stack: every call fails with [`EngineErrorKind::Lost`] until `up`.
     pub fn lose(&self) {
         self.world().lost = true;
     }
 
-    /// Somebody else changes a service, at once.
+    /// Changes a service immediately, as from outside of the run.
     pub fn alter(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         self.world().apply(service, change)
     }
 
-    /// Every call so far: `reconcile app APP_API_KEY=apikey-v2`, `down`, ….
+    /// All calls so far: `reconcile app APP_API_KEY=apikey-v2`, `down`, ….
     pub fn calls(&self) -> Vec<String> {
         self.world().calls.clone()
     }
 
-    /// Whether a stack runs.
+    /// Returns true if the stack is up.
     pub fn is_up(&self) -> bool {
         self.world().is_up()
     }
 
-    /// Run state and environment of every service: all that a change can alter.
+    /// Run state and environment of every service, which is all that a change affects.
     pub fn state(&self) -> BTreeMap<String, (RunState, BTreeMap<String, String>)> {
         self.world().state()
     }
 
-    /// One GET through the gateway, with this key.
+    /// Sends a GET through the gateway with this key.
     pub async fn request(&self, path: &str, key: Option<&str>) -> Reply {
         let headers: Vec<_> = key.map(|key| ("X-API-Key".to_owned(), key.to_owned())).into_iter().collect();
         self.send("GET", path, &headers).await
     }
 
-    /// One request through the gateway, as the real gateway and the real app answer it; the app's counters count it.
+    /// Sends a request through the real gateway to the real app, which counts it.
     pub async fn send(&self, method: &str, path: &str, headers: &[(String, String)]) -> Reply {
         let (gateway, app) = {
             let world = self.world();
@@ -166,7 +166,7 @@ impl MockEngine {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        // What cannot be sent is refused before it comes here.
+        // The loader refuses requests that cannot be sent.
         let Ok(request) = request.body(Body::empty()) else {
             return Reply::Answer { status: 400, body: String::new() };
         };
@@ -185,7 +185,7 @@ impl MockEngine {
         Reply::Answer { status, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
-    /// What an instance says on `/metrics`; none where it does not answer.
+    /// Metrics page of an instance. `None` if it does not answer.
     pub fn exposition(&self, instance: &str) -> Option<String> {
         self.world().exposition(instance)
     }
@@ -268,7 +268,7 @@ impl Engine for MockEngine {
     async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         self.world().calls.push(format!("reconcile {service}{}", world::shown(change)));
         self.able(service, change)?;
-        // As a task of its own: the contract is that a change goes on when its caller does not.
+        // A separate task, because a change has to complete even if its caller stops waiting.
         let task = tokio::spawn(self.clone().change(service.to_owned(), change.clone()));
         match task.await {
             Ok(done) => done,
@@ -283,7 +283,7 @@ impl Engine for MockEngine {
 }
 
 impl MockEngine {
-    /// Refuses what the service cannot.
+    /// Fails if the service lacks an ability for the change.
     fn able(&self, service: &str, change: &ServiceChange) -> Result<(), EngineError> {
         let refuse = |detail: &str| Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(service));
         let Some(spec) = self.services().into_iter().find(|spec| spec.name == service) else {

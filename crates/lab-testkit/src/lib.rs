@@ -1,4 +1,4 @@
-//! For tests alone: a mock engine and a mock wire behind which the real app and gateway answer, and recorded runs.
+//! Test doubles: a mock engine and a mock wire that drive the real app and gateway, and recorded runs.
 
 pub mod engine;
 pub mod stories;

@@ -1,4 +1,4 @@
-//! Runs for the tests of the reports, as the runner would tell them: each ends in another way.
+//! Recorded runs for the tests of the reports, as the runner would emit them. Each ends in another way.
 
 use lab_core::event::{Event, Latency, Outage, Phase, Role, RunFinished, Status, StepResult, UndoOutcome, UndoTarget};
 
@@ -6,7 +6,7 @@ mod parts;
 mod rich;
 
 pub use parts::{
-    Story, caller_key, change, deltas, expectation, finished, item, keys, keys_undone, new_caller, outage, running,
+    Recording, caller_key, change, deltas, expectation, finished, item, keys, keys_undone, new_caller, outage, running,
     server_key, step, traffic,
 };
 pub use rich::{alerted, everything, grown, sampled};
@@ -14,8 +14,8 @@ pub use rich::{alerted, everything, grown, sampled};
 const STEPS: [&str; 5] = ["baseline", "rotate-key", "drive-traffic", "realign", "verify"];
 const TITLE: &str = "Everything is 401 now";
 
-fn up_to_the_fault() -> Story {
-    Story::new("rotate-key", TITLE, "default", &STEPS)
+fn up_to_the_fault() -> Recording {
+    Recording::new("rotate-key", TITLE, "default", &STEPS)
         .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
         .step(change("rotate-key", Phase::Inject, "rotate_key", "server apikey-v1 > apikey-v2"))
 }
@@ -24,12 +24,12 @@ fn drive(codes: &[(u16, u32)]) -> StepResult {
     traffic("drive-traffic", Phase::Observe, codes, 0.9)
 }
 
-fn remedy(story: Story) -> Story {
+fn remedy(recording: Recording) -> Recording {
     let realign = change("realign", Phase::Remedy, "align_key", "caller apikey-v1 > apikey-v2");
-    story.step(StepResult { duration: 0.002, ..realign }).step(traffic("verify", Phase::Verify, &[(200, 40)], 2.04))
+    recording.step(StepResult { duration: 0.002, ..realign }).step(traffic("verify", Phase::Verify, &[(200, 40)], 2.04))
 }
 
-/// The story of the design: held.
+/// Rotation of a key without its caller, and the fix: passed.
 pub fn rotate_key() -> Vec<Event> {
     let mut observed = drive(&[(401, 40)]);
     observed.expectations = vec![
@@ -40,7 +40,7 @@ pub fn rotate_key() -> Vec<Event> {
     remedy(up_to_the_fault().step(observed)).end(RunFinished { outage: Some(outage(2.0, 40)), ..end })
 }
 
-/// Two expectations do not hold, and the run stops there.
+/// Two expectations fail, and the run stops there.
 pub fn failed() -> Vec<Event> {
     let mut observed = drive(&[(200, 2), (401, 38)]);
     observed.status = Status::Failed;
@@ -54,30 +54,30 @@ pub fn failed() -> Vec<Event> {
     up_to_the_fault().step(observed).end(RunFinished { outage: Some(outage), ..end })
 }
 
-/// The fault shows nowhere.
+/// The fault has no effect.
 pub fn no_effect() -> Vec<Event> {
     let end = finished(Status::Failed, UndoOutcome::Complete, keys_undone());
     let reason = Some("no effect: rotate-key was injected, and no request failed".to_owned());
     remedy(up_to_the_fault().step(drive(&[(200, 40)]))).end(RunFinished { reason, ..end })
 }
 
-/// The app does not come up with the new key.
+/// The app does not start with the new key.
 pub fn error() -> Vec<Event> {
     let rotate = step("rotate-key", Phase::Inject, "rotate_key");
     let error = "app is unhealthy after 10s: \u{1b}[31mAPP_API_KEY\u{1b}[0m holds a letter that no header may hold, at \
                  position 7; the instance before it keeps serving";
-    Story::new("rotate-key", TITLE, "default", &STEPS)
+    Recording::new("rotate-key", TITLE, "default", &STEPS)
         .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
         .step(StepResult { status: Status::Error, error: Some(error.to_owned()), duration: 10.0, ..rotate })
         .end(finished(Status::Error, UndoOutcome::Complete, vec![keys_undone().remove(1)]))
 }
 
-/// The second of four steps cannot be carried out; what comes in every case comes all the same.
+/// The second of four steps cannot be executed; the final steps run nevertheless.
 pub fn cut_short() -> Vec<Event> {
     let broken = step("stop-db", Phase::Inject, "stop");
     let error = Some("db cannot be stopped: the host is gone".to_owned());
     let tidy = change("tidy", Phase::Verify, "start", "db already running");
-    Story::new(
+    Recording::new(
         "stop-db",
         "The database is down",
         "default",
@@ -89,7 +89,7 @@ pub fn cut_short() -> Vec<Event> {
     .end(finished(Status::Error, UndoOutcome::Complete, Vec::new()))
 }
 
-/// Ctrl-C while traffic is sent.
+/// Ctrl-C during traffic.
 pub fn interrupted() -> Vec<Event> {
     let mut observed = drive(&[(401, 12)]);
     (observed.status, observed.duration) = (Status::Interrupted, 0.6);
@@ -98,7 +98,7 @@ pub fn interrupted() -> Vec<Event> {
     up_to_the_fault().step(observed).end(RunFinished { outage: Some(outage), ..end })
 }
 
-/// The host dies, and the app cannot be put back.
+/// The host dies, and the app cannot be restored.
 pub fn incomplete() -> Vec<Event> {
     let mut observed = drive(&[(401, 30)]);
     observed.errors = [("refused".to_owned(), 10)].into();
@@ -114,7 +114,7 @@ pub fn incomplete() -> Vec<Event> {
     up_to_the_fault().step(observed).end(RunFinished { outage: Some(outage), reason, keys: None, ..end })
 }
 
-/// A trainer leaves it broken.
+/// The fault is kept for a class.
 pub fn kept() -> Vec<Event> {
     let mut items = keys_undone();
     items.remove(0);
@@ -122,14 +122,14 @@ pub fn kept() -> Vec<Event> {
     let end = finished(Status::Passed, UndoOutcome::Kept, items);
     let outage = Outage { recovered_at: None, time_to_recovery: None, time_to_mitigate: None, ..outage(1.95, 40) };
     let keys = Some(keys("apikey-v2", "apikey-v1"));
-    Story::new("rotate-key", TITLE, "room-3", &STEPS[..3])
+    Recording::new("rotate-key", TITLE, "room-3", &STEPS[..3])
         .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
         .step(change("rotate-key", Phase::Inject, "rotate_key", "server apikey-v1 > apikey-v2"))
         .step(drive(&[(401, 40)]))
         .end(RunFinished { outage: Some(outage), keys, ..end })
 }
 
-/// The gateway is stopped: nothing answers, and the rest could not be sent; somebody else is at it too.
+/// The gateway is stopped, so requests are refused or cannot be sent. The lab is changed from outside as well.
 pub fn transport_errors() -> Vec<Event> {
     let observed = StepResult {
         sent: Some(30),
@@ -147,7 +147,7 @@ pub fn transport_errors() -> Vec<Event> {
     let mut answer = change("ask", Phase::Verify, "check", "GET /health 200");
     answer.expectations = vec![expectation("status.200", "100%", Some(100.0), "100%", true)];
     let end = finished(Status::Failed, UndoOutcome::Complete, vec![item(running("gateway"), None)]);
-    Story::new("stop-gateway", "The door is shut", "default", &["stop-gateway", "drive-traffic", "wait", "ask"])
+    Recording::new("stop-gateway", "The door is shut", "default", &["stop-gateway", "drive-traffic", "wait", "ask"])
         .step(change("stop-gateway", Phase::Inject, "stop", "gateway running > stopped"))
         .step(observed)
         .notice("the caller's key was changed from apikey-v1 to apikey-v3 by somebody else while the run went on")
@@ -156,7 +156,7 @@ pub fn transport_errors() -> Vec<Event> {
         .end(RunFinished { outage: Some(outage(72.0, 30)), ..end })
 }
 
-/// Long names, and letters of every width.
+/// Long names, and characters of every width.
 pub fn long_names() -> Vec<Event> {
     let names = ["rotate-the-key-of-the-server-while-nobody-looks", "トラフィックを送る", "überprüfen"];
     let title = "Alles antwortet mit 401, und keiner weiß warum: der Schlüssel des Servers wurde getauscht";
@@ -164,7 +164,7 @@ pub fn long_names() -> Vec<Event> {
     let codes = [(200, 12_000), (401, 38_000), (429, 250), (502, 1_200), (504, 17)];
     let lab = "the-workshop-of-the-eleventh-of-november";
     let end = finished(Status::Passed, UndoOutcome::Complete, vec![item(UndoTarget::Lab, None)]);
-    Story::new("alles-401", title, lab, &names)
+    Recording::new("alles-401", title, lab, &names)
         .step(change(names[0], Phase::Inject, "rotate_key", detail))
         .step(traffic(names[1], Phase::Observe, &codes, 12_345.0))
         .step(StepResult { status: Status::Interrupted, ..traffic(names[2], Phase::Verify, &[(200, 1)], 1.0) })
@@ -173,12 +173,12 @@ pub fn long_names() -> Vec<Event> {
 
 /// Nothing is changed.
 pub fn baseline() -> Vec<Event> {
-    Story::new("baseline", "The system as it should be", "default", &["baseline"])
+    Recording::new("baseline", "The system as it should be", "default", &["baseline"])
         .step(traffic("baseline", Phase::Baseline, &[(200, 40)], 2.1))
         .end(RunFinished { duration: 2.0, ..finished(Status::Passed, UndoOutcome::Complete, Vec::new()) })
 }
 
-/// All of them, by name.
+/// All recorded runs by name.
 pub fn all() -> Vec<(&'static str, Vec<Event>)> {
     vec![
         ("rotate_key", rotate_key()),

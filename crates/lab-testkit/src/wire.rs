@@ -1,4 +1,4 @@
-//! [`MockWire`]: the sockets of the mock engine's stack. Traffic keeps its schedule in tokio's time.
+//! [`MockWire`]: the sockets of the mock engine's stack. Traffic follows its schedule in tokio's time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,25 +16,25 @@ use lab_telemetry::metrics::{Exposition, Moment, ScrapeError, names};
 use lab_telemetry::wire::{Probe, ProbeError, ProbeResponse, TrafficProgressFn, Wire};
 use lab_traffic::{Amount, Cause, Interval, Load, Summary, TrafficCommands, TrafficProgress};
 
-/// How long a response takes on its way.
+/// Latency of a response.
 const LATENCY: Duration = Duration::from_millis(1);
-/// How long a probe takes.
+/// Duration of a probe.
 const PROBE: Duration = Duration::from_millis(100);
-/// How long requests in flight are waited for after a cancellation.
+/// Time for requests in flight to finish after a cancellation.
 const GRACE: Duration = Duration::from_millis(200);
-/// How many instances of the app are looked for.
+/// Maximum number of app instances to look for.
 const INSTANCES: u32 = 20;
 
-/// The wire of a mock engine.
+/// Wire of a mock engine.
 pub struct MockWire {
     engine: MockEngine,
     epoch: (DateTime<Utc>, Instant),
-    /// What a Prometheus would make of the app's metrics.
+    /// Alerts that Prometheus would derive from the app's metrics.
     monitor: Mutex<Monitor>,
 }
 
 impl MockWire {
-    /// Of this engine, from now on.
+    /// Wire of this engine. Alerts start now.
     pub fn new(engine: MockEngine) -> Self {
         let rules = lab_telemetry::alerts::own().unwrap_or_else(|error| panic!("lab's own rules: {error:?}"));
         Self { engine, epoch: (Utc::now(), Instant::now()), monitor: Mutex::new(Monitor::new(rules)) }
@@ -48,12 +48,12 @@ impl MockWire {
         self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pages of the app's instances, the newest first.
+    /// Metrics pages of the app's instances, newest first.
     fn expositions(&self) -> impl Iterator<Item = String> {
         (1..INSTANCES).rev().filter_map(|number| self.engine.exposition(&format!("app-{number}")))
     }
 
-    /// One request, for no longer than its limit.
+    /// Sends one request with a time limit.
     async fn request(&self, method: &str, url: &str, headers: &[(String, String)], limit: Duration) -> Reply {
         let path = url.strip_prefix("mock://gateway").unwrap_or(url);
         let answered = async {
@@ -108,7 +108,7 @@ impl MockWire {
         Summary { interrupted, in_flight: waiting.len() as u64, ..summed(start, begun, done) }
     }
 
-    /// Knows one query, the number of requests so far, and answers any other with an error.
+    /// Answers the query for the number of requests so far, and any other with an error.
     fn query(&self, query: &str) -> ProbeResponse {
         if query != names::REQUESTS {
             let body = r#"{"status":"error","error":"unknown function"}"#.to_owned();
@@ -125,7 +125,7 @@ impl MockWire {
         ProbeResponse { status: 200, body }
     }
 
-    /// What the alerts are: the app is scraped when it is asked for them.
+    /// Scrapes the app and returns the state of the alerts.
     fn rules(&self) -> ProbeResponse {
         let said = self.expositions().next().and_then(|text| Exposition::parse(&text, None).ok());
         let mut monitor = self.monitor();
@@ -134,7 +134,7 @@ impl MockWire {
     }
 }
 
-/// A request of a load: when it was due, and what came of it, after how long.
+/// Request of a load: its due time, its result and its latency.
 struct Sent {
     due: Duration,
     reply: Reply,
@@ -161,7 +161,7 @@ fn count(summary: &mut Summary, sent: &Sent) {
     }
 }
 
-/// These requests of a load together.
+/// Summary of these requests of a load.
 fn summed(start: DateTime<Utc>, begun: Instant, mut done: Vec<Sent>) -> Summary {
     let mut summary = Summary::new(start);
     done.sort_by_key(|sent| sent.due);
@@ -173,7 +173,7 @@ fn summed(start: DateTime<Utc>, begun: Instant, mut done: Vec<Sent>) -> Summary 
     summary
 }
 
-/// All of a load as one piece of its time.
+/// A whole load as a single interval.
 fn whole(summary: &Summary) -> Interval {
     Interval {
         start: Duration::ZERO,
@@ -186,7 +186,7 @@ fn whole(summary: &Summary) -> Interval {
     }
 }
 
-/// How many requests a load is.
+/// Number of requests of a load.
 fn planned(load: &Load) -> u64 {
     match load.amount {
         Amount::Requests(planned) => planned,
@@ -195,7 +195,7 @@ fn planned(load: &Load) -> u64 {
     }
 }
 
-/// When the request of this number is due.
+/// Due time of the request with this number.
 #[expect(clippy::cast_precision_loss, reason = "a load in memory has few")]
 fn due(load: &Load, number: u64) -> Duration {
     Duration::from_secs_f64(number as f64 / load.rate)

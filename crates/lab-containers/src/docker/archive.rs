@@ -43,9 +43,11 @@ pub struct Manifest {
     pub version: u32,
     /// Version of lab that wrote it.
     pub lab: String,
+    /// Time at which the archive was written, in UTC.
     pub created: DateTime<Utc>,
     /// Platform of the images, such as `linux/amd64`.
     pub platform: String,
+    /// Images in the export.
     pub images: Vec<Archived>,
     /// Size of the daemon's export in bytes.
     pub size: u64,
@@ -53,8 +55,10 @@ pub struct Manifest {
     pub sha256: String,
 }
 
+/// Image in an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Archived {
+    /// Name with tag, as the stack names it.
     pub name: String,
     /// The daemon's id of the image.
     pub id: String,
@@ -67,7 +71,15 @@ pub struct Archived {
 pub enum ArchiveError {
     /// The file cannot be accessed, or its contents are invalid.
     #[error("{path}: {detail}")]
-    File { path: String, detail: String, hint: Option<&'static str> },
+    File {
+        /// Path of the file, as the user named it.
+        path: String,
+        /// Explanation.
+        detail: String,
+        /// Suggested next step.
+        hint: Option<&'static str>,
+    },
+    /// The daemon failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// Stopped by a signal.

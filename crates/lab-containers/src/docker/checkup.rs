@@ -16,6 +16,7 @@ pub struct Checkup {
     pub is_remote: bool,
     /// Memory in bytes.
     pub memory: u64,
+    /// Number of processors of the daemon's machine.
     pub processors: u64,
     /// Data folder of the daemon.
     pub folder: String,

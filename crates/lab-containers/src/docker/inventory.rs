@@ -11,6 +11,7 @@ use lab_stack::{APP_IMAGE, Service};
 /// Image of one service of the stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StackImage {
+    /// Service that uses the image.
     pub service: String,
     /// Image name.
     pub image: String,
@@ -18,12 +19,13 @@ pub struct StackImage {
     pub stored: Option<StoredImage>,
     /// Error of the lookup.
     pub error: Option<String>,
-    /// Whether it is built on this machine by `up`, so that it does not have to be pulled.
+    /// It is built on this machine by `up`, so that it does not have to be pulled.
     pub made_here: bool,
     /// For an optional service, the feature that is missing without it.
     pub optional: Option<String>,
 }
 
+/// Image of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredImage {
     /// The daemon's id, which is the digest of its configuration.
@@ -32,9 +34,11 @@ pub struct StoredImage {
     pub digest: Option<String>,
     /// Size on the daemon's disk in bytes.
     pub size: u64,
+    /// Origin of the image.
     pub origin: Origin,
 }
 
+/// Origin of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {

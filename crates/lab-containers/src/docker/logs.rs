@@ -67,7 +67,7 @@ struct FollowedLog {
 struct ReadState {
     /// Time up to which lines have been read.
     after: Option<DateTime<Utc>>,
-    /// Whether the log cannot be read.
+    /// The log cannot be read.
     failed: bool,
 }
 

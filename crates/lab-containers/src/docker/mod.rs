@@ -57,6 +57,7 @@ pub use lab_core::engine::{Owner, host_from_env};
 use client::Client;
 use names::Names;
 
+/// Name of this engine in records and options.
 pub const NAME: &str = "docker";
 /// The lab that uses the ports of the stack file.
 const DEFAULT_LAB: &str = "default";

@@ -45,7 +45,7 @@ pub(super) struct Report {
 /// Final metrics of an instance.
 pub(super) struct FinalMetrics {
     pub(super) exposition: String,
-    /// Whether its gauge of requests in flight is zero. False if it has none.
+    /// Its gauge of requests in flight is zero. False if it has none.
     pub(super) idle: bool,
 }
 

@@ -9,7 +9,7 @@ use super::client::Client;
 #[derive(Default)]
 pub(super) struct Rollback {
     pub(super) containers: Vec<String>,
-    /// Whether the lab did not exist before.
+    /// The lab did not exist before.
     pub(super) is_new_lab: bool,
     /// Replaced containers: the service, the container, and whether it was running.
     pub(super) replaced: Vec<(String, String, bool)>,

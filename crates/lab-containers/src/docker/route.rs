@@ -33,14 +33,14 @@ pub(super) struct PreparedRoute {
     workers: Option<Vec<String>>,
     /// The reload command, ready to run.
     prepared: Option<PreparedCommand>,
-    /// Whether the gateway reached the app before. Then it must do so afterwards.
+    /// The gateway reached the app before. Then it must do so afterwards.
     pub(super) strict: bool,
 }
 
 /// A worker of nginx.
 struct Worker {
     id: String,
-    /// Whether it takes no more requests and only finishes the pending ones.
+    /// It takes no more requests and only finishes the pending ones.
     is_leaving: bool,
 }
 

@@ -4,10 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Error of an engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineError {
     /// The affected service. `None` for the whole stack.
     pub service: Option<String>,
+    /// Class of the problem, on which callers decide what to do.
     pub kind: EngineErrorKind,
     /// Details: the last log line, the process that holds a port, an operating system message.
     pub detail: String,
@@ -15,9 +17,11 @@ pub struct EngineError {
     pub hint: Option<String>,
 }
 
+/// Class of an [`EngineError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineErrorKind {
+    /// No stack is running.
     NotUp,
     /// The stack was up, but its process or containers are gone.
     Lost,
@@ -25,7 +29,9 @@ pub enum EngineErrorKind {
     Unhealthy,
     /// A service exited during startup.
     Exited,
+    /// A service did not become ready in time.
     StartupTimeout,
+    /// Another process uses a port that a service needs.
     PortTaken,
     /// The engine does not support this operation on this service.
     Unsupported,

@@ -24,8 +24,10 @@ pub struct LogRequest {
     pub follow: bool,
 }
 
+/// Line of a service's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
+    /// Service that wrote the line.
     pub service: String,
     /// Time of the line, or of the previous line if unknown.
     #[serde(default)]

@@ -84,7 +84,9 @@ pub trait Engine: Send + Sync {
 /// A service and the operations that it supports on an engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
+    /// Name in the stack and in scenarios.
     pub name: String,
+    /// Operations that the engine supports for this service.
     pub abilities: BTreeSet<Ability>,
     /// Environment variables that a scenario may set.
     #[serde(default)]
@@ -99,7 +101,9 @@ pub enum Ability {
     SetEnv,
     /// Stop gracefully, finishing open requests.
     Stop,
+    /// Stop without letting requests finish.
     Kill,
+    /// Freeze, and resume later.
     Pause,
 }
 
@@ -115,12 +119,15 @@ impl Ability {
     }
 }
 
+/// Run state of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
+    /// A process or container runs. It may be unhealthy.
     Running,
     /// Frozen: it keeps its sockets open but answers nothing.
     Paused,
+    /// No process runs, for whatever reason.
     Stopped,
 }
 
@@ -225,6 +232,7 @@ pub struct UpRequest {
 /// Progress of `up`. Best effort, never part of the run history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
+    /// Service that changes its stage.
     pub service: String,
     /// Such as `starting` or `healthy`.
     pub stage: String,
@@ -252,19 +260,23 @@ pub type ProgressFn = Arc<dyn Fn(Progress) + Send + Sync>;
 pub struct Description {
     /// Every service, in request path order.
     pub services: Vec<ServiceStatus>,
+    /// Addresses of the stack at this moment; they change when an instance is replaced.
     pub endpoints: Endpoints,
     /// Notes for the user, such as a service that was left out.
     #[serde(default)]
     pub notices: Vec<String>,
+    /// Services behind the roles that scenarios use.
     #[serde(default)]
     pub roles: Roles,
 }
 
 impl Description {
+    /// Status of the service under test.
     pub fn app(&self) -> Option<&ServiceStatus> {
         self.service(&self.roles.app)
     }
 
+    /// Status of a service by name.
     pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
         self.services.iter().find(|service| service.name == name)
     }
@@ -278,18 +290,23 @@ impl Description {
 /// Observed state of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceStatus {
+    /// Name in the stack.
     pub name: String,
+    /// Run state. A service that failed by itself is stopped, with an explanation in `detail`.
     pub state: RunState,
+    /// Result of the health check at the time of the call.
     pub health: Health,
     /// Explains why the service is unhealthy, such as the last line of its log.
     pub detail: Option<String>,
     /// Engine id of the instance that serves now.
     pub instance: Option<String>,
+    /// Environment that lab or the stack sets; without the variables of an image.
     pub env: BTreeMap<String, String>,
     /// `host:port`, if it listens on a port.
     pub address: Option<String>,
     /// Process id, if the instance runs on this machine.
     pub pid: Option<u32>,
+    /// Start of the instance, or of the pause of a database file.
     pub since: Option<DateTime<Utc>>,
     /// `None` if the service is not a container.
     #[serde(default)]
@@ -312,9 +329,11 @@ impl ServiceStatus {
     }
 }
 
+/// Health of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
+    /// The health check passes.
     Healthy,
     /// The health check has not passed since the start, and has not failed for good.
     Starting,
@@ -353,6 +372,7 @@ impl Endpoints {
 /// Metrics endpoint of one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricsEndpoint {
+    /// Engine id of the instance.
     pub instance: String,
     /// URL in the Prometheus text format.
     pub url: String,
@@ -370,6 +390,7 @@ pub struct Reconciliation {
 /// An instance that was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retired {
+    /// Engine id of the instance, which is never used again.
     pub instance: String,
     /// Last response of `/metrics`, in the text format.
     pub exposition: Option<String>,

@@ -7,7 +7,9 @@ use super::{Description, Health, Roles, RunState, ServiceStatus};
 pub enum Overall {
     /// Every service runs and none is unhealthy.
     Healthy,
+    /// Some services are stopped, paused, starting or unhealthy.
     Degraded,
+    /// No service runs.
     Stopped,
 }
 
@@ -23,6 +25,7 @@ impl Overall {
 }
 
 impl Description {
+    /// Summarises the services.
     pub fn overall(&self) -> Overall {
         // A service without a process, such as a database file, cannot be stopped.
         let is_process = |service: &&ServiceStatus| service.state == RunState::Stopped || service.instance.is_some();

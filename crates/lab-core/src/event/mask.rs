@@ -42,6 +42,7 @@ impl Secrets {
         other.values.iter().for_each(|value| self.add(&value.text));
     }
 
+    /// Returns true if there is no secret to mask.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

@@ -244,6 +244,7 @@ pub struct CounterSample {
 /// Traffic results of one caller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallerResult {
+    /// Requests that were started.
     pub sent: u64,
     /// Requests that were due but could not be started in time.
     pub unsent: u64,
@@ -260,9 +261,13 @@ pub struct CallerResult {
 /// Latency percentiles, in milliseconds, from the scheduled start of a request to the end of its response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
+    /// Median.
     pub p50: f64,
+    /// 90th percentile.
     pub p90: f64,
+    /// 99th percentile.
     pub p99: f64,
+    /// Largest latency.
     pub max: f64,
 }
 

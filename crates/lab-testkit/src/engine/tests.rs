@@ -1,4 +1,4 @@
-//! The mock behaves as the engines' contract and the table of faults say.
+//! The mock follows the contract of the engines and the table of faults.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! [`World`]: the mock's stack. Its services depend on each other as the real ones do. A database is no more than whether it
-//! answers; gateway and app are the real ones without their sockets, each new instance counting from 0.
+//! [`World`]: the mock's stack. Its services depend on each other like the real ones. The database only has a condition; gateway
+//! and app are the real ones without their sockets. The counters of each new instance start at 0.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -20,24 +20,24 @@ use lab_demo::gateway::memory::MemoryGateway;
 
 /// In the order of the request path.
 pub(super) const SERVICES: [&str; 3] = [GATEWAY, APP, DB];
-/// Where the gateway finds the app.
+/// Upstream of the gateway.
 pub(super) const UPSTREAM: &str = "app:8000";
-/// A key where `up` names none.
+/// Server key if `up` sets none.
 const DEFAULT_KEY: &str = "apikey-v1";
 
 #[derive(Debug)]
 pub(super) struct World {
-    /// Empty: not up.
+    /// Empty if the stack is not up.
     services: BTreeMap<String, Service>,
     pub(super) lost: bool,
-    /// How every description fails.
+    /// Error of `describe`.
     pub(super) hidden: Option<EngineError>,
     pub(super) delay: Duration,
     pub(super) scripts: BTreeMap<String, VecDeque<Script>>,
     pub(super) abilities: BTreeMap<String, BTreeSet<Ability>>,
     pub(super) calls: Vec<String>,
     pub(super) prometheus: Option<String>,
-    /// How many instances of each service there were.
+    /// Number of instances so far, by service.
     instances: BTreeMap<String, u32>,
     database: Database,
 }
@@ -46,7 +46,7 @@ pub(super) struct World {
 struct Service {
     state: RunState,
     env: BTreeMap<String, String>,
-    /// None: stopped.
+    /// `None` if stopped.
     instance: Option<Instance>,
 }
 
@@ -56,7 +56,7 @@ struct Instance {
     process: Process,
 }
 
-/// What runs in an instance.
+/// Process of an instance.
 #[derive(Clone, Debug)]
 enum Process {
     Gateway(Arc<MemoryGateway>),
@@ -126,7 +126,7 @@ impl World {
         self.services.iter().map(|(name, service)| (name.clone(), (service.state, service.env.clone()))).collect()
     }
 
-    /// The error is that of a service that ends at its start.
+    /// Starts an instance. Fails if the service exits during startup, like the real one.
     fn new_instance(&mut self, service: &str, env: &BTreeMap<String, String>) -> Result<Instance, EngineError> {
         let number = self.instances.entry(service.to_owned()).or_default();
         *number += 1;
@@ -149,7 +149,7 @@ impl World {
         Ok(Instance { id, process })
     }
 
-    /// This is how a service is from now on.
+    /// Sets the state of a service.
     fn put(&mut self, name: &str, service: Service) {
         if name == DB {
             self.database.set(match service.state {
@@ -210,11 +210,11 @@ impl World {
     }
 
     fn status(&self, name: &str, service: &Service) -> ServiceStatus {
-        let well = service.state == RunState::Running && (name != APP || self.runs(DB));
+        let is_healthy = service.state == RunState::Running && (name != APP || self.runs(DB));
         ServiceStatus {
             name: name.to_owned(),
             state: service.state,
-            health: if well { Health::Healthy } else { Health::Unhealthy },
+            health: if is_healthy { Health::Healthy } else { Health::Unhealthy },
             detail: None,
             instance: service.instance.as_ref().map(|instance| instance.id.clone()),
             env: service.env.clone(),
@@ -226,7 +226,7 @@ impl World {
         }
     }
 
-    /// Who takes a caller's requests; else what becomes of them.
+    /// The gateway, or the result of a request if it does not accept any.
     pub(super) fn gateway(&self) -> Result<Arc<MemoryGateway>, Reply> {
         let Some(gateway) = self.services.get(GATEWAY).filter(|_| !self.lost) else { return Err(Reply::Refused) };
         match (gateway.state, gateway.instance.as_ref().map(|instance| &instance.process)) {
@@ -236,7 +236,7 @@ impl World {
         }
     }
 
-    /// What the gateway meets where the app is; none: nobody listens.
+    /// The app from the gateway's point of view. `None` if nothing listens.
     pub(super) fn upstream(&self) -> Option<Upstream> {
         let app = self.services.get(APP)?;
         match (app.state, &app.instance.as_ref()?.process) {
@@ -327,7 +327,7 @@ impl Service {
     }
 }
 
-/// A change as it stands in the log of calls.
+/// Text of a change in the log of calls.
 pub(super) fn shown(change: &ServiceChange) -> String {
     let mut text = String::new();
     for (name, value) in &change.env {

@@ -1,4 +1,4 @@
-//! What runs are told with: [`Story`], and what happens in one.
+//! [`Recording`], which records a run, and the parts of one.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use lab_core::event::{
     RunStarted, Status, StepFinished, StepResult, StepStarted, Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget,
 };
 
-/// A run being told.
-pub struct Story {
+/// Run that is being recorded.
+pub struct Recording {
     pub(super) events: Vec<Event>,
     elapsed: f64,
 }
@@ -36,7 +36,7 @@ pub fn keys(server: &str, caller: &str) -> Keys {
     Keys { server: server.to_owned(), caller: caller.to_owned(), callers: BTreeMap::new() }
 }
 
-/// A step of no kind yet, that took a tenth of a second.
+/// Step of 0.1 s, without a result of its own.
 pub fn step(name: &str, phase: Phase, action: &str) -> StepResult {
     let (name, action) = (name.to_owned(), action.to_owned());
     let started = StepStarted { index: 0, name, phase, role: Role::Step, action };
@@ -51,7 +51,7 @@ pub fn deltas(accepted: Option<f64>, refused: Option<f64>) -> BTreeMap<String, O
         .into()
 }
 
-/// A step of traffic with these codes, `accepted` of them with a key that the app takes.
+/// Traffic step with these status codes and their counts.
 pub fn traffic(name: &str, phase: Phase, codes: &[(u16, u32)], p99: f64) -> StepResult {
     let count = |wanted: fn(u16) -> bool| codes.iter().filter(|(code, _)| wanted(*code)).map(|(_, count)| *count).sum();
     let sent: u32 = count(|_| true);
@@ -106,10 +106,10 @@ pub fn keys_undone() -> Vec<UndoItem> {
     vec![item(caller_key("apikey-v1"), None), item(server_key("apikey-v1"), None)]
 }
 
-impl Story {
+impl Recording {
     pub fn new(scenario: &str, title: &str, lab: &str, steps: &[&str]) -> Self {
-        let mut story = Self { events: Vec::new(), elapsed: 0.0 };
-        story.tell(EventKind::RunStarted(RunStarted {
+        let mut recording = Self { events: Vec::new(), elapsed: 0.0 };
+        recording.record(EventKind::RunStarted(RunStarted {
             version: lab_core::event::FORMAT_VERSION,
             id: "20261124T101530Z-7f3a".to_owned(),
             scenario: scenario.to_owned(),
@@ -123,10 +123,10 @@ impl Story {
             alerts: false,
             pace: String::new(),
         }));
-        story
+        recording
     }
 
-    pub fn tell(&mut self, kind: EventKind) {
+    pub fn record(&mut self, kind: EventKind) {
         self.events.push(Event { at: at(self.elapsed), elapsed: self.elapsed, kind });
     }
 
@@ -134,15 +134,15 @@ impl Story {
     pub fn step(mut self, step: StepResult) -> Self {
         let index = self.events.iter().filter(|event| matches!(event.kind, EventKind::StepFinished(_))).count();
         let StepResult { name, phase, role, action, .. } = step.clone();
-        self.tell(EventKind::StepStarted(StepStarted { index, name, phase, role, action }));
+        self.record(EventKind::StepStarted(StepStarted { index, name, phase, role, action }));
         let (start, elapsed) = (at(self.elapsed), self.elapsed);
         self.elapsed += step.duration;
         let result = StepResult { start, elapsed, ..step };
-        self.tell(EventKind::StepFinished(Box::new(StepFinished { index, result })));
+        self.record(EventKind::StepFinished(Box::new(StepFinished { index, result })));
         self
     }
 
-    /// A step within which alerts change, each told half a second after it did.
+    /// Adds a step during which alerts change. Each change is reported half a second later.
     #[must_use]
     pub fn step_with(mut self, step: StepResult, alerts: Vec<AlertChanged>) -> Self {
         let (begun, index) = (self.elapsed, self.events.len());
@@ -157,7 +157,7 @@ impl Story {
 
     #[must_use]
     pub fn notice(mut self, message: &str) -> Self {
-        self.tell(EventKind::Notice { message: message.to_owned() });
+        self.record(EventKind::Notice { message: message.to_owned() });
         self
     }
 
@@ -165,14 +165,14 @@ impl Story {
     pub fn end(mut self, finished: RunFinished) -> Vec<Event> {
         let items = finished.undo.items.clone();
         if !items.is_empty() && finished.undo.status != UndoOutcome::Kept {
-            self.tell(EventKind::UndoStarted { items: items.len() });
+            self.record(EventKind::UndoStarted { items: items.len() });
             for item in items {
                 self.elapsed += 0.01;
-                self.tell(EventKind::UndoItem(item));
+                self.record(EventKind::UndoItem(item));
             }
         }
         let duration = self.elapsed;
-        self.tell(EventKind::RunFinished(Box::new(RunFinished { duration, ..finished })));
+        self.record(EventKind::RunFinished(Box::new(RunFinished { duration, ..finished })));
         self.events
     }
 }

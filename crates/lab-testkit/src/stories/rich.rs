@@ -1,9 +1,9 @@
-//! Runs with much in them: several callers, traffic in the background, alerts, logs, samples.
+//! Recorded runs with more content: several callers, background traffic, alerts, logs, samples.
 
 use std::collections::BTreeMap;
 
 use super::parts::{
-    Story, caller_key, change, deltas, expectation, finished, item, keys_undone, new_caller, outage, server_key,
+    Recording, caller_key, change, deltas, expectation, finished, item, keys_undone, new_caller, outage, server_key,
     traffic,
 };
 use super::{STEPS, TITLE, drive, transport_errors};
@@ -24,7 +24,7 @@ fn caller(codes: &[(u16, u64)], p99: f64) -> CallerResult {
     }
 }
 
-/// Two callers and traffic in the background; a steady state, a command that fails, steps that come in every case.
+/// Two callers and background traffic; a steady state, a command that fails, and final steps.
 pub fn grown() -> Vec<Event> {
     let named = |pairs: &[(&str, CallerResult)]| -> BTreeMap<String, CallerResult> {
         pairs.iter().map(|(name, result)| ((*name).to_owned(), result.clone())).collect()
@@ -51,7 +51,7 @@ pub fn grown() -> Vec<Event> {
     ];
     let end = finished(Status::Failed, UndoOutcome::Complete, items);
     let outage = Outage { recovered_at: None, time_to_recovery: None, time_to_mitigate: None, ..outage(3.0, 14) };
-    Story::new("stale-caller", "One of two callers was forgotten", "default", &steps)
+    Recording::new("stale-caller", "One of two callers was forgotten", "default", &steps)
         .step(look("before/health", Role::Before))
         .step(change("rotate-key", Phase::Inject, "rotate_key", "server apikey-v1 > apikey-v2"))
         .step(StepResult { duration: 1.5, ..wait })
@@ -67,11 +67,11 @@ fn alert(state: AlertState, since: f64) -> AlertChanged {
     AlertChanged { name: "AuthFailureRatioHigh".to_owned(), state, since, severity: "page".to_owned(), summary }
 }
 
-/// At the pace of a workshop: an alert fires and is resolved, and the logs tell of it.
+/// At the pace of a workshop: an alert fires and is resolved, with log lines.
 pub fn alerted() -> Vec<Event> {
     let minute = |step: StepResult| StepResult { duration: 60.0, ..step };
-    let mut story = Story::new("rotate-key", TITLE, "default", &STEPS);
-    if let Some(EventKind::RunStarted(run)) = story.events.first_mut().map(|event| &mut event.kind) {
+    let mut recording = Recording::new("rotate-key", TITLE, "default", &STEPS);
+    if let Some(EventKind::RunStarted(run)) = recording.events.first_mut().map(|event| &mut event.kind) {
         run.alerts = true;
         "workshop".clone_into(&mut run.pace);
         run.about.lessons = vec!["Rotate with an overlap: let the server take both keys.".to_owned()];
@@ -80,7 +80,7 @@ pub fn alerted() -> Vec<Event> {
     let rotated = change("rotate-key", Phase::Inject, "rotate_key", "server apikey-v1 > apikey-v2");
     let realign = change("realign", Phase::Remedy, "align_key", "caller apikey-v1 > apikey-v2");
     let fired = vec![alert(AlertState::Pending, 76.2), alert(AlertState::Firing, 86.2)];
-    let mut story = story
+    let mut recording = recording
         .step(minute(traffic("baseline", Phase::Baseline, &[(200, 1_200)], 2.1)))
         .step(rotated)
         .step_with(minute(drive(&[(401, 1_200)])), fired)
@@ -95,7 +95,7 @@ pub fn alerted() -> Vec<Event> {
         ("gateway", "drive-traffic", 60.204, access),
     ] {
         let (service, step, text) = (service.to_owned(), step.to_owned(), text.to_owned());
-        story.tell(EventKind::Logged(Logged { service, step, written, text }));
+        recording.record(EventKind::Logged(Logged { service, step, written, text }));
     }
     let outage = Outage {
         impact_at: 60.1,
@@ -109,10 +109,10 @@ pub fn alerted() -> Vec<Event> {
         time_to_resolve: Some(76.1),
     };
     let end = finished(Status::Passed, UndoOutcome::Complete, keys_undone());
-    story.end(RunFinished { outage: Some(outage), ..end })
+    recording.end(RunFinished { outage: Some(outage), ..end })
 }
 
-/// The same run with samples of its traffic: a second each, from the beginning of a step to its end.
+/// The same run with samples of its traffic, one per second from the start of a step to its end.
 pub fn sampled(mut events: Vec<Event>) -> Vec<Event> {
     for event in &mut events {
         let EventKind::StepFinished(finished) = &mut event.kind else { continue };
@@ -139,7 +139,7 @@ pub fn sampled(mut events: Vec<Event>) -> Vec<Event> {
     events
 }
 
-/// One stream with an event of every kind.
+/// Events of every kind in one stream.
 pub fn everything() -> Vec<Event> {
     let mut events = transport_errors();
     events

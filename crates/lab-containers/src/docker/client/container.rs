@@ -217,7 +217,7 @@ impl Client {
                 Err(fault) if fault.is(FaultKind::Conflict) && fault.detail.contains("already in progress") => {}
                 other => return unless_gone(other),
             }
-            // Another process is removing it. No event tells when that is done, so poll.
+            // Another process is removing it. No event reports the end, so poll.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Err(Fault::timeout(subject))

@@ -24,7 +24,7 @@ pub(in crate::docker) struct Line {
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     open: [Option<Open>; 2],
-    /// Whether only a piece of at least [`FULL_PIECE`] bytes can continue.
+    /// Only a piece of at least [`FULL_PIECE`] bytes can continue.
     full_pieces: bool,
 }
 

@@ -47,7 +47,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Client {
     docker: Docker,
     host: String,
-    /// Whether it is Podman with its Docker-compatible socket.
+    /// True for Podman with its Docker-compatible socket.
     pub(super) podman: bool,
     /// Platform of its containers.
     pub(super) platform: Platform,

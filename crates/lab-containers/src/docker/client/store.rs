@@ -27,7 +27,7 @@ pub(in crate::docker) struct Stored {
     pub(in crate::docker) size: u64,
     /// Digest in the registry, if it came from one.
     pub(in crate::docker) digest: Option<String>,
-    /// Whether it was built from packages as a stand-in for an official image.
+    /// It was built from packages as a stand-in for an official image.
     pub(in crate::docker) stand_in: bool,
 }
 

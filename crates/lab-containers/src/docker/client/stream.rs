@@ -174,7 +174,7 @@ impl Client {
 pub(in crate::docker) struct Event {
     pub(in crate::docker) id: String,
     pub(in crate::docker) labels: HashMap<String, String>,
-    /// Whether it was removed, rather than started.
+    /// It was removed, rather than started.
     pub(in crate::docker) removed: bool,
 }
 
