@@ -1,8 +1,8 @@
 //! Callers of a scenario, and how they share the traffic of a step.
 
-use super::action::Reader;
 use super::file::CallerFile;
 use super::plan::{Caller, CallerLoad};
+use super::reader::Reader;
 use super::value;
 use lab_traffic::Amount;
 use lab_yaml::Diagnostic;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::{Action, Condition, Metric, Plan, Step, Verb};
-use lab_core::engine::{APP, Ability, Endpoints, Roles, ServiceSpec, environment};
+use super::actions::Requirement;
+use super::plan::{Metric, Plan, Step};
+use lab_core::engine::{Ability, Endpoints, Roles, ServiceSpec, environment};
 use lab_yaml::quote_list;
 use lab_yaml::{Diagnostic, Diagnostics, did_you_mean};
 
@@ -22,34 +23,23 @@ impl Plan {
             return Err(found);
         }
         for step in self.all_steps() {
-            let (service, ability, verb) = match &step.action {
-                Action::Change(change) => (change.service.as_str(), change.verb.needs(), past(change.verb)),
-                Action::RotateKey { .. } => (APP, Ability::SetEnv, "given another key"),
-                Action::WaitFor(wait) if matches!(wait.what, Condition::Query { .. }) => {
-                    if !services.iter().any(|spec| spec.name == PROMETHEUS) {
-                        found.push(no_queries(step, &format!("on the {engine} engine")));
+            match step.action.profile().requirement {
+                Requirement::Ability { service, ability, participle, change } => {
+                    let service = roles.service(service);
+                    if let Some(diagnostic) = refusal(step, engine, services, service, ability, participle) {
+                        found.push(diagnostic);
+                    } else if let (Some(change), Some(spec)) = (change, spec(services, service)) {
+                        // Values from earlier steps are checked during the run.
+                        for why in environment::refusals(spec, change, services, step.deferred.is_none()) {
+                            let message = format!("step `{}` ({}): {why}", step.name, step.place);
+                            found.push(Diagnostic::new(self.secrets.mask(&message)));
+                        }
                     }
-                    continue;
                 }
-                Action::Traffic(_)
-                | Action::Background(_)
-                | Action::StopBackground { .. }
-                | Action::AlignKey { .. }
-                | Action::CallerKey { .. }
-                | Action::Wait(_)
-                | Action::WaitFor(_)
-                | Action::Check(_)
-                | Action::Run(_) => continue,
-            };
-            let service = roles.service(service);
-            if let Some(diagnostic) = refusal(step, engine, services, service, ability, verb) {
-                found.push(diagnostic);
-            } else if let (Action::Change(change), Some(spec)) = (&step.action, spec(services, service)) {
-                // Values from earlier steps are checked during the run.
-                for why in environment::refusals(spec, &change.change, services, step.deferred.is_none()) {
-                    let message = format!("step `{}` ({}): {why}", step.name, step.place);
-                    found.push(Diagnostic::new(self.secrets.mask(&message)));
+                Requirement::Prometheus if !services.iter().any(|spec| spec.name == PROMETHEUS) => {
+                    found.push(no_queries(step, &format!("on the {engine} engine")));
                 }
+                Requirement::None | Requirement::Prometheus | Requirement::Alert(_) | Requirement::Commands => {}
             }
         }
         if found.is_empty() { Ok(()) } else { Err(found) }
@@ -63,11 +53,9 @@ impl Plan {
     /// Reports every step that needs something this lab does not run: queries without Prometheus, and alerts without
     /// an evaluator.
     pub fn check_lab(&self, lab: &str, endpoints: &Endpoints) -> Result<(), Diagnostics> {
-        let query =
-            |step: &Step| matches!(&step.action, Action::WaitFor(wait) if matches!(wait.what, Condition::Query { .. }));
         let mut found = Diagnostics::default();
         for step in self.all_steps() {
-            if query(step) && endpoints.prometheus.is_none() {
+            if matches!(step.action.profile().requirement, Requirement::Prometheus) && endpoints.prometheus.is_none() {
                 found.push(no_queries(step, &format!("in lab {lab}")));
             }
             if step.asks_for_alerts() && endpoints.alerts().is_none() {
@@ -108,7 +96,8 @@ impl Plan {
     /// Reports every step that runs a command, unless commands are allowed.
     pub fn check_commands(&self, allowed: bool) -> Result<(), Diagnostics> {
         let mut found = Diagnostics::default();
-        for step in self.all_steps().filter(|step| !allowed && matches!(step.action, Action::Run(_))) {
+        let runs_command = |step: &&Step| matches!(step.action.profile().requirement, Requirement::Commands);
+        for step in self.all_steps().filter(|_| !allowed).filter(runs_command) {
             let message = format!("step `{}` ({}) runs a command on this machine", step.name, step.place);
             let label = "only with --allow-commands, for a scenario that you trust";
             found.push(Diagnostic::new(message).label(label));
@@ -124,12 +113,9 @@ impl Step {
     }
 
     fn alerts_asked(&self) -> impl Iterator<Item = &str> {
-        let awaited = match &self.action {
-            Action::WaitFor(wait) => match &wait.what {
-                Condition::Alert { alert, .. } => Some(alert.as_str()),
-                _ => None,
-            },
-            _ => None,
+        let awaited = match self.action.profile().requirement {
+            Requirement::Alert(alert) => Some(alert),
+            Requirement::None | Requirement::Ability { .. } | Requirement::Prometheus | Requirement::Commands => None,
         };
         let expected = self.expect.iter().filter_map(|expected| match &expected.metric {
             Metric::Alert { alert, .. } => Some(alert.as_str()),
@@ -154,7 +140,7 @@ fn refusal(
     services: &[ServiceSpec],
     service: &str,
     ability: Ability,
-    verb: &str,
+    participle: &str,
 ) -> Option<Diagnostic> {
     let subject = format!("step `{}` ({})", step.name, step.place);
     let Some(spec) = spec(services, service) else {
@@ -168,16 +154,5 @@ fn refusal(
     let can: Vec<&str> = spec.abilities.iter().map(|ability| ability.name()).collect();
     let can =
         if can.is_empty() { "it supports no actions".to_owned() } else { format!("it supports {}", can.join(", ")) };
-    Some(Diagnostic::new(format!("{subject}: `{service}` cannot be {verb} on the {engine} engine; {can}")))
-}
-
-fn past(verb: Verb) -> &'static str {
-    match verb {
-        Verb::SetEnv => "given another environment",
-        Verb::Stop => "stopped",
-        Verb::Start => "started",
-        Verb::Kill => "killed",
-        Verb::Pause => "paused",
-        Verb::Unpause => "unpaused",
-    }
+    Some(Diagnostic::new(format!("{subject}: `{service}` cannot be {participle} on the {engine} engine; {can}")))
 }

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use super::action::Reader;
+use super::actions::{self, ActionKind};
 use super::expect::{self, MetricName};
 use super::file::StepFile;
 use super::plan::{Action, Caller, Expectation, Metric, Sender, Step};
+use super::reader::Reader;
 use super::template::{LengthBudget, Resolved, Scope, ValuePart};
 use lab_core::event::Secrets;
 use lab_yaml::node::Text;
@@ -84,8 +85,7 @@ impl Output {
 pub(crate) struct EarlierStep {
     pub(crate) name: String,
     pub(crate) id: usize,
-    /// Key of its action.
-    pub(crate) action: &'static str,
+    pub(crate) kind: ActionKind,
     pub(crate) response: Response,
     /// Callers that send its traffic.
     pub(crate) callers: Vec<String>,
@@ -118,7 +118,7 @@ impl StepContext {
 
     /// Steps that start background traffic.
     pub(crate) fn backgrounds(&self) -> impl Iterator<Item = &EarlierStep> {
-        self.earlier.iter().map(AsRef::as_ref).filter(|step| step.action == "background")
+        self.earlier.iter().map(AsRef::as_ref).filter(|step| step.kind == ActionKind::Background)
     }
 
     /// Parses an output reference. Suggestions are only computed if there are `few` errors so far.
@@ -143,7 +143,7 @@ impl StepContext {
         let place = text.place.narrow(&format!("${{steps.{written}}}"));
         let message = format!("the step `{}` has no output {}", step.name, quote(name));
         let (all, shown) = outputs(step);
-        let label = did_you_mean(name, all.iter().copied(), &format!("a `{}` step has {shown}", step.action));
+        let label = did_you_mean(name, all.iter().copied(), &format!("a `{}` step has {shown}", step.kind.name()));
         Err(Diagnostic::at(message, &place).label(label))
     }
 }
@@ -151,11 +151,7 @@ impl StepContext {
 /// Outputs of a step, for suggestions and messages.
 fn outputs(step: &EarlierStep) -> (Vec<&'static str>, String) {
     let mut all = vec!["duration", "requests.delta", "auth_success.delta", "auth_failures.delta"];
-    match step.action {
-        "traffic" => all.extend(["sent", "failed", "status.200", "latency.p99"]),
-        "run" => all.extend(["stdout", "exit_code"]),
-        _ => {}
-    }
+    all.extend(step.kind.definition().outputs);
     match step.response {
         Response::Request => all.extend(["status", "body"]),
         Response::Query => all.push("value"),
@@ -166,14 +162,15 @@ fn outputs(step: &EarlierStep) -> (Vec<&'static str>, String) {
 }
 
 fn shows(step: &EarlierStep, name: &str) -> Option<OutputKind> {
+    let has = |name: &str| step.kind.definition().outputs.contains(&name);
     let gives = |what| step.response == what || step.response == Response::Unknown;
     match name {
         "duration" => return Some(OutputKind::Duration),
         "status" if gives(Response::Request) => return Some(OutputKind::Status),
         "body" if gives(Response::Request) => return Some(OutputKind::Body),
         "value" if gives(Response::Query) => return Some(OutputKind::Value),
-        "stdout" if step.action == "run" => return Some(OutputKind::Stdout),
-        "exit_code" if step.action == "run" => return Some(OutputKind::ExitCode),
+        "stdout" if has(name) => return Some(OutputKind::Stdout),
+        "exit_code" if has(name) => return Some(OutputKind::ExitCode),
         _ => {}
     }
     let (sender, name) = match name.strip_prefix("caller.").and_then(|rest| rest.split_once('.')) {
@@ -183,7 +180,7 @@ fn shows(step: &EarlierStep, name: &str) -> Option<OutputKind> {
         _ => (Sender::All, name),
     };
     let subject = expect::metric_name(name).ok()?;
-    let traffic = step.action == "traffic";
+    let traffic = step.kind == ActionKind::Traffic;
     match &subject {
         MetricName::Delta { .. } if sender == Sender::All => {}
         MetricName::Alert(_) => return None,
@@ -253,7 +250,7 @@ impl Step {
         let (mut out, budget) = (Diagnostics::default(), LengthBudget::default());
         let mut reader = Reader::new(&deferred.scope, &deferred.context, deferred.folder.as_deref(), &budget, &mut out);
         reader.lookup = Some((lookup, secrets));
-        let action = reader.action(&deferred.file);
+        let action = actions::read(&deferred.file, &mut reader);
         match (action, out.items().first()) {
             (Some(action), None) => Ok(action).map(|action| (action, expect)),
             (_, Some(wrong)) if wrong.label.is_empty() => Err(wrong.message.clone()),

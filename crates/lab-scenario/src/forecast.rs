@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use super::plan::{Action, Change, Check, Condition, Plan, Step, Traffic, Verb, WaitFor};
-use lab_core::engine::{APP, KEY_VARIABLE};
+use super::actions::{Amounts, Requirement, traffic};
+use super::plan::{Action, Plan, Step};
 use lab_core::event::Secrets;
-use lab_traffic::Amount;
 
 /// Forecast of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +68,7 @@ pub fn forecast(plan: &Plan, last: Option<usize>) -> Forecast {
         undo.extend(plan.callers.iter().map(|caller| (format!("caller {}", caller.name), "key".to_owned())));
     }
     for (_, step) in all() {
-        for item in undo_targets(&step.action) {
+        for item in step.action.profile().undo {
             if !undo.contains(&item) {
                 undo.push(item);
             }
@@ -81,12 +80,13 @@ pub fn forecast(plan: &Plan, last: Option<usize>) -> Forecast {
 
 fn forecast_step(role: &str, step: &Step, secrets: &Secrets) -> StepForecast {
     let known = step.deferred.is_none();
-    let (requests, seconds, deadline) = amounts(&step.action);
-    let mut what = describe(&step.action, secrets);
+    let profile = step.action.profile();
+    let Amounts { requests, seconds, deadline } = profile.amounts;
+    let mut what = step.action.describe(secrets);
     if !known {
         // A sample value would be misleading here.
         if let Action::Traffic(traffic) = &step.action {
-            what = format!("requests at {}", describe_traffic(traffic));
+            what = format!("requests at {}", traffic::describe_load(traffic));
         }
         what.push_str(" (values come from earlier steps)");
     }
@@ -95,150 +95,14 @@ fn forecast_step(role: &str, step: &Step, secrets: &Secrets) -> StepForecast {
         phase: step.phase.name(),
         action: step.action.name(),
         what,
-        service: match &step.action {
-            Action::Change(change) => Some(change.service.clone()),
-            Action::RotateKey { .. } => Some(APP.to_owned()),
-            _ => None,
+        service: match profile.requirement {
+            Requirement::Ability { service, .. } => Some(service.to_owned()),
+            Requirement::None | Requirement::Prometheus | Requirement::Alert(_) | Requirement::Commands => None,
         },
         requests: requests.filter(|_| known),
         seconds: seconds.filter(|_| known),
         deadline,
         expect: step.expect.iter().map(|expect| format!("{} {}", expect.metric_text, expect.text)).collect(),
-    }
-}
-
-/// Requests, seconds, and deadline in seconds.
-fn amounts(action: &Action) -> (Option<u64>, Option<f64>, Option<f64>) {
-    match action {
-        Action::Traffic(traffic) => {
-            let (requests, seconds) = sends(traffic);
-            (Some(requests), Some(seconds), None)
-        }
-        Action::Wait(time) => (None, Some(time.as_secs_f64()), None),
-        Action::WaitFor(wait) => (None, None, Some(wait.timeout.as_secs_f64())),
-        Action::Run(command) => (None, None, Some(command.timeout.as_secs_f64())),
-        Action::Check(_) => (Some(1), None, None),
-        _ => (None, None, None),
-    }
-}
-
-/// Requests and duration. The first request is sent immediately.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1e7")]
-fn sends(traffic: &Traffic) -> (u64, f64) {
-    match traffic.amount {
-        Amount::Requests(requests) => (requests, requests.saturating_sub(1) as f64 / traffic.rate),
-        Amount::Duration(time) => ((time.as_secs_f64() * traffic.rate).ceil() as u64, time.as_secs_f64()),
-    }
-}
-
-fn describe(action: &Action, secrets: &Secrets) -> String {
-    match action {
-        Action::Traffic(traffic) => match traffic.amount {
-            Amount::Requests(1) => "1 request".to_owned(),
-            Amount::Requests(requests) => format!("{requests} requests at {}", describe_traffic(traffic)),
-            Amount::Duration(time) => format!("for {time:?} at {}", describe_traffic(traffic)),
-        },
-        Action::Background(traffic) => format!("{} in the background from now on", describe_traffic(traffic)),
-        Action::StopBackground { name, .. } => format!("{name} stops"),
-        Action::RotateKey { server } => format!("app redeployed, the server expects {server}"),
-        Action::AlignKey { callers } => format!("{} the server's key", callers_do(callers, "gets", "get")),
-        Action::CallerKey { key, callers } => format!("{} {key}", callers_do(callers, "sends", "send")),
-        Action::Change(change) => describe_change(change),
-        Action::Wait(time) => format!("for {time:?}"),
-        Action::WaitFor(wait) => describe_wait(wait, secrets),
-        Action::Check(check) => describe_check(check, secrets),
-        Action::Run(command) => format!("on this machine: {}", command.command.join(" ")),
-    }
-}
-
-/// Such as `20/s by web, batch`, with method and path if they are not the usual ones.
-fn describe_traffic(traffic: &Traffic) -> String {
-    let mut text = format!("{}/s", traffic.rate);
-    if let [first, rest @ ..] = &traffic.callers[..] {
-        text = format!("{text} by {}", first.name);
-        text.extend(rest.iter().map(|caller| format!(", {}", caller.name)));
-    }
-    if traffic.path != "/api/users" || traffic.method != "GET" {
-        text = format!("{text} to {} {}", traffic.method, traffic.path);
-    }
-    match traffic.key.as_deref() {
-        Some("") => text + ", without a key",
-        Some(key) => format!("{text}, with the key {key}"),
-        None => text,
-    }
-}
-
-fn callers_do(callers: &[String], one: &str, several: &str) -> String {
-    match callers {
-        [] => format!("the caller {one}"),
-        [name] => format!("{name} {one}"),
-        names => format!("{} {several}", names.join(", ")),
-    }
-}
-
-fn describe_change(change: &Change) -> String {
-    let service = &change.service;
-    match change.verb {
-        Verb::SetEnv => {
-            let set = change.change.env.iter().map(|(name, value)| match value {
-                Some(value) => format!("{name}={value}"),
-                None => format!("{name} unset"),
-            });
-            let back = if change.rolled_back { ", expected to fail and be rolled back" } else { "" };
-            format!("{service} redeployed: {}{back}", set.collect::<Vec<_>>().join(", "))
-        }
-        Verb::Stop => format!("{service} stopped"),
-        Verb::Start => format!("{service} started"),
-        Verb::Kill => format!("{service} killed"),
-        Verb::Pause => format!("{service} frozen"),
-        Verb::Unpause => format!("{service} resumed"),
-    }
-}
-
-fn describe_wait(wait: &WaitFor, secrets: &Secrets) -> String {
-    let what = match &wait.what {
-        Condition::Metrics(all) => {
-            let each = all.iter().map(|expect| format!("{} {}", expect.metric_text, expect.text));
-            each.collect::<Vec<_>>().join(", ")
-        }
-        Condition::Answer(check) => describe_check(check, secrets),
-        Condition::Query { query, is } => {
-            let is = is.as_ref().map_or_else(|| "has an answer".to_owned(), |is| format!("is {}", is.text));
-            format!("{query} {is}")
-        }
-        Condition::Alert { alert, is } => format!("the alert {alert} is {}", is.name()),
-    };
-    format!("until {what}, at most {:?}", wait.timeout)
-}
-
-fn describe_check(check: &Check, secrets: &Secrets) -> String {
-    // Mask before quoting: the escaped text would no longer match the secret.
-    let body = check.body.as_deref().map_or_else(String::new, |body| format!(" with {:?}", secrets.mask(body)));
-    format!("{} {} is {}{body}", check.method, check.path, check.status)
-}
-
-/// Parts that an action changes and the undo restores.
-fn undo_targets(action: &Action) -> Vec<(String, String)> {
-    let item = |target: &str, name: &str| (target.to_owned(), name.to_owned());
-    match action {
-        Action::RotateKey { .. } => vec![item(APP, KEY_VARIABLE)],
-        Action::AlignKey { callers } | Action::CallerKey { callers, .. } if callers.is_empty() => {
-            vec![item("caller", "key")]
-        }
-        Action::AlignKey { callers } | Action::CallerKey { callers, .. } => {
-            callers.iter().map(|name| (format!("caller {name}"), "key".to_owned())).collect()
-        }
-        Action::Change(change) if change.verb == Verb::SetEnv => {
-            change.change.env.keys().map(|name| item(&change.service, name)).collect()
-        }
-        Action::Change(change) => vec![item(&change.service, "state")],
-        Action::Run(_) => vec![item("both sides", "key"), item("every service", "state")],
-        Action::Traffic(_)
-        | Action::Background(_)
-        | Action::StopBackground { .. }
-        | Action::Wait(_)
-        | Action::WaitFor(_)
-        | Action::Check(_) => Vec::new(),
     }
 }
 

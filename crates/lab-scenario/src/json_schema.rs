@@ -3,9 +3,10 @@
 
 use serde::ser::{Serialize, Serializer};
 
+use super::actions;
 use super::schema::kinds::{self, Form, Kind};
 use super::schema::metrics::{Bound, METRICS, WHOSE};
-use super::schema::{self, ACTIONS, DefaultValue, KeySpec, MappingSpec, SCENARIO, STEP, Shape};
+use super::schema::{self, DefaultValue, KeySpec, MappingSpec, SCENARIO, STEP, Shape};
 
 /// A value that contains a parameter or an output can have any form.
 const FILLED_IN: &str = r"\$\{";
@@ -109,13 +110,13 @@ fn step() -> Vec<Entry> {
     let mut made = definition(&STEP);
     for (key, value) in &mut made {
         match (key.as_str(), value) {
-            ("properties", Json::Object(properties)) => properties.extend(ACTIONS.iter().map(property)),
+            ("properties", Json::Object(properties)) => properties.extend(actions::keys().map(property)),
             ("type", value) => *value = text("object"),
             _ => {}
         }
     }
     let one = |key: &KeySpec| object([("required", texts([key.name]))]);
-    made.push(entry("oneOf", Json::List(ACTIONS.iter().map(one).collect())));
+    made.push(entry("oneOf", Json::List(actions::keys().map(one).collect())));
     made
 }
 

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::action::Reader;
 use super::file::{self, StepFile};
 use super::plan::Step;
+use super::reader::Reader;
 use super::schema::WRONG_FIX;
 use super::value;
 use lab_yaml::fields::{self, Fields};

@@ -3,8 +3,7 @@
 //! includes and fills in parameters, [`plan`] is the result. [`library`] holds the built-in scenarios. This crate
 //! knows no engine and executes nothing.
 
-mod action;
-mod action_fields;
+mod actions;
 mod callers;
 mod check;
 mod deferred;
@@ -16,6 +15,7 @@ pub mod lesson;
 pub mod library;
 mod pace;
 pub mod plan;
+mod reader;
 pub mod reference;
 mod references;
 mod resolve;

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use super::actions;
 use super::expect::LABELS;
 use super::schema::kinds::{self, Form, Kind};
 use super::schema::metrics::{METRICS, MetricForm, counters};
-use super::schema::{ACTIONS, CALLER, DefaultValue, KeySpec, MappingSpec, PARAMETER, SCENARIO, STEP, Shape, WRONG_FIX};
+use super::schema::{CALLER, DefaultValue, KeySpec, MappingSpec, PARAMETER, SCENARIO, STEP, Shape, WRONG_FIX};
 
 /// Generates the page.
 pub fn reference() -> String {
@@ -20,14 +21,14 @@ pub fn reference() -> String {
     section(&mut page, "A caller", &CALLER);
     section(&mut page, "A step", &STEP);
     page += "\nThe actions:\n\n| action | value | effect |\n| --- | --- | --- |\n";
-    for key in ACTIONS {
+    for key in actions::keys() {
         let name = match key.shape {
             Shape::Mapping(_) => format!("[`{0}`](#{0})", key.name),
             _ => format!("`{}`", key.name),
         };
         let _ = writeln!(page, "| {name} | {} | {} |", value(key.shape), cell(key.description));
     }
-    for key in ACTIONS {
+    for key in actions::keys() {
         if let Shape::Mapping(mapping) = key.shape {
             let _ = write!(
                 page,

@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use self::names::{assign_names, rename};
-use super::action::{Reader, Senders, default_phase};
+use super::actions::{self, Effect};
 use super::callers;
 use super::deferred::{DeferredStep, EarlierStep, Response, StepContext};
 use super::file::{self, Args, ScenarioFile, StepFile};
 use super::lesson;
-use super::plan::{Action, Caller, Condition, Expectation, Plan, Step};
+use super::plan::{Action, Caller, Expectation, Plan, Step};
+use super::reader::{Reader, Senders};
 use super::source::Source;
 use super::template::{LengthBudget, Scope, has_outputs};
 use super::value;
@@ -171,7 +172,7 @@ impl Loader {
         let mut context = StepContext { callers, earlier: Vec::new() };
         let steady_state = self.flatten_list(&file.steady_state, scope, &mut context);
         for flat in &steady_state {
-            if !matches!(flat.action, Action::Check(_) | Action::Traffic(_) | Action::Wait(_) | Action::WaitFor(_)) {
+            if flat.action.profile().effect != Effect::Observes {
                 self.out.push(
                     Diagnostic::at(format!("`{}` is not allowed in `steady_state`", flat.action.name()), &flat.here)
                         .label("expected a read-only step: `check`, `traffic`, `wait_for` or `wait`"),
@@ -209,11 +210,11 @@ impl Loader {
             if let (true, Some(name)) = (flats.is_empty(), &step.name) {
                 // The step has an error, which has been reported. References to it are accepted.
                 let callers = context.callers.iter().map(|caller| caller.name.clone()).collect();
-                let (name, action) = (name.text.clone(), step.spec.name);
+                let (name, kind) = (name.text.clone(), step.kind);
                 context.earlier.push(Arc::new(EarlierStep {
                     name,
                     id: usize::MAX,
-                    action,
+                    kind,
                     response: Response::Unknown,
                     callers,
                 }));
@@ -256,7 +257,7 @@ impl Loader {
         let phase = step.phase.as_ref().and_then(|text| reader.fixed("phase", text, value::phase));
         let before = reader.out.len();
         let mut flats = match &step.args {
-            Args::Text(text) if step.spec.name == "scenario" => self.include(step, text, scope, context),
+            Args::Text(text) if step.kind.definition().is_include() => self.include(step, text, scope, context),
             _ => self.flatten_action(step, scope, context),
         };
         let sound = self.out.len() == before;
@@ -291,13 +292,14 @@ impl Loader {
             return Vec::new();
         }
         let folder = self.stack.last().and_then(|frame| frame.source.folder()).map(folder);
-        let action = Reader::new(scope, context, folder.as_deref(), &self.budget, &mut self.out).action(step);
+        let mut reader = Reader::new(scope, context, folder.as_deref(), &self.budget, &mut self.out);
+        let action = actions::read(step, &mut reader);
         let deferred =
             || DeferredStep { file: Arc::clone(step), scope: Arc::clone(scope), context: context.clone(), folder };
         let flat = action.map(|action| FlatStep {
             id: self.steps,
             deferred: step.args.texts().any(|text| has_outputs(text, scope)).then(deferred),
-            name: step.spec.name.replace('_', "-"),
+            name: step.kind.name().replace('_', "-"),
             unnamed: true,
             phase: None,
             action,
@@ -319,26 +321,19 @@ fn folder(folder: &std::path::Path) -> PathBuf {
 
 /// Describes a step for references from later steps.
 fn earlier(flat: &FlatStep) -> EarlierStep {
-    let (response, callers) = match &flat.action {
-        Action::Check(_) => (Response::Request, Vec::new()),
-        Action::WaitFor(wait) => match wait.what {
-            Condition::Answer(_) => (Response::Request, Vec::new()),
-            Condition::Query { .. } => (Response::Query, Vec::new()),
-            Condition::Metrics(_) | Condition::Alert { .. } => (Response::None, Vec::new()),
-        },
-        Action::Traffic(traffic) => {
-            (Response::None, traffic.callers.iter().map(|caller| caller.name.clone()).collect())
-        }
-        _ => (Response::None, Vec::new()),
+    let callers = match &flat.action {
+        Action::Traffic(traffic) => traffic.callers.iter().map(|caller| caller.name.clone()).collect(),
+        _ => Vec::new(),
     };
-    EarlierStep { name: flat.name.clone(), id: flat.id, action: flat.action.name(), response, callers }
+    let response = flat.action.profile().response;
+    EarlierStep { name: flat.name.clone(), id: flat.id, kind: flat.action.kind(), response, callers }
 }
 
 /// Finishes a list of steps. The phase of a step comes from the file, its action, or the preceding step.
 fn steps(flats: Vec<FlatStep>, first: Phase) -> Vec<Step> {
     let mut present = first;
     let step = |flat: FlatStep| {
-        let phase = flat.phase.or_else(|| default_phase(&flat.action)).unwrap_or(present);
+        let phase = flat.phase.or_else(|| flat.action.profile().phase).unwrap_or(present);
         present = match phase {
             Phase::Inject => Phase::Observe,
             Phase::Remedy => Phase::Verify,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::actions::ActionKind;
 use crate::schema::{self, KeySpec, Shape};
 use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{Entry, Node, NodeKind, Text};
@@ -15,7 +16,7 @@ pub(crate) struct StepFile {
     pub(crate) place: Place,
     pub(crate) name: Option<Text>,
     pub(crate) phase: Option<Text>,
-    pub(crate) spec: &'static KeySpec,
+    pub(crate) kind: ActionKind,
     pub(crate) args: Args,
     /// Parameters of an included scenario.
     pub(crate) with: Vec<(Text, Text)>,
@@ -65,14 +66,14 @@ pub(crate) fn step_list(entry: &Entry, out: &mut Diagnostics) -> Vec<Arc<StepFil
 }
 
 fn step(node: &Node, out: &mut Diagnostics) -> Option<StepFile> {
-    let actions = schema::ACTIONS.iter().map(|key| key.name);
+    let actions = ActionKind::ALL.into_iter().map(ActionKind::name);
     let NodeKind::Mapping(entries) = &node.kind else {
         let diagnostic = Diagnostic::at(format!("a step is a mapping, this is {}", node.describe()), &node.place);
         out.push(match &node.kind {
             NodeKind::Scalar(text) => {
                 let expected = format!("expected an action and its value, such as `{text}: …`");
                 let expected =
-                    if schema::action(text).is_some() { &expected } else { "expected an action and its value" };
+                    if ActionKind::from_name(text).is_some() { &expected } else { "expected an action and its value" };
                 diagnostic.label(did_you_mean(text, actions.clone().filter(|key| key != text), expected))
             }
             _ => diagnostic.label("expected an action and its value"),
@@ -83,7 +84,7 @@ fn step(node: &Node, out: &mut Diagnostics) -> Option<StepFile> {
     let before = out.len();
     let fields = Fields::read(entries, schema::STEP.label, &known, &[], out);
     let unknown = out.len() > before;
-    let mut found = entries.iter().filter(|entry| schema::action(&entry.key.text).is_some());
+    let mut found = entries.iter().filter(|entry| ActionKind::from_name(&entry.key.text).is_some());
     let Some(entry) = found.next() else {
         // A misspelt action has been reported as an unknown key.
         if !unknown {
@@ -102,19 +103,27 @@ fn step(node: &Node, out: &mut Diagnostics) -> Option<StepFile> {
                 .note(format!("the first is `{}` at {}", entry.key.text, entry.key.place)),
         );
     }
-    let spec = schema::action(&entry.key.text)?;
+    let kind = ActionKind::from_name(&entry.key.text)?;
     let name = fields.text("name", out);
     let phase = fields.text("phase", out);
     let expect = fields.get("expect").map(|entry| texts(entry, out)).unwrap_or_default();
-    let with = with(fields.get("with"), spec, out);
-    Some(StepFile { place: entry.key.place.clone(), name, phase, spec, args: args(entry, spec, out)?, with, expect })
+    let with = with(fields.get("with"), kind, out);
+    Some(StepFile {
+        place: entry.key.place.clone(),
+        name,
+        phase,
+        kind,
+        args: args(entry, &kind.definition().key, out)?,
+        with,
+        expect,
+    })
 }
 
-fn with(entry: Option<&Entry>, spec: &KeySpec, out: &mut Diagnostics) -> Vec<(Text, Text)> {
+fn with(entry: Option<&Entry>, kind: ActionKind, out: &mut Diagnostics) -> Vec<(Text, Text)> {
     let Some(entry) = entry else { return Vec::new() };
-    if spec.name != "scenario" {
+    if !kind.definition().is_include() {
         out.push(
-            Diagnostic::at(format!("`with` cannot be combined with `{}`", spec.name), &entry.key.place)
+            Diagnostic::at(format!("`with` cannot be combined with `{}`", kind.name()), &entry.key.place)
                 .label("`with` sets the parameters of `scenario: NAME`"),
         );
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::action::Reader;
 use super::super::deferred::StepContext;
 use super::super::lesson::{CheckFile, Claims, LessonFile, WrongFix};
-use super::super::plan::{Action, Caller, Kind, Step};
+use super::super::plan::{Caller, Kind, Step};
+use super::super::reader::Reader;
 use super::super::template::Scope;
 use super::super::value;
 use super::{EMPTY, FlatStep, Loader, StepFile, assign_names, steps};
@@ -43,8 +43,7 @@ impl Loader {
             let label = "a check must be read-only: `check`, `traffic` with `expect`, `wait_for`, `wait`";
             self.out.push(Diagnostic::at(message, &flat.here).label(label));
         }
-        let judged =
-            |flat: &FlatStep| !flat.expect.is_empty() || matches!(flat.action, Action::Check(_) | Action::WaitFor(_));
+        let judged = |flat: &FlatStep| !flat.expect.is_empty() || flat.action.profile().asserts;
         if !check.broken && self.out.len() == before && !flats.iter().any(judged) {
             let label = "expected a `check`, or `traffic` with an `expect`";
             self.out.push(Diagnostic::at(format!("`{key}` can never fail"), place).label(label));

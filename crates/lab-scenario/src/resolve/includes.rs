@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{FlatStep, IncludeFrame, Loader, MAX_STEPS};
-use crate::action::Reader;
 use crate::deferred::StepContext;
 use crate::file::StepFile;
+use crate::reader::Reader;
 use crate::source::Source;
 use crate::template::Scope;
 use crate::value;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Loader;
 use crate::LoadOptions;
-use crate::action::Reader;
 use crate::deferred::StepContext;
 use crate::file::{Parameter, StepFile};
+use crate::reader::Reader;
 use crate::template::{Origin, ParameterValue, Scope};
 use crate::value;
 use lab_yaml::node::Text;

@@ -1,7 +1,7 @@
 //! Kinds of scalar values: name, limits, and a form that the JSON Schema can check. `value.rs` has the exact rules; a
 //! form is never stricter.
 
-use super::super::action::SERVICES;
+use super::super::actions::SERVICES;
 use super::super::lesson::Difficulty;
 use super::super::plan::AlertIs;
 use super::super::value;

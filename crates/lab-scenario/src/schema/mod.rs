@@ -1,16 +1,16 @@
 //! Schema of scenario files: a table of every key with its place, shape, default and description. The loader accepts
 //! exactly these keys, and `lab scenario schema` generates the JSON Schema and the reference from the same rows. Add a
-//! new key to `file.rs`, a new action to `actions.rs`, a new metric to `metrics.rs`; the tests then require that the
+//! new key to `file.rs`, a new action to `actions/`, a new metric to `metrics.rs`; the tests then require that the
 //! loader reads it.
 
-mod actions;
 mod file;
 pub(crate) mod kinds;
 pub(crate) mod metrics;
 
-pub(crate) use actions::ACTIONS;
 pub(crate) use file::{CALLER, PARAMETER, SCENARIO, STEP, WRONG_FIX};
 pub(crate) use kinds::Kind;
+
+use crate::actions;
 
 /// A key of a mapping.
 #[derive(Clone, Copy, Debug)]
@@ -87,32 +87,32 @@ impl MappingSpec {
 
 impl KeySpec {
     /// An optional key.
-    const fn new(name: &'static str, shape: Shape, description: &'static str, example: &'static str) -> Self {
+    pub(crate) const fn new(
+        name: &'static str,
+        shape: Shape,
+        description: &'static str,
+        example: &'static str,
+    ) -> Self {
         Self { name, shape, required: false, default: DefaultValue::None, requires: None, description, example }
     }
 
-    const fn required(self) -> Self {
+    pub(crate) const fn required(self) -> Self {
         Self { required: true, ..self }
     }
 
     /// Sets the default.
-    const fn default_value(self, value: &'static str) -> Self {
+    pub(crate) const fn default_value(self, value: &'static str) -> Self {
         Self { default: DefaultValue::Value(value), ..self }
     }
 
     /// Describes the default in words.
-    const fn default_described(self, what: &'static str) -> Self {
+    pub(crate) const fn default_described(self, what: &'static str) -> Self {
         Self { default: DefaultValue::Described(what), ..self }
     }
 
-    const fn requires(self, other: &'static str) -> Self {
+    pub(crate) const fn requires(self, other: &'static str) -> Self {
         Self { requires: Some(other), ..self }
     }
-}
-
-/// Finds an action by its key.
-pub(crate) fn action(name: &str) -> Option<&'static KeySpec> {
-    ACTIONS.iter().find(|action| action.name == name)
 }
 
 /// All mappings, in the order of the reference.
@@ -121,7 +121,7 @@ pub(crate) fn mappings() -> impl Iterator<Item = &'static MappingSpec> {
         Shape::Mapping(mapping) => Some(mapping),
         _ => None,
     };
-    [&SCENARIO, &PARAMETER, &CALLER, &WRONG_FIX, &STEP].into_iter().chain(ACTIONS.iter().filter_map(of_an_action))
+    [&SCENARIO, &PARAMETER, &CALLER, &WRONG_FIX, &STEP].into_iter().chain(actions::keys().filter_map(of_an_action))
 }
 
 #[cfg(test)]

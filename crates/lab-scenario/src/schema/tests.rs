@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::kinds::Form;
 use super::metrics::METRICS;
-use super::{ACTIONS, DefaultValue, KeySpec, Kind, MappingSpec, STEP, Shape, mappings};
+use super::{DefaultValue, KeySpec, Kind, MappingSpec, STEP, Shape, mappings};
+use crate::actions;
 use crate::json_schema::json_schema;
 use crate::{LoadOptions, Plan, Source, load};
 
@@ -59,7 +60,8 @@ fn file(mapping: &MappingSpec, pairs: &[Pair]) -> String {
 fn with<'a>(mapping: &MappingSpec, key: &'a KeySpec, value: &'a str) -> Vec<Pair<'a>> {
     let mut pairs: Vec<Pair> = Vec::new();
     if let Some(required) = key.requires {
-        let required = mapping.keys.iter().chain(ACTIONS).find(|other| other.name == required).expect("it is a key");
+        let required =
+            mapping.keys.iter().chain(actions::keys()).find(|other| other.name == required).expect("it is a key");
         pairs.push((required.name, required.example));
     } else if mapping.name == STEP.name {
         pairs.push(("wait", "10ms"));
@@ -124,7 +126,7 @@ fn every_key_is_read_and_its_value_checked() {
 #[test]
 fn every_action_is_read() {
     let checker = Checker::new();
-    for key in ACTIONS {
+    for key in actions::keys() {
         let plan = checker.accepts(&file(&STEP, &[(key.name, key.example)]));
         let action = plan.steps.last().expect("a step").action.name();
         assert_eq!(action, if key.name == "scenario" { "traffic" } else { key.name });
@@ -218,7 +220,7 @@ fn every_choice_is_one() {
             }
         }
     }
-    for key in ACTIONS {
+    for key in actions::keys() {
         for choice in choices(key) {
             checker.accepts(&file(&STEP, &[(key.name, choice)]));
         }

@@ -1,22 +1,15 @@
-//! [`Reader`]: fills in parameters and turns a step as written into an [`Action`] of the plan. `action_fields.rs`
-//! reads the actions whose value is a mapping.
+//! [`Reader`]: fills in parameters and parses the values of a step. `actions` turns them into an [`Action`] of the plan.
 
 use std::path::Path;
 
-use super::action_fields::ActionFields;
 use super::deferred::{DeferredBound, OutputLookup, StepContext, sampled};
 use super::expect::{self, MetricName, UnknownMetric};
-use super::file::{Args, StepFile};
-use super::plan::{Action, Change, Expectation, Sender, Verb};
+use super::file::StepFile;
+use super::plan::{Action, Expectation, Sender};
 use super::template::{self, LengthBudget, MAX_ORIGINS, Resolved, Scope};
-use super::value;
-use lab_core::engine::{APP, DB, GATEWAY, RunState, ServiceChange};
-use lab_core::event::{Phase, Secrets};
+use lab_core::event::Secrets;
 use lab_yaml::node::Text;
 use lab_yaml::{Diagnostic, Diagnostics, did_you_mean, quote, quote_first, quote_list};
-
-/// Services of the stack. Each engine decides what can be done to them.
-pub(super) const SERVICES: [&str; 5] = [GATEWAY, APP, DB, "prometheus", "grafana"];
 
 /// Fills in parameters and parses values. Reports errors at the place where the value was written.
 pub(crate) struct Reader<'a> {
@@ -144,59 +137,6 @@ impl<'a> Reader<'a> {
         self.out.push(diagnostic);
     }
 
-    /// Action of a step other than `scenario`. Reports errors and returns `None`.
-    pub(crate) fn action(&mut self, step: &StepFile) -> Option<Action> {
-        let before = self.out.len();
-        let key = step.spec.name;
-        let action = match &step.args {
-            Args::Text(text) if key == "wait" => self.value(key, text, value::step_duration).map(Action::Wait),
-            Args::Text(text) if key == "stop_background" => self.stop_background(text),
-            Args::Text(text) => self.change(key, text),
-            Args::Fields { .. } => {
-                let fields = ActionFields { step, reader: self };
-                match key {
-                    "traffic" => Some(fields.traffic()),
-                    "background" => Some(fields.background()),
-                    "rotate_key" => fields.rotate_key(),
-                    "align_key" => fields.align_key(),
-                    "set_env" => fields.set_env(),
-                    "wait_for" => fields.wait_for(),
-                    "run" => fields.run(),
-                    _ => fields.check(),
-                }
-            }
-        };
-        action.filter(|_| self.out.len() == before)
-    }
-
-    fn change(&mut self, key: &str, text: &Text) -> Option<Action> {
-        let service = self.fixed(key, text, service)?;
-        let (verb, change) = match key {
-            "stop" => (Verb::Stop, ServiceChange::run(RunState::Stopped)),
-            "start" => (Verb::Start, ServiceChange::run(RunState::Running)),
-            "kill" => (Verb::Kill, ServiceChange::kill()),
-            "pause" => (Verb::Pause, ServiceChange::run(RunState::Paused)),
-            _ => (Verb::Unpause, ServiceChange::run(RunState::Running)),
-        };
-        Some(Action::Change(Change { verb, service, change, rolled_back: false }))
-    }
-
-    fn stop_background(&mut self, text: &Text) -> Option<Action> {
-        let context = self.context;
-        let names: Vec<&str> = context.backgrounds().map(|step| step.name.as_str()).collect();
-        let known = if names.is_empty() {
-            "no earlier step has a `name` and a `background`".to_owned()
-        } else {
-            format!("expected the name of a step with `background`: {}", quote_first(names.iter().copied()))
-        };
-        let few = self.out.are_few();
-        self.fixed("stop_background", text, |name| match context.backgrounds().find(|step| step.name == name) {
-            Some(step) => Ok(Action::StopBackground { step: step.id, name: name.to_owned() }),
-            None if few => Err(did_you_mean(name, names.iter().copied(), &known)),
-            None => Err(known.clone()),
-        })
-    }
-
     /// Expectations of a step. `traffic` describes the requests of the step, including those of included steps.
     pub(crate) fn expectations(&mut self, step: &StepFile, traffic: &Senders) -> Vec<Expectation> {
         let mut expectations = Vec::new();
@@ -301,43 +241,13 @@ impl Senders {
 }
 
 fn no_traffic(step: &StepFile, metric: &Text) -> Diagnostic {
-    let key = step.spec.name;
-    let why = match key {
-        "scenario" => "no step of this scenario sends traffic".to_owned(),
-        _ => format!("`{key}` sends no traffic"),
+    let definition = step.kind.definition();
+    let why = if definition.is_include() {
+        "no step of this scenario sends traffic".to_owned()
+    } else {
+        format!("`{}` sends no traffic", step.kind.name())
     };
     let message = format!("{} cannot be measured here: {why}", quote(&metric.text));
     let diagnostic = Diagnostic::at(message, &metric.place).label("expected the delta of a counter");
-    match key {
-        "check" => diagnostic.help("a check has its own expectations: `check: { path: /health, status: 200 }`"),
-        "background" => diagnostic.help("move it to a later step, as `background.NAME.status.200`"),
-        _ => diagnostic.help("move it to a step with `traffic`"),
-    }
-}
-
-/// Parses a service name.
-pub(crate) fn service(text: &str) -> Result<String, String> {
-    if SERVICES.contains(&text) {
-        return Ok(text.to_owned());
-    }
-    Err(did_you_mean(text, SERVICES, &format!("expected a service: {}", quote_list(SERVICES))))
-}
-
-/// Phase implied by an action. `None` if it depends on the preceding steps.
-pub(crate) fn default_phase(action: &Action) -> Option<Phase> {
-    match action {
-        Action::RotateKey { .. } | Action::CallerKey { .. } => Some(Phase::Inject),
-        Action::AlignKey { .. } => Some(Phase::Remedy),
-        Action::Change(change) => Some(match change.verb {
-            Verb::SetEnv | Verb::Stop | Verb::Kill | Verb::Pause => Phase::Inject,
-            Verb::Start | Verb::Unpause => Phase::Remedy,
-        }),
-        Action::Traffic(_)
-        | Action::Background(_)
-        | Action::StopBackground { .. }
-        | Action::Wait(_)
-        | Action::WaitFor(_)
-        | Action::Check(_)
-        | Action::Run(_) => None,
-    }
+    diagnostic.help(definition.traffic_hint)
 }
