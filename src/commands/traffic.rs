@@ -79,7 +79,7 @@ fn expectation(text: &str) -> Result<Expectation, Failure> {
     let (metric, bound) = (unquoted(metric), unquoted(bound));
     let subject = expect::metric_name(metric).map_err(|unknown| {
         wrong(match unknown {
-            UnknownMetric::Because(why) => why,
+            UnknownMetric::Because(why) => why.into(),
             UnknownMetric::Metric | UnknownMetric::Counter => {
                 "expected one of status.200 (any code), latency.p99 (p50 to p99.99), sent, failed".to_owned()
             }
@@ -88,7 +88,7 @@ fn expectation(text: &str) -> Result<Expectation, Failure> {
     if !subject.needs_traffic() {
         return Err(wrong("the app's counters and alerts are available only in scenarios".to_owned()));
     }
-    expect::expectation(subject, metric, bound).map_err(wrong)
+    expect::expectation(subject, metric, bound).map_err(|expected| wrong(expected.into()))
 }
 
 fn unquoted(text: &str) -> &str {

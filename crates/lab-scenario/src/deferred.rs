@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::Expected;
 use super::actions::{self, ActionKind};
 use super::expect::{self, MetricName};
 use super::file::StepFile;
@@ -193,7 +194,7 @@ fn shows(step: &EarlierStep, name: &str) -> Option<OutputKind> {
 
 /// Parses a text with samples in place of its outputs. Succeeds if one sample is accepted, else returns the error for
 /// the first.
-pub(crate) fn sampled<T>(resolved: &Resolved, read: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+pub(crate) fn sampled<T>(resolved: &Resolved, read: impl Fn(&str) -> Result<T, Expected>) -> Result<T, Expected> {
     let most = resolved.outputs().map(|output| output.what.samples().len()).max().unwrap_or(1);
     let sample = |index: usize| {
         resolved.text(|output| {
@@ -208,8 +209,39 @@ pub(crate) fn sampled<T>(resolved: &Resolved, read: impl Fn(&str) -> Result<T, S
     (1..most).find_map(|index| read(&sample(index)).ok()).map_or(first, Ok)
 }
 
-/// Looks up the value of an output. The error explains why it is unknown.
-pub type OutputLookup<'a> = &'a dyn Fn(&Output) -> Result<String, String>;
+/// Looks up the value of an output.
+pub type OutputLookup<'a> = &'a dyn Fn(&Output) -> Result<String, UnknownOutput>;
+
+/// Reason why the value of an output is not known, such as "that step was not executed".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnknownOutput(String);
+
+impl UnknownOutput {
+    /// Creates the error from the reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// A value from an earlier step that is not known or does not fit, with secrets masked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// An output has no value.
+    #[error(transparent)]
+    Unknown(#[from] UnknownOutput),
+    /// A value is not of the expected form.
+    #[error("{found}: {expected}")]
+    Mismatch {
+        /// The key and its value.
+        found: String,
+        /// The expected form.
+        expected: Expected,
+    },
+    /// The action cannot be read with the values.
+    #[error("{0}")]
+    Action(String),
+}
 
 /// A step as written, with everything needed to read it again once its outputs are known.
 #[derive(Clone, Debug)]
@@ -240,7 +272,7 @@ impl Step {
         &self,
         lookup: OutputLookup,
         secrets: &Secrets,
-    ) -> Result<(Action, Vec<Expectation>), String> {
+    ) -> Result<(Action, Vec<Expectation>), Unresolved> {
         let expect = self
             .expect
             .iter()
@@ -253,16 +285,16 @@ impl Step {
         let action = actions::read(&deferred.file, &mut reader);
         match (action, out.items().first()) {
             (Some(action), None) => Ok(action).map(|action| (action, expect)),
-            (_, Some(wrong)) if wrong.label.is_empty() => Err(wrong.message.clone()),
-            (_, Some(wrong)) => Err(format!("{}: {}", wrong.message, wrong.label)),
-            (None, None) => Err("its values could not be filled in".to_owned()),
+            (_, Some(wrong)) if wrong.label.is_empty() => Err(Unresolved::Action(wrong.message.clone())),
+            (_, Some(wrong)) => Err(Unresolved::Action(format!("{}: {}", wrong.message, wrong.label))),
+            (None, None) => Err(Unresolved::Action("its values could not be filled in".to_owned())),
         }
     }
 }
 
 impl Expectation {
     /// The expectation with its bound filled in.
-    pub fn resolve_deferred(&self, lookup: OutputLookup, secrets: &Secrets) -> Result<Self, String> {
+    pub fn resolve_deferred(&self, lookup: OutputLookup, secrets: &Secrets) -> Result<Self, Unresolved> {
         let Some(deferred) = &self.deferred else { return Ok(self.clone()) };
         let mut bound = String::new();
         for part in &deferred.parts {
@@ -272,8 +304,8 @@ impl Expectation {
             }
         }
         let read = expect::expectation(deferred.subject.clone(), &self.metric_text, &bound);
-        let found = || quote(&secrets.mask(&bound));
-        let read = read.map_err(|expected| format!("`{}` is {}: {expected}", self.metric_text, found()))?;
+        let found = || format!("`{}` is {}", self.metric_text, quote(&secrets.mask(&bound)));
+        let read = read.map_err(|expected| Unresolved::Mismatch { found: found(), expected })?;
         Ok(Self { sender: self.sender.clone(), since: self.since, ..read })
     }
 }

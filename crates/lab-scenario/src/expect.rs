@@ -1,5 +1,6 @@
 //! Parses expectations such as `auth_failures.delta: "== 40"`: a metric, and a comparator with a bound.
 
+use super::Expected;
 use super::plan::{AlertIs, Comparator, Expectation, Metric, Sender, Threshold};
 use super::value;
 use lab_telemetry::metrics::names;
@@ -24,7 +25,7 @@ pub enum UnknownMetric {
     /// Ends in `.delta`, but is similar to no counter.
     Counter,
     /// Expected text or a suggestion.
-    Because(String),
+    Because(Expected),
 }
 
 /// Lists the metrics, for messages.
@@ -121,31 +122,31 @@ fn suggest(text: &str) -> UnknownMetric {
     let name = text.split_once('.').map_or(text, |(name, _)| name);
     let counter = nearest(name, deltas()).map(|near| format!("{near}.delta"));
     let near = nearest(text, known).map(str::to_owned).or(counter);
-    near.map_or(UnknownMetric::Metric, |near| UnknownMetric::Because(format!("did you mean `{near}`?")))
+    near.map_or(UnknownMetric::Metric, |near| UnknownMetric::Because(Expected::new(format!("did you mean `{near}`?"))))
 }
 
 /// Parses an alert name. Only the syntax is checked here; `Plan::check_alerts` compares it with the rules of the lab,
 /// since a custom stack may have its own.
-pub fn alert(text: &str) -> Result<String, String> {
+pub fn alert(text: &str) -> Result<String, Expected> {
     let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':' | '.'));
     if fits && !text.is_empty() {
         return Ok(text.to_owned());
     }
-    Err("expected the name of an alert: letters, digits, `_`, `-`, `:` and `.`".to_owned())
+    Err(Expected::new("expected the name of an alert: letters, digits, `_`, `-`, `:` and `.`"))
 }
 
 /// Parses an alert state, one of `states`.
-pub fn alert_is(text: &str, states: &[AlertIs]) -> Result<AlertIs, String> {
+pub fn alert_is(text: &str, states: &[AlertIs]) -> Result<AlertIs, Expected> {
     let names = || states.iter().map(|state| state.name());
     let found = states.iter().find(|state| state.name() == text).copied();
-    found.ok_or_else(|| did_you_mean(text, names(), &format!("expected one of {}", quote_list(names()))))
+    found.ok_or_else(|| Expected::new(did_you_mean(text, names(), &format!("expected one of {}", quote_list(names())))))
 }
 
-fn latency(text: &str) -> Result<MetricName, String> {
+fn latency(text: &str) -> Result<MetricName, Expected> {
     let percentile = text.strip_prefix('p').filter(|digits| digits.chars().all(|c| c.is_ascii_digit() || c == '.'));
     match percentile.and_then(|digits| digits.parse::<f64>().ok()) {
         Some(percentile) if (50.0..=99.99).contains(&percentile) => Ok(MetricName::Latency(percentile)),
-        _ => Err("expected a percentile from `latency.p50` to `latency.p99.99`".to_owned()),
+        _ => Err(Expected::new("expected a percentile from `latency.p50` to `latency.p99.99`")),
     }
 }
 
@@ -155,22 +156,23 @@ fn delta(text: &str) -> Result<MetricName, UnknownMetric> {
         Some((name, rest)) => (name, rest.strip_suffix('}').and_then(labels)),
     };
     let Some(labels) = labels else {
-        return Err(UnknownMetric::Because("expected labels such as `{code=\"401\"}` before `.delta`".to_owned()));
+        return Err(UnknownMetric::Because(Expected::new("expected labels such as `{code=\"401\"}` before `.delta`")));
     };
     let short = names::SHORT.iter().find(|(short, _)| *short == name).map(|(_, full)| *full);
     let Some(counter) = short.or_else(|| names::COUNTERS.into_iter().find(|counter| *counter == name)) else {
         let known = names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS);
-        let because =
-            |near| UnknownMetric::Because(format!("the app has no such counter; did you mean `{near}.delta`?"));
+        let because = |near| {
+            UnknownMetric::Because(Expected::new(format!("the app has no such counter; did you mean `{near}.delta`?")))
+        };
         return Err(nearest(name, known).map_or(UnknownMetric::Counter, because));
     };
     let known = LABELS.iter().find(|(name, _)| *name == counter).map(|(_, label)| *label);
     match labels.iter().map(|(label, _)| label).find(|label| known != Some(label.as_str())) {
         None => Ok(MetricName::Delta { counter: counter.to_owned(), labels }),
-        Some(label) => Err(UnknownMetric::Because(match known {
+        Some(label) => Err(UnknownMetric::Because(Expected::new(match known {
             Some(known) => format!("`{counter}` has no label `{label}`; it has `{known}`"),
             None => format!("`{counter}` has no labels, and so no `{label}`"),
-        })),
+        }))),
     }
 }
 
@@ -194,7 +196,7 @@ fn labels(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// Combines a metric with its bound. The error states the expected bound.
-pub fn expectation(subject: MetricName, metric_text: &str, bound: &str) -> Result<Expectation, String> {
+pub fn expectation(subject: MetricName, metric_text: &str, bound: &str) -> Result<Expectation, Expected> {
     if let MetricName::Alert(alert) = subject {
         let is = alert_is(bound, &AlertIs::EXPECTED)?;
         return Ok(Expectation {
@@ -209,25 +211,25 @@ pub fn expectation(subject: MetricName, metric_text: &str, bound: &str) -> Resul
         });
     }
     let expected = subject.expected();
-    let (comparator, rest) = comparator(bound.trim()).map_err(|hint| format!("{expected}{hint}"))?;
-    let (unit, number) = number(rest).ok_or(expected)?;
+    let (comparator, rest) = comparator(bound.trim()).map_err(|hint| Expected::new(format!("{expected}{hint}")))?;
+    let (unit, number) = number(rest).ok_or_else(|| Expected::new(expected))?;
     let found = match unit {
         Unit::Count => "a count",
         Unit::Share => "a share",
         Unit::Duration => "a duration",
     };
-    let metric = subject.metric(unit).ok_or_else(|| format!("{expected}, not {found}"))?;
+    let metric = subject.metric(unit).ok_or_else(|| Expected::new(format!("{expected}, not {found}")))?;
     if unit == Unit::Share && number > 100.0 {
-        return Err("a share is at most 100%".to_owned());
+        return Err(Expected::new("a share is at most 100%"));
     }
     if unit == Unit::Count && number.fract() != 0.0 {
-        return Err("expected a whole number".to_owned());
+        return Err(Expected::new("expected a whole number"));
     }
     let most = if unit == Unit::Share { 100.0 } else { f64::INFINITY };
     let never = matches!(comparator, Comparator::Less) && number <= 0.0
         || matches!(comparator, Comparator::Greater) && number >= most;
     if never {
-        return Err("no value can satisfy this".to_owned());
+        return Err(Expected::new("no value can satisfy this"));
     }
     let text = format!("{} {rest}", symbol(comparator));
     let metric_text = metric_text.to_owned();
@@ -244,11 +246,12 @@ pub fn expectation(subject: MetricName, metric_text: &str, bound: &str) -> Resul
 }
 
 /// Parses the expected value of a query: a comparator and any number.
-pub fn threshold(text: &str) -> Result<Threshold, String> {
+pub fn threshold(text: &str) -> Result<Threshold, Expected> {
     const EXPECTED: &str = "expected a comparator and a number, such as \"> 0.5\"";
-    let (comparator, rest) = comparator(text.trim()).map_err(|hint| format!("{EXPECTED}{hint}"))?;
+    let (comparator, rest) = comparator(text.trim()).map_err(|hint| Expected::new(format!("{EXPECTED}{hint}")))?;
     let plain = rest.chars().all(|c| c.is_ascii_digit() || ".-+eE".contains(c));
-    let bound = rest.parse::<f64>().ok().filter(|bound| plain && bound.is_finite()).ok_or(EXPECTED)?;
+    let bound =
+        rest.parse::<f64>().ok().filter(|bound| plain && bound.is_finite()).ok_or_else(|| Expected::new(EXPECTED))?;
     Ok(Threshold { comparator, bound, text: format!("{} {rest}", symbol(comparator)) })
 }
 
@@ -300,10 +303,10 @@ fn number(text: &str) -> Option<(Unit, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MetricName, UnknownMetric, expectation, metric_name};
+    use super::{Expected, MetricName, UnknownMetric, expectation, metric_name};
     use crate::plan::{Comparator, Expectation, Metric};
 
-    fn read(metric: &str, bound: &str) -> Result<Expectation, String> {
+    fn read(metric: &str, bound: &str) -> Result<Expectation, Expected> {
         expectation(metric_name(metric).unwrap(), metric, bound)
     }
 
@@ -323,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_wrong_name_has_a_near_miss() {
-        let because = |text: &str| Err(UnknownMetric::Because(format!("did you mean `{text}`?")));
+        let because = |text: &str| Err(UnknownMetric::Because(Expected::new(format!("did you mean `{text}`?"))));
         assert_eq!(metric_name("auth_failures"), because("auth_failures.delta"));
         assert_eq!(metric_name("fialed"), because("failed"));
         assert_eq!(metric_name("latency_p99"), because("latency.p99"));

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::Expected;
 use super::file::{self, StepFile};
 use super::plan::Step;
 use super::reader::Reader;
@@ -181,10 +182,10 @@ pub(crate) fn lesson(file: &LessonFile, reader: &mut Reader<'_>) -> Lesson {
     Lesson { ticket, symptom, hints, solution, lessons, difficulty }
 }
 
-fn difficulty(text: &str) -> Result<Difficulty, String> {
+fn difficulty(text: &str) -> Result<Difficulty, Expected> {
     let names = Difficulty::ALL.map(Difficulty::name);
     let found = Difficulty::ALL.into_iter().find(|difficulty| difficulty.name() == text);
-    found.ok_or_else(|| did_you_mean(text, names, &format!("expected one of {}", quote_list(names))))
+    found.ok_or_else(|| Expected::new(did_you_mean(text, names, &format!("expected one of {}", quote_list(names)))))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod callers;
 mod check;
 mod deferred;
 pub mod expect;
+mod expected;
 mod file;
 pub mod forecast;
 pub mod json_schema;
@@ -25,7 +26,8 @@ mod source;
 mod template;
 pub mod value;
 
-pub use deferred::{Output, OutputKind, OutputLookup};
+pub use deferred::{Output, OutputKind, OutputLookup, UnknownOutput, Unresolved};
+pub use expected::Expected;
 pub use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile};
 pub use plan::{Action, Plan, Step};
 pub use resolve::{LoadOptions, load};

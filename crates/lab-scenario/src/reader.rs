@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::Expected;
 use super::deferred::{DeferredBound, OutputLookup, StepContext, sampled};
 use super::expect::{self, MetricName, UnknownMetric};
 use super::file::StepFile;
@@ -46,7 +47,12 @@ impl<'a> Reader<'a> {
 
     /// Parses a value; `what` names it in messages (`rate`). Outputs of earlier steps are looked up during a run.
     /// Before the run, only their type is checked.
-    pub(crate) fn value<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn value<T>(
+        &mut self,
+        what: &str,
+        text: &Text,
+        read: impl Fn(&str) -> Result<T, Expected>,
+    ) -> Option<T> {
         let resolved = self.resolve(text)?;
         self.read(what, text, resolved, read)
     }
@@ -56,7 +62,7 @@ impl<'a> Reader<'a> {
         what: &str,
         text: &Text,
         resolved: Resolved,
-        read: impl Fn(&str) -> Result<T, String>,
+        read: impl Fn(&str) -> Result<T, Expected>,
     ) -> Option<T> {
         let Some((lookup, secrets)) = self.lookup else {
             return sampled(&resolved, read)
@@ -71,16 +77,21 @@ impl<'a> Reader<'a> {
             })
         });
         if let Some(why) = unknown {
-            self.out.push(Diagnostic::at(format!("`{what}` is not known"), &text.place).label(why));
+            self.out.push(Diagnostic::at(format!("`{what}` is not known"), &text.place).label(why.to_string()));
             return None;
         }
         let found = if resolved.secret { lab_core::event::MASK.to_owned() } else { quote(&secrets.mask(&filled)) };
-        let misfit = |expected: String| Diagnostic::at(format!("`{what}` is {found}"), &text.place).label(expected);
+        let misfit = |expected: Expected| Diagnostic::at(format!("`{what}` is {found}"), &text.place).label(expected);
         read(&filled).map_err(|expected| self.out.push(misfit(expected))).ok()
     }
 
     /// Parses a value that must be known before the run.
-    pub(crate) fn fixed<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn fixed<T>(
+        &mut self,
+        what: &str,
+        text: &Text,
+        read: impl Fn(&str) -> Result<T, Expected>,
+    ) -> Option<T> {
         let resolved = self.resolve(text)?;
         self.read_fixed(what, text, resolved, read)
     }
@@ -90,7 +101,7 @@ impl<'a> Reader<'a> {
         what: &str,
         text: &Text,
         resolved: Resolved,
-        read: impl Fn(&str) -> Result<T, String>,
+        read: impl Fn(&str) -> Result<T, Expected>,
     ) -> Option<T> {
         if let Some(output) = resolved.outputs().next() {
             let message = format!("`{what}` cannot be an output of a step");
@@ -102,7 +113,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Parses a value that is shown to users and must not contain a secret.
-    pub(crate) fn open<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn open<T>(&mut self, what: &str, text: &Text, read: impl Fn(&str) -> Result<T, Expected>) -> Option<T> {
         let resolved = self.resolve(text)?;
         if resolved.secret {
             let message = format!("a secret in `{what}`");
@@ -113,7 +124,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports a value that does not match the expected one.
-    fn report_mismatch(&mut self, what: &str, text: &Text, resolved: Resolved, expected: String) {
+    fn report_mismatch(&mut self, what: &str, text: &Text, resolved: Resolved, expected: Expected) {
         let outputs: Vec<String> =
             resolved.outputs().take(MAX_ORIGINS).map(super::deferred::Output::described).collect();
         let found = resolved.text(super::deferred::Output::written);
@@ -133,7 +144,7 @@ impl<'a> Reader<'a> {
             None => Diagnostic { notes: resolved.origins, ..Diagnostic::at(message, &text.place) },
         };
         diagnostic.notes.extend(outputs);
-        diagnostic.label = expected;
+        diagnostic.label = expected.into();
         self.out.push(diagnostic);
     }
 
@@ -195,18 +206,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Parses the prefix `caller.NAME.` or `background.NAME.`; without one, the metric covers all requests.
-    fn whose<'t>(&self, text: &'t str, traffic: &Senders) -> Result<(Sender, &'t str), String> {
+    fn whose<'t>(&self, text: &'t str, traffic: &Senders) -> Result<(Sender, &'t str), Expected> {
         if let Some(rest) = text.strip_prefix("caller.") {
-            let (name, rest) = rest.split_once('.').ok_or("expected `caller.NAME.` and a metric")?;
+            let (name, rest) =
+                rest.split_once('.').ok_or_else(|| Expected::new("expected `caller.NAME.` and a metric"))?;
             if traffic.callers.iter().any(|known| known == name) {
                 return Ok((Sender::Caller(name.to_owned()), rest));
             }
             let callers = || traffic.callers.iter().map(String::as_str);
-            return Err(if traffic.callers.is_empty() {
+            return Err(Expected::new(if traffic.callers.is_empty() {
                 "no callers send traffic in this step; declare them under `callers` at the top of the file".to_owned()
             } else {
                 did_you_mean(name, callers(), &format!("the callers of this step: {}", quote_list(callers())))
-            });
+            }));
         }
         if let Some(rest) = text.strip_prefix("background.") {
             let begins = |name: &str| rest.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
@@ -215,11 +227,11 @@ impl<'a> Reader<'a> {
                 return Ok((Sender::Background(step.id), rest));
             }
             let names: Vec<&str> = self.context.backgrounds().map(|step| step.name.as_str()).collect();
-            return Err(if names.is_empty() {
+            return Err(Expected::new(if names.is_empty() {
                 "no earlier step has a `name` and a `background`".to_owned()
             } else {
                 format!("expected `background.NAME.` and a metric, with one of {}", quote_first(names.iter().copied()))
-            });
+            }));
         }
         Ok((Sender::All, text))
     }

@@ -1,6 +1,6 @@
 //! [`skeleton`]: the file written by `lab scenario new`. It runs and passes its proof unchanged.
 
-use super::value;
+use super::{Expected, value};
 
 /// Name of the schema file, which the first line of the skeleton refers to.
 pub const SCHEMA_FILE: &str = "scenario.schema.json";
@@ -14,7 +14,7 @@ const TEXT: &str = include_str!("skeleton.yaml");
 ///
 /// # Errors
 /// The name is invalid.
-pub fn skeleton(name: &str, typed: &str) -> Result<String, String> {
+pub fn skeleton(name: &str, typed: &str) -> Result<String, Expected> {
     value::scenario_name(name)?;
     Ok(TEXT.replace("NAME", name).replace("FILE", typed))
 }

@@ -1,12 +1,13 @@
 //! Builds a [`Job`] from the arguments of `lab traffic`.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::SendArgs;
 use crate::commands::session::Session;
 use lab_core::error::Failure;
-use lab_scenario::value;
+use lab_scenario::{Expected, value};
 use lab_traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Stage, read_body, read_targets};
 
 /// Number of requests, unless given.
@@ -22,14 +23,14 @@ const DEFAULT_CONNECTIONS: u32 = 64;
 const KEY_HEADER: &str = "X-API-Key";
 
 /// Usage error of an option.
-fn usage(option: &'static str) -> impl Fn(String) -> Failure {
+fn usage<E: Display>(option: &'static str) -> impl Fn(E) -> Failure {
     move |error| Failure::usage(format!("--{option}: {error}"))
 }
 
 /// Sends to the given URL, or through the lab's gateway with the caller's key.
 pub(super) async fn job(session: &Session, args: &SendArgs) -> anyhow::Result<Job> {
     let (pace, amount, connections) = pace(args)?;
-    let time = |option, text: &Option<String>, read: fn(&str) -> Result<Duration, String>| {
+    let time = |option, text: &Option<String>, read: fn(&str) -> Result<Duration, Expected>| {
         text.as_deref().map(|text| read(text).map_err(usage(option))).transpose()
     };
     let timeout = value::timeout(&args.timeout).map_err(usage("timeout"))?;

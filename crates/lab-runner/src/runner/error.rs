@@ -24,8 +24,8 @@ pub(super) enum StepError {
     #[error(transparent)]
     Scrape(#[from] ScrapeError),
     /// A value from an earlier step is missing or invalid.
-    #[error("{0}")]
-    Deferred(String),
+    #[error(transparent)]
+    Deferred(#[from] lab_scenario::Unresolved),
     #[error("the app has no {variable}")]
     NoServerKey { variable: String },
     #[error("the lab has no caller {0}")]

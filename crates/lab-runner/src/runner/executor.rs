@@ -21,7 +21,7 @@ use super::outage::OutageTracker;
 use super::step::{StepExecution, execute, result};
 use lab_core::event::{Event, EventKind, ExpectationResult, Phase, Role, Secrets, Status, StepFinished, StepStarted};
 use lab_scenario::plan::{Action, Expectation, Kind, Metric, Step};
-use lab_scenario::{Output, OutputKind};
+use lab_scenario::{Output, OutputKind, UnknownOutput};
 
 /// Time limit for `finally` after the run was asked to stop.
 const FINALLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -173,8 +173,8 @@ impl Executor {
         let (action, expected) = match step.resolve_deferred(&|output| self.output_value(output), &self.context.secrets)
         {
             Ok(resolved) => resolved,
-            Err(why) => {
-                let done = StepExecution::failed(StepError::Deferred(why));
+            Err(error) => {
+                let done = StepExecution::failed(StepError::Deferred(error));
                 return self.finish_step(step, started, begun, done, &[], first, reporter);
             }
         };
@@ -307,13 +307,13 @@ impl Executor {
     }
 
     /// Output of an earlier step, formatted as a value in a scenario file.
-    fn output_value(&self, output: &Output) -> Result<String, String> {
-        let result = self.results.get(&output.step).ok_or("that step was not executed")?;
+    fn output_value(&self, output: &Output) -> Result<String, UnknownOutput> {
+        let result = self.results.get(&output.step).ok_or_else(|| UnknownOutput::new("that step was not executed"))?;
         let StepOutputs { status, body, value, stdout, exit_code } = &result.outputs;
         let text = match &output.what {
             OutputKind::Duration => Some(format!("{}ms", rounded(result.duration * 1000.0))),
             OutputKind::Measured(sender, metric) => {
-                return format_value(sender, metric, &result.observed).map_err(|error| error.to_string());
+                return format_value(sender, metric, &result.observed).map_err(|error| UnknownOutput::new(error.to_string()));
             }
             OutputKind::Status => status.map(|status| status.to_string()),
             OutputKind::Body => body.clone(),
@@ -321,7 +321,7 @@ impl Executor {
             OutputKind::Stdout => stdout.clone(),
             OutputKind::ExitCode => exit_code.map(|code| code.to_string()),
         };
-        text.ok_or_else(|| "that step got no answer".to_owned())
+        text.ok_or_else(|| UnknownOutput::new("that step got no answer"))
     }
 }
 

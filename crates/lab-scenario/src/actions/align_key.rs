@@ -2,6 +2,7 @@
 
 use super::fields::ActionFields;
 use super::{Action, Definition, Effect, Profile, Reading, caller_undo, callers_do, keys, mapping_key};
+use crate::Expected;
 use crate::schema::{KeySpec, MappingSpec, Shape, kinds};
 use lab_core::event::Phase;
 
@@ -25,7 +26,7 @@ pub(super) static DEFINITION: Definition = Definition::new(
 fn read(mut fields: ActionFields<'_, '_>) -> Option<Action> {
     fields.value("caller", |text| match text {
         "server" => Ok(()),
-        _ => Err("expected `server`: the callers get the server's key".to_owned()),
+        _ => Err(Expected::new("expected `server`: the callers get the server's key")),
     })?;
     Some(Action::AlignKey { callers: fields.callers() })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fields::ActionFields;
 use super::traffic::{self, Traffic};
 use super::{Action, Definition, Effect, Profile, Reading, keys, mapping_key};
+use crate::Expected;
 use crate::reader::Reader;
 use crate::schema::{KeySpec, MappingSpec, Shape, kinds};
 use crate::value;
@@ -67,8 +68,8 @@ fn read_stop(reader: &mut Reader<'_>, text: &Text) -> Option<Action> {
     let few = reader.out.are_few();
     reader.fixed("stop_background", text, |name| match context.backgrounds().find(|step| step.name == name) {
         Some(step) => Ok(Action::StopBackground { step: step.id, name: name.to_owned() }),
-        None if few => Err(did_you_mean(name, names.iter().copied(), &known)),
-        None => Err(known.clone()),
+        None if few => Err(Expected::new(did_you_mean(name, names.iter().copied(), &known))),
+        None => Err(Expected::new(known.clone())),
     })
 }
 

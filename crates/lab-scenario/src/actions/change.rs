@@ -1,6 +1,7 @@
 //! `stop`, `start`, `kill`, `pause` and `unpause`: changes of the state of a service. They share [`Change`] with `set_env`.
 
 use super::{Action, ActionKind, Definition, Effect, Profile, Reading, Requirement, set_env};
+use crate::Expected;
 use crate::reader::Reader;
 use crate::schema::{KeySpec, Shape, kinds};
 use lab_core::engine::{APP, Ability, DB, GATEWAY, RunState, ServiceChange};
@@ -122,11 +123,11 @@ fn read(reader: &mut Reader<'_>, text: &Text, verb: Verb, change: ServiceChange)
 }
 
 /// Parses a service name.
-pub(super) fn service(text: &str) -> Result<String, String> {
+pub(super) fn service(text: &str) -> Result<String, Expected> {
     if SERVICES.contains(&text) {
         return Ok(text.to_owned());
     }
-    Err(did_you_mean(text, SERVICES, &format!("expected a service: {}", quote_list(SERVICES))))
+    Err(Expected::new(did_you_mean(text, SERVICES, &format!("expected a service: {}", quote_list(SERVICES)))))
 }
 
 pub(super) fn profile(change: &Change) -> Profile<'_> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fields::ActionFields;
 use super::{Action, Amounts, Definition, Profile, Reading, keys, mapping_key};
+use crate::Expected;
 use crate::deferred::Response;
 use crate::schema::MappingSpec;
 use crate::value;
@@ -91,7 +92,7 @@ fn caller(fields: &mut ActionFields<'_, '_>) -> Option<String> {
     };
     fields.reader.fixed("caller", &text, |name| match names.iter().find(|known| *known == name) {
         Some(name) => Ok(name.clone()),
-        None => Err(did_you_mean(name, names.iter().map(String::as_str), &has)),
+        None => Err(Expected::new(did_you_mean(name, names.iter().map(String::as_str), &has))),
     })
 }
 

@@ -1,5 +1,6 @@
 //! [`ActionFields`]: reads the keys of an action whose value is a mapping.
 
+use crate::Expected;
 use crate::file::{Args, StepFile};
 use crate::reader::Reader;
 use crate::schema::{DefaultValue, KeySpec, Shape};
@@ -36,13 +37,13 @@ impl ActionFields<'_, '_> {
     }
 
     /// Parses the value of a key. Returns `None` if the key is missing or the value is wrong (which is reported).
-    pub(super) fn value<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn value<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, Expected>) -> Option<T> {
         let text = self.text(key)?;
         self.reader.value(key, &text, read)
     }
 
     /// Like [`Self::value`], with the default of the schema if the key is missing or its value is wrong.
-    pub(super) fn value_or_default<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> T {
+    pub(super) fn value_or_default<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, Expected>) -> T {
         self.value(key, &read).unwrap_or_else(|| default_of(self.spec(key), &read))
     }
 
@@ -89,7 +90,7 @@ impl ActionFields<'_, '_> {
             };
             let read = |name: &str| match known.iter().find(|known| *known == name) {
                 Some(name) => Ok(name.clone()),
-                None => Err(did_you_mean(name, names(), &has)),
+                None => Err(Expected::new(did_you_mean(name, names(), &has))),
             };
             let Some(name) = self.reader.fixed("callers", &text, read) else { continue };
             if callers.contains(&name) {
@@ -104,7 +105,7 @@ impl ActionFields<'_, '_> {
 }
 
 /// Default value of a key, read like a value of the file.
-pub(super) fn default_of<T>(key: &KeySpec, read: impl Fn(&str) -> Result<T, String>) -> T {
+pub(super) fn default_of<T>(key: &KeySpec, read: impl Fn(&str) -> Result<T, Expected>) -> T {
     match key.default {
         DefaultValue::Value(value) => read(value).ok(),
         DefaultValue::None | DefaultValue::Described(_) => None,
