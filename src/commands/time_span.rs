@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lab_scenario::value;
+use lab_system::duration::parts;
 
 /// Longest accepted span.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
@@ -14,11 +14,14 @@ pub(super) struct SpanError;
 
 /// Parses a number with `ms`, `s`, `m`, `h` or `d`; above 0 and at most a year.
 pub(super) fn parse_span(text: &str) -> Result<Duration, SpanError> {
-    let long = [('h', 60), ('d', 24 * 60)].into_iter().find_map(|(unit, minutes)| {
-        let minute = value::duration(&format!("{}m", text.strip_suffix(unit)?));
-        Some(minute.ok().and_then(|minute| minute.checked_mul(minutes)))
-    });
-    let span = long.unwrap_or_else(|| value::duration(text).ok());
+    const UNITS: [(&str, f64); 5] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
+    let span = match parts(text, &UNITS).as_deref() {
+        Some(&[(number, unit)]) => {
+            let seconds = number.parse::<f64>().ok().map(|number| number * unit);
+            seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        }
+        _ => None,
+    };
     span.filter(|span| !span.is_zero() && *span <= LONGEST).ok_or(SpanError)
 }
 

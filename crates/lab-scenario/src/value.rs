@@ -7,6 +7,7 @@ use super::Expected;
 use super::plan::Kind;
 use lab_core::engine::{APP, GATEWAY, environment};
 use lab_core::event::Phase;
+use lab_system::duration::parts;
 use lab_yaml::did_you_mean;
 use lab_yaml::quote_list;
 
@@ -66,19 +67,15 @@ pub fn server_key(key: &str) -> Result<String, Expected> {
 /// Parses a number with the unit `ms`, `s` or `m`.
 pub fn duration(text: &str) -> Result<Duration, Expected> {
     const EXPECTED: &str = "expected a duration with a unit: `500ms`, `1.5s`, `2m`";
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[number.len()..] {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "" if number.parse::<f64>().is_ok() => {
-            return Err(Expected::new(format!("{EXPECTED}; did you mean `{number}s` or `{number}ms`?")));
-        }
-        _ => return Err(Expected::new(EXPECTED)),
+    const UNITS: [(&str, f64); 3] = [("ms", 0.001), ("s", 1.0), ("m", 60.0)];
+    let Some(&[(number, unit)]) = parts(text, &UNITS).as_deref() else {
+        let is_number = text.parse::<f64>().is_ok() && !text.ends_with(|c: char| c.is_ascii_alphabetic());
+        return Err(if is_number {
+            Expected::new(format!("{EXPECTED}; did you mean `{text}s` or `{text}ms`?"))
+        } else {
+            Expected::new(EXPECTED)
+        });
     };
-    if !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return Err(Expected::new(EXPECTED));
-    }
     let seconds = number.parse::<f64>().map_err(|_| Expected::new(EXPECTED))? * unit;
     Duration::try_from_secs_f64(seconds).map_err(|_| Expected::new("this is too long"))
 }

@@ -4,30 +4,16 @@
 use std::time::Duration;
 
 use crate::{Condition, Port};
+use lab_system::duration::parts;
 
 use super::value_error::ValueError;
 
 /// Parses `500ms`, `1.5s`, `1m30s`.
 pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
-    let (mut rest, mut seconds) = (text, 0.0);
-    if text.is_empty() {
-        return Err(ValueError::Duration);
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or(ValueError::Duration)?;
-        let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic() && c != 'µ').unwrap_or(after.len());
-        let (unit, after) = after.split_at(letters);
-        let factor = match unit {
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return Err(ValueError::Duration),
-        };
-        seconds += number.parse::<f64>().map_err(|_| ValueError::Duration)? * factor;
-        rest = after;
+    const UNITS: [(&str, f64); 6] = [("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let mut seconds = 0.0;
+    for (number, unit) in parts(text, &UNITS).ok_or(ValueError::Duration)? {
+        seconds += number.parse::<f64>().map_err(|_| ValueError::Duration)? * unit;
     }
     Duration::try_from_secs_f64(seconds).ok().filter(|it| it.as_secs() <= 86_400).ok_or(ValueError::LongDuration)
 }

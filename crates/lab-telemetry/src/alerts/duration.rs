@@ -1,5 +1,7 @@
 //! Durations in Prometheus' notation.
 
+use lab_system::duration::parts;
+
 /// Parses a duration such as `1m30s` or `1500ms` to milliseconds.
 pub(super) fn duration(text: &str) -> Option<i64> {
     const UNITS: [(&str, i64); 7] = [
@@ -15,21 +17,16 @@ pub(super) fn duration(text: &str) -> Option<i64> {
     if text == "0" {
         return Some(0);
     }
-    let (mut rest, mut millis, mut last) = (text, 0_i64, i64::MAX);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let amount: i64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..].find(|c: char| !c.is_ascii_alphabetic()).map_or(rest.len(), |end| digits + end);
-        let (_, unit_millis) = UNITS.iter().find(|(name, _)| *name == &rest[digits..unit])?;
+    let (mut millis, mut last) = (0_i64, i64::MAX);
+    for (number, unit) in parts(text, &UNITS)? {
         // The larger units come first, each once.
-        if *unit_millis >= last {
+        if unit >= last {
             return None;
         }
-        last = *unit_millis;
-        millis = millis.checked_add(amount.checked_mul(*unit_millis)?)?;
-        rest = &rest[unit..];
+        last = unit;
+        millis = millis.checked_add(number.parse::<i64>().ok()?.checked_mul(unit)?)?;
     }
-    (!text.is_empty()).then_some(millis)
+    Some(millis)
 }
 
 #[cfg(test)]
