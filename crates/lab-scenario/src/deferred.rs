@@ -23,6 +23,7 @@ const SAMPLES: [&str; 6] = ["1", "x", "1s", "/x", "GET", "> 1"];
 pub struct Output {
     /// [`Step::id`] of the step.
     pub step: usize,
+    /// Quantity that it refers to.
     pub what: OutputKind,
     /// `NAME.OUTPUT`, as written.
     name: String,
@@ -43,6 +44,7 @@ pub enum OutputKind {
     Value,
     /// Standard output of its command, without trailing newlines.
     Stdout,
+    /// Exit code of its command.
     ExitCode,
 }
 
@@ -102,7 +104,7 @@ pub(crate) enum Response {
     Unknown,
 }
 
-/// What a step can refer to besides parameters.
+/// Names that a step can refer to besides parameters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StepContext {
     pub(crate) callers: Vec<Caller>,

@@ -9,11 +9,22 @@ use lab_yaml::{did_you_mean, nearest, quote_list};
 /// A parsed metric name. The bound decides whether it is a share or a count.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetricName {
-    Delta { counter: String, labels: Vec<(String, String)> },
+    /// `COUNTER.delta`: increase of a counter of the app.
+    Delta {
+        /// Full name.
+        counter: String,
+        /// Names and values, sorted by name.
+        labels: Vec<(String, String)>,
+    },
+    /// `status.CODE`: responses with this status.
     Status(u16),
+    /// `latency.pN`: a percentile, 50.0 to 99.99.
     Latency(f64),
+    /// `sent`: requests sent.
     Sent,
+    /// `failed`: failed requests.
     Failed,
+    /// `alert.NAME`: state of an alert.
     Alert(String),
 }
 

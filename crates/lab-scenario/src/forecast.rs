@@ -12,7 +12,7 @@ use lab_core::event::Secrets;
 pub struct Forecast {
     /// In execution order.
     pub steps: Vec<StepForecast>,
-    /// What is undone at the end, in order: the target (a service, `caller` or `caller NAME`) and its part.
+    /// Changes that the undo reverts, in order: the target (a service, `caller` or `caller NAME`) and its part.
     pub undo: Vec<(String, String)>,
 }
 

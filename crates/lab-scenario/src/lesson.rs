@@ -24,7 +24,9 @@ pub struct Lesson {
     pub hints: Vec<String>,
     /// Cause and fix.
     pub solution: Option<String>,
+    /// Lessons learned, one paragraph each.
     pub lessons: Vec<String>,
+    /// `None` if the file does not state it.
     pub difficulty: Option<Difficulty>,
 }
 
@@ -53,7 +55,7 @@ impl Difficulty {
     }
 }
 
-/// What `lab scenario prove` checks in addition to the steps. The checks do not change the lab.
+/// Checks of `lab scenario prove` in addition to the steps. They do not change the lab.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims {
     /// Passes only while the fault is active.
@@ -71,6 +73,7 @@ pub struct WrongFix {
     pub name: String,
     /// Reason why it does not help.
     pub why: String,
+    /// Steps of the attempt, executed while the fault is active.
     pub steps: Vec<Step>,
 }
 

@@ -3,6 +3,8 @@
 //! includes and fills in parameters, [`plan`] is the result. [`library`] holds the built-in scenarios. This crate
 //! knows no engine and executes nothing.
 
+#![warn(missing_docs)]
+
 mod actions;
 mod callers;
 mod check;

@@ -23,7 +23,9 @@ pub struct Plan {
     pub title: String,
     /// One paragraph.
     pub description: String,
+    /// Decides what is expected of the run as a whole.
     pub kind: Kind,
+    /// Keywords for `lab scenario list`, in file order.
     pub tags: Vec<String>,
     /// Engines that it may run on. Empty: any engine that supports its steps.
     pub engines: Vec<String>,
@@ -39,6 +41,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Executed at the end in every case.
     pub finally: Vec<Step>,
+    /// Texts for people who practise; may be empty.
     pub lesson: Lesson,
     /// Checked by `lab scenario prove`.
     pub claims: Claims,
@@ -64,6 +67,7 @@ pub struct Caller {
     pub key: Option<String>,
     /// Requests per second.
     pub rate: f64,
+    /// Connections, each with one request in flight.
     pub connections: u32,
 }
 
@@ -97,8 +101,11 @@ pub struct Step {
     pub id: usize,
     /// Unique in the plan.
     pub name: String,
+    /// From the file, the action or the preceding step.
     pub phase: Phase,
+    /// With sample values if `deferred` is set.
     pub action: Action,
+    /// Expectations, checked after the action.
     pub expect: Vec<Expectation>,
     /// `file:line:column`, for messages.
     pub place: String,

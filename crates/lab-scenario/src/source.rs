@@ -13,11 +13,13 @@ use lab_yaml::{Place, SourceFile};
 pub enum Source {
     /// Name of a built-in scenario.
     Library(String),
+    /// Path of a file, as typed.
     Path(PathBuf),
     /// A text with the name used in messages.
     Text {
         /// Such as `example.yaml`.
         name: String,
+        /// The YAML document.
         text: String,
     },
 }

@@ -27,30 +27,36 @@ pub struct Diagnostic {
     pub label: String,
     /// Related places and the origin of values.
     pub notes: Vec<String>,
+    /// Advice, each on a line of its own.
     pub help: Vec<String>,
 }
 
 impl Diagnostic {
+    /// Creates an error without a place.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), place: None, label: String::new(), notes: Vec::new(), help: Vec::new() }
     }
 
+    /// Creates an error at a place.
     pub fn at(message: impl Into<String>, place: &Place) -> Self {
         Self { place: Some(place.clone()), ..Self::new(message) }
     }
 
+    /// Sets the expected value, shown under the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
+    /// Adds a related place or the origin of a value.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
     }
 
+    /// Adds advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
@@ -118,6 +124,7 @@ impl Diagnostics {
         &self.items
     }
 
+    /// Returns true if there are no errors.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -131,6 +138,7 @@ impl Diagnostics {
         parts.join("\n\n")
     }
 
+    /// Adds an error, unless no more are accepted.
     pub fn push(&mut self, item: Diagnostic) {
         if !self.closed {
             self.items.push(item);
@@ -154,6 +162,7 @@ impl Diagnostics {
         self.items.len() < MAX_RENDERED
     }
 
+    /// Number of stored errors.
     pub fn len(&self) -> usize {
         self.items.len()
     }

@@ -89,6 +89,7 @@ impl<'n> Fields<'n> {
         !self.entries.contains_key(key) && !self.suggested.contains(&key)
     }
 
+    /// Entry of a key. `None` if the key is missing.
     pub fn get(&self, key: &str) -> Option<&'n Entry> {
         self.entries.get(key).copied()
     }

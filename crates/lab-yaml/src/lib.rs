@@ -2,6 +2,8 @@
 //! mappings against the allowed keys, and errors are [`Diagnostic`]s rendered with the source line and a caret. This
 //! crate knows nothing about the meaning of the keys.
 
+#![warn(missing_docs)]
+
 mod diagnostics;
 pub mod fields;
 pub mod node;

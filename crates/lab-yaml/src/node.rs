@@ -27,7 +27,9 @@ const MAX_KEY_LENGTH: usize = 256;
 /// A scalar without its quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
+    /// The value, with escapes and folding resolved.
     pub text: String,
+    /// Place in the source, with its quotes.
     pub place: Place,
 }
 
@@ -36,22 +38,29 @@ pub struct Text {
 pub struct Node {
     /// Start of the first entry for a mapping or a list.
     pub place: Place,
+    /// Content of the node.
     pub kind: NodeKind,
 }
 
+/// Content of a [`Node`].
 #[derive(Clone, Debug)]
 pub enum NodeKind {
     /// Empty, `null` or `~`.
     Null,
+    /// Any other scalar, as text.
     Scalar(String),
+    /// A list, in block or flow style.
     List(Vec<Node>),
+    /// A mapping, in file order.
     Mapping(Vec<Entry>),
 }
 
 /// A key and its value. Duplicate keys are kept here and reported by [`super::fields`].
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// The key, always a scalar.
     pub key: Text,
+    /// The value; null if nothing follows the key.
     pub value: Node,
 }
 

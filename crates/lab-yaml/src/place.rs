@@ -25,10 +25,12 @@ impl SourceFile {
         Arc::new(Self { name, text, lines })
     }
 
+    /// Name for messages, without control characters.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -45,6 +47,7 @@ impl SourceFile {
         (start, line.strip_suffix('\r').unwrap_or(line))
     }
 
+    /// Number of lines, at least 1. A final line break starts another, empty line.
     pub fn line_count(&self) -> usize {
         self.lines.len()
     }
@@ -72,6 +75,7 @@ impl Place {
         Self { file: Arc::clone(file), span: start..end }
     }
 
+    /// File that the place is in.
     pub fn file(&self) -> &Arc<SourceFile> {
         &self.file
     }

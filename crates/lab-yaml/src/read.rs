@@ -13,7 +13,8 @@ const MAX_SIZE: u64 = 1 << 20;
 /// Reads a file and names it by the path as typed. An encoding error is placed at the first invalid byte.
 pub fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostic> {
     let name = path.display().to_string();
-    let bytes = bytes(path).map_err(|detail| Diagnostic::new(format!("cannot read {name}: {detail}")))?;
+    let bytes = files::read_input(path, MAX_SIZE)
+        .map_err(|error| Diagnostic::new(format!("cannot read {name}: {}", describe(path, &error))))?;
     let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     match String::from_utf8(bytes) {
         Ok(text) => Ok(SourceFile::new(name, strip_bom(&text))),
@@ -28,14 +29,15 @@ pub fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostic> {
     }
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    files::read_input(path, MAX_SIZE).map_err(|error| match error.kind() {
+/// Describes why a file cannot be read.
+fn describe(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::NotFound => match std::fs::read_link(path) {
             Ok(target) => format!("it is a link to {}, which does not exist", target.display()),
             Err(_) => "no such file".to_owned(),
         },
         _ => error.to_string(),
-    })
+    }
 }
 
 /// Removes the byte order mark that Windows editors write.

@@ -313,7 +313,8 @@ impl Executor {
         let text = match &output.what {
             OutputKind::Duration => Some(format!("{}ms", rounded(result.duration * 1000.0))),
             OutputKind::Measured(sender, metric) => {
-                return format_value(sender, metric, &result.observed).map_err(|error| UnknownOutput::new(error.to_string()));
+                return format_value(sender, metric, &result.observed)
+                    .map_err(|error| UnknownOutput::new(error.to_string()));
             }
             OutputKind::Status => status.map(|status| status.to_string()),
             OutputKind::Body => body.clone(),

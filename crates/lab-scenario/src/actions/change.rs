@@ -45,7 +45,9 @@ pub(super) static UNPAUSE: Definition = Definition::new(
 /// A change of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// Action as written, for messages and the forecast.
     pub verb: Verb,
+    /// Name of the service, such as `app`.
     pub service: String,
     /// Desired state.
     pub change: ServiceChange,

@@ -42,6 +42,7 @@ pub struct Check {
     pub path: String,
     /// Such as `GET`.
     pub method: String,
+    /// In addition to `X-API-Key`, in file order.
     pub headers: Vec<(String, String)>,
     /// Caller whose key is sent. `None`: the lab's single caller.
     pub caller: Option<String>,

@@ -1,5 +1,5 @@
-//! `scenario`: includes the steps of another scenario. `resolve` replaces the step by them, so it is no [`Action`] of a
-//! plan.
+//! `scenario`: includes the steps of another scenario. `resolve` replaces the step with them, so a plan has no
+//! [`Action`] for it.
 //!
 //! [`Action`]: super::Action
 

@@ -50,6 +50,7 @@ pub struct Command {
     pub folder: Option<PathBuf>,
     /// In addition to lab's environment and the addresses of the lab.
     pub env: BTreeMap<String, String>,
+    /// Time after which the command is killed and the step fails.
     pub timeout: Duration,
     /// Expected exit code.
     pub exit_code: u8,

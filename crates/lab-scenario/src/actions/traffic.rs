@@ -62,10 +62,13 @@ pub struct Traffic {
 /// Share of one caller in the traffic of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallerLoad {
+    /// Name of the caller, declared at the top of the file.
     pub name: String,
+    /// Its share of the total amount.
     pub amount: lab_traffic::Amount,
     /// Requests per second.
     pub rate: f64,
+    /// Connections, each with one request in flight.
     pub connections: u32,
 }
 

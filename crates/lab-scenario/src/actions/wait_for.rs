@@ -87,6 +87,7 @@ pub(super) static DEFINITION: Definition = Definition::new(
 /// Waits for a condition. The step fails if the deadline passes first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WaitFor {
+    /// Condition that ends the wait.
     pub what: Condition,
     /// Deadline, measured from the start of the step.
     pub timeout: Duration,
@@ -102,7 +103,12 @@ pub enum Condition {
     /// A request with the expected response.
     Answer(Check),
     /// State of an alert.
-    Alert { alert: String, is: AlertIs },
+    Alert {
+        /// Name of the alert.
+        alert: String,
+        /// Expected state.
+        is: AlertIs,
+    },
     /// A query to the lab's Prometheus.
     Query {
         /// In `PromQL`.

@@ -7,9 +7,11 @@ use super::super::deferred::DeferredBound;
 pub struct Expectation {
     /// Sender of the requests that are measured.
     pub sender: Sender,
+    /// Quantity that is measured.
     pub metric: Metric,
     /// The metric as written: `auth_failures.delta`.
     pub metric_text: String,
+    /// Comparison of the measured value (left) with the bound (right).
     pub comparator: Comparator,
     /// A count, a percentage, or milliseconds, depending on the metric.
     pub bound: f64,
@@ -56,7 +58,12 @@ pub enum Metric {
     /// Failed requests, in percent of the requests sent.
     FailedShare,
     /// State of an alert. Has no bound.
-    Alert { alert: String, is: AlertIs },
+    Alert {
+        /// Name of the alert.
+        alert: String,
+        /// Expected state.
+        is: AlertIs,
+    },
 }
 
 /// Comparison operator.
@@ -95,7 +102,9 @@ impl Comparator {
 /// A comparison with a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
+    /// Comparison of the observed value (left) with the bound (right).
     pub comparator: Comparator,
+    /// Any finite number.
     pub bound: f64,
     /// Comparator and bound as written: `> 0.5`.
     pub text: String,
