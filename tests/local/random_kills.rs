@@ -116,7 +116,7 @@ fn a_key_that_cannot_be_recorded_is_not_changed() {
     let script = format!("trap '' XFSZ; ulimit -f 0; exec {} key rotate apikey-v2", env!("CARGO_BIN_EXE_lab"));
     let mut rotate = std::process::Command::new("sh");
     rotate.args(["-c", &script]).env("LAB_STATE_DIR", desk.state()).env("LAB_ENGINE", "embedded");
-    Desk::ran(&["key", "rotate"], rotate).status(3).complains("the key was not changed").complains("next:");
+    Desk::ran(&["key", "rotate"], rotate).status(3).complains("app was not changed").complains("next:");
     assert_eq!(keys(&desk)["server"], "apikey-v1");
     agrees(&desk, "nothing was changed");
     desk.lab(&["key", "rotate", "apikey-v2"]).status(0);
