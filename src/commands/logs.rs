@@ -5,7 +5,7 @@ use std::io::Write;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::StreamExt;
 
-use super::session::{Session, name_option};
+use super::session::{Session, name_option, unknown_service};
 use super::time_span::parse_span;
 use crate::cli::LogsArgs;
 use lab_core::engine::{EngineErrorKind, LogLine, LogRequest};
@@ -29,8 +29,7 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     let known: Vec<String> = connected.engine.services().into_iter().map(|service| service.name).collect();
     for service in &args.services {
         if !known.contains(service) {
-            let message = format!("unknown service {service:?} (this lab has {})", known.join(", "));
-            return Err(Failure::usage(message).into());
+            return Err(unknown_service(service, known.iter().map(String::as_str)).into());
         }
     }
     let request = LogRequest { services: args.services.clone(), tail: args.tail, since, follow: args.follow };

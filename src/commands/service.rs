@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::change::ManualChange;
-use super::session::{Connected, Session, name_option};
-use lab_core::engine::{Ability, Description, RunState, ServiceChange, ServiceSpec};
+use super::session::{Connected, Session, name_option, unknown_service};
+use lab_core::engine::{Ability, Description, RunState, ServiceChange};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::human;
 
@@ -52,25 +52,25 @@ impl Verb {
         }
     }
 
-    /// Changes that lead from a state to the one that the verb asks for, or why there are none.
-    fn plan(self, state: RunState) -> Plan {
+    /// Plans the way from a state to the one that the verb asks for.
+    fn plan(self, state: RunState) -> Result<Plan, Refused> {
         use RunState::{Paused, Running, Stopped};
         let run = |state| Plan::Changes(vec![ServiceChange::run(state)]);
-        match (self, state) {
+        Ok(match (self, state) {
             (Self::Stop, Running | Paused) => run(Stopped),
             (Self::Stop | Self::Kill, Stopped) => Plan::Nothing("already stopped"),
             (Self::Kill, Running | Paused) => Plan::Changes(vec![ServiceChange::kill()]),
             (Self::Start | Self::Restart, Stopped) | (Self::Unpause, Paused) => run(Running),
             (Self::Start, Running) => Plan::Nothing("already running"),
-            (Self::Start, Paused) => Plan::Refused("is paused", "unpause"),
+            (Self::Start, Paused) => return Err(Refused { reason: "is paused", first: "unpause" }),
             (Self::Restart, Running | Paused) => {
                 Plan::Changes(vec![ServiceChange::run(Stopped), ServiceChange::run(Running)])
             }
             (Self::Pause, Running) => run(Paused),
             (Self::Pause, Paused) => Plan::Nothing("already paused"),
-            (Self::Pause | Self::Unpause, Stopped) => Plan::Refused("is stopped", "start"),
+            (Self::Pause | Self::Unpause, Stopped) => return Err(Refused { reason: "is stopped", first: "start" }),
             (Self::Unpause, Running) => Plan::Nothing("not paused"),
-        }
+        })
     }
 }
 
@@ -79,8 +79,15 @@ enum Plan {
     Changes(Vec<ServiceChange>),
     /// The service is in the desired state already; the words follow its name.
     Nothing(&'static str),
-    /// The verb has no meaning in this state, and another verb comes first.
-    Refused(&'static str, &'static str),
+}
+
+/// The verb has no meaning in this state.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    /// State of the service, after "it".
+    reason: &'static str,
+    /// Verb that comes first.
+    first: &'static str,
 }
 
 pub(super) async fn run(session: &Session, verb: Verb, services: &[String]) -> anyhow::Result<Exit> {
@@ -102,7 +109,6 @@ pub(super) async fn run(session: &Session, verb: Verb, services: &[String]) -> a
                 session.line(&format!("{service} {state}"))?;
                 continue;
             }
-            Plan::Refused(..) => continue,
         };
         let start = Instant::now();
         for wanted in &changes {
@@ -119,7 +125,7 @@ fn selected<'a>(connected: &Connected, verb: Verb, services: &'a [String]) -> an
     let mut selected: Vec<&str> = Vec::new();
     for name in services {
         let Some(spec) = known.iter().find(|spec| spec.name == *name) else {
-            return Err(unknown(name, &known).into());
+            return Err(unknown_service(name, known.iter().map(|spec| spec.name.as_str())).into());
         };
         if !spec.abilities.contains(&verb.ability()) {
             let engine = connected.engine.name();
@@ -135,11 +141,6 @@ fn selected<'a>(connected: &Connected, verb: Verb, services: &'a [String]) -> an
     Ok(selected)
 }
 
-fn unknown(name: &str, known: &[ServiceSpec]) -> Failure {
-    let known: Vec<&str> = known.iter().map(|spec| spec.name.as_str()).collect();
-    Failure::usage(format!("unknown service {name:?} (this lab has {})", known.join(", ")))
-}
-
 /// Plans of all services. An error if the verb has no meaning for one of them: then none is changed.
 fn plans<'a>(
     connected: &Connected,
@@ -151,12 +152,11 @@ fn plans<'a>(
     for service in services {
         // A container that was removed is as good as stopped: starting it creates it again.
         let state = description.service(service).map_or(RunState::Stopped, |found| found.state);
-        let plan = verb.plan(state);
-        if let Plan::Refused(why, first) = plan {
-            let message = format!("cannot {} {service}: it {why}", verb.name());
+        let plan = verb.plan(state).map_err(|Refused { reason, first }| {
+            let message = format!("cannot {} {service}: it {reason}", verb.name());
             let hint = format!("lab {first} {service}{}", name_option(&connected.lab));
-            return Err(Failure::failed(message).hint(hint).into());
-        }
+            Failure::failed(message).hint(hint)
+        })?;
         plans.push((*service, plan));
     }
     Ok(plans)
@@ -169,16 +169,18 @@ mod tests {
     #[test]
     fn every_verb_has_a_plan_for_every_state() {
         use RunState::{Paused, Running, Stopped};
-        let run = |state| Plan::Changes(vec![ServiceChange::run(state)]);
-        let kill = || Plan::Changes(vec![ServiceChange::kill()]);
-        let restart = || Plan::Changes(vec![ServiceChange::run(Stopped), ServiceChange::run(Running)]);
+        let run = |state| Ok(Plan::Changes(vec![ServiceChange::run(state)]));
+        let kill = || Ok(Plan::Changes(vec![ServiceChange::kill()]));
+        let restart = || Ok(Plan::Changes(vec![ServiceChange::run(Stopped), ServiceChange::run(Running)]));
+        let nothing = |state| Ok(Plan::Nothing(state));
+        let refused = |reason, first| Err(Refused { reason, first });
         let table = [
-            (Verb::Stop, [run(Stopped), run(Stopped), Plan::Nothing("already stopped")]),
-            (Verb::Kill, [kill(), kill(), Plan::Nothing("already stopped")]),
-            (Verb::Start, [Plan::Nothing("already running"), Plan::Refused("is paused", "unpause"), run(Running)]),
+            (Verb::Stop, [run(Stopped), run(Stopped), nothing("already stopped")]),
+            (Verb::Kill, [kill(), kill(), nothing("already stopped")]),
+            (Verb::Start, [nothing("already running"), refused("is paused", "unpause"), run(Running)]),
             (Verb::Restart, [restart(), restart(), run(Running)]),
-            (Verb::Pause, [run(Paused), Plan::Nothing("already paused"), Plan::Refused("is stopped", "start")]),
-            (Verb::Unpause, [Plan::Nothing("not paused"), run(Running), Plan::Refused("is stopped", "start")]),
+            (Verb::Pause, [run(Paused), nothing("already paused"), refused("is stopped", "start")]),
+            (Verb::Unpause, [nothing("not paused"), run(Running), refused("is stopped", "start")]),
         ];
         for (verb, expected) in table {
             assert_eq!([Running, Paused, Stopped].map(|state| verb.plan(state)), expected, "{verb:?}");

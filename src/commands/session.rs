@@ -205,3 +205,9 @@ pub(super) fn name_option(lab: &Lab) -> String {
 pub(super) fn no_such_lab(lab: &Lab) -> Failure {
     Failure::failed(format!("lab {} does not exist", lab.name())).hint(format!("lab up{}", name_option(lab)))
 }
+
+/// The error for a service that is not among those of a lab.
+pub(super) fn unknown_service<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    let known: Vec<&str> = known.collect();
+    Failure::usage(format!("unknown service {name:?} (this lab has {})", known.join(", ")))
+}
