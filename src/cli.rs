@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 mod images;
 mod lab;
 mod metrics;
+mod revisions;
 mod runs;
 mod scenario;
 mod service;
@@ -17,6 +18,7 @@ pub(crate) use lab::{
     DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ServicesArgs, StatusArgs, UpArgs, WatchArgs,
 };
 pub(crate) use metrics::{MetricsArgs, QueryArgs};
+pub(crate) use revisions::{EnvArgs, EnvCommand, HistoryArgs, RollbackArgs};
 pub(crate) use runs::{Forms, RunsCommand};
 pub(crate) use scenario::{
     NewArgs, PaceChoice, ProofFormat, ProveArgs, RunArgs, ScenarioCommand, SchemaFormat, ShowArgs, ValidateArgs,
@@ -145,6 +147,18 @@ pub(crate) enum Command {
     /// Resume paused services
     #[command(after_help = "Examples:\n  lab unpause db")]
     Unpause(ServicesArgs),
+    /// Show or change the environment of a service
+    #[command(after_help = "Examples:\n  lab env app\n  lab env set app APP_RATE_LIMIT=50/s APP_RATE_BURST=20\n  \
+        lab env unset app APP_RATE_LIMIT\n\n\
+        A change is a rolling redeployment: if the new instance does not become healthy, the old one keeps serving.")]
+    Env(EnvArgs),
+    /// Show what changed in a service, when and by whom
+    #[command(after_help = "Examples:\n  lab history app\n  lab history\n  lab history app --json")]
+    History(HistoryArgs),
+    /// Return a service to an earlier revision
+    #[command(after_help = "Examples:\n  lab rollback app\n  lab rollback app --to 1\n\n\
+        A rollback restores the environment and the run state, and is a revision itself.")]
+    Rollback(RollbackArgs),
     /// Show or change the API keys of the server and the caller
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  lab key show\n  lab key rotate apikey-v2\n  lab key align")]

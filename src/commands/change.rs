@@ -6,6 +6,7 @@ use lab_core::engine::{Reconciliation, ServiceChange};
 use lab_core::error::{Exit, Failure};
 use lab_runner::lab::ChangeError;
 use lab_runner::lab::lock::Lock;
+use lab_runner::lab::revisions::{Author, State};
 use lab_runner::runner::{Interrupt, Signal};
 
 /// A lab that is locked for changes by hand.
@@ -13,6 +14,7 @@ pub(super) struct ManualChange<'a> {
     session: &'a Session,
     connected: &'a Connected,
     interrupt: Interrupt,
+    author: Author,
     _lock: Lock,
 }
 
@@ -28,7 +30,7 @@ impl<'a> ManualChange<'a> {
         let locked = async {
             let lock = connected.lab.lock_change(holder).await?;
             connected.lab.locked_record(&lock)?;
-            connected.lab.settle_server_key(connected.engine.as_ref()).await?;
+            connected.lab.settle(connected.engine.as_ref()).await?;
             anyhow::Ok(lock)
         };
         let lock = tokio::select! {
@@ -36,7 +38,7 @@ impl<'a> ManualChange<'a> {
             () = interrupt.stop().cancelled() => return Ok(Err(exit(&interrupt))),
             locked = locked => locked?,
         };
-        Ok(Ok(Self { session, connected, interrupt, _lock: lock }))
+        Ok(Ok(Self { session, connected, interrupt, author: Author::hand(holder), _lock: lock }))
     }
 
     /// Exit code of a command whose changes are complete.
@@ -49,11 +51,18 @@ impl<'a> ManualChange<'a> {
         self.interrupt.signal().is_some()
     }
 
-    /// Changes a service. The first signal lets the change complete, because half a change is worse; a second one aborts it.
-    pub(super) async fn apply(&self, service: &str, change: &ServiceChange) -> anyhow::Result<Reconciliation> {
-        let Self { session, connected, interrupt, .. } = self;
+    /// Changes the callers' keys.
+    pub(super) fn set_callers(&self, state: &State) -> anyhow::Result<()> {
+        Ok(self.connected.lab.restore_callers(state, &self.author)?)
+    }
+
+    /// Changes a service in one revision. The first signal lets the change complete, because half a change is worse; a second
+    /// one aborts it.
+    pub(super) async fn apply(&self, service: &str, changes: &[ServiceChange]) -> anyhow::Result<Reconciliation> {
+        let Self { session, connected, interrupt, author, .. } = self;
         let changed = async {
-            connected.lab.reconcile(connected.engine.as_ref(), service, change).await.map_err(|error| match error {
+            let changed = connected.lab.reconcile(connected.engine.as_ref(), service, changes, author);
+            changed.await.map_err(|error| match error {
                 ChangeError::Lab(error) => anyhow::Error::from(error).context(format!("{service} was not changed")),
                 ChangeError::Engine(error) => error.into(),
             })

@@ -11,6 +11,7 @@ use lab_core::event::Keys;
 use lab_report::report::human;
 use lab_runner::lab::Record;
 use lab_runner::lab::lock::Lock;
+use lab_runner::lab::revisions::Author;
 use lab_scenario::value::check_key;
 
 pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Result<Exit> {
@@ -48,7 +49,7 @@ fn show(session: &Session, keys: &Keys, json: bool) -> anyhow::Result<Exit> {
 async fn locked(connected: &Connected, holder: &str) -> anyhow::Result<(Lock, Keys)> {
     let change = connected.lab.lock_change(holder).await?;
     connected.lab.locked_record(&change)?;
-    connected.lab.settle_server_key(connected.engine.as_ref()).await?;
+    connected.lab.settle(connected.engine.as_ref()).await?;
     Ok((change, keys(connected).await?))
 }
 
@@ -66,7 +67,7 @@ async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::
     let keys = keys(connected).await?;
     let start = Instant::now();
     let Roles { app, key_variable, .. } = connected.engine.roles();
-    if !change.apply(&app, &ServiceChange::env(&key_variable, key)).await?.changed {
+    if !change.apply(&app, &[ServiceChange::env(&key_variable, key)]).await?.changed {
         session.line(&format!("server already on {key}"))?;
         return Ok(change.exit());
     }
@@ -106,10 +107,8 @@ fn align(session: &Session, connected: &Connected, keys: &Keys, only: Option<&st
         lines.push(aligned(&format!("caller {name}"), key, &keys.server));
         record.callers.insert(name.clone(), keys.server.clone());
     }
-    if connected.lab.existing()? != record {
-        // Saved at once, so that a killed command leaves all callers changed or none.
-        connected.lab.save(&record)?;
-    }
+    // Saved at once, so that a killed command leaves all callers changed or none.
+    connected.lab.change_callers(&Author::hand("lab key align"), |before| *before = record)?;
     session.line(&lines.join("\n"))?;
     Ok(Exit::Passed)
 }

@@ -11,6 +11,7 @@ mod choose;
 mod dashboard;
 mod doctor;
 mod down;
+mod env;
 mod failure;
 mod images;
 mod key;
@@ -21,6 +22,7 @@ mod prove;
 mod query;
 mod recover;
 mod resources;
+mod revisions;
 mod run;
 mod runs;
 mod scenario;
@@ -100,6 +102,9 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Kill(args) => service::run(session, Verb::Kill, &args.services).await,
         Command::Pause(args) => service::run(session, Verb::Pause, &args.services).await,
         Command::Unpause(args) => service::run(session, Verb::Unpause, &args.services).await,
+        Command::Env(args) => env::run(session, args).await,
+        Command::History(args) => revisions::history(session, args).await,
+        Command::Rollback(args) => revisions::rollback(session, args).await,
         Command::Key(command) => key::run(session, command).await,
         Command::Traffic(args) => traffic::run(session, args).await,
         Command::Metrics(args) => metrics::run(session, args).await,

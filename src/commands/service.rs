@@ -111,9 +111,7 @@ pub(super) async fn run(session: &Session, verb: Verb, services: &[String]) -> a
             }
         };
         let start = Instant::now();
-        for wanted in &changes {
-            change.apply(service, wanted).await?;
-        }
+        change.apply(service, &changes).await?;
         session.line(&format!("{service} {} in {}", verb.done(), human::duration(start.elapsed())))?;
     }
     Ok(change.exit())

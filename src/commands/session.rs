@@ -2,6 +2,7 @@
 
 use crate::engines::{Connect, EngineRegistry};
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lab_core::engine::{Description, Engine, EngineError, EngineErrorKind};
@@ -20,6 +21,8 @@ pub(super) struct Session {
     name: Option<String>,
     /// Masked in all output.
     secrets: Mutex<Secrets>,
+    /// The user asked to see the secrets.
+    is_revealed: AtomicBool,
 }
 
 /// An existing lab and its engine.
@@ -31,7 +34,12 @@ pub(super) struct Connected {
 
 impl Session {
     pub(super) fn new(name: Option<&str>) -> Self {
-        Self { term: Term::new(), name: name.map(str::to_owned), secrets: Mutex::default() }
+        Self {
+            term: Term::new(),
+            name: name.map(str::to_owned),
+            secrets: Mutex::default(),
+            is_revealed: AtomicBool::new(false),
+        }
     }
 
     /// Lab name, if one was given.
@@ -46,8 +54,16 @@ impl Session {
         Ok(lab)
     }
 
+    /// Masks nothing from now on, because the user asked to see the secrets.
+    pub(super) fn reveal(&self) {
+        self.is_revealed.store(true, Ordering::Relaxed);
+    }
+
     /// Masks these secrets in all further output, including errors.
     pub(super) fn hide(&self, secrets: &Secrets) {
+        if self.is_revealed.load(Ordering::Relaxed) {
+            return;
+        }
         let mut all = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(secrets);
         if !all.is_empty() {
@@ -177,12 +193,14 @@ impl Connected {
         Ok(env.get(&roles.key_variable).cloned())
     }
 
-    /// Completes or reverts an interrupted change of the server's key, unless another command is changing the lab.
+    /// Settles interrupted changes by what the services have, unless another command is changing the lab.
     pub(super) async fn settle(&self) -> anyhow::Result<()> {
-        if self.record.next_server_key.is_some()
+        // A damaged history is reported by the commands that need it.
+        let is_pending = |lab: &Lab| lab.revisions().is_ok_and(|revisions| revisions.pending().next().is_some());
+        if (self.record.next_server_key.is_some() || is_pending(&self.lab))
             && let Ok(_change) = self.lab.try_lock_change("a look at the lab")
         {
-            self.lab.settle_server_key(self.engine.as_ref()).await?;
+            self.lab.settle(self.engine.as_ref()).await?;
         }
         Ok(())
     }

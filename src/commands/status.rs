@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::session::{Connected, Session, name_option, no_such_lab};
 use crate::cli::StatusArgs;
-use lab_core::engine::{APP, Description, EngineError, EngineErrorKind, Health, Overall, RunState, ServiceStatus};
+use lab_core::engine::{
+    APP, Description, EngineError, EngineErrorKind, Health, Overall, Roles, RunState, ServiceStatus, secret,
+};
 use lab_core::error::Exit;
 use lab_core::event::{Keys, Secrets};
 use lab_report::report::table::{Cell, Side, Table};
@@ -180,7 +182,7 @@ fn document(
             (document.prometheus, document.grafana) = (now.endpoints.prometheus, now.endpoints.grafana);
             document.dashboard = now.endpoints.dashboard;
             document.services = now.services;
-            mask_passwords(&mut document.services, &connected.record.containers.secrets);
+            mask_secrets(&mut document.services, &now.roles, &connected.record.containers.secrets);
             document.notices = now.notices;
         }
         Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
@@ -290,14 +292,15 @@ fn remarks(document: &Document) -> Vec<(Tone, String)> {
     remarks
 }
 
-/// Masks the lab's passwords, because such a document is shown and shared.
-fn mask_passwords(services: &mut [ServiceStatus], passwords: &BTreeMap<String, String>) {
+/// Masks the lab's passwords and the secrets of all services, because such a document is shown and shared.
+fn mask_secrets(services: &mut [ServiceStatus], roles: &Roles, passwords: &BTreeMap<String, String>) {
     let mut secrets = Secrets::default();
     for password in passwords.values() {
         secrets.add(password);
     }
-    for value in services.iter_mut().flat_map(|service| service.env.values_mut()) {
+    for (name, value) in services.iter_mut().flat_map(|service| service.env.iter_mut()) {
         secrets.hide(value);
+        *value = secret::mask_value(roles, name, value);
     }
 }
 

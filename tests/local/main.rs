@@ -35,6 +35,7 @@ mod pty;
 #[path = "../shared/ran.rs"]
 mod ran;
 mod random_kills;
+mod revisions;
 mod runbooks;
 mod runs;
 #[path = "../shared/same.rs"]

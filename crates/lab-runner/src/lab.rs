@@ -4,15 +4,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod changes;
 mod keys;
 pub mod lock;
 mod owner;
 mod record;
+pub mod revisions;
 mod run_id;
 mod stack;
 mod state_folder;
 
-pub use keys::ChangeError;
+pub use changes::ChangeError;
 pub use record::{Containers, FIRST_KEY, GRAFANA_PASSWORD, Record};
 pub use run_id::run_holder;
 pub use state_folder::StateFolder;
@@ -229,7 +231,7 @@ mod tests {
         assert!(lab.record().unwrap().is_none());
         assert!(matches!(lab.caller_key(), Err(LabError::Missing { .. })));
         lab.save(&Record::new("embedded", 8080)).unwrap();
-        lab.set_caller_key("apikey-v2").unwrap();
+        lab.set_caller_key("apikey-v2", &revisions::Author::Up).unwrap();
         assert_eq!(state.labs().unwrap()[0].caller_key().unwrap(), "apikey-v2");
         std::fs::create_dir(state.root().join("labs/.gone-room-1-77")).unwrap();
         lab.remove().unwrap();

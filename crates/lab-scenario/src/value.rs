@@ -203,11 +203,11 @@ const OWNED: [(&str, &str, &str); 5] = [
     (GATEWAY, "GATEWAY_REUSE_PORT", "the handover of the lab's port"),
 ];
 
-/// Checks that a scenario may set a variable of a service. Variables owned by the engine, and those that affect how
+/// Checks that a variable of a service may be set. Variables owned by the engine, and those that affect how
 /// programs are loaded, are rejected.
 pub fn env_of(service: &str, name: &str) -> Result<(), Expected> {
     if let Some(decides) = environment::reserved(name) {
-        return Err(Expected::new(format!("scenarios cannot set it: it decides {decides}")));
+        return Err(Expected::new(format!("it decides {decides}")));
     }
     match OWNED.iter().find(|(owner, owned, _)| *owner == service && *owned == name) {
         Some((.., what)) => Err(Expected::new(format!("the engine sets it: it is {what}"))),

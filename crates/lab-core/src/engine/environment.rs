@@ -1,6 +1,6 @@
-//! Environment variables that a scenario may set. Scenario files may come from strangers, so their values must stay
-//! inside the lab: a scenario never changes how a program is loaded or run, and every address in a value must be a
-//! service of the lab.
+//! Environment variables that a scenario, or a user with `lab env set`, may set. Scenario files may come from strangers,
+//! so their values must stay inside the lab: a change never affects how a program is loaded or run, and every address in
+//! a value must be a service of the lab.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{APP, ServiceChange, ServiceSpec};
 
-/// Variables of a service that a scenario may set.
+/// Variables of a service that may be set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Settings {
@@ -19,7 +19,7 @@ pub enum Settings {
     Only(Vec<String>),
 }
 
-/// Variables that no scenario may set on any engine, with what they control. A name that ends in `*` is a prefix.
+/// Variables that may not be set on any engine, with what they control. A name that ends in `*` is a prefix.
 const RESERVED: [(&[&str], &str); 5] = [
     (
         &[
@@ -160,7 +160,7 @@ const RESERVED: [(&[&str], &str); 5] = [
     (&["NGINX_*", "GF_*"], "what an image does at its start"),
 ];
 
-/// What a reserved variable controls. `None` if a scenario may set it.
+/// What a reserved variable controls. `None` if it may be set.
 pub fn reserved(name: &str) -> Option<&'static str> {
     // Some programs read these names in lower case too.
     let name = name.to_ascii_uppercase();
@@ -168,12 +168,12 @@ pub fn reserved(name: &str) -> Option<&'static str> {
     RESERVED.iter().find(|(patterns, _)| patterns.iter().any(&is)).map(|(_, decides)| *decides)
 }
 
-/// Reason why a scenario may not set a variable.
+/// Reason why a variable may not be set.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("cannot be set by a scenario: it decides {0}")]
+    #[error("cannot be set: it decides {0}")]
     Reserved(&'static str),
-    #[error("cannot be set by a scenario on this engine; these can be: {0}")]
+    #[error("cannot be set on this engine; these can be: {0}")]
     Unknown(String),
     #[error("has to lead to the lab's own app: `{APP}:PORT`")]
     OtherUpstream,
@@ -183,7 +183,7 @@ enum Refusal {
     Foreign { host: String, services: String },
 }
 
-/// Explains, one sentence per variable, why a scenario may not make this change. If a step gets its values only during
+/// Explains, one sentence per variable, why this change may not be made. If a step gets its values only during
 /// the run, `values_known` is false before the run and only the names are checked.
 pub fn refusals(
     spec: &ServiceSpec,

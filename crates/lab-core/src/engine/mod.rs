@@ -17,6 +17,7 @@ mod overall;
 mod owner;
 pub mod port;
 mod roles;
+pub mod secret;
 pub mod transition;
 
 pub use daemon::host_from_env;

@@ -95,6 +95,7 @@ impl Provisioner {
         lab.save(record)?;
         let request = up_request(engine.as_ref(), record, tied);
         let description = engine.up(&request, Arc::clone(&self.progress)).await?;
+        lab.record_up(&description)?;
         plan.check_lab(lab.name(), &description.endpoints)?;
         alerts::check(plan, lab.name(), record, &description.endpoints).await?;
         Ok(description)

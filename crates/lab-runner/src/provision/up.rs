@@ -159,6 +159,7 @@ impl UpTransaction<'_> {
             // Also records the result of an interrupted key change.
             lab.set_server_key(key)?;
         }
+        lab.record_up(&description)?;
         let outcome = match before.map(|before| Repairs::between(&before, &description)) {
             None if is_new => UpOutcome::Created,
             None => UpOutcome::Restarted(Repairs::default()),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::interrupt::Interrupt;
 use crate::lab::Lab;
+use crate::lab::revisions::Author;
 use crate::undo::UndoLog;
 use lab_core::engine::Engine;
 use lab_core::event::Secrets;
@@ -33,4 +34,11 @@ pub(super) struct Context {
     pub(super) secrets: Secrets,
     /// A tokio mutex, because a panic in a step must not poison it for the undo.
     pub(super) undo: Arc<Mutex<UndoLog>>,
+}
+
+impl Context {
+    /// Author of the run's changes.
+    pub(super) fn author(&self) -> Author {
+        Author::Run { run: self.id.clone() }
+    }
 }

@@ -102,7 +102,7 @@ impl Executor {
         }
         let holder = format!("the undo of {}", context.holder);
         let give_up = context.interrupt.give_up();
-        let replay = Replay { lab: &context.lab, engine: &context.engine, holder: &holder, give_up };
+        let replay = Replay { lab: &context.lab, engine: &context.engine, run: &context.id, holder: &holder, give_up };
         let undo = replay.run(steps, &mut |kind| reporter.send(kind)).await;
         if undo.status != UndoOutcome::Complete {
             return undo;

@@ -51,7 +51,7 @@ pub async fn recover(
     if !steps.contains(&RevertStep::NoLab) {
         bring_up(lab, engine, &steps, give_up).await?;
     }
-    let replay = Replay { lab, engine, holder: &format!("undo of run {}", pending.run), give_up };
+    let replay = Replay { lab, engine, run: &pending.run, holder: &format!("undo of run {}", pending.run), give_up };
     let mut undo = replay
         .run(steps, &mut |mut event: EventKind| {
             event.mask(&pending.secrets);

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::Before;
 use super::plan::{RevertStep, plan};
-use crate::lab::{Lab, LabError};
+use crate::lab::revisions::Author;
+use crate::lab::{ChangeError, Lab, LabError};
 use lab_core::engine::{Engine, EngineError, Roles};
 use lab_core::event::{EventKind, Undo, UndoItem, UndoOutcome, UndoStatus, UndoTarget};
 use lab_system::deadline;
@@ -40,10 +41,21 @@ pub struct Replay<'a> {
     pub lab: &'a Lab,
     /// Engine of the lab.
     pub engine: &'a Arc<dyn Engine>,
+    /// Id of the run whose changes are reverted.
+    pub run: &'a str,
     /// Name of the lock holder, shown to commands that wait for a change: `undo of run 7f3a`.
     pub holder: &'a str,
     /// Stops between two steps and stops waiting for the current one. The rest stays pending.
     pub give_up: &'a CancellationToken,
+}
+
+impl From<ChangeError> for RevertError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Lab(error) => error.into(),
+            ChangeError::Engine(error) => error.into(),
+        }
+    }
 }
 
 impl Replay<'_> {
@@ -87,7 +99,8 @@ impl Replay<'_> {
             return Err(RevertError::Abandoned);
         }
         let (lab, engine, holder) = (self.lab.clone(), Arc::clone(self.engine), self.holder.to_owned());
-        let work = execute(step.clone(), lab, engine, holder);
+        let author = Author::Undo { run: self.run.to_owned() };
+        let work = execute(step.clone(), lab, engine, holder, author);
         tokio::select! {
             done = bounded(work) => done,
             () = self.give_up.cancelled() => Err(RevertError::Abandoned),
@@ -133,18 +146,21 @@ impl From<JoinError> for TaskPanic {
     }
 }
 
-async fn execute(step: RevertStep, lab: Lab, engine: Arc<dyn Engine>, holder: String) -> Result<(), RevertError> {
+async fn execute(
+    step: RevertStep,
+    lab: Lab,
+    engine: Arc<dyn Engine>,
+    holder: String,
+    author: Author,
+) -> Result<(), RevertError> {
     let _lock = lab.lock_change(&holder).await?;
     match step {
         RevertStep::Service { service, change } => {
-            engine.reconcile(&service, &change).await?;
-            if let Some(key) = change.server_key(&service, &engine.roles()) {
-                lab.set_server_key(key)?;
-            }
+            lab.reconcile(engine.as_ref(), &service, &[change], &author).await?;
         }
-        RevertStep::CallerKey { key } => lab.set_caller_key(&key)?,
+        RevertStep::CallerKey { key } => lab.set_caller_key(&key, &author)?,
         RevertStep::Caller { name, key } => {
-            lab.set_named_key(&name, key.as_deref())?;
+            lab.set_named_key(&name, key.as_deref(), &author)?;
         }
         RevertStep::NoLab => {
             engine.down().await?;

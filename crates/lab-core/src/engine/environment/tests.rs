@@ -49,7 +49,7 @@ fn what_loads_and_runs_programs_is_never_a_scenarios_to_set() {
         assert!(reserved(name).is_some(), "{name}");
         for value in [Some("/tmp/x"), None] {
             let error = set("app", &Settings::Open, name, value).unwrap_err();
-            assert!(error.contains("cannot be set by a scenario"), "{error}");
+            assert!(error.contains("cannot be set: it decides "), "{error}");
         }
     }
     for name in ["LOG_LEVEL", "FEATURE_X", "APP_DB_POOL", "NODE_ENV", "LDAP_BASE", "PATHS", "TZ", "A"] {

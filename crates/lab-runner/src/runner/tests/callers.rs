@@ -68,7 +68,7 @@ async fn somebody_else_who_mends_a_caller_is_seen_and_undone() {
     let lab = fixture.lab.clone();
     let played = play(fixture.run(loaded(STALE)), move |event| {
         if matches!(&event.kind, EventKind::StepFinished(step) if step.result.name == "observe") {
-            lab.set_named_key("batch", Some("apikey-v2")).unwrap();
+            lab.set_named_key("batch", Some("apikey-v2"), &by_hand()).unwrap();
         }
         Ok(())
     })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use super::support::by_hand;
 use crate::lab::Lab;
 use lab_core::engine::{APP, KEY_VARIABLE};
 use lab_system::process::{Ended, How, Job, ProcessError, Processes};
@@ -34,7 +35,7 @@ impl Processes for MockProcesses {
             ["env", name] => Ok(ended(How::Code(0), job.env.get(name).map_or("-", String::as_str))),
             ["align"] => {
                 let server = self.engine.state()[APP].1[KEY_VARIABLE].clone();
-                self.lab.set_caller_key(&server).unwrap();
+                self.lab.set_caller_key(&server, &by_hand()).unwrap();
                 Ok(ended(How::Code(0), "aligned"))
             }
             ["sleep", seconds] => tokio::select! {

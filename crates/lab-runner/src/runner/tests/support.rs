@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::processes::MockProcesses;
+use crate::lab::revisions::Author;
 use crate::lab::{Lab, Record, StateFolder};
 use crate::runner::{Interrupt, Run, RunOutcome, run};
 use crate::undo::{self, RecoverError};
@@ -25,6 +26,11 @@ use lab_traffic::Amount;
 
 pub(super) const V1: &str = "apikey-v1";
 pub(super) const V2: &str = "apikey-v2";
+
+/// A person who changes the lab beside the run.
+pub(super) fn by_hand() -> Author {
+    Author::Hand { user: Some("anna".to_owned()), command: "lab key align".to_owned() }
+}
 
 /// A lab that is up, both sides on the first key.
 pub(super) struct Fixture {

@@ -1,0 +1,68 @@
+//! Arguments of the commands for the environment and the revisions of a service: env, history, rollback, reset.
+
+use clap::{Args, Subcommand};
+
+/// `lab env`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct EnvArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<EnvCommand>,
+    /// Service to show, such as gateway, app or db
+    #[arg(value_name = "SERVICE", required = true)]
+    pub(crate) service: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show passwords and other secrets
+    #[arg(long)]
+    pub(crate) reveal: bool,
+}
+
+/// `lab env set` and `lab env unset`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvCommand {
+    /// Set variables: the service is redeployed without losing a request
+    Set {
+        /// Service to change
+        #[arg(value_name = "SERVICE")]
+        service: String,
+        /// Variables with their new values
+        #[arg(value_name = "NAME=VALUE", required = true)]
+        variables: Vec<String>,
+    },
+    /// Remove variables: the service is redeployed without losing a request
+    Unset {
+        /// Service to change
+        #[arg(value_name = "SERVICE")]
+        service: String,
+        /// Names of the variables
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// `lab history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Service, or `callers` for the callers' keys [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show passwords and other secrets
+    #[arg(long)]
+    pub(crate) reveal: bool,
+}
+
+/// `lab rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// Service, or `callers` for the callers' keys
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    /// Revision to return to, see `lab history` [default: the one before the current]
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) to: Option<u64>,
+}
