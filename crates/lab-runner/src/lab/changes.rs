@@ -214,16 +214,15 @@ impl<'a> Recording<'a> {
             lab.settle(engine).await?;
         }
         let mut history = lab.history()?;
-        let before = match history.revisions().current(service) {
-            Some(current) => current.state.clone(),
-            None => {
-                let now = engine.describe().await?;
-                // The engine reports an unknown service.
-                let found = now.service(service).map(State::observed);
-                let found = found.unwrap_or(State { env: [].into(), run: RunState::Stopped });
-                history.record(service, &Author::Found, found.clone())?;
-                found
-            }
+        let before = if let Some(current) = history.revisions().current(service) {
+            current.state.clone()
+        } else {
+            let now = engine.describe().await?;
+            // The engine reports an unknown service.
+            let found = now.service(service).map(State::observed);
+            let found = found.unwrap_or(State { env: [].into(), run: RunState::Stopped });
+            history.record(service, &Author::Found, found.clone())?;
+            found
         };
         let after = changes.iter().fold(before.clone(), |state, change| state.after(change));
         let number = if after == before { None } else { Some(history.announce(service, author, after.clone())?) };
