@@ -58,10 +58,10 @@ impl<'a> ManualChange<'a> {
 
     /// Changes a service in one revision. The first signal lets the change complete, because half a change is worse; a second
     /// one aborts it.
-    pub(super) async fn apply(&self, service: &str, changes: &[ServiceChange]) -> anyhow::Result<Reconciliation> {
+    pub(super) async fn apply(&self, service: &str, wanted: &[ServiceChange]) -> anyhow::Result<Reconciliation> {
         let Self { session, connected, interrupt, author, .. } = self;
         let changed = async {
-            let changed = connected.lab.reconcile(connected.engine.as_ref(), service, changes, author);
+            let changed = connected.lab.reconcile(connected.engine.as_ref(), service, wanted, author);
             changed.await.map_err(|error| match error {
                 ChangeError::Lab(error) => anyhow::Error::from(error).context(format!("{service} was not changed")),
                 ChangeError::Engine(error) => error.into(),
