@@ -4,6 +4,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+mod callers;
 mod images;
 mod lab;
 mod metrics;
@@ -13,6 +14,7 @@ mod scenario;
 mod service;
 mod traffic;
 
+pub(crate) use callers::{CallersCommand, StartCallersArgs};
 pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
 pub(crate) use lab::{
     DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ServicesArgs, StatusArgs, UpArgs, WatchArgs,
@@ -21,7 +23,8 @@ pub(crate) use metrics::{MetricsArgs, QueryArgs};
 pub(crate) use revisions::{EnvArgs, EnvCommand, HistoryArgs, RollbackArgs};
 pub(crate) use runs::{Forms, RunsCommand};
 pub(crate) use scenario::{
-    NewArgs, PaceChoice, ProofFormat, ProveArgs, RunArgs, ScenarioCommand, SchemaFormat, ShowArgs, ValidateArgs,
+    CheckArgs, NewArgs, PaceChoice, ProofFormat, ProveArgs, RunArgs, ScenarioCommand, SchemaFormat, ShowArgs,
+    ValidateArgs,
 };
 pub(crate) use service::{AppArgs, ServiceArgs};
 pub(crate) use traffic::{SendArgs, TrafficArgs, TrafficCommand};
@@ -167,11 +170,16 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  lab traffic\n  lab traffic --key apikey-v1 --key apikey-v2=20%\n  \
         lab traffic --rate 100 --duration 30s\n  lab traffic --connections 64 --duration 10s\n  \
         lab traffic --stage 10s:0..200 --stage 30s:200 --expect 'latency.p99: \"< 50ms\"'\n  \
+        lab traffic --as-callers\n  \
         lab traffic --url http://127.0.0.1:9000/ --requests 10\n\n\
         Without --url, requests go to the lab's gateway with the caller's key.\n\
         With a rate, latency is measured from the time a request was due, so a slow server cannot hide.\n\
         Exits 0 for any status codes, 1 if an --expect fails, and 3 if there was no response at all.")]
     Traffic(Box<TrafficArgs>),
+    /// Let the callers send requests in the background
+    #[command(subcommand)]
+    #[command(after_help = "Examples:\n  lab callers start\n  lab callers status\n  lab callers stop")]
+    Callers(CallersCommand),
     /// List, pull, save and load the images of a Docker lab's stack
     #[command(subcommand)]
     #[command(
@@ -225,6 +233,9 @@ pub(crate) enum Command {
     /// Run the host process of an embedded lab (started by the engine)
     #[command(hide = true)]
     Host,
+    /// Run the process that sends the callers' requests (started by `lab callers start`)
+    #[command(hide = true)]
+    CallersHost,
     /// Run the dashboard process of a Docker lab (started by `lab up`)
     #[command(hide = true)]
     DashboardHost,

@@ -50,12 +50,34 @@ pub(crate) enum ScenarioCommand {
         lab scenario run rotate-key --pace workshop    a minute per step: long enough for alerts to fire"
     )]
     Run(RunArgs),
+    /// Check whether a scenario's incident is resolved in a running lab, and show what is still wrong
+    #[command(after_help = "Examples:\n  lab scenario check rotate-key\n  lab scenario check rotate-key --symptom\n  \
+        lab scenario check rotate-key --json\n\n\
+        Uses the parameters of the scenario's kept run in the lab, if there is one. Changes nothing.\n\
+        Exits 0 if all checks pass, 1 if one fails, and 3 if the lab cannot be checked.")]
+    Check(CheckArgs),
     /// Prove a scenario's claims: its fault breaks the lab, its remedy fixes it, and nothing else does
     #[command(after_help = "Examples:\n  lab scenario prove rotate-key\n  lab scenario prove --all\n  \
         lab scenario prove my.yaml --engine docker\n  lab scenario prove --all --format json\n\n\
         Each proof runs in a temporary lab. Parts of other scenarios are exempt.\n\
         Exits 0 if every scenario is proven, 1 if a claim is not proven.")]
     Prove(ProveArgs),
+}
+
+/// `lab scenario check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Name from `lab scenario list`, or a file
+    pub(crate) scenario: String,
+    /// Check for the symptom instead: passes while the fault is active
+    #[arg(long)]
+    pub(crate) symptom: bool,
+    /// Set a parameter; can be given several times
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `lab scenario validate`.
@@ -166,9 +188,12 @@ pub(crate) struct RunArgs {
     /// Leave the lab as the scenario leaves it; `lab recover` undoes the changes
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Stop after this step, or after the last step of this phase, and leave the lab as it is then
+    /// Stop after this step, or at the end of this phase (before the first step of a later one), and leave the lab as it is then
     #[arg(long, value_name = "STEP|PHASE")]
     pub(crate) until: Option<String>,
+    /// With --keep or --until: do not let the callers go on in the background
+    #[arg(long)]
+    pub(crate) no_callers: bool,
     /// Undo the changes of an earlier interrupted run first
     #[arg(long)]
     pub(crate) recover: bool,

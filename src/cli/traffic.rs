@@ -32,10 +32,14 @@ pub(crate) enum TrafficCommand {
 
 /// Requests to send and how to show the result.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed by itself")]
 pub(crate) struct SendArgs {
     /// X-API-Key to send; several for several callers, each with a share: --key old --key new=20% [default: the caller's key]
     #[arg(long = "key", value_name = "KEY[=SHARE%]", help_heading = "Requests")]
     pub(crate) keys: Vec<String>,
+    /// Send as the callers of the lab's kept run, or of its running callers: with their keys, shares and paths
+    #[arg(long, conflicts_with_all = ["keys", "path", "url", "method", "headers", "body", "targets"], help_heading = "Requests")]
+    pub(crate) as_callers: bool,
     /// Path on the lab's gateway
     #[arg(long, value_name = "PATH", default_value = "/api/users", conflicts_with = "url", help_heading = "Requests")]
     pub(crate) path: String,

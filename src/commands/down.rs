@@ -6,8 +6,9 @@ use crate::cli::DownArgs;
 use crate::engines::Connect;
 use lab_containers::docker;
 use lab_core::engine::{Engine, EngineError, EngineErrorKind};
-use lab_core::error::Exit;
+use lab_core::error::{Exit, Failure};
 use lab_report::term::Tone;
+use lab_runner::callers;
 use lab_runner::lab::{Containers, Lab, LabError, Record, StateFolder};
 use lab_system::deadline;
 
@@ -72,6 +73,7 @@ async fn remove_unrecorded(session: &Session, lab: &Lab) -> anyhow::Result<bool>
 
 /// Removes the lab's stack, complete or partial, and its state.
 async fn remove_known(session: &Session, lab: &Lab) -> anyhow::Result<()> {
+    callers::stop(lab).await.map_err(|error| Failure::failed(error.to_string()))?;
     match lab.record() {
         Ok(Some(record)) => down(lab, lab.engine_for_down(&record)?.as_ref()).await?,
         // It may run something that this version does not know.

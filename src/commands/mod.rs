@@ -6,6 +6,7 @@ use crate::cli::{Cli, Command};
 use lab_core::error::Exit;
 
 mod annotate;
+mod callers;
 mod change;
 mod choose;
 mod dashboard;
@@ -61,6 +62,10 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
             name_process(c"lab-host");
             return Ok(lab_embedded::host::run());
         }
+        Command::CallersHost => {
+            name_process(c"lab-callers");
+            return Ok(callers::host::run());
+        }
         Command::DashboardHost => {
             name_process(c"lab-dashboard");
             return Ok(dashboard::host::run());
@@ -107,6 +112,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Rollback(args) => revisions::rollback(session, args).await,
         Command::Key(command) => key::run(session, command).await,
         Command::Traffic(args) => traffic::run(session, args).await,
+        Command::Callers(command) => callers::run(session, command).await,
         Command::Metrics(args) => metrics::run(session, args).await,
         Command::Images(command) => images::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
@@ -115,7 +121,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Recover(args) => recover::run(session, args).await,
         Command::Doctor => doctor::run(session).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),
-        Command::App(_) | Command::Gateway(_) | Command::Host | Command::DashboardHost => {
+        Command::App(_) | Command::Gateway(_) | Command::Host | Command::CallersHost | Command::DashboardHost => {
             unreachable!("started above")
         }
     }

@@ -101,6 +101,10 @@ async fn recover_lab(
     let record = lab.record()?.unwrap_or_else(|| Record::new(lab_embedded::NAME, 0));
     let engine = lab.engine(&record)?;
     say(&format!("lab {}: undoing run {} ({})", lab.name(), short_id(&pending.run), pending.scenario));
+    // Callers that do not stop now end with their lab, or at their time limit.
+    if super::callers::stop_those_of_runs(lab).await.unwrap_or(false) {
+        say("  stopped its callers");
+    }
     let show = |event: EventKind| {
         if let EventKind::UndoItem(item) = event {
             say(&row(&item, painter));

@@ -17,7 +17,7 @@ use crate::cli::{EngineChoice, Format, PaceChoice, RunArgs};
 use lab_containers::docker;
 use lab_core::engine::EngineErrorKind;
 use lab_core::error::{Exit, Failure};
-use lab_core::event::Phase;
+use lab_core::event::{Phase, UndoOutcome};
 use lab_report::report::annotations::Annotations;
 use lab_report::report::file::{EXTENSIONS, FileFormat, ReportFile};
 use lab_report::report::journal_file::JournalFile;
@@ -26,6 +26,7 @@ use lab_report::report::live::Progress;
 use lab_report::report::ndjson::Ndjson;
 use lab_report::report::timeline::Timeline;
 use lab_report::report::{FanOut, Sink, human};
+use lab_runner::callers::CallerMix;
 use lab_runner::lab::{DEFAULT_NAME, GRAFANA_PASSWORD, Lab, LabError, Record, StateFolder};
 use lab_runner::provision::{CreateError, ProvisionError, ProvisionedLab, TemporaryLab};
 use lab_runner::runner::{Interrupt, Run, Signal, Until};
@@ -117,6 +118,9 @@ async fn execute(
         Format::Json => sinks = sinks.with(Json::new(session.term.data())),
         Format::Ndjson => sinks = sinks.with(Ndjson::new(session.term.data())),
     }
+    let mix = |steps| CallerMix::from_plan(&task.plan, steps, Some(&task.id));
+    let last = task.until.as_ref().and_then(|until| until.last_step(&task.plan.steps));
+    let mix = mix(last.map_or(task.plan.steps.len(), |last| last + 1));
     let poster = poster(&target);
     if let Some(poster) = &poster {
         sinks = sinks.with(Annotations::new(poster.sender()));
@@ -145,6 +149,9 @@ async fn execute(
         for path in &args.reports {
             session.term.note(&format!("wrote {}", path.display()));
         }
+    }
+    if outcome.undo == UndoOutcome::Kept && !args.no_callers {
+        super::callers::go_on(session, &target.lab, mix).await;
     }
     Ok(reported.map_or_else(|failure| outcome.exit.worse(report_error(&failure.into())), |()| outcome.exit))
 }
@@ -237,6 +244,7 @@ async fn existing(
     spec: RunSpec<'_>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Existing> {
+    super::callers::make_way(session, lab).await?;
     match session.provisioner(interrupt).open(lab, record, spec.plan, spec.id).await {
         Ok(target) => Ok(Existing::Ready(Box::new(target))),
         Err(ProvisionError::Interrupted) => Ok(Existing::Interrupted),

@@ -75,6 +75,11 @@ fn journal(events: &[Event]) -> Result<Journal, Failure> {
     Journal::from_events(events).ok_or_else(|| Failure::failed("the record of this run has no start event"))
 }
 
+/// Journal of the run with this id.
+pub(super) fn journal_of(state: &StateFolder, id: &str) -> anyhow::Result<Journal> {
+    Ok(journal(&read(&state.run_folder(id).path(journal_file::EVENTS))?)?)
+}
+
 /// Finds the only run whose id has this ending.
 fn locate(runs: &[(String, PathBuf)], typed: &str) -> Result<(String, PathBuf), Failure> {
     let matching: Vec<_> = runs.iter().filter(|(id, _)| !typed.is_empty() && id.ends_with(typed)).collect();

@@ -11,6 +11,8 @@ use lab_scenario::lesson::Difficulty;
 use lab_scenario::plan::Kind;
 use lab_scenario::{LoadOptions, Plan, Source, library, load};
 
+mod check;
+pub(super) mod current;
 mod new;
 mod schema;
 mod show;
@@ -33,6 +35,7 @@ pub(super) async fn run(session: &Session, command: &ScenarioCommand) -> anyhow:
         ScenarioCommand::New(args) => new::run(session, args),
         ScenarioCommand::Schema { format } => schema::run(session, *format),
         ScenarioCommand::Prove(args) => super::prove::run(session, args).await,
+        ScenarioCommand::Check(args) => check::run(session, args).await,
         ScenarioCommand::Run(args) => super::run::run(session, args).await,
     }
 }

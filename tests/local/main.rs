@@ -4,6 +4,8 @@ mod app;
 mod app_keys;
 mod app_load;
 mod authoring;
+mod callers;
+mod checks;
 mod conformance;
 #[path = "../shared/copied.rs"]
 mod copied;

@@ -93,6 +93,7 @@ async fn callers_have_their_shares_and_their_own_figures() {
         name: name.to_owned(),
         headers: vec![("X-API-Key".to_owned(), name.to_owned())],
         share,
+        request: None,
     };
     let callers = vec![caller("old", 0.8), caller("new", 0.2)];
     let outcome = run(&Job { callers, pace: open(1000.0), ..job(&server.url, 100) }).await;
@@ -298,7 +299,7 @@ async fn what_a_cancelled_job_did_not_start_is_unsent_by_caller_and_by_interval(
             in_intervals.fetch_add(usize::try_from(interval.unsent).expect("few"), Ordering::SeqCst);
         }
     };
-    let caller = |name: &str, share| Caller { name: name.to_owned(), headers: Vec::new(), share };
+    let caller = |name: &str, share| Caller { name: name.to_owned(), headers: Vec::new(), share, request: None };
     let callers = vec![caller("a", 0.75), caller("b", 0.25)];
     // Two of the warm-up's requests hold the connections.
     let warmup = Duration::from_millis(100);

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 mod changes;
 mod keys;
@@ -184,6 +185,16 @@ impl Lab {
     /// Current holder of the run lock.
     pub fn running(&self) -> Option<String> {
         lock::holder(&self.folder.path("run.lock"))
+    }
+
+    /// Current holder of the change lock.
+    pub fn changing(&self) -> Option<String> {
+        lock::holder(&self.folder.path("change.lock"))
+    }
+
+    /// Time at which the last change of the lab began. `None` if there was none.
+    pub fn last_change(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.folder.path("change.lock")).and_then(|file| file.modified()).ok()
     }
 
     /// Removes the lab's folder. The stack must be down.

@@ -52,9 +52,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All steps in execution order, without those of the claims.
+    /// All steps in execution order, then those of the resolved check if a step waits for it. The other claims are not
+    /// included.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        let awaited: &[Step] = if self.waits_for_person() { &self.claims.resolved_check } else { &[] };
+        self.own_steps().chain(awaited)
+    }
+
+    /// All steps in execution order, without those of the claims.
+    fn own_steps(&self) -> impl Iterator<Item = &Step> {
         self.steady_state.iter().chain(&self.steps).chain(&self.finally)
+    }
+
+    /// Returns true if a step waits until a person has fixed the incident.
+    pub fn waits_for_person(&self) -> bool {
+        self.own_steps().any(Step::waits_for_person)
     }
 }
 
@@ -111,4 +123,16 @@ pub struct Step {
     pub place: String,
     /// Set if values come from earlier steps; see [`Step::resolve_deferred`].
     pub deferred: Option<DeferredStep>,
+}
+
+impl Step {
+    /// Returns true if the step waits for the scenario's resolved check.
+    pub fn waits_for_person(&self) -> bool {
+        matches!(&self.action, Action::WaitFor(wait) if wait.what == Condition::Resolved)
+    }
+
+    /// Description of the action, with secrets masked: `GET /health is 200`.
+    pub fn describe(&self, secrets: &Secrets) -> String {
+        self.action.describe(secrets)
+    }
 }

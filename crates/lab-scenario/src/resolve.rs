@@ -114,6 +114,7 @@ impl Loader {
         let mut lists = self.flatten(&file, &scope, &[]);
         let claims = self.claims(&file.lesson, &scope, &lists.callers, kind.unwrap_or_default());
         self.stack.pop();
+        self.check_waits(&lists, &claims);
         assign_names([&mut lists.steady_state, &mut lists.steps, &mut lists.finally]);
         Some(
             Plan {

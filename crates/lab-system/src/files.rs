@@ -11,7 +11,7 @@ use serde::Serialize;
 mod draft;
 mod open;
 
-pub use draft::{Output, Staged, collect, draft_folder, write_atomic, write_new, write_output};
+pub use draft::{Output, Staged, collect, draft_folder, write_atomic, write_new, write_output, write_volatile};
 pub use open::{
     Unusable, append, check_folder, check_state, create_stream, open_input, open_lock, open_state, read_input,
     read_state, read_within,

@@ -183,6 +183,7 @@ fn whole(summary: &Summary) -> Interval {
         codes: summary.codes.clone(),
         errors: summary.errors.clone(),
         latency: summary.latency.clone(),
+        callers: Vec::new(),
     }
 }
 

@@ -115,6 +115,8 @@ pub struct Caller {
     pub headers: Vec<(String, String)>,
     /// Fraction of all requests, above 0. The shares of all callers add up to 1.
     pub share: f64,
+    /// Index of the only request specification that it sends. `None`: all of them in turn.
+    pub request: Option<usize>,
 }
 
 impl From<&Load> for Job {
@@ -127,7 +129,7 @@ impl From<&Load> for Job {
         };
         Self {
             requests: vec![request],
-            callers: vec![Caller { name: String::new(), headers: Vec::new(), share: 1.0 }],
+            callers: vec![Caller { name: String::new(), headers: Vec::new(), share: 1.0, request: None }],
             pace: Pace::Open { stages: vec![Stage::steady(load.rate)], arrivals: Arrivals::Even },
             amount: load.amount,
             warmup: Duration::ZERO,

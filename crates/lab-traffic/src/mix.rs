@@ -13,11 +13,13 @@ pub(super) struct Mix {
     counts: Vec<u64>,
     /// Number of request specifications.
     requests: u64,
+    /// The only request specification of a caller, by caller.
+    only: Vec<Option<usize>>,
 }
 
 impl Mix {
-    /// The shares add up to 1. Each caller cycles through the request specifications.
-    pub(super) fn new(shares: &[f64], requests: usize) -> Self {
+    /// The shares add up to 1. A caller without a request specification of its own in `only` cycles through all of them.
+    pub(super) fn new(shares: &[f64], requests: usize, only: Vec<Option<usize>>) -> Self {
         let weights = weights(shares);
         let order = smooth(&weights);
         let mut counts = vec![0; shares.len()];
@@ -28,13 +30,16 @@ impl Mix {
                 (caller, counts[caller] - 1)
             })
             .collect();
-        Self { turns, counts, requests: requests as u64 }
+        Self { turns, counts, requests: requests as u64, only }
     }
 
     /// Returns the caller and the request specification for this request number.
     pub(super) fn assign(&self, number: u64) -> (usize, usize) {
         let length = self.turns.len() as u64;
         let (caller, before) = self.turns[usize::try_from(number % length).unwrap_or(0)];
+        if let Some(Some(request)) = self.only.get(caller) {
+            return (caller, *request);
+        }
         let turn = (number / length).wrapping_mul(self.counts[caller]).wrapping_add(before);
         (caller, usize::try_from(turn % self.requests).unwrap_or(0))
     }
@@ -97,24 +102,31 @@ mod tests {
 
     #[test]
     fn a_share_of_a_fifth_is_every_fifth_request() {
-        let mix = Mix::new(&[0.8, 0.2], 1);
+        let mix = Mix::new(&[0.8, 0.2], 1, Vec::new());
         assert_eq!(callers(&mix, 10), [0, 0, 1, 0, 0, 0, 0, 1, 0, 0]);
-        let thirds = Mix::new(&[1.0 / 3.0; 3], 1);
+        let thirds = Mix::new(&[1.0 / 3.0; 3], 1, Vec::new());
         assert_eq!(callers(&thirds, 6), [0, 1, 2, 0, 1, 2]);
     }
 
     #[test]
     fn every_caller_sends_every_request_in_turn() {
-        let mix = Mix::new(&[0.5, 0.5], 2);
+        let mix = Mix::new(&[0.5, 0.5], 2, Vec::new());
         let dealt: Vec<_> = (0..8).map(|number| mix.assign(number)).collect();
         assert_eq!(dealt, [(0, 0), (1, 0), (0, 1), (1, 1), (0, 0), (1, 0), (0, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn a_caller_may_send_one_request_only() {
+        let mix = Mix::new(&[0.5, 0.5], 3, vec![None, Some(2)]);
+        let dealt: Vec<_> = (0..6).map(|number| mix.assign(number)).collect();
+        assert_eq!(dealt, [(0, 0), (1, 2), (0, 1), (1, 2), (0, 2), (1, 2)]);
     }
 
     #[test]
     fn a_small_share_is_exact_or_refused() {
         for share in [0.0001, 0.0002, 0.0025] {
             assert_eq!(too_fine(&[1.0 - share, share]), None, "{share}");
-            let mix = Mix::new(&[1.0 - share, share], 1);
+            let mix = Mix::new(&[1.0 - share, share], 1, Vec::new());
             let second = callers(&mix, 10_000).into_iter().filter(|caller| *caller == 1).count();
             assert!(
                 (f64::from(u32::try_from(second).expect("few")) - share * 10_000.0).abs() < 0.1,
@@ -131,7 +143,7 @@ mod tests {
         #[test]
         fn shares_are_met_at_any_time(percent in 1u32..100, sent in 1u64..5000) {
             let share = f64::from(percent) / 100.0;
-            let mix = Mix::new(&[1.0 - share, share], 3);
+            let mix = Mix::new(&[1.0 - share, share], 3, Vec::new());
             let second = callers(&mix, sent).into_iter().filter(|caller| *caller == 1).count();
             #[expect(clippy::cast_precision_loss, reason = "small numbers")]
             let wanted = share * sent as f64;

@@ -41,6 +41,19 @@ pub struct Interval {
     pub errors: BTreeMap<Cause, u64>,
     /// Latency of the responses in microseconds.
     pub latency: Histogram<u64>,
+    /// Counts by caller, in the order of the job.
+    pub callers: Vec<CallerCounts>,
+}
+
+/// Counts of one caller within an interval.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallerCounts {
+    /// Requests that could not be started in time.
+    pub unsent: u64,
+    /// Responses by status code.
+    pub codes: BTreeMap<u16, u64>,
+    /// Requests without a complete response, by cause.
+    pub errors: BTreeMap<Cause, u64>,
 }
 
 /// Final result of traffic.

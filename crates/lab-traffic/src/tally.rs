@@ -1,12 +1,11 @@
 //! Counters and histograms of a worker, or the sum of several. Each worker has its own [`Tally`], which is swapped out and
 //! added to the total every second, so requests share no state and memory use stays constant.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::outcome::{CallerOutcome, Interval, Outcome};
+use super::outcome::{CallerCounts, CallerOutcome, Interval, Outcome};
 use super::summary::{add_histogram, histogram};
 use super::{Cause, Summary};
 
@@ -100,7 +99,8 @@ impl Tally {
     pub(super) fn interval(&self, start: Duration, length: Duration) -> Interval {
         let all = self.all();
         let CallerOutcome { sent, unsent, codes, errors, latency, .. } = all.outcome(String::new());
-        Interval { start, length, sent, unsent, codes, errors, latency }
+        let callers = self.callers.iter().map(CallerTally::counts).collect();
+        Interval { start, length, sent, unsent, codes, errors, latency, callers }
     }
 
     /// Converts the counts to the final result.
@@ -144,17 +144,23 @@ impl CallerTally {
         }
     }
 
+    fn counts(&self) -> CallerCounts {
+        let codes = self.codes.iter().filter(|(_, latency)| !latency.is_empty());
+        CallerCounts {
+            unsent: self.unsent,
+            codes: codes.map(|(code, latency)| (*code, latency.len())).collect(),
+            errors: Cause::ALL.into_iter().zip(self.errors).filter(|(_, count)| *count > 0).collect(),
+        }
+    }
+
     fn outcome(&self, name: String) -> CallerOutcome {
         let mut latency = histogram();
-        let mut codes = BTreeMap::new();
-        for (code, of_code) in self.codes.iter().filter(|(_, latency)| !latency.is_empty()) {
-            codes.insert(*code, of_code.len());
+        for (_, of_code) in self.codes.iter().filter(|(_, latency)| !latency.is_empty()) {
             add_histogram(&mut latency, of_code);
         }
-        let errors: BTreeMap<Cause, u64> =
-            Cause::ALL.into_iter().zip(self.errors).filter(|(_, count)| *count > 0).collect();
+        let CallerCounts { unsent, codes, errors } = self.counts();
         let sent = codes.values().chain(errors.values()).sum();
-        CallerOutcome { name, sent, unsent: self.unsent, codes, errors, latency }
+        CallerOutcome { name, sent, unsent, codes, errors, latency }
     }
 }
 

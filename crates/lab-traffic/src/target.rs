@@ -74,6 +74,9 @@ impl Job {
                 return range(what, "above 0 and at most an hour", &format!("{timeout:?}"));
             }
         }
+        if let Some(caller) = self.callers.iter().find(|caller| caller.request >= Some(self.requests.len())) {
+            return range("a caller's request", "one of the job's", &caller.name);
+        }
         self.check_shares()?;
         Targets::new(self)
     }

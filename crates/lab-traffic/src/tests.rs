@@ -123,7 +123,7 @@ fn numbers_out_of_range_are_refused() {
 fn stages_and_shares_out_of_range_are_refused() {
     let job = |stages: &[(f64, f64)], shares: &[f64]| {
         let stage = |(from, to): &(f64, f64)| Stage { length: Duration::from_secs(1), from: *from, to: *to };
-        let caller = |share: &f64| Caller { name: String::new(), headers: Vec::new(), share: *share };
+        let caller = |share: &f64| Caller { name: String::new(), headers: Vec::new(), share: *share, request: None };
         Job {
             pace: Pace::Open { stages: stages.iter().map(stage).collect(), arrivals: super::Arrivals::Even },
             amount: Amount::Duration(Duration::from_secs(1)),

@@ -189,7 +189,16 @@ mod tests {
         }
         let (start, length) = (Duration::from_millis(start), Duration::from_millis(length));
         let sent = micros.len() as u64;
-        Interval { start, length, sent, unsent: 0, codes: [(code, sent)].into(), errors: [].into(), latency }
+        Interval {
+            start,
+            length,
+            sent,
+            unsent: 0,
+            codes: [(code, sent)].into(),
+            errors: [].into(),
+            latency,
+            callers: Vec::new(),
+        }
     }
 
     fn total(timeline: &Timeline) -> u64 {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cli::SendArgs;
 use crate::commands::session::Session;
 use lab_core::error::Failure;
+use lab_runner::callers::CallersProcess;
 use lab_scenario::{Expected, value};
 use lab_traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Stage, read_body, read_targets};
 
@@ -29,7 +30,10 @@ fn usage<E: Display>(option: &'static str) -> impl Fn(E) -> Failure {
 
 /// Sends to the given URL, or through the lab's gateway with the caller's key.
 pub(super) async fn job(session: &Session, args: &SendArgs) -> anyhow::Result<Job> {
-    let (pace, amount, connections) = pace(args)?;
+    if args.as_callers {
+        return as_callers(session, args).await;
+    }
+    let (pace, amount, connections) = pace(args, DEFAULT_RATE)?;
     let time = |option, text: &Option<String>, read: fn(&str) -> Result<Duration, Expected>| {
         text.as_deref().map(|text| read(text).map_err(usage(option))).transpose()
     };
@@ -46,6 +50,13 @@ pub(super) async fn job(session: &Session, args: &SendArgs) -> anyhow::Result<Jo
         } else {
             let connected = session.connect()?;
             default_key = Some(connected.record.caller_key.clone());
+            if given.is_empty() && !connected.record.callers.is_empty() {
+                let callers: Vec<&str> = connected.record.callers.keys().map(String::as_str).collect();
+                let callers = callers.join(", ");
+                session
+                    .term
+                    .note(&format!("this lab also has the callers {callers}: lab traffic --as-callers sends as them"));
+            }
             connected.describe().await?.endpoints.gateway
         };
         for request in requests.iter_mut().filter(|request| request.url.starts_with('/')) {
@@ -65,8 +76,24 @@ pub(super) async fn job(session: &Session, args: &SendArgs) -> anyhow::Result<Jo
     })
 }
 
-/// Resolves the pace, the end condition and the number of connections.
-fn pace(args: &SendArgs) -> Result<(Pace, Amount, u32), Failure> {
+/// One round of the mix of the lab's callers.
+async fn as_callers(session: &Session, args: &SendArgs) -> anyhow::Result<Job> {
+    let connected = session.connect()?;
+    let running = CallersProcess::new(&connected.lab);
+    let mix = match running.state().filter(|_| running.is_running()) {
+        Some(state) => state.mix,
+        None => crate::commands::callers::mix(&connected.lab, None, &[])?,
+    };
+    let (pace, amount, connections) = pace(args, mix.rate())?;
+    let gateway = connected.describe().await?.endpoints.gateway;
+    let job = mix.job(&gateway, &connected.record, amount);
+    let connections = if args.connections.is_some() { connections } else { job.connections };
+    let warmup = args.warmup.as_deref().map(value::duration).transpose().map_err(usage("warmup"))?;
+    Ok(Job { pace, connections, keepalive: !args.no_keepalive, warmup: warmup.unwrap_or_default(), ..job })
+}
+
+/// Resolves the pace, the end condition and the number of connections. `rate` is used unless one is given.
+fn pace(args: &SendArgs, rate: f64) -> Result<(Pace, Amount, u32), Failure> {
     let connections = args.connections.as_deref().map(value::connections).transpose().map_err(usage("connections"))?;
     let amount = match (&args.requests, &args.duration) {
         (_, Some(duration)) => Some(Amount::Duration(value::duration(duration).map_err(usage("duration"))?)),
@@ -86,7 +113,7 @@ fn pace(args: &SendArgs) -> Result<(Pace, Amount, u32), Failure> {
         }
         return Ok((Pace::Closed, amount.unwrap_or(Amount::Duration(DEFAULT_LENGTH)), connections));
     } else {
-        let rate = args.rate.as_deref().map_or(Ok(DEFAULT_RATE), value::rate).map_err(usage("rate"))?;
+        let rate = args.rate.as_deref().map_or(Ok(rate), value::rate).map_err(usage("rate"))?;
         (vec![Stage::steady(rate)], amount.unwrap_or(Amount::Requests(DEFAULT_REQUESTS)))
     };
     let arrivals = if args.poisson { Arrivals::Poisson { seed: seed(args)? } } else { Arrivals::Even };
@@ -217,10 +244,11 @@ fn split_share(text: &str) -> (&str, Option<f64>) {
 /// Callers: the given keys, else the lab's caller, else one without a key.
 fn callers(keys: Vec<(String, f64)>, default: Option<String>) -> Vec<Caller> {
     let header = |key: &str| vec![(KEY_HEADER.to_owned(), key.to_owned())];
-    let named = |(name, share): (String, f64)| Caller { headers: header(&name), name, share: share / 100.0 };
+    let named =
+        |(name, share): (String, f64)| Caller { headers: header(&name), name, share: share / 100.0, request: None };
     if keys.is_empty() {
         let headers = default.as_deref().map(header).unwrap_or_default();
-        return vec![Caller { name: default.unwrap_or_default(), headers, share: 1.0 }];
+        return vec![Caller { name: default.unwrap_or_default(), headers, share: 1.0, request: None }];
     }
     keys.into_iter().map(named).collect()
 }

@@ -48,6 +48,14 @@ pub enum MissingClaims {
         /// Key of the missing check.
         key: &'static str,
     },
+    /// A person must fix the incident.
+    #[error(
+        "{name} waits until a person has fixed the incident (`wait_for: {{ resolved: true }}`), so it cannot be proved"
+    )]
+    Person {
+        /// Name of the scenario.
+        name: String,
+    },
     /// An incident needs a fault and its fix.
     #[error(
         "{name} has no fault that is fixed: a proof needs a step of the phase `inject`, and one of the phase `remedy` \
@@ -74,6 +82,9 @@ pub(super) enum Requirement {
 /// If the scenario lacks claims.
 pub(super) fn runs(plan: &Plan) -> Result<Vec<ProofRun>, MissingClaims> {
     let (claims, name) = (&plan.claims, plan.name.clone());
+    if plan.waits_for_person() {
+        return Err(MissingClaims::Person { name });
+    }
     let mut runs = match plan.kind {
         Kind::Part => return Err(MissingClaims::Part { name }),
         Kind::Practice => practice(plan),

@@ -27,12 +27,15 @@ const REQUEST_TIMEOUT: Duration = Duration::from_millis(900);
 pub(super) struct AlertWatch {
     changes: UnboundedReceiver<AlertChanged>,
     shared: Arc<SharedAlerts>,
-    task: AbortHandle,
+    /// `None` if another watch polls.
+    task: Option<AbortHandle>,
 }
 
 impl Drop for AlertWatch {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -71,7 +74,12 @@ impl AlertWatch {
         let (sender, changes) = unbounded_channel();
         let shared = Arc::new(SharedAlerts { known: Mutex::default(), sender });
         let task = tokio::spawn(poll_forever(Arc::clone(context), Arc::clone(&shared))).abort_handle();
-        Self { changes, shared, task }
+        Self { changes, shared, task: Some(task) }
+    }
+
+    /// Shares the alerts that another watch polls and reports.
+    pub(super) fn following(shared: &Arc<SharedAlerts>) -> Self {
+        Self { changes: unbounded_channel().1, shared: Arc::clone(shared), task: None }
     }
 
     /// Waits for the next change.

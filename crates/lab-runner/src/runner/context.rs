@@ -1,5 +1,6 @@
 //! Context shared by all steps of a run and their tasks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -12,6 +13,7 @@ use crate::lab::revisions::Author;
 use crate::undo::UndoLog;
 use lab_core::engine::Engine;
 use lab_core::event::Secrets;
+use lab_scenario::Step;
 use lab_system::process::Processes;
 use lab_telemetry::wire::{TrafficProgressFn, Wire};
 
@@ -34,6 +36,10 @@ pub(super) struct Context {
     pub(super) secrets: Secrets,
     /// A tokio mutex, because a panic in a step must not poison it for the undo.
     pub(super) undo: Arc<Mutex<UndoLog>>,
+    /// Steps that pass once the incident is fixed.
+    pub(super) resolved_check: Arc<[Step]>,
+    /// Keys of callers that the lab does not know, by name.
+    pub(super) default_callers: BTreeMap<String, String>,
 }
 
 impl Context {

@@ -67,9 +67,13 @@ pub(super) struct Executor {
 
 impl Executor {
     pub(super) fn new(context: Arc<Context>, kind: Kind) -> Self {
+        let alerts = AlertWatch::start(&context);
+        Self::with_alerts(context, kind, alerts)
+    }
+
+    pub(super) fn with_alerts(context: Arc<Context>, kind: Kind, alerts: AlertWatch) -> Self {
         let (background, open, results) = (Vec::new(), Vec::new(), BTreeMap::new());
         let tracker = OutageTracker::new(kind, context.clock);
-        let alerts = AlertWatch::start(&context);
         Self { context, tracker, reason: None, known: None, background, open, alerts, begun: Vec::new(), results }
     }
 

@@ -22,6 +22,7 @@ mod actions;
 mod alerts;
 mod background;
 mod change;
+mod checks;
 mod clock;
 mod context;
 mod ending;
@@ -36,6 +37,7 @@ mod samples;
 mod step;
 mod traffic_results;
 
+pub use checks::{CheckResult, Checks, check};
 pub use expectation::evaluate_traffic;
 pub use interrupt::{Interrupt, Signal};
 pub(crate) use outage::NO_REQUESTS;
@@ -77,17 +79,22 @@ pub struct Run {
 pub enum Until {
     /// After the step with this name.
     Step(String),
-    /// After the last step of this phase.
+    /// At the end of this phase: before the first step of a later phase, so that a fault stays even if the scenario
+    /// observes again after a fix.
     Phase(Phase),
 }
 
 impl Until {
     /// Index of the last step to run. `None` if the plan has no such step.
     pub fn last_step(&self, steps: &[Step]) -> Option<usize> {
-        steps.iter().rposition(|step| match self {
-            Self::Step(name) => step.name == *name,
-            Self::Phase(phase) => step.phase == *phase,
-        })
+        match self {
+            Self::Step(name) => steps.iter().rposition(|step| step.name == *name),
+            Self::Phase(phase) => {
+                let first = steps.iter().position(|step| step.phase == *phase)?;
+                let later = steps[first..].iter().position(|step| step.phase > *phase);
+                Some(later.map_or(steps.len(), |later| first + later) - 1)
+            }
+        }
     }
 }
 
@@ -138,7 +145,23 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
     let holder = format!("run {id}");
     let (stop, undo) = (interrupt.stop().clone(), Arc::new(Mutex::new(undo)));
     let allowed = plan.check_commands(processes.is_some());
-    let context = Context { lab, engine, wire, processes, interrupt, stop, progress, id, holder, clock, secrets, undo };
+    let (resolved_check, default_callers) = (plan.claims.resolved_check.clone().into(), BTreeMap::new());
+    let context = Context {
+        lab,
+        engine,
+        wire,
+        processes,
+        interrupt,
+        stop,
+        progress,
+        id,
+        holder,
+        clock,
+        secrets,
+        undo,
+        resolved_check,
+        default_callers,
+    };
     let mut executor = Executor::new(Arc::new(context), plan.kind);
     let mut callers = BTreeMap::new();
     match (keys(&executor.context).await, last, allowed) {

@@ -43,7 +43,9 @@ impl Observation {
 /// Observes the lab and scrapes every app instance.
 pub(super) async fn observe(context: &Context) -> Result<Observation, StepError> {
     let description = describe(context).await?;
-    let Record { caller_key, callers, .. } = context.lab.existing()?;
+    let Record { caller_key, callers: known, .. } = context.lab.existing()?;
+    let mut callers = context.default_callers.clone();
+    callers.extend(known);
     let snapshot = scrape(context, &description).await;
     Ok(Observation { description, caller_key, callers, snapshot })
 }

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod callers;
+mod checks;
 mod crashes;
 mod deploys;
 mod endings;

@@ -145,6 +145,13 @@ pub fn pending(lab: &Lab) -> Result<Option<Pending>, UndoError> {
     Ok(Some(Pending { run, scenario, at, kept, records, secrets }))
 }
 
+/// Header of the last run whose changes are still in a lab: kept, or of a run in progress. `scenario` limits it to the runs
+/// of one scenario.
+pub fn last_run(lab: &Lab, scenario: Option<&str>) -> Result<Option<Header>, UndoError> {
+    let headers = read(&lab.undo_path())?.sections.into_iter().rev().map(|section| section.header);
+    Ok(headers.into_iter().find(|header| scenario.is_none_or(|name| header.scenario == name)))
+}
+
 /// Records that a lab does not exist yet, before it is created for one run. [`UndoLog::begin`] of that run continues
 /// this section.
 pub fn record_new_lab(lab: &Lab, run: &str, scenario: &str) -> Result<(), UndoError> {
@@ -195,6 +202,21 @@ impl UndoLog {
             log.open()?;
         }
         Ok(log)
+    }
+
+    /// A log for steps that only observe. Nothing is ever written to it.
+    pub fn unused(lab: &Lab) -> Self {
+        let header = Header { version: VERSION, run: String::new(), scenario: String::new(), at: Utc::now() };
+        Self {
+            path: lab.undo_path(),
+            folder: lab.folder().root().to_owned(),
+            header,
+            records: Vec::new(),
+            secrets: Secrets::default(),
+            file: None,
+            start: 0,
+            length: 0,
+        }
     }
 
     /// States recorded by this run, oldest first.

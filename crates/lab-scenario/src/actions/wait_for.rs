@@ -9,12 +9,17 @@ use crate::deferred::Response;
 use crate::file::Args;
 use crate::plan::{AlertIs, Expectation, Threshold};
 use crate::schema::{KeySpec, MappingSpec, Shape, kinds};
-use crate::{expect, value};
+use crate::{Expected, expect, value};
 use lab_core::event::Secrets;
 use lab_yaml::{Diagnostic, quote_list};
 
 /// Default deadline. Alerts have their own, because their rules look back 30 seconds, and then hold for several more.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Default deadline of a wait for a person.
+const PERSON_TIMEOUT: Duration = Duration::from_mins(20);
+/// Default polling interval of the resolved check, whose requests callers and counters see. A change by hand is checked at
+/// once.
+const PERSON_INTERVAL: Duration = Duration::from_secs(5);
 
 static KEYS: MappingSpec = MappingSpec {
     name: "wait_for",
@@ -65,17 +70,24 @@ static KEYS: MappingSpec = MappingSpec {
         KeySpec::new("within", Shape::Scalar(kinds::STEP_DURATION), "the deadline for the alert", "60s")
             .requires("alert")
             .default_value("60s"),
+        KeySpec::new(
+            "resolved",
+            Shape::Scalar(kinds::BOOL),
+            "alternatively, `true`: the scenario's `resolved_check`; a person fixes the incident meanwhile",
+            "true",
+        ),
         KeySpec::new("timeout", Shape::Scalar(kinds::STEP_DURATION), "the deadline", "10s")
-            .default_described("30s; `within` for alerts"),
+            .default_described("30s; `within` for alerts; 20m with `resolved`"),
         KeySpec::new(
             "every",
             Shape::Scalar(kinds::EVERY),
-            "polling interval; one last check happens at the deadline",
+            "polling interval; one last check happens at the deadline; with `resolved`, 5s unless given, and at once after a \
+             change by hand",
             "200ms",
         )
         .default_value("500ms"),
     ],
-    one_of: &["metrics", "path", "query", "alert"],
+    one_of: &["metrics", "path", "query", "alert", "resolved"],
     exclusive: &[("caller", "key"), ("timeout", "within")],
 };
 
@@ -116,6 +128,8 @@ pub enum Condition {
         /// Expected value of at least one series. `None`: any series.
         is: Option<Threshold>,
     },
+    /// The scenario's `resolved_check`.
+    Resolved,
 }
 
 /// Kinds of conditions.
@@ -125,10 +139,11 @@ enum ConditionKind {
     Answer,
     Query,
     Alert,
+    Resolved,
 }
 
 impl ConditionKind {
-    const ALL: [Self; 4] = [Self::Metrics, Self::Answer, Self::Query, Self::Alert];
+    const ALL: [Self; 5] = [Self::Metrics, Self::Answer, Self::Query, Self::Alert, Self::Resolved];
 
     /// Key that selects the condition, and the keys that are only allowed with it.
     fn keys(self) -> (&'static str, &'static [&'static str]) {
@@ -137,6 +152,7 @@ impl ConditionKind {
             Self::Answer => ("path", &["method", "headers", "caller", "key", "status", "body"]),
             Self::Query => ("query", &["is"]),
             Self::Alert => ("alert", &["state", "within"]),
+            Self::Resolved => ("resolved", &[]),
         }
     }
 }
@@ -155,6 +171,7 @@ fn read(mut fields: ActionFields<'_, '_>) -> Option<Action> {
             query.map(|query| Condition::Query { query, is })
         }
         ConditionKind::Alert => alert(&mut fields),
+        ConditionKind::Resolved => fields.value("resolved", only_true).map(|()| Condition::Resolved),
     };
     let timeout = fields.value("timeout", value::step_duration);
     let within = fields.value_or_default("within", value::step_duration);
@@ -162,8 +179,15 @@ fn read(mut fields: ActionFields<'_, '_>) -> Option<Action> {
         let twice = Diagnostic::at("`within` cannot be combined with `timeout`", &text.place);
         fields.reader.out.push(twice.label("remove one of the two; they mean the same"));
     }
-    let default = if kind == ConditionKind::Alert { within } else { TIMEOUT };
-    let every = fields.value_or_default("every", value::every);
+    let default = match kind {
+        ConditionKind::Alert => within,
+        ConditionKind::Resolved => PERSON_TIMEOUT,
+        ConditionKind::Metrics | ConditionKind::Answer | ConditionKind::Query => TIMEOUT,
+    };
+    let mut every = fields.value_or_default("every", value::every);
+    if kind == ConditionKind::Resolved && fields.text("every").is_none() {
+        every = PERSON_INTERVAL;
+    }
     condition.map(|what| Action::WaitFor(WaitFor { what, timeout: timeout.unwrap_or(default), every }))
 }
 
@@ -179,7 +203,7 @@ fn read_kind(fields: &mut ActionFields<'_, '_>) -> Option<ConditionKind> {
         };
         fields.reader.out.push(
             Diagnostic::at(format!("`wait_for` {found}"), &fields.step.place)
-                .label("expected one of `metrics`, `path`, `query` and `alert`"),
+                .label("expected one of `metrics`, `path`, `query`, `alert` and `resolved`"),
         );
         return None;
     };
@@ -193,6 +217,10 @@ fn read_kind(fields: &mut ActionFields<'_, '_>) -> Option<ConditionKind> {
         }
     }
     Some(kind)
+}
+
+fn only_true(text: &str) -> Result<(), Expected> {
+    if value::boolean(text)? { Ok(()) } else { Err(Expected::new("expected `true`, or another condition")) }
 }
 
 fn alert(fields: &mut ActionFields<'_, '_>) -> Option<Condition> {
@@ -227,7 +255,8 @@ fn counters(fields: &mut ActionFields<'_, '_>) -> Option<Condition> {
 pub(super) fn profile(wait: &WaitFor) -> Profile<'_> {
     let amounts = Amounts { deadline: Some(wait.timeout.as_secs_f64()), ..Amounts::default() };
     let (requirement, response) = match &wait.what {
-        Condition::Metrics(_) => (Requirement::None, Response::None),
+        // The steps of the resolved check have requirements of their own.
+        Condition::Metrics(_) | Condition::Resolved => (Requirement::None, Response::None),
         Condition::Answer(_) => (Requirement::None, Response::Request),
         Condition::Alert { alert, .. } => (Requirement::Alert(alert), Response::None),
         Condition::Query { .. } => (Requirement::Prometheus, Response::Query),
@@ -247,6 +276,7 @@ pub(super) fn describe(wait: &WaitFor, secrets: &Secrets) -> String {
             format!("{query} {is}")
         }
         Condition::Alert { alert, is } => format!("the alert {alert} is {}", is.name()),
+        Condition::Resolved => "the resolved check passes".to_owned(),
     };
     format!("until {what}, at most {:?}", wait.timeout)
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::super::deferred::StepContext;
 use super::super::lesson::{CheckFile, Claims, LessonFile, WrongFix};
-use super::super::plan::{Caller, Kind, Step};
+use super::super::plan::{Action, Caller, Condition, Kind, Step};
 use super::super::reader::Reader;
 use super::super::template::Scope;
 use super::super::value;
-use super::{EMPTY, FlatStep, Loader, StepFile, assign_names, steps};
+use super::{EMPTY, FlatStep, Loader, StepFile, StepLists, assign_names, steps};
 use lab_core::event::Phase;
 use lab_yaml::Diagnostic;
 
@@ -51,12 +51,32 @@ impl Loader {
         steps(flats, Phase::Baseline)
     }
 
+    /// Reports steps that wait for a resolved check if there is none, and those within the claims, which would wait for
+    /// themselves.
+    pub(super) fn check_waits(&mut self, lists: &StepLists, claims: &Claims) {
+        if claims.resolved_check.is_empty() {
+            let all = lists.steady_state.iter().chain(&lists.steps).chain(&lists.finally);
+            for flat in all.filter(|flat| waits_for_person(&flat.action)) {
+                let message = "`wait_for` has nothing to wait for: the scenario has no `resolved_check`";
+                self.out.push(Diagnostic::at(message, &flat.here).label("expected another condition"));
+            }
+        }
+    }
+
     /// Flattens a separate list of steps, whose names are independent of the scenario's.
     fn flatten_named(&mut self, files: &[Arc<StepFile>], scope: &Arc<Scope>, callers: &[Caller]) -> Vec<FlatStep> {
         let mut flats =
             self.flatten_list(files, scope, &mut StepContext { callers: callers.to_vec(), earlier: Vec::new() });
         self.report_duplicate_names(flats.iter());
+        for flat in flats.iter().filter(|flat| waits_for_person(&flat.action)) {
+            let message = "`wait_for: { resolved: true }` is only allowed in `steps` and `finally`";
+            self.out.push(Diagnostic::at(message, &flat.here).label("this list is part of the claims"));
+        }
         assign_names([&mut flats]);
         flats
     }
+}
+
+fn waits_for_person(action: &Action) -> bool {
+    matches!(action, Action::WaitFor(wait) if wait.what == Condition::Resolved)
 }

@@ -47,6 +47,10 @@ fn file(mapping: &MappingSpec, pairs: &[Pair]) -> String {
             step = "{ traffic: { requests: \"${n}\" } }".to_owned();
         }
         "caller" => callers = format!("{{ web: {} }}", flow(pairs)),
+        "wait_for" if pairs.iter().any(|(key, _)| *key == "resolved") => {
+            more = "resolved_check: [{ check: { path: / } }]\n".to_owned();
+            step = format!("{{ wait_for: {} }}", flow(pairs));
+        }
         "wrong_fix" => more = format!("wrong_fixes: [{}]\n", flow(pairs)),
         "step" => step = flow(pairs),
         action => step = format!("{{ {action}: {} }}", flow(pairs)),

@@ -88,6 +88,13 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     write_draft(path, content)?.commit(path)
 }
 
+/// Writes a state file like [`write_atomic`], but not durably: after a power failure it may be empty. For state of a running
+/// process that is written often and worthless after its end.
+pub fn write_volatile(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_draft(path, content)?.file.persist(path)?;
+    Ok(())
+}
+
 /// Creates a state file like [`write_atomic`]. Leaves an existing file unchanged.
 pub fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     write_draft(path, content)?.commit_new(path).map(drop)

@@ -69,7 +69,7 @@ fn expectation(passed: bool) -> ExpectationResult {
 fn mixed() -> TrafficReport {
     let mut job = job();
     job.pace = Pace::Open { stages: vec![Stage::steady(20.0)], arrivals: Arrivals::Poisson { seed: 7 } };
-    let caller = |name: &str, share| Caller { name: name.to_owned(), headers: Vec::new(), share };
+    let caller = |name: &str, share| Caller { name: name.to_owned(), headers: Vec::new(), share, request: None };
     job.callers = vec![caller("apikey-v1", 0.8), caller("apikey-v2", 0.2)];
     let mut outcome = outcome(true);
     let seen = |name: &str, (code, count), errors: BTreeMap<Cause, u64>, latency| CallerOutcome {
@@ -183,6 +183,7 @@ fn interval(second: u64, sent: u64) -> Interval {
         codes: BTreeMap::from([(200, sent - 1)]),
         errors: BTreeMap::from([(Cause::Timeout, 1)]),
         latency: micros(&[(900, sent - 1)]),
+        callers: Vec::new(),
     }
 }
 

@@ -13,6 +13,8 @@ mod wait_for;
 pub(super) use result::{ActionResult, OwnChanges, StepOutputs};
 pub(super) use traffic::{headers, loads};
 
+use std::sync::Arc;
+
 use super::alerts::SharedAlerts;
 use super::context::Context;
 use super::error::StepError;
@@ -21,8 +23,8 @@ use lab_scenario::plan::Action;
 
 /// Executes an action. `now` is the lab just before it.
 pub(super) async fn execute(
-    context: &Context,
-    alerts: &SharedAlerts,
+    context: &Arc<Context>,
+    alerts: &Arc<SharedAlerts>,
     action: &Action,
     now: &Result<Observation, StepError>,
 ) -> Result<ActionResult, StepError> {

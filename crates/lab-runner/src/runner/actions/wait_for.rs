@@ -2,14 +2,16 @@
 //! an expectation.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::check;
 use super::{ActionResult, StepOutputs};
 use crate::runner::alerts::SharedAlerts;
+use crate::runner::checks::{self, CheckResult};
 use crate::runner::context::Context;
 use crate::runner::error::{MeasurementError, StepError};
 use crate::runner::expectation::{Measurements, evaluate};
@@ -22,6 +24,8 @@ use lab_telemetry::wire::Probe;
 const MIN_POLL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time limit of a query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval of the look for a change by hand, which reads the time of one file.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Prometheus' status code for an invalid query.
 const BAD_REQUEST: u16 = 400;
@@ -42,8 +46,8 @@ impl Poll {
 }
 
 pub(super) async fn wait_for(
-    context: &Context,
-    alerts: &SharedAlerts,
+    context: &Arc<Context>,
+    alerts: &Arc<SharedAlerts>,
     wait: &WaitFor,
     before: &Result<Observation, StepError>,
 ) -> Result<ActionResult, StepError> {
@@ -51,6 +55,8 @@ pub(super) async fn wait_for(
     let deadline = start + wait.timeout;
     loop {
         let begun = Instant::now();
+        // Read before the poll, so that a change during it is not missed.
+        let changes = context.lab.last_change();
         let poll = tokio::select! {
             biased;
             () = context.stop.cancelled() => return Ok(ActionResult::default()),
@@ -73,17 +79,26 @@ pub(super) async fn wait_for(
             biased;
             () = context.stop.cancelled() => return Ok(ActionResult::default()),
             () = sleep_until((begun + wait.every).min(deadline)) => {}
+            () = changed_by_hand(context, changes), if wait.what == Condition::Resolved => {}
         }
     }
 }
 
+/// Waits until someone has changed the lab since `before`, and the change is complete.
+async fn changed_by_hand(context: &Context, before: Option<SystemTime>) {
+    while context.lab.last_change() == before || context.lab.changing().is_some() {
+        sleep(CHANGE_INTERVAL).await;
+    }
+}
+
 async fn poll(
-    context: &Context,
-    alerts: &SharedAlerts,
+    context: &Arc<Context>,
+    alerts: &Arc<SharedAlerts>,
     wait: &WaitFor,
     before: &Result<Observation, StepError>,
 ) -> Result<Poll, StepError> {
     match &wait.what {
+        Condition::Resolved => Ok(resolved(checks::resolved(Arc::clone(context), Arc::clone(alerts)).await)),
         Condition::Alert { alert, is } => Ok(alert_state(alerts, alert, *is)),
         Condition::Metrics(expected) => Ok(counter_increase(context, expected, before).await),
         Condition::Answer(check) => {
@@ -102,6 +117,23 @@ async fn poll(
             Ok(evaluate_query(query, is.as_ref(), &run_query(context, prometheus, query).await?))
         }
     }
+}
+
+/// Summary of the resolved check.
+fn resolved(steps: Vec<CheckResult>) -> Poll {
+    let (failed, total) = (steps.iter().filter(|step| !step.passed()).count(), steps.len());
+    let summary = match failed {
+        0 => "the resolved check passes".to_owned(),
+        _ => format!("{failed} of {total} resolved checks fail"),
+    };
+    let result = |step: CheckResult| ExpectationResult {
+        metric: "resolved_check".to_owned(),
+        passed: step.passed(),
+        observed: None,
+        observed_text: step.reasons().first().cloned().unwrap_or_else(|| "passed".to_owned()),
+        expected: step.what,
+    };
+    Poll { results: steps.into_iter().map(result).collect(), summary, ..Poll::default() }
 }
 
 /// State of an alert. Alerts are polled by a task of their own, so this sends no request.
@@ -193,6 +225,7 @@ fn unanswered(wait: &WaitFor) -> Poll {
         Condition::Answer(_) => "wait_for.status".to_owned(),
         Condition::Query { query, .. } => query.clone(),
         Condition::Alert { alert, .. } => format!("alert.{alert}"),
+        Condition::Resolved => "resolved_check".to_owned(),
     };
     let (expected, observed_text) = ("an answer".to_owned(), "no answer".to_owned());
     let result = ExpectationResult { metric, expected, observed: None, observed_text, passed: false };

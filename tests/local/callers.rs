@@ -1,0 +1,99 @@
+//! `lab callers` and `lab traffic --as-callers` on a real lab.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::desk::{Desk, kill};
+use crate::support::until;
+
+fn callers(desk: &Desk) -> Value {
+    let ran = desk.lab(&["callers", "status", "--json"]);
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+}
+
+/// Waits until a caller's counts are as expected.
+fn until_caller(desk: &Desk, name: &str, so: impl Fn(&Value) -> bool) {
+    until(|| {
+        let state = callers(desk);
+        let found =
+            state["callers"].as_array().and_then(|all| all.iter().find(|caller| caller["name"] == name).cloned());
+        found.is_some_and(|caller| so(&caller))
+    });
+}
+
+#[test]
+fn callers_go_on_after_a_run_that_leaves_its_fault() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&["scenario", "run", "stale-caller", "--until", "observe", "--set", "requests=12", "--set", "rate=40"])
+        .status(0)
+        .complains("callers go on: 40 requests per second (web 30, batch 10) for ")
+        .complains("stop them with lab callers stop");
+    until_caller(&desk, "batch", |batch| batch["codes"]["401"].as_u64() > Some(5) && batch["succeeded"] == 0);
+    until_caller(&desk, "web", |web| web["codes"]["200"].as_u64() > Some(5) && web["failed"] == 0);
+    desk.lab(&["callers", "status"]).status(0).says("scenario stale-caller, run ").says("401 x");
+    desk.lab(&["callers", "start"]).status(3).complains("already").complains("lab callers stop");
+
+    // One round of the same mix. The lab's own caller gets nothing but 401.
+    let json = desk.lab(&["traffic", "--as-callers", "--requests", "20", "--json"]).status(0).json();
+    assert_eq!((&json["codes"]["200"], &json["codes"]["401"]), (&15.into(), &5.into()), "{json}");
+    desk.lab(&["traffic", "--requests", "5", "--rate", "50", "--json"]).complains("lab traffic --as-callers");
+
+    // They follow their keys, also while the lab is changed.
+    desk.lab(&["key", "align", "--caller", "batch"]).status(0);
+    until_caller(&desk, "batch", |batch| batch["recent_success"].as_f64() > Some(0.3));
+    desk.lab(&["callers", "stop"]).status(0).says("callers stopped after ");
+    desk.lab(&["callers", "stop"]).status(0).says("no callers are sending");
+    let state = callers(&desk);
+    assert_eq!((&state["running"], &state["ended"]), (&false.into(), &"stopped".into()), "{state}");
+    desk.lab(&["callers", "status"]).status(0).says(": stopped");
+}
+
+#[test]
+fn callers_end_with_their_time_or_their_lab() {
+    let desk = Desk::new();
+    desk.lab(&["callers", "start"]).status(3).complains("does not exist");
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&["callers", "status"]).status(0).says("no callers are sending").says("lab callers start");
+    for wrong in [&["--rate", "0"][..], &["--duration", "0s"], &["--duration", "25h"], &["--scenario", "nowhere"]] {
+        desk.lab(&[&["callers", "start"], wrong].concat()).status(2);
+    }
+    desk.lab(&["callers", "start", "--rate", "30", "--duration", "1500ms"]).status(0).says("30 requests per second");
+    until(|| callers(&desk)["ended"] == "the time limit was reached");
+
+    desk.lab(&["callers", "start", "--scenario", "stale-caller"]).status(0).says("(web 15, batch 5)");
+    let pid = u32::try_from(callers(&desk)["pid"].as_u64().expect("it runs")).expect("a process id");
+    kill(pid, Signal::KILL);
+    until(|| callers(&desk)["running"] == false);
+    desk.lab(&["callers", "status"]).status(1).says("ended unexpectedly");
+
+    desk.lab(&["callers", "start"]).status(0);
+    // A run would count their requests as its own.
+    desk.lab(&["scenario", "run", "rotate-key"])
+        .status(3)
+        .complains("callers are sending")
+        .complains("lab callers stop");
+    desk.lab(&["down"]).status(0);
+    desk.is_clean();
+
+    // A lab that vanishes takes its callers along.
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&["callers", "start"]).status(0);
+    std::fs::remove_dir_all(desk.state().join("labs")).expect("it is there");
+    desk.is_clean();
+}
+
+#[test]
+fn an_undone_run_takes_its_callers_along() {
+    let desk = Desk::new();
+    let run = ["scenario", "run", "rotate-key", "--until", "observe", "--set", "rate=100", "--set", "requests=10"];
+    // In a temporary lab, which stays.
+    desk.lab(&run).status(0).complains("callers go on");
+    desk.lab(&["recover"]).status(0).says("stopped its callers");
+    desk.is_clean();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&run).status(0);
+    desk.lab(&["scenario", "run", "app-down", "--until", "observe", "--no-callers"]).complains("stopped the callers");
+    assert_eq!(callers(&desk)["running"], false);
+    desk.lab(&["recover"]).status(0);
+}
