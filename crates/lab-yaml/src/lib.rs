@@ -4,8 +4,10 @@
 
 #![warn(missing_docs)]
 
+mod builder;
 mod diagnostics;
 pub mod fields;
+mod lexemes;
 pub mod node;
 mod place;
 pub mod read;
