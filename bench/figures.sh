@@ -112,6 +112,19 @@ done >"$folder/values"
 figure 'the key rotated, until the new key gets 200' ms max 200 <"$folder/values"
 lab down >/dev/null
 
+# Processor time of the process that sends the callers' requests, as a share of one core.
+lab up --engine embedded --port 0 >/dev/null
+lab callers start --rate 30 >/dev/null
+callers_pid=$(lab callers status --json | awk 'match($0, /"pid": *[0-9]+/) { s = substr($0, RSTART, RLENGTH); sub(/.*: */, "", s); print s }')
+ticks() { awk '{ print $14 + $15 }' "/proc/$callers_pid/stat"; }
+for _ in {1..3}; do
+    before=$(ticks)
+    sleep 10
+    awk -v a="$before" -v b="$(ticks)" -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f\n", (b - a) / hz / 10 * 100 }'
+done >"$folder/values"
+figure 'callers at 30 requests per second, share of a core' % max 1 <"$folder/values"
+lab down >/dev/null
+
 # Three rounds of 40 requests at 20 per second: the last one of a round is due 1.95 s after the first.
 beyond() { awk '{ printf "%.0f\n", $1 - 3 * 1950 }'; }
 for _ in {1..3}; do milliseconds "$LAB" scenario run rotate-key; done | beyond >"$folder/values"

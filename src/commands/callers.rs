@@ -71,6 +71,11 @@ async fn start(session: &Session, args: &StartCallersArgs) -> anyhow::Result<Exi
     if let Some(rate) = rate {
         mix = mix.with_rate(rate);
     }
+    if let Some(holder) = lab.running() {
+        let message =
+            format!("{holder} is in progress in lab {}, and would count the callers' requests as its own", lab.name());
+        return Err(Failure::failed(message).hint("start them when the run has ended").into());
+    }
     // A lab that is not up has no address to send to.
     connected.describe().await?;
     if process.is_running() {

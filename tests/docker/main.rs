@@ -16,6 +16,9 @@ mod engines;
 mod faults;
 mod gateway;
 mod images;
+#[path = "../shared/incident.rs"]
+mod incident;
+mod incidents;
 mod interruptions;
 mod kills;
 mod life;
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         faults::trials(),
         gateway::trials(),
         images::trials(),
+        incidents::trials(),
         commands::trials(),
         dashboard::trials(),
         proofs::trials(),

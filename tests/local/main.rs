@@ -22,6 +22,9 @@ mod gateway_responses;
 mod gateway_rules;
 mod hosts;
 mod http_server;
+#[path = "../shared/incident.rs"]
+mod incident;
+mod incidents;
 mod interruptions;
 mod journals;
 mod kills;

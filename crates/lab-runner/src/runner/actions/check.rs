@@ -72,11 +72,21 @@ pub(super) fn evaluate(
             metric: format!("{step}.body"),
             expected: format!("contains {:?}", secrets.mask(text)),
             observed: None,
-            observed_text: answer.as_ref().map_or_else(no_answer, |response| excerpt(&secrets.mask(&response.body))),
+            observed_text: answer
+                .as_ref()
+                .map_or_else(no_answer, |response| excerpt(&closest(&secrets.mask(&response.body), text))),
             passed: response.is_some_and(|response| response.body.contains(text)),
         });
     }
     results
+}
+
+/// Line of a body that begins with the first word of the expected text: the metric that has another value. The whole body
+/// if there is none.
+fn closest(body: &str, expected: &str) -> String {
+    let first = expected.split_whitespace().next().unwrap_or_default();
+    let found = body.lines().find(|line| !first.is_empty() && line.split_whitespace().next() == Some(first));
+    found.unwrap_or(body).to_owned()
 }
 
 /// Start of a body, on one line.
@@ -92,7 +102,14 @@ fn excerpt(body: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{Check, ProbeResponse, Secrets, evaluate};
+    use super::{Check, ProbeResponse, Secrets, closest, evaluate};
+
+    #[test]
+    fn the_metric_with_another_value_is_shown() {
+        let page = "# HELP pool_size Connections.\npool_size 4\npool_size_max 8\n";
+        assert_eq!(closest(page, "pool_size 8"), "pool_size 4");
+        assert_eq!(closest(page, "size 8"), page);
+    }
 
     #[test]
     fn a_secret_is_masked_before_a_text_is_quoted_or_cut() {

@@ -1,0 +1,138 @@
+//! Every incident of the library by hand: broken with `--until observe`, diagnosed and fixed with the commands of its
+//! runbook. The runbook is read, so that it cannot disagree with this test: in the sections Diagnosis and Fix, `$ lab …` lines
+//! are executed, and each line of output below one must match a line of the real output. `…` stands for any text. A block
+//! after a paragraph with "On Docker" or "On the embedded engine" is executed on that engine only.
+
+use crate::ran::Ran;
+
+/// A command of a runbook.
+#[derive(Debug)]
+struct Shown {
+    /// Without `lab`.
+    args: Vec<String>,
+    /// Lines of the sample output.
+    output: Vec<String>,
+}
+
+/// Breaks a lab that is up, then diagnoses and fixes it. `engine` is `docker` or `embedded`.
+pub(crate) fn fix_by_hand(incident: &str, engine: &str, lab: &dyn Fn(&[&str]) -> Ran) {
+    let page = page(incident);
+    let (diagnosis, fix) = (section(&page, "Diagnosis", engine), section(&page, "Fix", engine));
+    assert!(!diagnosis.is_empty() && !fix.is_empty(), "{incident}: {page}");
+    lab(&["scenario", "run", incident, "--until", "observe", "--set", "requests=12"])
+        .status(0)
+        .complains("callers go on");
+    lab(&["scenario", "check", incident]).status(1).says("not resolved");
+    for shown in &diagnosis {
+        follow(incident, shown, lab);
+    }
+    for shown in &fix {
+        follow(incident, shown, lab);
+    }
+    lab(&["scenario", "check", incident]).status(0).says("resolved");
+    let callers = lab(&["callers", "status", "--json"]).status(0).json();
+    assert_eq!(callers["running"], true, "{callers}");
+    lab(&["recover"]).status(0).says("stopped its callers");
+    lab(&["traffic", "--requests", "5", "--rate", "50", "--json"]).status(0).says("\"200\": 5");
+}
+
+fn page(incident: &str) -> String {
+    let path = format!("{}/docs/runbooks/{incident}.md", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Commands of a section that are for this engine.
+fn section(page: &str, title: &str, engine: &str) -> Vec<Shown> {
+    let other = if engine == "docker" { "On the embedded engine" } else { "On Docker" };
+    let body = page.split(&format!("\n## {title}\n")).nth(1).unwrap_or_default();
+    let body = body.split("\n## ").next().unwrap_or_default();
+    let (mut all, mut paragraph, mut in_block): (Vec<Shown>, String, bool) = (Vec::new(), String::new(), false);
+    for line in body.lines() {
+        let Some(code) = line.strip_prefix("    ") else {
+            if line.trim().is_empty() {
+                continue;
+            }
+            if in_block {
+                paragraph.clear();
+            }
+            in_block = false;
+            paragraph.push_str(line);
+            paragraph.push(' ');
+            continue;
+        };
+        in_block = true;
+        if paragraph.contains(other) {
+            continue;
+        }
+        if let Some(command) = code.strip_prefix("$ ") {
+            let command = command.strip_prefix("lab ").unwrap_or_else(|| panic!("{command} is no lab command"));
+            all.push(Shown { args: words(command), output: Vec::new() });
+        } else if let Some(shown) = all.last_mut() {
+            shown.output.push(code.to_owned());
+        }
+    }
+    all
+}
+
+/// Splits a command like a shell, with single quotes.
+fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, part) in command.split('\'').enumerate() {
+        if index % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+fn follow(incident: &str, shown: &Shown, lab: &dyn Fn(&[&str]) -> Ran) {
+    let args: Vec<&str> = shown.args.iter().map(String::as_str).collect();
+    let ran = lab(&args);
+    // A command that shows a failure may fail, but it is never a wrong command.
+    assert_ne!(ran.code(), Some(2), "{incident}: {ran:?}");
+    let real: Vec<String> = ran.stdout.lines().chain(ran.stderr.lines()).map(collapsed).collect();
+    for line in &shown.output {
+        let sample = collapsed(line);
+        let matches = real.iter().any(|line| is_like(&sample, line));
+        assert!(
+            matches,
+            "{incident}: lab {} does not show\n  {sample}\nbut\n{}\n{}",
+            args.join(" "),
+            ran.stdout,
+            ran.stderr
+        );
+    }
+}
+
+fn collapsed(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns true if the parts of the sample between `…` are in the line, in this order, and at its ends.
+fn is_like(sample: &str, line: &str) -> bool {
+    let parts: Vec<&str> = sample.split('…').map(str::trim).collect();
+    let [first, middle @ .., last] = &parts[..] else { return sample == line };
+    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    for part in middle {
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+#[test]
+fn an_ellipsis_stands_for_any_text() {
+    for (sample, line, like) in [
+        ("a b", "a b", true),
+        ("a b", "a b c", false),
+        ("a …", "a b c", true),
+        ("a … c", "a b c", true),
+        ("a … c", "a b c d", false),
+        ("… 502 … refused", "x 502 y refused", true),
+        ("… 502 … refused", "x 503 y refused", false),
+    ] {
+        assert_eq!(is_like(sample, line), like, "{sample}: {line}");
+    }
+}
