@@ -15,7 +15,7 @@ export LAB_ENGINE=embedded
 
 export LAB_STATE_DIR=$work/template
 "$lab" up --port 0 >/dev/null 2>&1
-"$lab" scenario run rotate-key --set requests=2 --set rate=200 --keep >/dev/null 2>&1 || true
+"$lab" scenario run rotate-key --set requests=2 --set rate=200 --keep --no-callers >/dev/null 2>&1 || true
 # Same state as after a power failure: nothing is running, and everything is on disk.
 host=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$work/template/labs/default/host.json")
 kill -KILL "$host"
