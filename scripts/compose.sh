@@ -55,7 +55,7 @@ own=1
 # Compose has no optional services. If Grafana's image is missing, name the other services.
 services=()
 docker image inspect "$(sed -n 's/^    image: \(grafana.*\)/\1/p' stack/compose.yaml)" >/dev/null 2>&1 ||
-    services=(gateway app db prometheus)
+    services=(gateway app edge db prometheus)
 compose up --detach --wait --no-build "${services[@]}"
 for pair in apikey-v1=200 apikey-v2=401; do
     code=$(curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: ${pair%=*}" "http://127.0.0.1:$LAB_GATEWAY_PORT/api/users")
@@ -64,8 +64,8 @@ done
 # The first scrape happens within two seconds.
 for attempt in $(seq 50); do
     up=$(curl -s "http://127.0.0.1:$LAB_PROMETHEUS_PORT/api/v1/query" --data-urlencode 'query=sum(up)')
-    [[ $up == *'"2"]'* ]] && break
-    [ "$attempt" -lt 50 ] || fail "Prometheus does not see the app and itself: $up"
+    [[ $up == *'"3"]'* ]] && break
+    [ "$attempt" -lt 50 ] || fail "Prometheus does not see the app, the edge and itself: $up"
     sleep 0.1
 done
 compose down --volumes 2>/dev/null

@@ -26,7 +26,7 @@ pub(crate) use scenario::{
     CheckArgs, NewArgs, PaceChoice, ProofFormat, ProveArgs, RunArgs, ScenarioCommand, SchemaFormat, ShowArgs,
     ValidateArgs,
 };
-pub(crate) use service::{AppArgs, ServiceArgs};
+pub(crate) use service::{AppArgs, EdgeArgs, ServiceArgs};
 pub(crate) use traffic::{SendArgs, TrafficArgs, TrafficCommand};
 
 const STYLES: Styles = Styles::styled()
@@ -230,6 +230,9 @@ pub(crate) enum Command {
     /// Run the reverse proxy (started by the engine)
     #[command(hide = true)]
     Gateway(ServiceArgs),
+    /// Count what callers get at nginx and serve it as metrics (started in a container)
+    #[command(hide = true)]
+    Edge(EdgeArgs),
     /// Run the host process of an embedded lab (started by the engine)
     #[command(hide = true)]
     Host,

@@ -19,3 +19,11 @@ pub(crate) struct ServiceArgs {
     #[arg(long)]
     pub(crate) tied: bool,
 }
+
+/// `lab edge`. All other settings come from its environment.
+#[derive(Debug, Args)]
+pub(crate) struct EdgeArgs {
+    /// Exit 0 if the exporter with the same environment answers, else 1; needs no shell
+    #[arg(long)]
+    pub(crate) health: bool,
+}

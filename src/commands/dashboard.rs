@@ -34,6 +34,7 @@ impl lab_dashboard::Source for EngineSource {
         Snapshot {
             services: services.collect(),
             metrics: endpoint.map(|endpoint| (endpoint.instance, endpoint.url)),
+            edge: now.endpoints.edge.map(|edge| (edge.instance, edge.url)),
             prometheus: now.endpoints.prometheus.map(|url| url.trim_end_matches('/').to_owned()),
             gateway: now.endpoints.gateway,
         }

@@ -58,6 +58,11 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
             name_process(c"lab-gateway");
             return Ok(lab_demo::gateway::run(args.tied));
         }
+        Command::Edge(args) if args.health => return Ok(lab_demo::edge::exporter::health()),
+        Command::Edge(_) => {
+            name_process(c"lab-edge");
+            return Ok(lab_demo::edge::exporter::run());
+        }
         Command::Host => {
             name_process(c"lab-host");
             return Ok(lab_embedded::host::run());
@@ -121,7 +126,12 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Recover(args) => recover::run(session, args).await,
         Command::Doctor => doctor::run(session).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),
-        Command::App(_) | Command::Gateway(_) | Command::Host | Command::CallersHost | Command::DashboardHost => {
+        Command::App(_)
+        | Command::Gateway(_)
+        | Command::Edge(_)
+        | Command::Host
+        | Command::CallersHost
+        | Command::DashboardHost => {
             unreachable!("started above")
         }
     }

@@ -35,7 +35,7 @@ use marks::Marks;
 
 /// Default ports `(gateway, dashboard)`: a lab on the default gateway port gets the default dashboard port.
 pub const USUAL: (u16, u16) = (8080, 3000);
-/// Interval between two scrapes of the app.
+/// Interval between two scrapes.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Timeout of a scrape. Shorter than the interval.
 const SCRAPE_TIMEOUT: Duration = Duration::from_millis(800);
@@ -69,6 +69,9 @@ pub struct Snapshot {
     pub services: BTreeMap<String, String>,
     /// Instance id and metrics URL of the active app. `None` if the app is stopped or paused.
     pub metrics: Option<(String, String)>,
+    /// Instance id and metrics URL of the edge, which counts what callers get at the gateway. `None` if the lab has none, or if
+    /// it does not run.
+    pub edge: Option<(String, String)>,
     /// Base URL of the lab's Prometheus without a trailing slash, used as the source of alerts. If `None`, the dashboard
     /// evaluates the alert rules itself.
     pub prometheus: Option<String>,
@@ -124,7 +127,7 @@ pub async fn serve(listener: TcpListener, folder: &Path, source: Arc<dyn Source>
     }
 }
 
-/// Scrapes the app, evaluates alerts and reads the events of runs, once a second.
+/// Scrapes the app and the edge, evaluates alerts and reads the events of runs, once a second.
 async fn collect(dashboard: &Dashboard, runs: Runs) {
     let http = Http::new();
     let runs = Arc::new(Mutex::new(runs));
@@ -139,12 +142,13 @@ async fn collect(dashboard: &Dashboard, runs: Runs) {
             // Keep the last known addresses, but report no service states.
             Err(_) => Snapshot { services: BTreeMap::new(), ..lock(&dashboard.snapshot).clone() },
         };
-        let sample = scrape(&http, snapshot.metrics.as_ref()).await;
+        let (sample, edge) =
+            tokio::join!(scrape(&http, snapshot.metrics.as_ref()), scrape(&http, snapshot.edge.as_ref()));
         let now = Moment::now();
         let answer = match (&snapshot.prometheus, &mut monitor) {
             (Some(prometheus), _) => fetch_rules(&http, prometheus).await,
             (None, Some(monitor)) => {
-                monitor.take(now, sample.as_ref().map(|(_, exposition)| exposition));
+                monitor.take(now, page(sample.as_ref()), page(edge.as_ref()));
                 Some(monitor.answer())
             }
             (None, None) => None,
@@ -155,7 +159,7 @@ async fn collect(dashboard: &Dashboard, runs: Runs) {
         }
         *lock(&dashboard.rules) = answer;
         *lock(&dashboard.snapshot) = snapshot;
-        lock(&dashboard.feed).take(now, sample);
+        lock(&dashboard.feed).take(now, sample, edge);
         let runs = runs.clone();
         // Reads the run journals from disk.
         if let Ok(told) = tokio::task::spawn_blocking(move || lock(&runs).look()).await {
@@ -164,7 +168,12 @@ async fn collect(dashboard: &Dashboard, runs: Runs) {
     }
 }
 
-/// Scrapes the app's metrics. Returns the instance id with the metrics, or `None` if the scrape failed.
+/// The metrics page of a sample.
+fn page(sample: Option<&(String, Exposition)>) -> Option<&Exposition> {
+    sample.map(|(_, exposition)| exposition)
+}
+
+/// Scrapes a metrics page. Returns the instance id with the metrics, or `None` if the scrape failed.
 async fn scrape(http: &Http, metrics: Option<&(String, String)>) -> Option<(String, Exposition)> {
     let (instance, url) = metrics?;
     let request = HttpRequest::get(url).timeout(SCRAPE_TIMEOUT).limit(Limit::Fail(MAX_RESPONSE));

@@ -42,6 +42,8 @@ pub(super) struct Child {
     pub(super) instance: String,
     /// Listen address, such as `127.0.0.1:43211`.
     pub(super) address: String,
+    /// Address of its metrics page, if that is another one.
+    pub(super) metrics: Option<String>,
     pub(super) since: DateTime<Utc>,
     pub(super) pid: u32,
     stdin: Mutex<ChildStdin>,
@@ -84,7 +86,7 @@ impl Child {
                 return Err(EngineError::new(EngineErrorKind::StartupTimeout, detail).for_service(service));
             }
         }
-        let Some(address) = line.trim().strip_prefix("ready ").map(str::to_owned) else {
+        let Some((address, metrics)) = ready_addresses(&line) else {
             let detail = format!("unexpected first line of output: {:?}", line.trim());
             return Err(EngineError::new(EngineErrorKind::System, detail).for_service(service));
         };
@@ -99,6 +101,7 @@ impl Child {
         Ok(Self {
             instance,
             address,
+            metrics,
             since: Utc::now(),
             pid,
             stdin: Mutex::new(stdin),
@@ -171,6 +174,12 @@ impl Child {
             let _ = kill_process(pid, signal);
         }
     }
+}
+
+/// Listen address and metrics address in `ready ADDRESS` or `ready ADDRESS metrics ADDRESS`.
+fn ready_addresses(line: &str) -> Option<(String, Option<String>)> {
+    let mut words = line.trim().strip_prefix("ready ")?.split(" metrics ");
+    Some((words.next()?.to_owned(), words.next().map(str::to_owned)))
 }
 
 /// Error for a process that exited before it was ready.

@@ -68,7 +68,7 @@ mod tests {
             (
                 include_str!("../../lab-demo/src/gateway/config.rs"),
                 &GATEWAY_SETTINGS[..],
-                &["GATEWAY_LISTEN", "GATEWAY_INSTANCE", "GATEWAY_REUSE_PORT"][..],
+                &["GATEWAY_LISTEN", "GATEWAY_INSTANCE", "GATEWAY_METRICS_LISTEN", "GATEWAY_REUSE_PORT"][..],
             ),
         ];
         for (source, settings, own) in services {

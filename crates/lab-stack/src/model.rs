@@ -212,6 +212,9 @@ pub struct XLab {
     pub gateway: XLabGateway,
     /// Services that a lab can run without if their image is missing.
     pub optional: Vec<Optional>,
+    /// Service and port of the exporter that counts what callers get at the gateway.
+    #[serde(default)]
+    pub edge: Option<(String, u16)>,
     /// Service and port of Prometheus.
     pub prometheus: Option<(String, u16)>,
     /// Service and port of Grafana.

@@ -73,7 +73,7 @@ fn every_file_is_embedded() {
 fn the_embedded_stack_has_the_documented_services() {
     let stack = embedded(&[]);
     let names: Vec<&str> = stack.services.iter().map(|service| service.name.as_str()).collect();
-    assert_eq!(names, ["gateway", "app", "db", "prometheus", "grafana"]);
+    assert_eq!(names, ["gateway", "app", "db", "edge", "prometheus", "grafana"]);
     let app = stack.service("app").unwrap();
     assert_eq!((app.image.as_str(), app.environment["APP_API_KEY"].as_str()), (APP_IMAGE, "apikey-v1"));
     assert_eq!(app.ports, [Port { published: None, target: 8000 }]);

@@ -129,7 +129,7 @@ impl MockWire {
     fn rules(&self) -> ProbeResponse {
         let said = self.expositions().next().and_then(|text| Exposition::parse(&text, None).ok());
         let mut monitor = self.monitor();
-        monitor.take(Moment { wall: self.now(), steady: self.epoch.1.elapsed() }, said.as_ref());
+        monitor.take(Moment { wall: self.now(), steady: self.epoch.1.elapsed() }, said.as_ref(), None);
         ProbeResponse { status: 200, body: serde_json::to_string(&monitor.answer()).unwrap_or_default() }
     }
 }

@@ -2,8 +2,8 @@
 # Runs nginx in the gateway's container and configures the address of the app. nginx itself resolves a name only once, at
 # startup. It does not start if that fails, and keeps the address of a container that is gone. So this script resolves it.
 #
-#   gateway.sh start            resolve GATEWAY_UPSTREAM, then run nginx
-#   gateway.sh reload           resolve it again; requests in flight are completed
+#   gateway.sh start            resolve GATEWAY_UPSTREAM and GATEWAY_EDGE, then run nginx
+#   gateway.sh reload           resolve them again; requests in flight are completed
 #   gateway.sh route HOST:PORT  send requests there until the next reload, without resolving the name
 set -eu
 
@@ -13,6 +13,8 @@ conf=/tmp/nginx.conf
 : "${GATEWAY_UPSTREAM:=app:8000}" "${GATEWAY_CONNECT_TIMEOUT:=1s}" "${GATEWAY_READ_TIMEOUT:=2s}"
 : "${GATEWAY_HEADER_TIMEOUT:=60s}" "${GATEWAY_MAX_BODY:=1m}" "${GATEWAY_FORWARD_API_KEY:=on}"
 : "${GATEWAY_CLIENT_ID:=}" "${GATEWAY_CLIENT_SECRET:=}"
+# The edge exporter, HOST:PORT. Empty, or a host that does not exist: requests are not counted.
+: "${GATEWAY_EDGE=edge:5140}"
 export GATEWAY_UPSTREAM GATEWAY_CONNECT_TIMEOUT GATEWAY_READ_TIMEOUT GATEWAY_HEADER_TIMEOUT GATEWAY_MAX_BODY
 export GATEWAY_FORWARD_API_KEY GATEWAY_CLIENT_ID GATEWAY_CLIENT_SECRET
 
@@ -53,6 +55,32 @@ upstream() {
     mv "$conf.upstream.$$" /tmp/upstream.conf
 }
 
+# edge_address: prints the address of the edge exporter, or nothing.
+edge_address() {
+    [ -n "$GATEWAY_EDGE" ] || return 0
+    getent ahostsv4 "${GATEWAY_EDGE%:*}" | awk -v port="${GATEWAY_EDGE##*:}" 'NR == 1 { print $1 ":" port }' || true
+}
+
+# edge ADDRESS: sends a copy of the access log to the exporter. nginx itself would not start if its name did not resolve.
+edge() {
+    {
+        echo "# ${1:-none}"
+        [ -z "$1" ] || echo "access_log syslog:server=$1,nohostname lab_edge if=\$lab_is_counted;"
+    } >"$conf.edge.$$"
+    mv "$conf.edge.$$" /tmp/edge.conf
+}
+
+# follow_edge: reloads nginx when the exporter has appeared, or has another address after a restart.
+follow_edge() {
+    while sleep 2; do
+        address=$(edge_address)
+        if [ -n "$address" ] && ! grep -qxF "# $address" /tmp/edge.conf; then
+            edge "$address"
+            reload
+        fi
+    done
+}
+
 # Same as `nginx -s reload`, which would first parse the whole configuration to find the pid file.
 reload() { kill -s HUP "$(cat /tmp/nginx.pid)"; }
 
@@ -60,6 +88,8 @@ case ${1:-} in
 start)
     credentials
     upstream "$GATEWAY_UPSTREAM"
+    edge "$(edge_address)"
+    [ -z "$GATEWAY_EDGE" ] || follow_edge &
     exec /docker-entrypoint.sh nginx -e stderr -c "$conf" -g 'daemon off;'
     ;;
 reload) upstream "$GATEWAY_UPSTREAM" && reload ;;

@@ -13,7 +13,7 @@ use super::hash::hash;
 use super::names::EXECUTABLE_LABEL;
 use super::tar::{Tar, TarError};
 use lab_core::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
-use lab_stack::APP_IMAGE;
+use lab_stack::{APP_IMAGE, Service};
 
 /// Repository of the images that are built here.
 const REPOSITORY: &str = "lab-app";
@@ -44,6 +44,11 @@ pub(super) async fn find_or_make(
             None => super::images::pull(inner, client, app, &name, progress).await,
         };
     }
+    make(inner, client, progress).await
+}
+
+/// Finds or builds lab's own image, for the app or for another service that uses it.
+async fn make(inner: &Inner, client: &Client, progress: &ProgressFn) -> Result<(String, Image), EngineError> {
     if let Some(folder) = &inner.options.sources {
         return from_source(inner, client, folder, progress).await;
     }
@@ -55,6 +60,27 @@ pub(super) async fn find_or_make(
         Some(folder) => from_source(inner, client, &folder, progress).await,
         None => Err(no_image(inner, client)),
     }
+}
+
+/// Finds or builds the image of the services other than the app whose image is [`APP_IMAGE`]. `app` is the image of the app.
+pub(super) async fn for_others(
+    inner: &Inner,
+    client: &Client,
+    app: &(String, Image),
+    progress: &ProgressFn,
+) -> Result<(String, Image), EngineError> {
+    if has_custom_app_beside_own(inner) { make(inner, client, progress).await } else { Ok(app.clone()) }
+}
+
+/// Returns true if services use lab's own image, but the app of the stack is another one.
+pub(super) fn has_custom_app_beside_own(inner: &Inner) -> bool {
+    let is_custom = inner.service(&inner.stack.lab.app.service).is_some_and(|service| service.image != APP_IMAGE);
+    is_custom && inner.stack.services.iter().any(|service| is_own(inner, service))
+}
+
+/// Returns true if a service other than the app uses lab's own image.
+pub(super) fn is_own(inner: &Inner, service: &Service) -> bool {
+    service.image == APP_IMAGE && service.name != inner.stack.lab.app.service
 }
 
 /// Image that is not built here: the one that was chosen, or that of a custom app.

@@ -166,7 +166,13 @@ impl Inner {
             let url = format!("http://{address}{}", lab.app.metrics_path);
             Some(MetricsEndpoint { instance: found.instance().to_owned(), url })
         });
+        let edge = lab.edge.as_ref().and_then(|(service, port)| {
+            let found = observed.get(service).filter(|found| found.state() == RunState::Running)?;
+            let url = format!("http://{}/metrics", found.address(client, *port)?);
+            Some(MetricsEndpoint { instance: found.instance().to_owned(), url })
+        });
         Endpoints {
+            edge,
             gateway: url(&lab.gateway.service, lab.gateway.port).unwrap_or_default(),
             metrics: metrics.into_iter().collect(),
             prometheus: lab.prometheus.as_ref().filter(running).and_then(|(service, port)| url(service, *port)),

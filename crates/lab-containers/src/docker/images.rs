@@ -26,7 +26,7 @@ pub(super) struct Images {
 /// Finds all images concurrently. Pulls or builds those that the lab requires.
 pub(super) async fn prepare(inner: &Inner, client: &Client, progress: &ProgressFn) -> Result<Images, EngineError> {
     let app = &inner.stack.lab.app.service;
-    let others = inner.stack.services.iter().filter(|service| service.name != *app);
+    let others = inner.stack.services.iter().filter(|service| service.name != *app && !app_image::is_own(inner, service));
     let (own, others) = tokio::join!(
         app_image::find_or_make(inner, client, progress),
         join_all(others.map(|service| find(inner, client, service, progress))),
@@ -34,7 +34,13 @@ pub(super) async fn prepare(inner: &Inner, client: &Client, progress: &ProgressF
     let mut images = Images::default();
     let (name, image) = own?;
     check_platform(client, app, &name, &image)?;
-    images.found.insert(app.clone(), (name, image.id));
+    let own = (name, image);
+    for service in inner.stack.services.iter().filter(|service| app_image::is_own(inner, service)) {
+        let (name, image) = app_image::for_others(inner, client, &own, progress).await?;
+        check_platform(client, &service.name, &name, &image)?;
+        images.found.insert(service.name.clone(), (name, image.id));
+    }
+    images.found.insert(app.clone(), (own.0, own.1.id));
     for result in others {
         match result? {
             (service, Availability::Found(name, image)) => {
@@ -166,6 +172,8 @@ pub(super) async fn report(inner: &Inner, client: &Client) -> Result<ImageReport
     let wanted = inner.stack.services.iter().filter_map(|service| match &app_image {
         Some(image) if service.name == *app => Some((service, image.clone())),
         None if service.name == *app => None,
+        // The app's image, or one that is built.
+        _ if app_image::is_own(inner, service) => None,
         _ => Some((service, service.image.clone())),
     });
     let looked = try_join_all(
@@ -176,7 +184,8 @@ pub(super) async fn report(inner: &Inner, client: &Client) -> Result<ImageReport
             report.missing.push(image);
         }
     }
-    if app_image.is_none() && !app_image::is_makeable(inner, &client.platform) {
+    let is_needed = app_image.is_none() || app_image::has_custom_app_beside_own(inner);
+    if is_needed && !app_image::is_makeable(inner, &client.platform) {
         report.missing.push(format!("an image for {app} (--app-image)"));
     }
     Ok(report)

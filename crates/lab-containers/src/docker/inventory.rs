@@ -87,10 +87,12 @@ pub(super) async fn list(inner: &Inner, client: &Client) -> Result<Vec<StackImag
     try_join_all(looked).await
 }
 
-/// Image name of a service, with the one chosen for the app.
+/// Image name of a service, with the one chosen for the app and those that share its image.
 fn name(inner: &Inner, service: &Service) -> String {
-    let own = Some(&service.name).filter(|name| **name == inner.stack.lab.app.service);
-    own.and_then(|_| app_image::named(inner)).unwrap_or_else(|| service.image.clone())
+    let is_app = service.name == inner.stack.lab.app.service;
+    let shares = app_image::is_own(inner, service) && !app_image::has_custom_app_beside_own(inner);
+    let named = if is_app || shares { app_image::named(inner) } else { None };
+    named.unwrap_or_else(|| service.image.clone())
 }
 
 /// Pulls the image of a service.

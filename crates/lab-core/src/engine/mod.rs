@@ -351,6 +351,10 @@ pub struct Endpoints {
     pub gateway: String,
     /// Metrics URL of each running app instance. Empty if the app is not running.
     pub metrics: Vec<MetricsEndpoint>,
+    /// Metrics URL of the edge: what callers get at the gateway. `None` if the stack does not count that, or the gateway's
+    /// counters are not available now.
+    #[serde(default)]
+    pub edge: Option<MetricsEndpoint>,
     /// Base URL, if Prometheus is part of the lab.
     #[serde(default)]
     pub prometheus: Option<String>,

@@ -50,7 +50,7 @@ async fn host(config: Config, tied: bool) -> Exit {
         }
     };
     let log = Log::stdout();
-    log.ready(address);
+    log.ready(address, None);
 
     let app = match App::new(config, log.clone()) {
         Ok(app) => Arc::new(app),

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, Uri};
 
+use crate::edge::metrics::Metrics;
 use crate::service::log::{Log, Quoted};
 use lab_server::inbound::InboundBody;
 
 use super::proxy::Client;
 
-/// Log entry of a request. Written when it is dropped, however the request ends.
+/// Log entry of a request. Written and counted when it is dropped, however the request ends.
 pub(super) struct Access {
     log: Log,
+    metrics: Arc<Metrics>,
     instance: Arc<str>,
     client: Client,
     method: Method,
@@ -46,6 +48,7 @@ impl Access {
     /// Starts the entry of a request.
     pub(super) fn new(
         log: &Log,
+        metrics: &Arc<Metrics>,
         instance: &Arc<str>,
         client: Client,
         id: HeaderValue,
@@ -53,6 +56,7 @@ impl Access {
     ) -> Self {
         Self {
             log: log.clone(),
+            metrics: Arc::clone(metrics),
             instance: Arc::clone(instance),
             client,
             method: request.method().clone(),
@@ -73,6 +77,8 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.metrics.record(self.uri.path(), self.status, took);
         self.log.line(|line, now| {
             let _ = write!(
                 line,
@@ -83,7 +89,7 @@ impl Drop for Access {
                 Quoted(self.method.as_str()),
                 Quoted(self.uri.path()),
             );
-            let took = self.started.elapsed().as_secs_f64();
+            let took = took.as_secs_f64();
             let (status, bytes) = (self.status, self.body_bytes);
             let _ = write!(line, r#""status":{status},"body_bytes_sent":{bytes},"request_time":{took:.6}"#);
             let UpstreamAccess { address, status, time, error } = &self.upstream;

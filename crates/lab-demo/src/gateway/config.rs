@@ -25,6 +25,8 @@ const FORWARD_API_KEY: Variable = Variable { name: "GATEWAY_FORWARD_API_KEY", ex
 const CLIENT_ID: Variable = Variable { name: "GATEWAY_CLIENT_ID", expected: CREDENTIAL };
 const CLIENT_SECRET: Variable = Variable { name: "GATEWAY_CLIENT_SECRET", expected: CREDENTIAL };
 const REUSE_PORT: Variable = Variable { name: "GATEWAY_REUSE_PORT", expected: SWITCH };
+const METRICS_LISTEN: Variable =
+    Variable { name: "GATEWAY_METRICS_LISTEN", expected: "HOST:PORT, such as 127.0.0.1:0, or empty for no metrics page" };
 const INSTANCE: Variable =
     Variable { name: "GATEWAY_INSTANCE", expected: "at most 64 letters, digits, '-', '_' and '.', or empty" };
 
@@ -56,6 +58,8 @@ pub(super) struct Config {
     pub(super) client: Option<ClientCredentials>,
     /// Allow another gateway to listen on the same port (`SO_REUSEPORT`).
     pub(super) reuse_port: bool,
+    /// Listen address of the metrics page, `host:port`. It is never reachable through the proxied paths.
+    pub(super) metrics_listen: Option<String>,
     pub(super) instance: String,
 }
 
@@ -76,6 +80,7 @@ impl Config {
             forward_api_key: FORWARD_API_KEY.optional(env, switch)?.unwrap_or(true),
             client: client.map(|(id, secret)| ClientCredentials { id, secret }),
             reuse_port: REUSE_PORT.optional(env, switch)?.unwrap_or(false),
+            metrics_listen: METRICS_LISTEN.optional(env, host_port)?,
             instance: INSTANCE.optional(env, instance)?.unwrap_or_else(fresh_instance),
         })
     }
@@ -153,6 +158,7 @@ mod tests {
             ("GATEWAY_FORWARD_API_KEY", "yes"),
             ("GATEWAY_CONNECT_TIMEOUT", "2d"),
             ("GATEWAY_REUSE_PORT", "ON"),
+            ("GATEWAY_METRICS_LISTEN", "9145"),
             ("GATEWAY_INSTANCE", "a b"),
         ];
         for (name, value) in bad {

@@ -12,10 +12,13 @@ mod target;
 mod upstream;
 mod upstream_stream;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::service::service_fn;
+use tokio::net::TcpListener;
 
+use crate::edge::metrics::{self, Metrics};
 use crate::service::log::Log;
 use crate::service::serve::Limits;
 use crate::service::stop::Stop;
@@ -29,7 +32,8 @@ use self::proxy::{Client, Gateway};
 const HEADER_SIZE: usize = 32 << 10;
 
 /// Serves until SIGTERM or, if `tied`, until standard input closes. Configured by environment variables only. Prints
-/// `ready ADDRESS:PORT` on standard output once it listens, then its log, one JSON object per line.
+/// `ready ADDRESS:PORT` on standard output once it listens, then its log, one JSON object per line. With a metrics page the
+/// line is `ready ADDRESS:PORT metrics ADDRESS:PORT`.
 ///
 /// If `tied`, lines on standard input set the address of an upstream name, `route NAME:PORT ADDRESS:PORT`, or mark it as
 /// unreachable, `unroute NAME:PORT`. Requests in flight are not affected.
@@ -50,15 +54,27 @@ async fn host(config: Config, tied: bool) -> Exit {
             return service::fail(Exit::Failed, format_args!("the gateway cannot listen on {listen}: {error}"));
         }
     };
+    let page = match metrics_listener(config.metrics_listen.as_deref()).await {
+        Ok(page) => page,
+        Err(error) => return service::fail(Exit::Failed, error),
+    };
+    let metrics = match Metrics::new() {
+        Ok(metrics) => Arc::new(metrics),
+        Err(error) => return service::fail(Exit::Failed, format_args!("cannot set up the metrics: {error}")),
+    };
     let log = Log::stdout().json();
-    let gateway = Arc::new(Gateway::new(config, log.clone()));
+    let gateway = Arc::new(Gateway::new(config, log.clone(), Arc::clone(&metrics)));
     let stop = Stop::new();
     let signals = stop.on_signals();
-    log.ready(address);
+    log.ready(address, page.as_ref().map(|(address, _)| *address));
     let routes = Arc::clone(&gateway);
     let tie = if tied { stop.on_stdin_end(move |line| routes.command(line)) } else { Ok(()) };
     if let Err(error) = tie.and(signals) {
         return service::fail(Exit::Failed, format_args!("cannot install the shutdown handlers: {error}"));
+    }
+    if let Some((_, listener)) = page {
+        // Ends with the process: a shutdown does not wait for scrapes.
+        tokio::spawn(metrics::serve(listener, metrics, stop.clone(), log.clone()));
     }
     serve::serve(listener, limits, &stop, &log, |peer| {
         let (gateway, client) = (Arc::clone(&gateway), Client::new(peer));
@@ -68,4 +84,11 @@ async fn host(config: Config, tied: bool) -> Exit {
     log.note(format_args!("stopped"));
     log.close();
     Exit::Passed
+}
+
+/// Listens for scrapes, if an address is configured.
+async fn metrics_listener(address: Option<&str>) -> Result<Option<(SocketAddr, TcpListener)>, String> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = serve::listen(address, false).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    bound.map(Some).map_err(|error| format!("the gateway cannot listen on {address} for its metrics page: {error}"))
 }

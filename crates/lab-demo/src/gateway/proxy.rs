@@ -13,6 +13,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::edge::metrics::Metrics;
 use crate::service::log::Log;
 use crate::service::request_id::{self, RequestIds};
 use lab_server::inbound::InboundBody;
@@ -31,6 +32,8 @@ pub(super) struct Gateway {
     ids: RequestIds,
     instance: Arc<str>,
     log: Log,
+    /// Counts of the responses to callers.
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// Client of one connection.
@@ -82,10 +85,10 @@ impl Refusal {
 
 impl Gateway {
     /// Creates the gateway. Connects on the first request.
-    pub(super) fn new(config: Config, log: Log) -> Self {
+    pub(super) fn new(config: Config, log: Log, metrics: Arc<Metrics>) -> Self {
         let upstream = Upstream::new(config.upstream.clone(), config.connect_timeout);
         let instance = Arc::from(config.instance.as_str());
-        Self { config, upstream, ids: RequestIds::new(), instance, log }
+        Self { config, upstream, ids: RequestIds::new(), instance, log, metrics }
     }
 
     /// Executes `route NAME:PORT ADDRESS:PORT` or `unroute NAME:PORT`. Other lines are logged and ignored.
@@ -110,7 +113,7 @@ impl Gateway {
         request: Request<InboundBody>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let id = self.ids.for_request(request.headers());
-        let mut access = Access::new(&self.log, &self.instance, client.clone(), id.clone(), &request);
+        let mut access = Access::new(&self.log, &self.metrics, &self.instance, client.clone(), id.clone(), &request);
         let mut response = match self.forward(&client, request, &mut access).await {
             Ok((head, body)) => {
                 access.status = head.status().as_u16();

@@ -98,10 +98,14 @@ impl Log {
         }
     }
 
-    /// Adds the line `ready ADDRESS:PORT`, which reports to the parent process that the service is listening.
-    pub(crate) fn ready(&self, address: SocketAddr) {
+    /// Adds the line `ready ADDRESS:PORT`, which reports to the parent process that the service is listening. `metrics` is the
+    /// address of its metrics page, if that is another one.
+    pub(crate) fn ready(&self, address: SocketAddr, metrics: Option<SocketAddr>) {
         self.line(|line, _| {
             let _ = write!(line, "ready {address}");
+            if let Some(metrics) = metrics {
+                let _ = write!(line, " metrics {metrics}");
+            }
         });
     }
 

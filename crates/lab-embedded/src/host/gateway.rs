@@ -92,6 +92,7 @@ impl Gateway {
         env.insert("GATEWAY_LISTEN".to_owned(), format!("127.0.0.1:{}", self.context.gateway_port()));
         env.insert("GATEWAY_REUSE_PORT".to_owned(), "on".to_owned());
         env.insert("GATEWAY_INSTANCE".to_owned(), instance.clone());
+        env.insert("GATEWAY_METRICS_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
         let program = Program { exe: &self.context.exe, service: GATEWAY, env, log: self.log.clone() };
         let child = Arc::new(Child::start(program, instance).await?);
         // Send `unroute` explicitly if there is no app. Otherwise the gateway would resolve the name and might find another
@@ -100,6 +101,13 @@ impl Gateway {
         let command = route.map_or(format!("unroute {UPSTREAM}"), |app| format!("route {UPSTREAM} {}", app.address));
         child.send_line(&command).await;
         Ok(child)
+    }
+
+    /// Instance id and URL of the metrics page. `None` if the gateway is stopped or paused.
+    pub(super) fn metrics(&self) -> Option<(String, String)> {
+        let child = self.slot.live().filter(|_| self.slot.state() == RunState::Running)?;
+        let address = child.metrics.as_ref()?;
+        Some((child.instance.clone(), format!("http://{address}/metrics")))
     }
 
     pub(super) fn status(&self) -> ServiceStatus {

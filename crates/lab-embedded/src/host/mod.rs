@@ -179,7 +179,13 @@ async fn serve_dashboard(folder: &Folder, supervisor: &Arc<Supervisor>, end: &Ca
 #[async_trait::async_trait]
 impl lab_dashboard::Source for Supervisor {
     async fn snapshot(&self) -> Snapshot {
-        Snapshot { gateway: self.gateway_url(), services: self.states(), metrics: self.metrics(), prometheus: None }
+        Snapshot {
+            gateway: self.gateway_url(),
+            services: self.states(),
+            metrics: self.metrics(),
+            edge: self.edge_metrics(),
+            prometheus: None,
+        }
     }
 }
 

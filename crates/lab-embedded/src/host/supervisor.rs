@@ -140,6 +140,7 @@ impl Supervisor {
             endpoints: Endpoints {
                 gateway: self.gateway_url(),
                 metrics,
+                edge: self.gateway.metrics().map(|(instance, url)| MetricsEndpoint { instance, url }),
                 dashboard: self.dashboard.get().cloned(),
                 ..Endpoints::default()
             },
@@ -168,6 +169,11 @@ impl Supervisor {
         let slot = self.app.slot();
         let child = slot.live().filter(|_| slot.state() == RunState::Running)?;
         Some((child.instance.clone(), format!("http://{}/metrics", child.address)))
+    }
+
+    /// Instance id and metrics URL of the active gateway. `None` if it is stopped or paused.
+    pub(super) fn edge_metrics(&self) -> Option<(String, String)> {
+        self.gateway.metrics()
     }
 
     /// States of the services by name, without probing them.

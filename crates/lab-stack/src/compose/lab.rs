@@ -12,7 +12,7 @@ use lab_yaml::{Diagnostic, Diagnostics, Place, did_you_mean, quote, quote_list};
 use super::value_error::ValueError;
 use super::{Placed, reader, values};
 
-const KEYS: [&str; 7] = ["app", "database", "folders", "gateway", "grafana", "optional", "prometheus"];
+const KEYS: [&str; 8] = ["app", "database", "edge", "folders", "gateway", "grafana", "optional", "prometheus"];
 const APP: [&str; 6] = ["awaits", "health_path", "key_variable", "metrics_path", "port", "service"];
 const GATEWAY: [&str; 4] = ["port", "reload", "route", "service"];
 const SERVER: [&str; 2] = ["port", "service"];
@@ -82,6 +82,7 @@ pub(super) fn read(fields: &Fields, services: &[Placed], start: &Text, out: &mut
     }
     let of = Services(services);
     let (app, gateway) = (of.app(&lab, out), of.gateway(&lab, out));
+    let edge = of.server(&lab, "edge", out);
     let (prometheus, grafana) = (of.server(&lab, "prometheus", out), of.server(&lab, "grafana", out));
     let database = reader::value(&lab, "database", |name| of.known(name), out);
     let optional = of.optional(&lab, out);
@@ -93,7 +94,7 @@ pub(super) fn read(fields: &Fields, services: &[Placed], start: &Text, out: &mut
             Services::needed(&lab, service, what, &optional, out);
         }
     }
-    Some(XLab { app, gateway, optional, prometheus, grafana, database })
+    Some(XLab { app, gateway, optional, edge, prometheus, grafana, database })
 }
 
 struct Services<'p>(&'p [Placed]);

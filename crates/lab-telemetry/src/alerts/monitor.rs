@@ -1,4 +1,4 @@
-//! Replacement for Prometheus: takes scrapes of the app, evaluates the rules and reports the alerts.
+//! Replacement for Prometheus: takes scrapes of the app and the edge, evaluates the rules and reports the alerts.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
@@ -7,7 +7,7 @@ use super::error::EvalError;
 use super::eval::{Vector, evaluate, unique};
 use super::labels::{Labels, NAME};
 use super::number;
-use super::rules::{self, Rules};
+use super::rules::{self, APP, EDGE, Rules};
 use super::seconds;
 use super::state::{Held, Machine};
 use super::store::Store;
@@ -54,9 +54,9 @@ impl Monitor {
         Self { rules, store, progress, wall: None, scraped: None, evaluated: None }
     }
 
-    /// Adds the metrics of an instance, or `None` if no instance answered, and evaluates the rules. Calls between the intervals
-    /// of the configuration have no effect.
-    pub fn take(&mut self, now: Moment, said: Option<&Exposition>) {
+    /// Adds the metrics of the app and of the edge, or `None` if they did not answer, and evaluates the rules. Calls between the
+    /// intervals of the configuration have no effect.
+    pub fn take(&mut self, now: Moment, app: Option<&Exposition>, edge: Option<&Exposition>) {
         let at = millis(now);
         if (now.wall - self.wall_at(at)).num_milliseconds().abs() >= SET {
             self.wall = Some(now);
@@ -65,17 +65,10 @@ impl Monitor {
         let due = |last: Option<i64>, interval: i64| last.is_none_or(|last| at - last >= interval - interval / 4);
         if due(self.scraped, self.rules.scrape_interval) {
             self.scraped = Some(at);
-            let labels = |series: &Series| {
-                let own = series
-                    .labels
-                    .iter()
-                    .fold(Labels::of(&series.name, &[]), |all, (name, value)| all.with(name, value));
-                own.with("job", "app").with("instance", &self.rules.target)
-            };
-            let up = Labels::of("up", &[("job", "app"), ("instance", &self.rules.target)]);
-            let series = said.into_iter().flat_map(|said| &said.values).map(|(series, value)| (labels(series), *value));
-            let all: Vec<_> = series.chain([(up, if said.is_some() { 1.0 } else { 0.0 })]).collect();
-            self.store.take("app", at, all);
+            self.store.take(APP, at, samples(APP, &self.rules.target, app));
+            if let Some(target) = &self.rules.edge_target {
+                self.store.take(EDGE, at, samples(EDGE, target, edge));
+            }
         }
         if due(self.evaluated, self.rules.evaluation_interval) {
             self.evaluate(at);
@@ -163,6 +156,18 @@ impl Monitor {
             kind: "alerting".to_owned(),
         })
     }
+}
+
+/// Samples of a scrape with the labels of its target, and its `up`.
+fn samples(job: &str, target: &str, said: Option<&Exposition>) -> Vec<(Labels, f64)> {
+    let labels = |series: &Series| {
+        let own = Labels::of(&series.name, &[]);
+        let own = series.labels.iter().fold(own, |all, (name, value)| all.with(name, value));
+        own.with("job", job).with("instance", target)
+    };
+    let up = Labels::of("up", &[("job", job), ("instance", target)]);
+    let series = said.into_iter().flat_map(|said| &said.values).map(|(series, value)| (labels(series), *value));
+    series.chain([(up, if said.is_some() { 1.0 } else { 0.0 })]).collect()
 }
 
 /// Adds the rule's labels to its results. Fails if two results end up with the same labels.

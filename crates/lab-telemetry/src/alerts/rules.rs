@@ -16,7 +16,9 @@ use lab_stack::assets;
 /// Folder of the files in the repository.
 const FOLDER: &str = "stack/prometheus/";
 /// The job whose target is the app.
-const APP: &str = "app";
+pub(super) const APP: &str = "app";
+/// The job whose target has the counters of the edge. Optional.
+pub(super) const EDGE: &str = "edge";
 
 /// The rules and their intervals. Times are in milliseconds.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Rules {
     pub(super) evaluation_interval: i64,
     /// Scrape target of the app, such as `app:8000`.
     pub(super) target: String,
+    /// Scrape target of the edge, if there is one.
+    pub(super) edge_target: Option<String>,
     /// Groups of recording rules come before groups with alerts.
     pub(super) groups: Vec<Group>,
 }
@@ -63,7 +67,7 @@ struct Config {
     global: Global,
     #[serde(default, rename = "rule_files")]
     _rule_files: Vec<String>,
-    /// Only the app's is read.
+    /// Only those of the app and the edge are read.
     #[serde(default)]
     scrape_configs: Vec<serde_yaml::Value>,
 }
@@ -129,12 +133,8 @@ impl Rules {
             let millis = duration(text).filter(|millis| *millis > 0);
             millis.ok_or_else(|| wrong(RulesReason::Interval { name, text: text.to_owned() }))
         };
-        let app = read.scrape_configs.into_iter().find(|job| job.get("job_name").is_some_and(|name| name == APP));
-        let app: Option<Job> = app
-            .map(serde_yaml::from_value)
-            .transpose()
-            .map_err(|error| wrong(RulesReason::Job { job: APP, detail: error.to_string() }))?;
-        let target = app.and_then(|job| job.static_configs.into_iter().flat_map(|all| all.targets).next());
+        let app_target = target(&read.scrape_configs, APP).map_err(wrong)?;
+        let edge_target = target(&read.scrape_configs, EDGE).map_err(wrong)?;
         let mut groups = Vec::new();
         for (file, text) in files {
             let wrong = |reason| RulesError { file: (*file).to_owned(), reason };
@@ -151,7 +151,8 @@ impl Rules {
         Ok(Self {
             scrape_interval: interval("scrape_interval", &read.global.scrape_interval)?,
             evaluation_interval: interval("evaluation_interval", &read.global.evaluation_interval)?,
-            target: target.ok_or_else(|| wrong(RulesReason::NoTarget(APP)))?,
+            target: app_target.ok_or_else(|| wrong(RulesReason::NoTarget(APP)))?,
+            edge_target,
             groups,
         })
     }
@@ -166,6 +167,14 @@ impl Rules {
     pub(super) fn longest(&self) -> i64 {
         self.groups.iter().flat_map(|group| &group.rules).map(|rule| rule.expr.longest()).max().unwrap_or_default()
     }
+}
+
+/// First target of a job. `None` without such a job, or without a target.
+fn target(jobs: &[serde_yaml::Value], name: &'static str) -> Result<Option<String>, RulesReason> {
+    let Some(job) = jobs.iter().find(|job| job.get("job_name").is_some_and(|it| it == name)) else { return Ok(None) };
+    let job: Job = serde_yaml::from_value(job.clone())
+        .map_err(|error| RulesReason::Job { job: name, detail: error.to_string() })?;
+    Ok(job.static_configs.into_iter().flat_map(|all| all.targets).next())
 }
 
 fn rule(file: RuleFile) -> Result<Rule, RulesReason> {
@@ -247,12 +256,21 @@ mod tests {
         let rules = own().expect("they are tested with promtool, too");
         assert_eq!(
             rules.alerts().collect::<Vec<_>>(),
-            ["AuthFailureRatioHigh", "ErrorRatioHigh", "LatencyHigh", "AppDown", "TrafficAbsent"]
+            [
+                "AuthFailureRatioHigh",
+                "ErrorRatioHigh",
+                "LatencyHigh",
+                "AppDown",
+                "TrafficAbsent",
+                "GatewayErrorRatioHigh",
+                "GatewayRejectionRatioHigh",
+                "GatewayLatencyHigh",
+            ]
         );
         assert_eq!((rules.scrape_interval, rules.evaluation_interval, rules.longest()), (2_000, 2_000, 30_000));
-        assert_eq!(rules.target, "app:8000");
+        assert_eq!((rules.target.as_str(), rules.edge_target.as_deref()), ("app:8000", Some("edge:9145")));
         assert!(rules.groups[0].rules.iter().all(|rule| rule.alert.is_none()), "those that record come first");
-        assert_eq!(names().len(), 5);
+        assert_eq!(names().len(), 8);
     }
 
     #[test]

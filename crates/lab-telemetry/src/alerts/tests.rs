@@ -196,7 +196,7 @@ fn story(seconds: u32, said: impl Fn(u32) -> Option<Exposition>) -> Vec<String> 
     let mut told = Vec::new();
     for second in 0..seconds {
         let at = DateTime::from_timestamp(start + i64::from(second), 0).expect("a time");
-        monitor.take(at.into(), said(second).as_ref());
+        monitor.take(at.into(), said(second).as_ref(), None);
         for change in tracker.take(at, &monitor.answer()) {
             told.push(format!("{} {} {}", change.alert, change.to.name(), change.at.timestamp() - start));
         }
@@ -232,7 +232,7 @@ fn between_two_scrapes_nothing_is_looked_at() {
     let mut monitor = Monitor::new(own().expect("the rules"));
     let at = |millis: i64| DateTime::from_timestamp_millis(1_795_515_330_000 + millis).expect("a time");
     let mut evaluated = |millis: i64| {
-        monitor.take(at(millis).into(), None);
+        monitor.take(at(millis).into(), None, None);
         monitor.answer().data.expect("some").groups[0].rules[0].last_evaluation.clone()
     };
     let first = evaluated(0);
@@ -252,7 +252,7 @@ fn changes(rules: &str, values: &[f64]) -> Vec<String> {
     let mut told = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let at = DateTime::from_timestamp(1_795_515_330 + 2 * i64::try_from(index).expect("few"), 0).expect("a time");
-        monitor.take(at.into(), Some(&Exposition::parse(&format!("a {value}\n"), None).expect("metrics")));
+        monitor.take(at.into(), Some(&Exposition::parse(&format!("a {value}\n"), None).expect("metrics")), None);
         let changed = tracker.take(at, &monitor.answer());
         told.extend(changed.iter().map(|it| format!("{} {} {} {}", it.alert, it.to.name(), it.severity, 2 * index)));
     }
@@ -294,7 +294,7 @@ fn a_rule_that_finds_two_alerts_with_the_same_labels_is_not_well() {
     let mut monitor = Monitor::new(Rules::read(("p.yml", config), &[("r.yml", rules)]).expect("rules"));
     let mut take = |second: i64, page: &str| {
         let at = DateTime::from_timestamp(second, 0).expect("a time");
-        monitor.take(at.into(), Some(&Exposition::parse(page, None).expect("metrics")));
+        monitor.take(at.into(), Some(&Exposition::parse(page, None).expect("metrics")), None);
         monitor.answer().data.expect("some").groups[0].rules[0].clone()
     };
     let good = take(0, "b{x=\"1\"} 1e6\n");
@@ -314,7 +314,7 @@ fn a_clock_that_is_set_back_or_forward_stops_no_alert() {
         for second in 0..30 {
             let wall = start + TimeDelta::seconds(second);
             let set = if second < 3 { TimeDelta::zero() } else { TimeDelta::hours(hours) };
-            monitor.take(Moment { wall: wall + set, ..wall.into() }, None);
+            monitor.take(Moment { wall: wall + set, ..wall.into() }, None, None);
             let answer = monitor.answer();
             let down = answer.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules);
             let down = down.into_iter().find(|rule| rule.name == "AppDown").expect("it is there");

@@ -1,9 +1,9 @@
-//! The app's metrics over the last hour, one point per second, computed like the stack's recording rules: rates over the last
-//! second, failure ratio and latency over 30 s, redeploys over a minute.
+//! The metrics of the edge and the app over the last hour, one point per second, computed like the stack's recording rules:
+//! rates over the last second, failure ratio and latency over 30 s, redeploys over a minute.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::alerts::histogram_quantile;
 use crate::metrics::{Deltas, Exposition, Moment, Snapshot, delta, names};
@@ -14,9 +14,12 @@ const MOST: usize = 3_600;
 const WINDOW: f64 = 30.0;
 /// Window of the redeploy count in seconds.
 const MINUTE: f64 = 60.0;
-/// The histogram's buckets.
+/// Window of the share of failed requests in the headline, in seconds: short enough to follow an outage, and long enough for
+/// callers that send one request per second.
+const HEADLINE: f64 = 5.0;
+/// Buckets of the app's histogram.
 const BUCKETS: &str = "app_http_request_duration_seconds_bucket";
-/// Responses by code.
+/// Responses of the app by code.
 const RESPONSES: &str = "app_http_responses_total";
 
 /// Up to an hour of points.
@@ -25,21 +28,31 @@ pub struct Feed {
     points: VecDeque<Point>,
     /// The number of the last point.
     last: u64,
-    before: Option<(Moment, Snapshot)>,
-    /// Increases within [`WINDOW`], each with its end.
-    recent: VecDeque<(Moment, Deltas)>,
+    app: Increases,
+    edge: Increases,
     /// Instances within [`MINUTE`] that followed another one.
     starts: VecDeque<Moment>,
     instance: Option<String>,
 }
 
+/// Increases of one target's counters within [`WINDOW`].
+#[derive(Clone, Debug, Default)]
+struct Increases {
+    before: Option<(Moment, Snapshot)>,
+    /// Each with its end.
+    recent: VecDeque<(Moment, Deltas)>,
+}
+
 /// One second of metrics. Unknown values are null; all rates are in requests per second.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Point {
     /// From 1.
     pub n: u64,
     /// Milliseconds since the epoch.
     pub t: i64,
+    /// What callers get at the gateway. Null if it is not known, or not counted by the stack.
+    pub edge: Option<EdgePoint>,
     /// The app answered the scrape.
     pub up: bool,
     /// Under `/api/`.
@@ -60,6 +73,97 @@ pub struct Point {
     pub redeploys: usize,
 }
 
+/// One second of the edge: responses to callers, whoever they come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdgePoint {
+    /// Requests per second by code, without those that are 0. 499 counts callers that disconnected.
+    pub codes: BTreeMap<String, f64>,
+    /// Milliseconds, over 30 s. Null without requests in the last 5 s, so that a curve ends with its data.
+    pub p50: Option<f64>,
+    /// Milliseconds, over 30 s. Null without requests in the last 5 s.
+    pub p99: Option<f64>,
+    /// Requests by code in the last 5 s.
+    #[serde(skip)]
+    pub recent: BTreeMap<String, f64>,
+}
+
+impl EdgePoint {
+    /// Requests per second.
+    pub fn requests(&self) -> f64 {
+        self.codes.values().sum()
+    }
+
+    /// Requests in the last 5 s.
+    pub fn recent_requests(&self) -> f64 {
+        self.recent.values().sum()
+    }
+
+    /// Share of failed requests in the last 5 s, from 0 to 1. `None` without requests.
+    pub fn failing(&self) -> Option<f64> {
+        let failed: f64 = self.recent.iter().filter(|(code, _)| is_failed(code)).map(|(_, count)| count).sum();
+        let all = self.recent_requests();
+        (all > 0.0).then(|| failed / all)
+    }
+
+    /// Code of most failed requests in the last 5 s.
+    pub fn most_frequent_failure(&self) -> Option<&str> {
+        let failed = self.recent.iter().filter(|(code, count)| is_failed(code) && **count > 0.0);
+        failed.max_by(|one, other| one.1.total_cmp(other.1)).map(|(code, _)| code.as_str())
+    }
+
+    /// The most frequent of these codes in the last 5 s, if there was any.
+    pub fn recent_code<'a>(&self, codes: &[&'a str]) -> Option<&'a str> {
+        let counted = codes.iter().filter_map(|code| Some((*code, *self.recent.get(*code)?)));
+        counted.filter(|(_, count)| *count > 0.0).max_by(|one, other| one.1.total_cmp(&other.1)).map(|(code, _)| code)
+    }
+
+    /// Requests per second whose code begins with `class`, such as `5`. 499 belongs to 5: the server took too long.
+    pub fn class(&self, class: char) -> f64 {
+        let of = |code: &str| if code == CLOSED { '5' } else { code.chars().next().unwrap_or('5') };
+        self.codes.iter().filter(|(code, _)| of(code) == class).map(|(_, rate)| rate).sum()
+    }
+}
+
+/// Code of a request whose caller disconnected before the response, as in nginx.
+const CLOSED: &str = "499";
+
+/// Returns true if a caller counts a response with this code as failed.
+fn is_failed(code: &str) -> bool {
+    code.starts_with(['4', '5'])
+}
+
+impl Increases {
+    /// Adds the metrics of an instance. Returns the increase since the previous ones, and the seconds in between.
+    fn take(&mut self, at: Moment, said: (String, Exposition)) -> Option<(Deltas, f64)> {
+        let now = Snapshot { at: at.wall, instances: [said].into() };
+        let increase = self.before.as_ref().map(|(then, before)| {
+            let seconds = at.since(*then).as_secs_f64().max(0.001);
+            (delta::between(before, &now, &[]), seconds)
+        });
+        if let Some((deltas, _)) = &increase {
+            self.recent.push_back((at, deltas.clone()));
+        }
+        self.before = Some((at, now));
+        increase
+    }
+
+    fn forget(&mut self, at: Moment) {
+        while self.recent.front().is_some_and(|(end, _)| at.since(*end).as_secs_f64() > WINDOW) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Increase over the last seconds, at most [`WINDOW`].
+    fn over(&self, seconds: f64, at: Moment) -> Deltas {
+        let mut sum = Deltas::default();
+        for (_, deltas) in self.recent.iter().filter(|(end, _)| at.since(*end).as_secs_f64() < seconds + 0.5) {
+            sum.merge(deltas);
+        }
+        sum
+    }
+}
+
 impl Feed {
     /// The points after a number.
     pub fn after(&self, number: u64) -> Vec<Point> {
@@ -71,56 +175,77 @@ impl Feed {
         self.points.iter()
     }
 
-    /// Adds the metrics of an instance and its id, or `None` if no instance answered.
-    pub fn take(&mut self, at: Moment, said: Option<(String, Exposition)>) {
+    /// Adds points that another feed of the same lab has recorded before the first one here.
+    pub fn prepend(&mut self, earlier: Vec<Point>) {
+        let first = self.points.front().map_or(i64::MAX, |point| point.t);
+        let room = MOST.saturating_sub(self.points.len());
+        let earlier: Vec<Point> = earlier.into_iter().filter(|point| point.t < first).collect();
+        for point in earlier.into_iter().rev().take(room) {
+            self.points.push_front(Point { n: 0, ..point });
+        }
+    }
+
+    /// Adds the metrics of the app and of the edge, each with the id of its instance, or `None` if it did not answer.
+    pub fn take(&mut self, at: Moment, app: Option<(String, Exposition)>, edge: Option<(String, Exposition)>) {
         self.last += 1;
-        let mut point = Point { n: self.last, t: at.wall.timestamp_millis(), up: said.is_some(), ..Point::default() };
-        if let Some((instance, exposition)) = said {
+        let mut point = Point { n: self.last, t: at.wall.timestamp_millis(), up: app.is_some(), ..Point::default() };
+        if let Some((instance, exposition)) = app {
             if self.instance.as_ref().is_some_and(|known| *known != instance) {
                 self.starts.push_back(at);
             }
             self.instance = Some(instance.clone());
-            let now = Snapshot { at: at.wall, instances: [(instance, exposition)].into() };
-            if let Some((then, before)) = &self.before {
-                let seconds = at.since(*then).as_secs_f64().max(0.001);
-                let deltas = delta::between(before, &now, &[]);
+            if let Some((deltas, seconds)) = self.app.take(at, (instance, exposition)) {
                 let rate = |name: &str| deltas.of(name, &[]).map(|increase| increase / seconds);
                 point.requests = rate(names::REQUESTS);
                 point.accepted = rate(names::AUTH_SUCCESS);
                 point.refused = rate(names::AUTH_FAILURES);
-                point.codes = by_label(&deltas, RESPONSES, "code");
-                point.codes.values_mut().for_each(|increase| *increase /= seconds);
-                point.codes.retain(|_, rate| *rate > 0.0);
-                self.recent.push_back((at, deltas));
+                point.codes = rates(&deltas, RESPONSES, seconds);
             }
-            self.before = Some((at, now));
         }
+        let edge = edge.and_then(|edge| self.edge.take(at, edge));
         self.forget(at);
+        point.edge = edge.map(|(deltas, seconds)| self.edge_point(at, &deltas, seconds));
         point.redeploys = self.starts.len();
-        let mut window = Deltas::default();
-        for (_, deltas) in &self.recent {
-            window.merge(deltas);
-        }
+        let window = self.app.over(WINDOW, at);
         let requests = window.of(names::REQUESTS, &[]).filter(|requests| *requests > 0.0);
         point.ratio = requests.and_then(|all| Some(window.of(names::AUTH_FAILURES, &[])? / all));
-        let buckets = buckets(&window);
-        point.p50 = quantile(&buckets, 0.5).map(|seconds| seconds * 1000.0);
-        point.p99 = quantile(&buckets, 0.99).map(|seconds| seconds * 1000.0);
+        [point.p50, point.p99] = latencies(&window, BUCKETS);
         self.points.push_back(point);
         if self.points.len() > MOST {
             self.points.pop_front();
         }
     }
 
+    fn edge_point(&self, at: Moment, deltas: &Deltas, seconds: f64) -> EdgePoint {
+        let codes = rates(deltas, names::EDGE_REQUESTS, seconds);
+        let recent = by_label(&self.edge.over(HEADLINE, at), names::EDGE_REQUESTS, "code");
+        let is_used = recent.values().any(|count| *count > 0.0);
+        let window = if is_used { self.edge.over(WINDOW, at) } else { Deltas::default() };
+        let [p50, p99] = latencies(&window, names::EDGE_BUCKETS);
+        EdgePoint { codes, p50, p99, recent }
+    }
+
     fn forget(&mut self, at: Moment) {
-        let age = |of: Moment| at.since(of).as_secs_f64();
-        while self.recent.front().is_some_and(|(end, _)| age(*end) > WINDOW) {
-            self.recent.pop_front();
-        }
-        while self.starts.front().is_some_and(|start| age(*start) > MINUTE) {
+        self.app.forget(at);
+        self.edge.forget(at);
+        while self.starts.front().is_some_and(|start| at.since(*start).as_secs_f64() > MINUTE) {
             self.starts.pop_front();
         }
     }
+}
+
+/// Rates of a counter by its codes, without those that are 0.
+fn rates(deltas: &Deltas, counter: &str, seconds: f64) -> BTreeMap<String, f64> {
+    let mut rates = by_label(deltas, counter, "code");
+    rates.values_mut().for_each(|increase| *increase /= seconds);
+    rates.retain(|_, rate| *rate > 0.0);
+    rates
+}
+
+/// Median and 99th percentile in milliseconds.
+fn latencies(deltas: &Deltas, name: &str) -> [Option<f64>; 2] {
+    let buckets = buckets(deltas, name);
+    [0.5, 0.99].map(|rank| quantile(&buckets, rank).map(|seconds| seconds * 1000.0))
 }
 
 /// The increase of a counter by the values of a label, other labels summed up.
@@ -134,9 +259,9 @@ fn by_label(deltas: &Deltas, counter: &str, label: &str) -> BTreeMap<String, f64
     sums
 }
 
-/// The histogram's buckets, by their upper ends in seconds; each counts those below it as well.
-fn buckets(deltas: &Deltas) -> Vec<(f64, f64)> {
-    let ends = by_label(deltas, BUCKETS, "le").into_iter();
+/// Buckets of a histogram, by their upper ends in seconds; each counts those below it as well.
+fn buckets(deltas: &Deltas, name: &str) -> Vec<(f64, f64)> {
+    let ends = by_label(deltas, name, "le").into_iter();
     let mut buckets: Vec<(f64, f64)> = ends.filter_map(|(end, count)| Some((end.parse().ok()?, count))).collect();
     buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
     buckets
@@ -177,7 +302,7 @@ mod tests {
         // Set back by an hour after the first second, forward by two after the second one.
         for (second, set, accepted) in [(0, 0, 100), (1, -1, 120), (2, 1, 140), (3, 1, 160)] {
             let moment = Moment { wall: at(second).wall + hour * set, ..at(second) };
-            feed.take(moment, Some(said("app-1", accepted, 0)));
+            feed.take(moment, Some(said("app-1", accepted, 0)), None);
         }
         let points = feed.after(1);
         assert!(points.iter().all(|point| point.requests == Some(20.0) && point.ratio == Some(0.0)), "{points:?}");
@@ -188,7 +313,7 @@ mod tests {
     fn an_outage_shows_within_a_second() {
         let mut feed = Feed::default();
         let mut take = |second, accepted, refused| {
-            feed.take(at(second), Some(said("app-1", accepted, refused)));
+            feed.take(at(second), Some(said("app-1", accepted, refused)), None);
             feed.after(0).pop().expect("a point")
         };
         let first = take(0, 100, 0);
@@ -207,10 +332,10 @@ mod tests {
     #[test]
     fn a_redeploy_is_counted_and_its_counters_begin_at_0() {
         let mut feed = Feed::default();
-        feed.take(at(0), Some(said("app-1", 100, 0)));
-        feed.take(at(1), None);
-        feed.take(at(2), Some(said("app-2", 10, 0)));
-        feed.take(at(63), Some(said("app-2", 10, 0)));
+        feed.take(at(0), Some(said("app-1", 100, 0)), None);
+        feed.take(at(1), None, None);
+        feed.take(at(2), Some(said("app-2", 10, 0)), None);
+        feed.take(at(63), Some(said("app-2", 10, 0)), None);
         let points = feed.after(1);
         assert_eq!((points[0].up, points[0].requests), (false, None));
         assert_eq!((points[1].requests, points[1].redeploys), (Some(5.0), 1));
@@ -218,11 +343,56 @@ mod tests {
         assert_eq!(points.iter().map(|point| point.n).collect::<Vec<_>>(), [2, 3, 4]);
     }
 
+    fn edge(instance: &str, ok: u32, failed: u32) -> (String, Exposition) {
+        let all = ok + failed;
+        let page = format!(
+            "# TYPE gateway_requests_total counter\ngateway_requests_total{{code=\"200\"}} {ok}\n\
+             gateway_requests_total{{code=\"502\"}} {failed}\ngateway_requests_total{{code=\"499\"}} 0\n\
+             # TYPE gateway_request_duration_seconds histogram\n\
+             gateway_request_duration_seconds_bucket{{le=\"0.001\"}} {ok}\n\
+             gateway_request_duration_seconds_bucket{{le=\"0.01\"}} {all}\n\
+             gateway_request_duration_seconds_bucket{{le=\"+Inf\"}} {all}\n"
+        );
+        (instance.to_owned(), Exposition::parse(&page, None).expect("metrics"))
+    }
+
+    #[test]
+    fn callers_are_seen_at_the_edge_while_the_app_is_away() {
+        let mut feed = Feed::default();
+        let mut take = |second, sample| {
+            feed.take(at(second), None, sample);
+            feed.after(0).pop().expect("a point").edge
+        };
+        assert_eq!(take(0, Some(edge("gateway-1", 100, 0))), None, "one scrape is no rate");
+        let healthy = take(1, Some(edge("gateway-1", 120, 0))).expect("an edge");
+        assert_eq!((healthy.requests(), healthy.failing()), (20.0, Some(0.0)));
+        let down = take(2, Some(edge("gateway-1", 120, 20))).expect("an edge");
+        assert_eq!((down.requests(), down.failing(), down.most_frequent_failure()), (20.0, Some(0.5), Some("502")));
+        assert_eq!((down.class('5'), down.class('2'), &down.codes), (20.0, 0.0, &[("502".to_owned(), 20.0)].into()));
+        assert!(down.p99.is_some_and(|p99| p99 > 9.0) && down.p50.is_some_and(|p50| p50 <= 1.0), "{down:?}");
+        assert_eq!(take(3, None), None, "the gateway does not answer");
+        let replaced = take(4, Some(edge("gateway-2", 40, 0))).expect("a new gateway counts from 0");
+        assert_eq!((replaced.requests(), replaced.class('5')), (20.0, 0.0));
+        assert_eq!(take(9, Some(edge("gateway-2", 40, 0))).expect("an edge").failing(), Some(0.0));
+        assert_eq!(take(15, Some(edge("gateway-2", 40, 0))).expect("an edge").p99, None, "no requests for 5 s");
+    }
+
+    #[test]
+    fn earlier_points_are_added_before_the_own_ones() {
+        let mut feed = Feed::default();
+        feed.take(at(10), None, None);
+        let other = |second: i64| Point { n: 7, t: at(second).wall.timestamp_millis(), up: true, ..Point::default() };
+        feed.prepend(vec![other(8), other(9), other(10), other(11)]);
+        let times: Vec<i64> = feed.points().map(|point| (point.t - at(0).wall.timestamp_millis()) / 1000).collect();
+        assert_eq!(times, [8, 9, 10]);
+        assert_eq!(feed.after(0).len(), 1, "only own points have numbers");
+    }
+
     #[test]
     fn an_hour_is_kept() {
         let mut feed = Feed::default();
         for second in 0..3_700 {
-            feed.take(at(second), None);
+            feed.take(at(second), None, None);
         }
         assert_eq!(feed.after(0).len(), MOST);
         assert_eq!(feed.after(3_699).len(), 1);

@@ -9,6 +9,11 @@ pub const AUTH_FAILURES: &str = "app_auth_failures_total";
 /// Seconds since the epoch at which the instance started.
 pub const START_TIME: &str = "process_start_time_seconds";
 
+/// Requests of callers at the gateway, by `code`. A metric of the edge, not of the app.
+pub const EDGE_REQUESTS: &str = "gateway_requests_total";
+/// Buckets of the time of requests at the gateway. A metric of the edge, not of the app.
+pub const EDGE_BUCKETS: &str = "gateway_request_duration_seconds_bucket";
+
 /// Every counter of the app, the histogram's count included: the series whose increase an expectation may name.
 pub const COUNTERS: [&str; 8] = [
     REQUESTS,

@@ -20,6 +20,8 @@ pub(super) enum Field {
     Step,
     Took,
     Sent,
+    /// Failed requests as callers saw them.
+    Failed,
     Accepted,
     Refused,
     Codes,
@@ -55,13 +57,22 @@ const LONGEST_STEP: usize = 28;
 const WIDEST_CODES: usize = 40;
 /// Two codes with their counts: `200 x38 401 x2`.
 const MIN_CODES: usize = 14;
+/// One code or cause with its count: `refused x40`.
+const MIN_CODE: usize = 11;
 
-use Field::{Accepted, At, Codes, Median, Refused, Sent, Step, Tail, Took, Verdict};
-const WIDE: [(Field, usize); 10] = [
+/// Content of an empty cell.
+pub(super) const EMPTY: &str = "-";
+
+/// Columns with counts, from left to right.
+const COUNTS: [Field; 4] = [Sent, Failed, Accepted, Refused];
+
+use Field::{Accepted, At, Codes, Failed, Median, Refused, Sent, Step, Tail, Took, Verdict};
+const WIDE: [(Field, usize); 11] = [
     (At, 7),
     (Step, 0),
     (Took, 6),
     (Sent, 6),
+    (Failed, 6),
     (Accepted, 8),
     (Refused, 7),
     (Codes, 0),
@@ -69,8 +80,8 @@ const WIDE: [(Field, usize); 10] = [
     (Tail, 6),
     (Verdict, 11),
 ];
-const MEDIUM: [(Field, usize); 8] =
-    [(At, 6), (Step, 0), (Sent, 4), (Accepted, 7), (Refused, 4), (Codes, 0), (Tail, 6), (Verdict, 7)];
+const MEDIUM: [(Field, usize); 9] =
+    [(At, 6), (Step, 0), (Sent, 4), (Failed, 6), (Accepted, 7), (Refused, 4), (Codes, 0), (Tail, 6), (Verdict, 7)];
 const NARROW: [(Field, usize); 4] = [(At, 6), (Step, 0), (Codes, 0), (Verdict, 7)];
 
 impl Field {
@@ -80,6 +91,7 @@ impl Field {
             Step => "step",
             Took => "took",
             Sent => "sent",
+            Failed => "failed",
             Accepted => "auth ok",
             Refused => "fail",
             Codes => "codes",
@@ -104,14 +116,14 @@ impl Layout {
             let fixed: usize = set.iter().map(|(_, width)| width).sum();
             width.checked_sub(fixed + GAP * (set.len() - 1))
         };
-        let (set, room) = if let Some(room) = room(&WIDE).filter(|room| *room >= longest + MIN_CODES) {
-            (WIDE.as_slice(), room)
-        } else if let Some(room) = room(&MEDIUM).filter(|room| *room >= 2 * MIN_CODES) {
-            (MEDIUM.as_slice(), room)
+        let (set, room, min_codes) = if let Some(room) = room(&WIDE).filter(|room| *room >= longest + MIN_CODES) {
+            (WIDE.as_slice(), room, MIN_CODES)
+        } else if let Some(room) = room(&MEDIUM).filter(|room| *room >= 2 * MIN_CODE) {
+            (MEDIUM.as_slice(), room, MIN_CODE)
         } else {
-            (NARROW.as_slice(), room(&NARROW).unwrap_or(0))
+            (NARROW.as_slice(), room(&NARROW).unwrap_or(0), MIN_CODES)
         };
-        let step = longest.min(room.saturating_sub(MIN_CODES)).max(1);
+        let step = longest.min(room.saturating_sub(min_codes)).max(1);
         let codes = room.saturating_sub(step).clamp(1, WIDEST_CODES);
         let mut start = 0;
         let columns = set.iter().map(|(field, width)| {
@@ -159,7 +171,13 @@ impl Layout {
     pub(super) fn row(&self, row: &Row, painter: Painter) -> Vec<String> {
         let has_verdict = row.cells.iter().any(|cell| cell.field == Verdict && !cell.pieces.is_empty());
         let mut lines = vec![Line::new(painter)];
+        let early = self.early_span(row, has_verdict);
         for mut column in self.columns_for(row) {
+            if let (Some(start), Codes) = (early, column.field) {
+                column = Column { start, width: column.start + column.width - start, ..column };
+            } else if early.is_some() && COUNTS.contains(&column.field) {
+                continue;
+            }
             let Some(cell) = row.cells.iter().find(|cell| cell.field == column.field) else { continue };
             let broken = match (column.field, &row.span) {
                 (Step, _) => break_name(&cell.pieces, column.width),
@@ -197,6 +215,15 @@ impl Layout {
             _ => *column,
         };
         self.columns.iter().map(moved).collect()
+    }
+
+    /// Column at which the span of a row starts if it does not fit below the codes: that of the counts, if they are all empty.
+    fn early_span(&self, row: &Row, has_verdict: bool) -> Option<usize> {
+        let (span, codes, first) = (row.span.as_ref()?, self.column(Codes)?, self.column(COUNTS[0])?);
+        let room = self.span_end(row, has_verdict).saturating_sub(codes.start);
+        let is_empty = |cell: &Cell| cell.pieces.iter().all(|(text, _)| text == EMPTY);
+        let mut counts = row.cells.iter().filter(|cell| COUNTS.contains(&cell.field));
+        (text::columns(span) > room && counts.all(is_empty)).then_some(first.start)
     }
 
     /// End of the span of a row: before the verdict, or at the end of the table.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::human;
-use super::layout::{Cell, Field, Layout, Piece, Row};
+use super::layout::{Cell, EMPTY, Field, Layout, Piece, Row};
 use super::text;
 use crate::report::{status_name, status_tone};
 use crate::term::Tone;
@@ -24,6 +24,7 @@ pub(super) fn cells(step: &StepResult, layout: &Layout) -> Row {
         cell(Field::Step, plain(Some(text::clean(&step.name)))),
         cell(Field::Took, vec![(took(step), Tone::Dim)]),
         cell(Field::Sent, plain(step.sent.map(|sent| sent.to_string()))),
+        cell(Field::Failed, failed(step.sent, unsuccessful(&step.codes, &step.errors))),
         cell(Field::Accepted, vec![delta(step, ACCEPTED, Tone::Plain)]),
         cell(Field::Refused, vec![delta(step, REFUSED, Tone::Warn)]),
         cell(Field::Codes, codes(step)),
@@ -43,6 +44,7 @@ pub(super) fn callers(step: &StepResult) -> Vec<Row> {
         let cells = vec![
             cell(Field::Step, vec![(name, Tone::Dim)]),
             cell(Field::Sent, plain(Some(result.sent.to_string()))),
+            cell(Field::Failed, failed(Some(result.sent), unsuccessful(&result.codes, &result.errors))),
             cell(Field::Codes, answers(&result.codes, &result.errors)),
             cell(Field::Median, plain(latency(|latency| latency.p50))),
             cell(Field::Tail, plain(latency(|latency| latency.p99))),
@@ -72,9 +74,23 @@ fn delta(step: &StepResult, counter: &str, notable: Tone) -> Piece {
     }
 }
 
+/// Requests that failed as callers saw them; `-` if the step sends nothing.
+fn failed(sent: Option<u64>, failed: u64) -> Vec<Piece> {
+    match (sent, failed) {
+        (None, 0) => vec![none()],
+        (_, 0) => vec![("0".to_owned(), Tone::Plain)],
+        (_, failed) => vec![(failed.to_string(), Tone::Failed)],
+    }
+}
+
+/// Responses other than 2xx, plus transport errors.
+fn unsuccessful(codes: &BTreeMap<String, u64>, errors: &BTreeMap<String, u64>) -> u64 {
+    codes.iter().filter(|(code, _)| !code.starts_with('2')).chain(errors).map(|(_, count)| count).sum()
+}
+
 /// Placeholder for an empty cell.
 fn none() -> Piece {
-    ("-".to_owned(), Tone::Dim)
+    (EMPTY.to_owned(), Tone::Dim)
 }
 
 /// `200 x38`, `401 x2`, `refused x40`, each a piece.

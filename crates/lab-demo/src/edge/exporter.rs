@@ -1,0 +1,153 @@
+//! Exporter for nginx, run by `lab edge`: receives a copy of nginx's access log as syslog over UDP (RFC 3164), and serves the
+//! counts as a metrics page. nginx never waits for it: a datagram that cannot be delivered is lost, and the request is not.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+
+use super::metrics::{self, Metrics};
+use crate::service::config::{ConfigError, Lookup, Variable, host_port};
+use crate::service::log::Log;
+use crate::service::stop::Stop;
+use crate::service::{self, serve};
+use lab_core::error::Exit;
+
+const LISTEN: Variable = Variable { name: "EDGE_LISTEN", expected: "HOST:PORT of the metrics page, such as 0.0.0.0:9145" };
+const SYSLOG: Variable = Variable { name: "EDGE_SYSLOG", expected: "HOST:PORT for syslog over UDP, such as 0.0.0.0:5140" };
+
+/// Maximum size of a datagram. nginx truncates messages at 2 KiB.
+const MAX_DATAGRAM: usize = 4 << 10;
+/// Timeout of `lab edge --health`.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+struct Config {
+    listen: String,
+    syslog: String,
+}
+
+impl Config {
+    fn from_env(env: Lookup) -> Result<Self, ConfigError> {
+        Ok(Self { listen: LISTEN.required(env, host_port)?, syslog: SYSLOG.required(env, host_port)? })
+    }
+}
+
+/// Serves until SIGTERM. Configured by environment variables only. Prints `ready ADDRESS:PORT` on standard output once it
+/// listens.
+pub fn run() -> Exit {
+    match Config::from_env(&|name| std::env::var_os(name)) {
+        Ok(config) => service::run(host(config)),
+        Err(error) => service::fail(Exit::Usage, error),
+    }
+}
+
+async fn host(config: Config) -> Exit {
+    let Config { listen, syslog } = config;
+    let cannot = |what: &str, error: &dyn std::fmt::Display| {
+        service::fail(Exit::Failed, format_args!("the edge exporter cannot {what}: {error}"))
+    };
+    let bound = serve::listen(&listen, false).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = match bound {
+        Ok(bound) => bound,
+        Err(error) => return cannot(&format!("listen on {listen}"), &error),
+    };
+    let socket = match UdpSocket::bind(&syslog).await {
+        Ok(socket) => socket,
+        Err(error) => return cannot(&format!("receive syslog on {syslog}"), &error),
+    };
+    let metrics = match Metrics::new() {
+        Ok(metrics) => Arc::new(metrics),
+        Err(error) => return cannot("set up its metrics", &error),
+    };
+    let stop = Stop::new();
+    if let Err(error) = stop.on_signals() {
+        return cannot("install its shutdown handlers", &error);
+    }
+    let log = Log::stdout();
+    log.ready(address, None);
+    tokio::select! {
+        () = receive(&socket, &metrics) => {}
+        () = metrics::serve(listener, Arc::clone(&metrics), stop, log.clone()) => {}
+    }
+    log.note(format_args!("stopped"));
+    log.close();
+    Exit::Passed
+}
+
+/// Counts messages for ever.
+async fn receive(socket: &UdpSocket, metrics: &Metrics) {
+    let mut buffer = [0; MAX_DATAGRAM];
+    loop {
+        // An error concerns one datagram; the socket stays usable.
+        let Ok(length) = socket.recv(&mut buffer).await else { continue };
+        if let Some((status, took)) = parse(&buffer[..length]) {
+            metrics.count(status, took);
+        }
+    }
+}
+
+/// Reads status and duration from a message whose text ends with `status=200 request_time=0.004`.
+fn parse(message: &[u8]) -> Option<(u16, Duration)> {
+    let text = std::str::from_utf8(message).ok()?;
+    let value = |name: &str| {
+        text.trim_end().rsplit(' ').take(2).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    };
+    let status = value("status")?.parse().ok().filter(|status| (100..1000).contains(status))?;
+    let took = Duration::try_from_secs_f64(value("request_time")?.parse().ok()?).ok()?;
+    Some((status, took))
+}
+
+/// Succeeds if the metrics page of the exporter with the same environment answers. For containers without a shell.
+pub fn health() -> Exit {
+    let result = std::env::var("EDGE_LISTEN").map_err(|_| io::Error::other("EDGE_LISTEN is not set")).and_then(|listen| {
+        let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let port: u16 = port.ok_or_else(|| io::Error::other("EDGE_LISTEN has no port"))?;
+        probe(SocketAddr::from(([127, 0, 0, 1], port)))
+    });
+    match result {
+        Ok(()) => Exit::Passed,
+        Err(error) => {
+            // Ignore a closed standard error.
+            let _ = writeln!(io::stderr(), "unhealthy: {error}");
+            Exit::NotPassed
+        }
+    }
+}
+
+fn probe(address: SocketAddr) -> io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
+    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+    stream.set_write_timeout(Some(HEALTH_TIMEOUT))?;
+    write!(stream, "GET {} HTTP/1.1\r\nhost: health\r\nconnection: close\r\n\r\n", metrics::PATH)?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status)?;
+    if status.ends_with(b" 200") { Ok(()) } else { Err(io::Error::other("its metrics page does not answer with 200")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_nginx_are_read_and_others_ignored() {
+        let read = |text: &str| parse(text.as_bytes());
+        let message = "<190>Nov 30 09:46:11 nginx: status=502 request_time=0.004";
+        assert_eq!(read(message), Some((502, Duration::from_millis(4))));
+        assert_eq!(read("status=200 request_time=2.001\n"), Some((200, Duration::from_millis(2001))));
+        for other in [
+            "",
+            "status=200",
+            "status=20 request_time=0.1",
+            "status=2000 request_time=0.1",
+            "status=x request_time=0.1",
+            "status=200 request_time=-1",
+            "status=200 request_time=inf",
+            "status=200 request_time=0.1 more",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+        assert_eq!(parse(b"\xff status=200 request_time=0.1"), None);
+    }
+}
