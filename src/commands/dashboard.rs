@@ -33,6 +33,7 @@ impl lab_dashboard::Source for EngineSource {
         let services = now.services.into_iter().map(|service| (service.name, service.state.name().to_owned()));
         Snapshot {
             services: services.collect(),
+            roles: now.roles,
             metrics: endpoint.map(|endpoint| (endpoint.instance, endpoint.url)),
             edge: now.endpoints.edge.map(|edge| (edge.instance, edge.url)),
             prometheus: now.endpoints.prometheus.map(|url| url.trim_end_matches('/').to_owned()),

@@ -12,22 +12,28 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::history;
 use super::model::About;
 use super::snapshot::{AlertView, LabState, RunningLab, Snapshot};
 use crate::engines::observed_lab::ObservedLab;
-use lab_core::engine::{Description, EngineError, Health, LogLine, LogRequest, RunState};
+use lab_core::engine::{Description, EngineError, Health, LogLine, LogRequest, MetricsEndpoint, RunState};
 use lab_core::event::Keys;
+use lab_http::{Http, Limit, Request};
 use lab_report::report::pending_undo;
 use lab_report::term::{mask_with, masked};
 use lab_runner::lab::{Lab, Record};
 use lab_runner::undo;
 use lab_telemetry::alerts;
-use lab_telemetry::live::{Alerts, Runs, Told};
+use lab_telemetry::live::{Alerts, Point, Runs, Told};
 use lab_telemetry::metrics::{Exposition, Moment};
 use lab_telemetry::wire::{Probe, Wire};
 
 /// Timeout of requests for metrics and alerts.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(800);
+/// Attempts to read the points from before the first snapshot: the dashboard of a new lab may not answer yet.
+const HISTORY_ATTEMPTS: u32 = 3;
+/// Maximum size of a metrics page, in bytes.
+const MAX_RESPONSE: usize = 8 << 20;
 /// Initial log lines per service.
 const TAIL: usize = 50;
 /// Maximum number of log lines per snapshot. Older ones are dropped.
@@ -41,6 +47,11 @@ pub(crate) struct Collector {
     /// ` --name NAME` for suggested commands; empty for the default lab.
     option: String,
     wire: Arc<dyn Wire>,
+    http: Http,
+    /// Points from before the first snapshot that the view does not have yet.
+    history: Vec<Point>,
+    /// Remaining attempts to read them.
+    history_attempts: u32,
     refresh: Duration,
     runs: Arc<Mutex<Runs>>,
     alerts: Alerts,
@@ -60,6 +71,9 @@ impl Collector {
             lab,
             option,
             wire,
+            http: Http::new(),
+            history: Vec::new(),
+            history_attempts: HISTORY_ATTEMPTS,
             refresh,
             runs,
             alerts: Alerts::default(),
@@ -94,9 +108,20 @@ impl Collector {
             // A recreated lab has its own alerts.
             self.alerts = Alerts::default();
         }
-        let (said, alerts) = match &described {
-            Ok((_, now)) => (self.said(now).await, self.alerts(now).await),
-            Err(_) => (None, AlertView::NotEvaluated),
+        let (said, edge, alerts) = match &described {
+            Ok((_, now)) => {
+                let http = self.http.clone();
+                let edge = scrape_edge(&http, now.endpoints.edge.as_ref());
+                let (said, edge) = tokio::join!(self.said(now), edge);
+                if self.history_attempts > 0 {
+                    self.history_attempts -= 1;
+                    if let Some(history) = history::fetch(&http, &now.endpoints).await {
+                        (self.history, self.history_attempts) = (history, 0);
+                    }
+                }
+                (said, edge, self.alerts(now).await)
+            }
+            Err(_) => (None, None, AlertView::NotEvaluated),
         };
         let lab = match described {
             Ok((record, now)) => {
@@ -108,8 +133,9 @@ impl Collector {
                 LabState::Unavailable(why.to_string())
             }
         };
+        let history = std::mem::take(&mut self.history);
         let (told, lines) = (self.told().await, std::mem::take(&mut self.lines).into());
-        Snapshot { at: Moment::now(), lab, said, told, lines, alerts }
+        Snapshot { at: Moment::now(), lab, said, edge, history, told, lines, alerts }
     }
 
     /// Scrapes the app's metrics. A paused app is skipped.
@@ -146,7 +172,14 @@ impl Collector {
         for remark in &mut remarks {
             *remark = masked(remark).into_owned();
         }
-        RunningLab { engine: record.engine, gateway: now.endpoints.gateway, services: now.services, keys, remarks }
+        RunningLab {
+            engine: record.engine,
+            gateway: now.endpoints.gateway,
+            roles: now.roles,
+            services: now.services,
+            keys,
+            remarks,
+        }
     }
 
     /// Masks the secrets of a run, which may have started since the last snapshot.
@@ -202,6 +235,14 @@ impl Collector {
         }
         self.lines.push_back(line);
     }
+}
+
+/// Scrapes what callers get at the gateway.
+async fn scrape_edge(http: &Http, endpoint: Option<&MetricsEndpoint>) -> Option<(String, Exposition)> {
+    let MetricsEndpoint { instance, url } = endpoint?;
+    let request = Request::get(url).timeout(REQUEST_TIMEOUT).limit(Limit::Fail(MAX_RESPONSE));
+    let page = http.request(&request).await.ok().filter(|page| page.status == 200)?;
+    Some((instance.clone(), Exposition::parse(&page.text(), None).ok()?))
 }
 
 /// Next line of the log. Never resolves if the log is not open.

@@ -175,7 +175,8 @@ impl Model {
         let known = &mut self.known;
         known.now = snapshot.at.wall;
         known.lab = snapshot.lab;
-        known.feed.take(snapshot.at, snapshot.said);
+        known.feed.prepend(snapshot.history);
+        known.feed.take(snapshot.at, snapshot.said, snapshot.edge);
         snapshot.told.into_iter().for_each(|told| known.runs.update(told));
         known.alerts = snapshot.alerts;
         let before = known.lines.len();

@@ -1,8 +1,8 @@
 //! Snapshot of a lab: state of the engine, metrics, and new events and log lines.
 
-use lab_core::engine::{LogLine, ServiceStatus};
+use lab_core::engine::{LogLine, Roles, ServiceStatus};
 use lab_core::event::Keys;
-use lab_telemetry::live::{Alert, Told};
+use lab_telemetry::live::{Alert, Point, Told};
 use lab_telemetry::metrics::{Exposition, Moment};
 
 /// Observed state at one time, with events and log lines since the previous snapshot.
@@ -14,6 +14,10 @@ pub(super) struct Snapshot {
     pub(super) lab: LabState,
     /// Instance of the active app and its metrics. `None` if it did not answer.
     pub(super) said: Option<(String, Exposition)>,
+    /// Instance of the edge and its metrics. `None` if it did not answer, or if the stack has none.
+    pub(super) edge: Option<(String, Exposition)>,
+    /// Points from before the first snapshot, once they are read.
+    pub(super) history: Vec<Point>,
     /// New events of runs.
     pub(super) told: Vec<Told>,
     /// New log lines.
@@ -51,6 +55,8 @@ pub(super) struct RunningLab {
     pub(super) engine: String,
     /// The gateway's base URL.
     pub(super) gateway: String,
+    /// Services behind the roles of the request path.
+    pub(super) roles: Roles,
     /// Services in the order of the request path.
     pub(super) services: Vec<ServiceStatus>,
     /// `None` if the server has no key.

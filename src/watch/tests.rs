@@ -10,7 +10,7 @@ use super::model::{About, KeyOutcome, Model, Page};
 use super::run_tracker::StepState;
 use super::snapshot::{AlertView, LabState, RunningLab, Snapshot};
 use super::view;
-use lab_core::engine::{Health, LogLine, RunState, ServiceStatus};
+use lab_core::engine::{Health, LogLine, Roles, RunState, ServiceStatus};
 use lab_core::event::{Event, EventKind, Keys};
 use lab_report::term::Key;
 use lab_telemetry::live::{Alert, AlertState, Told};
@@ -55,6 +55,7 @@ fn up(server: &str) -> LabState {
     LabState::Up(Box::new(RunningLab {
         engine: "embedded".to_owned(),
         gateway: "http://127.0.0.1:8080".to_owned(),
+        roles: Roles::default(),
         services: vec![well("gateway"), well("app"), well("db")],
         keys: Some(Keys { server: server.to_owned(), caller: "apikey-v1".to_owned(), callers: [].into() }),
         remarks: Vec::new(),
@@ -76,7 +77,16 @@ fn page(accepted: i64, refused: i64) -> Exposition {
 
 fn seen(second: i64, lab: LabState, said: Option<Exposition>) -> Snapshot {
     let said = said.map(|said| ("app-1".to_owned(), said));
-    Snapshot { at: at(second).into(), lab, said, told: Vec::new(), lines: Vec::new(), alerts: AlertView::NotEvaluated }
+    Snapshot {
+        at: at(second).into(),
+        lab,
+        said,
+        edge: None,
+        history: Vec::new(),
+        told: Vec::new(),
+        lines: Vec::new(),
+        alerts: AlertView::NotEvaluated,
+    }
 }
 
 fn line(second: i64, service: &str, text: &str) -> LogLine {

@@ -138,7 +138,7 @@ async fn a_phone() {
     let (_desk, address) = lab();
     let browser = Browser::open(500, 900, true).await;
     browser.goto(&address).await;
-    browser.until("return document.querySelectorAll('article').length === 7").await;
+    browser.until("return document.querySelectorAll('article').length === 9").await;
     browser.until("return /now|no data/.test(document.querySelector('svg').getAttribute('aria-label'))").await;
     let wide = browser.ask("return document.documentElement.scrollWidth <= window.innerWidth").await;
     assert_eq!(wide, json!(true), "nothing is wider than the window");

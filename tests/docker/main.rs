@@ -11,6 +11,7 @@ mod copied;
 mod daemon;
 mod dashboard;
 mod deploys;
+mod edge;
 mod elsewhere;
 mod engines;
 mod faults;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         alerts::trials(),
         waits::trials(),
         deploys::trials(),
+        edge::trials(),
         conditions::trials(),
         views::trials(),
     ];

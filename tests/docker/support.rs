@@ -25,7 +25,10 @@ pub(crate) fn stack() -> Stack {
     stack.services.retain(|service| [GATEWAY, APP, DB].contains(&service.name.as_str()));
     stack.volumes.retain(|volume| volume.starts_with("db"));
     stack.lab.optional.clear();
-    (stack.lab.prometheus, stack.lab.grafana) = (None, None);
+    (stack.lab.prometheus, stack.lab.grafana, stack.lab.edge) = (None, None, None);
+    let gateway = service(&mut stack, GATEWAY);
+    gateway.depends_on.remove("edge");
+    gateway.environment.insert("GATEWAY_EDGE".to_owned(), String::new());
     stack
 }
 

@@ -15,6 +15,7 @@ mod dashboard;
 mod descriptors;
 mod desk;
 mod doctor;
+mod edge;
 mod engines;
 mod gateway;
 mod gateway_life;

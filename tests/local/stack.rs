@@ -95,13 +95,14 @@ fn metrics(expr: &str) -> BTreeSet<String> {
     found
 }
 
-/// Series of the app, with the parts of its histogram, of recording rules, and of Prometheus itself.
+/// Series of the app, with the parts of its histogram, of the edge, of recording rules, and of Prometheus itself.
 fn known() -> BTreeSet<String> {
     let app = names::COUNTERS.iter().chain(&names::REQUIRED).map(|name| (*name).to_owned());
     let histograms = names::COUNTERS.iter().filter_map(|name| name.strip_suffix("_count"));
     let parts = histograms.flat_map(|name| ["bucket", "sum"].map(|part| format!("{name}_{part}")));
     let recorded = rules().into_iter().filter_map(|rule| Some(rule["record"].as_str()?.to_owned()));
-    app.chain(parts).chain(recorded).chain(BUILT_IN.map(String::from)).collect()
+    let edge = [names::EDGE_REQUESTS, names::EDGE_BUCKETS].map(str::to_owned);
+    app.chain(parts).chain(edge).chain(recorded).chain(BUILT_IN.map(String::from)).collect()
 }
 
 #[test]
@@ -134,7 +135,9 @@ fn every_alert_says_what_it_is_and_what_to_do() {
     let rules = rules();
     let alerts: Vec<&Value> = rules.iter().filter(|rule| rule["alert"].is_string()).collect();
     let names: Vec<&str> = alerts.iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
-    assert_eq!(names, ["AuthFailureRatioHigh", "ErrorRatioHigh", "LatencyHigh", "AppDown", "TrafficAbsent"]);
+    let edge = ["GatewayErrorRatioHigh", "GatewayRejectionRatioHigh", "GatewayLatencyHigh"];
+    let app = ["AuthFailureRatioHigh", "ErrorRatioHigh", "LatencyHigh", "AppDown", "TrafficAbsent"];
+    assert_eq!(names, [app.as_slice(), &edge].concat());
     for alert in alerts {
         let name = &alert["alert"];
         assert!(alert["for"].as_str().is_some_and(|time| time.ends_with('s')), "{name}: for");
@@ -192,7 +195,12 @@ fn the_three_panels_of_the_original_come_first() {
         ]
     );
     let rest: Vec<&str> = panels[3..].iter().map(|panel| panel["title"].as_str().unwrap()).collect();
-    assert_eq!(rest, ["Status codes", "Auth failure ratio", "Latency", "Redeploys", "Alerts"]);
+    let edge = ["Responses to callers/s", "Latency for callers"];
+    let app = ["Status codes", "Auth failure ratio", "Latency", "Redeploys", "Alerts"];
+    assert_eq!(rest, [app.as_slice(), &edge].concat());
+    // What callers get is at the top of the page, wherever it is in the file.
+    let top: Vec<&Value> = panels.iter().filter(|panel| panel["gridPos"]["y"] == 0).collect();
+    assert_eq!(top.iter().map(|panel| panel["title"].as_str().unwrap()).collect::<Vec<_>>(), edge);
 }
 
 #[test]
@@ -223,5 +231,8 @@ fn prometheus_scrapes_the_app_where_it_listens() {
     let expected = format!("{}:{}", stack.lab.app.service, stack.lab.app.port);
     assert_eq!(app["static_configs"][0]["targets"], serde_json::json!([expected]));
     assert_eq!(stack.lab.app.metrics_path, "/metrics", "Prometheus' default");
+    let edge = jobs.iter().find(|job| job["job_name"] == "edge").unwrap();
+    let (service, port) = stack.lab.edge.clone().unwrap();
+    assert_eq!(edge["static_configs"][0]["targets"], serde_json::json!([format!("{service}:{port}")]));
     assert_eq!(config["global"]["scrape_interval"], "2s");
 }

@@ -29,6 +29,8 @@ pub(crate) struct Service {
     log: Arc<Lines>,
     /// Address it listens on.
     pub(crate) address: SocketAddr,
+    /// Address of its metrics page, if it names one.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 #[derive(Default)]
@@ -50,8 +52,10 @@ impl Service {
         let mut stdout = BufReader::new(Bounded::new(child.stdout.take().expect("stdout is piped")));
         let mut ready = String::new();
         stdout.read_line(&mut ready).expect("a line is read");
-        let address = ready.strip_prefix("ready ").and_then(|rest| rest.trim_end().parse().ok());
+        let mut addresses = ready.strip_prefix("ready ").unwrap_or_default().trim_end().split(" metrics ");
+        let address = addresses.next().and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("the first line is {ready:?}"));
+        let metrics = addresses.next().map(|address| address.parse().expect("an address"));
         let log = Arc::new(Lines::default());
         let lines = Arc::clone(&log);
         // A service may be silent for as long as it likes.
@@ -65,7 +69,7 @@ impl Service {
             lines.text.lock().expect("not poisoned").1 = true;
             lines.more.notify_all();
         });
-        Self { child, stdin, log, address }
+        Self { child, stdin, log, address, metrics }
     }
 
     /// The app on a database in `folder`, migrated.

@@ -1,5 +1,5 @@
-//! Live dashboard of one lab, for labs without Grafana. A single page on its own port shows the panels of the Grafana dashboard,
-//! with the steps of runs and alert transitions as marks, and `/api/v1/rules` reports alerts in Prometheus's format.
+//! Live dashboard of one lab, for labs without Grafana. A single page on its own port shows what callers get, a map of the request
+//! path and the panels of the Grafana dashboard, with the steps of runs and alert transitions as marks, and `/api/v1/rules` reports alerts in Prometheus's format.
 //!
 //! The server is read-only and listens on the loopback address unless configured otherwise. It rejects requests from other
 //! sites and from host names that merely resolve to it (DNS rebinding). Engines provide the data through [`Source`].
@@ -22,11 +22,12 @@ use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use lab_core::engine::Roles;
 use lab_http::{Http, Limit, Request as HttpRequest};
 use lab_server::Limits;
 use lab_server::inbound;
 use lab_telemetry::alerts::{self, Answer, Monitor};
-use lab_telemetry::live::{Alerts, Feed, Runs};
+use lab_telemetry::live::{Alerts, Feed, PathState, Point, Runs};
 use lab_telemetry::metrics::{Exposition, Moment};
 
 mod marks;
@@ -67,6 +68,8 @@ pub struct Snapshot {
     pub gateway: String,
     /// State of each service, such as `running`, by service name.
     pub services: BTreeMap<String, String>,
+    /// Services behind the roles of the request path.
+    pub roles: Roles,
     /// Instance id and metrics URL of the active app. `None` if the app is stopped or paused.
     pub metrics: Option<(String, String)>,
     /// Instance id and metrics URL of the edge, which counts what callers get at the gateway. `None` if the lab has none, or if
@@ -286,8 +289,11 @@ struct Position {
 
 /// Data that is newer than the page's position.
 async fn data(State(dashboard): State<Arc<Dashboard>>, Query(position): Query<Position>) -> Json<serde_json::Value> {
-    let points = lock(&dashboard.feed).after(position.after);
     let snapshot = lock(&dashboard.snapshot).clone();
+    let (points, now) = {
+        let feed = lock(&dashboard.feed);
+        (feed.after(position.after), summary(&snapshot, feed.points().next_back()))
+    };
     // Without current rules the known alerts may be outdated.
     let alerts = lock(&dashboard.rules).is_some().then(|| lock(&dashboard.alerts).list());
     let marks = lock(&dashboard.marks).newer_than(position.marks);
@@ -296,10 +302,19 @@ async fn data(State(dashboard): State<Arc<Dashboard>>, Query(position): Query<Po
         "since": dashboard.since,
         "gateway": snapshot.gateway,
         "services": snapshot.services,
+        "now": now,
         "points": points,
         "marks": marks,
         "alerts": alerts,
     }))
+}
+
+/// State of the request path in one sentence and hop by hop.
+fn summary(snapshot: &Snapshot, point: Option<&Point>) -> serde_json::Value {
+    let state = |name: &str| snapshot.services.get(name).map(String::as_str);
+    let Roles { gateway, app, db, .. } = &snapshot.roles;
+    let path = PathState { point, gateway: state(gateway), app: state(app), db: state(db) };
+    serde_json::json!({ "headline": path.headline(), "hops": path.hops() })
 }
 
 #[cfg(test)]

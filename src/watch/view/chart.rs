@@ -20,6 +20,15 @@ const GONE: &str = "░";
 /// Displayed metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Measure {
+    /// Responses to callers with a status below 400.
+    Answered,
+    /// Responses to callers with a 4xx status.
+    Rejected,
+    /// Responses to callers with a 5xx status, and callers that gave up.
+    Failed,
+    /// 99th percentile of the latency for callers.
+    Wait,
+    /// Requests at the app, like everything below.
     Requests,
     Accepted,
     Refused,
@@ -33,17 +42,25 @@ pub(super) enum Measure {
 impl Measure {
     fn title(self) -> &'static str {
         match self {
-            Self::Requests => "requests/s",
+            Self::Answered => "2xx/s",
+            Self::Rejected => "4xx/s",
+            Self::Failed => "5xx/s",
+            Self::Wait => "p99",
+            Self::Requests => "app req/s",
             Self::Accepted => "auth ok/s",
-            Self::Refused => "auth failures/s",
-            Self::Errors => "5xx/s",
+            Self::Refused => "auth fail/s",
+            Self::Errors => "app 5xx/s",
             Self::Share => "refused",
-            Self::Latency => "p99",
+            Self::Latency => "app p99",
         }
     }
 
     fn value(self, point: &Point) -> Option<f64> {
         match self {
+            Self::Answered => point.edge.as_ref().map(|edge| edge.class('2') + edge.class('3')),
+            Self::Rejected => point.edge.as_ref().map(|edge| edge.class('4')),
+            Self::Failed => point.edge.as_ref().map(|edge| edge.class('5')),
+            Self::Wait => point.edge.as_ref().and_then(|edge| edge.p99),
             Self::Requests => point.requests,
             Self::Accepted => point.accepted,
             Self::Refused => point.refused,
@@ -56,19 +73,34 @@ impl Measure {
         }
     }
 
+    /// Returns true if the service that counts it answered.
+    fn is_known(self, point: &Point) -> bool {
+        match self {
+            Self::Answered | Self::Rejected | Self::Failed | Self::Wait => point.edge.is_some(),
+            Self::Requests | Self::Accepted | Self::Refused | Self::Errors | Self::Share | Self::Latency => point.up,
+        }
+    }
+
     fn tone(self) -> Tone {
         match self {
-            Self::Requests | Self::Latency => Tone::Plain,
-            Self::Accepted => Tone::Good,
-            Self::Refused | Self::Errors | Self::Share => Tone::Failed,
+            Self::Requests | Self::Latency | Self::Wait => Tone::Plain,
+            Self::Answered | Self::Accepted => Tone::Good,
+            Self::Rejected => Tone::Warn,
+            Self::Failed | Self::Refused | Self::Errors | Self::Share => Tone::Failed,
         }
     }
 
     fn shown(self, value: f64) -> String {
         match self {
             Self::Share => format!("{}%", human::number((value * 1000.0).round() / 10.0)),
-            Self::Latency => human::millis(value),
-            _ => rate(value),
+            Self::Latency | Self::Wait => human::millis(value),
+            Self::Answered
+            | Self::Rejected
+            | Self::Failed
+            | Self::Requests
+            | Self::Accepted
+            | Self::Refused
+            | Self::Errors => rate(value),
         }
     }
 }
@@ -78,7 +110,7 @@ impl Measure {
 struct Column {
     /// At least one snapshot was taken.
     observed: bool,
-    /// The app did not answer at least once.
+    /// The metrics were not available at least once.
     unavailable: bool,
     /// The highest value.
     high: Option<f64>,
@@ -142,7 +174,7 @@ fn columns(model: &Model, scale: &Scale, measure: Measure) -> Vec<Column> {
         let place = DateTime::from_timestamp_millis(point.t).and_then(|at| scale.place(at));
         let Some(column) = place.and_then(|place| columns.get_mut(usize::from(place))) else { continue };
         column.observed = true;
-        column.unavailable |= !point.up;
+        column.unavailable |= !measure.is_known(point);
         if let Some(value) = measure.value(point) {
             column.high = Some(column.high.map_or(value, |high| high.max(value)));
         }

@@ -14,7 +14,7 @@ const KEYS: [(&str, &str); 9] = [
     ("r", "range of the charts: 2, 5, 15 minutes, 1 hour"),
     ("up, down", "scroll the log; also page up, page down, home, end"),
     ("▲", "below a chart: a fault (red) or a fix (green)"),
-    ("░", "in a chart: the app did not answer"),
+    ("░", "in a chart: no metrics, because the service did not answer"),
 ];
 /// Width of the key column.
 const WIDTH: u16 = 11;

@@ -6,10 +6,10 @@ use ratatui_core::terminal::Frame;
 
 use super::model::{Known, Model, Page};
 use super::snapshot::{AlertView, LabState, RunningLab};
-use lab_core::engine::{Health, RunState, ServiceStatus};
+use lab_core::engine::{Health, Roles, RunState, ServiceStatus};
 use lab_report::report::{describe_keys, human};
 use lab_report::term::{Tone, masked};
-use lab_telemetry::live::Point;
+use lab_telemetry::live::{Headline, Level, PathState, Point};
 
 mod chart;
 mod help;
@@ -30,6 +30,10 @@ const REMARKS: usize = 2;
 const ROOMY: u16 = 30;
 /// Columns between two panels.
 const GAP: u16 = 1;
+/// Charts side by side.
+const COLUMNS: u16 = 4;
+/// Charts of what callers get at the gateway.
+const EDGE: [Measure; 4] = [Measure::Answered, Measure::Rejected, Measure::Failed, Measure::Wait];
 
 /// Draws the view.
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
@@ -64,9 +68,15 @@ fn full(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     match model.page {
         Page::Overview => overview(pen, rest, model),
         Page::Charts => {
-            let (above, below) = (top(rest, rest.height / 2), below(rest, rest.height / 2));
-            charts(pen, above, model, [Measure::Requests, Measure::Accepted, Measure::Refused]);
-            charts(pen, below, model, [Measure::Errors, Measure::Share, Measure::Latency]);
+            let rows = [
+                EDGE.as_slice(),
+                &[Measure::Requests, Measure::Accepted, Measure::Refused, Measure::Share],
+                &[Measure::Errors, Measure::Latency],
+            ];
+            let height = rest.height / 3;
+            for (index, row) in (0..).zip(rows) {
+                charts(pen, top(below(rest, index * height), height), model, row);
+            }
         }
         Page::Steps => panels::steps(pen, rest, model),
         Page::Logs => panels::log(pen, rest, model),
@@ -76,14 +86,17 @@ fn full(pen: &mut Pen<'_>, area: Rect, model: &Model) {
 /// Draws about a third each of charts, steps and log.
 fn overview(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let charted = (area.height * 36 / 100).clamp(5, 14);
-    charts(pen, top(area, charted), model, [Measure::Requests, Measure::Accepted, Measure::Refused]);
+    // A stack that does not count at the gateway has the app's charts instead.
+    let counted = model.shown().feed.points().any(|point| point.edge.is_some());
+    let without = [Measure::Requests, Measure::Refused, Measure::Errors, Measure::Latency];
+    charts(pen, top(area, charted), model, if counted { &EDGE } else { &without });
     let area = below(area, charted);
     let upper = (area.height * 54 / 100).max(4);
     let middle = top(area, upper);
     if model.shown().alerts == AlertView::NotEvaluated {
         panels::steps(pen, middle, model);
     } else {
-        let width = middle.width * 57 / 100;
+        let width = middle.width * 52 / 100;
         panels::steps(pen, Rect { width, ..middle }, model);
         let (x, width) = (middle.x + width + GAP, middle.width - width - GAP);
         panels::alerts(pen, Rect { x, width, ..middle }, model);
@@ -91,14 +104,12 @@ fn overview(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     panels::log(pen, below(area, upper), model);
 }
 
-/// Draws three charts side by side.
-fn charts(pen: &mut Pen<'_>, area: Rect, model: &Model, measures: [Measure; 3]) {
-    let width = (area.width - 2 * GAP) / 3;
-    for (index, measure) in (0..).zip(measures) {
+/// Draws up to four charts side by side. All have the same width, so that all have the same time axis.
+fn charts(pen: &mut Pen<'_>, area: Rect, model: &Model, measures: &[Measure]) {
+    let width = (area.width - (COLUMNS - 1) * GAP) / COLUMNS;
+    for (index, measure) in (0..COLUMNS).zip(measures) {
         let x = area.x + index * (width + GAP);
-        // The last one gets the remainder.
-        let width = if index == 2 { area.right() - x } else { width };
-        chart::draw(pen, Rect { x, width, ..area }, model, measure);
+        chart::draw(pen, Rect { x, width, ..area }, model, *measure);
     }
 }
 
@@ -107,7 +118,9 @@ fn heads(pen: &mut Pen<'_>, area: Rect, model: &Model) -> Rect {
     let mut rows = lab_rows(model, |up| {
         let most = if area.height < ROOMY { 1 } else { REMARKS };
         let remarks = up.remarks.iter().take(most).map(|remark| vec![(Tone::Warn, truncate(remark, area.width))]);
-        std::iter::once(services(up)).chain(key_rows(up)).chain(remarks).collect()
+        let path = path(model, up);
+        let own = [headline(&path), map(&path)].into_iter().chain(services(up, area.width));
+        own.chain(key_rows(up)).chain(remarks).collect()
     });
     // Charts need the rest of the height.
     rows.truncate(usize::from(area.height.saturating_sub(13)).max(3));
@@ -119,13 +132,13 @@ fn heads(pen: &mut Pen<'_>, area: Rect, model: &Model) -> Rect {
     below(area, u16::try_from(rows.len()).unwrap_or(area.height))
 }
 
-/// Truncates a remark to one row with an ellipsis.
-fn truncate(remark: &str, width: u16) -> String {
+/// Truncates a text to one row with an ellipsis.
+fn truncate(text: &str, width: u16) -> String {
     let width = usize::from(width);
-    if remark.chars().count() <= width {
-        return remark.to_owned();
+    if text.chars().count() <= width {
+        return text.to_owned();
     }
-    let head: String = remark.chars().take(width.saturating_sub(1)).collect();
+    let head: String = text.chars().take(width.saturating_sub(1)).collect();
     format!("{}…", head.trim_end())
 }
 
@@ -154,14 +167,59 @@ fn away(model: &Model, why: &str) -> Vec<Piece> {
     vec![(Tone::Failed, why.to_owned()), (Tone::Plain, command)]
 }
 
-fn services(up: &RunningLab) -> Vec<Piece> {
+/// What is known about the request path.
+fn path<'a>(model: &'a Model, up: &'a RunningLab) -> PathState<'a> {
+    let state = |name: &str| up.services.iter().find(|service| service.name == name).map(|it| it.state.name());
+    let Roles { gateway, app, db, .. } = &up.roles;
+    let point = model.shown().feed.points().next_back();
+    PathState { point, gateway: state(gateway), app: state(app), db: state(db) }
+}
+
+/// What callers get, in one sentence.
+fn headline(path: &PathState<'_>) -> Vec<Piece> {
+    let Headline { level, text } = path.headline();
+    vec![(level_tone(level), text)]
+}
+
+/// Request path with the state of each hop.
+fn map(path: &PathState<'_>) -> Vec<Piece> {
     let mut row = Vec::new();
+    for hop in path.hops() {
+        if row.is_empty() {
+            row.push((Tone::Plain, format!("{} ", hop.from)));
+        }
+        row.push((level_tone(hop.level), format!("─{}─▶", hop.text)));
+        row.push((Tone::Plain, format!(" {} ", hop.to)));
+    }
+    row
+}
+
+fn level_tone(level: Level) -> Tone {
+    match level {
+        Level::Good => Tone::Good,
+        Level::Warn => Tone::Warn,
+        Level::Bad => Tone::Failed,
+        Level::Idle => Tone::Dim,
+    }
+}
+
+/// Services with their states, in as many rows as they need.
+fn services(up: &RunningLab, width: u16) -> Vec<Vec<Piece>> {
+    let mut rows: Vec<Vec<Piece>> = Vec::new();
+    let mut used = 0;
     for service in &up.services {
-        let gap = if row.is_empty() { "" } else { "   " };
+        let length = service.name.chars().count() + 1 + service.word().len();
+        if rows.is_empty() || used + 3 + length > usize::from(width) {
+            rows.push(Vec::new());
+            used = 0;
+        }
+        let Some(row) = rows.last_mut() else { continue };
+        let gap = if used == 0 { "" } else { "   " };
+        used += gap.len() + length;
         row.push((Tone::Plain, format!("{gap}{} ", service.name)));
         row.push((tone(service), service.word().to_owned()));
     }
-    row
+    rows
 }
 
 /// The colour of a service's word.

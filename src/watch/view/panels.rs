@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use ratatui_core::layout::Rect;
 
 use super::pen::{Pen, Piece};
-use super::{below, top};
+use super::{below, top, truncate};
 use crate::watch::model::Model;
 use crate::watch::run_tracker::{Run, Step, StepState};
 use crate::watch::snapshot::AlertView;
@@ -81,8 +81,10 @@ pub(super) fn alerts(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     }
     for alert in alerts {
         let since = whole(model.shown().now - alert.since);
-        let text = format!("{} {since}", alert.name);
-        pen.row(rest, &[(alert_tone(alert.state), format!("{} ", alert.state.name())), (Tone::Plain, text)]);
+        let state = alert.state.name();
+        let room = usize::from(rest.width).saturating_sub(state.len() + since.len() + 2);
+        let text = format!("{} {since}", truncate(&alert.name, u16::try_from(room).unwrap_or(u16::MAX)));
+        pen.row(rest, &[(alert_tone(alert.state), format!("{state} ")), (Tone::Plain, text)]);
         rest = below(rest, 1);
     }
 }

@@ -3,7 +3,7 @@
 use ratatui_core::layout::Rect;
 
 use super::pen::{Pen, Piece};
-use super::{FULL, key_rows, lab_rows, now, rate, services};
+use super::{FULL, headline, key_rows, lab_rows, now, path, rate, services};
 use crate::watch::model::Model;
 use crate::watch::run_tracker::{Run, StepState};
 use crate::watch::snapshot::AlertView;
@@ -13,7 +13,10 @@ use lab_telemetry::live::{AlertState, Point};
 
 pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let known = model.shown();
-    let mut rows = lab_rows(model, |up| [rates(model), services(up)].into_iter().chain(key_rows(up)).collect());
+    let mut rows = lab_rows(model, |up| {
+        let sentence = headline(&path(model, up));
+        [sentence, rates(model)].into_iter().chain(services(up, area.width)).chain(key_rows(up)).collect()
+    });
     rows.extend(known.runs.run.as_ref().map(|run| step(run, model)));
     if let AlertView::Known(alerts) = &known.alerts {
         let firing = alerts.iter().filter(|alert| alert.state == AlertState::Firing);
@@ -27,6 +30,17 @@ pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
 
 fn rates(model: &Model) -> Vec<Piece> {
     let value = |of: fn(&Point) -> Option<f64>| now(model.shown(), of);
+    if let Some(edge) = model.shown().feed.points().next_back().and_then(|point| point.edge.as_ref()) {
+        let count = |class| rate(edge.class(class));
+        let tone = |class, tone| if edge.class(class) > 0.0 { tone } else { Tone::Plain };
+        let wait = edge.p99.map_or_else(|| "-".to_owned(), human::millis);
+        return vec![
+            (Tone::Plain, format!("2xx/s {}", count('2'))),
+            (tone('4', Tone::Warn), format!(" 4xx/s {}", count('4'))),
+            (tone('5', Tone::Failed), format!(" 5xx/s {}", count('5'))),
+            (Tone::Plain, format!(" p99 {wait}")),
+        ];
+    }
     let text = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), rate);
     let refused = value(|point| point.refused);
     let bad = if refused.is_some_and(|refused| refused > 0.0) { Tone::Failed } else { Tone::Plain };

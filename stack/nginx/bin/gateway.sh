@@ -13,8 +13,8 @@ conf=/tmp/nginx.conf
 : "${GATEWAY_UPSTREAM:=app:8000}" "${GATEWAY_CONNECT_TIMEOUT:=1s}" "${GATEWAY_READ_TIMEOUT:=2s}"
 : "${GATEWAY_HEADER_TIMEOUT:=60s}" "${GATEWAY_MAX_BODY:=1m}" "${GATEWAY_FORWARD_API_KEY:=on}"
 : "${GATEWAY_CLIENT_ID:=}" "${GATEWAY_CLIENT_SECRET:=}"
-# The edge exporter, HOST:PORT. Empty, or a host that does not exist: requests are not counted.
-: "${GATEWAY_EDGE=edge:5140}"
+# The edge exporter, HOST:PORT. If it is empty or does not resolve, requests are not counted.
+: "${GATEWAY_EDGE:=}"
 export GATEWAY_UPSTREAM GATEWAY_CONNECT_TIMEOUT GATEWAY_READ_TIMEOUT GATEWAY_HEADER_TIMEOUT GATEWAY_MAX_BODY
 export GATEWAY_FORWARD_API_KEY GATEWAY_CLIENT_ID GATEWAY_CLIENT_SECRET
 
@@ -58,7 +58,8 @@ upstream() {
 # edge_address: prints the address of the edge exporter, or nothing.
 edge_address() {
     [ -n "$GATEWAY_EDGE" ] || return 0
-    getent ahostsv4 "${GATEWAY_EDGE%:*}" | awk -v port="${GATEWAY_EDGE##*:}" 'NR == 1 { print $1 ":" port }' || true
+    # An unknown name can take the resolver several seconds, and nginx must not wait for it.
+    timeout 1 getent ahostsv4 "${GATEWAY_EDGE%:*}" | awk -v port="${GATEWAY_EDGE##*:}" 'NR == 1 { print $1 ":" port }' || true
 }
 
 # edge ADDRESS: sends a copy of the access log to the exporter. nginx itself would not start if its name did not resolve.

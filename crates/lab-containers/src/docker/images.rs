@@ -26,7 +26,8 @@ pub(super) struct Images {
 /// Finds all images concurrently. Pulls or builds those that the lab requires.
 pub(super) async fn prepare(inner: &Inner, client: &Client, progress: &ProgressFn) -> Result<Images, EngineError> {
     let app = &inner.stack.lab.app.service;
-    let others = inner.stack.services.iter().filter(|service| service.name != *app && !app_image::is_own(inner, service));
+    let others =
+        inner.stack.services.iter().filter(|service| service.name != *app && !app_image::is_own(inner, service));
     let (own, others) = tokio::join!(
         app_image::find_or_make(inner, client, progress),
         join_all(others.map(|service| find(inner, client, service, progress))),

@@ -9,15 +9,19 @@ const exact = (show) => (show === rate ? (v) => `${Math.round(v * 100) / 100}/s`
 const percent = (v) => Math.round(v * 1000) / 10 + "%";
 const millis = (v) => (v < 0.05 && v > 0 ? "<0.1" : v < 10 ? v.toFixed(1) : v.toFixed(0)) + "ms";
 const count = (v) => String(Math.round(v * 10) / 10);
-const code = (name) => ({ 2: "c2", 3: "c3", 4: name === "401" ? "c4" : "c4b", 5: name === "502" ? "c5b" : "c5" })[name[0]] || "c0";
+const code = (name) => (name === "499" ? "c0" : { 2: "c2", 3: "c3", 4: name === "401" ? "c4" : "c4b", 5: name === "502" ? "c5b" : "c5" }[name[0]] || "c0");
 const line = (name, key, style) => ({ name, style, of: (p) => p[key] });
 
-// The panels of grafana/dashboards/auth-health.json.
+const edge = (name, key, style) => ({ name, style, of: (p) => (p.edge ? p.edge[key] : null) });
+
+// What callers get comes first, then the panels of grafana/dashboards/auth-health.json.
 const PANELS = [
+  { title: "Responses to callers/s", about: "What callers get at the gateway, by code, whoever caused it. 499: the caller gave up waiting.", show: rate, codes: (p) => p.edge && p.edge.codes, lines: [] },
+  { title: "Latency for callers", about: "Response time at the gateway over 30 s.", show: millis, lines: [edge("p50", "p50", "c2"), edge("p99", "p99", "c3")] },
   { title: "Requests/s", about: "Requests under /api/, regardless of the outcome.", show: rate, lines: [line("requests", "requests", "c3")] },
   { title: "Auth failures/s", about: "Requests whose key was not accepted.", show: rate, lines: [line("failures", "refused", "c4")] },
   { title: "Auth successes/s", about: "Requests whose key was accepted.", show: rate, lines: [line("successes", "accepted", "c2")] },
-  { title: "Status codes", about: "Responses of the app under /api/, by code. Responses of the gateway itself (502, 504) are not included.", show: rate, codes: true, lines: [] },
+  { title: "Status codes", about: "Responses of the app under /api/, by code. Responses of the gateway itself (502, 504) are not included.", show: rate, codes: (p) => (p.requests === null ? null : p.codes), lines: [] },
   { title: "Auth failure ratio", about: "Share of requests whose key was not accepted, over 30 s.", show: percent, top: 1, lines: [line("ratio", "ratio", "c4")] },
   { title: "Latency", about: "Response time of requests under /api/, measured by the app over 30 s.", show: millis, lines: [line("p50", "p50", "c2"), line("p99", "p99", "c3")] },
   { title: "Redeploys", about: "Restarts of the app within the last minute.", show: count, lines: [line("redeploys", "redeploys", "c3")] },
@@ -30,7 +34,7 @@ const changes = (mark) => ["inject", "remedy", "firing", "resolved"].includes(ma
 const alertState = (phase) => [phase, (mark) => mark.kind === "alert" && mark.phase === phase];
 const MARKS = [["steps", (mark) => mark.kind !== "alert"], alertState("pending"), alertState("firing"), alertState("resolved")];
 
-const state = { points: [], marks: [], version: 0, range: 60, still: null, failed: false, services: {}, alerts: null };
+const state = { points: [], marks: [], version: 0, range: 60, still: null, failed: false, services: {}, now: null, alerts: null };
 const el = (name, attributes = {}, ...children) => {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -88,11 +92,16 @@ function view() {
     marks: marks.map((mark, index) => ({ ...mark, number: index + 1 })).filter((mark) => mark.t >= from) };
 }
 
+// Milliseconds without a point after which a line ends: no line is drawn into time without data.
+const GAP = 3500;
+
 // If there are more points than pixel columns, draws the highest point of each column, so that no outage is averaged away.
 function path(points, of, x, top) {
-  let d = "", pen = false, column = -1, high = -1;
+  let d = "", pen = false, column = -1, high = -1, before = 0;
   for (const p of points) {
     const value = of(p);
+    if (p.t - before > GAP) { pen = false; column = -1; }
+    before = p.t;
     if (value === null || value === undefined) { pen = false; column = -1; continue; }
     const at = x(p.t), place = Math.floor(at / 2), y = H - Math.min(value / top, 1) * (H - 2) - 1;
     if (place === column && value <= high) continue;
@@ -111,8 +120,8 @@ function draw() {
 function drawPanel(panel, now) {
   const marks = now.marks;
   if (panel.codes) {
-    const names = [...new Set(now.points.flatMap((p) => Object.keys(p.codes)))].sort();
-    panel.lines = names.map((name) => ({ name, style: code(name), of: (p) => (p.requests === null ? null : p.codes[name] || 0) }));
+    const names = [...new Set(now.points.flatMap((p) => Object.keys(panel.codes(p) || {})))].sort();
+    panel.lines = names.map((name) => ({ name, style: code(name), of: (p) => { const codes = panel.codes(p); return codes ? codes[name] || 0 : null; } }));
   }
   const values = (one) => now.points.map(one.of).filter((v) => v !== null && v !== undefined);
   const peak = Math.max(0, ...panel.lines.map((one) => Math.max(0, ...values(one))));
@@ -159,19 +168,25 @@ function drawTable(panel, now) {
 
 // Updates the status sentence only if it changed, so that screen readers announce changes only.
 function showStatus() {
-  const last = state.points[state.points.length - 1];
-  let [text, tone] = ["Waiting for the first sample.", ""];
+  const headline = state.now && state.now.headline;
+  let [text, tone] = headline ? [headline.text, headline.level] : ["Waiting for the first sample.", ""];
   if (state.failed) [text, tone] = ["The lab does not answer. It is down, or this page is out of date.", "bad"];
-  else if (last && !last.up) [text, tone] = ["The app does not answer.", "bad"];
-  else if (last && last.refused > 0) [text, tone] = ["Keys are rejected: callers get 401.", "bad"];
-  else if (last && Object.keys(last.codes).some((name) => name[0] === "5")) [text, tone] = ["The app returns errors.", "bad"];
-  else if (last && last.requests > 0) [text, tone] = ["Requests are answered.", "good"];
-  else if (last) [text, tone] = ["The app is up, but receives no requests.", ""];
   const node = document.getElementById("state");
   if (node.textContent !== text) node.textContent = text;
   node.className = tone;
   document.getElementById("services").replaceChildren(...Object.entries(state.services).map(([name, is]) =>
     el("li", is === "running" ? {} : { class: "bad" }, `${name} ${is}`)));
+}
+
+// Map of the request path: services, and between them the state of each hop. Rewritten only if it changed.
+function drawMap() {
+  const list = document.getElementById("path"), hops = state.failed || !state.now ? [] : state.now.hops;
+  const text = JSON.stringify(hops);
+  if (list.dataset.shown === text) return;
+  list.dataset.shown = text;
+  const node = (name) => el("li", { class: "node" }, name);
+  list.replaceChildren(...hops.flatMap((hop, index) => [...(index ? [] : [node(hop.from)]),
+    el("li", { class: `hop ${hop.level}` }, el("span", {}, hop.text)), node(hop.to)]));
 }
 
 // Rewrites the list of alerts only if it changed.
@@ -217,6 +232,7 @@ async function fetchData() {
     }
     state.failed = false;
     state.services = data.services;
+    state.now = data.now;
     state.alerts = data.alerts;
     state.points = state.points.concat(data.points).slice(-MAX_POINTS);
     if (data.marks) { state.version = data.marks.version; state.marks = data.marks.list; listMarks(); }
@@ -228,6 +244,7 @@ async function fetchData() {
     fetching = false;
   }
   showStatus();
+  drawMap();
   listAlerts();
   if (!state.still) draw();
 }

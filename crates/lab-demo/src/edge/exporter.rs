@@ -15,8 +15,10 @@ use crate::service::stop::Stop;
 use crate::service::{self, serve};
 use lab_core::error::Exit;
 
-const LISTEN: Variable = Variable { name: "EDGE_LISTEN", expected: "HOST:PORT of the metrics page, such as 0.0.0.0:9145" };
-const SYSLOG: Variable = Variable { name: "EDGE_SYSLOG", expected: "HOST:PORT for syslog over UDP, such as 0.0.0.0:5140" };
+const LISTEN: Variable =
+    Variable { name: "EDGE_LISTEN", expected: "HOST:PORT of the metrics page, such as 0.0.0.0:9145" };
+const SYSLOG: Variable =
+    Variable { name: "EDGE_SYSLOG", expected: "HOST:PORT for syslog over UDP, such as 0.0.0.0:5140" };
 
 /// Maximum size of a datagram. nginx truncates messages at 2 KiB.
 const MAX_DATAGRAM: usize = 4 << 10;
@@ -91,9 +93,8 @@ async fn receive(socket: &UdpSocket, metrics: &Metrics) {
 /// Reads status and duration from a message whose text ends with `status=200 request_time=0.004`.
 fn parse(message: &[u8]) -> Option<(u16, Duration)> {
     let text = std::str::from_utf8(message).ok()?;
-    let value = |name: &str| {
-        text.trim_end().rsplit(' ').take(2).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-    };
+    let value =
+        |name: &str| text.trim_end().rsplit(' ').take(2).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     let status = value("status")?.parse().ok().filter(|status| (100..1000).contains(status))?;
     let took = Duration::try_from_secs_f64(value("request_time")?.parse().ok()?).ok()?;
     Some((status, took))
@@ -101,11 +102,12 @@ fn parse(message: &[u8]) -> Option<(u16, Duration)> {
 
 /// Succeeds if the metrics page of the exporter with the same environment answers. For containers without a shell.
 pub fn health() -> Exit {
-    let result = std::env::var("EDGE_LISTEN").map_err(|_| io::Error::other("EDGE_LISTEN is not set")).and_then(|listen| {
-        let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        let port: u16 = port.ok_or_else(|| io::Error::other("EDGE_LISTEN has no port"))?;
-        probe(SocketAddr::from(([127, 0, 0, 1], port)))
-    });
+    let result =
+        std::env::var("EDGE_LISTEN").map_err(|_| io::Error::other("EDGE_LISTEN is not set")).and_then(|listen| {
+            let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            let port: u16 = port.ok_or_else(|| io::Error::other("EDGE_LISTEN has no port"))?;
+            probe(SocketAddr::from(([127, 0, 0, 1], port)))
+        });
     match result {
         Ok(()) => Exit::Passed,
         Err(error) => {

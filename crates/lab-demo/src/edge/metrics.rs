@@ -11,9 +11,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus::core::Collector;
-use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 use tokio::net::TcpListener;
 
 use crate::service::log::Log;
@@ -48,7 +46,8 @@ impl Metrics {
     /// Registers all metrics.
     pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let opts = Opts::new("gateway_requests_total", "Requests of callers at the gateway, by the code of the response.");
+        let opts =
+            Opts::new("gateway_requests_total", "Requests of callers at the gateway, by the code of the response.");
         let requests = add(&registry, IntCounterVec::new(opts, &["code"]))?;
         let opts = HistogramOpts::new(
             "gateway_request_duration_seconds",

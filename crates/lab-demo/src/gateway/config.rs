@@ -25,8 +25,10 @@ const FORWARD_API_KEY: Variable = Variable { name: "GATEWAY_FORWARD_API_KEY", ex
 const CLIENT_ID: Variable = Variable { name: "GATEWAY_CLIENT_ID", expected: CREDENTIAL };
 const CLIENT_SECRET: Variable = Variable { name: "GATEWAY_CLIENT_SECRET", expected: CREDENTIAL };
 const REUSE_PORT: Variable = Variable { name: "GATEWAY_REUSE_PORT", expected: SWITCH };
-const METRICS_LISTEN: Variable =
-    Variable { name: "GATEWAY_METRICS_LISTEN", expected: "HOST:PORT, such as 127.0.0.1:0, or empty for no metrics page" };
+const METRICS_LISTEN: Variable = Variable {
+    name: "GATEWAY_METRICS_LISTEN",
+    expected: "HOST:PORT, such as 127.0.0.1:0, or empty for no metrics page",
+};
 const INSTANCE: Variable =
     Variable { name: "GATEWAY_INSTANCE", expected: "at most 64 letters, digits, '-', '_' and '.', or empty" };
 

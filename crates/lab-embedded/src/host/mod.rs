@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::call::unreadable;
 use super::protocol::{HostFile, HostRequest, Ready, new_token};
-use lab_core::engine::{EngineError, EngineErrorKind};
+use lab_core::engine::{EngineError, EngineErrorKind, Roles};
 use lab_core::error::Exit;
 use lab_dashboard::Snapshot;
 use lab_system::background;
@@ -182,6 +182,7 @@ impl lab_dashboard::Source for Supervisor {
         Snapshot {
             gateway: self.gateway_url(),
             services: self.states(),
+            roles: Roles::default(),
             metrics: self.metrics(),
             edge: self.edge_metrics(),
             prometheus: None,

@@ -237,7 +237,9 @@ impl Feed {
 /// Rates of a counter by its codes, without those that are 0.
 fn rates(deltas: &Deltas, counter: &str, seconds: f64) -> BTreeMap<String, f64> {
     let mut rates = by_label(deltas, counter, "code");
-    rates.values_mut().for_each(|increase| *increase /= seconds);
+    for increase in rates.values_mut() {
+        *increase /= seconds;
+    }
     rates.retain(|_, rate| *rate > 0.0);
     rates
 }

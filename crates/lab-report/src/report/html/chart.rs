@@ -66,12 +66,21 @@ pub(super) fn all<'a>(plot: &'a Plot, coarse: &'a Plot) -> impl Iterator<Item = 
     let all = [
         Chart {
             id: "chart-requests",
-            title: "Requests per second by response",
+            title: "Responses to callers per second",
             unit: "/s",
             lines: &plot.answers,
             table: &coarse.answers,
             stacked: true,
             class: answer,
+        },
+        Chart {
+            id: "chart-latency",
+            title: "Latency for callers",
+            unit: "ms",
+            lines: &plot.latency,
+            table: &coarse.latency,
+            stacked: false,
+            class: measure,
         },
         Chart {
             id: "chart-keys",
@@ -80,15 +89,6 @@ pub(super) fn all<'a>(plot: &'a Plot, coarse: &'a Plot) -> impl Iterator<Item = 
             lines: &plot.keys,
             table: &coarse.keys,
             stacked: true,
-            class: measure,
-        },
-        Chart {
-            id: "chart-latency",
-            title: "Response latency",
-            unit: "ms",
-            lines: &plot.latency,
-            table: &coarse.latency,
-            stacked: false,
             class: measure,
         },
     ];

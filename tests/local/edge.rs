@@ -1,0 +1,103 @@
+//! What callers get is counted at the edge: by the gateway of the embedded engine, and by the exporter for nginx.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::desk::Desk;
+use crate::support::{Client, Service, exchange, get, lab, mirror, until, upstream};
+
+/// Count of responses with this code on a metrics page.
+fn counted(page: SocketAddr, code: u16) -> u64 {
+    let text = get(page, "/metrics", &[]).text();
+    let name = format!("gateway_requests_total{{code=\"{code}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().expect("a number"))
+}
+
+#[test]
+fn the_gateway_counts_what_callers_get_and_not_what_lab_asks() {
+    let mut gateway = Service::gateway(mirror(), &[("GATEWAY_METRICS_LISTEN", "127.0.0.1:0")]);
+    let page = gateway.metrics.expect("it has a metrics page");
+    assert_eq!([200, 502, 499].map(|code| counted(page, code)), [0; 3], "its counters start at 0");
+    for path in ["/api/users", "/health", "/metrics"] {
+        assert_eq!(get(gateway.address, path, &[]).status, 200);
+    }
+    assert!(get(gateway.address, "/metrics", &[]).text().starts_with("GET /metrics"), "the page is on its own address");
+    gateway.send("unroute app:8000");
+    gateway.log_until(|log| log.contains("unroute app:8000"));
+    assert_eq!(get(gateway.address, "/api/users", &[]).status, 502);
+    until(|| counted(page, 502) == 1 && counted(page, 200) == 3);
+    // The upstream never answers, and the client gives up.
+    let silent = upstream(|mut client| {
+        client.head();
+        client.ended();
+    });
+    gateway.route(silent);
+    let mut client = Client::connect(gateway.address);
+    client.get("/api/users", &[]);
+    drop(client);
+    until(|| counted(page, 499) == 1);
+    assert_eq!(exchange(page, "POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap().status, 405);
+    assert_eq!(get(page, "/api/users", &[]).status, 404);
+}
+
+#[test]
+fn the_exporter_counts_the_access_log_of_nginx() {
+    let syslog =
+        UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").to_string();
+    let start = |listen: &str| Service::spawn(lab().arg("edge").env("EDGE_LISTEN", listen).env("EDGE_SYSLOG", &syslog));
+    let mut exporter = start("127.0.0.1:0");
+    let page = exporter.address;
+    let nginx = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let send = |text: &str| nginx.send_to(text.as_bytes(), &syslog).expect("it is sent");
+    send("<190>Nov 30 10:00:00 nginx: status=200 request_time=0.004");
+    send("no message of nginx");
+    send("<190>Nov 30 10:00:00 nginx: status=502 request_time=0.001");
+    until(|| counted(page, 200) == 1 && counted(page, 502) == 1);
+    let health = || lab().args(["edge", "--health"]).env("EDGE_LISTEN", page.to_string()).status().expect("lab starts");
+    assert_eq!(health().code(), Some(0));
+    exporter.signal(Signal::TERM);
+    assert_eq!(exporter.wait().code(), Some(0));
+    assert_eq!(health().code(), Some(1));
+    // A restarted one counts from 0, and nginx need not know.
+    let _exporter = start(&page.to_string());
+    send("<190>Nov 30 10:00:00 nginx: status=200 request_time=0.004");
+    until(|| counted(page, 200) == 1);
+    let missing = lab().args(["edge"]).env("EDGE_LISTEN", "x").output().expect("lab starts");
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("EDGE_LISTEN is malformed"), "{missing:?}");
+}
+
+/// What the dashboard says now.
+fn data(desk: &Desk) -> Value {
+    let address = desk.status()["dashboard"].as_str().expect("it has a dashboard").to_owned();
+    let address: SocketAddr = address.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address");
+    let request = format!("GET /data HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    serde_json::from_slice(&exchange(address, request).expect("an answer").body).expect("JSON")
+}
+
+#[test]
+fn the_dashboard_does_not_call_a_lab_healthy_whose_callers_fail() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let traffic = || desk.lab(&["traffic", "--requests", "20", "--rate", "40"]);
+    let headline = || data(&desk)["now"]["headline"]["text"].as_str().unwrap_or_default().to_owned();
+    until(|| {
+        traffic();
+        headline() == "Requests are answered."
+    });
+    desk.lab(&["stop", "app"]).status(0);
+    until(|| {
+        traffic();
+        headline().contains("a 502, the gateway does not reach the app")
+    });
+    let hops = data(&desk)["now"]["hops"].clone();
+    let levels: Vec<&str> = hops.as_array().expect("a list").iter().filter_map(|hop| hop["level"].as_str()).collect();
+    assert_eq!(levels[..2], ["bad", "bad"], "{hops}");
+    let points = data(&desk)["points"].clone();
+    let failed = |point: &Value| point["edge"]["codes"]["502"].as_f64().is_some_and(|rate| rate > 0.0);
+    assert!(points.as_array().expect("a list").iter().any(failed), "{points}");
+    desk.lab(&["stop", "gateway"]).status(0);
+    until(|| headline() == "The gateway is stopped: callers get no response.");
+}
