@@ -135,6 +135,60 @@ fn drawn(model: &Model, width: u16, height: u16) -> String {
     terminal.backend().to_string()
 }
 
+/// The same minute, as the gateway counts it: from the 43rd second on callers get a 502.
+fn unreachable() -> Model {
+    let mut model = model();
+    let edge = |ok: i64, failed: i64| {
+        let all = ok + failed;
+        let text = format!(
+            "# TYPE gateway_requests_total counter\ngateway_requests_total{{code=\"200\"}} {ok}\n\
+             gateway_requests_total{{code=\"502\"}} {failed}\n# TYPE gateway_request_duration_seconds histogram\n\
+             gateway_request_duration_seconds_bucket{{le=\"0.0025\"}} {ok}\n\
+             gateway_request_duration_seconds_bucket{{le=\"0.01\"}} {all}\n\
+             gateway_request_duration_seconds_bucket{{le=\"+Inf\"}} {all}\n"
+        );
+        ("gateway-1".to_owned(), Exposition::parse(&text, None).expect("metrics"))
+    };
+    for second in 0..=46 {
+        let down = (second - 42).max(0);
+        let lab = match up("apikey-v1") {
+            LabState::Up(mut up) if down > 0 => {
+                up.services[1] = service("app", RunState::Stopped, Health::Unhealthy);
+                LabState::Up(up)
+            }
+            lab => lab,
+        };
+        let said = (down == 0).then(|| page(20 * second, 0));
+        let edge = Some(edge(20 * (second - down), 20 * down));
+        model.update(Snapshot { edge, ..seen(second, lab, said) });
+    }
+    model
+}
+
+#[test]
+fn callers_come_first_at_80_columns() {
+    insta::assert_snapshot!(drawn(&unreachable(), 80, 24));
+}
+
+#[test]
+fn callers_come_first_at_120_columns() {
+    insta::assert_snapshot!(drawn(&unreachable(), 120, 40));
+}
+
+#[test]
+fn callers_come_first_in_words() {
+    insta::assert_snapshot!(drawn(&unreachable(), 40, 10));
+}
+
+#[test]
+fn points_from_before_the_view_was_opened_are_drawn() {
+    let mut model = model();
+    let earlier = unreachable().shown().feed.points().cloned().collect();
+    model.update(Snapshot { history: earlier, ..seen(60, up("apikey-v1"), None) });
+    assert_eq!(model.shown().feed.points().count(), 48);
+    assert!(drawn(&model, 80, 24).contains("5xx/s"), "{}", drawn(&model, 80, 24));
+}
+
 #[test]
 fn a_lab_that_is_broken_at_80_columns() {
     insta::assert_snapshot!(drawn(&broken(), 80, 24));

@@ -29,7 +29,7 @@ const REMARKS: usize = 2;
 /// Minimum height for more than one remark.
 const ROOMY: u16 = 30;
 /// Columns between two panels.
-const GAP: u16 = 1;
+const GAP: u16 = 2;
 /// Charts side by side.
 const COLUMNS: u16 = 4;
 /// Charts of what callers get at the gateway.

@@ -35,7 +35,8 @@ pub(super) fn steps(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     // The current step is shown with those before it and the next one.
     let first = (run.current() + 2).saturating_sub(rows).min(run.steps.len().saturating_sub(rows));
     for step in run.steps.iter().skip(first).take(rows) {
-        pen.row(rest, &row(step, width, model));
+        let room = rest.width.saturating_sub(u16::try_from(width).unwrap_or(u16::MAX)).saturating_sub(4);
+        pen.row(rest, &row(step, width, room, model));
         rest = below(rest, 1);
     }
     if let Some(note) = noted {
@@ -49,7 +50,8 @@ fn title(run: &Run) -> Vec<Piece> {
     vec![(Tone::Strong, run.title()), (Tone::Plain, format!(" · {done} of {all} steps"))]
 }
 
-fn row(step: &Step, width: usize, model: &Model) -> Vec<Piece> {
+/// `width` is that of the longest name, `room` the width for the result.
+fn row(step: &Step, width: usize, room: u16, model: &Model) -> Vec<Piece> {
     let (tone, sign, said) = match &step.state {
         StepState::Planned => (Tone::Dim, " ", String::new()),
         StepState::Running(since) => {
@@ -63,7 +65,7 @@ fn row(step: &Step, width: usize, model: &Model) -> Vec<Piece> {
     };
     let name_tone = if matches!(step.state, StepState::Finished(..)) { Tone::Plain } else { tone };
     let name = format!("{:<width$}", step.name);
-    vec![(tone, format!("{sign} ")), (name_tone, name), (Tone::Plain, format!("  {said}"))]
+    vec![(tone, format!("{sign} ")), (name_tone, name), (Tone::Plain, format!("  {}", truncate(&said, room)))]
 }
 
 /// Draws the alerts in order of severity.

@@ -14,9 +14,9 @@ const MOST: usize = 3_600;
 const WINDOW: f64 = 30.0;
 /// Window of the redeploy count in seconds.
 const MINUTE: f64 = 60.0;
-/// Window of the share of failed requests in the headline, in seconds: short enough to follow an outage, and long enough for
+/// Window of what happens now, in seconds: of the headline, and until a curve without requests ends. Short enough to follow an outage, and long enough for
 /// callers that send one request per second.
-const HEADLINE: f64 = 5.0;
+const RECENT: f64 = 5.0;
 /// Buckets of the app's histogram.
 const BUCKETS: &str = "app_http_request_duration_seconds_bucket";
 /// Responses of the app by code.
@@ -63,11 +63,11 @@ pub struct Point {
     pub refused: Option<f64>,
     /// Responses by code.
     pub codes: BTreeMap<String, f64>,
-    /// Share of requests with a refused key, from 0 to 1, over 30 s. Null without requests.
+    /// Share of requests with a refused key, from 0 to 1, over 30 s. Null without requests in the last 5 s.
     pub ratio: Option<f64>,
-    /// Milliseconds, over 30 s.
+    /// Milliseconds, over 30 s. Null without requests in the last 5 s.
     pub p50: Option<f64>,
-    /// Milliseconds, over 30 s.
+    /// Milliseconds, over 30 s. Null without requests in the last 5 s.
     pub p99: Option<f64>,
     /// Within a minute.
     pub redeploys: usize,
@@ -206,7 +206,10 @@ impl Feed {
         self.forget(at);
         point.edge = edge.map(|(deltas, seconds)| self.edge_point(at, &deltas, seconds));
         point.redeploys = self.starts.len();
-        let window = self.app.over(WINDOW, at);
+        // A curve ends with its data.
+        let recent = self.app.over(RECENT, at).of(names::REQUESTS, &[]);
+        let is_used = point.up && recent.is_some_and(|recent| recent > 0.0);
+        let window = if is_used { self.app.over(WINDOW, at) } else { Deltas::default() };
         let requests = window.of(names::REQUESTS, &[]).filter(|requests| *requests > 0.0);
         point.ratio = requests.and_then(|all| Some(window.of(names::AUTH_FAILURES, &[])? / all));
         [point.p50, point.p99] = latencies(&window, BUCKETS);
@@ -218,7 +221,7 @@ impl Feed {
 
     fn edge_point(&self, at: Moment, deltas: &Deltas, seconds: f64) -> EdgePoint {
         let codes = rates(deltas, names::EDGE_REQUESTS, seconds);
-        let recent = by_label(&self.edge.over(HEADLINE, at), names::EDGE_REQUESTS, "code");
+        let recent = by_label(&self.edge.over(RECENT, at), names::EDGE_REQUESTS, "code");
         let is_used = recent.values().any(|count| *count > 0.0);
         let window = if is_used { self.edge.over(WINDOW, at) } else { Deltas::default() };
         let [p50, p99] = latencies(&window, names::EDGE_BUCKETS);

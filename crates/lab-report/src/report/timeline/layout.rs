@@ -171,7 +171,7 @@ impl Layout {
     pub(super) fn row(&self, row: &Row, painter: Painter) -> Vec<String> {
         let has_verdict = row.cells.iter().any(|cell| cell.field == Verdict && !cell.pieces.is_empty());
         let mut lines = vec![Line::new(painter)];
-        let early = self.early_span(row, has_verdict);
+        let early = self.early_span(row);
         for mut column in self.columns_for(row) {
             if let (Some(start), Codes) = (early, column.field) {
                 column = Column { start, width: column.start + column.width - start, ..column };
@@ -217,13 +217,12 @@ impl Layout {
         self.columns.iter().map(moved).collect()
     }
 
-    /// Column at which the span of a row starts if it does not fit below the codes: that of the counts, if they are all empty.
-    fn early_span(&self, row: &Row, has_verdict: bool) -> Option<usize> {
-        let (span, codes, first) = (row.span.as_ref()?, self.column(Codes)?, self.column(COUNTS[0])?);
-        let room = self.span_end(row, has_verdict).saturating_sub(codes.start);
+    /// Column at which the span of a row starts if the codes have little room: that of the counts, if they are all empty.
+    fn early_span(&self, row: &Row) -> Option<usize> {
+        let first = row.span.as_ref().and_then(|_| self.column(COUNTS[0]))?;
         let is_empty = |cell: &Cell| cell.pieces.iter().all(|(text, _)| text == EMPTY);
         let mut counts = row.cells.iter().filter(|cell| COUNTS.contains(&cell.field));
-        (text::columns(span) > room && counts.all(is_empty)).then_some(first.start)
+        (!self.shows(Took) && counts.all(is_empty)).then_some(first.start)
     }
 
     /// End of the span of a row: before the verdict, or at the end of the table.
