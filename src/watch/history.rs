@@ -67,6 +67,7 @@ const QUERIES: [(&str, Set); 7] = [
     ("sum(rate(app_auth_failures_total[10s]))", |point, _, value| point.refused = Some(value)),
     ("job:app_request_duration_seconds:p99_rate30s", |point, _, value| point.p99 = Some(value * 1000.0)),
     ("sum by (code) (rate(gateway_requests_total[10s]))", |point, code, value| {
+        point.edge_up = true;
         let edge = point.edge.get_or_insert_with(EdgePoint::default);
         if value > 0.0 {
             edge.codes.insert(code.to_owned(), value);

@@ -76,7 +76,7 @@ impl Measure {
     /// Returns true if the service that counts it answered.
     fn is_known(self, point: &Point) -> bool {
         match self {
-            Self::Answered | Self::Rejected | Self::Failed | Self::Wait => point.edge.is_some(),
+            Self::Answered | Self::Rejected | Self::Failed | Self::Wait => point.edge_up,
             Self::Requests | Self::Accepted | Self::Refused | Self::Errors | Self::Share | Self::Latency => point.up,
         }
     }

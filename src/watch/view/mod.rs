@@ -87,7 +87,7 @@ fn full(pen: &mut Pen<'_>, area: Rect, model: &Model) {
 fn overview(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let charted = (area.height * 36 / 100).clamp(5, 14);
     // A stack that does not count at the gateway has the app's charts instead.
-    let counted = model.shown().feed.points().any(|point| point.edge.is_some());
+    let counted = model.shown().feed.points().any(|point| point.edge_up);
     let without = [Measure::Requests, Measure::Refused, Measure::Errors, Measure::Latency];
     charts(pen, top(area, charted), model, if counted { &EDGE } else { &without });
     let area = below(area, charted);

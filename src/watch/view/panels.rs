@@ -20,7 +20,7 @@ pub(super) fn steps(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let Some(run) = &model.shown().runs.run else {
         let rest = pen.head(area, &[(Tone::Plain, "steps".to_owned())]);
         let none = format!("no run within the last hour; start one: lab scenario run rotate-key{}", model.about.option);
-        pen.row(rest, &[(Tone::Dim, none)]);
+        pen.row(rest, &[(Tone::Dim, truncate(&none, rest.width))]);
         return;
     };
     let mut rest = pen.head(area, &title(run));

@@ -14,8 +14,8 @@ const MOST: usize = 3_600;
 const WINDOW: f64 = 30.0;
 /// Window of the redeploy count in seconds.
 const MINUTE: f64 = 60.0;
-/// Window of what happens now, in seconds: of the headline, and until a curve without requests ends. Short enough to follow an outage, and long enough for
-/// callers that send one request per second.
+/// Window of what happens now, in seconds: of the headline, and until a curve without requests ends. Short enough to follow an
+/// outage, and long enough for callers that send one request per second.
 const RECENT: f64 = 5.0;
 /// Buckets of the app's histogram.
 const BUCKETS: &str = "app_http_request_duration_seconds_bucket";
@@ -53,6 +53,8 @@ pub struct Point {
     pub t: i64,
     /// What callers get at the gateway. Null if it is not known, or not counted by the stack.
     pub edge: Option<EdgePoint>,
+    /// The edge answered the scrape.
+    pub edge_up: bool,
     /// The app answered the scrape.
     pub up: bool,
     /// Under `/api/`.
@@ -188,7 +190,8 @@ impl Feed {
     /// Adds the metrics of the app and of the edge, each with the id of its instance, or `None` if it did not answer.
     pub fn take(&mut self, at: Moment, app: Option<(String, Exposition)>, edge: Option<(String, Exposition)>) {
         self.last += 1;
-        let mut point = Point { n: self.last, t: at.wall.timestamp_millis(), up: app.is_some(), ..Point::default() };
+        let (up, edge_up) = (app.is_some(), edge.is_some());
+        let mut point = Point { n: self.last, t: at.wall.timestamp_millis(), up, edge_up, ..Point::default() };
         if let Some((instance, exposition)) = app {
             if self.instance.as_ref().is_some_and(|known| *known != instance) {
                 self.starts.push_back(at);

@@ -105,6 +105,8 @@ impl<'a> PathState<'a> {
             }
             Some(edge) if edge.recent_requests() > 0.0 => say(Level::Good, "Requests are answered."),
             Some(_) => say(Level::Idle, "The app is up, but no requests arrive."),
+            // One scrape is no rate.
+            None if point.edge_up => say(Level::Idle, "Waiting for the next sample."),
             None => without_edge(point),
         }
     }
@@ -123,7 +125,10 @@ impl<'a> PathState<'a> {
         if let Some(state) = stopped(self.gateway) {
             return (Level::Bad, state.to_owned());
         }
-        let Some(edge) = self.edge() else { return (Level::Idle, "not counted".to_owned()) };
+        let Some(edge) = self.edge() else {
+            let is_counted = self.point.is_none_or(|point| point.edge_up);
+            return (Level::Idle, if is_counted { "unknown" } else { "not counted" }.to_owned());
+        };
         let share = edge.failing().unwrap_or_default();
         if share > 0.0 {
             let code = edge.most_frequent_failure().unwrap_or_default();
