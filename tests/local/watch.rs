@@ -32,10 +32,12 @@ fn it_shows_an_outage_as_it_happens_and_leaves_the_terminal_as_it_was() {
     desk.lab(&["key", "rotate", "apikey-v2"]).status(0);
     pty.shows("server apikey-v2 · caller apikey-v1 · they differ");
     desk.lab(&["traffic", "--requests", "20", "--rate", "20"]).status(0);
+    pty.until("what callers get", |screen| {
+        screen.contains("Keys are rejected: every request gets a 401.")
+            && screen.contains("callers ─100% fail: 401─▶ gateway ─refused: 401─▶ app")
+    });
     let screen =
         pty.until("a bar for failures", |screen| screen.contains('█') && screen.contains("GET /api/users 401"));
-    assert!(screen.contains("Keys are rejected: every request gets a 401."), "{screen}");
-    assert!(screen.contains("callers ─100% fail: 401─▶ gateway ─refused: 401─▶ app"), "{screen}");
     assert!(screen.contains("no run within the last hour"), "{screen}");
     pty.types("q");
     assert_eq!(pty.wait().code(), Some(0));
