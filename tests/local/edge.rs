@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::desk::Desk;
-use crate::support::{Client, Service, exchange, get, lab, mirror, until, upstream};
+use crate::support::{Client, PATIENCE, Service, exchange, get, lab, mirror, until, upstream};
 
 /// Count of responses with this code on a metrics page.
 fn counted(page: SocketAddr, code: u16) -> u64 {
@@ -100,4 +100,31 @@ fn the_dashboard_does_not_call_a_lab_healthy_whose_callers_fail() {
     assert!(points.as_array().expect("a list").iter().any(failed), "{points}");
     desk.lab(&["stop", "gateway"]).status(0);
     until(|| headline() == "The gateway is stopped: callers get no response.");
+}
+
+/// Names of the alerts that fire, from the dashboard.
+fn firing(desk: &Desk) -> Vec<String> {
+    let alerts = data(desk)["alerts"].clone();
+    let alerts = alerts.as_array().into_iter().flatten();
+    let firing = alerts.filter(|alert| alert["state"] == "firing");
+    firing.filter_map(|alert| alert["name"].as_str().map(str::to_owned)).collect()
+}
+
+/// Takes half a minute: the rules look back over 30 s, and stay pending for 10 s.
+#[test]
+fn an_app_that_is_down_fires_an_alert_for_its_callers() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let traffic = desk.start(&["traffic", "--rate", "20", "--duration", "120s"]);
+    until(|| data(&desk)["now"]["headline"]["text"] == "Requests are answered.");
+    assert_eq!(firing(&desk), Vec::<String>::new());
+    desk.lab(&["stop", "app"]).status(0);
+    let begun = std::time::Instant::now();
+    while !firing(&desk).contains(&"GatewayErrorRatioHigh".to_owned()) {
+        assert!(begun.elapsed() < 4 * PATIENCE, "it does not fire");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert!(!firing(&desk).contains(&"GatewayRejectionRatioHigh".to_owned()));
+    traffic.signal(Signal::INT);
+    traffic.ran();
 }
