@@ -25,7 +25,7 @@ pub(super) fn steps(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     };
     let mut rest = pen.head(area, &title(run));
     if let Some(end) = &run.end {
-        pen.row(rest, &[(status_tone(end.status), end.summary.clone())]);
+        pen.row(rest, &[(status_tone(end.status), truncate(&end.summary, rest.width))]);
         rest = below(rest, 1);
     }
     // The last notice is shown if there is a spare row.
