@@ -38,7 +38,7 @@ dashboard=$("$LAB" status --json | sed -n 's/.*"dashboard": *"\([^"]*\)".*/\1/p'
 "$LAB" scenario run rotate-key --pace workshop --report "$folder/report.html" &
 # The dashboard shows the last minute. At this time, half of it is before the fault.
 sleep 95
-picture dashboard 1280 1130 "$dashboard"
+picture dashboard 1280 1420 "$dashboard"
 wait $!
 picture report 1280 1500 "file://$folder/report.html"
 picture report-dark 1280 1500 "file://$folder/report.html"
