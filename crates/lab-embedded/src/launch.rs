@@ -55,7 +55,7 @@ pub(super) async fn start_host(folder: &Folder, exe: &Path, request: &UpRequest)
         Ok(Ok(1..)) => match serde_json::from_str(&answer) {
             Ok(Ready::Up(description)) => {
                 let gone = || EngineError::new(EngineErrorKind::System, "lab host has exited");
-                return Ok(Started { process: starting.keep().ok_or_else(gone)?, description });
+                return Ok(Started { process: starting.keep().ok_or_else(gone)?, description: *description });
             }
             Ok(Ready::Failed(error)) => error,
             Err(_) => EngineError::new(EngineErrorKind::System, format!("unexpected output of lab host: {answer:?}")),

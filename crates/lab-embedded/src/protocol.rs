@@ -22,7 +22,7 @@ pub(super) struct HostRequest {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Ready {
     /// The stack is up and healthy.
-    Up(Description),
+    Up(Box<Description>),
     /// The stack did not come up, and the host exits.
     Failed(EngineError),
 }

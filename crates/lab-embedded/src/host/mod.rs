@@ -115,7 +115,7 @@ async fn control(
     let called = match open(folder).await {
         Ok((listener, file)) => {
             serve_dashboard(folder, supervisor, &shutdown.requested).await;
-            report(&Ready::Up(supervisor.describe().await));
+            report(&Ready::Up(Box::new(supervisor.describe().await)));
             let (supervisor, token, until) = (supervisor.clone(), file.token.clone(), shutdown.clone());
             let served = tokio::spawn(async move { control::serve(listener, supervisor, &token, until).await });
             tokio::select! {
