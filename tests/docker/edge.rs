@@ -12,7 +12,7 @@ use crate::support::{Bench, docker, options, status, whole_stack};
 use crate::trial;
 
 /// For what takes a moment on any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
