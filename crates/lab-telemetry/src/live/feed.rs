@@ -198,7 +198,7 @@ impl Feed {
             }
             self.instance = Some(instance.clone());
             if let Some((deltas, seconds)) = self.app.take(at, (instance, exposition)) {
-                let rate = |name: &str| deltas.of(name, &[]).map(|increase| increase / seconds);
+                let rate = |name: &str| deltas.of(name, &[]).map(|increase| rounded(increase / seconds));
                 point.requests = rate(names::REQUESTS);
                 point.accepted = rate(names::AUTH_SUCCESS);
                 point.refused = rate(names::AUTH_FAILURES);
@@ -214,7 +214,7 @@ impl Feed {
         let is_used = point.up && recent.is_some_and(|recent| recent > 0.0);
         let window = if is_used { self.app.over(WINDOW, at) } else { Deltas::default() };
         let requests = window.of(names::REQUESTS, &[]).filter(|requests| *requests > 0.0);
-        point.ratio = requests.and_then(|all| Some(window.of(names::AUTH_FAILURES, &[])? / all));
+        point.ratio = requests.and_then(|all| Some(rounded(window.of(names::AUTH_FAILURES, &[])? / all)));
         [point.p50, point.p99] = latencies(&window, BUCKETS);
         self.points.push_back(point);
         if self.points.len() > MOST {
@@ -240,11 +240,16 @@ impl Feed {
     }
 }
 
+/// Rounds to four decimals, so that an hour of points stays small as JSON.
+fn rounded(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
+}
+
 /// Rates of a counter by its codes, without those that are 0.
 fn rates(deltas: &Deltas, counter: &str, seconds: f64) -> BTreeMap<String, f64> {
     let mut rates = by_label(deltas, counter, "code");
     for increase in rates.values_mut() {
-        *increase /= seconds;
+        *increase = rounded(*increase / seconds);
     }
     rates.retain(|_, rate| *rate > 0.0);
     rates
@@ -253,7 +258,7 @@ fn rates(deltas: &Deltas, counter: &str, seconds: f64) -> BTreeMap<String, f64> 
 /// Median and 99th percentile in milliseconds.
 fn latencies(deltas: &Deltas, name: &str) -> [Option<f64>; 2] {
     let buckets = buckets(deltas, name);
-    [0.5, 0.99].map(|rank| quantile(&buckets, rank).map(|seconds| seconds * 1000.0))
+    [0.5, 0.99].map(|rank| quantile(&buckets, rank).map(|seconds| rounded(seconds * 1000.0)))
 }
 
 /// The increase of a counter by the values of a label, other labels summed up.
