@@ -211,6 +211,11 @@ pub(crate) enum Command {
         lab runs diff 7f3a 91c0"
     )]
     Runs(RunsCommand),
+    /// Take a lab back to how it was first brought up, without stopping it
+    #[command(after_help = "Examples:\n  lab reset\n  lab reset --name room-2\n\n\
+        Restores keys, environments, run states and data, and removes later revisions and kept faults.\n\
+        Ports and addresses stay the same.")]
+    Reset,
     /// Undo the changes of an interrupted or kept run
     #[command(after_help = "Examples:\n  lab recover\n  lab recover --all")]
     Recover(RecoverArgs),

@@ -72,6 +72,15 @@ pub(super) fn provision_failure(error: ProvisionError, lab: &Lab) -> anyhow::Err
         }
         ProvisionError::Undo(error) => error.into(),
         ProvisionError::Scenario(diagnostics) => diagnostics.into(),
+        ProvisionError::ResetPending { .. } => {
+            Failure::failed(error.to_string()).hint(format!("lab reset{name} finishes it")).into()
+        }
+        ProvisionError::Unexpected { ref problems, .. } => {
+            let mut fixes: Vec<&str> = problems.iter().map(|problem| problem.fix.as_str()).collect();
+            fixes.dedup();
+            let hint = fixes.join(" · ");
+            Failure { exit: Exit::NotPassed, ..Failure::failed(error.to_string()) }.hint(hint).into()
+        }
         error @ ProvisionError::OtherPort { .. } => {
             Failure::usage(error.to_string()).hint(format!("run lab down{name} first, or omit --port")).into()
         }

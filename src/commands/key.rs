@@ -36,10 +36,20 @@ fn show(session: &Session, keys: &Keys, json: bool) -> anyhow::Result<Exit> {
     if json {
         return session.json(keys);
     }
-    let verdict = if keys.server == keys.caller { "they match" } else { "they differ: requests get 401" };
-    session.line(&format!("server  {}\ncaller  {}\n{verdict}", keys.server, keys.caller))?;
+    let verdict = match (keys.server == keys.caller, keys.accept(&keys.caller)) {
+        (true, _) => "they match",
+        (false, true) => "the caller sends the previous key, which the server still accepts",
+        (false, false) => "they differ: requests get 401",
+    };
+    let previous =
+        keys.previous.as_ref().map(|key| format!("\nprevious key, still accepted  {key}")).unwrap_or_default();
+    session.line(&format!("server  {}{previous}\ncaller  {}\n{verdict}", keys.server, keys.caller))?;
     for (name, key) in &keys.callers {
-        let verdict = if *key == keys.server { "" } else { "  differs: requests get 401" };
+        let verdict = match (*key == keys.server, keys.accept(key)) {
+            (true, _) => "",
+            (false, true) => "  previous key, still accepted",
+            (false, false) => "  differs: requests get 401",
+        };
         session.line(&format!("caller {name}  {key}{verdict}"))?;
     }
     Ok(Exit::Passed)
@@ -55,8 +65,9 @@ async fn locked(connected: &Connected, holder: &str) -> anyhow::Result<(Lock, Ke
 
 async fn keys(connected: &Connected) -> anyhow::Result<Keys> {
     let server = connected.server_key().await?.unwrap_or_default();
+    let known = connected.keys(&connected.describe().await?)?;
     let Record { caller_key: caller, callers, .. } = connected.lab.existing()?;
-    Ok(Keys { server, caller, callers })
+    Ok(Keys { server, previous: known.and_then(|keys| keys.previous), caller, callers })
 }
 
 async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::Result<Exit> {

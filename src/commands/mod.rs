@@ -22,6 +22,7 @@ mod progress;
 mod prove;
 mod query;
 mod recover;
+mod reset;
 mod resources;
 mod revisions;
 mod run;
@@ -123,6 +124,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Query(args) => query::run(session, args).await,
         Command::Scenario(command) => scenario::run(session, command).await,
         Command::Runs(command) => runs::run(session, command),
+        Command::Reset => reset::run(session).await,
         Command::Recover(args) => recover::run(session, args).await,
         Command::Doctor => doctor::run(session).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),

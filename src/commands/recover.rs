@@ -70,7 +70,7 @@ async fn has_undo(lab: &Lab) -> anyhow::Result<bool> {
         sweep(lab).await?;
         return Ok(false);
     }
-    Ok(undo::pending(lab)?.is_some())
+    Ok(lab.is_reset_pending() || undo::pending(lab)?.is_some())
 }
 
 /// True for a folder without lab and without undo log: its creator was killed before it wrote anything.
@@ -95,6 +95,9 @@ async fn recover_lab(
     painter: Painter,
     say: impl Fn(&str) + Send + Sync,
 ) -> anyhow::Result<Exit> {
+    if lab.is_reset_pending() {
+        return finish_reset(lab, say).await;
+    }
     let _lock = lab.lock_run("lab recover")?;
     let Some(pending) = undo::pending(lab)? else { return Ok(Exit::Passed) };
     // An interrupted run may leave a folder without a record, if it had not saved its lab yet.
@@ -119,6 +122,19 @@ async fn recover_lab(
     }
     let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not all changes could be undone") };
     Err(failure.hint(format!("run lab recover{} again, or lab down{}", name_option(lab), name_option(lab))).into())
+}
+
+/// Finishes an interrupted `lab reset`, which undoes more than any run.
+async fn finish_reset(lab: &Lab, say: impl Fn(&str)) -> anyhow::Result<Exit> {
+    let _run = lab.lock_run("lab recover")?;
+    let change = lab.lock_change("lab recover").await?;
+    let engine = lab.engine(&lab.locked_record(&change)?)?;
+    say(&format!("lab {}: finishing its reset", lab.name()));
+    let failed =
+        |error| Failure { exit: Exit::UndoIncomplete, ..Failure::failed(format!("the reset failed: {error}")) };
+    lab.reset(&engine).await.map_err(|error| failed(error).hint(format!("run lab reset{}", name_option(lab))))?;
+    say(&format!("done: lab {} is as it was first brought up", lab.name()));
+    Ok(Exit::Passed)
 }
 
 fn row(item: &UndoItem, painter: Painter) -> String {

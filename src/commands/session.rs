@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lab_core::engine::{Description, Engine, EngineError, EngineErrorKind};
 use lab_core::error::{Exit, Failure};
-use lab_core::event::Secrets;
+use lab_core::event::{Keys, Secrets};
 use lab_report::report::{encode, short_id};
 use lab_report::term::{Term, Tone, clean_lines, mask_with, masked};
-use lab_runner::lab::{DEFAULT_NAME, Lab, Record, StateFolder};
+use lab_runner::lab::{DEFAULT_NAME, Lab, Record, StateFolder, previous_key};
 use lab_runner::provision::Provisioner;
 use lab_runner::runner::Interrupt;
 use lab_runner::undo;
@@ -103,6 +103,11 @@ impl Session {
         if lab.running().is_some() {
             return Ok(());
         }
+        if lab.is_reset_pending() {
+            let message =
+                format!("lab {}: its reset was interrupted; finish it with lab reset{}", lab.name(), name_option(lab));
+            self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
+        }
         if let Some(pending) = undo::pending(lab)?
             && !pending.kept
         {
@@ -191,6 +196,18 @@ impl Connected {
             return Ok(self.lab.existing()?.expected_server_key().map(str::to_owned));
         }
         Ok(env.get(&roles.key_variable).cloned())
+    }
+
+    /// Keys of the server and the callers. `None` if the server has no key. If the app's container is missing: the key that it
+    /// restarts with.
+    pub(super) fn keys(&self, now: &Description) -> anyhow::Result<Option<Keys>> {
+        let record = self.lab.existing()?;
+        let app = now.app();
+        let gone = app.is_none_or(|app| app.instance.is_none() && app.env.is_empty());
+        let remembered = record.expected_server_key().filter(|_| gone);
+        let Some(server) = remembered.or_else(|| now.server_key()).map(str::to_owned) else { return Ok(None) };
+        let previous = app.and_then(|app| previous_key(app, &now.roles, chrono::Utc::now()));
+        Ok(Some(Keys { server, previous, caller: record.caller_key, callers: record.callers }))
     }
 
     /// Settles interrupted changes by what the services have, unless another command is changing the lab.

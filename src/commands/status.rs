@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::session::{Connected, Session, name_option, no_such_lab};
 use crate::cli::StatusArgs;
 use lab_core::engine::{
-    APP, Description, EngineError, EngineErrorKind, Health, Overall, Roles, RunState, ServiceStatus, secret,
+    Description, EngineError, EngineErrorKind, Health, Overall, Roles, RunState, ServiceStatus, secret,
 };
 use lab_core::error::Exit;
 use lab_core::event::{Keys, Secrets};
@@ -167,17 +167,12 @@ fn document(
     described: Result<Description, EngineError>,
     undo: Option<PendingUndo>,
 ) -> anyhow::Result<Document> {
-    let (caller, callers) = (connected.record.caller_key.clone(), connected.record.callers.clone());
     let empty = empty_document(&connected.lab, &connected.record.engine, LabState::Down);
     let mut document = Document { undo, ..empty };
     match described {
         Ok(now) => {
             document.state = now.overall().into();
-            let gone = now.service(APP).is_some_and(|app| app.instance.is_none());
-            // Without a container, the key is the one with which the app will restart.
-            let remembered = connected.record.expected_server_key().filter(|_| gone);
-            let server = remembered.or_else(|| now.server_key());
-            document.keys = server.map(|server| Keys { server: server.to_owned(), caller, callers });
+            document.keys = connected.keys(&now)?;
             document.gateway = Some(now.endpoints.gateway);
             (document.prometheus, document.grafana) = (now.endpoints.prometheus, now.endpoints.grafana);
             document.dashboard = now.endpoints.dashboard;
@@ -213,9 +208,13 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
             }
         }
         if matches!(document.state, LabState::Degraded | LabState::Stopped) {
-            session.line(&format!(
-                "next: lab up{name} starts stopped and paused services · lab logs{name} may show the cause"
-            ))?;
+            let kept = document.undo.as_ref().is_some_and(|undo| undo.kept);
+            let first = if kept {
+                format!("lab history{name} shows what changed")
+            } else {
+                format!("lab up{name} starts stopped and paused services")
+            };
+            session.line(&format!("next: {first} · lab logs{name} may show the cause"))?;
         }
     }
     if let Some(keys) = &document.keys {
@@ -230,6 +229,10 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     }
     if let Some(run) = &document.run {
         session.line(&format!("busy: {run}"))?;
+    }
+    if lab.is_reset_pending() {
+        let text = format!("its reset was interrupted; finish it with lab reset{name}");
+        session.line(&painter.paint(Tone::Warn, &text))?;
     }
     if let Some(pending) = &document.undo {
         let text = lab_report::report::pending_undo(&pending.run, &pending.scenario, pending.kept, &name);

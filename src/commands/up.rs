@@ -13,10 +13,10 @@ use crate::cli::{EngineChoice, ImagesChoice, UpArgs};
 use lab_containers::docker;
 use lab_core::engine::{Description, RunState, ServiceStatus};
 use lab_core::error::{Exit, Failure};
-use lab_report::report::{human, text};
+use lab_report::report::{human, short_id, text};
 use lab_report::term::{Plain, Tone};
 use lab_runner::lab::{Containers, DEFAULT_NAME, Lab, Record};
-use lab_runner::provision::{Connector, ProvisionError, Repairs, RunningLab, UpOutcome, UpTransaction};
+use lab_runner::provision::{Connector, KeptFault, ProvisionError, Repairs, RunningLab, UpOutcome, UpTransaction};
 use lab_runner::runner::{Interrupt, Signal};
 use lab_stack::{Reading, Stack, resolved};
 
@@ -40,8 +40,28 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
         UpOutcome::Created => (format!("is up in {took}"), Repairs::default()),
         UpOutcome::Restarted(repairs) => (format!("is up again in {took}, with the same keys"), repairs.clone()),
         UpOutcome::AlreadyUp => ("is up already".to_owned(), Repairs::default()),
+        UpOutcome::KeptFault(fault) => {
+            note_fault(session, &lab, fault);
+            let started = Repairs { started: fault.started.clone(), ..Repairs::default() };
+            ("is up, and its fault is still active".to_owned(), started)
+        }
     };
     show(session, &lab, &running, &what, &repairs)
+}
+
+/// Names the fault that `lab up` leaves as it is, and the commands that help.
+fn note_fault(session: &Session, lab: &Lab, fault: &KeptFault) {
+    let KeptFault { run, scenario, .. } = fault;
+    let name = name_option(lab);
+    let fault = format!("fault still active from run {} ({scenario}); lab up does not repair it", short_id(run));
+    session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &fault));
+    let mut next = vec![format!("lab history{name} shows what changed")];
+    if lab_scenario::library::names().any(|known| known == scenario) {
+        next.push(format!("docs/runbooks/{scenario}.md explains how to fix it"));
+    }
+    next.push(format!("lab recover{name} undoes it"));
+    next.push(format!("lab reset{name} resets the lab"));
+    session.term.note(&format!("next: {}", next.join(" · ")));
 }
 
 /// Brings the lab up, or restores what was there before. `None` after a signal.

@@ -171,6 +171,10 @@ impl Engine for WithDashboard {
         self.docker.reconcile(service, change).await
     }
 
+    async fn reset_data(&self) -> Result<(), EngineError> {
+        self.docker.reset_data().await
+    }
+
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
         self.docker.logs(request).await
     }

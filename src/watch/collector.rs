@@ -21,7 +21,7 @@ use lab_core::event::Keys;
 use lab_http::{Http, Limit, Request};
 use lab_report::report::pending_undo;
 use lab_report::term::{mask_with, masked};
-use lab_runner::lab::{Lab, Record};
+use lab_runner::lab::{Lab, Record, previous_key};
 use lab_runner::undo;
 use lab_telemetry::alerts;
 use lab_telemetry::live::{Alerts, Point, Runs, Told};
@@ -160,6 +160,7 @@ impl Collector {
     fn up(&self, record: Record, now: Description) -> RunningLab {
         let keys = now.server_key().map(|server| Keys {
             server: server.to_owned(),
+            previous: now.app().and_then(|app| previous_key(app, &now.roles, chrono::Utc::now())),
             caller: record.caller_key,
             callers: record.callers,
         });

@@ -57,7 +57,7 @@ fn up(server: &str) -> LabState {
         gateway: "http://127.0.0.1:8080".to_owned(),
         roles: Roles::default(),
         services: vec![well("gateway"), well("app"), well("db")],
-        keys: Some(Keys { server: server.to_owned(), caller: "apikey-v1".to_owned(), callers: [].into() }),
+        keys: Some(Keys { server: server.to_owned(), caller: "apikey-v1".to_owned(), ..Keys::default() }),
         remarks: Vec::new(),
     }))
 }

@@ -51,14 +51,9 @@ fn services_that_were_killed_come_back_with_up() {
 #[test]
 fn services_that_were_killed_while_frozen_come_back_with_up() {
     let desk = Desk::new();
-    let pause = |service: &str| {
-        let name = format!("pause-{service}.yaml");
-        let text = format!("title: Pause\nsteps:\n  - {{ name: pause-it, pause: {service} }}\n");
-        desk.write(&name, &text)
-    };
     desk.lab(&["up", "--port", "0"]).status(0);
     for service in ["app", "gateway"] {
-        desk.lab(&["scenario", "run", &pause(service), "--keep"]).status(0);
+        desk.lab(&["pause", service]).status(0);
         assert_eq!(state(&desk, service), "paused");
         let status = desk.status();
         for service in ["app", "gateway"] {
@@ -67,7 +62,6 @@ fn services_that_were_killed_while_frozen_come_back_with_up() {
         until(|| state(&desk, "app") == "stopped" && state(&desk, "gateway") == "stopped");
         desk.lab(&["up"]).status(0);
         serves(&desk);
-        desk.lab(&["recover"]).status(0);
     }
 }
 

@@ -140,7 +140,12 @@ pub(crate) fn pid(status: &Value, service: &str) -> u32 {
 
 /// The parent of the services is their host.
 pub(crate) fn host(status: &Value) -> u32 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid(status, "app"))).expect("Linux");
+    host_of(status, "app")
+}
+
+/// The parent of one service.
+pub(crate) fn host_of(status: &Value, service: &str) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid(status, service))).expect("Linux");
     let after_name = stat.rsplit(')').next().expect("a name in brackets");
     after_name.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("a parent")
 }

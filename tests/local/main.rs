@@ -41,6 +41,7 @@ mod pty;
 #[path = "../shared/ran.rs"]
 mod ran;
 mod random_kills;
+mod reset;
 mod revisions;
 mod runbooks;
 mod runs;

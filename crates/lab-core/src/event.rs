@@ -134,11 +134,21 @@ impl About {
 pub struct Keys {
     /// Key that the server expects (`APP_API_KEY`).
     pub server: String,
+    /// Key that the server accepts as well, during a rotation without an outage (`APP_API_KEY_PREVIOUS`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
     /// Key that the traffic sends as `X-API-Key`.
     pub caller: String,
     /// Keys of named callers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub callers: BTreeMap<String, String>,
+}
+
+impl Keys {
+    /// Returns whether the server accepts a key.
+    pub fn accept(&self, key: &str) -> bool {
+        self.server == key || self.previous.as_deref() == Some(key)
+    }
 }
 
 /// Start of a step.

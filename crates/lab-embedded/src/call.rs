@@ -45,6 +45,10 @@ impl Calls {
         self.call("POST", "/ensure", Some(&json(&request)?), CHANGE_TIMEOUT).await
     }
 
+    pub(super) async fn reset_data(&self) -> Result<(), EngineError> {
+        self.call("POST", "/reset", None, CHANGE_TIMEOUT).await
+    }
+
     pub(super) async fn up(&self, request: &UpRequest) -> Result<Description, EngineError> {
         self.call("POST", "/up", Some(&json(request)?), CHANGE_TIMEOUT).await
     }

@@ -116,6 +116,10 @@ impl Engine for Embedded {
         self.calls.reconcile(service, change).await
     }
 
+    async fn reset_data(&self) -> Result<(), EngineError> {
+        self.calls.reset_data().await
+    }
+
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
         let selected: Vec<&str> = PROCESSES.into_iter().filter(|name| request.wants(name)).collect();
         for service in &request.services {

@@ -10,13 +10,16 @@ mod keys;
 pub mod lock;
 mod owner;
 mod record;
+mod reset;
 pub mod revisions;
 mod run_id;
 mod stack;
 mod state_folder;
 
 pub use changes::ChangeError;
+pub use keys::previous_key;
 pub use record::{Containers, FIRST_KEY, GRAFANA_PASSWORD, Record};
+pub use reset::ResetError;
 pub use run_id::run_holder;
 pub use state_folder::StateFolder;
 

@@ -276,6 +276,12 @@ impl Engine for MockEngine {
         }
     }
 
+    async fn reset_data(&self) -> Result<(), EngineError> {
+        self.world().calls.push("reset_data".to_owned());
+        self.scripted("reset_data").await?;
+        self.world().check()
+    }
+
     async fn logs(&self, _request: &LogRequest) -> Result<LogLines, EngineError> {
         self.world().check()?;
         Ok(stream::empty().boxed())

@@ -11,7 +11,7 @@ use super::transition::{PlannedChange, Transition};
 use lab_core::engine::{
     Desired, EngineError, EngineErrorKind, Observed, Reconciliation, RunState, ServiceChange, plan,
 };
-use lab_stack::Service;
+use lab_stack::{Mount, Service};
 use lab_system::deadline::Deadline;
 
 /// Time for the app to reconnect after its database changed.
@@ -43,6 +43,33 @@ impl Inner {
         }
         let recipe = transition.recipe(overrides).await?;
         Box::pin(plan.run(&mut PlannedChange { transition: &transition, recipe })).await
+    }
+
+    /// Removes the container and the volumes of the database, and creates them again.
+    pub(super) async fn reset_data(&self) -> Result<(), EngineError> {
+        let Some(service) = self.stack.lab.database.as_deref().and_then(|name| self.service(name)) else {
+            return Ok(());
+        };
+        let client = self.client().await?;
+        let observed = ObservedState::inspect(client, &self.names).await?.require_complete()?;
+        observed.check(self.names.lab())?;
+        let observed = self.remove_leftovers(client, observed, false).await?;
+        let found = observed.get(&service.name);
+        let before = Transition { inner: self, client, observed: &observed, service, found };
+        let recipe = before.recipe(found.map(ServiceContainer::overrides).unwrap_or_default()).await?;
+        if let Some(found) = found {
+            client.remove(found.id()).await.map_err(|fault| before.failed(fault))?;
+        }
+        for mount in &service.mounts {
+            if let Mount::Volume(volume) = mount {
+                let name = self.names.volume(&volume.volume);
+                client.remove_volume(&name).await.map_err(|fault| before.failed(fault))?;
+            }
+        }
+        self.make_volumes(client).await?;
+        let transition = Transition { found: None, ..before };
+        let container = transition.recreate(&recipe).await?;
+        transition.start_and_wait(&container).await
     }
 
     /// Returns the overrides after a change to the environment.

@@ -322,6 +322,15 @@ impl Engine for Docker {
         .await
     }
 
+    async fn reset_data(&self) -> Result<(), EngineError> {
+        let inner = self.inner.clone();
+        run_to_completion(async move {
+            let _change = inner.changes.mutex.lock().await;
+            Box::pin(inner.reset_data()).await
+        })
+        .await
+    }
+
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
         self.inner.logs(request).await
     }

@@ -86,7 +86,7 @@ impl Transition<'_> {
     }
 
     /// Replaces a stopped container with one that has another environment, without starting it.
-    async fn recreate(&self, recipe: &Recipe) -> Result<String, EngineError> {
+    pub(super) async fn recreate(&self, recipe: &Recipe) -> Result<String, EngineError> {
         if let Some(found) = self.found {
             self.client.remove(found.id()).await.map_err(|fault| self.failed(fault))?;
         }

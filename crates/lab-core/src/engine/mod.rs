@@ -77,6 +77,10 @@ pub trait Engine: Send + Sync {
     /// returns an error.
     async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError>;
 
+    /// Replaces the data of the database by an empty one, as at the first start. The app must be stopped; it fills the
+    /// database when it starts.
+    async fn reset_data(&self) -> Result<(), EngineError>;
+
     /// Output of the services, oldest line first. An error item concerns one service; lines of other services may
     /// follow.
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError>;

@@ -159,8 +159,8 @@ impl UndoTarget {
 }
 
 fn keys(keys: &mut Keys, secrets: &Secrets) {
-    let Keys { server, caller, callers } = keys;
-    for key in [server, caller].into_iter().chain(callers.values_mut()) {
+    let Keys { server, previous, caller, callers } = keys;
+    for key in [server, caller].into_iter().chain(previous).chain(callers.values_mut()) {
         secrets.hide(key);
     }
 }

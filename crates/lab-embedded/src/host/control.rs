@@ -64,6 +64,7 @@ fn router(supervisor: Arc<Supervisor>, token: Arc<str>, shutdown: Shutdown) -> R
         .route("/describe", get(describe))
         .route("/ensure", post(reconcile))
         .route("/up", post(up))
+        .route("/reset", post(reset_data))
         .route("/down", post(down))
         .route("/logs", get(follow))
         .layer(middleware::from_fn(move |request, next| authorize(token.clone(), request, next)))
@@ -99,6 +100,11 @@ async fn describe(State(control): State<Control>) -> Json<Description> {
 async fn reconcile(State(control): State<Control>, Json(request): Json<EnsureRequest>) -> Response {
     let supervisor = control.supervisor;
     respond(run_detached(async move { supervisor.reconcile(&request.service, &request.change).await }).await)
+}
+
+async fn reset_data(State(control): State<Control>) -> Response {
+    let supervisor = control.supervisor;
+    respond(run_detached(async move { supervisor.reset_data().await }).await)
 }
 
 async fn up(State(control): State<Control>, Json(request): Json<UpRequest>) -> Response {

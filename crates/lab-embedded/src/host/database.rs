@@ -44,6 +44,22 @@ impl Database {
         }
     }
 
+    /// Removes the file, and those that `SQLite` keeps beside it.
+    pub(super) fn remove(&self) -> Result<(), EngineError> {
+        for suffix in ["-wal", "-shm", "-journal", ""] {
+            let mut path = self.path.clone().into_os_string();
+            path.push(suffix);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    let detail = format!("{}: {error}", path.display());
+                    return Err(EngineError::new(EngineErrorKind::System, detail).for_service(DB));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn state(&self) -> RunState {
         if self.since().is_some() { RunState::Paused } else { RunState::Running }
     }

@@ -112,6 +112,17 @@ impl Supervisor {
         plan.run(&mut ProcessTransition::new(&self.context, service, env, desired.new_env)?).await
     }
 
+    /// Removes the database file. The app creates and fills a new one when it starts.
+    pub(super) async fn reset_data(&self) -> Result<(), EngineError> {
+        let _change = self.change().await?;
+        if self.app.slot().state() != RunState::Stopped {
+            let detail = "the app uses it and must be stopped first";
+            return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(DB));
+        }
+        self.database.thaw().await;
+        self.database.remove()
+    }
+
     /// Reconciles the database with the desired state.
     async fn reconcile_database(&self, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         if change.abilities().any(|ability| ability != Ability::Pause) {

@@ -111,13 +111,22 @@ pub fn status_tone(status: Status) -> Tone {
 
 /// Describes the server key and the caller keys, one line per caller. The flag is true if the server accepts the key.
 pub fn describe_keys(keys: &Keys) -> Vec<(bool, String)> {
-    let same = keys.server == keys.caller;
-    let match_ = if same { "they match" } else { "they differ: 401 for the caller" };
-    let mut lines = vec![(same, format!("server {} · caller {} · {match_}", keys.server, keys.caller))];
+    let accepted = keys.accept(&keys.caller);
+    let match_ = match (keys.server == keys.caller, accepted) {
+        (true, _) => "they match",
+        (false, true) => "the caller sends the previous key, which the server still accepts",
+        (false, false) => "they differ: 401 for the caller",
+    };
+    let previous = keys.previous.as_ref().map(|key| format!(" (also accepts {key})")).unwrap_or_default();
+    let mut lines = vec![(accepted, format!("server {}{previous} · caller {} · {match_}", keys.server, keys.caller))];
     lines.extend(keys.callers.iter().map(|(name, key)| {
-        let same = *key == keys.server;
-        let match_ = if same { "matches" } else { "differs: 401 for it" };
-        (same, format!("caller {name} {key} · {match_}"))
+        let accepted = keys.accept(key);
+        let match_ = match (*key == keys.server, accepted) {
+            (true, _) => "matches",
+            (false, true) => "previous key, still accepted",
+            (false, false) => "differs: 401 for it",
+        };
+        (accepted, format!("caller {name} {key} · {match_}"))
     }));
     lines
 }

@@ -155,7 +155,7 @@ fn callers(record: &Record) -> State {
 }
 
 /// Sets the callers' keys of a record from a state.
-fn set_callers(record: &mut Record, state: &State) {
+pub(super) fn set_callers(record: &mut Record, state: &State) {
     record.callers.clear();
     for (name, key) in &state.env {
         match name.strip_prefix(DEFAULT_CALLER).map(str::trim_start) {

@@ -3,7 +3,24 @@
 
 use super::revisions::Author;
 use super::{Lab, LabError, Record};
-use lab_core::engine::{Engine, ServiceChange};
+use chrono::{DateTime, Utc};
+use lab_core::engine::{Engine, Roles, ServiceChange, ServiceStatus, secret};
+
+/// Key that the app accepts besides its own at a time, during a rotation without an outage.
+pub fn previous_key(app: &ServiceStatus, roles: &Roles, now: DateTime<Utc>) -> Option<String> {
+    let variable = secret::previous_key_variable(roles);
+    let key = app.env.get(&variable).filter(|key| !key.is_empty())?;
+    let expires = app.env.get(&format!("{variable}_EXPIRES")).filter(|text| !text.is_empty());
+    let is_expired = expires.is_some_and(|text| match DateTime::parse_from_rfc3339(text) {
+        Ok(at) => at <= now,
+        // A lifetime that begins with the instance. The app rejects anything else.
+        Err(_) => {
+            let lifetime = lab_scenario::value::duration(text).ok().and_then(|it| chrono::TimeDelta::from_std(it).ok());
+            lifetime.zip(app.since).is_some_and(|(lifetime, since)| since + lifetime <= now)
+        }
+    });
+    (!is_expired).then(|| key.clone())
+}
 
 impl Lab {
     /// Key that callers send as `X-API-Key`, except for named callers with their own key.

@@ -1,5 +1,6 @@
 //! Folder with all labs and the run history, and the cleanup of removed labs.
 
+use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -52,7 +53,7 @@ impl StateFolder {
         Lab::new(name, &self.root.join("labs"))
     }
 
-    /// All labs that exist or have leftovers, sorted by name.
+    /// All labs that exist or have leftovers, sorted by name in natural order.
     pub fn labs(&self) -> Result<Vec<Lab>, LabError> {
         let folder = self.root.join("labs");
         let entries = std::fs::read_dir(&folder).map_err(|source| folder_error(&folder, source))?;
@@ -61,7 +62,7 @@ impl StateFolder {
             |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
         let labs = entries.flatten().filter(may_be_lab);
         let mut names: Vec<String> = labs.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.sort();
+        names.sort_by(|one, other| natural_order(one, other));
         Ok(names.iter().filter_map(|name| self.lab(name).ok()).collect())
     }
 
@@ -93,6 +94,33 @@ impl StateFolder {
     }
 }
 
+/// Compares names so that numbers in them count by their value: `room-2` comes before `room-10`.
+fn natural_order(one: &str, other: &str) -> Ordering {
+    let (mut one, mut other) = (chunks(one), chunks(other));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return Ordering::Equal,
+            (left, right) => match left.cmp(&right) {
+                Ordering::Equal => {}
+                different => return different,
+            },
+        }
+    }
+}
+
+/// Numbers and other characters of a name. Names have at most 40 characters, but a number may exceed 64 bits.
+fn chunks(name: &str) -> impl Iterator<Item = (u128, &str)> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let is_same = |c: char| c.is_ascii_digit() == first.is_ascii_digit();
+        let end = rest.find(|c| !is_same(c)).unwrap_or(rest.len());
+        let (chunk, after) = rest.split_at(end);
+        rest = after;
+        Some((if first.is_ascii_digit() { chunk.parse().unwrap_or(u128::MAX) } else { 0 }, chunk))
+    })
+}
+
 /// Removes folders of removed labs.
 pub(super) fn sweep(labs: &Path) -> Result<(), LabError> {
     let entries = std::fs::read_dir(labs).map_err(|source| folder_error(labs, source))?;
@@ -103,4 +131,16 @@ pub(super) fn sweep(labs: &Path) -> Result<(), LabError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::natural_order;
+
+    #[test]
+    fn numbers_in_names_count_by_their_value() {
+        let mut names = vec!["room-10", "room-2", "default", "room-1b", "room-1", "10", "9", "room", "room-02"];
+        names.sort_by(|one, other| natural_order(one, other));
+        assert_eq!(names, ["default", "room", "room-1", "room-1b", "room-02", "room-2", "room-10", "9", "10"]);
+    }
 }

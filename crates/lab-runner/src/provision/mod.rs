@@ -15,13 +15,15 @@ use lab_stack::{Reading, Stack, StackErrors};
 
 mod alerts;
 mod open;
+mod precondition;
 mod temporary;
 #[cfg(test)]
 mod tests;
 mod up;
 
+pub use precondition::Problem;
 pub use temporary::{CreateError, TemporaryLab};
-pub use up::{PreviousState, Repairs, RunningLab, UpOutcome, UpTransaction};
+pub use up::{KeptFault, PreviousState, Repairs, RunningLab, UpOutcome, UpTransaction};
 
 /// Connects labs to engines. Implemented by the binary, because only that knows all engines.
 pub trait Connector: Send + Sync {
@@ -76,6 +78,22 @@ pub enum ProvisionError {
     /// The lab does not support the scenario.
     #[error(transparent)]
     Scenario(#[from] Diagnostics),
+    /// The lab is not as the scenario expects.
+    #[error("lab {lab} is not as {scenario} expects: {}", list(problems))]
+    Unexpected {
+        /// Name of the lab.
+        lab: String,
+        /// Name of the scenario.
+        scenario: String,
+        /// Differences, at least one.
+        problems: Vec<Problem>,
+    },
+    /// A reset of the lab was interrupted.
+    #[error("the reset of lab {lab} was interrupted")]
+    ResetPending {
+        /// Name of the lab.
+        lab: String,
+    },
     /// The lab is up on another port than the requested one.
     #[error("lab {lab} is up already, on {gateway}")]
     OtherPort {
@@ -95,6 +113,10 @@ pub enum ProvisionError {
     /// Stopped by [`Provisioner::interrupt`].
     #[error("interrupted")]
     Interrupted,
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Provides labs.

@@ -1,5 +1,6 @@
 //! Locks an existing lab for a run.
 
+use super::precondition::{Found, problems};
 use super::{ProvisionError, ProvisionedLab, Provisioner, alerts};
 use crate::lab::{Lab, Record, run_holder};
 use crate::undo::{self, UndoError};
@@ -10,7 +11,8 @@ impl Provisioner {
     ///
     /// # Errors
     /// [`ProvisionError::Lab`] if the lab is locked or was just removed, [`ProvisionError::Engine`] if it is not up, and
-    /// [`ProvisionError::Undo`] if the undo of an earlier run is pending.
+    /// [`ProvisionError::Undo`] if the undo of an earlier run is pending, and [`ProvisionError::Unexpected`] if the lab is
+    /// not as the plan expects.
     pub async fn open(
         &self,
         lab: &Lab,
@@ -38,10 +40,22 @@ impl Provisioner {
         let description = engine.describe().await?;
         plan.check_lab(lab.name(), &description.endpoints)?;
         alerts::check(plan, lab.name(), record, &description.endpoints).await?;
-        if let Some(pending) = undo::pending(lab)?
-            && !pending.kept
-        {
-            return Err(UndoError::Pending { run: pending.run, scenario: pending.scenario }.into());
+        if lab.is_reset_pending() {
+            return Err(ProvisionError::ResetPending { lab: lab.name().to_owned() });
+        }
+        let fault = match undo::pending(lab)? {
+            Some(pending) if !pending.kept => {
+                return Err(UndoError::Pending { run: pending.run, scenario: pending.scenario }.into());
+            }
+            fault => fault,
+        };
+        let (record, revisions) = (lab.existing()?, lab.revisions()?);
+        let found =
+            Found { lab, record: &record, description: &description, fault: fault.as_ref(), revisions: &revisions };
+        let problems = problems(plan, &found);
+        if !problems.is_empty() {
+            let (lab, scenario) = (lab.name().to_owned(), plan.name.clone());
+            return Err(ProvisionError::Unexpected { lab, scenario, problems });
         }
         Ok(ProvisionedLab { lab: lab.clone(), engine, description, temporary: false, lock })
     }

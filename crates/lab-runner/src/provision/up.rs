@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::{ProvisionError, Provisioner, check_reachable, up_request};
 use crate::lab::lock::Lock;
+use crate::lab::revisions::State;
 use crate::lab::{Lab, LabError, Record};
-use lab_core::engine::{Description, Engine, EngineErrorKind, RunState};
+use crate::undo::{self, Pending};
+use lab_core::engine::{Description, Engine, EngineErrorKind, RunState, ServiceChange};
 use lab_stack::Stack;
 
 /// State of a lab on disk before it is brought up. Empty for a new lab.
@@ -57,6 +59,19 @@ pub enum UpOutcome {
     Restarted(Repairs),
     /// None.
     AlreadyUp,
+    /// A kept fault is active and was left as it is.
+    KeptFault(KeptFault),
+}
+
+/// Fault that `--keep` or `--until` left in a lab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptFault {
+    /// Id of the run.
+    pub run: String,
+    /// Name of its scenario.
+    pub scenario: String,
+    /// Services that were started, because the fault does not concern their run state.
+    pub started: Vec<String>,
 }
 
 /// Services that were repaired.
@@ -148,6 +163,10 @@ impl UpTransaction<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
+        let fault = undo::pending(lab)?.filter(|pending| pending.kept && !is_new);
+        if let (Some(fault), Some(now)) = (&fault, &before) {
+            return self.leave_fault(engine, fault, now).await;
+        }
         let record = Record { gateway_port: port.unwrap_or(record.gateway_port), ..record };
         if let Some(stack) = &stack {
             lab.save_stack(stack)?;
@@ -159,6 +178,9 @@ impl UpTransaction<'_> {
             // Also records the result of an interrupted key change.
             lab.set_server_key(key)?;
         }
+        if let Some(fault) = fault {
+            return self.restore_fault(engine, &fault, &description).await;
+        }
         lab.record_up(&description)?;
         let outcome = match before.map(|before| Repairs::between(&before, &description)) {
             None if is_new => UpOutcome::Created,
@@ -167,6 +189,55 @@ impl UpTransaction<'_> {
             Some(repairs) => UpOutcome::Restarted(repairs),
         };
         Ok(RunningLab { record: lab.existing()?, engine, description, outcome })
+    }
+
+    /// Leaves a kept fault as it is. Starts only services that should run and do not.
+    async fn leave_fault(
+        &self,
+        engine: Arc<dyn Engine>,
+        fault: &Pending,
+        now: &Description,
+    ) -> Result<RunningLab, ProvisionError> {
+        let revisions = self.lab.revisions()?;
+        let mut started = Vec::new();
+        for service in now.services.iter().filter(|service| service.state == RunState::Stopped) {
+            let desired = revisions.current(&service.name).map(|current| current.state.run);
+            if desired == Some(RunState::Running) {
+                engine.reconcile(&service.name, &ServiceChange::run(RunState::Running)).await?;
+                started.push(service.name.clone());
+            }
+        }
+        self.with_fault(engine, fault, started).await
+    }
+
+    /// Restores a kept fault after the stack was down: the environments and run states that the services had.
+    async fn restore_fault(
+        &self,
+        engine: Arc<dyn Engine>,
+        fault: &Pending,
+        now: &Description,
+    ) -> Result<RunningLab, ProvisionError> {
+        let revisions = self.lab.revisions()?;
+        for service in &now.services {
+            let Some(current) = revisions.current(&service.name) else { continue };
+            let change = current.state.change_from(&State::observed(service));
+            if change != ServiceChange::default() {
+                engine.reconcile(&service.name, &change).await?;
+            }
+        }
+        self.with_fault(engine, fault, Vec::new()).await
+    }
+
+    async fn with_fault(
+        &self,
+        engine: Arc<dyn Engine>,
+        fault: &Pending,
+        started: Vec<String>,
+    ) -> Result<RunningLab, ProvisionError> {
+        let description = engine.describe().await?;
+        let (run, scenario) = (fault.run.clone(), fault.scenario.clone());
+        let outcome = UpOutcome::KeptFault(KeptFault { run, scenario, started });
+        Ok(RunningLab { record: self.lab.existing()?, engine, description, outcome })
     }
 
     /// Removes a new lab, or restores the record of an existing one.

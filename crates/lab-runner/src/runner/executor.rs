@@ -16,6 +16,7 @@ use super::context::Context;
 use super::error::StepError;
 use super::expectation::{Measurements, evaluate, format_value};
 use super::logs::{self, StepStart};
+use super::manual_changes::ManualChanges;
 use super::observation::KnownState;
 use super::outage::OutageTracker;
 use super::step::{StepExecution, execute, result};
@@ -59,6 +60,8 @@ pub(super) struct Executor {
     /// Requests of earlier background traffic that are still open.
     open: Vec<Slice>,
     pub(super) alerts: AlertWatch,
+    /// Changes by hand during the run.
+    by_hand: ManualChanges,
     /// Steps that started, in order.
     begun: Vec<StepStart>,
     /// Keyed by step id.
@@ -74,7 +77,19 @@ impl Executor {
     pub(super) fn with_alerts(context: Arc<Context>, kind: Kind, alerts: AlertWatch) -> Self {
         let (background, open, results) = (Vec::new(), Vec::new(), BTreeMap::new());
         let tracker = OutageTracker::new(kind, context.clock);
-        Self { context, tracker, reason: None, known: None, background, open, alerts, begun: Vec::new(), results }
+        let by_hand = ManualChanges::start(&context);
+        Self {
+            context,
+            tracker,
+            reason: None,
+            known: None,
+            background,
+            open,
+            alerts,
+            by_hand,
+            begun: Vec::new(),
+            results,
+        }
     }
 
     pub(super) fn status(&self) -> Status {
@@ -94,12 +109,24 @@ impl Executor {
         F: FnMut(&Event) -> io::Result<()>,
     {
         let first = self.tracker.steps();
+        let mut failed_baseline = None;
         for step in list.steps {
+            if let Some(name) = failed_baseline
+                && step.action.is_change()
+            {
+                let reason = format!("the baseline step {name} failed: nothing was injected");
+                self.record_failure(Status::Failed, reason);
+                self.stop_background();
+                return false;
+            }
             if self.should_stop(reporter) {
                 self.stop_background();
                 return false;
             }
-            self.step(step, list, first, reporter).await;
+            let status = self.step(step, list, first, reporter).await;
+            if step.phase == Phase::Baseline && status == Status::Failed {
+                failed_baseline = Some(&step.name);
+            }
         }
         self.stop_background();
         !matches!(self.status(), Status::Error | Status::Interrupted)
@@ -192,7 +219,13 @@ impl Executor {
         if done.action.is_ok() && !done.interrupted {
             self.update_background(step, action);
         }
-        for message in self.notices(&done) {
+        for message in self.by_hand.ready() {
+            reporter.send(EventKind::Notice { message });
+        }
+        // Changes through lab were reported with their author; the others are reported by their effect.
+        let mut notices = self.notices(&done);
+        notices.retain(|notice| !self.by_hand.explain(notice));
+        for message in notices {
             reporter.send(EventKind::Notice { message });
         }
         self.finish_step(step, started, begun, done, &expected, first, reporter)
@@ -205,6 +238,8 @@ impl Executor {
     {
         let (context, alerts) = (Arc::clone(&self.context), self.alerts.shared());
         let background = StepBackground { all: self.background.clone(), open: std::mem::take(&mut self.open), last };
+        // Only these steps wait for a person. Changes during others are reported at their end.
+        let is_waiting = matches!(action, Action::WaitFor(_));
         let executing = execute(&context, &alerts, action.clone(), background);
         let mut executing = std::pin::pin!(executing);
         loop {
@@ -212,6 +247,7 @@ impl Executor {
                 biased;
                 done = &mut executing => return done,
                 change = self.alerts.next() => reporter.send(EventKind::Alert(change)),
+                message = self.by_hand.next(), if is_waiting => reporter.send(EventKind::Notice { message }),
             }
         }
     }

@@ -31,6 +31,7 @@ mod executor;
 mod expectation;
 mod interrupt;
 mod logs;
+mod manual_changes;
 mod observation;
 mod outage;
 mod samples;

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::actions::{ActionResult, OwnChanges};
 use super::context::Context;
 use super::error::StepError;
-use crate::lab::Record;
+use crate::lab::{Record, previous_key};
 use lab_core::engine::{Description, EngineError, EngineErrorKind, Retired, RunState};
 use lab_core::event::Keys;
 use lab_system::deadline::timeout;
@@ -72,7 +72,8 @@ pub(super) async fn keys(context: &Context) -> Result<Keys, StepError> {
     let description = describe(context).await?;
     let record = context.lab.existing()?;
     let server = description.server_key().unwrap_or_default().to_owned();
-    Ok(Keys { server, caller: record.caller_key, callers: record.callers })
+    let previous = description.app().and_then(|app| previous_key(app, &description.roles, chrono::Utc::now()));
+    Ok(Keys { server, previous, caller: record.caller_key, callers: record.callers })
 }
 
 /// Scrapes every app instance.

@@ -319,6 +319,26 @@ impl UndoLog {
     }
 }
 
+/// Removes the records of all runs, after the lab was reset. A temporary lab keeps the record that it must not exist, so
+/// that `lab recover` still removes it.
+pub fn forget(lab: &Lab) -> Result<(), UndoError> {
+    let path = lab.undo_path();
+    let sections = read(&path)?.sections;
+    let Some(own) = sections.into_iter().find(|section| section.records.contains(&Before::NoLab)) else {
+        return remove(&path, lab.folder().root());
+    };
+    let lines = [Line::Run(own.header), Line::Change(Before::NoLab), Line::Kept { at: Utc::now() }];
+    let write = || {
+        let mut text = Vec::new();
+        for line in &lines {
+            text.extend(serde_json::to_vec(line)?);
+            text.push(b'\n');
+        }
+        files::write_atomic(&path, &text)
+    };
+    write().map_err(|source| UndoError::File { path: path.clone(), source })
+}
+
 /// Removes a log durably. Succeeds if it does not exist.
 pub(super) fn remove(path: &Path, folder: &Path) -> Result<(), UndoError> {
     let removed = std::fs::remove_file(path).and_then(|()| files::sync_folder(folder));

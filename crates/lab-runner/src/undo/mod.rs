@@ -7,7 +7,7 @@ mod plan;
 mod recover;
 mod replay;
 
-pub use log::{Before, Header, Pending, UndoError, UndoLog, last_run, pending, record_new_lab};
+pub use log::{Before, Header, Pending, UndoError, UndoLog, forget, last_run, pending, record_new_lab};
 pub use plan::{RevertStep, plan};
 pub use recover::{RecoverError, recover};
 pub use replay::{Replay, kept};

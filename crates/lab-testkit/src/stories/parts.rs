@@ -33,7 +33,7 @@ fn about(scenario: &str) -> About {
 }
 
 pub fn keys(server: &str, caller: &str) -> Keys {
-    Keys { server: server.to_owned(), caller: caller.to_owned(), callers: BTreeMap::new() }
+    Keys { server: server.to_owned(), caller: caller.to_owned(), ..Keys::default() }
 }
 
 /// Step of 0.1 s, without a result of its own.

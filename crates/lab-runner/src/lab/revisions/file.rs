@@ -100,6 +100,12 @@ impl Lab {
         }
         Ok(HistoryFile { path, folder: self.folder.root().to_owned(), revisions, length })
     }
+
+    /// Size and time of the last change of the history, to notice new revisions without reading it.
+    pub(crate) fn history_fingerprint(&self) -> Option<(u64, std::time::SystemTime)> {
+        let metadata = std::fs::symlink_metadata(self.history_path()).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    }
 }
 
 impl HistoryFile {
@@ -181,6 +187,12 @@ fn text(line: &RevisionLine) -> io::Result<Vec<u8>> {
 }
 
 impl Revisions {
+    /// Only the first revision of each subject.
+    pub(crate) fn firsts(&self) -> Self {
+        let firsts = self.subjects().into_iter().filter_map(|subject| self.first(subject).cloned());
+        Self { all: firsts.map(|first| Revision { number: 1, ..first }).collect() }
+    }
+
     /// The first and the latest revisions of each subject.
     fn compacted(&self) -> Self {
         let is_kept = |revision: &&Revision| {

@@ -73,7 +73,7 @@ async fn somebody_else_who_mends_a_caller_is_seen_and_undone() {
         Ok(())
     })
     .await;
-    assert_eq!(played.notices(), ["key of caller batch is now apikey-v2: changed outside this run"]);
+    assert_eq!(played.notices(), ["caller batch apikey-v1 > apikey-v2: changed by anna (lab key align)"]);
     assert_eq!(fixture.whole(), before);
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::support::*;
+use crate::lab::revisions::Author;
 use crate::runner::Signal;
 use lab_core::engine::{EngineError, EngineErrorKind, KEY_VARIABLE, RunState, ServiceChange};
 use lab_core::error::Exit;
@@ -27,7 +28,7 @@ async fn a_change_by_somebody_else_is_told_once() {
             EventKind::StepStarted(step) if step.name == "think" => {
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    lab.set_caller_key("apikey-v9", &by_hand()).unwrap();
+                    lab.set_caller_key("apikey-v9", &Author::Found).unwrap();
                     engine.alter("app", &ServiceChange::env(KEY_VARIABLE, "apikey-v9")).unwrap();
                 });
             }
@@ -117,7 +118,7 @@ async fn changes_by_others_are_told_also_after_a_failed_observation() {
     tokio::spawn(async move {
         // While nobody observes, and while the last step waits.
         tokio::time::sleep(Duration::from_millis(1075)).await;
-        lab.set_caller_key("apikey-v9", &by_hand()).unwrap();
+        lab.set_caller_key("apikey-v9", &Author::Found).unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         engine.alter("gateway", &ServiceChange::run(RunState::Paused)).unwrap();
     });
