@@ -110,6 +110,18 @@ for i in {2..8}; do
     awk -v a="$start" -v b="$end" 'BEGIN { printf "%.1f\n", (b - a) / 1000 }'
 done >"$folder/values"
 figure 'the key rotated, until the new key gets 200' ms max 200 <"$folder/values"
+
+for i in {1..7}; do milliseconds lab env set app APP_DB_POOL="$i"; done >"$folder/values"
+figure 'lab env set, until it returns with the app redeployed' ms max 200 <"$folder/values"
+for verb in stop start restart; do
+    for _ in {1..7}; do
+        # Each measurement begins with the app running, except that of start.
+        if [ "$verb" = start ]; then lab stop app >/dev/null; fi
+        milliseconds lab "$verb" app
+        lab start app >/dev/null
+    done >"$folder/values"
+    figure "lab $verb app" ms max 150 <"$folder/values"
+done
 lab down >/dev/null
 
 # Processor time of the process that sends the callers' requests, as a share of one core.

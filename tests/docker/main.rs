@@ -31,6 +31,7 @@ mod pulls;
 #[path = "../shared/ran.rs"]
 mod ran;
 mod registry;
+mod revisions;
 #[path = "../shared/same.rs"]
 mod same;
 #[path = "../shared/conformance.rs"]
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         edge::trials(),
         conditions::trials(),
         views::trials(),
+        revisions::trials(),
     ];
     let trials = all.into_iter().flatten().map(|trial| {
         let ignored = trial.has_ignored_flag() || !wanted;

@@ -112,6 +112,7 @@ impl Executor {
         let mut failed_baseline = None;
         for step in list.steps {
             if let Some(name) = failed_baseline
+                && step.phase == Phase::Inject
                 && step.action.is_change()
             {
                 let reason = format!("the baseline step {name} failed: nothing was injected");
@@ -216,11 +217,16 @@ impl Executor {
         }
         done.alerts = self.alerts.since(begun);
         self.report_alerts(reporter);
+        let is_command = matches!(action, Action::Run(_));
         if done.action.is_ok() && !done.interrupted {
             self.update_background(step, action);
         }
-        for message in self.by_hand.ready() {
-            reporter.send(EventKind::Notice { message });
+        let by_hand = self.by_hand.ready();
+        // A command of the run may change the lab as a user does.
+        if !is_command {
+            for message in by_hand {
+                reporter.send(EventKind::Notice { message });
+            }
         }
         // Changes through lab were reported with their author; the others are reported by their effect.
         let mut notices = self.notices(&done);
