@@ -7,6 +7,7 @@ use super::signals;
 use lab_core::error::{Exit, Failure};
 use lab_report::report::{describe_keys, human};
 use lab_report::term::Plain;
+use lab_runner::callers;
 use lab_runner::runner::{Interrupt, Signal};
 
 pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
@@ -41,6 +42,7 @@ pub(super) async fn reset(
         change = lab.lock_change("lab reset") => change?,
     };
     lab.locked_record(&change)?;
+    callers::stop(lab).await.map_err(|error| Failure::failed(error.to_string()))?;
     let reset = lab.reset(engine);
     let mut reset = std::pin::pin!(reset);
     let again = format!("run lab reset{} again to finish it", name_option(lab));
