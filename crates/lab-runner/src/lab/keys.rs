@@ -11,13 +11,13 @@ pub fn previous_key(app: &ServiceStatus, roles: &Roles, now: DateTime<Utc>) -> O
     let variable = secret::previous_key_variable(roles);
     let key = app.env.get(&variable).filter(|key| !key.is_empty())?;
     let expires = app.env.get(&format!("{variable}_EXPIRES")).filter(|text| !text.is_empty());
-    let is_expired = expires.is_some_and(|text| match DateTime::parse_from_rfc3339(text) {
-        Ok(at) => at <= now,
-        // A lifetime that begins with the instance. The app rejects anything else.
-        Err(_) => {
-            let lifetime = lab_scenario::value::duration(text).ok().and_then(|it| chrono::TimeDelta::from_std(it).ok());
-            lifetime.zip(app.since).is_some_and(|(lifetime, since)| since + lifetime <= now)
+    let is_expired = expires.is_some_and(|text| {
+        if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+            return at <= now;
         }
+        // A lifetime that begins with the instance. The app rejects anything else.
+        let lifetime = lab_scenario::value::duration(text).ok().and_then(|it| chrono::TimeDelta::from_std(it).ok());
+        lifetime.zip(app.since).is_some_and(|(lifetime, since)| since + lifetime <= now)
     });
     (!is_expired).then(|| key.clone())
 }

@@ -63,11 +63,11 @@ impl Lab {
         self.settle_before_reset(engine, &firsts).await?;
         self.restore(engine.as_ref(), &firsts).await?;
         let callers = firsts.first(CALLERS).map(|first| first.state.clone());
-        self.change_callers(&Author::Reset, |record| match &callers {
-            Some(state) => super::changes::set_callers(record, state),
-            None => {
-                record.callers.clear();
-                FIRST_KEY.clone_into(&mut record.caller_key);
+        self.change_callers(&Author::Reset, |record| {
+            record.callers.clear();
+            FIRST_KEY.clone_into(&mut record.caller_key);
+            if let Some(state) = &callers {
+                super::changes::set_callers(record, state);
             }
         })?;
         self.history()?.rewrite(firsts)?;

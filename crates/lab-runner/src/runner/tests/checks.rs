@@ -50,7 +50,10 @@ async fn a_run_waits_until_a_person_has_fixed_the_incident() {
     let detail = step.detail.as_deref().unwrap_or_default();
     assert!(detail.starts_with("the resolved check passes after 7."), "{detail}");
     let notices = played.notices();
-    assert!(notices.iter().any(|notice| notice.contains("caller key is now apikey-v2")), "{notices:?}");
+    assert!(
+        notices.iter().any(|notice| notice.contains("caller apikey-v1 > apikey-v2: changed by anna")),
+        "{notices:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
