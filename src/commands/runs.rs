@@ -14,7 +14,7 @@ use crate::cli::{Format, RunsCommand};
 use lab_core::error::{Exit, Failure};
 use lab_core::event::Event;
 use lab_report::report::diff::Diff;
-use lab_report::report::journal::{CUT_OFF, Journal};
+use lab_report::report::journal::{INCOMPLETE, Journal};
 use lab_report::report::json::Json;
 use lab_report::report::ndjson::{Ndjson, read_events};
 use lab_report::report::table::{Cell, Side, Table};
@@ -97,7 +97,7 @@ fn locate(runs: &[(String, PathBuf)], typed: &str) -> Result<(String, PathBuf), 
 /// Returns true if a run without an end event is still in progress.
 fn is_in_progress(state: &StateFolder, journal: &Journal) -> bool {
     let lab = state.lab(&journal.lab).ok();
-    journal.reason.as_deref() == Some(CUT_OFF)
+    journal.reason.as_deref() == Some(INCOMPLETE)
         && lab.and_then(|lab| lab.running()).is_some_and(|holder| holder == run_holder(&journal.id))
 }
 

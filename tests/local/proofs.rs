@@ -55,7 +55,7 @@ fn a_claim_that_does_not_hold_is_told_with_what_was_seen() {
     // The step that is declared a wrong fix is the remedy.
     let start = "{ name: start-it, why: No., steps: [{ start: gateway }] }";
     let fixed = file("fixed", incident(GONE, THERE, start));
-    desk.lab(&["scenario", "prove", &fixed]).status(1).says("0 of 1 wrong fix").says("it is no wrong fix");
+    desk.lab(&["scenario", "prove", &fixed]).status(1).says("0 of 1 wrong fix").says("this fix is not wrong");
     desk.is_clean();
 }
 

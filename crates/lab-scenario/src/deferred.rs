@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::Expected;
-use super::actions::{self, ActionKind};
+use super::actions::{self, ActionKind, TrafficKind};
 use super::expect::{self, MetricName};
 use super::file::StepFile;
 use super::plan::{Action, Caller, Expectation, Metric, Sender, Step};
@@ -121,7 +121,7 @@ impl StepContext {
 
     /// Steps that start background traffic.
     pub(crate) fn backgrounds(&self) -> impl Iterator<Item = &EarlierStep> {
-        self.earlier.iter().map(AsRef::as_ref).filter(|step| step.kind == ActionKind::Background)
+        self.earlier.iter().map(AsRef::as_ref).filter(|step| step.kind.definition().traffic == TrafficKind::Background)
     }
 
     /// Parses an output reference. Suggestions are only computed if there are `few` errors so far.
@@ -183,7 +183,7 @@ fn shows(step: &EarlierStep, name: &str) -> Option<OutputKind> {
         _ => (Sender::All, name),
     };
     let subject = expect::metric_name(name).ok()?;
-    let traffic = step.kind == ActionKind::Traffic;
+    let traffic = step.kind.definition().traffic == TrafficKind::Step;
     match &subject {
         MetricName::Delta { .. } if sender == Sender::All => {}
         MetricName::Alert(_) => return None,

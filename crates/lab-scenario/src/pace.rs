@@ -81,11 +81,10 @@ fn lengthen(traffic: &mut Traffic, factor: u64) {
 /// Number of requests of a step. Durations count by their rate.
 #[expect(clippy::cast_precision_loss, reason = "at most 1e7")]
 fn sent(step: &Step) -> f64 {
-    match &step.action {
-        Action::Traffic(Traffic { amount: Amount::Requests(count), .. }) => *count as f64,
-        Action::Traffic(traffic) => (duration(traffic).as_secs_f64() * traffic.rate).ceil(),
-        _ => 0.0,
-    }
+    step.action.traffic().map_or(0.0, |traffic| match traffic.amount {
+        Amount::Requests(count) => count as f64,
+        Amount::Duration(duration) => (duration.as_secs_f64() * traffic.rate).ceil(),
+    })
 }
 
 fn is_count(metric: &Metric) -> bool {

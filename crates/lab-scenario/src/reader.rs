@@ -246,9 +246,10 @@ pub(crate) struct Senders {
 
 impl Senders {
     pub(crate) fn add(&mut self, action: &Action) {
-        let Action::Traffic(traffic) = action else { return };
-        self.sends = true;
-        self.callers.extend(traffic.callers.iter().map(|caller| caller.name.clone()));
+        if let Some(traffic) = action.traffic() {
+            self.sends = true;
+            self.callers.extend(traffic.callers.iter().map(|caller| caller.name.clone()));
+        }
     }
 }
 

@@ -322,10 +322,8 @@ fn folder(folder: &std::path::Path) -> PathBuf {
 
 /// Describes a step for references from later steps.
 fn earlier(flat: &FlatStep) -> EarlierStep {
-    let callers = match &flat.action {
-        Action::Traffic(traffic) => traffic.callers.iter().map(|caller| caller.name.clone()).collect(),
-        _ => Vec::new(),
-    };
+    let callers = flat.action.traffic().map(|traffic| traffic.callers.iter().map(|caller| caller.name.clone()));
+    let callers = callers.into_iter().flatten().collect();
     let response = flat.action.profile().response;
     EarlierStep { name: flat.name.clone(), id: flat.id, kind: flat.action.kind(), response, callers }
 }

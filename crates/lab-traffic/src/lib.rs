@@ -29,7 +29,7 @@ pub use lab_http::Cause;
 pub use limits::raise_file_limit;
 pub use outcome::{CallerCounts, CallerOutcome, Interval, Outcome, TrafficProgress, Update};
 pub use run::{run, run_controlled, run_job};
-pub use summary::Summary;
+pub use summary::{Summary, quantile};
 pub use target::LoadError;
 pub use targets::{TargetsError, read_body, read_targets};
 pub use timeline::{TimeSlice, Timeline};

@@ -73,8 +73,7 @@ impl Summary {
 
     /// A latency percentile (0 to 100) in milliseconds. `None` without responses.
     pub fn percentile_ms(&self, percent: f64) -> Option<f64> {
-        // The upper bound of the bucket may exceed the longest latency.
-        let value = self.latency.value_at_quantile(percent / 100.0).min(self.latency.max());
+        let value = quantile(&self.latency, percent / 100.0);
         (!self.latency.is_empty()).then(|| milliseconds(value))
     }
 
@@ -142,6 +141,12 @@ impl fmt::Debug for Summary {
 /// Returns true for 2xx.
 pub(super) fn is_success(code: u16) -> bool {
     (200..300).contains(&code)
+}
+
+/// Latency at a quantile (0 to 1), in the unit of the histogram. At most the longest latency, which the upper bound of the
+/// bucket may exceed. 0 if the histogram is empty.
+pub fn quantile(latency: &Histogram<u64>, quantile: f64) -> u64 {
+    latency.value_at_quantile(quantile).min(latency.max())
 }
 
 /// An empty histogram of microseconds that resizes itself.

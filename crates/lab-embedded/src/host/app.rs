@@ -149,16 +149,21 @@ impl Managed for App {
     }
 }
 
-/// Converts a path to a URL for sqlx, percent-encoding the characters with a meaning in URLs.
+/// Converts a path to a URL for sqlx, which decodes percent-encoded characters.
 fn database_url(path: &Path) -> String {
-    let mut url = "sqlite:".to_owned();
-    for character in path.to_string_lossy().chars() {
-        match character {
-            '%' => url.push_str("%25"),
-            '?' => url.push_str("%3F"),
-            '#' => url.push_str("%23"),
-            other => url.push(other),
-        }
+    let absolute = std::path::absolute(path).ok().and_then(|path| reqwest::Url::from_file_path(path).ok());
+    absolute.map_or_else(|| format!("sqlite:{}", path.display()), |url| format!("sqlite://{}", url.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::database_url;
+
+    #[test]
+    fn characters_with_a_meaning_in_urls_are_encoded() {
+        assert_eq!(database_url(Path::new("/labs/a b/users.db")), "sqlite:///labs/a%20b/users.db");
+        assert_eq!(database_url(Path::new("/50%/#1?/users.db")), "sqlite:///50%25/%231%3F/users.db");
     }
-    url
 }

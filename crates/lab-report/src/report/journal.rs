@@ -12,7 +12,7 @@ use lab_core::event::{
 };
 
 /// [`Journal::reason`] of a run whose record has no end, because its process was killed or the machine lost power.
-pub const CUT_OFF: &str = "cut off: the record ends before the run does";
+pub const INCOMPLETE: &str = "incomplete: the record ends before the run does";
 
 /// A run as one document. Times are in UTC, durations and offsets in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct Journal {
     pub engine: String,
     /// Result; [`Status::Interrupted`] if the record has no end.
     pub status: Status,
-    /// Why the run did not pass, apart from its steps: a fault without effect, or [`CUT_OFF`].
+    /// Why the run did not pass, apart from its steps: a fault without effect, or [`INCOMPLETE`].
     #[serde(default)]
     pub reason: Option<String>,
     /// Start of the run.
@@ -174,7 +174,7 @@ fn begin(run: &RunStarted, at: DateTime<Utc>) -> Journal {
         lab: run.lab.clone(),
         engine: run.engine.clone(),
         status: Status::Interrupted,
-        reason: Some(CUT_OFF.to_owned()),
+        reason: Some(INCOMPLETE.to_owned()),
         start: at,
         end: at,
         duration: 0.0,

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::journal::{CUT_OFF, Journal, JournalBuilder};
+use super::journal::{INCOMPLETE, Journal, JournalBuilder};
 use super::json::Json;
 use super::ndjson::read_events;
 use super::{FanOut, Sink, encode, json, replay, short_id};
@@ -79,7 +79,7 @@ fn a_run_that_was_cut_off_is_an_interrupted_one() {
     let events = read_events(bytes.as_slice()).expect("its last line is torn");
     let journal = Journal::from_events(&events).expect("it has a beginning");
     assert_eq!(journal.status, Status::Interrupted);
-    assert_eq!(journal.reason.as_deref(), Some(CUT_OFF));
+    assert_eq!(journal.reason.as_deref(), Some(INCOMPLETE));
     assert_eq!(journal.undo.status, UndoOutcome::Incomplete);
     assert_eq!(journal.end, events.last().expect("there are some").at);
     let steps: Vec<_> = journal.steps.iter().map(|step| (step.name.as_str(), step.status)).collect();

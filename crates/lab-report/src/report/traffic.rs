@@ -215,8 +215,7 @@ fn is_good(code: u16) -> bool {
 }
 
 fn latency(micros: &Histogram<u64>) -> Option<TrafficLatency> {
-    // The upper bound of a bucket may exceed the longest latency.
-    let at = |quantile| millis(micros.value_at_quantile(quantile).min(micros.max()));
+    let at = |share| millis(lab_traffic::quantile(micros, share));
     let [p50, p90, p95, p99, p999, p9999] = [0.5, 0.9, 0.95, 0.99, 0.999, 0.9999].map(at);
     let (mean, max) = (micros.mean() / 1000.0, millis(micros.max()));
     (!micros.is_empty()).then_some(TrafficLatency { mean, p50, p90, p95, p99, p999, p9999, max })

@@ -133,7 +133,7 @@ fn incident(plan: &Plan, remedy: usize) -> Vec<ProofRun> {
             ProofRun::new(&format!("wrong fix {}", fix.name), plan)
                 .must(broken.to_vec(), true, "a step up to the fault fails")
                 .must(steps, true, "a step of the wrong fix fails")
-                .must(resolved.clone(), false, "`resolved_check` passes after it: it is no wrong fix"),
+                .must(resolved.clone(), false, "`resolved_check` passes after it: this fix is not wrong"),
         );
     }
     runs
@@ -157,7 +157,7 @@ fn practice(plan: &Plan) -> Vec<ProofRun> {
     for fix in &plan.claims.wrong_fixes {
         let run = ProofRun::new(&format!("wrong fix {}", fix.name), plan)
             .must(fix.steps.clone(), true, "a step of the wrong fix fails")
-            .must(resolved.clone(), false, "no request fails and `resolved_check` passes: it is no wrong fix");
+            .must(resolved.clone(), false, "no request fails and `resolved_check` passes: this fix is not wrong");
         runs.push(ProofRun { whole: Requirement::Harmful, ..run });
     }
     runs

@@ -133,7 +133,7 @@ fn a_check_must_pass_and_fail_where_it_should() {
     let healthy = evaluate(&runs[0], &played(&runs[0], "hhh", None)).findings;
     assert_eq!(healthy, ["`symptom_check` passes although nothing is broken"]);
     let fix = evaluate(&runs[3], &played(&runs[3], "hhhhhhh", None)).findings;
-    assert_eq!(fix, ["`resolved_check` passes after it: it is no wrong fix"]);
+    assert_eq!(fix, ["`resolved_check` passes after it: this fix is not wrong"]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_wrong_way_of_a_practice_harms_or_does_not_get_there() {
     let harmful = evaluate(&runs[2], &failing(played(&runs[2], "hhh", Some(failed)), 1)).findings;
     assert_eq!(harmful, Vec::<String>::new());
     assert_eq!(wrong("hhf", None), Vec::<String>::new());
-    assert_eq!(wrong("hhh", None), ["no request fails and `resolved_check` passes: it is no wrong fix"]);
+    assert_eq!(wrong("hhh", None), ["no request fails and `resolved_check` passes: this fix is not wrong"]);
     let harmed = evaluate(&runs[1], &failing(played(&runs[1], "hhh", Some(failed)), 0));
     assert_eq!(harmed.findings, [failed]);
 }
@@ -195,7 +195,7 @@ fn a_practice_that_sends_nothing_is_not_proved() {
     };
     let lack = "no request was sent, so nothing shows that callers are unaffected";
     assert_eq!(silent(&runs[1], "hh"), [lack], "what its check sends is not its own");
-    assert_eq!(silent(&runs[2], "hh"), ["no request fails and `resolved_check` passes: it is no wrong fix"]);
+    assert_eq!(silent(&runs[2], "hh"), ["no request fails and `resolved_check` passes: this fix is not wrong"]);
     assert_eq!(evaluate(&runs[1], &played(&runs[1], "hh", None)).findings, Vec::<String>::new());
 }
 
@@ -215,7 +215,7 @@ fn what_a_check_sends_harms_nobody() {
     let unharmed = evaluate(&runs[1], &failing(played(&runs[1], "hhhh", Some(failed)), 3));
     assert_eq!(unharmed.findings, Vec::<String>::new());
     let fix = evaluate(&runs[2], &failing(played(&runs[2], "hh", Some(failed)), 1));
-    assert_eq!(fix.findings, ["no request fails and `resolved_check` passes: it is no wrong fix"]);
+    assert_eq!(fix.findings, ["no request fails and `resolved_check` passes: this fix is not wrong"]);
 }
 
 /// The same with requests that failed in one of the steps.

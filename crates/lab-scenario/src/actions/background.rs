@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fields::ActionFields;
 use super::traffic::{self, Traffic};
-use super::{Action, Definition, Effect, Profile, Reading, keys, mapping_key};
+use super::{Action, Definition, Effect, Profile, Reading, TrafficKind, keys, mapping_key};
 use crate::Expected;
 use crate::reader::Reader;
 use crate::schema::{KeySpec, MappingSpec, Shape, kinds};
@@ -21,16 +21,7 @@ static KEYS: MappingSpec = MappingSpec {
     label: "`background`",
     description: "Sends requests while the following steps run, until `stop_background` names this step or the run \
      ends.",
-    keys: &[
-        keys::CALLERS,
-        keys::RATE,
-        keys::CONNECTIONS,
-        keys::PATH.default_value("/api/users"),
-        keys::METHOD,
-        keys::HEADERS,
-        keys::KEY,
-        keys::TIMEOUT,
-    ],
+    keys: keys::load![],
     one_of: &[],
     exclusive: &[],
 };
@@ -39,6 +30,7 @@ pub(super) static BACKGROUND: Definition = Definition::new(
     mapping_key(&KEYS, "sends requests while the following steps run; give the step a `name`", "{ rate: 10 }"),
     Reading::Fields(|fields| Some(read(fields))),
 )
+.with_traffic(TrafficKind::Background)
 .with_traffic_hint("move it to a later step, as `background.NAME.status.200`");
 
 pub(super) static STOP_BACKGROUND: Definition = Definition::new(

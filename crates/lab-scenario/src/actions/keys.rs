@@ -37,3 +37,21 @@ pub(super) const STATUS: KeySpec =
     KeySpec::new("status", Shape::Scalar(kinds::STATUS), "the expected status", "401").default_value("200");
 pub(super) const BODY: KeySpec =
     KeySpec::new("body", Shape::Scalar(kinds::BODY), "text that the response body must contain", "unauthorized");
+
+/// Keys of an action that sends traffic: its own, then those of the load.
+macro_rules! load {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            $crate::actions::keys::CALLERS,
+            $crate::actions::keys::RATE,
+            $crate::actions::keys::CONNECTIONS,
+            $crate::actions::keys::PATH.default_value("/api/users"),
+            $crate::actions::keys::METHOD,
+            $crate::actions::keys::HEADERS,
+            $crate::actions::keys::KEY,
+            $crate::actions::keys::TIMEOUT,
+        ]
+    };
+}
+pub(super) use load;

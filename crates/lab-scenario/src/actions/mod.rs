@@ -34,76 +34,55 @@ pub use run::Command;
 pub use traffic::{CallerLoad, Traffic};
 pub use wait_for::{Condition, WaitFor};
 
-/// Actions of scenario files, in the order of the reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ActionKind {
-    Traffic,
-    Background,
-    StopBackground,
-    RotateKey,
-    AlignKey,
-    SetEnv,
-    Stop,
-    Start,
-    Kill,
-    Pause,
-    Unpause,
-    Wait,
-    WaitFor,
-    Check,
-    Run,
-    Scenario,
+/// Declares [`ActionKind`], so that an action is listed once, with its definition.
+macro_rules! actions {
+    ($($action:ident => $definition:path,)+) => {
+        /// Actions of scenario files, in the order of the reference.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum ActionKind {
+            $($action,)+
+        }
+
+        impl ActionKind {
+            pub(crate) const ALL: &[Self] = &[$(Self::$action,)+];
+
+            pub(crate) fn definition(self) -> &'static Definition {
+                match self {
+                    $(Self::$action => &$definition,)+
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    Traffic => traffic::DEFINITION,
+    Background => background::BACKGROUND,
+    StopBackground => background::STOP_BACKGROUND,
+    RotateKey => rotate_key::DEFINITION,
+    AlignKey => align_key::DEFINITION,
+    SetEnv => set_env::DEFINITION,
+    Stop => change::STOP,
+    Start => change::START,
+    Kill => change::KILL,
+    Pause => change::PAUSE,
+    Unpause => change::UNPAUSE,
+    Wait => wait::DEFINITION,
+    WaitFor => wait_for::DEFINITION,
+    Check => check::DEFINITION,
+    Run => run::DEFINITION,
+    Scenario => include::DEFINITION,
 }
 
 impl ActionKind {
-    pub(crate) const ALL: [Self; 16] = [
-        Self::Traffic,
-        Self::Background,
-        Self::StopBackground,
-        Self::RotateKey,
-        Self::AlignKey,
-        Self::SetEnv,
-        Self::Stop,
-        Self::Start,
-        Self::Kill,
-        Self::Pause,
-        Self::Unpause,
-        Self::Wait,
-        Self::WaitFor,
-        Self::Check,
-        Self::Run,
-        Self::Scenario,
-    ];
-
     /// Finds an action by its key.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
     /// Key in scenario files.
     pub(crate) fn name(self) -> &'static str {
         self.definition().key.name
-    }
-
-    pub(crate) fn definition(self) -> &'static Definition {
-        match self {
-            Self::Traffic => &traffic::DEFINITION,
-            Self::Background => &background::BACKGROUND,
-            Self::StopBackground => &background::STOP_BACKGROUND,
-            Self::RotateKey => &rotate_key::DEFINITION,
-            Self::AlignKey => &align_key::DEFINITION,
-            Self::SetEnv => &set_env::DEFINITION,
-            Self::Stop => &change::STOP,
-            Self::Start => &change::START,
-            Self::Kill => &change::KILL,
-            Self::Pause => &change::PAUSE,
-            Self::Unpause => &change::UNPAUSE,
-            Self::Wait => &wait::DEFINITION,
-            Self::WaitFor => &wait_for::DEFINITION,
-            Self::Check => &check::DEFINITION,
-            Self::Run => &run::DEFINITION,
-            Self::Scenario => &include::DEFINITION,
-        }
     }
 }
 
@@ -114,8 +93,20 @@ pub(crate) struct Definition {
     reading: Reading,
     /// Outputs for later steps, in addition to those of every step.
     pub(crate) outputs: &'static [&'static str],
+    pub(crate) traffic: TrafficKind,
     /// Advice for an expectation that needs traffic, if the action sends none.
     pub(crate) traffic_hint: &'static str,
+}
+
+/// Traffic of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TrafficKind {
+    /// None.
+    None,
+    /// Measured by the step itself.
+    Step,
+    /// Goes on while later steps run, and is measured by them.
+    Background,
 }
 
 /// Reader of the value of an action.
@@ -131,11 +122,21 @@ enum Reading {
 impl Definition {
     /// An action without outputs of its own.
     const fn new(key: KeySpec, reading: Reading) -> Self {
-        Self { key, reading, outputs: &[], traffic_hint: "move it to a step with `traffic`" }
+        Self {
+            key,
+            reading,
+            outputs: &[],
+            traffic: TrafficKind::None,
+            traffic_hint: "move it to a step with `traffic`",
+        }
     }
 
     const fn with_outputs(self, outputs: &'static [&'static str]) -> Self {
         Self { outputs, ..self }
+    }
+
+    const fn with_traffic(self, traffic: TrafficKind) -> Self {
+        Self { traffic, ..self }
     }
 
     const fn with_traffic_hint(self, traffic_hint: &'static str) -> Self {
@@ -222,6 +223,23 @@ impl Action {
     /// Key in the scenario file.
     pub fn name(&self) -> &'static str {
         self.kind().name()
+    }
+
+    /// Traffic that the step sends and measures itself.
+    pub(crate) fn traffic(&self) -> Option<&Traffic> {
+        match self {
+            Self::Traffic(traffic) => Some(traffic),
+            Self::Background(_)
+            | Self::StopBackground { .. }
+            | Self::RotateKey { .. }
+            | Self::AlignKey { .. }
+            | Self::CallerKey { .. }
+            | Self::Change(_)
+            | Self::Wait(_)
+            | Self::WaitFor(_)
+            | Self::Check(_)
+            | Self::Run(_) => None,
+        }
     }
 
     /// Returns true for actions that change the lab, false for those that only observe it.
@@ -338,7 +356,7 @@ pub(crate) struct Amounts {
 
 /// Keys of all actions, in the order of the reference.
 pub(crate) fn keys() -> impl Iterator<Item = &'static KeySpec> + Clone {
-    ActionKind::ALL.into_iter().map(|kind| &kind.definition().key)
+    ActionKind::ALL.iter().map(|kind| &kind.definition().key)
 }
 
 /// Key of an action whose value is this mapping.
@@ -373,9 +391,8 @@ mod tests {
     use crate::schema::Shape;
 
     #[test]
-    fn each_action_is_listed_once_and_its_reader_matches_its_shape() {
-        for (index, kind) in ActionKind::ALL.into_iter().enumerate() {
-            assert_eq!(ActionKind::ALL.iter().position(|other| *other == kind), Some(index), "{kind:?}");
+    fn each_action_has_a_key_of_its_own_and_a_reader_that_matches_its_shape() {
+        for kind in ActionKind::ALL.iter().copied() {
             assert_eq!(ActionKind::from_name(kind.name()), Some(kind), "the keys are unique");
             let definition = kind.definition();
             match (&definition.key.shape, &definition.reading) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fields::ActionFields;
-use super::{Action, Amounts, Definition, Profile, Reading, keys, mapping_key};
+use super::{Action, Amounts, Definition, Profile, Reading, TrafficKind, keys, mapping_key};
 use crate::schema::{KeySpec, MappingSpec, Shape, kinds};
 use crate::{callers, value};
 use lab_traffic::Amount;
@@ -13,18 +13,10 @@ static KEYS: MappingSpec = MappingSpec {
     name: "traffic",
     label: "`traffic`",
     description: "Sends requests through the gateway.",
-    keys: &[
+    keys: keys::load![
         KeySpec::new("requests", Shape::Scalar(kinds::REQUESTS), "number of requests, over all callers", "10")
             .default_value("40"),
         KeySpec::new("duration", Shape::Scalar(kinds::STEP_DURATION), "alternatively, how long to send", "5s"),
-        keys::CALLERS,
-        keys::RATE,
-        keys::CONNECTIONS,
-        keys::PATH.default_value("/api/users"),
-        keys::METHOD,
-        keys::HEADERS,
-        keys::KEY,
-        keys::TIMEOUT,
     ],
     one_of: &[],
     exclusive: &[("requests", "duration")],
@@ -34,7 +26,8 @@ pub(super) static DEFINITION: Definition = Definition::new(
     mapping_key(&KEYS, "sends requests through the gateway", "{ requests: 40, rate: 20 }"),
     Reading::Fields(|fields| Some(read(fields))),
 )
-.with_outputs(&["sent", "failed", "status.200", "latency.p99"]);
+.with_outputs(&["sent", "failed", "status.200", "latency.p99"])
+.with_traffic(TrafficKind::Step);
 
 /// Traffic through the gateway.
 #[derive(Clone, Debug, PartialEq)]

@@ -66,7 +66,7 @@ pub(crate) fn step_list(entry: &Entry, out: &mut Diagnostics) -> Vec<Arc<StepFil
 }
 
 fn step(node: &Node, out: &mut Diagnostics) -> Option<StepFile> {
-    let actions = ActionKind::ALL.into_iter().map(ActionKind::name);
+    let actions = ActionKind::ALL.iter().copied().map(ActionKind::name);
     let NodeKind::Mapping(entries) = &node.kind else {
         let diagnostic = Diagnostic::at(format!("a step is a mapping, this is {}", node.describe()), &node.place);
         out.push(match &node.kind {

@@ -2,7 +2,7 @@
 
 use super::facts::{self, ACCEPTED, REFUSED, join, part};
 use super::{Block, Cell, Grid, code, name};
-use crate::report::journal::{CUT_OFF, Journal};
+use crate::report::journal::{INCOMPLETE, Journal};
 use crate::report::text::clean;
 use crate::report::{human, undo_text};
 use lab_core::event::{Status, UndoOutcome, UndoStatus};
@@ -31,7 +31,7 @@ fn verdict(journal: &Journal) -> String {
                 None => format!("The run failed with an error{reason}."),
             }
         }
-        Status::Interrupted if journal.reason.as_deref() == Some(CUT_OFF) => {
+        Status::Interrupted if journal.reason.as_deref() == Some(INCOMPLETE) => {
             "The run was interrupted: its record is incomplete.".to_owned()
         }
         Status::Interrupted => "The run was interrupted.".to_owned(),

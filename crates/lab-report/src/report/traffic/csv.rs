@@ -25,7 +25,7 @@ impl<W: Write> Csv<W> {
         };
         let classes: Vec<String> = (1..=5).map(|number| class(number).to_string()).collect();
         let latency = &interval.latency;
-        let at = |quantile: f64| latency.value_at_quantile(quantile).min(latency.max());
+        let at = |share| lab_traffic::quantile(latency, share);
         let millis = |micros: u64| {
             if latency.is_empty() { String::new() } else { format!("{}.{:03}", micros / 1000, micros % 1000) }
         };

@@ -91,7 +91,7 @@ impl Window {
         let errors = self.errors.iter();
         parts.extend(errors.map(|(cause, count)| format!("{} {}", cause.name(), human::share(*count, self.sent))));
         if !self.latency.is_empty() {
-            let at = |quantile| millis(self.latency.value_at_quantile(quantile).min(self.latency.max()));
+            let at = |share| millis(lab_traffic::quantile(&self.latency, share));
             parts.push(format!("p50 {}", fine(at(0.5))));
             parts.push(format!("p99 {}", fine(at(0.99))));
         }
