@@ -94,7 +94,7 @@ pub struct RunStarted {
     /// Texts of the scenario file.
     #[serde(default)]
     pub about: Box<About>,
-    /// Whether the run includes alerts, because the scenario expects them or its pace leaves time for them.
+    /// True if the run includes alerts, because the scenario expects them or its pace leaves time for them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub alerts: bool,
     /// Requested pace. Empty if the scenario's own pace is used.

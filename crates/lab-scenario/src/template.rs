@@ -143,8 +143,8 @@ impl LengthBudget {
         self.0.get() == 0
     }
 
-    /// Uses `bytes` of the budget; `at` is the place for the error. After the first failure the budget is spent.
-    pub(crate) fn take(&self, bytes: usize, at: &Place) -> Result<(), Diagnostic> {
+    /// Spends `bytes` of the budget; `at` is the place for the error. After the first failure the budget is spent.
+    pub(crate) fn spend(&self, bytes: usize, at: &Place) -> Result<(), Diagnostic> {
         let left = self.0.get().checked_sub(bytes + VALUE_OVERHEAD);
         self.0.set(left.unwrap_or(0));
         left.map(|_| ()).ok_or_else(|| {
@@ -211,7 +211,7 @@ pub(crate) fn resolve(
 ) -> Result<Option<Resolved>, Diagnostic> {
     let mut resolved = Resolved::default();
     let Ok(segments) = segments(&text.text) else { return Ok(None) };
-    budget.take(text.text.len(), &text.place)?;
+    budget.spend(text.text.len(), &text.place)?;
     let mut named = BTreeSet::new();
     for segment in segments {
         match segment {
@@ -219,7 +219,7 @@ pub(crate) fn resolve(
             Segment::Output(written) => resolved.parts.push(ValuePart::Output(context.output(written, text, few)?)),
             Segment::Parameter(name) => {
                 let Some(value) = scope.get(name) else { return Ok(None) };
-                budget.take(value.bytes(), &text.place)?;
+                budget.spend(value.bytes(), &text.place)?;
                 for part in &value.parts {
                     resolved.push(part);
                 }

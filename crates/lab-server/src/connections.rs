@@ -72,6 +72,8 @@ pub struct Busy {
 }
 
 impl Connections {
+    /// Creates a limit of `capacity` connections. Requests older than `stall` no longer protect their connection from
+    /// eviction; `None` means that they always do.
     pub fn new(capacity: usize, stall: Option<Duration>) -> Self {
         let (table, left) = (Mutex::default(), Notify::new());
         Self { shared: Arc::new(Shared { capacity, stall, started: Instant::now(), table, left }) }

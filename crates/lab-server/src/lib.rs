@@ -2,6 +2,8 @@
 //! connections and [`Limits`] the time for a request head, so that neither another server of the process nor a silent
 //! client can exhaust the descriptors.
 
+#![warn(missing_docs)]
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;

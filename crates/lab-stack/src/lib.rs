@@ -1,6 +1,8 @@
 //! Stack of a lab on containers: `stack/compose.yaml` or the user's own, read into a [`Stack`], with the files that it mounts.
 //! The file is a documented subset of the Compose Specification, with lab's own settings in `x-lab`.
 
+#![warn(missing_docs)]
+
 pub mod assets;
 mod bytes;
 mod compose;

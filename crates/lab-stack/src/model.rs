@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Services of a lab on one network, where they are reachable by their names.
+/// Services of a lab. They share a network and are reachable by their names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
     /// In the order of the file. Names are unique and `depends_on` has no cycle.
@@ -40,13 +40,14 @@ pub struct Service {
     pub mounts: Vec<Mount>,
     /// Paths in memory with options: `/tmp`, `/run:mode=1777,size=16m`.
     pub tmpfs: Vec<String>,
+    /// Health check of the file, of the image, or none.
     #[serde(rename = "healthcheck")]
     pub health: HealthSetting,
     /// Services that must start first.
     pub depends_on: BTreeMap<String, Condition>,
     /// `uid:gid` or a name.
     pub user: Option<String>,
-    /// Whether the root file system is read-only.
+    /// True for a read-only root file system.
     pub read_only: bool,
     /// Dropped capabilities, such as `ALL`.
     pub cap_drop: Vec<String>,
@@ -63,7 +64,7 @@ pub struct Service {
     pub stop_grace: Option<Duration>,
     /// Signal for stopping it.
     pub stop_signal: Option<String>,
-    /// Whether to run an init process.
+    /// Runs an init process as process 1.
     pub init: bool,
     /// Size of `/dev/shm` in bytes.
     pub shm_size: Option<u64>,
@@ -88,6 +89,7 @@ pub struct Build {
     pub dockerfile: PathBuf,
 }
 
+/// A published port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// Port on 127.0.0.1. `None` means any free port.
@@ -96,8 +98,10 @@ pub struct Port {
     pub target: u16,
 }
 
+/// A mount of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mount {
+    /// A named volume, which lives as long as the lab.
     Volume(VolumeMount),
     /// A folder of the stack. lab uploads it into a volume, so that remote daemons work.
     Bind(Bind),
@@ -110,6 +114,7 @@ pub struct VolumeMount {
     pub volume: String,
     /// Path in the container.
     pub target: String,
+    /// True if the container cannot write to it.
     pub read_only: bool,
 }
 
@@ -131,6 +136,7 @@ pub struct FolderEntry {
     pub path: PathBuf,
     /// Permissions as in chmod(1).
     pub mode: u32,
+    /// Folder, file or link.
     pub content: Content,
 }
 
@@ -140,6 +146,7 @@ pub struct FolderEntry {
 pub enum Content {
     /// A folder; its contents are separate entries.
     Folder,
+    /// A file with its bytes.
     #[serde(with = "super::bytes")]
     File(Vec<u8>),
     /// A symbolic link with its target, relative to the link.
@@ -193,6 +200,7 @@ pub enum Condition {
     Healthy,
 }
 
+/// Resource limits of a container. `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// In bytes.
@@ -226,6 +234,7 @@ pub struct XLab {
 /// The `app` in `x-lab`: the service under test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct XLabApp {
+    /// Name of the service.
     pub service: String,
     /// Environment variable with the key that it expects.
     pub key_variable: String,
@@ -242,6 +251,7 @@ pub struct XLabApp {
 /// The `gateway` in `x-lab`: the service that receives all requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct XLabGateway {
+    /// Name of the service.
     pub service: String,
     /// Port in the container.
     pub port: u16,
@@ -254,6 +264,7 @@ pub struct XLabGateway {
 /// A service that a lab can run without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Optional {
+    /// Name of the service.
     pub service: String,
     /// Feature that is missing without it, such as `dashboards`.
     pub gives: String,

@@ -11,6 +11,7 @@ use super::{Stack, StackErrors, compose};
 /// Location and inputs of a user's own stack.
 #[derive(Debug)]
 pub struct Source<'a> {
+    /// Folder with the compose file.
     pub folder: &'a Path,
     /// Generated passwords, which override all other variables.
     pub own: &'a BTreeMap<String, String>,
@@ -23,6 +24,7 @@ pub struct Source<'a> {
 /// A user's own stack after reading.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
+    /// The stack, checked and complete.
     pub stack: Stack,
     /// Files and folders outside its own folder that were read.
     pub outside: Vec<PathBuf>,

@@ -58,6 +58,7 @@ impl Deadline {
         Self { over, counting: counting.abort_handle() }
     }
 
+    /// Returns true once the time limit has passed.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }

@@ -38,6 +38,7 @@ impl Folder {
         Self { root }
     }
 
+    /// Path of the folder. It may not exist.
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -42,12 +42,14 @@ pub struct Job {
     pub folder: Option<PathBuf>,
     /// Added to lab's own environment.
     pub env: BTreeMap<String, String>,
+    /// Time limit, after which the command is stopped.
     pub timeout: Duration,
 }
 
 /// Result of a command that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
+    /// Exit code, signal or timeout.
     pub how: How,
     /// The first 64 KiB of standard output, without trailing line breaks.
     pub stdout: String,

@@ -88,8 +88,8 @@ impl Schedule {
         within.then_some(due)
     }
 
-    /// Takes the next request: its number, counted from 0, and its due time.
-    pub(super) fn take(&mut self) -> Option<(u64, Duration)> {
+    /// Claims the next request. Returns its number, counted from 0, and its due time.
+    pub(super) fn claim(&mut self) -> Option<(u64, Duration)> {
         let due = self.due()?;
         let number = self.taken;
         self.taken += 1;
@@ -107,7 +107,7 @@ impl Schedule {
         loop {
             match self.due() {
                 Some(due) if due <= elapsed => {
-                    self.take();
+                    self.claim();
                     count += 1;
                 }
                 _ if count > 0 => return Step::Release(count),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn all(mut schedule: Schedule) -> Vec<Duration> {
-        std::iter::from_fn(|| schedule.take()).map(|(_, due)| due).collect()
+        std::iter::from_fn(|| schedule.claim()).map(|(_, due)| due).collect()
     }
 
     #[test]

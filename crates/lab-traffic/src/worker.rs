@@ -105,7 +105,7 @@ impl Shared {
         // A copy, because the remaining requests mark the run as interrupted.
         let mut schedule = locked(schedule).clone();
         let mut tally = locked(&stats.tally);
-        while let Some((number, due)) = schedule.take().filter(|(_, due)| due <= stopped) {
+        while let Some((number, due)) = schedule.claim().filter(|(_, due)| due <= stopped) {
             if due >= self.warmup {
                 tally.give_up(self.mix.assign(number).0);
             }
@@ -165,7 +165,7 @@ impl Lane {
     }
 
     async fn run(mut self) {
-        while let Some(turn) = self.take().await {
+        while let Some(turn) = self.next_turn().await {
             let counts = turn.due.unwrap_or(turn.started) >= self.shared.warmup;
             if counts {
                 self.stats.begun.fetch_add(1, Ordering::Relaxed);
@@ -190,12 +190,12 @@ impl Lane {
     }
 
     /// Waits for the next request. Returns `None` after the last one.
-    async fn take(&mut self) -> Option<Turn> {
+    async fn next_turn(&mut self) -> Option<Turn> {
         let shared = &self.shared;
         match &shared.model {
             Model::Open { schedule, released, .. } => {
                 self.client.idle(released.acquire()).await.ok()?.forget();
-                let (number, due) = locked(schedule).take()?;
+                let (number, due) = locked(schedule).claim()?;
                 Some(Turn { number, due: Some(due), started: shared.start.elapsed() })
             }
             Model::Closed { amount, warm, counted } => {

@@ -101,7 +101,7 @@ struct Failure<'f> {
     brackets: Vec<(usize, char)>,
 }
 
-/// What ends a collection in brackets.
+/// End of a collection in brackets.
 enum BracketEnd {
     Closed,
     /// Nothing.

@@ -44,7 +44,7 @@ pub struct CheckResult {
     pub what: String,
     /// Result of the step.
     pub status: Status,
-    /// What the step did: `GET /health 502`.
+    /// Request and response of the step, such as `GET /health 502`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Why the step could not be executed.

@@ -107,7 +107,7 @@ impl Loader {
                 continue;
             }
             if let Some(value) = default(parameter) {
-                if let Err(diagnostic) = self.budget.take(name.len() + value.bytes(), &include.place) {
+                if let Err(diagnostic) = self.budget.spend(name.len() + value.bytes(), &include.place) {
                     self.out.push_last(diagnostic);
                     break;
                 }

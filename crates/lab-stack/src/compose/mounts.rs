@@ -17,7 +17,7 @@ struct Written {
     source: Text,
     target: Text,
     read_only: bool,
-    /// Whether it is a folder, if `type` is given.
+    /// True for a folder, false for a volume. `None` without `type`.
     bind: Option<bool>,
 }
 

@@ -16,6 +16,7 @@ const PIPE_INTERVAL: Duration = Duration::from_millis(5);
 /// Reason for refusing a path. Returned as the source of an [`io::Error`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
+    /// The path is of another kind, such as a pipe or a device.
     #[error("it is {found}; expected {expected}")]
     Kind {
         /// Noun with its article: `a pipe`.
@@ -23,6 +24,7 @@ pub enum Unusable {
         /// Noun with its article: `a file`.
         expected: &'static str,
     },
+    /// The file belongs to another user.
     #[error("it belongs to user {owner}; expected user {user}")]
     Owner {
         /// User id.
@@ -39,6 +41,7 @@ pub enum Unusable {
     /// The file has more than one hard link, so a write would change it under another name too.
     #[error("it has {0} names (hard links); expected one")]
     Linked(u64),
+    /// The file exceeds the size limit of its reader.
     #[error("it has {size} bytes; expected at most {limit}")]
     Large {
         /// In bytes.

@@ -137,7 +137,7 @@ mod tests {
     }
 
     proptest! {
-        /// It fires exactly where the condition has held at every evaluation for as long as the rule says.
+        /// An alert fires exactly when its condition was true at every evaluation for the rule's `for` duration.
         #[test]
         fn it_fires_where_it_held_for_long_enough(holds in prop::collection::vec(any::<bool>(), 1..60), hold in 0_i64..20) {
             let mut machine = Machine::new(hold * 1_000);

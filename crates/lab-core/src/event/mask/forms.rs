@@ -27,7 +27,7 @@ pub(super) struct Needle {
 #[derive(Clone, PartialEq, Eq)]
 struct Base64 {
     characters: Vec<char>,
-    /// Whether the character before, and the one after, also holds bits of the secret.
+    /// True if the character before, and the one after, also contain bits of the secret.
     shares: (bool, bool),
 }
 
