@@ -244,9 +244,11 @@ async fn existing(
     spec: RunSpec<'_>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Existing> {
-    super::callers::make_way(session, lab).await?;
     match session.provisioner(interrupt).open(lab, record, spec.plan, spec.id).await {
-        Ok(target) => Ok(Existing::Ready(Box::new(target))),
+        Ok(target) => {
+            super::callers::make_way(session, lab).await?;
+            Ok(Existing::Ready(Box::new(target)))
+        }
         Err(ProvisionError::Interrupted) => Ok(Existing::Interrupted),
         // It was removed at this moment.
         Err(ProvisionError::Lab(LabError::Missing { .. })) if session.named().is_none() => Ok(Existing::Unusable),

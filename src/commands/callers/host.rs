@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{SubsecRound, Utc};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -166,7 +166,7 @@ impl Host {
             until: self.order.until,
             mix: self.order.mix.clone(),
             callers: self.sending.counts(),
-            ended: ended.map(|why| (Utc::now(), why.to_owned())),
+            ended: ended.map(|why| (Utc::now().trunc_subsecs(3), why.to_owned())),
         };
         let text = serde_json::to_vec(&state).unwrap_or_default();
         let _ = files::write_volatile(&self.folder.path(STATE_FILE), &text);
@@ -188,7 +188,7 @@ impl Sending {
     fn new(mix: CallerMix, gateway: String) -> Self {
         let counts = Arc::new(Mutex::new(Counts::new(&mix)));
         let (cancel, tasks) = (CancellationToken::new(), JoinSet::new());
-        Self { mix, gateway, since: Utc::now(), job: None, cancel, tasks, counts }
+        Self { mix, gateway, since: Utc::now().trunc_subsecs(3), job: None, cancel, tasks, counts }
     }
 
     /// Sends with the keys in the record from now on.

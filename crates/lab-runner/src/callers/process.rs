@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -165,7 +165,8 @@ impl CallersProcess {
         let mut command = Command::new(background::own_executable());
         command.arg0("lab").arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(files::append(&log)?);
         let mut starting = Starting::new(command.spawn()?);
-        let until = Utc::now() + chrono::TimeDelta::from_std(duration).unwrap_or(chrono::TimeDelta::MAX);
+        let until =
+            Utc::now().trunc_subsecs(3) + chrono::TimeDelta::from_std(duration).unwrap_or(chrono::TimeDelta::MAX);
         let order = Order { folder: self.folder.root().to_owned(), mix, until };
         let mut line = serde_json::to_vec(&order).map_err(io::Error::from)?;
         line.push(b'\n');
