@@ -2,25 +2,37 @@
 //! the modules that own them.
 
 use clap::builder::styling::{AnsiColor, Styles};
+use std::ffi::OsString;
+
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use lab_core::error::Failure;
 
 mod callers;
+mod complete;
+mod db;
+mod habits;
 mod images;
 mod lab;
 mod metrics;
 mod revisions;
+mod open;
+mod request;
 mod runs;
 mod scenario;
 mod service;
 mod traffic;
 
 pub(crate) use callers::{CallersCommand, StartCallersArgs};
+pub(crate) use complete::{Cursor, ValueKind};
+pub(crate) use db::{DbCommand, DbQueryArgs};
 pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
 pub(crate) use lab::{
     DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ServicesArgs, StatusArgs, UpArgs, WatchArgs,
 };
 pub(crate) use metrics::{MetricsArgs, QueryArgs};
 pub(crate) use revisions::{EnvArgs, EnvCommand, HistoryArgs, RollbackArgs};
+pub(crate) use open::{OpenArgs, PageChoice};
+pub(crate) use request::RequestArgs;
 pub(crate) use runs::{Forms, RunsCommand};
 pub(crate) use scenario::{
     CheckArgs, NewArgs, PaceChoice, ProofFormat, ProveArgs, RunArgs, ScenarioCommand, SchemaFormat, ShowArgs,
@@ -59,37 +71,34 @@ pub(crate) struct Cli {
     pub(crate) name: Option<String>,
 }
 
-impl CliError {
-    fn new(error: &clap::Error) -> Self {
-        Self {
-            plain: error.render().to_string(),
-            coloured: error.render().ansi().to_string(),
-            is_error: error.use_stderr(),
-        }
-    }
-}
-
 /// The error of the same arguments without control characters: clap quotes arguments as they are, and the colours of its
 /// messages reach the terminal.
-fn without_controls(error: clap::Error) -> clap::Error {
-    let clean = |argument: std::ffi::OsString| argument.to_string_lossy().replace(char::is_control, "\u{fffd}");
-    Cli::try_parse_from(std::env::args_os().map(clean)).err().unwrap_or(error)
+fn without_controls(error: clap::Error, args: &[OsString]) -> clap::Error {
+    let clean = |argument: &OsString| argument.to_string_lossy().replace(char::is_control, "\u{fffd}");
+    parse(args.iter().map(clean).map(OsString::from)).err().unwrap_or(error)
+}
+
+/// Parses arguments without the program.
+fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("lab".into()).chain(args))
 }
 
 /// Lab name from `LAB_NAME`, if it is set and not empty. A name that is not UTF-8 is an error, because ignoring it would
 /// select another lab.
-fn name_from_env() -> Result<Option<String>, CliError> {
+fn name_from_env() -> Result<Option<String>, Failure> {
     let Some(name) = std::env::var_os("LAB_NAME").filter(|name| !name.is_empty()) else { return Ok(None) };
-    name.into_string().map(Some).map_err(|name| {
-        let message = format!("LAB_NAME is not UTF-8: {}\n", name.display());
-        CliError::new(&Cli::command().error(clap::error::ErrorKind::InvalidUtf8, message))
-    })
+    name.into_string().map(Some).map_err(|name| Failure::usage(format!("LAB_NAME is not UTF-8: {}", name.display())))
 }
 
 impl Cli {
     /// Parses the command line. `Err` is a usage error or the requested help text.
     pub(crate) fn from_command_line() -> Result<Self, CliError> {
-        let typed = Self::try_parse().map_err(|error| CliError::new(&without_controls(error)))?;
+        let args = habits::expand(std::env::args_os().skip(1).collect(), &Self::command())?;
+        let mut typed = parse(args.iter().cloned())
+            .map_err(|error| CliError::from_clap(&without_controls(error, &args), habits::missing_argument(&args)))?;
+        if let Some(name) = typed.command.take_lab()? {
+            typed.name = Some(name);
+        }
         // Read here and not by clap, so that only a typed name conflicts with `--all`.
         let name = match typed.name {
             Some(name) => Some(name),
@@ -101,11 +110,34 @@ impl Cli {
 
 /// Text to print instead of running a command: help, version or a usage error.
 #[derive(Debug)]
-pub(crate) struct CliError {
-    pub(crate) plain: String,
-    pub(crate) coloured: String,
-    /// False for `--help` and `--version`.
-    pub(crate) is_error: bool,
+pub(crate) enum CliError {
+    /// A message of clap.
+    Clap {
+        plain: String,
+        coloured: String,
+        /// False for `--help` and `--version`.
+        is_error: bool,
+        hint: Option<&'static str>,
+    },
+    /// An error of lab.
+    Failure(Failure),
+}
+
+impl CliError {
+    fn from_clap(error: &clap::Error, missing: Option<&'static str>) -> Self {
+        Self::Clap {
+            plain: error.render().to_string(),
+            coloured: error.render().ansi().to_string(),
+            is_error: error.use_stderr(),
+            hint: missing.filter(|_| error.kind() == clap::error::ErrorKind::MissingRequiredArgument),
+        }
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,6 +164,12 @@ pub(crate) enum Command {
         A lab without Grafana serves its own dashboard (lab status shows the address). Use this command to share it\n\
         with a room, or to have it in addition to Grafana.")]
     Dashboard(DashboardArgs),
+    /// Open the dashboard, Grafana, Prometheus or a report in a browser
+    #[command(
+        after_help = "Examples:\n  lab open\n  lab open prometheus\n  lab open report 7f3a\n  lab open --print\n\n\
+        The address is always printed. $BROWSER selects the browser."
+    )]
+    Open(OpenArgs),
     /// Stop services gracefully
     #[command(after_help = "Examples:\n  lab stop app\n  lab stop app gateway")]
     Stop(ServicesArgs),
@@ -166,6 +204,13 @@ pub(crate) enum Command {
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  lab key show\n  lab key rotate apikey-v2\n  lab key align")]
     Key(KeyCommand),
+    /// Send one request through the gateway and show the response
+    #[command(
+        after_help = "Examples:\n  lab request\n  lab request /health\n  lab request /api/users --key apikey-v2\n  \
+        lab request -X POST -d '{}' -H 'Content-Type: application/json'\n\n\
+        Exits 0 for any response, and 3 if there was none."
+    )]
+    Request(RequestArgs),
     /// Send requests and measure the responses
     #[command(after_help = "Examples:\n  lab traffic\n  lab traffic --key apikey-v1 --key apikey-v2=20%\n  \
         lab traffic --rate 100 --duration 30s\n  lab traffic --connections 64 --duration 10s\n  \
@@ -180,6 +225,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  lab callers start\n  lab callers status\n  lab callers stop")]
     Callers(CallersCommand),
+    /// Query the app's database
+    #[command(subcommand)]
+    #[command(after_help = "Examples:\n  lab db query 'SELECT * FROM users'")]
+    Db(DbCommand),
     /// List, pull, save and load the images of a Docker lab's stack
     #[command(subcommand)]
     #[command(
@@ -220,14 +269,25 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  lab recover\n  lab recover --all")]
     Recover(RecoverArgs),
     /// Check prerequisites and suggest fixes
-    #[command(after_help = "Examples:\n  lab doctor")]
-    Doctor,
+    #[command(after_help = "Examples:\n  lab doctor\n  lab doctor --json")]
+    Doctor {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
     /// Print shell completions
     #[command(after_help = "Examples:\n  lab completions bash > ~/.local/share/bash-completion/completions/lab\n  \
         lab completions zsh > ~/.zfunc/_lab\n  lab completions fish > ~/.config/fish/completions/lab.fish")]
     Completions {
         /// Shell to print them for
         shell: clap_complete::Shell,
+    },
+    /// Print the names that can stand at the cursor, for shell completions
+    #[command(hide = true)]
+    Complete {
+        /// Words after `lab`; the last one is incomplete
+        #[arg(last = true)]
+        words: Vec<String>,
     },
     /// Run the service under test (started by the engine)
     #[command(hide = true)]
@@ -247,6 +307,22 @@ pub(crate) enum Command {
     /// Run the dashboard process of a Docker lab (started by `lab up`)
     #[command(hide = true)]
     DashboardHost,
+}
+
+impl Command {
+    /// Lab given as an argument: `lab up room-2`.
+    fn take_lab(&mut self) -> Result<Option<String>, Failure> {
+        let argument = match self {
+            Self::Up(args) => &mut args.lab,
+            Self::Down(args) => &mut args.lab,
+            Self::Status(args) => &mut args.lab,
+            Self::Watch(args) => &mut args.lab,
+            Self::Dashboard(args) => &mut args.lab,
+            Self::Recover(args) => &mut args.lab,
+            _ => return Ok(None),
+        };
+        argument.take()
+    }
 }
 
 /// Engine that runs the stack.
@@ -277,7 +353,17 @@ pub(crate) enum Format {
 pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "lab", &mut out);
-    out
+    complete::with_values(&String::from_utf8_lossy(&out), shell).into_bytes()
+}
+
+/// Finds what stands at the cursor: the last of the words after `lab`.
+pub(crate) fn cursor(words: &[String]) -> Cursor {
+    let lab = Cli::command();
+    let Some((last, before)) = words.split_last() else { return Cursor::default() };
+    let before = before.iter().map(OsString::from).collect();
+    let expanded = habits::expand(before, &lab).unwrap_or_default().into_iter();
+    let words = expanded.filter_map(|word| word.into_string().ok()).chain([last.clone()]);
+    complete::cursor(&words.collect::<Vec<_>>(), &lab)
 }
 
 #[cfg(test)]

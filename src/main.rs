@@ -13,7 +13,7 @@ use cli::Cli;
 fn main() -> ExitCode {
     let exit = match Cli::from_command_line() {
         Ok(cli) => commands::run(&cli).unwrap_or_else(|error| commands::report_error(&error)),
-        Err(error) => commands::report_cli_error(&error),
+        Err(error) => commands::report_cli_error(error),
     };
     ExitCode::from(exit.code())
 }

@@ -5,7 +5,32 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use lab_core::engine::{APP, DB, GATEWAY};
+use lab_core::error::Failure;
+
 use super::{EngineChoice, ImagesChoice};
+
+/// Lab as an argument, as an alternative to `--name`.
+#[derive(Debug, Args)]
+pub(crate) struct LabArgument {
+    /// Lab to use, as an alternative to --name
+    #[arg(value_name = "NAME", conflicts_with = "name")]
+    lab: Option<String>,
+}
+
+impl LabArgument {
+    /// Takes the argument. Refuses the names of services, because they are more likely a mistake than a lab.
+    pub(super) fn take(&mut self) -> Result<Option<String>, Failure> {
+        let lab = self.lab.take();
+        match lab.as_deref() {
+            Some(service @ (GATEWAY | APP | DB | "prometheus" | "grafana")) => {
+                Err(Failure::usage(format!("{service} is a service, but this command concerns a whole lab"))
+                    .hint(format!("lab start|stop|restart {service}; or --name {service} for a lab of this name")))
+            }
+            _ => Ok(lab),
+        }
+    }
+}
 
 /// Options for a new lab, shared by every command that can create one.
 #[derive(Debug, Args)]
@@ -25,6 +50,8 @@ pub(crate) struct NewLabArgs {
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
+    pub(crate) lab: LabArgument,
+    #[command(flatten)]
     pub(crate) new_lab: NewLabArgs,
     /// Gateway port on 127.0.0.1; 0 picks a free one [default: 8080 for the lab `default`, else a free one]
     #[arg(long, value_name = "PORT")]
@@ -43,11 +70,13 @@ pub(crate) struct UpArgs {
 /// `lab down`.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabArgument,
     /// Accepted for compatibility with `docker compose down`; volumes are always removed
     #[arg(short, long)]
     pub(crate) volumes: bool,
     /// All labs of this user
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long, conflicts_with_all = ["name", "lab"])]
     pub(crate) all: bool,
     /// Remove everything the Docker daemon has under this name, even if another user owns it
     #[arg(long, conflicts_with = "all")]
@@ -57,8 +86,10 @@ pub(crate) struct DownArgs {
 /// `lab status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabArgument,
     /// All labs of this user, one line each
-    #[arg(long, conflicts_with = "name")]
+    #[arg(short, long, conflicts_with_all = ["name", "lab"])]
     pub(crate) all: bool,
     /// Print one JSON document
     #[arg(long)]
@@ -96,6 +127,8 @@ pub(crate) struct ServicesArgs {
 /// `lab watch`.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabArgument,
     /// Refresh interval, 100ms to 1m
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub(crate) refresh: String,
@@ -104,6 +137,8 @@ pub(crate) struct WatchArgs {
 /// `lab dashboard`.
 #[derive(Debug, Args)]
 pub(crate) struct DashboardArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabArgument,
     /// Dashboard port; 0 picks a free one [default: 3000 for the lab `default` if it is free, else a free one]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
@@ -138,7 +173,9 @@ pub(crate) enum KeyCommand {
 /// `lab recover`.
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabArgument,
     /// All labs of this user
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long, conflicts_with_all = ["name", "lab"])]
     pub(crate) all: bool,
 }

@@ -25,6 +25,9 @@ pub(crate) struct MetricsArgs {
     /// Print the page as the app serves it
     #[arg(long, conflicts_with = "watch")]
     pub(crate) raw: bool,
+    /// Print one JSON document
+    #[arg(long, conflicts_with_all = ["raw", "watch"])]
+    pub(crate) json: bool,
     /// Repeat every second, with the change per second, until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,

@@ -17,22 +17,26 @@ pub(crate) enum RunsCommand {
     },
     /// Show a past run
     Show {
-        /// Run id, or the end of it
+        /// Run id, the end of it, or `last`
         id: String,
         /// Output format
         #[arg(long, value_enum, default_value_t)]
         format: Format,
+        /// Print the journal as one JSON document, like --format json
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
     },
     /// Write a report of a run: HTML page, Markdown ticket, JUnit XML or JSON
     #[command(
         after_help = "Examples:\n  lab runs report 7f3a --html review.html\n  lab runs report 7f3a --markdown -\n  \
-        lab runs report 7f3a --html review.html --junit results.xml\n\nUse - for standard output."
+        lab runs report 7f3a --html review.html --junit results.xml\n  \
+        lab runs report > ticket.md                    the last run, as Markdown\n\nUse - for standard output."
     )]
     Report(ReportArgs),
     /// Compare two runs side by side
     #[command(after_help = "Examples:\n  lab runs diff 7f3a 91c0\n  lab runs diff 7f3a 91c0 --json")]
     Diff {
-        /// Run id, or the end of it
+        /// Run id, the end of it, or `last`
         one: String,
         /// Run id to compare with, or the end of it
         other: String,
@@ -45,7 +49,7 @@ pub(crate) enum RunsCommand {
         after_help = "Examples:\n  lab runs export 7f3a room-2.run\n  lab runs export 7f3a - | ssh other lab runs import -"
     )]
     Export {
-        /// Run id, or the end of it
+        /// Run id, the end of it, or `last`
         id: String,
         /// Output file; - for standard output
         file: PathBuf,
@@ -59,17 +63,16 @@ pub(crate) enum RunsCommand {
 }
 
 /// `lab runs report`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Run id, or the end of it
-    pub(crate) id: String,
+    /// Run id, the end of it, or `last` [default: last]
+    pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) forms: Forms,
 }
 
-/// Requested report files, at least one.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
+/// Requested report files [default: Markdown on standard output].
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Forms {
     /// Self-contained HTML page with charts
     #[arg(long, value_name = "FILE")]
@@ -80,7 +83,22 @@ pub(crate) struct Forms {
     /// JUnit XML, for CI
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
-    /// The journal as JSON
-    #[arg(long, value_name = "FILE")]
+    /// The journal as one JSON document, on standard output or in a file
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub(crate) json: Option<PathBuf>,
+}
+
+impl ReportArgs {
+    /// Reads `--json 7f3a` as `--json` and an id: a file name has an extension or a folder.
+    pub(crate) fn disambiguate(&self) -> Self {
+        let mut args = self.clone();
+        let is_id = |file: &PathBuf| file.extension().is_none() && file.components().count() == 1;
+        if args.id.is_none()
+            && let Some(file) = args.forms.json.take_if(|file| is_id(file) && file.as_os_str() != "-")
+        {
+            args.id = file.to_str().map(str::to_owned);
+            args.forms.json = Some("-".into());
+        }
+        args
+    }
 }

@@ -47,7 +47,8 @@ pub(crate) enum ScenarioCommand {
         lab scenario run my.yaml --dry-run             show the plan without starting anything\n  \
         lab scenario run my.yaml --format json > run.json\n  \
         lab scenario run rotate-key --report review.html --report results.xml\n  \
-        lab scenario run rotate-key --pace workshop    a minute per step: long enough for alerts to fire"
+        lab scenario run rotate-key --pace workshop    a minute per step: long enough for alerts to fire\n  \
+        lab scenario run stale-caller app-down db-down one after the other, with a summary"
     )]
     Run(RunArgs),
     /// Check whether a scenario's incident is resolved in a running lab, and show what is still wrong
@@ -138,6 +139,9 @@ pub(crate) struct ProveArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ProofFormat,
+    /// Print one JSON document, like --format json
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
 }
 
 /// Duration of each step with traffic.
@@ -172,16 +176,20 @@ pub(crate) struct ShowArgs {
     #[arg(long)]
     pub(crate) solution: bool,
     /// Print the scenario file, as a starting point for your own
-    #[arg(long, conflicts_with_all = ["hints", "solution"])]
+    #[arg(long, conflicts_with_all = ["hints", "solution", "json"])]
     pub(crate) source: bool,
+    /// Print one JSON document; hints and solution only on request
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `lab scenario run`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed by itself")]
 pub(crate) struct RunArgs {
-    /// Name from `lab scenario list`, or a file
-    pub(crate) scenario: String,
+    /// Names from `lab scenario list`, or files; several run one after the other
+    #[arg(value_name = "SCENARIO", required = true)]
+    pub(crate) scenarios: Vec<String>,
     /// Set a parameter; can be given several times
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
@@ -200,8 +208,8 @@ pub(crate) struct RunArgs {
     /// Show steps, changes, duration and undo without starting anything
     #[arg(long, conflicts_with_all = ["recover", "reports", "format"])]
     pub(crate) dry_run: bool,
-    /// With --dry-run: print one JSON document
-    #[arg(long, requires = "dry_run")]
+    /// Print one JSON document, like --format json
+    #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
     /// Duration of each step with traffic
     #[arg(long, value_enum, default_value_t)]
@@ -217,4 +225,11 @@ pub(crate) struct RunArgs {
     /// Also write a report; the extension selects the format: .html, .md, .xml (JUnit), .json; can be given several times
     #[arg(long = "report", value_name = "FILE")]
     pub(crate) reports: Vec<PathBuf>,
+}
+
+impl RunArgs {
+    /// The output format, which has two spellings.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }

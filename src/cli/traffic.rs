@@ -47,10 +47,10 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "URL", help_heading = "Requests")]
     pub(crate) url: Option<String>,
     /// HTTP method [default: GET, or POST with --body]
-    #[arg(long, value_name = "METHOD", help_heading = "Requests")]
+    #[arg(short = 'X', long, value_name = "METHOD", help_heading = "Requests")]
     pub(crate) method: Option<String>,
     /// Header to send with each request; can be given several times
-    #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Requests")]
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", help_heading = "Requests")]
     pub(crate) headers: Vec<String>,
     /// Request body, or @FILE to read it from a file
     #[arg(long, value_name = "TEXT|@FILE", help_heading = "Requests")]
@@ -59,7 +59,7 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "method", "body"], help_heading = "Requests")]
     pub(crate) targets: Option<PathBuf>,
 
-    /// Requests per second; without it, --connections sends as fast as responses arrive [default: 20]
+    /// Requests per second: 20 or 20/s; without it, --connections sends as fast as responses arrive [default: 20]
     #[arg(long, value_name = "RATE", help_heading = "Rate")]
     pub(crate) rate: Option<String>,
     /// Constant rate for a time, 30s:200, or a ramp, 30s:0..200; can be given several times, in order
@@ -72,7 +72,7 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "SEED", requires = "poisson", help_heading = "Rate")]
     pub(crate) seed: Option<u64>,
     /// Number of requests [default: 40]
-    #[arg(long, value_name = "COUNT", conflicts_with = "duration", help_heading = "Rate")]
+    #[arg(short = 'n', long, value_name = "COUNT", conflicts_with = "duration", help_heading = "Rate")]
     pub(crate) requests: Option<String>,
     /// Duration, instead of a number of requests: 500ms, 10s, 2m [default without --rate: 10s]
     #[arg(long, value_name = "TIME", help_heading = "Rate")]
@@ -81,7 +81,7 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "TIME", help_heading = "Rate")]
     pub(crate) warmup: Option<String>,
     /// Number of connections, each with one request at a time [default: one per 50 requests per second, at most 64]
-    #[arg(long, value_name = "COUNT", help_heading = "Rate")]
+    #[arg(short = 'c', long, value_name = "COUNT", help_heading = "Rate")]
     pub(crate) connections: Option<String>,
     /// Open a new connection for each request
     #[arg(long, help_heading = "Rate")]

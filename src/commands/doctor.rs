@@ -3,6 +3,8 @@
 use crate::engines::Connect;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::session::{Session, name_option};
 use lab_core::engine::port;
 use lab_core::error::Exit;
@@ -20,8 +22,10 @@ const FILES_RECOMMENDED: u64 = 1024;
 /// Time for an engine to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Grade {
+    #[serde(rename = "ok")]
     Good,
     /// Works, but may surprise.
     Note,
@@ -30,6 +34,7 @@ enum Grade {
 }
 
 /// Result of one check, with the suggested fix.
+#[derive(Serialize)]
 struct Finding {
     check: String,
     grade: Grade,
@@ -50,12 +55,25 @@ impl Finding {
     }
 }
 
-pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
+/// `--json` output.
+#[derive(Serialize)]
+struct Document {
+    /// False if a problem prevents lab from working.
+    ready: bool,
+    checks: Vec<Finding>,
+}
+
+pub(super) async fn run(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut findings = vec![executable(), state(), loopback(), files(), default_port().await];
     let graphs = graphs(session).await;
     findings.extend(docker::findings(graphs.as_ref()).await);
     findings.extend(graphs.map(|graphs| graphs.finding()));
     findings.push(pending_undo());
+    let ready = !findings.iter().any(|finding| finding.grade == Grade::Bad);
+    if json {
+        session.json(&Document { ready, checks: findings })?;
+        return Ok(if ready { Exit::Passed } else { Exit::Failed });
+    }
     let mut table = Table::new(&[("", Side::Left), ("checked", Side::Left), ("found", Side::Left)]);
     for finding in &findings {
         let grade = match finding.grade {
@@ -67,7 +85,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
     }
     table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
     session.line("")?;
-    if findings.iter().any(|finding| finding.grade == Grade::Bad) {
+    if !ready {
         session.line("lab cannot work on this machine until the problems marked bad are fixed")?;
         return Ok(Exit::Failed);
     }

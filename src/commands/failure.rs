@@ -36,11 +36,19 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
 }
 
 /// Prints help or a usage error. Sanitised, because it may quote file names that a stranger chose.
-pub(crate) fn report_cli_error(error: &CliError) -> Exit {
+pub(crate) fn report_cli_error(error: CliError) -> Exit {
+    let (plain, coloured, is_error, hint) = match error {
+        CliError::Failure(failure) => return report(&failure.into()),
+        CliError::Clap { plain, coloured, is_error, hint } => (plain, coloured, is_error, hint),
+    };
     let term = Term::new();
-    let text = |coloured: bool| if coloured { &error.coloured } else { &error.plain };
-    if error.is_error {
-        term.note(text(term.stderr_painter().is_on()).trim_end());
+    let text = |is_coloured: bool| if is_coloured { &coloured } else { &plain };
+    if is_error {
+        let painter = term.stderr_painter();
+        term.note(text(painter.is_on()).trim_end());
+        if let Some(hint) = hint {
+            term.note(&format!("  {} {hint}", painter.paint(Tone::Strong, "next:")));
+        }
         return Exit::Usage;
     }
     // A closed pipe does not matter here.

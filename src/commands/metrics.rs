@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::future::join_all;
+use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::failure::text;
@@ -45,6 +46,10 @@ pub(super) async fn run(session: &Session, args: &MetricsArgs) -> anyhow::Result
         return Ok(report(&failed));
     }
     let (first, failed) = snapshot(&wire, &source).await?;
+    if args.json {
+        session.json(&document(&first, args.filter.as_deref()))?;
+        return Ok(report(&failed));
+    }
     show(session, args, &first, None)?;
     let exit = report(&failed);
     if !args.watch {
@@ -145,6 +150,26 @@ async fn snapshot(wire: &NetWire, source: &Source) -> anyhow::Result<(Snapshot, 
     let read = Results::collect(read)?;
     failed.extend(read.failed);
     Ok((Snapshot { at: Utc::now(), instances: read.instances }, failed))
+}
+
+/// One sample of `--json`.
+#[derive(Serialize)]
+struct Sample {
+    name: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+}
+
+/// `--json` output: every sample, summed over the instances.
+fn document(snapshot: &Snapshot, filter: Option<&str>) -> Vec<Sample> {
+    let mut values: BTreeMap<Series, f64> = BTreeMap::new();
+    for (series, value) in snapshot.instances.values().flat_map(|exposition| &exposition.values) {
+        if filter.is_none_or(|text| series.name.contains(text)) {
+            *values.entry(series.clone()).or_default() += value;
+        }
+    }
+    let sample = |(Series { name, labels }, value)| Sample { name, labels: labels.into_iter().collect(), value };
+    values.into_iter().map(sample).collect()
 }
 
 fn show(

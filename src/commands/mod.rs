@@ -9,7 +9,9 @@ mod annotate;
 mod callers;
 mod change;
 mod choose;
+mod complete;
 mod dashboard;
+mod db;
 mod doctor;
 mod down;
 mod env;
@@ -18,10 +20,12 @@ mod images;
 mod key;
 mod logs;
 mod metrics;
+mod open;
 mod progress;
 mod prove;
 mod query;
 mod recover;
+mod request;
 mod reset;
 mod resources;
 mod revisions;
@@ -107,6 +111,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Logs(args) => logs::run(session, args).await,
         Command::Watch(args) => watch::run(session, args).await,
         Command::Dashboard(args) => dashboard::run(session, args).await,
+        Command::Open(args) => open::run(session, args).await,
         Command::Stop(args) => service::run(session, Verb::Stop, &args.services).await,
         Command::Start(args) => service::run(session, Verb::Start, &args.services).await,
         Command::Restart(args) => service::run(session, Verb::Restart, &args.services).await,
@@ -117,17 +122,20 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::History(args) => revisions::history(session, args).await,
         Command::Rollback(args) => revisions::rollback(session, args).await,
         Command::Key(command) => key::run(session, command).await,
+        Command::Request(args) => request::run(session, args).await,
         Command::Traffic(args) => traffic::run(session, args).await,
         Command::Callers(command) => callers::run(session, command).await,
         Command::Metrics(args) => metrics::run(session, args).await,
+        Command::Db(command) => db::run(session, command).await,
         Command::Images(command) => images::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
         Command::Scenario(command) => scenario::run(session, command).await,
         Command::Runs(command) => runs::run(session, command),
         Command::Reset => reset::run(session).await,
         Command::Recover(args) => recover::run(session, args).await,
-        Command::Doctor => doctor::run(session).await,
+        Command::Doctor { json } => doctor::run(session, *json).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),
+        Command::Complete { words } => complete::run(session, words),
         Command::App(_)
         | Command::Gateway(_)
         | Command::Edge(_)

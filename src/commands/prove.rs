@@ -30,6 +30,7 @@ const MOST_JOBS: usize = 16;
 
 pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<Exit> {
     let begun = Instant::now();
+    let format = if args.json { ProofFormat::Json } else { args.format };
     let plans = plans(args)?;
     for plan in &plans {
         session.hide(&plan.secrets);
@@ -69,7 +70,7 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     let mut work = futures_util::stream::iter(work).buffer_unordered(jobs.clamp(1, MOST_JOBS));
     let mut proofs = Vec::new();
     while let Some(proof) = work.next().await {
-        if args.format == ProofFormat::Text {
+        if format == ProofFormat::Text {
             for line in report::lines(&proof, names, session.term.width(), session.term.painter()) {
                 session.line(&line)?;
             }
@@ -80,7 +81,7 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     live.clear();
     let signal = interrupt.signal().map_or(Exit::Passed, Signal::exit);
     let exit = proofs.iter().fold(signal, |exit, proof| exit.worse(proof.exit));
-    match args.format {
+    match format {
         ProofFormat::Json => session.json(&proofs)?,
         ProofFormat::Text => {
             session.line("")?;

@@ -36,26 +36,25 @@ use lab_system::process::{LocalProcesses, Processes};
 use lab_telemetry::wire::{NetWire, TrafficProgressFn};
 
 mod dry_run;
+mod several;
+
+use several::Journals;
 
 /// Duration of a step with traffic at workshop pace.
 const WORKSHOP: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exit> {
-    let mut plan = load(&Source::parse(&args.scenario), &options(&args.set)?)?;
-    session.hide(&plan.secrets);
-    if args.pace == PaceChoice::Workshop {
-        plan.stretch(WORKSHOP);
+    // Every mistake in one of the scenarios is found before the first one starts.
+    let selected: Vec<Selected> =
+        args.scenarios.iter().map(|typed| select(session, args, typed)).collect::<Result<_, _>>()?;
+    if let [_, _, ..] = selected.as_slice() {
+        return several::run(session, args, selected).await;
     }
-    let until = args.until.as_deref().map(|typed| until(&plan, typed)).transpose()?;
+    let Some(only) = selected.into_iter().next() else { return Err(Failure::usage("no scenario was given").into()) };
     if args.dry_run {
-        return dry_run::run(session, args, &plan, until.as_ref()).await;
+        return dry_run::run(session, args, &only.plan, only.until.as_ref()).await;
     }
-    plan.check_commands(args.allow_commands)?;
-    if args.pace == PaceChoice::Workshop {
-        let last = until.as_ref().and_then(|until| until.last_step(&plan.steps));
-        let whole = human::clock(forecast(&plan, last).seconds());
-        session.term.note(&format!("workshop pace: a minute of traffic per step, {whole} in total"));
-    }
+    only.plan.check_commands(args.allow_commands)?;
     let reports = reports(&args.reports)?;
     let interrupt = signals::install()?;
     let state = StateFolder::open()?;
@@ -66,20 +65,52 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
         }
     }
     let id = state.new_run_id()?;
-    let spec = RunSpec { plan: &plan, id: &id, keep: args.keep || until.is_some() };
-    let Some(target) = prepare(session, &state, args, spec, &interrupt).await? else {
-        return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
+    let task = Task { selected: only, id, interrupt, reports, format: Some(args.format()), journals: None };
+    one(session, args, &state, task).await
+}
+
+/// A scenario to run.
+struct Selected {
+    plan: Plan,
+    until: Option<Until>,
+}
+
+/// Loads a scenario with the options of the command line.
+fn select(session: &Session, args: &RunArgs, typed: &str) -> anyhow::Result<Selected> {
+    let mut plan = load(&Source::parse(typed), &options(&args.set)?)?;
+    session.hide(&plan.secrets);
+    if args.pace == PaceChoice::Workshop {
+        plan.stretch(WORKSHOP);
+    }
+    let until = args.until.as_deref().map(|typed| until(&plan, typed)).transpose()?;
+    Ok(Selected { plan, until })
+}
+
+/// Runs a scenario in its lab.
+async fn one(session: &Session, args: &RunArgs, state: &StateFolder, task: Task) -> anyhow::Result<Exit> {
+    let Selected { plan, until } = &task.selected;
+    if args.pace == PaceChoice::Workshop {
+        let last = until.as_ref().and_then(|until| until.last_step(&plan.steps));
+        let whole = human::clock(forecast(plan, last).seconds());
+        session.term.note(&format!("workshop pace: a minute of traffic per step, {whole} in total"));
+    }
+    let spec = RunSpec { plan, id: &task.id, keep: args.keep || until.is_some() };
+    let Some(target) = prepare(session, state, args, spec, &task.interrupt).await? else {
+        return Ok(task.interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
     };
-    execute(session, args, &state, Task { plan, until, id, interrupt, reports }, target).await
+    execute(session, args, state, task, target).await
 }
 
 /// Parts of a run that do not depend on its lab.
 struct Task {
-    plan: Plan,
-    until: Option<Until>,
+    selected: Selected,
     id: String,
     interrupt: Interrupt,
     reports: Vec<ReportFile>,
+    /// Format on standard output. `None` prints nothing.
+    format: Option<Format>,
+    /// Collects the journals of several runs.
+    journals: Option<Journals>,
 }
 
 async fn execute(
@@ -106,17 +137,21 @@ async fn execute(
         }
     };
     let mut sinks = task.reports.into_iter().fold(FanOut::new().with(journal), FanOut::with);
+    if let Some(journals) = task.journals {
+        sinks = sinks.with(journals);
+    }
     let mut progress: TrafficProgressFn = Arc::new(|_| {});
-    match args.format {
-        Format::Text => {
+    match task.format {
+        Some(Format::Text) => {
             let live = Progress::new(&session.term);
             let handle = live.handle();
             progress = Arc::new(move |now| handle.progress(now.done, now.planned));
             sinks =
                 sinks.with(Timeline::new(session.term.out(), session.term.width(), session.term.painter())).with(live);
         }
-        Format::Json => sinks = sinks.with(Json::new(session.term.data())),
-        Format::Ndjson => sinks = sinks.with(Ndjson::new(session.term.data())),
+        Some(Format::Json) => sinks = sinks.with(Json::new(session.term.data())),
+        Some(Format::Ndjson) => sinks = sinks.with(Ndjson::new(session.term.data())),
+        None => {}
     }
     let mix = |steps| CallerMix::from_plan(&task.plan, steps, Some(&task.id));
     let last = task.until.as_ref().and_then(|until| until.last_step(&task.plan.steps));
@@ -126,14 +161,14 @@ async fn execute(
         sinks = sinks.with(Annotations::new(poster.sender()));
     }
     let run = Run {
-        plan: task.plan,
+        plan: task.selected.plan,
         lab: target.lab.clone(),
         engine: target.engine.clone(),
         wire: Arc::new(NetWire::new()),
         processes: args.allow_commands.then(|| Arc::new(LocalProcesses) as Arc<dyn Processes>),
         id: task.id,
         keep: args.keep,
-        until: task.until,
+        until: task.selected.until,
         owned: target.temporary,
         interrupt: task.interrupt,
         progress,

@@ -24,13 +24,20 @@ use lab_report::term::Tone;
 use lab_runner::lab::{StateFolder, run_holder};
 use lab_system::files;
 
+/// Id argument for the latest run.
+const LAST: &str = "last";
+
 pub(super) fn run(session: &Session, command: &RunsCommand) -> anyhow::Result<Exit> {
     let state = StateFolder::open()?;
     match command {
         RunsCommand::List { json } => list(session, &state, *json),
-        RunsCommand::Show { id, format } => show(session, &state, &find(&state, id)?, *format),
+        RunsCommand::Show { id, format, json } => {
+            let format = if *json { Format::Json } else { *format };
+            show(session, &state, &find(&state, id)?, format)
+        }
         RunsCommand::Report(args) => {
-            let journal = journal(&find(&state, &args.id)?)?;
+            let args = args.disambiguate();
+            let journal = journal(&find(&state, args.id.as_deref().unwrap_or(LAST))?)?;
             if is_in_progress(&state, &journal) {
                 session.term.note("the run is in progress; showing the events so far");
             }
@@ -70,6 +77,11 @@ fn find(state: &StateFolder, typed: &str) -> anyhow::Result<Vec<Event>> {
     read(&path)
 }
 
+/// Journal of a run, by default of the latest one.
+pub(super) fn selected_journal(state: &StateFolder, id: Option<&str>) -> anyhow::Result<Journal> {
+    Ok(journal(&find(state, id.unwrap_or(LAST))?)?)
+}
+
 /// Builds the journal of a run.
 fn journal(events: &[Event]) -> Result<Journal, Failure> {
     Journal::from_events(events).ok_or_else(|| Failure::failed("the record of this run has no start event"))
@@ -80,8 +92,12 @@ pub(super) fn journal_of(state: &StateFolder, id: &str) -> anyhow::Result<Journa
     Ok(journal(&read(&state.run_folder(id).path(journal_file::EVENTS))?)?)
 }
 
-/// Finds the only run whose id has this ending.
+/// Finds the only run whose id has this ending, or the latest one. `runs` is sorted by time.
 fn locate(runs: &[(String, PathBuf)], typed: &str) -> Result<(String, PathBuf), Failure> {
+    if typed == LAST {
+        let none = || Failure::usage("there are no runs yet").hint("lab scenario run rotate-key");
+        return runs.last().cloned().ok_or_else(none);
+    }
     let matching: Vec<_> = runs.iter().filter(|(id, _)| !typed.is_empty() && id.ends_with(typed)).collect();
     match matching.as_slice() {
         [one] => Ok((*one).clone()),

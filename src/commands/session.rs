@@ -244,5 +244,11 @@ pub(super) fn no_such_lab(lab: &Lab) -> Failure {
 /// The error for a service that is not among those of a lab.
 pub(super) fn unknown_service<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
     let known: Vec<&str> = known.collect();
-    Failure::usage(format!("unknown service {name:?} (this lab has {})", known.join(", ")))
+    let failure = Failure::usage(format!("unknown service {name:?} (this lab has {})", known.join(", ")));
+    let lab = StateFolder::open().ok().and_then(|state| state.lab(name).ok());
+    // A lab's name is a likely mistake, because other commands accept one here.
+    if lab.is_some_and(|lab| lab.folder().root().exists()) {
+        return failure.hint(format!("{name} is a lab: select it with --name {name}"));
+    }
+    failure
 }

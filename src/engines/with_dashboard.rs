@@ -6,12 +6,14 @@ use std::process::Child;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use super::dashboard::{Dashboard, Order, PORT_VARIABLE};
 use lab_containers::docker::Docker;
+use lab_core::engine::sql::Dialect;
 use lab_core::engine::{
-    Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest, ProgressFn, Reconciliation, Roles,
-    ServiceChange, ServiceSpec, UpRequest, port,
+    DbError, DbQuery, DbResult, Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest, ProgressFn,
+    Reconciliation, Roles, ServiceChange, ServiceSpec, UpRequest, port,
 };
 use lab_runner::lab::DEFAULT_NAME;
 use lab_system::background::{self, Starting};
@@ -177,6 +179,14 @@ impl Engine for WithDashboard {
 
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
         self.docker.logs(request).await
+    }
+
+    fn dialect(&self) -> Option<Dialect> {
+        self.docker.dialect()
+    }
+
+    async fn query(&self, query: &DbQuery, stop: BoxFuture<'static, ()>) -> Result<DbResult, DbError> {
+        self.docker.query(query, stop).await
     }
 }
 

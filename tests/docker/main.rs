@@ -28,6 +28,7 @@ mod neighbours;
 mod own_stack;
 mod proofs;
 mod pulls;
+mod queries;
 #[path = "../shared/ran.rs"]
 mod ran;
 mod registry;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         dashboard::trials(),
         proofs::trials(),
         pulls::trials(),
+        queries::trials(),
         interruptions::trials(),
         kills::trials(),
         broken_daemon::trials(),

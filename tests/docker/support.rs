@@ -164,8 +164,10 @@ pub(crate) fn write_small_stack(folder: &Path) {
     let small = small.replace(", edge: { condition: service_started }", "").replace("edge:5140", "\"\"");
     std::fs::create_dir_all(folder).expect("the folder is the test's");
     std::fs::write(folder.join("compose.yaml"), small).expect("the folder is the test's");
-    let copied = Command::new("cp").arg("-r").arg(stack.join("nginx")).arg(folder).status();
-    assert!(copied.is_ok_and(|status| status.success()));
+    for mounted in ["nginx", "postgres"] {
+        let copied = Command::new("cp").arg("-r").arg(stack.join(mounted)).arg(folder).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+    }
 }
 
 /// The images of it that are not made here.

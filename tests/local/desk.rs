@@ -116,6 +116,14 @@ impl Running {
         kill(self.child.id(), signal);
     }
 
+    /// Returns true once it handles a signal (`SigCgt` is a hexadecimal mask, proc(5)).
+    pub(crate) fn catches(&self, signal: Signal) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).map(str::trim);
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or_default();
+        (mask >> (signal.as_raw() - 1)) & 1 == 1
+    }
+
     /// Waits for its end.
     pub(crate) fn ran(self) -> Ran {
         let begun = Instant::now();

@@ -17,6 +17,7 @@ mod desk;
 mod doctor;
 mod edge;
 mod engines;
+mod entry;
 mod gateway;
 mod gateway_life;
 mod gateway_responses;
@@ -43,6 +44,7 @@ mod ran;
 mod random_kills;
 mod reset;
 mod revisions;
+mod requests;
 mod runbooks;
 mod runs;
 #[path = "../shared/same.rs"]

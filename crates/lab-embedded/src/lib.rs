@@ -9,12 +9,14 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream;
 
 use lab_core::engine::logs::time_in;
+use lab_core::engine::sql::Dialect;
 use lab_core::engine::{
-    APP, Ability, DB, Description, Engine, EngineError, EngineErrorKind, GATEWAY, LogLine, LogLines, LogRequest,
-    Progress, ProgressFn, Reconciliation, ServiceChange, ServiceSpec, UpRequest,
+    APP, Ability, DB, DbError, DbQuery, DbResult, Description, Engine, EngineError, EngineErrorKind, GATEWAY, LogLine,
+    LogLines, LogRequest, Progress, ProgressFn, Reconciliation, ServiceChange, ServiceSpec, UpRequest,
 };
 use lab_system::background;
 use lab_system::files::{self, Folder};
@@ -26,6 +28,7 @@ mod hung;
 mod launch;
 mod log;
 mod protocol;
+mod query;
 mod settings;
 
 use call::Calls;
@@ -36,6 +39,8 @@ pub const NAME: &str = "embedded";
 const HOST_FILE: &str = "host.json";
 const LOCK_FILE: &str = "host.lock";
 const LOG_FOLDER: &str = "logs";
+/// Name of the app's database in the lab's folder.
+const DATABASE_FILE: &str = "users.db";
 /// Services that are processes and therefore have logs.
 const PROCESSES: [&str; 2] = [GATEWAY, APP];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -152,6 +157,14 @@ impl Engine for Embedded {
             return Ok(past.chain(follow).boxed());
         }
         Ok(past.boxed())
+    }
+
+    fn dialect(&self) -> Option<Dialect> {
+        Some(Dialect::Sqlite)
+    }
+
+    async fn query(&self, query: &DbQuery, stop: BoxFuture<'static, ()>) -> Result<DbResult, DbError> {
+        query::run(&self.folder.path(DATABASE_FILE), query, stop).await
     }
 }
 

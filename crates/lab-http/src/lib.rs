@@ -12,8 +12,10 @@ use serde_json::Value;
 
 use lab_system::deadline::timeout;
 mod cause;
+mod exchange;
 
 pub use cause::Cause;
+pub use exchange::Exchange;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_LIMIT: usize = 8 << 20;

@@ -133,6 +133,9 @@ impl<'a> Reader<'a> {
             "" => "empty".to_owned(),
             found => quote(found),
         };
+        if self.is_reported(&resolved) {
+            return;
+        }
         let message = format!("`{what}` is {found}");
         // If the value is a single parameter, point to where the parameter got its value.
         let mut diagnostic = match &resolved.written {
@@ -146,6 +149,16 @@ impl<'a> Reader<'a> {
         diagnostic.notes.extend(outputs);
         diagnostic.label = expected.into();
         self.out.push(diagnostic);
+    }
+
+    /// Returns true if another use of one of the parameters was reported already. A wrong value is one mistake, however often
+    /// it is used.
+    fn is_reported(&self, resolved: &Resolved) -> bool {
+        let is_same = |item: &Diagnostic| match &resolved.written {
+            Some(written) => item.place.as_ref() == Some(written),
+            None => item.notes.iter().any(|note| resolved.origins.contains(note)),
+        };
+        self.out.are_few() && self.out.items().iter().any(is_same)
     }
 
     /// Expectations of a step. `traffic` describes the requests of the step, including those of included steps.

@@ -14,6 +14,7 @@ pub const FILES: &[(&str, &str)] = embedded![
     "stack/nginx/templates/api-key-off.conf.template",
     "stack/nginx/templates/api-key-on.conf.template",
     "stack/nginx/templates/nginx.conf.template",
+    "stack/postgres/roles.sh",
     "stack/prometheus/prometheus.yml",
     "stack/prometheus/rules/alerts.yml",
     "stack/prometheus/rules/recording.yml",

@@ -109,12 +109,20 @@ fn no_service_has_more_rights_than_it_needs() {
 
 #[test]
 fn the_environment_changes_ports_keys_and_passwords() {
-    let stack = embedded(&[("LAB_GATEWAY_PORT", "0"), ("APP_API_KEY", "k2"), ("POSTGRES_PASSWORD", "secret")]);
+    let stack = embedded(&[
+        ("LAB_GATEWAY_PORT", "0"),
+        ("APP_API_KEY", "k2"),
+        ("POSTGRES_PASSWORD", "secret"),
+        ("POSTGRES_SUPERUSER_PASSWORD", "admin"),
+    ]);
     assert_eq!(stack.service("gateway").unwrap().ports, [Port { published: None, target: 8080 }]);
     let app = &stack.service("app").unwrap().environment;
     assert_eq!(app["APP_API_KEY"], "k2");
     assert_eq!(app["DATABASE_URL"], "postgres://lab:secret@db:5432/postgres");
-    assert_eq!(stack.service("db").unwrap().environment["POSTGRES_PASSWORD"], "secret");
+    let db = &stack.service("db").unwrap().environment;
+    assert_eq!(db["LAB_APP_PASSWORD"], "secret");
+    assert_eq!(db["POSTGRES_PASSWORD"], "admin");
+    assert_eq!(db["LAB_VIEWER_PASSWORD"], "viewer", "the default");
 }
 
 #[test]

@@ -41,12 +41,18 @@ enum Place {
 
 impl Chunked {
     /// Parses the next bytes. Returns the bytes after the body, or `None` if the body is incomplete.
-    pub(super) fn feed<'a>(&mut self, mut bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    /// Passes the data of the chunks to `data`.
+    pub(super) fn feed<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        mut data: impl FnMut(&[u8]),
+    ) -> Result<Option<&'a [u8]>, Malformed> {
         while let Some((&byte, rest)) = bytes.split_first() {
             if let Place::Data(left) = self.place {
                 let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 let left = left - taken as u64;
                 self.place = if left == 0 { Place::DataEnd } else { Place::Data(left) };
+                data(&bytes[..taken]);
                 bytes = &bytes[taken..];
                 continue;
             }
@@ -97,7 +103,7 @@ mod tests {
     use super::*;
 
     fn feed(text: &str) -> Result<Option<String>, Malformed> {
-        let rest = Chunked::default().feed(text.as_bytes())?;
+        let rest = Chunked::default().feed(text.as_bytes(), |_| {})?;
         Ok(rest.map(|rest| String::from_utf8_lossy(rest).into_owned()))
     }
 
@@ -108,6 +114,16 @@ mod tests {
         assert_eq!(feed("000A ;x=\"y\"\r\n0123456789\r\n00\r\nx: y\r\nz: w\r\n\r\n"), Ok(Some(String::new())));
         assert_eq!(feed("a\r\n01234"), Ok(None));
         assert_eq!(feed("0\r\nx: y\r\n"), Ok(None));
+    }
+
+    #[test]
+    fn the_data_is_passed_on_without_the_framing() {
+        let mut data = Vec::new();
+        let mut chunked = Chunked::default();
+        for part in ["3\r\nab", "c\r\n2;x\r\nde", "\r\n0\r\nt: x\r\n\r\n"] {
+            chunked.feed(part.as_bytes(), |bytes| data.extend_from_slice(bytes)).unwrap();
+        }
+        assert_eq!(data, b"abcde");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! server is gone, the second attempt fails too; any further retry would hide the outage.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Cause;
+use super::outcome::BodySample;
 use super::resolver::Resolver;
 use super::response::{Answer, Fed, Reader};
 use super::target::Prepared;
+use super::worker::locked;
 
 /// Size of the read buffer in bytes.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -42,6 +45,8 @@ pub(super) struct Net {
     pub(super) resolvers: Vec<Resolver>,
     pub(super) connect_timeout: Duration,
     pub(super) keepalive: bool,
+    /// One response body for each status code.
+    pub(super) samples: Mutex<BTreeMap<u16, BodySample>>,
 }
 
 /// Status code and size of a response.
@@ -95,6 +100,9 @@ impl Client {
             match exchange(&mut stream, fresh, request, reader).await {
                 Ok((answer, bytes)) => {
                     *link = (answer.reusable && net.keepalive).then_some(stream);
+                    if let Some(sample) = reader.take_sample() {
+                        locked(&net.samples).entry(answer.code).or_insert(sample);
+                    }
                     return Ok(Received { code: answer.code, bytes });
                 }
                 Err(Failure::Failed(cause)) => return Err(cause),

@@ -27,7 +27,7 @@ pub use control::{TrafficCommands, TrafficControl, traffic_control};
 pub use job::{Amount, Arrivals, Caller, Job, Load, Pace, RequestSpec, Stage};
 pub use lab_http::Cause;
 pub use limits::raise_file_limit;
-pub use outcome::{CallerCounts, CallerOutcome, Interval, Outcome, TrafficProgress, Update};
+pub use outcome::{BodySample, CallerCounts, CallerOutcome, Interval, Outcome, TrafficProgress, Update};
 pub use run::{run, run_controlled, run_job};
 pub use summary::{Summary, quantile};
 pub use target::LoadError;

@@ -71,6 +71,29 @@ pub struct Outcome {
     pub received: u64,
     /// Requests that were sent again because the server had closed their idle connection. All other counts count them once.
     pub resent: u64,
+    /// One response body for each status code.
+    pub samples: BTreeMap<u16, BodySample>,
+}
+
+/// Start of a response body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BodySample {
+    /// At most [`BodySample::LIMIT`] bytes.
+    pub bytes: Vec<u8>,
+    /// The body is longer.
+    pub truncated: bool,
+}
+
+impl BodySample {
+    /// Maximum size in bytes.
+    pub const LIMIT: usize = 1 << 10;
+
+    /// Appends bytes up to the limit.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = Self::LIMIT - self.bytes.len();
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.truncated |= bytes.len() > room;
+    }
 }
 
 /// Results of one caller.

@@ -1,10 +1,12 @@
 //! Incremental parser that finds the end of an HTTP/1.1 response (RFC 9112) and keeps only its status code. It does no I/O,
 //! so tests can feed it any split of any bytes.
+//! Of each status code, the start of the first body is kept as a sample.
 //!
 //! hyper is not used because a load generator discards headers and bodies, and building them takes a fifth of the sender's
 //! cost per request (docs/performance.md).
 
 use super::chunked::Chunked;
+use super::outcome::BodySample;
 
 /// Maximum size of a response head in bytes.
 const MAX_HEAD: usize = 64 << 10;
@@ -25,6 +27,10 @@ pub(super) struct Reader {
     code: u16,
     /// The connection can be used for another request.
     reusable: bool,
+    /// Status codes of which this reader has a sample.
+    sampled: Vec<u16>,
+    /// Body of the current response, if it is the first one with its code.
+    sample: Option<BodySample>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +70,8 @@ impl Reader {
     /// Prepares for the next response. `bodiless` is true for a HEAD request.
     pub(super) fn begin(&mut self, bodiless: bool) {
         self.head.clear();
-        *self = Self { bodiless, head: std::mem::take(&mut self.head), ..Self::default() };
+        let (head, sampled) = (std::mem::take(&mut self.head), std::mem::take(&mut self.sampled));
+        *self = Self { bodiless, head, sampled, ..Self::default() };
     }
 
     /// Parses the next bytes of the connection.
@@ -78,16 +85,30 @@ impl Reader {
                 State::Length(left) => {
                     let taken = (*left).min(bytes.len() as u64);
                     *left -= taken;
+                    if let Some(sample) = &mut self.sample {
+                        sample.push(&bytes[..usize::try_from(taken).unwrap_or(bytes.len())]);
+                    }
                     if *left > 0 {
                         return Ok(Fed::More);
                     }
                     return Ok(self.whole(bytes.len() as u64 == taken));
                 }
                 State::Chunked(chunked) => {
-                    let Some(rest) = chunked.feed(bytes)? else { return Ok(Fed::More) };
+                    let sample = &mut self.sample;
+                    let data = |data: &[u8]| {
+                        if let Some(sample) = sample {
+                            sample.push(data);
+                        }
+                    };
+                    let Some(rest) = chunked.feed(bytes, data)? else { return Ok(Fed::More) };
                     return Ok(self.whole(rest.is_empty()));
                 }
-                State::UntilClose => return Ok(Fed::More),
+                State::UntilClose => {
+                    if let Some(sample) = &mut self.sample {
+                        sample.push(bytes);
+                    }
+                    return Ok(Fed::More);
+                }
             }
         }
     }
@@ -95,6 +116,13 @@ impl Reader {
     /// Handles the close of the connection, which completes a response without a length.
     pub(super) fn close(&self) -> Option<Answer> {
         matches!(self.state, State::UntilClose).then_some(Answer { code: self.code, reusable: false })
+    }
+
+    /// Takes the sample of the response that was just completed, if there is one.
+    pub(super) fn take_sample(&mut self) -> Option<BodySample> {
+        let sample = self.sample.take()?;
+        self.sampled.push(self.code);
+        Some(sample)
     }
 
     /// Completes a response. Unexpected bytes after it make the connection unusable.
@@ -130,6 +158,7 @@ impl Reader {
             return if head.code == 101 || self.interim > MAX_INTERIM { Err(Malformed) } else { Ok(()) };
         }
         (self.code, self.reusable) = (head.code, head.keeps);
+        self.sample = (!self.sampled.contains(&head.code)).then(BodySample::default);
         self.state = match head.body {
             _ if self.bodiless || matches!(head.code, 204 | 304) => State::Length(0),
             Framing::Chunked => State::Chunked(Chunked::default()),
@@ -242,6 +271,23 @@ mod tests {
 
     fn whole(code: u16, reusable: bool) -> Answer {
         Answer { code, reusable }
+    }
+
+    #[test]
+    fn the_first_body_of_a_code_is_sampled() {
+        let mut reader = Reader::default();
+        let mut sample = |parts: &[&str]| {
+            reader.begin(false);
+            for part in parts {
+                reader.feed(part.as_bytes()).unwrap();
+            }
+            reader.take_sample().map(|sample| String::from_utf8(sample.bytes).unwrap())
+        };
+        assert_eq!(sample(&["HTTP/1.1 403 F\r\ncontent-length: 5\r\n\r\nno", "ne"]), Some("none".to_owned()));
+        assert_eq!(sample(&["HTTP/1.1 403 F\r\ncontent-length: 2\r\n\r\nno"]), None, "one for each code");
+        let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
+        assert_eq!(sample(&[chunked, "1\r\n!\r\n0\r\n\r\n"]), Some("ok!".to_owned()));
+        assert_eq!(sample(&["HTTP/1.1 500 E\r\n\r\nup to the ", "close"]), Some("up to the close".to_owned()));
     }
 
     #[test]

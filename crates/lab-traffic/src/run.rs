@@ -152,7 +152,8 @@ fn take_outcome(shared: &Shared, meter: &mut Meter, job: &Job, begin: DateTime<U
     let mut summary = Summary::new(begin + job.warmup);
     conclude(shared, meter, &mut summary);
     let total = std::mem::replace(&mut meter.total, Tally::new(job.callers.len()));
-    total.outcome(summary, job.callers.iter().map(|caller| caller.name.clone()))
+    let samples = locked(&shared.net.samples).clone();
+    Outcome { samples, ..total.outcome(summary, job.callers.iter().map(|caller| caller.name.clone())) }
 }
 
 fn ticks(shared: &Shared) -> tokio::time::Interval {
@@ -196,6 +197,7 @@ fn shared(job: &Job, targets: Targets, stop: CancellationToken) -> (Arc<Shared>,
         // A longer limit has no effect, since the timeout ends the attempt first.
         connect_timeout: if job.connect_timeout < job.timeout { job.connect_timeout } else { Duration::MAX },
         keepalive: job.keepalive,
+        samples: Mutex::default(),
     };
     let shared = Shared {
         start: Instant::now(),

@@ -112,7 +112,8 @@ impl Tally {
         (summary.codes, summary.errors, summary.latency) = (whole.codes, whole.errors, whole.latency);
         let callers = self.callers.iter().zip(names).map(|(caller, name)| caller.outcome(name)).collect();
         let by_code = all.codes.into_iter().filter(|(_, latency)| !latency.is_empty()).collect();
-        Outcome { summary, callers, by_code, delay: self.delay, received: self.received, resent: self.resent }
+        let (delay, received, resent) = (self.delay, self.received, self.resent);
+        Outcome { summary, callers, by_code, delay, received, resent, samples: BTreeMap::new() }
     }
 
     /// The sum over all callers.

@@ -31,7 +31,7 @@ struct Target {
 
 /// `--json` output.
 #[derive(Serialize)]
-struct Document {
+pub(super) struct Document {
     scenario: String,
     title: String,
     kind: &'static str,
@@ -71,6 +71,30 @@ struct UndoDocument {
 }
 
 pub(super) async fn run(session: &Session, args: &RunArgs, plan: &Plan, until: Option<&Until>) -> anyhow::Result<Exit> {
+    if args.json {
+        return session.json(&describe(session, args, plan, until).await?);
+    }
+    let (target, forecast, kept) = prepare(session, args, plan, until).await?;
+    show(session, plan, &target, &forecast, kept)
+}
+
+/// The plan as a document.
+pub(super) async fn describe(
+    session: &Session,
+    args: &RunArgs,
+    plan: &Plan,
+    until: Option<&Until>,
+) -> anyhow::Result<Document> {
+    let (target, forecast, kept) = prepare(session, args, plan, until).await?;
+    Ok(document(plan, target, forecast, kept))
+}
+
+async fn prepare(
+    session: &Session,
+    args: &RunArgs,
+    plan: &Plan,
+    until: Option<&Until>,
+) -> anyhow::Result<(Target, Forecast, bool)> {
     let mut target = find_target(session, args, plan).await?;
     if !args.allow_commands && plan.check_commands(false).is_err() {
         target.remarks.push("it runs commands on this machine: add --allow-commands".to_owned());
@@ -78,10 +102,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs, plan: &Plan, until: O
     let mut forecast = forecast(plan, until.and_then(|until| until.last_step(&plan.steps)));
     mask(&mut forecast, plan);
     let kept = args.keep || until.is_some();
-    if args.json {
-        return session.json(&document(plan, target, forecast, kept));
-    }
-    show(session, plan, &target, &forecast, kept)
+    Ok((target, forecast, kept))
 }
 
 /// Masks secrets in the forecast.

@@ -1,5 +1,9 @@
 //! `lab scenario show`: the ticket, as trainees get it. Hints and solution are shown only on request.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
 use super::kind_and_level;
 use crate::cli::ShowArgs;
 use crate::commands::session::Session;
@@ -7,9 +11,51 @@ use lab_core::error::{Exit, Failure};
 use lab_report::report::table::{Side, Table};
 use lab_report::report::text;
 use lab_report::term::{Tone, clean};
+use lab_scenario::lesson::Difficulty;
 use lab_scenario::skeleton::SCHEMA_FILE;
 use lab_scenario::{LoadOptions, Plan, Source, library, load};
 use lab_system::files;
+
+/// `--json` output. What was not requested is null.
+#[derive(Serialize)]
+struct Document<'a> {
+    name: &'a str,
+    title: &'a str,
+    kind: &'static str,
+    difficulty: Option<&'static str>,
+    tags: &'a [String],
+    /// Empty: any engine.
+    engines: &'a [String],
+    ticket: Option<&'a str>,
+    symptom: Option<&'a str>,
+    hints: Option<&'a [String]>,
+    solution: Option<Solution<'a>>,
+}
+
+/// Spoilers.
+#[derive(Serialize)]
+struct Solution<'a> {
+    text: Option<&'a str>,
+    description: &'a str,
+    lessons: &'a [String],
+    wrong_fixes: Vec<WrongFix<'a>>,
+    parameters: &'a BTreeMap<String, String>,
+    steps: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct WrongFix<'a> {
+    name: &'a str,
+    why: &'a str,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    name: &'a str,
+    phase: &'static str,
+    action: &'static str,
+    expect: Vec<String>,
+}
 
 pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     let from = Source::parse(&args.scenario);
@@ -32,6 +78,9 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     }
     let plan = load(&from, &LoadOptions::default())?;
     session.hide(&plan.secrets);
+    if args.json {
+        return session.json(&document(args, &plan));
+    }
     let painter = session.term.painter();
     session.line(&format!("{} · {}", painter.paint(Tone::Strong, &plan.name), clean(&plan.title)))?;
     let tags = if plan.tags.is_empty() { String::new() } else { format!(" · {}", plan.tags.join(", ")) };
@@ -56,6 +105,35 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     }
     session.line("")?;
     session.line(&painter.paint(Tone::Dim, &next(args, &plan)))
+}
+
+fn document<'a>(args: &ShowArgs, plan: &'a Plan) -> Document<'a> {
+    let lesson = &plan.lesson;
+    let solution = || Solution {
+        text: lesson.solution.as_deref(),
+        description: &plan.description,
+        lessons: &lesson.lessons,
+        wrong_fixes: plan.claims.wrong_fixes.iter().map(|fix| WrongFix { name: &fix.name, why: &fix.why }).collect(),
+        parameters: &plan.parameters,
+        steps: plan.all_steps().map(step_document).collect(),
+    };
+    Document {
+        name: &plan.name,
+        title: &plan.title,
+        kind: plan.kind.name(),
+        difficulty: lesson.difficulty.map(Difficulty::name),
+        tags: &plan.tags,
+        engines: &plan.engines,
+        ticket: lesson.ticket.as_deref(),
+        symptom: lesson.symptom.as_deref(),
+        hints: args.hints.then_some(&lesson.hints),
+        solution: (args.solution || lesson.ticket.is_none()).then(solution),
+    }
+}
+
+fn step_document(step: &lab_scenario::plan::Step) -> Step<'_> {
+    let expect = step.expect.iter().map(|expect| format!("{} {}", expect.metric_text, expect.text)).collect();
+    Step { name: &step.name, phase: step.phase.name(), action: step.action.name(), expect }
 }
 
 /// Suggests the parts of the lesson that were not shown, then the run.

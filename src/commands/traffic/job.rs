@@ -113,7 +113,7 @@ fn pace(args: &SendArgs, rate: f64) -> Result<(Pace, Amount, u32), Failure> {
         }
         return Ok((Pace::Closed, amount.unwrap_or(Amount::Duration(DEFAULT_LENGTH)), connections));
     } else {
-        let rate = args.rate.as_deref().map_or(Ok(rate), value::rate).map_err(usage("rate"))?;
+        let rate = args.rate.as_deref().map_or(Ok(rate), self::rate).map_err(usage("rate"))?;
         (vec![Stage::steady(rate)], amount.unwrap_or(Amount::Requests(DEFAULT_REQUESTS)))
     };
     let arrivals = if args.poisson { Arrivals::Poisson { seed: seed(args)? } } else { Arrivals::Even };
@@ -137,6 +137,11 @@ fn seed(args: &SendArgs) -> Result<u64, Failure> {
     args.seed.map_or_else(random, Ok).map_err(|error| Failure::failed(format!("cannot get a random number: {error}")))
 }
 
+/// Parses `20` or `20/s`.
+fn rate(text: &str) -> Result<f64, Expected> {
+    value::rate(text.strip_suffix("/s").unwrap_or(text))
+}
+
 /// Parses `30s:200` or `30s:0..200`.
 fn stage(text: &str) -> Result<Stage, String> {
     const EXPECTED: &str = "expected a time and a rate, `30s:200`, or a ramp, `30s:0..200`";
@@ -146,11 +151,11 @@ fn stage(text: &str) -> Result<Stage, String> {
         return Err("a stage must be longer than zero".to_owned());
     }
     // A ramp may start or end at 0.
-    let read = |text: &str| if text.trim() == "0" { Ok(0.0) } else { value::rate(text.trim()) };
+    let read = |text: &str| if text.trim() == "0" { Ok(0.0) } else { self::rate(text.trim()) };
     let (from, to) = if let Some((from, to)) = rate.split_once("..") {
         (read(from)?, read(to)?)
     } else {
-        let rate = value::rate(rate.trim())?;
+        let rate = self::rate(rate.trim())?;
         (rate, rate)
     };
     if from == 0.0 && to == 0.0 { Err(EXPECTED.to_owned()) } else { Ok(Stage { length, from, to }) }
@@ -289,6 +294,8 @@ mod tests {
         assert_eq!(stage("10s:50"), Ok((10.0, 50.0, 50.0)));
         assert_eq!(stage("1.5s:0..200"), Ok((1.5, 0.0, 200.0)));
         assert_eq!(stage("2m: 200 .. 0"), Ok((120.0, 200.0, 0.0)));
+        assert_eq!(stage("10s:50/s"), Ok((10.0, 50.0, 50.0)));
+        assert_eq!(stage("10s:0..50/s"), Ok((10.0, 0.0, 50.0)));
         for wrong in ["", "10s", "10:50", "10s:0", "10s:0..0", "0s:5", "10s:-5", "10s:5..", "10s:1e7"] {
             assert!(stage(wrong).is_err(), "{wrong}");
         }

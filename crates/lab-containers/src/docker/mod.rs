@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use lab_core::engine::sql::Dialect;
 use lab_core::engine::{
-    Ability, Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest, ProgressFn, Reconciliation,
-    Roles, ServiceChange, ServiceSpec, Settings, UpRequest,
+    Ability, DbError, DbQuery, DbResult, Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest,
+    ProgressFn, Reconciliation, Roles, ServiceChange, ServiceSpec, Settings, UpRequest,
 };
 use lab_http::Http;
 use lab_stack::{Optional, Service, Stack};
@@ -38,6 +40,7 @@ mod names;
 mod observed_state;
 mod ports;
 mod probe;
+mod query;
 mod resources;
 mod rollback;
 mod route;
@@ -333,5 +336,13 @@ impl Engine for Docker {
 
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
         self.inner.logs(request).await
+    }
+
+    fn dialect(&self) -> Option<Dialect> {
+        Some(Dialect::Postgres)
+    }
+
+    async fn query(&self, query: &DbQuery, stop: BoxFuture<'static, ()>) -> Result<DbResult, DbError> {
+        self.inner.query(query, stop).await
     }
 }

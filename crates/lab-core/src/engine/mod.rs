@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 mod daemon;
+mod database;
 pub mod environment;
 mod error;
 pub mod logs;
@@ -18,9 +20,11 @@ mod owner;
 pub mod port;
 mod roles;
 pub mod secret;
+pub mod sql;
 pub mod transition;
 
 pub use daemon::host_from_env;
+pub use database::{DbError, DbQuery, DbResult, VIEWER};
 pub use environment::Settings;
 pub use error::{EngineError, EngineErrorKind};
 pub use logs::{LogLine, LogLines, LogRequest};
@@ -84,6 +88,17 @@ pub trait Engine: Send + Sync {
     /// Output of the services, oldest line first. An error item concerns one service; lines of other services may
     /// follow.
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError>;
+
+    /// SQL dialect of the app's database. `None` if the engine cannot query it.
+    fn dialect(&self) -> Option<sql::Dialect> {
+        None
+    }
+
+    /// Runs one statement in the app's database. When `stop` completes, the statement is canceled in the database.
+    async fn query(&self, _query: &DbQuery, _stop: BoxFuture<'static, ()>) -> Result<DbResult, DbError> {
+        let error = EngineError::new(EngineErrorKind::Unsupported, "it has no database that can be queried");
+        Err(error.for_service(&self.roles().db).into())
+    }
 }
 
 /// A service and the operations that it supports on an engine.

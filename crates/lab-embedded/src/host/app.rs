@@ -12,14 +12,12 @@ use super::gateway::Gateway;
 use super::health::new_instance;
 use super::slot::{Slot, status};
 use super::transition::Managed;
+use crate::DATABASE_FILE;
 use crate::call::unreadable;
 use crate::child::{Child, Program};
 use crate::log::Log;
 use lab_core::engine::{APP, DB, EngineError, Health, Retired, RunState, ServiceStatus};
 use lab_system::files;
-
-/// Name of the database file in the lab's folder.
-pub(super) const DATABASE_FILE: &str = "users.db";
 
 pub(super) struct App {
     context: Arc<Context>,

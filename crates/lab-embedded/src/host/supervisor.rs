@@ -47,7 +47,7 @@ impl Supervisor {
         let context = Arc::new(Context::new(folder, request));
         let gateway = Arc::new(Gateway::new(context.clone())?);
         let app = App::new(context.clone(), gateway.clone())?;
-        let database = Database::new(folder.path(super::app::DATABASE_FILE));
+        let database = Database::new(folder.path(crate::DATABASE_FILE));
         let dashboard = OnceLock::new();
         Ok(Self { context, app, gateway, database, dashboard, change: tokio::sync::Mutex::default() })
     }

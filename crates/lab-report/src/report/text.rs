@@ -26,6 +26,19 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     if lines.is_empty() { vec![String::new()] } else { lines }
 }
 
+/// Shortens a text to one line of at most `width` columns; an ellipsis marks what is missing.
+pub fn cut(text: &str, width: usize) -> String {
+    // Masked first, because the end could split a secret.
+    let text = clean(&masked(text));
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    if columns(&line) <= width {
+        return line;
+    }
+    let fits = prefix(&line, width.saturating_sub(1));
+    format!("{}…", &line[..fits])
+}
+
 fn wrap_line(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -70,7 +83,7 @@ fn prefix(text: &str, width: usize) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{columns, pieces, shell_quote, wrap};
+    use super::{columns, cut, pieces, shell_quote, wrap};
 
     #[test]
     fn words_stay_whole_where_they_can() {
@@ -79,6 +92,13 @@ mod tests {
         assert_eq!(wrap("", 10), [""]);
         assert_eq!(wrap("abcdefghijkl mn", 5), ["abcde", "fghij", "kl mn"]);
         assert_eq!(wrap("日本語テキスト", 6), ["日本語", "テキス", "ト"]);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_to_one_line() {
+        assert_eq!(cut("{\n  \"a\": 1\n}\n", 20), "{ \"a\": 1 }");
+        assert_eq!(cut("abcdefgh", 5), "abcd…");
+        assert_eq!(cut("日本語", 5), "日本…");
     }
 
     #[test]

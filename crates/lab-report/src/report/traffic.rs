@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{encode, human};
 use lab_core::event::ExpectationResult;
-use lab_traffic::{Arrivals, CallerOutcome, Cause, Job, Outcome, Pace};
+use lab_traffic::{Arrivals, BodySample, CallerOutcome, Cause, Job, Outcome, Pace};
 
 pub mod compare;
 pub mod csv;
@@ -80,6 +80,9 @@ pub struct TrafficReport {
     /// Responses by latency, on a scale of 1, 2, 5.
     #[serde(default)]
     pub histogram: Vec<Bucket>,
+    /// One response body for each status code.
+    #[serde(default)]
+    pub samples: BTreeMap<u16, Sample>,
     /// Results by caller.
     #[serde(default)]
     pub callers: Vec<CallerReport>,
@@ -124,6 +127,21 @@ pub struct Bucket {
     pub count: u64,
 }
 
+/// Start of a response body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Up to 1 KiB, with invalid UTF-8 replaced.
+    pub body: String,
+    /// True if the body is longer.
+    pub truncated: bool,
+}
+
+impl From<&BodySample> for Sample {
+    fn from(sample: &BodySample) -> Self {
+        Self { body: String::from_utf8_lossy(&sample.bytes).into_owned(), truncated: sample.truncated }
+    }
+}
+
 /// Results of one caller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallerReport {
@@ -148,7 +166,7 @@ pub struct CallerReport {
 impl TrafficReport {
     /// Builds the report from a job and its outcome.
     pub fn new(job: &Job, outcome: &Outcome, expectations: Vec<ExpectationResult>) -> Self {
-        let Outcome { summary, callers, by_code, delay, received, resent } = outcome;
+        let Outcome { summary, callers, by_code, delay, received, resent, samples } = outcome;
         let (model, wanted_rate, seed) = match &job.pace {
             Pace::Closed => ("closed", None, None),
             Pace::Open { stages, arrivals } => {
@@ -184,6 +202,7 @@ impl TrafficReport {
             latency_ms_by_code: by_code.collect(),
             start_delay_ms: latency(delay),
             histogram: histogram(&summary.latency),
+            samples: samples.iter().map(|(code, sample)| (*code, sample.into())).collect(),
             callers: job.callers.iter().zip(callers).map(|(caller, seen)| caller_report(caller.share, seen)).collect(),
             expectations,
             interrupted: summary.interrupted,

@@ -14,7 +14,8 @@ pub const FIRST_KEY: &str = "apikey-v1";
 /// Version of the files in a lab's folder.
 pub(super) const VERSION: u32 = 1;
 /// Passwords used by the stack file.
-const SECRETS: [&str; 2] = ["POSTGRES_PASSWORD", GRAFANA_PASSWORD];
+const SECRETS: [&str; 4] =
+    ["POSTGRES_PASSWORD", "POSTGRES_SUPERUSER_PASSWORD", "POSTGRES_VIEWER_PASSWORD", GRAFANA_PASSWORD];
 /// Password of the Grafana admin.
 pub const GRAFANA_PASSWORD: &str = "GRAFANA_PASSWORD";
 

@@ -20,6 +20,13 @@ pub(in crate::docker) struct Ran {
     pub(in crate::docker) output: String,
 }
 
+/// Output of a command, by stream. Invalid UTF-8 is replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::docker) struct Streams {
+    pub(in crate::docker) out: String,
+    pub(in crate::docker) err: String,
+}
+
 /// A prepared command in a container. It does not run if this is dropped.
 pub(in crate::docker) struct PreparedCommand {
     client: Client,
@@ -49,6 +56,22 @@ impl Client {
             Ok(result) => result,
             Err(_) => Err(Fault::timeout(subject)),
         }
+    }
+
+    /// Runs a command in a running container and returns its output. The caller limits its time and its output.
+    pub(in crate::docker) async fn exec_streams(&self, container: &str, command: &[String]) -> Result<Streams, Fault> {
+        // The arguments may be long and are of no use in a message.
+        let subject = subject(container, &command[..command.len().min(1)]);
+        let (_, mut output, _) = self.begin(&subject, container, command, false).await?;
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        while let Some(piece) = output.next().await {
+            match piece.map_err(|error| Fault::from_error(&subject, &error))? {
+                LogOutput::StdErr { message } => err.extend_from_slice(&message),
+                other => out.extend_from_slice(other.as_ref()),
+            }
+        }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Streams { out: text(out), err: text(err) })
     }
 
     /// Prepares a command in a running container, because starting a process there takes longer than most commands. Requires a

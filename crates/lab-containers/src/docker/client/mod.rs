@@ -28,7 +28,7 @@ use futures_util::stream::BoxStream;
 pub(super) use connect::refused;
 pub(super) use container::{Health, Inspected, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
-pub(super) use exec::PreparedCommand;
+pub(super) use exec::{PreparedCommand, Streams};
 pub(super) use fault::{Fault, FaultKind};
 pub(super) use image::{BuiltImage, Image, PullProgress, familiar, whole_name};
 pub(super) use network::Named;

@@ -32,6 +32,7 @@ pub fn write_table(out: &mut impl Write, report: &TrafficReport, width: usize, p
         table.write(out, width, painter)
     };
     table(responses(report))?;
+    table(samples(report, width))?;
     if report.callers.len() > 1 {
         table(callers(&report.callers))?;
     }
@@ -41,6 +42,19 @@ pub fn write_table(out: &mut impl Write, report: &TrafficReport, width: usize, p
         histogram(out, &report.histogram, width, painter)?;
     }
     expectations(out, report, width, painter)
+}
+
+/// A response body for each status code, on one line each.
+fn samples(report: &TrafficReport, width: usize) -> Table {
+    let mut table = Table::new(&[("status", Side::Left), ("sample body", Side::Left)]);
+    // The width of the first column and its gap.
+    let room = width.saturating_sub("status  ".len()).max(20);
+    for (code, sample) in report.samples.iter().filter(|(_, sample)| !sample.body.trim().is_empty()) {
+        let more = if sample.truncated { "…" } else { "" };
+        let line = text::cut(&format!("{}{more}", sample.body), room);
+        table.row([code.to_string().into(), line.into()]);
+    }
+    table
 }
 
 fn headline(report: &TrafficReport) -> String {

@@ -11,7 +11,9 @@ use super::{TrafficReport, write_json};
 use crate::report::text::columns;
 use crate::term::Painter;
 use lab_core::event::ExpectationResult;
-use lab_traffic::{Amount, Arrivals, Caller, CallerOutcome, Cause, Interval, Job, Load, Outcome, Pace, Stage, Summary};
+use lab_traffic::{
+    Amount, Arrivals, BodySample, Caller, CallerOutcome, Cause, Interval, Job, Load, Outcome, Pace, Stage, Summary,
+};
 
 fn job() -> Job {
     Job::from(&Load {
@@ -52,7 +54,11 @@ fn outcome(answers: bool) -> Outcome {
         ..Summary::new("2026-11-24T10:15:30Z".parse().expect("a time"))
     };
     let delay = micros(&[(60, 40)]);
-    Outcome { summary, callers: Vec::new(), by_code, delay, received: 7_410, resent: 0 }
+    let body = |text: &str, truncated| BodySample { bytes: text.as_bytes().to_vec(), truncated };
+    let users = "[\n  {\"id\": 1, \"name\": \"ada\"},\n  {\"id\": 2, \"name\": \"grace\"},\n  {\"id\": 3, \"name\": \"edsger\"}";
+    let bodies = [(200, body(users, true)), (204, body("", false)), (401, body("{\"error\":\"unknown key\"}", false))];
+    let samples = if answers { BTreeMap::from(bodies) } else { BTreeMap::new() };
+    Outcome { summary, callers: Vec::new(), by_code, delay, received: 7_410, resent: 0, samples }
 }
 
 fn expectation(passed: bool) -> ExpectationResult {

@@ -1,0 +1,139 @@
+//! The command line as people type it by habit: other spellings, several scenarios, `--json`, and completions.
+
+use serde_json::Value;
+
+use crate::desk::Desk;
+
+#[test]
+fn habits_lead_to_the_right_command() {
+    let desk = Desk::new();
+    desk.lab(&["help"]).status(0).says("First steps:");
+    desk.lab(&["help", "up"]).status(0).says("Usage: lab up");
+    desk.lab(&["help", "run"]).status(0).says("Usage: lab scenario run");
+    desk.lab(&["version"]).status(0).says(env!("CARGO_PKG_VERSION"));
+    desk.lab(&["rm", "room-2"]).status(2).complains("unknown command \"rm\"").complains("lab down");
+    desk.lab(&["list"]).status(2).complains("lab status --all").complains("lab scenario list");
+    desk.lab(&["exec", "app", "sh"]).status(2).complains("lab db query");
+    desk.lab(&["rotate-key"]).status(2).complains("lab scenario run rotate-key");
+    desk.lab(&["ev\u{1b}[2Jil"]).status(2).complains("unrecognized subcommand");
+    desk.lab(&["scenario", "rotate-key"]).status(0).says("rotate-key ·");
+    desk.lab(&["scenarios"]).status(0).says("stale-caller");
+    desk.lab(&["run"]).status(2).complains("lab scenario list shows the names");
+    desk.lab(&["start"]).status(2).complains("lab up starts all that are stopped");
+    desk.lab(&["key", "rotate"]).status(2).complains("next: lab key rotate apikey-v2");
+    desk.lab(&["report"]).status(2).complains("there are no runs yet");
+    desk.lab(&["up", "app"]).status(2).complains("app is a service").complains("lab start|stop|restart app");
+    desk.lab(&["down", "--all", "room-2"]).status(2).complains("cannot be used with");
+}
+
+#[test]
+fn a_lab_is_an_argument_too() {
+    let desk = Desk::new();
+    desk.lab(&["up", "room-2"]).status(0).says("lab room-2 is up");
+    desk.lab(&["status", "room-2"]).status(0).says("gateway");
+    desk.lab(&["ps", "-a"]).status(0).says("room-2");
+    desk.lab(&["--name", "room-2", "ps"]).status(0).says("gateway");
+    desk.lab(&["status", "room-2", "--name", "room-2"]).status(2).complains("cannot be used with");
+    desk.lab(&["up"]).status(0);
+    desk.lab(&["logs", "room-2"]).status(2).complains("unknown service").complains("--name room-2");
+    desk.lab(&["stop", "room-2"]).status(2).complains("room-2 is a lab: select it with --name room-2");
+    desk.lab(&["key"]).status(0).says("they match");
+    desk.lab(&["traffic", "-n", "3", "--rate", "100/s", "-H", "X-A: b"]).status(0).says("3 requests");
+    desk.lab(&["down", "room-2"]).status(0).says("lab room-2 is down");
+    desk.lab(&["down"]).status(0);
+    desk.is_clean();
+}
+
+#[test]
+fn one_wrong_parameter_is_one_error() {
+    let desk = Desk::new();
+    let ran = desk.lab(&["scenario", "run", "rotate-key", "--set", "rate=abc"]).status(2);
+    assert_eq!(ran.stderr.matches("error").count(), 1, "{}", ran.stderr);
+    let ran = desk.lab(&["scenario", "validate", "rotate-key", "--set", "rate=abc", "--json"]).status(2).json();
+    assert_eq!(ran[0]["diagnostics"].as_array().map(Vec::len), Some(1), "{ran}");
+}
+
+#[test]
+fn json_is_one_document_everywhere() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&["run", "drive-traffic", "--set", "requests=2", "--json"]).status(0).json();
+    let documents: [&[&str]; 19] = [
+        &["status", "--json"],
+        &["status", "--all", "--json"],
+        &["key", "--json"],
+        &["scenario", "--json"],
+        &["scenario", "show", "rotate-key", "--json"],
+        &["scenario", "show", "rotate-key", "--json", "--hints", "--solution"],
+        &["scenario", "validate", "rotate-key", "--json"],
+        &["scenario", "run", "rotate-key", "--dry-run", "--json"],
+        &["scenario", "run", "rotate-key", "stale-caller", "--dry-run", "--json"],
+        &["scenario", "prove", "drive-traffic", "--json"],
+        &["runs", "--json"],
+        &["runs", "show", "last", "--json"],
+        &["runs", "report", "--json"],
+        &["runs", "diff", "last", "last", "--json"],
+        &["traffic", "-n", "2", "--json"],
+        &["request", "--json"],
+        &["db", "query", "SELECT 1", "--json"],
+        &["metrics", "--json"],
+        &["open", "--json"],
+    ];
+    for args in documents {
+        desk.lab(args).status(0).json();
+    }
+    let shown = desk.lab(&["scenario", "show", "stale-caller", "--json"]).status(0).json();
+    assert!(shown["ticket"].is_string() && shown["hints"].is_null() && shown["solution"].is_null(), "{shown}");
+    let doctor: Value = serde_json::from_str(&desk.lab(&["doctor", "--json"]).stdout).expect("a document");
+    assert!(doctor["checks"].as_array().is_some_and(|checks| checks.len() > 3), "{doctor}");
+    let id = desk.lab(&["runs", "list", "--json"]).status(0).json()[0]["id"].as_str().expect("an id").to_owned();
+    let journal = desk.lab(&["report", "--json", &id[id.len() - 4..]]).status(0).json();
+    assert_eq!(journal["id"], *id, "the word after --json is an id");
+    desk.lab(&["report"]).status(0).says("# ");
+}
+
+#[test]
+fn scenarios_run_one_after_the_other() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let quick = ["--set", "requests=2"];
+    let ran = desk.lab(&[&["run", "drive-traffic", "baseline"], &quick[..]].concat()).status(0);
+    ran.says("drive-traffic").says("2 of 2 scenarios passed");
+    let journals = desk.lab(&[&["run", "drive-traffic", "baseline", "--json"], &quick[..]].concat()).status(0).json();
+    let names: Vec<&str> =
+        journals.as_array().expect("a list").iter().filter_map(|it| it["scenario"].as_str()).collect();
+    assert_eq!(names, ["drive-traffic", "baseline"], "{journals}");
+    assert!(journals.as_array().expect("a list").iter().all(|journal| journal["lab"] == "default"), "{journals}");
+    desk.write("wrong.yaml", "title: Wrong\nkind: part\nsteps:\n  - check: { path: /health, status: 503 }\n");
+    let ran = desk.lab(&["run", "wrong.yaml", "drive-traffic", "--set", "requests=2"]).status(2);
+    ran.complains("no parameter `requests`");
+    let ran = desk.lab(&["run", "wrong.yaml", "drive-traffic"]).status(1);
+    ran.says("1 of 2 scenarios passed");
+    desk.lab(&["run", "baseline", "no-such-scenario"]).status(2).complains("no-such-scenario");
+    desk.lab(&["run", "baseline", "drive-traffic", "--keep"]).status(2).complains("--keep takes one scenario");
+    desk.lab(&["run", "baseline", "drive-traffic", "--report", "x.md"]).status(2).complains("lab runs report ID");
+}
+
+#[test]
+fn completions_know_the_names() {
+    let desk = Desk::new();
+    let complete = |words: &[&str]| desk.lab(&[&["complete", "--"], words].concat()).status(0).stdout;
+    assert_eq!(complete(&["stop", ""]), "gateway\napp\ndb\n", "without a lab");
+    assert_eq!(complete(&["stop", "app", "g"]), "gateway\n");
+    assert!(complete(&["scenario", "run", "rot"]).contains("rotate-key\n"));
+    assert!(complete(&["run", "stale"]).contains("stale-caller\n"));
+    assert_eq!(complete(&["runs", "show", ""]), "");
+    assert_eq!(complete(&["--nme", ""]), "");
+    assert_eq!(complete(&[]), "");
+    desk.lab(&["up", "room-2"]).status(0);
+    desk.lab(&["run", "drive-traffic", "--set", "requests=1"]).status(0);
+    assert_eq!(complete(&["down", "r"]), "room-2\tembedded\n");
+    assert_eq!(complete(&["--name", "room-2", "logs", "-f", "d"]), "db\n");
+    let runs = complete(&["runs", "show", ""]);
+    assert!(runs.lines().count() == 2 && runs.contains("last\tthe latest run"), "{runs}");
+    std::fs::write(desk.state().join("labs/room-2/lab.json"), "{").expect("ours");
+    assert_eq!(complete(&["--name", "room-2", "stop", "a"]), "app\n", "a damaged record is no error");
+    for shell in ["bash", "zsh", "fish"] {
+        desk.lab(&["completions", shell]).status(0).says("lab complete -- ");
+    }
+}
