@@ -130,8 +130,11 @@ pub(super) fn expand(args: Vec<OsString>, commands: &Command) -> Result<Vec<OsSt
         return Ok(with_default(args, at, commands));
     }
     match WORDS.iter().find(|(known, _)| *known == word) {
-        Some((_, Spelling(command))) => {
+        Some((word, Spelling(command))) => {
             let mut args = args;
+            if *word == "report" && !args.iter().any(is_report_format) {
+                args.extend(["--markdown".into(), "-".into()]);
+            }
             args.splice(at..=at, command.iter().map(OsString::from));
             Ok(with_default(args, at, commands))
         }
@@ -155,6 +158,12 @@ pub(super) fn missing_argument(args: &[OsString]) -> Option<&'static str> {
 
 fn unknown(word: &str) -> Failure {
     Failure::usage(format!("unknown command {word:?}"))
+}
+
+/// Returns true for an option of `runs report` that selects a format.
+fn is_report_format(arg: &OsString) -> bool {
+    let name = arg.to_str().and_then(|arg| arg.split('=').next());
+    name.is_some_and(|name| ["--html", "--markdown", "--junit", "--json"].contains(&name))
 }
 
 /// Returns true for the name of a built-in scenario, and for what looks like a scenario file.
@@ -261,6 +270,7 @@ mod tests {
             ("key", "key show"),
             ("key --name room-2", "key show --name room-2"),
             ("report 7f3a --html a.html", "runs report 7f3a --html a.html"),
+            ("report", "runs report --markdown -"),
             ("log -f", "logs -f"),
             ("upp", "upp"),
         ];

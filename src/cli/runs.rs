@@ -30,7 +30,7 @@ pub(crate) enum RunsCommand {
     #[command(
         after_help = "Examples:\n  lab runs report 7f3a --html review.html\n  lab runs report 7f3a --markdown -\n  \
         lab runs report 7f3a --html review.html --junit results.xml\n  \
-        lab runs report > ticket.md                    the last run, as Markdown\n\nUse - for standard output."
+        lab runs report --markdown -                   the last run\n\nUse - for standard output."
     )]
     Report(ReportArgs),
     /// Compare two runs side by side
@@ -71,8 +71,9 @@ pub(crate) struct ReportArgs {
     pub(crate) forms: Forms,
 }
 
-/// Requested report files [default: Markdown on standard output].
+/// Requested report files, at least one.
 #[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = true)]
 pub(crate) struct Forms {
     /// Self-contained HTML page with charts
     #[arg(long, value_name = "FILE")]

@@ -97,7 +97,7 @@ async fn queried() {
 /// Waits until the number of sessions with a running `pg_sleep` is as expected.
 fn until_sleeping(user: &Cli, expected: &str) {
     let begun = Instant::now();
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1000)%' AND pid <> pg_backend_pid()";
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     loop {
         let (_, text) = psql(user, "postgres", sql);
         if text == expected {
@@ -128,8 +128,7 @@ async fn endless() {
 
     let running = user.start(&["db", "query", "SELECT pg_sleep(1000)", "--timeout", "10m"]);
     until_sleeping(&user, "1");
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-        WHERE query LIKE '%pg_sleep(1000)%' AND pid <> pg_backend_pid()";
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     query(&user, &[end, "--csv"]).status(0).says("pg_terminate_backend\nt");
     running.ran().status(3).complains("the session of the statement was ended");
     user.finish();
@@ -151,7 +150,8 @@ async fn earlier() {
     let path = folder.display().to_string();
     user.lab(&["up", "--stack", &path, "--port", "0"]).status(0);
     std::fs::write(&file, new).expect("the folder is ours");
-    docker(&["rm", "-f", &format!("lab-{}-db-1", user.name)]);
+    user.lab(&["stop", "db"]).status(0);
+    docker(&["rm", &format!("lab-{}-db-1", user.name)]);
     user.lab(&["up", "--stack", &path]).status(0);
     user.lab(&["traffic", "-n", "3", "--rate", "50", "--expect", "status.200: \"== 3\""]).status(0);
     query(&user, &["SELECT 1"]).status(3).complains("role \"viewer\" does not exist").complains("earlier version");

@@ -74,16 +74,16 @@ fn the_database_is_queried() {
     desk.lab(&["up", "--port", "0"]).status(0);
     let query = |args: &[&str]| desk.lab(&[&["db", "query"], args].concat());
     query(&["SELECT id, name FROM users ORDER BY id"]).status(0).says("name").says("rows, ");
-    let csv = query(&["SELECT 1 AS n, NULL AS nothing, 'a,b' AS text", "--csv"]).status(0);
-    assert_eq!(csv.stdout, "n,nothing,text\n1,,\"a,b\"\n");
-    let json = query(&["SELECT 1 AS n, NULL AS nothing", "--json"]).status(0).json();
-    assert_eq!((&json["rows"][0]["n"], json["rows"][0]["nothing"].is_null()), (&"1".into(), true), "{json}");
+    let csv = query(&["SELECT 1 AS n, NULL AS missing, 'a,b' AS text", "--csv"]).status(0);
+    assert_eq!(csv.stdout, "n,missing,text\n1,,\"a,b\"\n");
+    let json = query(&["SELECT 1 AS n, NULL AS missing", "--json"]).status(0).json();
+    assert_eq!((&json["rows"][0]["n"], json["rows"][0]["missing"].is_null()), (&"1".into(), true), "{json}");
 
     query(&["DELETE FROM users"]).status(2).complains("changes the database").complains("--write");
     query(&["WITH x AS (SELECT 1) DELETE FROM users"]).status(2).complains("--write");
     query(&["UPDATE users SET name = 'x' WHERE id = 1", "--write"]).status(0).says("1 row changed");
     query(&["SELECT 1; SELECT 2"]).status(2).complains("expected one statement, got 2");
-    query(&["-- nothing"]).status(2).complains("there is no SQL statement");
+    query(&["/* nothing */"]).status(2).complains("there is no SQL statement");
     query(&["SELEC 1"]).status(2).complains("SQL: near \"SELEC\"");
     query(&["ATTACH '/tmp/x.db' AS x"]).status(2).complains("ATTACH is not allowed");
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT";

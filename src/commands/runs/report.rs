@@ -18,11 +18,8 @@ pub(super) fn report(session: &Session, journal: &Journal, wanted: &Forms) -> an
         (&wanted.junit, FileFormat::Junit),
         (&wanted.json, FileFormat::Json),
     ];
-    let mut wanted: Vec<(&Path, FileFormat)> =
+    let wanted: Vec<(&Path, FileFormat)> =
         forms.iter().filter_map(|(path, form)| Some((path.as_deref()?, *form))).collect();
-    if wanted.is_empty() {
-        wanted.push((Path::new(STDOUT), FileFormat::Markdown));
-    }
     if wanted.iter().filter(|(path, _)| *path == Path::new(STDOUT)).count() > 1 {
         return Err(Failure::usage("only one report can go to standard output").into());
     }

@@ -200,9 +200,10 @@ fn error(text: &str, query: &DbQuery, service: &str) -> DbError {
         let line = text.lines().find_map(|line| line.split_once(prefix))?.1;
         Some(line.trim().to_owned())
     };
-    if let Some(fatal) = found("FATAL:") {
+    let fatal = found("FATAL:");
+    if let Some(fatal) = fatal.as_ref().filter(|fatal| !fatal.starts_with("57P01")) {
         let is_missing = fatal.contains(VIEWER) && fatal.contains("does not exist");
-        let error = EngineError::new(EngineErrorKind::Unsupported, fatal).for_service(service);
+        let error = EngineError::new(EngineErrorKind::Unsupported, fatal.clone()).for_service(service);
         return if is_missing {
             error
                 .hint("this lab was created by an earlier version, or its stack has no such role (docs/stack.md)")
@@ -211,7 +212,7 @@ fn error(text: &str, query: &DbQuery, service: &str) -> DbError {
             error.into()
         };
     }
-    let Some(message) = found("ERROR:") else {
+    let Some(message) = fatal.or_else(|| found("ERROR:")) else {
         let detail = text.lines().next().unwrap_or_default().to_owned();
         return EngineError::new(EngineErrorKind::System, detail).for_service(service).into();
     };
@@ -274,6 +275,7 @@ mod tests {
                 detail: Some("Only roles".to_owned())
             }
         );
+        assert_eq!(error("FATAL:  57P01: terminating connection due to administrator command"), DbError::Canceled);
         let missing = error("psql: error: connection to server failed: FATAL:  role \"viewer\" does not exist");
         assert!(matches!(missing, DbError::Engine(EngineError { hint: Some(_), .. })));
     }
