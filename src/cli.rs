@@ -14,9 +14,9 @@ mod habits;
 mod images;
 mod lab;
 mod metrics;
-mod revisions;
 mod open;
 mod request;
+mod revisions;
 mod runs;
 mod scenario;
 mod service;
@@ -30,9 +30,9 @@ pub(crate) use lab::{
     DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ServicesArgs, StatusArgs, UpArgs, WatchArgs,
 };
 pub(crate) use metrics::{MetricsArgs, QueryArgs};
-pub(crate) use revisions::{EnvArgs, EnvCommand, HistoryArgs, RollbackArgs};
 pub(crate) use open::{OpenArgs, PageChoice};
 pub(crate) use request::RequestArgs;
+pub(crate) use revisions::{EnvArgs, EnvCommand, HistoryArgs, RollbackArgs};
 pub(crate) use runs::{Forms, RunsCommand};
 pub(crate) use scenario::{
     CheckArgs, NewArgs, PaceChoice, ProofFormat, ProveArgs, RunArgs, ScenarioCommand, SchemaFormat, ShowArgs,

@@ -20,9 +20,7 @@ impl ValueKind {
             ("name" | "lab", _) => Some(Self::Lab),
             ("id" | "one" | "other", _) => Some(Self::Run),
             (_, "SERVICE") => Some(Self::Service),
-            (_, "SCENARIO" | "SCENARIO|FOLDER") => Some(Self::Scenario),
-            // A new scenario has no name to complete.
-            ("scenario", _) => Some(Self::Scenario),
+            (_, "SCENARIO" | "SCENARIO|FOLDER") | ("scenario", _) => Some(Self::Scenario),
             _ => None,
         }
     }
@@ -66,6 +64,7 @@ pub(super) fn cursor(words: &[String], lab: &Command) -> Cursor {
         let last = positionals.last().copied().filter(|last| matches!(last.get_action(), ArgAction::Append));
         positionals.get(positional).copied().or(last)
     });
+    // The name of a new scenario cannot be completed.
     cursor.kind = current.and_then(ValueKind::of_argument).filter(|_| command.get_name() != "new");
     cursor
 }

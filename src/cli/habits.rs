@@ -1,7 +1,7 @@
 //! Words from other tools (Docker Compose, kubectl, Helm) and short forms: each is another spelling of a command, or names
 //! the commands that do it. clap would suggest the command with the most similar letters instead.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::Command;
 use lab_core::error::Failure;
@@ -132,7 +132,7 @@ pub(super) fn expand(args: Vec<OsString>, commands: &Command) -> Result<Vec<OsSt
     match WORDS.iter().find(|(known, _)| *known == word) {
         Some((word, Spelling(command))) => {
             let mut args = args;
-            if *word == "report" && !args.iter().any(is_report_format) {
+            if *word == "report" && !args.iter().any(|arg| is_report_format(arg)) {
                 args.extend(["--markdown".into(), "-".into()]);
             }
             args.splice(at..=at, command.iter().map(OsString::from));
@@ -161,7 +161,7 @@ fn unknown(word: &str) -> Failure {
 }
 
 /// Returns true for an option of `runs report` that selects a format.
-fn is_report_format(arg: &OsString) -> bool {
+fn is_report_format(arg: &OsStr) -> bool {
     let name = arg.to_str().and_then(|arg| arg.split('=').next());
     name.is_some_and(|name| ["--html", "--markdown", "--junit", "--json"].contains(&name))
 }
@@ -236,7 +236,7 @@ mod tests {
         let result = expand(args, &Cli::command());
         result.map_or_else(
             |failure| format!("{failure}; {}", failure.hint.as_deref().unwrap_or("no hint")),
-            |args| args.join(std::ffi::OsStr::new(" ")).into_string().expect("UTF-8"),
+            |args| args.join(OsStr::new(" ")).into_string().expect("UTF-8"),
         )
     }
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 /// `lab request`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed by itself")]
 pub(crate) struct RequestArgs {
     /// Path on the lab's gateway
     #[arg(value_name = "PATH", default_value = "/api/users")]

@@ -166,6 +166,7 @@ pub(crate) enum ProofFormat {
 
 /// `lab scenario show`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed by itself")]
 pub(crate) struct ShowArgs {
     /// Name from `lab scenario list`, or a file
     pub(crate) scenario: String,

@@ -45,6 +45,7 @@ mod random_kills;
 mod reset;
 mod revisions;
 mod requests;
+mod revisions;
 mod runbooks;
 mod runs;
 #[path = "../shared/same.rs"]

@@ -1,5 +1,6 @@
 //! SQL queries of people on the app's database file. Without `write`, the file is opened read-only.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ use lab_core::engine::{DB, DbError, DbQuery, DbResult, EngineError, EngineErrorK
 
 /// Time to wait for a lock. The app's own locks last milliseconds, a pause lasts until it is ended.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-/// SQLite instructions between two checks of the time limit: about a millisecond.
+/// `SQLite` instructions between two checks of the time limit: about a millisecond.
 const CHECK_INTERVAL: i32 = 50_000;
 /// Statements that change the database.
 const CHANGES: [&str; 10] =
@@ -51,7 +52,7 @@ const PRAGMAS: [&str; 12] = [
     "QUERY_ONLY",
 ];
 
-/// SQLite's result codes that are handled differently.
+/// Result codes of `SQLite` that are handled differently.
 mod code {
     pub(super) const BUSY: u32 = 5;
     pub(super) const LOCKED: u32 = 6;
@@ -134,8 +135,12 @@ fn value(row: &SqliteRow, index: usize, most: usize) -> sqlx::Result<Option<Stri
         "REAL" => <f64 as Decode<sqlx::Sqlite>>::decode(raw).map_err(decode)?.to_string(),
         "BLOB" => {
             let bytes = <&[u8] as Decode<sqlx::Sqlite>>::decode(raw).map_err(decode)?;
-            let hex = bytes.iter().take(most / 2).map(|byte| format!("{byte:02x}"));
-            format!("\\x{}", hex.collect::<String>())
+            let mut hex = "\\x".to_owned();
+            for byte in bytes.iter().take(most / 2) {
+                // Writing to a string cannot fail.
+                let _ = write!(hex, "{byte:02x}");
+            }
+            hex
         }
         _ => {
             let bytes = <&[u8] as Decode<sqlx::Sqlite>>::decode(raw).map_err(decode)?;

@@ -71,7 +71,7 @@ impl Reader {
     pub(super) fn begin(&mut self, bodiless: bool) {
         self.head.clear();
         let (head, sampled) = (std::mem::take(&mut self.head), std::mem::take(&mut self.sampled));
-        *self = Self { bodiless, head, sampled, ..Self::default() };
+        *self = Self { head, bodiless, sampled, ..Self::default() };
     }
 
     /// Parses the next bytes of the connection.

@@ -48,7 +48,9 @@ impl Inner {
         // Identifies the session and marks the end of the output.
         let mark = format!("lab-{:08x}", getrandom::u32().map_err(|error| rejected(&error.to_string()))?);
         let command = command(&login, query, statement, &mark);
-        let streams = self.watched(client, &container, &command, query, &login, &mark, stop).await?;
+        // Boxed: the buffers of the connection would be part of every future above.
+        let watched = Box::pin(self.watched(client, &container, &command, query, &login, &mark, stop));
+        let streams = watched.await?;
         read(&streams, query, &mark, &service)
     }
 
