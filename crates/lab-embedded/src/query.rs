@@ -74,10 +74,10 @@ pub(crate) async fn run(path: &Path, query: &DbQuery, mut stop: BoxFuture<'stati
         let error = EngineError::new(EngineErrorKind::NotUp, "its database file does not exist");
         return Err(error.for_service(DB).into());
     }
-    let mut connection = options.connect().await.map_err(|error| errors.convert(error))?;
+    let mut connection = options.connect().await.map_err(|error| errors.convert(&error))?;
     let (deadline, handler_stopped) = (Instant::now() + query.time, Arc::clone(&stopped));
     let go_on = move || !handler_stopped.load(Ordering::Relaxed) && Instant::now() < deadline;
-    let mut handle = connection.lock_handle().await.map_err(|error| errors.convert(error))?;
+    let mut handle = connection.lock_handle().await.map_err(|error| errors.convert(&error))?;
     handle.set_progress_handler(CHECK_INTERVAL, go_on);
     drop(handle);
     let result = {
@@ -90,7 +90,7 @@ pub(crate) async fn run(path: &Path, query: &DbQuery, mut stop: BoxFuture<'stati
             }
         }
     };
-    let result = result.map_err(|error| errors.convert(error));
+    let result = result.map_err(|error| errors.convert(&error));
     // Closing waits for the connection's thread. An error here does not change the result.
     let _ = connection.close().await;
     result
@@ -182,8 +182,8 @@ struct Errors<'a> {
 }
 
 impl Errors<'_> {
-    fn convert(&self, error: sqlx::Error) -> DbError {
-        let sqlx::Error::Database(error) = &error else {
+    fn convert(&self, error: &sqlx::Error) -> DbError {
+        let sqlx::Error::Database(error) = error else {
             return EngineError::new(EngineErrorKind::System, error.to_string()).for_service(DB).into();
         };
         let message = error.message().to_owned();
