@@ -48,7 +48,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
     let selected: Vec<Selected> =
         args.scenarios.iter().map(|typed| select(session, args, typed)).collect::<Result<_, _>>()?;
     if let [_, _, ..] = selected.as_slice() {
-        return several::run(session, args, selected).await;
+        return Box::pin(several::run(session, args, selected)).await;
     }
     let Some(only) = selected.into_iter().next() else { return Err(Failure::usage("no scenario was given").into()) };
     if args.dry_run {

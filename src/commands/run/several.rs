@@ -70,7 +70,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs, selected: Vec<Selecte
         let journals = Journals::default();
         let (interrupt, finished) = (interrupt.clone(), journals.clone());
         let task = Task { selected, id, interrupt, reports: Vec::new(), format, journals: Some(journals) };
-        let result = one(session, args, &state, task).await;
+        let result = Box::pin(one(session, args, &state, task)).await;
         let error = result.as_ref().err().map(failure::text);
         let exit = result.unwrap_or_else(|error| report_error(&error));
         let journal = finished.finished.lock().unwrap_or_else(PoisonError::into_inner).pop();
