@@ -123,14 +123,14 @@ async fn endless() {
     let running = user.start(&["db", "query", "SELECT pg_sleep(1000)", "--timeout", "10m"]);
     until_sleeping(&user, "1");
     running.signal(Signal::INT);
-    running.ran().status(130).complains("the statement was canceled");
+    running.ran().status(130).says("the statement was canceled");
     until_sleeping(&user, "0");
 
     let running = user.start(&["db", "query", "SELECT pg_sleep(1000)", "--timeout", "10m"]);
     until_sleeping(&user, "1");
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     query(&user, &[end, "--csv"]).status(0).says("pg_terminate_backend\nt");
-    running.ran().status(3).complains("the session of the statement was ended");
+    running.ran().status(3).says("the session of the statement was ended");
     user.finish();
 }
 
