@@ -113,7 +113,7 @@ impl Tally {
         let callers = self.callers.iter().zip(names).map(|(caller, name)| caller.outcome(name)).collect();
         let by_code = all.codes.into_iter().filter(|(_, latency)| !latency.is_empty()).collect();
         let (delay, received, resent) = (self.delay, self.received, self.resent);
-        Outcome { summary, callers, by_code, delay, received, resent, samples: BTreeMap::new() }
+        Outcome { summary, callers, by_code, delay, received, resent, samples: std::collections::BTreeMap::new() }
     }
 
     /// The sum over all callers.
