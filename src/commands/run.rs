@@ -153,9 +153,9 @@ async fn execute(
         Some(Format::Ndjson) => sinks = sinks.with(Ndjson::new(session.term.data())),
         None => {}
     }
-    let mix = |steps| CallerMix::from_plan(&task.plan, steps, Some(&task.id));
-    let last = task.until.as_ref().and_then(|until| until.last_step(&task.plan.steps));
-    let mix = mix(last.map_or(task.plan.steps.len(), |last| last + 1));
+    let mix = |steps| CallerMix::from_plan(&task.selected.plan, steps, Some(&task.id));
+    let last = task.selected.until.as_ref().and_then(|until| until.last_step(&task.selected.plan.steps));
+    let mix = mix(last.map_or(task.selected.plan.steps.len(), |last| last + 1));
     let poster = poster(&target);
     if let Some(poster) = &poster {
         sinks = sinks.with(Annotations::new(poster.sender()));
