@@ -42,9 +42,8 @@ mod pty;
 #[path = "../shared/ran.rs"]
 mod ran;
 mod random_kills;
-mod reset;
-mod revisions;
 mod requests;
+mod reset;
 mod revisions;
 mod runbooks;
 mod runs;
