@@ -36,7 +36,7 @@ pub(super) async fn run(session: &Session, command: &ScenarioCommand) -> anyhow:
         ScenarioCommand::Schema { format } => schema::run(session, *format),
         ScenarioCommand::Prove(args) => super::prove::run(session, args).await,
         ScenarioCommand::Check(args) => check::run(session, args).await,
-        ScenarioCommand::Run(args) => super::run::run(session, args).await,
+        ScenarioCommand::Run(args) => Box::pin(super::run::run(session, args)).await,
     }
 }
 
