@@ -141,7 +141,7 @@ fn the_gateways_variables_are_those_of_its_templates() {
     for name in gateway.environment.keys().filter(|name| name.starts_with("GATEWAY_")) {
         assert!(text.contains(name), "nothing reads {name}");
     }
-    for used in text.split("${").skip(1).filter_map(|rest| rest.split(['}', ':']).next()) {
+    for used in text.split("${").skip(1).filter_map(|rest| rest.split(['}', ':', '%', '#']).next()) {
         if used.starts_with("GATEWAY_") && used.is_ascii() {
             assert!(gateway.environment.contains_key(used), "{used} has no value");
         }
