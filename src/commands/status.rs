@@ -214,7 +214,10 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
             } else {
                 format!("lab up{name} starts stopped and paused services")
             };
-            session.line(&format!("next: {first} · lab logs{name} may show the cause"))?;
+            let next = format!("next: {first} · lab logs{name} may show the cause");
+            for line in text::wrap(&next, session.term.width()) {
+                session.line(&line)?;
+            }
         }
     }
     if let Some(keys) = &document.keys {
