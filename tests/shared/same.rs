@@ -101,7 +101,7 @@ fn outcome(code: Option<i32>, journal: &Value) -> Outcome {
     let steps = journal["steps"].as_array().into_iter().flatten();
     // A short step may or may not overlap a request of the background traffic.
     let alone = !steps.clone().any(|step| step["action"] == "background");
-    let slow = slow_background(steps.clone());
+    let slow = slow_background(&steps);
     let part = |(index, step): (usize, &Value)| {
         let passed = step["expectations"].as_array().into_iter().flatten().map(|result| result["passed"].clone());
         let counters = COUNTERS.iter().filter(|_| slow.is_none_or(|first| index < first));
@@ -117,7 +117,7 @@ fn outcome(code: Option<i32>, journal: &Value) -> Outcome {
 
 /// Index of the first step with background traffic whose requests wait for a timeout. The app counts such a request in one step,
 /// and its caller in a later one.
-fn slow_background<'a>(steps: impl Iterator<Item = &'a Value> + Clone) -> Option<usize> {
+fn slow_background<'a>(steps: &(impl Iterator<Item = &'a Value> + Clone)) -> Option<usize> {
     let timeouts = ["503", "504"];
     let slices = steps.clone().filter_map(|step| step["background"].as_object()).flat_map(|slices| slices.values());
     let mut codes = slices.filter_map(|slice| slice["codes"].as_object()).flat_map(|codes| codes.keys());
