@@ -16,6 +16,7 @@ use lab_core::error::{Exit, Failure};
 use lab_report::report::table::{Cell, Side, Table};
 use lab_report::report::{human, text};
 use lab_report::term::{Tone, masked};
+use lab_runner::lab::revisions::Author;
 use lab_runner::runner::Signal;
 use lab_scenario::value;
 
@@ -23,6 +24,8 @@ use lab_scenario::value;
 const MOST_BYTES: usize = 4 << 20;
 /// Maximum size of a statement from standard input in bytes.
 const LONGEST: u64 = 64 << 10;
+/// Author of the revisions, for people.
+const COMMAND: &str = "lab db query";
 /// Maximum width of a value in a table, in columns.
 const WIDEST: usize = 60;
 
@@ -68,8 +71,12 @@ pub(super) async fn run(session: &Session, command: &DbCommand) -> anyhow::Resul
     let stop = interrupt.stop().clone();
     let start = Instant::now();
     let live = session.term.live("querying", lab_report::term::Plain::Silent);
+    let record = if is_recorded(&query) { Some(Recorded::begin(&connected, &query.sql).await?) } else { None };
     let result = connected.engine.query(&query, async move { stop.cancelled().await }.boxed()).await;
     live.clear();
+    if let Some(record) = record {
+        record.finish(result.is_ok()).await?;
+    }
     match result {
         Ok(result) => show(session, args, &result, start.elapsed()),
         Err(DbError::Canceled) if interrupt.signal().is_some() => {
@@ -77,6 +84,36 @@ pub(super) async fn run(session: &Session, command: &DbCommand) -> anyhow::Resul
             Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit))
         }
         Err(error) => Err(failure(error, &connected)),
+    }
+}
+
+/// Whether a statement is a change of the lab: it writes, or it ends sessions or statements of others.
+fn is_recorded(query: &DbQuery) -> bool {
+    let sql = query.sql.to_lowercase();
+    query.write || ["pg_terminate_backend", "pg_cancel_backend"].iter().any(|function| sql.contains(function))
+}
+
+/// A statement in the history of the database. The lab is not locked while it is executed.
+struct Recorded<'a> {
+    connected: &'a Connected,
+    service: String,
+    number: u64,
+}
+
+impl<'a> Recorded<'a> {
+    async fn begin(connected: &'a Connected, sql: &str) -> anyhow::Result<Self> {
+        let Connected { lab, engine, .. } = connected;
+        let service = engine.roles().db;
+        let lock = lab.lock_change(COMMAND).await?;
+        lab.locked_record(&lock)?;
+        let number = lab.announce_statement(engine.as_ref(), &service, sql, &Author::hand(COMMAND)).await?;
+        Ok(Self { connected, service, number })
+    }
+
+    async fn finish(self, executed: bool) -> anyhow::Result<()> {
+        let lab = &self.connected.lab;
+        let _lock = lab.lock_change(COMMAND).await?;
+        Ok(lab.finish_statement(&self.service, self.number, executed)?)
     }
 }
 

@@ -10,10 +10,13 @@ use super::session::{Connected, Session, name_option, unknown_service};
 use crate::cli::{HistoryArgs, RollbackArgs};
 use lab_core::engine::{Roles, RunState, secret};
 use lab_core::error::{Exit, Failure};
-use lab_report::report::human;
 use lab_report::report::table::{Cell, Side, Table};
+use lab_report::report::{human, text};
 use lab_report::term::Tone;
 use lab_runner::lab::revisions::{Author, CALLERS, Difference, Entry, Outcome, Revision, Revisions, State};
+
+/// Maximum width of an SQL statement in the table, in columns.
+const STATEMENT_WIDTH: usize = 60;
 
 /// Masks the values of variables that hold secrets.
 pub(super) struct Masking {
@@ -54,6 +57,8 @@ struct Document<'a> {
     /// The service has this revision now.
     current: bool,
     changes: Vec<Difference>,
+    /// SQL statement that was executed in the service.
+    statement: Option<&'a str>,
     /// Run state after the revision.
     run: RunState,
     /// Previous run state, if it changed.
@@ -118,6 +123,7 @@ fn document<'a>(entry: &Entry<'a>, revisions: &Revisions, masking: &Masking) -> 
         outcome: revision.outcome,
         current,
         changes,
+        statement: revision.statement.as_deref(),
         run: revision.state.run,
         run_before: entry.run_change().map(|(old, _)| old),
     }
@@ -127,6 +133,9 @@ fn document<'a>(entry: &Entry<'a>, revisions: &Revisions, masking: &Masking) -> 
 fn change_cell(entry: &Entry<'_>, masking: &Masking) -> Cell {
     let mut changes: Vec<String> = entry.differences().iter().map(|change| change_text(masking, change)).collect();
     changes.extend(entry.run_change().map(|(old, new)| format!("{} > {}", old.name(), new.name())));
+    if let Some(statement) = &entry.revision.statement {
+        changes.push(format!("SQL: {}", one_line(statement)));
+    }
     let text = match (changes.is_empty(), entry.before) {
         (true, None) => "first state".to_owned(),
         (true, Some(_)) => "restarted".to_owned(),
@@ -137,6 +146,11 @@ fn change_cell(entry: &Entry<'_>, masking: &Masking) -> Cell {
         Outcome::Failed => Cell::new(Tone::Failed, format!("failed: {text}")),
         Outcome::Pending => Cell::new(Tone::Warn, format!("in progress: {text}")),
     }
+}
+
+/// A statement in one line, cut to fit in a table.
+fn one_line(statement: &str) -> String {
+    text::cut(&statement.split_whitespace().collect::<Vec<_>>().join(" "), STATEMENT_WIDTH)
 }
 
 /// Rejects a name that is neither a service nor `callers`.

@@ -19,6 +19,9 @@ use lab_report::term::Tone;
 use lab_runner::lab::{Lab, StateFolder};
 use lab_runner::undo;
 
+mod callers;
+use callers::Callers;
+
 /// Output of `lab status --json`.
 #[derive(Serialize)]
 struct Document {
@@ -36,6 +39,8 @@ struct Document {
     services: Vec<ServiceStatus>,
     /// Notices for people, such as a service that the lab does without.
     notices: Vec<String>,
+    /// Callers that send requests in the background.
+    callers: Option<Callers>,
     /// The run in progress.
     run: Option<String>,
     undo: Option<PendingUndo>,
@@ -100,6 +105,17 @@ impl From<Overall> for LabState {
     }
 }
 
+impl Document {
+    /// State in words. Healthy services are not enough while callers fail.
+    fn headline(&self) -> (Tone, &'static str) {
+        let failing = self.callers.as_ref().is_some_and(Callers::fail);
+        match self.state {
+            LabState::Healthy if failing => (Tone::Failed, "services healthy, callers fail"),
+            state => (state.tone(), state.name()),
+        }
+    }
+}
+
 /// Changes of a run that are not undone yet.
 #[derive(Serialize)]
 struct PendingUndo {
@@ -151,6 +167,7 @@ fn empty_document(lab: &Lab, engine: &str, state: LabState) -> Document {
         dashboard: None,
         services: Vec::new(),
         notices: Vec::new(),
+        callers: Callers::running_in(lab),
         run: lab.running(),
         undo: None,
     }
@@ -193,7 +210,8 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     let name = name_option(lab);
     let title = painter.paint(Tone::Strong, &format!("lab {}", document.lab));
     let place = document.gateway.as_deref().map(|gateway| format!(" · {gateway}")).unwrap_or_default();
-    let state = painter.paint(document.state.tone(), document.state.name());
+    let (tone, state) = document.headline();
+    let state = painter.paint(tone, state);
     session.line(&format!("{title} · {state} · {}{place}", document.engine))?;
     if let Some(error) = &document.error {
         session.line(&painter.paint(Tone::Failed, &format!("{}: {error}", document.state.name())))?;
@@ -224,6 +242,10 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         for (_, line) in lab_report::report::describe_keys(keys) {
             session.line(&line)?;
         }
+    }
+    if let Some(callers) = &document.callers {
+        let (tone, line) = callers.line();
+        session.line(&painter.paint(tone, &line))?;
     }
     if let Some(dashboard) = &document.dashboard {
         session.line(&format!("graphs {dashboard}"))?;
@@ -353,6 +375,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     ]);
     for document in &documents {
         let keys = document.keys.as_ref();
+        let (tone, state) = document.headline();
         let note = match (&document.run, &document.undo) {
             (Some(run), _) => format!("busy: {run}"),
             (None, Some(pending)) if pending.kept => "kept fault".to_owned(),
@@ -362,7 +385,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         table.row([
             document.lab.as_str().into(),
             document.engine.as_str().into(),
-            Cell::new(document.state.tone(), document.state.name()),
+            Cell::new(tone, state),
             document.gateway.as_deref().unwrap_or("-").into(),
             keys.map_or("-", |keys| keys.server.as_str()).into(),
             keys.map_or("-", |keys| keys.caller.as_str()).into(),

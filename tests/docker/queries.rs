@@ -131,6 +131,10 @@ async fn endless() {
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     query(&user, &[end, "--csv"]).status(0).says("pg_terminate_backend\nt");
     running.ran().status(3).says("the session of the statement was ended");
+    // Only what changes the lab is recorded.
+    let history = user.lab(&["history", "db", "--json"]).status(0).json();
+    let statements = history.as_array().expect("a list").iter().filter_map(|entry| entry["statement"].as_str());
+    assert_eq!(statements.collect::<Vec<_>>(), [end]);
     user.finish();
 }
 

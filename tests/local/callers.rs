@@ -33,6 +33,14 @@ fn callers_go_on_after_a_run_that_leaves_its_fault() {
     until_caller(&desk, "web", |web| web["codes"]["200"].as_u64() > Some(5) && web["failed"] == 0);
     desk.lab(&["callers", "status"]).status(0).says("scenario stale-caller, run ").says("401 x");
     desk.lab(&["callers", "start"]).status(3).complains("already").complains("lab callers stop");
+    // All services are healthy, and a quarter of the requests fails.
+    let failing = desk.lab(&["status"]).status(0);
+    failing
+        .says("services healthy, callers fail")
+        .says("callers 40/s · ")
+        .says(" of their requests failed in the last");
+    let status = desk.lab(&["status", "--json"]).status(0).json();
+    assert!(status["callers"]["recent_failed"].as_u64() > Some(0) && status["callers"]["rate"] == 40.0, "{status}");
 
     // One round of the same mix. The lab's own caller gets nothing but 401.
     let json = desk.lab(&["traffic", "--as-callers", "--requests", "20", "--json"]).status(0).json();
@@ -47,6 +55,7 @@ fn callers_go_on_after_a_run_that_leaves_its_fault() {
     let state = callers(&desk);
     assert_eq!((&state["running"], &state["ended"]), (&false.into(), &"stopped".into()), "{state}");
     desk.lab(&["callers", "status"]).status(0).says(": stopped");
+    assert!(desk.lab(&["status", "--json"]).json()["callers"].is_null());
 }
 
 #[test]

@@ -88,6 +88,14 @@ pub struct CallersState {
     pub ended: Option<(DateTime<Utc>, String)>,
 }
 
+impl CallersState {
+    /// Requests and successes of all senders in the last [`RECENT`] seconds.
+    pub fn last_seconds(&self) -> (u64, u64) {
+        let counts = self.callers.iter().map(CallerState::last_seconds);
+        counts.fold((0, 0), |(sent, succeeded), one| (sent + one.0, succeeded + one.1))
+    }
+}
+
 /// Counts of one sender.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallerState {

@@ -106,6 +106,25 @@ impl Lab {
         saved
     }
 
+    /// Announces an SQL statement that is about to be executed in a service, under the change lock. Returns the number of its
+    /// revision, for [`Lab::finish_statement`].
+    pub async fn announce_statement(
+        &self,
+        engine: &dyn Engine,
+        service: &str,
+        statement: &str,
+        author: &Author,
+    ) -> Result<u64, ChangeError> {
+        let (mut history, state) = current_state(self, engine, service).await?;
+        Ok(history.announce_statement(service, author, state, statement)?)
+    }
+
+    /// Records whether an announced statement was executed, under the change lock.
+    pub fn finish_statement(&self, service: &str, number: u64, executed: bool) -> Result<(), LabError> {
+        let outcome = if executed { Outcome::Done } else { Outcome::Failed };
+        self.history()?.finish(service, number, outcome)
+    }
+
     /// Restores the callers' keys of a revision.
     pub fn restore_callers(&self, state: &State, author: &Author) -> Result<(), LabError> {
         self.change_callers(author, |record| set_callers(record, state))
@@ -186,6 +205,24 @@ fn settle(history: &mut HistoryFile, now: Option<&Description>, record: &Record)
     outcomes.into_iter().try_for_each(|(subject, number, outcome)| history.finish(&subject, number, outcome))
 }
 
+/// The settled history, and the current desired state of a service. If it has no revision yet, its observed state is recorded.
+async fn current_state(lab: &Lab, engine: &dyn Engine, service: &str) -> Result<(HistoryFile, State), ChangeError> {
+    if lab.history()?.revisions().pending().next().is_some() {
+        lab.settle(engine).await?;
+    }
+    let mut history = lab.history()?;
+    if let Some(current) = history.revisions().current(service) {
+        let state = current.state.clone();
+        return Ok((history, state));
+    }
+    let now = engine.describe().await?;
+    // The engine reports an unknown service.
+    let found = now.service(service).map(State::observed);
+    let found = found.unwrap_or(State { env: [].into(), run: RunState::Stopped });
+    history.record(service, &Author::Found, found.clone())?;
+    Ok((history, found))
+}
+
 /// Returns whether the service itself failed, in which case the previous instance keeps serving.
 fn is_rolled_back(kind: EngineErrorKind) -> bool {
     matches!(kind, EngineErrorKind::Exited | EngineErrorKind::Unhealthy | EngineErrorKind::StartupTimeout)
@@ -210,20 +247,7 @@ impl<'a> Recording<'a> {
         changes: &[ServiceChange],
         author: &'a Author,
     ) -> Result<Self, ChangeError> {
-        if lab.history()?.revisions().pending().next().is_some() {
-            lab.settle(engine).await?;
-        }
-        let mut history = lab.history()?;
-        let before = if let Some(current) = history.revisions().current(service) {
-            current.state.clone()
-        } else {
-            let now = engine.describe().await?;
-            // The engine reports an unknown service.
-            let found = now.service(service).map(State::observed);
-            let found = found.unwrap_or(State { env: [].into(), run: RunState::Stopped });
-            history.record(service, &Author::Found, found.clone())?;
-            found
-        };
+        let (mut history, before) = current_state(lab, engine, service).await?;
         let after = changes.iter().fold(before.clone(), |state, change| state.after(change));
         let number = if after == before { None } else { Some(history.announce(service, author, after.clone())?) };
         Ok(Self { history, service, author, after, number })

@@ -99,6 +99,9 @@ pub struct Revision {
     pub author: Author,
     /// Desired state after the change.
     pub state: State,
+    /// SQL statement that was executed in the service. The desired state stays the same then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
     /// Result of the change.
     pub outcome: Outcome,
 }

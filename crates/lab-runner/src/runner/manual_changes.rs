@@ -112,6 +112,9 @@ impl ManualChanges {
         let run = entry.run_change().map(|(old, new)| format!("{} > {}", old.name(), new.name()));
         let changes: Vec<String> = changes.chain(run).collect();
         let subject = &entry.revision.subject;
+        if let Some(statement) = &entry.revision.statement {
+            return format!("{subject} SQL {statement:?}");
+        }
         if changes.is_empty() {
             return format!("{subject} restarted");
         }

@@ -21,6 +21,8 @@ const LIMIT: u64 = 8 << 20;
 /// Size and number of revisions from which the file is compacted.
 const COMPACT_SIZE: u64 = 1 << 20;
 const COMPACT_COUNT: usize = 1000;
+/// Maximum length of a recorded SQL statement, in characters.
+const STATEMENT_LENGTH: usize = 1000;
 /// Latest revisions of each subject that remain, besides the first one.
 const KEPT: usize = 100;
 
@@ -116,12 +118,23 @@ impl HistoryFile {
 
     /// Announces a change durably. Returns its number for [`HistoryFile::finish`].
     pub(crate) fn announce(&mut self, subject: &str, author: &Author, state: State) -> Result<u64, LabError> {
-        self.add(subject, author, state, Outcome::Pending)
+        self.add(subject, author, state, None, Outcome::Pending)
+    }
+
+    /// Announces an SQL statement durably. Returns its number for [`HistoryFile::finish`].
+    pub(crate) fn announce_statement(
+        &mut self,
+        subject: &str,
+        author: &Author,
+        state: State,
+        statement: &str,
+    ) -> Result<u64, LabError> {
+        self.add(subject, author, state, Some(statement), Outcome::Pending)
     }
 
     /// Records a change that has been made, or a state that was found.
     pub(crate) fn record(&mut self, subject: &str, author: &Author, state: State) -> Result<u64, LabError> {
-        self.add(subject, author, state, Outcome::Done)
+        self.add(subject, author, state, None, Outcome::Done)
     }
 
     /// Records the result of an announced change. Not synced: if it is lost, the next change settles the revision.
@@ -132,13 +145,21 @@ impl HistoryFile {
         Ok(())
     }
 
-    fn add(&mut self, subject: &str, author: &Author, state: State, outcome: Outcome) -> Result<u64, LabError> {
+    fn add(
+        &mut self,
+        subject: &str,
+        author: &Author,
+        state: State,
+        statement: Option<&str>,
+        outcome: Outcome,
+    ) -> Result<u64, LabError> {
         if self.length > COMPACT_SIZE || self.revisions.all.len() > COMPACT_COUNT {
             self.rewrite(self.revisions.compacted())?;
         }
         let number = self.revisions.next_number(subject);
         let (subject, author) = (subject.to_owned(), author.clone());
-        let revision = Revision { subject, number, at: Utc::now(), author, state, outcome };
+        let statement = statement.map(|statement| statement.chars().take(STATEMENT_LENGTH).collect());
+        let revision = Revision { subject, number, at: Utc::now(), author, state, statement, outcome };
         self.append(&[RevisionLine::Revision(revision.clone())], true)?;
         self.revisions.all.push(revision);
         Ok(number)
