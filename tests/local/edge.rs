@@ -29,13 +29,16 @@ fn the_gateway_counts_what_callers_get_and_not_what_lab_asks() {
     assert_eq!(get(gateway.address, "/api/users", &[]).status, 502);
     until(|| counted(page, 502) == 1 && counted(page, 200) == 3);
     // The upstream never answers, and the client gives up.
-    let silent = upstream(|mut client| {
+    let (arrived, arrival) = std::sync::mpsc::channel();
+    let silent = upstream(move |mut client| {
         client.head();
+        arrived.send(()).expect("the test waits for it");
         client.ended();
     });
     gateway.route(silent);
     let mut client = Client::connect(gateway.address);
     client.get("/api/users", &[]);
+    arrival.recv_timeout(PATIENCE).expect("the request reaches the upstream");
     drop(client);
     until(|| counted(page, 499) == 1);
     assert_eq!(exchange(page, "POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap().status, 405);
