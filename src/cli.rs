@@ -27,7 +27,8 @@ pub(crate) use complete::{Cursor, ValueKind};
 pub(crate) use db::{DbCommand, DbQueryArgs};
 pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
 pub(crate) use lab::{
-    DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ServicesArgs, StatusArgs, UpArgs, WatchArgs,
+    DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ResetArgs, ServicesArgs, StatusArgs,
+    UpArgs, WatchArgs,
 };
 pub(crate) use metrics::{MetricsArgs, QueryArgs};
 pub(crate) use open::{OpenArgs, PageChoice};
@@ -261,10 +262,10 @@ pub(crate) enum Command {
     )]
     Runs(RunsCommand),
     /// Take a lab back to how it was first brought up, without stopping it
-    #[command(after_help = "Examples:\n  lab reset\n  lab reset --name room-2\n\n\
+    #[command(after_help = "Examples:\n  lab reset\n  lab reset room-2\n\n\
         Restores keys, environments, run states and data, and removes later revisions and kept faults.\n\
         Ports and addresses stay the same.")]
-    Reset,
+    Reset(ResetArgs),
     /// Undo the changes of an interrupted or kept run
     #[command(after_help = "Examples:\n  lab recover\n  lab recover --all")]
     Recover(RecoverArgs),
@@ -318,6 +319,7 @@ impl Command {
             Self::Status(args) => &mut args.lab,
             Self::Watch(args) => &mut args.lab,
             Self::Dashboard(args) => &mut args.lab,
+            Self::Reset(args) => &mut args.lab,
             Self::Recover(args) => &mut args.lab,
             _ => return Ok(None),
         };

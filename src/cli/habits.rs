@@ -26,11 +26,18 @@ const LISTS: Meaning =
     Advice("lab status --all lists labs, lab scenario list the scenarios, lab runs list the past runs");
 const SHOWS: Meaning =
     Advice("lab status shows the lab, lab scenario show NAME a scenario, lab runs show ID a past run");
-const UNDO: Meaning = Advice("lab recover undoes the changes of a run");
+const UNDO: Meaning = Advice(
+    "lab recover undoes the changes of a run, lab rollback SERVICE a change by hand, lab reset everything since lab up",
+);
+const FIX: Meaning = Advice(
+    "lab scenario check NAME tells what is still wrong; lab recover undoes the changes of a run, lab reset all changes",
+);
 const LIVE: Meaning = Advice("lab watch shows the lab live, lab metrics the app's metrics, lab open the dashboard");
 const REQUESTS: Meaning = Advice("lab request [PATH] sends one request, lab traffic sends many");
 const SQL: Meaning = Advice("lab db query 'SELECT * FROM users'");
-const CHECKS: Meaning = Advice("lab scenario validate FILE checks a file, lab status the lab, lab doctor this machine");
+const CHECKS: Meaning = Advice(
+    "lab scenario check NAME checks if an incident is resolved, lab scenario validate FILE a file, lab doctor this machine",
+);
 
 /// Words that are not commands. The first word of the command line is looked up here.
 const WORDS: &[(&str, Meaning)] = &[
@@ -47,6 +54,11 @@ const WORDS: &[(&str, Meaning)] = &[
     ("rotate", Spelling(&["key", "rotate"])),
     ("align", Spelling(&["key", "align"])),
     ("keys", Spelling(&["key"])),
+    ("environment", Spelling(&["env"])),
+    ("set", Spelling(&["env", "set"])),
+    ("unset", Spelling(&["env", "unset"])),
+    ("revisions", Spelling(&["history"])),
+    ("changes", Spelling(&["history"])),
     ("image", Spelling(&["images"])),
     ("pull", Spelling(&["images", "pull"])),
     ("completion", Spelling(&["completions"])),
@@ -79,8 +91,8 @@ const WORDS: &[(&str, Meaning)] = &[
     ("undo", UNDO),
     ("revert", UNDO),
     ("restore", UNDO),
-    ("fix", UNDO),
-    ("repair", UNDO),
+    ("fix", FIX),
+    ("repair", FIX),
     ("top", LIVE),
     ("stats", LIVE),
     ("events", LIVE),

@@ -170,6 +170,13 @@ pub(crate) enum KeyCommand {
     },
 }
 
+/// `lab reset`.
+#[derive(Debug, Args)]
+pub(crate) struct ResetArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabArgument,
+}
+
 /// `lab recover`.
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {

@@ -131,7 +131,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Query(args) => query::run(session, args).await,
         Command::Scenario(command) => scenario::run(session, command).await,
         Command::Runs(command) => runs::run(session, command),
-        Command::Reset => reset::run(session).await,
+        Command::Reset(_) => reset::run(session).await,
         Command::Recover(args) => recover::run(session, args).await,
         Command::Doctor { json } => doctor::run(session, *json).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),

@@ -39,6 +39,10 @@ fn a_lab_is_an_argument_too() {
     desk.lab(&["stop", "room-2"]).status(2).complains("room-2 is a lab: select it with --name room-2");
     desk.lab(&["key"]).status(0).says("they match");
     desk.lab(&["traffic", "-n", "3", "--rate", "100/s", "-H", "X-A: b"]).status(0).says("3 requests");
+    desk.lab(&["reset", "room-2"]).status(0);
+    desk.lab(&["--name", "room-2", "set", "app", "APP_RATE_LIMIT=5/s"]).status(0);
+    desk.lab(&["--name", "room-2", "revisions", "app"]).status(0).says("APP_RATE_LIMIT unset > 5/s");
+    desk.lab(&["fix"]).status(2).complains("lab scenario check");
     desk.lab(&["down", "room-2"]).status(0).says("lab room-2 is down");
     desk.lab(&["down"]).status(0);
     desk.is_clean();
