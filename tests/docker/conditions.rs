@@ -94,7 +94,7 @@ async fn rotated() {
     write_small_stack(&folder);
     let file = folder.join("compose.yaml");
     let broken =
-        "  broken: { image: \"nginx:1.30\", entrypoint: [/bin/sh, -c, \"echo this is why; exit 3\"] }\n\nvolumes:\n";
+        "\n  broken: { image: \"nginx:1.30\", entrypoint: [/bin/sh, -c, \"echo this is why; exit 3\"] }\n\nvolumes:\n";
     let text = std::fs::read_to_string(&file).expect("it was written").replacen("\nvolumes:\n", broken, 1);
     std::fs::write(&file, text).expect("the folder is ours");
     user.lab(&["up", "--stack", &folder.display().to_string(), "--port", "0"]).status(0);

@@ -27,7 +27,7 @@ fn up_with(user: &Cli, name: &str, script: &str, more: &str) -> PathBuf {
     let file = folder.join("compose.yaml");
     let script = serde_json::to_string(&format!("{script}; exec sleep 1000")).expect("a text");
     let service =
-        format!("  {name}: {{ image: \"nginx:1.30\", entrypoint: [/bin/sh, -c, {script}]{more} }}\n\nvolumes:\n");
+        format!("\n  {name}: {{ image: \"nginx:1.30\", entrypoint: [/bin/sh, -c, {script}]{more} }}\n\nvolumes:\n");
     let text = std::fs::read_to_string(&file).expect("it was written").replacen("\nvolumes:\n", &service, 1);
     std::fs::write(&file, text).expect("the folder is ours");
     user.lab(&["up", "--stack", &folder.display().to_string(), "--port", "0"]).status(0);
