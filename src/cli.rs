@@ -50,12 +50,18 @@ const STYLES: Styles = Styles::styled()
 
 const FIRST_STEPS: &str = "\
 First steps:
-lab scenario run rotate-key  rehearse an outage, from the first request to the clean-up
-lab scenario list            list the other scenarios
-lab up                       start a lab that stays up, to try things by hand
-lab traffic                  send requests and see what callers see
-lab key rotate apikey-v2     change the server's key, but not the caller's
-lab down                     remove the lab (run history is kept)
+  lab scenario run rotate-key  rehearse an outage, from start to clean-up
+  lab scenario list            list the other scenarios
+  lab up                       start a lab that stays up, to try things by hand
+  lab traffic                  send requests and see what callers see
+  lab key rotate apikey-v2     change the server's key, but not the caller's
+  lab history                  see what changed
+  lab reset                    go back to how the lab was brought up
+  lab down                     remove the lab (run history is kept)
+
+To fix an incident yourself:
+  lab scenario run wrong-upstream --until observe
+  lab scenario check wrong-upstream
 
 Exit codes: 0 passed, 1 failed, 2 usage or invalid file, 3 engine or stack
 failed, 4 undo incomplete, 130 and 143 interrupted (after the undo).";
@@ -67,7 +73,7 @@ failed, 4 undo incomplete, 130 and 143 interrupted (after the undo).";
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Lab to use [default: default; `scenario run` creates a temporary lab if it is not up] [env: LAB_NAME]
+    /// Name of the lab to use [default: default] [env: LAB_NAME]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) name: Option<String>,
 }
@@ -149,7 +155,7 @@ pub(crate) enum Command {
     /// Stop and remove a lab (run history is kept)
     #[command(after_help = "Examples:\n  lab down\n  lab down --name room-2\n  lab down --all")]
     Down(DownArgs),
-    /// Show services, health and addresses
+    /// Show services, health, addresses and keys
     #[command(after_help = "Examples:\n  lab status\n  lab status --all\n  lab status --json | jq .services")]
     Status(StatusArgs),
     /// Show service logs
@@ -162,8 +168,8 @@ pub(crate) enum Command {
     /// Serve a lab's live dashboard to browsers until Ctrl-C
     #[command(after_help = "Examples:\n  lab dashboard\n  lab dashboard --name room-2 --port 3001\n  \
         lab dashboard --bind 0.0.0.0\n\n\
-        A lab without Grafana serves its own dashboard (lab status shows the address). Use this command to share it\n\
-        with a room, or to have it in addition to Grafana.")]
+        A lab without Grafana serves its own dashboard (lab status shows the address). \
+        Use this command to share it with a room, or to have it in addition to Grafana.")]
     Dashboard(DashboardArgs),
     /// Open the dashboard, Grafana, Prometheus or a report in a browser
     #[command(
@@ -195,7 +201,8 @@ pub(crate) enum Command {
         A change is a rolling redeployment: if the new instance does not become healthy, the old one keeps serving.")]
     Env(EnvArgs),
     /// Show what changed in a service, when and by whom
-    #[command(after_help = "Examples:\n  lab history app\n  lab history\n  lab history app --json")]
+    #[command(after_help = "Examples:\n  lab history app\n  lab history\n  lab history app --json\n\n\
+        `lab history db` also lists the SQL statements that changed the database.")]
     History(HistoryArgs),
     /// Return a service to an earlier revision
     #[command(after_help = "Examples:\n  lab rollback app\n  lab rollback app --to 1\n\n\
@@ -215,7 +222,8 @@ pub(crate) enum Command {
     /// Send requests and measure the responses
     #[command(after_help = "Examples:\n  lab traffic\n  lab traffic --key apikey-v1 --key apikey-v2=20%\n  \
         lab traffic --rate 100 --duration 30s\n  lab traffic --connections 64 --duration 10s\n  \
-        lab traffic --stage 10s:0..200 --stage 30s:200 --expect 'latency.p99: \"< 50ms\"'\n  \
+        lab traffic --stage 10s:0..200 --stage 30s:200\n  \
+        lab traffic --rate 100 --expect 'latency.p99: \"< 50ms\"'\n  \
         lab traffic --as-callers\n  \
         lab traffic --url http://127.0.0.1:9000/ --requests 10\n\n\
         Without --url, requests go to the lab's gateway with the caller's key.\n\
@@ -248,10 +256,10 @@ pub(crate) enum Command {
         after_help = "Examples:\n  lab metrics\n  lab metrics --filter app_auth\n  lab metrics --watch\n  lab metrics --raw"
     )]
     Metrics(MetricsArgs),
-    /// List, show, validate and run scenarios
+    /// Run scenarios, check if their incidents are resolved, and write your own
     #[command(subcommand)]
     #[command(
-        after_help = "Examples:\n  lab scenario list\n  lab scenario run rotate-key\n  lab scenario validate my.yaml"
+        after_help = "Examples:\n  lab scenario list\n  lab scenario run rotate-key\n  lab scenario check rotate-key\n  lab scenario validate my.yaml"
     )]
     Scenario(ScenarioCommand),
     /// Show, report and compare past runs
@@ -261,10 +269,10 @@ pub(crate) enum Command {
         lab runs diff 7f3a 91c0"
     )]
     Runs(RunsCommand),
-    /// Take a lab back to how it was first brought up, without stopping it
+    /// Take a running lab back to how it was first brought up
     #[command(after_help = "Examples:\n  lab reset\n  lab reset room-2\n\n\
-        Restores keys, environments, run states and data, and removes later revisions and kept faults.\n\
-        Ports and addresses stay the same.")]
+        Restores keys, environments, run states and data, and removes later revisions and kept faults. Stops the \
+        callers. Ports and addresses stay the same.")]
     Reset(ResetArgs),
     /// Undo the changes of an interrupted or kept run
     #[command(after_help = "Examples:\n  lab recover\n  lab recover --all")]

@@ -8,8 +8,8 @@ pub(crate) enum CallersCommand {
     /// Send the callers' requests in the background until `lab callers stop`, `lab down` or a time limit
     #[command(after_help = "Examples:\n  lab callers start\n  lab callers start --rate 30 --duration 20m\n  \
         lab callers start --scenario stale-caller\n\n\
-        Without --scenario: the callers of the kept run in the lab, else the lab's caller at 20 requests per second.\n\
-        Callers follow changes of their keys.")]
+        Without --scenario: the callers of the kept run in the lab, else the lab's caller at 20 requests per second. \
+        After a change of a key, callers send the new one.")]
     Start(StartCallersArgs),
     /// Stop the callers
     #[command(after_help = "Examples:\n  lab callers stop")]

@@ -10,7 +10,7 @@ pub(crate) enum DbCommand {
         after_help = "Examples:\n  lab db query 'SELECT * FROM users'\n  lab db query 'SELECT * FROM users' --csv > users.csv\n  \
         lab db query 'SELECT pid, state, query FROM pg_stat_activity'\n  \
         lab db query \"UPDATE users SET name = 'x' WHERE id = 1\" --write\n\n\
-        PostgreSQL on Docker, SQLite on the embedded engine. Without --write, PostgreSQL is asked as the role viewer,\n\
+        PostgreSQL on Docker, SQLite on the embedded engine. Without --write, lab connects to PostgreSQL as the role viewer, \
         which reads data and statistics and may end sessions (pg_terminate_backend)."
     )]
     Query(DbQueryArgs),

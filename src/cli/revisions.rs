@@ -23,6 +23,7 @@ pub(crate) struct EnvArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvCommand {
     /// Set variables: the service is redeployed without losing a request
+    #[command(after_help = "Examples:\n  lab env set app APP_RATE_LIMIT=50/s APP_RATE_BURST=20")]
     Set {
         /// Service to change
         #[arg(value_name = "SERVICE")]
@@ -32,6 +33,7 @@ pub(crate) enum EnvCommand {
         variables: Vec<String>,
     },
     /// Remove variables: the service is redeployed without losing a request
+    #[command(after_help = "Examples:\n  lab env unset app APP_RATE_LIMIT")]
     Unset {
         /// Service to change
         #[arg(value_name = "SERVICE")]
@@ -62,7 +64,7 @@ pub(crate) struct RollbackArgs {
     /// Service, or `callers` for the callers' keys
     #[arg(value_name = "SERVICE")]
     pub(crate) service: String,
-    /// Revision to return to, see `lab history` [default: the one before the current]
+    /// Revision to return to, see `lab history` [default: the latest that differs and in which the service runs]
     #[arg(long, value_name = "REVISION")]
     pub(crate) to: Option<u64>,
 }

@@ -43,21 +43,24 @@ pub(crate) enum ScenarioCommand {
     /// Run a scenario: inject the fault, observe, fix, restore
     #[command(
         after_help = "Examples:\n  lab scenario run rotate-key\n  lab scenario run rotate-key --set requests=100 --set rate=50\n  \
-        lab scenario run rotate-key --until observe    stop while it is broken; lab recover restores it\n  \
-        lab scenario run my.yaml --dry-run             show the plan without starting anything\n  \
+        lab scenario run rotate-key --until observe  # leave the fault in the lab\n  \
+        lab scenario run my.yaml --dry-run           # show the plan only\n  \
         lab scenario run my.yaml --format json > run.json\n  \
         lab scenario run rotate-key --report review.html --report results.xml\n  \
-        lab scenario run rotate-key --pace workshop    a minute per step: long enough for alerts to fire\n  \
-        lab scenario run stale-caller app-down db-down one after the other, with a summary"
+        lab scenario run rotate-key --pace workshop  # slow enough for alerts to fire\n  \
+        lab scenario run stale-caller app-down       # one after the other\n\n\
+        Uses the lab of --name; without it the lab `default` if it is up, else a temporary lab. After --until or --keep: \
+        `lab scenario check` tells if the incident is resolved, `lab recover` undoes it."
     )]
     Run(RunArgs),
     /// Check whether a scenario's incident is resolved in a running lab, and show what is still wrong
     #[command(after_help = "Examples:\n  lab scenario check rotate-key\n  lab scenario check rotate-key --symptom\n  \
         lab scenario check rotate-key --json\n\n\
         Uses the parameters of the scenario's kept run in the lab, if there is one. Changes nothing.\n\
-        Exits 0 if all checks pass, 1 if one fails, and 3 if the lab cannot be checked.")]
+        Exits 0 if all checks pass, 1 if one fails, 2 if the scenario has no such check, and 3 if the lab cannot be \
+        checked.")]
     Check(CheckArgs),
-    /// Prove a scenario's claims: its fault breaks the lab, its remedy fixes it, and nothing else does
+    /// Prove a scenario's claims: its fault breaks the lab, its fix resolves it, and no wrong fix does
     #[command(after_help = "Examples:\n  lab scenario prove rotate-key\n  lab scenario prove --all\n  \
         lab scenario prove my.yaml --engine docker\n  lab scenario prove --all --format json\n\n\
         Each proof runs in a temporary lab. Parts of other scenarios are exempt.\n\
@@ -170,10 +173,10 @@ pub(crate) enum ProofFormat {
 pub(crate) struct ShowArgs {
     /// Name from `lab scenario list`, or a file
     pub(crate) scenario: String,
-    /// Show the hints, from vague to exact
+    /// Show the hints, from vague to specific
     #[arg(long)]
     pub(crate) hints: bool,
-    /// Show the fault, the remedy, ineffective remedies, the parameters and the steps
+    /// Show the cause, the fix, wrong fixes, the parameters and the steps
     #[arg(long)]
     pub(crate) solution: bool,
     /// Print the scenario file, as a starting point for your own
@@ -194,10 +197,10 @@ pub(crate) struct RunArgs {
     /// Set a parameter; can be given several times
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Leave the lab as the scenario leaves it; `lab recover` undoes the changes
+    /// Keep the lab as the scenario leaves it; `lab recover` undoes the changes
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Stop after this step, or at the end of this phase (before the first step of a later one), and leave the lab as it is then
+    /// Stop after this step, or at the end of this phase (before the first step of a later one), and keep the lab as it is then
     #[arg(long, value_name = "STEP|PHASE")]
     pub(crate) until: Option<String>,
     /// With --keep or --until: do not let the callers go on in the background
