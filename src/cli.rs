@@ -269,7 +269,7 @@ pub(crate) enum Command {
         lab runs diff 7f3a 91c0"
     )]
     Runs(RunsCommand),
-    /// Take a running lab back to how it was first brought up
+    /// Take a lab back to how it was first brought up
     #[command(after_help = "Examples:\n  lab reset\n  lab reset room-2\n\n\
         Restores keys, environments, run states and data, and removes later revisions and kept faults. Stops the \
         callers. Ports and addresses stay the same.")]

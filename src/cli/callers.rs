@@ -9,7 +9,8 @@ pub(crate) enum CallersCommand {
     #[command(after_help = "Examples:\n  lab callers start\n  lab callers start --rate 30 --duration 20m\n  \
         lab callers start --scenario stale-caller\n\n\
         Without --scenario: the callers of the kept run in the lab, else the lab's caller at 20 requests per second. \
-        After a change of a key, callers send the new one.")]
+        Callers send their current keys: \
+        `lab key align` takes effect within a second.")]
     Start(StartCallersArgs),
     /// Stop the callers
     #[command(after_help = "Examples:\n  lab callers stop")]
