@@ -106,11 +106,14 @@ impl From<Overall> for LabState {
 }
 
 impl Document {
+    fn callers_fail(&self) -> bool {
+        self.callers.as_ref().is_some_and(Callers::fail)
+    }
+
     /// State in words. Healthy services are not enough while callers fail.
     fn headline(&self) -> (Tone, &'static str) {
-        let failing = self.callers.as_ref().is_some_and(Callers::fail);
         match self.state {
-            LabState::Healthy if failing => (Tone::Failed, "services healthy, callers fail"),
+            LabState::Healthy if self.callers_fail() => (Tone::Failed, "services healthy, callers fail"),
             state => (state.tone(), state.name()),
         }
     }
@@ -375,7 +378,11 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     ]);
     for document in &documents {
         let keys = document.keys.as_ref();
-        let (tone, state) = document.headline();
+        let state = match document.state {
+            LabState::Healthy if document.callers_fail() => Cell::new(Tone::Failed, "callers fail"),
+            state => Cell::new(state.tone(), state.name()),
+        };
+        let gateway = document.gateway.as_deref().map_or("-", |url| url.trim_start_matches("http://"));
         let note = match (&document.run, &document.undo) {
             (Some(run), _) => format!("busy: {run}"),
             (None, Some(pending)) if pending.kept => "kept fault".to_owned(),
@@ -385,8 +392,8 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         table.row([
             document.lab.as_str().into(),
             document.engine.as_str().into(),
-            Cell::new(tone, state),
-            document.gateway.as_deref().unwrap_or("-").into(),
+            state,
+            gateway.into(),
             keys.map_or("-", |keys| keys.server.as_str()).into(),
             keys.map_or("-", |keys| keys.caller.as_str()).into(),
             Cell::new(Tone::Warn, note),
