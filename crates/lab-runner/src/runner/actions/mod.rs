@@ -1,5 +1,4 @@
-//! Executes the actions of steps, one file per action. A new action also needs an entry in `lab_scenario::plan` and in the
-//! loader.
+//! Executes the actions of steps, one file per action.
 
 mod check;
 mod keys;
