@@ -43,7 +43,7 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
         UpOutcome::KeptFault(fault) => {
             note_fault(session, &lab, fault);
             let started = Repairs { started: fault.started.clone(), ..Repairs::default() };
-            ("is up, and its fault is still active".to_owned(), started)
+            ("is up with its kept fault".to_owned(), started)
         }
     };
     show(session, &lab, &running, &what, &repairs)
@@ -53,7 +53,7 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
 fn note_fault(session: &Session, lab: &Lab, fault: &KeptFault) {
     let KeptFault { run, scenario, .. } = fault;
     let name = name_option(lab);
-    let fault = format!("fault still active from run {} ({scenario}); lab up does not repair it", short_id(run));
+    let fault = format!("kept fault of run {} ({scenario}); lab up does not repair it", short_id(run));
     session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &fault));
     let mut next = vec![format!("lab history{name} shows what changed")];
     if lab_scenario::library::names().any(|known| known == scenario) {

@@ -38,7 +38,7 @@ async fn changed_and_reset() {
     let psql = |sql: &str| docker(&["exec", &database, "psql", "-U", "lab", "-d", "postgres", "-Atc", sql]);
     psql("create table left_over (id int)");
     user.lab(&run).status(0);
-    user.lab(&["up"]).status(0).complains("fault still active").says("its fault is still active");
+    user.lab(&["up"]).status(0).complains("kept fault of run").says("is up with its kept fault");
     let state = || user.lab(&["status", "--json"]).json();
     assert_eq!(state()["services"][2]["state"], "stopped");
     user.lab(&["reset"]).status(0).says("is as it was first brought up");

@@ -78,9 +78,9 @@ fn up_does_not_repair_a_kept_fault() {
     let desk = up();
     desk.lab(&["scenario", "run", "app-down", "--until", "observe"]).status(0);
     all_get(&desk, "502");
-    let ran = desk.lab(&["up"]).status(0).complains("fault still active from run").complains("(app-down)");
+    let ran = desk.lab(&["up"]).status(0).complains("kept fault of run").complains("(app-down)");
     let ran = ran.complains("lab recover undoes it").complains("lab reset").complains("docs/runbooks/app-down.md");
-    ran.says("is up, and its fault is still active");
+    ran.says("is up with its kept fault");
     assert_eq!(state(&desk.status(), "app"), "stopped");
     desk.lab(&["status"]).status(1).says("lab history shows what changed");
     // A service that the fault does not concern is started again.
@@ -91,7 +91,7 @@ fn up_does_not_repair_a_kept_fault() {
     // After the loss of the whole stack, the fault comes back with it.
     kill(crate::desk::host_of(&desk.status(), "gateway"), Signal::KILL);
     until(|| desk.status()["state"] == "down");
-    desk.lab(&["up"]).status(0).complains("fault still active");
+    desk.lab(&["up"]).status(0).complains("kept fault of run");
     assert_eq!(state(&desk.status(), "app"), "stopped");
     desk.lab(&["recover"]).status(0);
     all_get(&desk, "200");
@@ -127,7 +127,7 @@ fn a_run_names_what_is_not_as_it_expects_before_it_injects_anything() {
     assert!(!ran.stdout.contains("apikey-v9"), "{ran:?}");
     desk.lab(&["reset"]).status(0);
     desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
-    refused(&run, "the fault of run", "lab recover");
+    refused(&run, "the kept fault of run", "lab recover");
     desk.lab(&["recover"]).status(0);
     desk.lab(&run).status(0);
 }

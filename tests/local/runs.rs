@@ -82,7 +82,7 @@ fn what_is_kept_is_shown_and_can_be_put_back() {
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0).says("lab recover");
     assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
-    desk.lab(&["status"]).status(0).says("fault still active from run");
+    desk.lab(&["status"]).status(0).says("kept fault of run");
     // A kept fault blocks nothing, and the next run does not forget it.
     desk.lab(&quick(&["drive-traffic"])).status(0);
     assert_eq!(keys(&desk), "apikey-v2 apikey-v1");

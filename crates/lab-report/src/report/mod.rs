@@ -135,7 +135,7 @@ pub fn describe_keys(keys: &Keys) -> Vec<(bool, String)> {
 pub fn pending_undo(run: &str, scenario: &str, kept: bool, option: &str) -> String {
     let run = short_id(run);
     if kept {
-        format!("fault still active from run {run} ({scenario}); undo it with lab recover{option}")
+        format!("kept fault of run {run} ({scenario}); undo it with lab recover{option}")
     } else {
         format!("undo pending from run {run} ({scenario}); finish it with lab recover{option}")
     }

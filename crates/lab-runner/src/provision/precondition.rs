@@ -42,7 +42,7 @@ pub(super) fn problems(plan: &Plan, found: &Found<'_>) -> Vec<Problem> {
         return Vec::new();
     }
     if let Some(fault) = found.fault {
-        let what = format!("the fault of run {} ({}) is still active", short_id(&fault.run), fault.scenario);
+        let what = format!("the kept fault of run {} ({}) is not undone", short_id(&fault.run), fault.scenario);
         return vec![Problem { what, fix: format!("lab recover{name}") }];
     }
     let problems = states(plan, found, &name);
