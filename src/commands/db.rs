@@ -70,7 +70,7 @@ pub(super) async fn run(session: &Session, command: &DbCommand) -> anyhow::Resul
     let interrupt = signals::install()?;
     let stop = interrupt.stop().clone();
     let start = Instant::now();
-    let live = session.term.live("querying", lab_report::term::Plain::Silent);
+    let live = session.term.progress_line("querying", lab_report::term::Fallback::Silent);
     let record = if is_recorded(&query) { Some(Recorded::begin(&connected, &query.sql).await?) } else { None };
     let result = connected.engine.query(&query, async move { stop.cancelled().await }.boxed()).await;
     live.clear();

@@ -15,7 +15,7 @@ use lab_core::engine::{EngineError, ProgressFn};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::human;
 use lab_report::report::table::{Cell, Side, Table};
-use lab_report::term::{Plain, Tone};
+use lab_report::term::{Fallback, Tone};
 use lab_runner::lab::Containers;
 use lab_runner::runner::{Interrupt, Signal};
 
@@ -221,7 +221,7 @@ fn interrupted(interrupt: &Interrupt) -> Exit {
 
 /// Shows the transferred bytes as one progress line.
 fn bytes(session: &Session) -> ProgressFn {
-    let live = session.term.live("images", Plain::Silent);
+    let live = session.term.progress_line("images", Fallback::Silent);
     Arc::new(move |progress| {
         if let Some((done, total)) = progress.bytes {
             // Before saving, layers shared by images are counted twice.

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use lab_core::engine::{Progress, ProgressFn};
 use lab_report::report::human;
-use lab_report::term::{Live, Plain, Term};
+use lab_report::term::{Fallback, ProgressLine, Term};
 
-/// Live line of one service.
+/// ProgressLine line of one service.
 struct Line {
-    live: Live,
+    live: ProgressLine,
     begun: Instant,
     stage: String,
     /// Start time and downloaded bytes of a pull.
@@ -27,7 +27,7 @@ pub(super) fn show(term: &Term) -> ProgressFn {
 
 fn step(term: &Term, lines: &mut BTreeMap<String, Line>, progress: &Progress) {
     let line = lines.entry(progress.service.clone()).or_insert_with(|| Line {
-        live: term.live(&progress.service, Plain::Silent),
+        live: term.progress_line(&progress.service, Fallback::Silent),
         begun: Instant::now(),
         stage: String::new(),
         pull: None,
@@ -54,7 +54,7 @@ fn draw(term: &Term, line: &Line, progress: &Progress) {
 }
 
 /// Shows the transferred bytes; `about` precedes the total if it is an estimate.
-pub(super) fn transferred(live: &Live, label: &str, (done, total): (u64, u64), about: &str) {
+pub(super) fn transferred(live: &ProgressLine, label: &str, (done, total): (u64, u64), about: &str) {
     live.share(label, done, total, &format!("{} of {about}{}", human::bytes(done), human::bytes(total)));
 }
 

@@ -14,7 +14,7 @@ use super::signals;
 use crate::cli::{ProofFormat, ProveArgs};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::proof as report;
-use lab_report::term::{Plain, Tone};
+use lab_report::term::{Fallback, Tone};
 use lab_runner::lab::{Record, StateFolder};
 use lab_runner::proof::{self, Missing, Proof, ProofLab, Verdict};
 use lab_runner::provision::{CreateError, ProvisionError, Provisioner, TemporaryLab};
@@ -45,7 +45,7 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     };
     let names = plans.iter().map(|plan| plan.name.chars().count()).max().unwrap_or_default();
     let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let live = session.term.live("proving", Plain::Silent);
+    let live = session.term.progress_line("proving", Fallback::Silent);
     let total = plans.len();
     let provisioner =
         Provisioner { connector: Arc::new(EngineRegistry), progress: Arc::new(|_| {}), interrupt: interrupt.clone() };

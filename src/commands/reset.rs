@@ -6,7 +6,7 @@ use super::session::{Connected, Session, name_option};
 use super::signals;
 use lab_core::error::{Exit, Failure};
 use lab_report::report::{describe_keys, human};
-use lab_report::term::Plain;
+use lab_report::term::Fallback;
 use lab_runner::callers;
 use lab_runner::runner::{Interrupt, Signal};
 
@@ -14,7 +14,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
     let connected = session.connect()?;
     let interrupt = signals::install()?;
     let start = Instant::now();
-    let live = session.term.live("resetting the lab", Plain::Silent);
+    let live = session.term.progress_line("resetting the lab", Fallback::Silent);
     let done = reset(session, &connected, &interrupt).await;
     live.clear();
     let Some(()) = done? else { return Ok(exit(&interrupt)) };

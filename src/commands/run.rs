@@ -22,8 +22,8 @@ use lab_report::report::annotations::Annotations;
 use lab_report::report::file::{EXTENSIONS, FileFormat, ReportFile};
 use lab_report::report::journal_file::JournalFile;
 use lab_report::report::json::Json;
-use lab_report::report::live::Progress;
 use lab_report::report::ndjson::Ndjson;
+use lab_report::report::progress::Progress;
 use lab_report::report::timeline::Timeline;
 use lab_report::report::{FanOut, Sink, human};
 use lab_runner::callers::CallerMix;
@@ -279,7 +279,7 @@ async fn existing(
     spec: RunSpec<'_>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Existing> {
-    match session.provisioner(interrupt).open(lab, record, spec.plan, spec.id).await {
+    match session.provisioner(interrupt).attach(lab, record, spec.plan, spec.id).await {
         Ok(target) => {
             super::callers::make_way(session, lab).await?;
             Ok(Existing::Ready(Box::new(target)))
@@ -321,7 +321,7 @@ async fn create_temporary(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Option<ProvisionedLab>> {
     let RunSpec { plan, id, keep } = spec;
-    let live = session.term.live("starting a lab for this run", lab_report::term::Plain::Silent);
+    let live = session.term.progress_line("starting a lab for this run", lab_report::term::Fallback::Silent);
     let new = TemporaryLab { state, template, plan, id, tied: !keep };
     let created = session.provisioner(interrupt).create(new).await;
     live.clear();

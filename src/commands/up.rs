@@ -14,7 +14,7 @@ use lab_containers::docker;
 use lab_core::engine::{Description, RunState, ServiceStatus};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::{human, short_id, text};
-use lab_report::term::{Plain, Tone};
+use lab_report::term::{Fallback, Tone};
 use lab_runner::lab::{Containers, DEFAULT_NAME, Lab, Record};
 use lab_runner::provision::{Connector, KeptFault, ProvisionError, Repairs, RunningLab, UpOutcome, UpTransaction};
 use lab_runner::runner::{Interrupt, Signal};
@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     session.note_pending_undo(&lab)?;
     session.note_leftover_labs(&lab)?;
     let interrupt = signals::install()?;
-    let live = session.term.live("starting the lab", Plain::Silent);
+    let live = session.term.progress_line("starting the lab", Fallback::Silent);
     let started = bring_up(session, &lab, args, &interrupt).await;
     live.clear();
     let Some(running) = started? else {

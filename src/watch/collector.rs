@@ -23,8 +23,8 @@ use lab_report::report::pending_undo;
 use lab_report::term::{mask_with, masked};
 use lab_runner::lab::{Lab, Record, previous_key};
 use lab_runner::undo;
-use lab_telemetry::alerts;
-use lab_telemetry::live::{Alerts, Point, Runs, Told};
+use lab_telemetry::alerts::{self, RulesResponse};
+use lab_telemetry::live::{Alerts, Point, RunEvent, Runs};
 use lab_telemetry::metrics::{Exposition, Moment};
 use lab_telemetry::wire::{Probe, Wire};
 
@@ -65,7 +65,7 @@ impl Collector {
     /// Creates a collector for a lab, which need not exist.
     pub(crate) fn new(lab: &Lab, wire: Arc<dyn Wire>, about: &About) -> Self {
         let folder: &Path = lab.folder().root();
-        let runs = Arc::new(Mutex::new(Runs::of(folder, Utc::now())));
+        let runs = Arc::new(Mutex::new(Runs::new(folder, Utc::now())));
         let (lab, refresh, option) = (ObservedLab::new(lab), about.refresh, about.option.clone());
         Self {
             lab,
@@ -134,8 +134,8 @@ impl Collector {
             }
         };
         let history = std::mem::take(&mut self.history);
-        let (told, lines) = (self.told().await, std::mem::take(&mut self.lines).into());
-        Snapshot { at: Moment::now(), lab, said, edge, history, told, lines, alerts }
+        let (events, lines) = (self.run_events().await, std::mem::take(&mut self.lines).into());
+        Snapshot { at: Moment::now(), lab, said, edge, history, events, lines, alerts }
     }
 
     /// Scrapes the app's metrics. A paused app is skipped.
@@ -151,9 +151,9 @@ impl Collector {
         let Some(base) = now.endpoints.alerts() else { return AlertView::NotEvaluated };
         let url = format!("{base}{}", alerts::PATH);
         let probe = Probe { url, method: "GET".to_owned(), headers: BTreeMap::new(), timeout: REQUEST_TIMEOUT };
-        let answer = self.wire.probe(&probe).await.ok().and_then(|response| alerts::read(&response.body).ok());
+        let answer = self.wire.probe(&probe).await.ok().and_then(|response| RulesResponse::parse(&response.body).ok());
         let Some(answer) = answer else { return AlertView::Unavailable };
-        self.alerts.take(Moment::now(), &answer);
+        self.alerts.update(Moment::now(), &answer);
         AlertView::Known(self.alerts.list())
     }
 
@@ -202,10 +202,10 @@ impl Collector {
     }
 
     /// Reads new events of runs. Reading files blocks, so it has its own thread.
-    async fn told(&mut self) -> Vec<Told> {
+    async fn run_events(&mut self) -> Vec<RunEvent> {
         let runs = self.runs.clone();
-        let look = move || runs.lock().unwrap_or_else(PoisonError::into_inner).look();
-        tokio::task::spawn_blocking(look).await.unwrap_or_default()
+        let poll = move || runs.lock().unwrap_or_else(PoisonError::into_inner).poll();
+        tokio::task::spawn_blocking(poll).await.unwrap_or_default()
     }
 
     /// Opens the log, if it is not open.

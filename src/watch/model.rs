@@ -176,8 +176,8 @@ impl Model {
         known.now = snapshot.at.wall;
         known.lab = snapshot.lab;
         known.feed.prepend(snapshot.history);
-        known.feed.take(snapshot.at, snapshot.said, snapshot.edge);
-        snapshot.told.into_iter().for_each(|told| known.runs.update(told));
+        known.feed.add_scrapes(snapshot.at, snapshot.said, snapshot.edge);
+        snapshot.events.into_iter().for_each(|event| known.runs.update(event));
         known.alerts = snapshot.alerts;
         let before = known.lines.len();
         known.lines.extend(snapshot.lines.into_iter().filter_map(Line::from_log));

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use lab_core::event::{Event, EventKind, Phase, RunFinished, RunStarted, Status, StepResult, UndoOutcome};
 use lab_report::report::{human, short_id, status_name};
-use lab_telemetry::live::Told;
+use lab_telemetry::live::RunEvent;
 
 /// Note during the undo.
 const REVERTING: &str = "reverting the changes";
@@ -63,8 +63,8 @@ pub(super) enum StepState {
 
 impl RunTracker {
     /// Applies an event. If two runs overlap, the later one is shown.
-    pub(super) fn update(&mut self, told: Told) {
-        let Told { run, event } = told;
+    pub(super) fn update(&mut self, event: RunEvent) {
+        let RunEvent { run, event } = event;
         if let EventKind::StepStarted(step) = &event.kind
             && matches!(step.phase, Phase::Inject | Phase::Remedy)
         {

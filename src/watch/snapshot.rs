@@ -2,7 +2,7 @@
 
 use lab_core::engine::{LogLine, Roles, ServiceStatus};
 use lab_core::event::Keys;
-use lab_telemetry::live::{Alert, Point, Told};
+use lab_telemetry::live::{Alert, Point, RunEvent};
 use lab_telemetry::metrics::{Exposition, Moment};
 
 /// Observed state at one time, with events and log lines since the previous snapshot.
@@ -19,7 +19,7 @@ pub(super) struct Snapshot {
     /// Points from before the first snapshot, once they are read.
     pub(super) history: Vec<Point>,
     /// New events of runs.
-    pub(super) told: Vec<Told>,
+    pub(super) events: Vec<RunEvent>,
     /// New log lines.
     pub(super) lines: Vec<LogLine>,
     /// State of the alerts.

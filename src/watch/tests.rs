@@ -13,9 +13,9 @@ use super::view;
 use lab_core::engine::{Health, LogLine, Roles, RunState, ServiceStatus};
 use lab_core::event::{Event, EventKind, Keys};
 use lab_report::term::Key;
-use lab_telemetry::live::{Alert, AlertState, Told};
+use lab_telemetry::live::{Alert, AlertState, RunEvent};
 use lab_telemetry::metrics::Exposition;
-use lab_testkit::stories;
+use lab_testkit::sample_runs;
 
 const RUN: &str = "20261124T101530Z-7f3a";
 
@@ -83,7 +83,7 @@ fn seen(second: i64, lab: LabState, said: Option<Exposition>) -> Snapshot {
         said,
         edge: None,
         history: Vec::new(),
-        told: Vec::new(),
+        events: Vec::new(),
         lines: Vec::new(),
         alerts: AlertView::NotEvaluated,
     }
@@ -94,13 +94,13 @@ fn line(second: i64, service: &str, text: &str) -> LogLine {
 }
 
 /// What `rotate-key` tells, up to so many seconds.
-fn told(until: f64) -> Vec<Told> {
+fn run_events(until: f64) -> Vec<RunEvent> {
     let begun = at(40);
     let shift = |event: Event| {
         let at = begun + TimeDelta::from_std(Duration::from_secs_f64(event.elapsed)).expect("minutes");
-        Told { run: RUN.to_owned(), event: Event { at, ..event } }
+        RunEvent { run: RUN.to_owned(), event: Event { at, ..event } }
     };
-    stories::rotate_key().into_iter().filter(|event| event.elapsed <= until).map(shift).collect()
+    sample_runs::rotate_key().into_iter().filter(|event| event.elapsed <= until).map(shift).collect()
 }
 
 /// A minute in which keys are refused from the 43rd second on, seen each second; the app is away for three of them.
@@ -117,7 +117,7 @@ fn broken() -> Model {
     let access =
         |key| format!("{}Z access method=GET path=/api/users status={key} duration_ms=0.4", at(45).format("%FT%T%.3f"));
     model.update(Snapshot {
-        told: told(3.0),
+        events: run_events(3.0),
         lines: vec![
             line(42, "gateway", "{\"time\":\"x\",\"note\":\"route app:8000 127.0.0.1:37987\"}"),
             line(42, "app", "2026-11-24T10:16:12Z the database is migrated"),
@@ -207,15 +207,15 @@ fn a_small_screen_says_it_in_words() {
 #[test]
 fn a_run_that_is_over() {
     let mut model = broken();
-    model.update(Snapshot { told: told(60.0), ..seen(50, up("apikey-v1"), Some(page(900, 60))) });
+    model.update(Snapshot { events: run_events(60.0), ..seen(50, up("apikey-v1"), Some(page(900, 60))) });
     insta::assert_snapshot!(drawn(&model, 80, 24));
 }
 
 #[test]
 fn after_an_early_end_what_comes_in_every_case_stands_in_its_own_row() {
     let mut model = model();
-    let told = stories::cut_short().into_iter().map(|event| Told { run: RUN.to_owned(), event }).collect();
-    model.update(Snapshot { told, ..seen(1, up("k"), None) });
+    let events = sample_runs::cut_short().into_iter().map(|event| RunEvent { run: RUN.to_owned(), event }).collect();
+    model.update(Snapshot { events, ..seen(1, up("k"), None) });
     let run = model.shown().runs.run.as_ref().expect("there is one");
     let steps: Vec<(&str, bool)> =
         run.steps.iter().map(|step| (step.name.as_str(), matches!(step.state, StepState::Finished(..)))).collect();
@@ -354,13 +354,13 @@ fn what_services_write_is_shown_and_never_obeyed() {
 #[test]
 fn of_two_runs_the_one_that_began_later_is_shown() {
     let mut model = broken();
-    let older = told(60.0).into_iter().map(|told| Told { run: "20261124T101000Z-0000".to_owned(), ..told });
-    model.update(Snapshot { told: older.collect(), ..seen(47, up("k"), None) });
+    let older = run_events(60.0).into_iter().map(|event| RunEvent { run: "20261124T101000Z-0000".to_owned(), ..event });
+    model.update(Snapshot { events: older.collect(), ..seen(47, up("k"), None) });
     let run = model.shown().runs.run.as_ref().expect("there is one");
     assert_eq!((run.id.as_str(), run.end.is_some()), (RUN, false));
-    let begun: Vec<Told> =
-        told(0.0).into_iter().filter(|told| matches!(told.event.kind, EventKind::RunStarted(_))).collect();
-    let newer = begun.into_iter().map(|told| Told { run: "20261124T102000Z-1111".to_owned(), ..told });
-    model.update(Snapshot { told: newer.collect(), ..seen(48, up("k"), None) });
+    let begun: Vec<RunEvent> =
+        run_events(0.0).into_iter().filter(|event| matches!(event.event.kind, EventKind::RunStarted(_))).collect();
+    let newer = begun.into_iter().map(|event| RunEvent { run: "20261124T102000Z-1111".to_owned(), ..event });
+    model.update(Snapshot { events: newer.collect(), ..seen(48, up("k"), None) });
     assert_eq!(model.shown().runs.run.as_ref().expect("there is one").id, "20261124T102000Z-1111");
 }

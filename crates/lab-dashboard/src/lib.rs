@@ -26,7 +26,7 @@ use lab_core::engine::Roles;
 use lab_http::{Http, Limit, Request as HttpRequest};
 use lab_server::Limits;
 use lab_server::inbound;
-use lab_telemetry::alerts::{self, Answer, Monitor};
+use lab_telemetry::alerts::{self, Monitor, RulesResponse};
 use lab_telemetry::live::{Alerts, Feed, PathState, Point, Runs};
 use lab_telemetry::metrics::{Exposition, Moment};
 
@@ -90,7 +90,7 @@ struct Dashboard {
     feed: Mutex<Feed>,
     marks: Mutex<Marks>,
     /// Latest state of the alert rules. `None` if it is unknown.
-    rules: Mutex<Option<Answer>>,
+    rules: Mutex<Option<RulesResponse>>,
     alerts: Mutex<Alerts>,
 }
 
@@ -125,7 +125,7 @@ pub async fn serve(listener: TcpListener, folder: &Path, source: Arc<dyn Source>
     let limits = Limits { connections: lab_server::capacity(4, CONNECTIONS), head: HEAD_TIMEOUT, stall: Some(STALL) };
     tokio::select! {
         () = lab_server::serve(listener, router, limits, Arc::new(|_: &HeaderMap| true), end.clone()) => {}
-        () = collect(&dashboard, Runs::of(folder, chrono::Utc::now())) => {}
+        () = collect(&dashboard, Runs::new(folder, chrono::Utc::now())) => {}
         () = end.cancelled() => {}
     }
 }
@@ -135,7 +135,7 @@ async fn collect(dashboard: &Dashboard, runs: Runs) {
     let http = Http::new();
     let runs = Arc::new(Mutex::new(runs));
     // Built-in rules always parse; a test ensures that.
-    let mut monitor = alerts::own().ok().map(Monitor::new);
+    let mut monitor = alerts::built_in_rules().ok().map(Monitor::new);
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -151,22 +151,22 @@ async fn collect(dashboard: &Dashboard, runs: Runs) {
         let answer = match (&snapshot.prometheus, &mut monitor) {
             (Some(prometheus), _) => fetch_rules(&http, prometheus).await,
             (None, Some(monitor)) => {
-                monitor.take(now, page(sample.as_ref()), page(edge.as_ref()));
-                Some(monitor.answer())
+                monitor.add_scrapes(now, page(sample.as_ref()), page(edge.as_ref()));
+                Some(monitor.response())
             }
             (None, None) => None,
         };
         if let Some(answer) = &answer {
-            let changed = lock(&dashboard.alerts).take(now, answer);
+            let changed = lock(&dashboard.alerts).update(now, answer);
             lock(&dashboard.marks).add_alerts(changed);
         }
         *lock(&dashboard.rules) = answer;
         *lock(&dashboard.snapshot) = snapshot;
-        lock(&dashboard.feed).take(now, sample, edge);
+        lock(&dashboard.feed).add_scrapes(now, sample, edge);
         let runs = runs.clone();
         // Reads the run journals from disk.
-        if let Ok(told) = tokio::task::spawn_blocking(move || lock(&runs).look()).await {
-            lock(&dashboard.marks).add_events(told);
+        if let Ok(events) = tokio::task::spawn_blocking(move || lock(&runs).poll()).await {
+            lock(&dashboard.marks).add_events(events);
         }
     }
 }
@@ -185,11 +185,11 @@ async fn scrape(http: &Http, metrics: Option<&(String, String)>) -> Option<(Stri
 }
 
 /// Reads the alert rules from the lab's Prometheus.
-async fn fetch_rules(http: &Http, prometheus: &str) -> Option<Answer> {
+async fn fetch_rules(http: &Http, prometheus: &str) -> Option<RulesResponse> {
     let request = HttpRequest::get(format!("{prometheus}{}", alerts::PATH))
         .timeout(SCRAPE_TIMEOUT)
         .limit(Limit::Fail(MAX_RESPONSE));
-    alerts::read(&http.request(&request).await.ok()?.text()).ok()
+    RulesResponse::parse(&http.request(&request).await.ok()?.text()).ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -272,7 +272,7 @@ fn is_own(host: &str, address: SocketAddr) -> bool {
 }
 
 /// Alert rules in Prometheus's format.
-async fn rules(State(dashboard): State<Arc<Dashboard>>) -> Result<Json<Answer>, StatusCode> {
+async fn rules(State(dashboard): State<Arc<Dashboard>>) -> Result<Json<RulesResponse>, StatusCode> {
     lock(&dashboard.rules).clone().map(Json).ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
@@ -364,7 +364,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = collect(&dashboard, Runs::of(folder.path(), chrono::Utc::now())) => {}
+            () = collect(&dashboard, Runs::new(folder.path(), chrono::Utc::now())) => {}
             done = timeout(Duration::from_secs(30), scraped_twice) => done.expect("scraped again"),
         }
         assert!(lock(&dashboard.feed).points().all(|point| point.up));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Serialize;
 
 use lab_core::event::EventKind;
-use lab_telemetry::live::{Alert, Told};
+use lab_telemetry::live::{Alert, RunEvent};
 
 /// Maximum number of marks kept.
 const CAPACITY: usize = 500;
@@ -51,7 +51,7 @@ impl Marks {
     }
 
     /// Adds the marks of run events.
-    pub(super) fn add_events(&mut self, events: Vec<Told>) {
+    pub(super) fn add_events(&mut self, events: Vec<RunEvent>) {
         for event in events {
             self.add_event(event);
         }
@@ -72,22 +72,22 @@ impl Marks {
         }
     }
 
-    fn add_event(&mut self, told: Told) {
-        let (kind, name, phase) = match told.event.kind {
+    fn add_event(&mut self, event: RunEvent) {
+        let (kind, name, phase) = match event.event.kind {
             EventKind::RunStarted(run) => {
-                self.scenarios.insert(told.run, run.scenario);
+                self.scenarios.insert(event.run, run.scenario);
                 return;
             }
             EventKind::StepStarted(step) => ("step", step.name, step.phase.name()),
             EventKind::RunFinished(_) => ("end", "end".to_owned(), ""),
             _ => return,
         };
-        let scenario = self.scenarios.get(&told.run).cloned().unwrap_or_default();
+        let scenario = self.scenarios.get(&event.run).cloned().unwrap_or_default();
         if kind == "end" {
-            self.scenarios.remove(&told.run);
+            self.scenarios.remove(&event.run);
         }
-        let run = told.run.rsplit('-').next().unwrap_or(&told.run).to_owned();
-        self.insert(Mark { t: told.event.at.timestamp_millis(), kind, name, phase, scenario, run });
+        let run = event.run.rsplit('-').next().unwrap_or(&event.run).to_owned();
+        self.insert(Mark { t: event.event.at.timestamp_millis(), kind, name, phase, scenario, run });
     }
 
     /// Inserts a mark by its time, because alert transitions are observed late.
@@ -111,14 +111,14 @@ mod tests {
 
     #[test]
     fn steps_become_marks() {
-        let told = |text: &str| Told {
+        let run_event = |text: &str| RunEvent {
             run: "20261124T101530Z-7f3a".to_owned(),
             event: serde_json::from_str(text).expect("an event"),
         };
         let mut marks = Marks::default();
-        marks.add_events(vec![told(STARTED)]);
+        marks.add_events(vec![run_event(STARTED)]);
         assert_eq!(marks.newer_than(0), None, "the start of a run is not marked");
-        marks.add_events(vec![told(STEP)]);
+        marks.add_events(vec![run_event(STEP)]);
         let newer = marks.newer_than(0).expect("there is one");
         let seen: Vec<_> =
             newer.list.iter().map(|mark| (&*mark.run, &*mark.scenario, &*mark.name, mark.phase)).collect();
@@ -130,7 +130,7 @@ mod tests {
     fn alerts_and_steps_are_ordered_by_time() {
         let mut marks = Marks::default();
         let event = serde_json::from_str(STEP).expect("an event");
-        marks.add_events(vec![Told { run: "20261124T101530Z-7f3a".to_owned(), event }]);
+        marks.add_events(vec![RunEvent { run: "20261124T101530Z-7f3a".to_owned(), event }]);
         let alert = |at: &str, state| Alert {
             name: "AppDown".to_owned(),
             state,

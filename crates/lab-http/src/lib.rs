@@ -300,7 +300,7 @@ struct Lines<S> {
 }
 
 impl<S> Lines<S> {
-    fn take(&mut self, chunk: &[u8]) {
+    fn push(&mut self, chunk: &[u8]) {
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
             self.rest.extend_from_slice(piece);
             if piece.ends_with(b"\n") || self.rest.len() >= MAX_LINE {
@@ -330,7 +330,7 @@ fn split_lines<B: AsRef<[u8]>>(
                 return None;
             }
             match lines.chunks.next().await {
-                Some(Ok(chunk)) => lines.take(chunk.as_ref()),
+                Some(Ok(chunk)) => lines.push(chunk.as_ref()),
                 Some(Err(error)) => {
                     lines.over = true;
                     return Some((Err(error), lines));

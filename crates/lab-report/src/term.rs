@@ -10,17 +10,17 @@ mod ansi;
 mod clean;
 mod full_screen;
 mod keys;
-mod live;
 mod out;
 mod paint;
+mod progress_line;
 mod screen;
 
 pub use clean::{clean, clean_lines, is_invisible, mask_with, masked};
 pub use full_screen::{FullScreen, Input};
 pub use keys::Key;
-pub use live::{Live, Plain};
 pub use out::{Data, Out, TolerantWriter};
 pub use paint::{Painter, Tone};
+pub use progress_line::{Fallback, ProgressLine};
 
 /// Width of output that is not a terminal.
 pub const DEFAULT_WIDTH: usize = 80;
@@ -128,12 +128,12 @@ impl Term {
         clean::sanitize(&masked(text), self.stderr.painter.is_on()).into_owned()
     }
 
-    /// Shows a progress line on stderr. `plain` is the replacement if stderr is not a terminal.
-    pub fn live(&self, label: &str, plain: Plain) -> Live {
-        if self.bars.is_hidden() && plain == Plain::Announce {
+    /// Shows a progress line on stderr. `fallback` is the replacement if stderr is not a terminal.
+    pub fn progress_line(&self, label: &str, fallback: Fallback) -> ProgressLine {
+        if self.bars.is_hidden() && fallback == Fallback::Announce {
             self.note(label);
         }
-        Live::new(&self.bars, label)
+        ProgressLine::new(&self.bars, label)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Test doubles: a mock engine and a mock wire that drive the real app and gateway, and recorded runs.
 
 pub mod engine;
-pub mod stories;
+pub mod sample_runs;
 pub mod wire;

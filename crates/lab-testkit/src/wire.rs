@@ -36,7 +36,8 @@ pub struct MockWire {
 impl MockWire {
     /// Wire of this engine. Alerts start now.
     pub fn new(engine: MockEngine) -> Self {
-        let rules = lab_telemetry::alerts::own().unwrap_or_else(|error| panic!("lab's own rules: {error:?}"));
+        let rules =
+            lab_telemetry::alerts::built_in_rules().unwrap_or_else(|error| panic!("lab's own rules: {error:?}"));
         Self { engine, epoch: (Utc::now(), Instant::now()), monitor: Mutex::new(Monitor::new(rules)) }
     }
 
@@ -129,8 +130,8 @@ impl MockWire {
     fn rules(&self) -> ProbeResponse {
         let said = self.expositions().next().and_then(|text| Exposition::parse(&text, None).ok());
         let mut monitor = self.monitor();
-        monitor.take(Moment { wall: self.now(), steady: self.epoch.1.elapsed() }, said.as_ref(), None);
-        ProbeResponse { status: 200, body: serde_json::to_string(&monitor.answer()).unwrap_or_default() }
+        monitor.add_scrapes(Moment { wall: self.now(), steady: self.epoch.1.elapsed() }, said.as_ref(), None);
+        ProbeResponse { status: 200, body: serde_json::to_string(&monitor.response()).unwrap_or_default() }
     }
 }
 

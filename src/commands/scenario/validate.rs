@@ -12,7 +12,7 @@ use lab_core::error::{Exit, Failure};
 use lab_report::report::human;
 use lab_report::term::{Tone, clean};
 use lab_scenario::{Diagnostic, Diagnostics, LoadOptions, Plan, Source, library, load};
-use lab_telemetry::alerts::is_own;
+use lab_telemetry::alerts::is_built_in;
 
 /// `--json` output for one scenario.
 #[derive(Serialize)]
@@ -69,7 +69,8 @@ pub(super) fn run(session: &Session, args: &ValidateArgs) -> anyhow::Result<Exit
 
 /// Notes the alerts that the built-in stack does not have: typos, or alerts of the user's own stack.
 fn foreign_alerts(plan: &Plan) -> String {
-    let foreign: BTreeSet<&str> = plan.alerts_asked().map(|(_, alert)| alert).filter(|alert| !is_own(alert)).collect();
+    let foreign: BTreeSet<&str> =
+        plan.alerts_asked().map(|(_, alert)| alert).filter(|alert| !is_built_in(alert)).collect();
     if foreign.is_empty() {
         return String::new();
     }

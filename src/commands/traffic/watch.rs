@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use lab_core::error::Failure;
 use lab_report::report::traffic::csv::Csv;
-use lab_report::report::traffic::live::{Recent, Window};
-use lab_report::term::{Live, Plain, Term};
+use lab_report::report::traffic::progress::{RateHistory, Window};
+use lab_report::term::{Fallback, ProgressLine, Term};
 use lab_system::files;
 use lab_traffic::{Amount, Interval, Job, Pace, TrafficProgress, Update};
 
@@ -18,8 +18,8 @@ const LINES: Duration = Duration::from_secs(5);
 /// Consumes the updates of a traffic job.
 pub(super) struct Watch {
     term: Term,
-    bar: Live,
-    figures: Live,
+    bar: ProgressLine,
+    figures: ProgressLine,
     /// Length of a job in the closed model, which has no planned number of requests.
     length: Option<Duration>,
     state: Mutex<State>,
@@ -27,7 +27,7 @@ pub(super) struct Watch {
 
 struct State {
     warming_up: bool,
-    recent: Recent,
+    history: RateHistory,
     /// Intervals since the last line.
     unreported: Option<Window>,
     csv: Option<Csv<Box<dyn Write + Send>>>,
@@ -56,8 +56,8 @@ impl Watch {
         };
         let warming_up = !job.warmup.is_zero();
         let label = if warming_up { "warming up" } else { "traffic" };
-        let (bar, figures) = (term.live(label, Plain::Silent), term.live("", Plain::Silent));
-        let state = State { warming_up, recent: Recent::default(), unreported: None, csv, failed: None };
+        let (bar, figures) = (term.progress_line(label, Fallback::Silent), term.progress_line("", Fallback::Silent));
+        let state = State { warming_up, history: RateHistory::default(), unreported: None, csv, failed: None };
         Ok(Self { term: term.clone(), bar, figures, length, state: Mutex::new(state) })
     }
 
@@ -80,10 +80,10 @@ impl Watch {
 
     fn interval(&self, interval: &Interval) {
         let mut state = self.state();
-        let State { recent, unreported, csv, failed, .. } = &mut *state;
+        let State { history, unreported, csv, failed, .. } = &mut *state;
         let now = Window::new(interval);
-        recent.add(interval);
-        self.figures.label(&format!("{} {}", now.figures(), recent.sparkline()));
+        history.add(interval);
+        self.figures.label(&format!("{} {}", now.figures(), history.sparkline()));
         if let Some(length) = self.length {
             let end = interval.start + interval.length;
             self.bar.label(&format!("traffic {:.0}s of {:.0}s", end.as_secs_f64().floor(), length.as_secs_f64()));

@@ -130,13 +130,13 @@ fn millis(seconds: f64) -> i64 {
 mod tests {
     use super::*;
     use crate::report::replay;
-    use lab_testkit::stories;
+    use lab_testkit::sample_runs;
 
     #[test]
     fn a_run_is_regions_for_its_steps_its_alert_and_its_outage() {
         let mut sent = Vec::new();
         let start = 1_795_515_330_000;
-        replay(&stories::alerted(), &mut Annotations::new(|annotation: Annotation| sent.push(annotation)))
+        replay(&sample_runs::alerted(), &mut Annotations::new(|annotation: Annotation| sent.push(annotation)))
             .expect("memory");
         let shown: Vec<String> = sent
             .iter()

@@ -226,7 +226,7 @@ mod tests {
     use crate::report::journal::Journal;
     use crate::term::Painter;
     use lab_core::event::Event;
-    use lab_testkit::stories;
+    use lab_testkit::sample_runs;
 
     fn diff(one: &[Event], other: &[Event]) -> Diff {
         let [one, mut other] = [one, other].map(|events| Journal::from_events(events).expect("a whole run"));
@@ -243,18 +243,18 @@ mod tests {
 
     #[test]
     fn tables_and_document() {
-        insta::assert_snapshot!("held_and_failed", shown(&diff(&stories::rotate_key(), &stories::failed())));
-        insta::assert_snapshot!("unlike", shown(&diff(&stories::rotate_key(), &stories::transport_errors())));
-        insta::assert_snapshot!("long_names", shown(&diff(&stories::long_names(), &stories::long_names())));
-        let document = encode::document(&diff(&stories::rotate_key(), &stories::failed())).expect("in memory");
+        insta::assert_snapshot!("held_and_failed", shown(&diff(&sample_runs::rotate_key(), &sample_runs::failed())));
+        insta::assert_snapshot!("unlike", shown(&diff(&sample_runs::rotate_key(), &sample_runs::transport_errors())));
+        insta::assert_snapshot!("long_names", shown(&diff(&sample_runs::long_names(), &sample_runs::long_names())));
+        let document = encode::document(&diff(&sample_runs::rotate_key(), &sample_runs::failed())).expect("in memory");
         insta::assert_snapshot!("json", String::from_utf8_lossy(&document));
     }
 
     #[test]
     fn values_of_only_one_run_are_marked() {
-        let shown = shown(&diff(&stories::rotate_key(), &stories::alerted()));
+        let shown = shown(&diff(&sample_runs::rotate_key(), &sample_runs::alerted()));
         assert!(shown.contains("--pace      -"), "{shown}");
-        let shown = self::shown(&diff(&stories::transport_errors(), &stories::baseline()));
+        let shown = self::shown(&diff(&sample_runs::transport_errors(), &sample_runs::baseline()));
         assert!(shown.contains("- > 2.1ms") && shown.contains("5.0s > -"), "{shown}");
     }
 }

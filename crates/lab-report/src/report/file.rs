@@ -100,7 +100,7 @@ mod tests {
 
     use super::{FileFormat, ReportFile};
     use crate::report::replay;
-    use lab_testkit::stories;
+    use lab_testkit::sample_runs;
 
     #[test]
     fn the_extension_selects_the_format() {
@@ -122,7 +122,7 @@ mod tests {
         let path = folder.path().join("run.md");
         let mut file = ReportFile::create(&path, FileFormat::Markdown).expect("a writable folder");
         assert!(!path.exists());
-        replay(&stories::rotate_key(), &mut file).expect("it can be written");
+        replay(&sample_runs::rotate_key(), &mut file).expect("it can be written");
         assert!(std::fs::read_to_string(&path).expect("it is there").starts_with("# Everything is 401 now"));
         assert_eq!(folder.path().read_dir().expect("readable").count(), 1, "nothing else is left");
     }

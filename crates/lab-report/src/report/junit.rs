@@ -145,11 +145,11 @@ mod tests {
 
     use super::write;
     use crate::report::journal::Journal;
-    use lab_testkit::stories;
+    use lab_testkit::sample_runs;
 
     #[test]
-    fn every_story() {
-        for (name, events) in stories::all() {
+    fn every_sample_run() {
+        for (name, events) in sample_runs::all() {
             let journal = Journal::from_events(&events).expect(name);
             let mut bytes = Vec::new();
             write(&mut bytes, &journal).expect("in memory");
@@ -175,7 +175,7 @@ mod tests {
             ("grown", 9, 0),
             ("alerted", 7, 0),
         ];
-        let counted = stories::all().into_iter().map(|(name, events)| {
+        let counted = sample_runs::all().into_iter().map(|(name, events)| {
             let journal = Journal::from_events(&events).expect(name);
             let mut bytes = Vec::new();
             write(&mut bytes, &journal).expect("in memory");

@@ -112,11 +112,11 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::{document, inline};
     use crate::report::journal::Journal;
-    use lab_testkit::stories;
+    use lab_testkit::sample_runs;
 
     #[test]
     fn every_run() {
-        for (name, events) in stories::all() {
+        for (name, events) in sample_runs::all() {
             let journal = Journal::from_events(&events).expect(name);
             insta::assert_snapshot!(name, document(&journal));
         }

@@ -97,7 +97,7 @@ mod tests {
     use super::{KINDS, Ndjson, ReadError, read_events};
     use crate::report::{encode, replay};
     use lab_core::event::EventKind;
-    use lab_testkit::stories;
+    use lab_testkit::sample_runs;
 
     #[test]
     fn every_kind_is_known() {
@@ -112,7 +112,7 @@ mod tests {
             EventKind::Alert(_) => KINDS[7],
             EventKind::Logged(_) => KINDS[8],
         };
-        for event in stories::everything() {
+        for event in sample_runs::everything() {
             let line = encode::line(&event).expect("in memory");
             let written = format!("\"event\":\"{}\"", name(&event.kind));
             assert!(String::from_utf8_lossy(&line).contains(&written), "{written}");
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let events = stories::everything();
+        let events = sample_runs::everything();
         let mut bytes = Vec::new();
         replay(&events, &mut Ndjson::new(&mut bytes)).expect("in memory");
         let again = read_events(bytes.as_slice()).expect("just written");
@@ -132,15 +132,15 @@ mod tests {
 
     #[test]
     fn lines_are_as_documented() {
-        let story = stories::rotate_key();
-        let line = encode::line(&story[6]).expect("in memory");
+        let events = sample_runs::rotate_key();
+        let line = encode::line(&events[6]).expect("in memory");
         insta::assert_snapshot!(String::from_utf8_lossy(&line));
     }
 
     #[test]
     fn a_torn_last_line_is_passed_over_and_a_torn_line_before_it_is_not() {
         let mut bytes: Vec<u8> =
-            stories::rotate_key().iter().flat_map(|e| encode::line(e).expect("in memory")).collect();
+            sample_runs::rotate_key().iter().flat_map(|e| encode::line(e).expect("in memory")).collect();
         let whole = read_events(bytes.as_slice()).expect("whole").len();
         bytes.truncate(bytes.len() - 20);
         assert_eq!(read_events(bytes.as_slice()).expect("torn").len(), whole - 1);

@@ -241,10 +241,10 @@ mod tests {
     use super::{COLUMNS, Plot};
     use crate::report::journal::Journal;
     use lab_core::event::{CounterSample, Sample};
-    use lab_testkit::stories;
+    use lab_testkit::sample_runs;
 
     fn journal() -> Journal {
-        Journal::from_events(&stories::sampled(stories::rotate_key())).expect("a whole run")
+        Journal::from_events(&sample_runs::sampled(sample_runs::rotate_key())).expect("a whole run")
     }
 
     /// Requests in the columns of a response.
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn traffic_in_the_background_is_drawn_alike_as_requests_and_as_keys() {
-        let mut journal = Journal::from_events(&stories::grown()).expect("a whole run");
+        let mut journal = Journal::from_events(&sample_runs::grown()).expect("a whole run");
         let step = &mut journal.steps[4];
         assert_eq!((step.name.as_str(), step.sent), ("runbook", None));
         let codes = [("200".to_owned(), 6), ("401".to_owned(), 2)].into();
@@ -318,6 +318,6 @@ mod tests {
 
     #[test]
     fn a_run_without_traffic_has_nothing_to_draw() {
-        assert_eq!(Plot::from_journal(&Journal::from_events(&stories::error()).expect("a run")), None);
+        assert_eq!(Plot::from_journal(&Journal::from_events(&sample_runs::error()).expect("a run")), None);
     }
 }

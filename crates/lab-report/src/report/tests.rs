@@ -8,7 +8,7 @@ use super::json::Json;
 use super::ndjson::read_events;
 use super::{FanOut, Sink, encode, json, replay, short_id};
 use lab_core::event::{Event, EventKind, Status, UndoOutcome};
-use lab_testkit::stories;
+use lab_testkit::sample_runs;
 
 fn ndjson(events: &[Event]) -> Vec<u8> {
     events.iter().flat_map(|event| encode::line(event).expect("in memory")).collect()
@@ -22,13 +22,13 @@ fn document(journal: &Journal) -> String {
 
 #[test]
 fn the_journal_is_as_documented() {
-    let journal = Journal::from_events(&stories::rotate_key()).expect("a whole run");
+    let journal = Journal::from_events(&sample_runs::rotate_key()).expect("a whole run");
     insta::assert_snapshot!(document(&journal));
 }
 
 #[test]
 fn events_read_again_give_the_same_journal() {
-    for (name, events) in stories::all() {
+    for (name, events) in sample_runs::all() {
         let first = Journal::from_events(&events).expect(name);
         let again = read_events(ndjson(&events).as_slice()).expect(name);
         let second = Journal::from_events(&again).expect(name);
@@ -53,7 +53,7 @@ fn journals_and_events_of_earlier_versions_are_read() {
             text.replace(now, before)
         })
     };
-    let events = stories::rotate_key();
+    let events = sample_runs::rotate_key();
     let journal = Journal::from_events(&events).expect("a whole run");
     let compact = serde_json::to_string(&journal).expect("in memory");
     let read: Journal = serde_json::from_str(&older(&compact)).expect("an older journal");
@@ -64,7 +64,7 @@ fn journals_and_events_of_earlier_versions_are_read() {
 
 #[test]
 fn the_json_report_is_the_journal() {
-    let events = stories::failed();
+    let events = sample_runs::failed();
     let mut bytes = Vec::new();
     replay(&events, &mut Json::new(&mut bytes)).expect("in memory");
     assert_eq!(String::from_utf8_lossy(&bytes), document(&Journal::from_events(&events).expect("a whole run")));
@@ -72,7 +72,7 @@ fn the_json_report_is_the_journal() {
 
 #[test]
 fn a_run_that_was_cut_off_is_an_interrupted_one() {
-    let events = stories::rotate_key();
+    let events = sample_runs::rotate_key();
     let at = events.iter().position(|event| matches!(&event.kind, EventKind::StepStarted(step) if step.index == 2));
     let mut bytes = ndjson(&events[..=at.expect("it has a third step")]);
     bytes.extend_from_slice(br#"{"at":"2026-11-24T10:15:34.1"#);
@@ -89,7 +89,7 @@ fn a_run_that_was_cut_off_is_an_interrupted_one() {
 
 #[test]
 fn there_is_no_journal_without_a_beginning() {
-    assert_eq!(Journal::from_events(&stories::rotate_key()[1..]), None);
+    assert_eq!(Journal::from_events(&sample_runs::rotate_key()[1..]), None);
     assert_eq!(JournalBuilder::default().journal(), None);
 }
 
@@ -116,7 +116,7 @@ fn one_sink_that_fails_keeps_no_event_from_the_others() {
     }
     let seen = Arc::new(Mutex::new(0));
     let mut fan = FanOut::new().with(Broken).with(Counts(Arc::clone(&seen)));
-    for event in stories::rotate_key().iter().take(3) {
+    for event in sample_runs::rotate_key().iter().take(3) {
         assert_eq!(fan.event(event).map_err(|error| error.kind()), Err(io::ErrorKind::StorageFull));
     }
     assert_eq!(*seen.lock().unwrap_or_else(PoisonError::into_inner), 3);

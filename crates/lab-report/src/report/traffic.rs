@@ -13,7 +13,7 @@ use lab_traffic::{Arrivals, BodySample, CallerOutcome, Cause, Job, Outcome, Pace
 
 pub mod compare;
 pub mod csv;
-pub mod live;
+pub mod progress;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -70,7 +70,7 @@ mod tests {
     use indicatif::{MultiProgress, ProgressDrawTarget, TermLike};
 
     use super::Screen;
-    use crate::term::Live;
+    use crate::term::ProgressLine;
 
     /// Terminal whose window was closed.
     #[derive(Debug)]
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_terminal_that_has_gone_stops_nothing() {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(Screen(Gone))));
-        let live = Live::new(&bars, "reverting");
+        let live = ProgressLine::new(&bars, "reverting");
         live.progress(1, 2);
         assert_eq!(bars.suspend(|| 42), 42, "what stands above the line is still written");
         live.clear();

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// expectations fail in the run then.
 pub(super) async fn check(plan: &Plan, lab: &str, record: &Record, endpoints: &Endpoints) -> Result<(), Diagnostics> {
     // The alerts of the built-in stack are known.
-    if plan.alerts_asked().all(|(_, alert)| record.containers.stack.is_none() && alerts::is_own(alert)) {
+    if plan.alerts_asked().all(|(_, alert)| record.containers.stack.is_none() && alerts::is_built_in(alert)) {
         return Ok(());
     }
     let Some(base) = endpoints.alerts() else { return Ok(()) };

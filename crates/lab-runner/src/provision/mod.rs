@@ -1,4 +1,4 @@
-//! Provides running labs: [`Provisioner::open`] locks an existing lab for a run, [`Provisioner::create`] makes a temporary
+//! Provides running labs: [`Provisioner::attach`] locks an existing lab for a run, [`Provisioner::create`] makes a temporary
 //! one and [`Provisioner::remove`] removes it again, and [`UpTransaction`] brings a lab up to stay. Independent of the
 //! command line and the terminal. Keeps no state, so one process can provide many labs at the same time.
 
@@ -14,7 +14,7 @@ use lab_scenario::Diagnostics;
 use lab_stack::{Reading, Stack, StackErrors};
 
 mod alerts;
-mod open;
+mod attach;
 mod precondition;
 mod temporary;
 #[cfg(test)]

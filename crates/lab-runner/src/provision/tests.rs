@@ -162,23 +162,23 @@ async fn a_signal_stops_a_start_and_removes_what_there_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_existing_lab_is_opened_if_it_is_up_and_free() {
+async fn an_existing_lab_is_locked_if_it_is_up_and_free() {
     let fixture = Fixture::new();
     let (lab, engine) = fixture.lab();
     let (plan, provisioner) = (&fixture.plan, &fixture.provisioner);
     lab.save(&fixture.template).unwrap();
-    let open = async || provisioner.open(&lab, &fixture.template, plan, "x-7f3a").await;
-    assert!(matches!(open().await, Err(ProvisionError::Engine(error)) if error.kind == EngineErrorKind::NotUp));
+    let attach = async || provisioner.attach(&lab, &fixture.template, plan, "x-7f3a").await;
+    assert!(matches!(attach().await, Err(ProvisionError::Engine(error)) if error.kind == EngineErrorKind::NotUp));
 
     fixture.up(&lab, None).await.unwrap();
-    let opened = open().await.unwrap();
-    assert!(!opened.temporary && lab.running() == Some("run 7f3a".to_owned()));
-    assert!(matches!(open().await, Err(ProvisionError::Lab(LabError::Lock(_)))));
-    drop(opened);
+    let attached = attach().await.unwrap();
+    assert!(!attached.temporary && lab.running() == Some("run 7f3a".to_owned()));
+    assert!(matches!(attach().await, Err(ProvisionError::Lab(LabError::Lock(_)))));
+    drop(attached);
 
     let key = Before::CallerKey { key: "v1".to_owned() };
     UndoLog::begin(&lab, "run-1", "rotate-key").unwrap().record(key).unwrap();
-    assert!(matches!(open().await, Err(ProvisionError::Undo(UndoError::Pending { .. }))));
+    assert!(matches!(attach().await, Err(ProvisionError::Undo(UndoError::Pending { .. }))));
     assert!(engine.is_up());
 }
 

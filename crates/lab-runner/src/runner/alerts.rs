@@ -149,11 +149,13 @@ impl SharedAlerts {
             timeout: REQUEST_TIMEOUT,
         };
         let answer = context.wire.probe(&probe).await.ok();
-        let answer = answer.filter(|answer| answer.status == 200).and_then(|answer| alerts::read(&answer.body).ok());
+        let answer = answer
+            .filter(|answer| answer.status == 200)
+            .and_then(|answer| alerts::RulesResponse::parse(&answer.body).ok());
         let mut known = self.lock();
         known.base = answer.is_some().then_some(base);
         let Some(answer) = answer else { return true };
-        for change in known.tracker.take(context.clock.now(), &answer) {
+        for change in known.tracker.update(context.clock.now(), &answer) {
             let changed = alert_changed(&change, context.clock.since_start(change.at));
             known.history.push(changed.clone());
             // The receiver is gone once the run has ended.
@@ -170,7 +172,7 @@ impl SharedAlerts {
 
 impl PolledAlerts {
     fn since(&self, begun: f64) -> AlertPeriods {
-        let seen = |(name, standing): (&String, &alerts::Standing)| {
+        let seen = |(name, status): (&String, &alerts::AlertStatus)| {
             let own = || self.history.iter().filter(|change| change.name == *name);
             // The state before the period follows from the first change within it, or is the current state if there was
             // none.
@@ -178,14 +180,14 @@ impl PolledAlerts {
             let fired_before = match after.map(|change| change.state) {
                 Some(AlertState::Resolved) => true,
                 Some(_) => false,
-                None => standing.state == State::Firing,
+                None => status.state == State::Firing,
             };
             let within = |state| own().filter(move |change| change.since >= begun && change.state == state);
             let fired = within(AlertState::Firing).map(|change| change.since).next();
             let from_before = own().rev().find(|change| change.since < begun && change.state == AlertState::Firing);
             let fired = if fired_before { Some(from_before.map_or(0.0, |change| change.since)) } else { fired };
             let resolved = within(AlertState::Resolved).map(|change| change.since).next_back();
-            (name.clone(), AlertPeriod { state: standing.state, fired, resolved })
+            (name.clone(), AlertPeriod { state: status.state, fired, resolved })
         };
         self.tracker.alerts().iter().map(seen).collect()
     }
@@ -245,13 +247,13 @@ mod tests {
     #[test]
     fn an_alert_is_judged_by_the_time_that_is_looked_at() {
         use AlertState::{Firing, Pending, Resolved};
-        let answer = alerts::read(
+        let answer = alerts::RulesResponse::parse(
             r#"{"status":"success","data":{"groups":[{"name":"g","file":"f","rules":[
                {"name":"A","query":"a","state":"inactive","lastEvaluation":"2026-11-24T10:15:30Z"},
                {"name":"B","query":"b","state":"firing","lastEvaluation":"2026-11-24T10:15:30Z"}]}]}}"#,
         );
         let mut known = PolledAlerts::default();
-        known.tracker.take(chrono::Utc::now(), &answer.expect("an answer"));
+        known.tracker.update(chrono::Utc::now(), &answer.expect("an answer"));
         known.history = vec![change("A", Pending, 10.0), change("A", Firing, 20.0), change("A", Resolved, 40.0)];
         let is = |begun, is| evaluate(is, "A", &known.since(begun));
         assert_eq!(is(0.0, AlertIs::Fired), (true, "fired at 20.0s, resolved at 40.0s".to_owned()));

@@ -124,7 +124,7 @@ fn measure(sender: &Sender, metric: &Metric, observed: &Measurements) -> Result<
     };
     match metric {
         // A counter without a series is 0; its name was checked before the run.
-        Metric::Delta { counter, labels } => Ok(observed.deltas.as_ref()?.of(counter, labels).unwrap_or(0.0)),
+        Metric::Delta { counter, labels } => Ok(observed.deltas.as_ref()?.sum(counter, labels).unwrap_or(0.0)),
         Metric::StatusCount(status) => code(status),
         Metric::StatusShare(status) => share(code(status)?),
         Metric::Latency(percentile) => summary()?.percentile_ms(*percentile).ok_or(MeasurementError::NothingAnswered),

@@ -80,7 +80,7 @@ fn period(load: &Load) -> Duration {
 fn between(last: &Snapshot, now: &Snapshot, clock: &Clock) -> CounterSample {
     let at = clock.since_start(last.at);
     let deltas = delta::between(last, now, &[]);
-    let increase = |name: &str| deltas.of(name, &[]).unwrap_or(0.0);
+    let increase = |name: &str| deltas.sum(name, &[]).unwrap_or(0.0);
     CounterSample {
         at: rounded(at),
         duration: rounded(clock.since_start(now.at) - at),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{PATH, read};
+use super::{PATH, RulesResponse};
 use lab_http::{Http, Request};
 
 /// Time between two attempts.
@@ -16,8 +16,8 @@ pub async fn fetch_names(base: &str, patience: Duration) -> Option<BTreeSet<Stri
         loop {
             let response = http.request(&Request::get(format!("{base}{PATH}")).timeout(patience)).await;
             let response = response.ok().filter(|response| response.status == 200);
-            if let Some(answer) = response.and_then(|response| read(&response.text()).ok()) {
-                return answer.names();
+            if let Some(rules) = response.and_then(|response| RulesResponse::parse(&response.text()).ok()) {
+                return rules.names();
             }
             tokio::time::sleep(INTERVAL).await;
         }

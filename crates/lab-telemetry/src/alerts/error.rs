@@ -155,7 +155,7 @@ pub(super) enum EvalError {
 
 /// A response that is not the state of rules.
 #[derive(Debug, thiserror::Error)]
-pub enum AnswerError {
+pub enum ResponseError {
     #[error("that is no answer of rules: {0}")]
     Format(#[from] serde_json::Error),
     /// The evaluator reports an error.

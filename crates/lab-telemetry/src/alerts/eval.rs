@@ -226,8 +226,8 @@ mod tests {
 
     fn store() -> Store {
         let mut store = Store::new(0);
-        let series = |name, labels: &[(&str, &str)], value| (Labels::of(name, labels), value);
-        store.take(
+        let series = |name, labels: &[(&str, &str)], value| (Labels::new(name, labels), value);
+        store.record(
             "app",
             1_000,
             [

@@ -15,7 +15,7 @@ pub struct Labels(BTreeMap<String, String>);
 
 impl Labels {
     /// Labels of a metric with this name. An empty name is left out.
-    pub fn of(name: &str, labels: &[(&str, &str)]) -> Self {
+    pub fn new(name: &str, labels: &[(&str, &str)]) -> Self {
         labels.iter().fold(Self::default().with(NAME, name), |all, (name, value)| all.with(name, value))
     }
 

@@ -1,9 +1,8 @@
 //! Evaluates the stack's alert rules (`stack/prometheus/`) without Prometheus. [`Rules`] reads the files and [`Monitor`]
-//! evaluates them over scrapes as Prometheus would. Its result has the form of Prometheus' `/api/v1/rules` ([`Answer`]), so
+//! evaluates them over scrapes as Prometheus would. Its result has the form of Prometheus' `/api/v1/rules` ([`RulesResponse`]), so
 //! a [`Tracker`] works with both. Only the part of `PromQL` that the rules use is supported; anything else is refused when the
 //! files are read.
 
-mod answer;
 mod client;
 #[cfg(test)]
 mod corpus;
@@ -18,6 +17,7 @@ mod parser;
 mod pattern;
 mod places;
 mod rate;
+mod response;
 mod rules;
 mod state;
 mod store;
@@ -28,16 +28,16 @@ mod tracker;
 
 pub(crate) use rate::quantile as histogram_quantile;
 
-pub use answer::{Answer, read};
 pub use client::fetch_names;
 pub use error::{
-    AnswerError, ExprError, PatternError, PatternReason, RuleReason, RulesError, RulesReason, TemplateError,
+    ExprError, PatternError, PatternReason, ResponseError, RuleReason, RulesError, RulesReason, TemplateError,
 };
 pub use labels::Labels;
 pub use monitor::Monitor;
-pub use rules::{Rules, is_own, own};
+pub use response::RulesResponse;
+pub use rules::{Rules, built_in_rules, is_built_in};
 pub use state::State;
-pub use tracker::{Change, Standing, Tracker};
+pub use tracker::{AlertStatus, Change, Tracker};
 
 /// Path of Prometheus' alerts, relative to its base URL (<https://prometheus.io/docs/prometheus/latest/querying/api/#rules>).
 pub const PATH: &str = "/api/v1/rules?type=alert";

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use super::answer::{Alert, Answer, Data, Group, Rule};
 use super::error::EvalError;
 use super::eval::{Vector, evaluate, unique};
 use super::labels::{Labels, NAME};
 use super::number;
+use super::response::{Alert, Data, Group, Rule, RulesResponse};
 use super::rules::{self, APP, EDGE, Rules};
 use super::seconds;
 use super::state::{Held, Machine};
@@ -56,7 +56,7 @@ impl Monitor {
 
     /// Adds the metrics of the app and of the edge, or `None` if they did not answer, and evaluates the rules. Calls between the
     /// intervals of the configuration have no effect.
-    pub fn take(&mut self, now: Moment, app: Option<&Exposition>, edge: Option<&Exposition>) {
+    pub fn add_scrapes(&mut self, now: Moment, app: Option<&Exposition>, edge: Option<&Exposition>) {
         let at = millis(now);
         if (now.wall - self.wall_at(at)).num_milliseconds().abs() >= SET {
             self.wall = Some(now);
@@ -65,9 +65,9 @@ impl Monitor {
         let due = |last: Option<i64>, interval: i64| last.is_none_or(|last| at - last >= interval - interval / 4);
         if due(self.scraped, self.rules.scrape_interval) {
             self.scraped = Some(at);
-            self.store.take(APP, at, samples(APP, &self.rules.target, app));
+            self.store.record(APP, at, samples(APP, &self.rules.target, app));
             if let Some(target) = &self.rules.edge_target {
-                self.store.take(EDGE, at, samples(EDGE, target, edge));
+                self.store.record(EDGE, at, samples(EDGE, target, edge));
             }
         }
         if due(self.evaluated, self.rules.evaluation_interval) {
@@ -93,13 +93,13 @@ impl Monitor {
             let recorded: Vector = match &mut progress.machine {
                 None => found.into_iter().map(|held| (held.labels, held.value)).collect(),
                 Some(machine) => {
-                    machine.take(at, found);
+                    machine.update(at, found);
                     let state =
                         |labels: &Labels, state: &str| labels.clone().with(NAME, ALERTS).with("alertstate", state);
                     machine.active().map(|(labels, active)| (state(labels, active.state.name()), 1.0)).collect()
                 }
             };
-            self.store.take(&format!("rule {index}"), at, recorded);
+            self.store.record(&format!("rule {index}"), at, recorded);
         }
     }
 
@@ -110,7 +110,7 @@ impl Monitor {
     }
 
     /// Current alerts in the form of Prometheus' `/api/v1/rules?type=alert`.
-    pub fn answer(&self) -> Answer {
+    pub fn response(&self) -> RulesResponse {
         let mut progress = self.progress.iter();
         let groups = self.rules.groups.iter().map(|group| Group {
             name: group.name.clone(),
@@ -124,7 +124,7 @@ impl Monitor {
                 .collect(),
         });
         let groups = groups.filter(|group| !group.rules.is_empty()).collect();
-        Answer { status: "success".to_owned(), error: String::new(), data: Some(Data { groups }) }
+        RulesResponse { status: "success".to_owned(), error: String::new(), data: Some(Data { groups }) }
     }
 
     fn rule(&self, rule: &rules::Rule, progress: &Progress) -> Option<Rule> {
@@ -161,11 +161,11 @@ impl Monitor {
 /// Samples of a scrape with the labels of its target, and its `up`.
 fn samples(job: &str, target: &str, said: Option<&Exposition>) -> Vec<(Labels, f64)> {
     let labels = |series: &Series| {
-        let own = Labels::of(&series.name, &[]);
+        let own = Labels::new(&series.name, &[]);
         let own = series.labels.iter().fold(own, |all, (name, value)| all.with(name, value));
         own.with("job", job).with("instance", target)
     };
-    let up = Labels::of("up", &[("job", job), ("instance", target)]);
+    let up = Labels::new("up", &[("job", job), ("instance", target)]);
     let series = said.into_iter().flat_map(|said| &said.values).map(|(series, value)| (labels(series), *value));
     series.chain([(up, if said.is_some() { 1.0 } else { 0.0 })]).collect()
 }

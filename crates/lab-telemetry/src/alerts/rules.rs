@@ -221,7 +221,7 @@ fn alert(is_alert: bool, name: &str, file: &RuleFile) -> Result<(Expr, Option<Al
 }
 
 /// The built-in rules, which lab's Prometheus uses too.
-pub fn own() -> Result<Rules, RulesError> {
+pub fn built_in_rules() -> Result<Rules, RulesError> {
     let files: Vec<(&str, &str)> =
         assets::FILES.iter().filter(|(path, _)| path.starts_with(&format!("{FOLDER}rules/"))).copied().collect();
     let path = format!("{FOLDER}prometheus.yml");
@@ -230,13 +230,13 @@ pub fn own() -> Result<Rules, RulesError> {
 }
 
 /// Returns true if a built-in alert has this name.
-pub fn is_own(alert: &str) -> bool {
+pub fn is_built_in(alert: &str) -> bool {
     names().iter().any(|name| name == alert)
 }
 
 fn names() -> &'static [String] {
     static NAMES: OnceLock<Vec<String>> = OnceLock::new();
-    NAMES.get_or_init(|| own().map(|rules| rules.alerts().map(str::to_owned).collect()).unwrap_or_default())
+    NAMES.get_or_init(|| built_in_rules().map(|rules| rules.alerts().map(str::to_owned).collect()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_rules_that_come_with_lab_are_ones_that_it_can_evaluate() {
-        let rules = own().expect("they are tested with promtool, too");
+        let rules = built_in_rules().expect("they are tested with promtool, too");
         assert_eq!(
             rules.alerts().collect::<Vec<_>>(),
             [

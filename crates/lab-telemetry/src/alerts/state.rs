@@ -66,7 +66,7 @@ impl Machine {
     }
 
     /// Updates the alerts with the series that meet the condition at a time.
-    pub(super) fn take(&mut self, at: i64, holds: Vec<Held>) {
+    pub(super) fn update(&mut self, at: i64, holds: Vec<Held>) {
         let before = std::mem::take(&mut self.active);
         for Held { labels, own, value } in holds {
             let since = before.get(&labels).map_or(at, |active| active.since);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn step(machine: &mut Machine, at: i64, holds: bool) -> State {
-        machine.take(at, if holds { vec![held(Labels::default(), 1.0)] } else { Vec::new() });
+        machine.update(at, if holds { vec![held(Labels::default(), 1.0)] } else { Vec::new() });
         machine.state()
     }
 
@@ -128,9 +128,9 @@ mod tests {
     #[test]
     fn each_series_is_an_alert_of_its_own() {
         let mut machine = Machine::new(10_000);
-        let labels = |name| Labels::of("", &[("instance", name)]);
-        machine.take(0, vec![held(labels("a"), 1.0)]);
-        machine.take(10_000, vec![held(labels("a"), 2.0), held(labels("b"), 1.0)]);
+        let labels = |name| Labels::new("", &[("instance", name)]);
+        machine.update(0, vec![held(labels("a"), 1.0)]);
+        machine.update(10_000, vec![held(labels("a"), 2.0), held(labels("b"), 1.0)]);
         let states: Vec<_> = machine.active().map(|(labels, active)| (labels.get("instance"), active.state)).collect();
         assert_eq!(states, [("a", State::Firing), ("b", State::Pending)]);
         assert_eq!(machine.state(), State::Firing, "the gravest");

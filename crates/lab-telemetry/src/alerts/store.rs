@@ -28,7 +28,7 @@ impl Store {
     }
 
     /// Stores all series of a source at a time, and ends those that it no longer has.
-    pub(super) fn take(&mut self, source: &str, at: i64, said: impl IntoIterator<Item = (Labels, f64)>) {
+    pub(super) fn record(&mut self, source: &str, at: i64, said: impl IntoIterator<Item = (Labels, f64)>) {
         let mut now = BTreeSet::new();
         for (labels, value) in said {
             self.push(at, labels.clone(), Some(value));
@@ -98,32 +98,32 @@ mod tests {
     #[test]
     fn what_a_source_no_longer_says_is_gone_but_counts_in_a_range() {
         let mut store = Store::new(0);
-        let (one, other) = (Labels::of("a", &[("x", "1")]), Labels::of("a", &[("x", "2")]));
-        store.take("app", 1_000, [(one.clone(), 1.0), (other.clone(), 2.0)]);
-        store.take("app", 2_000, [(one.clone(), 3.0)]);
+        let (one, other) = (Labels::new("a", &[("x", "1")]), Labels::new("a", &[("x", "2")]));
+        store.record("app", 1_000, [(one.clone(), 1.0), (other.clone(), 2.0)]);
+        store.record("app", 2_000, [(one.clone(), 3.0)]);
         assert_eq!(store.instant(&selector("a"), 2_000), [(one.clone(), 3.0)]);
         assert_eq!(store.instant(&selector("a"), 1_999).len(), 2);
         let range = store.range(&selector("a"), 2_000, 2_000);
         assert_eq!(range, [(one.clone(), vec![(1_000, 1.0), (2_000, 3.0)]), (other, vec![(1_000, 2.0)])]);
         assert_eq!(store.range(&selector("a"), 2_000, 1_000)[0].1, [(2_000, 3.0)], "the beginning is left out");
-        store.take("app", 3_000, []);
+        store.record("app", 3_000, []);
         assert_eq!(store.instant(&selector("a"), 3_000), []);
-        store.take("app", 4_000, [(one.clone(), 4.0)]);
+        store.record("app", 4_000, [(one.clone(), 4.0)]);
         assert_eq!(store.instant(&selector("a"), 4_000), [(one, 4.0)]);
     }
 
     #[test]
     fn old_samples_are_forgotten() {
         let mut store = Store::new(0);
-        let labels = Labels::of("a", &[]);
+        let labels = Labels::new("a", &[]);
         for second in 0..1_000 {
-            store.take("app", second * 1_000, [(labels.clone(), 1.0)]);
+            store.record("app", second * 1_000, [(labels.clone(), 1.0)]);
         }
         let kept = store.range(&selector("a"), 999_000, i64::MAX / 2);
         assert_eq!(kept[0].1.len(), 301);
         assert_eq!(store.instant(&selector("a"), 999_000 + LOOKBACK - 1).len(), 1);
         assert_eq!(store.instant(&selector("a"), 999_000 + LOOKBACK).len(), 0);
-        store.take("other", 2_000_000, [(Labels::of("b", &[]), 1.0)]);
+        store.record("other", 2_000_000, [(Labels::new("b", &[]), 1.0)]);
         assert_eq!(store.series.len(), 1, "a series without samples is no longer there");
     }
 }

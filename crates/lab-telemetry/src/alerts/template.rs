@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn filled(text: &str, value: f64) -> String {
-        Template::read(text).expect(text).fill(value, &Labels::of("", &[("job", "app")]))
+        Template::read(text).expect(text).fill(value, &Labels::new("", &[("job", "app")]))
     }
 
     #[test]

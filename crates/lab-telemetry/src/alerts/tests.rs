@@ -11,7 +11,7 @@ use super::eval::evaluate;
 use super::expr::{Expr, Match};
 use super::labels::{Labels, NAME};
 use super::parser::parse;
-use super::{Monitor, Rules, State, Tracker, own};
+use super::{Monitor, Rules, State, Tracker, built_in_rules};
 use crate::metrics::{Exposition, Moment};
 
 #[derive(Deserialize)]
@@ -72,7 +72,7 @@ pub(super) fn labels(text: &str) -> Labels {
         return Labels::default();
     }
     let Expr::Select(selector) = parse(text).expect(text) else { panic!("{text} is no series") };
-    selector.matchers.iter().fold(Labels::of(&selector.name, &[]), |labels, matcher| match &matcher.how {
+    selector.matchers.iter().fold(Labels::new(&selector.name, &[]), |labels, matcher| match &matcher.how {
         Match::Equal(value) => labels.with(&matcher.label, value),
         _ => panic!("{text} is no series"),
     })
@@ -108,7 +108,7 @@ pub(super) fn millis(text: &str) -> i64 {
 
 /// The alerts of a name that fire, as promtool compares them.
 pub(super) fn firing(monitor: &Monitor, name: &str) -> BTreeSet<Expected> {
-    let data = monitor.answer().data.expect("it has some");
+    let data = monitor.response().data.expect("it has some");
     let rules = data.groups.into_iter().flat_map(|group| group.rules).filter(|rule| rule.name == name);
     let alerts = rules.flat_map(|rule| rule.alerts).filter(|alert| alert.state == State::Firing);
     let expected = alerts.map(|mut alert| {
@@ -123,7 +123,7 @@ fn check(case: &Case, every: i64) {
     let interval = millis(&case.interval);
     let series: Vec<(Labels, Vec<Sampled>)> =
         case.input_series.iter().map(|input| (labels(&input.series), samples(&input.values))).collect();
-    let mut monitor = Monitor::new(own().expect("the rules"));
+    let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
     let times = case.promql_expr_test.iter().map(|test| &test.eval_time);
     let last = times.chain(case.alert_rule_test.iter().map(|test| &test.eval_time)).map(|time| millis(time)).max();
     let mut loaded = 0;
@@ -190,14 +190,14 @@ fn page(accepted: u32, refused: u32) -> Exposition {
 
 /// Alert changes of a story told second by second, as `name state second`.
 fn story(seconds: u32, said: impl Fn(u32) -> Option<Exposition>) -> Vec<String> {
-    let mut monitor = Monitor::new(own().expect("the rules"));
+    let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
     let mut tracker = Tracker::default();
     let start = 1_795_515_330;
     let mut told = Vec::new();
     for second in 0..seconds {
         let at = DateTime::from_timestamp(start + i64::from(second), 0).expect("a time");
-        monitor.take(at.into(), said(second).as_ref(), None);
-        for change in tracker.take(at, &monitor.answer()) {
+        monitor.add_scrapes(at.into(), said(second).as_ref(), None);
+        for change in tracker.update(at, &monitor.response()) {
             told.push(format!("{} {} {}", change.alert, change.to.name(), change.at.timestamp() - start));
         }
     }
@@ -229,11 +229,11 @@ fn an_app_that_does_not_answer_is_down() {
 
 #[test]
 fn between_two_scrapes_nothing_is_looked_at() {
-    let mut monitor = Monitor::new(own().expect("the rules"));
+    let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
     let at = |millis: i64| DateTime::from_timestamp_millis(1_795_515_330_000 + millis).expect("a time");
     let mut evaluated = |millis: i64| {
-        monitor.take(at(millis).into(), None, None);
-        monitor.answer().data.expect("some").groups[0].rules[0].last_evaluation.clone()
+        monitor.add_scrapes(at(millis).into(), None, None);
+        monitor.response().data.expect("some").groups[0].rules[0].last_evaluation.clone()
     };
     let first = evaluated(0);
     assert_eq!(evaluated(1_020), first);
@@ -252,8 +252,8 @@ fn changes(rules: &str, values: &[f64]) -> Vec<String> {
     let mut told = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let at = DateTime::from_timestamp(1_795_515_330 + 2 * i64::try_from(index).expect("few"), 0).expect("a time");
-        monitor.take(at.into(), Some(&Exposition::parse(&format!("a {value}\n"), None).expect("metrics")), None);
-        let changed = tracker.take(at, &monitor.answer());
+        monitor.add_scrapes(at.into(), Some(&Exposition::parse(&format!("a {value}\n"), None).expect("metrics")), None);
+        let changed = tracker.update(at, &monitor.response());
         told.extend(changed.iter().map(|it| format!("{} {} {} {}", it.alert, it.to.name(), it.severity, 2 * index)));
     }
     told
@@ -294,8 +294,8 @@ fn a_rule_that_finds_two_alerts_with_the_same_labels_is_not_well() {
     let mut monitor = Monitor::new(Rules::read(("p.yml", config), &[("r.yml", rules)]).expect("rules"));
     let mut take = |second: i64, page: &str| {
         let at = DateTime::from_timestamp(second, 0).expect("a time");
-        monitor.take(at.into(), Some(&Exposition::parse(page, None).expect("metrics")), None);
-        monitor.answer().data.expect("some").groups[0].rules[0].clone()
+        monitor.add_scrapes(at.into(), Some(&Exposition::parse(page, None).expect("metrics")), None);
+        monitor.response().data.expect("some").groups[0].rules[0].clone()
     };
     let good = take(0, "b{x=\"1\"} 1e6\n");
     assert_eq!(good.alerts[0].annotations["s"], "1 |1e+06", "templates see the labels of the series");
@@ -308,15 +308,15 @@ fn a_rule_that_finds_two_alerts_with_the_same_labels_is_not_well() {
 #[test]
 fn a_clock_that_is_set_back_or_forward_stops_no_alert() {
     for hours in [-1, 1] {
-        let mut monitor = Monitor::new(own().expect("the rules"));
+        let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
         let start = DateTime::from_timestamp(1_795_515_330, 0).expect("a time");
         let mut fired = None;
         for second in 0..30 {
             let wall = start + TimeDelta::seconds(second);
             let set = if second < 3 { TimeDelta::zero() } else { TimeDelta::hours(hours) };
-            monitor.take(Moment { wall: wall + set, ..wall.into() }, None, None);
-            let answer = monitor.answer();
-            let down = answer.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules);
+            monitor.add_scrapes(Moment { wall: wall + set, ..wall.into() }, None, None);
+            let response = monitor.response();
+            let down = response.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules);
             let down = down.into_iter().find(|rule| rule.name == "AppDown").expect("it is there");
             if fired.is_none() && down.state == State::Firing {
                 let since: DateTime<Utc> = down.alerts[0].active_at.parse().expect("a time");

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::answer::{Answer, Rule};
+use super::response::{Rule, RulesResponse};
 use super::state::State;
 
 /// Follows the alerts.
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
-    known: BTreeMap<String, Standing>,
+    known: BTreeMap<String, AlertStatus>,
     /// Time of the last response.
     last: Option<DateTime<Utc>>,
 }
 
 /// Current state of an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct AlertStatus {
     pub state: State,
     /// Start of the state, as far as known: an alert may have been in its state before the first response.
     pub since: DateTime<Utc>,
@@ -45,19 +45,19 @@ pub struct Change {
 
 impl Tracker {
     /// Alerts by name, as of the last response.
-    pub fn alerts(&self) -> &BTreeMap<String, Standing> {
+    pub fn alerts(&self) -> &BTreeMap<String, AlertStatus> {
         &self.known
     }
 
     /// Processes a response and returns the changes in order. The first response sets the initial state without changes. An
     /// alert that passed through `pending` between two responses still reports that change.
-    pub fn take(&mut self, now: DateTime<Utc>, answer: &Answer) -> Vec<Change> {
+    pub fn update(&mut self, now: DateTime<Utc>, response: &RulesResponse) -> Vec<Change> {
         let mut changes = Vec::new();
-        for (rule, evaluated) in by_name(answer).into_values() {
+        for (rule, evaluated) in by_name(response).into_values() {
             // Clocks of other machines may differ, so times are clamped to the interval between the two responses.
             let within = |at: DateTime<Utc>| self.last.map_or(at, |last| at.max(last)).min(now);
             let before = self.known.get(&rule.name);
-            let standing = Standing {
+            let status = AlertStatus {
                 state: rule.state,
                 since: match before {
                     // Never in the future, even if the clock was set back.
@@ -68,9 +68,9 @@ impl Tracker {
                 summary: summary(rule),
             };
             if let Some(before) = before.filter(|before| before.state != rule.state) {
-                changes.extend(between(rule, before, &standing, within));
+                changes.extend(between(rule, before, &status, within));
             }
-            self.known.insert(rule.name.clone(), standing);
+            self.known.insert(rule.name.clone(), status);
         }
         self.last = Some(now);
         changes.sort_by_key(|change| change.at);
@@ -80,9 +80,9 @@ impl Tracker {
 
 /// Alerts by name, each with its last evaluation. If several rules share a name, for example a warning and a page, the most
 /// severe state wins.
-fn by_name(answer: &Answer) -> BTreeMap<&str, (&Rule, DateTime<Utc>)> {
+fn by_name(response: &RulesResponse) -> BTreeMap<&str, (&Rule, DateTime<Utc>)> {
     let mut alerts: BTreeMap<&str, (&Rule, DateTime<Utc>)> = BTreeMap::new();
-    for rule in answer.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules) {
+    for rule in response.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules) {
         let Some(evaluated) = time(&rule.last_evaluation) else { continue };
         let gravest = alerts.entry(&rule.name).or_insert((rule, evaluated));
         if rule.state > gravest.0.state {
@@ -94,8 +94,8 @@ fn by_name(answer: &Answer) -> BTreeMap<&str, (&Rule, DateTime<Utc>)> {
 
 fn between(
     rule: &Rule,
-    before: &Standing,
-    now: &Standing,
+    before: &AlertStatus,
+    now: &AlertStatus,
     within: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
 ) -> Vec<Change> {
     let summary = if now.summary.is_empty() { &before.summary } else { &now.summary };
@@ -132,7 +132,7 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::read;
+    use super::super::response::RulesResponse;
     use super::*;
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     /// As Prometheus 2.42 writes it.
-    fn answer(evaluated: i64, state: State, since: i64) -> Answer {
+    fn response(evaluated: i64, state: State, since: i64) -> RulesResponse {
         let alert = format!(
             r#"{{"labels":{{"alertname":"A","severity":"page"}},"annotations":{{"summary":"90% fail","runbook":"x"}},
                "state":"{}","activeAt":"{}","value":"9e-01"}}"#,
@@ -158,7 +158,7 @@ mod tests {
             at(evaluated).to_rfc3339(),
             at(evaluated).to_rfc3339(),
         );
-        read(&text).expect("an answer")
+        RulesResponse::parse(&text).expect("an answer")
     }
 
     fn told(changes: &[Change]) -> Vec<(State, State, i64)> {
@@ -170,69 +170,69 @@ mod tests {
     #[test]
     fn changes_are_told_once_with_the_time_of_the_evaluation() {
         let mut tracker = Tracker::default();
-        assert_eq!(tracker.take(at(1), &answer(0, Inactive, 0)), []);
-        assert_eq!(told(&tracker.take(at(3), &answer(2, Pending, 2))), [(Inactive, Pending, 2)]);
-        assert_eq!(tracker.take(at(4), &answer(2, Pending, 2)), []);
-        let fired = tracker.take(at(13), &answer(12, Firing, 2));
+        assert_eq!(tracker.update(at(1), &response(0, Inactive, 0)), []);
+        assert_eq!(told(&tracker.update(at(3), &response(2, Pending, 2))), [(Inactive, Pending, 2)]);
+        assert_eq!(tracker.update(at(4), &response(2, Pending, 2)), []);
+        let fired = tracker.update(at(13), &response(12, Firing, 2));
         assert_eq!(told(&fired), [(Pending, Firing, 12)]);
         assert_eq!((fired[0].severity.as_str(), fired[0].summary.as_str()), ("page", "90% fail"));
         assert_eq!(tracker.alerts()["A"].since, at(12));
-        let over = tracker.take(at(21), &answer(20, Inactive, 0));
+        let over = tracker.update(at(21), &response(20, Inactive, 0));
         assert_eq!((told(&over), over[0].summary.as_str()), (vec![(Firing, Inactive, 20)], "90% fail"));
     }
 
     #[test]
     fn two_rules_of_one_name_are_one_alert_as_grave_as_the_graver() {
         let rules = |second: i64, states: [State; 2]| {
-            let mut whole = answer(second, states[0], second);
-            let other = answer(second, states[1], second);
+            let mut whole = response(second, states[0], second);
+            let other = response(second, states[1], second);
             whole.data.as_mut().expect("some").groups.extend(other.data.expect("some").groups);
             whole
         };
         let mut tracker = Tracker::default();
-        tracker.take(at(1), &rules(0, [Inactive, Inactive]));
-        assert_eq!(told(&tracker.take(at(3), &rules(2, [Firing, Inactive])))[1], (Pending, Firing, 2));
-        assert_eq!(tracker.take(at(5), &rules(4, [Firing, Pending])), []);
-        assert_eq!(tracker.take(at(7), &rules(6, [Inactive, Firing])), []);
-        assert_eq!(told(&tracker.take(at(9), &rules(8, [Inactive, Inactive]))), [(Firing, Inactive, 8)]);
+        tracker.update(at(1), &rules(0, [Inactive, Inactive]));
+        assert_eq!(told(&tracker.update(at(3), &rules(2, [Firing, Inactive])))[1], (Pending, Firing, 2));
+        assert_eq!(tracker.update(at(5), &rules(4, [Firing, Pending])), []);
+        assert_eq!(tracker.update(at(7), &rules(6, [Inactive, Firing])), []);
+        assert_eq!(told(&tracker.update(at(9), &rules(8, [Inactive, Inactive]))), [(Firing, Inactive, 8)]);
     }
 
     #[test]
     fn an_alert_is_not_since_a_time_to_come() {
         let mut tracker = Tracker::default();
-        tracker.take(at(4_000), &answer(4_000, Firing, 4_000));
-        tracker.take(at(400), &answer(400, Firing, 400));
+        tracker.update(at(4_000), &response(4_000, Firing, 4_000));
+        tracker.update(at(400), &response(400, Firing, 400));
         assert_eq!(tracker.alerts()["A"].since, at(400));
     }
 
     #[test]
     fn the_first_look_is_how_things_are() {
         let mut tracker = Tracker::default();
-        assert_eq!(tracker.take(at(5), &answer(4, Firing, 0)), []);
+        assert_eq!(tracker.update(at(5), &response(4, Firing, 0)), []);
         assert_eq!(tracker.alerts()["A"].state, Firing);
-        assert_eq!(told(&tracker.take(at(7), &answer(6, Inactive, 0))), [(Firing, Inactive, 6)]);
+        assert_eq!(told(&tracker.update(at(7), &response(6, Inactive, 0))), [(Firing, Inactive, 6)]);
     }
 
     #[test]
     fn what_was_missed_between_two_looks_is_made_good() {
         let mut tracker = Tracker::default();
-        tracker.take(at(1), &answer(0, Inactive, 0));
-        let changes = tracker.take(at(20), &answer(18, Firing, 6));
+        tracker.update(at(1), &response(0, Inactive, 0));
+        let changes = tracker.update(at(20), &response(18, Firing, 6));
         assert_eq!(told(&changes), [(Inactive, Pending, 6), (Pending, Firing, 18)]);
     }
 
     #[test]
     fn another_clock_moves_nothing_beyond_the_looks() {
         let mut tracker = Tracker::default();
-        tracker.take(at(1), &answer(900, Inactive, 0));
-        assert_eq!(told(&tracker.take(at(3), &answer(902, Pending, 902))), [(Inactive, Pending, 3)]);
-        assert_eq!(told(&tracker.take(at(5), &answer(-900, Inactive, 0))), [(Pending, Inactive, 3)]);
+        tracker.update(at(1), &response(900, Inactive, 0));
+        assert_eq!(told(&tracker.update(at(3), &response(902, Pending, 902))), [(Inactive, Pending, 3)]);
+        assert_eq!(told(&tracker.update(at(5), &response(-900, Inactive, 0))), [(Pending, Inactive, 3)]);
     }
 
     #[test]
     fn what_is_no_answer_is_said() {
-        assert!(read("<html>").expect_err("no").to_string().contains("no answer of rules"));
-        let error = read(r#"{"status":"error","error":"starting"}"#).expect_err("no");
+        assert!(RulesResponse::parse("<html>").expect_err("no").to_string().contains("no answer of rules"));
+        let error = RulesResponse::parse(r#"{"status":"error","error":"starting"}"#).expect_err("no");
         assert_eq!(error.to_string(), "error: starting");
     }
 
@@ -241,7 +241,7 @@ mod tests {
         let mut tracker = Tracker::default();
         let text = r#"{"status":"success","data":{"groups":[{"name":"g","file":"f","rules":[{"state":"inactive","name":"A",
             "query":"x","lastEvaluation":"0001-01-01T00:00:00Z","type":"alerting"}]}]}}"#;
-        assert_eq!(tracker.take(at(0), &read(text).expect("an answer")), []);
+        assert_eq!(tracker.update(at(0), &RulesResponse::parse(text).expect("an answer")), []);
         assert!(tracker.alerts().is_empty());
     }
 }

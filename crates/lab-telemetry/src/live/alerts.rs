@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::alerts::{Answer, State, Tracker};
+use crate::alerts::{RulesResponse, State, Tracker};
 use crate::metrics::Moment;
 
 /// Time for which a resolved alert is still listed.
@@ -59,9 +59,9 @@ impl AlertState {
 impl Alerts {
     /// Updates the alerts and returns the changes since the last call, in order. The end of an alert that was only pending is
     /// not a change.
-    pub fn take(&mut self, now: Moment, answer: &Answer) -> Vec<Alert> {
+    pub fn update(&mut self, now: Moment, response: &RulesResponse) -> Vec<Alert> {
         let mut changed = Vec::new();
-        for change in self.tracker.take(now.wall, answer) {
+        for change in self.tracker.update(now.wall, response) {
             self.over.remove(&change.alert);
             let state = match (change.from, change.to) {
                 (_, State::Pending) => AlertState::Pending,
@@ -82,12 +82,12 @@ impl Alerts {
     /// Lists firing, then pending, then resolved alerts, each sorted by name.
     pub fn list(&self) -> Vec<Alert> {
         let active = |wanted: State, state: AlertState| {
-            let standing = self.tracker.alerts().iter().filter(move |(_, standing)| standing.state == wanted);
-            standing.map(move |(name, standing)| Alert {
+            let status = self.tracker.alerts().iter().filter(move |(_, status)| status.state == wanted);
+            status.map(move |(name, status)| Alert {
                 name: name.clone(),
                 state,
-                since: standing.since,
-                summary: standing.summary.clone(),
+                since: status.since,
+                summary: status.summary.clone(),
             })
         };
         let active = active(State::Firing, AlertState::Firing).chain(active(State::Pending, AlertState::Pending));
@@ -102,19 +102,19 @@ fn millis<S: serde::Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alerts::read;
+    use crate::alerts::RulesResponse;
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_795_515_330 + second, 0).expect("a time")
     }
 
-    fn answer(second: i64, state: &str) -> Answer {
+    fn response(second: i64, state: &str) -> RulesResponse {
         let text = format!(
             r#"{{"status":"success","data":{{"groups":[{{"name":"g","file":"f","rules":[{{"state":"{state}","name":"AppDown",
             "query":"x","lastEvaluation":"{}","type":"alerting"}}]}}]}}}}"#,
             at(second).to_rfc3339()
         );
-        read(&text).expect("an answer")
+        RulesResponse::parse(&text).expect("an answer")
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
             let mut alerts = Alerts::default();
             let mut listed = |second, set: i64, state| {
                 let wall = at(second) + chrono::TimeDelta::hours(set);
-                alerts.take(Moment { wall, ..at(second).into() }, &answer(second + 3600 * set, state));
+                alerts.update(Moment { wall, ..at(second).into() }, &response(second + 3600 * set, state));
                 alerts.list().len()
             };
             assert_eq!(listed(0, 0, "firing"), 1);
@@ -138,7 +138,7 @@ mod tests {
         let mut alerts = Alerts::default();
         let mut changes = Vec::new();
         let mut told = |second, state| {
-            let new = alerts.take(at(second).into(), &answer(second, state));
+            let new = alerts.update(at(second).into(), &response(second, state));
             changes.extend(new.iter().map(|it| (it.state.name(), (it.since - at(0)).num_seconds())));
             alerts.list().iter().map(|it| (it.state.name(), (it.since - at(0)).num_seconds())).collect::<Vec<_>>()
         };

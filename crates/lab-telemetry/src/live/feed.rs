@@ -137,7 +137,7 @@ fn is_failed(code: &str) -> bool {
 
 impl Increases {
     /// Adds the metrics of an instance. Returns the increase since the previous ones, and the seconds in between.
-    fn take(&mut self, at: Moment, said: (String, Exposition)) -> Option<(Deltas, f64)> {
+    fn add(&mut self, at: Moment, said: (String, Exposition)) -> Option<(Deltas, f64)> {
         let now = Snapshot { at: at.wall, instances: [said].into() };
         let increase = self.before.as_ref().map(|(then, before)| {
             let seconds = at.since(*then).as_secs_f64().max(0.001);
@@ -188,7 +188,7 @@ impl Feed {
     }
 
     /// Adds the metrics of the app and of the edge, each with the id of its instance, or `None` if it did not answer.
-    pub fn take(&mut self, at: Moment, app: Option<(String, Exposition)>, edge: Option<(String, Exposition)>) {
+    pub fn add_scrapes(&mut self, at: Moment, app: Option<(String, Exposition)>, edge: Option<(String, Exposition)>) {
         self.last += 1;
         let (up, edge_up) = (app.is_some(), edge.is_some());
         let mut point = Point { n: self.last, t: at.wall.timestamp_millis(), up, edge_up, ..Point::default() };
@@ -197,24 +197,24 @@ impl Feed {
                 self.starts.push_back(at);
             }
             self.instance = Some(instance.clone());
-            if let Some((deltas, seconds)) = self.app.take(at, (instance, exposition)) {
-                let rate = |name: &str| deltas.of(name, &[]).map(|increase| rounded(increase / seconds));
+            if let Some((deltas, seconds)) = self.app.add(at, (instance, exposition)) {
+                let rate = |name: &str| deltas.sum(name, &[]).map(|increase| rounded(increase / seconds));
                 point.requests = rate(names::REQUESTS);
                 point.accepted = rate(names::AUTH_SUCCESS);
                 point.refused = rate(names::AUTH_FAILURES);
                 point.codes = rates(&deltas, RESPONSES, seconds);
             }
         }
-        let edge = edge.and_then(|edge| self.edge.take(at, edge));
+        let edge = edge.and_then(|edge| self.edge.add(at, edge));
         self.forget(at);
         point.edge = edge.map(|(deltas, seconds)| self.edge_point(at, &deltas, seconds));
         point.redeploys = self.starts.len();
         // A curve ends with its data.
-        let recent = self.app.over(RECENT, at).of(names::REQUESTS, &[]);
+        let recent = self.app.over(RECENT, at).sum(names::REQUESTS, &[]);
         let is_used = point.up && recent.is_some_and(|recent| recent > 0.0);
         let window = if is_used { self.app.over(WINDOW, at) } else { Deltas::default() };
-        let requests = window.of(names::REQUESTS, &[]).filter(|requests| *requests > 0.0);
-        point.ratio = requests.and_then(|all| Some(rounded(window.of(names::AUTH_FAILURES, &[])? / all)));
+        let requests = window.sum(names::REQUESTS, &[]).filter(|requests| *requests > 0.0);
+        point.ratio = requests.and_then(|all| Some(rounded(window.sum(names::AUTH_FAILURES, &[])? / all)));
         [point.p50, point.p99] = latencies(&window, BUCKETS);
         self.points.push_back(point);
         if self.points.len() > MOST {
@@ -315,7 +315,7 @@ mod tests {
         // Set back by an hour after the first second, forward by two after the second one.
         for (second, set, accepted) in [(0, 0, 100), (1, -1, 120), (2, 1, 140), (3, 1, 160)] {
             let moment = Moment { wall: at(second).wall + hour * set, ..at(second) };
-            feed.take(moment, Some(said("app-1", accepted, 0)), None);
+            feed.add_scrapes(moment, Some(said("app-1", accepted, 0)), None);
         }
         let points = feed.after(1);
         assert!(points.iter().all(|point| point.requests == Some(20.0) && point.ratio == Some(0.0)), "{points:?}");
@@ -326,7 +326,7 @@ mod tests {
     fn an_outage_shows_within_a_second() {
         let mut feed = Feed::default();
         let mut take = |second, accepted, refused| {
-            feed.take(at(second), Some(said("app-1", accepted, refused)), None);
+            feed.add_scrapes(at(second), Some(said("app-1", accepted, refused)), None);
             feed.after(0).pop().expect("a point")
         };
         let first = take(0, 100, 0);
@@ -345,10 +345,10 @@ mod tests {
     #[test]
     fn a_redeploy_is_counted_and_its_counters_begin_at_0() {
         let mut feed = Feed::default();
-        feed.take(at(0), Some(said("app-1", 100, 0)), None);
-        feed.take(at(1), None, None);
-        feed.take(at(2), Some(said("app-2", 10, 0)), None);
-        feed.take(at(63), Some(said("app-2", 10, 0)), None);
+        feed.add_scrapes(at(0), Some(said("app-1", 100, 0)), None);
+        feed.add_scrapes(at(1), None, None);
+        feed.add_scrapes(at(2), Some(said("app-2", 10, 0)), None);
+        feed.add_scrapes(at(63), Some(said("app-2", 10, 0)), None);
         let points = feed.after(1);
         assert_eq!((points[0].up, points[0].requests), (false, None));
         assert_eq!((points[1].requests, points[1].redeploys), (Some(5.0), 1));
@@ -373,7 +373,7 @@ mod tests {
     fn callers_are_seen_at_the_edge_while_the_app_is_away() {
         let mut feed = Feed::default();
         let mut take = |second, sample| {
-            feed.take(at(second), None, sample);
+            feed.add_scrapes(at(second), None, sample);
             feed.after(0).pop().expect("a point").edge
         };
         assert_eq!(take(0, Some(edge("gateway-1", 100, 0))), None, "one scrape is no rate");
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn earlier_points_are_added_before_the_own_ones() {
         let mut feed = Feed::default();
-        feed.take(at(10), None, None);
+        feed.add_scrapes(at(10), None, None);
         let other = |second: i64| Point { n: 7, t: at(second).wall.timestamp_millis(), up: true, ..Point::default() };
         feed.prepend(vec![other(8), other(9), other(10), other(11)]);
         let times: Vec<i64> = feed.points().map(|point| (point.t - at(0).wall.timestamp_millis()) / 1000).collect();
@@ -405,7 +405,7 @@ mod tests {
     fn an_hour_is_kept() {
         let mut feed = Feed::default();
         for second in 0..3_700 {
-            feed.take(at(second), None, None);
+            feed.add_scrapes(at(second), None, None);
         }
         assert_eq!(feed.after(0).len(), MOST);
         assert_eq!(feed.after(3_699).len(), 1);

@@ -9,4 +9,4 @@ mod runs;
 pub use alerts::{Alert, AlertState, Alerts};
 pub use feed::{EdgePoint, Feed, Point};
 pub use map::{Headline, Hop, Level, PathState};
-pub use runs::{Runs, Told};
+pub use runs::{RunEvent, Runs};

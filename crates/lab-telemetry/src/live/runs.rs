@@ -30,7 +30,7 @@ pub struct Runs {
 
 /// An event of a run of this lab.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub struct RunEvent {
     /// Run id.
     pub run: String,
     pub event: Event,
@@ -46,7 +46,7 @@ struct Tail {
 
 impl Runs {
     /// Follows the runs of the last hour and all later ones. `lab` is the folder `labs/NAME`, next to `runs/`.
-    pub fn of(lab: &Path, now: DateTime<Utc>) -> Self {
+    pub fn new(lab: &Path, now: DateTime<Utc>) -> Self {
         let root = lab.parent().and_then(Path::parent).unwrap_or(lab);
         Self {
             lab: lab.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -59,7 +59,7 @@ impl Runs {
     }
 
     /// Returns the events since the last call, older runs first. Unreadable files are skipped.
-    pub fn look(&mut self) -> Vec<Told> {
+    pub fn poll(&mut self) -> Vec<RunEvent> {
         let changed = std::fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
         if changed.is_some() && changed != self.changed {
             let is_first = self.changed.is_none();
@@ -73,19 +73,19 @@ impl Runs {
                 }
             }
         }
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         for (run, tail) in self.open.iter_mut().filter(|(_, tail)| !tail.done) {
-            let (before, is_fresh) = (told.len(), tail.offset == 0);
+            let (before, is_fresh) = (events.len(), tail.offset == 0);
             // The next call continues at this position.
             let _ = tail.follow(&self.folder.join(run).join(EVENTS), &self.lab, |event| {
-                told.push(Told { run: run.clone(), event });
+                events.push(RunEvent { run: run.clone(), event });
             });
             // An old run that appears whole was copied here.
             if is_fresh && tail.done && *run < self.since {
-                told.truncate(before);
+                events.truncate(before);
             }
         }
-        told
+        events
     }
 }
 
@@ -142,24 +142,24 @@ mod tests {
         let runs = folder.path().join("runs");
         let started = STARTED.replace("LAB", "default") + "\n";
         write(&runs, "20261124T080000Z-1111", &started);
-        let mut all = Runs::of(&folder.path().join("labs/default"), "2026-11-24T10:15:00Z".parse().expect("a time"));
-        assert_eq!(all.look(), [], "it is more than an hour old");
+        let mut all = Runs::new(&folder.path().join("labs/default"), "2026-11-24T10:15:00Z".parse().expect("a time"));
+        assert_eq!(all.poll(), [], "it is more than an hour old");
         let finished = r#"{"at":"2026-11-24T08:15:32Z","elapsed":2,"event":"run_finished","status":"failed","duration":2,"outage":null,"undo":{"status":"complete","items":[]},"keys":null,"reason":null}"#;
         write(&runs, "20261124T083000Z-2222", &(started.clone() + STEP + "\n"));
         write(&runs, "20261124T083100Z-3333", &(started + finished + "\n"));
         // The folder's time must differ from the one before.
         let later = SystemTime::now() + std::time::Duration::from_secs(5);
         std::fs::File::open(&runs).expect("ours").set_modified(later).expect("ours");
-        let told: Vec<String> = all.look().into_iter().map(|told| told.run).collect();
-        assert_eq!(told, ["20261124T083000Z-2222", "20261124T083000Z-2222"]);
+        let ids: Vec<String> = all.poll().into_iter().map(|event| event.run).collect();
+        assert_eq!(ids, ["20261124T083000Z-2222", "20261124T083000Z-2222"]);
     }
 
     #[test]
     fn this_labs_runs_are_told_once_their_lines_are_whole() {
         let folder = tempfile::tempdir().expect("a folder");
         let now: DateTime<Utc> = "2026-11-24T10:15:00Z".parse().expect("a time");
-        let mut all = Runs::of(&folder.path().join("labs/default"), now);
-        assert_eq!(all.look(), []);
+        let mut all = Runs::new(&folder.path().join("labs/default"), now);
+        assert_eq!(all.poll(), []);
         let runs = folder.path().join("runs");
         let (mine, others, old) = ("20261124T101530Z-7f3a", "20261124T101531Z-1111", "20261123T101530Z-2222");
         let started = |lab: &str| STARTED.replace("LAB", lab) + "\n";
@@ -167,18 +167,18 @@ mod tests {
         write(&runs, mine, &STEP[..40]);
         write(&runs, others, &(started("room-2") + STEP + "\n"));
         write(&runs, old, &(started("default") + STEP + "\n"));
-        let told = all.look();
+        let events = all.poll();
         assert!(
-            matches!(&told[..], [Told { run, event }] if run == mine && matches!(event.kind, EventKind::RunStarted(_))),
-            "{told:?}"
+            matches!(&events[..], [RunEvent { run, event }] if run == mine && matches!(event.kind, EventKind::RunStarted(_))),
+            "{events:?}"
         );
-        assert_eq!(all.look(), [], "no more lines are whole");
+        assert_eq!(all.poll(), [], "no more lines are whole");
         write(&runs, mine, &(STEP[40..].to_owned() + "\n" + "{\"event\":\"of a later version\"}\n"));
-        let told = all.look();
+        let events = all.poll();
         assert!(
-            matches!(&told[..], [Told { event: Event { kind: EventKind::StepStarted(step), .. }, .. }] if step.name == "rotate-key"),
-            "{told:?}"
+            matches!(&events[..], [RunEvent { event: Event { kind: EventKind::StepStarted(step), .. }, .. }] if step.name == "rotate-key"),
+            "{events:?}"
         );
-        assert_eq!(all.look(), []);
+        assert_eq!(all.poll(), []);
     }
 }

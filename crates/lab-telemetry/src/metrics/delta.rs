@@ -1,5 +1,5 @@
 //! [`Deltas`]: the increase of counters between two snapshots: Prometheus' `increase` without its extrapolation, exact
-//! across redeploys where the last exposition of each retired instance is known.
+//! across redeploys if the last exposition of each retired instance is known.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ impl Deltas {
 
     /// Increase of a counter, summed over all series that have at least these labels. 0 for a known counter without such
     /// series, `None` for an unknown counter.
-    pub fn of(&self, counter: &str, labels: &[(String, String)]) -> Option<f64> {
+    pub fn sum(&self, counter: &str, labels: &[(String, String)]) -> Option<f64> {
         let mut known = COUNTERS.contains(&counter);
         let mut sum = 0.0;
         for (series, increase) in self.increase.iter().filter(|(series, _)| series.name == counter) {

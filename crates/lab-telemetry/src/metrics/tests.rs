@@ -130,7 +130,7 @@ fn requests(started: f64, value: f64) -> Exposition {
 }
 
 fn increase(before: &Snapshot, after: &Snapshot, retired: &[(String, Option<Exposition>)]) -> Option<f64> {
-    delta::between(before, after, retired).of(REQUESTS, &[])
+    delta::between(before, after, retired).sum(REQUESTS, &[])
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn counters_without_a_type_have_an_increase() {
         snapshot(&[("app", Exposition::parse(&text, None).expect("metrics"))])
     };
     let deltas = delta::between(&page(40), &page(100), &[]);
-    assert_eq!((deltas.of(REQUESTS, &[]), deltas.of(START_TIME, &[])), (Some(60.0), None));
+    assert_eq!((deltas.sum(REQUESTS, &[]), deltas.sum(START_TIME, &[])), (Some(60.0), None));
 }
 
 #[test]
@@ -170,12 +170,12 @@ fn sums_are_by_label_and_by_name() {
     let after = snapshot(&[("app", Exposition::parse(APP, None).expect("it is metrics"))]);
     let mut deltas = delta::between(&snapshot(&[]), &after, &[]);
     let labels = |value: &str| [("code".to_owned(), value.to_owned())];
-    assert_eq!(deltas.of("app_http_responses_total", &labels("401")), Some(40.0));
-    assert_eq!(deltas.of("app_http_responses_total", &labels("500")), Some(0.0));
-    assert_eq!(deltas.of("app_http_responses_total", &[]), Some(80.0));
-    assert_eq!(deltas.of("app_auth_rejections_total", &[]), Some(0.0), "no series yet");
-    assert_eq!(deltas.of("app_nonsense_total", &[]), None);
-    assert_eq!(deltas.of(START_TIME, &[]), None, "not a counter");
+    assert_eq!(deltas.sum("app_http_responses_total", &labels("401")), Some(40.0));
+    assert_eq!(deltas.sum("app_http_responses_total", &labels("500")), Some(0.0));
+    assert_eq!(deltas.sum("app_http_responses_total", &[]), Some(80.0));
+    assert_eq!(deltas.sum("app_auth_rejections_total", &[]), Some(0.0), "no series yet");
+    assert_eq!(deltas.sum("app_nonsense_total", &[]), None);
+    assert_eq!(deltas.sum(START_TIME, &[]), None, "not a counter");
     let by_name = deltas.by_name();
     assert_eq!(by_name.keys().map(String::as_str).collect::<Vec<_>>(), {
         let mut names = COUNTERS;
@@ -184,7 +184,7 @@ fn sums_are_by_label_and_by_name() {
     });
     assert_eq!((by_name[REQUESTS], by_name["app_http_request_duration_seconds_count"]), (80.0, 80.0));
     deltas.merge(&deltas.clone());
-    assert_eq!(deltas.of("app_http_responses_total", &labels("401")), Some(80.0));
+    assert_eq!(deltas.sum("app_http_responses_total", &labels("401")), Some(80.0));
 }
 
 /// What happens to an app: requests come, it is scraped, it is replaced (seen to its end), it restarts under its name
@@ -244,8 +244,8 @@ proptest! {
                 parts.merge(&delta::between(&history[to - 1].0, &history[to].0, &history[to].1));
                 let retired: Vec<_> = history[from + 1..=to].iter().flat_map(|(_, retired, _)| retired.clone()).collect();
                 let whole = delta::between(&history[from].0, &history[to].0, &retired);
-                prop_assert_eq!(whole.of(REQUESTS, &[]), Some(history[to].2 - history[from].2));
-                prop_assert_eq!(whole.of(REQUESTS, &[]), parts.of(REQUESTS, &[]));
+                prop_assert_eq!(whole.sum(REQUESTS, &[]), Some(history[to].2 - history[from].2));
+                prop_assert_eq!(whole.sum(REQUESTS, &[]), parts.sum(REQUESTS, &[]));
             }
         }
     }

@@ -3,10 +3,10 @@
 use super::page;
 use crate::report::journal::Journal;
 use lab_core::event::Sample;
-use lab_testkit::stories;
+use lab_testkit::sample_runs;
 
 fn journal(events: Vec<lab_core::event::Event>) -> Journal {
-    Journal::from_events(&stories::sampled(events)).expect("a run")
+    Journal::from_events(&sample_runs::sampled(events)).expect("a run")
 }
 
 /// Names of the elements in order, `/name` for end tags, without void elements.
@@ -18,7 +18,7 @@ fn elements(page: &str) -> Vec<String> {
 
 #[test]
 fn every_run_is_a_complete_page() {
-    for (name, events) in stories::all() {
+    for (name, events) in sample_runs::all() {
         let page = page(&journal(events)).into_string();
         let mut open: Vec<String> = Vec::new();
         for element in elements(&page) {
@@ -35,28 +35,28 @@ fn every_run_is_a_complete_page() {
 }
 
 #[test]
-fn the_page_of_the_story() {
-    let page = page(&journal(stories::rotate_key())).into_string();
+fn the_page_of_a_run() {
+    let page = page(&journal(sample_runs::rotate_key())).into_string();
     let body = page.split_once("<body>").expect("it has a body").1;
     insta::assert_snapshot!(body.replace("><", ">\n<"));
 }
 
 #[test]
 fn alerts_are_drawn_and_described() {
-    let page = page(&journal(stories::alerted())).into_string();
+    let page = page(&journal(sample_runs::alerted())).into_string();
     // Of 180 s on 1000 units: pending from 76.2 s, firing from 86.2 s to 136.2 s; on each of three charts.
     for (class, count) in [("pending", 3), ("firing", 3)] {
         assert_eq!(page.matches(&format!("<rect class=\"{class}\"")).count(), count, "{class}");
     }
     assert!(page.contains("AuthFailureRatioHigh fires from 1m 26s to 2m 16s."), "for screen readers");
     assert!(page.contains("alert firing") && page.contains("Time to detect"));
-    let quiet = super::page(&journal(stories::rotate_key())).into_string();
+    let quiet = super::page(&journal(sample_runs::rotate_key())).into_string();
     assert!(!quiet.contains("alert firing") && !quiet.contains("Time to detect"));
 }
 
 #[test]
 fn a_page_loads_and_runs_nothing() {
-    for (name, events) in stories::all() {
+    for (name, events) in sample_runs::all() {
         let page = page(&journal(events)).into_string();
         for word in ["http:", "https:", "//", "<script", " src=", "url(", "@import", "<link", "javascript"] {
             assert!(!page.contains(word), "{name} has {word}");
@@ -66,7 +66,7 @@ fn a_page_loads_and_runs_nothing() {
 
 #[test]
 fn texts_of_services_are_escaped() {
-    let mut journal = journal(stories::rotate_key());
+    let mut journal = journal(sample_runs::rotate_key());
     let evil = "<img src=x onerror=alert(1)>`</style><script>";
     journal.title = evil.to_owned();
     journal.about.ticket = Some(evil.to_owned());
@@ -83,7 +83,7 @@ fn texts_of_services_are_escaped() {
 
 #[test]
 fn half_an_hour_of_samples_stays_small() {
-    let mut journal = journal(stories::rotate_key());
+    let mut journal = journal(sample_runs::rotate_key());
     let sample = |second: u32| Sample {
         at: f64::from(second),
         duration: 1.0,

@@ -43,11 +43,11 @@ pub(super) fn blocks(journal: &Journal) -> Vec<Block> {
 mod tests {
     use super::Block;
     use crate::report::journal::Journal;
-    use lab_testkit::stories;
+    use lab_testkit::sample_runs;
 
     #[test]
     fn the_command_does_what_the_run_did() {
-        let mut journal = Journal::from_events(&stories::grown()).expect("a whole run");
+        let mut journal = Journal::from_events(&sample_runs::grown()).expect("a whole run");
         journal.lab = "room-3".to_owned();
         journal.parameters = [("new_key", "***"), ("note", "a b"), ("url", "http://***@host")]
             .map(|(name, value)| (name.into(), value.into()))
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_temporary_lab_is_not_named() {
         for lab in ["default", "run-7f3a"] {
-            let mut journal = Journal::from_events(&stories::rotate_key()).expect("a whole run");
+            let mut journal = Journal::from_events(&sample_runs::rotate_key()).expect("a whole run");
             journal.lab = lab.to_owned();
             let blocks = super::blocks(&journal);
             let Block::Commands(commands) = &blocks[1] else { panic!("{blocks:?}") };

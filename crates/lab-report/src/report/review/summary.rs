@@ -144,7 +144,7 @@ mod tests {
     use super::{Block, final_state};
     use crate::report::journal::Journal;
     use lab_core::event::UndoTarget;
-    use lab_testkit::stories::{item, rotate_key};
+    use lab_testkit::sample_runs::{item, rotate_key};
 
     #[test]
     fn a_value_of_several_words_is_shown_in_full() {

@@ -128,7 +128,7 @@ pub(super) fn command(verb: &str, lab: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab_testkit::stories::{caller_key, item, keys};
+    use lab_testkit::sample_runs::{caller_key, item, keys};
 
     #[test]
     fn the_sentence_about_keys_does_not_depend_on_the_names_of_the_stack() {

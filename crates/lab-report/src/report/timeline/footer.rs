@@ -8,14 +8,17 @@ use lab_core::event::{Outage, RunFinished, Status, UndoOutcome};
 /// Lines for the end of a run.
 pub(super) fn lines(canvas: Canvas, run: &Run, finished: &RunFinished) -> Vec<String> {
     let mut lines = vec![String::new()];
-    let mut facts = steps(run, finished.duration);
-    facts.extend(outage(finished.outage));
     let tone = status_tone(finished.status);
     let verdict = status_name(finished.status);
+    let errors = names(run, Status::Error).filter(|_| finished.status == Status::Error && finished.reason.is_none());
+    let mut facts = vec![steps(run, finished.duration)];
+    facts.extend(unsuccessful(run, errors.is_some()));
+    facts.extend(outage(finished.outage));
     if let Some(reason) = &finished.reason {
         lines.extend(canvas.wrapped(&format!("{verdict} · {reason}"), 0, 2, tone));
     } else {
-        facts.insert(0, verdict.to_owned());
+        let headline = errors.map_or_else(|| verdict.to_owned(), |names| format!("{verdict} in {names}"));
+        facts.insert(0, headline);
     }
     let mut flowed = canvas.wrapped(&flow(&facts, canvas.width.saturating_sub(2)), 0, 2, Tone::Plain);
     if let (None, Some(first)) = (&finished.reason, flowed.first_mut()) {
@@ -33,8 +36,8 @@ pub(super) fn lines(canvas: Canvas, run: &Run, finished: &RunFinished) -> Vec<St
 
 /// Lines for a record without the end of its run.
 pub(super) fn interrupted(canvas: Canvas, run: &Run) -> Vec<String> {
-    let mut facts = vec!["interrupted".to_owned()];
-    facts.extend(steps(run, run.elapsed));
+    let mut facts = vec!["interrupted".to_owned(), steps(run, run.elapsed)];
+    facts.extend(unsuccessful(run, false));
     facts.extend(run.open.as_ref().map(|step| format!("during {step}")));
     let (status, recover) = ("status", "recover");
     let [status, recover] = [status, recover].map(|verb| changes::command(verb, &run.started.lab));
@@ -65,21 +68,27 @@ fn flow(facts: &[String], width: usize) -> String {
     text
 }
 
-/// `5 steps in 6.1s`, `3 of 5 steps in 2.4s`, and the names of those that did not pass.
-fn steps(run: &Run, duration: f64) -> Vec<String> {
+/// `5 steps in 6.1s` or `3 of 5 steps in 2.4s`.
+fn steps(run: &Run, duration: f64) -> String {
     let done = run.steps.len();
     let ran = |name: &&String| run.steps.iter().any(|step| step.name == **name);
     let planned = done + run.started.steps.iter().filter(|name| !ran(name)).count();
     let plural = if planned == 1 { "" } else { "s" };
     let of = if done == planned { String::new() } else { format!("{done} of ") };
-    let names = |status| {
-        let names: Vec<_> = run.steps.iter().filter(|step| step.status == status).map(|step| &*step.name).collect();
-        (!names.is_empty()).then(|| names.join(", "))
-    };
-    let mut facts = vec![format!("{of}{planned} step{plural} in {}", human::clock(duration))];
-    facts.extend(names(Status::Failed).map(|names| format!("failed: {names}")));
-    facts.extend(names(Status::Error).map(|names| format!("error: {names}")));
-    facts
+    format!("{of}{planned} step{plural} in {}", human::clock(duration))
+}
+
+/// Names of the steps with a status. `None` if there are none.
+fn names(run: &Run, status: Status) -> Option<String> {
+    let names: Vec<_> = run.steps.iter().filter(|step| step.status == status).map(|step| &*step.name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// Failed steps, and steps with an error unless the first fact names them.
+fn unsuccessful(run: &Run, are_errors_named: bool) -> impl Iterator<Item = String> {
+    let failed = names(run, Status::Failed).map(|names| format!("failed: {names}"));
+    let errors = names(run, Status::Error).filter(|_| !are_errors_named).map(|names| format!("error: {names}"));
+    failed.into_iter().chain(errors)
 }
 
 /// Duration and phases of the outage.

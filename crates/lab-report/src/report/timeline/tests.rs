@@ -1,10 +1,10 @@
-//! The timeline of every story, as a person sees it at 80 and 120 columns.
+//! Timelines of all sample runs at 80 and 120 columns.
 
 use super::Timeline;
 use crate::report::{replay, text};
 use crate::term::Painter;
 use lab_core::event::{Event, EventKind};
-use lab_testkit::stories;
+use lab_testkit::sample_runs;
 
 fn draw(events: &[Event], width: usize, painter: Painter) -> String {
     let mut bytes = Vec::new();
@@ -13,22 +13,22 @@ fn draw(events: &[Event], width: usize, painter: Painter) -> String {
 }
 
 #[test]
-fn every_story_at_80_columns() {
-    for (name, events) in stories::all() {
+fn every_sample_run_at_80_columns() {
+    for (name, events) in sample_runs::all() {
         insta::assert_snapshot!(format!("{name}_80"), draw(&events, 80, Painter::PLAIN));
     }
 }
 
 #[test]
-fn every_story_at_120_columns() {
-    for (name, events) in stories::all() {
+fn every_sample_run_at_120_columns() {
+    for (name, events) in sample_runs::all() {
         insta::assert_snapshot!(format!("{name}_120"), draw(&events, 120, Painter::PLAIN));
     }
 }
 
 #[test]
 fn with_colour() {
-    for (name, events) in [("rotate_key", stories::rotate_key()), ("failed", stories::failed())] {
+    for (name, events) in [("rotate_key", sample_runs::rotate_key()), ("failed", sample_runs::failed())] {
         for width in [80, 120] {
             insta::assert_snapshot!(format!("{name}_{width}_colour"), draw(&events, width, Painter::new(true)));
         }
@@ -37,14 +37,14 @@ fn with_colour() {
 
 #[test]
 fn a_run_that_was_cut_off_says_so() {
-    let events = stories::rotate_key();
+    let events = sample_runs::rotate_key();
     let third = events.iter().position(|event| matches!(&event.kind, EventKind::StepStarted(step) if step.index == 2));
     insta::assert_snapshot!("cut_off_80", draw(&events[..=third.expect("it has three")], 80, Painter::PLAIN));
 }
 
 #[test]
 fn the_next_command_names_the_scenario_as_it_was_typed() {
-    let mut events = stories::failed();
+    let mut events = sample_runs::failed();
     if let EventKind::RunStarted(run) = &mut events[0].kind {
         run.about.source = "./my own/failing.yaml".to_owned();
     }
@@ -54,7 +54,7 @@ fn the_next_command_names_the_scenario_as_it_was_typed() {
 
 #[test]
 fn a_step_that_was_not_announced_is_none_of_those_to_come() {
-    let mut events = stories::cut_short();
+    let mut events = sample_runs::cut_short();
     let Some(EventKind::RunStarted(run)) = events.first_mut().map(|event| &mut event.kind) else { panic!("no start") };
     // `--until`: had it been reached, what comes in every case would not have come.
     assert_eq!(run.steps.pop().as_deref(), Some("tidy"));
@@ -64,7 +64,7 @@ fn a_step_that_was_not_announced_is_none_of_those_to_come() {
 
 #[test]
 fn no_line_is_wider_than_the_width() {
-    for (name, events) in stories::all() {
+    for (name, events) in sample_runs::all() {
         for width in 40..=130 {
             for line in draw(&events, width, Painter::PLAIN).lines() {
                 assert!(text::columns(line) <= width, "{name} at {width}: {} columns\n{line}", text::columns(line));
@@ -76,7 +76,7 @@ fn no_line_is_wider_than_the_width() {
 
 #[test]
 fn colour_changes_nothing_but_colour() {
-    for (name, events) in stories::all() {
+    for (name, events) in sample_runs::all() {
         let coloured = draw(&events, 80, Painter::new(true));
         assert_eq!(console_free(&coloured), draw(&events, 80, Painter::PLAIN), "{name}");
     }
@@ -84,7 +84,7 @@ fn colour_changes_nothing_but_colour() {
 
 #[test]
 fn what_a_service_says_is_never_obeyed() {
-    assert!(!draw(&stories::error(), 80, Painter::PLAIN).contains('\u{1b}'));
+    assert!(!draw(&sample_runs::error(), 80, Painter::PLAIN).contains('\u{1b}'));
 }
 
 /// Without the escape codes.

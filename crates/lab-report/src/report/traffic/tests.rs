@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::compare::write_comparison;
 use super::csv::Csv;
-use super::live::{Recent, Window};
+use super::progress::{RateHistory, Window};
 use super::table::write_table;
 use super::{TrafficReport, write_json};
 use crate::report::text::columns;
@@ -195,12 +195,12 @@ fn interval(second: u64, sent: u64) -> Interval {
 
 #[test]
 fn the_last_second_and_the_last_minute_are_shown() {
-    let mut recent = Recent::default();
+    let mut history = RateHistory::default();
     for second in 0..70 {
-        recent.add(&interval(second, 10 + second));
+        history.add(&interval(second, 10 + second));
     }
-    assert_eq!(recent.sparkline().chars().count(), 60);
-    assert!(recent.sparkline().ends_with('█'));
+    assert_eq!(history.sparkline().chars().count(), 60);
+    assert!(history.sparkline().ends_with('█'));
     let mut window = Window::new(&interval(0, 20));
     assert_eq!(window.figures(), "20/s · 200 95% · timeout 5% · p50 900µs · p99 900µs");
     window.add(&interval(1, 40));

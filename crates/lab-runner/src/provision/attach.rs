@@ -13,7 +13,7 @@ impl Provisioner {
     /// [`ProvisionError::Lab`] if the lab is locked or was just removed, [`ProvisionError::Engine`] if it is not up, and
     /// [`ProvisionError::Undo`] if the undo of an earlier run is pending, and [`ProvisionError::Unexpected`] if the lab is
     /// not as the plan expects.
-    pub async fn open(
+    pub async fn attach(
         &self,
         lab: &Lab,
         record: &Record,
@@ -21,12 +21,12 @@ impl Provisioner {
         id: &str,
     ) -> Result<ProvisionedLab, ProvisionError> {
         tokio::select! {
-            opened = self.open_uninterrupted(lab, record, plan, id) => opened,
+            attached = self.check_and_lock(lab, record, plan, id) => attached,
             () = self.interrupt.stop().cancelled() => Err(ProvisionError::Interrupted),
         }
     }
 
-    async fn open_uninterrupted(
+    async fn check_and_lock(
         &self,
         lab: &Lab,
         record: &Record,

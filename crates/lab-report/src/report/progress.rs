@@ -4,23 +4,23 @@
 use std::io;
 
 use super::{Sink, text};
-use crate::term::{Live, Plain, Term};
+use crate::term::{Fallback, ProgressLine, Term};
 use lab_core::event::{AlertState, Event, EventKind};
 
 /// Sink that shows the current step until the run ends.
 #[derive(Debug)]
 pub struct Progress {
-    live: Live,
+    live: ProgressLine,
 }
 
 impl Progress {
     /// Shows the progress line.
     pub fn new(term: &Term) -> Self {
-        Self { live: term.live("starting", Plain::Silent) }
+        Self { live: term.progress_line("starting", Fallback::Silent) }
     }
 
     /// Progress line, for the progress within a step.
-    pub fn handle(&self) -> Live {
+    pub fn handle(&self) -> ProgressLine {
         self.live.clone()
     }
 }

@@ -15,7 +15,7 @@ const HISTORY: usize = 60;
 
 /// Rates of the last minute.
 #[derive(Clone, Debug, Default)]
-pub struct Recent {
+pub struct RateHistory {
     rates: VecDeque<f64>,
 }
 
@@ -31,7 +31,7 @@ pub struct Window {
     latency: Histogram<u64>,
 }
 
-impl Recent {
+impl RateHistory {
     /// Adds a second.
     pub fn add(&mut self, interval: &Interval) {
         if self.rates.len() == HISTORY {

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::AnswerError;
+use super::error::ResponseError;
 use super::state::State;
 
 /// The response document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct RulesResponse {
     /// `success` or `error`.
     pub(super) status: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -19,7 +19,19 @@ pub struct Answer {
     pub(super) data: Option<Data>,
 }
 
-impl Answer {
+impl RulesResponse {
+    /// Parses a response.
+    ///
+    /// # Errors
+    /// Fails if the text is not such a document, or if Prometheus reports an error.
+    pub fn parse(text: &str) -> Result<Self, ResponseError> {
+        let response: Self = serde_json::from_str(text)?;
+        match (&response.data, response.status.as_str()) {
+            (Some(_), "success") => Ok(response),
+            _ => Err(ResponseError::Failed { status: response.status, error: response.error }),
+        }
+    }
+
     /// Names of all alerts, in any state.
     pub fn names(&self) -> BTreeSet<String> {
         let groups = self.data.iter().flat_map(|data| &data.groups);
@@ -79,13 +91,4 @@ pub(super) struct Alert {
     /// Value of the condition in Go's notation.
     #[serde(default)]
     pub(super) value: String,
-}
-
-/// Parses a response.
-pub fn read(text: &str) -> Result<Answer, AnswerError> {
-    let answer: Answer = serde_json::from_str(text)?;
-    match (&answer.data, answer.status.as_str()) {
-        (Some(_), "success") => Ok(answer),
-        _ => Err(AnswerError::Failed { status: answer.status, error: answer.error }),
-    }
 }

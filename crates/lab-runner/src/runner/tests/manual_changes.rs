@@ -1,5 +1,5 @@
-//! Changes of the lab by others while a run is on: they are reported and do not affect the outcome. The run's own changes
-//! are not reported as theirs, also if the lab could not be observed after them.
+//! Manual changes of the lab during a run: they are reported and do not affect the outcome. The run's own changes
+//! are not reported as manual ones, even if the lab could not be observed after them.
 
 use std::time::Duration;
 

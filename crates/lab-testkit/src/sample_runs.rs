@@ -1,4 +1,4 @@
-//! Recorded runs for the tests of the reports, as the runner would emit them. Each ends in another way.
+//! Recorded runs for the tests of the reports: the events that the runner would emit, one run per kind of result.
 
 use lab_core::event::{Event, Latency, Outage, Phase, Role, RunFinished, Status, StepResult, UndoOutcome, UndoTarget};
 

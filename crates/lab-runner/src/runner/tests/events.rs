@@ -1,4 +1,4 @@
-//! What runs tell, from the first event to the last.
+//! Events of whole runs, from the first to the last.
 
 use super::support::*;
 use crate::runner::RunOutcome;

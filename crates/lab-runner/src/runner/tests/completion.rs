@@ -1,4 +1,4 @@
-//! How runs end on purpose: kept, stopped at a step, in a lab of their own; and verdicts on the run as a whole.
+//! Ends of runs: kept faults, runs that stop after a step, temporary labs, and verdicts on whole runs.
 
 use super::support::*;
 use crate::lab::Record;

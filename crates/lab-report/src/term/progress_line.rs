@@ -9,7 +9,7 @@ use super::clean::{clean, masked};
 
 /// Replacement for a progress line if stderr is not a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plain {
+pub enum Fallback {
     /// Nothing.
     Silent,
     /// The label as a line.
@@ -18,7 +18,7 @@ pub enum Plain {
 
 /// Progress line. Clones share it; dropping the last one removes it.
 #[derive(Clone, Debug)]
-pub struct Live {
+pub struct ProgressLine {
     bars: MultiProgress,
     bar: ProgressBar,
 }
@@ -28,7 +28,7 @@ const BAR: &str = "{spinner} {msg} {bar:24} {pos} of {len}";
 const SHARE: &str = "{spinner} {prefix} {bar:24} {msg}";
 const TICK: Duration = Duration::from_millis(100);
 
-impl Live {
+impl ProgressLine {
     pub(super) fn new(bars: &MultiProgress, label: &str) -> Self {
         let bar = ProgressBar::no_length().with_finish(ProgressFinish::AndClear).with_style(style(SPINNER));
         let bar = bars.add(bar);
@@ -90,7 +90,7 @@ mod tests {
 
     use indicatif::{MultiProgress, ProgressDrawTarget, ProgressStyle, TermLike};
 
-    use super::{BAR, Live, SHARE, SPINNER};
+    use super::{BAR, ProgressLine, SHARE, SPINNER};
 
     /// A terminal that keeps what is written since the line was last cleared.
     #[derive(Clone, Debug, Default)]
@@ -145,7 +145,7 @@ mod tests {
     fn it_shows_where_it_stands_and_makes_room_for_rows() {
         let screen = Screen::default();
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
-        let live = Live::new(&bars, "drive-traffic");
+        let live = ProgressLine::new(&bars, "drive-traffic");
         live.progress(13, 40);
         live.bar.force_draw();
         assert!(screen.shows().contains("drive-traffic"), "{}", screen.shows());
@@ -158,7 +158,7 @@ mod tests {
     fn a_share_is_drawn_as_a_bar_whose_length_may_grow() {
         let screen = Screen::default();
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
-        let live = Live::new(&bars, "db");
+        let live = ProgressLine::new(&bars, "db");
         let full = |done, planned, told: &str| {
             live.share("db", done, planned, told);
             live.bar.force_draw();
