@@ -9,7 +9,7 @@ use lab_core::engine::{Progress, ProgressFn};
 use lab_report::report::human;
 use lab_report::term::{Fallback, ProgressLine, Term};
 
-/// ProgressLine line of one service.
+/// Progress line of one service.
 struct Line {
     live: ProgressLine,
     begun: Instant,
