@@ -13,7 +13,8 @@ lab=$(realpath "${1:?which lab?}")
 export LC_ALL=C
 folder=$(mktemp -d --tmpdir lab-compose.XXXXXX)
 project="lab-compose-$$"
-export LAB_STATE_DIR="$folder/state" LAB_GATEWAY_PORT=38080 LAB_PROMETHEUS_PORT=39090 LAB_GRAFANA_PORT=33000
+# Ports below the range from which the kernel takes those of connections.
+export LAB_STATE_DIR="$folder/state" LAB_GATEWAY_PORT=28080 LAB_PROMETHEUS_PORT=29090 LAB_GRAFANA_PORT=23000
 fail() {
     printf 'compose: %s\n' "$*" >&2
     exit 1
