@@ -1,6 +1,8 @@
 //! HTTP client for scrapes, probes and engine calls. [`Http`] uses no proxy, follows no redirects, does not retry, opens a
 //! new connection for every request, and limits the duration and size of every response.
 
+#![warn(missing_docs)]
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -31,13 +33,17 @@ pub struct Http {
 /// One request with the limits on its response: 10 s and 8 MiB by default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
+    /// HTTP method, such as `GET`. Checked when the request is sent.
     pub method: String,
+    /// Absolute `http` URL.
     pub url: String,
+    /// Names and values, in the order of sending. A name may occur more than once.
     pub headers: Vec<(String, String)>,
     /// Sent as JSON.
     pub body: Option<Value>,
     /// Covers connecting and reading the whole response. For a stream of lines, only the response head.
     pub timeout: Duration,
+    /// Maximum size of the response body. Does not apply to a stream of lines.
     pub limit: Limit,
 }
 
@@ -51,6 +57,7 @@ pub enum Limit {
 }
 
 impl Request {
+    /// Creates a `GET` request without headers or body.
     pub fn get(url: impl Into<String>) -> Self {
         Self::new("GET", url)
     }
@@ -85,12 +92,14 @@ impl Request {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
+    /// Sets [`Request::timeout`].
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
+    /// Sets [`Request::limit`].
     #[must_use]
     pub fn limit(mut self, limit: Limit) -> Self {
         self.limit = limit;
@@ -98,10 +107,14 @@ impl Request {
     }
 }
 
+/// A response, read completely or up to [`Limit::Truncate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
+    /// HTTP status code.
     pub status: u16,
+    /// `Content-Type` header. `None` if it is missing.
     pub content_type: Option<String>,
+    /// Body as received, without decoding.
     pub body: Vec<u8>,
 }
 
@@ -134,7 +147,10 @@ pub enum HttpError {
     },
     /// The body exceeds [`Limit::Fail`].
     #[error("response larger than {limit} bytes")]
-    TooLarge { limit: usize },
+    TooLarge {
+        /// Limit in bytes.
+        limit: usize,
+    },
     /// The request cannot be sent.
     #[error("invalid request: {detail}")]
     Invalid {
@@ -144,6 +160,7 @@ pub enum HttpError {
     /// The server answered a stream request with a status other than 2xx.
     #[error("status {status}")]
     Status {
+        /// HTTP status code.
         status: u16,
         /// Up to 64 KiB of the response body.
         body: String,
