@@ -64,6 +64,7 @@ pub struct ProbeResponse {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{url} does not answer: {detail}")]
 pub struct ProbeError {
+    /// URL of the probe.
     pub url: String,
     /// Cause, such as `refused` or `timeout`.
     pub detail: String,

@@ -21,6 +21,7 @@ pub enum State {
 }
 
 impl State {
+    /// Name in Prometheus' API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",

@@ -19,6 +19,7 @@ pub struct Tracker {
 /// Current state of an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertStatus {
+    /// Most severe state of the rules with this name.
     pub state: State,
     /// Start of the state, as far as known: an alert may have been in its state before the first response.
     pub since: DateTime<Utc>,
@@ -33,7 +34,9 @@ pub struct AlertStatus {
 pub struct Change {
     /// Name of the alert.
     pub alert: String,
+    /// State before the change.
     pub from: State,
+    /// State after the change.
     pub to: State,
     /// Time of the rule evaluation that caused the change.
     pub at: DateTime<Utc>,

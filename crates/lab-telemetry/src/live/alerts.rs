@@ -25,6 +25,7 @@ pub struct Alerts {
 pub struct Alert {
     /// The rule's name.
     pub name: String,
+    /// State that began at `since`.
     pub state: AlertState,
     /// Start of the state, as far as known.
     #[serde(serialize_with = "millis", rename = "t")]

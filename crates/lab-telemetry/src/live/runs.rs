@@ -33,6 +33,7 @@ pub struct Runs {
 pub struct RunEvent {
     /// Run id.
     pub run: String,
+    /// Event as read from the event file.
     pub event: Event,
 }
 

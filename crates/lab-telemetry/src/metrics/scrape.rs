@@ -22,6 +22,7 @@ pub struct Exposition {
 /// A page as it came over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
+    /// URL of the page.
     pub url: String,
     /// The status code.
     pub status: u16,
@@ -36,20 +37,32 @@ pub struct Page {
 pub enum ScrapeError {
     /// No answer.
     #[error("{url} does not answer: {detail}")]
-    Unreachable { url: String, detail: String },
+    Unreachable {
+        /// URL of the page.
+        url: String,
+        /// Error of the transport.
+        detail: String,
+    },
     /// The status is not 200.
     #[error("{url} answers {status}, not metrics")]
     Status {
+        /// URL of the page.
         url: String,
         /// The status code.
         status: u16,
     },
     /// The response is not a metrics page.
     #[error("{url} {reason}")]
-    NotMetrics { url: String, reason: NotMetrics },
+    NotMetrics {
+        /// URL of the page.
+        url: String,
+        /// Reason for refusing the page.
+        reason: NotMetrics,
+    },
     /// The page lacks metrics of the app.
     #[error("{url} has metrics, but lacks {}", names.join(", "))]
     Missing {
+        /// URL of the page.
         url: String,
         /// The names that it lacks.
         names: Vec<String>,
@@ -57,6 +70,7 @@ pub enum ScrapeError {
     /// The page exceeds the size limit.
     #[error("{url} is larger than {} MiB", limit >> 20)]
     TooLarge {
+        /// URL of the page.
         url: String,
         /// The limit in bytes.
         limit: usize,

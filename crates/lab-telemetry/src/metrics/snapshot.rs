@@ -27,6 +27,7 @@ impl Series {
 /// One scrape of every running instance of the app. It is empty if the app does not run, which is not a failed scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
+    /// Time of the scrape.
     pub at: DateTime<Utc>,
     /// Metrics by the engine's id of the instance.
     pub instances: BTreeMap<String, Exposition>,
