@@ -12,6 +12,7 @@ pub struct Load {
     pub method: String,
     /// Headers of each request, including `X-API-Key`. `Host` and `User-Agent` have defaults.
     pub headers: Vec<(String, String)>,
+    /// Number of requests, or time in which they are due.
     pub amount: Amount,
     /// Requests per second, above 0.
     pub rate: f64,
@@ -25,6 +26,7 @@ pub struct Load {
 /// Amount of traffic to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
+    /// This many requests.
     Requests(u64),
     /// The requests that are due within this time.
     Duration(Duration),
@@ -37,6 +39,7 @@ pub struct Job {
     pub requests: Vec<RequestSpec>,
     /// At least one caller.
     pub callers: Vec<Caller>,
+    /// Load model, with the schedule of the open model.
     pub pace: Pace,
     /// Excludes the requests of the warm-up.
     pub amount: Amount,
@@ -60,6 +63,7 @@ pub enum Pace {
     Open {
         /// At least one stage. The final rate of the last stage continues until the amount is reached.
         stages: Vec<Stage>,
+        /// Distribution of the requests within the stages.
         arrivals: Arrivals,
     },
     /// Closed model: each connection sends its next request after the response to the previous one, so a stalled server slows
@@ -70,6 +74,7 @@ pub enum Pace {
 /// A period with a constant rate, or with a linear ramp from one rate to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stage {
+    /// Time from the start to the end of the stage.
     pub length: Duration,
     /// Requests per second at the start.
     pub from: f64,
@@ -90,7 +95,10 @@ pub enum Arrivals {
     /// Equal intervals.
     Even,
     /// A Poisson process, which models independent callers. The same seed gives the same arrivals.
-    Poisson { seed: u64 },
+    Poisson {
+        /// Seed of the random intervals.
+        seed: u64,
+    },
 }
 
 /// Specification of a request.

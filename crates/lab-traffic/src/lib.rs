@@ -1,6 +1,8 @@
 //! HTTP load generator. A [`Job`] describes the requests and their rate ([`Load`] is the simple form that scenarios use), an
 //! [`Outcome`] holds the results and a [`Summary`] the totals. Rendering them is left to other crates.
 
+#![warn(missing_docs)]
+
 mod chunked;
 mod client;
 mod control;

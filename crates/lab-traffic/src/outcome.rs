@@ -30,6 +30,7 @@ pub struct TrafficProgress {
 pub struct Interval {
     /// Offset from the end of the warm-up.
     pub start: Duration,
+    /// Duration of the interval. The last one may be shorter than the others.
     pub length: Duration,
     /// Requests that ended in the interval.
     pub sent: u64,
@@ -99,6 +100,7 @@ impl BodySample {
 /// Results of one caller.
 #[derive(Clone, Debug)]
 pub struct CallerOutcome {
+    /// Name of the caller in the job.
     pub name: String,
     /// Requests that were started.
     pub sent: u64,

@@ -19,13 +19,30 @@ const MAX_SCHEDULE: f64 = 30.0 * 86_400.0;
 /// Problem with a load or a job.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LoadError {
+    /// The URL is not an absolute `http` URL with a host.
     #[error("{url:?} is not an address to send to: {reason}")]
-    Url { url: String, reason: String },
+    Url {
+        /// URL as given.
+        url: String,
+        /// Problem with the URL.
+        reason: String,
+    },
+    /// The HTTP method is malformed or cannot be sent.
     #[error("{method:?} is not a method to send: {reason}")]
-    Method { method: String, reason: &'static str },
+    Method {
+        /// Method as given.
+        method: String,
+        /// Problem in a few words.
+        reason: &'static str,
+    },
     /// Omits the value of the header, since it may be a key.
     #[error("the header {name:?} cannot be sent: {reason}")]
-    Header { name: String, reason: &'static str },
+    Header {
+        /// Name of the header.
+        name: String,
+        /// Problem in a few words.
+        reason: &'static str,
+    },
     /// No worker thread could be started.
     #[error("cannot start to send: {detail}")]
     Start {
@@ -34,9 +51,22 @@ pub enum LoadError {
     },
     /// A caller's share is finer than the resolution of shares.
     #[error("{name}'s share of {percent}% cannot be kept: shares are exact to 0.01%")]
-    Share { name: String, percent: f64 },
+    Share {
+        /// Name of the caller.
+        name: String,
+        /// Share in percent.
+        percent: f64,
+    },
+    /// A number is outside of its range.
     #[error("{what} must be {range}, not {found}")]
-    Range { what: &'static str, range: String, found: String },
+    Range {
+        /// Name of the setting.
+        what: &'static str,
+        /// Allowed range.
+        range: String,
+        /// Value as given.
+        found: String,
+    },
 }
 
 impl Load {

@@ -19,16 +19,28 @@ const MAX_FILE: u64 = 64 << 20;
 pub enum TargetsError {
     /// The file, or a body file that it refers to, cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    Unreadable {
+        /// File that could not be read.
+        path: PathBuf,
+        /// Error of the system, or of decoding the text.
+        source: io::Error,
+    },
+    /// A line is not in the format.
     #[error("{}:{line}: {reason}", path.display())]
     Line {
+        /// File of requests.
         path: PathBuf,
         /// Counts from 1.
         line: usize,
+        /// Problem with the line.
         reason: String,
     },
+    /// The file contains no requests.
     #[error("{} has no requests: write lines such as `GET /api/users`", path.display())]
-    Empty { path: PathBuf },
+    Empty {
+        /// File of requests.
+        path: PathBuf,
+    },
 }
 
 /// Reads a file of requests. A path instead of a URL is kept as it is, and the caller must complete it. Body files are

@@ -112,6 +112,7 @@ impl TimeSlice {
         }
     }
 
+    /// Duration from the start to the end.
     pub fn length(&self) -> Duration {
         self.end.saturating_sub(self.start)
     }
