@@ -4,6 +4,8 @@
 //! The server is read-only and listens on the loopback address unless configured otherwise. It rejects requests from other
 //! sites and from host names that merely resolve to it (DNS rebinding). Engines provide the data through [`Source`].
 
+#![warn(missing_docs)]
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
