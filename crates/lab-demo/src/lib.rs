@@ -1,6 +1,7 @@
 //! The system under test: an app with API-key authentication, a gateway in front of it, the counters of what callers get at
-//! the gateway, and their common service code. It
-//! uses nothing of the rest of lab but the exit codes and the HTTP server limits.
+//! the gateway, and their common service code. Of the other crates, it uses only the exit codes and the HTTP server limits.
+
+#![warn(missing_docs)]
 
 pub mod app;
 pub mod edge;

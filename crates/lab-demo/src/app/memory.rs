@@ -69,8 +69,10 @@ impl Database {
 /// Reason why an app does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A variable of the configuration is missing or malformed.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The metrics could not be registered.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
 }

@@ -12,13 +12,28 @@ pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 pub enum ConfigError {
     /// A required variable is unset or empty.
     #[error("{name} is not set: expected {expected}")]
-    NotSet { name: &'static str, expected: &'static str },
+    NotSet {
+        /// Name of the variable.
+        name: &'static str,
+        /// Expected form of the value.
+        expected: &'static str,
+    },
     /// The value does not have the expected form.
     #[error("{name} is malformed: expected {expected}")]
-    Malformed { name: &'static str, expected: &'static str },
+    Malformed {
+        /// Name of the variable.
+        name: &'static str,
+        /// Expected form of the value.
+        expected: &'static str,
+    },
     /// The variable is set without another one that it depends on.
     #[error("{name} is set but {needs} is not: set both or neither")]
-    Alone { name: &'static str, needs: &'static str },
+    Alone {
+        /// Name of the variable.
+        name: &'static str,
+        /// Name of the variable that it depends on.
+        needs: &'static str,
+    },
 }
 
 /// Environment variable.
