@@ -36,7 +36,7 @@ pub(crate) struct StartCallersArgs {
     /// Requests per second, over all callers [default: the scenario's rates]
     #[arg(long, value_name = "RATE")]
     pub(crate) rate: Option<String>,
-    /// Time limit: 90s, 20m; at most 1440m
-    #[arg(long, value_name = "TIME", default_value = "60m")]
+    /// Time limit: 90s, 20m, 2h; at most 24h
+    #[arg(long, value_name = "TIME", default_value = "1h")]
     pub(crate) duration: String,
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::scenario::current::CurrentScenario;
 use super::session::{Session, name_option};
+use super::time_span::parse_span;
 use crate::cli::{CallersCommand, StartCallersArgs};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::table::{Cell, Side, Table};
@@ -57,11 +58,10 @@ pub(super) async fn run(session: &Session, command: &CallersCommand) -> anyhow::
 }
 
 async fn start(session: &Session, args: &StartCallersArgs) -> anyhow::Result<Exit> {
-    let duration = value::duration(&args.duration)
+    let duration = parse_span(&args.duration)
         .map_err(|error| Failure::usage(format!("--duration {:?}: {error}", args.duration)))?;
-    if duration.is_zero() || duration > MAX_DURATION {
-        let message = format!("--duration {:?}: expected more than 0 and at most a day (1440m)", args.duration);
-        return Err(Failure::usage(message).into());
+    if duration > MAX_DURATION {
+        return Err(Failure::usage(format!("--duration {:?}: expected at most 24h", args.duration)).into());
     }
     let rate = args.rate.as_deref().map(value::rate).transpose();
     let rate = rate.map_err(|error| Failure::usage(format!("--rate: {error}")))?;

@@ -107,7 +107,7 @@ async fn about(docker: &Docker, image: &StackImage) -> Finding {
         return Finding::good(&check, "built from lab itself by lab up".to_owned());
     }
     let without = match image.optional.as_deref() {
-        Some(benefit) if !benefit.is_empty() => format!(" (without it: no {benefit})"),
+        Some(benefit) if !benefit.is_empty() => format!(" (the lab comes up without {benefit})"),
         _ => String::new(),
     };
     let text = match docker.in_registry(name).await {
