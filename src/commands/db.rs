@@ -70,10 +70,10 @@ pub(super) async fn run(session: &Session, command: &DbCommand) -> anyhow::Resul
     let interrupt = signals::install()?;
     let stop = interrupt.stop().clone();
     let start = Instant::now();
-    let live = session.term.progress_line("querying", lab_report::term::Fallback::Silent);
+    let line = session.term.progress_line("querying", lab_report::term::Fallback::Silent);
     let record = if is_recorded(&query) { Some(Recorded::begin(&connected, &query.sql).await?) } else { None };
     let result = connected.engine.query(&query, async move { stop.cancelled().await }.boxed()).await;
-    live.clear();
+    line.clear();
     if let Some(record) = record {
         record.finish(result.is_ok()).await?;
     }

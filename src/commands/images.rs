@@ -221,12 +221,12 @@ fn interrupted(interrupt: &Interrupt) -> Exit {
 
 /// Shows the transferred bytes as one progress line.
 fn bytes(session: &Session) -> ProgressFn {
-    let live = session.term.progress_line("images", Fallback::Silent);
+    let line = session.term.progress_line("images", Fallback::Silent);
     Arc::new(move |progress| {
         if let Some((done, total)) = progress.bytes {
             // Before saving, layers shared by images are counted twice.
             let about = if progress.stage == "saving" { "about " } else { "" };
-            super::progress::transferred(&live, &progress.stage, (done, total), about);
+            super::progress::transferred(&line, &progress.stage, (done, total), about);
         }
     })
 }

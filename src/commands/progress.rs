@@ -1,4 +1,4 @@
-//! Progress of a starting lab. On a terminal: one live line per service, with a bar for downloads. A line stays for each
+//! Progress of a starting lab. On a terminal: one progress line per service, with a bar for downloads. A line stays for each
 //! healthy service; in a pipe, slow operations are also announced when they begin.
 
 use std::collections::BTreeMap;
@@ -11,14 +11,14 @@ use lab_report::term::{Fallback, ProgressLine, Term};
 
 /// Progress line of one service.
 struct Line {
-    live: ProgressLine,
+    progress: ProgressLine,
     begun: Instant,
     stage: String,
     /// Start time and downloaded bytes of a pull.
     pull: Option<(Instant, u64)>,
 }
 
-/// Shows the services as they start. The live lines are cleared with the last clone of the function.
+/// Shows the services as they start. The progress lines are cleared with the last clone of the function.
 pub(super) fn show(term: &Term) -> ProgressFn {
     let lines: Mutex<BTreeMap<String, Line>> = Mutex::new(BTreeMap::new());
     let term = term.clone();
@@ -27,7 +27,7 @@ pub(super) fn show(term: &Term) -> ProgressFn {
 
 fn step(term: &Term, lines: &mut BTreeMap<String, Line>, progress: &Progress) {
     let line = lines.entry(progress.service.clone()).or_insert_with(|| Line {
-        live: term.progress_line(&progress.service, Fallback::Silent),
+        progress: term.progress_line(&progress.service, Fallback::Silent),
         begun: Instant::now(),
         stage: String::new(),
         pull: None,
@@ -43,19 +43,19 @@ fn step(term: &Term, lines: &mut BTreeMap<String, Line>, progress: &Progress) {
 fn draw(term: &Term, line: &Line, progress: &Progress) {
     let Progress { service, stage, bytes } = progress;
     if let Some(bytes) = bytes {
-        transferred(&line.live, &format!("{service:<10} {stage}"), *bytes, "");
+        transferred(&line.progress, &format!("{service:<10} {stage}"), *bytes, "");
     } else if line.stage != *stage {
-        line.live.label(&format!("{service:<10} {stage}"));
+        line.progress.label(&format!("{service:<10} {stage}"));
     }
     if stage == HEALTHY && line.stage != *stage {
-        line.live.clear();
+        line.progress.clear();
         term.note(&format!("  {service:<10} healthy {}", human::duration(line.begun.elapsed())));
     }
 }
 
 /// Shows the transferred bytes; `about` precedes the total if it is an estimate.
-pub(super) fn transferred(live: &ProgressLine, label: &str, (done, total): (u64, u64), about: &str) {
-    live.share(label, done, total, &format!("{} of {about}{}", human::bytes(done), human::bytes(total)));
+pub(super) fn transferred(line: &ProgressLine, label: &str, (done, total): (u64, u64), about: &str) {
+    line.share(label, done, total, &format!("{} of {about}{}", human::bytes(done), human::bytes(total)));
 }
 
 /// Writes to a log: announces slow operations, so that a long silence is explained.

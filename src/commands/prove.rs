@@ -45,7 +45,7 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     };
     let names = plans.iter().map(|plan| plan.name.chars().count()).max().unwrap_or_default();
     let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let live = session.term.progress_line("proving", Fallback::Silent);
+    let line = session.term.progress_line("proving", Fallback::Silent);
     let total = plans.len();
     let provisioner =
         Provisioner { connector: Arc::new(EngineRegistry), progress: Arc::new(|_| {}), interrupt: interrupt.clone() };
@@ -76,9 +76,9 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
             }
         }
         proofs.push(proof);
-        live.progress(proofs.len() as u64, total as u64);
+        line.progress(proofs.len() as u64, total as u64);
     }
-    live.clear();
+    line.clear();
     let signal = interrupt.signal().map_or(Exit::Passed, Signal::exit);
     let exit = proofs.iter().fold(signal, |exit, proof| exit.worse(proof.exit));
     match format {

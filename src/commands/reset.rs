@@ -14,9 +14,9 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Exit> {
     let connected = session.connect()?;
     let interrupt = signals::install()?;
     let start = Instant::now();
-    let live = session.term.progress_line("resetting the lab", Fallback::Silent);
+    let line = session.term.progress_line("resetting the lab", Fallback::Silent);
     let done = reset(session, &connected, &interrupt).await;
-    live.clear();
+    line.clear();
     let Some(()) = done? else { return Ok(exit(&interrupt)) };
     let took = human::duration(start.elapsed());
     session.line(&format!("lab {} is as it was first brought up, after {took}", connected.lab.name()))?;

@@ -29,9 +29,9 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     session.note_pending_undo(&lab)?;
     session.note_leftover_labs(&lab)?;
     let interrupt = signals::install()?;
-    let live = session.term.progress_line("starting the lab", Fallback::Silent);
+    let line = session.term.progress_line("starting the lab", Fallback::Silent);
     let started = bring_up(session, &lab, args, &interrupt).await;
-    live.clear();
+    line.clear();
     let Some(running) = started? else {
         return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
     };

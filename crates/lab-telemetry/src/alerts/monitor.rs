@@ -159,15 +159,18 @@ impl Monitor {
 }
 
 /// Samples of a scrape with the labels of its target, and its `up`.
-fn samples(job: &str, target: &str, said: Option<&Exposition>) -> Vec<(Labels, f64)> {
+fn samples(job: &str, target: &str, exposition: Option<&Exposition>) -> Vec<(Labels, f64)> {
     let labels = |series: &Series| {
         let own = Labels::new(&series.name, &[]);
         let own = series.labels.iter().fold(own, |all, (name, value)| all.with(name, value));
         own.with("job", job).with("instance", target)
     };
     let up = Labels::new("up", &[("job", job), ("instance", target)]);
-    let series = said.into_iter().flat_map(|said| &said.values).map(|(series, value)| (labels(series), *value));
-    series.chain([(up, if said.is_some() { 1.0 } else { 0.0 })]).collect()
+    let series = exposition
+        .into_iter()
+        .flat_map(|exposition| &exposition.values)
+        .map(|(series, value)| (labels(series), *value));
+    series.chain([(up, if exposition.is_some() { 1.0 } else { 0.0 })]).collect()
 }
 
 /// Adds the rule's labels to its results. Fails if two results end up with the same labels.

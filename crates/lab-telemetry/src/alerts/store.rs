@@ -18,23 +18,23 @@ pub(super) struct Store {
     /// Retention of samples in milliseconds.
     keep: i64,
     /// Series in the last update of each source, to detect those that disappear.
-    said: BTreeMap<String, BTreeSet<Labels>>,
+    current: BTreeMap<String, BTreeSet<Labels>>,
 }
 
 impl Store {
     /// `longest` is the longest range of any rule, in milliseconds.
     pub(super) fn new(longest: i64) -> Self {
-        Self { series: BTreeMap::new(), keep: longest.max(LOOKBACK), said: BTreeMap::new() }
+        Self { series: BTreeMap::new(), keep: longest.max(LOOKBACK), current: BTreeMap::new() }
     }
 
     /// Stores all series of a source at a time, and ends those that it no longer has.
-    pub(super) fn record(&mut self, source: &str, at: i64, said: impl IntoIterator<Item = (Labels, f64)>) {
+    pub(super) fn record(&mut self, source: &str, at: i64, samples: impl IntoIterator<Item = (Labels, f64)>) {
         let mut now = BTreeSet::new();
-        for (labels, value) in said {
+        for (labels, value) in samples {
             self.push(at, labels.clone(), Some(value));
             now.insert(labels);
         }
-        let before = self.said.insert(source.to_owned(), now.clone()).unwrap_or_default();
+        let before = self.current.insert(source.to_owned(), now.clone()).unwrap_or_default();
         for gone in before.difference(&now) {
             self.push(at, gone.clone(), None);
         }

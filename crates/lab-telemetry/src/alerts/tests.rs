@@ -188,27 +188,27 @@ fn page(accepted: u32, refused: u32) -> Exposition {
     Exposition::parse(&text, None).expect("it is in the format")
 }
 
-/// Alert changes of a story told second by second, as `name state second`.
-fn story(seconds: u32, said: impl Fn(u32) -> Option<Exposition>) -> Vec<String> {
+/// Alert changes over one scrape per second, as `name state second`.
+fn alert_changes(seconds: u32, scrape: impl Fn(u32) -> Option<Exposition>) -> Vec<String> {
     let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
     let mut tracker = Tracker::default();
     let start = 1_795_515_330;
-    let mut told = Vec::new();
+    let mut changes = Vec::new();
     for second in 0..seconds {
         let at = DateTime::from_timestamp(start + i64::from(second), 0).expect("a time");
-        monitor.add_scrapes(at.into(), said(second).as_ref(), None);
+        monitor.add_scrapes(at.into(), scrape(second).as_ref(), None);
         for change in tracker.update(at, &monitor.response()) {
-            told.push(format!("{} {} {}", change.alert, change.to.name(), change.at.timestamp() - start));
+            changes.push(format!("{} {} {}", change.alert, change.to.name(), change.at.timestamp() - start));
         }
     }
-    told
+    changes
 }
 
 #[test]
 fn a_rotated_key_fires_and_resolves() {
     // 20 requests a second; refused from 40 s to 100 s, by a new instance whose counters begin at 0. promtool has the same
     // story, with the same times.
-    let told = story(160, |second| {
+    let changes = alert_changes(160, |second| {
         Some(match second {
             ..40 => page(20 * second, 0),
             40..100 => page(0, 20 * (second - 39)),
@@ -216,15 +216,15 @@ fn a_rotated_key_fires_and_resolves() {
         })
     });
     assert_eq!(
-        told,
+        changes,
         ["AuthFailureRatioHigh pending 54", "AuthFailureRatioHigh firing 64", "AuthFailureRatioHigh inactive 114"]
     );
 }
 
 #[test]
 fn an_app_that_does_not_answer_is_down() {
-    let told = story(60, |second| (!(20..40).contains(&second)).then(|| page(20 * second, 0)));
-    assert_eq!(told, ["AppDown pending 20", "AppDown firing 26", "AppDown inactive 40"]);
+    let changes = alert_changes(60, |second| (!(20..40).contains(&second)).then(|| page(20 * second, 0)));
+    assert_eq!(changes, ["AppDown pending 20", "AppDown firing 26", "AppDown inactive 40"]);
 }
 
 #[test]
@@ -249,14 +249,14 @@ fn changes(rules: &str, values: &[f64]) -> Vec<String> {
                   scrape_configs: [{ job_name: app, static_configs: [{ targets: ['app:8000'] }] }]";
     let mut monitor = Monitor::new(Rules::read(("p.yml", config), &[("r.yml", rules)]).expect("rules"));
     let mut tracker = Tracker::default();
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let at = DateTime::from_timestamp(1_795_515_330 + 2 * i64::try_from(index).expect("few"), 0).expect("a time");
         monitor.add_scrapes(at.into(), Some(&Exposition::parse(&format!("a {value}\n"), None).expect("metrics")), None);
         let changed = tracker.update(at, &monitor.response());
-        told.extend(changed.iter().map(|it| format!("{} {} {} {}", it.alert, it.to.name(), it.severity, 2 * index)));
+        found.extend(changed.iter().map(|it| format!("{} {} {} {}", it.alert, it.to.name(), it.severity, 2 * index)));
     }
-    told
+    found
 }
 
 #[test]
@@ -265,9 +265,9 @@ fn two_alerts_of_one_name_fire_each_by_its_own_rule() {
         { alert: A, expr: 'a > 0', for: 10s, labels: { severity: warning } },
         { alert: A, expr: 'a > 2', for: 50s, labels: { severity: critical } }] }]";
     let values: Vec<f64> = [vec![0.0; 2], vec![1.0; 10], vec![3.0; 40], vec![0.0; 2]].concat();
-    let told = changes(rules, &values);
+    let found = changes(rules, &values);
     assert_eq!(
-        told,
+        found,
         ["A pending warning 4", "A firing warning 14", "A inactive warning 104"],
         "the gravest is one of both"
     );
@@ -280,10 +280,10 @@ fn two_records_of_one_name_keep_each_its_series() {
             { record: r, expr: 'a', labels: { of: one } },
             { record: r, expr: 'a * 2', labels: { of: two } }] }
         - { name: s, rules: [{ alert: Both, expr: 'count(r) == 2', labels: { severity: page } }] }";
-    let told = changes(rules, &[1.0; 4]);
-    assert_eq!(told, [] as [&str; 0], "it fires from the first look on");
-    let told = changes(&rules.replace("count(r) == 2", "count(r) < 2"), &[1.0; 4]);
-    assert_eq!(told, [] as [&str; 0]);
+    let found = changes(rules, &[1.0; 4]);
+    assert_eq!(found, [] as [&str; 0], "it fires from the first look on");
+    let found = changes(&rules.replace("count(r) == 2", "count(r) < 2"), &[1.0; 4]);
+    assert_eq!(found, [] as [&str; 0]);
 }
 
 #[test]

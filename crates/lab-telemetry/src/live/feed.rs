@@ -137,8 +137,8 @@ fn is_failed(code: &str) -> bool {
 
 impl Increases {
     /// Adds the metrics of an instance. Returns the increase since the previous ones, and the seconds in between.
-    fn add(&mut self, at: Moment, said: (String, Exposition)) -> Option<(Deltas, f64)> {
-        let now = Snapshot { at: at.wall, instances: [said].into() };
+    fn add(&mut self, at: Moment, scrape: (String, Exposition)) -> Option<(Deltas, f64)> {
+        let now = Snapshot { at: at.wall, instances: [scrape].into() };
         let increase = self.before.as_ref().map(|(then, before)| {
             let seconds = at.since(*then).as_secs_f64().max(0.001);
             (delta::between(before, &now, &[]), seconds)
@@ -289,7 +289,7 @@ fn quantile(buckets: &[(f64, f64)], quantile: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn said(instance: &str, accepted: u32, refused: u32) -> (String, Exposition) {
+    fn scrape(instance: &str, accepted: u32, refused: u32) -> (String, Exposition) {
         let all = accepted + refused;
         let page = format!(
             "# TYPE app_requests_total counter\napp_requests_total {all}\n# TYPE app_auth_success_total counter\n\
@@ -315,7 +315,7 @@ mod tests {
         // Set back by an hour after the first second, forward by two after the second one.
         for (second, set, accepted) in [(0, 0, 100), (1, -1, 120), (2, 1, 140), (3, 1, 160)] {
             let moment = Moment { wall: at(second).wall + hour * set, ..at(second) };
-            feed.add_scrapes(moment, Some(said("app-1", accepted, 0)), None);
+            feed.add_scrapes(moment, Some(scrape("app-1", accepted, 0)), None);
         }
         let points = feed.after(1);
         assert!(points.iter().all(|point| point.requests == Some(20.0) && point.ratio == Some(0.0)), "{points:?}");
@@ -326,7 +326,7 @@ mod tests {
     fn an_outage_shows_within_a_second() {
         let mut feed = Feed::default();
         let mut take = |second, accepted, refused| {
-            feed.add_scrapes(at(second), Some(said("app-1", accepted, refused)), None);
+            feed.add_scrapes(at(second), Some(scrape("app-1", accepted, refused)), None);
             feed.after(0).pop().expect("a point")
         };
         let first = take(0, 100, 0);
@@ -345,10 +345,10 @@ mod tests {
     #[test]
     fn a_redeploy_is_counted_and_its_counters_begin_at_0() {
         let mut feed = Feed::default();
-        feed.add_scrapes(at(0), Some(said("app-1", 100, 0)), None);
+        feed.add_scrapes(at(0), Some(scrape("app-1", 100, 0)), None);
         feed.add_scrapes(at(1), None, None);
-        feed.add_scrapes(at(2), Some(said("app-2", 10, 0)), None);
-        feed.add_scrapes(at(63), Some(said("app-2", 10, 0)), None);
+        feed.add_scrapes(at(2), Some(scrape("app-2", 10, 0)), None);
+        feed.add_scrapes(at(63), Some(scrape("app-2", 10, 0)), None);
         let points = feed.after(1);
         assert_eq!((points[0].up, points[0].requests), (false, None));
         assert_eq!((points[1].requests, points[1].redeploys), (Some(5.0), 1));

@@ -20,15 +20,15 @@ pub struct Deltas {
 /// instance that is not in `before` counts from 0.
 pub fn between(before: &Snapshot, after: &Snapshot, retired: &[(String, Option<Exposition>)]) -> Deltas {
     // Metrics of each instance after `before`, in order.
-    let mut said: BTreeMap<&str, Vec<&Exposition>> = BTreeMap::new();
+    let mut by_instance: BTreeMap<&str, Vec<&Exposition>> = BTreeMap::new();
     for (instance, exposition) in retired {
-        said.entry(instance).or_default().extend(exposition);
+        by_instance.entry(instance).or_default().extend(exposition);
     }
     for (instance, exposition) in &after.instances {
-        said.entry(instance).or_default().push(exposition);
+        by_instance.entry(instance).or_default().push(exposition);
     }
     let mut deltas = Deltas::default();
-    for (instance, expositions) in said {
+    for (instance, expositions) in by_instance {
         let mut old = before.instances.get(instance);
         for new in expositions {
             deltas.add_increase(old, new);

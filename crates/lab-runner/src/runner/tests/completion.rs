@@ -11,7 +11,7 @@ use lab_scenario::plan::{Action, Kind, Plan, Traffic, Verb};
 use lab_testkit::engine::Script;
 
 #[tokio::test(start_paused = true)]
-async fn what_is_kept_is_not_owed_and_recover_puts_it_back() {
+async fn a_kept_fault_is_not_pending_and_recover_undoes_it() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let mut run = fixture.run(rotate_key());
@@ -29,7 +29,7 @@ async fn what_is_kept_is_not_owed_and_recover_puts_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_after_a_kept_one_puts_back_its_own_part_alone() {
+async fn a_run_after_a_kept_one_undoes_only_its_own_changes() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let mut first = fixture.run(rotate_key());
@@ -61,7 +61,7 @@ async fn until_stops_after_a_step_or_a_phase_and_leaves_the_lab_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn until_that_is_not_reached_is_put_back() {
+async fn a_run_that_does_not_reach_until_is_undone() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let mut run = fixture.run(rotate_key());
@@ -97,7 +97,7 @@ fn owned() -> Fixture {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lab_of_the_runs_own_goes_away_with_it() {
+async fn a_temporary_lab_is_removed_after_its_run() {
     let fixture = owned();
     let mut run = fixture.run(rotate_key());
     run.owned = true;
@@ -110,7 +110,7 @@ async fn a_lab_of_the_runs_own_goes_away_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lab_of_the_runs_own_that_cannot_be_ended_is_owed() {
+async fn the_undo_of_a_temporary_lab_that_cannot_be_removed_is_pending() {
     let fixture = owned();
     let error = lab_core::engine::EngineError::new(EngineErrorKind::System, "busy");
     fixture.engine.script("down", Script::Fail(error.clone()));
@@ -160,7 +160,7 @@ async fn a_fault_without_effect_fails_an_incident() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_practice_in_which_nobody_sends_shows_nothing() {
+async fn a_practice_without_requests_proves_nothing() {
     let quiet = || vec![step("inject", Phase::Inject, set_env("LOG_LEVEL", "debug"))];
     let played = Fixture::new().play(plan(Kind::Practice, quiet())).await;
     assert_eq!(played.outcome.exit, Exit::NotPassed);

@@ -65,7 +65,7 @@ async fn an_outage_without_remedy_lasts_to_the_last_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_failed_expectation_the_story_goes_on() {
+async fn a_run_continues_after_a_failed_expectation() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let mut plan = rotate_key();
@@ -132,7 +132,7 @@ async fn a_check_is_judged_like_an_expectation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_so_already_is_neither_changed_nor_put_back() {
+async fn a_change_to_the_current_value_is_neither_made_nor_undone() {
     let fixture = Fixture::new();
     let steps = vec![
         step("rotate", Phase::Inject, rotate(V1)),

@@ -13,7 +13,7 @@ use lab_scenario::plan::{Action, Change, Kind, Plan, Verb};
 use lab_testkit::engine::Script;
 
 #[tokio::test(start_paused = true)]
-async fn a_change_by_somebody_else_is_told_once() {
+async fn a_manual_change_is_reported_once() {
     let fixture = Fixture::new();
     let steps = vec![
         step("rotate", Phase::Inject, rotate(V2)),
@@ -57,7 +57,7 @@ async fn a_change_by_somebody_else_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_runs_own_changes_are_no_news() {
+async fn the_runs_own_changes_are_not_reported() {
     let fixture = Fixture::new();
     assert_eq!(fixture.play(rotate_key()).await.notices(), Vec::<&str>::new());
 }
@@ -89,7 +89,7 @@ async fn unobserved(fixture: &Fixture, action: Action, after: Action) -> Played 
 }
 
 #[tokio::test(start_paused = true)]
-async fn own_changes_are_no_news_after_a_failed_observation() {
+async fn own_changes_are_not_reported_after_a_failed_observation() {
     let unset = [(KEY_VARIABLE.to_owned(), None)].into();
     let unset = ServiceChange { env: unset, ..ServiceChange::default() };
     let unset = Change { verb: Verb::SetEnv, service: "app".to_owned(), change: unset, rolled_back: false };
@@ -112,7 +112,7 @@ async fn own_changes_are_no_news_after_a_failed_observation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_by_others_are_told_also_after_a_failed_observation() {
+async fn manual_changes_are_reported_after_a_failed_observation() {
     let fixture = Fixture::new();
     let (engine, lab) = (fixture.engine.clone(), fixture.lab.clone());
     tokio::spawn(async move {
