@@ -149,16 +149,18 @@ impl Cli {
     /// Waits until the daemon has a container of a service of the lab `lab`; with `running`, until the container runs.
     #[track_caller]
     pub(crate) fn until_there(&self, lab: &str, service: &str, running: bool) {
-        let filter = format!("name=^lab-{lab}-{service}-1$");
         let begun = Instant::now();
-        loop {
-            let state = docker_on(self.host.as_deref(), &["ps", "-a", "--filter", &filter, "--format", "{{.State}}"]);
-            if state.trim() == "running" || (!running && !state.trim().is_empty()) {
-                return;
-            }
-            assert!(begun.elapsed() < 2 * PATIENCE, "{service} of {lab} does not come: {state:?}");
+        while !self.is_there(lab, service, running) {
+            assert!(begun.elapsed() < 2 * PATIENCE, "{service} of {lab} does not come");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Whether the daemon has a container of a service of the lab `lab`; with `running`, whether the container runs.
+    fn is_there(&self, lab: &str, service: &str, running: bool) -> bool {
+        let filter = format!("name=^lab-{lab}-{service}-1$");
+        let state = docker_on(self.host.as_deref(), &["ps", "-a", "--filter", &filter, "--format", "{{.State}}"]);
+        state.trim() == "running" || (!running && !state.trim().is_empty())
     }
 
     /// Takes the lab down; then neither the daemon nor the state folder has anything of it.
@@ -222,6 +224,23 @@ impl Watched {
             if line.contains(text) {
                 return line;
             }
+        }
+    }
+
+    /// Like [`Cli::until_there`] for a container that this command starts. Fails at once if the command ends before.
+    #[track_caller]
+    pub(crate) fn until_there(&mut self, user: &Cli, service: &str, running: bool) {
+        let begun = Instant::now();
+        while !user.is_there(&user.name, service, running) {
+            let ended = self.child.try_wait().expect("it can be waited for");
+            if ended.is_some() || begun.elapsed() > 2 * PATIENCE {
+                while let Ok(line) = self.lines.try_recv() {
+                    self.said.push_str(&line);
+                    self.said.push('\n');
+                }
+                panic!("lab {} starts no container of {service} ({ended:?}):\n{}", self.args, self.said);
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

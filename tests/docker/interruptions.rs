@@ -33,8 +33,8 @@ async fn start() {
     assert_ne!(lost, text);
     std::fs::write(&file, lost).unwrap();
     for (service, running) in [("app", false), ("db", true), ("gateway", true), ("app", true)] {
-        let up = user.start(&["up", "--stack", &folder.display().to_string()]);
-        user.until_there(&user.name, service, running);
+        let mut up = user.start(&["up", "--stack", &folder.display().to_string()]);
+        up.until_there(&user, service, running);
         up.signal(Signal::INT);
         up.ran().status(130);
         user.is_clean();
