@@ -3,6 +3,8 @@
 //! are executed, and each line of output below one must match a line of the real output. `…` stands for any text. A block
 //! after a paragraph with "On Docker" or "On the embedded engine" is executed on that engine only.
 
+use std::time::{Duration, Instant};
+
 use crate::ran::Ran;
 
 /// A command of a runbook.
@@ -89,21 +91,30 @@ fn words(command: &str) -> Vec<String> {
 
 fn follow(incident: &str, shown: &Shown, lab: &dyn Fn(&[&str]) -> Ran) {
     let args: Vec<&str> = shown.args.iter().map(String::as_str).collect();
-    let ran = lab(&args);
-    // A command that shows a failure may fail, but it is never a wrong command.
-    assert_ne!(ran.code(), Some(2), "{incident}: {ran:?}");
-    let real: Vec<String> = ran.stdout.lines().chain(ran.stderr.lines()).map(collapsed).collect();
-    for line in &shown.output {
-        let sample = collapsed(line);
-        let matches = real.iter().any(|line| is_like(&sample, line));
+    // Prometheus knows the lab's state only after its next scrape.
+    let patience = if args.first() == Some(&"query") { Duration::from_secs(20) } else { Duration::ZERO };
+    let begun = Instant::now();
+    loop {
+        let ran = lab(&args);
+        // A command that shows a failure may fail, but it is never a wrong command.
+        assert_ne!(ran.code(), Some(2), "{incident}: {ran:?}");
+        let Some(missing) = missing_line(shown, &ran) else { return };
         assert!(
-            matches,
-            "{incident}: lab {} does not show\n  {sample}\nbut\n{}\n{}",
+            begun.elapsed() < patience,
+            "{incident}: lab {} does not show\n  {missing}\nbut\n{}\n{}",
             args.join(" "),
             ran.stdout,
             ran.stderr
         );
+        std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// First line of the sample output that the real output does not have.
+fn missing_line(shown: &Shown, ran: &Ran) -> Option<String> {
+    let real: Vec<String> = ran.stdout.lines().chain(ran.stderr.lines()).map(collapsed).collect();
+    let is_missing = |sample: &String| !real.iter().any(|line| is_like(sample, line));
+    shown.output.iter().map(|line| collapsed(line)).find(is_missing)
 }
 
 fn collapsed(line: &str) -> String {
