@@ -1,8 +1,7 @@
 //! Exporter for nginx, run by `lab edge`: receives a copy of nginx's access log as syslog over UDP (RFC 3164), and serves the
 //! counts as a metrics page. nginx never waits for it: a datagram that cannot be delivered is lost, and the request is not.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::metrics::{self, Metrics};
 use crate::service::config::{ConfigError, Lookup, Variable, host_port};
 use crate::service::log::Log;
 use crate::service::stop::Stop;
-use crate::service::{self, serve};
+use crate::service::{self, health, serve};
 use lab_core::error::Exit;
 
 const LISTEN: Variable =
@@ -22,8 +21,6 @@ const SYSLOG: Variable =
 
 /// Maximum size of a datagram. nginx truncates messages at 2 KiB.
 const MAX_DATAGRAM: usize = 4 << 10;
-/// Timeout of `lab edge --health`.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Config {
     listen: String,
@@ -102,30 +99,14 @@ fn parse(message: &[u8]) -> Option<(u16, Duration)> {
 
 /// Succeeds if the metrics page of the exporter with the same environment answers. For containers without a shell.
 pub fn health() -> Exit {
-    let result =
-        std::env::var("EDGE_LISTEN").map_err(|_| io::Error::other("EDGE_LISTEN is not set")).and_then(|listen| {
-            let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-            let port: u16 = port.ok_or_else(|| io::Error::other("EDGE_LISTEN has no port"))?;
-            probe(SocketAddr::from(([127, 0, 0, 1], port)))
-        });
-    match result {
-        Ok(()) => Exit::Passed,
-        Err(error) => {
-            // Ignore a closed standard error.
-            let _ = writeln!(io::stderr(), "unhealthy: {error}");
-            Exit::NotPassed
-        }
-    }
-}
-
-fn probe(address: SocketAddr) -> io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
-    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-    stream.set_write_timeout(Some(HEALTH_TIMEOUT))?;
-    write!(stream, "GET {} HTTP/1.1\r\nhost: health\r\nconnection: close\r\n\r\n", metrics::PATH)?;
-    let mut status = [0; 12];
-    stream.read_exact(&mut status)?;
-    if status.ends_with(b" 200") { Ok(()) } else { Err(io::Error::other("its metrics page does not answer with 200")) }
+    let listen = std::env::var("EDGE_LISTEN").map_err(|_| "EDGE_LISTEN is not set".to_owned());
+    let port = listen.and_then(|listen| {
+        let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        port.ok_or_else(|| "EDGE_LISTEN has no port".to_owned())
+    });
+    health::exit(port.and_then(|port: u16| {
+        health::probe(SocketAddr::from(([127, 0, 0, 1], port)), metrics::PATH).map_err(|error| error.to_string())
+    }))
 }
 
 #[cfg(test)]

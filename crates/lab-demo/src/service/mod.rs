@@ -2,6 +2,7 @@
 //! drains, and graceful shutdown. Part of the system under test, so it is independent of labs and engines.
 
 pub(crate) mod config;
+pub(crate) mod health;
 pub(crate) mod log;
 pub(crate) mod request_id;
 pub(crate) mod serve;
