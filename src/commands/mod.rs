@@ -16,6 +16,7 @@ mod doctor;
 mod down;
 mod env;
 mod failure;
+mod host_process;
 mod images;
 mod key;
 mod logs;

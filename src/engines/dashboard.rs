@@ -1,7 +1,7 @@
 //! lab's own dashboard for Docker labs without Grafana: a process on the user's machine that holds `dashboard.lock` in the
 //! lab's folder while it runs.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 use lab_system::background::{self, Starting};
-use lab_system::deadline;
 use lab_system::files::{self, Folder};
 
 /// Lock that identifies the dashboard process.
@@ -119,15 +117,10 @@ impl Dashboard {
 
     /// Sends the order and waits until the process serves. Keeps the child's standard input open, because it may be tied to it.
     pub(super) async fn serve(&self, mut starting: Starting, order: &Order) -> anyhow::Result<(Child, u16)> {
-        let mut line = serde_json::to_vec(order)?;
-        line.push(b'\n');
-        let pipes = starting.process().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
-        let (stdin, stdout) = pipes.context("its process has no pipes")?;
-        stdin.write_all(&line)?;
-        let stdout = tokio::process::ChildStdout::from_std(stdout)?;
-        let mut response = String::new();
-        let read = deadline::timeout(START_TIMEOUT, BufReader::new(stdout).read_line(&mut response)).await;
-        read.map_err(|_| anyhow!("its process did not report a port in time"))??;
+        let response = starting.exchange(order, START_TIMEOUT).await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => anyhow!("its process did not report a port in time"),
+            _ => error.into(),
+        })?;
         match serde_json::from_str(&response) {
             Ok(Response::On(port)) => Ok((starting.keep().context("its process exited")?, port)),
             Ok(Response::Failed(why)) => Err(anyhow!(why)),

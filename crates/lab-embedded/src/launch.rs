@@ -6,13 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-
 use super::call::unreadable;
 use super::protocol::{HostRequest, Ready};
 use lab_core::engine::{Description, EngineError, EngineErrorKind, UpRequest};
 use lab_system::background::{self, Starting};
-use lab_system::deadline::{self, Deadline};
+use lab_system::deadline::Deadline;
 use lab_system::files::{self, Folder};
 
 /// Time for a stack to come up. The host has shorter limits for each part.
@@ -38,30 +36,24 @@ pub(super) async fn start_host(folder: &Folder, exe: &Path, request: &UpRequest)
     let log = folder.path("host.log");
     let errors = files::append(&log).map_err(|error| unreadable(&log, &error))?;
     let request = HostRequest { folder: folder.root().to_owned(), exe: exe.to_owned(), up: request.clone() };
-    let mut line = serde_json::to_vec(&request).map_err(|error| system(error.into()))?;
-    line.push(b'\n');
     let mut command = Command::new(exe);
     command.arg0("lab").arg("host").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
     let mut starting = Starting::new(command.spawn().map_err(system)?);
-    let pipes = starting.process().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
-    let Some((stdin, stdout)) = pipes else {
-        return Err(EngineError::new(EngineErrorKind::System, "lab host has no pipes"));
-    };
-    io::Write::write_all(stdin, &line).map_err(system)?;
-    let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(system)?;
-    let mut answer = String::new();
-    let read = deadline::timeout(UP_TIMEOUT, BufReader::new(stdout).read_line(&mut answer)).await;
-    let failed = match read {
-        Ok(Ok(1..)) => match serde_json::from_str(&answer) {
+    let response = starting.exchange(&request, UP_TIMEOUT).await;
+    let failed = match response {
+        Ok(response) if !response.is_empty() => match serde_json::from_str(&response) {
             Ok(Ready::Up(description)) => {
                 let gone = || EngineError::new(EngineErrorKind::System, "lab host has exited");
                 return Ok(Started { process: starting.keep().ok_or_else(gone)?, description: *description });
             }
             Ok(Ready::Failed(error)) => error,
-            Err(_) => EngineError::new(EngineErrorKind::System, format!("unexpected output of lab host: {answer:?}")),
+            Err(_) => EngineError::new(EngineErrorKind::System, format!("unexpected output of lab host: {response:?}")),
         },
         Ok(_) => EngineError::new(EngineErrorKind::Exited, last_log_line(folder)).for_service("lab host"),
-        Err(_) => EngineError::new(EngineErrorKind::StartupTimeout, last_log_line(folder)).for_service("lab host"),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            EngineError::new(EngineErrorKind::StartupTimeout, last_log_line(folder)).for_service("lab host")
+        }
+        Err(error) => return Err(system(error)),
     };
     // Services that it may have started exit with it.
     drop(starting);

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::ChildStdout;
 use tokio_util::sync::CancellationToken;
 
 use crate::deadline::{self, Deadline};
@@ -56,6 +59,24 @@ impl Starting {
     /// The guarded process.
     pub fn process(&mut self) -> Option<&mut std::process::Child> {
         self.0.as_mut()
+    }
+
+    /// Sends the process an order, one line of JSON on its standard input, and returns its response, a line of its standard
+    /// output. It is empty if the process exited instead. Standard input stays open.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] after `limit`, and errors of the pipes.
+    pub async fn exchange(&mut self, order: &impl Serialize, limit: Duration) -> io::Result<String> {
+        let mut line = serde_json::to_vec(order)?;
+        line.push(b'\n');
+        let pipes = self.process().and_then(|process| process.stdin.as_mut().zip(process.stdout.take()));
+        let (stdin, stdout) = pipes.ok_or_else(|| io::Error::other("the process has no pipes"))?;
+        stdin.write_all(&line)?;
+        let stdout = ChildStdout::from_std(stdout)?;
+        let mut response = String::new();
+        let read = deadline::timeout(limit, BufReader::new(stdout).read_line(&mut response)).await;
+        read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        Ok(response)
     }
 
     /// Releases the process from the guard.

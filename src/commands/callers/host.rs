@@ -3,8 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,11 +12,12 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::host_process::{self, lab_in, respond};
 use crate::engines::observed_lab::ObservedLab;
 use lab_core::engine::EngineErrorKind;
 use lab_core::error::Exit;
 use lab_runner::callers::{CallerMix, CallerState, CallersState, LOCK_FILE, Order, RECENT, Response, STATE_FILE};
-use lab_runner::lab::{Lab, Record, StateFolder};
+use lab_runner::lab::{Lab, Record};
 use lab_system::background;
 use lab_system::files::{self, Folder};
 use lab_traffic::{Amount, CallerCounts, Job, Update, run_job};
@@ -32,36 +32,7 @@ const GONE_AFTER: Duration = Duration::from_secs(10);
 const UNLIMITED: Duration = Duration::from_hours(48);
 
 pub(in crate::commands) fn run() -> Exit {
-    background::detach();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(error.to_string()),
-    };
-    let mut line = String::new();
-    if !matches!(std::io::stdin().lock().read_line(&mut line), Ok(1..)) {
-        // The parent exited.
-        return Exit::Passed;
-    }
-    let Ok(order) = serde_json::from_str::<Order>(&line) else {
-        let _ = std::io::stderr()
-            .write_all(b"error: this command is started by lab callers start and not for direct use\n");
-        return Exit::Usage;
-    };
-    let exit = runtime.block_on(send(order));
-    runtime.shutdown_background();
-    exit.unwrap_or_else(|error| failed(error.to_string()))
-}
-
-fn respond(response: &Response) {
-    let text = serde_json::to_string(response).unwrap_or_default();
-    let mut out = std::io::stdout().lock();
-    // The parent may have exited; the callers go on.
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-}
-
-fn failed(why: String) -> Exit {
-    respond(&Response::Failed(why));
-    Exit::Failed
+    host_process::run("lab callers start", Response::Failed, send)
 }
 
 async fn send(order: Order) -> anyhow::Result<Exit> {
@@ -83,13 +54,6 @@ async fn send(order: Order) -> anyhow::Result<Exit> {
     host.sending.end().await;
     host.save(Some(why));
     Ok(Exit::Passed)
-}
-
-/// Lab with this state folder.
-fn lab_in(folder: &Path) -> anyhow::Result<Lab> {
-    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let root = folder.parent().and_then(Path::parent).unwrap_or(folder);
-    Ok(StateFolder::at(root).and_then(|state| state.lab(name))?)
 }
 
 struct Host {

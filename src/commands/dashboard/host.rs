@@ -2,7 +2,6 @@
 //! they are up; see `engines/dashboard.rs`. It exits when its lab's folder is gone.
 
 use std::fs::File;
-use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,10 +10,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::serve_lab;
+use crate::commands::host_process::{self, lab_in, respond};
 use crate::engines::dashboard::{FILE, LOCK_FILE, Order, Response, Serving};
 use lab_core::engine::port;
 use lab_core::error::Exit;
-use lab_runner::lab::StateFolder;
 use lab_system::background;
 use lab_system::files::{self, Folder};
 
@@ -22,42 +21,14 @@ use lab_system::files::{self, Folder};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(in crate::commands) fn run() -> Exit {
-    background::detach();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(error.to_string()),
-    };
-    let mut line = String::new();
-    if !matches!(std::io::stdin().lock().read_line(&mut line), Ok(1..)) {
-        // No order: the parent exited, or Grafana runs.
-        return Exit::Passed;
-    }
-    let Ok(order) = serde_json::from_str::<Order>(&line) else {
-        let _ = std::io::stderr().write_all(b"error: this command is started by lab up and not for direct use\n");
-        return Exit::Usage;
-    };
-    let exit = runtime.block_on(serve(&order));
-    runtime.shutdown_background();
-    exit.unwrap_or_else(|error| failed(error.to_string()))
+    host_process::run("lab up", Response::Failed, serve)
 }
 
-fn respond(response: &Response) {
-    let text = serde_json::to_string(response).unwrap_or_default();
-    let mut out = std::io::stdout().lock();
-    // The parent may have exited; the lab still exists.
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-}
-
-fn failed(why: String) -> Exit {
-    respond(&Response::Failed(why));
-    Exit::Failed
-}
-
-async fn serve(order: &Order) -> anyhow::Result<Exit> {
+async fn serve(order: Order) -> anyhow::Result<Exit> {
     let folder = Folder::new(order.folder.clone());
     let path = folder.path(LOCK_FILE);
     let lock = background::acquire_lock(&path).await?;
-    let listener = listen(order).await?;
+    let listener = listen(&order).await?;
     let port = listener.local_addr()?.port();
     let serving = Serving { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), port };
     folder.write_json(FILE, &serving)?;
@@ -73,13 +44,6 @@ async fn serve(order: &Order) -> anyhow::Result<Exit> {
         () = until_gone(&lock, &path) => {}
     }
     Ok(Exit::Passed)
-}
-
-/// Lab with this state folder.
-fn lab_in(folder: &Path) -> anyhow::Result<lab_runner::lab::Lab> {
-    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let root = folder.parent().and_then(Path::parent).unwrap_or(folder);
-    Ok(StateFolder::at(root).and_then(|state| state.lab(name))?)
 }
 
 async fn listen(order: &Order) -> anyhow::Result<TcpListener> {

@@ -2,7 +2,7 @@
 //! counts to `callers.json` once a second.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::CallerMix;
 use crate::lab::Lab;
 use lab_system::background::{self, Starting};
-use lab_system::deadline;
 use lab_system::files::{self, Folder};
 
 /// Lock that identifies the process.
@@ -176,16 +174,7 @@ impl CallersProcess {
         let until =
             Utc::now().trunc_subsecs(3) + chrono::TimeDelta::from_std(duration).unwrap_or(chrono::TimeDelta::MAX);
         let order = Order { folder: self.folder.root().to_owned(), mix, until };
-        let mut line = serde_json::to_vec(&order).map_err(io::Error::from)?;
-        line.push(b'\n');
-        let pipes = starting.process().and_then(|process| process.stdin.take().zip(process.stdout.take()));
-        let (mut stdin, stdout) = pipes.ok_or_else(|| io::Error::other("its process has no pipes"))?;
-        stdin.write_all(&line)?;
-        drop(stdin);
-        let stdout = tokio::process::ChildStdout::from_std(stdout)?;
-        let mut response = String::new();
-        let read = deadline::timeout(START_TIMEOUT, BufReader::new(stdout).read_line(&mut response)).await;
-        read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let response = starting.exchange(&order, START_TIMEOUT).await?;
         match serde_json::from_str(&response) {
             Ok(Response::Sending) => {
                 starting.keep();
