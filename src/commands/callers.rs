@@ -6,7 +6,7 @@ use chrono::{DateTime, Local, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::scenario::current::CurrentScenario;
-use super::session::{Session, name_option};
+use super::session::Session;
 use super::time_span::parse_span;
 use crate::cli::{CallersCommand, StartCallersArgs};
 use lab_core::error::{Exit, Failure};
@@ -81,7 +81,7 @@ async fn start(session: &Session, args: &StartCallersArgs) -> anyhow::Result<Exi
     if process.is_running() {
         let message = format!("callers are sending requests in lab {} already", lab.name());
         return Err(Failure::failed(message)
-            .hint(format!("lab callers stop{0}, or see lab callers status{0}", name_option(lab)))
+            .hint(format!("lab callers stop{0}, or see lab callers status{0}", lab.name_option()))
             .into());
     }
     process.start(mix.clone(), duration).await.map_err(|error| failure(&error, lab))?;
@@ -109,7 +109,7 @@ pub(super) async fn go_on(session: &Session, lab: &Lab, mix: CallerMix) {
             "callers go on: {} for {}; stop them with lab callers stop{}",
             summary(&mix),
             lasting(callers::DEFAULT_DURATION),
-            name_option(lab)
+            lab.name_option()
         ),
         Err(error) => session.term.stderr_painter().paint(Tone::Warn, &error.to_string()),
     };
@@ -137,7 +137,7 @@ pub(super) async fn make_way(session: &Session, lab: &Lab) -> anyhow::Result<()>
     if callers::is_running(lab) {
         let message =
             format!("callers are sending requests in lab {}, and this run would count them as its own", lab.name());
-        return Err(Failure::failed(message).hint(format!("lab callers stop{}", name_option(lab))).into());
+        return Err(Failure::failed(message).hint(format!("lab callers stop{}", lab.name_option())).into());
     }
     Ok(())
 }
@@ -159,7 +159,7 @@ fn failure(error: &CallersError, lab: &Lab) -> Failure {
 }
 
 fn next(lab: &Lab) -> String {
-    let name = name_option(lab);
+    let name = lab.name_option();
     format!("lab callers status{name} · lab callers stop{name}")
 }
 
@@ -189,7 +189,7 @@ fn status(session: &Session, json: bool) -> anyhow::Result<Exit> {
     }
     let Some(state) = state else {
         session.line(&format!("no callers are sending requests in lab {}", lab.name()))?;
-        let next = format!("next: lab callers start{}", name_option(lab));
+        let next = format!("next: lab callers start{}", lab.name_option());
         return session.line(&session.term.painter().paint(Tone::Dim, &next));
     };
     session.line(&heading(&state, ended.as_deref()))?;

@@ -1,6 +1,6 @@
 //! Changes of a service by hand. They are the user's own: no run undoes them.
 
-use super::session::{Connected, Session, name_option};
+use super::session::{Connected, Session};
 use super::signals;
 use lab_core::engine::{Reconciliation, ServiceChange};
 use lab_core::error::{Exit, Failure};
@@ -80,7 +80,7 @@ impl<'a> ManualChange<'a> {
             changed = changed => changed,
             () = interrupt.give_up().cancelled() => {
                 let failure = Failure { exit: exit(interrupt), ..Failure::failed("the change was aborted and may be incomplete") };
-                Err(failure.hint(format!("repair the lab with lab up{}", name_option(&connected.lab))).into())
+                Err(failure.hint(format!("repair the lab with lab up{}", connected.lab.name_option())).into())
             }
         }
     }

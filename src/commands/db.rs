@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::session::{Connected, Session, name_option};
+use super::session::{Connected, Session};
 use super::signals;
 use crate::cli::{DbCommand, DbQueryArgs};
 use lab_core::engine::sql::{self, Dialect};
@@ -146,7 +146,7 @@ fn only(typed: &str, dialect: Dialect) -> Result<String, Failure> {
 }
 
 fn failure(error: DbError, connected: &Connected) -> anyhow::Error {
-    let name = name_option(&connected.lab);
+    let name = connected.lab.name_option();
     match error {
         DbError::Engine(error) => error.into(),
         DbError::Sql { message, detail } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::session::{Session, name_option};
+use super::session::Session;
 use lab_core::engine::port;
 use lab_core::error::Exit;
 use lab_report::report::table::{Cell, Side, Table};
@@ -159,7 +159,7 @@ impl Graphs {
 
     fn finding(&self) -> Finding {
         let check = "dashboard";
-        let (name, option) = (self.lab.name(), name_option(&self.lab));
+        let (name, option) = (self.lab.name(), self.lab.name_option());
         if let Some(page) = &self.page {
             return Finding::good(check, format!("of lab {name}: {page}"));
         }

@@ -1,7 +1,7 @@
 //! `lab down`: stops and removes a lab. Its run history is kept.
 
 use super::choose;
-use super::session::{Session, name_option};
+use super::session::Session;
 use crate::cli::DownArgs;
 use crate::engines::Connect;
 use lab_containers::docker;
@@ -61,7 +61,7 @@ async fn remove_unrecorded(session: &Session, lab: &Lab) -> anyhow::Result<bool>
         Err(error) if matches!(error.kind, EngineErrorKind::Lost | EngineErrorKind::Unsupported) => {}
         Err(error) => {
             if error.kind == EngineErrorKind::Foreign {
-                let hint = format!("lab down{} --force removes it", name_option(lab));
+                let hint = format!("lab down{} --force removes it", lab.name_option());
                 session.term.note(&format!("{}; {hint}", error.detail));
             }
             return Ok(false);
@@ -91,7 +91,7 @@ async fn down(lab: &Lab, engine: &dyn Engine) -> Result<(), EngineError> {
 
 /// Adds a hint to the error to try again.
 pub(super) fn try_again(lab: &Lab, error: EngineError) -> EngineError {
-    let again = format!("try again with lab down{}", name_option(lab));
+    let again = format!("try again with lab down{}", lab.name_option());
     let hint = error.hint.as_ref().map_or_else(|| again.clone(), |hint| format!("{hint}; then {again}"));
     error.hint(hint)
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::change::ManualChange;
 use super::revisions::{Masking, change_text};
-use super::session::{Connected, Session, name_option, unknown_service};
+use super::session::{Connected, Session, unknown_service};
 use crate::cli::{EnvArgs, EnvCommand};
 use lab_core::engine::{APP, Ability, Roles, RunState, ServiceChange, ServiceSpec, environment};
 use lab_core::error::{Exit, Failure};
@@ -146,12 +146,12 @@ async fn change(session: &Session, command: &str, service: &str, env: Env) -> an
     };
     let now = connected.describe().await?;
     let Some(before) = now.service(service).map(State::observed) else {
-        let hint = format!("lab up{} creates it", name_option(&connected.lab));
+        let hint = format!("lab up{} creates it", connected.lab.name_option());
         return Err(Failure::failed(format!("{service} does not exist in this lab")).hint(hint).into());
     };
     let absent = |(name, value): &(&String, &Option<String>)| value.is_none() && !before.env.contains_key(*name);
     if let Some((name, _)) = wanted.env.iter().find(absent) {
-        let hint = format!("lab env {service}{} lists them", name_option(&connected.lab));
+        let hint = format!("lab env {service}{} lists them", connected.lab.name_option());
         return Err(Failure::usage(format!("{service} has no variable {name}")).hint(hint).into());
     }
     let differences = before.differences(&before.after(&wanted));
@@ -175,7 +175,7 @@ async fn change(session: &Session, command: &str, service: &str, env: Env) -> an
     };
     let changes: Vec<String> = differences.iter().map(|it| change_text(&masking, it)).collect();
     session.line(&format!("{what}: {}", changes.join(", ")))?;
-    let name = name_option(&connected.lab);
+    let name = connected.lab.name_option();
     session.line(&format!("lab rollback {service}{name} restores the previous revision"))?;
     Ok(change.exit())
 }

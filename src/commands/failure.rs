@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use super::session::name_option;
 use crate::cli::CliError;
 use lab_core::engine::EngineError;
 use lab_core::error::{Exit, Failure};
@@ -69,7 +68,7 @@ pub(super) fn text(error: &anyhow::Error) -> String {
 
 /// Adds the exit code and the hint to an error of a lab that was to be provided.
 pub(super) fn provision_failure(error: ProvisionError, lab: &Lab) -> anyhow::Error {
-    let name = name_option(lab);
+    let name = lab.name_option();
     match error {
         ProvisionError::Connect(error) => error.into(),
         ProvisionError::Engine(error) => error.into(),

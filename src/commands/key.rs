@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::change::ManualChange;
-use super::session::{Connected, Session, name_option};
+use super::session::{Connected, Session};
 use crate::cli::KeyCommand;
 use lab_core::engine::{Roles, ServiceChange};
 use lab_core::error::{Exit, Failure};
@@ -83,7 +83,7 @@ async fn rotate(session: &Session, connected: &Connected, key: &str) -> anyhow::
         return Ok(change.exit());
     }
     session.line(&format!("server {} > {key} in {}", keys.server, human::duration(start.elapsed())))?;
-    let name = name_option(&connected.lab);
+    let name = connected.lab.name_option();
     if keys.caller == key {
         session.line("caller already sends it")?;
     } else {

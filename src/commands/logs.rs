@@ -5,7 +5,7 @@ use std::io::Write;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::StreamExt;
 
-use super::session::{Session, name_option, unknown_service};
+use super::session::{Session, unknown_service};
 use super::time_span::parse_span;
 use crate::cli::LogsArgs;
 use lab_core::engine::{EngineErrorKind, LogLine, LogRequest};
@@ -39,7 +39,7 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
         if !(gone && args.follow && connected.engine.name() == lab_embedded::NAME) {
             return error;
         }
-        error.hint(format!("read its past logs without -f: lab logs{}", name_option(&connected.lab)))
+        error.hint(format!("read its past logs without -f: lab logs{}", connected.lab.name_option()))
     })?;
     let shown = if args.services.is_empty() { &known } else { &args.services };
     let prefix = shown.iter().map(|name| name.chars().count()).max().filter(|_| args.services.len() != 1);

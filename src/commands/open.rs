@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::failure::text;
 use super::runs;
-use super::session::{Session, name_option};
+use super::session::Session;
 use crate::cli::{OpenArgs, PageChoice};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::file::FileFormat;
@@ -58,7 +58,7 @@ async fn address(session: &Session, page: PageChoice) -> anyhow::Result<String> 
         PageChoice::Prometheus => (endpoints.prometheus, "Prometheus"),
         PageChoice::Dashboard | PageChoice::Report => (endpoints.grafana.or(endpoints.dashboard), "dashboard"),
     };
-    let name = name_option(&connected.lab);
+    let name = connected.lab.name_option();
     found.ok_or_else(|| {
         let hint = match page {
             PageChoice::Grafana => format!("lab open{name} opens lab's own dashboard"),

@@ -1,6 +1,6 @@
 //! `lab recover`: undoes the changes of interrupted and kept runs.
 
-use super::session::{Session, name_option};
+use super::session::Session;
 use super::signals;
 use crate::cli::RecoverArgs;
 use crate::engines::Connect;
@@ -121,7 +121,7 @@ async fn recover_lab(
         return Ok(Exit::Passed);
     }
     let failure = Failure { exit: Exit::UndoIncomplete, ..Failure::failed("not all changes could be undone") };
-    Err(failure.hint(format!("run lab recover{} again, or lab down{}", name_option(lab), name_option(lab))).into())
+    Err(failure.hint(format!("run lab recover{} again, or lab down{}", lab.name_option(), lab.name_option())).into())
 }
 
 /// Finishes an interrupted `lab reset`, which undoes more than any run.
@@ -132,7 +132,7 @@ async fn finish_reset(lab: &Lab, say: impl Fn(&str)) -> anyhow::Result<Exit> {
     say(&format!("lab {}: finishing its reset", lab.name()));
     let failed =
         |error| Failure { exit: Exit::UndoIncomplete, ..Failure::failed(format!("the reset failed: {error}")) };
-    lab.reset(&engine).await.map_err(|error| failed(error).hint(format!("run lab reset{}", name_option(lab))))?;
+    lab.reset(&engine).await.map_err(|error| failed(error).hint(format!("run lab reset{}", lab.name_option())))?;
     say(&format!("done: lab {} is as it was first brought up", lab.name()));
     Ok(Exit::Passed)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::session::{Session, name_option};
+use super::session::Session;
 use crate::cli::RequestArgs;
 use lab_core::error::{Exit, Failure};
 use lab_http::{Exchange, Http, HttpError, Limit, Request};
@@ -47,7 +47,7 @@ pub(super) async fn run(session: &Session, args: &RequestArgs) -> anyhow::Result
     let prepared = Prepared::new(args)?;
     let connected = session.connect()?;
     let gateway = connected.describe().await?.endpoints.gateway;
-    let name = name_option(&connected.lab);
+    let name = connected.lab.name_option();
     if gateway.is_empty() {
         let failure = Failure::failed("the gateway is not running, so there is no response");
         return Err(failure.hint(format!("lab status{name} shows the services")).into());

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::session::{Connected, Session, name_option};
+use super::session::{Connected, Session};
 use super::signals;
 use lab_core::error::{Exit, Failure};
 use lab_report::report::{describe_keys, human};
@@ -45,7 +45,7 @@ pub(super) async fn reset(
     callers::stop(lab).await.map_err(|error| Failure::failed(error.to_string()))?;
     let reset = lab.reset(engine);
     let mut reset = std::pin::pin!(reset);
-    let again = format!("run lab reset{} again to finish it", name_option(lab));
+    let again = format!("run lab reset{} again to finish it", lab.name_option());
     let done = tokio::select! {
         done = &mut reset => done,
         () = interrupt.stop().cancelled() => {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Local, Utc};
 use serde::Serialize;
 
 use super::change::ManualChange;
-use super::session::{Connected, Session, name_option, unknown_service};
+use super::session::{Connected, Session, unknown_service};
 use crate::cli::{HistoryArgs, RollbackArgs};
 use lab_core::engine::{Roles, RunState, secret};
 use lab_core::error::{Exit, Failure};
@@ -206,7 +206,7 @@ fn target<'r>(
     service: &str,
     number: Option<u64>,
 ) -> anyhow::Result<&'r Revision> {
-    let hint = format!("lab history {service}{}", name_option(&connected.lab));
+    let hint = format!("lab history {service}{}", connected.lab.name_option());
     let Some(number) = number else {
         let message = format!("{service} has no earlier revision to return to");
         return Ok(revisions.previous(service).ok_or_else(|| Failure::failed(message).hint(hint))?);

@@ -11,7 +11,7 @@ use super::failure::provision_failure;
 use super::report_error;
 use super::runs::cannot_write;
 use super::scenario::options;
-use super::session::{Session, name_option, no_such_lab};
+use super::session::{Session, no_such_lab};
 use super::signals;
 use crate::cli::{EngineChoice, Format, PaceChoice, RunArgs};
 use lab_containers::docker;
@@ -252,7 +252,7 @@ fn check_engine(lab: &Lab, record: &Record, choice: EngineChoice) -> Result<(), 
         return Ok(());
     }
     let message = format!("lab {} runs on {}, not on {requested}", lab.name(), record.engine);
-    Err(Failure::usage(message).hint(format!("omit --engine, or run lab down{} first", name_option(lab))))
+    Err(Failure::usage(message).hint(format!("omit --engine, or run lab down{} first", lab.name_option())))
 }
 
 /// Run that a lab is provided for.
@@ -289,7 +289,7 @@ async fn existing(
         Err(ProvisionError::Lab(LabError::Missing { .. })) if session.named().is_none() => Ok(Existing::Unusable),
         Err(ProvisionError::Engine(error)) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
             if session.named().is_some() {
-                return Err(error.hint(format!("lab up{}", name_option(lab))).into());
+                return Err(error.hint(format!("lab up{}", lab.name_option())).into());
             }
             let message =
                 format!("lab {}: {error}; using a temporary lab (run lab up to restart this one)", lab.name());

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::change::ManualChange;
-use super::session::{Connected, Session, name_option, unknown_service};
+use super::session::{Connected, Session, unknown_service};
 use lab_core::engine::{Ability, Description, RunState, ServiceChange};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::human;
@@ -152,7 +152,7 @@ fn plans<'a>(
         let state = description.service(service).map_or(RunState::Stopped, |found| found.state);
         let plan = verb.plan(state).map_err(|Refused { reason, first }| {
             let message = format!("cannot {} {service}: it {reason}", verb.name());
-            let hint = format!("lab {first} {service}{}", name_option(&connected.lab));
+            let hint = format!("lab {first} {service}{}", connected.lab.name_option());
             Failure::failed(message).hint(hint)
         })?;
         plans.push((*service, plan));

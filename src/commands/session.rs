@@ -105,7 +105,7 @@ impl Session {
         }
         if lab.is_reset_pending() {
             let message =
-                format!("lab {}: its reset was interrupted; finish it with lab reset{}", lab.name(), name_option(lab));
+                format!("lab {}: its reset was interrupted; finish it with lab reset{}", lab.name(), lab.name_option());
             self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
         }
         if let Some(pending) = undo::pending(lab)?
@@ -116,7 +116,7 @@ impl Session {
                 lab.name(),
                 short_id(&pending.run),
                 pending.scenario,
-                name_option(lab)
+                lab.name_option()
             );
             self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
         }
@@ -226,19 +226,14 @@ impl Connected {
         if !matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) {
             return error;
         }
-        let name = name_option(&self.lab);
+        let name = self.lab.name_option();
         error.hint(format!("lab up{name} restarts it with the same keys; lab down{name} removes it"))
     }
 }
 
-/// ` --name NAME` for a lab other than `default`, for commands that the user may copy.
-pub(super) fn name_option(lab: &Lab) -> String {
-    if lab.name() == DEFAULT_NAME { String::new() } else { format!(" --name {}", lab.name()) }
-}
-
 /// The error for a lab that does not exist.
 pub(super) fn no_such_lab(lab: &Lab) -> Failure {
-    Failure::failed(format!("lab {} does not exist", lab.name())).hint(format!("lab up{}", name_option(lab)))
+    Failure::failed(format!("lab {} does not exist", lab.name())).hint(format!("lab up{}", lab.name_option()))
 }
 
 /// The error for a service that is not among those of a lab.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use super::session::{Connected, Session, name_option, no_such_lab};
+use super::session::{Connected, Session, no_such_lab};
 use crate::cli::StatusArgs;
 use lab_core::engine::{
     Description, EngineError, EngineErrorKind, Health, Overall, Roles, RunState, ServiceStatus, secret,
@@ -210,7 +210,7 @@ fn document(
 
 fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()> {
     let painter = session.term.painter();
-    let name = name_option(lab);
+    let name = lab.name_option();
     let title = painter.paint(Tone::Strong, &format!("lab {}", document.lab));
     let place = document.gateway.as_deref().map(|gateway| format!(" · {gateway}")).unwrap_or_default();
     let (tone, state) = document.headline();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::choose::{self, NewLab};
 use super::failure::provision_failure;
-use super::session::{Session, name_option};
+use super::session::Session;
 use super::signals;
 use crate::cli::{EngineChoice, ImagesChoice, UpArgs};
 use lab_containers::docker;
@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
 /// Names the fault that `lab up` leaves as it is, and the commands that help.
 fn note_fault(session: &Session, lab: &Lab, fault: &KeptFault) {
     let KeptFault { run, scenario, .. } = fault;
-    let name = name_option(lab);
+    let name = lab.name_option();
     let fault = format!("kept fault of run {} ({scenario}); lab up does not repair it", short_id(run));
     session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &fault));
     let mut next = vec![format!("lab history{name} shows what changed")];
@@ -111,7 +111,7 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
     if requested != record.engine || other {
         let message = format!("lab {} exists already, on {}", lab.name(), record.engine);
         return Err(
-            Failure::usage(message).hint(format!("run lab down{} first, or choose another --name", name_option(lab)))
+            Failure::usage(message).hint(format!("run lab down{} first, or choose another --name", lab.name_option()))
         );
     }
     let offline = args.new_lab.images.map_or(record.containers.offline, |images| images == ImagesChoice::Offline);
@@ -184,7 +184,7 @@ fn show(session: &Session, lab: &Lab, running: &RunningLab, what: &str, repairs:
     } else {
         format!("server {server}, caller {caller}")
     };
-    let name = name_option(lab);
+    let name = lab.name_option();
     let width = if session.term.stderr_is_terminal() { session.term.width() } else { usize::MAX };
     for line in stopped(now).iter().chain(&now.notices).flat_map(|notice| text::wrap(notice, width)) {
         session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &line));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{Local, Offset, Utc};
 
-use super::session::{Session, name_option};
+use super::session::Session;
 use super::signals;
 use crate::cli::WatchArgs;
 use crate::watch::{About, Collector, EndReason, Model, watch};
@@ -33,7 +33,7 @@ pub(super) async fn run(session: &Session, args: &WatchArgs) -> anyhow::Result<E
         refresh,
         offset: Local::now().offset().fix(),
         colour: session.term.painter().is_on(),
-        option: name_option(&connected.lab),
+        option: connected.lab.name_option(),
     };
     let collector = Collector::new(&connected.lab, Arc::new(NetWire::new()), &about);
     let screen = session.term.full_screen()?;

@@ -109,6 +109,11 @@ impl Lab {
         &self.name
     }
 
+    /// Option that selects the lab, with a space before it. Empty for the default lab.
+    pub fn name_option(&self) -> String {
+        if self.name == DEFAULT_NAME { String::new() } else { format!(" --name {}", self.name) }
+    }
+
     /// Folder of the lab. Exists if the lab exists or has leftovers.
     pub fn folder(&self) -> &Folder {
         &self.folder

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{NewLab, check_engine, no_such_lab, select_engine};
 use crate::cli::RunArgs;
 use crate::commands::choose;
-use crate::commands::session::{Session, name_option};
+use crate::commands::session::Session;
 use lab_core::engine::EngineErrorKind;
 use lab_core::error::Exit;
 use lab_report::report::table::{Side, Table};
@@ -133,7 +133,7 @@ async fn find_target(session: &Session, args: &RunArgs, plan: &Plan) -> anyhow::
                 }
                 Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
                     if session.named().is_some() {
-                        return Err(error.hint(format!("lab up{}", name_option(&lab))).into());
+                        return Err(error.hint(format!("lab up{}", lab.name_option())).into());
                     }
                     remarks.push(format!("lab {} is not up: start it with lab up", lab.name()));
                 }

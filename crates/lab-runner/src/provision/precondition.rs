@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::Utc;
 
 use crate::lab::revisions::{Author, Entry, Revisions, State};
-use crate::lab::{DEFAULT_NAME, Lab, Record, previous_key};
+use crate::lab::{Lab, Record, previous_key};
 use crate::undo::Pending;
 use lab_core::engine::{APP, Description, Health, Roles, RunState, secret};
 use lab_core::event::short_id;
@@ -37,7 +37,7 @@ pub(super) struct Found<'a> {
 
 /// Returns what is not as a plan expects. Building blocks for other scenarios, such as `realign`, run on any lab.
 pub(super) fn problems(plan: &Plan, found: &Found<'_>) -> Vec<Problem> {
-    let name = if found.lab.name() == DEFAULT_NAME { String::new() } else { format!(" --name {}", found.lab.name()) };
+    let name = found.lab.name_option();
     if plan.kind == Kind::Part {
         return Vec::new();
     }
@@ -93,8 +93,8 @@ fn environment(plan: &Plan, found: &Found<'_>, name: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     for service in &found.description.services {
         let Some(first) = found.revisions.first(&service.name) else { continue };
+        let entries = found.revisions.entries(&service.name);
         let by_hand = |variable: &str| {
-            let entries = found.revisions.entries(&service.name);
             let changes = |it: &Entry<'_>| it.differences().iter().any(|it| it.name == variable);
             let last = entries.iter().rev().find(|entry| changes(entry));
             last.is_some_and(|entry| matches!(entry.revision.author, Author::Hand { .. }))
