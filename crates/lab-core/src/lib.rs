@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+pub mod diagnosis;
 pub mod engine;
 pub mod error;
 pub mod event;

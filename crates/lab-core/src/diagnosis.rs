@@ -1,0 +1,283 @@
+//! The diagnosis of an incident: where the cause is, and what it is. Both come from fixed lists that are the same for every
+//! incident, so the lists give nothing away and an answer can be compared exactly.
+
+use serde::{Deserialize, Serialize};
+
+/// Part of the system that must be fixed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Location {
+    /// What a customer's system sends, or how it sends it.
+    Caller,
+    /// What is stored about a caller.
+    Account,
+    /// The proxy in front of the app.
+    Gateway,
+    /// The service itself.
+    App,
+    /// The database.
+    Database,
+    /// A service that the app calls.
+    Partner,
+    /// Metrics, alerts and dashboards.
+    Monitoring,
+    /// No part is faulty.
+    Nowhere,
+}
+
+/// What is wrong there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Cause {
+    /// No process.
+    #[serde(rename = "does not run")]
+    NotRunning,
+    /// A process that never answers.
+    #[serde(rename = "hangs")]
+    Hangs,
+    /// It answers too late, and nothing is used up.
+    #[serde(rename = "slow")]
+    Slow,
+    /// More requests than were agreed.
+    #[serde(rename = "sends too much")]
+    SendsTooMuch,
+    /// All of a resource is taken.
+    #[serde(rename = "used up")]
+    UsedUp,
+    /// A number or size is set too low, and nothing is used up.
+    #[serde(rename = "limit too low")]
+    LimitTooLow,
+    /// It stops waiting before an honest answer can arrive.
+    #[serde(rename = "timeout too short")]
+    TimeoutTooShort,
+    /// The credential is lost on the way.
+    #[serde(rename = "credential not passed on")]
+    CredentialNotPassedOn,
+    /// The credential was never the right one.
+    #[serde(rename = "credential wrong")]
+    CredentialWrong,
+    /// The credential was replaced elsewhere.
+    #[serde(rename = "credential out of date")]
+    CredentialOutOfDate,
+    /// Its own end date has passed.
+    #[serde(rename = "has expired")]
+    Expired,
+    /// A permission was not granted, or was removed.
+    #[serde(rename = "permission missing")]
+    PermissionMissing,
+    /// A rule refuses requests that it should let pass.
+    #[serde(rename = "rule too wide")]
+    RuleTooWide,
+    /// It points to the wrong place.
+    #[serde(rename = "address or path wrong")]
+    AddressWrong,
+    /// It requests something that no longer exists.
+    #[serde(rename = "requests what is gone")]
+    RequestsWhatIsGone,
+    /// An outdated copy is delivered.
+    #[serde(rename = "old copy served")]
+    OldCopyServed,
+    /// Old and new version run side by side.
+    #[serde(rename = "half rolled out")]
+    HalfRolledOut,
+    /// A new setting never took effect.
+    #[serde(rename = "setting refused")]
+    SettingRefused,
+    /// It waits for somebody else's lock.
+    #[serde(rename = "waits for a lock")]
+    WaitsForLock,
+    /// Its clock is wrong.
+    #[serde(rename = "clock wrong")]
+    ClockWrong,
+    /// Everything is as it should be.
+    #[serde(rename = "nothing is wrong")]
+    Nothing,
+}
+
+impl Location {
+    /// All locations, in the order in which every drill shows them.
+    pub const ALL: [Self; 8] = [
+        Self::Caller,
+        Self::Account,
+        Self::Gateway,
+        Self::App,
+        Self::Database,
+        Self::Partner,
+        Self::Monitoring,
+        Self::Nowhere,
+    ];
+
+    /// Name in scenario files, on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Account => "account",
+            Self::Gateway => "gateway",
+            Self::App => "app",
+            Self::Database => "database",
+            Self::Partner => "partner",
+            Self::Monitoring => "monitoring",
+            Self::Nowhere => "nowhere",
+        }
+    }
+
+    /// One line that says what belongs to it.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Caller => "what a customer's system sends, or how",
+            Self::Account => "what is stored about a caller: end of the key, permissions, limits",
+            Self::Gateway => "the proxy: its rules, limits, cache and routes",
+            Self::App => "the service: its settings and revisions",
+            Self::Database => "the database",
+            Self::Partner => "a service that the app calls",
+            Self::Monitoring => "what should have told us: metrics, alerts, dashboards",
+            Self::Nowhere => "all is as it should be",
+        }
+    }
+
+    /// Location with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|location| location.name() == name)
+    }
+}
+
+impl Cause {
+    /// All causes, in the order in which every drill shows them.
+    pub const ALL: [Self; 21] = [
+        Self::NotRunning,
+        Self::Hangs,
+        Self::Slow,
+        Self::SendsTooMuch,
+        Self::UsedUp,
+        Self::LimitTooLow,
+        Self::TimeoutTooShort,
+        Self::CredentialNotPassedOn,
+        Self::CredentialWrong,
+        Self::CredentialOutOfDate,
+        Self::Expired,
+        Self::PermissionMissing,
+        Self::RuleTooWide,
+        Self::AddressWrong,
+        Self::RequestsWhatIsGone,
+        Self::OldCopyServed,
+        Self::HalfRolledOut,
+        Self::SettingRefused,
+        Self::WaitsForLock,
+        Self::ClockWrong,
+        Self::Nothing,
+    ];
+
+    /// Name in scenario files, on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotRunning => "does not run",
+            Self::Hangs => "hangs",
+            Self::Slow => "slow",
+            Self::SendsTooMuch => "sends too much",
+            Self::UsedUp => "used up",
+            Self::LimitTooLow => "limit too low",
+            Self::TimeoutTooShort => "timeout too short",
+            Self::CredentialNotPassedOn => "credential not passed on",
+            Self::CredentialWrong => "credential wrong",
+            Self::CredentialOutOfDate => "credential out of date",
+            Self::Expired => "has expired",
+            Self::PermissionMissing => "permission missing",
+            Self::RuleTooWide => "rule too wide",
+            Self::AddressWrong => "address or path wrong",
+            Self::RequestsWhatIsGone => "requests what is gone",
+            Self::OldCopyServed => "old copy served",
+            Self::HalfRolledOut => "half rolled out",
+            Self::SettingRefused => "setting refused",
+            Self::WaitsForLock => "waits for a lock",
+            Self::ClockWrong => "clock wrong",
+            Self::Nothing => "nothing is wrong",
+        }
+    }
+
+    /// One line that sets it apart from its neighbours.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::NotRunning => "there is no process",
+            Self::Hangs => "it is there and never answers",
+            Self::Slow => "it answers too late, and nothing is used up",
+            Self::SendsTooMuch => "more requests than the others can serve",
+            Self::UsedUp => "all of something is taken or full",
+            Self::LimitTooLow => "a number or size was set wrongly, and nothing is full",
+            Self::TimeoutTooShort => "it stops waiting before an honest answer can arrive",
+            Self::CredentialNotPassedOn => "the credential is lost on the way",
+            Self::CredentialWrong => "the credential was never right here",
+            Self::CredentialOutOfDate => "the credential was replaced elsewhere",
+            Self::Expired => "its own end has passed",
+            Self::PermissionMissing => "a permission was not granted, or was removed",
+            Self::RuleTooWide => "a rule refuses requests that should pass",
+            Self::AddressWrong => "it points to the wrong place",
+            Self::RequestsWhatIsGone => "it requests something that no longer exists",
+            Self::OldCopyServed => "an outdated copy is delivered",
+            Self::HalfRolledOut => "old and new run side by side",
+            Self::SettingRefused => "a new setting never took effect",
+            Self::WaitsForLock => "somebody else holds what it needs",
+            Self::ClockWrong => "its clock is wrong",
+            Self::Nothing => "all is as it should be",
+        }
+    }
+
+    /// Cause with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.name() == name)
+    }
+}
+
+/// One answer: a location and a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// Where the cause is.
+    #[serde(rename = "where")]
+    pub location: Location,
+    /// What it is.
+    #[serde(rename = "what")]
+    pub cause: Cause,
+}
+
+impl Finding {
+    /// The right answer if there is no incident.
+    pub const NOTHING: Self = Self { location: Location::Nowhere, cause: Cause::Nothing };
+}
+
+/// The right diagnosis of an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// What must be fixed first.
+    #[serde(flatten)]
+    pub first: Finding,
+    /// A second, independent fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also: Option<Finding>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_are_those_of_the_serialized_form() {
+        for location in Location::ALL {
+            assert_eq!(Location::from_name(location.name()), Some(location));
+            assert_eq!(serde_json::to_value(location).unwrap(), location.name());
+        }
+        for cause in Cause::ALL {
+            assert_eq!(Cause::from_name(cause.name()), Some(cause));
+            assert_eq!(serde_json::to_value(cause).unwrap(), cause.name());
+        }
+        assert_eq!((Location::from_name("cloud"), Cause::from_name("")), (None, None));
+    }
+
+    #[test]
+    fn a_diagnosis_is_a_flat_object() {
+        let first = Finding { location: Location::Gateway, cause: Cause::CredentialNotPassedOn };
+        let also = Finding { location: Location::Account, cause: Cause::Expired };
+        let text =
+            r#"{"where":"gateway","what":"credential not passed on","also":{"where":"account","what":"has expired"}}"#;
+        let diagnosis = Diagnosis { first, also: Some(also) };
+        assert_eq!(serde_json::to_string(&diagnosis).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Diagnosis>(text).unwrap(), diagnosis);
+    }
+}

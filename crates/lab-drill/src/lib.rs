@@ -1,0 +1,14 @@
+//! Drills: a person finds and fixes an incident whose cause is hidden, while a referee watches. The only state of a drill is
+//! its append-only [`log`]; its secret decides the [`choice`] of the incident. What is shown and scored is computed from the
+//! log's [`event`]s, so computing it again gives the same result.
+
+#![warn(missing_docs)]
+
+pub mod brief;
+pub mod choice;
+pub mod event;
+pub mod log;
+mod seal;
+
+/// Version of the log's format.
+pub const LOG_VERSION: u32 = 1;
