@@ -29,9 +29,10 @@ pub enum Event {
         /// Its process id.
         pid: u32,
     },
-    /// The callers' requests of one second, in the order of [`Started::callers`].
+    /// The callers' requests of the second that ends now, in the order of [`Started::callers`].
     Second {
-        /// Requests sent and requests that succeeded, of each caller.
+        /// Requests that ended in this second and those of them that succeeded, of each caller. A request that is not
+        /// answered counts when its caller gives up.
         callers: Vec<(u32, u32)>,
     },
     /// The referee begins to inject the fault.
@@ -48,7 +49,8 @@ pub enum Event {
         /// Their names; empty if every service runs.
         down: Vec<String>,
     },
-    /// Result of the resolved check and of the steady state.
+    /// Result of the resolved check and of the steady state. A result counts from the mitigation on, so it is written again
+    /// after it.
     Checked(Check),
     /// A change that the participant made.
     Changed {

@@ -7,8 +7,12 @@
 pub mod brief;
 pub mod choice;
 pub mod event;
+pub mod fold;
 pub mod log;
+pub mod messages;
 mod seal;
+#[cfg(test)]
+mod testing;
 
 /// Version of the log's format.
 pub const LOG_VERSION: u32 = 1;
