@@ -4,12 +4,14 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 use lab_core::error::Failure;
 
 mod callers;
+mod choice;
 mod complete;
 mod db;
+mod drill;
 mod habits;
 mod images;
 mod lab;
@@ -23,8 +25,10 @@ mod service;
 mod traffic;
 
 pub(crate) use callers::{CallersCommand, StartCallersArgs};
+pub(crate) use choice::{EngineChoice, Format};
 pub(crate) use complete::{Cursor, ValueKind};
 pub(crate) use db::{DbCommand, DbQueryArgs};
+pub(crate) use drill::DrillCommand;
 pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
 pub(crate) use lab::{
     DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ResetArgs, ServicesArgs, StatusArgs,
@@ -234,6 +238,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  lab callers start\n  lab callers status\n  lab callers stop")]
     Callers(CallersCommand),
+    /// Find and fix an incident that nobody names, against the clock
+    #[command(subcommand)]
+    #[command(after_help = "Examples:\n  lab drill ack\n  lab drill diagnose gateway timeout too short")]
+    Drill(DrillCommand),
     /// Query the app's database
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  lab db query 'SELECT * FROM users'")]
@@ -333,30 +341,6 @@ impl Command {
         };
         argument.take()
     }
-}
-
-/// Engine that runs the stack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EngineChoice {
-    /// The running lab's engine, else Docker if it is ready, else embedded
-    #[default]
-    Auto,
-    /// Docker containers: Nginx, the app, Postgres, Prometheus, Grafana; pulls missing images
-    Docker,
-    /// Processes on this machine, without Docker
-    Embedded,
-}
-
-/// Output format of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// A timeline for people
-    #[default]
-    Text,
-    /// The journal as one JSON document
-    Json,
-    /// The events as they happen, one JSON object per line
-    Ndjson,
 }
 
 /// Returns the completion script for a shell.

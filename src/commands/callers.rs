@@ -178,7 +178,11 @@ fn lasting(duration: Duration) -> String {
 fn status(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let connected = session.connect()?;
     let (lab, process) = (&connected.lab, CallersProcess::new(&connected.lab));
-    let (running, state) = (process.is_running(), process.state());
+    let (running, mut state) = (process.is_running(), process.state());
+    if let Some(state) = state.as_mut().filter(|_| lab.drill().is_ok_and(|drill| drill.is_some())) {
+        // The callers of a drill are those of its incident.
+        (state.mix.scenario, state.mix.run) = (None, None);
+    }
     let killed = "the process was killed".to_owned();
     let ended = state.as_ref().filter(|_| !running).map(|state| state.ended.clone().map_or(killed, |(_, why)| why));
     let died = state.as_ref().is_some_and(|state| !running && state.ended.is_none());

@@ -196,7 +196,10 @@ fn pending_undo() -> Finding {
         Err(error) => return Finding::note(check, format!("unknown: {error}")),
     };
     let (mut pending_labs, mut unknown) = (Vec::new(), Vec::new());
-    for lab in labs.iter().filter(|lab| lab.running().is_none()) {
+    // In a drill, it would tell whether the fault is injected.
+    let is_quiet =
+        |lab: &&lab_runner::lab::Lab| lab.running().is_none() && lab.drill().is_ok_and(|drill| drill.is_none());
+    for lab in labs.iter().filter(is_quiet) {
         match undo::pending(lab) {
             Ok(pending) if pending.as_ref().is_some_and(|pending| !pending.kept) => pending_labs.push(lab.name()),
             Ok(_) => {}

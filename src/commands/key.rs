@@ -22,7 +22,9 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
     match command {
         KeyCommand::Show { json } => {
             connected.settle().await?;
-            show(session, &keys(&connected).await?, *json)
+            let keys = keys(&connected).await?;
+            // In a drill, comparing them is part of the diagnosis.
+            show(session, &keys, *json, connected.lab.drill()?.is_none())
         }
         KeyCommand::Rotate { key } => rotate(session, &connected, key).await,
         KeyCommand::Align { caller } => {
@@ -32,7 +34,8 @@ pub(super) async fn run(session: &Session, command: &KeyCommand) -> anyhow::Resu
     }
 }
 
-fn show(session: &Session, keys: &Keys, json: bool) -> anyhow::Result<Exit> {
+/// Shows the keys, and whether they match if `compare` is set.
+fn show(session: &Session, keys: &Keys, json: bool, compare: bool) -> anyhow::Result<Exit> {
     if json {
         return session.json(keys);
     }
@@ -43,9 +46,13 @@ fn show(session: &Session, keys: &Keys, json: bool) -> anyhow::Result<Exit> {
     };
     let previous =
         keys.previous.as_ref().map(|key| format!("\nprevious key, still accepted  {key}")).unwrap_or_default();
-    session.line(&format!("server  {}{previous}\ncaller  {}\n{verdict}", keys.server, keys.caller))?;
+    session.line(&format!("server  {}{previous}\ncaller  {}", keys.server, keys.caller))?;
+    if compare {
+        session.line(verdict)?;
+    }
     for (name, key) in &keys.callers {
         let verdict = match (*key == keys.server, keys.accept(key)) {
+            _ if !compare => "",
             (true, _) => "",
             (false, true) => "  previous key, still accepted",
             (false, false) => "  differs: requests get 401",

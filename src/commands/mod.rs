@@ -14,6 +14,7 @@ mod dashboard;
 mod db;
 mod doctor;
 mod down;
+mod drill;
 mod env;
 mod failure;
 mod host_process;
@@ -105,6 +106,7 @@ fn name_process(name: &std::ffi::CStr) {
 }
 
 async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
+    drill::look::record(session, command);
     match command {
         Command::Up(args) => up::run(session, args).await,
         Command::Down(args) => down::run(session, args).await,
@@ -127,6 +129,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Traffic(args) => traffic::run(session, args).await,
         Command::Callers(command) => callers::run(session, command).await,
         Command::Metrics(args) => metrics::run(session, args).await,
+        Command::Drill(command) => drill::run(session, command),
         Command::Db(command) => db::run(session, command).await,
         Command::Images(command) => images::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,

@@ -100,7 +100,8 @@ impl Session {
 
     /// Notes a pending undo of a lab on stderr.
     pub(super) fn note_pending_undo(&self, lab: &Lab) -> anyhow::Result<()> {
-        if lab.running().is_some() {
+        // In a drill, it would tell whether the fault is injected.
+        if lab.running().is_some() || lab.drill()?.is_some() {
             return Ok(());
         }
         if lab.is_reset_pending() {

@@ -19,6 +19,7 @@ use lab_report::term::Tone;
 use lab_runner::lab::{Lab, StateFolder};
 use lab_runner::undo;
 
+mod blind;
 mod callers;
 use callers::Callers;
 
@@ -44,6 +45,8 @@ struct Document {
     /// The run in progress.
     run: Option<String>,
     undo: Option<PendingUndo>,
+    /// Id of the drill in progress. Then keys, environments and reasons are hidden.
+    drill: Option<String>,
 }
 
 /// Overall state of a lab.
@@ -153,7 +156,12 @@ async fn inspect(lab: &Lab) -> anyhow::Result<Option<Document>> {
     let connected = Connected { lab: lab.clone(), record, engine };
     connected.settle().await?;
     let described = connected.engine.describe().await;
-    Ok(Some(document(&connected, described, undo)?))
+    let mut document = document(&connected, described, undo)?;
+    document.drill = lab.drill()?;
+    if document.drill.is_some() {
+        document.hide_causes();
+    }
+    Ok(Some(document))
 }
 
 /// Document without services.
@@ -173,6 +181,7 @@ fn empty_document(lab: &Lab, engine: &str, state: LabState) -> Document {
         callers: Callers::running_in(lab),
         run: lab.running(),
         undo: None,
+        drill: None,
     }
 }
 
@@ -230,7 +239,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         }
         if matches!(document.state, LabState::Degraded | LabState::Stopped) {
             let kept = document.undo.as_ref().is_some_and(|undo| undo.kept);
-            let first = if kept {
+            let first = if kept || document.drill.is_some() {
                 format!("lab history{name} shows what changed")
             } else {
                 format!("lab up{name} starts stopped and paused services")
@@ -257,6 +266,9 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     }
     if let Some(run) = &document.run {
         session.line(&format!("busy: {run}"))?;
+    }
+    if document.drill.is_some() {
+        session.line(&format!("a drill is in progress: lab drill status{name}"))?;
     }
     if lab.is_reset_pending() {
         let text = format!("its reset was interrupted; finish it with lab reset{name}");
@@ -384,6 +396,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         };
         let gateway = document.gateway.as_deref().map_or("-", |url| url.trim_start_matches("http://"));
         let note = match (&document.run, &document.undo) {
+            _ if document.drill.is_some() => "drill".to_owned(),
             (Some(run), _) => format!("busy: {run}"),
             (None, Some(pending)) if pending.kept => "kept fault".to_owned(),
             (None, Some(_)) => "undo pending".to_owned(),

@@ -158,17 +158,24 @@ impl Collector {
     }
 
     fn up(&self, record: Record, now: Description) -> RunningLab {
-        let keys = now.server_key().map(|server| Keys {
+        let is_drill = self.is_drill();
+        // In a drill, comparing them is part of the diagnosis.
+        let keys = now.server_key().filter(|_| !is_drill).map(|server| Keys {
             server: server.to_owned(),
             previous: now.app().and_then(|app| previous_key(app, &now.roles, chrono::Utc::now())),
             caller: record.caller_key,
             callers: record.callers,
         });
-        let mut remarks: Vec<String> = self.pending_undo().into_iter().collect();
+        let mut remarks: Vec<String> = if is_drill {
+            vec![format!("a drill is in progress: lab drill status{}", self.option)]
+        } else {
+            self.pending_undo().into_iter().collect()
+        };
         let problem = |service: &lab_core::engine::ServiceStatus| {
             service.detail.as_ref().map(|detail| format!("{}: {detail}", service.name))
         };
-        remarks.extend(now.services.iter().filter(|service| service.health == Health::Unhealthy).filter_map(problem));
+        let unhealthy = now.services.iter().filter(|service| service.health == Health::Unhealthy && !is_drill);
+        remarks.extend(unhealthy.filter_map(problem));
         remarks.extend(now.notices);
         for remark in &mut remarks {
             *remark = masked(remark).into_owned();
@@ -190,6 +197,11 @@ impl Collector {
         {
             mask_with("watch", move |text| pending.secrets.mask(text));
         }
+    }
+
+    /// Whether a drill is in progress. Then the view has what can be observed from outside.
+    fn is_drill(&self) -> bool {
+        self.lab.lab().drill().is_ok_and(|drill| drill.is_some())
     }
 
     /// Describes the pending undo or the kept fault of a finished run.

@@ -15,6 +15,7 @@ mod dashboard;
 mod descriptors;
 mod desk;
 mod doctor;
+mod drills;
 mod edge;
 mod engines;
 mod entry;

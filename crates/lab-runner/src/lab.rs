@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 mod changes;
+mod drill;
 mod keys;
 pub mod lock;
 mod owner;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::current::{CurrentScenario, no_check};
 use crate::cli::CheckArgs;
+use crate::commands::drill::refuse_spoiler;
 use crate::commands::session::Session;
 use crate::commands::signals;
 use lab_core::error::Exit;
@@ -35,6 +36,7 @@ struct Report<'a> {
 }
 
 pub(super) async fn run(session: &Session, args: &CheckArgs) -> anyhow::Result<Exit> {
+    refuse_spoiler(session, "lab scenario check")?;
     let state = StateFolder::open()?;
     let source = Source::parse(&args.scenario);
     let lab = session.lab()?;

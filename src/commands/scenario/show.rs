@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::kind_and_level;
 use crate::cli::ShowArgs;
+use crate::commands::drill::refuse_spoiler;
 use crate::commands::session::Session;
 use lab_core::error::{Exit, Failure};
 use lab_report::report::table::{Side, Table};
@@ -58,6 +59,7 @@ struct Step<'a> {
 }
 
 pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
+    refuse_spoiler(session, "lab scenario show")?;
     let from = Source::parse(&args.scenario);
     // Shown even if the file is invalid.
     if args.source

@@ -48,7 +48,7 @@ impl Author {
         Self::Hand { user: user.filter(|user| !user.is_empty()), command: command.to_owned() }
     }
 
-    /// Author for people: `anna (lab env set)`, `run 7f3a`, `undo of run 7f3a`.
+    /// Author for people: `anna (lab env set)`, `run 7f3a`, `undo of run 7f3a`, `drill`.
     pub fn text(&self) -> String {
         match self {
             Self::Up => "lab up".to_owned(),
@@ -57,7 +57,7 @@ impl Author {
             Self::Hand { user: None, command } => format!("by hand ({command})"),
             Self::Run { run } => format!("run {}", short_id(run)),
             Self::Undo { run } => format!("undo of run {}", short_id(run)),
-            Self::Drill { drill } => format!("drill {}", short_id(drill)),
+            Self::Drill { .. } => "drill".to_owned(),
             Self::Reset => "lab reset".to_owned(),
         }
     }
