@@ -245,26 +245,27 @@ fn heading(state: &CallersState, ended: Option<&str>) -> String {
 
 fn table(state: &CallersState, running: bool) -> Table {
     let last = format!("last {RECENT}s");
-    let mut table = Table::new(&[
-        ("caller", Side::Left),
-        ("rate", Side::Right),
-        ("sent", Side::Right),
-        ("success", Side::Right),
-        ("failed", Side::Left),
-        (&last, Side::Right),
-    ]);
+    let retried = state.callers.iter().any(|caller| caller.attempts > caller.sent);
+    let mut columns = vec![("caller", Side::Left), ("rate", Side::Right), ("sent", Side::Right)];
+    if retried {
+        columns.push(("attempts", Side::Right));
+    }
+    columns.extend([("success", Side::Right), ("failed", Side::Left), (&last, Side::Right)]);
+    let mut table = Table::new(&columns);
     for caller in &state.callers {
         let (sent, succeeded) = caller.last_seconds();
         let recent = if running && sent > 0 { human::share(succeeded, sent) } else { "-".to_owned() };
         let tone = if running && succeeded < sent { Tone::Failed } else { Tone::Plain };
-        table.row([
+        let mut row: Vec<Cell> = vec![
             caller.name.as_str().into(),
             format!("{}/s", human::number(caller.rate)).into(),
             caller.sent.to_string().into(),
-            caller.succeeded.to_string().into(),
-            failures(caller).into(),
-            Cell::new(tone, recent),
-        ]);
+        ];
+        if retried {
+            row.push(caller.attempts.to_string().into());
+        }
+        row.extend([caller.succeeded.to_string().into(), failures(caller).into(), Cell::new(tone, recent)]);
+        table.row(row);
     }
     table
 }

@@ -81,7 +81,7 @@ fn expectation(text: &str) -> Result<Expectation, Failure> {
         wrong(match unknown {
             UnknownMetric::Because(why) => why.into(),
             UnknownMetric::Metric | UnknownMetric::Counter => {
-                "expected one of status.200 (any code), latency.p99 (p50 to p99.99), sent, failed".to_owned()
+                "expected one of status.200 (any code), latency.p99 (p50 to p99.99), sent, attempts, failed".to_owned()
             }
         })
     })?;

@@ -45,6 +45,7 @@ mod ran;
 mod random_kills;
 mod requests;
 mod reset;
+mod retries;
 mod revisions;
 mod runbooks;
 mod runs;

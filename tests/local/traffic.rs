@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lab_traffic::{Amount, Cause, Job, Load, Outcome, Summary, TrafficProgress};
+use lab_traffic::{Amount, Cause, Job, Load, Outcome, Retry, Summary, TrafficProgress};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,7 @@ fn load(url: &str, requests: u64, rate: f64) -> Load {
         rate,
         connections: 1,
         timeout: Duration::from_secs(10),
+        retry: Retry::default(),
     }
 }
 

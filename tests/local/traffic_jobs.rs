@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lab_traffic::{Amount, Arrivals, Caller, Cause, Job, Load, Outcome, Pace, RequestSpec, Stage, Update, run_job};
+use lab_traffic::{
+    Amount, Arrivals, Caller, Cause, Job, Load, Outcome, Pace, RequestSpec, Retry, Stage, Update, run_job,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +25,7 @@ fn job(url: &str, requests: u64) -> Job {
         rate: 100.0,
         connections: 2,
         timeout: 10 * SECOND,
+        retry: Retry::default(),
     };
     Job { pace: Pace::Closed, ..Job::from(&load) }
 }
@@ -89,12 +92,7 @@ async fn callers_have_their_shares_and_their_own_figures() {
         Reply::Send(reply)
     })
     .await;
-    let caller = |name: &str, share| Caller {
-        name: name.to_owned(),
-        headers: vec![("X-API-Key".to_owned(), name.to_owned())],
-        share,
-        request: None,
-    };
+    let caller = |name: &str, share| Caller::new(name, vec![("X-API-Key".to_owned(), name.to_owned())], share);
     let callers = vec![caller("old", 0.8), caller("new", 0.2)];
     let outcome = run(&Job { callers, pace: open(1000.0), ..job(&server.url, 100) }).await;
     assert_eq!(*keys.lock().expect("no panic"), HashMap::from([("old".to_owned(), 80), ("new".to_owned(), 20)]));
@@ -299,7 +297,7 @@ async fn what_a_cancelled_job_did_not_start_is_unsent_by_caller_and_by_interval(
             in_intervals.fetch_add(usize::try_from(interval.unsent).expect("few"), Ordering::SeqCst);
         }
     };
-    let caller = |name: &str, share| Caller { name: name.to_owned(), headers: Vec::new(), share, request: None };
+    let caller = |name: &str, share| Caller::new(name, Vec::new(), share);
     let callers = vec![caller("a", 0.75), caller("b", 0.25)];
     // Two of the warm-up's requests hold the connections.
     let warmup = Duration::from_millis(100);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use lab_http::{Http, HttpError, Limit, Request};
 use lab_telemetry::wire::{NetWire, Probe, Wire};
-use lab_traffic::{Amount, Cause, Load};
+use lab_traffic::{Amount, Cause, Load, Retry};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -186,6 +186,7 @@ fn a_proxy_in_the_environment_does_not_matter() {
             rate: 1.0,
             connections: 1,
             timeout: Duration::from_secs(10),
+            retry: Retry::default(),
         };
         let summary = wire.traffic(&load, std::sync::Arc::new(|_| {}), &CancellationToken::new()).await;
         assert_eq!(summary.codes.get(&200), Some(&1));

@@ -1,16 +1,23 @@
 //! Callers of a scenario, and how they share the traffic of a step.
 
+use std::time::Duration;
+
 use super::file::CallerFile;
 use super::plan::{Caller, CallerLoad};
 use super::reader::Reader;
 use super::value;
-use lab_traffic::Amount;
+use lab_traffic::{Amount, Retry};
 use lab_yaml::Diagnostic;
+use lab_yaml::node::Text;
 
 /// Maximum number of callers in a scenario.
 const MAX_CALLERS: usize = 20;
 /// Default rate of a caller, in requests per second. Also used without callers.
 const RATE: f64 = 20.0;
+/// Default path of a caller.
+pub(super) const PATH: &str = "/api/users";
+/// Default timeout of a caller.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Parses the callers of a file.
 pub(super) fn read(files: &[CallerFile], reader: &mut Reader<'_>) -> Vec<Caller> {
@@ -20,12 +27,18 @@ pub(super) fn read(files: &[CallerFile], reader: &mut Reader<'_>) -> Vec<Caller>
         let key = file.key.as_ref().map(|text| reader.fixed("key", text, value::server_key));
         let rate = file.rate.as_ref().map(|text| reader.fixed("rate", text, value::rate));
         let connections = file.connections.as_ref().map(|text| reader.fixed("connections", text, value::connections));
+        let path = file.path.as_ref().map(|text| reader.fixed("path", text, value::path));
+        let timeout = file.timeout.as_ref().map(|text| reader.fixed("timeout", text, value::timeout));
+        let retry = retry(file, reader);
         let Some(name) = name else { continue };
         callers.push(Caller {
             name,
             key: key.flatten(),
             rate: rate.flatten().unwrap_or(RATE),
             connections: connections.flatten().unwrap_or(1),
+            path: path.flatten().unwrap_or_else(|| PATH.to_owned()),
+            timeout: timeout.flatten().unwrap_or(TIMEOUT),
+            retry,
         });
     }
     callers.truncate(MAX_CALLERS);
@@ -36,14 +49,33 @@ pub(super) fn read(files: &[CallerFile], reader: &mut Reader<'_>) -> Vec<Caller>
     callers
 }
 
+/// Parses how a caller retries.
+fn retry(file: &CallerFile, reader: &mut Reader<'_>) -> Retry {
+    let mut flag = |name: &str, text: &Option<Text>| {
+        text.as_ref().and_then(|text| reader.fixed(name, text, value::boolean)).unwrap_or_default()
+    };
+    let (jitter, heed_retry_after) = (flag("jitter", &file.jitter), flag("heed_retry_after", &file.heed_retry_after));
+    let retries = file.retries.as_ref().and_then(|text| reader.fixed("retries", text, value::retries));
+    let backoff = file.backoff.as_ref().and_then(|text| reader.fixed("backoff", text, value::backoff));
+    Retry { retries: retries.unwrap_or_default(), backoff: backoff.unwrap_or_default(), jitter, heed_retry_after }
+}
+
 /// Total requests per second.
 pub(super) fn rate(callers: &[&Caller]) -> f64 {
     if callers.is_empty() { RATE } else { callers.iter().map(|caller| caller.rate).sum() }
 }
 
+/// Values of a step that replace those of its callers.
+pub(super) struct StepValues {
+    pub(super) connections: Option<u32>,
+    pub(super) path: Option<String>,
+    pub(super) timeout: Option<Duration>,
+}
+
 /// Distributes `amount` and `rate` (a total) over the callers in proportion to their own rates. Request counts are
-/// rounded so that each caller sends at least one and the total is exact, if `amount` is large enough.
-pub(super) fn share(callers: &[&Caller], amount: Amount, rate: f64, connections: Option<u32>) -> Vec<CallerLoad> {
+/// rounded so that each caller sends at least one and the total is exact, if `amount` is large enough. `own` are the
+/// values of the step, which replace those of the callers.
+pub(super) fn share(callers: &[&Caller], amount: Amount, rate: f64, own: &StepValues) -> Vec<CallerLoad> {
     let whole = self::rate(callers);
     let amounts: Vec<Amount> = match amount {
         Amount::Duration(_) => vec![amount; callers.len()],
@@ -56,7 +88,10 @@ pub(super) fn share(callers: &[&Caller], amount: Amount, rate: f64, connections:
         name: caller.name.clone(),
         amount,
         rate: rate * caller.rate / whole,
-        connections: connections.unwrap_or(caller.connections),
+        connections: own.connections.unwrap_or(caller.connections),
+        path: own.path.clone().unwrap_or_else(|| caller.path.clone()),
+        timeout: own.timeout.unwrap_or(caller.timeout),
+        retry: caller.retry,
     };
     callers.iter().zip(amounts).map(part).collect()
 }
@@ -86,7 +121,38 @@ fn split(count: u64, weights: &[f64]) -> Vec<u64> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::split;
+    use super::super::plan::Action;
+    use super::super::{LoadOptions, Source, load};
+    use super::{Duration, Retry, split};
+
+    const TEXT: &str = "
+title: T
+parameters: { retries: { default: 3 } }
+callers:
+  reports: { path: /api/report, timeout: 400ms, retries: '${retries}', backoff: 0s }
+  polite: { retries: 1, backoff: 2s, jitter: true, heed_retry_after: true }
+steps:
+  - traffic:
+  - traffic: { path: /health, timeout: 1s }
+";
+
+    #[test]
+    fn a_caller_has_a_path_a_timeout_and_retries_of_its_own() {
+        let source = Source::Text { name: "test.yaml".into(), text: TEXT.into() };
+        let plan = load(&source, &LoadOptions::default()).unwrap_or_else(|found| panic!("{found}"));
+        let loads = |index: usize| {
+            let Action::Traffic(traffic) = &plan.steps[index].action else { panic!("{plan:?}") };
+            let load = |load: &super::CallerLoad| (load.path.clone(), load.timeout.as_millis(), load.retry);
+            traffic.callers.iter().map(load).collect::<Vec<_>>()
+        };
+        let reports = Retry { retries: 3, ..Retry::default() };
+        let backoff = Duration::from_secs(2);
+        let polite = Retry { retries: 1, backoff, jitter: true, heed_retry_after: true };
+        let expected = [("/api/report".to_owned(), 400, reports), ("/api/users".to_owned(), 3000, polite)];
+        assert_eq!(loads(0), expected);
+        // The values of the step replace those of the callers, except for the retries.
+        assert_eq!(loads(1), [("/health".to_owned(), 1000, reports), ("/health".to_owned(), 1000, polite)]);
+    }
 
     #[test]
     fn shares_follow_the_rates() {

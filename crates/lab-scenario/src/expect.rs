@@ -22,6 +22,8 @@ pub enum MetricName {
     Latency(f64),
     /// `sent`: requests sent.
     Sent,
+    /// `attempts`: attempts of the requests sent.
+    Attempts,
     /// `failed`: failed requests.
     Failed,
     /// `alert.NAME`: state of an alert.
@@ -42,7 +44,7 @@ pub enum UnknownMetric {
 /// Lists the metrics, for messages.
 pub fn metrics() -> String {
     let deltas: Vec<String> = names::SHORT.iter().map(|(short, _)| format!("{short}.delta")).collect();
-    let names = deltas.iter().map(String::as_str).chain(["status.200", "latency.p99", "sent", "failed"]);
+    let names = deltas.iter().map(String::as_str).chain(["status.200", "latency.p99", "sent", "attempts", "failed"]);
     let alert = "and `alert.NAME`";
     format!("the metrics: {}, any counter's full name with `.delta`, {alert}", quote_list(names))
 }
@@ -76,6 +78,7 @@ impl MetricName {
             Self::Status(code) => Metric::StatusCount(code),
             Self::Latency(percentile) => Metric::Latency(percentile),
             Self::Sent => Metric::Sent,
+            Self::Attempts => Metric::Attempts,
             Self::Failed => Metric::Failed,
             Self::Alert(_) => return None,
         })
@@ -84,7 +87,7 @@ impl MetricName {
     /// Expected bound, for messages.
     fn expected(&self) -> &'static str {
         match self {
-            Self::Delta { .. } | Self::Sent => "expected a count, such as \"== 40\"",
+            Self::Delta { .. } | Self::Sent | Self::Attempts => "expected a count, such as \"== 40\"",
             Self::Status(_) | Self::Failed => "expected a share or a count, such as \">= 95%\" or \"== 40\"",
             Self::Latency(_) => "expected a duration, such as \"< 250ms\"",
             Self::Alert(_) => "expected `fired`, `firing`, `resolved` or `quiet`",
@@ -98,6 +101,7 @@ impl MetricName {
             (Self::Status(code), Unit::Share) => Metric::StatusShare(code),
             (Self::Latency(percentile), Unit::Duration) => Metric::Latency(percentile),
             (Self::Sent, Unit::Count) => Metric::Sent,
+            (Self::Attempts, Unit::Count) => Metric::Attempts,
             (Self::Failed, Unit::Count) => Metric::Failed,
             (Self::Failed, Unit::Share) => Metric::FailedShare,
             _ => return None,
@@ -121,6 +125,7 @@ pub fn metric_name(text: &str) -> Result<MetricName, UnknownMetric> {
     }
     match text {
         "sent" => Ok(MetricName::Sent),
+        "attempts" => Ok(MetricName::Attempts),
         "failed" => Ok(MetricName::Failed),
         _ => Err(suggest(text)),
     }
@@ -129,7 +134,7 @@ pub fn metric_name(text: &str) -> Result<MetricName, UnknownMetric> {
 /// Suggests a metric. The most common mistake is a counter without `.delta`.
 fn suggest(text: &str) -> UnknownMetric {
     let deltas = || names::SHORT.iter().map(|(short, _)| *short).chain(names::COUNTERS);
-    let known = ["sent", "failed", "latency.p50", "latency.p90", "latency.p99", "status.200"];
+    let known = ["sent", "attempts", "failed", "latency.p50", "latency.p90", "latency.p99", "status.200"];
     let name = text.split_once('.').map_or(text, |(name, _)| name);
     let counter = nearest(name, deltas()).map(|near| format!("{near}.delta"));
     let near = nearest(text, known).map(str::to_owned).or(counter);

@@ -53,6 +53,12 @@ pub(crate) struct CallerFile {
     pub(crate) key: Option<Text>,
     pub(crate) rate: Option<Text>,
     pub(crate) connections: Option<Text>,
+    pub(crate) path: Option<Text>,
+    pub(crate) timeout: Option<Text>,
+    pub(crate) retries: Option<Text>,
+    pub(crate) backoff: Option<Text>,
+    pub(crate) jitter: Option<Text>,
+    pub(crate) heed_retry_after: Option<Text>,
 }
 
 /// Reads a file. Returns `None` if it is not a scenario at all.
@@ -148,11 +154,25 @@ fn callers(entry: &Entry, out: &mut Diagnostics) -> Vec<CallerFile> {
             }
         };
         let fields = Fields::read(inner, schema::CALLER.label, &schema::CALLER.key_names(), &[], out);
+        for key in schema::CALLER.keys {
+            if let (Some(entry), Some(other)) = (fields.get(key.name), key.requires)
+                && fields.lacks(other)
+            {
+                let message = format!("`{}` has no effect without `{other}`", key.name);
+                out.push(Diagnostic::at(message, &entry.key.place).label(format!("add `{other}`, or remove this key")));
+            }
+        }
         callers.push(CallerFile {
             name: entry.key.clone(),
             key: fields.text("key", out),
             rate: fields.text("rate", out),
             connections: fields.text("connections", out),
+            path: fields.text("path", out),
+            timeout: fields.text("timeout", out),
+            retries: fields.text("retries", out),
+            backoff: fields.text("backoff", out),
+            jitter: fields.text("jitter", out),
+            heed_retry_after: fields.text("heed_retry_after", out),
         });
     }
     callers

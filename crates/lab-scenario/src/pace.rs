@@ -89,7 +89,7 @@ fn sent(step: &Step) -> f64 {
 
 fn is_count(metric: &Metric) -> bool {
     match metric {
-        Metric::Delta { .. } | Metric::StatusCount(_) | Metric::Sent | Metric::Failed => true,
+        Metric::Delta { .. } | Metric::StatusCount(_) | Metric::Sent | Metric::Attempts | Metric::Failed => true,
         Metric::StatusShare(_) | Metric::FailedShare | Metric::Latency(_) | Metric::Alert { .. } => false,
     }
 }

@@ -1,10 +1,12 @@
 //! [`Plan`]: a scenario ready to run, with parameters filled in and includes flattened.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::deferred::DeferredStep;
 use super::lesson::{Claims, Lesson};
 use lab_core::event::{Phase, Secrets};
+use lab_traffic::Retry;
 
 mod expected;
 
@@ -81,6 +83,12 @@ pub struct Caller {
     pub rate: f64,
     /// Connections, each with one request in flight.
     pub connections: u32,
+    /// Path of its requests, unless the step has another one.
+    pub path: String,
+    /// Timeout of an attempt, unless the step has another one.
+    pub timeout: Duration,
+    /// Further attempts of failed requests.
+    pub retry: Retry,
 }
 
 /// Kind of scenario, which decides what is expected of the run as a whole.

@@ -17,6 +17,10 @@ const HOUR: Duration = Duration::from_hours(1);
 const TIMEOUT: Duration = Duration::from_mins(10);
 /// Maximum number of requests in one step.
 pub const MAX_REQUESTS: u64 = 10_000_000;
+/// Maximum number of retries of a request.
+pub(super) const MAX_RETRIES: u64 = 10;
+/// Maximum wait before a retry.
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
 /// Engine names in scenario files.
 pub(super) const ENGINES: [&str; 2] = ["docker", "embedded"];
@@ -116,6 +120,18 @@ fn whole(text: &str, most: u64) -> Result<u64, Expected> {
 /// Parses a number of requests.
 pub fn requests(text: &str) -> Result<u64, Expected> {
     whole(text, MAX_REQUESTS)
+}
+
+/// Parses a number of retries.
+pub fn retries(text: &str) -> Result<u32, Expected> {
+    let number = text.parse::<u32>().ok().filter(|number| u64::from(*number) <= MAX_RETRIES && !text.starts_with('+'));
+    number.ok_or_else(|| Expected::new(format!("expected a whole number from 0 to {MAX_RETRIES}")))
+}
+
+/// Parses the wait before a retry: at most a minute, or none.
+pub fn backoff(text: &str) -> Result<Duration, Expected> {
+    let backoff = duration(text)?;
+    if backoff > MAX_BACKOFF { Err(Expected::new("expected at most 1m")) } else { Ok(backoff) }
 }
 
 /// Parses a number of connections.

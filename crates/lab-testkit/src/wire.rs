@@ -66,6 +66,21 @@ impl MockWire {
         timeout(limit, answered).await.unwrap_or(Reply::Silence)
     }
 
+    /// Sends one request of a load, with its retries. Returns the last reply and the number of attempts.
+    async fn attempts(&self, load: &Load) -> (Reply, u64) {
+        let mut attempts = 0;
+        loop {
+            let reply = self.request(&load.method, &load.url, &load.headers, load.timeout).await;
+            sleep(LATENCY).await;
+            attempts += 1;
+            let temporary = reply.status().is_none_or(|status| matches!(status, 429 | 502 | 503 | 504));
+            if !temporary || attempts > u64::from(load.retry.retries) {
+                return (reply, attempts);
+            }
+            sleep(load.retry.backoff).await;
+        }
+    }
+
     async fn send(
         &self,
         load: &Load,
@@ -95,9 +110,8 @@ impl MockWire {
                 () = sleep_until(begun + due), if started < planned && waiting.len() < connections => {
                     started += 1;
                     waiting.push(async move {
-                        let reply = self.request(&load.method, &load.url, &load.headers, load.timeout).await;
-                        sleep(LATENCY).await;
-                        Sent { due, reply, took: begun.elapsed().saturating_sub(due) }
+                        let (reply, attempts) = self.attempts(load).await;
+                        Sent { due, reply, attempts, took: begun.elapsed().saturating_sub(due) }
                     });
                 }
             }
@@ -139,11 +153,13 @@ impl MockWire {
 struct Sent {
     due: Duration,
     reply: Reply,
+    attempts: u64,
     took: Duration,
 }
 
 fn count(summary: &mut Summary, sent: &Sent) {
     summary.sent += 1;
+    summary.attempts += sent.attempts;
     match sent.reply {
         Reply::Answer { status, .. } => {
             *summary.codes.entry(status).or_default() += 1;

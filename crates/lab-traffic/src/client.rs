@@ -1,6 +1,7 @@
 //! HTTP/1.1 client with a persistent connection, which reconnects after an error or a close. A request is resent only if it
 //! is idempotent and its idle connection was closed by the server (RFC 9112, section 9.3.1), as HTTP libraries do. If the
-//! server is gone, the second attempt fails too; any further retry would hide the outage.
+//! server is gone, the second attempt fails too; any further retry would hide the outage. The retries of a caller are not
+//! made here, but by its request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -54,6 +55,8 @@ pub(super) struct Net {
 pub(super) struct Received {
     pub(super) code: u16,
     pub(super) bytes: u64,
+    /// Seconds of the `Retry-After` header, 0 without one.
+    pub(super) retry_after: u32,
 }
 
 /// Reason for an exchange without a response.
@@ -103,7 +106,7 @@ impl Client {
                     if let Some(sample) = reader.take_sample() {
                         locked(&net.samples).entry(answer.code).or_insert(sample);
                     }
-                    return Ok(Received { code: answer.code, bytes });
+                    return Ok(Received { code: answer.code, bytes, retry_after: answer.retry_after });
                 }
                 Err(Failure::Failed(cause)) => return Err(cause),
                 Err(Failure::Unwritten) if !fresh => {}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Retry;
+
 /// One kind of request by one caller at a constant rate. It uses the open model: requests are due on an absolute schedule,
 /// independent of the server.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,11 +18,13 @@ pub struct Load {
     pub amount: Amount,
     /// Requests per second, above 0.
     pub rate: f64,
-    /// Number of connections, each with at most one request in flight.
+    /// Number of connections, each with at most one request in flight. Retries use connections of their own.
     pub connections: u32,
-    /// Time limit for connecting and receiving the complete response. A request that cannot be started within this time
+    /// Time limit for connecting and receiving the complete response, for each attempt. A request that cannot be started within this time
     /// after it was due is not sent, but counted in [`Summary::unsent`](super::Summary::unsent).
     pub timeout: Duration,
+    /// Further attempts of failed requests.
+    pub retry: Retry,
 }
 
 /// Amount of traffic to send.
@@ -45,13 +49,14 @@ pub struct Job {
     pub amount: Amount,
     /// Duration of the warm-up, whose requests are sent at the first rate and not counted.
     pub warmup: Duration,
-    /// Number of connections, each with at most one request in flight.
+    /// Number of connections, each with at most one request in flight. In the open model, retries use connections of their
+    /// own, so that they do not delay the requests that are due meanwhile.
     pub connections: u32,
     /// Reuses connections for more than one request.
     pub keepalive: bool,
     /// Time limit for connecting, in addition to [`Job::timeout`].
     pub connect_timeout: Duration,
-    /// Time limit for connecting and receiving the complete response. In the open model also the longest delay between the
+    /// Time limit for connecting and receiving the complete response, for each attempt. In the open model also the longest delay between the
     /// due time of a request and its start.
     pub timeout: Duration,
 }
@@ -125,6 +130,17 @@ pub struct Caller {
     pub share: f64,
     /// Index of the only request specification that it sends. `None`: all of them in turn.
     pub request: Option<usize>,
+    /// Replaces [`Job::timeout`].
+    pub timeout: Option<Duration>,
+    /// Further attempts of failed requests.
+    pub retry: Retry,
+}
+
+impl Caller {
+    /// A caller that sends all requests without retries. `share` is its fraction of them.
+    pub fn new(name: &str, headers: Vec<(String, String)>, share: f64) -> Self {
+        Self { name: name.to_owned(), headers, share, request: None, timeout: None, retry: Retry::default() }
+    }
 }
 
 impl From<&Load> for Job {
@@ -137,7 +153,7 @@ impl From<&Load> for Job {
         };
         Self {
             requests: vec![request],
-            callers: vec![Caller { name: String::new(), headers: Vec::new(), share: 1.0, request: None }],
+            callers: vec![Caller { retry: load.retry, ..Caller::new("", Vec::new(), 1.0) }],
             pace: Pace::Open { stages: vec![Stage::steady(load.rate)], arrivals: Arrivals::Even },
             amount: load.amount,
             warmup: Duration::ZERO,

@@ -1,12 +1,14 @@
 //! Tracks the first failure, the last failure and the first success after it, by the start times of the requests. The result
-//! is exact even though requests do not end in the order they start, and memory use depends only on the connections.
+//! is exact even though requests do not end in the order they start, and memory use depends only on the requests in flight.
 
 use std::time::Duration;
 
-/// Tracks the requests of several connections, each with at most one in flight.
+/// Tracks the requests of several connections, each with at most one in flight, and those that are retried.
 #[derive(Debug)]
 pub(super) struct OutageClock {
+    /// One for each connection, then those of retried requests.
     slots: Vec<Option<InFlight>>,
+    connections: usize,
     first_failure: Option<Duration>,
     last_failure: Option<Duration>,
     lasting_success: Option<Duration>,
@@ -22,12 +24,26 @@ struct InFlight {
 
 impl OutageClock {
     pub(super) fn new(connections: usize) -> Self {
-        Self { slots: vec![None; connections], first_failure: None, last_failure: None, lasting_success: None }
+        let slots = vec![None; connections];
+        Self { slots, connections, first_failure: None, last_failure: None, lasting_success: None }
     }
 
     /// Records that a connection starts a request.
     pub(super) fn start(&mut self, connection: usize, start: Duration) {
         self.slots[connection] = Some(InFlight { start, first_success_after: None });
+    }
+
+    /// Moves a connection's request to a slot of its own, because the connection starts the next one before it ends. Returns
+    /// the slot, which then stands for a connection.
+    pub(super) fn move_to_free_slot(&mut self, connection: usize) -> usize {
+        let request = self.slots[connection].take();
+        let free = self.slots[self.connections..].iter().position(Option::is_none);
+        let slot = free.map_or(self.slots.len(), |free| self.connections + free);
+        match self.slots.get_mut(slot) {
+            Some(place) => *place = request,
+            None => self.slots.push(request),
+        }
+        slot
     }
 
     /// Records the end of a connection's request. `None` means it was abandoned and does not count.

@@ -49,6 +49,8 @@ pub struct Interval {
 /// Counts of one caller within an interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallerCounts {
+    /// Attempts of the requests that ended, with their retries.
+    pub attempts: u64,
     /// Requests that could not be started in time.
     pub unsent: u64,
     /// Responses by status code.
@@ -104,6 +106,8 @@ pub struct CallerOutcome {
     pub name: String,
     /// Requests that were started.
     pub sent: u64,
+    /// Attempts of these requests. More than `sent` if some were retried.
+    pub attempts: u64,
     /// Requests that could not be started in time.
     pub unsent: u64,
     /// Responses by status code.

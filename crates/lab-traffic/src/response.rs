@@ -25,6 +25,8 @@ pub(super) struct Reader {
     bodiless: bool,
     interim: u32,
     code: u16,
+    /// Seconds of the `Retry-After` header, 0 without one.
+    retry_after: u32,
     /// The connection can be used for another request.
     reusable: bool,
     /// Status codes of which this reader has a sample.
@@ -58,6 +60,8 @@ pub(super) enum Fed {
 pub(super) struct Answer {
     /// Status code.
     pub(super) code: u16,
+    /// Seconds of the `Retry-After` header, 0 without one.
+    pub(super) retry_after: u32,
     /// The connection can be used for another request.
     pub(super) reusable: bool,
 }
@@ -115,7 +119,8 @@ impl Reader {
 
     /// Handles the close of the connection, which completes a response without a length.
     pub(super) fn close(&self) -> Option<Answer> {
-        matches!(self.state, State::UntilClose).then_some(Answer { code: self.code, reusable: false })
+        let Self { code, retry_after, .. } = *self;
+        matches!(self.state, State::UntilClose).then_some(Answer { code, retry_after, reusable: false })
     }
 
     /// Takes the sample of the response that was just completed, if there is one.
@@ -127,7 +132,8 @@ impl Reader {
 
     /// Completes a response. Unexpected bytes after it make the connection unusable.
     fn whole(&self, exact: bool) -> Fed {
-        Fed::Whole(Answer { code: self.code, reusable: self.reusable && exact })
+        let Self { code, retry_after, reusable, .. } = *self;
+        Fed::Whole(Answer { code, retry_after, reusable: reusable && exact })
     }
 
     /// Reads a head, including its earlier bytes, and returns the bytes after it. Returns `None` if it is incomplete.
@@ -157,7 +163,7 @@ impl Reader {
             // 101 is refused because the client never requests an upgrade.
             return if head.code == 101 || self.interim > MAX_INTERIM { Err(Malformed) } else { Ok(()) };
         }
-        (self.code, self.reusable) = (head.code, head.keeps);
+        (self.code, self.retry_after, self.reusable) = (head.code, head.retry_after, head.keeps);
         self.sample = (!self.sampled.contains(&head.code)).then(BodySample::default);
         self.state = match head.body {
             _ if self.bodiless || matches!(head.code, 204 | 304) => State::Length(0),
@@ -176,6 +182,8 @@ struct Head {
     length: usize,
     body: Framing,
     keeps: bool,
+    /// Seconds, 0 without such a header.
+    retry_after: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -198,8 +206,8 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err(Malformed),
     };
-    let mut head =
-        Head { code: response.code.ok_or(Malformed)?, length, body: Framing::None, keeps: response.version == Some(1) };
+    let (code, keeps) = (response.code.ok_or(Malformed)?, response.version == Some(1));
+    let mut head = Head { code, length, body: Framing::None, keeps, retry_after: 0 };
     if head.code < 100 {
         return Err(Malformed);
     }
@@ -229,6 +237,10 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
                         head.keeps = true;
                     }
                 }
+            }
+            // A date instead of seconds is ignored.
+            11 if header.name.eq_ignore_ascii_case("retry-after") => {
+                head.retry_after = number(header.value).map_or(0, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
             }
             _ => {}
         }
@@ -270,7 +282,21 @@ mod tests {
     }
 
     fn whole(code: u16, reusable: bool) -> Answer {
-        Answer { code, reusable }
+        Answer { code, retry_after: 0, reusable }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds() {
+        for (header, seconds) in [
+            ("retry-after: 7", 7),
+            ("Retry-After:0", 0),
+            ("retry-after: 99999999999", u32::MAX),
+            ("retry-after: Wed, 21 Oct 2026 07:28:00 GMT", 0),
+            ("x-other: 7", 0),
+        ] {
+            let found = answer(&format!("HTTP/1.1 429 x\r\ncontent-length: 0\r\n{header}\r\n\r\n"));
+            assert_eq!(found, Ok(Some(Answer { retry_after: seconds, ..whole(429, true) })), "{header}");
+        }
     }
 
     #[test]
@@ -416,7 +442,7 @@ mod tests {
             // Extra bytes are noticed only if they arrive together with the end.
             let last = ends.iter().copied().find(|end| *end >= exact).unwrap_or(text.len()).min(text.len());
             let reusable = kind < 2 && last == exact;
-            prop_assert_eq!(read(text.as_bytes(), &ends, false), Ok(Some(Answer { code: 200, reusable })));
+            prop_assert_eq!(read(text.as_bytes(), &ends, false), Ok(Some(self::whole(200, reusable))));
         }
 
         #[test]

@@ -31,7 +31,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Initial length of a slice of the [`Timeline`].
 const SLICE: Duration = Duration::from_millis(200);
 
-/// Sends a load until it is complete or cancelled. Ends at most two timeouts after its schedule.
+/// Sends a load until it is complete or cancelled. Ends at most two timeouts after its schedule, and later with retries.
 ///
 /// Failed requests are a result, not an error. If [`Load::validate`] refuses the load, all its requests count as unsent.
 /// After a cancellation no request starts, and requests that get no response soon count only as [`Summary::in_flight`].
@@ -62,7 +62,7 @@ pub async fn run_controlled(load: &Load, commands: TrafficCommands, cancel: &Can
     sent.map_or_else(|_| Summary::new(Utc::now()), |outcome| outcome.summary)
 }
 
-/// Sends a job until it is complete or cancelled. Ends at most two timeouts after its schedule.
+/// Sends a job until it is complete or cancelled. Ends at most two timeouts after its schedule, and later with retries.
 ///
 /// Failed requests are a result. After a cancellation no request starts: requests that were due count as unsent, and requests
 /// that get no response soon count only as [`Summary::in_flight`].
@@ -203,6 +203,8 @@ fn shared(job: &Job, targets: Targets, stop: CancellationToken) -> (Arc<Shared>,
         start: Instant::now(),
         warmup: job.warmup,
         timeout: job.timeout,
+        timeouts: job.callers.iter().map(|caller| caller.timeout.unwrap_or(job.timeout)).collect(),
+        retries: job.callers.iter().map(|caller| caller.retry).collect(),
         targets,
         mix: Mix::new(&parts, job.requests.len(), job.callers.iter().map(|caller| caller.request).collect()),
         net: Arc::new(net),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::profile::Profile;
+use super::random::Random;
 use super::{Amount, Arrivals, Stage};
 
 /// Iterator over the remaining requests. A clone yields the same requests.
@@ -56,7 +57,7 @@ impl Schedule {
         };
         let arrivals = match arrivals {
             Arrivals::Even => Source::Even,
-            Arrivals::Poisson { seed } => Source::Poisson(Random(seed)),
+            Arrivals::Poisson { seed } => Source::Poisson(Random::new(seed)),
         };
         let profile = Profile::new(before.into_iter().chain(stages.iter().copied()));
         let mut schedule = Self { profile, arrivals, taken: 0, mass: 0.0, end, warmup, warm: 0 };
@@ -138,26 +139,6 @@ fn whole(mass: f64, before: impl Fn(u64) -> bool) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
 fn float(number: u64) -> f64 {
     number as f64
-}
-
-/// `SplitMix64` (Steele, Lea and Flood 2014): small, accepts any seed, and is good enough for gaps between requests.
-#[derive(Clone, Copy, Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Returns an exponentially distributed number with a mean of 1.
-    fn exponential(&mut self) -> f64 {
-        // 53 bits, in (0, 1].
-        -(float((self.next() >> 11) + 1) / float(1 << 53)).ln()
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub struct Summary {
     pub duration: Duration,
     /// Requests that were started, including those whose connection failed.
     pub sent: u64,
+    /// Attempts of these requests. More than `sent` if some were retried.
+    pub attempts: u64,
     /// Requests that could not be started in time.
     pub unsent: u64,
     /// Requests without a result at the interruption. They are in no other count.
@@ -52,6 +54,7 @@ impl Summary {
             start,
             duration: Duration::ZERO,
             sent: 0,
+            attempts: 0,
             unsent: 0,
             in_flight: 0,
             codes: BTreeMap::new(),
@@ -107,6 +110,7 @@ impl Summary {
         self.duration = (self.duration + mine).max(other.duration + theirs);
         self.start = start;
         self.sent += other.sent;
+        self.attempts += other.attempts;
         self.unsent += other.unsent;
         self.in_flight += other.in_flight;
         add(&mut self.codes, &other.codes);
@@ -124,6 +128,7 @@ impl fmt::Debug for Summary {
             .field("start", &self.start)
             .field("duration", &self.duration)
             .field("sent", &self.sent)
+            .field("attempts", &self.attempts)
             .field("unsent", &self.unsent)
             .field("in_flight", &self.in_flight)
             .field("codes", &self.codes)

@@ -24,6 +24,7 @@ pub(super) struct Tally {
 #[derive(Debug, Default)]
 struct CallerTally {
     unsent: u64,
+    attempts: u64,
     /// A vector, since a linear search through a few codes is faster than a map.
     codes: Vec<(u16, Histogram<u64>)>,
     errors: [u64; Cause::ALL.len()],
@@ -35,8 +36,10 @@ pub(super) struct Exchange {
     pub(super) caller: usize,
     pub(super) outcome: Result<u16, Cause>,
     pub(super) latency: u64,
+    /// Number of times it was sent, without those in `resent`.
+    pub(super) attempts: u64,
     pub(super) received: u64,
-    /// Number of times it was sent again.
+    /// Number of times it was sent again because an idle connection was closed.
     pub(super) resent: u64,
     /// `None` in the closed model.
     pub(super) delay: Option<u64>,
@@ -58,6 +61,7 @@ impl Tally {
             record(&mut self.delay, delay);
         }
         let caller = &mut self.callers[exchange.caller];
+        caller.attempts += exchange.attempts;
         match exchange.outcome {
             Ok(code) => record(caller.code(code), exchange.latency),
             Err(cause) => caller.errors[cause as usize] += 1,
@@ -85,7 +89,7 @@ impl Tally {
     /// Resets all counts and keeps the allocations.
     pub(super) fn clear(&mut self) {
         for caller in &mut self.callers {
-            caller.unsent = 0;
+            (caller.unsent, caller.attempts) = (0, 0);
             caller.errors = [0; Cause::ALL.len()];
             for (_, latency) in &mut caller.codes {
                 latency.reset();
@@ -107,7 +111,7 @@ impl Tally {
     pub(super) fn outcome(self, mut summary: Summary, names: impl Iterator<Item = String>) -> Outcome {
         let all = self.all();
         let whole = all.outcome(String::new());
-        (summary.sent, summary.unsent) = (whole.sent, whole.unsent);
+        (summary.sent, summary.attempts, summary.unsent) = (whole.sent, whole.attempts, whole.unsent);
         summary.duration = summary.duration.max(self.end);
         (summary.codes, summary.errors, summary.latency) = (whole.codes, whole.errors, whole.latency);
         let callers = self.callers.iter().zip(names).map(|(caller, name)| caller.outcome(name)).collect();
@@ -137,6 +141,7 @@ impl CallerTally {
 
     fn add(&mut self, other: &Self) {
         self.unsent += other.unsent;
+        self.attempts += other.attempts;
         for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
             *mine += theirs;
         }
@@ -148,6 +153,7 @@ impl CallerTally {
     fn counts(&self) -> CallerCounts {
         let codes = self.codes.iter().filter(|(_, latency)| !latency.is_empty());
         CallerCounts {
+            attempts: self.attempts,
             unsent: self.unsent,
             codes: codes.map(|(code, latency)| (*code, latency.len())).collect(),
             errors: Cause::ALL.into_iter().zip(self.errors).filter(|(_, count)| *count > 0).collect(),
@@ -159,9 +165,9 @@ impl CallerTally {
         for (_, of_code) in self.codes.iter().filter(|(_, latency)| !latency.is_empty()) {
             add_histogram(&mut latency, of_code);
         }
-        let CallerCounts { unsent, codes, errors } = self.counts();
+        let CallerCounts { attempts, unsent, codes, errors } = self.counts();
         let sent = codes.values().chain(errors.values()).sum();
-        CallerOutcome { name, sent, unsent, codes, errors, latency }
+        CallerOutcome { name, sent, attempts, unsent, codes, errors, latency }
     }
 }
 

@@ -99,10 +99,15 @@ impl Job {
         if !(1..=MAX_CONNECTIONS).contains(&self.connections) {
             return range("connections", &format!("1 to {MAX_CONNECTIONS}"), &self.connections.to_string());
         }
-        for (what, timeout) in [("the timeout", self.timeout), ("the connect timeout", self.connect_timeout)] {
+        let timeouts = [("the timeout", self.timeout), ("the connect timeout", self.connect_timeout)];
+        let own = self.callers.iter().filter_map(|caller| Some(("a caller's timeout", caller.timeout?)));
+        for (what, timeout) in timeouts.into_iter().chain(own) {
             if timeout.is_zero() || timeout > MAX_TIMEOUT {
                 return range(what, "above 0 and at most an hour", &format!("{timeout:?}"));
             }
+        }
+        if let Some(caller) = self.callers.iter().find(|caller| caller.retry.backoff > MAX_TIMEOUT) {
+            return range("the backoff", "at most an hour", &format!("{:?}", caller.retry.backoff));
         }
         if let Some(caller) = self.callers.iter().find(|caller| caller.request >= Some(self.requests.len())) {
             return range("a caller's request", "one of the job's", &caller.name);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{TimeZone, Utc};
 
 use super::target::{Host, Targets};
-use super::{Amount, Caller, Cause, Job, Load, Pace, Stage, Summary};
+use super::{Amount, Caller, Cause, Job, Load, Pace, Retry, Stage, Summary};
 
 fn load(url: &str) -> Load {
     Load {
@@ -16,6 +16,7 @@ fn load(url: &str) -> Load {
         rate: 20.0,
         connections: 1,
         timeout: Duration::from_secs(5),
+        retry: Retry::default(),
     }
 }
 
@@ -123,7 +124,7 @@ fn numbers_out_of_range_are_refused() {
 fn stages_and_shares_out_of_range_are_refused() {
     let job = |stages: &[(f64, f64)], shares: &[f64]| {
         let stage = |(from, to): &(f64, f64)| Stage { length: Duration::from_secs(1), from: *from, to: *to };
-        let caller = |share: &f64| Caller { name: String::new(), headers: Vec::new(), share: *share, request: None };
+        let caller = |share: &f64| Caller::new("", Vec::new(), *share);
         Job {
             pace: Pace::Open { stages: stages.iter().map(stage).collect(), arrivals: super::Arrivals::Even },
             amount: Amount::Duration(Duration::from_secs(1)),

@@ -11,25 +11,27 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, Net, Received};
+use super::client::{Client, Net};
 use super::mix::Mix;
 use super::outage::OutageClock;
+use super::request::{Request, Retrying, Worker};
 use super::schedule::Schedule;
-use super::summary::is_success;
-use super::tally::{Exchange, Tally};
+use super::tally::Tally;
 use super::target::Targets;
-use super::{Amount, Cause};
+use super::{Amount, Cause, Retry};
 
 /// Time for a request in flight to complete after a cancellation.
 const GRACE: Duration = Duration::from_millis(200);
 /// Pause of a closed-model connection after a failed connect. Without it, a refusing port would see a hundred thousand
 /// attempts per second.
 const RECONNECT_DELAY: Duration = Duration::from_millis(50);
+/// Maximum number of connections and retried requests of a worker. Beyond it, failed requests are not retried.
+const MAX_TASKS: usize = 20_000;
 
 /// State shared by all workers.
 pub(super) struct Shared {
@@ -38,6 +40,10 @@ pub(super) struct Shared {
     /// Requests during the warm-up are not counted.
     pub(super) warmup: Duration,
     pub(super) timeout: Duration,
+    /// By caller.
+    pub(super) timeouts: Vec<Duration>,
+    /// By caller.
+    pub(super) retries: Vec<Retry>,
     pub(super) targets: Targets,
     pub(super) mix: Mix,
     pub(super) net: Arc<Net>,
@@ -112,7 +118,7 @@ impl Shared {
         }
     }
 
-    fn outage(&self) -> Option<MutexGuard<'_, OutageClock>> {
+    pub(super) fn outage(&self) -> Option<MutexGuard<'_, OutageClock>> {
         match &self.model {
             Model::Open { outage, .. } => Some(locked(outage)),
             Model::Closed { .. } => None,
@@ -123,11 +129,24 @@ impl Shared {
 /// Runs these connections until all requests are sent.
 pub(super) fn work(shared: &Arc<Shared>, stats: &Arc<WorkerStats>, lanes: Range<usize>, runtime: Runtime) {
     runtime.block_on(async {
-        let mut tasks: JoinSet<()> =
-            lanes.map(|id| Lane::new(id, Arc::clone(shared), Arc::clone(stats)).run()).collect();
+        let worker = Worker::new(Arc::clone(shared), Arc::clone(stats));
+        let (retrying, mut retries) = mpsc::unbounded_channel::<Retrying>();
+        let mut tasks: JoinSet<()> = lanes.map(|id| Lane::new(id, worker.clone(), retrying.clone()).run()).collect();
+        drop(retrying);
         let mut give_up = None;
         loop {
             tokio::select! {
+                // First, because a connection that has ended may have left a retry.
+                biased;
+                Some(retrying) = retries.recv() => {
+                    if tasks.len() < MAX_TASKS {
+                        tasks.spawn(async move {
+                            retrying.run().await;
+                        });
+                    } else {
+                        retrying.give_up();
+                    }
+                }
                 ended = tasks.join_next() => match ended {
                     None => break,
                     Some(Err(error)) => if let Ok(panic) = error.try_into_panic() { resume_unwind(panic) },
@@ -151,47 +170,70 @@ pub(super) fn work(shared: &Arc<Shared>, stats: &Arc<WorkerStats>, lanes: Range<
 /// The task of one connection.
 struct Lane {
     id: usize,
-    shared: Arc<Shared>,
-    stats: Arc<WorkerStats>,
+    worker: Worker,
     client: Client,
     alarm: Alarm,
+    /// Takes over requests whose first attempt failed.
+    retries: mpsc::UnboundedSender<Retrying>,
 }
 
 impl Lane {
-    fn new(id: usize, shared: Arc<Shared>, stats: Arc<WorkerStats>) -> Self {
-        let client = Client::new(Arc::clone(&shared.net));
-        let alarm = Alarm::new(shared.timeout);
-        Self { id, shared, stats, client, alarm }
+    fn new(id: usize, worker: Worker, retries: mpsc::UnboundedSender<Retrying>) -> Self {
+        let client = Client::new(Arc::clone(&worker.shared.net));
+        let alarm = Alarm::new(worker.shared.timeout);
+        Self { id, worker, client, alarm, retries }
     }
 
     async fn run(mut self) {
         while let Some(turn) = self.next_turn().await {
-            let counts = turn.due.unwrap_or(turn.started) >= self.shared.warmup;
+            let Worker { shared, stats, .. } = &self.worker;
+            let counts = turn.due.unwrap_or(turn.started) >= shared.warmup;
             if counts {
-                self.stats.begun.fetch_add(1, Ordering::Relaxed);
+                stats.begun.fetch_add(1, Ordering::Relaxed);
             }
-            let (caller, request) = self.shared.mix.assign(turn.number);
-            let late = turn.due.is_some_and(|due| turn.started.saturating_sub(due) > self.shared.timeout);
-            let mut failed = None;
-            if late {
+            let (caller, spec) = shared.mix.assign(turn.number);
+            if turn.due.is_some_and(|due| turn.started.saturating_sub(due) > shared.timeouts[caller]) {
                 if counts {
-                    locked(&self.stats.tally).give_up(caller);
+                    locked(&stats.tally).give_up(caller);
+                    stats.done.fetch_add(1, Ordering::Relaxed);
                 }
-            } else {
-                failed = self.exchange(&turn, (caller, request), counts).await;
+                continue;
             }
-            if counts {
-                self.stats.done.fetch_add(1, Ordering::Relaxed);
-            }
+            let request = Request::new((caller, spec), turn.number, (turn.due, turn.started));
+            let failed = self.send(request.with_slot(self.id, counts)).await;
             if failed.is_some_and(needs_pause) && turn.due.is_none() {
                 sleep(RECONNECT_DELAY).await;
             }
         }
     }
 
+    /// Sends a request. Returns the cause of a failure, unless retries follow in a task of their own.
+    async fn send(&mut self, mut request: Request) -> Option<Cause> {
+        let worker = &self.worker;
+        let shared = &worker.shared;
+        worker.begin(&request);
+        let deadline = tokio::time::Instant::from_std(shared.start + request.started + shared.timeouts[request.caller]);
+        let sent = self.client.send(shared.targets.get(request.caller, request.spec));
+        let outcome = self.alarm.guard(deadline, sent).await.unwrap_or(Err(Cause::Timeout));
+        let Some(wait) = worker.attempted(&mut request, &mut self.client, &outcome) else {
+            return worker.conclude(&request, outcome);
+        };
+        if let Some(mut outage) = shared.outage().filter(|_| request.counts) {
+            request.slot = outage.move_to_free_slot(self.id);
+        }
+        let retrying = Retrying { worker: worker.clone(), request, outcome, wait };
+        // In the closed model, the connection sends its next request after the result.
+        if matches!(shared.model, Model::Closed { .. }) {
+            return retrying.run().await;
+        }
+        // The receiver lives longer than the connections.
+        let _ = self.retries.send(retrying);
+        None
+    }
+
     /// Waits for the next request. Returns `None` after the last one.
     async fn next_turn(&mut self) -> Option<Turn> {
-        let shared = &self.shared;
+        let shared = &self.worker.shared;
         match &shared.model {
             Model::Open { schedule, released, .. } => {
                 self.client.idle(released.acquire()).await.ok()?.forget();
@@ -211,36 +253,6 @@ impl Lane {
             }
         }
     }
-
-    /// Sends a request and counts the result. Returns the cause of a failure.
-    async fn exchange(&mut self, turn: &Turn, (caller, request): (usize, usize), counts: bool) -> Option<Cause> {
-        let shared = &self.shared;
-        let since = |time: Duration| time.saturating_sub(shared.warmup);
-        if let Some(mut outage) = shared.outage().filter(|_| counts) {
-            outage.start(self.id, since(turn.started));
-        }
-        let deadline = tokio::time::Instant::from_std(shared.start + turn.started + shared.timeout);
-        let sent = self.client.send(shared.targets.get(caller, request));
-        let outcome = self.alarm.guard(deadline, sent).await.unwrap_or(Err(Cause::Timeout));
-        let resent = std::mem::take(&mut self.client.resent);
-        let end = shared.start.elapsed();
-        let code = outcome.map(|received: Received| received.code);
-        if counts {
-            if let Some(mut outage) = shared.outage() {
-                outage.end(self.id, Some(code.is_ok_and(is_success)));
-            }
-            locked(&self.stats.tally).count(&Exchange {
-                caller,
-                outcome: code,
-                latency: micros(end.saturating_sub(turn.due.unwrap_or(turn.started))),
-                received: outcome.map_or(0, |received| received.bytes),
-                resent,
-                delay: turn.due.map(|due| micros(turn.started.saturating_sub(due))),
-                end: since(end),
-            });
-        }
-        code.err()
-    }
 }
 
 /// Returns true for failures after which an immediate retry is pointless.
@@ -248,8 +260,8 @@ fn needs_pause(cause: Cause) -> bool {
     matches!(cause, Cause::Refused | Cause::Connect | Cause::Dns | Cause::Exhausted | Cause::Other)
 }
 
-/// A timer shared by the consecutive requests of a connection. It is reset only when it fires, not for every request:
-/// resetting a timer is expensive, and almost no request times out.
+/// A timer shared by the consecutive requests of a connection. It is reset when it fires, and before a request with an
+/// earlier deadline, but not for every request: resetting a timer is expensive, and almost no request times out.
 struct Alarm(Pin<Box<Sleep>>);
 
 impl Alarm {
@@ -257,8 +269,11 @@ impl Alarm {
         Self(Box::pin(sleep(length)))
     }
 
-    /// Runs the work until the deadline and returns `None` if it did not complete. Deadlines must not decrease.
+    /// Runs the work until the deadline and returns `None` if it did not complete.
     async fn guard<F: Future>(&mut self, deadline: tokio::time::Instant, work: F) -> Option<F::Output> {
+        if self.0.deadline() > deadline {
+            self.0.as_mut().reset(deadline);
+        }
         let mut work = pin!(work);
         poll_fn(|context| {
             if let Poll::Ready(output) = work.as_mut().poll(context) {
@@ -279,8 +294,4 @@ impl Alarm {
 /// Locks a mutex, even if poisoned: a panic of its holder ends the run anyway.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -226,6 +226,7 @@ impl Counts {
                 self.unanswered = true;
             }
             caller.sent += sent;
+            caller.attempts += counts.attempts;
             caller.succeeded += succeeded;
             caller.unsent += counts.unsent;
             recent.push_back((sent, succeeded));

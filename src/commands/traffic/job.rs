@@ -249,13 +249,11 @@ fn split_share(text: &str) -> (&str, Option<f64>) {
 /// Callers: the given keys, else the lab's caller, else one without a key.
 fn callers(keys: Vec<(String, f64)>, default: Option<String>) -> Vec<Caller> {
     let header = |key: &str| vec![(KEY_HEADER.to_owned(), key.to_owned())];
-    let named =
-        |(name, share): (String, f64)| Caller { headers: header(&name), name, share: share / 100.0, request: None };
     if keys.is_empty() {
         let headers = default.as_deref().map(header).unwrap_or_default();
-        return vec![Caller { name: default.unwrap_or_default(), headers, share: 1.0, request: None }];
+        return vec![Caller::new(&default.unwrap_or_default(), headers, 1.0)];
     }
-    keys.into_iter().map(named).collect()
+    keys.into_iter().map(|(name, share)| Caller::new(&name, header(&name), share / 100.0)).collect()
 }
 
 #[cfg(test)]

@@ -199,6 +199,7 @@ fn step_result(result: &mut StepResult, secrets: &Secrets) {
         duration: _,
         detail,
         sent: _,
+        attempts: _,
         unsent: _,
         failed_requests: _,
         deltas: _,

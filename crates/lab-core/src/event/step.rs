@@ -45,6 +45,9 @@ pub struct StepResult {
     pub detail: Option<String>,
     /// Requests sent. `None` if the step sends no traffic.
     pub sent: Option<u64>,
+    /// Attempts of these requests, if some were retried. Not written otherwise.
+    #[serde(default)]
+    pub attempts: Option<u64>,
     /// Requests that were due but could not be started in time.
     #[serde(default)]
     pub unsent: u64,
@@ -119,6 +122,7 @@ impl StepResult {
             duration: 0.0,
             detail: None,
             sent: None,
+            attempts: None,
             unsent: 0,
             failed_requests: 0,
             deltas: BTreeMap::new(),
@@ -165,6 +169,7 @@ impl StepResult {
             duration: _,
             detail: _,
             sent,
+            attempts,
             unsent,
             failed_requests,
             deltas,
@@ -181,6 +186,9 @@ impl StepResult {
             error,
         } = self;
         map.serialize_entry("sent", sent)?;
+        if let Some(attempts) = attempts {
+            map.serialize_entry("attempts", attempts)?;
+        }
         map.serialize_entry("unsent", unsent)?;
         map.serialize_entry("failed_requests", failed_requests)?;
         map.serialize_entry("deltas", deltas)?;
@@ -246,6 +254,9 @@ pub struct CounterSample {
 pub struct CallerResult {
     /// Requests that were started.
     pub sent: u64,
+    /// Attempts of these requests, if some were retried. Not written otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u64>,
     /// Requests that were due but could not be started in time.
     pub unsent: u64,
     /// Responses other than 2xx, plus transport errors.

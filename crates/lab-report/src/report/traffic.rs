@@ -45,6 +45,9 @@ pub struct TrafficReport {
     pub connections: u32,
     /// Requests that were started.
     pub sent: u64,
+    /// Attempts of these requests. More than `sent` if callers retried some.
+    #[serde(default)]
+    pub attempts: u64,
     /// Requests that were due and could not be started in time.
     pub unsent: u64,
     /// Requests without a result at an interruption. They are in no other count.
@@ -151,6 +154,9 @@ pub struct CallerReport {
     pub share: f64,
     /// Requests that were started.
     pub sent: u64,
+    /// Attempts of these requests. More than `sent` if the caller retried some.
+    #[serde(default)]
+    pub attempts: u64,
     /// Requests that were due and could not be started in time.
     pub unsent: u64,
     /// Responses other than 2xx, and requests without a response.
@@ -188,6 +194,7 @@ impl TrafficReport {
             seed,
             connections: job.connections,
             sent: summary.sent,
+            attempts: summary.attempts,
             unsent: summary.unsent,
             in_flight: summary.in_flight,
             failed: summary.failed(),
@@ -216,6 +223,7 @@ fn caller_report(share: f64, seen: &CallerOutcome) -> CallerReport {
         name: seen.name.clone(),
         share: share * 100.0,
         sent: seen.sent,
+        attempts: seen.attempts,
         unsent: seen.unsent,
         failed: seen.sent - good,
         codes: seen.codes.clone(),

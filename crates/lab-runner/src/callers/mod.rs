@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::lab::Record;
 use lab_core::event::Phase;
-use lab_scenario::plan::{Action, Plan, Step, Traffic};
-use lab_traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Stage};
+use lab_scenario::plan::{self, Action, CallerLoad, Plan, Step, Traffic};
+use lab_traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Retry, Stage};
 
 mod process;
 #[cfg(test)]
@@ -26,6 +26,8 @@ const THE_CALLER: &str = "caller";
 const RATE: f64 = 20.0;
 /// Timeout of a request, unless a scenario has another one.
 const TIMEOUT: f64 = 3.0;
+/// Longest timeout, and longest wait before a retry.
+const MAX_TIME: Duration = Duration::from_mins(10);
 /// Limits of the number of connections. Idle ones cost nothing.
 const CONNECTIONS: std::ops::RangeInclusive<u32> = 2..=128;
 const KEY_HEADER: &str = "X-API-Key";
@@ -58,8 +60,38 @@ pub struct Sender {
     pub method: String,
     /// In addition to the key.
     pub headers: Vec<(String, String)>,
-    /// Timeout of a request in seconds.
+    /// Timeout of an attempt in seconds.
     pub timeout: f64,
+    /// Further attempts of failed requests.
+    #[serde(default)]
+    pub retry: RetryRule,
+}
+
+/// Further attempts of failed requests, as in [`Retry`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RetryRule {
+    /// Maximum number of attempts after the first one.
+    pub retries: u32,
+    /// Wait before each retry in seconds.
+    pub backoff: f64,
+    /// Waits for a random part of the backoff.
+    pub jitter: bool,
+    /// Waits at least as long as a `Retry-After` header says.
+    pub heed_retry_after: bool,
+}
+
+impl From<Retry> for RetryRule {
+    fn from(retry: Retry) -> Self {
+        let Retry { retries, backoff, jitter, heed_retry_after } = retry;
+        Self { retries, backoff: backoff.as_secs_f64(), jitter, heed_retry_after }
+    }
+}
+
+impl From<RetryRule> for Retry {
+    fn from(rule: RetryRule) -> Self {
+        let RetryRule { retries, backoff, jitter, heed_retry_after } = rule;
+        Self { retries, backoff: seconds(backoff), jitter, heed_retry_after }
+    }
 }
 
 impl CallerMix {
@@ -75,7 +107,7 @@ impl CallerMix {
         let mut senders = main_traffic(steps).map(|traffic| Sender::all(traffic, THE_CALLER)).unwrap_or_default();
         for caller in &plan.callers {
             if senders.iter().all(|sender| sender.name != caller.name) {
-                senders.push(Sender::new(&caller.name, Some(&caller.name), caller.rate));
+                senders.push(Sender::from_caller(caller));
             }
         }
         if senders.is_empty() {
@@ -112,8 +144,7 @@ impl CallerMix {
     /// Traffic of the mix through a lab's gateway, with the current keys of its callers.
     pub fn job(&self, gateway: &str, record: &Record, amount: Amount) -> Job {
         let whole = self.rate();
-        let timeout = self.senders.iter().map(|sender| sender.timeout).fold(0.001, f64::max);
-        let timeout = Duration::from_secs_f64(timeout.min(600.0));
+        let timeout = seconds(self.senders.iter().map(|sender| sender.timeout).fold(0.001, f64::max));
         let request = |sender: &Sender| RequestSpec {
             url: format!("{gateway}{}", sender.path),
             method: sender.method.clone(),
@@ -125,6 +156,8 @@ impl CallerMix {
             headers: sender.key_header(record),
             share: sender.rate / whole,
             request: Some(index),
+            timeout: Some(seconds(sender.timeout)),
+            retry: sender.retry.into(),
         };
         Job {
             requests: self.senders.iter().map(request).collect(),
@@ -138,6 +171,11 @@ impl CallerMix {
             timeout,
         }
     }
+}
+
+/// A time of at most ten minutes, from a file that may have been edited.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(MAX_TIME).min(MAX_TIME)
 }
 
 /// Enough connections for a service that answers only just in time, so that callers whose requests hang do not hold up the
@@ -158,23 +196,41 @@ impl Sender {
             method: "GET".to_owned(),
             headers: Vec::new(),
             timeout: TIMEOUT,
+            retry: RetryRule::default(),
+        }
+    }
+
+    /// Sender of a caller whose requests no step describes.
+    fn from_caller(caller: &plan::Caller) -> Self {
+        Self {
+            path: caller.path.clone(),
+            timeout: caller.timeout.as_secs_f64(),
+            retry: caller.retry.into(),
+            ..Self::new(&caller.name, Some(&caller.name), caller.rate)
         }
     }
 
     /// Senders of a step: one per caller. `name` is used for the lab's single caller.
     fn all(traffic: &Traffic, name: &str) -> Vec<Self> {
-        let sender = |name: &str, caller: Option<&str>, rate: f64| Self {
+        let sender = |sender: Self| Self {
             key: traffic.key.clone(),
-            path: traffic.path.clone(),
             method: traffic.method.clone(),
             headers: traffic.headers.clone(),
-            timeout: traffic.timeout.as_secs_f64(),
-            ..Self::new(name, caller, rate)
+            ..sender
         };
-        match &traffic.callers[..] {
-            [] => vec![sender(name, None, traffic.rate)],
-            callers => callers.iter().map(|part| sender(&part.name, Some(&part.name), part.rate)).collect(),
+        if traffic.callers.is_empty() {
+            let (path, timeout) = (traffic.path.clone(), traffic.timeout.as_secs_f64());
+            return vec![sender(Self { path, timeout, ..Self::new(name, None, traffic.rate) })];
         }
+        let part = |part: &CallerLoad| {
+            sender(Self {
+                path: part.path.clone(),
+                timeout: part.timeout.as_secs_f64(),
+                retry: part.retry.into(),
+                ..Self::new(&part.name, Some(&part.name), part.rate)
+            })
+        };
+        traffic.callers.iter().map(part).collect()
     }
 
     /// Header with the key that the sender has at the moment. None for an empty key.

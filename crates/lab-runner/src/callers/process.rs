@@ -103,6 +103,9 @@ pub struct CallerState {
     pub rate: f64,
     /// Requests that ended.
     pub sent: u64,
+    /// Attempts of these requests. More than `sent` if some were retried.
+    #[serde(default)]
+    pub attempts: u64,
     /// Responses with a status of 2xx.
     pub succeeded: u64,
     /// Requests that could not be sent in time.

@@ -1,9 +1,11 @@
 //! Mixes of the library's scenarios.
 
+use std::time::Duration;
+
 use super::CallerMix;
 use crate::lab::Record;
 use lab_scenario::{LoadOptions, Plan, Source, load};
-use lab_traffic::Amount;
+use lab_traffic::{Amount, Retry};
 
 fn plan(text: &str) -> Plan {
     let source = Source::Text { name: "test.yaml".to_owned(), text: text.to_owned() };
@@ -16,7 +18,7 @@ fn named(mix: &CallerMix) -> Vec<(&str, f64, &str)> {
 
 const TEXT: &str = "
 title: T
-callers: { web: { rate: 15 }, batch: { rate: 5 } }
+callers: { web: { rate: 15 }, batch: { rate: 5, timeout: 400ms, retries: 3, backoff: 100ms } }
 steps:
   - { name: users, background: { callers: [batch], rate: 2, path: /api/report } }
   - { name: other, background: { rate: 4 } }
@@ -56,6 +58,10 @@ fn a_job_has_the_shares_and_the_current_keys() {
     assert_eq!(urls, ["http://127.0.0.1:1/api/users", "http://127.0.0.1:1/api/users", "http://127.0.0.1:1/api/report"]);
     assert_eq!(job.callers.iter().map(|caller| caller.request).collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
     assert_eq!(job.connections, 128, "a request may hang for three seconds");
+    let limits: Vec<_> =
+        job.callers.iter().map(|caller| (caller.timeout.map(|time| time.as_millis()), caller.retry)).collect();
+    let retry = Retry { retries: 3, backoff: Duration::from_millis(100), ..Retry::default() };
+    assert_eq!(limits, [(Some(3000), Retry::default()), (Some(400), retry), (Some(400), retry)]);
 }
 
 #[test]

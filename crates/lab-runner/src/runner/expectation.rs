@@ -129,6 +129,7 @@ fn measure(sender: &Sender, metric: &Metric, observed: &Measurements) -> Result<
         Metric::StatusShare(status) => share(code(status)?),
         Metric::Latency(percentile) => summary()?.percentile_ms(*percentile).ok_or(MeasurementError::NothingAnswered),
         Metric::Sent => Ok(summary()?.sent as f64),
+        Metric::Attempts => Ok(summary()?.attempts as f64),
         Metric::Failed => failed(),
         Metric::FailedShare => share(failed()?),
         Metric::Alert { .. } => Err(MeasurementError::Alert),

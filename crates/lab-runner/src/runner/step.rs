@@ -170,6 +170,7 @@ pub(super) fn result(
         duration: rounded(context.clock.elapsed() - begun),
         detail: action.and_then(|action| action.detail.clone()),
         sent: summary.as_ref().map(|summary| summary.sent),
+        attempts: whole.attempts,
         unsent: whole.unsent,
         failed_requests: whole.failed_requests,
         deltas: by_counter(&done.deltas),

@@ -64,6 +64,7 @@ impl TrafficResults {
 pub(super) fn result(summary: &Summary) -> CallerResult {
     CallerResult {
         sent: summary.sent,
+        attempts: Some(summary.attempts).filter(|attempts| *attempts > summary.sent),
         unsent: summary.unsent,
         failed_requests: summary.failed(),
         codes: summary.codes.iter().map(|(code, count)| (code.to_string(), *count)).collect(),

@@ -46,11 +46,11 @@ macro_rules! load {
             $crate::actions::keys::CALLERS,
             $crate::actions::keys::RATE,
             $crate::actions::keys::CONNECTIONS,
-            $crate::actions::keys::PATH.default_value("/api/users"),
+            $crate::actions::keys::PATH.default_described("`/api/users`; with `callers`, their own"),
             $crate::actions::keys::METHOD,
             $crate::actions::keys::HEADERS,
             $crate::actions::keys::KEY,
-            $crate::actions::keys::TIMEOUT,
+            $crate::actions::keys::TIMEOUT.default_described("3s; with `callers`, their own"),
         ]
     };
 }

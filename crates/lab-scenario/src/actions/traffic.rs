@@ -1,12 +1,14 @@
 //! `traffic`: sends requests through the gateway.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::fields::ActionFields;
 use super::{Action, Amounts, Definition, Profile, Reading, TrafficKind, keys, mapping_key};
+use crate::callers::{self, StepValues};
 use crate::schema::{KeySpec, MappingSpec, Shape, kinds};
-use crate::{callers, value};
-use lab_traffic::Amount;
+use crate::value;
+use lab_traffic::{Amount, Retry};
 use lab_yaml::Diagnostic;
 
 static KEYS: MappingSpec = MappingSpec {
@@ -40,7 +42,7 @@ pub struct Traffic {
     pub connections: u32,
     /// Empty: the lab's single caller.
     pub callers: Vec<CallerLoad>,
-    /// Such as `/api/users`.
+    /// Path without callers. With callers, each has its own.
     pub path: String,
     /// Such as `GET`.
     pub method: String,
@@ -48,7 +50,7 @@ pub struct Traffic {
     pub headers: Vec<(String, String)>,
     /// Replaces the caller's key in `X-API-Key`. Empty: no such header.
     pub key: Option<String>,
-    /// Timeout of a request.
+    /// Timeout of a request without callers. With callers, each has its own.
     pub timeout: Duration,
 }
 
@@ -63,6 +65,12 @@ pub struct CallerLoad {
     pub rate: f64,
     /// Connections, each with one request in flight.
     pub connections: u32,
+    /// Path of its requests.
+    pub path: String,
+    /// Timeout of an attempt.
+    pub timeout: Duration,
+    /// Further attempts of failed requests.
+    pub retry: Retry,
 }
 
 fn read(mut fields: ActionFields<'_, '_>) -> Action {
@@ -102,18 +110,22 @@ pub(super) fn load(fields: &mut ActionFields<'_, '_>, amount: Amount, rate: Opti
     let names = fields.callers();
     let own: Vec<_> = fields.reader.context.callers.iter().filter(|caller| names.contains(&caller.name)).collect();
     let whole = rate.unwrap_or_else(|| callers::rate(&own));
-    let connections = fields.value("connections", value::connections);
+    let given = StepValues {
+        connections: fields.value("connections", value::connections),
+        path: fields.value("path", value::path),
+        timeout: fields.value("timeout", value::timeout),
+    };
     let own: Vec<_> = fields.reader.context.callers.iter().filter(|caller| names.contains(&caller.name)).collect();
     Traffic {
         amount,
         rate: whole,
-        connections: connections.unwrap_or(1),
-        callers: callers::share(&own, amount, whole, connections),
-        path: fields.value_or_default("path", value::path),
+        connections: given.connections.unwrap_or(1),
+        callers: callers::share(&own, amount, whole, &given),
+        path: given.path.unwrap_or_else(|| callers::PATH.to_owned()),
         method: fields.value_or_default("method", value::method),
         headers: fields.headers(),
         key: fields.value("key", value::sent_key),
-        timeout: fields.value_or_default("timeout", value::timeout),
+        timeout: given.timeout.unwrap_or(callers::TIMEOUT),
     }
 }
 
@@ -147,8 +159,12 @@ pub(crate) fn describe_load(traffic: &Traffic) -> String {
         text = format!("{text} by {}", first.name);
         text.extend(rest.iter().map(|caller| format!(", {}", caller.name)));
     }
-    if traffic.path != "/api/users" || traffic.method != "GET" {
-        text = format!("{text} to {} {}", traffic.method, traffic.path);
+    let paths: BTreeSet<&str> = match &traffic.callers[..] {
+        [] => BTreeSet::from([traffic.path.as_str()]),
+        callers => callers.iter().map(|caller| caller.path.as_str()).collect(),
+    };
+    if paths.iter().any(|path| *path != callers::PATH) || traffic.method != "GET" {
+        text = format!("{text} to {} {}", traffic.method, paths.into_iter().collect::<Vec<_>>().join(" and "));
     }
     match traffic.key.as_deref() {
         Some("") => text + ", without a key",

@@ -53,6 +53,8 @@ pub enum Metric {
     Latency(f64),
     /// Requests sent.
     Sent,
+    /// Attempts of the requests sent.
+    Attempts,
     /// Failed requests, as a count.
     Failed,
     /// Failed requests, in percent of the requests sent.

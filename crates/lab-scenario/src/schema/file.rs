@@ -132,6 +132,36 @@ pub(crate) static CALLER: MappingSpec = MappingSpec {
         KeySpec::new("rate", Shape::Scalar(kinds::RATE), "its requests per second", "30").default_value("20"),
         KeySpec::new("connections", Shape::Scalar(kinds::CONNECTIONS), "number of its connections", "4")
             .default_value("1"),
+        KeySpec::new("path", Shape::Scalar(kinds::PATH), "path and query of its requests", "/api/report")
+            .default_value("/api/users"),
+        KeySpec::new("timeout", Shape::Scalar(kinds::TIMEOUT), "its timeout, for each attempt", "400ms")
+            .default_value("3s"),
+        KeySpec::new(
+            "retries",
+            Shape::Scalar(kinds::RETRIES),
+            "how often it repeats a failed request: after a timeout, a connection error, or status 429, 502, 503 or 504",
+            "3",
+        )
+        .default_value("0"),
+        KeySpec::new("backoff", Shape::Scalar(kinds::BACKOFF), "its wait before each retry", "200ms")
+            .default_value("0s")
+            .requires("retries"),
+        KeySpec::new(
+            "jitter",
+            Shape::Scalar(kinds::BOOL),
+            "whether it waits for a random part of the backoff instead of all of it",
+            "true",
+        )
+        .default_value("false")
+        .requires("backoff"),
+        KeySpec::new(
+            "heed_retry_after",
+            Shape::Scalar(kinds::BOOL),
+            "whether it waits at least as many seconds as the response's `Retry-After` header says",
+            "true",
+        )
+        .default_value("false")
+        .requires("retries"),
     ],
     one_of: &[],
     exclusive: &[],

@@ -61,6 +61,9 @@ pub(crate) const REQUESTS: Kind =
     kind("a whole number", "1 to 10000000", Form::Number { least: 1, most: value::MAX_REQUESTS, text: DIGITS });
 pub(crate) const CONNECTIONS: Kind =
     kind("a whole number", "1 to 10000", Form::Number { least: 1, most: 10_000, text: DIGITS });
+pub(crate) const RETRIES: Kind =
+    kind("a whole number", "0 to 10", Form::Number { least: 0, most: value::MAX_RETRIES, text: DIGITS });
+pub(crate) const BACKOFF: Kind = kind("a duration such as `500ms`", "at most 1m", DURATION);
 pub(crate) const RATE: Kind = kind("a number", "above 0, at most 1000000", Form::Positive { most: 1_000_000 });
 pub(crate) const STEP_DURATION: Kind = kind("a duration such as `500ms`", "above 0, at most 60m", DURATION);
 pub(crate) const TIMEOUT: Kind = kind("a duration such as `500ms`", "above 0, at most 10m", DURATION);

@@ -90,6 +90,14 @@ pub(crate) static METRICS: &[MetricForm] = &[
         example: ("sent", "40"),
     },
     MetricForm {
+        form: "attempts",
+        pattern: || "attempts".to_owned(),
+        bound: Bound::Count,
+        of_traffic: true,
+        description: "attempts of the requests sent: more than `sent` if callers have `retries`",
+        example: ("attempts", "\">= 40\""),
+    },
+    MetricForm {
         form: "failed",
         pattern: || "failed".to_owned(),
         bound: Bound::ShareOrCount,

@@ -63,11 +63,15 @@ fn file(mapping: &MappingSpec, pairs: &[Pair]) -> String {
 /// Pairs of a valid mapping that contains `key` with this value.
 fn with<'a>(mapping: &MappingSpec, key: &'a KeySpec, value: &'a str) -> Vec<Pair<'a>> {
     let mut pairs: Vec<Pair> = Vec::new();
-    if let Some(required) = key.requires {
+    let mut next = key.requires;
+    // A required key may require another one.
+    while let Some(required) = next {
         let required =
             mapping.keys.iter().chain(actions::keys()).find(|other| other.name == required).expect("it is a key");
         pairs.push((required.name, required.example));
-    } else if mapping.name == STEP.name {
+        next = required.requires;
+    }
+    if key.requires.is_none() && mapping.name == STEP.name {
         pairs.push(("wait", "10ms"));
     }
     pairs.push((key.name, value));

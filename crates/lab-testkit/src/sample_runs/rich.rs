@@ -16,6 +16,7 @@ fn caller(codes: &[(u16, u64)], p99: f64) -> CallerResult {
     let count = |wanted: fn(u16) -> bool| codes.iter().filter(|(code, _)| wanted(*code)).map(|(_, count)| *count).sum();
     CallerResult {
         sent: count(|_| true),
+        attempts: None,
         unsent: 0,
         failed_requests: count(|code| !(200..300).contains(&code)),
         codes: codes.iter().map(|(code, count)| (code.to_string(), *count)).collect(),

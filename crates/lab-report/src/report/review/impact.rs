@@ -16,15 +16,16 @@ pub(super) fn customers(journal: &Journal) -> Vec<Block> {
     let mut grid = Grid::new("Traffic", &["step", "responses"], &numbers);
     for step in &journal.steps {
         if let Some(sent) = step.sent {
-            let (failed, latency) = (step.failed_requests, step.latency_ms);
-            grid.rows.push(traffic_row(name(step), facts::codes(step), (sent, failed), latency));
+            let (sent, latency) = ((sent, step.attempts, step.failed_requests), step.latency_ms);
+            grid.rows.push(traffic_row(name(step), facts::codes(step), sent, latency));
         }
         let callers = step.callers.iter().map(|(caller, result)| ("caller", caller, result));
         let background = step.background.iter().map(|(of, result)| ("background", of, result));
         for (what, who, result) in callers.chain(background) {
             let sender = format!("{}, {what} {}", name(step), super::code(who));
             let answers = facts::answers(&result.codes, &result.errors);
-            grid.rows.push(traffic_row(sender, answers, (result.sent, result.failed_requests), result.latency_ms));
+            let sent = (result.sent, result.attempts, result.failed_requests);
+            grid.rows.push(traffic_row(sender, answers, sent, result.latency_ms));
         }
     }
     if !grid.rows.is_empty() {
@@ -33,14 +34,20 @@ pub(super) fn customers(journal: &Journal) -> Vec<Block> {
     blocks
 }
 
-/// Table row of the traffic of one sender.
-fn traffic_row(sender: String, answers: String, (sent, failed): (u64, u64), latency: Option<Latency>) -> Vec<Cell> {
+/// Table row of the traffic of one sender, with the numbers of requests, of attempts if some were retried, and of failures.
+fn traffic_row(
+    sender: String,
+    answers: String,
+    (sent, attempts, failed): (u64, Option<u64>, u64),
+    latency: Option<Latency>,
+) -> Vec<Cell> {
     let share = format!("{failed} ({})", human::share(failed, sent));
     let failed = Cell { text: share, status: (failed > 0).then_some(Status::Failed) };
     let millis =
         |pick: fn(Latency) -> f64| latency.map_or_else(|| "-".to_owned(), |latency| human::millis(pick(latency)));
     let (median, tail) = (millis(|latency| latency.p50), millis(|latency| latency.p99));
-    vec![sender.into(), answers.into(), sent.to_string().into(), failed, median.into(), tail.into()]
+    let requests = attempts.map_or_else(|| sent.to_string(), |attempts| format!("{sent} ({attempts} attempts)"));
+    vec![sender.into(), answers.into(), requests.into(), failed, median.into(), tail.into()]
 }
 
 /// Charts, and a table of steps, log lines, alerts and notes.
@@ -129,7 +136,8 @@ fn row(number: usize, step: &StepResult) -> Vec<Cell> {
 fn happened(step: &StepResult) -> String {
     let mut parts = Vec::new();
     if let Some(sent) = step.sent {
-        parts.push(format!("{}: {}", human::count(sent, "request"), facts::codes(step)));
+        let attempts = step.attempts.map_or_else(String::new, |attempts| format!(" ({attempts} attempts)"));
+        parts.push(format!("{}{attempts}: {}", human::count(sent, "request"), facts::codes(step)));
         parts.extend(step.detail.as_deref().map(clean));
     } else {
         let took = human::millis(step.duration * 1000.0);

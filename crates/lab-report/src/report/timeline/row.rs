@@ -123,9 +123,19 @@ fn span(step: &StepResult, layout: &Layout) -> String {
     }
 }
 
+/// Attempts of the callers and of the background traffic that retried: `~ reports: 320 attempts of 80 requests`.
+fn retries(step: &StepResult) -> impl Iterator<Item = String> + '_ {
+    let callers = step.callers.iter().map(|(name, result)| ('·', name, result));
+    let background = step.background.iter().map(|(name, result)| ('~', name, result));
+    callers.chain(background).filter_map(|(mark, name, result)| {
+        let of = human::count(result.sent, "request");
+        Some(format!("{mark} {}: {} attempts of {of}", text::clean(name), result.attempts?))
+    })
+}
+
 /// Notes below the row.
 pub(super) fn notes(step: &StepResult) -> Vec<(Tone, String)> {
-    let mut notes = Vec::new();
+    let mut notes: Vec<_> = retries(step).map(|note| (Tone::Plain, note)).collect();
     if step.sent.is_some() {
         notes.extend(step.detail.iter().map(|detail| (Tone::Plain, detail.clone())));
     }

@@ -68,8 +68,10 @@ fn headline(report: &TrafficReport) -> String {
     let random = report.seed.map_or_else(String::new, |seed| format!(", Poisson with seed {seed}"));
     let rate = format!("{}/s{wanted}{random}", human::number((report.rate * 10.0).round() / 10.0));
     let sent = human::count(report.sent, "request");
+    let attempts =
+        if report.attempts > report.sent { format!(", {} attempts", report.attempts) } else { String::new() };
     let cut = if report.interrupted { " (interrupted)" } else { "" };
-    let mut parts = vec![format!("{sent} in {}{cut}", human::clock(report.duration)), rate];
+    let mut parts = vec![format!("{sent}{attempts} in {}{cut}", human::clock(report.duration)), rate];
     if report.failed > 0 {
         parts.push(format!("{} failed ({})", report.failed, human::share(report.failed, report.sent)));
     } else if report.sent > 0 && report.in_flight == 0 {
@@ -127,14 +129,12 @@ fn tone(code: u16) -> Tone {
 }
 
 fn callers(callers: &[CallerReport]) -> Table {
-    let columns = [
-        ("caller", Side::Left),
-        ("sent", Side::Right),
-        ("failed", Side::Right),
-        ("p50", Side::Right),
-        ("p99", Side::Right),
-        ("answers", Side::Left),
-    ];
+    let retried = callers.iter().any(|caller| caller.attempts > caller.sent);
+    let mut columns = vec![("caller", Side::Left), ("sent", Side::Right)];
+    if retried {
+        columns.push(("attempts", Side::Right));
+    }
+    columns.extend([("failed", Side::Right), ("p50", Side::Right), ("p99", Side::Right), ("answers", Side::Left)]);
     let mut table = Table::new(&columns);
     for caller in callers {
         let failed = if caller.failed == 0 { Tone::Good } else { Tone::Warn };
@@ -143,14 +143,17 @@ fn callers(callers: &[CallerReport]) -> Table {
         };
         let codes = caller.codes.iter().map(|(code, count)| format!("{code}: {count}"));
         let errors = caller.errors.iter().map(|(cause, count)| format!("{cause}: {count}"));
-        table.row([
-            Cell::from(caller.name.as_str()),
-            caller.sent.to_string().into(),
+        let mut row = vec![Cell::from(caller.name.as_str()), caller.sent.to_string().into()];
+        if retried {
+            row.push(caller.attempts.to_string().into());
+        }
+        row.extend([
             Cell::new(failed, human::share(caller.failed, caller.sent)),
             at(|latency| latency.p50).into(),
             at(|latency| latency.p99).into(),
             codes.chain(errors).collect::<Vec<_>>().join(", ").into(),
         ]);
+        table.row(row);
     }
     table
 }

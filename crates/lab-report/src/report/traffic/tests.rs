@@ -12,7 +12,8 @@ use crate::report::text::columns;
 use crate::term::Painter;
 use lab_core::event::ExpectationResult;
 use lab_traffic::{
-    Amount, Arrivals, BodySample, Caller, CallerOutcome, Cause, Interval, Job, Load, Outcome, Pace, Stage, Summary,
+    Amount, Arrivals, BodySample, Caller, CallerOutcome, Cause, Interval, Job, Load, Outcome, Pace, Retry, Stage,
+    Summary,
 };
 
 fn job() -> Job {
@@ -24,6 +25,7 @@ fn job() -> Job {
         rate: 20.0,
         connections: 1,
         timeout: Duration::from_secs(5),
+        retry: Retry::default(),
     })
 }
 
@@ -47,6 +49,7 @@ fn outcome(answers: bool) -> Outcome {
     let summary = Summary {
         duration: Duration::from_micros(1_951_234),
         sent: 40,
+        attempts: 40,
         unsent: if answers { 0 } else { 10 },
         codes,
         errors,
@@ -75,12 +78,13 @@ fn expectation(passed: bool) -> ExpectationResult {
 fn mixed() -> TrafficReport {
     let mut job = job();
     job.pace = Pace::Open { stages: vec![Stage::steady(20.0)], arrivals: Arrivals::Poisson { seed: 7 } };
-    let caller = |name: &str, share| Caller { name: name.to_owned(), headers: Vec::new(), share, request: None };
+    let caller = |name: &str, share| Caller::new(name, Vec::new(), share);
     job.callers = vec![caller("apikey-v1", 0.8), caller("apikey-v2", 0.2)];
     let mut outcome = outcome(true);
     let seen = |name: &str, (code, count), errors: BTreeMap<Cause, u64>, latency| CallerOutcome {
         name: name.to_owned(),
         sent: count + errors.values().sum::<u64>(),
+        attempts: count + errors.values().sum::<u64>(),
         unsent: 0,
         codes: BTreeMap::from([(code, count)]),
         errors,

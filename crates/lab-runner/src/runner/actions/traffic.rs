@@ -10,9 +10,9 @@ use crate::runner::error::StepError;
 use crate::runner::observation::Observation;
 use crate::runner::samples::scrape_during;
 use crate::runner::traffic_results::TrafficResults;
-use lab_scenario::plan::Traffic;
+use lab_scenario::plan::{CallerLoad, Traffic};
 use lab_telemetry::wire::TrafficProgressFn;
-use lab_traffic::{Amount, Load, Summary, TrafficProgress};
+use lab_traffic::{Load, Retry, Summary, TrafficProgress};
 
 pub(super) async fn send(context: &Context, traffic: &Traffic, now: &Observation) -> Result<ActionResult, StepError> {
     let loads = loads(traffic, now)?;
@@ -36,26 +36,41 @@ pub(super) async fn send(context: &Context, traffic: &Traffic, now: &Observation
 
 /// Load of each caller, or of the lab's default caller.
 pub(in crate::runner) fn loads(traffic: &Traffic, now: &Observation) -> Result<Vec<(Option<String>, Load)>, StepError> {
-    let load = |caller: Option<&str>, amount: Amount, rate: f64, connections: u32| {
+    let headers = |caller: Option<&str>| {
         let key = match &traffic.key {
             Some(key) => key.as_str(),
             None => now.key_of(caller)?,
         };
-        let load = Load {
-            url: format!("{}{}", now.description.endpoints.gateway, traffic.path),
-            method: traffic.method.clone(),
-            headers: headers(&traffic.headers, key),
-            amount,
-            rate,
-            connections,
-            timeout: traffic.timeout,
-        };
-        Ok((caller.map(str::to_owned), load))
+        Ok::<_, StepError>(headers(&traffic.headers, key))
     };
+    let url = |path: &str| format!("{}{path}", now.description.endpoints.gateway);
     if traffic.callers.is_empty() {
-        return Ok(vec![load(None, traffic.amount, traffic.rate, traffic.connections)?]);
+        let load = Load {
+            url: url(&traffic.path),
+            method: traffic.method.clone(),
+            headers: headers(None)?,
+            amount: traffic.amount,
+            rate: traffic.rate,
+            connections: traffic.connections,
+            timeout: traffic.timeout,
+            retry: Retry::default(),
+        };
+        return Ok(vec![(None, load)]);
     }
-    traffic.callers.iter().map(|part| load(Some(&part.name), part.amount, part.rate, part.connections)).collect()
+    let load = |caller: &CallerLoad| {
+        let load = Load {
+            url: url(&caller.path),
+            method: traffic.method.clone(),
+            headers: headers(Some(&caller.name))?,
+            amount: caller.amount,
+            rate: caller.rate,
+            connections: caller.connections,
+            timeout: caller.timeout,
+            retry: caller.retry,
+        };
+        Ok((Some(caller.name.clone()), load))
+    };
+    traffic.callers.iter().map(load).collect()
 }
 
 /// Headers of a step plus the key. An empty key is not sent.

@@ -4,7 +4,7 @@ use super::support::*;
 use crate::runner::Until;
 use lab_core::engine::ServiceChange;
 use lab_core::error::Exit;
-use lab_core::event::{EventKind, Keys, UndoOutcome};
+use lab_core::event::{EventKind, Keys, Status, UndoOutcome};
 
 const STALE: &str = r#"
 title: One of two was forgotten
@@ -90,4 +90,33 @@ async fn a_run_begins_with_the_keys_that_the_lab_has() {
     let Keys { callers, .. } = &started.keys;
     assert_eq!((callers["web"].as_str(), callers["old"].as_str()), ("apikey-v7", "apikey-v1"));
     assert_eq!(played.step("traffic").callers["web"].codes["200"], 2);
+}
+
+/// The mock engine's app is stopped, so every attempt gets a 502.
+#[tokio::test(start_paused = true)]
+async fn requests_and_attempts_are_counted_apart() {
+    let fixture = Fixture::new();
+    let played = fixture
+        .play(loaded(
+            "
+title: T
+kind: part
+callers: { web: { retries: 2, backoff: 100ms }, batch: {} }
+steps:
+  - { traffic: { requests: 10 }, expect: { attempts: 10, sent: 10 } }
+  - stop: app
+  - name: broken
+    traffic: { requests: 10, connections: 10 }
+    expect: { sent: 10, failed: \"100%\", attempts: 20, caller.web.attempts: 15, caller.batch.attempts: 5 }
+",
+        ))
+        .await;
+    assert_eq!(played.finished().status, Status::Passed, "{}", played.text());
+    let step = played.step("broken");
+    let counts = |name: &str| (step.callers[name].sent, step.callers[name].attempts);
+    assert_eq!(
+        (step.sent, step.attempts, counts("web"), counts("batch")),
+        (Some(10), Some(20), (5, Some(15)), (5, None))
+    );
+    assert_eq!(played.step("traffic").attempts, None, "as many as requests");
 }
