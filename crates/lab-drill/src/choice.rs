@@ -2,9 +2,16 @@
 //! SHA-256 is published at the start and the secret at the end, so that everybody can verify that nothing was changed
 //! in between.
 
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+/// Seconds from the start to the injection.
+pub const QUIET: RangeInclusive<u64> = 30..=180;
 
 /// Secret of a drill: 32 bytes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +67,34 @@ impl Secret {
     pub fn index(&self, purpose: &str, count: usize) -> Option<usize> {
         // The bias of the remainder is below 2^-32 for any list that fits a terminal.
         usize::try_from(self.draw(purpose).checked_rem(count as u64)?).ok()
+    }
+
+    /// The incident among candidates. Their order and repetitions have no influence.
+    pub fn incident<'a>(&self, candidates: &[&'a str]) -> Option<&'a str> {
+        let sorted: BTreeSet<&str> = candidates.iter().copied().collect();
+        let index = self.index("incident", sorted.len())?;
+        sorted.into_iter().nth(index)
+    }
+
+    /// Time from the start to the injection: whole seconds within [`QUIET`].
+    pub fn quiet(&self) -> Duration {
+        let choices = QUIET.end() - QUIET.start() + 1;
+        Duration::from_secs(QUIET.start() + self.draw("quiet") % choices)
+    }
+
+    /// Whether the fault is injected: in nine of ten drills.
+    pub fn has_fault(&self) -> bool {
+        !self.draw("fault").is_multiple_of(10)
+    }
+
+    /// One of some items for one purpose, such as a decoy. Their order matters.
+    pub fn pick<'a, T>(&self, purpose: &str, items: &'a [T]) -> Option<&'a T> {
+        items.get(self.index(purpose, items.len())?)
+    }
+
+    /// Whether a commitment that was published belongs to this secret.
+    pub fn matches(&self, commitment: &str) -> bool {
+        self.commitment() == commitment
     }
 
     fn derive(&self, purpose: &str) -> [u8; 32] {
@@ -129,7 +164,51 @@ mod tests {
     fn an_index_is_below_the_count_and_differs_by_purpose() {
         let secret = Secret::from_seed(1);
         assert_eq!((secret.index("any", 0), secret.index("any", 1)), (None, Some(0)));
-        let drawn: std::collections::BTreeSet<_> = (0..200).filter_map(|i| secret.index(&i.to_string(), 7)).collect();
+        let drawn: BTreeSet<_> = (0..200).filter_map(|i| secret.index(&i.to_string(), 7)).collect();
         assert_eq!(drawn.len(), 7);
+    }
+
+    /// Computed independently: the first 8 bytes of the HMAC of the purpose, as a big-endian number, modulo the choices.
+    #[test]
+    fn choices_follow_from_the_secret() {
+        let drawn = |seed| {
+            let secret = Secret::from_seed(seed);
+            let incident = secret.incident(&["db-down", "app-down", "stale-caller"]).unwrap();
+            (
+                incident,
+                secret.quiet().as_secs(),
+                secret.has_fault(),
+                *secret.pick("decoy", &["a", "b", "c", "d"]).unwrap(),
+            )
+        };
+        assert_eq!(drawn(1), ("app-down", 83, true, "a"));
+        assert_eq!(drawn(7), ("stale-caller", 173, true, "b"));
+        assert_eq!(drawn(42), ("app-down", 87, true, "c"));
+        assert!(!Secret::from_seed(17).has_fault());
+    }
+
+    #[test]
+    fn the_order_of_the_candidates_has_no_influence() {
+        let secret = Secret::from_seed(3);
+        let chosen = secret.incident(&["a", "b", "c"]);
+        assert!(chosen.is_some());
+        assert_eq!(secret.incident(&["c", "a", "b", "a"]), chosen);
+        assert_eq!((secret.incident(&[]), secret.pick::<u8>("decoy", &[])), (None, None));
+    }
+
+    #[test]
+    fn quiet_times_are_in_range_and_one_drill_in_ten_has_no_fault() {
+        let secrets: Vec<Secret> = (0..2000).map(Secret::from_seed).collect();
+        let quiet: BTreeSet<u64> = secrets.iter().map(|secret| secret.quiet().as_secs()).collect();
+        assert_eq!((quiet.first(), quiet.last(), quiet.len()), (Some(&30), Some(&180), 151));
+        let without = secrets.iter().filter(|secret| !secret.has_fault()).count();
+        assert!((150..=250).contains(&without), "{without}");
+    }
+
+    #[test]
+    fn a_commitment_can_be_verified() {
+        let secret = Secret::from_seed(7);
+        assert!(secret.matches(&secret.commitment()));
+        assert!(!Secret::from_seed(8).matches(&secret.commitment()));
     }
 }
