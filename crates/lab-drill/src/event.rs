@@ -18,6 +18,33 @@ pub struct Entry {
     pub event: Event,
 }
 
+/// Line of a second. Most lines of a log are of this form, and reading it needs no detour over its tag.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecondLine {
+    at: DateTime<Utc>,
+    clock: u64,
+    #[serde(rename = "event")]
+    _event: SecondTag,
+    callers: Vec<(u32, u32)>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SecondTag {
+    Second,
+}
+
+impl Entry {
+    /// Reads one line of a log.
+    pub(crate) fn from_json(line: &[u8]) -> serde_json::Result<Self> {
+        match serde_json::from_slice::<SecondLine>(line) {
+            Ok(SecondLine { at, clock, callers, .. }) => Ok(Self { at, clock, event: Event::Second { callers } }),
+            Err(_) => serde_json::from_slice(line),
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -194,8 +221,11 @@ pub struct Update {
     pub since: Option<u64>,
     /// Time until the next update, in seconds. `None` if none is promised.
     pub next: Option<u64>,
-    /// The free line.
+    /// The free line, with secrets masked.
     pub text: String,
+    /// Number of secrets that the line had before they were masked.
+    #[serde(default)]
+    pub disclosed: u32,
 }
 
 /// Who gets an update.
@@ -232,4 +262,26 @@ pub enum Affected {
     Some,
     /// All of them.
     Everybody,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        let at = DateTime::from_timestamp(1_796_040_000, 5_000_000).unwrap();
+        let events = [
+            Event::Second { callers: vec![(5, 4), (0, 0)] },
+            Event::Watching { pid: 7 },
+            Event::Checked(Check::Failed { reasons: vec!["still 401".to_owned()] }),
+            Event::Known,
+        ];
+        for event in events {
+            let entry = Entry { at, clock: 61_000, event };
+            let line = serde_json::to_vec(&entry).unwrap();
+            assert_eq!(Entry::from_json(&line).unwrap(), entry);
+        }
+        assert!(Entry::from_json(b"{}").is_err());
+    }
 }

@@ -306,7 +306,7 @@ impl Drill {
         self.seconds.push(second);
         if let Some(impact) = self.impact {
             match self.window.verdict() {
-                Some((start, true)) => self.verdicts.mitigate(start.max(impact)),
+                Some((start, true)) => self.verdicts.mitigate(start.max(impact), self.clock),
                 Some((_, false)) => self.verdicts.relapse(begin),
                 None => {}
             }

@@ -13,6 +13,7 @@ pub mod messages;
 mod seal;
 #[cfg(test)]
 mod testing;
+pub mod updates;
 
 /// Version of the log's format.
 pub const LOG_VERSION: u32 = 1;

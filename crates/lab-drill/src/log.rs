@@ -218,7 +218,7 @@ impl Log {
         } else {
             self.sealer.open(self.lines, line).map_err(|error| error.to_string())?
         };
-        serde_json::from_slice(&plain).map_err(|error| error.to_string())
+        Entry::from_json(&plain).map_err(|error| error.to_string())
     }
 
     fn failed(&self, source: io::Error) -> LogError {

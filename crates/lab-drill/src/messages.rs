@@ -1,13 +1,135 @@
-//! Messages of a drill, such as the customer's ticket.
+//! Messages of a drill: the customer's ticket 60 seconds after the impact, the injects of the incident or the default ones, and
+//! messages from outside of the scenario. All times are drill times, so they stand still while the referee cannot look. A
+//! message that has arrived never disappears, because it depends only on what the referee knew at its time.
+
+use serde::Serialize;
+
+use crate::brief::{Inject, Moment};
+use crate::fold::{Drill, Span};
+use crate::updates::{Due, dues};
+
+#[cfg(test)]
+mod tests;
 
 /// Drill time in milliseconds between the impact and the ticket.
 pub const TICKET_AFTER: u64 = 60_000;
+/// From whom the ticket is.
+const CUSTOMER: &str = "the customer";
+
+/// A message to the participant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// When it arrived, in drill time in milliseconds.
+    pub at: u64,
+    /// Why it was sent.
+    pub kind: Kind,
+    /// Who writes it.
+    pub from: String,
+    /// The message.
+    pub text: String,
+}
+
+/// Why a message was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// It is the ticket of the incident.
+    Ticket,
+    /// The scenario sends it.
+    Inject,
+    /// It comes from outside of the scenario, such as from a trainer.
+    Note,
+}
 
 /// The ticket of the incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket<'a> {
-    /// When it arrived.
+    /// When it arrived, in drill time in milliseconds.
     pub at: u64,
     /// The incident in a customer's words.
     pub text: &'a str,
+}
+
+/// An inject that every incident has unless its file replaces them: drill time in seconds, what it counts from, who writes it,
+/// and the message.
+const DEFAULT: [(u64, Moment, &str, &str); 3] = [
+    (
+        30,
+        Moment::Overdue,
+        "the support lead",
+        "Customers keep asking, and the next update is overdue. What can we say, and when do they hear from us again?",
+    ),
+    (
+        300,
+        Moment::Impact,
+        "the manager",
+        "This has been going on for five minutes. Who is affected, and what are we doing about it?",
+    ),
+    (60, Moment::Mitigated, CUSTOMER, "Requests work again on our side. What happened, and can we rely on it?"),
+];
+
+/// All messages that arrived until `now`, in the order of their arrival.
+pub fn messages(drill: &Drill, now: u64) -> Vec<Message> {
+    let now = drill.ended.map_or(now, |end| now.min(end.at));
+    let mut messages: Vec<Message> = drill
+        .notes
+        .iter()
+        .map(|note| Message { at: note.at, kind: Kind::Note, from: note.from.clone(), text: note.text.clone() })
+        .collect();
+    if let Some(at) = drill.ticket_at() {
+        let text = drill.started.brief.ticket.clone();
+        messages.push(Message { at, kind: Kind::Ticket, from: CUSTOMER.to_owned(), text });
+    }
+    let dues = dues(drill, now);
+    for inject in injects(drill) {
+        let after = u64::try_from(inject.at.as_millis()).unwrap_or(u64::MAX);
+        let times = arrivals(drill, &dues, inject.after, after);
+        messages.extend(times.into_iter().map(|at| Message {
+            at,
+            kind: Kind::Inject,
+            from: inject.from.clone(),
+            text: inject.text.clone(),
+        }));
+    }
+    messages.retain(|message| message.at <= now);
+    // Stable, so messages of the same time keep the order above.
+    messages.sort_by_key(|message| message.at);
+    messages
+}
+
+/// The injects of the incident, or the default ones.
+fn injects(drill: &Drill) -> Vec<Inject> {
+    if !drill.started.brief.injects.is_empty() {
+        return drill.started.brief.injects.clone();
+    }
+    let default = DEFAULT.into_iter().map(|(at, after, from, text)| Inject {
+        at: std::time::Duration::from_secs(at),
+        after,
+        from: from.to_owned(),
+        text: text.to_owned(),
+    });
+    default.collect()
+}
+
+/// Times at which an inject arrives.
+fn arrivals(drill: &Drill, dues: &[Due], moment: Moment, after: u64) -> Vec<u64> {
+    let lasts = |span: &Span| span.known_since(span.at.saturating_add(after));
+    match moment {
+        // Not while the callers succeed.
+        Moment::Impact => {
+            let at = drill.impact.map(|impact| impact.saturating_add(after));
+            let succeeds = |at: u64| drill.mitigations().iter().any(|last| last.span.known_since(at) == Some(at));
+            at.filter(|at| !succeeds(*at)).into_iter().collect()
+        }
+        // Each time that an update is overdue.
+        Moment::Overdue => {
+            let overdue = dues.iter().map(|due| (due.at.saturating_add(after), due.sent));
+            overdue.filter(|(at, sent)| sent.is_none_or(|sent| sent > *at)).map(|(at, _)| at).collect()
+        }
+        // Once, if it lasts.
+        Moment::Mitigated => {
+            drill.mitigations().iter().find_map(|mitigation| lasts(&mitigation.span)).into_iter().collect()
+        }
+        Moment::Resolved => drill.resolutions().iter().find_map(lasts).into_iter().collect(),
+    }
 }

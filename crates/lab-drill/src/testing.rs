@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lab_core::diagnosis::{Cause, Diagnosis, Finding, Location};
 
 use crate::brief::{Brief, Hint, Par, WrongFix};
-use crate::event::{Check, Ending, Entry, Event, Known, Started, Update};
+use crate::event::{Affected, Audience, Check, ClaimedState, Ending, Entry, Event, Known, Started, Update};
 use crate::fold::Drill;
 
 /// A log under construction. Two callers send 10 and 5 requests per second. Times are in seconds unless stated.
@@ -40,6 +40,11 @@ impl Story {
 
     pub(crate) fn coach(mut self) -> Self {
         self.started.coach = true;
+        self
+    }
+
+    pub(crate) fn change_start(mut self, change: impl FnOnce(&mut Started)) -> Self {
+        change(&mut self.started);
         self
     }
 
@@ -152,6 +157,12 @@ impl Story {
     pub(crate) fn drill(&self) -> Drill {
         Drill::from_entries(&self.entries()).unwrap()
     }
+}
+
+/// An update to the customers. `next` is in seconds.
+pub(crate) fn update(state: ClaimedState, affected: Affected, next: Option<u64>) -> Update {
+    let text = "We are looking into it.".to_owned();
+    Update { to: Audience::Customers, state, affected, since: None, next, text, disclosed: 0 }
 }
 
 fn started() -> Started {

@@ -114,7 +114,7 @@ fn start() -> DateTime<Utc> {
 
 fn update(to: Audience, state: ClaimedState, affected: Affected, next: Option<u64>, text: &str) -> Event {
     let since = (state != ClaimedState::Resolved).then_some(46_000);
-    Event::Update(Update { to, state, affected, since, next, text: text.to_owned() })
+    Event::Update(Update { to, state, affected, since, next, text: text.to_owned(), disclosed: 0 })
 }
 
 fn looked(what: &str) -> Event {

@@ -121,7 +121,7 @@ impl Drill {
             unknown: self.is_unknown(),
             acknowledged: self.public_acknowledgement(),
             callers: self.public_callers(),
-            seconds: self.public_seconds(),
+            seconds: self.public_seconds(CHART),
             down: self.down.clone(),
             hints: self.hints.iter().filter_map(|opened| hint(opened.index)).collect(),
             next_hint: next.and_then(hint),
@@ -139,10 +139,15 @@ impl Drill {
         self.started.coach || self.ended.is_some()
     }
 
+    /// When the ticket arrives, if there is an impact.
+    pub fn ticket_at(&self) -> Option<u64> {
+        self.impact.map(|impact| impact.saturating_add(TICKET_AFTER))
+    }
+
     /// The ticket, once it has arrived.
     pub fn ticket(&self) -> Option<Ticket<'_>> {
-        let at = self.impact? + TICKET_AFTER;
-        (at <= self.clock).then_some(Ticket { at, text: &self.started.brief.ticket })
+        let at = self.ticket_at().filter(|at| *at <= self.clock)?;
+        Some(Ticket { at, text: &self.started.brief.ticket })
     }
 
     fn public_acknowledgement(&self) -> Option<u64> {
@@ -152,7 +157,7 @@ impl Drill {
         }
     }
 
-    fn public_hint(&self, index: usize) -> Option<PublicHint> {
+    pub(crate) fn public_hint(&self, index: usize) -> Option<PublicHint> {
         let hint = self.started.brief.hints.get(index)?;
         let opened = self.hints.iter().find(|opened| opened.index == index);
         let open = opened.map(|opened| (opened.at, hint.text.clone()));
@@ -171,8 +176,9 @@ impl Drill {
             .collect()
     }
 
-    fn public_seconds(&self) -> Vec<PublicSecond> {
-        let last = &self.seconds[self.seconds.len().saturating_sub(CHART)..];
+    /// The last `count` seconds.
+    pub(crate) fn public_seconds(&self, count: usize) -> Vec<PublicSecond> {
+        let last = &self.seconds[self.seconds.len().saturating_sub(count)..];
         last.iter()
             .map(|second| {
                 let sent = second.callers.iter().map(|(sent, _)| sent).sum();

@@ -1,8 +1,8 @@
 use lab_core::diagnosis::{Cause, Location};
 
 use super::*;
-use crate::event::{Affected, Audience, ClaimedState};
-use crate::testing::Story;
+use crate::event::{Affected, ClaimedState};
+use crate::testing::{Story, update};
 
 #[test]
 fn a_log_begins_with_its_start() {
@@ -56,8 +56,8 @@ fn a_relapse_ends_mitigation_and_resolution() {
     let story = story.good(5).bad(1);
     let drill = story.drill();
     assert_eq!((drill.phase(), drill.mitigated(), drill.resolved()), (Phase::Broken, None, None));
-    assert_eq!(drill.mitigations()[0].span, Span { at: 40_000, until: Some(55_000) });
-    assert_eq!(drill.resolutions(), [Span { at: 50_000, until: Some(55_000) }]);
+    assert_eq!(drill.mitigations()[0].span, Span { at: 40_000, until: Some(55_000), known: 50_000 });
+    assert_eq!(drill.resolutions(), [Span { at: 50_000, until: Some(55_000), known: 50_000 }]);
     let drill = story.good(10).drill();
     assert_eq!((drill.mitigated(), drill.resolved()), (Some(56_000), None), "the check is older than the mitigation");
     let drill = Story::new().quiet(30).inject().bad(10).good(10).check().good(5).bad(1).good(10).check().drill();
@@ -184,14 +184,7 @@ fn hints_and_wrong_fixes_count_once() {
 
 #[test]
 fn updates_keep_the_share_of_failing_requests() {
-    let update = Update {
-        to: Audience::Customers,
-        state: ClaimedState::Investigating,
-        affected: Affected::Some,
-        since: None,
-        next: Some(600),
-        text: "We are looking into it.".to_owned(),
-    };
+    let update = update(ClaimedState::Investigating, Affected::Some, Some(600));
     let story = Story::new().update(update.clone()).quiet(30).inject().bad(4).look("metrics").update(update);
     let drill = story.drill();
     assert_eq!((drill.updates[0].share, drill.updates[1].share), (None, Some(Share { sent: 150, succeeded: 90 })));

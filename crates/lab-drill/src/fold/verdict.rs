@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
-use super::Drill;
+use super::{Drill, NamedWrongFix};
 
 /// Drill time in milliseconds after which a mitigation that is not resolved counts as masked.
 pub(crate) const MASKED_AFTER: u64 = 20_000;
+
+/// Longest time in milliseconds between a change and its entry in the log.
+const CHANGE_LAG: u64 = 2000;
 
 /// Phase of a drill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -41,12 +44,22 @@ pub struct Span {
     pub at: u64,
     /// When it was revoked. `None` if it still holds.
     pub until: Option<u64>,
+    /// When the referee knew its begin. A mitigation is known 10 seconds later.
+    pub known: u64,
 }
 
 impl Span {
     /// Whether the verdict held at a time.
     pub fn contains(&self, at: u64) -> bool {
         self.at <= at && self.until.is_none_or(|until| at < until)
+    }
+
+    /// The time `at`, or later if the referee knew the verdict only later. `None` if it knew by then that the verdict was
+    /// revoked.
+    pub(crate) fn known_since(&self, at: u64) -> Option<u64> {
+        let at = at.max(self.known);
+        // A relapse is known at the end of its first second.
+        self.until.is_none_or(|until| at < until.saturating_add(1000)).then_some(at)
     }
 }
 
@@ -98,11 +111,11 @@ impl Verdicts {
     }
 
     /// A window in which every caller succeeds begins at `start`.
-    pub(super) fn mitigate(&mut self, start: u64) {
+    pub(super) fn mitigate(&mut self, start: u64, known: u64) {
         if self.mitigated().is_none() {
             // A window may begin before the second that ended the last mitigation.
             let start = self.mitigations.last().and_then(|last| last.span.until).map_or(start, |end| start.max(end));
-            self.mitigations.push(Mitigation { span: Span { at: start, until: None }, masked: None });
+            self.mitigations.push(Mitigation { span: Span { at: start, until: None, known }, masked: None });
         }
     }
 
@@ -144,7 +157,7 @@ impl Verdicts {
             _ if self.down || self.passes.is_empty() => self.revoke(clock),
             Some(at) if self.resolved().is_none() => {
                 let end = self.resolutions.last().and_then(|last| last.until).unwrap_or_default();
-                self.resolutions.push(Span { at: at.max(end).max(self.running_since), until: None });
+                self.resolutions.push(Span { at: at.max(end).max(self.running_since), until: None, known: clock });
             }
             _ => {}
         }
@@ -177,6 +190,15 @@ impl Drill {
     /// All times in which the incident was resolved.
     pub fn resolutions(&self) -> &[Span] {
         &self.verdicts.resolutions
+    }
+
+    /// The named wrong fix that made the callers succeed while the cause stayed, for the mitigation that still holds: it was
+    /// the last change before them.
+    pub fn masking_fix(&self) -> Option<&NamedWrongFix> {
+        let mitigation = self.mitigations().last().filter(|last| last.span.until.is_none() && last.masked.is_some())?;
+        let mut before = self.changes.iter().filter(|change| change.at <= mitigation.span.at + CHANGE_LAG);
+        let change = before.next_back()?.at;
+        self.wrong_fixes.iter().find(|fix| fix.changed == Some(change))
     }
 
     /// Phase after the last entry.

@@ -57,6 +57,11 @@ impl Share {
         let ratio = self.sent.saturating_sub(self.succeeded) as f64 / self.sent as f64;
         ratio
     }
+
+    /// At least 99 % of the requests succeeded.
+    pub fn is_healthy(self) -> bool {
+        self.failing() <= 0.01
+    }
 }
 
 impl Serialize for Share {

@@ -1,0 +1,165 @@
+//! Warnings before an update is sent: secrets, estimates of the resolution, and internals that do not belong to customers.
+
+use std::sync::LazyLock;
+
+use lab_core::event::Secrets;
+use regex::Regex;
+use serde::Serialize;
+
+use crate::event::Audience;
+
+/// What is wrong with a part of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A secret, such as a key.
+    Secret,
+    /// An estimate of the resolution, such as `in 10 minutes`.
+    Estimate,
+    /// The name of a variable, host or component.
+    Internal,
+}
+
+/// A part of a text that should not be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What is wrong.
+    pub kind: Kind,
+    /// The part of the text. Secrets are masked.
+    pub text: String,
+}
+
+/// A promise of the next update is no estimate of the resolution.
+static UPDATE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(updates?|write again|be in touch|get back to you|report back|hear from us)\b"));
+static ESTIMATE: LazyLock<Regex> = LazyLock::new(|| {
+    // Spaces have no meaning in the pattern below.
+    let words = |text: &str| text.replace(' ', r"\s+");
+    let count =
+        words(r"(\d+([.,]\d+)?|an?|half an?|one|two|three|five|ten|fifteen|twenty|thirty|a few|a couple of|some)");
+    let unit = r"(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|days?|moments?)";
+    let about = words(r"(about|around|roughly|approximately|approx\.?|at most|less than|under|the next)");
+    let day = words(r"(noon|midnight|tonight|tomorrow|today|end of day|eod|(mon|tues|wednes|thurs|fri|satur|sun)day)");
+    pattern(&format!(
+        r"(?ix) \b(in|within)\s+({about}\s+)?{count}\s*-?\s*{unit}\b
+              | \bwithin\s+the\s+(next\s+)?(minute|hour|day)\b
+              | \b(by|until|before|around|at\s+about)\s+(\d{{1,2}}[:.]\d{{2}}|\d{{1,2}}\s*(am|pm)|{day})\b
+              | \b(soon|shortly|any\s+(minute|moment)|momentarily)\b
+              | \bETA\b",
+    ))
+});
+static INTERNAL: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?x) \b[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\b                              # a variable
+             | \b[a-z][a-z0-9]*(_[a-z0-9]+)+\b                              # a metric or a column
+             | \b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b                             # an address
+             | \b[a-z][a-z0-9-]*(\.[a-z0-9-]+)*:\d{2,5}\b                   # a host with its port
+             | \b[a-z0-9-]+(\.[a-z0-9-]+)*\.(internal|local|svc|lan)\b      # a host
+             | (^|\s)/(etc|var|tmp|opt|usr|home|root)/\S*                   # a file
+             | (?i:\b(localhost|nginx|postgres(ql)?|sqlite|prometheus|grafana|docker|kubernetes)\b)",
+    )
+});
+
+fn pattern(text: &str) -> Regex {
+    #[expect(clippy::expect_used, reason = "the patterns are fixed and tested")]
+    Regex::new(text).expect("a valid pattern")
+}
+
+/// What should not be sent to `to`: first secrets, then estimates, then internals. Internals may be sent to colleagues.
+pub fn warnings(to: Audience, text: &str, secrets: &Secrets) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    // A secret is not reported a second time as an internal.
+    let text = secrets.mask(text);
+    let hidden = text.matches(lab_core::event::MASK).count();
+    warnings.extend((0..hidden).map(|_| warning(Kind::Secret, lab_core::event::MASK)));
+    let sentences = text.split_inclusive(['!', '?', ';', '\n']).flat_map(|part| part.split_inclusive(". "));
+    for sentence in sentences.filter(|sentence| !UPDATE.is_match(sentence)) {
+        warnings.extend(ESTIMATE.find_iter(sentence).map(|found| warning(Kind::Estimate, found.as_str())));
+    }
+    if to == Audience::Customers {
+        warnings.extend(INTERNAL.find_iter(&text).map(|found| warning(Kind::Internal, found.as_str())));
+    }
+    warnings
+}
+
+/// Number of secrets in a text, for [`Update::disclosed`](crate::event::Update::disclosed).
+pub fn count_secrets(text: &str, secrets: &Secrets) -> u32 {
+    let before = text.matches(lab_core::event::MASK).count();
+    let after = secrets.mask(text).matches(lab_core::event::MASK).count();
+    u32::try_from(after.saturating_sub(before)).unwrap_or(u32::MAX)
+}
+
+fn warning(kind: Kind, text: &str) -> Warning {
+    Warning { kind, text: text.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(to: Audience, text: &str) -> Vec<(Kind, String)> {
+        let mut secrets = Secrets::default();
+        secrets.add("apikey-v2");
+        warnings(to, text, &secrets).into_iter().map(|warning| (warning.kind, warning.text)).collect()
+    }
+
+    #[test]
+    fn estimates_of_the_resolution_are_found() {
+        for (text, estimate) in [
+            ("We expect a fix in 10 minutes.", "in 10 minutes"),
+            ("It will work again in about half an hour", "in about half an hour"),
+            ("Fixed within the next 2h", "within the next 2h"),
+            ("All should be fine by 10:30.", "by 10:30"),
+            ("Back by noon", "by noon"),
+            ("It works again before 3 pm", "before 3 pm"),
+            ("It will be over soon", "soon"),
+            ("ETA unknown", "ETA"),
+            ("within the hour", "within the hour"),
+        ] {
+            assert_eq!(found(Audience::Internal, text), [(Kind::Estimate, estimate.to_owned())], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_promised_update_and_the_past_are_no_estimates() {
+        for text in [
+            "We will send the next update in 10 minutes.",
+            "You will hear from us by 10:30",
+            "Requests have failed for 10 minutes, since 10:05.",
+            "In the last 10 minutes a third of the requests failed.",
+            "We are looking into it; customers get an error in their reports.",
+            "Requests to /api/users are rejected.",
+            "",
+        ] {
+            assert_eq!(found(Audience::Customers, text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn internals_are_found_for_customers_only() {
+        for (text, internal) in [
+            ("APP_DB_POOL was too low", "APP_DB_POOL"),
+            ("app_requests_total is flat", "app_requests_total"),
+            ("10.0.3.4:8000 does not answer", "10.0.3.4:8000"),
+            ("the process at app:8000 hangs", "app:8000"),
+            ("db.internal hangs", "db.internal"),
+            ("Nginx rejects requests", "Nginx"),
+            ("see /var/log/messages", "/var/log/messages"),
+        ] {
+            assert_eq!(found(Audience::Customers, text), [(Kind::Internal, internal.to_owned())], "{text}");
+            assert_eq!(found(Audience::Internal, text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_found_and_not_repeated() {
+        let text = "Use apikey-v2 instead, it is YXBpa2V5LXYy in your header.";
+        let warnings = found(Audience::Internal, text);
+        assert_eq!(warnings.first(), Some(&(Kind::Secret, "***".to_owned())));
+        assert!(!format!("{warnings:?}").contains("apikey"));
+        let mut secrets = Secrets::default();
+        secrets.add("apikey-v2");
+        assert_eq!(count_secrets("apikey-v2, *** and apikey-v2", &secrets), 2);
+        assert_eq!(count_secrets("nothing", &secrets), 0);
+    }
+}
