@@ -10,6 +10,7 @@ pub mod event;
 pub mod fold;
 pub mod log;
 pub mod messages;
+pub mod score;
 mod seal;
 #[cfg(test)]
 mod testing;
