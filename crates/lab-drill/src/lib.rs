@@ -6,8 +6,10 @@
 
 pub mod brief;
 pub mod choice;
+pub mod debrief;
 pub mod event;
 pub mod fold;
+pub mod history;
 pub mod log;
 pub mod messages;
 pub mod score;
