@@ -18,7 +18,7 @@ use lab_scenario::{LoadOptions, Source, load};
 use mutate::Mutator;
 
 /// CPU time limit per file.
-const LONGEST: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(1);
 /// Time without progress after which a file counts as hanging.
 const HUNG: Duration = Duration::from_secs(20);
 /// Memory limit of the whole process, in MB.
@@ -27,7 +27,7 @@ const MOST_MB: f64 = 200.0;
 /// Result of one file.
 struct Tried {
     seed: u64,
-    took: Duration,
+    duration: Duration,
     bytes: usize,
     valid: bool,
     panicked: bool,
@@ -61,14 +61,14 @@ fn main() -> ExitCode {
             valid += u64::from(tried.valid);
             bytes += tried.bytes;
             panics.extend(tried.panicked.then_some(tried.seed));
-            slow.extend((tried.took > LONGEST).then_some(tried.seed));
+            slow.extend((tried.took > LIMIT).then_some(tried.seed));
             longest = longest.max((tried.took, tried.seed));
         }
     });
     let memory = peak_mb();
     println!("{inputs} files, {} MB, in {:.1?} on {threads} threads", bytes / 1_000_000, begun.elapsed());
     println!("valid {valid}, rejected {}, panics {} {panics:?}", inputs - valid, panics.len());
-    println!("longest {:.1?} (seed {}), limit {LONGEST:?}: {} above {slow:?}", longest.0, longest.1, slow.len());
+    println!("longest {:.1?} (seed {}), limit {LIMIT:?}: {} above {slow:?}", longest.0, longest.1, slow.len());
     println!(
         "peak memory {}, limit {MOST_MB} MB",
         memory.map_or_else(|| "unknown".to_owned(), |mb| format!("{mb:.1} MB"))

@@ -14,20 +14,20 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The default tests: the life of a lab on any daemon, and faults that do not depend on the daemon.
+# The default tests: the lifecycle of a lab on any daemon, and faults that do not depend on the daemon.
 tests=(
     the_docker_engine_conforms
     a_redeploy_loses_no_request
     a_stopped_app_is_502_at_once_and_a_paused_one_504
-    an_app_that_cannot_start_is_removed_and_the_old_one_serves_on
-    two_labs_live_side_by_side
-    an_up_that_nobody_waits_for_is_taken_back_by_down
-    only_what_changed_is_made_again
-    a_container_removed_behind_labs_back_comes_back
-    a_network_removed_behind_labs_back_comes_back
-    a_lab_of_containers_is_shown_and_goes_without_its_record
-    a_port_taken_by_a_process_is_told
-    a_service_that_dies_while_starting_is_told_with_its_last_line
+    an_app_that_cannot_start_is_removed_and_the_old_one_keeps_serving
+    two_labs_run_side_by_side
+    down_removes_an_abandoned_up
+    only_changed_services_are_recreated
+    a_container_removed_outside_of_lab_is_recreated
+    a_network_removed_outside_of_lab_is_recreated
+    a_lab_of_containers_is_shown_and_removed_without_its_record
+    a_port_used_by_a_process_is_reported
+    a_service_that_exits_during_start_is_reported_with_its_last_line
     ctrl_c_during_a_start_leaves_nothing
     every_scenario_gives_the_same_deltas_on_docker_embedded_and_the_mock
 )
@@ -39,22 +39,22 @@ left_out=(
     a_daemon_that_hangs
     a_daemon_whose_
     a_daemon_is_reached_by_ssh
-    an_up_that_is_given_up_while_the_apps_image_is_made
+    an_up_that_is_abandoned_during_the_build_of_the_image
     a_lab_on_another_machines_daemon
 )
 left_out_on_podman=(
     # Podman's configuration must list registries without TLS, including their port.
-    an_image_is_fetched
-    a_registry_that_refuses
-    a_pull_that_stalls
-    a_fetched_image_for_another_platform
+    an_image_is_pulled
+    a_refusal_of_the_registry
+    a_stalled_pull
+    a_pulled_image_for_another_platform
     ctrl_c_during_a_pull
     # Podman continues an abandoned build, merges stdout and stderr, lists a digest for images that do not come from a
     # registry, and rounds the times in its logs to seconds.
     logs_are_merged
     ctrl_c_during_a_build
-    a_build_that_fails_is_told
-    the_inventory_says
+    a_failed_build_is_reported
+    the_inventory_lists
 )
 
 fail() {

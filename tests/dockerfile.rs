@@ -1,6 +1,6 @@
-//! The top-level Dockerfile: its text always, and built and run with `LAB_TEST_DOCKERFILE=1`. A test binary of its own: the build
-//! takes minutes of every core, which the tests of `tests/docker/` would feel. Without a registry, `stack/offline/build.sh rust`
-//! makes a stand-in for the base image first.
+//! The top-level Dockerfile: its text is always checked; it is built and run with `LAB_TEST_DOCKERFILE=1`. A separate test binary,
+//! because the build uses all cores for minutes, which would disturb the tests of `tests/docker/`. Without a registry,
+//! `stack/offline/build.sh rust` creates a stand-in for the base image.
 
 use std::fs::read_to_string;
 use std::path::Path;
@@ -9,21 +9,22 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Length of the shown output of a failed build.
+/// Number of lines to show of a failed build.
 const LAST_LINES: usize = 40;
-/// For a container to be healthy.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit for a container to become healthy.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let wanted = std::env::var("LAB_TEST_DOCKERFILE").is_ok_and(|value| value == "1");
-    let trial = Trial::test("the_dockerfile_builds_an_app_that_is_well", builds).with_ignored_flag(!wanted);
-    let text = Trial::test("the_dockerfile_names_what_the_project_has", fits);
+    let enabled = std::env::var("LAB_TEST_DOCKERFILE").is_ok_and(|value| value == "1");
+    let trial = Trial::test("the_dockerfile_builds_a_healthy_app", build_and_run).with_ignored_flag(!enabled);
+    let text = Trial::test("the_dockerfile_matches_the_project", check_text);
     libtest_mimic::run(&arguments, vec![text, trial]).exit_code()
 }
 
-/// Its files and profiles exist, its Rust is recent enough, and what it cuts from the manifest is the tests alone.
-fn fits() -> Result<(), Failed> {
+/// Checks that its files and profiles exist, that its Rust is recent enough, and that it removes only test dependencies from the
+/// manifest.
+fn check_text() -> Result<(), Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (dockerfile, manifest) = (read_to_string(root.join("Dockerfile"))?, read_to_string(root.join("Cargo.toml"))?);
     let after = |start: &str| {
@@ -48,7 +49,7 @@ fn fits() -> Result<(), Failed> {
     if version(image) < version(needed) {
         return Err(format!("its Rust is {image}, and Cargo.toml needs {needed}").into());
     }
-    // The first build takes the dependencies of the workspace, up to those of tests.
+    // The first build compiles the dependencies of the workspace, without those of tests.
     let (_, rest) =
         manifest.split_once("\n[workspace.dependencies]\n").ok_or("Cargo.toml has no [workspace.dependencies]")?;
     let (used, _) =
@@ -59,7 +60,7 @@ fn fits() -> Result<(), Failed> {
     }
 }
 
-fn builds() -> Result<(), Failed> {
+fn build_and_run() -> Result<(), Failed> {
     let image = format!("lab-test-dockerfile:{}", std::process::id());
     let args = ["build", "--force-rm", "--build-arg", "PROFILE=fast", "--tag", &image, env!("CARGO_MANIFEST_DIR")];
     let build = Command::new("docker").args(args).output()?;
@@ -70,14 +71,14 @@ fn builds() -> Result<(), Failed> {
         return Err(format!("docker build failed (without a registry: stack/offline/build.sh rust):\n{last}").into());
     }
     let container = format!("lab-test-dockerfile-{}", std::process::id());
-    let tried = is_well(&image, &container);
+    let result = check_container(&image, &container);
     let _ = docker(&["rm", "--force", &container]);
     let _ = docker(&["rmi", &image]);
-    tried
+    result
 }
 
-/// It has one file, runs as `nobody` on a read-only root, is healthy by its own health check, and answers.
-fn is_well(image: &str, container: &str) -> Result<(), Failed> {
+/// Checks that the image has one layer, runs as an unprivileged user on a read-only root, becomes healthy, and serves requests.
+fn check_container(image: &str, container: &str) -> Result<(), Failed> {
     let layers = docker(&["image", "inspect", "--format", "{{len .RootFS.Layers}} {{.Config.User}}", image])?;
     if layers != "1 65532:65532" {
         return Err(format!("layers and user are {layers}").into());
@@ -87,17 +88,17 @@ fn is_well(image: &str, container: &str) -> Result<(), Failed> {
     docker(&[&["run", "--detach"][..], &place, &env, &[image]].concat())?;
     let begun = Instant::now();
     while docker(&["inspect", "--format", "{{.State.Health.Status}}", container])? != "healthy" {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             return Err(format!("it does not become healthy: {}", docker(&["logs", container])?).into());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
     let address = docker(&["port", container, "8000/tcp"])?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    for (key, wanted) in [("apikey-v1", 200), ("apikey-v2", 401)] {
+    for (key, expected) in [("apikey-v1", 200), ("apikey-v2", 401)] {
         let request = lab_http::Request::get(format!("http://{address}/api/users")).header("x-api-key", key);
         let answer = runtime.block_on(lab_http::Http::new().request(&request)).map_err(|error| error.to_string())?;
-        if answer.status != wanted {
+        if answer.status != expected {
             return Err(format!("{key} gets {}: {}", answer.status, answer.text()).into());
         }
     }

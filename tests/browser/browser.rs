@@ -1,4 +1,4 @@
-//! [`Browser`]: a headless Chromium and its driver, for one test. Both end with it.
+//! [`Browser`]: a headless Chromium and its driver for one test.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use fantoccini::{Client, ClientBuilder};
 use serde_json::{Value, json};
 
-/// No wait is longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit of a wait.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A browser.
+/// A session of a browser.
 pub(crate) struct Browser {
     pub(crate) client: Client,
     driver: Driver,
@@ -27,7 +27,7 @@ impl Drop for Driver {
 }
 
 impl Browser {
-    /// With a window of this size in CSS pixels, light or dark.
+    /// Starts a browser with a window of this size in CSS pixels, in light or dark mode.
     pub(crate) async fn open(width: u32, height: u32, dark: bool) -> Self {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
@@ -41,8 +41,8 @@ impl Browser {
                 .parse::<u16>()
                 .ok()
         });
-        let port = port.expect("chromedriver says its port");
-        // Its further output must not fill the pipe.
+        let port = port.expect("chromedriver prints its port");
+        // Reads the further output, so that it does not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let mut args = vec![
             "--headless=new".to_owned(),
@@ -65,21 +65,21 @@ impl Browser {
         self.client.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
     }
 
-    /// Result of a script.
-    pub(crate) async fn ask(&self, script: &str) -> Value {
+    /// Runs a script and returns its result.
+    pub(crate) async fn run(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
     /// Polls until a script returns true.
     pub(crate) async fn until(&self, script: &str) {
-        let asked = async {
-            while self.ask(script).await != Value::Bool(true) {
+        let poll = async {
+            while self.run(script).await != Value::Bool(true) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let passed = tokio::time::timeout(PATIENCE, asked).await.is_ok();
-        let page = if passed { Value::Null } else { self.ask("return document.body.innerText").await };
-        assert!(passed, "it did not come to pass: {script}\n{page}");
+        let passed = tokio::time::timeout(TIMEOUT, poll).await.is_ok();
+        let page = if passed { Value::Null } else { self.run("return document.body.innerText").await };
+        assert!(passed, "not true in time: {script}\n{page}");
     }
 
     /// Ends the session.

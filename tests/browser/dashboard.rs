@@ -1,4 +1,4 @@
-//! The dashboard of an embedded lab, as a browser shows it.
+//! The dashboard of an embedded lab in a browser.
 
 use std::process::Stdio;
 
@@ -11,10 +11,10 @@ use crate::desk::Desk;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("dashboard::the_outage_shows_while_rotate_key_runs", the_outage_shows),
-        trial("dashboard::a_pause_holds_also_where_something_is_opened", a_pause),
-        trial("dashboard::what_became_of_an_alert_is_marked", an_alert),
+        trial("dashboard::a_pause_also_applies_to_opened_details", a_pause),
+        trial("dashboard::changes_of_an_alert_are_marked", an_alert),
         trial("dashboard::it_is_readable_on_a_phone_and_by_keyboard", a_phone),
-        trial("dashboard::other_sites_get_nothing", other_sites),
+        trial("dashboard::other_sites_are_refused", other_sites),
     ]
 }
 
@@ -26,7 +26,7 @@ fn trial<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial
     })
 }
 
-/// A desk with a lab, and where its dashboard is.
+/// Starts a lab. Returns the address of its dashboard.
 fn lab() -> (Desk, String) {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
@@ -34,7 +34,7 @@ fn lab() -> (Desk, String) {
     (desk, address)
 }
 
-/// The highest value that a panel's drawing tells of a line, in its words: "failures now 20/s, at most 20/s".
+/// Labels of the charts, with the current and the highest value of each line: "failures now 20/s, at most 20/s".
 const LABELS: &str =
     "return [...document.querySelectorAll('svg')].map((svg) => svg.getAttribute('aria-label')).join('\\n')";
 
@@ -45,7 +45,7 @@ async fn the_outage_shows() {
     browser.until("return document.getElementById('state').textContent.startsWith('The app is up')").await;
     let mut run = desk.command(&["scenario", "run", "rotate-key", "--set", "requests=80"]);
     let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lab starts");
-    // While it is: the words, and the curve.
+    // During the outage: the headline and the chart.
     browser.until("return document.getElementById('state').textContent.startsWith('Keys are rejected')").await;
     browser
         .until(
@@ -55,14 +55,14 @@ async fn the_outage_shows() {
         )
         .await;
     browser.until("return document.getElementById('state').textContent.startsWith('Requests are answered')").await;
-    assert!(run.wait().expect("it ends").success(), "the run passes");
+    assert!(run.wait().expect("it ends").success(), "the run fails");
     // The list of alerts is empty until the rules are evaluated.
     browser
         .until("return /^(None\\.|pending|firing|resolved)/.test(document.querySelector('#alerts ul').textContent)")
         .await;
     // The steps are marks, in the list and on each chart.
     browser.until("return document.querySelectorAll('#marks li:not(.pending)').length === 6").await;
-    let marks = browser.ask("return [...document.querySelectorAll('#marks li')].map((mark) => mark.textContent)").await;
+    let marks = browser.run("return [...document.querySelectorAll('#marks li')].map((mark) => mark.textContent)").await;
     for step in ["baseline", "rotate-key", "drive-traffic", "realign", "verify", "end of run"] {
         assert!(
             marks.as_array().expect("a list").iter().any(|mark| mark.to_string().contains(step)),
@@ -71,7 +71,7 @@ async fn the_outage_shows() {
     }
     let drawn = "return [...document.querySelectorAll('path.mark.steps')].every((path) => path.getAttribute('d').split('M').length > 5)";
     browser.until(drawn).await;
-    let labels = browser.ask(LABELS).await;
+    let labels = browser.run(LABELS).await;
     let labels = labels.as_str().expect("text");
     for word in ["Status codes", "200 now", "401 now", "Latency: p50"] {
         assert!(labels.contains(word), "{word}: {labels}");
@@ -81,8 +81,8 @@ async fn the_outage_shows() {
         labels.contains("Redeploys: redeploys now 1,") || labels.contains("Redeploys: redeploys now 2,"),
         "{labels}"
     );
-    // The page requested no other address, and the browser reported no errors.
-    let asked = browser.ask("return performance.getEntriesByType('resource').map((entry) => entry.name)").await;
+    // The page requested no other address.
+    let asked = browser.run("return performance.getEntriesByType('resource').map((entry) => entry.name)").await;
     for name in asked.as_array().expect("a list") {
         assert!(name.as_str().expect("an address").starts_with(&address), "{name}");
     }
@@ -116,21 +116,21 @@ async fn a_pause() {
     let browser = Browser::open(1280, 900, false).await;
     browser.goto(&address).await;
     browser.until("return state.points.length > 2").await;
-    browser.ask("document.getElementById('pause').click()").await;
+    browser.run("document.getElementById('pause').click()").await;
     let ends = "return [...document.querySelectorAll('.x span:last-child')].map((end) => end.textContent).join()";
-    let before = browser.ask(ends).await;
+    let before = browser.run(ends).await;
     let newest = "return document.querySelector('details tbody th').textContent";
-    browser.ask("document.querySelector('details').open = true").await;
+    browser.run("document.querySelector('details').open = true").await;
     browser.until("return document.querySelector('details tbody th') !== null").await;
-    let first = browser.ask(newest).await;
-    browser.ask("window.known = state.points.length").await;
+    let first = browser.run(newest).await;
+    browser.run("window.known = state.points.length").await;
     browser.until("return state.points.length > window.known + 1").await;
-    browser.ask("for (const id of [1, 0]) document.querySelectorAll('input[name=range]')[id].click()").await;
-    browser.ask("document.querySelectorAll('details')[1].open = true").await;
+    browser.run("for (const id of [1, 0]) document.querySelectorAll('input[name=range]')[id].click()").await;
+    browser.run("document.querySelectorAll('details')[1].open = true").await;
     browser.until("return document.querySelectorAll('details tbody').length === 2").await;
-    assert_eq!((browser.ask(ends).await, browser.ask(newest).await), (before.clone(), first.clone()));
-    browser.ask("document.getElementById('pause').click()").await;
-    assert_ne!((browser.ask(ends).await, browser.ask(newest).await), (before, first), "it goes on where the lab is");
+    assert_eq!((browser.run(ends).await, browser.run(newest).await), (before.clone(), first.clone()));
+    browser.run("document.getElementById('pause').click()").await;
+    assert_ne!((browser.run(ends).await, browser.run(newest).await), (before, first), "the page is up to date again");
     browser.close().await;
 }
 
@@ -140,25 +140,25 @@ async fn a_phone() {
     browser.goto(&address).await;
     browser.until("return document.querySelectorAll('article').length === 9").await;
     browser.until("return /now|no data/.test(document.querySelector('svg').getAttribute('aria-label'))").await;
-    let wide = browser.ask("return document.documentElement.scrollWidth <= window.innerWidth").await;
-    assert_eq!(wide, json!(true), "nothing is wider than the window");
-    // Everything that does something is reached with the tab key, and does it with a key.
-    browser.ask("document.getElementById('pause').focus()").await;
+    let wide = browser.run("return document.documentElement.scrollWidth <= window.innerWidth").await;
+    assert_eq!(wide, json!(true), "the page is wider than the window");
+    // Controls can be reached and used with the keyboard.
+    browser.run("document.getElementById('pause').focus()").await;
     let body = browser.client.find(fantoccini::Locator::Css("#pause")).await.expect("a button");
     body.send_keys(" ").await.expect("a key");
     browser.until("return document.getElementById('pause').getAttribute('aria-pressed') === 'true'").await;
     browser
         .until("document.querySelector('details').open = true; return document.querySelector('details table') !== null")
         .await;
-    let named = browser.ask("return [...document.querySelectorAll('input,button,svg,article')].every((node) => node.labels?.length || node.textContent || node.getAttribute('aria-label'))").await;
-    assert_eq!(named, json!(true), "each has a name");
+    let named = browser.run("return [...document.querySelectorAll('input,button,svg,article')].every((node) => node.labels?.length || node.textContent || node.getAttribute('aria-label'))").await;
+    assert_eq!(named, json!(true), "an element has no accessible name");
     browser.close().await;
 }
 
 async fn other_sites() {
     let (_desk, address) = lab();
     let browser = Browser::open(800, 600, false).await;
-    // Another origin of the same machine: its scripts may send, and neither read nor be answered.
+    // Scripts of another origin on the same machine can send requests, but get no response.
     let (other, _desk) = {
         let (desk, other) = lab();
         (other, desk)

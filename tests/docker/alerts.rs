@@ -1,16 +1,16 @@
-//! The alerts of a run are the same story on every engine: Prometheus' own on Docker, lab's evaluation of the same rules on
-//! the embedded engine.
+//! The alerts of a run agree on all engines: from Prometheus on Docker, and from lab's evaluation of the same rules on the embedded
+//! engine.
 
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::cli::Cli;
-use crate::copied::copy_of_the_stack;
+use crate::stack_copy::copy_stack;
 use crate::trial;
 
 /// Long enough for the rule to be pending, to fire and to be resolved; its window is full before the fault.
 const STORY: &str = "\
-title: A key is rotated, and somebody is called
+title: A rotated key fires an alert
 steps:
   - { name: baseline, traffic: { duration: 32s, rate: 20 } }
   - { name: rotate-key, rotate_key: { server: apikey-v2 } }
@@ -18,17 +18,17 @@ steps:
   - { name: realign, align_key: { caller: server } }
   - { name: verify, traffic: { duration: 28s, rate: 20 }, expect: { alert.AuthFailureRatioHigh: resolved } }
 ";
-/// Scrapes and evaluations come every 2 s, on each engine at another moment.
-const APART: f64 = 5.0;
+/// Allowed difference in seconds. Scrapes and evaluations come every 2 s, and the engines are not synchronised.
+const TOLERANCE: f64 = 5.0;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("a_rotated_key_is_the_same_story_to_prometheus_and_to_lab", same_story),
-        trial("a_scenario_may_ask_for_the_alerts_of_a_stack_of_ones_own", own_rules),
+        trial("prometheus_and_lab_report_the_same_alerts", same_alerts),
+        trial("a_scenario_can_expect_alerts_of_a_users_own_stack", own_rules),
     ]
 }
 
-/// A rule of the user's own, which fires from the first evaluation on.
+/// A user's own rule, which fires from the first evaluation.
 const OWN_RULE: &str = "groups: [{ name: own, rules: [{ alert: HomeMade, expr: vector(1) }] }]\n";
 const OWN_STORY: &str = "\
 title: Our own alert
@@ -39,12 +39,12 @@ steps:
 
 async fn own_rules() {
     let user = Cli::new("own-rules");
-    let stack = copy_of_the_stack(user.path());
-    std::fs::write(stack.join("prometheus/rules/own.yml"), OWN_RULE).expect("the folder is ours");
+    let stack = copy_stack(user.path());
+    std::fs::write(stack.join("prometheus/rules/own.yml"), OWN_RULE).expect("the test owns it");
     let [story, slip] = [("story.yaml", OWN_STORY.to_owned()), ("slip.yaml", OWN_STORY.replace("HomeMade", "HomeMad"))]
         .map(|(name, text)| {
             let path = user.path().join(name);
-            std::fs::write(&path, text).expect("the folder is ours");
+            std::fs::write(&path, text).expect("the test owns it");
             path.display().to_string()
         });
     user.lab(&["scenario", "validate", &story]).status(0).says("HomeMade");
@@ -54,10 +54,10 @@ async fn own_rules() {
     user.finish();
 }
 
-async fn same_story() {
+async fn same_alerts() {
     let (docker, embedded) = (Cli::new("alerts"), Cli::new("alerts-embedded").embedded());
     let file = docker.path().join("story.yaml");
-    std::fs::write(&file, STORY).expect("the folder is ours");
+    std::fs::write(&file, STORY).expect("the test owns it");
     docker.lab(&["up", "--port", "0", "--images", "offline"]).status(0);
     embedded.lab(&["up", "--port", "0"]).status(0);
     let file = file.display().to_string();
@@ -67,19 +67,19 @@ async fn same_story() {
         (docker.lab(&args), other.join().expect("it does not panic"))
     });
     let (on_docker, on_embedded) = (on_docker.status(0).json(), on_embedded.status(0).json());
-    let (one, other) = (story(&on_docker), story(&on_embedded));
+    let (one, other) = (alert_states(&on_docker), alert_states(&on_embedded));
     let states = |story: &[(String, f64)]| story.iter().map(|(state, _)| state.clone()).collect::<Vec<_>>();
     assert_eq!(states(&one), ["pending", "firing", "resolved"], "{on_docker}");
     assert_eq!(states(&one), states(&other), "{on_embedded}");
     for ((state, on_docker), (_, on_embedded)) in one.iter().zip(&other) {
         assert!(
-            (on_docker - on_embedded).abs() < APART,
-            "{state}: {on_docker} s after the effect, and {on_embedded} s"
+            (on_docker - on_embedded).abs() < TOLERANCE,
+            "{state}: {on_docker} s and {on_embedded} s after the first failed request"
         );
     }
     for time in ["time_to_detect", "time_to_mitigate", "time_to_resolve"] {
         let [one, other] = [&on_docker, &on_embedded].map(|run| run["outage"][time].as_f64().expect(time));
-        assert!((one - other).abs() < APART, "{time}: {one} s and {other} s");
+        assert!((one - other).abs() < TOLERANCE, "{time}: {one} s and {other} s");
     }
     // The summary is the rule's own text, with the same values.
     let [one, other] = [&on_docker, &on_embedded].map(summary);
@@ -90,21 +90,21 @@ async fn same_story() {
 }
 
 /// States of the alert, each with its seconds since the first failed request.
-fn story(run: &Value) -> Vec<(String, f64)> {
+fn alert_states(run: &Value) -> Vec<(String, f64)> {
     let effect = run["outage"]["impact_at"].as_f64().expect("there was an outage");
-    let told = |alert: &Value| {
+    let state = |alert: &Value| {
         (alert["state"].as_str().expect("a state").to_owned(), alert["since"].as_f64().expect("a time") - effect)
     };
-    of_the_story(run).map(told).collect()
+    changes(run).map(state).collect()
 }
 
 /// Summary of the alert when it fired.
 fn summary(run: &Value) -> String {
-    let mut fired = of_the_story(run).filter(|alert| alert["state"] == "firing");
+    let mut fired = changes(run).filter(|alert| alert["state"] == "firing");
     fired.next().and_then(|alert| alert["summary"].as_str()).unwrap_or_default().to_owned()
 }
 
 /// Changes of the scenario's alert. Others may fire as well: if a lab starts slowly, its Prometheus missed the app for a while.
-fn of_the_story(run: &Value) -> impl Iterator<Item = &Value> {
+fn changes(run: &Value) -> impl Iterator<Item = &Value> {
     run["alerts"].as_array().into_iter().flatten().filter(|alert| alert["name"] == "AuthFailureRatioHigh")
 }

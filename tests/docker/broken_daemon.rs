@@ -11,31 +11,28 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::cli::Cli;
-use crate::daemon::{self, Shared};
-use crate::shared::request;
+use crate::conformance_suite::request;
+use crate::daemon::{self, SharedDaemon};
 use crate::support::{options, stack, write_small_stack};
 use crate::trial;
 
-/// Those that need a daemon of their own, and those that do not.
+/// Tests with a separate daemon, and tests without one.
 pub(crate) fn trials() -> Vec<Trial> {
     let own = vec![
         trial("a_daemon_that_restarts_during_a_run", restarts),
-        trial("a_daemon_that_is_gone_when_a_run_ends_is_owed_the_undo", gone),
+        trial("a_daemon_that_is_gone_when_a_run_ends_leaves_a_pending_undo", gone),
         trial("a_daemon_that_is_killed_during_an_up", killed),
-        trial("a_daemon_whose_disk_is_full_is_told", full),
-        trial("a_daemon_that_hangs_is_told_in_time", hangs),
-        trial("an_up_that_is_given_up_while_the_apps_image_is_made_leaves_nothing", interrupted),
+        trial("a_daemon_whose_disk_is_full_is_reported", full),
+        trial("a_daemon_that_hangs_is_reported_in_time", hangs),
+        trial("an_up_that_is_abandoned_during_the_build_of_the_image_leaves_nothing", interrupted),
     ];
     let own = own.into_iter().map(|trial| trial.with_ignored_flag(!daemon::is_possible()));
-    own.chain([
-        trial("a_daemon_that_is_not_there_is_told", absent),
-        trial("a_socket_that_may_not_be_used_is_told", denied),
-    ])
-    .collect()
+    own.chain([trial("a_missing_daemon_is_reported", absent), trial("a_socket_without_permission_is_reported", denied)])
+        .collect()
 }
 
-/// A user on the shared daemon; with what brings up a small stack.
-fn user(test: &str, daemon: &Shared) -> (Cli, [String; 3]) {
+/// A user on the shared daemon, and the arguments that start a small stack.
+fn user(test: &str, daemon: &SharedDaemon) -> (Cli, [String; 3]) {
     let user = Cli::on(test, daemon);
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -49,7 +46,7 @@ fn words(up: &[String; 3]) -> [&str; 3] {
 
 const RUN: [&str; 7] = ["scenario", "run", "rotate-key", "--set", "requests=40", "--set", "rate=40"];
 
-/// Its containers end with it. The changes of the run are reverted nevertheless, and the lab is up again.
+/// The containers end with the daemon. The changes of the run are reverted nevertheless, and `up` restarts the lab.
 async fn restarts() {
     let mut daemon = daemon::shared();
     let (user, up) = user("restarts", &daemon);
@@ -58,14 +55,14 @@ async fn restarts() {
     run.until("server apikey-v1 > apikey-v2");
     daemon.end_by(Signal::TERM);
     daemon.start();
-    let ran = run.ran();
-    assert!(!ran.stdout.contains("drive-traffic    40      +0"), "the daemon ended too late: {ran:?}");
+    let result = run.wait();
+    assert!(!result.stdout.contains("drive-traffic    40      +0"), "the daemon ended too late: {result:?}");
     // If the daemon is back before the run ends, the run reverts the key itself.
-    match ran.code() {
-        Some(4) => drop(ran.says("the undo is incomplete").says(&format!("lab recover --name {}", user.name))),
-        _ => drop(ran.status(3)),
+    match result.code() {
+        Some(4) => drop(result.says("the undo is incomplete").says(&format!("lab recover --name {}", user.name))),
+        _ => drop(result.status(3)),
     }
-    is_well_again(&user);
+    assert_recovers(&user);
     user.finish();
 }
 
@@ -78,7 +75,7 @@ async fn gone() {
     run.until("server apikey-v1 > apikey-v2");
     daemon.end_by(Signal::KILL);
     let recover = format!("lab recover --name {}", user.name);
-    run.ran()
+    run.wait()
         .status(4)
         .says("lost the connection to the Docker daemon")
         .says("app APP_API_KEY is not restored to apikey-v1")
@@ -89,12 +86,12 @@ async fn gone() {
     daemon.start();
     user.lab(&["status"]).status(3).says("undo pending from run").says(&recover);
     user.lab(&["recover"]).status(0).says("undone app APP_API_KEY apikey-v1").says("is restored");
-    is_well_again(&user);
+    assert_recovers(&user);
     user.finish();
 }
 
-/// Recovered and brought up again, the lab is as it was before the run.
-fn is_well_again(user: &Cli) {
+/// Asserts that `recover` and `up` restore the lab.
+fn assert_recovers(user: &Cli) {
     user.lab(&["recover"]).status(0);
     user.lab(&["up"]).status(0).says("is up again").says("server and caller on apikey-v1");
     user.lab(&["traffic", "--requests", "3", "--json"]).status(0).says("\"200\": 3");
@@ -104,11 +101,11 @@ async fn killed() {
     let mut daemon = daemon::shared();
     let (user, up) = user("killed", &daemon);
     for (service, running) in [("app", false), ("db", true)] {
-        let coming = user.start(&words(&up));
-        user.until_there(&user.name, service, running);
+        let up_command = user.start(&words(&up));
+        user.until_container(&user.name, service, running);
         daemon.end_by(Signal::KILL);
-        coming
-            .ran()
+        up_command
+            .wait()
             .status(3)
             .says("lost the connection to the Docker daemon")
             .says("run lab up if the daemon was restarted");
@@ -118,7 +115,7 @@ async fn killed() {
             .complains(&format!("then try again with lab down --name {}", user.name));
         daemon.start();
         user.lab(&["down"]).status(0);
-        user.is_clean();
+        user.assert_clean();
     }
 }
 
@@ -134,8 +131,8 @@ async fn full() {
         .complains("the daemon's disk is full")
         .complains("no space left on device")
         .complains("see what uses the space with docker system df");
-    user.is_clean();
-    assert_eq!(daemon.docker(&["images", "-aq"]), images, "half an image is left");
+    user.assert_clean();
+    assert_eq!(daemon.docker(&["images", "-aq"]), images, "a partial image is left");
 }
 
 async fn hangs() {
@@ -147,23 +144,23 @@ async fn hangs() {
         [&["status"][..], &["up"], &["key", "rotate", "apikey-v2"], &["scenario", "run", "rotate-key"], &["down"]];
     for command in commands {
         let begun = Instant::now();
-        let ran = user.lab(command).status(3).complains("does not answer within 0.5 s");
-        assert!(begun.elapsed() < Duration::from_secs(5), "{ran:?}");
+        let result = user.lab(command).status(3).complains("does not answer within 0.5 s");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{result:?}");
         let next = if command == ["down"] { "then try again with lab down" } else { "restart the daemon" };
-        ran.complains(next);
+        result.complains(next);
     }
     daemon.signal(Signal::CONT);
     user.lab(&["traffic", "--requests", "1", "--json"]).status(0).says("\"200\": 1");
     user.lab(&["down"]).status(0);
-    user.is_clean();
-    // It stops in the midst of it, and the user has enough.
-    let coming = user.start(&words(&up));
-    user.until_there(&user.name, "db", true);
+    user.assert_clean();
+    // The daemon hangs during `up`, and the user presses Ctrl-C.
+    let up_command = user.start(&words(&up));
+    user.until_container(&user.name, "db", true);
     daemon.signal(Signal::STOP);
-    coming.signal(Signal::INT);
+    up_command.signal(Signal::INT);
     let begun = Instant::now();
-    let ran = coming.ran().status(3).says("does not answer within 0.5 s").says("then try again with lab down");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{ran:?}");
+    let result = up_command.wait().status(3).says("does not answer within 0.5 s").says("then try again with lab down");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{result:?}");
     daemon.signal(Signal::CONT);
     user.finish();
 }
@@ -173,20 +170,20 @@ async fn interrupted() {
     let user = Cli::on("image", &daemon).with_another_executable();
     let options = DockerOptions { host: Some(daemon.host()), executable: Some(user.executable()), ..options() };
     let engine = Docker::new(&user.name, stack(), options);
-    let making = Arc::new(tokio::sync::Notify::new());
-    let heard = making.clone();
+    let building = Arc::new(tokio::sync::Notify::new());
+    let notify = building.clone();
     let progress: ProgressFn = Arc::new(move |progress| {
         if progress.stage == "building its image" {
-            heard.notify_one();
+            notify.notify_one();
         }
     });
     let request = request();
     tokio::select! {
         up = engine.up(&request, progress) => panic!("{up:?}"),
-        () = making.notified() => {}
+                () = building.notified() => {}
     }
     engine.down().await.unwrap();
-    user.is_clean();
+    user.assert_clean();
 }
 
 async fn absent() {

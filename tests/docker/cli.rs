@@ -1,4 +1,4 @@
-//! [`Cli`]: a user with a lab and a state folder of their own, who types commands; on the machine's daemon or on another.
+//! [`Cli`]: runs lab commands with a separate lab name and state folder, on this machine's daemon or on another.
 
 use std::fs::{DirEntry, Permissions};
 use std::io::{BufRead, BufReader};
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::command::{CommandOutput, kill, output};
 use crate::daemon::Daemon;
-use crate::ran::{Ran, kill, output};
-use crate::support::{PATIENCE, docker_on, executable, leftovers, sweep};
+use crate::support::{TIMEOUT, docker_on, executable, leftovers, sweep};
 
-/// A user. After a test that failed, what the daemon has of their lab is removed.
+/// A user with a lab and a temporary state folder. After a failed test, the objects of the lab are removed from the daemon.
 pub(crate) struct Cli {
     folder: tempfile::TempDir,
     pub(crate) name: String,
@@ -23,7 +23,7 @@ pub(crate) struct Cli {
     engine: &'static str,
     host: Option<String>,
     lab: PathBuf,
-    /// Puts a command where the daemon's ports are.
+    /// Prefix that runs a command in the network of the daemon.
     enter: Vec<String>,
     /// The port of `LAB_GRAFANA_PORT`.
     pub(crate) dashboard_port: Option<u16>,
@@ -41,7 +41,7 @@ impl Cli {
         Self { folder, name, named: true, engine, host, lab, enter, dashboard_port: None, reaching: None }
     }
 
-    /// On a daemon of the tests' own, and in its network.
+    /// Uses a daemon of the tests, in its network.
     pub(crate) fn on(test: &str, daemon: &Daemon) -> Self {
         let mut user = Self::at(test, &daemon.host());
         user.enter = daemon.network();
@@ -54,13 +54,13 @@ impl Cli {
         self
     }
 
-    /// Without Docker.
+    /// Uses the embedded engine.
     pub(crate) fn embedded(mut self) -> Self {
         self.engine = "embedded";
         self
     }
 
-    /// On the daemon at `host`, if there is one.
+    /// Uses the daemon at `host`.
     pub(crate) fn at(test: &str, host: &str) -> Self {
         let mut user = Self::new(test);
         user.host = Some(host.to_owned());
@@ -73,10 +73,10 @@ impl Cli {
         self
     }
 
-    /// With an executable that no image was made from yet.
+    /// Uses a unique executable, from which no image has been built.
     pub(crate) fn with_another_executable(mut self) -> Self {
         let path = self.path().join("lab");
-        let mut bytes = std::fs::read(&self.lab).expect("it is there");
+        let mut bytes = std::fs::read(&self.lab).expect("it exists");
         bytes.extend_from_slice(self.name.as_bytes());
         write_executable(&path, &bytes);
         self.lab = path;
@@ -88,9 +88,9 @@ impl Cli {
         if rustix::process::geteuid().is_root() {
             self.enter = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(str::to_owned).to_vec();
             let path = self.path().join("lab");
-            write_executable(&path, &std::fs::read(&self.lab).expect("it is there"));
+            write_executable(&path, &std::fs::read(&self.lab).expect("it exists"));
             self.lab = path;
-            std::fs::set_permissions(self.path(), Permissions::from_mode(0o777)).expect("the folder is ours");
+            std::fs::set_permissions(self.path(), Permissions::from_mode(0o777)).expect("the test owns it");
         }
         self
     }
@@ -110,11 +110,12 @@ impl Cli {
     fn command(&self, args: &[&str], through: &[&str]) -> Command {
         let lab = self.lab.display().to_string();
         let mut words = self.enter.iter().map(String::as_str).chain(through.iter().copied()).chain([lab.as_str()]);
-        let mut command = Command::new(words.next().expect("lab at least"));
+        let mut command = Command::new(words.next().expect("a program"));
         command.args(words).args(args).env_clear().stdin(Stdio::null()).current_dir(self.path());
         let path = std::env::var_os("PATH").unwrap_or_default();
         let programs = self.reaching.iter().map(|(_, programs)| programs.clone());
-        let folders = std::env::join_paths(programs.chain(std::env::split_paths(&path))).expect("they were one");
+        let folders =
+            std::env::join_paths(programs.chain(std::env::split_paths(&path))).expect("valid folders of PATH");
         command.env("PATH", folders).env("TMPDIR", self.path());
         command.env("LAB_ENGINE", self.engine).env("LAB_STATE_DIR", self.state());
         command.envs(self.named.then_some(("LAB_NAME", &self.name)));
@@ -124,69 +125,69 @@ impl Cli {
         command
     }
 
-    /// Runs a lab command to its end.
-    pub(crate) fn lab(&self, args: &[&str]) -> Ran {
-        Ran::of(args.join(" "), &output(&mut self.command(args, &[])))
+    /// Runs a lab command and waits for it.
+    pub(crate) fn lab(&self, args: &[&str]) -> CommandOutput {
+        CommandOutput::new(args.join(" "), &output(&mut self.command(args, &[])))
     }
 
-    /// Runs a lab command to its end, from a shell with these variables.
-    pub(crate) fn lab_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Ran {
+    /// Runs a lab command with additional variables and waits for it.
+    pub(crate) fn lab_with(&self, variables: &[(&str, &str)], args: &[&str]) -> CommandOutput {
         let mut command = self.command(args, &[]);
-        Ran::of(args.join(" "), &command.envs(variables.iter().copied()).output().expect("lab starts"))
+        CommandOutput::new(args.join(" "), &command.envs(variables.iter().copied()).output().expect("lab starts"))
     }
 
-    /// Starts a lab command, and hears both its streams.
-    pub(crate) fn start(&self, args: &[&str]) -> Watched {
+    /// Starts a lab command, and reads stdout and stderr as one stream.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
         let mut command = self.command(args, &["sh", "-c", r#"exec "$0" "$@" 2>&1"#]);
         let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("lab starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let (said, lines) = channel();
-        // Ends with the command or with the listener.
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
-        Watched { args: args.join(" "), child, lines, said: String::new() }
+        let (sender, lines) = channel();
+        // Ends with the command, or when the receiver is dropped.
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Running { args: args.join(" "), child, lines, output: String::new() }
     }
 
     /// Waits until the daemon has a container of a service of the lab `lab`; with `running`, until the container runs.
     #[track_caller]
-    pub(crate) fn until_there(&self, lab: &str, service: &str, running: bool) {
+    pub(crate) fn until_container(&self, lab: &str, service: &str, running: bool) {
         let begun = Instant::now();
-        while !self.is_there(lab, service, running) {
-            assert!(begun.elapsed() < 2 * PATIENCE, "{service} of {lab} does not come");
+        while !self.has_container(lab, service, running) {
+            assert!(begun.elapsed() < 2 * TIMEOUT, "no container of {service} in lab {lab}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// Whether the daemon has a container of a service of the lab `lab`; with `running`, whether the container runs.
-    fn is_there(&self, lab: &str, service: &str, running: bool) -> bool {
+    /// Returns true if the daemon has a container of a service of the lab `lab`; with `running`, only if the container runs.
+    fn has_container(&self, lab: &str, service: &str, running: bool) -> bool {
         let filter = format!("name=^lab-{lab}-{service}-1$");
         let state = docker_on(self.host.as_deref(), &["ps", "-a", "--filter", &filter, "--format", "{{.State}}"]);
         state.trim() == "running" || (!running && !state.trim().is_empty())
     }
 
-    /// Takes the lab down; then neither the daemon nor the state folder has anything of it.
+    /// Removes the lab, and asserts that nothing is left of it.
     pub(crate) fn finish(self) {
         self.lab(&["down"]).status(0);
-        self.is_clean();
+        self.assert_clean();
     }
 
-    /// Neither the daemon nor the state folder has anything of the lab.
-    pub(crate) fn is_clean(&self) {
-        assert_eq!(leftovers(self.host.as_deref(), &self.name), "", "the daemon has nothing of it");
-        assert_eq!(self.labs(), [""; 0], "its folder is gone");
-        assert_eq!(self.processes(), [0; 0], "nothing runs for it");
+    /// Asserts that neither the daemon, the state folder nor a process is left of the lab.
+    pub(crate) fn assert_clean(&self) {
+        assert_eq!(leftovers(self.host.as_deref(), &self.name), "", "the daemon has objects of the lab");
+        assert_eq!(self.labs(), [""; 0], "the folder of the lab is left");
+        assert_eq!(self.processes(), [0; 0], "processes of the lab are left");
     }
 
-    /// The processes that hold a file of a lab of this user's, be it removed.
+    /// Processes that have a file of a lab of this user open, even a removed file.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let labs = self.state().join("labs");
         let holds = |file: DirEntry| std::fs::read_link(file.path()).is_ok_and(|name| name.starts_with(&labs));
-        let all = std::fs::read_dir("/proc").expect("it is Linux").flatten();
+        let all = std::fs::read_dir("/proc").expect("/proc exists on Linux").flatten();
         let pids = all.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
         let files = |pid: &u32| std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         pids.filter(|pid| files(pid).any(holds)).collect()
     }
 
-    /// The labs that are known.
+    /// Names of the labs in the state folder.
     pub(crate) fn labs(&self) -> Vec<String> {
         let labs = std::fs::read_dir(self.state().join("labs")).into_iter().flatten().flatten();
         labs.map(|lab| lab.file_name().to_string_lossy().into_owned()).collect()
@@ -202,43 +203,45 @@ impl Drop for Cli {
 }
 
 fn write_executable(path: &Path, bytes: &[u8]) {
-    std::fs::write(path, bytes).expect("the folder is ours");
-    std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("the file is ours");
+    std::fs::write(path, bytes).expect("the test owns it");
+    std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("the test owns it");
 }
 
-/// A command that runs.
-pub(crate) struct Watched {
+/// A running command.
+pub(crate) struct Running {
     args: String,
     child: Child,
     lines: Receiver<String>,
-    said: String,
+    /// Output that has been read so far.
+    output: String,
 }
 
-impl Watched {
+impl Running {
     /// Waits until the output contains a text, and returns the line.
     #[track_caller]
     pub(crate) fn until(&mut self, text: &str) -> String {
         loop {
             let line = self.next();
-            let line = line.unwrap_or_else(|| panic!("lab {} does not say {text:?}:\n{}", self.args, self.said));
+            let line =
+                line.unwrap_or_else(|| panic!("the output of lab {} lacks {text:?}:\n{}", self.args, self.output));
             if line.contains(text) {
                 return line;
             }
         }
     }
 
-    /// Like [`Cli::until_there`] for a container that this command starts. Fails at once if the command ends before.
+    /// Like [`Cli::until_container`] for a container that this command starts. Fails at once if the command ends before.
     #[track_caller]
-    pub(crate) fn until_there(&mut self, user: &Cli, service: &str, running: bool) {
+    pub(crate) fn until_container(&mut self, user: &Cli, service: &str, running: bool) {
         let begun = Instant::now();
-        while !user.is_there(&user.name, service, running) {
-            let ended = self.child.try_wait().expect("it can be waited for");
-            if ended.is_some() || begun.elapsed() > 2 * PATIENCE {
+        while !user.has_container(&user.name, service, running) {
+            let ended = self.child.try_wait().expect("it is a child process");
+            if ended.is_some() || begun.elapsed() > 2 * TIMEOUT {
                 while let Ok(line) = self.lines.try_recv() {
-                    self.said.push_str(&line);
-                    self.said.push('\n');
+                    self.output.push_str(&line);
+                    self.output.push('\n');
                 }
-                panic!("lab {} starts no container of {service} ({ended:?}):\n{}", self.args, self.said);
+                panic!("lab {} starts no container of {service} ({ended:?}):\n{}", self.args, self.output);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -248,40 +251,40 @@ impl Watched {
         kill(self.child.id(), signal);
     }
 
-    /// As Ctrl-C in its terminal does.
+    /// Sends SIGINT to the process group, like Ctrl-C in a terminal.
     pub(crate) fn interrupt_all(&self) {
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("it is a process");
-        kill_process_group(group, Signal::INT).expect("it runs");
+        kill_process_group(group, Signal::INT).expect("it is running");
     }
 
-    /// Waits for its end. `stdout` has the whole output.
+    /// Waits until the command ends. `stdout` is its whole output.
     #[track_caller]
-    pub(crate) fn ran(mut self) -> Ran {
+    pub(crate) fn wait(mut self) -> CommandOutput {
         let begun = Instant::now();
         while self.next().is_some() {
-            assert!(begun.elapsed() < 3 * PATIENCE, "lab {} does not end:\n{}", self.args, self.said);
+            assert!(begun.elapsed() < 3 * TIMEOUT, "lab {} does not end:\n{}", self.args, self.output);
         }
-        let status = self.child.wait().expect("it can be waited for");
-        let output = Output { status, stdout: self.said.clone().into_bytes(), stderr: Vec::new() };
-        Ran::of(self.args.clone(), &output)
+        let status = self.child.wait().expect("it is a child process");
+        let output = Output { status, stdout: self.output.clone().into_bytes(), stderr: Vec::new() };
+        CommandOutput::new(self.args.clone(), &output)
     }
 
-    /// Its next line; none when it has ended.
+    /// Next line of the output. `None` after the end.
     #[track_caller]
     fn next(&mut self) -> Option<String> {
-        match self.lines.recv_timeout(2 * PATIENCE) {
+        match self.lines.recv_timeout(2 * TIMEOUT) {
             Ok(line) => {
-                self.said.push_str(&line);
-                self.said.push('\n');
+                self.output.push_str(&line);
+                self.output.push('\n');
                 Some(line)
             }
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("lab {} says nothing more:\n{}", self.args, self.said),
+            Err(RecvTimeoutError::Timeout) => panic!("lab {} writes nothing more:\n{}", self.args, self.output),
         }
     }
 }
 
-impl Drop for Watched {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

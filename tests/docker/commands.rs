@@ -1,4 +1,4 @@
-//! The command line on a lab of containers: what it shows of one, and that it takes one down whatever became of its record.
+//! The command line on a lab of containers: its output, and `down` with a damaged record.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,24 +11,24 @@ use crate::support::{docker, write_small_stack};
 use crate::trial;
 
 /// Time for Prometheus to scrape, evaluate and report a pending alert.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("every_panel_has_series_and_query_shows_them", queries),
-        trial("a_lab_of_containers_is_shown_and_goes_without_its_record", shown),
-        trial("an_up_of_a_lab_that_is_there_says_what_it_mended", mended),
-        trial("a_save_is_interrupted_by_ctrl_c", interrupted_save),
-        trial("images_that_are_not_here_are_named", missing),
+        trial("every_panel_has_series_and_lab_query_shows_them", queries),
+        trial("a_lab_of_containers_is_shown_and_removed_without_its_record", shown),
+        trial("an_up_of_an_existing_lab_reports_what_it_repaired", repaired),
+        trial("ctrl_c_interrupts_a_save", interrupted_save),
+        trial("missing_images_are_listed", missing),
     ]
 }
 
-/// Every query of every dashboard, with what Grafana would put in for its variables.
+/// All queries of the dashboards, with the variables replaced as Grafana would.
 fn panels() -> Vec<String> {
     fn walk(panels: &Value, found: &mut Vec<String>) {
         for panel in panels.as_array().into_iter().flatten() {
             for target in panel["targets"].as_array().into_iter().flatten() {
-                let query = target["expr"].as_str().unwrap_or_else(|| panic!("{target} asks nothing"));
+                let query = target["expr"].as_str().unwrap_or_else(|| panic!("{target} has no query"));
                 let query =
                     query.replace("$__rate_interval", "1m").replace("$__interval", "2s").replace("$__range", "5m");
                 assert!(!query.contains('$'), "an unknown variable: {query}");
@@ -54,8 +54,8 @@ async fn queries() {
     user.lab(&["key", "rotate", "apikey-v2"]).status(0);
     let (mut open, begun) = (panels(), Instant::now());
     while !open.is_empty() {
-        assert!(begun.elapsed() < PATIENCE, "without a series: {open:#?}");
-        // The caller's key is refused, which an alert is for, and some requests have the right one.
+        assert!(begun.elapsed() < TIMEOUT, "without a series: {open:#?}");
+        // Most requests have a rejected key, so that an alert fires, and some have the accepted key.
         user.lab(&["traffic", "--requests", "20"]).status(0);
         user.lab(&["traffic", "--requests", "5", "--key", "apikey-v2"]).status(0);
         open.retain(|query| {
@@ -64,7 +64,7 @@ async fn queries() {
             answer["data"]["result"].as_array().unwrap().is_empty()
         });
     }
-    // The same for people.
+    // Output for people.
     let table = user.lab(&["query", "sum by (code) (app_http_responses_total)"]).status(0).says("series").says("value");
     table.says("{code=\"401\"}").says("{code=\"200\"}");
     let rates = user.lab(&["query", "rate(app_auth_failures_total[10s])", "--range", "1m"]).status(0).says("max");
@@ -112,11 +112,11 @@ async fn shown() {
     std::fs::write(user.state().join("labs").join(&user.name).join("lab.json"), "{").unwrap();
     user.lab(&["status"]).status(3).complains("is damaged");
     user.lab(&["down", "--volumes"]).status(0).says("is down");
-    user.is_clean();
+    user.assert_clean();
 }
 
-async fn mended() {
-    let user = Cli::new("mended");
+async fn repaired() {
+    let user = Cli::new("repaired");
     let folder = user.path().join("stack");
     write_small_stack(&folder);
     user.lab(&["up", "--stack", &folder.display().to_string()]).status(0).says("is up in");
@@ -143,14 +143,14 @@ async fn interrupted_save() {
     let file = folder.join("images.tar").display().to_string();
     let save = user.start(&["images", "save", &file]);
     let begun = Instant::now();
-    // It writes beside the name that the file gets in the end.
+    // The file is written under a temporary name.
     while std::fs::read_dir(&folder).unwrap().count() == 0 {
-        assert!(begun.elapsed() < PATIENCE, "it never began");
+        assert!(begun.elapsed() < TIMEOUT, "no file was created");
         std::thread::sleep(Duration::from_millis(2));
     }
     save.signal(rustix::process::Signal::INT);
-    save.ran().status(130);
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "half a file is left");
+    save.wait().status(130);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "a partial file is left");
 }
 
 /// A user's own stack, whose gateway comes from a registry that does not exist.

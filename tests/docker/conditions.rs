@@ -8,20 +8,20 @@ use lab_stack::{Condition, HealthCheck, HealthSetting, Service, Stack};
 use libtest_mimic::Trial;
 
 use crate::cli::Cli;
-use crate::shared::{request, silent};
-use crate::support::{Bench, PATIENCE, docker, options, service, stack, status, write_small_stack};
+use crate::conformance_suite::{no_progress, request};
+use crate::support::{TIMEOUT, TestLab, docker, options, service, stack, status, write_small_stack};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("what_the_app_waits_for_may_be_needed_by_what_it_needs", awaited_twice),
-        trial("what_has_to_be_healthy_is_waited_for_off_the_path_too", off_the_path),
-        trial("what_dies_off_the_path_is_told_and_not_called_mended", dies_off_the_path),
-        trial("a_rotated_key_outlives_the_apps_container", rotated),
+        trial("a_service_between_app_and_database_is_awaited_without_a_deadlock", awaited_twice),
+        trial("health_conditions_of_services_off_the_request_path_are_awaited", off_the_path),
+        trial("a_service_that_exits_off_the_request_path_is_reported_and_not_called_started", exits_off_the_path),
+        trial("a_rotated_key_survives_the_loss_of_the_container", rotated),
     ]
 }
 
-/// A service of nothing but a line of shell, added to a stack.
+/// Adds a service that runs a line of shell script.
 fn add<'s>(stack: &'s mut Stack, name: &str, line: &str) -> &'s mut Service {
     let shell = ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
     let service = Service {
@@ -46,33 +46,33 @@ async fn awaited_twice() {
     cache.health = HealthSetting::Own(check(&["true"]));
     cache.depends_on.insert(DB.to_owned(), Condition::Healthy);
     service(&mut stack, APP).depends_on.insert("cache".to_owned(), Condition::Healthy);
-    let bench = Bench::with("awaited", stack, options());
+    let lab = TestLab::with("awaited", stack, options());
     let request = request();
-    let up = tokio::time::timeout(PATIENCE, bench.engine.up(&request, silent())).await;
-    let up = up.expect("nothing waits for what waits for it").unwrap();
+    let up = tokio::time::timeout(TIMEOUT, lab.engine.up(&request, no_progress())).await;
+    let up = up.expect("no deadlock").unwrap();
     assert_eq!(status(&up.endpoints.gateway, "/api/users", "apikey-v1").await, 200);
-    bench.finish().await;
+    lab.finish().await;
 }
 
 async fn off_the_path() {
     let mut stack = stack();
-    add(&mut stack, "cache", "sleep 2; touch /tmp/well; sleep 1000").health =
-        HealthSetting::Own(check(&["test", "-f", "/tmp/well"]));
+    add(&mut stack, "cache", "sleep 2; touch /tmp/ready; sleep 1000").health =
+        HealthSetting::Own(check(&["test", "-f", "/tmp/ready"]));
     let worker = add(&mut stack, "worker", "sleep 1000");
     worker.depends_on.insert("cache".to_owned(), Condition::Healthy);
-    let bench = Bench::with("off-path", stack, options());
-    let up = bench.engine.up(&request(), silent()).await.unwrap();
+    let lab = TestLab::with("off-path", stack, options());
+    let up = lab.engine.up(&request(), no_progress()).await.unwrap();
     let since = |name: &str| -> DateTime<Utc> { up.service(name).unwrap().since.unwrap() };
     let after = since("worker") - since("cache");
     assert!(after.num_milliseconds() >= 2_000, "the worker started {after} after the cache");
     assert_eq!(up.service("cache").unwrap().word(), "healthy");
-    bench.finish().await;
+    lab.finish().await;
 }
 
-async fn dies_off_the_path() {
+async fn exits_off_the_path() {
     let mut stack = stack();
     add(&mut stack, "broken", "echo this is why; exit 3");
-    let bench = Bench::with("dies-off", stack, options());
+    let lab = TestLab::with("dies-off", stack, options());
     let check = |now: &Description| {
         let broken = now.service("broken").unwrap();
         assert_eq!(broken.state, RunState::Stopped);
@@ -81,11 +81,11 @@ async fn dies_off_the_path() {
             "{broken:?}"
         );
     };
-    bench.engine.up(&request(), silent()).await.unwrap();
-    // It is started again, and ends again.
-    check(&bench.engine.up(&request(), silent()).await.unwrap());
-    check(&bench.engine.describe().await.unwrap());
-    bench.finish().await;
+    lab.engine.up(&request(), no_progress()).await.unwrap();
+    // `up` starts the service again, and it exits again.
+    check(&lab.engine.up(&request(), no_progress()).await.unwrap());
+    check(&lab.engine.describe().await.unwrap());
+    lab.finish().await;
 }
 
 async fn rotated() {
@@ -96,7 +96,7 @@ async fn rotated() {
     let broken =
         "\n  broken: { image: \"nginx:1.30\", entrypoint: [/bin/sh, -c, \"echo this is why; exit 3\"] }\n\nvolumes:\n";
     let text = std::fs::read_to_string(&file).expect("it was written").replacen("\nvolumes:\n", broken, 1);
-    std::fs::write(&file, text).expect("the folder is ours");
+    std::fs::write(&file, text).expect("the test owns it");
     user.lab(&["up", "--stack", &folder.display().to_string(), "--port", "0"]).status(0);
     user.lab(&["key", "rotate", "apikey-v2"]).status(0);
     user.lab(&["key", "align"]).status(0);

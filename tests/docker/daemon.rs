@@ -1,5 +1,5 @@
-//! [`Daemon`]: a Docker daemon of the tests' own, to be killed, stopped and filled up. It lives in namespaces of its own
-//! (processes, mounts, network), so that the machine's daemon does not notice it, and nothing of it outlives this process.
+//! [`Daemon`]: a separate Docker daemon that tests kill, suspend and fill up. It runs in its own namespaces (processes, mounts,
+//! network), so that it does not affect the machine's daemon and ends with this process.
 
 use std::fs::{File, create_dir, read_to_string, remove_file};
 use std::io::{BufRead, BufReader};
@@ -11,47 +11,47 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::ran::{Bounded, kill, output, output_of};
-use crate::support::PATIENCE;
+use crate::command::{Bounded, kill, output, output_of};
+use crate::support::TIMEOUT;
 
-/// The first process in the namespaces: what is mounted and what runs there goes with it, and it goes with its standard input.
-const KEEPER: &str = r#"
+/// First process in the namespaces. Its mounts and processes end with it, and it ends with its standard input.
+const INIT_SCRIPT: &str = r#"
     set -e
     mount -t tmpfs -o "size=$1,mode=0755" none "$0/root"
     ip link set lo up
     echo ready
     read -r _ || true
 "#;
-/// Content of its disk: the images of the stack, and images made from them.
+/// Size of the daemon's disk: enough for the images of the stack and of the app.
 const DISK: &str = "1500m";
 
-/// A daemon. Its disk is in memory.
+/// A daemon with its disk in memory.
 pub(crate) struct Daemon {
     folder: tempfile::TempDir,
-    keeper: Child,
-    /// The keeper's process, seen from outside.
+    init_process: Child,
+    /// Process id of the first process, outside of its namespace.
     init: u32,
-    /// The daemon's, as long as it runs.
+    /// `nsenter` with the running daemon.
     running: Option<Child>,
     /// Additional address to listen on, besides its socket.
     also: Option<String>,
 }
 
-/// One for all tests that need one, with the images of a small stack, running and with room on its disk; one test at a time.
-pub(crate) fn shared() -> Shared {
+/// Returns the daemon that the tests share, one test at a time: running, with the images of a small stack, and with free space.
+pub(crate) fn shared() -> SharedDaemon {
     let mut daemon = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(daemon) = daemon.as_mut() {
-        daemon.mend();
+        daemon.restore();
     } else {
         let fresh = daemon.insert(Daemon::new());
         fresh.load(&crate::support::small_images());
     }
-    Shared(daemon)
+    SharedDaemon(daemon)
 }
 
 static SHARED: Mutex<Option<Daemon>> = Mutex::new(None);
 
-/// Ends it.
+/// Ends the shared daemon.
 pub(crate) fn end() {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
@@ -63,29 +63,29 @@ pub(crate) fn is_possible() -> bool {
     rustix::process::geteuid().is_root() && ["dockerd", "unshare", "nsenter", "ip", "bash"].into_iter().all(has)
 }
 
-/// [`shared`], for as long as one test has it.
-pub(crate) struct Shared(MutexGuard<'static, Option<Daemon>>);
+/// Exclusive use of the shared daemon by one test.
+pub(crate) struct SharedDaemon(MutexGuard<'static, Option<Daemon>>);
 
-impl std::ops::Deref for Shared {
+impl std::ops::Deref for SharedDaemon {
     type Target = Daemon;
 
     fn deref(&self) -> &Daemon {
-        self.0.as_ref().expect("it was just made")
+        self.0.as_ref().expect("it was just created")
     }
 }
 
-impl std::ops::DerefMut for Shared {
+impl std::ops::DerefMut for SharedDaemon {
     fn deref_mut(&mut self) -> &mut Daemon {
-        self.0.as_mut().expect("it was just made")
+        self.0.as_mut().expect("it was just created")
     }
 }
 
 impl Daemon {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        create_dir(folder.path().join("root")).expect("the folder is ours");
-        let mut keeper = Command::new("unshare")
-            .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", KEEPER])
+        create_dir(folder.path().join("root")).expect("the test owns it");
+        let mut init_process = Command::new("unshare")
+            .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", INIT_SCRIPT])
             .arg(folder.path())
             .arg(DISK)
             .stdin(Stdio::piped())
@@ -93,34 +93,35 @@ impl Daemon {
             .spawn()
             .expect("unshare starts");
         let mut ready = String::new();
-        BufReader::new(Bounded::new(keeper.stdout.take().expect("it is piped")))
+        BufReader::new(Bounded::new(init_process.stdout.take().expect("it is piped")))
             .read_line(&mut ready)
             .expect("a line is read");
-        assert_eq!(ready, "ready\n", "namespaces can be made");
-        let children = read_to_string(format!("/proc/{0}/task/{0}/children", keeper.id())).expect("Linux");
-        let init = children.trim().parse().expect("the keeper is its one child");
-        let mut daemon = Self { folder, keeper, init, running: None, also: None };
+        assert_eq!(ready, "ready\n", "namespaces cannot be created");
+        let children =
+            read_to_string(format!("/proc/{0}/task/{0}/children", init_process.id())).expect("/proc exists on Linux");
+        let init = children.trim().parse().expect("one child process");
+        let mut daemon = Self { folder, init_process, init, running: None, also: None };
         daemon.start();
         daemon
     }
 
-    /// As `DOCKER_HOST` has it.
+    /// Address for `DOCKER_HOST`.
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.file("sock").display())
     }
 
-    /// Puts a command into the network in which its ports are published.
+    /// Prefix that runs a command in the network in which ports are published.
     pub(crate) fn network(&self) -> Vec<String> {
         vec!["nsenter".to_owned(), format!("--net=/proc/{}/ns/net", self.init)]
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts the daemon and waits until it answers.
     pub(crate) fn start(&mut self) {
         for left in ["sock", "pid"] {
             let _ = remove_file(self.file(left));
         }
-        std::fs::write(self.file("daemon.json"), "{}").expect("the folder is ours");
-        let log = File::options().create(true).append(true).open(self.file("log")).expect("the folder is ours");
+        std::fs::write(self.file("daemon.json"), "{}").expect("the test owns it");
+        let log = File::options().create(true).append(true).open(self.file("log")).expect("the test owns it");
         let mut command = self.inside();
         command.arg("dockerd");
         for (option, file) in
@@ -137,15 +138,15 @@ impl Daemon {
         self.running = Some(command.spawn().expect("nsenter starts"));
         let begun = Instant::now();
         while UnixStream::connect(self.file("sock")).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "dockerd does not listen:\n{}", self.log());
+            assert!(begun.elapsed() < TIMEOUT, "dockerd does not listen:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        // It takes calls as soon as it listens, and answers when it is ready.
+        // It accepts connections as soon as it listens, but answers only when it is ready.
         self.docker(&["version"]);
     }
 
-    /// Lets the daemon listen on a network, like one on another machine. Returns its address for `DOCKER_HOST`. After the next
-    /// start it is local again.
+    /// Restarts the daemon so that it listens on a network, like a daemon on another machine. Returns its address for
+    /// `DOCKER_HOST`. After the next start it is local again.
     pub(crate) fn on_a_network(&mut self) -> String {
         let (id, link) = (std::process::id(), format!("lab-t-{}", std::process::id() % 100_000));
         // Part of the block for network tests (RFC 2544), which is not in use anywhere.
@@ -169,36 +170,36 @@ impl Daemon {
         self.also.take().expect("it was just set")
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the daemon.
     pub(crate) fn signal(&mut self, signal: Signal) {
         if let (Some(running), Signal::CONT) = (&self.running, signal) {
-            // Its starter was stopped with it, and continues it later.
+            // `nsenter` was suspended with the daemon, and resumes it.
             return kill(running.id(), signal);
         }
         let script = format!("kill -{} \"$(cat \"$0\")\"", signal.as_raw());
         let sent = self.inside().args(["bash", "-c", &script]).arg(self.file("pid")).status();
-        assert!(sent.is_ok_and(|status| status.success()), "the daemon runs");
+        assert!(sent.is_ok_and(|status| status.success()), "the daemon is not running");
     }
 
-    /// Ends it by a signal, and waits until it has ended.
+    /// Sends a signal and waits until the daemon has ended.
     pub(crate) fn end_by(&mut self, signal: Signal) {
         self.signal(signal);
         if let Some(mut running) = self.running.take() {
-            running.wait().expect("it can be waited for");
+            running.wait().expect("it is a child process");
         }
     }
 
-    /// Leaves so many MB free on its disk, until it is mended.
+    /// Fills the disk except for `leave` MB, until the next test.
     pub(crate) fn fill(&self, leave: u64) {
         let script = format!(
             r#"free=$(df --output=avail --block-size=1M "$0/root" | tail -n 1); fallocate -l $((free - {leave}))M "$0/root/filler""#
         );
         let filled = self.inside().args(["bash", "-c", &script]).arg(self.folder.path()).status();
-        assert!(filled.is_ok_and(|status| status.success()), "its disk can be filled");
+        assert!(filled.is_ok_and(|status| status.success()), "the disk cannot be filled");
     }
 
-    /// Runs, awake, with room on its disk.
-    fn mend(&mut self) {
+    /// Makes sure that the daemon is running, is not suspended, and has free space.
+    fn restore(&mut self) {
         let _ = self.inside().arg("rm").arg("-f").arg(self.file("root/filler")).status();
         if let Some(running) = self.running.as_mut() {
             kill(running.id(), Signal::CONT);
@@ -209,7 +210,7 @@ impl Daemon {
         self.start();
     }
 
-    /// Gives it images of the machine's daemon.
+    /// Copies images from the machine's daemon.
     fn load(&self, images: &[String]) {
         let mut save = Command::new("docker");
         let mut save = save.arg("save").args(images).stdout(Stdio::piped()).spawn().expect("docker starts");
@@ -224,7 +225,7 @@ impl Daemon {
         );
     }
 
-    /// The docker command on it.
+    /// Runs a docker command on the daemon.
     pub(crate) fn docker(&self, args: &[&str]) -> String {
         crate::support::docker_on(Some(&self.host()), args)
     }
@@ -250,15 +251,15 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It ends when it reads no more, and the kernel ends all the rest.
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        // It ends with its standard input, and the kernel ends all other processes of the namespace.
+        drop(self.init_process.stdin.take());
+        let _ = self.init_process.wait();
         if let Some(mut running) = self.running.take() {
-            // Its starter may be suspended.
+            // `nsenter` may be suspended.
             let _ = running.kill();
             let _ = running.wait();
         }
-        // A group can go a moment after the last process in it.
+        // A control group can be removed only a moment after its last process has ended.
         let find = format!("find /sys/fs/cgroup -depth -type d -path '*{}*'", Self::cgroup());
         let script = format!(
             r#"for _ in $(seq 50); do {find} -exec rmdir {{}} + 2>/dev/null; [ -n "$({find} -print)" ] || break; sleep 0.1; done"#

@@ -1,5 +1,5 @@
-//! lab's own dashboard on Docker, where Grafana's image is not there: what it shows comes through the engine, and it comes and
-//! goes with its lab.
+//! lab's own dashboard on Docker, for stacks without Grafana's image: its data comes through the engine, and it starts and ends
+//! with its lab.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -11,21 +11,21 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::cli::Cli;
-use crate::ran::kill;
+use crate::command::kill;
 use crate::support::{leftovers, sweep, write_small_stack};
 use crate::trial;
 
-/// For Prometheus to have evaluated its rules.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit for the first evaluation of the rules by Prometheus.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("the_dashboard_shows_a_lab_of_containers", shown),
-        trial("up_serves_a_dashboard_and_down_ends_it", served),
-        trial("a_dashboard_that_died_comes_again_with_the_next_up", died),
-        trial("a_port_that_was_asked_for_is_the_dashboards_or_nobodys", asked),
-        trial("where_grafana_runs_there_is_no_other_dashboard", grafana),
-        trial("a_dashboard_ends_with_its_labs_folder", forgotten),
+        trial("up_starts_a_dashboard_and_down_ends_it", served),
+        trial("up_restarts_a_dead_dashboard", died),
+        trial("the_dashboard_uses_the_requested_port_or_none", requested_port),
+        trial("a_stack_with_grafana_has_no_other_dashboard", grafana),
+        trial("a_dashboard_ends_with_the_folder_of_its_lab", forgotten),
         trial("each_lab_has_its_own_dashboard_and_down_all_ends_them", two),
         trial("the_dashboard_of_a_damaged_lab_ends_with_it", damaged),
         trial("an_up_that_is_killed_leaves_no_dashboard", killed),
@@ -42,19 +42,19 @@ async fn shown() {
     let begun = Instant::now();
     loop {
         user.lab(&["traffic", "--requests", "5", "--key", "wrong"]).status(0);
-        let answer = http.request(&Request::get(format!("{address}data"))).await.expect("it answers");
+        let answer = http.request(&Request::get(format!("{address}data"))).await.expect("a response");
         let data: Value = serde_json::from_slice(&answer.body).expect("JSON");
         let refused = data["points"]
             .as_array()
             .is_some_and(|all| all.iter().any(|point| point["refused"].as_f64().is_some_and(|refused| refused > 0.0)));
         let running = data["services"]["prometheus"] == "running" && data["services"]["app"] == "running";
-        let rules = http.request(&Request::get(format!("{address}api/v1/rules?type=alert"))).await.expect("it answers");
-        // The alerts come from its own Prometheus, with the names of its files.
-        let asked = rules.status == 200 && rules.text().contains("/etc/prometheus/");
-        if refused && running && asked && data["alerts"].is_array() {
+        let rules = http.request(&Request::get(format!("{address}api/v1/rules?type=alert"))).await.expect("a response");
+        // The alerts come from the lab's Prometheus, with the paths of its rule files.
+        let from_prometheus = rules.status == 200 && rules.text().contains("/etc/prometheus/");
+        if refused && running && from_prometheus && data["alerts"].is_array() {
             break;
         }
-        assert!(begun.elapsed() < PATIENCE, "{data:#}\n{}", rules.text());
+        assert!(begun.elapsed() < TIMEOUT, "{data:#}\n{}", rules.text());
     }
     drop(served);
     user.finish();
@@ -66,9 +66,9 @@ fn address(user: &Cli) -> Option<String> {
     Some(status["dashboard"].as_str()?.trim_end_matches('/').to_owned())
 }
 
-/// The process that `dashboard.json` names.
+/// Process id in `dashboard.json`.
 fn process(user: &Cli) -> u32 {
-    let text = std::fs::read(user.state().join("labs").join(&user.name).join("dashboard.json")).expect("it is there");
+    let text = std::fs::read(user.state().join("labs").join(&user.name).join("dashboard.json")).expect("it exists");
     let file: Value = serde_json::from_slice(&text).expect("JSON");
     file["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a process id")
 }
@@ -78,7 +78,7 @@ async fn page(address: &str, path: &str) -> Option<u16> {
     Some(Http::new().request(&Request::get(format!("{address}{path}"))).await.ok()?.status)
 }
 
-/// Gateway, app and database, which come up fast, as a stack of the user's own; with no word of a Grafana.
+/// Writes gateway, app and database as a user's own stack. It starts fast and has no Grafana.
 fn small_stack(user: &Cli) -> PathBuf {
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -90,11 +90,11 @@ fn up_small(user: &Cli) {
     user.lab(&["up", "--stack", &folder]).status(0);
 }
 
-/// Waits until nothing runs for a user any more.
+/// Waits until no process of the user is left.
 pub(crate) async fn until_none(user: &Cli) {
     let begun = Instant::now();
     while !user.processes().is_empty() {
-        assert!(begun.elapsed() < PATIENCE, "{:?} do not end", user.processes());
+        assert!(begun.elapsed() < TIMEOUT, "{:?} do not end", user.processes());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -106,7 +106,7 @@ async fn served() {
     assert_eq!(page(&at, "/").await, Some(200));
     user.lab(&["status"]).status(0).says(&format!("graphs {at}/"));
     user.lab(&["doctor"]).says(&format!("of lab {}: {at}/", user.name));
-    // One that serves is left to.
+    // A running dashboard is not restarted.
     let process = process(&user);
     user.lab(&["up"]).status(0);
     assert_eq!((address(&user).as_ref(), self::process(&user)), (Some(&at), process));
@@ -122,7 +122,7 @@ async fn died() {
     let at = address(&user).expect("it has a dashboard");
     let begun = Instant::now();
     while page(&at, "/api/v1/rules").await != Some(200) {
-        assert!(begun.elapsed() < PATIENCE, "there is no alert source");
+        assert!(begun.elapsed() < TIMEOUT, "there is no alert source");
     }
     kill(process(&user), Signal::KILL);
     until_none(&user).await;
@@ -139,14 +139,14 @@ async fn died() {
     let holder = format!("127.0.0.1:{port} is in use by docker");
     user.lab(&["up"]).status(0).complains(&holder).complains("the dashboard uses port");
     drop(other);
-    let elsewhere = address(&user).expect("it has a dashboard");
-    assert_ne!(elsewhere, at);
-    assert_eq!(page(&elsewhere, "/").await, Some(200));
+    let moved = address(&user).expect("it has a dashboard");
+    assert_ne!(moved, at);
+    assert_eq!(page(&moved, "/").await, Some(200));
     kill(process(&user), Signal::STOP);
     user.finish();
 }
 
-async fn asked() {
+async fn requested_port() {
     let mut user = Cli::new("asked");
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = other.local_addr().expect("it has one").port();
@@ -168,16 +168,16 @@ async fn asked() {
     user.finish();
 }
 
-/// Whatever the stack's file calls its Grafana.
+/// Grafana is the service that `x-lab` names.
 async fn grafana() {
     let user = Cli::new("grafana");
     up_small(&user);
     assert!(address(&user).is_some());
     let path = user.path().join("stack/compose.yaml");
-    let text = std::fs::read_to_string(&path).expect("it is there");
+    let text = std::fs::read_to_string(&path).expect("it exists");
     let with = text.replacen("x-lab:\n", "x-lab:\n  grafana: { service: gateway, port: 8080 }\n", 1);
     assert_ne!(text, with);
-    std::fs::write(&path, with).expect("the folder is ours");
+    std::fs::write(&path, with).expect("the test owns it");
     user.lab(&["up"]).status(0);
     let status = user.lab(&["status", "--json"]).status(0).json();
     assert!(status["dashboard"].is_null() && status["grafana"].is_string(), "{status:#}");
@@ -189,10 +189,10 @@ async fn forgotten() {
     let user = Cli::new("forgotten");
     up_small(&user);
     assert_eq!(user.processes().len(), 1);
-    std::fs::remove_dir_all(user.state()).expect("the folder is ours");
+    std::fs::remove_dir_all(user.state()).expect("the test owns it");
     until_none(&user).await;
     sweep(None, &user.name);
-    user.is_clean();
+    user.assert_clean();
 }
 
 async fn two() {
@@ -213,7 +213,7 @@ async fn two() {
     assert_eq!((page(&at_one, "/").await, page(&at_other, "/").await), (Some(200), None));
     user.lab(&["up", "--stack", &stack, "--name", &other]).status(0);
     user.lab(&["down", "--all"]).status(0);
-    user.is_clean();
+    user.assert_clean();
     assert_eq!(leftovers(None, &other), "");
 }
 
@@ -222,19 +222,19 @@ async fn damaged() {
     up_small(&user);
     let folder = user.state().join("labs").join(&user.name);
     for name in ["lab.json", "dashboard.json"] {
-        std::fs::write(folder.join(name), "{").expect("the folder is ours");
+        std::fs::write(folder.join(name), "{").expect("the test owns it");
     }
     assert_eq!(user.processes().len(), 1);
     user.finish();
 }
 
-/// While the containers start, its process waits beside them.
+/// The process of the dashboard already waits while the containers start.
 async fn killed() {
     let user = Cli::new("killed-up");
     let stack = small_stack(&user).display().to_string();
     let up = user.start(&["up", "--stack", &stack]);
-    user.until_there(&user.name, "app", true);
+    user.until_container(&user.name, "app", true);
     up.signal(Signal::KILL);
-    up.ran();
+    up.wait();
     user.finish();
 }

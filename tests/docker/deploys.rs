@@ -1,4 +1,4 @@
-//! A deploy that is to be rolled back: its version runs, and is never well.
+//! Rollback of a deployment whose version runs but never becomes healthy.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use crate::support::write_small_stack;
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_version_that_never_becomes_well_is_rolled_back_and_its_password_told_to_no_one", rolled_back)]
+    vec![trial("a_version_that_never_becomes_healthy_is_rolled_back_and_its_password_is_masked", rolled_back)]
 }
 
-/// The app of this version finds its database, which does not know it.
+/// The database of this version rejects the app's password.
 const DEPLOY: &str = r#"
-title: A version that is never well
+title: A version that never becomes healthy
 kind: practice
 steps:
   - name: deploy
@@ -29,16 +29,16 @@ async fn rolled_back() {
     write_small_stack(&folder);
     user.lab(&["up", "--stack", &folder.display().to_string()]).status(0);
     let file = user.path().join("deploy.yaml");
-    std::fs::write(&file, DEPLOY).expect("the folder is ours");
+    std::fs::write(&file, DEPLOY).expect("the test owns it");
     let begun = Instant::now();
-    let ran = user.lab(&["scenario", "run", "./deploy.yaml"]).status(0).says("rolled back");
-    assert!(begun.elapsed() < Duration::from_secs(50), "as long as its health check has retries, and no longer");
-    let ran = ran.says("restored: app DATABASE_URL postgres://lab:***@db:5432/postgres");
+    let result = user.lab(&["scenario", "run", "./deploy.yaml"]).status(0).says("rolled back");
+    assert!(begun.elapsed() < Duration::from_secs(50), "the rollback comes after the retries of the health check");
+    let result = result.says("restored: app DATABASE_URL postgres://lab:***@db:5432/postgres");
     let record = std::fs::read(user.state().join("labs").join(&user.name).join("lab.json")).expect("it is up");
     let record: Value = serde_json::from_slice(&record).expect("JSON");
     let password = record["containers"]["secrets"]["POSTGRES_PASSWORD"].as_str().expect("it has one");
     for secret in [password, "sesame"] {
-        assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{ran:?}");
+        assert!(!result.stdout.contains(secret) && !result.stderr.contains(secret), "{result:?}");
     }
     user.lab(&["traffic", "--requests", "3", "--json"]).status(0).says("\"200\": 3");
     user.finish();

@@ -1,4 +1,4 @@
-//! What callers get at nginx is counted by the exporter, whatever becomes of the app, of nginx's configuration and of the exporter.
+//! The exporter counts the responses of nginx to callers, over faults of the app, reloads of nginx and restarts of the exporter.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use lab_http::{Http, Request};
 use libtest_mimic::Trial;
 use tokio::time::{sleep, timeout};
 
-use crate::shared::{request, silent};
-use crate::support::{Bench, docker, options, status, whole_stack};
+use crate::conformance_suite::{no_progress, request};
+use crate::support::{TestLab, docker, options, status, whole_stack};
 use crate::trial;
 
-/// For what takes a moment on any machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit of a wait.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("the_edge_counts_what_callers_get_whatever_happens", counts),
-        trial("the_edge_is_scraped_by_prometheus", scraped),
+        trial("the_edge_counts_responses_over_faults_and_restarts", counts),
+        trial("prometheus_scrapes_the_edge", scraped),
     ]
 }
 
@@ -38,7 +38,7 @@ async fn until_counted(engine: &dyn Engine, base: &str, code: u16) {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, more).await.unwrap_or_else(|_| panic!("no {code} is counted"));
+    timeout(TIMEOUT, more).await.unwrap_or_else(|_| panic!("no {code} is counted"));
 }
 
 async fn counts() {
@@ -46,41 +46,41 @@ async fn counts() {
     stack.services.retain(|service| !["prometheus", "grafana"].contains(&service.name.as_str()));
     stack.lab.optional.clear();
     (stack.lab.prometheus, stack.lab.grafana) = (None, None);
-    let bench = Bench::with("edge", stack, options());
-    let up = bench.engine.up(&request(), silent()).await.unwrap();
+    let lab = TestLab::with("edge", stack, options());
+    let up = lab.engine.up(&request(), no_progress()).await.unwrap();
     let base = up.endpoints.gateway.clone();
-    assert_eq!(counted(&bench.engine, 200).await, Some(0), "it counts from the first request on");
-    // The first request counts: nginx knew the exporter from its start.
+    assert_eq!(counted(&lab.engine, 200).await, Some(0), "the counter starts at 0");
+    // The first request is counted, because nginx knows the exporter from its start.
     assert_eq!(status(&base, "/api/users", "apikey-v1").await, 200);
     assert_eq!(status(&base, "/health", "").await, 200);
     assert_eq!(status(&base, "/api/users", "wrong").await, 401);
-    until_counted(&bench.engine, &base, 200).await;
-    assert_eq!(counted(&bench.engine, 401).await, Some(1));
-    // A paused app, a stopped one, and a redeployment, which reloads nginx.
-    bench.engine.reconcile(APP, &ServiceChange::run(RunState::Paused)).await.unwrap();
-    until_counted(&bench.engine, &base, 504).await;
-    bench.engine.reconcile(APP, &ServiceChange::run(RunState::Running)).await.unwrap();
-    bench.engine.reconcile(APP, &ServiceChange::run(RunState::Stopped)).await.unwrap();
-    until_counted(&bench.engine, &base, 502).await;
-    bench.engine.reconcile(APP, &ServiceChange::run(RunState::Running)).await.unwrap();
-    bench.engine.reconcile(APP, &ServiceChange::env("APP_DB_POOL", "3")).await.unwrap();
-    until_counted(&bench.engine, &base, 200).await;
-    // The gateway restarts, and the exporter does, at another address.
-    bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap();
-    bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Running)).await.unwrap();
-    until_counted(&bench.engine, &base, 200).await;
-    let [edge, network] = [format!("lab-{}-edge-1", bench.name), format!("lab-{}_default", bench.name)];
+    until_counted(&lab.engine, &base, 200).await;
+    assert_eq!(counted(&lab.engine, 401).await, Some(1));
+    // Pause and stop the app, and redeploy it, which reloads nginx.
+    lab.engine.reconcile(APP, &ServiceChange::run(RunState::Paused)).await.unwrap();
+    until_counted(&lab.engine, &base, 504).await;
+    lab.engine.reconcile(APP, &ServiceChange::run(RunState::Running)).await.unwrap();
+    lab.engine.reconcile(APP, &ServiceChange::run(RunState::Stopped)).await.unwrap();
+    until_counted(&lab.engine, &base, 502).await;
+    lab.engine.reconcile(APP, &ServiceChange::run(RunState::Running)).await.unwrap();
+    lab.engine.reconcile(APP, &ServiceChange::env("APP_DB_POOL", "3")).await.unwrap();
+    until_counted(&lab.engine, &base, 200).await;
+    // Restart the gateway, and the exporter at another address.
+    lab.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap();
+    lab.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Running)).await.unwrap();
+    until_counted(&lab.engine, &base, 200).await;
+    let [edge, network] = [format!("lab-{}-edge-1", lab.name), format!("lab-{}_default", lab.name)];
     docker(&["network", "disconnect", &network, &edge]);
     assert_eq!(status(&base, "/api/users", "apikey-v1").await, 200, "requests do not wait for the exporter");
     docker(&["network", "connect", "--alias", "edge", &network, &edge]);
     docker(&["restart", "--time", "1", &edge]);
-    until_counted(&bench.engine, &base, 200).await;
-    bench.finish().await;
+    until_counted(&lab.engine, &base, 200).await;
+    lab.finish().await;
 }
 
 async fn scraped() {
-    let bench = Bench::with("edge-scraped", whole_stack(), options());
-    let up = bench.engine.up(&request(), silent()).await.unwrap();
+    let lab = TestLab::with("edge-scraped", whole_stack(), options());
+    let up = lab.engine.up(&request(), no_progress()).await.unwrap();
     let (base, prometheus) = (up.endpoints.gateway.clone(), up.endpoints.prometheus.clone().expect("Prometheus"));
     status(&base, "/api/users", "apikey-v1").await;
     let url = format!("{prometheus}/api/v1/query?query=gateway_requests_total%7Bcode%3D%22200%22%7D%20%3E%200");
@@ -93,6 +93,6 @@ async fn scraped() {
             sleep(Duration::from_millis(200)).await;
         }
     };
-    timeout(PATIENCE, found).await.expect("Prometheus has the counter");
-    bench.finish().await;
+    timeout(TIMEOUT, found).await.expect("Prometheus has the counter");
+    lab.finish().await;
 }

@@ -1,10 +1,10 @@
-//! The same file gives the same deltas on every engine.
+//! Every scenario gives the same deltas on Docker, on the embedded engine and on the mock engine.
 
 use lab_scenario::library;
 use libtest_mimic::Trial;
 
 use crate::cli::Cli;
-use crate::same::{assert_same, on_mock, short_run, shown};
+use crate::run_outcome::{assert_same_outcome, outcome_of, outcome_on_mock, short_run};
 use crate::support::write_small_stack;
 use crate::trial;
 
@@ -25,13 +25,13 @@ async fn same() {
             let other = scope.spawn(|| embedded.lab(&args));
             (docker.lab(&args), other.join().expect("it does not panic"))
         });
-        let expected = shown(&on_docker.status(0));
-        assert_same(&expected, &on_mock(name), &format!("{name} on Docker and on the mock"));
-        // An ability of one engine is refused by the other before anything changes.
+        let expected = outcome_of(&on_docker.status(0));
+        assert_same_outcome(&expected, &outcome_on_mock(name), &format!("{name} on Docker and on the mock"));
+        // A scenario that the embedded engine does not support is refused before anything changes.
         if on_embedded.code() == Some(2) {
             on_embedded.complains("embedded");
         } else {
-            assert_same(&expected, &shown(&on_embedded), &format!("{name} on Docker and embedded"));
+            assert_same_outcome(&expected, &outcome_of(&on_embedded), &format!("{name} on Docker and embedded"));
         }
     }
     embedded.lab(&["down"]).status(0);

@@ -1,4 +1,4 @@
-//! Images: which are here, and their way to another machine in a file.
+//! Images: the inventory, and archives for other machines.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,25 +9,25 @@ use lab_core::engine::{APP, DB, Engine, EngineErrorKind, GATEWAY, ProgressFn};
 use libtest_mimic::Trial;
 use tokio_util::sync::CancellationToken;
 
-use crate::shared::{request, silent};
-use crate::support::{Bench, docker, options, service, stack, whole_stack};
+use crate::conformance_suite::{no_progress, request};
+use crate::support::{TestLab, docker, options, service, stack, whole_stack};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("the_inventory_says_what_is_here_and_where_it_came_from", inventory),
-        trial("images_survive_the_way_through_a_file", there_and_back),
-        trial("a_file_that_is_damaged_or_another_is_refused", refused),
-        trial("a_save_that_is_stopped_leaves_what_was_there", stopped),
-        trial("offline_fetches_nothing_and_says_what_to_do", offline),
-        trial("stand_ins_are_told_unless_they_were_asked_for", stand_ins),
+        trial("the_inventory_lists_images_and_their_origins", inventory),
+        trial("images_are_saved_to_and_loaded_from_a_file", saved_and_loaded),
+        trial("a_damaged_or_foreign_archive_is_refused", refused),
+        trial("an_interrupted_save_keeps_the_previous_file", interrupted),
+        trial("offline_pulls_nothing_and_gives_a_hint", offline),
+        trial("stand_ins_are_reported_unless_they_were_requested", stand_ins),
     ]
 }
 
-/// Images of a few bytes, under names of this test's own; they go with it.
-struct Tiny(Vec<String>);
+/// Two images of a few bytes with unique names. Removed when dropped.
+struct TinyImages(Vec<String>);
 
-impl Tiny {
+impl TinyImages {
     fn new(test: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let name = |service: &str| format!("lab-test-{test}-{service}-{}:1", std::process::id());
@@ -42,12 +42,12 @@ impl Tiny {
         Self(names)
     }
 
-    /// A stack of these two, and an app whose image is one of them.
-    fn bench(&self, test: &str) -> Bench {
+    /// A lab whose gateway, database and app use these images.
+    fn lab(&self, test: &str) -> TestLab {
         let mut stack = stack();
         service(&mut stack, GATEWAY).image.clone_from(&self.0[0]);
         service(&mut stack, DB).image.clone_from(&self.0[1]);
-        Bench::with(test, stack, DockerOptions { app_image: Some(self.0[0].clone()), ..options() })
+        TestLab::with(test, stack, DockerOptions { app_image: Some(self.0[0].clone()), ..options() })
     }
 
     fn ids(&self) -> Vec<String> {
@@ -61,7 +61,7 @@ impl Tiny {
     }
 }
 
-impl Drop for Tiny {
+impl Drop for TinyImages {
     fn drop(&mut self) {
         for name in &self.0 {
             let _ = std::process::Command::new("docker").args(["rmi", name]).output();
@@ -69,84 +69,85 @@ impl Drop for Tiny {
     }
 }
 
-fn of<'i>(images: &'i [StackImage], service: &str) -> &'i StackImage {
+fn image_of<'i>(images: &'i [StackImage], service: &str) -> &'i StackImage {
     images.iter().find(|image| image.service == service).expect("every service has one")
 }
 
 async fn inventory() {
-    let tiny = Tiny::new("inventory");
+    let tiny = TinyImages::new("inventory");
     let mut stack = whole_stack();
     service(&mut stack, GATEWAY).image.clone_from(&tiny.0[0]);
     "lab-test-nowhere/grafana:1".clone_into(&mut service(&mut stack, "grafana").image);
-    let bench = Bench::with("inventory", stack, options());
-    let images = bench.engine.inventory().await.unwrap();
-    let gateway = of(&images, GATEWAY).stored.as_ref().unwrap();
+    let lab = TestLab::with("inventory", stack, options());
+    let images = lab.engine.inventory().await.unwrap();
+    let gateway = image_of(&images, GATEWAY).stored.as_ref().unwrap();
     assert_eq!((&gateway.id, gateway.origin), (&tiny.ids()[0], Origin::Local));
     assert!(gateway.size > 0);
     // The expected image depends on the source of this machine's images, so ask docker.
-    let label = docker(&["inspect", "-f", "{{index .Config.Labels \"lab.stand-in\"}}", &of(&images, DB).image]);
-    let is_stand_in = of(&images, DB).stored.as_ref().unwrap().origin == Origin::StandIn;
+    let label = docker(&["inspect", "-f", "{{index .Config.Labels \"lab.stand-in\"}}", &image_of(&images, DB).image]);
+    let is_stand_in = image_of(&images, DB).stored.as_ref().unwrap().origin == Origin::StandIn;
     assert_eq!(is_stand_in, !label.trim().is_empty(), "{label}");
-    assert!(of(&images, APP).made_here && !of(&images, APP).is_missing());
-    let grafana = of(&images, "grafana");
+    assert!(image_of(&images, APP).made_here && !image_of(&images, APP).is_missing());
+    let grafana = image_of(&images, "grafana");
     assert_eq!(
         (&grafana.stored, grafana.optional.as_deref(), grafana.is_missing()),
         (&None, Some("Grafana's dashboards"), false)
     );
-    bench.finish().await;
+    lab.finish().await;
 }
 
-/// The reported bytes, each with its stage.
-type Told = Arc<Mutex<Vec<(String, u64)>>>;
+/// Reported stages with their bytes.
+type Reported = Arc<Mutex<Vec<(String, u64)>>>;
 
-/// Records the reported bytes by stage.
-fn counted() -> (ProgressFn, Told) {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&told);
+/// Records the reported stages and bytes.
+fn record_progress() -> (ProgressFn, Reported) {
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&reported);
     let progress: ProgressFn = Arc::new(move |progress| {
         sink.lock().unwrap().push((progress.stage, progress.bytes.expect("bytes").0));
     });
-    (progress, told)
+    (progress, reported)
 }
 
-async fn there_and_back() {
-    let tiny = Tiny::new("back");
-    let bench = tiny.bench("back");
+async fn saved_and_loaded() {
+    let tiny = TinyImages::new("back");
+    let lab = tiny.lab("back");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("images.tar");
     let ids = tiny.ids();
-    let (progress, told) = counted();
-    let images = bench.engine.inventory().await.unwrap();
-    let saved = bench.engine.save(&images, &file, &progress, &CancellationToken::new()).await.unwrap();
+    let (progress, reported) = record_progress();
+    let images = lab.engine.inventory().await.unwrap();
+    let saved = lab.engine.save(&images, &file, &progress, &CancellationToken::new()).await.unwrap();
     assert!(saved.images.iter().all(|image| tiny.0.contains(&image.name)), "{saved:?}");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing beside it");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "other files are left");
     tiny.remove();
-    let loaded = bench.engine.load(&file, &progress, &CancellationToken::new()).await.unwrap();
+    let loaded = lab.engine.load(&file, &progress, &CancellationToken::new()).await.unwrap();
     assert_eq!((&loaded, tiny.ids()), (&saved, ids.clone()));
-    let last =
-        |stage: &str| told.lock().unwrap().iter().filter(|(told, _)| told == stage).map(|(_, bytes)| *bytes).max();
+    let last = |stage: &str| {
+        reported.lock().unwrap().iter().filter(|(reported, _)| reported == stage).map(|(_, bytes)| *bytes).max()
+    };
     for stage in ["saving", "checking", "loading"] {
         assert_eq!(last(stage), Some(saved.size), "{stage}");
     }
-    // Without lab it is an archive like others.
+    // `docker load` accepts the archive too.
     tiny.remove();
     docker(&["load", "-i", &file.display().to_string()]);
     assert_eq!(tiny.ids(), ids);
-    bench.finish().await;
+    lab.finish().await;
 }
 
 async fn refused() {
-    let tiny = Tiny::new("refused");
-    let bench = tiny.bench("refused");
+    let tiny = TinyImages::new("refused");
+    let lab = tiny.lab("refused");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("images.tar");
-    let images = bench.engine.inventory().await.unwrap();
-    let saved = bench.engine.save(&images, &file, &silent(), &CancellationToken::new()).await.unwrap();
+    let images = lab.engine.inventory().await.unwrap();
+    let saved = lab.engine.save(&images, &file, &no_progress(), &CancellationToken::new()).await.unwrap();
     tiny.remove();
     let good = std::fs::read(&file).unwrap();
     let load = async |bytes: &[u8]| {
         std::fs::write(&file, bytes).unwrap();
-        let error = bench.engine.load(&file, &silent(), &CancellationToken::new()).await.unwrap_err();
+        let error = lab.engine.load(&file, &no_progress(), &CancellationToken::new()).await.unwrap_err();
         assert!(error.to_string().starts_with(&file.display().to_string()), "{error}");
         error.to_string()
     };
@@ -156,11 +157,11 @@ async fn refused() {
         bytes
     };
     let export = good.len() - usize::try_from(saved.size).unwrap();
-    let elsewhere = {
+    let other_platform = {
         let text = String::from_utf8_lossy(&good[..export]).replace("linux/amd64", "linux/s390x");
         [text.as_bytes(), &good[export..]].concat()
     };
-    for (bytes, wanted) in [
+    for (bytes, message) in [
         (flipped(good.len() - 3000), "is damaged"),
         (flipped(514), "is damaged"),
         (good[..good.len() - 512].to_vec(), "bytes instead of"),
@@ -168,73 +169,73 @@ async fn refused() {
         (good[export..].to_vec(), "was not written by lab images save"),
         (b"hello".to_vec(), "was not written by lab images save"),
         (Vec::new(), "was not written by lab images save"),
-        (elsewhere, "linux/s390x"),
+        (other_platform, "linux/s390x"),
         (String::from_utf8_lossy(&good).replacen("\"version\": 1", "\"version\": 9", 1).into_bytes(), "newer version"),
     ] {
         let error = load(&bytes).await;
-        assert!(error.contains(wanted), "{wanted}: {error}");
+        assert!(error.contains(message), "{message}: {error}");
     }
     let none = docker(&["images", "-q", &tiny.0[0]]);
-    assert_eq!(none, "", "the daemon was given nothing");
-    let missing = bench.engine.load(Path::new("/nowhere/x.tar"), &silent(), &CancellationToken::new()).await;
+    assert_eq!(none, "", "images were loaded");
+    let missing = lab.engine.load(Path::new("/nowhere/x.tar"), &no_progress(), &CancellationToken::new()).await;
     assert!(matches!(missing, Err(ArchiveError::File { .. })));
     let stopped = CancellationToken::new();
     stopped.cancel();
     std::fs::write(&file, &good).unwrap();
-    let error = bench.engine.load(&file, &silent(), &stopped).await.unwrap_err();
+    let error = lab.engine.load(&file, &no_progress(), &stopped).await.unwrap_err();
     assert!(matches!(error, ArchiveError::Interrupted), "{error}");
-    bench.finish().await;
+    lab.finish().await;
 }
 
-async fn stopped() {
-    let bench = Bench::new("stopped");
+async fn interrupted() {
+    let lab = TestLab::new("stopped");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("images.tar");
     std::fs::write(&file, "before").unwrap();
-    let images = bench.engine.inventory().await.unwrap();
+    let images = lab.engine.inventory().await.unwrap();
     let stop = CancellationToken::new();
     let seen = Arc::new(AtomicU64::new(0));
     let progress: ProgressFn = {
         let (stop, seen) = (stop.clone(), Arc::clone(&seen));
         Arc::new(move |progress| {
-            // In the middle of it.
+            // During the export.
             seen.store(progress.bytes.expect("bytes").0, Ordering::Relaxed);
             stop.cancel();
         })
     };
-    let error = bench.engine.save(&images, &file, &progress, &stop).await.unwrap_err();
+    let error = lab.engine.save(&images, &file, &progress, &stop).await.unwrap_err();
     assert!(matches!(error, ArchiveError::Interrupted), "{error}");
-    assert!(seen.load(Ordering::Relaxed) > 0, "it had begun");
+    assert!(seen.load(Ordering::Relaxed) > 0, "the export had not started");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "before");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no half of it is left");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a partial file is left");
     // If the file cannot be written, the daemon gets no request.
     let nowhere = folder.path().join("no/folder/images.tar");
-    let error = bench.engine.save(&images, &nowhere, &silent(), &CancellationToken::new()).await.unwrap_err();
+    let error = lab.engine.save(&images, &nowhere, &no_progress(), &CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains("no/folder"), "{error}");
-    bench.finish().await;
+    lab.finish().await;
 }
 
 async fn offline() {
     let mut stack = stack();
     "127.0.0.1:1/lab-test/nowhere:1".clone_into(&mut service(&mut stack, GATEWAY).image);
-    let bench = Bench::with("offline", stack, DockerOptions { offline: true, ..options() });
-    let error = bench.engine.up(&request(), silent()).await.unwrap_err();
+    let lab = TestLab::with("offline", stack, DockerOptions { offline: true, ..options() });
+    let error = lab.engine.up(&request(), no_progress()).await.unwrap_err();
     assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::ImageMissing, Some(GATEWAY)), "{error}");
-    assert!(error.detail.contains("is not pulled"), "no registry was asked: {error}");
+    assert!(error.detail.contains("is not pulled"), "a registry was used: {error}");
     assert!(error.hint.as_ref().unwrap().contains("lab images load"), "{error:?}");
-    assert_eq!(bench.leftovers(), "");
-    bench.finish().await;
+    assert_eq!(lab.leftovers(), "");
+    lab.finish().await;
 }
 
 async fn stand_ins() {
-    let images = Bench::new("none").engine.inventory().await.unwrap();
+    let images = TestLab::new("none").engine.inventory().await.unwrap();
     let is_stand_in = |image: &StackImage| image.stored.as_ref().is_some_and(|it| it.origin == Origin::StandIn);
     let any = images.iter().any(is_stand_in);
     for offline in [false, true] {
-        let bench = Bench::with("stand-ins", stack(), DockerOptions { offline, ..options() });
-        let up = bench.engine.up(&request(), silent()).await.unwrap();
-        let told = up.notices.iter().any(|notice| notice.contains("using stand-ins instead of"));
-        assert_eq!(told, any && !offline, "{up:?}");
-        bench.finish().await;
+        let lab = TestLab::with("stand-ins", stack(), DockerOptions { offline, ..options() });
+        let up = lab.engine.up(&request(), no_progress()).await.unwrap();
+        let reported = up.notices.iter().any(|notice| notice.contains("using stand-ins instead of"));
+        assert_eq!(reported, any && !offline, "{up:?}");
+        lab.finish().await;
     }
 }

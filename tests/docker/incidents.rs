@@ -1,4 +1,4 @@
-//! Every incident by hand, on Docker.
+//! Every incident is fixed by hand with its runbook, on Docker.
 
 use libtest_mimic::Trial;
 
@@ -6,7 +6,7 @@ use crate::cli::Cli;
 use crate::incident::fix_by_hand;
 use crate::support::write_small_stack;
 
-/// Name of the test, name of the incident.
+/// Names of the tests and their incidents.
 const ALL: [(&str, &str); 16] = [
     ("app_down_by_hand", "app-down"),
     ("app_slow_by_hand", "app-slow"),
@@ -36,10 +36,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     ALL.into_iter().map(trial).collect()
 }
 
-/// Breaks, diagnoses and fixes one incident.
+/// Injects, diagnoses and fixes one incident.
 fn fix(incident: &str) {
     let user = Cli::new(incident);
-    // The runbook of `blind` asks Prometheus. Without it, a lab is up in half the time.
+    // Only the runbook of `blind` uses Prometheus. A lab without it starts in half the time.
     if incident == "blind" {
         user.lab(&["up"]).status(0);
     } else {

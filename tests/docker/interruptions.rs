@@ -1,4 +1,4 @@
-//! Ctrl-C while a lab is made, and each of its steps; afterwards nothing is left.
+//! Ctrl-C at each stage of starting a lab leaves nothing.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -10,19 +10,19 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::cli::Cli;
-use crate::support::{PATIENCE, docker, leftovers, other_processor, processor, write_small_stack};
+use crate::support::{TIMEOUT, architecture, docker, leftovers, other_architecture, write_small_stack};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("ctrl_c_during_a_start_leaves_nothing", start),
-        trial("ctrl_c_while_a_run_makes_its_lab_leaves_nothing", run),
+        trial("ctrl_c_while_a_run_starts_its_lab_leaves_nothing", run),
         trial("ctrl_c_during_a_build_leaves_nothing", build),
-        trial("ctrl_c_while_a_key_is_rotated_leaves_no_half_of_it", rotation),
+        trial("ctrl_c_during_a_key_rotation_completes_it", rotation),
     ]
 }
 
-/// At each stage that a lab comes to whose app finds no database, so that it is never up before the signal.
+/// The app cannot reach its database, so that the lab is never up before the signal.
 async fn start() {
     let user = Cli::new("start");
     let folder = user.path().join("stack");
@@ -34,10 +34,10 @@ async fn start() {
     std::fs::write(&file, lost).unwrap();
     for (service, running) in [("app", false), ("db", true), ("gateway", true), ("app", true)] {
         let mut up = user.start(&["up", "--stack", &folder.display().to_string()]);
-        up.until_there(&user, service, running);
+        up.until_container(&user, service, running);
         up.signal(Signal::INT);
-        up.ran().status(130);
-        user.is_clean();
+        up.wait().status(130);
+        user.assert_clean();
     }
 }
 
@@ -47,59 +47,60 @@ async fn run() {
         let run = user.start(&["scenario", "run", "rotate-key", "--engine", "docker"]);
         let begun = Instant::now();
         while user.labs().is_empty() {
-            assert!(begun.elapsed() < PATIENCE, "the run makes no lab");
+            assert!(begun.elapsed() < TIMEOUT, "the run starts no lab");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let lab = user.labs().remove(0);
-        user.until_there(&lab, service, running);
+        user.until_container(&lab, service, running);
         run.signal(Signal::INT);
-        run.ran().status(130);
-        user.is_clean();
-        assert_eq!(leftovers(None, &lab), "", "the daemon has nothing of {lab}");
+        run.wait().status(130);
+        user.assert_clean();
+        assert_eq!(leftovers(None, &lab), "", "the daemon has objects of {lab}");
     }
 }
 
-/// A build takes minutes. The daemon continues it only as long as the client is connected.
+/// The daemon continues a build only as long as the client is connected.
 async fn build() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = daemon_of_another_processor(folder.path());
+    let daemon = daemon_of_another_architecture(folder.path());
     let user = Cli::at("build", &daemon);
     let nap = format!("sleep 300.{}", std::process::id());
     std::fs::write(user.path().join("Cargo.toml"), "name = \"lab\"\n").unwrap();
     std::fs::write(user.path().join("Dockerfile"), format!("FROM nginx:1.30\nRUN {nap}\n")).unwrap();
-    let is_there = || docker(&["ps", "--all", "--no-trunc", "--format", "{{.Command}}"]).contains(&nap);
+    let is_building = || docker(&["ps", "--all", "--no-trunc", "--format", "{{.Command}}"]).contains(&nap);
     let mut up = user.start(&["up"]);
     up.until("app: building its image");
-    let until = |wanted: bool| {
+    let until = |expected: bool| {
         let begun = Instant::now();
-        while is_there() != wanted {
-            assert!(begun.elapsed() < PATIENCE, "the build's container is there: {}", !wanted);
+        while is_building() != expected {
+            assert!(begun.elapsed() < TIMEOUT, "the container of the build exists: {}", !expected);
             std::thread::sleep(Duration::from_millis(50));
         }
     };
     until(true);
     up.signal(Signal::INT);
-    up.ran().status(130);
+    up.wait().status(130);
     until(false);
-    user.is_clean();
+    user.assert_clean();
 }
 
-/// Starts a proxy to the daemon with a socket in `folder`, and returns its address. Through it, the daemon has another processor
+/// Starts a proxy to the daemon with a socket in `folder`, and returns its address. Through it, the daemon has another architecture
 /// than this machine, so that no executable of this machine can become the app's image.
-fn daemon_of_another_processor(folder: &Path) -> String {
+fn daemon_of_another_architecture(folder: &Path) -> String {
     let socket = folder.join("docker.sock");
     let listener = UnixListener::bind(&socket).unwrap();
     let own = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
-    let own = own.strip_prefix("unix://").expect("it is on this machine").to_owned();
-    let [word, other] = [processor(), other_processor()].map(|word| format!("\"Arch\":\"{word}\"").into_bytes());
-    assert_eq!(word.len(), other.len(), "an answer stays as long as its head says");
+    let own = own.strip_prefix("unix://").expect("a local daemon").to_owned();
+    let [own_arch, other_arch] =
+        [architecture(), other_architecture()].map(|word| format!("\"Arch\":\"{word}\"").into_bytes());
+    assert_eq!(word.len(), other.len(), "a replacement must not change the length of a response");
     std::thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let Ok(daemon) = UnixStream::connect(&own) else { return };
             let (from, to) = (client.try_clone().unwrap(), daemon.try_clone().unwrap());
-            std::thread::spawn(move || pass_on(from, to, |_| {}));
+            std::thread::spawn(move || copy(from, to, |_| {}));
             let (word, other) = (word.clone(), other.clone());
-            std::thread::spawn(move || pass_on(daemon, client, |bytes| replace(bytes, &word, &other)));
+            std::thread::spawn(move || copy(daemon, client, |bytes| replace(bytes, &word, &other)));
         }
     });
     format!("unix://{}", socket.display())
@@ -114,8 +115,8 @@ fn replace(bytes: &mut [u8], word: &[u8], other: &[u8]) {
     }
 }
 
-/// Until one end closes; then the other hears of it.
-fn pass_on(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&mut [u8])) {
+/// Copies bytes until one end is closed, then closes the other end.
+fn copy(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&mut [u8])) {
     let mut bytes = vec![0; 1 << 16];
     while let Ok(read @ 1..) = from.read(&mut bytes) {
         change(&mut bytes[..read]);
@@ -126,7 +127,7 @@ fn pass_on(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&mut [u8]))
     let _closed = (to.shutdown(Shutdown::Write), from.shutdown(Shutdown::Read));
 }
 
-/// While the new instance starts beside the old one.
+/// The signal arrives while the new instance starts next to the old one.
 async fn rotation() {
     let user = Cli::new("rotation");
     let folder = user.path().join("stack");
@@ -136,13 +137,13 @@ async fn rotation() {
     let rotate = user.start(&["key", "rotate", "apikey-v2"]);
     let begun = Instant::now();
     while !apps().contains("-app-next-") {
-        assert!(begun.elapsed() < PATIENCE, "no other instance comes");
+        assert!(begun.elapsed() < TIMEOUT, "no second instance");
     }
     rotate.signal(Signal::INT);
-    rotate.ran().status(130).says("completing the change first").says("server apikey-v1 > apikey-v2");
+    rotate.wait().status(130).says("completing the change first").says("server apikey-v1 > apikey-v2");
     let begun = Instant::now();
     while apps().trim() != format!("lab-{}-app-1", user.name) {
-        assert!(begun.elapsed() < PATIENCE, "{}", apps());
+        assert!(begun.elapsed() < TIMEOUT, "{}", apps());
     }
     user.lab(&["key", "show"]).status(0).says("server  apikey-v2");
     user.finish();

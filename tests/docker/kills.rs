@@ -1,5 +1,4 @@
-//! A run on containers that is killed: `lab recover` makes the lab what it was. A sample of what `tests/local/kills.rs` does at
-//! every event.
+//! Undo after a kill on Docker: `lab recover` restores the lab. A sample of what `tests/local/kills.rs` does at every event.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +8,16 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::cli::Cli;
-use crate::shared::{request, silent};
-use crate::support::{Bench, PATIENCE, docker, status, write_small_stack};
+use crate::conformance_suite::{no_progress, request};
+use crate::support::{TIMEOUT, TestLab, docker, status, write_small_stack};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("a_run_that_is_killed_is_put_back_by_recover", killed),
-        trial("an_app_whose_redeploy_was_cut_short_is_taken_back", redeploy_cut_short),
-        trial("an_app_whose_stop_was_cut_short_is_stopped", stop_cut_short),
-        trial("a_service_whose_replacement_was_cut_short_runs_again", replacement_cut_short),
+        trial("recover_restores_the_lab_after_a_killed_run", killed),
+        trial("an_interrupted_redeployment_of_the_app_is_rolled_back", interrupted_redeployment),
+        trial("an_interrupted_stop_of_the_app_is_completed", interrupted_stop),
+        trial("an_interrupted_replacement_of_a_service_is_rolled_back", interrupted_replacement),
     ]
 }
 
@@ -28,9 +27,9 @@ async fn killed() {
     let folder = user.path().join("stack");
     write_small_stack(&folder);
     user.lab(&["up", "--stack", &folder.display().to_string()]).status(0);
-    let before = sight(&user);
+    let before = snapshot(&user);
     for (moment, changed) in [
-        // It may die before it has written what it is about to change: then nothing is changed, and no undo is pending.
+        // The run may be killed before it has recorded the change: then nothing is changed, and no undo is pending.
         (r#""event":"step_started","index":1"#, false),
         (r#""event":"step_started","index":2"#, true),
         (r#""event":"undo_started""#, true),
@@ -39,18 +38,18 @@ async fn killed() {
         let mut run = user.start(&args);
         run.until(moment);
         run.signal(Signal::KILL);
-        run.ran();
+        run.wait();
         let recovered = user.lab(&["recover"]).status(0);
         if changed {
             recovered.says("is restored");
         }
-        assert_eq!(sight(&user), before, "killed at {moment}");
+        assert_eq!(snapshot(&user), before, "killed at {moment}");
     }
     user.finish();
 }
 
-/// All of the lab that the run may change.
-fn sight(user: &Cli) -> Value {
+/// State of the lab that the run may change.
+fn snapshot(user: &Cli) -> Value {
     let mut status = user.lab(&["status", "--json"]).status(0).json();
     for service in status["services"].as_array_mut().expect("a list") {
         let service = service.as_object_mut().expect("a mapping");
@@ -61,112 +60,112 @@ fn sight(user: &Cli) -> Value {
     Value::Object(std::mem::take(status))
 }
 
-/// As a kill leaves it between the two names of a redeploy: the old instance serves, and has the service's name no more.
-async fn redeploy_cut_short() {
-    let bench = Bench::new("redeploy-cut");
-    bench.engine.up(&request(), silent()).await.unwrap();
-    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
-    let before = bench.engine.describe().await.unwrap();
+/// Killed between the two renames of a redeployment: the old instance serves under a temporary name.
+async fn interrupted_redeployment() {
+    let lab = TestLab::new("redeploy-cut");
+    lab.engine.up(&request(), no_progress()).await.unwrap();
+    lab.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    let before = lab.engine.describe().await.unwrap();
     for by_up in [false, true] {
-        put_aside(&bench, APP, "old").await;
-        beside(&bench, APP);
-        let seen = bench.engine.describe().await.unwrap();
-        assert_eq!(seen.service(APP), before.service(APP), "it is not removed");
+        rename_container(&lab, APP, "old").await;
+        create_next(&lab, APP);
+        let observed = lab.engine.describe().await.unwrap();
+        assert_eq!(observed.service(APP), before.service(APP), "the old instance is the service");
         if by_up {
-            bench.engine.up(&request(), silent()).await.unwrap();
+            lab.engine.up(&request(), no_progress()).await.unwrap();
         } else {
-            bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+            lab.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
         }
-        let after = bench.engine.describe().await.unwrap();
+        let after = lab.engine.describe().await.unwrap();
         assert_eq!(after.service(APP), before.service(APP));
         assert_eq!(status(&after.endpoints.gateway, "/api/users", "apikey-v2").await, 200);
-        alone(&bench, APP).await;
+        until_alone(&lab, APP).await;
     }
-    put_aside(&bench, APP, "old").await;
-    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v3")).await.unwrap();
+    rename_container(&lab, APP, "old").await;
+    lab.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v3")).await.unwrap();
     assert_eq!(status(&before.endpoints.gateway, "/api/users", "apikey-v3").await, 200);
-    alone(&bench, APP).await;
-    bench.finish().await;
+    until_alone(&lab, APP).await;
+    lab.finish().await;
 }
 
-/// It was asked to end, so the fact that it still runs proves nothing.
-async fn stop_cut_short() {
-    let bench = Bench::new("stop-cut");
-    let gateway = bench.engine.up(&request(), silent()).await.unwrap().endpoints.gateway;
-    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
-    for wanted in [RunState::Running, RunState::Stopped] {
-        let old = put_aside(&bench, APP, "stopping").await;
-        bench.engine.reconcile(APP, &ServiceChange::run(wanted)).await.unwrap();
-        let now = bench.engine.describe().await.unwrap();
+/// The old container still runs, although it was asked to stop.
+async fn interrupted_stop() {
+    let lab = TestLab::new("stop-cut");
+    let gateway = lab.engine.up(&request(), no_progress()).await.unwrap().endpoints.gateway;
+    lab.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    for expected in [RunState::Running, RunState::Stopped] {
+        let old = rename_container(&lab, APP, "stopping").await;
+        lab.engine.reconcile(APP, &ServiceChange::run(expected)).await.unwrap();
+        let now = lab.engine.describe().await.unwrap();
         let app = now.service(APP).unwrap();
-        assert_eq!((app.state, now.server_key()), (wanted, Some("apikey-v2")));
-        assert_eq!(app.instance.as_deref() == Some(&old), wanted == RunState::Stopped, "another one runs");
-        alone(&bench, APP).await;
+        assert_eq!((app.state, now.server_key()), (expected, Some("apikey-v2")));
+        assert_eq!(app.instance.as_deref() == Some(&old), expected == RunState::Stopped, "a new instance runs");
+        until_alone(&lab, APP).await;
         let code = status(&gateway, "/api/users", "apikey-v2").await;
-        assert_eq!(code == 200, wanted == RunState::Running, "{code}");
+        assert_eq!(code == 200, expected == RunState::Running, "{code}");
     }
-    bench.finish().await;
+    lab.finish().await;
 }
 
-/// The old container has ended, and the new one has not the service's name yet.
-async fn replacement_cut_short() {
-    let bench = Bench::new("replacement-cut");
-    let before = bench.engine.up(&request(), silent()).await.unwrap();
+/// Killed when the old container has ended, and the new one does not have the name of the service yet.
+async fn interrupted_replacement() {
+    let lab = TestLab::new("replacement-cut");
+    let before = lab.engine.up(&request(), no_progress()).await.unwrap();
     let was = before.service(GATEWAY).unwrap().instance.clone();
-    // Its own step back, and the step of another service.
+    // Repaired by a change of the service itself, and by a change of another service.
     for (service, change) in [(GATEWAY, ServiceChange::default()), (APP, ServiceChange::env(KEY_VARIABLE, "apikey-v1"))]
     {
-        put_aside(&bench, GATEWAY, "old").await;
-        let old = containers(&bench, GATEWAY).remove(0);
+        rename_container(&lab, GATEWAY, "old").await;
+        let old = containers(&lab, GATEWAY).remove(0);
         docker(&["stop", &old]);
-        beside(&bench, GATEWAY);
-        let seen = bench.engine.describe().await.unwrap();
-        assert_eq!(seen.service(GATEWAY).unwrap().state, RunState::Stopped);
-        bench.engine.reconcile(service, &change).await.unwrap();
-        let now = bench.engine.describe().await.unwrap();
+        create_next(&lab, GATEWAY);
+        let observed = lab.engine.describe().await.unwrap();
+        assert_eq!(observed.service(GATEWAY).unwrap().state, RunState::Stopped);
+        lab.engine.reconcile(service, &change).await.unwrap();
+        let now = lab.engine.describe().await.unwrap();
         assert_eq!(now.service(GATEWAY).unwrap().instance, was);
         assert_eq!(status(&before.endpoints.gateway, "/api/users", "apikey-v1").await, 200);
-        alone(&bench, GATEWAY).await;
+        until_alone(&lab, GATEWAY).await;
     }
-    // One that was stopped before is stopped after.
-    bench.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap();
-    bench.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
-    beside(&bench, GATEWAY);
-    bench.engine.reconcile(GATEWAY, &ServiceChange::default()).await.unwrap();
-    let now = bench.engine.describe().await.unwrap();
+    // A service that was stopped before stays stopped.
+    lab.engine.reconcile(GATEWAY, &ServiceChange::run(RunState::Stopped)).await.unwrap();
+    lab.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    create_next(&lab, GATEWAY);
+    lab.engine.reconcile(GATEWAY, &ServiceChange::default()).await.unwrap();
+    let now = lab.engine.describe().await.unwrap();
     assert_eq!(now.service(GATEWAY).unwrap().state, RunState::Stopped);
-    alone(&bench, GATEWAY).await;
-    bench.finish().await;
+    until_alone(&lab, GATEWAY).await;
+    lab.finish().await;
 }
 
-/// Gives a service's container the name that it has while a change is on its way; its instance.
-async fn put_aside(bench: &Bench, service: &str, stage: &str) -> String {
-    let now = bench.engine.describe().await.unwrap();
+/// Gives the container of a service the name that it has during a change. Returns its instance.
+async fn rename_container(lab: &TestLab, service: &str, stage: &str) -> String {
+    let now = lab.engine.describe().await.unwrap();
     let instance = now.service(service).unwrap().instance.clone().unwrap();
     let tag = instance.rsplit('-').next().unwrap();
-    let name = format!("lab-{}-{service}", bench.name);
+    let name = format!("lab-{}-{service}", lab.name);
     docker(&["rename", &format!("{name}-1"), &format!("{name}-{stage}-{tag}")]);
     instance
 }
 
-/// Makes the container that was to take a service's place.
-fn beside(bench: &Bench, service: &str) {
-    let name = format!("lab-{}-{service}-next-0", bench.name);
-    let labels = [format!("lab.name={}", bench.name), format!("lab.service={service}")];
+/// Creates the container that was to replace that of a service.
+fn create_next(lab: &TestLab, service: &str) {
+    let name = format!("lab-{}-{service}-next-0", lab.name);
+    let labels = [format!("lab.name={}", lab.name), format!("lab.service={service}")];
     docker(&["create", "--name", &name, "--label", &labels[0], "--label", &labels[1], "nginx:1.30"]);
 }
 
-/// The names of a service's containers.
-fn containers(bench: &Bench, service: &str) -> Vec<String> {
-    let filter = format!("name=^lab-{}-{service}-", bench.name);
+/// Names of the containers of a service.
+fn containers(lab: &TestLab, service: &str) -> Vec<String> {
+    let filter = format!("name=^lab-{}-{service}-", lab.name);
     docker(&["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"]).lines().map(str::to_owned).collect()
 }
 
-/// Waits until no other container of a service is left: the daemon removes the old one in its own time.
-async fn alone(bench: &Bench, service: &str) {
+/// Waits until the service has one container. The daemon removes the old one asynchronously.
+async fn until_alone(lab: &TestLab, service: &str) {
     let begun = Instant::now();
-    while containers(bench, service) != [format!("lab-{}-{service}-1", bench.name)] {
-        assert!(begun.elapsed() < PATIENCE, "{:?}", containers(bench, service));
+    while containers(lab, service) != [format!("lab-{}-{service}-1", lab.name)] {
+        assert!(begun.elapsed() < TIMEOUT, "{:?}", containers(lab, service));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -4,15 +4,16 @@
 mod alerts;
 mod broken_daemon;
 mod cli;
+#[path = "../shared/command.rs"]
+mod command;
 mod commands;
 mod conditions;
-#[path = "../shared/copied.rs"]
-mod copied;
+#[path = "../shared/conformance.rs"]
+mod conformance_suite;
 mod daemon;
 mod dashboard;
 mod deploys;
 mod edge;
-mod elsewhere;
 mod engines;
 mod faults;
 mod gateway;
@@ -22,22 +23,21 @@ mod incident;
 mod incidents;
 mod interruptions;
 mod kills;
-mod life;
-mod names;
-mod neighbours;
+mod lifecycle;
 mod own_stack;
 mod proofs;
 mod pulls;
 mod queries;
-#[path = "../shared/ran.rs"]
-mod ran;
 mod registry;
+mod remote_daemon;
 mod revisions;
-#[path = "../shared/same.rs"]
-mod same;
-#[path = "../shared/conformance.rs"]
-mod shared;
+#[path = "../shared/run_outcome.rs"]
+mod run_outcome;
+mod service_names;
+mod shared_daemon;
 mod sshd;
+#[path = "../shared/stack_copy.rs"]
+mod stack_copy;
 mod support;
 mod views;
 mod waits;
@@ -48,13 +48,13 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
-    ran::default_signals();
+    command::default_signals();
     let arguments = Arguments::from_args();
-    let wanted = std::env::var("LAB_TEST_DOCKER").is_ok_and(|value| value == "1");
+    let enabled = std::env::var("LAB_TEST_DOCKER").is_ok_and(|value| value == "1");
     let all = [
-        life::trials(),
-        names::trials(),
-        neighbours::trials(),
+        lifecycle::trials(),
+        service_names::trials(),
+        shared_daemon::trials(),
         own_stack::trials(),
         faults::trials(),
         gateway::trials(),
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         interruptions::trials(),
         kills::trials(),
         broken_daemon::trials(),
-        elsewhere::trials(),
+        remote_daemon::trials(),
         engines::trials(),
         alerts::trials(),
         waits::trials(),
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
         revisions::trials(),
     ];
     let trials = all.into_iter().flatten().map(|trial| {
-        let ignored = trial.has_ignored_flag() || !wanted;
+        let ignored = trial.has_ignored_flag() || !enabled;
         trial.with_ignored_flag(ignored)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// A test that is a future, on a runtime of its own.
+/// An asynchronous test with its own runtime.
 fn trial<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial {
     Trial::test(name, move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

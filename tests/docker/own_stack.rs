@@ -1,4 +1,4 @@
-//! A stack of the user's own: what a lab remembers of it, how its folders are copied, and whose health checks run.
+//! A user's own stack: the recorded copy of it, mounted folders, and health checks of images.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,9 +13,9 @@ use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("a_lab_keeps_the_stack_that_it_came_up_with", remembered),
-        trial("a_mounted_folder_is_copied_as_it_is", copied),
-        trial("a_health_check_is_the_images_or_off", health),
+        trial("a_lab_records_the_stack_that_it_was_started_with", recorded),
+        trial("a_mounted_folder_is_copied_with_its_modes_and_links", copied),
+        trial("the_health_check_of_an_image_can_be_disabled", health),
     ]
 }
 
@@ -29,15 +29,15 @@ fn stack_of(user: &Cli, changes: &[(&str, &str)]) -> PathBuf {
 
 fn change(folder: &Path, changes: &[(&str, &str)]) {
     let file = folder.join("compose.yaml");
-    let mut compose = std::fs::read_to_string(&file).expect("it is there");
+    let mut compose = std::fs::read_to_string(&file).expect("it exists");
     for (from, to) in changes {
         assert!(compose.contains(from), "{from} is not in it");
         compose = compose.replace(from, to);
     }
-    std::fs::write(file, compose).expect("the folder is ours");
+    std::fs::write(file, compose).expect("the test owns it");
 }
 
-async fn remembered() {
+async fn recorded() {
     let user = Cli::new("remembered");
     let folder =
         stack_of(&user, &[("image: nginx:1.30", "image: nginx:${TAG:?}\n    labels: { note: \"${NOTE:-none}\" }")]);
@@ -45,13 +45,13 @@ async fn remembered() {
     let up = ["up", "--stack", "s1", "--port", "0"];
     user.lab(&up).status(2).complains("the variable `TAG` is not set");
     user.lab_with(&tag, &up).status(0).complains("the stack uses variables from your environment: NOTE, TAG");
-    // Twice the same folder, however it is spelled.
+    // Other spellings of the same folder.
     for spelling in ["s1", "./s1/", "s1/../s1"] {
         user.lab_with(&tag, &["up", "--stack", spelling]).status(0).says("is up already");
     }
     // From another shell, without the files.
     let gone = user.path().join("gone");
-    std::fs::rename(&folder, &gone).expect("the folder is ours");
+    std::fs::rename(&folder, &gone).expect("the test owns it");
     user.lab(&["status"]).status(0);
     user.lab_with(&[("NOTE", "two")], &["scenario", "run", "rotate-key", "--set", "requests=10", "--keep"]).status(0);
     user.lab(&["recover"]).status(0);
@@ -63,8 +63,8 @@ async fn remembered() {
     assert_eq!(note().trim(), "one nginx:1.30");
     user.lab(&["up"]).status(2).complains("does not exist");
     // Only `up` reads the stack again, and lists the differences.
-    std::fs::rename(&gone, &folder).expect("the folder is ours");
-    std::fs::set_permissions(folder.join("nginx/bin"), Permissions::from_mode(0o711)).expect("it is ours");
+    std::fs::rename(&gone, &folder).expect("the test owns it");
+    std::fs::set_permissions(folder.join("nginx/bin"), Permissions::from_mode(0o711)).expect("the test owns it");
     user.lab_with(&[("NOTE", "two"), tag[0]], &["up"])
         .status(0)
         .complains("stack changed: gateway: labels changed; nginx/bin: . changed")
@@ -73,7 +73,7 @@ async fn remembered() {
     user.finish();
 }
 
-/// A service that waits, beside those of the small stack.
+/// Keys of an additional service that only waits.
 const WAITS: &str = "entrypoint: [/bin/sh, -c, \"exec sleep 1000\"]\n    stop_grace_period: 0s";
 
 async fn copied() {
@@ -81,15 +81,15 @@ async fn copied() {
     let service = format!("services:\n  modes:\n    image: nginx:1.30\n    {WAITS}\n    volumes: [\"./m:/m:ro\"]\n");
     let folder = stack_of(&user, &[("\nservices:\n", &format!("\n{service}"))]);
     let at = |name: &str| folder.join("m").join(name);
-    std::fs::create_dir_all(at("empty")).expect("the folder is ours");
+    std::fs::create_dir_all(at("empty")).expect("the test owns it");
     for (name, text, mode) in [("tool", "x", 0o755), ("plain", "#!/bin/sh", 0o644), ("server.key", "k", 0o600)] {
-        std::fs::write(at(name), text).expect("the folder is ours");
-        std::fs::set_permissions(at(name), Permissions::from_mode(mode)).expect("it is ours");
+        std::fs::write(at(name), text).expect("the test owns it");
+        std::fs::set_permissions(at(name), Permissions::from_mode(mode)).expect("the test owns it");
     }
-    std::fs::set_permissions(at("empty"), Permissions::from_mode(0o750)).expect("it is ours");
-    std::fs::set_permissions(at(""), Permissions::from_mode(0o751)).expect("it is ours");
-    symlink("../tool", at("empty/up")).expect("the folder is ours");
-    symlink("empty", at("dir")).expect("the folder is ours");
+    std::fs::set_permissions(at("empty"), Permissions::from_mode(0o750)).expect("the test owns it");
+    std::fs::set_permissions(at(""), Permissions::from_mode(0o751)).expect("the test owns it");
+    symlink("../tool", at("empty/up")).expect("the test owns it");
+    symlink("empty", at("dir")).expect("the test owns it");
     let up = ["up", "--stack", "s1", "--port", "0"];
     user.lab(&up).status(0);
     let listed = || {
@@ -107,8 +107,8 @@ async fn copied() {
         "-rwxr-xr-x root ./tool",
     ];
     assert_eq!(listed(), expected);
-    // Another mode is another folder.
-    std::fs::set_permissions(at("tool"), Permissions::from_mode(0o700)).expect("it is ours");
+    // A changed mode counts as a change.
+    std::fs::set_permissions(at("tool"), Permissions::from_mode(0o700)).expect("the test owns it");
     user.lab(&up).status(0).complains("stack changed: modes: m: tool changed").says("recreated modes");
     assert_eq!(listed().last().map(String::as_str), Some("-rwx------ root ./tool"));
     user.finish();
@@ -118,9 +118,9 @@ async fn health() {
     let user = Cli::new("health");
     let image = format!("lab-test-health-{}:1", std::process::id());
     let context = user.path().join("image");
-    std::fs::create_dir(&context).expect("the folder is ours");
+    std::fs::create_dir(&context).expect("the test owns it");
     let check = "HEALTHCHECK --interval=1s --timeout=1s --retries=1 CMD echo no; false";
-    std::fs::write(context.join("Dockerfile"), format!("FROM nginx:1.30\n{check}\n")).expect("the folder is ours");
+    std::fs::write(context.join("Dockerfile"), format!("FROM nginx:1.30\n{check}\n")).expect("the test owns it");
     docker(&["build", "-q", "-t", &image, &context.display().to_string()]);
     let service = |name: &str, image: &str, check: &str| format!("  {name}:\n    image: {image}\n    {WAITS}\n{check}");
     let services = [
@@ -136,13 +136,13 @@ async fn health() {
         docker(&["inspect", "-f", "{{ with .State.Health }}{{ .Status }}{{ else }}no check{{ end }}", &name])
     };
     let begun = std::time::Instant::now();
-    while inspect("absent").trim() != "unhealthy" && begun.elapsed() < crate::support::PATIENCE {
+    while inspect("absent").trim() != "unhealthy" && begun.elapsed() < crate::support::TIMEOUT {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     let status = user.lab(&["status", "--json"]).json();
     let health = |name: &str| {
         let services = status["services"].as_array().expect("a list");
-        let found = services.iter().find(|service| service["name"] == name).expect("it is there");
+        let found = services.iter().find(|service| service["name"] == name).expect("it exists");
         (found["health"].as_str().expect("a word").to_owned(), found["detail"].as_str().map(str::to_owned))
     };
     for name in ["disabled", "none", "plain"] {

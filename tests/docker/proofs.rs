@@ -1,4 +1,4 @@
-//! Proofs of the scenarios whose faults need containers.
+//! Proofs of scenarios that need containers.
 
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -7,17 +7,17 @@ use crate::cli::Cli;
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("what_the_database_and_the_metrics_claim_is_proved", proven)]
+    vec![trial("scenarios_of_the_database_and_the_metrics_are_proven", proven)]
 }
 
-/// The embedded engine's proof of the whole library passes over `db-down`.
+/// The proof of the library on the embedded engine skips `db-down`.
 async fn proven() {
     let user = Cli::new("proved").nameless();
-    let ran = user.lab(&["scenario", "prove", "db-down", "blind", "--jobs", "1", "--format", "json"]).status(0);
-    let proofs = ran.json();
+    let result = user.lab(&["scenario", "prove", "db-down", "blind", "--jobs", "1", "--format", "json"]).status(0);
+    let proofs = result.json();
     let proofs: Vec<_> =
         proofs.as_array().expect("a list").iter().map(|proof| (&proof["scenario"], &proof["status"])).collect();
     let proven = Value::from("proven");
     assert_eq!(proofs, [(&Value::from("db-down"), &proven), (&Value::from("blind"), &proven)]);
-    user.is_clean();
+    user.assert_clean();
 }

@@ -1,4 +1,4 @@
-//! Images that are fetched, or cannot be, from a registry of the tests' own.
+//! Pulls from a registry of the tests, and their failures.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,67 +9,70 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::cli::Cli;
-use crate::registry::{Manner, Registry, layer};
-use crate::shared::{request, silent};
+use crate::conformance_suite::{no_progress, request};
+use crate::registry::{Registry, Transfer, layer};
 use crate::support::{
-    Bench, PATIENCE, docker, executable, options, other_processor, processor, service, stack, status, write_small_stack,
+    TIMEOUT, TestLab, architecture, docker, executable, options, other_architecture, service, stack, status,
+    write_small_stack,
 };
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("an_image_is_fetched_and_its_bytes_are_counted", fetched),
-        trial("a_registry_that_refuses_is_told", refused),
-        trial("a_pull_that_stalls_is_given_up", stalled),
-        trial("a_fetched_image_for_another_platform_is_told", foreign),
+        trial("an_image_is_pulled_and_its_bytes_are_counted", pulled),
+        trial("a_refusal_of_the_registry_is_reported", refused),
+        trial("a_stalled_pull_is_abandoned", stalled),
+        trial("a_pulled_image_for_another_platform_is_reported", foreign),
         trial("ctrl_c_during_a_pull_leaves_nothing", interrupted),
     ]
 }
 
-async fn fetched() {
+async fn pulled() {
     let registry = Registry::start().await;
     let image = registry.image("app");
     let layer = layer(&executable());
     let size = layer.len() as u64;
-    registry.offer("app", processor(), layer, Manner::ByHalves);
-    let bench = Bench::with("fetched", stack(), DockerOptions { app_image: Some(image.clone()), ..options() });
+    registry.offer("app", architecture(), layer, Transfer::InHalves);
+    let lab = TestLab::with("fetched", stack(), DockerOptions { app_image: Some(image.clone()), ..options() });
     let bytes: Arc<Mutex<Vec<(u64, u64)>>> = Arc::default();
-    let (told, partly) = (bytes.clone(), Arc::new(tokio::sync::Notify::new()));
-    let heard = partly.clone();
+    let (reported, partly) = (bytes.clone(), Arc::new(tokio::sync::Notify::new()));
+    let notify = partly.clone();
     let progress: ProgressFn = Arc::new(move |progress| {
         if let Some((done, total)) = progress.bytes {
-            told.lock().unwrap_or_else(PoisonError::into_inner).push((done, total));
+            reported.lock().unwrap_or_else(PoisonError::into_inner).push((done, total));
             if done > 0 && done < total {
-                heard.notify_one();
+                notify.notify_one();
             }
         }
     });
     let request = request();
-    let up = bench.engine.up(&request, progress);
+    let up = lab.engine.up(&request, progress);
     let half_way = async {
         registry.half_sent().await;
-        tokio::time::timeout(PATIENCE, partly.notified()).await.expect("half of it is told before all is there");
-        registry.go_on();
+        tokio::time::timeout(TIMEOUT, partly.notified())
+            .await
+            .expect("progress is reported before the pull is complete");
+        registry.send_rest();
     };
     let (up, ()) = tokio::join!(up, half_way);
     assert_eq!(status(&up.unwrap().endpoints.gateway, "/api/users", "apikey-v1").await, 200);
     let bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
     assert!(bytes.is_sorted_by_key(|(done, _)| *done), "{bytes:?}");
     assert!(bytes.iter().all(|(done, total)| done <= total && (*total == size || *total == 0)), "{size}: {bytes:?}");
-    bench.finish().await;
+    lab.finish().await;
     docker(&["rmi", &image]);
 }
 
-/// A lab whose gateway has this image.
+/// Error of an `up` with this image for the gateway.
 async fn with_gateway(test: &str, image: &str, options: DockerOptions) -> EngineError {
     let mut stack = stack();
     image.clone_into(&mut service(&mut stack, GATEWAY).image);
-    let bench = Bench::with(test, stack, options);
-    let error = bench.engine.up(&request(), silent()).await.unwrap_err();
+    let lab = TestLab::with(test, stack, options);
+    let error = lab.engine.up(&request(), no_progress()).await.unwrap_err();
     assert_eq!((error.kind, error.service.as_deref()), (EngineErrorKind::ImageMissing, Some(GATEWAY)), "{error}");
     assert!(error.detail.contains(image) && error.hint.is_some(), "{error}");
-    assert_eq!(bench.leftovers(), "");
-    bench.finish().await;
+    assert_eq!(lab.leftovers(), "");
+    lab.finish().await;
     error
 }
 
@@ -84,7 +87,7 @@ async fn refused() {
 
 async fn stalled() {
     let registry = Registry::start().await;
-    registry.offer("stalled", processor(), vec![0; 1 << 20], Manner::ByHalves);
+    registry.offer("stalled", architecture(), vec![0; 1 << 20], Transfer::InHalves);
     let impatient = DockerOptions { pull_idle: Some(Duration::from_secs(1)), ..options() };
     let error = with_gateway("stalled", &registry.image("stalled"), impatient).await;
     assert!(error.detail.contains("no progress for 1 s"), "{error}");
@@ -92,19 +95,19 @@ async fn stalled() {
 
 async fn foreign() {
     let registry = Registry::start().await;
-    registry.offer("foreign", other_processor(), layer("/bin/true".as_ref()), Manner::AtOnce);
+    registry.offer("foreign", other_architecture(), layer("/bin/true".as_ref()), Transfer::AtOnce);
     let image = registry.image("foreign");
     let error = with_gateway("foreign", &image, options()).await;
     docker(&["rmi", &image]);
-    assert!(error.detail.contains(&format!("is for linux/{}", other_processor())), "{error}");
-    registry.offer_list("listed", other_processor());
+    assert!(error.detail.contains(&format!("is for linux/{}", other_architecture())), "{error}");
+    registry.offer_list("listed", other_architecture());
     let error = with_gateway("listed", &registry.image("listed"), options()).await;
-    assert!(error.detail.contains(&format!("no matching manifest for linux/{}", processor())), "{error}");
+    assert!(error.detail.contains(&format!("no matching manifest for linux/{}", architecture())), "{error}");
 }
 
 async fn interrupted() {
     let registry = Registry::start().await;
-    registry.offer("slow", processor(), vec![0; 1 << 20], Manner::ByHalves);
+    registry.offer("slow", architecture(), vec![0; 1 << 20], Transfer::InHalves);
     let user = Cli::new("pull");
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -117,6 +120,6 @@ async fn interrupted() {
     up.until("gateway: pulling");
     registry.half_sent().await;
     up.signal(Signal::INT);
-    up.ran().status(130);
-    user.is_clean();
+    up.wait().status(130);
+    user.assert_clean();
 }

@@ -6,17 +6,17 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::cli::Cli;
-use crate::ran::Ran;
+use crate::command::CommandOutput;
 use crate::support::{docker, write_small_stack};
 use crate::trial;
 
 /// Time for a session to appear in, or to leave, `pg_stat_activity`.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("the_database_is_queried_and_not_changed", queried),
-        trial("a_statement_without_end_is_canceled_in_the_database", endless),
+        trial("an_endless_statement_is_canceled_in_the_database", endless),
         trial("a_database_of_an_earlier_version_serves_the_app_but_no_queries", earlier),
     ]
 }
@@ -29,7 +29,7 @@ fn up(test: &str) -> Cli {
     user
 }
 
-fn query(user: &Cli, args: &[&str]) -> Ran {
+fn query(user: &Cli, args: &[&str]) -> CommandOutput {
     user.lab(&[&["db", "query"], args].concat())
 }
 
@@ -72,7 +72,7 @@ async fn queried() {
         .says("name\ny");
     query(&user, &["SELECT name FROM users WHERE id = 1", "--csv"]).status(0).says("name\ny");
 
-    // What "read-only" rests on: the rights of the roles, and not the settings of a session.
+    // "Read-only" is enforced by the rights of the roles, not by settings of the session.
     let program = "COPY (SELECT 1) TO PROGRAM 'cat'";
     for role in ["viewer", "lab"] {
         let (done, text) = psql(&user, role, program);
@@ -103,7 +103,7 @@ fn until_sleeping(user: &Cli, expected: &str) {
         if text == expected {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "{text} sessions sleep, not {expected}");
+        assert!(begun.elapsed() < TIMEOUT, "{text} sessions sleep, not {expected}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -123,14 +123,14 @@ async fn endless() {
     let running = user.start(&["db", "query", "SELECT pg_sleep(1000)", "--timeout", "10m"]);
     until_sleeping(&user, "1");
     running.signal(Signal::INT);
-    running.ran().status(130).says("the statement was canceled");
+    running.wait().status(130).says("the statement was canceled");
     until_sleeping(&user, "0");
 
     let running = user.start(&["db", "query", "SELECT pg_sleep(1000)", "--timeout", "10m"]);
     until_sleeping(&user, "1");
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     query(&user, &[end, "--csv"]).status(0).says("pg_terminate_backend\nt");
-    running.ran().status(3).says("the session of the statement was ended");
+    running.wait().status(3).says("the session of the statement was ended");
     // Only what changes the lab is recorded.
     let history = user.lab(&["history", "db", "--json"]).status(0).json();
     let statements = history.as_array().expect("a list").iter().filter_map(|entry| entry["statement"].as_str());
@@ -144,16 +144,16 @@ async fn earlier() {
     write_small_stack(&folder);
     let file = folder.join("compose.yaml");
     let new = std::fs::read_to_string(&file).expect("it was written");
-    // As the previous version had it: one role, which is the superuser.
+    // Like the previous version: with a single role, which is a superuser.
     let old = new
         .replace("POSTGRES_USER: postgres", "POSTGRES_USER: lab")
         .replace("${POSTGRES_SUPERUSER_PASSWORD:-postgres}", "${POSTGRES_PASSWORD:-lab}")
         .replace("      - ./postgres:/docker-entrypoint-initdb.d:ro\n", "");
     assert_ne!(old, new);
-    std::fs::write(&file, old).expect("the folder is ours");
+    std::fs::write(&file, old).expect("the test owns it");
     let path = folder.display().to_string();
     user.lab(&["up", "--stack", &path, "--port", "0"]).status(0);
-    std::fs::write(&file, new).expect("the folder is ours");
+    std::fs::write(&file, new).expect("the test owns it");
     user.lab(&["stop", "db"]).status(0);
     docker(&["rm", &format!("lab-{}-db-1", user.name)]);
     user.lab(&["up", "--stack", &path]).status(0);

@@ -30,7 +30,7 @@ async fn changed_and_reset() {
     assert_eq!(changes("app"), [Value::Null, "APP_RATE_LIMIT".into()]);
     assert_eq!(changes("gateway"), [Value::Null, "GATEWAY_READ_TIMEOUT".into(), "GATEWAY_READ_TIMEOUT".into()]);
 
-    // The fault of a run stays as it is, and a reset takes everything back, with the data.
+    // A kept fault stays, and a reset restores everything, including the data.
     let run = ["scenario", "run", "db-down", "--until", "inject"];
     user.lab(&run).status(1).complains("APP_RATE_LIMIT of app was set").complains("lab reset");
     user.lab(&["rollback", "app"]).status(0);

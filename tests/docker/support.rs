@@ -1,4 +1,4 @@
-//! A small stack of the real images, and a lab of it that leaves nothing.
+//! Small stacks with real images, and labs that are removed after each test.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use lab_core::engine::{APP, DB, Engine, GATEWAY, ProgressFn};
 use lab_http::{Http, Request};
 use lab_stack::{Service, Stack};
 
-/// For what takes a moment on any machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit of a wait.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The stack that comes with lab, whole.
+/// The complete built-in stack.
 pub(crate) fn whole_stack() -> Stack {
     Stack::embedded(&BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
-/// Gateway, app and database of it: what a request passes through.
+/// Gateway, app and database of the built-in stack: the path of a request.
 pub(crate) fn stack() -> Stack {
     let mut stack = whole_stack();
     stack.services.retain(|service| [GATEWAY, APP, DB].contains(&service.name.as_str()));
@@ -32,18 +32,18 @@ pub(crate) fn stack() -> Stack {
     stack
 }
 
-/// A service of it, to be changed.
+/// A service of a stack, to be changed.
 pub(crate) fn service<'a>(stack: &'a mut Stack, name: &str) -> &'a mut Service {
     stack.services.iter_mut().find(|service| service.name == name).expect("the stack has it")
 }
 
-/// The executable under test, without its symbols: a tenth of the size.
+/// The executable under test without symbols, which has a tenth of the size.
 pub(crate) fn executable() -> PathBuf {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
     let strip = || {
         let original = PathBuf::from(env!("CARGO_BIN_EXE_lab"));
         let stripped = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lab-stripped");
-        // Under another name first: the tests may run twice at once, on Docker and on Podman.
+        // Under a temporary name first, because tests may run on Docker and Podman at the same time.
         let fresh = stripped.with_extension(std::process::id().to_string());
         let status = Command::new("strip").arg("-o").arg(&fresh).arg(&original).status();
         let done = status.is_ok_and(|status| status.success()) && std::fs::rename(&fresh, &stripped).is_ok();
@@ -56,13 +56,13 @@ pub(crate) fn options() -> DockerOptions {
     DockerOptions { executable: Some(executable()), ..DockerOptions::from_env() }
 }
 
-/// A lab under a name of its own. After each test it is taken down, and nothing of it may be left.
-pub(crate) struct Bench {
+/// A lab with a unique name. [`finish`](Self::finish) removes it and asserts that nothing is left.
+pub(crate) struct TestLab {
     pub(crate) name: String,
     pub(crate) engine: Docker,
 }
 
-impl Bench {
+impl TestLab {
     pub(crate) fn new(test: &str) -> Self {
         Self::with(test, stack(), options())
     }
@@ -72,14 +72,14 @@ impl Bench {
         Self { engine: Docker::new(&name, stack, options), name }
     }
 
-    /// The same lab, as another process would see it.
-    pub(crate) fn again(&self) -> Docker {
+    /// Another engine for the same lab, like in another process.
+    pub(crate) fn another_engine(&self) -> Docker {
         Docker::new(&self.name, stack(), options())
     }
 
     pub(crate) async fn finish(self) {
         self.engine.down().await.unwrap_or_else(|error| panic!("down: {error}"));
-        assert_eq!(self.leftovers(), "", "nothing is left");
+        assert_eq!(self.leftovers(), "", "objects of the lab are left");
     }
 
     /// Objects of the lab that the daemon still has.
@@ -88,8 +88,8 @@ impl Bench {
     }
 }
 
-/// A test that failed leaves nothing either.
-impl Drop for Bench {
+/// Cleans up after a failed test.
+impl Drop for TestLab {
     fn drop(&mut self) {
         if std::thread::panicking() {
             sweep(None, &self.name);
@@ -110,7 +110,7 @@ pub(crate) fn leftovers(host: Option<&str>, lab: &str) -> String {
     left
 }
 
-/// Removes what a daemon has of a lab, as far as it can; of one that hangs nothing.
+/// Removes the objects of a lab from a daemon, as far as possible in limited time.
 pub(crate) fn sweep(host: Option<&str>, lab: &str) {
     let filter = format!("label=lab.name={lab}");
     for (list, remove) in [
@@ -131,15 +131,15 @@ pub(crate) fn sweep(host: Option<&str>, lab: &str) {
     }
 }
 
-/// The docker command's own view.
+/// Runs a docker command and returns its output.
 pub(crate) fn docker(args: &[&str]) -> String {
     docker_on(None, args)
 }
 
-/// The same of another daemon.
+/// Runs a docker command on another daemon.
 pub(crate) fn docker_on(host: Option<&str>, args: &[&str]) -> String {
     let host = host.iter().flat_map(|host| ["--host", host]);
-    let output = crate::ran::output(Command::new("docker").args(host).args(args));
+    let output = crate::command::output(Command::new("docker").args(host).args(args));
     assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -162,15 +162,15 @@ pub(crate) fn write_small_stack(folder: &Path) {
         }
     }
     let small = small.replace(", edge: { condition: service_started }", "").replace("edge:5140", "\"\"");
-    std::fs::create_dir_all(folder).expect("the folder is the test's");
-    std::fs::write(folder.join("compose.yaml"), small).expect("the folder is the test's");
+    std::fs::create_dir_all(folder).expect("the test owns it");
+    std::fs::write(folder.join("compose.yaml"), small).expect("the test owns it");
     for mounted in ["nginx", "postgres"] {
         let copied = Command::new("cp").arg("-r").arg(stack.join(mounted)).arg(folder).status();
         assert!(copied.is_ok_and(|status| status.success()));
     }
 }
 
-/// The images of it that are not made here.
+/// Images of the small stack that are not built from this project.
 pub(crate) fn small_images() -> Vec<String> {
     stack().services.into_iter().filter(|service| service.name != APP).map(|service| service.image).collect()
 }
@@ -181,7 +181,7 @@ pub(crate) async fn status(base: &str, path: &str, key: &str) -> u16 {
     Http::new().request(&request).await.map_or(0, |response| response.status)
 }
 
-/// Takes what happens during `up`.
+/// Records the stages of `up`.
 #[derive(Clone, Default)]
 pub(crate) struct Stages(Arc<Mutex<Vec<String>>>);
 
@@ -199,12 +199,12 @@ impl Stages {
     }
 }
 
-/// This machine's processor, in Docker's words.
-pub(crate) fn processor() -> &'static str {
+/// Architecture of this machine, in Docker's notation.
+pub(crate) fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
 
-/// One that it is not.
-pub(crate) fn other_processor() -> &'static str {
-    if processor() == "arm64" { "amd64" } else { "arm64" }
+/// Another architecture.
+pub(crate) fn other_architecture() -> &'static str {
+    if architecture() == "arm64" { "amd64" } else { "arm64" }
 }

@@ -1,4 +1,4 @@
-//! Views of a lab of which a part fails, or is not what it looks like: logs, status.
+//! Logs and status of a lab with failures.
 
 use std::path::PathBuf;
 
@@ -12,15 +12,15 @@ use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("one_log_that_cannot_be_read_does_not_hide_the_others", unreadable_log),
-        trial("a_long_line_of_a_log_is_one_line", long_line),
-        trial("the_last_lines_of_a_long_log_come_without_the_rest", long_log),
-        trial("a_lab_whose_containers_are_stopped_is_not_up", stopped),
-        trial("an_up_that_was_suspended_blames_nobody", suspended),
+        trial("an_unreadable_log_does_not_hide_the_others", unreadable_log),
+        trial("a_long_line_of_a_log_is_not_split", long_line),
+        trial("the_last_lines_of_a_long_log_are_read_without_the_rest", long_log),
+        trial("a_lab_with_stopped_containers_is_not_up", stopped),
+        trial("a_suspended_up_continues", suspended),
     ]
 }
 
-/// Brings up gateway, app and database, and one more service that runs a shell script.
+/// Starts gateway, app and database, and one more service that runs a shell script.
 fn up_with(user: &Cli, name: &str, script: &str, more: &str) -> PathBuf {
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -29,7 +29,7 @@ fn up_with(user: &Cli, name: &str, script: &str, more: &str) -> PathBuf {
     let service =
         format!("\n  {name}: {{ image: \"nginx:1.30\", entrypoint: [/bin/sh, -c, {script}]{more} }}\n\nvolumes:\n");
     let text = std::fs::read_to_string(&file).expect("it was written").replacen("\nvolumes:\n", &service, 1);
-    std::fs::write(&file, text).expect("the folder is ours");
+    std::fs::write(&file, text).expect("the test owns it");
     user.lab(&["up", "--stack", &folder.display().to_string(), "--port", "0"]).status(0);
     folder
 }
@@ -56,7 +56,7 @@ async fn long_line() {
     let expected = format!("{{\"a\":\"{}\"}}", "x".repeat(40_000));
     let all = user.lab(&["logs", "longline"]).status(0).stdout;
     assert_eq!(all.lines().collect::<Vec<_>>(), ["before", &expected, "after", &expected]);
-    // A piece of a line is no line.
+    // `-n` counts whole lines.
     for count in 1..4 {
         let last = user.lab(&["logs", "longline", "-n", &count.to_string()]).status(0).stdout;
         assert!(all.ends_with(&last) && last.lines().count() == count, "{count}: {} bytes", last.len());
@@ -70,13 +70,13 @@ async fn long_log() {
     up_with(&user, "chatty", "seq 1 200000; echo done", "");
     let begun = std::time::Instant::now();
     while !user.lab(&["logs", "chatty", "-n", "1"]).status(0).stdout.contains("done") {
-        assert!(begun.elapsed() < 3 * crate::support::PATIENCE);
+        assert!(begun.elapsed() < 3 * crate::support::TIMEOUT);
     }
     let last = user.lab(&["logs", "chatty", "-n", "3"]).status(0).stdout;
     assert_eq!(last.lines().collect::<Vec<_>>(), ["199999", "200000", "done"]);
     let all = user.lab(&["logs", "chatty"]).status(0).stdout;
     assert_eq!((all.lines().next(), all.lines().count()), (Some("1"), 200_001));
-    // A reader that goes after the first line ends it, long before the last.
+    // Closing the pipe after the first line ends the command.
     let mut first = user.start(&["logs", "chatty"]);
     assert_eq!(first.until("1"), "1");
     drop(first);
@@ -119,10 +119,10 @@ async fn suspended() {
         let up = user.start(&["up", "--stack", &folder.display().to_string(), "--port", "0"]);
         std::thread::sleep(std::time::Duration::from_millis(moment));
         up.signal(Signal::STOP);
-        // Longer than the limits of the calls that it may be in.
+        // Longer than the timeouts of the calls that may be in progress.
         std::thread::sleep(std::time::Duration::from_secs(12));
         up.signal(Signal::CONT);
-        up.ran().status(0).says("is up");
+        up.wait().status(0).says("is up");
         user.lab(&["down"]).status(0);
     }
     user.finish();

@@ -1,4 +1,4 @@
-//! `wait_for` with a query, asked of a real Prometheus.
+//! `wait_for` with queries to a real Prometheus.
 
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -6,9 +6,9 @@ use serde_json::Value;
 use crate::cli::Cli;
 use crate::trial;
 
-/// The key is rotated under callers that never stop: Prometheus is to see it, and to see that it is over.
-const STORY: &str = r#"
-title: Seen by Prometheus
+/// Rotates the key during background traffic, and waits until Prometheus shows the failures and the recovery.
+const SCENARIO: &str = r#"
+title: Waits for Prometheus
 steps:
   - { name: scraped, phase: baseline, wait_for: { query: "up{job=\"app\"}", is: "== 1", timeout: 60s } }
   - { name: users, phase: baseline, background: { rate: 20 } }
@@ -30,13 +30,13 @@ steps:
 "#;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_query_is_waited_for_at_a_real_prometheus", waits)]
+    vec![trial("wait_for_waits_for_a_query_to_prometheus", waits)]
 }
 
 async fn waits() {
     let user = Cli::new("waits");
     let file = user.path().join("seen.yaml");
-    std::fs::write(&file, STORY).expect("the folder is ours");
+    std::fs::write(&file, SCENARIO).expect("the test owns it");
     user.lab(&["up", "--port", "0", "--images", "offline"]).status(0);
     let run = user.lab(&["scenario", "run", &file.display().to_string(), "--format", "json"]).status(3).json();
     let step = |name: &str| {
@@ -49,7 +49,7 @@ async fn waits() {
     let observed = |name: &str| step(name)["expectations"][0]["observed"].clone();
     assert_eq!((observed("scraped"), observed("over")), (Value::from(1), Value::from(0)));
     let rate = observed("seen").as_f64().expect("a number");
-    // Twenty a second, and no more.
+    // At most the 20 requests per second of the background traffic.
     assert!((5.0..=21.0).contains(&rate), "{rate}");
     let in_vain = step("in-vain");
     assert_eq!(
@@ -58,8 +58,8 @@ async fn waits() {
     );
     // A query that Prometheus refuses stays refused, so the step does not wait.
     let refused = step("no-query");
-    let said = refused["error"].as_str().expect("an error");
-    assert!(said.contains("unclosed left parenthesis"), "{said}");
+    let error = refused["error"].as_str().expect("an error");
+    assert!(error.contains("unclosed left parenthesis"), "{error}");
     assert!(refused["duration"].as_f64().is_some_and(|duration| duration < 10.0), "{refused}");
     user.finish();
 }

@@ -1,4 +1,4 @@
-//! The app's contract, against the real process.
+//! The contract of the app, tested on the real process.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// The value of a series on the metrics page.
+/// Value of a series on the metrics page.
 pub(crate) fn metric(app: &Service, series: &str) -> f64 {
     let page = get(app.address, "/metrics", &[]).text();
     let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -48,7 +48,7 @@ fn users_need_the_key() {
 }
 
 #[test]
-fn an_answer_reaches_a_client_that_is_still_sending() {
+fn a_response_reaches_a_client_that_is_still_sending() {
     const SIZE: usize = 4 << 20;
     let folder = folder();
     let app = Service::app(folder.path(), "i1");
@@ -59,21 +59,21 @@ fn an_answer_reaches_a_client_that_is_still_sending() {
         ("GET", "/api/users", KEY.1, 200),
         ("POST", "/nothing", KEY.1, 404),
     ] {
-        // All of it is sent before the answer is read, on one connection.
+        // The whole request is sent before the response is read, on one connection.
         let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\nContent-Length: {SIZE}\r\n\r\n");
         client.send(head);
         client.send(vec![b'x'; SIZE]);
-        assert_eq!(client.response().expect("an answer").status, status, "{method} {path}");
+        assert_eq!(client.response().expect("a response").status, status, "{method} {path}");
     }
-    // A client that waits before it sends is answered instead, and may not go on.
+    // A client that waits for `100 Continue` gets the final response instead, and the connection is closed.
     client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
-    let answer = client.response().expect("an answer");
+    let answer = client.response().expect("a response");
     assert_eq!((answer.status, answer.header("connection")), (404, Some("close")));
     assert!(client.ended());
 }
 
 #[test]
-fn health_and_metrics_are_open_and_not_counted() {
+fn health_and_metrics_need_no_key_and_are_not_counted() {
     let folder = folder();
     let app = Service::app(folder.path(), "i1");
     let health = get(app.address, "/health", &[]);
@@ -92,7 +92,7 @@ fn health_and_metrics_are_open_and_not_counted() {
 }
 
 #[test]
-fn requests_are_counted_by_what_became_of_them() {
+fn requests_are_counted_by_their_result() {
     let folder = folder();
     let app = Service::app(folder.path(), "i1");
     for headers in [&[KEY][..], &[KEY], &[], &[("X-API-Key", "no")], &[("X-API-Key", "no")]] {
@@ -117,7 +117,7 @@ fn requests_are_counted_by_what_became_of_them() {
 }
 
 #[test]
-fn the_counters_are_those_that_scenarios_may_name() {
+fn the_counters_are_those_that_scenarios_can_use() {
     let folder = folder();
     let app = Service::app(folder.path(), "i1");
     let page = get(app.address, "/metrics", &[]).text();
@@ -142,25 +142,25 @@ fn the_counters_are_those_that_scenarios_may_name() {
 fn freeze(folder: &Path) -> impl FnOnce() + use<> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let url = format!("sqlite:{}", folder.join("users.db").display());
-    let held = runtime.block_on(async {
-        let mut connection = SqliteConnection::connect(&url).await.expect("the file can be opened");
-        connection.execute("BEGIN EXCLUSIVE").await.expect("nobody holds it");
+    let lock = runtime.block_on(async {
+        let mut connection = SqliteConnection::connect(&url).await.expect("the database can be opened");
+        connection.execute("BEGIN EXCLUSIVE").await.expect("the database is not locked");
         connection
     });
-    move || runtime.block_on(held.close()).expect("it can be let go")
+    move || runtime.block_on(lock.close()).expect("the lock can be released")
 }
 
 #[test]
-fn a_frozen_database_is_503_until_it_thaws() {
+fn a_frozen_database_is_503_until_it_is_unfrozen() {
     let folder = folder();
     let app = Service::app(folder.path(), "i1");
-    let thaw = freeze(folder.path());
+    let unfreeze = freeze(folder.path());
     let frozen: Vec<_> = std::thread::scope(|scope| {
-        let ask = || get(app.address, "/api/users", &[KEY]);
-        let asked: Vec<_> = (0..12).map(|_| scope.spawn(ask)).collect();
-        asked.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+        let send = || get(app.address, "/api/users", &[KEY]);
+        let threads: Vec<_> = (0..12).map(|_| scope.spawn(send)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a response")).collect()
     });
-    // Four connections wait for it, and the others for those.
+    // Four requests wait for the database, and the others for a connection of the pool.
     for answer in &frozen {
         let text = answer.text();
         let known = [r#"{"error":"database unavailable"}"#, r#"{"error":"database pool exhausted"}"#];
@@ -171,7 +171,7 @@ fn a_frozen_database_is_503_until_it_thaws() {
     let expected = r#"{"status":"unwell","instance":"i1","checks":{"database":"does not answer"}}"#;
     assert_eq!((health.status, health.text().as_str()), (503, expected));
     assert_eq!(get(app.address, "/api/users", &[]).status, 401);
-    thaw();
+    unfreeze();
     for _ in 0..8 {
         assert_eq!(get(app.address, "/api/users", &[KEY]).status, 200);
     }
@@ -179,37 +179,37 @@ fn a_frozen_database_is_503_until_it_thaws() {
 }
 
 #[test]
-fn the_database_may_come_later() {
+fn the_app_starts_before_its_database() {
     let folder = folder();
-    let late = folder.path().join("late");
-    let database = format!("sqlite:{}", late.join("users.db").display());
+    let missing = folder.path().join("missing");
+    let database = format!("sqlite:{}", missing.join("users.db").display());
     let env = [("APP_LISTEN", "localhost:0"), ("APP_API_KEY", "apikey-v1"), ("DATABASE_URL", &database)];
     let app = Service::start("app", &env);
     assert_eq!(get(app.address, "/api/users", &[KEY]).status, 503);
     until(|| get(app.address, "/health", &[]).text().contains(r#""database":"does not answer""#));
     assert_eq!(get(app.address, "/health", &[]).status, 503);
-    std::fs::create_dir(&late).expect("a folder");
+    std::fs::create_dir(&missing).expect("a folder");
     until(|| get(app.address, "/health", &[]).status == 200);
     assert_eq!(get(app.address, "/api/users", &[KEY]).status, 200);
 }
 
 #[test]
-fn sigterm_finishes_what_is_in_flight() {
+fn sigterm_completes_requests_in_flight() {
     let folder = folder();
     let mut app = Service::app(folder.path(), "i1");
     let mut idle = Client::connect(app.address);
     idle.get("/health", &[]);
-    assert_eq!(idle.response().expect("an answer").status, 200);
+    assert_eq!(idle.response().expect("a response").status, 200);
 
-    let thaw = freeze(folder.path());
+    let unfreeze = freeze(folder.path());
     let mut waiting = Client::connect(app.address);
     waiting.get("/api/users", &[KEY]);
     until(|| metric(&app, names::REQUESTS) > 0.0);
     app.signal(Signal::TERM);
     until(|| TcpStream::connect(app.address).is_err());
-    thaw();
-    let answer = waiting.response().expect("an answer");
-    // 503 where the machine is slower than the database's timeout.
+    unfreeze();
+    let answer = waiting.response().expect("a response");
+    // 503 if the machine is slower than the database timeout.
     assert!([200, 503].contains(&answer.status), "{answer:?}");
     assert_eq!(answer.header("connection"), Some("close"));
     assert!(waiting.ended());
@@ -220,26 +220,26 @@ fn sigterm_finishes_what_is_in_flight() {
 }
 
 #[test]
-fn a_request_that_crosses_sigterm_is_answered() {
+fn a_request_that_arrives_with_sigterm_is_answered() {
     let folder = folder();
     let mut app = Service::app(folder.path(), "i1");
     let mut kept = Client::connect(app.address);
     kept.get("/health", &[]);
-    assert_eq!(kept.response().expect("an answer").status, 200);
-    // While it is stopped, both reach it: whichever it looks at first, the request has been sent.
+    assert_eq!(kept.response().expect("a response").status, 200);
+    // The process is suspended, so that the requests and the signal reach it at the same time.
     app.signal(Signal::STOP);
     kept.get("/api/users", &[KEY]);
     let mut new = Client::connect(app.address);
     new.get("/api/users", &[KEY]);
     app.signal(Signal::TERM);
     app.signal(Signal::CONT);
-    assert_eq!(kept.response().expect("an answer").status, 200);
-    assert_eq!(new.response().expect("an answer").status, 200);
+    assert_eq!(kept.response().expect("a response").status, 200);
+    assert_eq!(new.response().expect("a response").status, 200);
     assert_eq!(app.wait().code(), Some(0));
 }
 
 #[test]
-fn standard_input_matters_only_where_tied() {
+fn the_end_of_standard_input_stops_only_a_tied_app() {
     let folder = folder();
     let mut app = Service::app(folder.path(), "i1");
     app.close_stdin();
@@ -276,7 +276,7 @@ fn configuration_errors_are_one_line_and_exit_2() {
         if let Some(value) = value {
             command.env(name, value);
         }
-        let output = crate::ran::output(&mut command);
+        let output = crate::command::output(&mut command);
         let error = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(2), "{name}={value:?}: {error}");
         let problem = if value.is_none_or(str::is_empty) { "is not set" } else { "is malformed" };
@@ -287,11 +287,11 @@ fn configuration_errors_are_one_line_and_exit_2() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_exit_3() {
+fn a_port_in_use_is_exit_3() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
     let env = [("APP_LISTEN", address.as_str()), ("APP_API_KEY", "k"), ("DATABASE_URL", "sqlite:/nowhere/u.db")];
-    let output = crate::ran::output(lab().arg("app").envs(env).stdin(Stdio::null()));
+    let output = crate::command::output(lab().arg("app").envs(env).stdin(Stdio::null()));
     let error = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(3));
     assert!(error.starts_with(&format!("error: the app cannot listen on {address}: ")), "{error}");
@@ -309,7 +309,7 @@ fn the_log_has_a_line_for_each_request_and_never_a_key() {
             id,
             b"\r\n\r\n",
         ];
-        assert_eq!(exchange(app.address, request.concat()).expect("an answer").status, 200);
+        assert_eq!(exchange(app.address, request.concat()).expect("a response").status, 200);
     }
     get(app.address, "/api/users", &[("X-API-Key", "apikey-wrong")]);
     let high: &[u8] = b"GET /api/\xc2\x85%0aforged HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -333,7 +333,7 @@ fn the_log_has_a_line_for_each_request_and_never_a_key() {
 }
 
 #[test]
-fn a_closed_standard_output_does_not_end_it() {
+fn a_closed_standard_output_does_not_stop_the_app() {
     let folder = folder();
     let database = format!("sqlite:{}", folder.path().join("users.db").display());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -341,12 +341,12 @@ fn a_closed_standard_output_does_not_end_it() {
     drop(listener);
     let listen = address.to_string();
     let env = [("APP_LISTEN", listen.as_str()), ("APP_API_KEY", "apikey-v1"), ("DATABASE_URL", &database)];
-    let mut child = lab().arg("app").envs(env).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut child = lab().arg("app").envs(env).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("lab starts");
     drop(child.stdout.take());
     until(|| std::net::TcpStream::connect(address).is_ok());
     until(|| get(address, "/health", &[]).status == 200);
     for _ in 0..20 {
         assert_eq!(get(address, "/api/users", &[KEY]).status, 200);
     }
-    child.kill().and_then(|()| child.wait()).expect("it runs");
+    child.kill().and_then(|()| child.wait()).expect("it is running");
 }

@@ -1,5 +1,4 @@
-//! Whose requests the app answers: two keys, keys with an end, scopes, and a gateway that proves itself. Against the real
-//! process.
+//! Authentication by the app: two keys, expiring keys, scopes, and client credentials of the gateway. Tested on the real process.
 
 use crate::app::metric;
 use crate::support::{Response, Service, get, until};
@@ -20,7 +19,7 @@ fn assert_metrics(app: &Service, expected: &[(&str, f64)]) {
 }
 
 #[test]
-fn while_keys_are_rotated_both_are_accepted_and_told_apart() {
+fn overlapping_keys_are_both_accepted_and_counted_separately() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = Service::app_with(folder.path(), "i1", &[("APP_API_KEY", "v2"), ("APP_API_KEY_PREVIOUS", "v1")]);
     assert_eq!([users(&app, "v2"), users(&app, "v1"), users(&app, "v1")].map(|answer| answer.status), [200; 3]);
@@ -35,7 +34,7 @@ fn while_keys_are_rotated_both_are_accepted_and_told_apart() {
 }
 
 #[test]
-fn a_key_ends() {
+fn an_expired_key_is_rejected() {
     let folder = tempfile::tempdir().expect("a folder");
     let env = [("APP_API_KEY_EXPIRES", "2026-01-31T00:00:00Z")];
     let app = Service::app_with(folder.path(), "i1", &env);
@@ -53,7 +52,7 @@ fn a_key_ends() {
 }
 
 #[test]
-fn a_key_with_a_lifetime_ends_while_the_app_runs() {
+fn a_key_with_a_lifetime_expires_while_the_app_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     let env = [("APP_API_KEY", "v2"), ("APP_API_KEY_PREVIOUS", "v1"), ("APP_API_KEY_PREVIOUS_EXPIRES", "2s")];
     let app = Service::app_with(folder.path(), "i1", &env);
@@ -64,7 +63,7 @@ fn a_key_with_a_lifetime_ends_while_the_app_runs() {
 }
 
 #[test]
-fn a_scope_that_the_key_lacks_is_403() {
+fn a_missing_scope_is_403() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = Service::app_with(folder.path(), "i1", &[("APP_API_KEY_SCOPES", "reports:read")]);
     let answer = users(&app, KEY);
@@ -84,7 +83,7 @@ fn a_scope_that_the_key_lacks_is_403() {
 }
 
 #[test]
-fn the_gateway_proves_itself_and_nobody_else_can_in_its_place() {
+fn the_gateway_sends_client_credentials_that_callers_cannot_forge() {
     let folder = tempfile::tempdir().expect("a folder");
     let client = |secret| [("APP_CLIENT_ID", "gateway"), ("APP_CLIENT_SECRET", secret)];
     let app = Service::app_with(folder.path(), "i1", &client("s1"));

@@ -7,22 +7,22 @@ use crate::desk::{Desk, kill};
 use crate::support::until;
 
 fn callers(desk: &Desk) -> Value {
-    let ran = desk.lab(&["callers", "status", "--json"]);
-    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+    let result = desk.lab(&["callers", "status", "--json"]);
+    serde_json::from_str(&result.stdout).unwrap_or_else(|error| panic!("{error}: {result:?}"))
 }
 
 /// Waits until a caller's counts are as expected.
-fn until_caller(desk: &Desk, name: &str, so: impl Fn(&Value) -> bool) {
+fn until_caller(desk: &Desk, name: &str, is_expected: impl Fn(&Value) -> bool) {
     until(|| {
         let state = callers(desk);
         let found =
             state["callers"].as_array().and_then(|all| all.iter().find(|caller| caller["name"] == name).cloned());
-        found.is_some_and(|caller| so(&caller))
+        found.is_some_and(|caller| is_expected(&caller))
     });
 }
 
 #[test]
-fn callers_go_on_after_a_run_that_leaves_its_fault() {
+fn callers_continue_after_a_run_that_keeps_its_fault() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&["scenario", "run", "stale-caller", "--until", "observe", "--set", "requests=12", "--set", "rate=40"])
@@ -47,7 +47,7 @@ fn callers_go_on_after_a_run_that_leaves_its_fault() {
     assert_eq!((&json["codes"]["200"], &json["codes"]["401"]), (&15.into(), &5.into()), "{json}");
     desk.lab(&["traffic", "--requests", "5", "--rate", "50", "--json"]).complains("lab traffic --as-callers");
 
-    // They follow their keys, also while the lab is changed.
+    // Callers use their new key as soon as it changes.
     desk.lab(&["key", "align", "--caller", "batch"]).status(0);
     until_caller(&desk, "batch", |batch| batch["recent_success"].as_f64() > Some(0.3));
     desk.lab(&["callers", "stop"]).status(0).says("callers stopped after ");
@@ -59,7 +59,7 @@ fn callers_go_on_after_a_run_that_leaves_its_fault() {
 }
 
 #[test]
-fn callers_end_with_their_time_or_their_lab() {
+fn callers_stop_after_their_duration_or_with_their_lab() {
     let desk = Desk::new();
     desk.lab(&["callers", "start"]).status(3).complains("does not exist");
     desk.lab(&["up", "--port", "0"]).status(0);
@@ -71,35 +71,35 @@ fn callers_end_with_their_time_or_their_lab() {
     until(|| callers(&desk)["ended"] == "the time limit was reached");
 
     desk.lab(&["callers", "start", "--scenario", "stale-caller"]).status(0).says("(web 15, batch 5)");
-    let pid = u32::try_from(callers(&desk)["pid"].as_u64().expect("it runs")).expect("a process id");
+    let pid = u32::try_from(callers(&desk)["pid"].as_u64().expect("it is running")).expect("a process id");
     kill(pid, Signal::KILL);
     until(|| callers(&desk)["running"] == false);
     desk.lab(&["callers", "status"]).status(1).says("ended unexpectedly");
 
     desk.lab(&["callers", "start"]).status(0);
-    // A run would count their requests as its own.
+    // A run is refused, because it would count the requests of these callers.
     desk.lab(&["scenario", "run", "rotate-key"])
         .status(3)
         .complains("callers are sending")
         .complains("lab callers stop");
     desk.lab(&["down"]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 
-    // A lab that vanishes takes its callers along.
+    // Callers stop if the folder of their lab is removed.
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&["callers", "start"]).status(0);
-    std::fs::remove_dir_all(desk.state().join("labs")).expect("it is there");
-    desk.is_clean();
+    std::fs::remove_dir_all(desk.state().join("labs")).expect("it exists");
+    desk.assert_clean();
 }
 
 #[test]
-fn an_undone_run_takes_its_callers_along() {
+fn recover_stops_the_callers_of_the_run() {
     let desk = Desk::new();
     let run = ["scenario", "run", "rotate-key", "--until", "observe", "--set", "rate=100", "--set", "requests=10"];
-    // In a temporary lab, which stays.
+    // In a temporary lab, which is kept.
     desk.lab(&run).status(0).complains("callers go on");
     desk.lab(&["recover"]).status(0).says("stopped its callers");
-    desk.is_clean();
+    desk.assert_clean();
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&run).status(0);
     assert_eq!(callers(&desk)["running"], true);

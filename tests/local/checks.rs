@@ -3,11 +3,11 @@
 use crate::desk::Desk;
 
 #[test]
-fn a_check_says_what_is_still_wrong_and_changes_nothing() {
+fn a_check_reports_what_is_not_fixed_and_changes_nothing() {
     let desk = Desk::new();
     desk.lab(&["scenario", "check", "rotate-key"]).status(3).complains("does not exist").complains("lab up");
     desk.lab(&["up", "--port", "0"]).status(0);
-    // The new key is not the default one: the check uses the parameters of the run.
+    // With another key than the default, to see that the check uses the parameters of the run.
     desk.lab(&["scenario", "run", "rotate-key", "--until", "observe", "--set", "new_key=fresh"]).status(0);
     let before = desk.status();
     desk.lab(&["scenario", "check", "rotate-key"])
@@ -35,7 +35,7 @@ fn a_check_says_what_is_still_wrong_and_changes_nothing() {
 }
 
 #[test]
-fn a_scenario_without_the_check_is_refused() {
+fn a_scenario_without_checks_is_refused() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&["scenario", "check", "baseline"]).status(2).complains("baseline has no `resolved_check`");
@@ -51,7 +51,7 @@ fn a_scenario_without_the_check_is_refused() {
 fn a_fault_stays_until_it_is_fixed() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
-    // `blind` observes again after its first fix.
+    // `blind` has a second observe step after its first fix.
     desk.lab(&["scenario", "run", "blind", "--until", "observe", "--set", "rate=100"]).status(0);
     desk.lab(&["scenario", "check", "blind", "--symptom"]).status(0);
     desk.lab(&["scenario", "check", "blind"]).status(1).says("not resolved: 2 of 3 checks failed");
@@ -79,10 +79,10 @@ resolved_check:
     let mut run = desk.start(&["scenario", "run", &file, "--format", "ndjson"]);
     let mut lines = run.lines();
     let waiting = lines.find(|line| line.contains("step_started") && line.contains("\"person\""));
-    assert!(waiting.is_some(), "it waits");
+    assert!(waiting.is_some(), "the step waits");
     desk.lab(&["key", "align"]).status(0);
     let last = lines.last().unwrap_or_default();
     assert!(last.contains("\"passed\""), "{last}");
-    run.ran().status(0);
+    run.wait().status(0);
     assert_eq!(desk.status()["keys"]["server"], "apikey-v1", "the rotation is undone");
 }

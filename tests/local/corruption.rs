@@ -1,5 +1,4 @@
-//! A state folder in which anything can lie at a path: no command panics, hangs, or touches what is outside. The short form of
-//! `bench/corrupt.sh`.
+//! Corrupted state folders: no command panics, hangs, or touches files outside the folder. A short form of `bench/corrupt.sh`.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::desk::{Desk, Ran, host, kill};
-use crate::ran::output;
+use crate::command::output;
+use crate::desk::{CommandOutput, Desk, host, kill};
 use crate::support::until;
 
-/// No command takes as long on a corrupted state. Generous: the machine may be loaded.
+/// Time limit of a command on a corrupted state. Generous, because the machine may be loaded.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A way to corrupt what lies at `path`; `outside` is a folder with a file `target`.
+/// A way to corrupt the file at `path`. `outside` is a folder that contains a file `target`.
 type Corruption = (&'static str, fn(path: &Path, outside: &Path));
 
 const CORRUPTIONS: [Corruption; 12] = [
@@ -33,35 +32,35 @@ const CORRUPTIONS: [Corruption; 12] = [
     }),
     ("pipe", |path, _| {
         remove(path);
-        assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo is there").success());
+        assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo is installed").success());
     }),
     ("folder", |path, _| {
         remove(path);
-        std::fs::create_dir_all(path.join("inner")).expect("ours");
+        std::fs::create_dir_all(path.join("inner")).expect("the test owns it");
     }),
     ("link", |path, outside| {
         remove(path);
-        symlink(outside.join("target"), path).expect("ours");
+        symlink(outside.join("target"), path).expect("the test owns it");
     }),
     ("dangling link", |path, outside| {
         remove(path);
-        symlink(outside.join("new"), path).expect("ours");
+        symlink(outside.join("new"), path).expect("the test owns it");
     }),
     ("hard link", |path, outside| {
         remove(path);
-        std::fs::hard_link(outside.join("target"), path).expect("ours");
+        std::fs::hard_link(outside.join("target"), path).expect("the test owns it");
     }),
     ("writable by all", |path, _| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).expect("ours");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).expect("the test owns it");
     }),
     ("of another user", |path, _| {
         if rustix::process::geteuid().is_root() {
-            std::os::unix::fs::chown(path, Some(65534), None).expect("root may");
+            std::os::unix::fs::chown(path, Some(65534), None).expect("root can change owners");
         }
     }),
 ];
 
-/// Verbs that read or write the state, each by another way.
+/// Commands that read or write the state in different ways.
 const VERBS: [&[&str]; 10] = [
     &["status"],
     &["status", "--all"],
@@ -77,15 +76,15 @@ const VERBS: [&[&str]; 10] = [
 
 fn put(path: &Path, bytes: &[u8]) {
     remove(path);
-    std::fs::write(path, bytes).expect("ours");
+    std::fs::write(path, bytes).expect("the test owns it");
 }
 
 fn remove(path: &Path) {
     let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-    removed.expect("it is there");
+    removed.expect("it exists");
 }
 
-/// A state with everything in it: a lab whose host was killed, with an undo that is pending, and a run.
+/// State folder with all kinds of files: a lab with a kept fault whose host was killed, and a recorded run.
 fn template() -> (Desk, Vec<PathBuf>) {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
@@ -95,7 +94,7 @@ fn template() -> (Desk, Vec<PathBuf>) {
     let mut files = Vec::new();
     let mut folders = vec![desk.state()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("ours").flatten() {
+        for entry in std::fs::read_dir(folder).expect("the test owns it").flatten() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
@@ -108,9 +107,9 @@ fn template() -> (Desk, Vec<PathBuf>) {
     (desk, files)
 }
 
-/// All that is outside the state folder, with what makes it what it is.
-fn outside(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
-    let entries = std::fs::read_dir(folder).expect("ours").flatten().map(|entry| entry.path());
+/// Contents and permissions of the files in a folder.
+fn files_in(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
+    let entries = std::fs::read_dir(folder).expect("the test owns it").flatten().map(|entry| entry.path());
     let facts = |path: &PathBuf| {
         let mode = std::fs::metadata(path).map(|found| found.permissions().mode()).unwrap_or_default();
         (std::fs::read(path).unwrap_or_default(), mode)
@@ -118,18 +117,18 @@ fn outside(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
     entries.map(|path| (path.clone(), facts(&path))).collect()
 }
 
-fn ran(desk: &Desk, args: &[&str]) -> Ran {
+fn run_within_limit(desk: &Desk, args: &[&str]) -> CommandOutput {
     let begun = Instant::now();
     let mut command = desk.command(args);
-    let ran = Ran::of(args.join(" "), &output(command.stdin(Stdio::null())));
-    assert!(begun.elapsed() < LIMIT, "it took {:?}: {ran:?}", begun.elapsed());
-    assert!(matches!(ran.code(), Some(0..=4)), "{ran:?}");
-    assert!(!ran.stderr.contains("panicked"), "{ran:?}");
-    ran
+    let result = CommandOutput::new(args.join(" "), &output(command.stdin(Stdio::null())));
+    assert!(begun.elapsed() < LIMIT, "the command took {:?}: {result:?}", begun.elapsed());
+    assert!(matches!(result.code(), Some(0..=4)), "{result:?}");
+    assert!(!result.stderr.contains("panicked"), "{result:?}");
+    result
 }
 
 #[test]
-fn no_corruption_of_a_state_file_panics_hangs_or_reaches_outside() {
+fn a_corrupted_state_file_causes_no_panic_no_hang_and_no_change_outside() {
     let (whole, files) = template();
     let named = |name: &str| files.iter().any(|file| file.ends_with(name));
     for name in
@@ -142,87 +141,89 @@ fn no_corruption_of_a_state_file_panics_hangs_or_reaches_outside() {
         for (kind, corrupt) in CORRUPTIONS {
             let desk = Desk::new();
             let beside = desk.path().join("outside");
-            std::fs::create_dir(&beside).expect("ours");
-            std::fs::write(beside.join("target"), "not lab's").expect("ours");
-            std::fs::set_permissions(beside.join("target"), std::fs::Permissions::from_mode(0o644)).expect("ours");
+            std::fs::create_dir(&beside).expect("the test owns it");
+            std::fs::write(beside.join("target"), "not lab's").expect("the test owns it");
+            std::fs::set_permissions(beside.join("target"), std::fs::Permissions::from_mode(0o644))
+                .expect("the test owns it");
             let copied = Command::new("cp").arg("-a").arg(whole.state()).arg(desk.state()).status();
-            assert!(copied.expect("cp is there").success());
+            assert!(copied.expect("cp is installed").success());
             corrupt(&desk.state().join(file), &beside);
-            let before = outside(&beside);
-            // Each verb meets each file, and each kind, in turn.
+            let before = files_in(&beside);
+            // The commands take turns over files and corruptions.
             let verb = VERBS[turn % VERBS.len()];
             turn += 1;
             println!("{} {kind}: {}", file.display(), verb.join(" "));
-            ran(&desk, verb);
-            ran(&desk, &["down"]);
-            assert_eq!(outside(&beside), before, "{} {kind}: {verb:?}", file.display());
+            run_within_limit(&desk, verb);
+            run_within_limit(&desk, &["down"]);
+            assert_eq!(files_in(&beside), before, "{} {kind}: {verb:?}", file.display());
         }
     }
     assert!(turn >= 100, "{turn} corruptions only: {files:?}");
 }
 
 #[test]
-fn a_state_folder_of_others_is_refused() {
+fn a_state_folder_that_others_can_change_is_refused() {
     let desk = Desk::new();
     desk.lab(&["status", "--all"]).status(0);
-    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the test owns it")
+    };
     for folder in [desk.state(), desk.state().join("labs"), desk.state().join("runs")] {
         mode(&folder, 0o777);
         desk.lab(&["up", "--port", "0"]).status(3).complains("other users can write to it").complains("chmod go-w");
         mode(&folder, 0o700);
     }
-    // A link to the state folder is the user's own choice; one inside it is not.
-    symlink(desk.state(), desk.path().join("link")).expect("ours");
+    // A symbolic link to the state folder is the user's choice; a link inside it is refused.
+    symlink(desk.state(), desk.path().join("link")).expect("the test owns it");
     let mut through = desk.command(&["status", "--all"]);
-    Desk::ran(&["status"], {
+    Desk::run(&["status"], {
         through.env("LAB_STATE_DIR", desk.path().join("link"));
         through
     })
     .status(0);
     let elsewhere = desk.path().join("elsewhere");
-    std::fs::create_dir(&elsewhere).expect("ours");
-    symlink(&elsewhere, desk.state().join("labs/room-1")).expect("ours");
+    std::fs::create_dir(&elsewhere).expect("the test owns it");
+    symlink(&elsewhere, desk.state().join("labs/room-1")).expect("the test owns it");
     for args in [&["up", "--name", "room-1"][..], &["down", "--name", "room-1"], &["status", "--all"]] {
         desk.lab(args).status(3).complains("symbolic link");
     }
-    assert_eq!(std::fs::read_dir(&elsewhere).expect("ours").count(), 0);
-    std::fs::remove_file(desk.state().join("labs/room-1")).expect("ours");
+    assert_eq!(std::fs::read_dir(&elsewhere).expect("the test owns it").count(), 0);
+    std::fs::remove_file(desk.state().join("labs/room-1")).expect("the test owns it");
     if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(desk.state(), Some(65534), None).expect("root may");
+        std::os::unix::fs::chown(desk.state(), Some(65534), None).expect("root can change owners");
         desk.lab(&["status"]).status(3).complains("it belongs to user 65534").complains("LAB_STATE_DIR");
-        std::os::unix::fs::chown(desk.state(), Some(0), None).expect("root may");
+        std::os::unix::fs::chown(desk.state(), Some(0), None).expect("root can change owners");
     }
 }
 
-/// Temporary files may hold keys: the next command that changes the lab removes those of killed commands.
+/// Temporary files can contain keys. The next command that changes the lab removes those of killed commands.
 #[test]
-fn what_killed_commands_left_is_collected() {
+fn temporary_files_of_killed_commands_are_removed() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let labs = desk.state().join("labs");
-    let leave = || {
-        std::fs::write(labs.join("default/.lab-draft-x"), "{\"caller_key\":\"secret\"}").expect("ours");
-        std::fs::create_dir_all(labs.join(".gone-room-1-77/logs")).expect("ours");
-        std::fs::create_dir_all(desk.state().join(".lab-draft-run")).expect("ours");
+    let create = || {
+        std::fs::write(labs.join("default/.lab-draft-x"), "{\"caller_key\":\"secret\"}").expect("the test owns it");
+        std::fs::create_dir_all(labs.join(".gone-room-1-77/logs")).expect("the test owns it");
+        std::fs::create_dir_all(desk.state().join(".lab-draft-run")).expect("the test owns it");
     };
     let left = || {
         let names = ["labs/default/.lab-draft-x", "labs/.gone-room-1-77", ".lab-draft-run"];
         names.into_iter().filter(|name| desk.state().join(name).exists()).collect::<Vec<_>>()
     };
-    leave();
+    create();
     desk.lab(&["key", "rotate", "apikey-v2"]).status(0);
     assert_eq!(left(), [".lab-draft-run"]);
     desk.lab(&["recover"]).status(0);
     assert_eq!(left(), [] as [&str; 0]);
-    leave();
+    create();
     desk.lab(&["down"]).status(0);
     assert_eq!(left(), [] as [&str; 0]);
-    desk.is_clean();
+    desk.assert_clean();
 }
 
-/// With few descriptors a command fails with a message.
 #[test]
-fn a_low_limit_of_open_files_is_an_error_with_a_way_out() {
+fn a_low_limit_of_open_files_is_an_error_with_a_hint() {
     let desk = Desk::new();
     let verbs: [&[&str]; 8] = [
         &["status"],
@@ -241,17 +242,18 @@ fn a_low_limit_of_open_files_is_an_error_with_a_way_out() {
             let inner = desk.command(args);
             command.arg("-c").arg(script).arg(inner.get_program()).args(inner.get_args());
             command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-            let ran = Ran::of(format!("{limit}: {}", args.join(" ")), &output(command.stdin(Stdio::null())));
-            assert!(!ran.stderr.contains("panicked"), "{ran:?}");
-            assert!(matches!(ran.code(), Some(0..=4)), "{ran:?}");
+            let result =
+                CommandOutput::new(format!("{limit}: {}", args.join(" ")), &output(command.stdin(Stdio::null())));
+            assert!(!result.stderr.contains("panicked"), "{result:?}");
+            assert!(matches!(result.code(), Some(0..=4)), "{result:?}");
             if limit < 20 {
-                ran.status(3).complains("ulimit -n");
+                result.status(3).complains("ulimit -n");
             }
         }
     }
 }
 
-/// A file over the limit is an error of the command that writes it; the kernel's default ends the process without a word.
+/// A file over the size limit is an error of the command. By default, the kernel kills the process with SIGXFSZ.
 #[test]
 fn a_low_limit_of_file_sizes_is_an_error_of_the_command() {
     let desk = Desk::new();
@@ -260,32 +262,32 @@ fn a_low_limit_of_file_sizes_is_an_error_of_the_command() {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
         command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let ran = Ran::of(args.join(" "), &output(command.stdin(Stdio::null())));
-        assert!(matches!(ran.code(), Some(0 | 3)), "{ran:?}");
+        let result = CommandOutput::new(args.join(" "), &output(command.stdin(Stdio::null())));
+        assert!(matches!(result.code(), Some(0 | 3)), "{result:?}");
     }
     desk.lab(&["down"]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
-fn a_database_file_that_is_none_is_reported_at_once() {
+fn an_invalid_database_file_is_reported_at_once() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     kill(host(&desk.status()), Signal::KILL);
     until(|| desk.processes().is_empty());
     let database = desk.state().join("labs/default/users.db");
-    std::fs::write(&database, "this is a text, and no database at all. ".repeat(200)).expect("ours");
+    std::fs::write(&database, "this is a text, and no database at all. ".repeat(200)).expect("the test owns it");
     desk.lab(&["up"]).status(3).complains("the database cannot be used").complains("file is not a database");
     put(&database, b"");
     desk.lab(&["up"]).status(0);
 }
 
-/// Commands that wait for signals must not wait for a file first.
+/// Reading from a pipe without a writer would block.
 #[test]
-fn a_pipe_in_place_of_an_input_is_refused_at_once() {
+fn a_pipe_as_input_is_refused_at_once() {
     let desk = Desk::new();
     let pipe = desk.path().join("pipe.yaml").display().to_string();
-    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is installed").success());
     let url = "http://127.0.0.1:1/";
     let body = format!("@{pipe}");
     for args in [
@@ -297,14 +299,14 @@ fn a_pipe_in_place_of_an_input_is_refused_at_once() {
         &["traffic", "--url", url, "--requests", "1", "--body", &body],
         &["runs", "import", &pipe],
     ] {
-        let ran = ran(&desk, args).status(2);
-        assert!(format!("{}{}", ran.stdout, ran.stderr).contains("it is a pipe; expected a file"), "{ran:?}");
+        let result = run_within_limit(&desk, args).status(2);
+        assert!(format!("{}{}", result.stdout, result.stderr).contains("it is a pipe; expected a file"), "{result:?}");
     }
     let args = ["traffic", "--url", url, "--requests", "1", "--csv", &pipe];
-    ran(&desk, &args).status(2).complains("no process reads from this pipe");
+    run_within_limit(&desk, &args).status(2).complains("no process reads from this pipe");
     let report = desk.path().join("report.md");
-    symlink("/dev/null", &report).expect("ours");
+    symlink("/dev/null", &report).expect("the test owns it");
     let report = report.display().to_string();
     let args = ["scenario", "run", "baseline", "--set", "requests=1", "--report", &report];
-    ran(&desk, &args).status(3).complains("it is a device; expected a file");
+    run_within_limit(&desk, &args).status(3).complains("it is a device; expected a file");
 }

@@ -1,4 +1,4 @@
-//! Crashed services of an embedded lab, and interrupted commands: state of the dead process does not block the next one.
+//! Crashed services of an embedded lab, and interrupted commands: leftovers of a dead process do not block the next command.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ const SERVICES: [&[&str]; 3] = [&["app"], &["gateway"], &["gateway", "app"]];
 fn state(desk: &Desk, service: &str) -> String {
     let status = desk.status();
     let services = status["services"].as_array().expect("a list");
-    let found = services.iter().find(|entry| entry["name"] == service).expect("it is there");
+    let found = services.iter().find(|entry| entry["name"] == service).expect("it exists");
     found["state"].as_str().expect("a state").to_owned()
 }
 
-/// The lab answers through its gateway with its own key.
+/// Asserts that requests with the caller's key succeed.
 #[track_caller]
-fn serves(desk: &Desk) {
+fn assert_serves(desk: &Desk) {
     desk.lab(&["traffic", "--requests", "3", "--json"]).status(0).says("\"200\": 3");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn services_that_were_killed_come_back_with_up() {
+fn up_restarts_killed_services() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     for round in 0..4 {
@@ -34,22 +34,22 @@ fn services_that_were_killed_come_back_with_up() {
             for service in services {
                 kill(pid(&status, service), Signal::KILL);
             }
-            // Also at once, when the host may not have noticed.
+            // In every other round without waiting until the host has noticed.
             if round % 2 == 0 {
                 until(|| services.iter().all(|service| state(&desk, service) == "stopped"));
             }
             desk.lab(&["up"]).status(0);
-            serves(&desk);
+            assert_serves(&desk);
         }
     }
     desk.lab(&["down"]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 }
 
-/// A frozen service is killed, and so is the other one: neither the freeze nor the route is left.
+/// Neither the paused state nor the route is left over.
 #[cfg(target_os = "linux")]
 #[test]
-fn services_that_were_killed_while_frozen_come_back_with_up() {
+fn up_restarts_services_that_were_killed_while_paused() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     for service in ["app", "gateway"] {
@@ -61,49 +61,48 @@ fn services_that_were_killed_while_frozen_come_back_with_up() {
         }
         until(|| state(&desk, "app") == "stopped" && state(&desk, "gateway") == "stopped");
         desk.lab(&["up"]).status(0);
-        serves(&desk);
+        assert_serves(&desk);
     }
 }
 
-/// The gateway starts while the app is frozen, or does not answer for another reason: that is the app's state, not the
-/// gateway's.
+/// The health of the gateway does not depend on the app.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_gateway_comes_back_before_an_app_that_does_not_answer() {
+fn a_gateway_restarts_while_the_app_does_not_answer() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let status = desk.status();
-    // Frozen from outside: the host does not know of it.
+    // Suspended outside of lab, so that the host does not know.
     kill(pid(&status, "app"), Signal::STOP);
     kill(pid(&status, "gateway"), Signal::KILL);
     until(|| state(&desk, "gateway") == "stopped");
     desk.lab(&["up"]).status(0);
     kill(pid(&status, "app"), Signal::CONT);
-    serves(&desk);
+    assert_serves(&desk);
 }
 
-/// A request meets the dead app's address no more once it has ended: another process may have got its port.
+/// Another process may get the port of a dead app.
 #[cfg(target_os = "linux")]
 #[test]
-fn nothing_is_sent_to_the_address_of_a_dead_app() {
+fn no_request_is_sent_to_the_address_of_a_dead_app() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let status = desk.status();
     let services = status["services"].as_array().expect("a list");
-    let app = services.iter().find(|entry| entry["name"] == "app").expect("it is there");
+    let app = services.iter().find(|entry| entry["name"] == "app").expect("it exists");
     let address = app["address"].as_str().expect("an address").to_owned();
     kill(pid(&status, "app"), Signal::KILL);
     until(|| state(&desk, "app") == "stopped");
-    let stranger = std::net::TcpListener::bind(&address).expect("the port is free again");
-    stranger.set_nonblocking(true).expect("an option can be set");
+    let other_process = std::net::TcpListener::bind(&address).expect("the port is free again");
+    other_process.set_nonblocking(true).expect("an option can be set");
     let lines = desk.lab(&["traffic", "--requests", "3", "--json"]).stdout;
     assert!(lines.contains("\"502\": 3"), "{lines}");
-    assert!(stranger.accept().is_err(), "a request was sent to a process that is none of the lab's");
+    assert!(other_process.accept().is_err(), "a request was sent to a process outside the lab");
 }
 
-/// The host carries an end to its end that its caller did not see; what comes then waits for it.
+/// The host completes a `down` whose command was killed, and the next command waits for that.
 #[test]
-fn a_down_that_is_killed_is_taken_up_or_down_by_the_next_command() {
+fn up_and_down_work_after_a_killed_down() {
     let desk = Desk::new();
     for step in 0..20 {
         for next in ["up", "down"] {
@@ -111,21 +110,21 @@ fn a_down_that_is_killed_is_taken_up_or_down_by_the_next_command() {
             let down = desk.start(&["down"]);
             std::thread::sleep(Duration::from_millis(step * 2));
             down.signal(Signal::KILL);
-            down.ran();
+            down.wait();
             if next == "up" {
                 desk.lab(&["up", "--port", "0"]).status(0);
-                serves(&desk);
+                assert_serves(&desk);
             }
             desk.lab(&["down"]).status(0);
-            desk.is_clean();
+            desk.assert_clean();
         }
     }
 }
 
-/// A host whose services are being ended starts no new ones.
+/// A host that is shutting down starts no services.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_host_that_is_told_to_end_is_replaced_by_the_next_up() {
+fn a_terminated_host_is_replaced_by_the_next_up() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     for _ in 0..5 {
@@ -133,6 +132,6 @@ fn a_host_that_is_told_to_end_is_replaced_by_the_next_up() {
         kill(old, Signal::TERM);
         desk.lab(&["up"]).status(0).says("is up again");
         assert_ne!(host(&desk.status()), old);
-        serves(&desk);
+        assert_serves(&desk);
     }
 }

@@ -1,4 +1,4 @@
-//! [`Desk`]: a user with a separate state folder, and the command line: `desk.lab(&["up"]).status(0).says("is up")`.
+//! [`Desk`]: a temporary state folder and the commands that use it: `desk.lab(&["up"]).status(0).says("is up")`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,11 +7,11 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::ran::{Bounded, output, output_of};
-pub(crate) use crate::ran::{Ran, kill};
-use crate::support::{PATIENCE, lab, until};
+use crate::command::{Bounded, output, output_of};
+pub(crate) use crate::command::{CommandOutput, kill};
+use crate::support::{TIMEOUT, lab, until};
 
-/// A state folder, and whatever labs are in it. They are taken down when it is dropped.
+/// A temporary state folder. Its labs are removed when it is dropped.
 pub(crate) struct Desk {
     folder: tempfile::TempDir,
 }
@@ -29,25 +29,25 @@ impl Desk {
         self.folder.path().join("state")
     }
 
-    /// A lab command, not started.
+    /// Prepares a lab command.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = lab();
-        // Without Docker, whatever this machine has.
+        // Independent of Docker on this machine.
         command.env("LAB_ENGINE", "embedded");
         command.args(args).env("LAB_STATE_DIR", self.state()).current_dir(self.path()).stdin(Stdio::null());
         command
     }
 
-    /// Runs a lab command to its end.
-    pub(crate) fn lab(&self, args: &[&str]) -> Ran {
-        Self::ran(args, self.command(args))
+    /// Runs a lab command and waits for it.
+    pub(crate) fn lab(&self, args: &[&str]) -> CommandOutput {
+        Self::run(args, self.command(args))
     }
 
-    pub(crate) fn ran(args: &[&str], mut command: Command) -> Ran {
-        Ran::of(args.join(" "), &output(&mut command))
+    pub(crate) fn run(args: &[&str], mut command: Command) -> CommandOutput {
+        CommandOutput::new(args.join(" "), &output(&mut command))
     }
 
-    /// Starts a lab command whose output is read later.
+    /// Starts a lab command without waiting for it.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
         let mut command = self.command(args);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("lab starts");
@@ -56,18 +56,18 @@ impl Desk {
 
     /// `lab status --json`.
     pub(crate) fn status(&self) -> Value {
-        let ran = self.lab(&["status", "--json"]);
-        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+        let result = self.lab(&["status", "--json"]);
+        serde_json::from_str(&result.stdout).unwrap_or_else(|error| panic!("{error}: {result:?}"))
     }
 
-    /// Writes a file beside the state folder.
+    /// Writes a file next to the state folder and returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.path().join(name);
-        std::fs::write(&path, text).expect("the folder is ours");
+        std::fs::write(&path, text).expect("the test owns it");
         path.display().to_string()
     }
 
-    /// The processes of lab that work on this state folder: hosts by their environment, services by their parents.
+    /// Processes with this state folder in their environment.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let state = self.state().display().to_string();
         let all: Vec<u32> = std::fs::read_dir("/proc")
@@ -82,8 +82,8 @@ impl Desk {
         all.into_iter().filter(ours).collect()
     }
 
-    /// Waits until no process of lab is left that works on this state folder.
-    pub(crate) fn is_clean(&self) {
+    /// Waits until no process uses this state folder, and asserts that no lab is left in it.
+    pub(crate) fn assert_clean(&self) {
         if cfg!(target_os = "linux") {
             until(|| self.processes().is_empty());
         }
@@ -97,7 +97,7 @@ impl Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
-        // A panic here would hide that of the test.
+        // A panic here would hide the panic of the test.
         let _ = std::panic::catch_unwind(|| output(&mut self.command(&["down", "--all"])));
         for pid in self.processes() {
             kill(pid, Signal::KILL);
@@ -105,7 +105,7 @@ impl Drop for Desk {
     }
 }
 
-/// A command that runs.
+/// A running command.
 pub(crate) struct Running {
     args: String,
     child: Child,
@@ -116,7 +116,7 @@ impl Running {
         kill(self.child.id(), signal);
     }
 
-    /// Returns true once it handles a signal (`SigCgt` is a hexadecimal mask, proc(5)).
+    /// Returns true if the process handles a signal (`SigCgt` is a hexadecimal mask, see proc(5)).
     pub(crate) fn catches(&self, signal: Signal) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).map(str::trim);
@@ -124,36 +124,36 @@ impl Running {
         (mask >> (signal.as_raw() - 1)) & 1 == 1
     }
 
-    /// Waits for its end.
-    pub(crate) fn ran(self) -> Ran {
+    /// Waits until the command ends.
+    pub(crate) fn wait(self) -> CommandOutput {
         let begun = Instant::now();
         let output = output_of(self.child);
-        assert!(begun.elapsed() < PATIENCE, "lab {} took too long to end", self.args);
-        Ran::of(self.args, &output)
+        assert!(begun.elapsed() < TIMEOUT, "lab {} took too long to end", self.args);
+        CommandOutput::new(self.args, &output)
     }
 
-    /// The lines of its stdout as they come.
+    /// Lines of stdout as they arrive.
     pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
         let stdout = self.child.stdout.take().expect("stdout is piped, and taken once");
         std::io::BufRead::lines(std::io::BufReader::new(Bounded::new(stdout))).map_while(Result::ok)
     }
 }
 
-/// The process of a service, of `lab status --json`.
+/// Process id of a service, from `lab status --json`.
 pub(crate) fn pid(status: &Value, service: &str) -> u32 {
     let services = status["services"].as_array().expect("a list");
-    let found = services.iter().find(|entry| entry["name"] == service).expect("it is there");
-    u32::try_from(found["pid"].as_u64().expect("it runs")).expect("a process id")
+    let found = services.iter().find(|entry| entry["name"] == service).expect("it exists");
+    u32::try_from(found["pid"].as_u64().expect("it is running")).expect("a process id")
 }
 
-/// The parent of the services is their host.
+/// Process id of the host: the parent of the app.
 pub(crate) fn host(status: &Value) -> u32 {
     host_of(status, "app")
 }
 
-/// The parent of one service.
+/// Process id of the parent of a service.
 pub(crate) fn host_of(status: &Value, service: &str) -> u32 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid(status, service))).expect("Linux");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid(status, service))).expect("/proc exists on Linux");
     let after_name = stat.rsplit(')').next().expect("a name in brackets");
     after_name.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("a parent")
 }

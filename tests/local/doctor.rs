@@ -4,43 +4,43 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
-use crate::desk::{Desk, Ran};
+use crate::desk::{CommandOutput, Desk};
 
-fn doctor(desk: &Desk, host: &str) -> Ran {
+fn doctor(desk: &Desk, host: &str) -> CommandOutput {
     let mut command = desk.command(&["doctor"]);
     command.env("DOCKER_HOST", host);
-    let ran = Desk::ran(&["doctor"], command).status(0).says("this machine is ready");
-    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
-    ran
+    let result = Desk::run(&["doctor"], command).status(0).says("this machine is ready");
+    assert!(result.stdout.lines().all(|line| line.chars().count() <= 80), "{}", result.stdout);
+    result
 }
 
 /// Description of an item, without its line breaks.
-fn finding(ran: &Ran, what: &str) -> String {
-    let mut lines = ran.stdout.lines().skip_while(|line| !line.contains(&format!("  {what}  ")));
-    let first = lines.next().unwrap_or_else(|| panic!("nothing of {what}: {}", ran.stdout));
+fn finding(result: &CommandOutput, what: &str) -> String {
+    let mut lines = result.stdout.lines().skip_while(|line| !line.contains(&format!("  {what}  ")));
+    let first = lines.next().unwrap_or_else(|| panic!("{what} is not listed: {}", result.stdout));
     let rest = lines.take_while(|line| line.starts_with("      "));
     let words = std::iter::once(first).chain(rest).flat_map(str::split_whitespace);
     words.collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn without_a_daemon_it_says_how_to_get_one() {
+fn without_a_daemon_it_suggests_to_start_docker() {
     let desk = Desk::new();
-    let ran = doctor(&desk, &format!("unix://{}/none.sock", desk.path().display()));
-    let docker = finding(&ran, "docker");
+    let result = doctor(&desk, &format!("unix://{}/none.sock", desk.path().display()));
+    let docker = finding(&result, "docker");
     assert!(docker.starts_with("note") && docker.contains("start Docker"), "{docker}");
 }
 
 #[test]
-fn a_daemon_that_hangs_is_not_waited_for() {
+fn a_hanging_daemon_is_reported() {
     let desk = Desk::new();
     let path = desk.path().join("docker.sock");
     let socket = UnixListener::bind(&path).expect("a new folder has no socket");
     std::thread::spawn(move || {
-        // It takes what comes, and never answers.
-        let mut taken = Vec::new();
+        // Accepts connections and never answers.
+        let mut connections = Vec::new();
         while let Ok((stream, _)) = socket.accept() {
-            taken.push(stream);
+            connections.push(stream);
         }
     });
     let docker = finding(&doctor(&desk, &format!("unix://{}", path.display())), "docker");
@@ -48,7 +48,7 @@ fn a_daemon_that_hangs_is_not_waited_for() {
 }
 
 #[test]
-fn a_daemon_on_another_machine_is_told_from_one_that_is_here() {
+fn a_daemon_on_another_machine_is_recognised() {
     let desk = Desk::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();
@@ -71,13 +71,13 @@ fn a_daemon_on_another_machine_is_told_from_one_that_is_here() {
             );
         }
     });
-    // By its name no address of this machine, and yet one that leads to the listener.
+    // Not an address of this machine by its name, but it reaches the listener.
     let host = format!("tcp://0.0.0.0:{port}");
     let docker = finding(&doctor(&desk, &host), "docker");
     assert!(docker.contains("27.1") && docker.contains("on another machine: run lab there"), "{docker}");
     let mut up = desk.command(&["up", "--engine", "docker"]);
     up.env("DOCKER_HOST", &host);
-    let ran = Desk::ran(&["up"], up).status(3);
-    ran.complains("is on another machine").complains("lab up --bind");
-    desk.is_clean();
+    let result = Desk::run(&["up"], up).status(3);
+    result.complains("is on another machine").complains("lab up --bind");
+    desk.assert_clean();
 }

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::desk::Desk;
-use crate::support::{Client, PATIENCE, Service, exchange, get, lab, mirror, until, upstream};
+use crate::support::{Client, Service, TIMEOUT, exchange, get, lab, mirror, until, upstream};
 
 /// Count of responses with this code on a metrics page.
 fn counted(page: SocketAddr, code: u16) -> u64 {
@@ -38,7 +38,7 @@ fn the_gateway_counts_what_callers_get_and_not_what_lab_asks() {
     gateway.route(silent);
     let mut client = Client::connect(gateway.address);
     client.get("/api/users", &[]);
-    arrival.recv_timeout(PATIENCE).expect("the request reaches the upstream");
+    arrival.recv_timeout(TIMEOUT).expect("the request reaches the upstream");
     drop(client);
     until(|| counted(page, 499) == 1);
     assert_eq!(exchange(page, "POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap().status, 405);
@@ -77,7 +77,7 @@ fn data(desk: &Desk) -> Value {
     let address = desk.status()["dashboard"].as_str().expect("it has a dashboard").to_owned();
     let address: SocketAddr = address.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address");
     let request = format!("GET /data HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    serde_json::from_slice(&exchange(address, request).expect("an answer").body).expect("JSON")
+    serde_json::from_slice(&exchange(address, request).expect("a response").body).expect("JSON")
 }
 
 #[test]
@@ -124,10 +124,10 @@ fn an_app_that_is_down_fires_an_alert_for_its_callers() {
     desk.lab(&["stop", "app"]).status(0);
     let begun = std::time::Instant::now();
     while !firing(&desk).contains(&"GatewayErrorRatioHigh".to_owned()) {
-        assert!(begun.elapsed() < 4 * PATIENCE, "it does not fire");
+        assert!(begun.elapsed() < 4 * TIMEOUT, "it does not fire");
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     assert!(!firing(&desk).contains(&"GatewayRejectionRatioHigh".to_owned()));
     traffic.signal(Signal::INT);
-    traffic.ran();
+    traffic.wait();
 }

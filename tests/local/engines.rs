@@ -1,11 +1,11 @@
-//! The same file gives the same deltas on every engine; those that need no Docker.
+//! Every scenario gives the same deltas on the embedded engine and on the mock engine.
 
 use std::sync::Mutex;
 
 use lab_scenario::library;
 
 use crate::desk::Desk;
-use crate::same::{assert_same, on_mock, short_run, shown};
+use crate::run_outcome::{assert_same_outcome, outcome_of, outcome_on_mock, short_run};
 
 #[test]
 fn every_scenario_gives_the_same_deltas_embedded_as_on_the_mock() {
@@ -19,13 +19,17 @@ fn every_scenario_gives_the_same_deltas_embedded_as_on_the_mock() {
                 loop {
                     let Some(name) = names.lock().expect("not poisoned").next() else { break };
                     let args = short_run(name, "json");
-                    let ran = desk.lab(&args.iter().map(String::as_str).collect::<Vec<_>>());
-                    if ran.code() == Some(2) {
-                        ran.complains("embedded");
+                    let result = desk.lab(&args.iter().map(String::as_str).collect::<Vec<_>>());
+                    if result.code() == Some(2) {
+                        result.complains("embedded");
                         refused.lock().expect("not poisoned").push(name);
                         continue;
                     }
-                    assert_same(&shown(&ran.status(0)), &on_mock(name), &format!("{name} embedded and on the mock"));
+                    assert_same_outcome(
+                        &outcome_of(&result.status(0)),
+                        &outcome_on_mock(name),
+                        &format!("{name} embedded and on the mock"),
+                    );
                 }
             });
         }

@@ -1,4 +1,4 @@
-//! The host of an embedded lab and its end: how it came, and who was looking.
+//! The host process of an embedded lab: how it ends, and how commands find it.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -8,74 +8,74 @@ use rustix::process::Signal;
 use crate::desk::{Desk, host, kill, pid};
 use crate::support::until;
 
-/// A connection to the host's control port that begins a request and never completes it.
-fn dawdler(desk: &Desk) -> TcpStream {
+/// Opens a connection to the control port of the host with an incomplete request.
+fn open_incomplete_request(desk: &Desk) -> TcpStream {
     let text = std::fs::read_to_string(desk.state().join("labs/default/host.json")).expect("the lab is up");
     let file: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    let mut stream = TcpStream::connect(file["address"].as_str().expect("an address")).expect("it listens");
-    stream.write_all(b"GET /desc").expect("it reads");
+    let mut stream = TcpStream::connect(file["address"].as_str().expect("an address")).expect("a listener");
+    stream.write_all(b"GET /desc").expect("the peer reads");
     stream
 }
 
 #[test]
-fn somebody_who_holds_the_line_does_not_keep_the_lab_up() {
+fn an_incomplete_request_does_not_block_down() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
-    let _line = dawdler(&desk);
+    let _connection = open_incomplete_request(&desk);
     desk.lab(&["down"]).status(0).says("is down");
-    desk.is_clean();
+    desk.assert_clean();
 }
 
-/// A service that is slow to end after its host was killed is still part of the lab: nothing counts as gone before it is.
+/// A service that outlives its killed host is still part of the lab.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_lab_is_gone_when_its_last_process_is() {
+fn down_waits_for_the_last_process() {
     let desk = Desk::new();
     for _ in 0..5 {
         desk.lab(&["up", "--port", "0"]).status(0);
         let host = host(&desk.status());
         kill(host, Signal::KILL);
-        // At once: the services have not yet noticed.
+        // Immediately, before the services have noticed.
         desk.lab(&["down"]).status(0).says("is down");
         assert_eq!(desk.processes(), Vec::<u32>::new(), "a process outlived the lab");
-        desk.is_clean();
+        desk.assert_clean();
     }
 }
 
-/// Looking whether a host lives takes its lock for an instant: that keeps no host from starting.
+/// Commands check whether a host runs by taking its lock for an instant. That must not prevent the start of a host.
 #[cfg(target_os = "linux")]
 #[test]
-fn looking_at_a_lab_does_not_keep_it_from_coming_up() {
+fn a_check_for_the_host_does_not_block_up() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     kill(host(&desk.status()), Signal::KILL);
     until(|| desk.processes().is_empty());
-    let lock = std::fs::File::open(desk.state().join("labs/default/host.lock")).expect("it is left");
-    lock.lock_shared().expect("nobody has it");
+    let lock = std::fs::File::open(desk.state().join("labs/default/host.lock")).expect("the lock file exists");
+    lock.lock_shared().expect("the lock is free");
     let up = desk.start(&["up"]);
-    // Long enough for the host to meet it; where the machine is slow, it does not, and nothing is lost.
+    // Usually long enough for the host to find the lock taken.
     std::thread::sleep(std::time::Duration::from_millis(200));
     drop(lock);
-    up.ran().status(0).says("is up again");
+    up.wait().status(0).says("is up again");
     assert_ne!(pid(&desk.status(), "app"), 0);
 }
 
-/// Stopped, it takes connections and answers none: what a host that hangs looks like from outside.
+/// A suspended host accepts connections and does not answer, like one that hangs.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_host_that_does_not_answer_is_ended_all_the_same() {
+fn down_stops_a_host_that_does_not_answer() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let status = desk.status();
     kill(host(&status), Signal::STOP);
-    // Nobody waits for a frozen service either.
+    // A suspended service does not block `down` either.
     kill(pid(&status, "app"), Signal::STOP);
     desk.lab(&["status"]).status(3).complains("its host does not answer").complains("run `lab down` to stop it");
     desk.lab(&["down"]).status(0).says("is down");
-    desk.is_clean();
+    desk.assert_clean();
 }
 
-/// The number in host.json may be another process's by now: that one is left alone, and the host is found by its lock.
+/// The process id in host.json may belong to another process by now. The host is found by its lock.
 #[cfg(target_os = "linux")]
 #[test]
 fn only_the_host_is_killed() {
@@ -84,44 +84,44 @@ fn only_the_host_is_killed() {
     let host = host(&desk.status());
     let path = desk.state().join("labs/default/host.json");
     let mut bystander = std::process::Command::new("sleep").arg("60").spawn().expect("it starts");
-    // It has the lock's file open, and does not hold the lock.
-    let _reader = std::fs::File::open(desk.state().join("labs/default/host.lock")).expect("it is there");
+    // Opens the lock file without locking it.
+    let _reader = std::fs::File::open(desk.state().join("labs/default/host.lock")).expect("it exists");
     kill(host, Signal::STOP);
     let written = std::fs::read_to_string(&path).expect("the lab is up");
     let other = written.replace(&format!("\"pid\": {host}"), &format!("\"pid\": {}", bystander.id()));
     assert_ne!(written, other);
-    std::fs::write(&path, other).expect("the file is ours");
+    std::fs::write(&path, other).expect("the test owns it");
     desk.lab(&["down"]).status(0).says("is down");
-    assert!(bystander.try_wait().expect("it is ours").is_none(), "it was killed");
-    bystander.kill().and_then(|()| bystander.wait()).expect("it is ours");
-    desk.is_clean();
+    assert!(bystander.try_wait().expect("it is a child process").is_none(), "the other process was killed");
+    bystander.kill().and_then(|()| bystander.wait()).expect("it is a child process");
+    desk.assert_clean();
 }
 
-/// Damages `host.json`, or what stands beside it.
+/// Damages `host.json`.
 type Damage = fn(&std::path::Path);
 
 const DAMAGES: [(&str, Damage); 6] = [
-    ("lost", |path| std::fs::remove_file(path).expect("it is there")),
-    ("empty", |path| std::fs::write(path, "").expect("it is ours")),
-    ("torn", |path| std::fs::write(path, "{\"version\": \"0.").expect("it is ours")),
-    ("elsewhere", |path| {
+    ("missing", |path| std::fs::remove_file(path).expect("it exists")),
+    ("empty", |path| std::fs::write(path, "").expect("the test owns it")),
+    ("truncated", |path| std::fs::write(path, "{\"version\": \"0.").expect("the test owns it")),
+    ("with another address", |path| {
         let file = r#"{"version": "0.1.0", "pid": 1, "address": "127.0.0.1:1", "token": "x"}"#;
-        std::fs::write(path, file).expect("it is ours");
+        std::fs::write(path, file).expect("the test owns it");
     }),
     ("with another token", |path| {
         let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).expect("read")).expect("JSON");
         file["token"] = "x".into();
-        std::fs::write(path, file.to_string()).expect("it is ours");
+        std::fs::write(path, file.to_string()).expect("the test owns it");
     }),
     ("a folder", |path| {
-        std::fs::remove_file(path).and_then(|()| std::fs::create_dir(path)).expect("it is ours");
+        std::fs::remove_file(path).and_then(|()| std::fs::create_dir(path)).expect("the test owns it");
     }),
 ];
 
-/// A host that runs and whose `host.json` is no more what it wrote is ended by `down` all the same, also if it hangs.
+/// Even if the host hangs.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_host_whose_file_is_damaged_is_ended_by_down() {
+fn down_stops_a_host_with_a_damaged_file() {
     for hangs in [false, true] {
         for (how, damage) in DAMAGES {
             let desk = Desk::new();
@@ -133,14 +133,14 @@ fn a_host_whose_file_is_damaged_is_ended_by_down() {
             damage(&desk.state().join("labs/default/host.json"));
             desk.lab(&["down"]).status(0).says("is down");
             assert_eq!(desk.processes(), Vec::<u32>::new(), "{how}, hangs: {hangs}");
-            desk.is_clean();
+            desk.assert_clean();
         }
     }
 }
 
-/// The host writes its file again, so every command finds it.
+/// The host rewrites its file.
 #[test]
-fn a_host_whose_file_is_damaged_is_found_again() {
+fn a_host_repairs_its_damaged_file() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let instance = desk.status()["services"][1]["instance"].clone();
@@ -152,13 +152,13 @@ fn a_host_whose_file_is_damaged_is_found_again() {
     }
 }
 
-/// Without its folder a lab has no name, so `down` could not find it.
+/// Without its folder, `down` could not find the lab.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_host_whose_folder_is_gone_ends() {
+fn a_host_without_its_folder_ends() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
-    // The host may write a file in it meanwhile.
+    // The host may write a file at the same time.
     until(|| std::fs::remove_dir_all(desk.state()).is_ok() || !desk.state().exists());
     until(|| desk.processes().is_empty());
 }

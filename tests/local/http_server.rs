@@ -1,4 +1,4 @@
-//! Small HTTP servers with scripted misbehaviour, for tests of clients.
+//! HTTP servers with scripted responses and failures, for tests of clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A whole answer of 200.
+/// A complete 200 response.
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// A server on a port of its own; ends when it is dropped.
+/// A server on a free port. Stops when it is dropped.
 pub(crate) struct Server {
     /// `http://127.0.0.1:PORT`, without a path.
     pub(crate) url: String,
@@ -21,18 +21,18 @@ pub(crate) struct Server {
 
 /// Reaction of a server to a request.
 pub(crate) enum Reply {
-    /// Sends this and waits for the next request.
+    /// Sends a response and waits for the next request.
     Send(String),
-    /// Sends this and closes the connection.
+    /// Sends a response and closes the connection.
     Last(String),
-    /// Answers after so many milliseconds.
+    /// Sends a response after a delay in milliseconds.
     Late(u64, String),
     /// Never answers.
     Silence,
 }
 
 impl Server {
-    /// How many requests came so far.
+    /// Number of requests so far.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
@@ -44,25 +44,25 @@ impl Drop for Server {
     }
 }
 
-/// Serves; `reply` is given the number of the request, from 0, and its head.
+/// Starts a server. `reply` gets the number of the request, from 0, and its head.
 pub(crate) async fn serve(reply: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Server {
     serve_on(TcpListener::bind("127.0.0.1:0").await.expect("a free port"), reply)
 }
 
-/// Serves on a listener.
+/// Starts a server on a listener.
 pub(crate) fn serve_on(listener: TcpListener, reply: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Server {
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     let (reply, requests) = (Arc::new(reply), Arc::new(AtomicUsize::new(0)));
     let counter = Arc::clone(&requests);
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(converse(stream, Arc::clone(&reply), Arc::clone(&counter)));
+            tokio::spawn(handle_connection(stream, Arc::clone(&reply), Arc::clone(&counter)));
         }
     });
     Server { url, requests, task }
 }
 
-/// A port that refuses connections for as long as the socket is held: bound, but not listening.
+/// URL that refuses connections as long as the socket is held: it is bound, but does not listen.
 pub(crate) fn refusing() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
@@ -71,7 +71,11 @@ pub(crate) fn refusing() -> (Socket, String) {
     (socket, format!("http://{address}"))
 }
 
-async fn converse<F: Fn(usize, &str) -> Reply>(mut stream: TcpStream, reply: Arc<F>, requests: Arc<AtomicUsize>) {
+async fn handle_connection<F: Fn(usize, &str) -> Reply>(
+    mut stream: TcpStream,
+    reply: Arc<F>,
+    requests: Arc<AtomicUsize>,
+) {
     while let Some(head) = read_request(&mut stream).await {
         let (text, last) = match reply(requests.fetch_add(1, Ordering::SeqCst), &head) {
             Reply::Send(text) => (text, false),
@@ -88,7 +92,7 @@ async fn converse<F: Fn(usize, &str) -> Reply>(mut stream: TcpStream, reply: Arc
     }
 }
 
-/// A request's head and body as text; none where the connection was closed.
+/// Reads the head and body of a request as text. `None` if the connection was closed.
 async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut text = Vec::new();
     loop {

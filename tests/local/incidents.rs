@@ -1,15 +1,15 @@
-//! Every incident by hand, on the embedded engine.
+//! Every incident is fixed by hand with its runbook, on the embedded engine.
 
 use crate::desk::Desk;
 use crate::incident::fix_by_hand;
 
-/// Breaks, diagnoses and fixes one incident.
+/// Injects, diagnoses and fixes one incident.
 fn fix(incident: &str) {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     fix_by_hand(incident, "embedded", &|args| desk.lab(args));
     desk.lab(&["down"]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 macro_rules! incidents {
@@ -44,12 +44,12 @@ incidents! {
 }
 
 #[test]
-fn no_incident_is_left_out() {
+fn every_incident_has_a_test() {
     let rows = Desk::new().lab(&["scenario", "list", "--json"]).status(0).json();
     let rows = rows.as_array().expect("a list").iter().filter(|row| row["kind"] != "part");
     let names: Vec<&str> = rows.map(|row| row["name"].as_str().expect("a name")).collect();
     for name in &names {
-        // It requires Docker.
+        // `db-down` requires Docker.
         assert!(ALL.contains(name) || *name == "db-down", "{name} has no test");
     }
     assert_eq!(names.len(), ALL.len() + 1);

@@ -1,56 +1,56 @@
-//! Interrupted and concurrent commands: afterwards a lab is up and usable, or nothing is left of it.
+//! Interrupted and concurrent commands: afterwards the lab is usable, or nothing of it is left.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::command::Bounded;
 use crate::desk::Desk;
-use crate::ran::Bounded;
 use crate::support::until;
 
-/// From before the first file is written until after the lab is up.
+/// Delays from before the first file is written until after the lab is up.
 fn moments() -> impl Iterator<Item = Duration> {
     (0..25).map(|step| Duration::from_millis(step * 2))
 }
 
 #[test]
-fn an_up_that_is_interrupted_leaves_a_lab_or_nothing() {
+fn an_interrupted_up_leaves_a_complete_lab_or_nothing() {
     let desk = Desk::new();
     for moment in moments() {
         let up = desk.start(&["up", "--port", "0"]);
         std::thread::sleep(moment);
         up.signal(Signal::INT);
-        let ran = up.ran();
-        if ran.code() == Some(0) {
+        let result = up.wait();
+        if result.code() == Some(0) {
             desk.lab(&["traffic", "--requests", "1", "--json"]).status(0).says("\"200\": 1");
             desk.lab(&["down"]).status(0);
         } else {
-            // None: the signal came before anything had begun.
-            assert!(matches!(ran.code(), Some(130) | None), "{ran:?}");
+            // None if the signal arrived before its handler was installed.
+            assert!(matches!(result.code(), Some(130) | None), "{result:?}");
         }
-        desk.is_clean();
+        desk.assert_clean();
     }
 }
 
 #[test]
-fn an_up_that_is_killed_is_taken_up_or_down_by_the_next_command() {
+fn up_and_down_work_after_a_killed_up() {
     let desk = Desk::new();
     for moment in moments() {
         for next in ["up", "down"] {
             let up = desk.start(&["up", "--port", "0"]);
             std::thread::sleep(moment);
             up.signal(Signal::KILL);
-            up.ran();
+            up.wait();
             desk.lab(if next == "up" { &["up", "--port", "0"] } else { &["down"] }).status(0);
             desk.lab(&["down"]).status(0);
-            desk.is_clean();
+            desk.assert_clean();
         }
     }
 }
 
 #[test]
-fn a_host_that_is_killed_gives_its_port_to_the_next_one() {
+fn the_port_of_a_killed_host_can_be_reused() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let gateway = desk.status()["gateway"].clone();
@@ -63,44 +63,44 @@ fn a_host_that_is_killed_gives_its_port_to_the_next_one() {
 }
 
 #[test]
-fn a_run_whose_lab_is_ending_by_itself_is_recovered() {
+fn a_killed_run_in_a_temporary_lab_is_recovered() {
     let desk = Desk::new();
     for moment in moments() {
         let run = desk.start(&["scenario", "run", "rotate-key", "--set", "requests=5", "--set", "rate=100"]);
         std::thread::sleep(moment * 4);
         run.signal(Signal::KILL);
-        run.ran();
+        run.wait();
         desk.lab(&["recover", "--all"]).status(0);
-        desk.is_clean();
+        desk.assert_clean();
     }
 }
 
 #[test]
-fn of_two_ups_at_once_one_finds_the_lab_of_the_other() {
+fn concurrent_ups_start_one_lab() {
     let desk = Desk::new();
     for _ in 0..5 {
         let both =
-            [desk.start(&["up", "--port", "0"]), desk.start(&["up", "--port", "0"])].map(|up| up.ran().status(0));
-        let already = both.iter().filter(|ran| ran.stdout.contains("is up already")).count();
+            [desk.start(&["up", "--port", "0"]), desk.start(&["up", "--port", "0"])].map(|up| up.wait().status(0));
+        let already = both.iter().filter(|result| result.stdout.contains("is up already")).count();
         assert_eq!(already, 1, "{both:?}");
         desk.lab(&["down"]).status(0);
     }
 }
 
 #[test]
-fn an_up_during_a_down_makes_a_new_lab() {
+fn an_up_during_a_down_starts_a_new_lab() {
     let desk = Desk::new();
     for moment in 0..10 {
         desk.lab(&["up", "--port", "0"]).status(0);
         let down = desk.start(&["down"]);
         std::thread::sleep(Duration::from_millis(moment));
         desk.lab(&["up", "--port", "0"]).status(0);
-        down.ran().status(0);
+        down.wait().status(0);
     }
 }
 
 #[test]
-fn a_hang_up_that_is_ignored_does_not_end_a_run() {
+fn an_ignored_hangup_does_not_end_a_run() {
     let desk = Desk::new();
     let mut command = std::process::Command::new("sh");
     let script = format!(
@@ -117,9 +117,9 @@ fn a_hang_up_that_is_ignored_does_not_end_a_run() {
     until(|| desk.processes().is_empty());
 }
 
-/// `lab … &` in a script ignores Ctrl-C, as every other command there does; SIGTERM ends it, and what it started.
+/// `lab … &` in a script ignores Ctrl-C like other background jobs. SIGTERM ends it.
 #[test]
-fn a_ctrl_c_that_is_ignored_at_the_start_stays_ignored() {
+fn an_ignored_ctrl_c_stays_ignored() {
     let desk = Desk::new();
     let mut command = std::process::Command::new("sh");
     let script =
@@ -130,35 +130,35 @@ fn a_ctrl_c_that_is_ignored_at_the_start_stays_ignored() {
     std::io::BufRead::read_line(&mut lines, &mut String::new()).expect("its title");
     crate::desk::kill(run.id(), Signal::INT);
     std::thread::sleep(Duration::from_millis(300));
-    assert!(run.try_wait().expect("it is ours").is_none(), "it ended at a signal that it was started to ignore");
+    assert!(run.try_wait().expect("it is a child process").is_none(), "the run ended at an ignored signal");
     crate::desk::kill(run.id(), Signal::TERM);
     assert_eq!(crate::support::end_of(&mut run).code(), Some(143));
-    desk.is_clean();
+    desk.assert_clean();
 }
 
-/// The tests pass in a background job of a script, whose children would ignore Ctrl-C.
+/// Children of a background job ignore Ctrl-C by default; the tests must pass there too.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_children_of_the_tests_ignore_no_signal() {
+fn child_processes_of_tests_have_default_signals() {
     const INNER: &str = "LAB_TEST_IN_THE_BACKGROUND";
     if std::env::var_os(INNER).is_none() {
-        let mut again = std::process::Command::new("sh");
+        let mut inner = std::process::Command::new("sh");
         let script =
-            "trap '' INT QUIT HUP; exec \"$0\" --exact interruptions::the_children_of_the_tests_ignore_no_signal";
-        again.args(["-c", script]).arg(std::env::current_exe().expect("a path")).env(INNER, "1");
-        let ran = crate::ran::output(&mut again);
-        let said = String::from_utf8_lossy(&ran.stdout);
-        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+            "trap '' INT QUIT HUP; exec \"$0\" --exact interruptions::child_processes_of_tests_have_default_signals";
+        inner.args(["-c", script]).arg(std::env::current_exe().expect("a path")).env(INNER, "1");
+        let result = crate::command::output(&mut inner);
+        let said = String::from_utf8_lossy(&result.stdout);
+        assert!(result.status.success() && said.contains("1 passed"), "{said}");
         return;
     }
     drop(crate::support::lab());
-    let child = crate::ran::output(std::process::Command::new("cat").arg("/proc/self/status"));
+    let child = crate::command::output(std::process::Command::new("cat").arg("/proc/self/status"));
     let status = String::from_utf8_lossy(&child.stdout);
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("it has one").trim();
     assert_eq!(u64::from_str_radix(mask, 16).expect("a mask") & 0b111, 0, "{status}");
 }
 
-/// The process id of the lab's host.
+/// Process id of the host.
 fn host(desk: &Desk) -> u32 {
     let file = std::fs::read(desk.state().join("labs/default/host.json")).expect("it is up");
     let file: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
@@ -166,7 +166,7 @@ fn host(desk: &Desk) -> u32 {
 }
 
 #[test]
-fn a_terminal_that_closes_hangs_up_twice_and_the_undo_is_done() {
+fn a_second_hangup_does_not_interrupt_the_undo() {
     let desk = Desk::new();
     for _ in 0..10 {
         let mut run = desk.start(&["scenario", "run", "rotate-key", "--set", "requests=100"]);
@@ -174,7 +174,7 @@ fn a_terminal_that_closes_hangs_up_twice_and_the_undo_is_done() {
         run.signal(Signal::HUP);
         std::thread::sleep(Duration::from_millis(2));
         run.signal(Signal::HUP);
-        run.ran().status(143);
-        desk.is_clean();
+        run.wait().status(143);
+        desk.assert_clean();
     }
 }

@@ -1,9 +1,9 @@
-//! Documents about recorded runs: reports, comparisons, and a run as one file.
+//! Documents about recorded runs: reports, comparisons, and exports.
 
 use crate::desk::Desk;
 use crate::runs::quick;
 
-/// The id of the newest run, and the end of it that serves to name it.
+/// Id of the latest run, and its last four characters, which commands accept.
 fn newest(desk: &Desk) -> (String, String) {
     let id = desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
     let end = id[id.len() - 4..].to_owned();
@@ -11,7 +11,7 @@ fn newest(desk: &Desk) -> (String, String) {
 }
 
 #[test]
-fn a_run_is_reported_as_files_while_it_runs_and_afterwards() {
+fn reports_are_written_by_the_run_and_afterwards() {
     let desk = Desk::new();
     let reports =
         ["--report", "review.html", "--report", "ticket.md", "--report", "results.xml", "--report", "run.json"];
@@ -35,18 +35,18 @@ fn a_run_is_reported_as_files_while_it_runs_and_afterwards() {
     assert_eq!(journal["steps"][2]["samples"][0]["codes"]["401"], 5);
     let (_, end) = newest(&desk);
     let forms = ["--html", "again.html", "--markdown", "again.md", "--junit", "again.xml", "--json", "-"];
-    let ran = desk.lab(&[&["runs", "report", &end][..], &forms].concat()).status(0);
+    let result = desk.lab(&[&["runs", "report", &end][..], &forms].concat()).status(0);
     for (first, again) in [("review.html", "again.html"), ("ticket.md", "again.md"), ("results.xml", "again.xml")] {
         assert_eq!(file(first), file(again), "{first}");
     }
-    assert_eq!(ran.stdout, file("run.json"));
+    assert_eq!(result.stdout, file("run.json"));
     desk.lab(&["runs", "report", &end]).status(2).complains("--html");
     desk.lab(&["runs", "report", &end, "--html", "no/such/folder.html"]).status(3).complains("no/such/folder.html");
     desk.lab(&["runs", "report", &end, "--html", "-", "--json", "-"]).status(2).complains("only one");
 }
 
 #[test]
-fn a_report_that_cannot_be_written_keeps_the_run_from_starting() {
+fn a_run_does_not_start_if_its_report_cannot_be_written() {
     let desk = Desk::new();
     desk.lab(&quick(&["rotate-key", "--report", "run.pdf"])).status(2).complains("run.pdf").complains(".html");
     desk.lab(&quick(&["rotate-key", "--report", "no/such/run.html"])).status(3).complains("no/such/run.html");
@@ -54,14 +54,15 @@ fn a_report_that_cannot_be_written_keeps_the_run_from_starting() {
 }
 
 #[test]
-fn two_runs_stand_side_by_side() {
+fn two_runs_are_compared() {
     let desk = Desk::new();
     desk.lab(&quick(&["rotate-key"])).status(0);
     let (_, one) = newest(&desk);
     desk.lab(&["scenario", "run", "rotate-key", "--set", "requests=8", "--set", "rate=200"]).status(0);
     let (id, other) = newest(&desk);
-    let ran = desk.lab(&["runs", "diff", &one, &other]).status(0).says("401 x5").says("401 x8").says("--set requests");
-    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
+    let result =
+        desk.lab(&["runs", "diff", &one, &other]).status(0).says("401 x5").says("401 x8").says("--set requests");
+    assert!(result.stdout.lines().all(|line| line.chars().count() <= 80), "{}", result.stdout);
     let json = desk.lab(&["runs", "diff", &one, &other, "--json"]).status(0).json();
     assert_eq!(json["runs"][1]["id"], id.as_str());
     assert_eq!(json["steps"][2]["runs"][1]["failed_requests"], 8);
@@ -69,7 +70,7 @@ fn two_runs_stand_side_by_side() {
 }
 
 #[test]
-fn a_run_goes_from_one_desk_to_another_as_one_file() {
+fn a_run_is_exported_and_imported() {
     let (desk, other) = (Desk::new(), Desk::new());
     desk.lab(&quick(&["rotate-key"])).status(0);
     let (id, end) = newest(&desk);
@@ -79,19 +80,19 @@ fn a_run_goes_from_one_desk_to_another_as_one_file() {
     let show = ["runs", "show", &end];
     assert_eq!(other.lab(&show).status(0).stdout, desk.lab(&show).status(0).stdout);
     let journal =
-        |desk: &Desk| std::fs::read(desk.state().join("runs").join(&id).join("journal.json")).expect("it is there");
+        |desk: &Desk| std::fs::read(desk.state().join("runs").join(&id).join("journal.json")).expect("it exists");
     assert_eq!(journal(&other), journal(&desk));
     let run = other.state().join("runs").join(&id);
     let mode = |path: &std::path::Path| {
-        std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).expect("it is there")) & 0o777
+        std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).expect("it exists")) & 0o777
     };
     assert_eq!(mode(&run), 0o700);
     for file in ["events.ndjson", "journal.json"] {
         assert_eq!(mode(&run.join(file)), 0o600, "{file}");
     }
     other.lab(&["runs", "import", "room.run"]).status(0).complains("already");
-    // Another run is never written over.
-    let text = std::fs::read_to_string(&file).expect("it is there");
+    // An import never overwrites another run.
+    let text = std::fs::read_to_string(&file).expect("it exists");
     let body = text.split_once('\n').expect("it has a head").1.replace("API key mismatch", "API key mistaken");
     let head =
         |id: &str, bytes: usize| format!("{{\"file\":\"lab run\",\"version\":1,\"id\":\"{id}\",\"bytes\":{bytes}}}\n");
@@ -107,7 +108,7 @@ fn a_run_goes_from_one_desk_to_another_as_one_file() {
     refused(head(&id, 3) + "{}\n", 2, "not those of one complete run");
     refused("{\"file\":\"lab run\",\"version\":99,\"id\":\"x\",\"bytes\":0}\n".to_owned(), 2, "newer version");
     refused(String::new(), 2, "not a run");
-    assert_eq!(other.path().read_dir().expect("readable").count(), 3, "the state, and the two files");
+    assert_eq!(other.path().read_dir().expect("readable").count(), 3, "the state folder and two files");
     let left: Vec<_> = other.state().read_dir().expect("readable").flatten().map(|entry| entry.file_name()).collect();
     assert!(left.iter().all(|name| name == "labs" || name == "runs"), "{left:?}");
 }

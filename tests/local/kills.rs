@@ -1,5 +1,5 @@
-//! Undo that survives: `lab scenario run` is killed at its events, and `lab recover` makes the lab what it was. Of every
-//! scenario with a fault, each kind of event at its most awkward; with `LAB_TEST_KILLS=all` every event there is (minutes).
+//! Undo after a kill: `lab scenario run` is killed at its events, and `lab recover` restores the lab. By default each scenario
+//! with a fault is killed at selected events, with `LAB_TEST_KILLS=all` at every event (takes minutes).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -10,31 +10,31 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::desk::Desk;
-use crate::same::short_run;
+use crate::run_outcome::short_run;
 use crate::support::until;
 
-/// Labs at a time.
+/// Number of labs that are used in parallel.
 const WORKERS: usize = 4;
 
-/// An event of a run, as the kill is aimed at it.
+/// Event of a run at which it is killed.
 #[derive(Clone, Debug, PartialEq)]
 struct Moment {
     /// From 0.
     index: usize,
     kind: String,
-    /// The step's phase and action, of events that have them.
+    /// Phase and name of the step, if the event has them.
     phase: String,
     name: String,
 }
 
 #[test]
-fn a_run_that_is_killed_at_any_event_is_put_back_by_recover() {
+fn recover_restores_the_lab_after_a_kill_at_any_event() {
     let work: Mutex<Vec<&str>> = Mutex::new(library::names().filter(|name| has_a_fault(name)).collect());
     let every = std::env::var_os("LAB_TEST_KILLS").is_some_and(|value| value == "all");
     let begun = Instant::now();
     let killed: Vec<(String, usize)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(|| worker(&work, every))).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("it holds")).collect()
+        workers.into_iter().flat_map(|worker| worker.join().expect("the worker passes")).collect()
     });
     let kills: usize = killed.iter().map(|(_, kills)| kills).sum();
     println!("{kills} kills in {} scenarios, {:.1?}: {killed:?}", killed.len(), begun.elapsed());
@@ -46,48 +46,49 @@ fn a_run_that_is_killed_at_any_event_is_put_back_by_recover() {
 
 /// Returns true if a scenario changes something and runs without Docker.
 fn has_a_fault(name: &str) -> bool {
-    let plan = load(&Source::Library(name.to_owned()), &LoadOptions::default()).expect("it is tested elsewhere");
+    let plan =
+        load(&Source::Library(name.to_owned()), &LoadOptions::default()).expect("scenarios of the library are valid");
     let desk = Desk::new();
     plan.all_steps().any(|step| step.action.is_change())
         && plan.kind.name() != "part"
         && desk.lab(&["scenario", "run", name, "--dry-run"]).code() == Some(0)
 }
 
-/// Takes scenarios until there are none, all in one lab.
+/// Processes scenarios in one lab until none is left.
 fn worker(work: &Mutex<Vec<&str>>, every: bool) -> Vec<(String, usize)> {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
-    let before = sight(&desk);
+    let before = snapshot(&desk);
     let mut killed = Vec::new();
     loop {
         let Some(name) = work.lock().expect("not poisoned").pop() else { return killed };
         let args = short_run(name, "ndjson");
         let moments = moments(&desk, &args);
-        assert_eq!(sight(&desk), before, "{name} puts back what it changes");
-        let aims = if every { moments } else { awkward(&moments) };
-        for moment in &aims {
+        assert_eq!(snapshot(&desk), before, "{name} restores the lab");
+        let selected = if every { moments } else { select(&moments) };
+        for moment in &selected {
             kill_at(&desk, &args, moment);
             desk.lab(&["recover"]).status(0);
             let context = format!("{name} was killed at {moment:?}");
-            // A service that has just come back may need a moment to be well.
+            // A restarted service may need a moment to become healthy.
             until(|| healthy(&desk));
-            assert_eq!(sight(&desk), before, "{context}");
+            assert_eq!(snapshot(&desk), before, "{context}");
         }
-        killed.push((name.to_owned(), aims.len()));
+        killed.push((name.to_owned(), selected.len()));
     }
 }
 
-/// The events of a whole run.
+/// Events of a complete run.
 fn moments(desk: &Desk, args: &[String]) -> Vec<Moment> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let ran = desk.lab(&args).status(0);
+    let result = desk.lab(&args).status(0);
     let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
     let moment = |(index, line): (usize, &str)| {
         let event: Value = serde_json::from_str(line).expect("JSON");
         let (kind, phase, name) = (text(&event, "event"), text(&event, "phase"), text(&event, "name"));
         Moment { index, kind, phase, name }
     };
-    ran.stdout.lines().filter(|line| is_of_the_run(line)).enumerate().map(moment).collect()
+    result.stdout.lines().filter(|line| is_of_the_run(line)).enumerate().map(moment).collect()
 }
 
 /// Returns true for an event of the run's own actions. The times of alerts and log lines vary.
@@ -95,9 +96,8 @@ fn is_of_the_run(line: &str) -> bool {
     !["alert", "logged"].iter().any(|kind| line.contains(&format!("\"event\":\"{kind}\"")))
 }
 
-/// Each kind of event once, where most is under way: while the fault is made, just after it, while it is mended; of the undo
-/// its first and its last item.
-fn awkward(moments: &[Moment]) -> Vec<Moment> {
+/// Selects each kind of event once, preferably during the injection; also the start of the fix, and the last item of the undo.
+fn select(moments: &[Moment]) -> Vec<Moment> {
     let mut chosen: BTreeMap<usize, Moment> = BTreeMap::new();
     let mut choose = |found: Option<&Moment>| chosen.extend(found.map(|moment| (moment.index, moment.clone())));
     let of = |kind: &'static str, phase: &'static str| {
@@ -113,21 +113,24 @@ fn awkward(moments: &[Moment]) -> Vec<Moment> {
     chosen.into_values().collect()
 }
 
-/// Runs the scenario and kills it after this event.
+/// Runs a scenario and kills it after an event.
 fn kill_at(desk: &Desk, args: &[String], moment: &Moment) {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut run = desk.start(&args);
-    // Held until it is dead: a reader that goes away would stop the run.
+    // Kept until the process is dead, because a closed pipe would stop the run.
     let mut lines = run.lines();
-    let line =
-        lines.by_ref().filter(|line| is_of_the_run(line)).nth(moment.index).expect("the run tells as much as before");
+    let line = lines
+        .by_ref()
+        .filter(|line| is_of_the_run(line))
+        .nth(moment.index)
+        .expect("the run has the same events as before");
     assert!(line.contains(&format!("\"event\":\"{}\"", moment.kind)), "expected {moment:?}, found {line}");
     run.signal(Signal::KILL);
-    run.ran();
+    run.wait();
 }
 
-/// All of the lab that a run may change.
-fn sight(desk: &Desk) -> Value {
+/// State of the lab that a run may change.
+fn snapshot(desk: &Desk) -> Value {
     let mut status = desk.status();
     let services = status["services"].as_array_mut().expect("a list");
     for service in services {
@@ -144,18 +147,18 @@ fn healthy(desk: &Desk) -> bool {
 }
 
 #[test]
-fn a_lab_that_a_killed_run_had_for_itself_is_mentioned_by_the_next_commands() {
+fn commands_mention_the_temporary_lab_of_a_killed_run() {
     let desk = Desk::new();
     let mut run = desk.start(&["scenario", "run", "rotate-key", "--set", "requests=100", "--format", "ndjson"]);
     let mut lines = run.lines();
     let _ = lines.by_ref().find(|line| line.contains("\"event\":\"step_started\"")).expect("it has steps");
     let quiet = desk.lab(&["status"]).status(3);
-    assert!(!quiet.stderr.contains("left over"), "it is in progress: {}", quiet.stderr);
+    assert!(!quiet.stderr.contains("left over"), "the run is in progress: {}", quiet.stderr);
     run.signal(Signal::KILL);
-    run.ran();
-    let labs: Vec<_> = std::fs::read_dir(desk.state().join("labs")).expect("it is there").flatten().collect();
+    run.wait();
+    let labs: Vec<_> = std::fs::read_dir(desk.state().join("labs")).expect("it exists").flatten().collect();
     let own = labs[0].file_name().into_string().expect("a lab's name");
-    let mention = format!("lab {own} is left over from an interrupted run; remove it with lab recover");
+    let notice = format!("lab {own} is left over from an interrupted run; remove it with lab recover");
     for (args, code) in [
         (&["status"][..], 3),
         (&["key", "show"], 3),
@@ -164,11 +167,11 @@ fn a_lab_that_a_killed_run_had_for_itself_is_mentioned_by_the_next_commands() {
         (&["key", "show"], 0),
         (&["status"], 0),
     ] {
-        desk.lab(args).status(code).complains(&mention);
+        desk.lab(args).status(code).complains(&notice);
     }
     desk.lab(&["status", "--name", "other"]).status(3).complains("remove it with lab recover --all");
     desk.lab(&["recover"]).status(0).says(&format!("lab {own} was temporary and is removed"));
     assert_eq!(desk.lab(&["key", "show"]).status(0).stderr, "");
     desk.lab(&["down"]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 }

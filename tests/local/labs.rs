@@ -1,4 +1,4 @@
-//! Labs by hand: up, down, status, keys, logs, traffic and metrics, and what can go wrong with them.
+//! Commands for labs: up, down, status, key, logs, traffic and metrics, and their failures.
 
 use rustix::process::Signal;
 
@@ -6,7 +6,7 @@ use crate::desk::{Desk, host, kill, pid};
 use crate::support::until;
 
 #[test]
-fn a_lab_comes_up_is_shown_and_goes_down() {
+fn a_lab_is_started_shown_and_removed() {
     let desk = Desk::new();
     desk.lab(&["status"]).status(3).complains("lab default does not exist").complains("lab up");
     desk.lab(&["up", "--port", "0", "--engine", "embedded"])
@@ -27,11 +27,11 @@ fn a_lab_comes_up_is_shown_and_goes_down() {
     desk.lab(&["logs", "db"]).status(3).complains("db cannot do that");
     desk.lab(&["down"]).status(0).says("is down");
     desk.lab(&["down"]).status(0).says("does not exist");
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
-fn the_keys_part_and_meet_again() {
+fn keys_are_rotated_and_aligned() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let traffic = |codes: &str| {
@@ -50,14 +50,14 @@ fn the_keys_part_and_meet_again() {
     desk.lab(&["key", "align"]).status(0).says("caller apikey-v1 > apikey-v2");
     desk.lab(&["key", "align"]).status(0).says("already");
     traffic("200");
-    // `up` on a live lab keeps the keys, `down` forgets them.
+    // `up` on a running lab keeps the keys; `down` discards them.
     desk.lab(&["up"]).status(0).says("server and caller on apikey-v2");
     desk.lab(&["down"]).status(0);
     desk.lab(&["up", "--port", "0"]).status(0).says("server and caller on apikey-v1");
 }
 
 #[test]
-fn a_key_that_no_header_could_carry_is_refused() {
+fn a_key_that_is_not_a_valid_header_value_is_refused() {
     let desk = Desk::new();
     for key in ["with space", "line\nend", "schlüssel", ""] {
         desk.lab(&["key", "rotate", key]).status(2).complains("invalid key");
@@ -66,7 +66,7 @@ fn a_key_that_no_header_could_carry_is_refused() {
 }
 
 #[test]
-fn without_a_lab_there_is_a_way_on() {
+fn without_a_lab_commands_suggest_up() {
     let desk = Desk::new();
     for args in [["traffic", "--json"], ["metrics", "--raw"], ["logs", "-f"], ["key", "show"]] {
         desk.lab(&args).status(3).complains("lab default does not exist").complains("lab up");
@@ -75,25 +75,25 @@ fn without_a_lab_there_is_a_way_on() {
     desk.lab(&["recover"]).status(0).says("nothing to undo");
     desk.lab(&["runs", "list"]).status(0).says("no runs yet");
     desk.lab(&["status", "--name", "../etc"]).status(2).complains("cannot be a lab's name");
-    let nobody = desk.lab(&["traffic", "--url", "http://127.0.0.1:1/", "--requests", "2", "--rate", "100"]);
-    nobody.status(3).says("refused");
+    let refused = desk.lab(&["traffic", "--url", "http://127.0.0.1:1/", "--requests", "2", "--rate", "100"]);
+    refused.status(3).says("refused");
 }
 
 #[test]
-fn a_taken_port_names_its_holder_and_leaves_nothing() {
+fn a_port_in_use_is_reported_with_its_process() {
     let desk = Desk::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port().to_string();
-    let ran = desk.lab(&["up", "--port", &port]).status(3).complains(&format!("127.0.0.1:{port} is in use"));
-    let ran = ran.complains("--port 0");
+    let result = desk.lab(&["up", "--port", &port]).status(3).complains(&format!("127.0.0.1:{port} is in use"));
+    let result = result.complains("--port 0");
     if cfg!(target_os = "linux") {
-        ran.complains(&format!("(pid {})", std::process::id()));
+        result.complains(&format!("(pid {})", std::process::id()));
     }
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
-fn two_labs_do_not_share_a_port() {
+fn two_labs_have_different_ports() {
     let desk = Desk::new();
     desk.lab(&["up", "--name", "room-1"]).status(0).says("lab room-1 is up in").says("127.0.0.1");
     let port = desk.lab(&["status", "--name", "room-1", "--json"]).json()["gateway"].to_string();
@@ -104,38 +104,37 @@ fn two_labs_do_not_share_a_port() {
     desk.lab(&["key", "rotate", "apikey-v7", "--name", "room-2"]).status(0);
     desk.lab(&["key", "show", "--name", "room-1"]).status(0).says("they match");
     desk.lab(&["down", "--all"]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_used_is_said_to_be_so() {
+fn an_unusable_state_folder_is_reported() {
     let desk = Desk::new();
     let file = desk.write("file", "");
     for args in [["up", "--port=0"], ["scenario", "list"], ["status", "--all"], ["runs", "list"]] {
         let mut command = desk.command(&args);
         command.env("LAB_STATE_DIR", format!("{file}/state"));
-        let ran = Desk::ran(&args, command);
+        let result = Desk::run(&args, command);
         if args[0] == "scenario" {
-            ran.status(0);
+            result.status(0);
         } else {
-            ran.status(3).complains("cannot use the state folder").complains("LAB_STATE_DIR");
+            result.status(3).complains("cannot use the state folder").complains("LAB_STATE_DIR");
         }
     }
     let mut command = desk.command(&["doctor"]);
     command.env("LAB_STATE_DIR", format!("{file}/state"));
-    Desk::ran(&["doctor"], command).status(3).says("bad").says("state folder");
+    Desk::run(&["doctor"], command).status(3).says("bad").says("state folder");
     desk.lab(&["doctor"]).status(0).says("lab scenario run rotate-key");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_host_that_was_killed_is_noticed_brought_back_and_cleaned_up() {
+fn a_killed_host_is_reported_restarted_and_removed() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&["key", "rotate", "apikey-v5"]).status(0);
     let status = desk.status();
-    // Stopped children are the hardest case: they do not notice that their host has ended, especially if it ends while it
-    // stops them.
+    // Suspended children are the hardest case: they do not notice that their host has ended.
     kill(pid(&status, "app"), Signal::STOP);
     kill(host(&status), Signal::KILL);
     until(|| desk.processes().is_empty());
@@ -145,12 +144,12 @@ fn a_host_that_was_killed_is_noticed_brought_back_and_cleaned_up() {
     kill(host(&desk.status()), Signal::KILL);
     until(|| desk.processes().is_empty());
     desk.lab(&["down"]).status(0).says("is down");
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_app_that_dies_by_itself_is_shown_and_up_starts_it() {
+fn a_dead_app_is_reported_and_restarted_by_up() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     kill(pid(&desk.status(), "app"), Signal::KILL);
@@ -174,19 +173,19 @@ fn an_app_that_dies_by_itself_is_shown_and_up_starts_it() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_lab_is_the_users_alone_and_its_processes_have_names() {
+fn the_files_of_a_lab_are_private_and_its_processes_are_named() {
     use std::os::unix::fs::PermissionsExt;
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let mut open = vec![desk.state()];
     while let Some(path) = open.pop() {
-        let mode = std::fs::metadata(&path).expect("it is there").permissions().mode() & 0o077;
+        let mode = std::fs::metadata(&path).expect("it exists").permissions().mode() & 0o077;
         assert_eq!(mode, 0, "{} can be read by others", path.display());
         if path.is_dir() {
-            open.extend(std::fs::read_dir(&path).expect("ours").flatten().map(|entry| entry.path()));
+            open.extend(std::fs::read_dir(&path).expect("the test owns it").flatten().map(|entry| entry.path()));
         }
     }
-    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).expect("it runs");
+    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).expect("it is running");
     let status = desk.status();
     assert_eq!(name(host(&status)), "lab-host\n");
     assert_eq!(name(pid(&status, "app")), "lab-app\n");
@@ -194,29 +193,29 @@ fn a_lab_is_the_users_alone_and_its_processes_have_names() {
 }
 
 #[test]
-fn an_up_that_fails_beside_another_takes_nothing_from_it() {
+fn a_failed_up_does_not_affect_a_concurrent_up() {
     let desk = Desk::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = listener.local_addr().expect("bound").port().to_string();
     for _ in 0..5 {
         let [good, bad] = [desk.start(&["up", "--port", "0"]), desk.start(&["up", "--port", &taken])];
-        good.ran().status(0).says("is up in");
-        // If it is first, it takes the port. If it is second, the lab has another port.
-        let bad = bad.ran();
+        good.wait().status(0).says("is up in");
+        // The port is in use if this one is first; if it is second, the lab has another port.
+        let bad = bad.wait();
         assert!(matches!(bad.code(), Some(2 | 3)), "{bad:?}");
         desk.lab(&["traffic", "--requests", "2", "--rate", "100"]).status(0).says("none failed");
         desk.lab(&["down"]).status(0);
     }
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
-fn a_name_in_the_environment_is_not_in_the_way_of_all() {
+fn lab_name_does_not_conflict_with_all() {
     let desk = Desk::new();
     let named = |args: &[&str]| {
         let mut command = desk.command(args);
         command.env("LAB_NAME", "room-2");
-        Desk::ran(args, command)
+        Desk::run(args, command)
     };
     named(&["up", "--port", "0"]).status(0).says("lab room-2 is up");
     named(&["status", "--all"]).status(0).says("room-2");
@@ -226,14 +225,14 @@ fn a_name_in_the_environment_is_not_in_the_way_of_all() {
 }
 
 #[test]
-fn one_broken_lab_hides_none_of_the_others() {
+fn a_damaged_lab_does_not_hide_the_others() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     for (name, record) in [("broken", "{"), ("tomorrow", r#"{"version": 99}"#)] {
         let folder = desk.state().join("labs").join(name);
         std::fs::create_dir(&folder).expect("it is new");
-        std::fs::write(folder.join("lab.json"), record).expect("the folder is ours");
-        std::fs::write(folder.join("undo.ndjson"), "nonsense\n").expect("the folder is ours");
+        std::fs::write(folder.join("lab.json"), record).expect("the test owns it");
+        std::fs::write(folder.join("undo.ndjson"), "nonsense\n").expect("the test owns it");
     }
     let all = desk.lab(&["status", "--all"]).status(3).says("default").says("apikey-v1");
     all.says("broken").says("unknown").complains("is damaged").complains("newer version of lab");
@@ -244,9 +243,9 @@ fn one_broken_lab_hides_none_of_the_others() {
     assert!(json[0]["error"].as_str().is_some_and(|error| error.contains("is damaged")), "{json}");
     desk.lab(&["doctor"]).says("unknown for lab broken");
     desk.lab(&["recover", "--all"]).status(3).complains("broken/undo.ndjson").complains("tomorrow/undo.ndjson");
-    // If a newer version made the lab, its processes are unknown.
+    // The processes of a lab of a newer version are unknown.
     let down = desk.lab(&["down", "--all"]).status(3).says("lab broken is down").says("lab default is down");
     down.complains("lab tomorrow was made by a newer version");
     std::fs::remove_dir_all(desk.state().join("labs/tomorrow")).expect("it is left");
-    desk.is_clean();
+    desk.assert_clean();
 }

@@ -6,9 +6,12 @@ mod app_load;
 mod authoring;
 mod callers;
 mod checks;
+#[path = "../shared/command.rs"]
+mod command;
+mod command_line;
 mod conformance;
-#[path = "../shared/copied.rs"]
-mod copied;
+#[path = "../shared/conformance.rs"]
+mod conformance_suite;
 mod corruption;
 mod crashes;
 mod dashboard;
@@ -16,11 +19,11 @@ mod descriptors;
 mod desk;
 mod doctor;
 mod drills;
+mod early_refusals;
 mod edge;
 mod engines;
-mod entry;
 mod gateway;
-mod gateway_life;
+mod gateway_lifecycle;
 mod gateway_responses;
 mod gateway_rules;
 mod hosts;
@@ -32,7 +35,6 @@ mod interruptions;
 mod journals;
 mod kills;
 mod labs;
-mod language;
 mod loader_fuzz;
 mod logs;
 #[path = "../shared/mutate.rs"]
@@ -40,31 +42,29 @@ mod mutate;
 mod own_stack;
 mod proofs;
 mod pty;
-#[path = "../shared/ran.rs"]
-mod ran;
 mod random_kills;
 mod requests;
 mod reset;
 mod retries;
 mod revisions;
+#[path = "../shared/run_outcome.rs"]
+mod run_outcome;
 mod runbooks;
 mod runs;
-#[path = "../shared/same.rs"]
-mod same;
+mod scenario_features;
 mod scenario_files;
+mod scenario_list;
 mod schema;
 mod secrets;
 mod service_commands;
-#[path = "../shared/conformance.rs"]
-mod shared;
-mod shelf;
 mod stack;
+#[path = "../shared/stack_copy.rs"]
+mod stack_copy;
 mod support;
 mod traffic;
 mod traffic_cli;
 mod traffic_jobs;
 mod traffic_views;
-mod unread;
 mod untrusted;
 mod watch;
 mod wire;

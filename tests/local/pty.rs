@@ -1,4 +1,4 @@
-//! [`Pty`]: a command on a terminal of its own, and [`Screen`]: what that terminal would show.
+//! [`Pty`]: runs a command on a pseudo-terminal. [`Screen`]: emulates what that terminal would show.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -15,15 +15,15 @@ use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 use crate::desk::kill;
 use crate::support::{end_of, until};
 
-/// Makes the terminal the command's own, as a login does. Part of util-linux.
+/// Makes the terminal the controlling terminal of the command. Part of util-linux.
 const SETSID: &str = "/usr/bin/setsid";
 
-/// A command on a terminal.
+/// A command on a pseudo-terminal.
 pub(crate) struct Pty {
     child: Child,
     master: Option<Arc<File>>,
     closing: Arc<AtomicBool>,
-    /// Kept open, so that the terminal's settings can be asked after the command's end.
+    /// Kept open, so that the terminal settings can be read after the command has ended.
     slave: OwnedFd,
     screen: Arc<Mutex<Screen>>,
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -34,18 +34,18 @@ impl Pty {
     /// Starts a command on a terminal of this size.
     pub(crate) fn start(command: &Command, columns: u16, rows: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
-        grantpt(&master).and_then(|()| unlockpt(&master)).expect("it is ours");
+        grantpt(&master).and_then(|()| unlockpt(&master)).expect("the test owns it");
         let name = ptsname(&master, Vec::new()).expect("it has a name");
         let slave = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
-            .expect("its other end");
-        tcsetwinsize(&slave, size(columns, rows)).expect("it takes a size");
+            .expect("the slave end");
+        tcsetwinsize(&slave, size(columns, rows)).expect("the size can be set");
         let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
         let before = settings(&slave);
         let mut on_it = Command::new(SETSID);
         on_it.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear();
         on_it.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         on_it.env("TERM", "xterm-256color").stdin(end()).stdout(end()).stderr(end());
-        let child = on_it.spawn().expect("setsid is there");
+        let child = on_it.spawn().expect("setsid is installed");
         let master = Arc::new(File::from(master));
         let screen = Arc::new(Mutex::new(Screen::new(columns, rows)));
         let closing = Arc::new(AtomicBool::new(false));
@@ -56,16 +56,16 @@ impl Pty {
             let mut bytes = [0; 4096];
             while !end.load(Ordering::Relaxed) {
                 let mut ready = [PollFd::new(&*reader, PollFlags::IN)];
-                let glance = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-                if poll(&mut ready, Some(&glance)) != Ok(1) {
+                let interval = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+                if poll(&mut ready, Some(&interval)) != Ok(1) {
                     continue;
                 }
                 match (&*reader).read(&mut bytes) {
                     Ok(read @ 1..) => {
                         written.lock().expect("not poisoned").extend_from_slice(&bytes[..read]);
-                        shown.lock().expect("not poisoned").take(&bytes[..read]);
+                        shown.lock().expect("not poisoned").write(&bytes[..read]);
                     }
-                    // Its other end is closed.
+                    // The slave end is closed.
                     _ => return,
                 }
             }
@@ -73,7 +73,7 @@ impl Pty {
         Self { child, master: Some(master), closing, slave, screen, bytes: all, before }
     }
 
-    /// All that the command wrote to the terminal, once it has ended and nothing more comes.
+    /// Waits until the command has ended, and returns its whole output.
     pub(crate) fn bytes(&mut self) -> Vec<u8> {
         self.wait();
         let now = || self.bytes.lock().expect("not poisoned").clone();
@@ -88,32 +88,32 @@ impl Pty {
         }
     }
 
-    /// Types.
+    /// Sends key presses.
     pub(crate) fn types(&mut self, text: &str) {
         let mut master = self.master.as_deref().expect("not hung up");
-        master.write_all(text.as_bytes()).expect("it reads");
+        master.write_all(text.as_bytes()).expect("the peer reads");
     }
 
-    /// Gives the terminal another size.
+    /// Changes the size of the terminal.
     pub(crate) fn resize(&self, columns: u16, rows: u16) {
         self.screen.lock().expect("not poisoned").resize(columns, rows);
-        tcsetwinsize(self.master.as_deref().expect("not hung up"), size(columns, rows)).expect("it takes a size");
+        tcsetwinsize(self.master.as_deref().expect("not hung up"), size(columns, rows)).expect("the size can be set");
     }
 
-    /// Waits until the screen is as wanted; it is returned.
-    pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+    /// Waits until the screen is as expected, and returns its text.
+    pub(crate) fn until(&self, what: &str, is_expected: impl Fn(&str) -> bool) -> String {
         let begun = std::time::Instant::now();
         loop {
             let text = self.text();
-            if wanted(&text) {
+            if is_expected(&text) {
                 return text;
             }
-            assert!(begun.elapsed() < crate::support::PATIENCE, "{what} did not come to pass:\n{text}");
+            assert!(begun.elapsed() < crate::support::TIMEOUT, "{what}: not on the screen in time:\n{text}");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
 
-    /// Waits until the screen shows something.
+    /// Waits until the screen contains a text.
     pub(crate) fn shows(&self, text: &str) -> String {
         self.until(text, |screen| screen.contains(text))
     }
@@ -127,20 +127,20 @@ impl Pty {
         kill(self.child.id(), signal);
     }
 
-    /// Closes the terminal, as a window does.
+    /// Closes the terminal, like a terminal window.
     pub(crate) fn hang_up(&mut self) {
-        // It is gone with its last owner: the thread that reads, at the end of its glance.
+        // The reader thread closes the last descriptor after its current poll.
         self.closing.store(true, Ordering::Relaxed);
         self.master = None;
     }
 
-    /// Waits for the command's end.
+    /// Waits until the command ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         end_of(&mut self.child)
     }
 
-    /// The terminal is as it was before the command: its settings, its screen, its cursor.
-    pub(crate) fn is_as_before(&self) {
+    /// Asserts that the command has restored the settings, the screen and the cursor.
+    pub(crate) fn assert_terminal_restored(&self) {
         assert_eq!(settings(&self.slave), self.before, "the terminal's settings");
         until(|| {
             let screen = self.screen.lock().expect("not poisoned");
@@ -165,13 +165,14 @@ fn settings(terminal: &OwnedFd) -> String {
     format!("{:?}", tcgetattr(terminal).expect("it is a terminal"))
 }
 
-/// Screen of a terminal, as far as `lab` uses it: text, cursor position, clearing, alternate screen.
+/// Emulated screen with the features that `lab` uses: text, cursor position, clearing, alternate screen.
 struct Screen {
     rows: Vec<Vec<char>>,
+    /// Column and row of the cursor.
     at: (usize, usize),
     alternate: bool,
     cursor: bool,
-    /// Bytes that are no whole character or sequence yet.
+    /// Bytes of an incomplete character or sequence.
     rest: Vec<u8>,
 }
 
@@ -190,7 +191,7 @@ impl Screen {
         rows.collect::<Vec<_>>().join("\n")
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) {
         self.rest.extend_from_slice(bytes);
         let whole = match std::str::from_utf8(&self.rest) {
             Ok(text) => text.len(),
@@ -205,13 +206,13 @@ impl Screen {
                     let sequence = &text[start + 1..];
                     let end = sequence.find(|c: char| c != '[' && ('\u{40}'..='\u{7e}').contains(&c));
                     let Some(end) = end else {
-                        // The rest of it comes with the next bytes.
+                        // The rest of the sequence comes with the next bytes.
                         let mut unread = text.as_bytes()[start..].to_vec();
                         unread.append(&mut self.rest);
                         self.rest = unread;
                         return;
                     };
-                    self.obey(&sequence[..=end]);
+                    self.execute(&sequence[..=end]);
                     chars.by_ref().take(sequence[..=end].chars().count()).for_each(drop);
                 }
                 '\r' => self.at.0 = 0,
@@ -226,7 +227,7 @@ impl Screen {
         }
     }
 
-    fn obey(&mut self, sequence: &str) {
+    fn execute(&mut self, sequence: &str) {
         let body = sequence.trim_start_matches('[');
         let (parameters, last) = body.split_at(body.len() - 1);
         let number =

@@ -1,6 +1,5 @@
-//! Every command that changes a lab is killed at instants over its whole duration. Afterwards `lab recover` and `lab down` do
-//! what they promise, and the record agrees with the server. The short form of `bench/kills.sh`; with `LAB_TEST_KILLS=all` ten
-//! times as many instants.
+//! Commands that change a lab are killed at many points of their duration. Afterwards `lab recover` and `lab down` work, and the
+//! record assert_consistent with the server. A short form of `bench/kills.sh`; with `LAB_TEST_KILLS=all` it uses ten times as many points.
 
 use std::time::Duration;
 
@@ -9,27 +8,27 @@ use serde_json::Value;
 
 use crate::desk::Desk;
 
-/// At how many instants each command is killed.
-fn instants() -> u64 {
+/// Number of kills per command.
+fn kills() -> u64 {
     let all = std::env::var_os("LAB_TEST_KILLS").is_some_and(|value| value == "all");
     if all { 60 } else { 6 }
 }
 
-/// Instants from 0 to about the end of a command that takes so many milliseconds.
+/// Delays from 0 to the approximate duration of the command.
 fn moments(milliseconds: u64) -> impl Iterator<Item = Duration> {
-    let count = instants();
+    let count = kills();
     (0..count).map(move |step| Duration::from_micros(step * milliseconds * 1000 / count))
 }
 
-/// Starts a command, and kills it after so long.
+/// Starts a command and kills it after a delay.
 fn kill_after(desk: &Desk, args: &[&str], moment: Duration) {
     let command = desk.start(args);
     std::thread::sleep(moment);
     command.signal(Signal::KILL);
-    command.ran();
+    command.wait();
 }
 
-/// The keys of `lab key show --json`.
+/// Output of `lab key show --json`.
 fn keys(desk: &Desk) -> Value {
     desk.lab(&["key", "show", "--json"]).status(0).json()
 }
@@ -40,9 +39,9 @@ fn record(desk: &Desk) -> Value {
     serde_json::from_slice(&text).expect("JSON")
 }
 
-/// The server takes the key that is shown, and the record names it.
+/// Asserts that the shown key of the server is in the record and is accepted.
 #[track_caller]
-fn agrees(desk: &Desk, context: &str) {
+fn assert_consistent(desk: &Desk, context: &str) {
     let server = keys(desk)["server"].as_str().expect("a key").to_owned();
     let record = record(desk);
     assert_eq!(record["server_key"], server.as_str(), "{context}: {record}");
@@ -51,7 +50,7 @@ fn agrees(desk: &Desk, context: &str) {
 }
 
 #[test]
-fn an_up_or_a_down_that_is_killed_leaves_nothing_that_the_next_command_cannot_use() {
+fn a_killed_up_or_down_does_not_block_the_next_command() {
     let desk = Desk::new();
     for args in [&["up", "--port", "0"][..], &["down"]] {
         for (step, moment) in moments(80).enumerate() {
@@ -62,16 +61,16 @@ fn an_up_or_a_down_that_is_killed_leaves_nothing_that_the_next_command_cannot_us
             desk.lab(&["recover"]).status(0);
             if step % 2 == 0 {
                 desk.lab(&["up", "--port", "0"]).status(0);
-                agrees(&desk, &format!("{args:?} was killed after {moment:?}"));
+                assert_consistent(&desk, &format!("{args:?} was killed after {moment:?}"));
             }
             desk.lab(&["down"]).status(0);
-            desk.is_clean();
+            desk.assert_clean();
         }
     }
 }
 
 #[test]
-fn a_rotation_that_is_killed_leaves_a_record_that_agrees_with_the_server() {
+fn a_killed_rotation_leaves_a_consistent_record() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     for (step, moment) in moments(120).enumerate() {
@@ -79,36 +78,36 @@ fn a_rotation_that_is_killed_leaves_a_record_that_agrees_with_the_server() {
         let old = keys(&desk)["server"].as_str().expect("a key").to_owned();
         kill_after(&desk, &["key", "rotate", &new], moment);
         let context = format!("killed after {moment:?}");
-        agrees(&desk, &context);
+        assert_consistent(&desk, &context);
         let now = keys(&desk)["server"].clone();
         assert!([old.as_str(), &new].contains(&now.as_str().expect("a key")), "{context}: {now}");
         #[cfg(target_os = "linux")]
         if step % 3 == 0 {
             crate::desk::kill(crate::desk::host(&desk.status()), Signal::KILL);
             desk.lab(&["up"]).status(0);
-            assert_eq!(keys(&desk)["server"], now, "{context}: it comes back with another key");
+            assert_eq!(keys(&desk)["server"], now, "{context}: restarted with another key");
         }
     }
 }
 
 #[test]
-fn a_run_or_a_recover_that_is_killed_is_recovered() {
+fn a_killed_run_or_recover_is_recovered() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let before = keys(&desk);
     let run = ["scenario", "run", "rotate-key", "--set", "requests=10", "--set", "rate=100"];
     for moment in moments(900) {
         kill_after(&desk, &run, moment);
-        // At the start of each recovery, when it has most to do.
+        // Early in each recovery, when most changes are still to be undone.
         kill_after(&desk, &["recover"], moment / 10);
         desk.lab(&["recover"]).status(0);
         let context = format!("killed after {moment:?}");
         assert_eq!(keys(&desk), before, "{context}");
-        agrees(&desk, &context);
+        assert_consistent(&desk, &context);
     }
 }
 
-/// As on a full disk: no file may grow. Then the command changes nothing and reports it.
+/// With a file size limit of 0, like on a full disk.
 #[test]
 fn a_key_that_cannot_be_recorded_is_not_changed() {
     let desk = Desk::new();
@@ -116,9 +115,9 @@ fn a_key_that_cannot_be_recorded_is_not_changed() {
     let script = format!("trap '' XFSZ; ulimit -f 0; exec {} key rotate apikey-v2", env!("CARGO_BIN_EXE_lab"));
     let mut rotate = std::process::Command::new("sh");
     rotate.args(["-c", &script]).env("LAB_STATE_DIR", desk.state()).env("LAB_ENGINE", "embedded");
-    Desk::ran(&["key", "rotate"], rotate).status(3).complains("app was not changed").complains("next:");
+    Desk::run(&["key", "rotate"], rotate).status(3).complains("app was not changed").complains("next:");
     assert_eq!(keys(&desk)["server"], "apikey-v1");
-    agrees(&desk, "nothing was changed");
+    assert_consistent(&desk, "nothing was changed");
     desk.lab(&["key", "rotate", "apikey-v2"]).status(0);
-    agrees(&desk, "with room again");
+    assert_consistent(&desk, "with room again");
 }

@@ -12,8 +12,8 @@ fn a_request_shows_the_whole_response() {
     let desk = Desk::new();
     desk.lab(&["request"]).status(3).complains("lab up");
     desk.lab(&["up", "--port", "0"]).status(0);
-    let ran = desk.lab(&["request"]).status(0).says("HTTP/1.1 200 OK").says("content-type: application/json");
-    assert!(ran.stdout.contains("\n\n["), "an empty line before the body: {}", ran.stdout);
+    let result = desk.lab(&["request"]).status(0).says("HTTP/1.1 200 OK").says("content-type: application/json");
+    assert!(result.stdout.contains("\n\n["), "no empty line before the body: {}", result.stdout);
     desk.lab(&["request", "health", "-i", "-s"]).status(0).says("HTTP/1.1 200 OK");
     desk.lab(&["request", "--key", "wrong"]).status(0).says("HTTP/1.1 401 Unauthorized");
     desk.lab(&["request", "--no-key"]).status(0).says("HTTP/1.1 401");
@@ -29,8 +29,8 @@ fn a_request_shows_the_whole_response() {
     desk.lab(&["start", "app"]).status(0);
     desk.lab(&["pause", "gateway"]).status(0);
     desk.lab(&["request", "--timeout", "200ms"]).status(3).complains("timeout after 200ms");
-    let ran = desk.lab(&["request", "--timeout", "200ms", "--json"]).status(3);
-    let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one document");
+    let result = desk.lab(&["request", "--timeout", "200ms", "--json"]).status(3);
+    let json: serde_json::Value = serde_json::from_str(&result.stdout).expect("one document");
     assert_eq!((&json["status"], &json["error"]), (&serde_json::Value::Null, &"timeout after 200ms".into()), "{json}");
     desk.lab(&["unpause", "gateway"]).status(0);
     desk.lab(&["kill", "gateway"]).status(0);
@@ -60,8 +60,8 @@ fn requests_that_cannot_be_sent_are_refused() {
 fn samples_of_bodies_show_why_requests_fail() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
-    let ran = desk.lab(&["traffic", "-n", "4", "--rate", "100", "--key", "apikey-v1", "--key", "wrong"]).status(0);
-    ran.says("sample body").says("{\"error\":");
+    let result = desk.lab(&["traffic", "-n", "4", "--rate", "100", "--key", "apikey-v1", "--key", "wrong"]).status(0);
+    result.says("sample body").says("{\"error\":");
     let json = desk.lab(&["traffic", "-n", "2", "--key", "wrong", "--json"]).status(0).json();
     let sample = &json["samples"]["401"];
     assert!(sample["body"].as_str().is_some_and(|body| body.contains("error")), "{json}");
@@ -83,7 +83,7 @@ fn the_database_is_queried() {
     query(&["WITH x AS (SELECT 1) DELETE FROM users"]).status(2).complains("--write");
     query(&["UPDATE users SET name = 'x' WHERE id = 1", "--write"]).status(0).says("1 row changed");
     query(&["UPDATE missing SET name = 'x'", "--write"]).status(2).complains("SQL: no such table");
-    // What changes the data is recorded, and what reads it is not.
+    // Statements that change the data are recorded.
     let history = desk.lab(&["history", "db"]).status(0);
     let history = history.says("SQL: UPDATE users SET").says("failed: SQL: UPDATE missing");
     assert_eq!(history.stdout.matches("SQL: ").count(), 2, "{}", history.stdout);
@@ -96,9 +96,9 @@ fn the_database_is_queried() {
     query(&[&format!("{endless} count(*) FROM n"), "--timeout", "200ms"]).status(3).complains("canceled after 0.2 s");
 
     let mut piped = desk.command(&["db", "query", "-", "--csv"]);
-    std::fs::write(desk.path().join("query.sql"), "SELECT 2 AS n;\n").expect("ours");
-    piped.stdin(Stdio::from(std::fs::File::open(desk.path().join("query.sql")).expect("it is there")));
-    assert_eq!(Desk::ran(&["db", "query", "-"], piped).status(0).stdout, "n\n2\n");
+    std::fs::write(desk.path().join("query.sql"), "SELECT 2 AS n;\n").expect("the test owns it");
+    piped.stdin(Stdio::from(std::fs::File::open(desk.path().join("query.sql")).expect("it exists")));
+    assert_eq!(Desk::run(&["db", "query", "-"], piped).status(0).stdout, "n\n2\n");
 
     desk.lab(&["pause", "db"]).status(0);
     query(&["SELECT 1 FROM users"]).status(3).complains("the database is locked").complains("lab unpause db");
@@ -107,14 +107,14 @@ fn the_database_is_queried() {
 }
 
 #[test]
-fn a_query_ends_with_ctrl_c() {
+fn ctrl_c_cancels_a_query() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
     let running = desk.start(&["db", "query", endless, "--timeout", "10m"]);
     until(|| running.catches(Signal::INT));
     running.signal(Signal::INT);
-    running.ran().status(130);
+    running.wait().status(130);
 }
 
 #[test]
@@ -126,15 +126,15 @@ fn pages_are_opened_and_printed() {
     let opened = desk.path().join("opened");
     let script =
         desk.write("browser", &format!("#!/bin/sh\necho \"$1\" > {0}.new && mv {0}.new {0}\n", opened.display()));
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("ours");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("the test owns it");
     let mut open = desk.command(&["open"]);
     open.env("BROWSER", &script);
-    assert_eq!(Desk::ran(&["open"], open).status(0).stdout, url);
+    assert_eq!(Desk::run(&["open"], open).status(0).stdout, url);
     until(|| opened.exists());
     assert_eq!(std::fs::read_to_string(&opened).expect("it was opened"), url);
     let mut broken = desk.command(&["open"]);
     broken.env("BROWSER", "/no/such/browser");
-    Desk::ran(&["open"], broken).status(0).says(url.trim()).complains("no browser was opened");
+    Desk::run(&["open"], broken).status(0).says(url.trim()).complains("no browser was opened");
     desk.lab(&["open", "prometheus"]).status(3).complains("serves no Prometheus");
     desk.lab(&["open", "dashboard", "7f3a"]).status(2).complains("lab open report ID");
     desk.lab(&["run", "drive-traffic", "--set", "requests=1"]).status(0);

@@ -1,4 +1,4 @@
-//! `lab reset`, `lab up` on a lab with a kept fault, and runs on a lab that is not as they expect.
+//! `lab reset`, `lab up` on a lab with a kept fault, and the preconditions of runs.
 
 use serde_json::Value;
 
@@ -18,12 +18,13 @@ fn quick<'a>(args: &[&'a str]) -> Vec<&'a str> {
 
 fn state(status: &Value, service: &str) -> String {
     let services = status["services"].as_array().expect("a list");
-    let found = services.iter().find(|entry| entry["name"] == service).expect("it is there");
+    let found = services.iter().find(|entry| entry["name"] == service).expect("it exists");
     found["state"].as_str().expect("a text").to_owned()
 }
 
+/// Asserts the status code of five requests.
 #[track_caller]
-fn all_get(desk: &Desk, code: &str) {
+fn assert_traffic(desk: &Desk, code: &str) {
     let json = desk.lab(&["traffic", "--requests", "5", "--rate", "200", "--json"]).status(0).json();
     assert_eq!(json["codes"][code], 5, "{json}");
 }
@@ -47,27 +48,27 @@ fn a_reset_restores_everything_and_keeps_the_addresses() {
     let env = desk.lab(&["env", "app", "--json"]).status(0).json();
     assert_eq!(env["env"].as_object().map(serde_json::Map::len), Some(1), "{env}");
     assert_eq!(desk.lab(&["history", "--json"]).status(0).json().as_array().map(Vec::len), Some(4));
-    all_get(&desk, "200");
+    assert_traffic(&desk, "200");
     desk.lab(&["recover"]).status(0).says("nothing to undo");
     desk.lab(&quick(&["rotate-key"])).status(0);
     desk.lab(&["reset", "--name", "nowhere"]).status(3).complains("does not exist");
 }
 
 #[test]
-fn a_reset_that_was_killed_is_named_and_finished() {
-    for finish in ["reset", "recover"] {
+fn a_killed_reset_is_reported_and_can_be_completed() {
+    for command in ["reset", "recover"] {
         let desk = up();
         desk.lab(&["key", "rotate", "apikey-v2"]).status(0);
         desk.lab(&["stop", "gateway"]).status(0);
         let running = desk.start(&["reset"]);
         until(|| desk.state().join("labs/default/reset.json").exists());
         running.signal(Signal::KILL);
-        running.ran();
+        running.wait();
         if desk.state().join("labs/default/reset.json").exists() {
             desk.lab(&["key", "show"]).complains("its reset was interrupted; finish it with lab reset");
             desk.lab(&quick(&["rotate-key"])).status(3).complains("lab reset finishes it");
         }
-        desk.lab(&[finish]).status(0);
+        desk.lab(&[command]).status(0);
         assert_eq!(desk.status()["state"], "healthy");
         desk.lab(&["key", "show"]).status(0).says("apikey-v1").says("they match");
     }
@@ -77,33 +78,34 @@ fn a_reset_that_was_killed_is_named_and_finished() {
 fn up_does_not_repair_a_kept_fault() {
     let desk = up();
     desk.lab(&["scenario", "run", "app-down", "--until", "observe"]).status(0);
-    all_get(&desk, "502");
-    let ran = desk.lab(&["up"]).status(0).complains("kept fault of run").complains("(app-down)");
-    let ran = ran.complains("lab recover undoes it").complains("lab reset").complains("docs/runbooks/app-down.md");
-    ran.says("is up with its kept fault");
+    assert_traffic(&desk, "502");
+    let result = desk.lab(&["up"]).status(0).complains("kept fault of run").complains("(app-down)");
+    let result =
+        result.complains("lab recover undoes it").complains("lab reset").complains("docs/runbooks/app-down.md");
+    result.says("is up with its kept fault");
     assert_eq!(state(&desk.status(), "app"), "stopped");
     desk.lab(&["status"]).status(1).says("lab history shows what changed");
-    // A service that the fault does not concern is started again.
+    // A service that is not part of the fault is started again.
     kill(pid(&desk.status(), "gateway"), Signal::KILL);
     until(|| state(&desk.status(), "gateway") == "stopped");
     desk.lab(&["up"]).status(0).says("started gateway");
-    all_get(&desk, "502");
-    // After the loss of the whole stack, the fault comes back with it.
+    assert_traffic(&desk, "502");
+    // If the whole stack is lost, `up` restores the fault too.
     kill(crate::desk::host_of(&desk.status(), "gateway"), Signal::KILL);
     until(|| desk.status()["state"] == "down");
     desk.lab(&["up"]).status(0).complains("kept fault of run");
     assert_eq!(state(&desk.status(), "app"), "stopped");
     desk.lab(&["recover"]).status(0);
-    all_get(&desk, "200");
+    assert_traffic(&desk, "200");
 }
 
 #[test]
-fn a_run_names_what_is_not_as_it_expects_before_it_injects_anything() {
+fn a_run_checks_its_preconditions_before_it_injects() {
     let desk = up();
     let refused = |args: &[&str], what: &str, fix: &str| {
         let before = desk.lab(&["history", "--json"]).stdout;
-        let ran = desk.lab(args).status(1).complains(what).complains(fix);
-        assert!(ran.stdout.is_empty(), "{ran:?}");
+        let result = desk.lab(args).status(1).complains(what).complains(fix);
+        assert!(result.stdout.is_empty(), "{result:?}");
         assert_eq!(desk.lab(&["history", "--json"]).stdout, before);
     };
     let run = quick(&["rotate-key"]);
@@ -118,13 +120,13 @@ fn a_run_names_what_is_not_as_it_expects_before_it_injects_anything() {
     desk.lab(&["rollback", "app"]).status(0);
     desk.lab(&["env", "set", "app", "APP_RATE_LIMIT=1/s"]).status(0);
     refused(&run, "APP_RATE_LIMIT of app was set to \"1/s\" by hand", "lab reset");
-    // A scenario of one's own decides itself. Its baseline fails, so nothing is injected.
+    // A user's own scenario has no such precondition, but nothing is injected after a failed baseline.
     let text = "title: T\nsteps:\n  - traffic: { requests: 20, rate: 200 }\n    name: before\n    phase: baseline\n    \
         expect: { status.200: \"100%\" }\n  - { name: rotate, rotate_key: { server: apikey-v9 } }\n  \
         - { name: after, traffic: { requests: 2 } }\n";
     let file = desk.write("own.yaml", text);
-    let ran = desk.lab(&["scenario", "run", &file]).status(1).says("the baseline step before failed");
-    assert!(!ran.stdout.contains("apikey-v9"), "{ran:?}");
+    let result = desk.lab(&["scenario", "run", &file]).status(1).says("the baseline step before failed");
+    assert!(!result.stdout.contains("apikey-v9"), "{result:?}");
     desk.lab(&["reset"]).status(0);
     desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
     refused(&run, "the kept fault of run", "lab recover");
@@ -133,7 +135,7 @@ fn a_run_names_what_is_not_as_it_expects_before_it_injects_anything() {
 }
 
 #[test]
-fn the_tour_of_the_readme_is_followed_by_a_run_that_passes() {
+fn a_run_passes_after_the_tour_of_the_readme() {
     let desk = up();
     let readme = include_str!("../../README.md");
     let tour = readme.split("## A first tour").nth(1).and_then(|rest| rest.split("## ").next()).expect("a tour");
@@ -164,22 +166,22 @@ fn changes_by_hand_during_a_run_are_recorded_in_it() {
     desk.lab(&["restart", "gateway"]).status(0);
     desk.lab(&["key", "rotate", "apikey-v2"]).status(0);
     desk.lab(&["key", "align"]).status(0);
-    let ran = run.ran().status(0).says("app APP_DB_POOL unset > 3: changed by").says("(lab env set)");
-    let ran = ran.says("gateway restarted: changed by").says("caller apikey-v1 > apikey-v2: changed by");
-    assert!(!ran.stdout.contains("changed outside this run"), "{ran:?}");
+    let result = run.wait().status(0).says("app APP_DB_POOL unset > 3: changed by").says("(lab env set)");
+    let result = result.says("gateway restarted: changed by").says("caller apikey-v1 > apikey-v2: changed by");
+    assert!(!result.stdout.contains("changed outside this run"), "{result:?}");
     let last = desk.lab(&["runs", "list", "--json"]).status(0).stdout;
     assert!(last.contains("(lab env set)"), "{last}");
 }
 
 #[test]
-fn overlapping_keys_are_known() {
+fn overlapping_keys_are_shown() {
     let desk = up();
     desk.lab(&["env", "set", "app", "APP_API_KEY=apikey-v2", "APP_API_KEY_PREVIOUS=apikey-v1"]).status(0);
     let text = "the caller sends the previous key, which the server still accepts";
     desk.lab(&["key", "show"]).status(0).says("previous key, still accepted  apikey-v1").says(text);
     desk.lab(&["status"]).status(0).says("server apikey-v2 (also accepts apikey-v1)").says(text);
     assert_eq!(desk.status()["keys"]["previous"], "apikey-v1");
-    all_get(&desk, "200");
+    assert_traffic(&desk, "200");
     desk.lab(&["env", "unset", "app", "APP_API_KEY_PREVIOUS"]).status(0);
     desk.lab(&["key", "show"]).status(0).says("they differ");
 }

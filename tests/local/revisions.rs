@@ -24,9 +24,9 @@ fn a_variable_is_set_shown_recorded_and_rolled_back() {
     let before = pid(&desk.status(), "app");
     desk.lab(&["env", "app"]).status(0).says("APP_API_KEY").says("apikey-v1");
     let set = ["env", "set", "app", "APP_RATE_LIMIT=1/s", "APP_RATE_BURST=1"];
-    let ran = desk.lab(&set).status(0).says("app redeployed in ").says("APP_RATE_LIMIT unset > 1/s");
-    ran.says("lab rollback app restores the previous revision");
-    assert_ne!(pid(&desk.status(), "app"), before, "it is another process");
+    let result = desk.lab(&set).status(0).says("app redeployed in ").says("APP_RATE_LIMIT unset > 1/s");
+    result.says("lab rollback app restores the previous revision");
+    assert_ne!(pid(&desk.status(), "app"), before, "a new process");
     desk.lab(&set).status(0).says("app already has APP_RATE_BURST=1 APP_RATE_LIMIT=1/s");
     desk.lab(&["env", "app"]).status(0).says("APP_RATE_LIMIT").says("revision 2");
     let json = desk.lab(&["env", "app", "--json"]).status(0).json();
@@ -39,7 +39,7 @@ fn a_variable_is_set_shown_recorded_and_rolled_back() {
     desk.lab(&["rollback", "app", "--to", "1"]).status(0).says("app rolled back to revision 1 in ");
     assert_eq!(traffic()["codes"]["200"], 5);
     desk.lab(&["rollback", "app", "--to", "1"]).status(0).says("app already is as in revision 1");
-    // To the one before, which is a revision again.
+    // Without --to: the previous revision. Each rollback adds a revision.
     desk.lab(&["rollback", "app"]).status(0).says("app rolled back to revision 3");
     let revisions = history(&desk, "app");
     let numbers: Vec<_> = revisions.iter().map(|revision| revision["revision"].as_u64().unwrap()).collect();
@@ -75,7 +75,7 @@ fn every_kind_of_change_is_recorded() {
 }
 
 #[test]
-fn what_a_user_may_not_set_is_refused_with_the_reason() {
+fn invalid_changes_are_refused_with_a_reason() {
     let desk = up();
     let refused = |args: &[&str], reason: &str| drop(desk.lab(args).status(2).complains(reason));
     refused(&["env", "set", "app", "APP_LISTEN=127.0.0.1:1"], "the engine sets it: it is the address of the app");
@@ -97,7 +97,7 @@ fn what_a_user_may_not_set_is_refused_with_the_reason() {
     refused(&["rollback", "app", "--to", "7"], "app has no revision 7");
     desk.lab(&["rollback", "app"]).status(3).complains("app has no earlier revision");
     assert_eq!(history(&desk, "app").len(), 1);
-    // A value that the app does not accept: the old instance keeps serving.
+    // If the app does not accept a value, the old instance keeps serving.
     let pid_before = pid(&desk.status(), "app");
     desk.lab(&["env", "set", "app", "APP_RATE_LIMIT=fast"]).status(3).complains("APP_RATE_LIMIT is malformed");
     assert_eq!(pid(&desk.status(), "app"), pid_before);
@@ -105,14 +105,14 @@ fn what_a_user_may_not_set_is_refused_with_the_reason() {
 }
 
 #[test]
-fn secrets_are_masked_unless_they_are_to_be_revealed() {
+fn secrets_are_masked_without_reveal() {
     let desk = up();
     let set = ["env", "set", "app", "APP_CLIENT_ID=gw", "APP_CLIENT_SECRET=sesame-1234"];
-    let ran = desk.lab(&set).status(0).says("APP_CLIENT_SECRET unset > ***");
-    assert!(!ran.stdout.contains("sesame"));
+    let result = desk.lab(&set).status(0).says("APP_CLIENT_SECRET unset > ***");
+    assert!(!result.stdout.contains("sesame"));
     for args in [&["env", "app"][..], &["env", "app", "--json"], &["history", "app"], &["status", "--json"]] {
-        let ran = desk.lab(args);
-        assert!(!ran.stdout.contains("sesame") && ran.stdout.contains("***"), "{ran:?}");
+        let result = desk.lab(args);
+        assert!(!result.stdout.contains("sesame") && result.stdout.contains("***"), "{result:?}");
     }
     for args in [&["env", "app", "--reveal"][..], &["history", "app", "--json", "--reveal"]] {
         desk.lab(args).status(0).says("sesame-1234");
@@ -120,13 +120,13 @@ fn secrets_are_masked_unless_they_are_to_be_revealed() {
 }
 
 #[test]
-fn a_killed_command_leaves_no_lie() {
+fn a_killed_command_leaves_a_correct_history() {
     let desk = up();
     let running = desk.start(&["env", "set", "app", "APP_DB_POOL=3"]);
     until(|| desk.lab(&["history", "app", "--json"]).stdout.contains("APP_DB_POOL"));
     running.signal(Signal::KILL);
-    running.ran();
-    // Whatever became of it, history and environment agree.
+    running.wait();
+    // Whether or not the change was completed, history and environment agree.
     until(|| !desk.lab(&["history", "app", "--json"]).stdout.contains("pending"));
     let last = history(&desk, "app").pop().unwrap();
     let json = desk.lab(&["env", "app", "--json"]).status(0).json();
@@ -135,12 +135,12 @@ fn a_killed_command_leaves_no_lie() {
 }
 
 #[test]
-fn two_people_at_once_change_one_after_the_other() {
+fn concurrent_changes_are_serialised() {
     let desk = up();
     let one = desk.start(&["env", "set", "app", "APP_DB_POOL=3"]);
     let other = desk.start(&["env", "set", "app", "APP_RATE_LIMIT=50/s"]);
-    one.ran().status(0);
-    other.ran().status(0);
+    one.wait().status(0);
+    other.wait().status(0);
     let json = desk.lab(&["env", "app", "--json"]).status(0).json();
     assert_eq!((&json["env"]["APP_DB_POOL"], &json["env"]["APP_RATE_LIMIT"]), (&"3".into(), &"50/s".into()));
     assert_eq!(history(&desk, "app").len(), 3);
@@ -152,8 +152,8 @@ fn the_first_signal_completes_a_redeployment() {
     let running = desk.start(&["env", "set", "app", "APP_DB_POOL=3"]);
     until(|| desk.lab(&["history", "app", "--json"]).stdout.contains("APP_DB_POOL"));
     running.signal(Signal::INT);
-    let ran = running.ran();
-    assert!([Some(0), Some(130)].contains(&ran.code()), "{ran:?}");
+    let result = running.wait();
+    assert!([Some(0), Some(130)].contains(&result.code()), "{result:?}");
     let json = desk.lab(&["env", "app", "--json"]).status(0).json();
     assert_eq!(json["env"]["APP_DB_POOL"], "3");
     assert_eq!(history(&desk, "app")[1]["outcome"], "done");

@@ -1,4 +1,4 @@
-//! Runs of scenarios through the command line, and everything that can cut one short.
+//! Runs of scenarios through the command line, and their interruptions.
 
 use std::process::Stdio;
 
@@ -7,15 +7,15 @@ use rustix::process::Signal;
 use crate::desk::Desk;
 use crate::support::until;
 
-/// Short traffic: the story takes a tenth of a second.
+/// Parameters for short traffic.
 const QUICK: [&str; 4] = ["--set", "requests=5", "--set", "rate=200"];
 
-/// A run with it.
+/// Arguments of a run with [`QUICK`].
 pub(crate) fn quick<'a>(args: &[&'a str]) -> Vec<&'a str> {
     [&["scenario", "run"], args, &QUICK[..]].concat()
 }
 
-/// A scenario whose traffic takes five seconds, between changes of all kinds.
+/// Scenario with five seconds of traffic, and with several kinds of changes.
 const SLOW: &str = "\
 title: Slow
 description: For being interrupted.
@@ -35,29 +35,28 @@ fn keys(desk: &Desk) -> String {
 }
 
 #[test]
-fn the_whole_story_leaves_nothing_but_its_journal() {
+fn a_run_leaves_only_its_journal() {
     let desk = Desk::new();
-    let ran = desk.lab(&quick(&["rotate-key"])).status(0);
-    let rows: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
+    let result = desk.lab(&quick(&["rotate-key"])).status(0);
+    let rows: Vec<String> = result.stdout.lines().map(str::to_owned).collect();
     for step in ["baseline", "rotate-key", "drive-traffic", "realign", "verify"] {
-        assert!(rows.iter().any(|row| row.split_whitespace().nth(1) == Some(step)), "{step}: {}", ran.stdout);
+        assert!(rows.iter().any(|row| row.split_whitespace().nth(1) == Some(step)), "{step}: {}", result.stdout);
     }
-    let ran = ran.says("401 x5").says("passed · 5 steps").says("5 requests failed").says("temporary lab removed");
-    assert!(rows.iter().all(|row| row.chars().count() <= 80), "{}", ran.stdout);
-    assert!(!ran.stdout.contains('\u{1b}'), "no colour in a pipe");
-    desk.is_clean();
+    let result = result.says("401 x5").says("passed · 5 steps").says("5 requests failed").says("temporary lab removed");
+    assert!(rows.iter().all(|row| row.chars().count() <= 80), "{}", result.stdout);
+    assert!(!result.stdout.contains('\u{1b}'), "no colour in a pipe");
+    desk.assert_clean();
     desk.lab(&["runs", "list"]).status(0).says("rotate-key").says("passed");
     let id = desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
     let shown = desk.lab(&["runs", "show", &id[id.len() - 4..]]).status(0);
-    assert_eq!(shown.stdout, ran.stdout, "the run is shown as it was");
-    let journal =
-        std::fs::read_to_string(desk.state().join("runs").join(&id).join("journal.json")).expect("it is there");
+    assert_eq!(shown.stdout, result.stdout, "the same output as during the run");
+    let journal = std::fs::read_to_string(desk.state().join("runs").join(&id).join("journal.json")).expect("it exists");
     assert_eq!(desk.lab(&["runs", "show", &id, "--format", "json"]).status(0).stdout, journal);
     desk.lab(&["runs", "show", "zzzz"]).status(2).complains("no run id ends in");
 }
 
 #[test]
-fn in_a_lab_that_runs_all_is_as_before() {
+fn a_run_restores_an_existing_lab() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let json = desk.lab(&[&quick(&["rotate-key"])[..], &["--format", "json"]].concat()).status(0).json();
@@ -77,13 +76,13 @@ fn in_a_lab_that_runs_all_is_as_before() {
 }
 
 #[test]
-fn what_is_kept_is_shown_and_can_be_put_back() {
+fn a_kept_fault_is_shown_and_can_be_undone() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0).says("lab recover");
     assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
     desk.lab(&["status"]).status(0).says("kept fault of run");
-    // A kept fault blocks nothing, and the next run does not forget it.
+    // A kept fault does not block other scenarios, and stays after their runs.
     desk.lab(&quick(&["drive-traffic"])).status(0);
     assert_eq!(keys(&desk), "apikey-v2 apikey-v1");
     desk.lab(&["recover"]).status(0).says("APP_API_KEY").says("is restored");
@@ -95,7 +94,7 @@ fn what_is_kept_is_shown_and_can_be_put_back() {
 }
 
 #[test]
-fn what_was_kept_is_put_back_whoever_mended_it_since() {
+fn a_kept_fault_is_undone_even_if_it_was_fixed_by_hand() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
@@ -110,42 +109,42 @@ fn what_was_kept_is_put_back_whoever_mended_it_since() {
 }
 
 #[test]
-fn a_lab_of_the_runs_own_can_be_kept() {
+fn a_temporary_lab_can_be_kept() {
     let desk = Desk::new();
-    let ran = desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
+    let result = desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
     let name = desk.lab(&["status", "--all", "--json"]).json()[0]["lab"].as_str().expect("a lab").to_owned();
-    let ran = ran.says(&name);
-    assert!(ran.stdout.contains("recover"), "{}", ran.stdout);
+    let result = result.says(&name);
+    assert!(result.stdout.contains("recover"), "{}", result.stdout);
     desk.lab(&["traffic", "--name", &name, "--requests", "3", "--rate", "100"]).status(0).says("401");
     desk.lab(&["recover", "--name", &name]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
-fn a_failed_expectation_is_exit_1_and_says_what_was_seen() {
+fn a_failed_expectation_is_exit_1_and_shows_the_observed_value() {
     let desk = Desk::new();
     let file = desk.write(
         "wrong.yaml",
-        "title: Wrong\ndescription: It expects what does not come.\ntags: [test]\nkind: part\nsteps:\n  \
+        "title: Wrong\ndescription: Its expectation fails.\ntags: [test]\nkind: part\nsteps:\n  \
          - traffic: { requests: 5, rate: 200 }\n    expect: { status.200: \"== 4\", auth_failures.delta: \"> 0\" }\n",
     );
     desk.lab(&["scenario", "run", &file]).status(1).says("expected status.200 == 4").says("5").says("failed");
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
-fn a_fault_without_effect_fails_the_run() {
+fn a_fault_without_impact_fails_the_run() {
     let desk = Desk::new();
     let file = desk.write(
         "harmless.yaml",
-        "title: Harmless\ndescription: A change that nobody notices.\ntags: [test]\nsteps:\n  \
+        "title: Harmless\ndescription: A change without impact.\ntags: [test]\nsteps:\n  \
          - set_env: { service: app, env: { APP_DB_POOL: \"4\" } }\n  - traffic: { requests: 5, rate: 200 }\n",
     );
     desk.lab(&["scenario", "run", &file]).status(1).says("no effect");
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_before_anything_starts() {
+fn mistakes_in_a_file_are_reported_before_anything_starts() {
     let desk = Desk::new();
     desk.lab(&["scenario", "run", "rotate-keys"]).status(2).complains("rotate-key").complains("lab scenario list");
     let empty = desk.write("empty.yaml", "");
@@ -157,11 +156,11 @@ fn what_is_wrong_with_a_file_is_said_before_anything_starts() {
     desk.lab(&quick(&["rotate-key", "--set", "nope=1"])).status(2).complains("nope");
     desk.lab(&quick(&["rotate-key", "--set", "nope"])).status(2).complains("name=value");
     assert!(!desk.state().join("runs").exists() || desk.lab(&["runs", "list"]).stdout.contains("no runs yet"));
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
-fn alerts_that_the_labs_rules_do_not_have_are_refused_before_the_run() {
+fn unknown_alerts_are_refused_before_the_run() {
     let desk = Desk::new();
     let file = desk.write(
         "alerts.yaml",
@@ -199,28 +198,28 @@ fn two_runs_do_not_share_a_lab() {
     desk.lab(&["down"]).status(3).complains("is busy");
     desk.lab(&["status"]).status(0).says("busy: run");
     first.signal(Signal::INT);
-    first.ran().status(130);
+    first.wait().status(130);
     assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
 }
 
 #[test]
-fn a_signal_in_every_step_leads_to_the_undo() {
+fn a_signal_in_any_step_triggers_the_undo() {
     let steps = ["before", "rotate-key", "align-key", "pause", "wait"];
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
-    // Quick traffic, so that each step is reached soon; only the last one is long.
+    // With short traffic, so that each step is reached soon. Only the last step is long.
     let slow = desk.write("slow.yaml", &SLOW.replace("requests: 100, rate: 20", "requests: 40, rate: 400"));
     for (index, step) in steps.iter().enumerate() {
         let mut run = desk.start(&["scenario", "run", &slow, "--format", "ndjson"]);
         let started = format!("\"event\":\"step_started\",\"index\":{index}");
         let mut lines = run.lines();
-        assert!(lines.any(|line| line.contains(&started)), "{step} is reached");
+        assert!(lines.any(|line| line.contains(&started)), "{step} is not reached");
         let (signal, code) = if index % 2 == 0 { (Signal::INT, 130) } else { (Signal::TERM, 143) };
         run.signal(signal);
         let rest: Vec<String> = lines.collect();
         let last = rest.last().expect("the last event comes");
         assert!(last.contains("\"status\":\"complete\""), "{step}: {last}");
-        run.ran().status(code);
+        run.wait().status(code);
         assert_eq!(keys(&desk), "apikey-v1 apikey-v1", "{step}");
         assert!(desk.status()["services"].as_array().expect("a list").iter().all(|one| one["state"] == "running"));
         assert!(desk.status()["undo"].is_null(), "{step}");
@@ -228,14 +227,14 @@ fn a_signal_in_every_step_leads_to_the_undo() {
 }
 
 #[test]
-fn a_run_that_is_killed_owes_its_undo() {
+fn a_killed_run_has_a_pending_undo() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let slow = desk.write("slow.yaml", &SLOW.replace("requests: 100, rate: 20", "requests: 2, rate: 400"));
     let mut run = desk.start(&["scenario", "run", &slow, "--format", "ndjson"]);
-    assert!(run.lines().any(|line| line.contains("\"index\":4")), "the wait is reached");
+    assert!(run.lines().any(|line| line.contains("\"index\":4")), "the wait is not reached");
     run.signal(Signal::KILL);
-    run.ran();
+    run.wait();
     desk.lab(&["traffic", "--requests", "1", "--timeout", "100ms"]).complains("is pending");
     desk.lab(&["status"]).says("undo pending");
     desk.lab(&quick(&["rotate-key"])).status(3).complains("is pending").complains("lab recover");
@@ -247,25 +246,25 @@ fn a_run_that_is_killed_owes_its_undo() {
 }
 
 #[test]
-fn a_run_that_goes_on_is_not_said_to_be_cut_off() {
+fn a_run_in_progress_is_not_reported_as_interrupted() {
     let desk = Desk::new();
     let slow = desk.write("slow.yaml", SLOW);
     let mut run = desk.start(&["scenario", "run", &slow, "--format", "ndjson"]);
     let lines = run.lines();
-    assert!(lines.take(2).any(|line| line.contains("step_started")), "it has begun");
+    assert!(lines.take(2).any(|line| line.contains("step_started")), "the run has not started");
     desk.lab(&["runs", "list"]).status(0).says("running");
     let id = desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
     let shown = desk.lab(&["runs", "show", &id]).status(0).complains("the run is in progress");
     assert!(!shown.stdout.contains("incomplete:"), "{}", shown.stdout);
-    // An unwritable journal is reported, and does not change the result.
-    std::fs::remove_dir_all(desk.state().join("runs").join(&id)).expect("it is there");
+    // An unwritable journal is reported and does not change the result.
+    std::fs::remove_dir_all(desk.state().join("runs").join(&id)).expect("it exists");
     run.signal(Signal::INT);
-    run.ran().status(130).complains("cannot report the run");
-    desk.is_clean();
+    run.wait().status(130).complains("cannot report the run");
+    desk.assert_clean();
 }
 
 #[test]
-fn a_variable_that_was_not_there_is_unset_again() {
+fn a_new_variable_is_unset_by_the_undo() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let file = desk.write(
@@ -279,28 +278,28 @@ fn a_variable_that_was_not_there_is_unset_again() {
 }
 
 #[test]
-fn a_run_that_is_killed_takes_its_own_lab_with_it() {
+fn the_temporary_lab_of_a_killed_run_ends() {
     let desk = Desk::new();
     let slow = desk.write("slow.yaml", SLOW);
     let mut run = desk.start(&["scenario", "run", &slow]);
     run.lines().next().expect("its title");
     run.signal(Signal::KILL);
-    run.ran();
+    run.wait();
     if cfg!(target_os = "linux") {
         until(|| desk.processes().is_empty());
     }
     desk.lab(&["recover"]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
-fn a_reader_that_goes_away_stops_the_output_and_not_the_run() {
+fn a_closed_output_pipe_does_not_stop_the_run() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let mut run = desk.start(&quick(&["rotate-key"]));
     let first = run.lines().next().expect("its title");
     assert!(first.contains("rotate-key"), "{first}");
-    run.ran().status(0);
+    run.wait().status(0);
     assert_eq!(keys(&desk), "apikey-v1 apikey-v1");
     desk.lab(&["runs", "list"]).status(0).says("passed");
 }
@@ -313,12 +312,12 @@ fn a_journal_that_cannot_be_written_leaves_no_lab() {
     std::fs::remove_dir(&runs).expect("it is empty");
     std::fs::write(&runs, "").expect("a file in its place");
     desk.lab(&quick(&["rotate-key"])).status(3).complains("state folder");
-    std::fs::remove_file(&runs).expect("ours");
-    desk.is_clean();
+    std::fs::remove_file(&runs).expect("the test owns it");
+    desk.assert_clean();
 }
 
 #[test]
-fn help_comes_with_examples_and_wrong_words_with_a_hint() {
+fn help_has_examples_and_wrong_commands_get_a_hint() {
     let desk = Desk::new();
     desk.lab(&["--help"]).status(0).says("lab scenario run rotate-key");
     desk.lab(&["traffic", "--help"]).status(0).says("Examples:");
@@ -326,8 +325,8 @@ fn help_comes_with_examples_and_wrong_words_with_a_hint() {
     for shell in ["bash", "zsh", "fish"] {
         desk.lab(&["completions", shell]).status(0).says("rotate");
     }
-    // The engine's own verbs are not for typing, and say so.
+    // Internal commands refuse to be used directly.
     let mut host = desk.command(&["host"]);
     host.stdin(Stdio::null());
-    Desk::ran(&["host"], host).status(2).complains("lab up");
+    Desk::run(&["host"], host).status(2).complains("lab up");
 }

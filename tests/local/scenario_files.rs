@@ -1,18 +1,18 @@
-//! Scenario files from outside: wrong ones, each with its messages as a snapshot, and the examples in the documentation.
+//! Scenario files: invalid files with snapshots of their messages, and the examples in the documentation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lab_scenario::{LoadOptions, Source, load};
 
-/// Every invalid file and its messages, one snapshot each, so that changes of a message are reviewed.
+/// The messages of each file are a snapshot, so that changes of a message are reviewed.
 #[test]
-fn every_mistake_is_told_with_its_place() {
+fn every_mistake_is_reported_with_its_position() {
     let folder = "tests/local/wrong";
     let mut names: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     names.sort();
-    assert!(names.len() > 20, "the folder is not where it is expected");
+    assert!(names.len() > 20, "too few files in {folder}");
     for path in names {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let path = Path::new(folder).join(path.file_name().unwrap());
@@ -31,7 +31,7 @@ fn every_mistake_is_told_with_its_place() {
 fn the_examples_in_the_documentation_load() {
     let text = fs::read_to_string("docs/scenarios.md").unwrap();
     let blocks: Vec<&str> = text.split("```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect();
-    assert!(blocks.len() > 8, "the examples are not where they are expected");
+    assert!(blocks.len() > 8, "too few examples in docs/scenarios.md");
     for block in blocks {
         let steps = || format!("  {}", block.replace('\n', "\n  "));
         let text =
@@ -43,9 +43,8 @@ fn the_examples_in_the_documentation_load() {
     }
 }
 
-/// Each action and each key of the format is described.
 #[test]
-fn the_documentation_names_every_action() {
+fn the_documentation_describes_every_action() {
     let text = fs::read_to_string("docs/scenarios.md").unwrap();
     let wrong = "title: x\nsteps:\n  - trafficc: {}\n";
     let source = Source::Text { name: "x.yaml".into(), text: wrong.into() };

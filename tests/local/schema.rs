@@ -1,4 +1,4 @@
-//! The schema and the reference for editors: they are current, the library conforms to them, and the schema refuses the
+//! The JSON schema and the reference of scenario files: they are current, the library conforms to them, and the schema refuses the
 //! mistakes that a schema can express.
 
 use std::fs;
@@ -12,7 +12,7 @@ use crate::desk::Desk;
 /// The first line of every file in `scenarios/`.
 const MODELINE: &str = "# yaml-language-server: $schema=../docs/scenario.schema.json";
 
-/// The schema as `lab` prints it.
+/// Validator for the schema that `lab scenario schema` prints.
 pub(crate) struct Checker(jsonschema::Validator);
 
 impl Checker {
@@ -34,19 +34,19 @@ fn printed(more: &[&str]) -> String {
 }
 
 #[track_caller]
-fn is_current(path: &str, more: &[&str]) {
-    let (kept, made) = (fs::read_to_string(path).unwrap_or_default(), printed(more));
-    assert!(kept == made, "{path} is not current: lab scenario schema {} > {path}", more.join(" "));
+fn assert_current(path: &str, more: &[&str]) {
+    let (committed, generated) = (fs::read_to_string(path).unwrap_or_default(), printed(more));
+    assert!(committed == generated, "{path} is not current: lab scenario schema {} > {path}", more.join(" "));
 }
 
 #[test]
 fn the_schema_and_the_reference_are_current() {
-    is_current("docs/scenario.schema.json", &[]);
-    is_current("docs/scenario-reference.md", &["--format", "markdown"]);
+    assert_current("docs/scenario.schema.json", &[]);
+    assert_current("docs/scenario-reference.md", &["--format", "markdown"]);
 }
 
 #[test]
-fn every_file_of_the_library_names_the_schema_and_keeps_to_it() {
+fn every_file_of_the_library_names_and_matches_the_schema() {
     let checker = Checker::new();
     for name in library::names() {
         let text = library::get(name).expect("just listed");
@@ -55,8 +55,7 @@ fn every_file_of_the_library_names_the_schema_and_keeps_to_it() {
     }
 }
 
-/// Which of the wrong files the schema knows to be wrong. What needs parameters, included files or other steps to be seen is
-/// the loader's alone.
+/// Mistakes that involve parameters, included files or other steps can only be found by the loader.
 #[test]
 fn the_schema_refuses_what_it_can_see() {
     let checker = Checker::new();
@@ -77,7 +76,7 @@ fn the_schema_refuses_what_it_can_see() {
 fn the_examples_of_the_reference_load() {
     let page = printed(&["--format", "markdown"]);
     let blocks: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
-    assert!(blocks.len() > 8, "the examples are not where they are expected");
+    assert!(blocks.len() > 8, "too few examples in the reference");
     for block in blocks {
         let text = format!("title: Example\nsteps:\n  {}\n", block.replace('\n', "\n  "));
         let source = Source::Text { name: "example.yaml".into(), text };

@@ -27,7 +27,7 @@ fn services_are_stopped_killed_paused_and_started_again() {
     desk.lab(&["restart", "app"]).status(0).says("app restarted in ");
     let before = pid(&desk.status(), "app");
     desk.lab(&["restart", "gateway", "app"]).status(0).says("gateway restarted in ").says("app restarted in ");
-    assert_ne!(pid(&desk.status(), "app"), before, "it is another process");
+    assert_ne!(pid(&desk.status(), "app"), before, "a new process");
     assert_traffic(&desk, "200");
 
     desk.lab(&["pause", "db"]).status(0).says("db paused in ");
@@ -40,7 +40,7 @@ fn services_are_stopped_killed_paused_and_started_again() {
     desk.lab(&["unpause", "app"]).status(0);
     assert_traffic(&desk, "200");
     desk.lab(&["down"]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The files of the stack that others read: Grafana's dashboards and provisioning, as far as their documented formats can be
-//! checked without Grafana, and that no panel and no rule asks for a metric that is not there.
+//! Files of the stack that other programs read: Grafana's dashboards and provisioning, checked against their documented formats
+//! without Grafana, and the metrics that panels and rules use.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Series that Prometheus creates itself.
 const BUILT_IN: [&str; 2] = ["up", "ALERTS"];
-/// Words of `PromQL` that are no metrics.
+/// Words of `PromQL` that are not metrics.
 const KEYWORDS: [&str; 16] = [
     "and",
     "or",
@@ -59,7 +59,7 @@ fn panels() -> Vec<Value> {
     dashboard()["panels"].as_array().unwrap().clone()
 }
 
-/// The metrics that an expression of `PromQL` names: words that are neither functions, keywords, labels nor durations.
+/// Metrics in an expression of `PromQL`: words that are neither functions, keywords, labels nor durations.
 fn metrics(expr: &str) -> BTreeSet<String> {
     let (mut found, mut word, mut braces, mut quote) = (BTreeSet::new(), String::new(), 0, None);
     let mut grouping = false;
@@ -106,32 +106,32 @@ fn known() -> BTreeSet<String> {
 }
 
 #[test]
-fn metrics_are_told_from_the_rest_of_an_expression() {
+fn metrics_are_recognised_in_an_expression() {
     let expr =
         r#"sum by (code, le) (rate(a_total{job="x", b=~"5.."}[1m])) / on (job) (job:c:rate30s > 0.5) or 2 * ALERTS"#;
     assert_eq!(metrics(expr), BTreeSet::from(["a_total", "job:c:rate30s", "ALERTS"].map(String::from)));
 }
 
 #[test]
-fn no_rule_and_no_panel_asks_for_a_metric_that_is_not_there() {
+fn rules_and_panels_use_existing_metrics() {
     let known = known();
     let panels = panels();
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
     let rules = rules();
-    let mut asked = 0;
+    let mut count = 0;
     for expr in rules.iter().chain(targets).map(|it| it["expr"].as_str().unwrap()) {
         let metrics = metrics(expr);
-        assert!(!metrics.is_empty(), "{expr} asks for nothing");
+        assert!(!metrics.is_empty(), "{expr} contains no metric");
         for metric in metrics {
-            assert!(known.contains(&metric), "{metric} is not there: {expr}");
-            asked += 1;
+            assert!(known.contains(&metric), "{metric} does not exist: {expr}");
+            count += 1;
         }
     }
-    assert!(asked > 15, "{asked}");
+    assert!(count > 15, "{count}");
 }
 
 #[test]
-fn every_alert_says_what_it_is_and_what_to_do() {
+fn every_alert_has_a_summary_and_a_runbook() {
     let rules = rules();
     let alerts: Vec<&Value> = rules.iter().filter(|rule| rule["alert"].is_string()).collect();
     let names: Vec<&str> = alerts.iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
@@ -150,7 +150,7 @@ fn every_alert_says_what_it_is_and_what_to_do() {
 }
 
 #[test]
-fn the_dashboard_keeps_to_the_classic_format() {
+fn the_dashboard_has_the_classic_format() {
     let dashboard = dashboard();
     assert_eq!(dashboard["uid"], "auth-health");
     assert!(dashboard["schemaVersion"].as_u64().is_some_and(|version| version >= 36));
@@ -160,22 +160,22 @@ fn the_dashboard_keeps_to_the_classic_format() {
     for panel in panels() {
         let title = panel["title"].as_str().filter(|title| !title.is_empty()).expect("a panel has a title").to_owned();
         assert!(panel["type"].is_string() && panel["description"].is_string(), "{title}");
-        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id comes twice");
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: duplicate id");
         assert_eq!(panel["datasource"], serde_json::json!({ "type": "prometheus", "uid": "prometheus" }), "{title}");
         let grid = |key: &str| panel["gridPos"][key].as_u64().unwrap_or_else(|| panic!("{title}: gridPos.{key}"));
         assert!(grid("w") > 0 && grid("h") > 0 && grid("x") + grid("w") <= 24, "{title} is outside the grid");
         for x in grid("x")..grid("x") + grid("w") {
             for y in grid("y")..grid("y") + grid("h") {
-                assert!(taken.insert((x, y)), "{title} lies on another panel");
+                assert!(taken.insert((x, y)), "{title} overlaps another panel");
             }
         }
         let mut references = BTreeSet::new();
         for target in panel["targets"].as_array().unwrap() {
             assert!(target["expr"].as_str().is_some_and(|expr| !expr.trim().is_empty()), "{title}");
             assert_eq!(target["datasource"]["uid"], "prometheus", "{title}");
-            assert!(references.insert(target["refId"].as_str().unwrap().to_owned()), "{title}: a refId comes twice");
+            assert!(references.insert(target["refId"].as_str().unwrap().to_owned()), "{title}: duplicate refId");
         }
-        assert!(!references.is_empty(), "{title} asks for nothing");
+        assert!(!references.is_empty(), "{title} has no queries");
     }
 }
 
@@ -198,13 +198,13 @@ fn the_three_panels_of_the_original_come_first() {
     let edge = ["Responses to callers/s", "Latency for callers"];
     let app = ["Status codes", "Auth failure ratio", "Latency", "Redeploys", "Alerts"];
     assert_eq!(rest, [app.as_slice(), &edge].concat());
-    // What callers get is at the top of the page, wherever it is in the file.
+    // The panels about callers are at the top of the page, regardless of their position in the file.
     let top: Vec<&Value> = panels.iter().filter(|panel| panel["gridPos"]["y"] == 0).collect();
     assert_eq!(top.iter().map(|panel| panel["title"].as_str().unwrap()).collect::<Vec<_>>(), edge);
 }
 
 #[test]
-fn provisioning_names_what_is_there() {
+fn provisioning_refers_to_existing_files_and_services() {
     let stack = lab_stack::Stack::embedded(&std::collections::BTreeMap::new()).unwrap();
     let source = &yaml("grafana/provisioning/datasources")[0];
     assert_eq!(source["apiVersion"], 1);

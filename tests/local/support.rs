@@ -1,5 +1,5 @@
-//! Shared code of the tests: services started as real processes ([`Service`]), a client that sends exactly the bytes it is
-//! given ([`Client`]), and upstreams that misbehave ([`upstream`]).
+//! Shared code of the tests: services as real processes ([`Service`]), a client that sends exactly the given bytes ([`Client`]),
+//! and scripted upstreams ([`upstream`]).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::ran::{Bounded, default_signals};
+use crate::command::{Bounded, default_signals};
 
-/// No wait in a test is longer; none that succeeds comes near it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit of a wait. Much longer than any successful wait.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The executable under test, without this process's environment.
+/// Command for the executable under test, with an empty environment.
 pub(crate) fn lab() -> Command {
     default_signals();
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
@@ -22,7 +22,7 @@ pub(crate) fn lab() -> Command {
     command
 }
 
-/// A service that runs. Killed when dropped.
+/// A running service. Killed when dropped.
 pub(crate) struct Service {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -72,12 +72,12 @@ impl Service {
         Self { child, stdin, log, address, metrics }
     }
 
-    /// The app on a database in `folder`, migrated.
+    /// The app with a database in `folder`. Waits until it is healthy.
     pub(crate) fn app(folder: &std::path::Path, instance: &str) -> Self {
         Self::app_with(folder, instance, &[])
     }
 
-    /// The same, with more of its environment; health is awaited.
+    /// The app with additional variables. Waits until it is healthy.
     pub(crate) fn app_with(folder: &std::path::Path, instance: &str, more: &[(&str, &str)]) -> Self {
         let database = format!("sqlite:{}", folder.join("users.db").display());
         let mut env = vec![
@@ -92,7 +92,7 @@ impl Service {
         app
     }
 
-    /// A gateway before `upstream`, with more of its environment.
+    /// A gateway for `upstream`, with additional variables.
     pub(crate) fn gateway(upstream: SocketAddr, env: &[(&str, &str)]) -> Self {
         let mut all = vec![("GATEWAY_LISTEN", "127.0.0.1:0")];
         all.extend(env);
@@ -101,7 +101,7 @@ impl Service {
         gateway
     }
 
-    /// Routes `app:8000` to `upstream` and waits until that is so.
+    /// Routes `app:8000` to `upstream` and waits until the route is in effect.
     pub(crate) fn route(&mut self, upstream: SocketAddr) {
         self.send(&format!("route app:8000 {upstream}"));
         self.log_until(|log| log.contains(&format!("route app:8000 {upstream}")));
@@ -109,7 +109,7 @@ impl Service {
 
     /// Sends a line to its standard input.
     pub(crate) fn send(&mut self, line: &str) {
-        writeln!(self.stdin.as_mut().expect("not closed"), "{line}").expect("it reads");
+        writeln!(self.stdin.as_mut().expect("not closed"), "{line}").expect("the peer reads");
     }
 
     /// Ends its standard input.
@@ -120,27 +120,27 @@ impl Service {
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).expect("it runs");
+        kill_process(pid, signal).expect("it is running");
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         end_of(&mut self.child)
     }
 
-    /// Waits until what it has logged is as `wanted`; it is returned.
-    pub(crate) fn log_until(&self, wanted: impl Fn(&str) -> bool) -> String {
+    /// Waits until the log is as expected, and returns it.
+    pub(crate) fn log_until(&self, is_expected: impl Fn(&str) -> bool) -> String {
         let text = self.log.text.lock().expect("not poisoned");
-        let result = self.log.more.wait_timeout_while(text, PATIENCE, |(text, _)| !wanted(text));
+        let result = self.log.more.wait_timeout_while(text, TIMEOUT, |(text, _)| !is_expected(text));
         let (text, timeout) = result.expect("not poisoned");
-        assert!(!timeout.timed_out(), "the log stayed at: {}", text.0);
+        assert!(!timeout.timed_out(), "not logged in time: {}", text.0);
         text.0.clone()
     }
 
-    /// All that it logged, after its end.
+    /// Waits until the process has closed its output, and returns the whole log.
     pub(crate) fn whole_log(&self) -> String {
         let text = self.log.text.lock().expect("not poisoned");
-        let waited = self.log.more.wait_timeout_while(text, PATIENCE, |(_, ended)| !*ended);
+        let waited = self.log.more.wait_timeout_while(text, TIMEOUT, |(_, ended)| !*ended);
         waited.expect("not poisoned").0.0.clone()
     }
 }
@@ -152,32 +152,33 @@ impl Drop for Service {
     }
 }
 
-/// Waits for a process's end.
+/// Waits until a process ends.
 pub(crate) fn end_of(child: &mut Child) -> ExitStatus {
     let mut status = None;
     until(|| {
-        status = child.try_wait().expect("it can be waited for");
+        status = child.try_wait().expect("it is a child process");
         status.is_some()
     });
     status.expect("just seen")
 }
 
-/// Asks until it is so.
-pub(crate) fn until(mut so: impl FnMut() -> bool) {
+/// Polls until a condition is met.
+#[track_caller]
+pub(crate) fn until(mut is_met: impl FnMut() -> bool) {
     let begun = Instant::now();
-    while !so() {
-        assert!(begun.elapsed() < PATIENCE, "it did not come to pass");
+    while !is_met() {
+        assert!(begun.elapsed() < TIMEOUT, "the condition was not met in time");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The response.
+/// An HTTP response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     head: String,
     pub(crate) body: Vec<u8>,
-    /// The body broke off.
+    /// The body is incomplete.
     pub(crate) broken: bool,
 }
 
@@ -194,25 +195,25 @@ impl Response {
     }
 }
 
-/// A connection.
+/// An HTTP connection.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        let stream = TcpStream::connect(address).expect("a listener");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("an option can be set");
         Self { stream: BufReader::new(stream) }
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.get_mut().write_all(bytes.as_ref()).expect("it reads");
+        self.stream.get_mut().write_all(bytes.as_ref()).expect("the peer reads");
     }
 
-    /// Sends a GET.
+    /// Sends a GET request.
     pub(crate) fn get(&mut self, path: &str, headers: &[(&str, &str)]) {
         let mut head = format!("GET {path} HTTP/1.1\r\nHost: test\r\n");
         for (name, value) in headers {
@@ -221,7 +222,7 @@ impl Client {
         self.send(head + "\r\n");
     }
 
-    /// Reads one response; None where the connection ended before one.
+    /// Reads a response. `None` if the connection was closed before it.
     pub(crate) fn response(&mut self) -> Option<Response> {
         let mut response = Response { head: self.head()?, ..Response::default() };
         response.status = response.head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
@@ -246,7 +247,7 @@ impl Client {
         Some(response)
     }
 
-    /// Reads a response's head.
+    /// Reads the head of a message. `None` if the connection was closed before it.
     pub(crate) fn head(&mut self) -> Option<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -257,9 +258,9 @@ impl Client {
         Some(head)
     }
 
-    /// Reads so many bytes.
+    /// Reads a number of bytes.
     pub(crate) fn bytes(&mut self, count: usize) {
-        self.stream.read_exact(&mut vec![0; count]).expect("so many come");
+        self.stream.read_exact(&mut vec![0; count]).expect("enough bytes arrive");
     }
 
     /// Reads a chunk of a body. `None` if it is incomplete.
@@ -283,14 +284,14 @@ impl Client {
     }
 }
 
-/// One GET on a connection of its own.
+/// Sends a GET request on a new connection.
 pub(crate) fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut client = Client::connect(address);
     client.get(path, &[headers, &[("Connection", "close")]].concat());
-    client.response().expect("an answer")
+    client.response().expect("a response")
 }
 
-/// Sends bytes as they are on a connection of their own.
+/// Sends a request unchanged on a new connection.
 pub(crate) fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> Option<Response> {
     let mut client = Client::connect(address);
     client.send(request);
@@ -305,17 +306,17 @@ pub(crate) fn upstream(serve: impl Fn(Client) + Send + Sync + 'static) -> Socket
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let serve = Arc::clone(&serve);
-            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let _ = stream.set_read_timeout(Some(TIMEOUT));
             std::thread::spawn(move || serve(Client { stream: BufReader::new(stream) }));
         }
     });
     address
 }
 
-/// A whole response.
+/// A complete 200 response.
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// An upstream that answers each request with the head it got, as its body.
+/// An upstream whose responses contain the head of the request as their body.
 pub(crate) fn mirror() -> SocketAddr {
     upstream(|mut client| {
         while let Some(head) = client.head() {

@@ -1,4 +1,4 @@
-//! Traffic against servers that work, fail and come back: every request is in exactly one count.
+//! Traffic to servers that work, fail and recover: every request is in exactly one count.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,8 +34,8 @@ async fn run(load: &Load) -> Summary {
     summary
 }
 
-/// The whole output about a load of one caller without a name.
-async fn told(load: &Load) -> Outcome {
+/// Complete outcome of a load with one unnamed caller.
+async fn run_job(load: &Load) -> Outcome {
     let outcome = lab_traffic::run_job(&Job::from(load), &|_| {}, &CancellationToken::new()).await;
     outcome.expect("it is valid")
 }
@@ -50,7 +50,7 @@ async fn cause_of(reply: fn() -> Reply) -> Cause {
 }
 
 #[tokio::test]
-async fn it_sends_what_it_was_told_on_one_connection() {
+async fn requests_are_sent_as_configured_on_one_connection() {
     let heads = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&heads);
     let server = serve(move |_, head| {
@@ -81,7 +81,7 @@ async fn counts_are_exact_with_many_connections() {
 }
 
 #[tokio::test]
-async fn a_duration_sends_those_due_before_it() {
+async fn a_duration_sends_the_requests_due_within_it() {
     let server = serve(|_, _| Reply::Send(UNAUTHORIZED.to_owned())).await;
     let amount = Amount::Duration(Duration::from_millis(100));
     let summary = run(&Load { amount, ..load(&server.url, 0, 200.0) }).await;
@@ -90,7 +90,7 @@ async fn a_duration_sends_those_due_before_it() {
 }
 
 #[tokio::test]
-async fn each_way_to_fail_has_its_cause() {
+async fn each_failure_has_its_cause() {
     assert_eq!(cause_of(|| Reply::Last(String::new())).await, Cause::Reset);
     assert_eq!(
         cause_of(|| Reply::Last("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf".to_owned())).await,
@@ -106,7 +106,7 @@ async fn each_way_to_fail_has_its_cause() {
     );
     assert_eq!(cause_of(|| Reply::Last("SSH-2.0-OpenSSH_9.2\r\n".to_owned())).await, Cause::Protocol);
     assert_eq!(cause_of(|| Reply::Silence).await, Cause::Timeout);
-    // The head comes, the body never does.
+    // The head arrives, but not the body.
     assert_eq!(
         cause_of(|| Reply::Send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n".to_owned())).await,
         Cause::Timeout
@@ -121,7 +121,7 @@ async fn each_way_to_fail_has_its_cause() {
 }
 
 #[tokio::test]
-async fn a_stall_shows_in_full_in_every_request_that_was_due_meanwhile() {
+async fn a_stall_counts_in_the_latency_of_every_request_due_during_it() {
     let server =
         serve(|number, _| if number == 5 { Reply::Late(1000, OK.to_owned()) } else { Reply::Send(OK.to_owned()) })
             .await;
@@ -134,12 +134,12 @@ async fn a_stall_shows_in_full_in_every_request_that_was_due_meanwhile() {
 }
 
 #[tokio::test]
-async fn requests_that_cannot_start_in_time_are_unsent_and_the_run_ends_in_time() {
+async fn requests_that_cannot_start_in_time_are_unsent() {
     let server = serve(|_, _| Reply::Silence).await;
     let load = Load { timeout: Duration::from_millis(200), ..load(&server.url, 25, 50.0) };
     let begin = Instant::now();
     let summary = run(&load).await;
-    // The schedule takes 480 ms, and 400 ms may come on top; the rest is for a slow machine.
+    // The schedule takes 480 ms, and the last requests up to 400 ms more. The limit allows for a slow machine.
     assert!(begin.elapsed() < Duration::from_secs(5));
     assert_eq!(summary.sent + summary.unsent, 25);
     assert!(summary.sent >= 2 && summary.unsent >= 10, "{summary:?}");
@@ -160,7 +160,7 @@ async fn an_outage_lies_between_its_first_failure_and_the_first_lasting_success(
         let summary = run(&Load { connections, ..load(&server.url, 100, 400.0) }).await;
         let (answered, failed) = (summary.codes[&200], summary.errors[&Cause::Reset]);
         assert_eq!(answered + failed, 100, "{summary:?}");
-        // The first on each connection meets the close of one that was idle, and is sent twice.
+        // The first request on each closed idle connection is sent twice.
         assert_eq!((answered + 30, failed), (server.requests() as u64, 30 + 100 - server.requests() as u64));
         let (first, last) = (summary.first_failure.expect("some failed"), summary.last_failure.expect("some failed"));
         let lasting = summary.lasting_success.expect("it came back");
@@ -171,7 +171,7 @@ async fn an_outage_lies_between_its_first_failure_and_the_first_lasting_success(
 }
 
 #[tokio::test]
-async fn a_server_that_comes_to_listen_is_reached_at_once() {
+async fn a_server_that_starts_to_listen_is_reached_at_once() {
     let (socket, url) = refusing();
     socket.set_nonblocking(true).expect("a socket");
     let (socket, server) = (Mutex::new(Some(socket)), Mutex::new(None));
@@ -193,52 +193,52 @@ async fn a_server_that_comes_to_listen_is_reached_at_once() {
 
 #[tokio::test]
 async fn a_server_that_closes_after_each_response_gives_no_errors() {
-    // Says so: known at once, whatever the rate.
+    // With `Connection: close`, which is known at once at any rate.
     let server = serve(|_, _| Reply::Last(OK.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"))).await;
     let summary = run(&load(&server.url, 50, 5000.0)).await;
     assert_eq!(summary.codes.into_iter().collect::<Vec<_>>(), [(200, 50)]);
-    // Does not say so: seen while the connection is idle.
+    // Without it, which is noticed while the connection is idle.
     let server = serve(|_, _| Reply::Last(OK.to_owned())).await;
     let summary = run(&load(&server.url, 10, 20.0)).await;
     assert_eq!(summary.codes.into_iter().collect::<Vec<_>>(), [(200, 10)]);
 }
 
 #[tokio::test]
-async fn a_request_that_met_the_close_of_an_idle_connection_is_sent_once_more_where_it_may_be() {
+async fn an_idempotent_request_on_a_closed_idle_connection_is_sent_again() {
     // Requests 1 and 3 are not answered, on a connection that answered the one before.
     let reply = |number: usize, _: &str| match number {
         1 | 3 => Reply::Last(String::new()),
         _ => Reply::Send(OK.to_owned()),
     };
     let server = serve(reply).await;
-    let outcome = told(&load(&server.url, 20, 1000.0)).await;
+    let outcome = run_job(&load(&server.url, 20, 1000.0)).await;
     assert_eq!((outcome.summary.codes[&200], outcome.summary.failed(), outcome.resent), (20, 0, 2));
     assert_eq!(server.requests(), 22);
     // A request with side effects is sent once.
     let server = serve(reply).await;
     let post = Load { method: "POST".to_owned(), ..load(&server.url, 20, 1000.0) };
-    let outcome = told(&post).await;
+    let outcome = run_job(&post).await;
     assert_eq!((outcome.summary.codes[&200], outcome.summary.errors[&Cause::Reset], outcome.resent), (18, 2, 0));
     assert_eq!(server.requests(), 20);
 }
 
 #[tokio::test]
-async fn what_is_not_answered_on_a_new_connection_or_only_in_part_is_not_sent_again() {
+async fn requests_without_response_on_a_new_connection_or_with_a_partial_one_are_not_sent_again() {
     let server =
         serve(|number, _| if number == 0 { Reply::Send(OK.to_owned()) } else { Reply::Last(String::new()) }).await;
-    let outcome = told(&load(&server.url, 10, 1000.0)).await;
-    // The second one twice, each later one on a connection of its own.
+    let outcome = run_job(&load(&server.url, 10, 1000.0)).await;
+    // The second request is sent twice, each later request once on a new connection.
     assert_eq!((outcome.summary.errors[&Cause::Reset], outcome.resent, server.requests()), (9, 1, 11));
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
     let server =
         serve(move |number, _| if number % 2 == 0 { Reply::Send(OK.to_owned()) } else { Reply::Last(half.to_owned()) })
             .await;
-    let outcome = told(&load(&server.url, 20, 1000.0)).await;
+    let outcome = run_job(&load(&server.url, 20, 1000.0)).await;
     assert_eq!((outcome.summary.errors[&Cause::Reset], outcome.resent, server.requests()), (10, 0, 20));
 }
 
 #[tokio::test]
-async fn cancellation_gives_up_what_is_in_flight_and_counts_it_apart() {
+async fn cancellation_abandons_requests_in_flight_and_counts_them_separately() {
     let cancel = CancellationToken::new();
     let trip = cancel.clone();
     let server = serve(move |number, _| {
@@ -257,13 +257,13 @@ async fn cancellation_gives_up_what_is_in_flight_and_counts_it_apart() {
     let summary = lab_traffic::run(&load(&server.url, 1000, 200.0), &progress, &cancel).await;
     assert!(summary.interrupted);
     assert_eq!((summary.sent, summary.in_flight, summary.failed(), server.requests()), (5, 1, 0, 6));
-    assert_eq!(summary.unsent, 0, "a step's end is nobody's failure");
+    assert_eq!(summary.unsent, 0, "requests that are not due are not counted");
     assert!(summary.duration >= Duration::from_millis(25), "{summary:?}");
     assert_eq!(last.load(Ordering::SeqCst), 5);
 }
 
 #[tokio::test]
-async fn cancellation_lets_a_quick_answer_in() {
+async fn cancellation_waits_briefly_for_responses() {
     let cancel = CancellationToken::new();
     let trip = cancel.clone();
     let server = serve(move |_, _| {
@@ -276,15 +276,15 @@ async fn cancellation_lets_a_quick_answer_in() {
 }
 
 #[tokio::test]
-async fn a_load_that_is_not_valid_is_not_sent() {
+async fn an_invalid_load_is_not_sent() {
     let load = load("https://127.0.0.1", 7, 20.0);
     let summary = run(&load).await;
     assert_eq!((summary.sent, summary.unsent), (0, 7));
 }
 
 #[tokio::test]
-async fn what_is_open_at_a_halt_goes_on_and_is_told_apart() {
-    // The first two are answered at once, the next one late, and the last never.
+async fn requests_open_at_a_halt_continue_and_are_counted_separately() {
+    // The first two get responses at once, the third late, and the last never.
     let server = serve(|number, _| match number {
         0 | 1 => Reply::Send(OK.to_owned()),
         2 => Reply::Late(500, OK.to_owned()),
@@ -301,7 +301,7 @@ async fn what_is_open_at_a_halt_goes_on_and_is_told_apart() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     control.halt();
-    let first = control.request_summary().await.expect("it goes on");
+    let first = control.request_summary().await.expect("traffic continues");
     assert_eq!((first.sent, first.codes[&200], first.failed()), (2, 2, 0), "{first:?}");
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let second = control.request_summary().await.expect("one is still open");
@@ -309,5 +309,5 @@ async fn what_is_open_at_a_halt_goes_on_and_is_told_apart() {
     let rest = sending.await.expect("no panic");
     assert_eq!((rest.sent, rest.errors[&Cause::Timeout], server.requests()), (1, 1, 4), "{rest:?}");
     assert!(rest.first_failure.is_some_and(|at| at >= Duration::from_millis(150)), "{rest:?}");
-    assert!(control.request_summary().await.is_err(), "it is over");
+    assert!(control.request_summary().await.is_err(), "traffic has ended");
 }

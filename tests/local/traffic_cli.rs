@@ -1,4 +1,4 @@
-//! `lab traffic` as it is typed: what is refused, what is shown, and the exit codes.
+//! `lab traffic` on the command line: validation, output and exit codes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::desk::Desk;
 use crate::support::{OK, until, upstream};
 
-/// A server that answers 200, and how many requests it got.
+/// Starts a server that answers 200. Returns its address and its number of requests.
 pub(crate) fn server() -> (SocketAddr, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
@@ -23,7 +23,7 @@ pub(crate) fn server() -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn what_cannot_be_sent_is_refused_with_a_reason() {
+fn invalid_arguments_are_refused_with_a_reason() {
     let desk = Desk::new();
     let url = |url: &'static str| vec!["--url", url];
     let with = |more: &[&'static str]| [&["--url", "http://127.0.0.1:1/"], more].concat();
@@ -59,13 +59,13 @@ fn what_cannot_be_sent_is_refused_with_a_reason() {
 }
 
 #[test]
-fn more_connections_than_files_are_refused_before_anything_is_sent() {
+fn more_connections_than_descriptors_are_refused_before_anything_is_sent() {
     let desk = Desk::new();
     let mut shell = std::process::Command::new("sh");
     let command = "ulimit -n 100; exec \"$0\" traffic --url http://127.0.0.1:1/ --connections 200";
     shell.args(["-c", command, env!("CARGO_BIN_EXE_lab")]).current_dir(desk.path());
-    let ran = Desk::ran(&["traffic"], shell).status(2);
-    ran.complains("200 need more open files than this process may have").complains("at most 36");
+    let result = Desk::run(&["traffic"], shell).status(2);
+    result.complains("200 need more open files than this process may have").complains("at most 36");
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn a_mix_of_keys_is_shown_by_caller() {
     });
     let url = format!("http://{address}/");
     let args = ["traffic", "--url", &url, "--key", "old", "--key", "new=20%", "--requests", "20", "--rate", "500"];
-    let ran = desk.lab(&args).status(0).says("caller").says("200: 16").says("401: 4");
-    assert!(ran.stdout.contains("<= "), "a histogram: {}", ran.stdout);
+    let result = desk.lab(&args).status(0).says("caller").says("200: 16").says("401: 4");
+    assert!(result.stdout.contains("<= "), "a histogram: {}", result.stdout);
     let json = desk.lab(&[&args as &[_], &["--json"]].concat()).status(0).json();
     assert_eq!(
         (json["callers"][1]["name"].as_str(), json["callers"][1]["codes"]["401"].as_u64()),
@@ -102,9 +102,9 @@ fn expectations_set_the_exit_code() {
     };
     run(&["status.200: \">= 99.9%\"", "latency.p99: \"< 3s\""]).status(0).says("passed");
     run(&["status.200: 100%", "failed: \">= 1\""]).status(1).says("failed");
-    let nobody = ["traffic", "--url", "http://127.0.0.1:1/", "--requests", "2", "--rate", "100"];
-    desk.lab(&nobody).status(3).says("refused");
-    desk.lab(&[&nobody as &[_], &["--expect", "failed: 100%"]].concat()).status(0);
+    let refused = ["traffic", "--url", "http://127.0.0.1:1/", "--requests", "2", "--rate", "100"];
+    desk.lab(&refused).status(3).says("refused");
+    desk.lab(&[&refused as &[_], &["--expect", "failed: 100%"]].concat()).status(0);
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn the_closed_model_needs_no_rate() {
     let desk = Desk::new();
     let (address, seen) = server();
     let url = format!("http://{address}/");
-    let ran = desk.lab(&["traffic", "--url", &url, "--connections", "2", "--requests", "300", "--json"]).status(0);
-    let json = ran.json();
+    let result = desk.lab(&["traffic", "--url", &url, "--connections", "2", "--requests", "300", "--json"]).status(0);
+    let json = result.json();
     assert_eq!((json["model"].as_str(), json["sent"].as_u64()), (Some("closed"), Some(300)));
     assert!(json["wanted_rate"].is_null() && json["start_delay_ms"].is_null());
     assert_eq!(seen.load(Ordering::SeqCst), 300);
@@ -152,12 +152,12 @@ fn the_time_series_goes_to_a_file_or_to_standard_output() {
         .map(|row| row.split(',').nth(2).expect("a column").parse::<u64>().expect("a number"))
         .sum();
     assert!(rows.starts_with("start,length,sent,") && sent == 5, "{rows}");
-    let ran = desk.lab(&[&args as &[_], &["-"]].concat()).status(0).says("start,length,sent,");
-    assert!(!ran.stdout.contains("5 requests"), "{}", ran.stdout);
+    let result = desk.lab(&[&args as &[_], &["-"]].concat()).status(0).says("start,length,sent,");
+    assert!(!result.stdout.contains("5 requests"), "{}", result.stdout);
 }
 
 #[test]
-fn ctrl_c_shows_what_there_is() {
+fn ctrl_c_shows_the_results_so_far() {
     let desk = Desk::new();
     let (address, seen) = server();
     let url = format!("http://{address}/");
@@ -166,12 +166,12 @@ fn ctrl_c_shows_what_there_is() {
         let running = desk.start(&[&["traffic", "--url", &url, "--duration", "60s"], more.as_slice()].concat());
         until(|| seen.load(Ordering::SeqCst) >= 5);
         running.signal(Signal::INT);
-        running.ran().status(130).says("(interrupted)").says("200");
+        running.wait().status(130).says("(interrupted)").says("200");
     }
 }
 
 #[test]
-fn ctrl_c_before_a_server_that_hangs_counts_what_was_due_and_what_is_in_flight() {
+fn ctrl_c_with_a_hanging_server_counts_due_requests_and_requests_in_flight() {
     let desk = Desk::new();
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
@@ -181,20 +181,20 @@ fn ctrl_c_before_a_server_that_hangs_counts_what_was_due_and_what_is_in_flight()
         }
     });
     let url = format!("http://{address}/");
-    let cut = |more: &[&str]| {
+    let interrupt = |more: &[&str]| {
         seen.store(0, Ordering::SeqCst);
         let args = ["traffic", "--url", &url, "--duration", "60s", "--connections", "2"];
         let running = desk.start(&[&args, more].concat());
         until(|| seen.load(Ordering::SeqCst) == 2);
         std::thread::sleep(std::time::Duration::from_millis(500));
         running.signal(Signal::INT);
-        running.ran().status(130)
+        running.wait().status(130)
     };
     for rate in [&["--rate", "100"] as &[_], &[]] {
-        let ran = cut(rate).says("0 requests in ").says("(interrupted)").says("2 in flight");
-        assert!(!ran.stdout.contains("none failed") && !ran.stdout.contains(" in 0.0s"), "{}", ran.stdout);
-        assert_eq!(ran.stdout.contains("more could not be sent in time"), !rate.is_empty(), "{}", ran.stdout);
-        let json = cut(&[rate, &["--json"]].concat()).json();
+        let result = interrupt(rate).says("0 requests in ").says("(interrupted)").says("2 in flight");
+        assert!(!result.stdout.contains("none failed") && !result.stdout.contains(" in 0.0s"), "{}", result.stdout);
+        assert_eq!(result.stdout.contains("more could not be sent in time"), !rate.is_empty(), "{}", result.stdout);
+        let json = interrupt(&[rate, &["--json"]].concat()).json();
         let number = |name: &str| json[name].as_f64().expect("a number");
         let lasted = number("duration");
         assert!((0.5..10.0).contains(&lasted), "{json}");
@@ -210,19 +210,19 @@ fn two_results_are_compared() {
     let (address, _) = server();
     let url = format!("http://{address}/");
     let result = |name, rate| {
-        let ran = desk.lab(&["traffic", "--url", &url, "--requests", "5", "--rate", rate, "--json"]).status(0);
-        desk.write(name, &ran.stdout)
+        let result = desk.lab(&["traffic", "--url", &url, "--requests", "5", "--rate", rate, "--json"]).status(0);
+        desk.write(name, &result.stdout)
     };
     let (a, b) = (result("a.json", "500"), result("b.json", "1000"));
-    let ran = desk.lab(&["traffic", "compare", &a, &b]).status(0);
-    ran.says("a.json").says("p99.99").says("the wanted rate differs: 500 and 1000");
+    let result = desk.lab(&["traffic", "compare", &a, &b]).status(0);
+    result.says("a.json").says("p99.99").says("the wanted rate differs: 500 and 1000");
     let wrong = desk.write("wrong.json", "{}");
     desk.lab(&["traffic", "compare", &a, &wrong]).status(2).complains("is not a result of `lab traffic --json`");
     desk.lab(&["traffic", "compare", &a, "missing.json"]).status(2).complains("cannot read missing.json");
 }
 
 #[test]
-fn a_name_without_an_address_is_told_as_such() {
+fn a_name_without_an_address_is_reported_as_dns() {
     let desk = Desk::new();
     // A label of 64 letters is refused by the resolver itself, without a network.
     let url = format!("http://{}.test/", "a".repeat(64));

@@ -1,4 +1,4 @@
-//! The whole engine: both models, callers, warm-up, and servers at their worst.
+//! Traffic jobs: both models, callers, warm-up, and faulty servers.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use crate::http_server::{OK, Reply, refusing, serve, serve_on};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Closed, on two connections.
+/// Closed-loop job on two connections.
 fn job(url: &str, requests: u64) -> Job {
     let load = Load {
         url: format!("{url}/"),
@@ -45,7 +45,7 @@ async fn run(job: &Job) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_closed_model_sends_what_it_was_told_as_fast_as_it_is_answered() {
+async fn the_closed_model_sends_its_requests_as_fast_as_they_are_answered() {
     let server = serve(|_, _| Reply::Send(OK.to_owned())).await;
     let outcome = run(&job(&server.url, 500)).await;
     assert_eq!((outcome.summary.sent, outcome.summary.codes[&200], server.requests()), (500, 500, 500));
@@ -57,8 +57,8 @@ async fn the_closed_model_sends_what_it_was_told_as_fast_as_it_is_answered() {
 }
 
 #[tokio::test]
-async fn an_answer_before_the_body_was_read_is_an_answer() {
-    // Closes with the body unread: the connection is reset while the answer waits to be read.
+async fn a_response_before_the_body_was_read_counts() {
+    // The server closes without reading the body, so that the connection is reset while the response can be read.
     let refusal = "HTTP/1.1 413 Payload Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
     let server = crate::support::upstream(move |mut client| {
         client.head();
@@ -82,7 +82,7 @@ async fn folded_headers_are_accepted() {
 }
 
 #[tokio::test]
-async fn callers_have_their_shares_and_their_own_figures() {
+async fn callers_have_separate_shares_and_counts() {
     let keys = Arc::new(Mutex::new(HashMap::<String, u64>::new()));
     let seen = Arc::clone(&keys);
     let server = serve(move |_, head| {
@@ -118,7 +118,7 @@ async fn several_requests_go_to_several_servers_in_turn() {
 
 #[tokio::test]
 async fn a_warm_up_is_sent_and_not_counted() {
-    // Fails at first, as a cold server may.
+    // The first requests fail, as on a cold server.
     let reply = |number, _: &str| Reply::Send(if number < 20 { OK.replace("200 OK", "503 No") } else { OK.to_owned() });
     let server = serve(reply).await;
     let warmup = Duration::from_millis(200);
@@ -130,7 +130,7 @@ async fn a_warm_up_is_sent_and_not_counted() {
 }
 
 #[tokio::test]
-async fn a_ramp_sends_what_lies_under_it() {
+async fn a_ramp_sends_the_integral_of_its_rate() {
     let server = serve(|_, _| Reply::Send(OK.to_owned())).await;
     let stages = vec![
         Stage { length: Duration::from_millis(200), from: 0.0, to: 200.0 },
@@ -143,7 +143,7 @@ async fn a_ramp_sends_what_lies_under_it() {
 }
 
 #[tokio::test]
-async fn intervals_add_up_to_the_whole() {
+async fn intervals_add_up_to_the_total() {
     let server = serve(|_, _| Reply::Send(OK.to_owned())).await;
     let intervals = Mutex::new(Vec::new());
     let update = |update: Update<'_>| {
@@ -164,7 +164,7 @@ async fn intervals_add_up_to_the_whole() {
 }
 
 #[tokio::test]
-async fn without_keep_alive_each_request_has_its_connection() {
+async fn without_keep_alive_each_request_has_its_own_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let accepted = Arc::new(AtomicUsize::new(0));
@@ -187,7 +187,7 @@ async fn without_keep_alive_each_request_has_its_connection() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_rests_in_the_closed_model() {
+async fn the_closed_model_pauses_after_a_refused_connection() {
     let (_held, url) = refusing();
     let job = Job { amount: Amount::Duration(Duration::from_millis(500)), ..job(&url, 0) };
     let outcome = run(&job).await;
@@ -197,7 +197,7 @@ async fn a_refused_connection_rests_in_the_closed_model() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_dies_and_comes_back_is_found_again() {
+async fn a_restarted_server_is_reached_again() {
     let server = serve(|_, _| Reply::Send(OK.to_owned())).await;
     let address = server.url.trim_start_matches("http://").to_owned();
     let url = server.url.clone();
@@ -205,7 +205,7 @@ async fn a_server_that_dies_and_comes_back_is_found_again() {
     let failures = AtomicUsize::new(0);
     let update = |update: Update<'_>| {
         let Update::Interval(interval) = update else { return };
-        // Its listener is gone, and so are its connections, since each ends after an answer.
+        // Dropping the server closes its listener. No connections are left, since each ends after a response.
         if server.lock().expect("no panic").take().is_some() {
             return;
         }
@@ -235,7 +235,7 @@ async fn result_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Result<
 }
 
 #[tokio::test]
-async fn a_server_at_its_worst_is_told_as_it_is() {
+async fn faulty_responses_have_their_causes() {
     let endless = || Reply::Send(format!("HTTP/1.1 200 OK\r\nx-endless: {}", "a".repeat(100_000)));
     assert_eq!(result_of(endless).await, Err(Cause::Protocol));
     let garbage = || Reply::Send("\u{0}\u{1}\u{2} nothing of use \r\n\r\n".to_owned());
@@ -258,8 +258,8 @@ async fn a_server_at_its_worst_is_told_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_made_in_time_has_its_own_cause() {
-    // A listener whose queue is full: the kernel drops what comes next, as a firewall would.
+async fn a_connect_timeout_has_its_own_cause() {
+    // With a full queue the kernel drops further connections, like a firewall.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     let any: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
     socket.bind(&any.into()).expect("a free port");
@@ -283,7 +283,7 @@ async fn an_ipv6_address_is_reached() {
 }
 
 #[tokio::test]
-async fn what_a_cancelled_job_did_not_start_is_unsent_by_caller_and_by_interval() {
+async fn requests_that_a_cancelled_job_did_not_start_are_unsent_by_caller_and_by_interval() {
     let server = serve(|_, _| Reply::Silence).await;
     let cancel = CancellationToken::new();
     let trip = cancel.clone();
@@ -299,7 +299,7 @@ async fn what_a_cancelled_job_did_not_start_is_unsent_by_caller_and_by_interval(
     };
     let caller = |name: &str, share| Caller::new(name, Vec::new(), share);
     let callers = vec![caller("a", 0.75), caller("b", 0.25)];
-    // Two of the warm-up's requests hold the connections.
+    // Two requests of the warm-up hold the connections.
     let warmup = Duration::from_millis(100);
     let job = Job { callers, warmup, pace: open(200.0), amount: Amount::Duration(600 * SECOND), ..job(&server.url, 0) };
     let outcome = run_job(&job, &update, &cancel).await.expect("valid");
@@ -316,7 +316,7 @@ async fn what_a_cancelled_job_did_not_start_is_unsent_by_caller_and_by_interval(
 }
 
 #[tokio::test]
-async fn a_cancelled_closed_job_keeps_what_it_has() {
+async fn a_cancelled_closed_job_keeps_its_results() {
     let cancel = CancellationToken::new();
     let trip = cancel.clone();
     let server = serve(move |number, _| {

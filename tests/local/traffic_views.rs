@@ -1,4 +1,4 @@
-//! Output of `lab traffic` while it runs, on a terminal and in a pipe, and with rows that cannot be written.
+//! Output of `lab traffic` during the run: on a terminal, in a pipe, and if the CSV rows cannot be written.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -9,14 +9,14 @@ use crate::desk::Desk;
 use crate::pty::Pty;
 use crate::traffic_cli::server;
 
-/// Position of the bar for this number of requests, or none if it is hidden.
+/// Progress shown by the bar for this number of requests, or none if it is hidden.
 fn done(screen: &str, planned: &str) -> Option<u64> {
     let before = screen.split_once(&format!(" of {planned}"))?.0;
     before.rsplit(' ').next()?.parse().ok()
 }
 
 #[test]
-fn the_bar_of_a_rate_goes_on_from_second_to_second() {
+fn the_bar_of_a_rate_shows_requests_and_never_goes_back() {
     let desk = Desk::new();
     let url = format!("http://{}/", server().0);
     let args = ["traffic", "--url", &url, "--rate", "50", "--duration", "3s"];
@@ -24,20 +24,20 @@ fn the_bar_of_a_rate_goes_on_from_second_to_second() {
         let mut pty = Pty::start(&desk.command(&args), columns, 24);
         let last = Cell::new(0);
         pty.until("the result", |screen| {
-            assert!(!screen.contains("s of 3s"), "it is not the time that is shown:\n{screen}");
+            assert!(!screen.contains("s of 3s"), "the bar shows the time:\n{screen}");
             if let Some(now) = done(screen, "150") {
-                assert!(now >= last.replace(now), "it went back:\n{screen}");
+                assert!(now >= last.replace(now), "the bar went back:\n{screen}");
             }
             screen.contains("150 requests in")
         });
-        assert!(last.get() >= 100, "it was seen: {}", last.get());
+        assert!(last.get() >= 100, "the bar was last seen at {}", last.get());
         assert_eq!(pty.wait().code(), Some(0));
-        pty.is_as_before();
+        pty.assert_terminal_restored();
     }
 }
 
 #[test]
-fn without_a_rate_it_is_the_time_that_is_shown() {
+fn without_a_rate_the_bar_shows_the_time() {
     let desk = Desk::new();
     let url = format!("http://{}/", server().0);
     let args = ["traffic", "--url", &url, "--connections", "1", "--duration", "2s"];
@@ -47,7 +47,7 @@ fn without_a_rate_it_is_the_time_that_is_shown() {
 }
 
 #[test]
-fn a_warm_up_is_called_so_for_as_long_as_it_lasts() {
+fn a_warm_up_is_shown_while_it_lasts() {
     let desk = Desk::new();
     let url = format!("http://{}/", server().0);
     let args = ["traffic", "--url", &url, "--rate", "40", "--requests", "40", "--warmup", "1s"];
@@ -63,35 +63,35 @@ fn a_warm_up_is_called_so_for_as_long_as_it_lasts() {
 }
 
 #[test]
-fn in_a_pipe_there_is_a_line_every_five_seconds() {
+fn a_pipe_gets_a_line_every_five_seconds() {
     let desk = Desk::new();
     let url = format!("http://{}/", server().0);
     let args = ["traffic", "--url", &url, "--rate", "20", "--duration", "5500ms"];
-    let ran = desk.lab(&args).status(0).complains("5.0s: 20/s · 200 100% · p50 ").says("110 requests in");
-    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    let result = desk.lab(&args).status(0).complains("5.0s: 20/s · 200 100% · p50 ").says("110 requests in");
+    assert_eq!(result.stderr.lines().count(), 1, "{}", result.stderr);
 }
 
 #[test]
-fn rows_that_cannot_be_written_do_not_cost_the_result() {
+fn unwritable_rows_do_not_lose_the_result() {
     let desk = Desk::new();
     let url = format!("http://{}/", server().0);
     let pipe = desk.path().join("rows").display().to_string();
     for more in [&["--json"] as &[_], &[]] {
-        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
-        // Reads the head, and goes before there is a row.
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is installed").success());
+        // Reads the header and closes the pipe before the first row.
         let rows = pipe.clone();
         let reader = std::thread::spawn(move || {
             let mut head = String::new();
-            BufReader::new(File::open(rows).expect("it is ours")).read_line(&mut head).expect("a line");
+            BufReader::new(File::open(rows).expect("the test owns it")).read_line(&mut head).expect("a line");
         });
         let args = ["traffic", "--url", &url, "--rate", "40", "--requests", "20", "--csv", &pipe];
-        let ran = desk.lab(&[&args, more].concat()).status(3).complains("--csv: cannot write: Broken pipe");
-        reader.join().expect("it read");
+        let result = desk.lab(&[&args, more].concat()).status(3).complains("--csv: cannot write: Broken pipe");
+        reader.join().expect("the reader does not panic");
         if more.is_empty() {
-            ran.says("20 requests in").says("none failed");
+            result.says("20 requests in").says("none failed");
         } else {
-            assert_eq!(ran.json()["sent"], 20);
+            assert_eq!(result.json()["sent"], 20);
         }
-        std::fs::remove_file(&pipe).expect("it is ours");
+        std::fs::remove_file(&pipe).expect("the test owns it");
     }
 }

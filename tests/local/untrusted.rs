@@ -1,4 +1,5 @@
-//! Files that a stranger wrote: what a scenario reaches without `--allow-commands`, and what of a text reaches a terminal.
+//! Untrusted files: a scenario without `--allow-commands` reaches nothing outside its lab, and no control character of a text
+//! reaches a terminal.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -10,11 +11,11 @@ use crate::desk::Desk;
 use crate::pty::Pty;
 
 fn scenario(steps: &str) -> String {
-    format!("title: A stranger's\nkind: part\nsteps:\n{steps}  - traffic: {{ requests: 3, rate: 200 }}\n")
+    format!("title: Untrusted\nkind: part\nsteps:\n{steps}  - traffic: {{ requests: 3, rate: 200 }}\n")
 }
 
-/// Counts who connects to a port of this machine that is no part of any lab.
-fn outside() -> (u16, Arc<AtomicUsize>) {
+/// Listens on a port outside the lab, and counts connections.
+fn listen_outside() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     let count = Arc::new(AtomicUsize::new(0));
@@ -33,7 +34,7 @@ fn a_scenario_reaches_no_file_and_no_port_outside_its_lab() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let victim = desk.path().join("victim.db");
-    let (port, connections) = outside();
+    let (port, connections) = listen_outside();
     let variables = [
         format!("app, env: {{ DATABASE_URL: \"sqlite:{}\" }}", victim.display()),
         format!("app, env: {{ DATABASE_URL: \"sqlite:{}?mode=rwc\" }}", victim.display()),
@@ -55,20 +56,23 @@ fn a_scenario_reaches_no_file_and_no_port_outside_its_lab() {
         let file = desk.write("strange.yaml", &scenario(&format!("  - set_env: {{ service: {variable} }}\n")));
         for more in [&["--dry-run"][..], &[]] {
             let args = [&["scenario", "run", &file], more].concat();
-            let ran = desk.lab(&args).status(2).complains("strange.yaml");
-            assert!(ran.stderr.contains("cannot be set") || ran.stderr.contains("app:PORT"), "{variable}: {ran:?}");
+            let result = desk.lab(&args).status(2).complains("strange.yaml");
+            assert!(
+                result.stderr.contains("cannot be set") || result.stderr.contains("app:PORT"),
+                "{variable}: {result:?}"
+            );
         }
     }
-    // A value that is only known during the run is checked then.
+    // A deferred value is checked during the run.
     let steps = format!(
         "  - {{ name: count, traffic: {{ requests: 1 }} }}\n  - set_env: {{ service: gateway, env: {{ GATEWAY_UPSTREAM: \
          \"127.0.0.${{steps.count.sent}}:{port}\" }} }}\n"
     );
-    let file = desk.write("late.yaml", &scenario(&steps));
+    let file = desk.write("deferred.yaml", &scenario(&steps));
     desk.lab(&["scenario", "run", &file]).status(3).says("app:PORT");
-    assert!(!victim.exists(), "a scenario has made a file");
+    assert!(!victim.exists(), "a scenario has created a file");
     assert_eq!(connections.load(Ordering::SeqCst), 0, "a scenario has reached a port");
-    // Settings of the lab itself still work: a wrong port of the app, and variables of the app.
+    // Allowed settings still work: another port of the app, and variables of the app.
     let steps = "  - set_env: { service: gateway, env: { GATEWAY_UPSTREAM: \"app:8001\" } }\n  \
                  - set_env: { service: app, env: { APP_DB_POOL: 2, APP_RATE_LIMIT: 100/s, APP_METRICS_PATH: /internal } }\n";
     let file = desk.write("own.yaml", &scenario(steps));
@@ -76,9 +80,9 @@ fn a_scenario_reaches_no_file_and_no_port_outside_its_lab() {
 }
 
 #[test]
-fn neither_paths_nor_headers_nor_names_lead_out_of_a_lab() {
+fn paths_headers_and_names_do_not_reach_outside_a_lab() {
     let desk = Desk::new();
-    let (port, connections) = outside();
+    let (port, connections) = listen_outside();
     for (step, code) in [
         (format!("traffic: {{ requests: 1, path: \"//127.0.0.1:{port}/x\" }}"), 0),
         (format!("traffic: {{ requests: 1, path: \"/@127.0.0.1:{port}/x\" }}"), 0),
@@ -100,12 +104,12 @@ fn neither_paths_nor_headers_nor_names_lead_out_of_a_lab() {
     assert!(!desk.path().join("victim").exists());
 }
 
-/// Characters that a terminal obeys or hides: erase, title, link, colour, conceal, C1, direction, no width.
+/// Characters that a terminal interprets or hides: erase, title, link, colour, conceal, C1, text direction, zero width.
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}]8;;http://x\u{1b}\\\u{1b}[8m\u{1b}[31m\u{1b}[7m\u{9b}31m\u{9d}0;x\u{9c}\u{8}\
                     \u{202e}\u{2066}\u{200e}\u{200b}\u{feff}\u{7f}";
 
-/// The bytes of a text hold nothing that came from [`EVIL`]; of escapes only lab's own colours and cursor.
-fn is_clean(what: &str, bytes: &[u8]) {
+/// Asserts that the output contains nothing of [`EVIL`].
+fn assert_clean(what: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for mark in [
         '\u{7}', '\u{8}', '\u{7f}', '\u{9b}', '\u{9d}', '\u{9c}', '\u{202e}', '\u{2066}', '\u{200e}', '\u{200b}',
@@ -118,22 +122,22 @@ fn is_clean(what: &str, bytes: &[u8]) {
     }
 }
 
-/// Runs a command on a terminal and in a pipe; both are clean.
+/// Runs a command in a pipe and on a terminal, and asserts that the output is clean.
 fn both(desk: &Desk, args: &[&str]) {
     let piped = desk.lab(args);
-    is_clean(&format!("{args:?} in a pipe"), format!("{}{}", piped.stdout, piped.stderr).as_bytes());
+    assert_clean(&format!("{args:?} in a pipe"), format!("{}{}", piped.stdout, piped.stderr).as_bytes());
     on_a_terminal(desk, args);
 }
 
 fn on_a_terminal(desk: &Desk, args: &[&str]) {
     let mut pty = Pty::start(&desk.command(args), 200, 50);
     let bytes = pty.bytes();
-    assert!(!bytes.is_empty(), "{args:?} shows nothing");
-    is_clean(&format!("{args:?} on a terminal"), &bytes);
+    assert!(!bytes.is_empty(), "{args:?} has no output");
+    assert_clean(&format!("{args:?} on a terminal"), &bytes);
 }
 
-/// Serves one page of metrics to all who ask.
-fn page(text: String) -> u16 {
+/// Serves one page of metrics.
+fn serve_page(text: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     std::thread::spawn(move || {
@@ -149,12 +153,12 @@ fn page(text: String) -> u16 {
     port
 }
 
-/// A run whose every text is evil, as a stranger could export one.
+/// Writes an exported run with [`EVIL`] in all its texts, and returns its id.
 fn exported(desk: &Desk) -> String {
-    let desk_of_stranger = Desk::new();
-    desk_of_stranger.lab(&["scenario", "run", "drive-traffic", "--set", "requests=5", "--set", "rate=200"]).status(0);
-    let id = desk_of_stranger.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
-    let events = desk_of_stranger.state().join("runs").join(&id).join("events.ndjson");
+    let other_desk = Desk::new();
+    other_desk.lab(&["scenario", "run", "drive-traffic", "--set", "requests=5", "--set", "rate=200"]).status(0);
+    let id = other_desk.lab(&["runs", "list", "--json"]).json()[0]["id"].as_str().expect("an id").to_owned();
+    let events = other_desk.state().join("runs").join(&id).join("events.ndjson");
     let text = std::fs::read_to_string(events).expect("its events");
     let evil = serde_json::to_string(EVIL).expect("a text");
     let evil = evil.trim_matches('"');
@@ -171,12 +175,12 @@ fn exported(desk: &Desk) -> String {
     .into_iter()
     .fold(text, |text, field| text.replace(field, &format!("{field}{evil}")));
     let head = format!("{{\"file\":\"lab run\",\"version\":1,\"id\":\"{id}\",\"bytes\":{}}}\n", body.len());
-    desk.write("stranger.run", &format!("{head}{body}"));
+    desk.write("evil.run", &format!("{head}{body}"));
     id
 }
 
 #[test]
-fn no_verb_passes_on_what_a_terminal_would_obey() {
+fn no_command_passes_on_terminal_control_characters() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let evil_file =
@@ -190,11 +194,11 @@ fn no_verb_passes_on_what_a_terminal_would_obey() {
         &format!("title: T\nkind: part\nsteps:\n  - wait: \"{}\"\n", "x\u{202e}\u{200b}\u{9b}31m"),
     );
     let id = exported(&desk);
-    let imported = desk.path().join("stranger.run").display().to_string();
+    let imported = desk.path().join("evil.run").display().to_string();
     let log = desk.state().join("labs/default/logs/app.log");
     let mut file = std::fs::OpenOptions::new().append(true).open(log).expect("the app's log");
     writeln!(file, "2100-01-01T00:00:00.000Z {EVIL}").expect("it can be written");
-    let port = page(format!("# HELP a {EVIL}\n# TYPE a counter\na{{b=\"x{}\"}} 1\n", EVIL.replace('\\', "")));
+    let port = serve_page(format!("# HELP a {EVIL}\n# TYPE a counter\na{{b=\"x{}\"}} 1\n", EVIL.replace('\\', "")));
     let url = format!("http://127.0.0.1:{port}/metrics");
     let verbs: Vec<Vec<&str>> = vec![
         vec!["scenario", "validate", &evil_file],
@@ -238,7 +242,7 @@ fn no_verb_passes_on_what_a_terminal_would_obey() {
     for verb in &verbs {
         both(&desk, verb);
     }
-    // Data is for programs: a pipe gets it as it is, a terminal does not.
+    // Commands that print data: a pipe gets it unchanged, a terminal does not.
     for verb in
         [vec!["logs", "app"], vec!["metrics", "--raw", "--url", &url], vec!["scenario", "show", &good, "--source"]]
     {

@@ -27,7 +27,7 @@ const METRICS: &str = "# TYPE app_requests_total counter\napp_requests_total 3\n
                        app_auth_failures_total 1\nprocess_start_time_seconds 1.5\n";
 
 #[tokio::test]
-async fn a_scrape_reads_metrics_and_nothing_else() {
+async fn a_scrape_accepts_only_metrics() {
     let wire = NetWire::new();
     let server = serve(|_, head| match head.split_whitespace().nth(1) {
         Some("/metrics") => answer("200 OK", "text/plain; version=0.0.4", METRICS),
@@ -61,7 +61,7 @@ async fn a_scrape_reads_metrics_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_does_not_answer_says_how() {
+async fn a_failed_request_reports_its_cause() {
     let wire = NetWire::new();
     let detail = async |url: &str| {
         let probe = Probe { timeout: Duration::from_millis(300), ..probe(url) };
@@ -87,13 +87,13 @@ async fn what_does_not_answer_says_how() {
 }
 
 #[tokio::test]
-async fn a_probe_gives_the_status_and_the_beginning_of_the_body() {
+async fn a_probe_returns_the_status_and_the_start_of_the_body() {
     let server = serve(|_, head| {
         assert!(head.to_lowercase().contains("x-api-key: apikey-v1\r\n"), "{head}");
         answer("503 Service Unavailable", "text/plain", &"x".repeat(100_000))
     })
     .await;
-    let response = NetWire::new().probe(&probe(&server.url)).await.expect("it answers");
+    let response = NetWire::new().probe(&probe(&server.url)).await.expect("a response");
     assert_eq!((response.status, response.body), (503, "x".repeat(65_536)));
 }
 
@@ -101,13 +101,13 @@ async fn a_probe_gives_the_status_and_the_beginning_of_the_body() {
 async fn folded_headers_are_unfolded() {
     let folded = "HTTP/1.1 200 OK\r\ncontent-type: text/plain;\r\n charset=x\r\ncontent-length : 2\r\n\r\nok";
     let server = serve(move |_, _| Reply::Send(folded.to_owned())).await;
-    let response = Http::new().request(&Request::get(&server.url)).await.expect("it answers");
+    let response = Http::new().request(&Request::get(&server.url)).await.expect("a response");
     assert_eq!((response.content_type.as_deref(), response.text().as_str()), (Some("text/plain; charset=x"), "ok"));
 }
 
 #[tokio::test]
-async fn an_answer_before_the_body_was_read_is_an_answer() {
-    // As large as what is sent to an engine or to Grafana at most: it is written at once.
+async fn a_response_before_the_body_was_read_counts() {
+    // The largest body that is sent to an engine or to Grafana; it is written at once.
     let server = crate::support::upstream(|mut client| {
         client.head();
         client.send("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno");
@@ -119,11 +119,11 @@ async fn an_answer_before_the_body_was_read_is_an_answer() {
 }
 
 #[tokio::test]
-async fn json_goes_out_with_a_token_and_limits_hold() {
+async fn json_is_sent_with_a_token_and_limits_are_enforced() {
     let server = serve(|_, request| answer("200 OK", "text/plain", request)).await;
     let http = Http::new();
     let request = Request::post(&server.url, json!({ "run": "paused" })).bearer("t0k3n");
-    let response = http.request(&request).await.expect("it answers");
+    let response = http.request(&request).await.expect("a response");
     assert!(response.is_success());
     assert_eq!(response.content_type.as_deref(), Some("text/plain"));
     let echo = response.text();
@@ -131,14 +131,14 @@ async fn json_goes_out_with_a_token_and_limits_hold() {
     assert!(echo.contains("authorization: Bearer t0k3n\r\n"), "{echo}");
     let small = http.request(&request.clone().limit(Limit::Fail(9))).await;
     assert_eq!(small, Err(HttpError::TooLarge { limit: 9 }));
-    let cut = http.request(&request.limit(Limit::Truncate(4))).await.expect("it answers");
+    let cut = http.request(&request.limit(Limit::Truncate(4))).await.expect("a response");
     assert_eq!(cut.body, b"POST");
 }
 
 #[tokio::test]
-async fn lines_come_as_they_are_sent_and_a_cut_shows() {
+async fn lines_arrive_as_they_are_sent_and_a_truncated_stream_is_an_error() {
     let server = serve(|_, head| match head.split_whitespace().nth(1) {
-        // The answer is never finished: the lines come all the same.
+        // The response is never complete, but its lines arrive.
         Some("/follow") => Reply::Send("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\none\ntwo\nthr".to_owned()),
         Some("/cut") => Reply::Last("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\none\n".to_owned()),
         Some("/silent") => Reply::Silence,
@@ -147,10 +147,10 @@ async fn lines_come_as_they_are_sent_and_a_cut_shows() {
     .await;
     let http = Http::new();
     let get = |path: &str| Request::get(format!("{}{path}", server.url)).timeout(Duration::from_millis(500));
-    let lines = http.lines(&get("/follow")).await.expect("it answers");
+    let lines = http.lines(&get("/follow")).await.expect("a response");
     let two: Vec<_> = lines.take(2).collect().await;
     assert_eq!(two, [Ok("one".to_owned()), Ok("two".to_owned())]);
-    let cut: Vec<_> = http.lines(&get("/cut")).await.expect("it answers").collect().await;
+    let cut: Vec<_> = http.lines(&get("/cut")).await.expect("a response").collect().await;
     assert_eq!(cut, [Ok("one".to_owned()), Err(HttpError::Failed { cause: Cause::Reset })]);
     let refused = http.lines(&get("/")).await.err();
     assert_eq!(refused, Some(HttpError::Status { status: 403, body: "wrong token".to_owned() }));
@@ -158,18 +158,18 @@ async fn lines_come_as_they_are_sent_and_a_cut_shows() {
     assert_eq!(silent, Some(HttpError::Failed { cause: Cause::Timeout }));
 }
 
-/// Runs itself again, with proxies in the environment that do not answer.
+/// Runs itself again with unreachable proxies in the environment.
 #[test]
-fn a_proxy_in_the_environment_does_not_matter() {
+fn a_proxy_in_the_environment_is_ignored() {
     const INNER: &str = "LAB_TEST_INSIDE_A_PROXY";
     if std::env::var_os(INNER).is_none() {
         let (_held, proxy) = refusing();
         let mut again = Command::new(std::env::current_exe().expect("a path"));
-        again.args(["--exact", "wire::a_proxy_in_the_environment_does_not_matter"]).env(INNER, "1");
+        again.args(["--exact", "wire::a_proxy_in_the_environment_is_ignored"]).env(INNER, "1");
         for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
             again.env(name, &proxy);
         }
-        let output = crate::ran::output(again.env_remove("NO_PROXY").env_remove("no_proxy"));
+        let output = crate::command::output(again.env_remove("NO_PROXY").env_remove("no_proxy"));
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("1 passed"), "{said}");
         return;
@@ -177,7 +177,7 @@ fn a_proxy_in_the_environment_does_not_matter() {
     tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
         let server = serve(|_, _| Reply::Send(OK.to_owned())).await;
         let wire = NetWire::new();
-        assert_eq!(wire.probe(&probe(&server.url)).await.expect("it answers").status, 200);
+        assert_eq!(wire.probe(&probe(&server.url)).await.expect("a response").status, 200);
         let load = Load {
             url: server.url.clone(),
             method: "GET".to_owned(),

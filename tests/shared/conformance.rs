@@ -7,33 +7,33 @@ use lab_core::engine::{
     APP, Ability, Engine, EngineErrorKind, Health, KEY_VARIABLE, ProgressFn, RunState, ServiceChange, UpRequest,
 };
 
-/// Hears nothing.
-pub(crate) fn silent() -> ProgressFn {
+/// Ignores all progress.
+pub(crate) fn no_progress() -> ProgressFn {
     Arc::new(|_| {})
 }
 
-/// A new lab on a free port.
+/// Request for a new lab on a free port.
 pub(crate) fn request() -> UpRequest {
     let app = BTreeMap::from([(KEY_VARIABLE.to_owned(), "apikey-v1".to_owned())]);
     UpRequest { gateway_port: 0, env: BTreeMap::from([(APP.to_owned(), app)]), tied: false }
 }
 
-/// All of it, on a lab that is not up; it is not up afterwards either.
-pub(crate) async fn conforms(engine: &dyn Engine) {
-    comes_up_once(engine).await;
-    rotates(engine).await;
+/// Runs the whole suite. The lab must be down; it is down again afterwards.
+pub(crate) async fn assert_conforms(engine: &dyn Engine) {
+    up_is_idempotent(engine).await;
+    rotates_the_key(engine).await;
     for service in engine.services() {
         for ability in &service.abilities {
-            takes_and_gives_back(engine, &service.name, *ability).await;
+            changes_and_reverts(engine, &service.name, *ability).await;
         }
-        refuses_the_rest(engine, &service.name, &service.abilities).await;
+        refuses_missing_abilities(engine, &service.name, &service.abilities).await;
     }
-    goes_down(engine).await;
+    down_is_idempotent(engine).await;
 }
 
-async fn comes_up_once(engine: &dyn Engine) {
+async fn up_is_idempotent(engine: &dyn Engine) {
     assert_eq!(engine.describe().await.unwrap_err().kind, EngineErrorKind::NotUp);
-    let up = engine.up(&request(), silent()).await.unwrap();
+    let up = engine.up(&request(), no_progress()).await.unwrap();
     assert_eq!(up.server_key(), Some("apikey-v1"));
     let gateway = &up.endpoints.gateway;
     assert!(gateway.contains("://") && !gateway.ends_with('/'), "{gateway}");
@@ -44,32 +44,32 @@ async fn comes_up_once(engine: &dyn Engine) {
     let named: BTreeSet<&str> = up.services.iter().map(|service| service.name.as_str()).collect();
     let known = engine.services();
     assert_eq!(named, known.iter().map(|service| service.name.as_str()).collect());
-    // Once more: nothing happens.
-    let again = engine.up(&request(), silent()).await.unwrap();
+    // A second `up` changes nothing.
+    let again = engine.up(&request(), no_progress()).await.unwrap();
     assert_eq!(again.service(APP).unwrap().instance, up.service(APP).unwrap().instance);
     assert_eq!(again.endpoints, up.endpoints);
 }
 
-async fn rotates(engine: &dyn Engine) {
+async fn rotates_the_key(engine: &dyn Engine) {
     let before = engine.describe().await.unwrap();
     let change = ServiceChange::env(KEY_VARIABLE, "apikey-v2");
     let inverse = change.before(before.service(APP).unwrap());
-    let ensured = engine.reconcile(APP, &change).await.unwrap();
-    assert!(ensured.changed);
-    let retired = &ensured.retired[0];
+    let outcome = engine.reconcile(APP, &change).await.unwrap();
+    assert!(outcome.changed);
+    let retired = &outcome.retired[0];
     assert_eq!(Some(&retired.instance), before.service(APP).unwrap().instance.as_ref());
     assert!(retired.exposition.as_ref().unwrap().contains("app_requests_total"), "{retired:?}");
     let after = engine.describe().await.unwrap();
     assert_eq!(after.server_key(), Some("apikey-v2"));
     assert_ne!(after.service(APP).unwrap().instance, before.service(APP).unwrap().instance);
     assert_eq!(after.endpoints.gateway, before.endpoints.gateway, "the lab keeps its address");
-    assert!(!engine.reconcile(APP, &change).await.unwrap().changed, "it is so already");
+    assert!(!engine.reconcile(APP, &change).await.unwrap().changed, "a repeated change has no effect");
     assert!(engine.reconcile(APP, &inverse).await.unwrap().changed);
     assert_eq!(engine.describe().await.unwrap().server_key(), Some("apikey-v1"));
 }
 
-/// A change, the same change again, and its inverse: the service is as it was.
-async fn takes_and_gives_back(engine: &dyn Engine, service: &str, ability: Ability) {
+/// Makes a change, repeats it and reverts it. The service then has its previous state.
+async fn changes_and_reverts(engine: &dyn Engine, service: &str, ability: Ability) {
     let (change, state) = match ability {
         Ability::SetEnv => (ServiceChange::env("LAB_CONFORMANCE", "1"), RunState::Running),
         Ability::Stop => (ServiceChange::run(RunState::Stopped), RunState::Stopped),
@@ -79,23 +79,23 @@ async fn takes_and_gives_back(engine: &dyn Engine, service: &str, ability: Abili
     let what = format!("{} of {service}", ability.name());
     let before = engine.describe().await.unwrap();
     let inverse = change.before(before.service(service).unwrap());
-    let ensured = engine.reconcile(service, &change).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert!(ensured.changed, "{what}");
+    let outcome = engine.reconcile(service, &change).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(outcome.changed, "{what}");
     let during = engine.describe().await.unwrap();
     assert_eq!(during.service(service).unwrap().state, state, "{what}");
     assert!(change.is_met_by(during.service(service).unwrap()), "{what}");
     if service == APP && state == RunState::Stopped {
-        assert!(during.endpoints.metrics.is_empty(), "{what}: nobody counts any more");
+        assert!(during.endpoints.metrics.is_empty(), "{what}: no instance serves metrics");
     }
-    assert!(!engine.reconcile(service, &change).await.unwrap().changed, "{what}, again");
-    engine.reconcile(service, &inverse).await.unwrap_or_else(|error| panic!("{what}, back: {error}"));
+    assert!(!engine.reconcile(service, &change).await.unwrap().changed, "{what}, repeated");
+    engine.reconcile(service, &inverse).await.unwrap_or_else(|error| panic!("{what}, reverted: {error}"));
     let after = engine.describe().await.unwrap();
     let (was, is) = (before.service(service).unwrap(), after.service(service).unwrap());
-    assert_eq!((is.state, is.health, &is.env), (was.state, was.health, &was.env), "{what}, back");
-    assert_eq!(after.endpoints.gateway, before.endpoints.gateway, "{what}, back");
+    assert_eq!((is.state, is.health, &is.env), (was.state, was.health, &was.env), "{what}, reverted");
+    assert_eq!(after.endpoints.gateway, before.endpoints.gateway, "{what}, reverted");
 }
 
-async fn refuses_the_rest(engine: &dyn Engine, service: &str, abilities: &BTreeSet<Ability>) {
+async fn refuses_missing_abilities(engine: &dyn Engine, service: &str, abilities: &BTreeSet<Ability>) {
     let changes = [
         (Ability::SetEnv, ServiceChange::env("LAB_CONFORMANCE", "1")),
         (Ability::Stop, ServiceChange::run(RunState::Stopped)),
@@ -110,7 +110,7 @@ async fn refuses_the_rest(engine: &dyn Engine, service: &str, abilities: &BTreeS
     assert_eq!(error.kind, EngineErrorKind::Unsupported, "{error}");
 }
 
-async fn goes_down(engine: &dyn Engine) {
+async fn down_is_idempotent(engine: &dyn Engine) {
     engine.reconcile(APP, &ServiceChange::run(RunState::Paused)).await.unwrap();
     engine.down().await.unwrap();
     engine.down().await.unwrap();

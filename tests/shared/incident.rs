@@ -1,23 +1,23 @@
-//! Every incident of the library by hand: broken with `--until observe`, diagnosed and fixed with the commands of its
-//! runbook. The runbook is read, so that it cannot disagree with this test: in the sections Diagnosis and Fix, `$ lab …` lines
-//! are executed, and each line of output below one must match a line of the real output. `…` stands for any text. A block
-//! after a paragraph with "On Docker" or "On the embedded engine" is executed on that engine only.
+//! Fixes the incidents of the library by hand: injects the fault with `--until observe`, then executes the commands of the
+//! runbook. The commands are read from the page: in the sections Diagnosis and Fix, lines with `$ lab …` are executed, and each
+//! line of sample output below must match a line of the real output. `…` stands for any text. A block after a paragraph with
+//! "On Docker" or "On the embedded engine" is executed on that engine only.
 
 use std::time::{Duration, Instant};
 
-use crate::ran::Ran;
+use crate::command::CommandOutput;
 
 /// A command of a runbook.
 #[derive(Debug)]
-struct Shown {
-    /// Without `lab`.
+struct Example {
+    /// Arguments, without `lab`.
     args: Vec<String>,
     /// Lines of the sample output.
     output: Vec<String>,
 }
 
-/// Breaks a lab that is up, then diagnoses and fixes it. `engine` is `docker` or `embedded`.
-pub(crate) fn fix_by_hand(incident: &str, engine: &str, lab: &dyn Fn(&[&str]) -> Ran) {
+/// Injects the fault into a lab that is up, then diagnoses and fixes it. `engine` is `docker` or `embedded`.
+pub(crate) fn fix_by_hand(incident: &str, engine: &str, lab: &dyn Fn(&[&str]) -> CommandOutput) {
     let page = page(incident);
     let (diagnosis, fix) = (section(&page, "Diagnosis", engine), section(&page, "Fix", engine));
     assert!(!diagnosis.is_empty() && !fix.is_empty(), "{incident}: {page}");
@@ -25,11 +25,11 @@ pub(crate) fn fix_by_hand(incident: &str, engine: &str, lab: &dyn Fn(&[&str]) ->
         .status(0)
         .complains("callers go on");
     lab(&["scenario", "check", incident]).status(1).says("not resolved");
-    for shown in &diagnosis {
-        follow(incident, shown, lab);
+    for example in &diagnosis {
+        execute(incident, example, lab);
     }
-    for shown in &fix {
-        follow(incident, shown, lab);
+    for example in &fix {
+        execute(incident, example, lab);
     }
     lab(&["scenario", "check", incident]).status(0).says("resolved");
     let callers = lab(&["callers", "status", "--json"]).status(0).json();
@@ -44,11 +44,11 @@ fn page(incident: &str) -> String {
 }
 
 /// Commands of a section that are for this engine.
-fn section(page: &str, title: &str, engine: &str) -> Vec<Shown> {
+fn section(page: &str, title: &str, engine: &str) -> Vec<Example> {
     let other = if engine == "docker" { "On the embedded engine" } else { "On Docker" };
     let body = page.split(&format!("\n## {title}\n")).nth(1).unwrap_or_default();
     let body = body.split("\n## ").next().unwrap_or_default();
-    let (mut all, mut paragraph, mut in_block): (Vec<Shown>, String, bool) = (Vec::new(), String::new(), false);
+    let (mut all, mut paragraph, mut in_block): (Vec<Example>, String, bool) = (Vec::new(), String::new(), false);
     for line in body.lines() {
         let Some(code) = line.strip_prefix("    ") else {
             if line.trim().is_empty() {
@@ -67,10 +67,10 @@ fn section(page: &str, title: &str, engine: &str) -> Vec<Shown> {
             continue;
         }
         if let Some(command) = code.strip_prefix("$ ") {
-            let command = command.strip_prefix("lab ").unwrap_or_else(|| panic!("{command} is no lab command"));
-            all.push(Shown { args: words(command), output: Vec::new() });
-        } else if let Some(shown) = all.last_mut() {
-            shown.output.push(code.to_owned());
+            let command = command.strip_prefix("lab ").unwrap_or_else(|| panic!("{command} is not a lab command"));
+            all.push(Example { args: words(command), output: Vec::new() });
+        } else if let Some(example) = all.last_mut() {
+            example.output.push(code.to_owned());
         }
     }
     all
@@ -89,40 +89,40 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-fn follow(incident: &str, shown: &Shown, lab: &dyn Fn(&[&str]) -> Ran) {
-    let args: Vec<&str> = shown.args.iter().map(String::as_str).collect();
-    // Prometheus knows the lab's state only after its next scrape.
-    let patience = if args.first() == Some(&"query") { Duration::from_secs(20) } else { Duration::ZERO };
+fn execute(incident: &str, example: &Example, lab: &dyn Fn(&[&str]) -> CommandOutput) {
+    let args: Vec<&str> = example.args.iter().map(String::as_str).collect();
+    // Prometheus sees the state of the lab only after its next scrape.
+    let timeout = if args.first() == Some(&"query") { Duration::from_secs(20) } else { Duration::ZERO };
     let begun = Instant::now();
     loop {
-        let ran = lab(&args);
+        let result = lab(&args);
         // A command that shows a failure may fail, but it is never a wrong command.
-        assert_ne!(ran.code(), Some(2), "{incident}: {ran:?}");
-        let Some(missing) = missing_line(shown, &ran) else { return };
+        assert_ne!(result.code(), Some(2), "{incident}: {result:?}");
+        let Some(missing) = missing_line(example, &result) else { return };
         assert!(
-            begun.elapsed() < patience,
-            "{incident}: lab {} does not show\n  {missing}\nbut\n{}\n{}",
+            begun.elapsed() < timeout,
+            "{incident}: the output of lab {} lacks\n  {missing}\nin\n{}\n{}",
             args.join(" "),
-            ran.stdout,
-            ran.stderr
+            result.stdout,
+            result.stderr
         );
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// First line of the sample output that the real output does not have.
-fn missing_line(shown: &Shown, ran: &Ran) -> Option<String> {
-    let real: Vec<String> = ran.stdout.lines().chain(ran.stderr.lines()).map(collapsed).collect();
-    let is_missing = |sample: &String| !real.iter().any(|line| is_like(sample, line));
-    shown.output.iter().map(|line| collapsed(line)).find(is_missing)
+/// First line of the sample output without a match in the real output.
+fn missing_line(example: &Example, result: &CommandOutput) -> Option<String> {
+    let real: Vec<String> = result.stdout.lines().chain(result.stderr.lines()).map(collapse_whitespace).collect();
+    let is_missing = |sample: &String| !real.iter().any(|line| matches_sample(sample, line));
+    example.output.iter().map(|line| collapse_whitespace(line)).find(is_missing)
 }
 
-fn collapsed(line: &str) -> String {
+fn collapse_whitespace(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Returns true if the parts of the sample between `…` are in the line, in this order, and at its ends.
-fn is_like(sample: &str, line: &str) -> bool {
+/// Returns true if the line consists of the parts of the sample in this order, with any text instead of each `…`.
+fn matches_sample(sample: &str, line: &str) -> bool {
     let parts: Vec<&str> = sample.split('…').map(str::trim).collect();
     let [first, middle @ .., last] = &parts[..] else { return sample == line };
     let Some(mut rest) = line.strip_prefix(first) else { return false };
@@ -144,6 +144,6 @@ fn an_ellipsis_stands_for_any_text() {
         ("… 502 … refused", "x 502 y refused", true),
         ("… 502 … refused", "x 503 y refused", false),
     ] {
-        assert_eq!(is_like(sample, line), like, "{sample}: {line}");
+        assert_eq!(matches_sample(sample, line), like, "{sample}: {line}");
     }
 }

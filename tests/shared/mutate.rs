@@ -1,9 +1,8 @@
-//! [`Mutator`]: scenario files with slips, typos and malice in them, made from those of the library. The same seed makes
-//! the same file.
+//! [`Mutator`]: damaged and malicious scenario files, derived from those of the library. The same seed gives the same file.
 
 use lab_scenario::library;
 
-/// Pieces to insert into a file: YAML, keys of the language, and input that has broken readers before.
+/// Text to insert into a file: YAML syntax, keys of scenario files, and input that is known to break parsers.
 const TOKENS: [&str; 50] = [
     "- ",
     ": ",
@@ -57,7 +56,7 @@ const TOKENS: [&str; 50] = [
     "{a: {a: {a: ",
 ];
 
-/// Makes files.
+/// Generates files.
 pub(crate) struct Mutator {
     state: u64,
 }
@@ -76,17 +75,17 @@ impl Mutator {
         z ^ (z >> 31)
     }
 
-    /// Below `most`, which is not 0.
+    /// Random number below `most`, which must not be 0.
     fn below(&mut self, most: usize) -> usize {
         usize::try_from(self.next() % most as u64).expect("below a usize")
     }
 
-    /// One file, with one to five changes; now and then one that asks for much.
+    /// Returns a file with one to five changes, or sometimes a file that needs much memory or time.
     pub(crate) fn file(&mut self) -> String {
         if self.below(200) == 0 {
             return self.greedy();
         }
-        let mut bytes = self.original();
+        let mut bytes = self.library_file();
         for _ in 0..=self.below(5) {
             self.change(&mut bytes);
         }
@@ -94,7 +93,7 @@ impl Mutator {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// A file that repeats something long, or that has very many of something.
+    /// Returns a file with long or many repetitions.
     fn greedy(&mut self) -> String {
         let (long, many) = (1 + self.below(100_000), 1 + self.below(1000));
         let parameter = format!("title: T\nparameters: {{ big: {{ default: '{}' }} }}\nsteps:\n", "x".repeat(long));
@@ -127,7 +126,7 @@ impl Mutator {
         }
     }
 
-    fn original(&mut self) -> Vec<u8> {
+    fn library_file(&mut self) -> Vec<u8> {
         let names: Vec<&str> = library::names().collect();
         let name = names[self.below(names.len())];
         library::get(name).expect("just listed").as_bytes().to_vec()
@@ -162,13 +161,13 @@ impl Mutator {
                 lines.splice(line..line, copies);
             }),
             8 => {
-                let other = self.original();
+                let other = self.library_file();
                 let from = self.below(other.len());
                 let piece = &other[from..(from + self.below(200)).min(other.len())];
                 bytes.splice(at..to, piece.iter().copied());
             }
             9 => {
-                // The text after a colon is replaced.
+                // Replaces the text after a colon.
                 let token = TOKENS[self.below(TOKENS.len())];
                 if let Some(colon) = bytes[at..].windows(2).position(|pair| pair == b": ") {
                     let start = at + colon + 2;

@@ -1,27 +1,26 @@
-//! A daemon on another machine, reached by TCP or by ssh. The lab's ports are open to that machine's network only if the user
-//! asks for it.
+//! A daemon on another machine, reached by TCP or ssh. The ports of a lab are published to that machine's network only with
+//! `--bind`.
 
 use libtest_mimic::Trial;
 
 use crate::cli::Cli;
 use crate::daemon;
 use crate::sshd::{self, Sshd};
-use crate::support::{PATIENCE, docker, write_small_stack};
+use crate::support::{TIMEOUT, docker, write_small_stack};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("a_lab_on_another_machines_daemon_works_where_its_ports_are_opened", elsewhere)
-            .with_ignored_flag(!daemon::is_possible()),
+        trial("a_lab_on_another_machines_daemon_works_with_bind", by_tcp).with_ignored_flag(!daemon::is_possible()),
         trial("a_daemon_is_reached_by_ssh", by_ssh).with_ignored_flag(!sshd::is_possible()),
     ]
 }
 
-async fn elsewhere() {
+async fn by_tcp() {
     let mut daemon = daemon::shared();
     let host = daemon.on_a_network();
     let address = host.trim_start_matches("tcp://").trim_end_matches(":2375");
-    // Not in the daemon's network: everything goes over the wire.
+    // Outside of the daemon's network, so that all traffic goes over TCP.
     let user = Cli::at("elsewhere", &host);
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -29,7 +28,7 @@ async fn elsewhere() {
     let up = |bind: &[&str]| user.lab(&[&["up", "--stack", &folder][..], bind].concat());
     for loopback in [&[][..], &["--bind", "127.0.0.1"]] {
         up(loopback).status(3).complains("is on another machine").complains("lab up --bind 0.0.0.0");
-        user.is_clean();
+        user.assert_clean();
     }
     up(&["--bind", "everywhere"]).status(2).complains("--bind");
     up(&["--bind", "0.0.0.0"])
@@ -38,7 +37,7 @@ async fn elsewhere() {
         .complains("its ports are open on every address of the daemon's machine");
     up(&["--bind", address]).status(2).complains("exists already");
     user.lab(&["traffic", "--requests", "3", "--json"]).status(0).says("\"200\": 3");
-    // The app is redeployed, the gateway is recreated and restarted; each is found under its port.
+    // Redeploying the app, and recreating and restarting the gateway, keep the published port.
     for scenario in ["rotate-key", "wrong-upstream", "app-down"] {
         user.lab(&["scenario", "run", scenario, "--set", "requests=10", "--set", "rate=50"]).status(0).says("passed");
     }
@@ -55,21 +54,21 @@ async fn by_ssh() {
     write_small_stack(&folder);
     let folder = folder.display().to_string();
     user.lab(&["up", "--stack", &folder]).status(3).complains("is on another machine");
-    user.is_clean();
+    user.assert_clean();
     let address = &bridge();
     user.lab(&["up", "--stack", &folder, "--bind", address]).status(0).says(&format!("http://{address}:"));
     user.lab(&["scenario", "run", "rotate-key", "--set", "requests=10", "--set", "rate=50"]).status(0).says("passed");
     user.lab(&["status"]).status(0).says(address).says("healthy");
     user.lab(&["doctor"]).status(0).says("ssh://127.0.0.1:");
-    // Ctrl-C reaches everything in the terminal, and not the connection that the undo needs.
+    // Ctrl-C reaches all processes of the terminal, but not the ssh connection that the undo needs.
     let mut run = user.start(&["scenario", "run", "rotate-key", "--set", "requests=100", "--set", "rate=50"]);
     run.until("server apikey-v1 >");
     run.interrupt_all();
-    run.ran().status(130);
+    run.wait().status(130);
     user.lab(&["key", "show"]).status(0).says("they match");
     user.lab(&["traffic", "--requests", "3", "--json"]).status(0).says("\"200\": 3");
     user.lab(&["down"]).status(0);
-    user.is_clean();
+    user.assert_clean();
 
     let wrong = |host: &str| {
         let user = Cli::new("ssh").reaching(host, sshd.programs());
@@ -81,22 +80,22 @@ async fn by_ssh() {
     wrong("ssh://nobody-at-all.invalid").complains("ssh to nobody-at-all.invalid: ").complains("docker version");
     wrong(&format!("ssh://lab-has-no-account@{}", sshd.address())).complains("Permission denied");
 
-    sshd.until_nobody_is_connected();
-    // The last of them is just ending.
+    sshd.until_disconnected();
+    // The last ssh process may still be ending.
     let is_socket = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("lab-ssh-");
     let begun = std::time::Instant::now();
-    while std::fs::read_dir(user.path()).expect("it is there").flatten().any(is_socket) {
-        assert!(begun.elapsed() < PATIENCE, "a socket is left");
+    while std::fs::read_dir(user.path()).expect("it exists").flatten().any(is_socket) {
+        assert!(begun.elapsed() < TIMEOUT, "a socket is left");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
 }
 
-/// An address of this machine that is not its loopback: the one that it has on Docker's own network.
+/// Address of this machine on Docker's bridge network.
 fn bridge() -> String {
     let subnet = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]);
-    let network = subnet.split('/').next().expect("it has a length");
+    let network = subnet.split('/').next().expect("a prefix length");
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
-    // Sends nothing: it is looked for the way there.
-    socket.connect((network, 9)).expect("there is a way");
+    // Sends nothing; it only selects the local address.
+    socket.connect((network, 9)).expect("a route");
     socket.local_addr().expect("it has one").ip().to_string()
 }

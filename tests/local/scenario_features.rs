@@ -1,14 +1,13 @@
-//! The language as a whole, through the command line and on real services: callers, waits, background traffic, a steady
-//! state, secrets, and commands that fix the lab.
+//! Features of scenario files on real services: callers, waits, background traffic, steady state, secrets, and commands.
 
 use rustix::process::Signal;
 
 use crate::desk::Desk;
 use crate::support::until;
 
-const GROWN: &str = r#"
-title: Grown up
-description: All of the language in one file.
+const ALL_FEATURES: &str = r#"
+title: All features
+description: All features of scenario files in one file.
 tags: [test]
 parameters:
   token: { default: hush-hush-hush, secret: true }
@@ -20,40 +19,41 @@ steady_state:
   - { name: ok, traffic: { requests: 4 }, expect: { status.200: "100%" } }
 steps:
   - { name: users, background: { callers: [web], rate: 50 } }
-  - { name: calm, traffic: { requests: 20 }, expect: { caller.web.sent: 15, caller.batch.status.200: 5 } }
+    - { name: normal, traffic: { requests: 20 }, expect: { caller.web.sent: 15, caller.batch.status.200: 5 } }
   - { name: env, phase: baseline, set_env: { service: app, env: { APP_API_KEY_PREVIOUS: "${token}" } } }
   - { name: rotate, rotate_key: { server: apikey-v2 } }
   - { name: alarm, wait_for: { metrics: { auth_failures.delta: "> 5" }, timeout: 10s, every: 100ms } }
-  - { name: observe, traffic: { requests: "${steps.calm.sent}" }, expect: { status.401: "100%", background.users.failed: "> 0" } }
-  - name: mend
+  - { name: observe, traffic: { requests: "${steps.normal.sent}" }, expect: { status.401: "100%", background.users.failed: "> 0" } }
+    - name: fix
     phase: remedy
     run:
       command: [sh, -c, "echo $TOKEN; \"$LAB\" key align; curl -s $LAB_GATEWAY_URL/health > /dev/null || true"]
       env: { TOKEN: "${token}", LAB: "${lab}" }
-  - { name: back, wait_for: { path: /api/users, timeout: 10s, every: 100ms } }
-  - { name: quiet, stop_background: users }
+    - { name: recovered, wait_for: { path: /api/users, timeout: 10s, every: 100ms } }
+    - { name: stop-users, stop_background: users }
   - { name: verify, traffic: { requests: 20 }, expect: { status.200: "100%", requests.delta: 20 } }
 finally:
-  - { name: tidy, wait: 10ms }
-"#;
+    - { name: clean-up, wait: 10ms }
+  "#;
 
-fn grown(desk: &Desk) -> String {
+fn write_scenario(desk: &Desk) -> String {
     let lab = env!("CARGO_BIN_EXE_lab");
-    let text = GROWN.replace("  token:", &format!("  lab: {{ default: {lab} }}\n  token:"));
-    desk.write("grown.yaml", &text)
+    let text = ALL_FEATURES.replace("  token:", &format!("  lab: {{ default: {lab} }}\n  token:"));
+    desk.write("features.yaml", &text)
 }
 
 #[test]
-fn the_whole_language_holds_on_real_services_and_leaves_nothing() {
+fn all_features_work_together_and_leave_nothing() {
     let desk = Desk::new();
-    let file = grown(&desk);
+    let file = write_scenario(&desk);
     desk.lab(&["scenario", "validate", &file]).status(0);
-    desk.lab(&["scenario", "run", &file]).status(2).complains("`mend`").complains("--allow-commands");
-    desk.is_clean();
-    let ran = desk.lab(&["scenario", "run", &file, "--allow-commands"]).status(0);
-    let ran = ran.says("before/health").says("· web").says("~ users").says("after/ok").says("tidy").says("passed");
-    assert!(ran.stdout.lines().all(|row| row.chars().count() <= 80), "{}", ran.stdout);
-    desk.is_clean();
+    desk.lab(&["scenario", "run", &file]).status(2).complains("`fix`").complains("--allow-commands");
+    desk.assert_clean();
+    let result = desk.lab(&["scenario", "run", &file, "--allow-commands"]).status(0);
+    let result =
+        result.says("before/health").says("· web").says("~ users").says("after/ok").says("clean-up").says("passed");
+    assert!(result.stdout.lines().all(|row| row.chars().count() <= 80), "{}", result.stdout);
+    desk.assert_clean();
     let journals = desk.lab(&["runs", "list", "--json"]).json();
     let text = journals.to_string();
     assert!(!text.contains("hush") && text.contains("APP_API_KEY_PREVIOUS=***"), "{text}");
@@ -67,7 +67,7 @@ fn the_whole_language_holds_on_real_services_and_leaves_nothing() {
 }
 
 #[test]
-fn callers_are_part_of_a_lab_that_is_left_broken() {
+fn callers_keep_their_keys_with_a_kept_fault() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let file = desk.write(
@@ -103,7 +103,7 @@ fn a_scenario_for_one_engine_is_refused_on_another() {
 }
 
 #[test]
-fn ctrl_c_ends_a_command_with_all_its_children_and_puts_back() {
+fn ctrl_c_ends_a_command_with_its_children_and_reverts() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let mark = format!("44{}", std::process::id());
@@ -112,20 +112,20 @@ fn ctrl_c_ends_a_command_with_all_its_children_and_puts_back() {
         &format!(
             "title: Long\nkind: part\nsteps:\n  - rotate_key: {{ server: apikey-v9 }}\n  \
              - run: {{ command: [sh, -c, \"sleep {mark} & sleep {mark}\"], timeout: 60m }}\nfinally:\n  \
-             - {{ name: tidy, wait: 10ms }}\n"
+                          - {{ name: clean-up, wait: 10ms }}\n"
         ),
     );
     let child = desk.start(&["scenario", "run", &file, "--allow-commands"]);
     until(|| processes(&mark) == 3);
     child.signal(Signal::INT);
-    let ran = child.ran().status(130).says("tidy").says("restored");
-    assert!(ran.stdout.contains("interrupted"), "{}", ran.stdout);
+    let result = child.wait().status(130).says("clean-up").says("restored");
+    assert!(result.stdout.contains("interrupted"), "{}", result.stdout);
     until(|| processes(&mark) == 0);
 }
 
-/// The processes whose command line holds this text.
+/// Number of processes whose command line contains a text.
 fn processes(mark: &str) -> usize {
-    let all = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let all = std::fs::read_dir("/proc").expect("/proc exists on Linux").flatten();
     let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
     lines.filter(|line| String::from_utf8_lossy(line).contains(mark)).count()
 }

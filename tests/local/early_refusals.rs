@@ -1,4 +1,4 @@
-//! The host's two servers answer a client that is still sending what they do not want.
+//! The two servers of the host refuse a request while its client is still sending the body.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,14 @@ use serde_json::Value;
 use crate::desk::Desk;
 use crate::support::{Client, Response};
 
-/// Sends all of a request before its answer is read.
+/// Sends a whole request before reading its response.
 fn post(address: &str, path: &str) -> Response {
     const SIZE: usize = 8 << 20;
     let address: SocketAddr = address.parse().expect("an address");
     let mut client = Client::connect(address);
     client.send(format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {SIZE}\r\n\r\n"));
     client.send(vec![b'x'; SIZE]);
-    client.response().expect("an answer")
+    client.response().expect("a response")
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! [`Ran`]: a lab command that has ended, with assertions: `ran.status(0).says("is up")`.
+//! [`CommandOutput`]: result of a lab command, with assertions: `result.status(0).says("is up")`.
 
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -11,11 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// The longest that a test waits for a command to end, or to write something. Only one that hangs takes as long.
-pub(crate) const LONGEST: Duration = Duration::from_mins(10);
+/// Time after which a command that has not ended, or a pipe without output, counts as hanging.
+pub(crate) const HANG_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Lets every child of this process start with the default effect of signals. A test run in the background of a script
-/// (`cargo test &`) ignores Ctrl-C, and children inherit that; a signal that is caught is back at its default in a child.
+/// Makes every child of this process start with the default signal actions. A background job of a script (`cargo test &`)
+/// ignores Ctrl-C, and children inherit that. A signal with a handler has its default action again in a child.
 pub(crate) fn default_signals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -27,9 +27,9 @@ pub(crate) fn default_signals() {
         for signal in [Signal::INT, Signal::QUIT, Signal::HUP, Signal::TERM] {
             let number = signal.as_raw();
             if (mask >> (number - 1)) & 1 == 1 {
-                // The handler stays when this is dropped.
+                // Dropping it does not remove the handler.
                 let kind = tokio::signal::unix::SignalKind::from_raw(number);
-                drop(tokio::signal::unix::signal(kind).expect("it can be caught"));
+                drop(tokio::signal::unix::signal(kind).expect("a signal handler"));
             }
         }
     });
@@ -39,31 +39,31 @@ pub(crate) fn default_signals() {
 #[track_caller]
 pub(crate) fn output(command: &mut Command) -> Output {
     default_signals();
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
     output_of(child)
 }
 
-/// The end of a process with all that it writes; it is killed if it hangs.
+/// Waits for a process and returns its output. Kills it if it hangs.
 #[track_caller]
 pub(crate) fn output_of(mut child: Child) -> Output {
     let (stdout, stderr) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
-    let deadline = Instant::now() + LONGEST;
+    let deadline = Instant::now() + HANG_TIMEOUT;
     let mut hangs = false;
     let status = loop {
-        if let Some(status) = child.try_wait().expect("it is ours") {
+        if let Some(status) = child.try_wait().expect("it is a child process") {
             break status;
         }
         if Instant::now() > deadline && !hangs {
             hangs = true;
-            child.kill().expect("it is ours");
+            child.kill().expect("it is a child process");
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    // Another process may hold the other end of the pipe, and never close it.
+    // Another process may have inherited the pipe and keep it open.
     let all = |from: Receiver<Vec<u8>>| from.recv_timeout(Duration::from_secs(30));
     let (stdout, stderr) = (all(stdout), all(stderr));
-    assert!(!hangs, "it hangs, having written {:?}", stdout.as_deref().map(String::from_utf8_lossy));
-    let [stdout, stderr] = [stdout, stderr].map(|bytes| bytes.expect("a process that is left holds its output"));
+    assert!(!hangs, "the command hangs; its output: {:?}", stdout.as_deref().map(String::from_utf8_lossy));
+    let [stdout, stderr] = [stdout, stderr].map(|bytes| bytes.expect("another process keeps the pipe open"));
     Output { status, stdout, stderr }
 }
 
@@ -79,17 +79,17 @@ fn read_all(from: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     receive
 }
 
-/// A pipe whose silence is a failure of the test, not a hang.
+/// Pipe whose reads time out, so that the test fails instead of hanging.
 #[derive(Debug)]
 pub(crate) struct Bounded<R> {
     from: R,
-    /// How long it may be silent; none: for ever.
+    /// Time limit of a read, or none.
     pub(crate) limit: Option<Duration>,
 }
 
 impl<R> Bounded<R> {
     pub(crate) fn new(from: R) -> Self {
-        Self { from, limit: Some(LONGEST) }
+        Self { from, limit: Some(HANG_TIMEOUT) }
     }
 }
 
@@ -98,23 +98,23 @@ impl<R: Read + AsFd> Read for Bounded<R> {
         if let Some(limit) = self.limit {
             let limit = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: 0 };
             let ready = poll(&mut [PollFd::new(&self.from, PollFlags::IN)], Some(&limit))?;
-            assert_ne!(ready, 0, "nothing was written for {LONGEST:?}");
+            assert_ne!(ready, 0, "nothing was written for {HANG_TIMEOUT:?}");
         }
         self.from.read(buffer)
     }
 }
 
-/// A command that has ended.
+/// Exit code and output of a command.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct CommandOutput {
     args: String,
     code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Ran {
-    pub(crate) fn of(args: String, output: &Output) -> Self {
+impl CommandOutput {
+    pub(crate) fn new(args: String, output: &Output) -> Self {
         Self {
             args,
             code: output.status.code(),
@@ -128,19 +128,19 @@ impl Ran {
         self.code
     }
 
-    /// It ended with this exit code.
+    /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn status(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "lab {}\n{}\n{}", self.args, self.stdout, self.stderr);
         self
     }
 
-    /// Its stdout contains this.
+    /// Asserts that stdout contains a text.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
         assert!(
             self.stdout.contains(text),
-            "lab {} does not say {text:?}:\n{}\n{}",
+            "stdout of lab {} does not contain {text:?}:\n{}\n{}",
             self.args,
             self.stdout,
             self.stderr
@@ -148,15 +148,15 @@ impl Ran {
         self
     }
 
-    /// Its stderr contains this.
+    /// Asserts that stderr contains a text.
     #[track_caller]
     pub(crate) fn complains(self, text: &str) -> Self {
         let (args, stdout, stderr) = (&self.args, &self.stdout, &self.stderr);
-        assert!(stderr.contains(text), "lab {args} does not complain of {text:?}:\n{stdout}\n{stderr}");
+        assert!(stderr.contains(text), "stderr of lab {args} does not contain {text:?}:\n{stdout}\n{stderr}");
         self
     }
 
-    /// Its stdout as JSON.
+    /// Parses stdout as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", self.stdout))

@@ -1,5 +1,5 @@
-//! The same file gives the same deltas on every engine: what is compared ([`outcome`]), and the runs on the mock engine
-//! ([`on_mock`]).
+//! Comparison of runs of one scenario on several engines: the compared parts ([`outcome`]), and runs on the mock engine
+//! ([`outcome_on_mock`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use lab_testkit::engine::MockEngine;
 use lab_testkit::wire::MockWire;
 use serde_json::{Value, json};
 
-use crate::ran::Ran;
+use crate::command::CommandOutput;
 
-/// How many requests give up their wait for a connection hangs on how long those before them wait for a frozen database: for
-/// a lock of `SQLite` a quarter of a second, for Postgres half of one. A scenario that is about them expects them itself.
+/// The number of pool timeouts depends on the lock timeout of a frozen database, which is 250 ms for `SQLite` and 500 ms for
+/// Postgres. Scenarios about pool timeouts have expectations for them.
 const POOL_TIMEOUTS: &str = "app_db_pool_timeouts_total";
 
-/// How a run ended, and what each step sent, saw and counted, and which expectations passed.
+/// Exit code of a run, and for each step its requests, responses, counters and results of expectations.
 pub(crate) type Outcome = (Option<i32>, Vec<Value>);
 
-/// A short run of a scenario of the library, as it is typed; `format`: `json` or `ndjson`.
+/// Arguments for a run of a scenario of the library with its short parameters. `format` is `json` or `ndjson`.
 pub(crate) fn short_run(name: &str, format: &str) -> Vec<String> {
     let mut args = ["scenario", "run", name, "--format", format].map(str::to_owned).to_vec();
     let long = read(name, false).parameters;
@@ -35,13 +35,13 @@ pub(crate) fn short_run(name: &str, format: &str) -> Vec<String> {
     args
 }
 
-/// The same on a mock engine.
-pub(crate) fn on_mock(name: &str) -> Outcome {
+/// Runs a scenario with its short parameters on the mock engine.
+pub(crate) fn outcome_on_mock(name: &str) -> Outcome {
     let plan = read(name, true);
-    // A thread of its own: time stands still on its runtime, and nowhere else.
+    // In a separate thread, whose runtime has a paused clock.
     let run = std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        runtime.expect("a runtime").block_on(play(plan))
+        runtime.expect("a runtime").block_on(execute(plan))
     });
     run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -51,10 +51,10 @@ fn read(name: &str, short: bool) -> Plan {
     load(&Source::Library(name.to_owned()), &options).unwrap_or_else(|found| panic!("{found}"))
 }
 
-async fn play(plan: Plan) -> Outcome {
+async fn execute(plan: Plan) -> Outcome {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let lab = StateFolder::at(folder.path()).and_then(|state| state.lab("default")).expect("a name");
-    lab.save(&Record::new("mock", 0)).expect("the folder is ours");
+    lab.save(&Record::new("mock", 0)).expect("the test owns it");
     let engine = MockEngine::running("apikey-v1");
     let before = engine.state();
     let run_of = Run {
@@ -76,26 +76,26 @@ async fn play(plan: Plan) -> Outcome {
         Ok(())
     });
     let code = ended.await.exit as i32;
-    assert_eq!(engine.state(), before, "the engine is as it was");
+    assert_eq!(engine.state(), before, "the state of the engine is restored");
     let journal = Journal::from_events(&events).expect("the run has begun");
     outcome(Some(code), &serde_json::to_value(journal).expect("a journal is JSON"))
 }
 
-/// Compares two runs. Returns the first step that differs.
+/// Asserts that two runs are equal. The message shows the first step that differs.
 #[track_caller]
-pub(crate) fn assert_same(one: &Outcome, other: &Outcome, what: &str) {
+pub(crate) fn assert_same_outcome(one: &Outcome, other: &Outcome, what: &str) {
     for (one, other) in one.1.iter().zip(&other.1) {
         assert_eq!(one, other, "{what}:\n{one}\n{other}");
     }
     assert_eq!((one.0, one.1.len()), (other.0, other.1.len()), "{what}");
 }
 
-/// Output of a `scenario run --format json`.
-pub(crate) fn shown(ran: &Ran) -> Outcome {
-    outcome(ran.code(), &ran.json())
+/// Outcome from the output of `scenario run --format json`.
+pub(crate) fn outcome_of(result: &CommandOutput) -> Outcome {
+    outcome(result.code(), &result.json())
 }
 
-/// Parts of a run that both engines must have in common. Times vary, and so does the amount of background traffic, which depends
+/// Parts of a run that must be equal on all engines. Times vary, and so does the amount of background traffic, which depends
 /// on the duration of the steps. Counters without that traffic are equal.
 fn outcome(code: Option<i32>, journal: &Value) -> Outcome {
     let steps = journal["steps"].as_array().into_iter().flatten();
@@ -105,7 +105,7 @@ fn outcome(code: Option<i32>, journal: &Value) -> Outcome {
     let part = |(index, step): (usize, &Value)| {
         let passed = step["expectations"].as_array().into_iter().flatten().map(|result| result["passed"].clone());
         let counters = COUNTERS.iter().filter(|_| slow.is_none_or(|first| index < first));
-        let exact = counters.filter_map(|counter| Some((*counter, exact(step, counter, alone)?)));
+        let exact = counters.filter_map(|counter| Some((*counter, foreground_delta(step, counter, alone)?)));
         json!({
             "name": step["name"], "status": step["status"], "sent": step["sent"], "codes": step["codes"],
             "errors": step["errors"], "deltas": exact.collect::<BTreeMap<_, _>>(),
@@ -127,21 +127,21 @@ fn slow_background<'a>(steps: &(impl Iterator<Item = &'a Value> + Clone)) -> Opt
     steps.clone().position(|step| step["action"] == "background")
 }
 
-/// Increase of a counter in a step without the background traffic, or null if unknown. `None` if it is not exact: for background
-/// requests only the status codes are known, not their keys, nor if they were answered before the scrape.
-fn exact(step: &Value, counter: &str, alone: bool) -> Option<Value> {
+/// Increase of a counter in a step without the background traffic, or null if unknown. `None` if it cannot be exact: only the
+/// status codes of background requests are known, not their keys, nor whether they were answered before the scrape.
+fn foreground_delta(step: &Value, counter: &str, alone: bool) -> Option<Value> {
     let Some(delta) = step["deltas"][counter].as_f64() else { return Some(Value::Null) };
     let slices: Vec<&Value> = step["background"].as_object().into_iter().flat_map(|slices| slices.values()).collect();
-    let behind = |wanted: fn(&str) -> bool| -> f64 {
+    let background = |wanted: fn(&str) -> bool| -> f64 {
         let codes = slices.iter().filter_map(|slice| slice["codes"].as_object()).flatten();
         codes.filter(|(code, _)| wanted(code)).filter_map(|(_, count)| count.as_f64()).sum()
     };
-    let behind = match counter {
+    let background = match counter {
         _ if alone && counter != POOL_TIMEOUTS => 0.0,
-        REQUESTS => behind(|_| true),
-        AUTH_FAILURES => behind(|code| matches!(code, "401" | "403")),
-        AUTH_SUCCESS => behind(|code| !matches!(code, "401" | "403")),
+        REQUESTS => background(|_| true),
+        AUTH_FAILURES => background(|code| matches!(code, "401" | "403")),
+        AUTH_SUCCESS => background(|code| !matches!(code, "401" | "403")),
         _ => return None,
     };
-    Some(json!(delta - behind))
+    Some(json!(delta - background))
 }

@@ -1,4 +1,4 @@
-//! Two users who share a daemon, and with it the names of what is on it.
+//! Two users who share a daemon, and thus the names of its objects.
 
 use libtest_mimic::Trial;
 
@@ -9,11 +9,11 @@ use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("a_lab_that_somebody_else_keeps_is_left_alone", left_alone),
-        trial("a_lab_whose_folder_was_removed_is_taken_down", forgotten),
-        trial("of_two_that_bring_up_a_name_at_once_one_does", at_once),
-        trial("a_network_of_the_same_name_is_left_to_its_owner", other_network),
-        trial("a_volume_of_the_same_name_is_left_to_its_owner", other_volume),
+        trial("a_lab_of_another_owner_is_not_touched", other_owner),
+        trial("a_lab_whose_folder_was_removed_can_be_removed", folder_removed),
+        trial("concurrent_ups_with_the_same_name_start_one_lab", concurrent_ups),
+        trial("a_foreign_network_of_the_same_name_is_not_touched", other_network),
+        trial("a_foreign_volume_of_the_same_name_is_not_touched", other_volume),
     ]
 }
 
@@ -27,61 +27,61 @@ fn words(command: &[String]) -> Vec<&str> {
     command.iter().map(String::as_str).collect()
 }
 
-async fn left_alone() {
+async fn other_owner() {
     let (one, other) = (Cli::new("shared"), Cli::new("shared"));
     assert_eq!(one.name, other.name);
     one.lab(&words(&up(&one))).status(0);
     let serves = || {
         one.lab(&["traffic", "--requests", "5", "--expect", "status.200: 100%"]).status(0);
     };
-    let kept = format!(":{}", one.state().display());
+    let owner = format!(":{}", one.state().display());
     other
         .lab(&words(&up(&other)))
         .status(3)
         .complains("belongs to another state folder")
-        .complains(&kept)
+        .complains(&owner)
         .complains("--name");
-    assert_eq!(other.labs(), [""; 0], "it made none");
+    assert_eq!(other.labs(), [""; 0], "a lab was created");
     serves();
     let force = format!("lab down --name {} --force", other.name);
-    other.lab(&["down"]).status(0).says("does not exist").complains(&kept).complains(&force);
+    other.lab(&["down"]).status(0).says("does not exist").complains(&owner).complains(&force);
     other.lab(&["down", "--all"]).status(0);
     serves();
     other.lab(&["down", "--force"]).status(0);
-    other.is_clean();
+    other.assert_clean();
     one.lab(&["status"]).status(3);
     one.finish();
 }
 
-async fn forgotten() {
+async fn folder_removed() {
     let user = Cli::new("folderless");
     user.lab(&words(&up(&user))).status(0);
-    std::fs::remove_dir_all(user.state().join("labs")).expect("the folder is ours");
+    std::fs::remove_dir_all(user.state().join("labs")).expect("the test owns it");
     user.lab(&["down"]).status(0).says("is down");
     user.lab(&["down"]).status(0).says("does not exist");
-    // Its dashboard misses the folder, and ends.
+    // The dashboard notices that the folder is gone, and ends.
     until_none(&user).await;
-    user.is_clean();
+    user.assert_clean();
 }
 
-async fn at_once() {
+async fn concurrent_ups() {
     let (one, other) = (Cli::new("at-once"), Cli::new("at-once"));
     assert_eq!(one.name, other.name);
     let ups = (up(&one), up(&other));
     let both = (one.start(&words(&ups.0)), other.start(&words(&ups.1)));
-    let ran = [both.0.ran(), both.1.ran()];
-    let codes = [ran[0].code(), ran[1].code()];
+    let result = [both.0.wait(), both.1.wait()];
+    let codes = [result[0].code(), result[1].code()];
     assert!(
         codes == [Some(0), Some(3)] || codes == [Some(3), Some(0)],
         "{codes:?}\n{}\n{}",
-        ran[0].stdout,
-        ran[1].stdout
+        result[0].stdout,
+        result[1].stdout
     );
-    let (winner, loser, said) =
-        if codes[0] == Some(0) { (one, other, &ran[1].stdout) } else { (other, one, &ran[0].stdout) };
+    let (winner, loser, stdout) =
+        if codes[0] == Some(0) { (one, other, &result[1].stdout) } else { (other, one, &result[0].stdout) };
     assert!(
-        said.contains("belongs to another state folder") && said.contains(&winner.state().display().to_string()),
-        "{said}"
+        stdout.contains("belongs to another state folder") && stdout.contains(&winner.state().display().to_string()),
+        "{stdout}"
     );
     assert_eq!(loser.labs(), [""; 0], "it made none");
     loser.lab(&["down"]).status(0).says("does not exist");
@@ -90,10 +90,10 @@ async fn at_once() {
     winner.finish();
 }
 
-/// Removes what a test made beside its lab, also if it failed.
-struct Others(Vec<&'static str>, String);
+/// Removes an object that a test created outside of lab, even if the test fails.
+struct Cleanup(Vec<&'static str>, String);
 
-impl Drop for Others {
+impl Drop for Cleanup {
     fn drop(&mut self) {
         let mut command = std::process::Command::new("docker");
         let _ = command.args(&self.0).arg(&self.1).output();
@@ -104,14 +104,14 @@ async fn other_network() {
     let user = Cli::new("same-network");
     let name = format!("lab-{}_default", user.name);
     docker(&["network", "create", &name]);
-    let _others = Others(vec!["network", "rm"], name.clone());
+    let _cleanup = Cleanup(vec!["network", "rm"], name.clone());
     let id = docker(&["network", "inspect", "--format", "{{.Id}} {{len .Containers}}", &name]);
     user.lab(&words(&up(&user))).status(0);
     user.lab(&["traffic", "--requests", "5", "--expect", "status.200: 100%"]).status(0);
     user.lab(&["key", "rotate", "apikey-v2"]).status(0);
     let step = "title: T\nsteps:\n  - { pause: db }\n  - { unpause: db }\n  - { set_env: { service: gateway, env: { A: b } } }\n";
     let story = user.path().join("story.yaml");
-    std::fs::write(&story, step).expect("the folder is ours");
+    std::fs::write(&story, step).expect("the test owns it");
     user.lab(&["scenario", "run", &story.display().to_string()]).status(0);
     docker(&["rm", "-f", &format!("lab-{}-db-1", user.name)]);
     user.lab(&["up"]).status(0).says("recreated db");
@@ -124,16 +124,16 @@ async fn other_volume() {
     let user = Cli::new("same-volume");
     let name = format!("lab-{}_db-data", user.name);
     docker(&["volume", "create", &name]);
-    let _others = Others(vec!["volume", "rm"], name.clone());
+    let _cleanup = Cleanup(vec!["volume", "rm"], name.clone());
     user.lab(&words(&up(&user))).status(3).complains(&name).complains("does not belong to this lab");
     assert_eq!(user.labs(), [""; 0], "it made none");
-    user.is_clean();
+    user.assert_clean();
     assert!(docker(&["volume", "ls", "-q"]).lines().any(|line| line == name));
     let container = format!("lab-{}-gateway-1", user.name);
     docker(&["volume", "rm", &name]);
     docker(&["create", "--name", &container, "nginx:1.30"]);
-    let _others = Others(vec!["rm", "-f"], container.clone());
+    let _cleanup = Cleanup(vec!["rm", "-f"], container.clone());
     user.lab(&words(&up(&user))).status(3).complains(&container).complains("does not belong to this lab");
-    user.is_clean();
+    user.assert_clean();
     docker(&["inspect", &container]);
 }

@@ -1,11 +1,11 @@
-//! The command line as people type it by habit: other spellings, several scenarios, `--json`, and completions.
+//! Forms of the command line: habitual spellings, several scenarios, `--json`, and completions.
 
 use serde_json::Value;
 
 use crate::desk::Desk;
 
 #[test]
-fn habits_lead_to_the_right_command() {
+fn habitual_spellings_lead_to_the_right_command() {
     let desk = Desk::new();
     desk.lab(&["help"]).status(0).says("First steps:");
     desk.lab(&["help", "up"]).status(0).says("Usage: lab up");
@@ -27,7 +27,7 @@ fn habits_lead_to_the_right_command() {
 }
 
 #[test]
-fn a_lab_is_an_argument_too() {
+fn a_lab_can_be_a_positional_argument() {
     let desk = Desk::new();
     desk.lab(&["up", "room-2"]).status(0).says("lab room-2 is up");
     desk.lab(&["status", "room-2"]).status(0).says("gateway");
@@ -45,16 +45,16 @@ fn a_lab_is_an_argument_too() {
     desk.lab(&["fix"]).status(2).complains("lab scenario check");
     desk.lab(&["down", "room-2"]).status(0).says("lab room-2 is down");
     desk.lab(&["down"]).status(0);
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]
 fn one_wrong_parameter_is_one_error() {
     let desk = Desk::new();
-    let ran = desk.lab(&["scenario", "run", "rotate-key", "--set", "rate=abc"]).status(2);
-    assert_eq!(ran.stderr.matches("error").count(), 1, "{}", ran.stderr);
-    let ran = desk.lab(&["scenario", "validate", "rotate-key", "--set", "rate=abc", "--json"]).status(2).json();
-    assert_eq!(ran[0]["diagnostics"].as_array().map(Vec::len), Some(1), "{ran}");
+    let result = desk.lab(&["scenario", "run", "rotate-key", "--set", "rate=abc"]).status(2);
+    assert_eq!(result.stderr.matches("error").count(), 1, "{}", result.stderr);
+    let result = desk.lab(&["scenario", "validate", "rotate-key", "--set", "rate=abc", "--json"]).status(2).json();
+    assert_eq!(result[0]["diagnostics"].as_array().map(Vec::len), Some(1), "{result}");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn json_is_one_document_everywhere() {
     assert!(doctor["checks"].as_array().is_some_and(|checks| checks.len() > 3), "{doctor}");
     let id = desk.lab(&["runs", "list", "--json"]).status(0).json()[0]["id"].as_str().expect("an id").to_owned();
     let journal = desk.lab(&["report", "--json", &id[id.len() - 4..]]).status(0).json();
-    assert_eq!(journal["id"], *id, "the word after --json is an id");
+    assert_eq!(journal["id"], *id, "the argument after --json is an id");
     desk.lab(&["report"]).status(0).says("# ");
 }
 
@@ -101,18 +101,18 @@ fn scenarios_run_one_after_the_other() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let quick = ["--set", "requests=2"];
-    let ran = desk.lab(&[&["run", "drive-traffic", "baseline"], &quick[..]].concat()).status(0);
-    ran.says("drive-traffic").says("2 of 2 scenarios passed");
+    let result = desk.lab(&[&["run", "drive-traffic", "baseline"], &quick[..]].concat()).status(0);
+    result.says("drive-traffic").says("2 of 2 scenarios passed");
     let journals = desk.lab(&[&["run", "drive-traffic", "baseline", "--json"], &quick[..]].concat()).status(0).json();
     let names: Vec<&str> =
         journals.as_array().expect("a list").iter().filter_map(|it| it["scenario"].as_str()).collect();
     assert_eq!(names, ["drive-traffic", "baseline"], "{journals}");
     assert!(journals.as_array().expect("a list").iter().all(|journal| journal["lab"] == "default"), "{journals}");
     desk.write("wrong.yaml", "title: Wrong\nkind: part\nsteps:\n  - check: { path: /health, status: 503 }\n");
-    let ran = desk.lab(&["run", "wrong.yaml", "drive-traffic", "--set", "requests=2"]).status(2);
-    ran.complains("no parameter `requests`");
-    let ran = desk.lab(&["run", "wrong.yaml", "drive-traffic"]).status(1);
-    ran.says("1 of 2 scenarios passed");
+    let result = desk.lab(&["run", "wrong.yaml", "drive-traffic", "--set", "requests=2"]).status(2);
+    result.complains("no parameter `requests`");
+    let result = desk.lab(&["run", "wrong.yaml", "drive-traffic"]).status(1);
+    result.says("1 of 2 scenarios passed");
     desk.lab(&["run", "baseline", "no-such-scenario"]).status(2).complains("no-such-scenario");
     desk.lab(&["run", "baseline", "drive-traffic", "--keep"]).status(2).complains("--keep takes one scenario");
     desk.lab(&["run", "baseline", "drive-traffic", "--report", "x.md"]).status(2).complains("lab runs report ID");
@@ -135,8 +135,8 @@ fn completions_know_the_names() {
     assert_eq!(complete(&["--name", "room-2", "logs", "-f", "d"]), "db\n");
     let runs = complete(&["runs", "show", ""]);
     assert!(runs.lines().count() == 2 && runs.contains("last\tthe latest run"), "{runs}");
-    std::fs::write(desk.state().join("labs/room-2/lab.json"), "{").expect("ours");
-    assert_eq!(complete(&["--name", "room-2", "stop", "a"]), "app\n", "a damaged record is no error");
+    std::fs::write(desk.state().join("labs/room-2/lab.json"), "{").expect("the test owns it");
+    assert_eq!(complete(&["--name", "room-2", "stop", "a"]), "app\n", "a damaged record is ignored");
     for shell in ["bash", "zsh", "fish"] {
         desk.lab(&["completions", shell]).status(0).says("lab complete -- ");
     }

@@ -1,4 +1,4 @@
-//! The life of a gateway: its routes, redeploys of the app behind it, its own start and end.
+//! Lifecycle of a gateway: routes, redeployments of the app, start and shutdown.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -7,10 +7,10 @@ use std::sync::{Arc, mpsc};
 
 use rustix::process::Signal;
 
-use crate::support::{Client, OK, PATIENCE, Service, get, lab, mirror, until, upstream};
+use crate::support::{Client, OK, Service, TIMEOUT, get, lab, mirror, until, upstream};
 
 #[test]
-fn connections_to_the_upstream_are_kept_and_given_up_with_their_route() {
+fn connections_to_the_upstream_are_reused_and_closed_with_their_route() {
     let serve = |count: Arc<AtomicUsize>| {
         upstream(move |mut client| {
             count.fetch_add(1, Ordering::SeqCst);
@@ -42,7 +42,7 @@ fn connections_to_the_upstream_are_kept_and_given_up_with_their_route() {
     gateway.log_until(|log| log.contains(r#""error":"cannot connect to app:8000: nothing listens there""#));
 }
 
-/// Asks without pause on one connection, a new one whenever the old is closed; counts what was not 200.
+/// Sends requests without pause, reconnecting when the connection is closed. Returns their number and the failures.
 fn traffic(address: SocketAddr, stop: &AtomicBool) -> (usize, Vec<String>) {
     let (mut sent, mut failed) = (0, Vec::new());
     let mut client = Client::connect(address);
@@ -86,15 +86,15 @@ fn no_request_is_lost_while_the_app_is_redeployed() {
 }
 
 #[test]
-fn a_new_gateway_takes_over_the_port() {
+fn a_second_gateway_can_take_over_the_port() {
     let upstream = mirror();
     let mut old = Service::gateway(upstream, &[("GATEWAY_REUSE_PORT", "on"), ("GATEWAY_INSTANCE", "old")]);
     let listen = old.address.to_string();
     let env = [("GATEWAY_LISTEN", listen.as_str()), ("GATEWAY_REUSE_PORT", "on"), ("GATEWAY_INSTANCE", "new")];
     let mut kept = Client::connect(old.address);
     kept.get("/", &[]);
-    assert_eq!(kept.response().expect("an answer").status, 200);
-    // Stopped, it has connections in its backlog when the signal comes.
+    assert_eq!(kept.response().expect("a response").status, 200);
+    // Suspended, so that connections are in its backlog when the signal arrives.
     old.signal(Signal::STOP);
     let mut waiting: Vec<_> = (0..4).map(|_| Client::connect(old.address)).collect();
     for client in &mut waiting {
@@ -106,7 +106,7 @@ fn a_new_gateway_takes_over_the_port() {
     old.signal(Signal::TERM);
     old.signal(Signal::CONT);
     for mut client in waiting.into_iter().chain([kept]) {
-        assert_eq!(client.response().expect("an answer").status, 200);
+        assert_eq!(client.response().expect("a response").status, 200);
     }
     assert_eq!(old.wait().code(), Some(0));
     for _ in 0..8 {
@@ -116,11 +116,11 @@ fn a_new_gateway_takes_over_the_port() {
 }
 
 #[test]
-fn without_being_told_the_port_is_its_own() {
+fn without_reuse_port_a_second_gateway_is_refused() {
     let gateway = Service::gateway(mirror(), &[]);
     let listen = gateway.address.to_string();
     let mut command = lab();
-    let output = crate::ran::output(command.arg("gateway").env("GATEWAY_LISTEN", &listen).stdin(Stdio::null()));
+    let output = crate::command::output(command.arg("gateway").env("GATEWAY_LISTEN", &listen).stdin(Stdio::null()));
     let error = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(3));
     assert!(error.starts_with(&format!("error: the gateway cannot listen on {listen}: ")), "{error}");
@@ -128,25 +128,25 @@ fn without_being_told_the_port_is_its_own() {
 }
 
 #[test]
-fn sigterm_finishes_what_is_in_flight_and_the_end_of_standard_input_does_not() {
-    let (arrived, arrive) = mpsc::channel();
-    let (let_go, wait) = mpsc::channel::<()>();
-    let (arrived, wait) = (std::sync::Mutex::new(arrived), std::sync::Mutex::new(wait));
+fn sigterm_and_the_end_of_standard_input_shut_the_gateway_down() {
+    let (arrived, arrival) = mpsc::channel();
+    let (respond, permission) = mpsc::channel::<()>();
+    let (arrived, permission) = (std::sync::Mutex::new(arrived), std::sync::Mutex::new(permission));
     let upstream = upstream(move |mut client| {
         client.head();
         arrived.lock().unwrap().send(()).unwrap();
-        if wait.lock().unwrap().recv_timeout(PATIENCE).is_ok() {
+        if permission.lock().unwrap().recv_timeout(TIMEOUT).is_ok() {
             client.send(OK);
         }
     });
     let mut gateway = Service::gateway(upstream, &[("GATEWAY_READ_TIMEOUT", "1m")]);
     let mut client = Client::connect(gateway.address);
     client.get("/", &[]);
-    arrive.recv_timeout(PATIENCE).expect("it arrives");
+    arrival.recv_timeout(TIMEOUT).expect("it arrives");
     gateway.signal(Signal::TERM);
     until(|| std::net::TcpStream::connect(gateway.address).is_err());
-    let_go.send(()).unwrap();
-    let answer = client.response().expect("an answer");
+    respond.send(()).unwrap();
+    let answer = client.response().expect("a response");
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     assert_eq!(gateway.wait().code(), Some(0));
 
@@ -171,7 +171,7 @@ fn configuration_errors_are_one_line_and_exit_2() {
     for (name, value) in bad {
         let mut command = lab();
         command.arg("gateway").env("GATEWAY_LISTEN", "127.0.0.1:0").env(name, value).stdin(Stdio::null());
-        let output = crate::ran::output(&mut command);
+        let output = crate::command::output(&mut command);
         let error = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(2), "{name}={value}: {error}");
         let problem = if value.is_empty() { "is not set" } else { "is malformed" };

@@ -9,14 +9,14 @@ use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("a_stack_calls_its_services_what_it_likes", renamed),
-        trial("the_key_is_the_variable_that_the_stack_names", own_variable),
+        trial("services_of_a_stack_can_have_other_names", renamed),
+        trial("the_stack_selects_the_variable_of_the_key", own_variable),
     ]
 }
 
-/// A scenario speaks of `app` and `gateway` all the same.
-const STORY: &str = "
-title: By their parts
+/// Scenarios use the names of the roles.
+const SCENARIO: &str = "
+title: Services by role
 kind: practice
 steps:
   - set_env: { service: app, env: { LOG_NOTE: hello } }
@@ -25,7 +25,7 @@ steps:
   - set_env: { service: gateway, env: { GATEWAY_FORWARD_API_KEY: 'on' } }
 ";
 
-fn user_of(name: &str, changes: &[(&str, &str)]) -> Cli {
+fn up_with(name: &str, changes: &[(&str, &str)]) -> Cli {
     let user = Cli::new(name);
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -35,13 +35,13 @@ fn user_of(name: &str, changes: &[(&str, &str)]) -> Cli {
         assert!(compose.contains(from), "{from} is not in it");
         compose = compose.replace(from, to);
     }
-    std::fs::write(file, compose).expect("the folder is ours");
+    std::fs::write(file, compose).expect("the test owns it");
     user.lab(&["up", "--stack", &folder.display().to_string(), "--port", "0"]).status(0).says("on apikey-v1");
     user
 }
 
 async fn renamed() {
-    let user = user_of(
+    let user = up_with(
         "renamed",
         &[
             ("service: app\n", "service: api\n"),
@@ -61,7 +61,7 @@ async fn renamed() {
     let keys = user.lab(&["key", "show", "--json"]).status(0).json();
     assert_eq!((&keys["server"], &keys["caller"]), (&Value::from("apikey-v1"), &Value::from("apikey-v1")));
     let story = user.path().join("story.yaml");
-    std::fs::write(&story, STORY).expect("the folder is ours");
+    std::fs::write(&story, SCENARIO).expect("the test owns it");
     user.lab(&["scenario", "run", &story.display().to_string()]).status(0).says("LOG_NOTE");
     user.lab(&["key", "rotate", "apikey-v2"]).status(0).says("apikey-v1 > apikey-v2");
     user.lab(&["key", "align"]).status(0);
@@ -71,7 +71,7 @@ async fn renamed() {
 }
 
 async fn own_variable() {
-    let user = user_of(
+    let user = up_with(
         "own-variable",
         &[
             ("key_variable: APP_API_KEY", "key_variable: MY_KEY"),
