@@ -20,12 +20,12 @@ use mutate::Mutator;
 /// CPU time limit per file.
 const LIMIT: Duration = Duration::from_secs(1);
 /// Time without progress after which a file counts as hanging.
-const HUNG: Duration = Duration::from_secs(20);
+const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 /// Memory limit of the whole process, in MB.
-const MOST_MB: f64 = 200.0;
+const MEMORY_LIMIT_MB: f64 = 200.0;
 
 /// Result of one file.
-struct Tried {
+struct Outcome {
     seed: u64,
     duration: Duration,
     bytes: usize,
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     // Panics are counted with their seed; the panic hook prints the messages.
     let (next, (report, reports)) = (AtomicU64::new(first), mpsc::channel());
-    let begun = Instant::now();
+    let started = Instant::now();
     let (mut valid, mut bytes, mut panics, mut slow) = (0_u64, 0, Vec::new(), Vec::new());
     let mut longest = (Duration::ZERO, 0);
     std::thread::scope(|scope| {
@@ -49,35 +49,37 @@ fn main() -> ExitCode {
         }
         drop(report);
         loop {
-            let tried: Tried = match reports.recv_timeout(HUNG) {
-                Ok(tried) => tried,
+            let outcome: Outcome = match reports.recv_timeout(HANG_TIMEOUT) {
+                Ok(outcome) => outcome,
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     let near = next.load(Ordering::Relaxed);
-                    eprintln!("no file has finished for {HUNG:?}: one of the {threads} seeds before {near} hangs");
+                    eprintln!(
+                        "no file has finished for {HANG_TIMEOUT:?}: one of the {threads} seeds before {near} hangs"
+                    );
                     std::process::exit(1);
                 }
             };
-            valid += u64::from(tried.valid);
-            bytes += tried.bytes;
-            panics.extend(tried.panicked.then_some(tried.seed));
-            slow.extend((tried.took > LIMIT).then_some(tried.seed));
-            longest = longest.max((tried.took, tried.seed));
+            valid += u64::from(outcome.valid);
+            bytes += outcome.bytes;
+            panics.extend(outcome.panicked.then_some(outcome.seed));
+            slow.extend((outcome.duration > LIMIT).then_some(outcome.seed));
+            longest = longest.max((outcome.duration, outcome.seed));
         }
     });
     let memory = peak_mb();
-    println!("{inputs} files, {} MB, in {:.1?} on {threads} threads", bytes / 1_000_000, begun.elapsed());
+    println!("{inputs} files, {} MB, in {:.1?} on {threads} threads", bytes / 1_000_000, started.elapsed());
     println!("valid {valid}, rejected {}, panics {} {panics:?}", inputs - valid, panics.len());
     println!("longest {:.1?} (seed {}), limit {LIMIT:?}: {} above {slow:?}", longest.0, longest.1, slow.len());
     println!(
-        "peak memory {}, limit {MOST_MB} MB",
+        "peak memory {}, limit {MEMORY_LIMIT_MB} MB",
         memory.map_or_else(|| "unknown".to_owned(), |mb| format!("{mb:.1} MB"))
     );
-    let met = panics.is_empty() && slow.is_empty() && memory.is_none_or(|mb| mb <= MOST_MB);
+    let met = panics.is_empty() && slow.is_empty() && memory.is_none_or(|mb| mb <= MEMORY_LIMIT_MB);
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn worker(next: &AtomicU64, end: u64, report: &mpsc::Sender<Tried>) {
+fn worker(next: &AtomicU64, end: u64, report: &mpsc::Sender<Outcome>) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= end {
@@ -85,11 +87,16 @@ fn worker(next: &AtomicU64, end: u64, report: &mpsc::Sender<Tried>) {
         }
         let text = Mutator::new(seed).file();
         let bytes = text.len();
-        let begun = Spent::now();
+        let started = CpuTime::now();
         let found = catch_unwind(AssertUnwindSafe(|| read(text)));
-        let tried =
-            Tried { seed, took: begun.since(), bytes, valid: matches!(found, Ok(true)), panicked: found.is_err() };
-        if report.send(tried).is_err() {
+        let outcome = Outcome {
+            seed,
+            duration: started.since(),
+            bytes,
+            valid: matches!(found, Ok(true)),
+            panicked: found.is_err(),
+        };
+        if report.send(outcome).is_err() {
             return;
         }
     }
@@ -103,12 +110,12 @@ fn read(text: String) -> bool {
 
 /// CPU time of this thread, because wall time means little on a busy machine. Linux only: nanoseconds in the first field of
 /// `schedstat`.
-struct Spent {
+struct CpuTime {
     clock: Instant,
     processor: Option<Duration>,
 }
 
-impl Spent {
+impl CpuTime {
     fn now() -> Self {
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
         let processor = text.and_then(|text| text.split(' ').next()?.parse().ok()).map(Duration::from_nanos);

@@ -93,14 +93,14 @@ fn daemon_of_another_architecture(folder: &Path) -> String {
     let own = own.strip_prefix("unix://").expect("a local daemon").to_owned();
     let [own_arch, other_arch] =
         [architecture(), other_architecture()].map(|word| format!("\"Arch\":\"{word}\"").into_bytes());
-    assert_eq!(word.len(), other.len(), "a replacement must not change the length of a response");
+    assert_eq!(own_arch.len(), other_arch.len(), "a replacement must not change the length of a response");
     std::thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let Ok(daemon) = UnixStream::connect(&own) else { return };
             let (from, to) = (client.try_clone().unwrap(), daemon.try_clone().unwrap());
             std::thread::spawn(move || copy(from, to, |_| {}));
-            let (word, other) = (word.clone(), other.clone());
-            std::thread::spawn(move || copy(daemon, client, |bytes| replace(bytes, &word, &other)));
+            let (own_arch, other_arch) = (own_arch.clone(), other_arch.clone());
+            std::thread::spawn(move || copy(daemon, client, |bytes| replace(bytes, &own_arch, &other_arch)));
         }
     });
     format!("unix://{}", socket.display())

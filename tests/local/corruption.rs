@@ -166,7 +166,7 @@ fn a_state_folder_that_others_can_change_is_refused() {
     let desk = Desk::new();
     desk.lab(&["status", "--all"]).status(0);
     let mode = |path: &Path, mode| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the test owns it")
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the test owns it");
     };
     for folder in [desk.state(), desk.state().join("labs"), desk.state().join("runs")] {
         mode(&folder, 0o777);

@@ -113,5 +113,5 @@ fn views_show_a_drill_and_not_its_cause() {
     desk.lab(&["restart", "app"]).status(0);
     let events = referee.events();
     let expected = ["status", "status", "key", "logs app gateway", "request", "db query"].map(looked);
-    assert_eq!(events, expected, "a look has no values, and a change is no look");
+    assert_eq!(events, expected, "an observation is recorded without values, and a change is not an observation");
 }

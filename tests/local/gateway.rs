@@ -8,8 +8,8 @@ use rustix::process::Signal;
 
 use crate::support::{Client, OK, Response, Service, TIMEOUT, exchange, get, mirror, upstream};
 
-/// Starts an upstream that upstream_sending these bytes to each request and closes the connection. Returns its address and the number of
-/// requests.
+/// Starts an upstream that sends these bytes to each request and closes the connection. Returns its address and the number
+/// of requests.
 fn upstream_sending(bytes: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let requests = Arc::clone(&count);

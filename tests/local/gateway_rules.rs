@@ -8,8 +8,8 @@ use crate::support::{Client, OK, Response, Service, TIMEOUT, exchange, get, mirr
 
 const BAD_REQUEST: &str = r#"{"error":"bad request"}"#;
 
-/// Starts an upstream that upstream_answering the first request of each connection with these bytes and closes it. Returns its address and
-/// the heads of the requests.
+/// Starts an upstream that answers the first request of each connection with these bytes and closes it. Returns its address
+/// and the heads of the requests.
 pub(crate) fn upstream_answering(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> (SocketAddr, Receiver<String>) {
     let (sender, received) = mpsc::channel();
     let sender = Mutex::new(sender);

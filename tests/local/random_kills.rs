@@ -1,5 +1,5 @@
 //! Commands that change a lab are killed at many points of their duration. Afterwards `lab recover` and `lab down` work, and the
-//! record assert_consistent with the server. A short form of `bench/kills.sh`; with `LAB_TEST_KILLS=all` it uses ten times as many points.
+//! record agrees with the server. A short form of `bench/kills.sh`; with `LAB_TEST_KILLS=all` it uses ten times as many points.
 
 use std::time::Duration;
 

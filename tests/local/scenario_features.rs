@@ -19,22 +19,22 @@ steady_state:
   - { name: ok, traffic: { requests: 4 }, expect: { status.200: "100%" } }
 steps:
   - { name: users, background: { callers: [web], rate: 50 } }
-    - { name: normal, traffic: { requests: 20 }, expect: { caller.web.sent: 15, caller.batch.status.200: 5 } }
+  - { name: normal, traffic: { requests: 20 }, expect: { caller.web.sent: 15, caller.batch.status.200: 5 } }
   - { name: env, phase: baseline, set_env: { service: app, env: { APP_API_KEY_PREVIOUS: "${token}" } } }
   - { name: rotate, rotate_key: { server: apikey-v2 } }
   - { name: alarm, wait_for: { metrics: { auth_failures.delta: "> 5" }, timeout: 10s, every: 100ms } }
   - { name: observe, traffic: { requests: "${steps.normal.sent}" }, expect: { status.401: "100%", background.users.failed: "> 0" } }
-    - name: fix
+  - name: fix
     phase: remedy
     run:
       command: [sh, -c, "echo $TOKEN; \"$LAB\" key align; curl -s $LAB_GATEWAY_URL/health > /dev/null || true"]
       env: { TOKEN: "${token}", LAB: "${lab}" }
-    - { name: recovered, wait_for: { path: /api/users, timeout: 10s, every: 100ms } }
-    - { name: stop-users, stop_background: users }
+  - { name: recovered, wait_for: { path: /api/users, timeout: 10s, every: 100ms } }
+  - { name: stop-users, stop_background: users }
   - { name: verify, traffic: { requests: 20 }, expect: { status.200: "100%", requests.delta: 20 } }
 finally:
-    - { name: clean-up, wait: 10ms }
-  "#;
+  - { name: clean-up, wait: 10ms }
+"#;
 
 fn write_scenario(desk: &Desk) -> String {
     let lab = env!("CARGO_BIN_EXE_lab");
@@ -112,7 +112,7 @@ fn ctrl_c_ends_a_command_with_its_children_and_reverts() {
         &format!(
             "title: Long\nkind: part\nsteps:\n  - rotate_key: {{ server: apikey-v9 }}\n  \
              - run: {{ command: [sh, -c, \"sleep {mark} & sleep {mark}\"], timeout: 60m }}\nfinally:\n  \
-                          - {{ name: clean-up, wait: 10ms }}\n"
+             - {{ name: clean-up, wait: 10ms }}\n"
         ),
     );
     let child = desk.start(&["scenario", "run", &file, "--allow-commands"]);

@@ -1,4 +1,4 @@
-//! The diagnosis of an incident: where the cause is, and what it is. Both come from fixed lists that are the same for every
+//! The diagnosis of an incident: the location and the kind of its cause. Both come from fixed lists that are the same for every
 //! incident, so the lists give nothing away and an answer can be compared exactly.
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub enum Location {
     Nowhere,
 }
 
-/// What is wrong there.
+/// Kind of cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Cause {
     /// No process.
@@ -34,19 +34,19 @@ pub enum Cause {
     /// A process that never answers.
     #[serde(rename = "hangs")]
     Hangs,
-    /// It answers too late, and nothing is used up.
+    /// It answers too late, although no resource is exhausted.
     #[serde(rename = "slow")]
     Slow,
     /// More requests than were agreed.
     #[serde(rename = "sends too much")]
     SendsTooMuch,
-    /// All of a resource is taken.
+    /// A resource is exhausted.
     #[serde(rename = "used up")]
     UsedUp,
-    /// A number or size is set too low, and nothing is used up.
+    /// A limit is set too low, although no resource is exhausted.
     #[serde(rename = "limit too low")]
     LimitTooLow,
-    /// It stops waiting before an honest answer can arrive.
+    /// It stops waiting before a normal response can arrive.
     #[serde(rename = "timeout too short")]
     TimeoutTooShort,
     /// The credential is lost on the way.
@@ -82,13 +82,13 @@ pub enum Cause {
     /// A new setting never took effect.
     #[serde(rename = "setting refused")]
     SettingRefused,
-    /// It waits for somebody else's lock.
+    /// It waits for a lock that another session holds.
     #[serde(rename = "waits for a lock")]
     WaitsForLock,
     /// Its clock is wrong.
     #[serde(rename = "clock wrong")]
     ClockWrong,
-    /// Everything is as it should be.
+    /// Nothing is faulty.
     #[serde(rename = "nothing is wrong")]
     Nothing,
 }
@@ -120,17 +120,17 @@ impl Location {
         }
     }
 
-    /// One line that says what belongs to it.
+    /// One-line description.
     pub fn explanation(self) -> &'static str {
         match self {
-            Self::Caller => "what a customer's system sends, or how",
-            Self::Account => "what is stored about a caller: end of the key, permissions, limits",
+            Self::Caller => "the requests that a customer's system sends",
+            Self::Account => "the stored data of a caller: expiry of the key, permissions, limits",
             Self::Gateway => "the proxy: its rules, limits, cache and routes",
             Self::App => "the service: its settings and revisions",
             Self::Database => "the database",
             Self::Partner => "a service that the app calls",
-            Self::Monitoring => "what should have told us: metrics, alerts, dashboards",
-            Self::Nowhere => "all is as it should be",
+            Self::Monitoring => "metrics, alerts and dashboards",
+            Self::Nowhere => "no part is faulty",
         }
     }
 
@@ -193,20 +193,20 @@ impl Cause {
         }
     }
 
-    /// One line that sets it apart from its neighbours.
+    /// One-line description that distinguishes it from similar causes.
     pub fn explanation(self) -> &'static str {
         match self {
-            Self::NotRunning => "there is no process",
-            Self::Hangs => "it is there and never answers",
-            Self::Slow => "it answers too late, and nothing is used up",
-            Self::SendsTooMuch => "more requests than the others can serve",
-            Self::UsedUp => "all of something is taken or full",
-            Self::LimitTooLow => "a number or size was set wrongly, and nothing is full",
-            Self::TimeoutTooShort => "it stops waiting before an honest answer can arrive",
+            Self::NotRunning => "no process is running",
+            Self::Hangs => "it is running but never answers",
+            Self::Slow => "it answers too late, although no resource is exhausted",
+            Self::SendsTooMuch => "it sends more requests than others can serve",
+            Self::UsedUp => "a resource is exhausted",
+            Self::LimitTooLow => "a limit is set too low, although no resource is exhausted",
+            Self::TimeoutTooShort => "it stops waiting before a normal response can arrive",
             Self::CredentialNotPassedOn => "the credential is lost on the way",
-            Self::CredentialWrong => "the credential was never right here",
+            Self::CredentialWrong => "the credential was never valid here",
             Self::CredentialOutOfDate => "the credential was replaced elsewhere",
-            Self::Expired => "its own end has passed",
+            Self::Expired => "its validity has ended",
             Self::PermissionMissing => "a permission was not granted, or was removed",
             Self::RuleTooWide => "a rule refuses requests that should pass",
             Self::AddressWrong => "it points to the wrong place",
@@ -214,9 +214,9 @@ impl Cause {
             Self::OldCopyServed => "an outdated copy is delivered",
             Self::HalfRolledOut => "old and new run side by side",
             Self::SettingRefused => "a new setting never took effect",
-            Self::WaitsForLock => "somebody else holds what it needs",
+            Self::WaitsForLock => "another session holds a lock that it needs",
             Self::ClockWrong => "its clock is wrong",
-            Self::Nothing => "all is as it should be",
+            Self::Nothing => "nothing is faulty",
         }
     }
 
@@ -232,7 +232,7 @@ pub struct Finding {
     /// Where the cause is.
     #[serde(rename = "where")]
     pub location: Location,
-    /// What it is.
+    /// Kind of cause.
     #[serde(rename = "what")]
     pub cause: Cause,
 }

@@ -48,7 +48,7 @@ pub enum EventKind {
     RunStarted(RunStarted),
     /// A step begins.
     StepStarted(StepStarted),
-    /// A step has ended, whatever its result.
+    /// A step has ended, with any result.
     StepFinished(Box<StepFinished>),
     /// Information that does not affect the result, such as a change made outside the run.
     Notice {
@@ -284,7 +284,7 @@ pub enum Status {
     /// All expectations passed. Older journals say `held`.
     #[serde(alias = "held")]
     Passed,
-    /// An expectation failed, or a fault had no effect.
+    /// An expectation failed, or a fault had no impact.
     Failed,
     /// Could not be executed.
     Error,
@@ -305,7 +305,7 @@ pub struct RunFinished {
     pub undo: Undo,
     /// Keys at the end of the run. `None` if they are not known.
     pub keys: Option<Keys>,
-    /// Why the run did not pass, apart from its steps, such as a fault without effect.
+    /// Why the run did not pass, apart from its steps, such as a fault without impact.
     pub reason: Option<String>,
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::launch;
-use super::protocol::{EnsureRequest, HostFile};
+use super::protocol::{HostFile, ReconcileRequest};
 use lab_core::engine::{Description, EngineError, EngineErrorKind, LogLine, Reconciliation, ServiceChange, UpRequest};
 use lab_http::{Http, HttpError, Request};
 use lab_system::files::{self, Folder};
@@ -41,7 +41,7 @@ impl Calls {
     }
 
     pub(super) async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
-        let request = EnsureRequest { service: service.to_owned(), change: change.clone() };
+        let request = ReconcileRequest { service: service.to_owned(), change: change.clone() };
         self.call("POST", "/ensure", Some(&json(&request)?), CHANGE_TIMEOUT).await
     }
 

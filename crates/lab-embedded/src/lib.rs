@@ -24,12 +24,12 @@ use lab_system::files::{self, Folder};
 mod call;
 mod child;
 pub mod host;
-mod hung;
 mod launch;
 mod log;
 mod protocol;
 mod query;
 mod settings;
+mod stop_host;
 
 use call::Calls;
 
@@ -103,7 +103,7 @@ impl Engine for Embedded {
     }
 
     async fn down(&self) -> Result<(), EngineError> {
-        hung::stop(&self.folder, &self.calls).await?;
+        stop_host::stop(&self.folder, &self.calls).await?;
         let tied = self.tied.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(mut process) = tied {
             // It has released its lock, so it is about to exit.
@@ -126,7 +126,7 @@ impl Engine for Embedded {
     }
 
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
-        let selected: Vec<&str> = PROCESSES.into_iter().filter(|name| request.wants(name)).collect();
+        let selected: Vec<&str> = PROCESSES.into_iter().filter(|name| request.includes(name)).collect();
         for service in &request.services {
             if !PROCESSES.contains(&service.as_str()) {
                 let detail = format!("it has no log on this engine (services with logs: {})", PROCESSES.join(", "));
@@ -151,7 +151,7 @@ impl Engine for Embedded {
             offsets.push(complete);
             past.push(lines(service, &text[..complete]));
         }
-        let past = stream::iter(unreadable.into_iter().chain(request.pick(past).into_iter().map(Ok)));
+        let past = stream::iter(unreadable.into_iter().chain(request.select(past).into_iter().map(Ok)));
         if request.follow {
             let follow = self.calls.follow(&selected, &offsets).await?;
             return Ok(past.chain(follow).boxed());

@@ -41,7 +41,7 @@ pub(super) struct HostFile {
 
 /// Body of `POST /ensure`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct EnsureRequest {
+pub(super) struct ReconcileRequest {
     pub(super) service: String,
     pub(super) change: ServiceChange,
 }

@@ -1,4 +1,4 @@
-//! SQL queries of people on the app's database file. Without `write`, the file is opened read-only.
+//! SQL queries of users on the app's database file. Without `write`, the file is opened read-only.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -76,9 +76,9 @@ pub(crate) async fn run(path: &Path, query: &DbQuery, mut stop: BoxFuture<'stati
     }
     let mut connection = options.connect().await.map_err(|error| errors.convert(&error))?;
     let (deadline, handler_stopped) = (Instant::now() + query.time, Arc::clone(&stopped));
-    let go_on = move || !handler_stopped.load(Ordering::Relaxed) && Instant::now() < deadline;
+    let may_continue = move || !handler_stopped.load(Ordering::Relaxed) && Instant::now() < deadline;
     let mut handle = connection.lock_handle().await.map_err(|error| errors.convert(&error))?;
-    handle.set_progress_handler(CHECK_INTERVAL, go_on);
+    handle.set_progress_handler(CHECK_INTERVAL, may_continue);
     drop(handle);
     let result = {
         let mut work = std::pin::pin!(execute(&mut connection, query));
@@ -98,7 +98,7 @@ pub(crate) async fn run(path: &Path, query: &DbQuery, mut stop: BoxFuture<'stati
 
 async fn execute(connection: &mut SqliteConnection, query: &DbQuery) -> sqlx::Result<DbResult> {
     if !query.write {
-        // A second barrier behind the read-only file: it also covers temporary tables.
+        // In addition to the read-only file, this also protects temporary tables.
         connection.execute("PRAGMA query_only = ON").await?;
     }
     let statement: SqliteStatement = connection.prepare(AssertSqlSafe(query.sql.clone()).into_sql_str()).await?;
@@ -122,7 +122,7 @@ async fn execute(connection: &mut SqliteConnection, query: &DbQuery) -> sqlx::Re
 }
 
 /// A value as text. Blobs are hexadecimal, as in Postgres.
-fn value(row: &SqliteRow, index: usize, most: usize) -> sqlx::Result<Option<String>> {
+fn value(row: &SqliteRow, index: usize, max_bytes: usize) -> sqlx::Result<Option<String>> {
     let raw = row.try_get_raw(index)?;
     if raw.is_null() {
         return Ok(None);
@@ -136,7 +136,7 @@ fn value(row: &SqliteRow, index: usize, most: usize) -> sqlx::Result<Option<Stri
         "BLOB" => {
             let bytes = <&[u8] as Decode<sqlx::Sqlite>>::decode(raw).map_err(decode)?;
             let mut hex = "\\x".to_owned();
-            for byte in bytes.iter().take(most / 2) {
+            for byte in bytes.iter().take(max_bytes / 2) {
                 // Writing to a string cannot fail.
                 let _ = write!(hex, "{byte:02x}");
             }
@@ -144,13 +144,13 @@ fn value(row: &SqliteRow, index: usize, most: usize) -> sqlx::Result<Option<Stri
         }
         _ => {
             let bytes = <&[u8] as Decode<sqlx::Sqlite>>::decode(raw).map_err(decode)?;
-            String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned()
+            String::from_utf8_lossy(&bytes[..bytes.len().min(max_bytes)]).into_owned()
         }
     }))
 }
 
-/// Refuses what would reach other files, and without `write` what changes the database. A read-only file and `query_only` are
-/// no protection against `ATTACH` and `VACUUM INTO`.
+/// Refuses statements that access other files, and without `write` those that change the database. A read-only file and
+/// `query_only` do not prevent `ATTACH` and `VACUUM INTO`.
 fn check(query: &DbQuery) -> Result<(), DbError> {
     let refused = |message: &str| {
         let detail = Some("a query concerns the app's database and no other file".to_owned());

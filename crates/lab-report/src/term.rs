@@ -170,8 +170,8 @@ fn colour(env: impl Fn(&str) -> Option<String>, terminal: bool) -> bool {
 
 /// Width from `COLUMNS` if it is a number, else from the terminal, else [`DEFAULT_WIDTH`].
 fn width(env: impl Fn(&str) -> Option<String>, terminal: Option<u16>) -> usize {
-    let asked = env("COLUMNS").and_then(|columns| columns.trim().parse::<u16>().ok());
-    let known = asked.filter(|columns| *columns > 0).or(terminal.filter(|columns| *columns > 0));
+    let requested = env("COLUMNS").and_then(|columns| columns.trim().parse::<u16>().ok());
+    let known = requested.filter(|columns| *columns > 0).or(terminal.filter(|columns| *columns > 0));
     known.map_or(DEFAULT_WIDTH, usize::from).max(LEAST_WIDTH)
 }
 
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_width_is_what_was_asked_for_or_what_there_is() {
+    fn the_width_is_that_of_columns_or_of_the_terminal() {
         assert_eq!(width(env(&[]), None), DEFAULT_WIDTH);
         assert_eq!(width(env(&[]), Some(132)), 132);
         assert_eq!(width(env(&[("COLUMNS", "120")]), Some(132)), 120);

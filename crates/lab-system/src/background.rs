@@ -145,14 +145,14 @@ pub fn is_running(lock: &Path) -> bool {
 /// Waits until no process holds the lock of this file, which may be removed in the meantime.
 ///
 /// # Errors
-/// `TimedOut` if the lock is still held after `patience`.
-pub async fn wait_until_free(file: File, patience: Duration) -> io::Result<()> {
+/// `TimedOut` if the lock is still held after `timeout`.
+pub async fn wait_until_free(file: File, timeout: Duration) -> io::Result<()> {
     let (sender, free) = tokio::sync::oneshot::channel();
     // The kernel wakes this thread when the holder releases its lock or dies.
     std::thread::spawn(move || {
         let _ = sender.send(file.lock_shared());
     });
-    match deadline::timeout(patience, free).await {
+    match deadline::timeout(timeout, free).await {
         Ok(Ok(locked)) => locked,
         Ok(Err(_)) => Err(io::Error::other("its lock cannot be watched")),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -170,13 +170,13 @@ pub fn holder_hint(lock: &Path) -> String {
 /// # Errors
 /// Names the holders if they do not end. Also fails if they cannot be found or signalled.
 pub async fn end_holders(lock: &Path, grace: Duration) -> io::Result<()> {
-    for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, KILL_TIMEOUT)] {
+    for (signal, timeout) in [(Signal::TERM, grace), (Signal::KILL, KILL_TIMEOUT)] {
         let file = match crate::files::open_state(lock, u64::MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened?,
         };
         signal_holders(lock, signal)?;
-        match wait_until_free(file, patience).await {
+        match wait_until_free(file, timeout).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
             result => return result,
         }
@@ -286,7 +286,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn only_the_exclusive_lock_makes_a_holder() {
+    fn only_the_exclusive_lock_counts_as_running() {
         let holder = "pos:\t0\nflags:\t02100001\nlock:\t1: FLOCK  ADVISORY  WRITE 11466 fe:00:10010806 0 EOF\n";
         assert!(has_exclusive_lock(holder));
         assert!(!has_exclusive_lock(&holder.replace("WRITE", "READ ")));

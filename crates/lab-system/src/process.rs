@@ -223,7 +223,7 @@ mod tests {
         LocalProcesses.run(job, &CancellationToken::new()).await.unwrap()
     }
 
-    /// The processes whose command line holds this text.
+    /// Ids of the processes whose command line contains this text.
     fn processes(mark: &str) -> usize {
         let all = std::fs::read_dir("/proc").unwrap().flatten();
         let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());

@@ -45,7 +45,7 @@ pub struct Probe {
     pub url: String,
     /// `GET`, ….
     pub method: String,
-    /// Sent with it.
+    /// Headers of the request.
     pub headers: BTreeMap<String, String>,
     /// How long to wait for the whole response.
     pub timeout: Duration,

@@ -28,13 +28,13 @@ use world::World;
 pub enum Script {
     /// It fails without a change.
     Fail(EngineError),
-    /// It applies the change and then fails.
+    /// Applies the change and then fails.
     FailAfter(EngineError),
     /// The new instance does not become healthy, and the old one keeps serving.
     NeverHealthy,
-    /// It takes longer by this time.
+    /// Takes longer by this time.
     Slow(Duration),
-    /// It panics.
+    /// Panics.
     Panic,
 }
 
@@ -48,9 +48,9 @@ pub enum Reply {
         /// Body as text.
         body: String,
     },
-    /// Nothing listens.
+    /// The port is closed.
     Refused,
-    /// There is no answer, however long the caller waits.
+    /// No response, regardless of the caller's timeout.
     Silence,
 }
 
@@ -65,7 +65,7 @@ impl Reply {
 #[derive(Clone, Debug)]
 enum Upstream {
     Serves(Arc<MemoryApp>),
-    /// It accepts the connection and does not answer.
+    /// It accepts connections but does not respond.
     Frozen,
 }
 
@@ -266,7 +266,7 @@ impl Engine for MockEngine {
     }
 
     async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
-        self.world().calls.push(format!("reconcile {service}{}", world::shown(change)));
+        self.world().calls.push(format!("reconcile {service}{}", world::describe_change(change)));
         self.able(service, change)?;
         // A separate task, because a change has to complete even if its caller stops waiting.
         let task = tokio::spawn(self.clone().change(service.to_owned(), change.clone()));

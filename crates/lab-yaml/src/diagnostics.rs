@@ -253,7 +253,7 @@ mod tests {
     use super::{nearest, quote};
 
     #[test]
-    fn a_near_miss_is_near() {
+    fn similar_names_are_suggested() {
         let keys = ["requests", "rate", "rotate_key", "key"];
         assert_eq!(nearest("reqests", keys), Some("requests"));
         assert_eq!(nearest("Rotate-Key", keys), Some("rotate_key"));

@@ -87,7 +87,7 @@ fn character(file: &Arc<SourceFile>, offset: usize) -> Place {
     Place::new(file, offset..offset + length)
 }
 
-/// A syntax error, with what is known about its surroundings.
+/// A syntax error with its context.
 struct Failure<'f> {
     file: &'f Arc<SourceFile>,
     /// Byte offset at which the parser gave up.

@@ -271,7 +271,7 @@ mod tests {
         let other = manifest(r#"["nginx:1.31"]"#);
         let none = manifest("null");
         let index = format!(r#"{{"manifests":[{{"digest":"sha256:1","annotations":{{"{NAME}":"postgres:17"}}}}]}}"#);
-        for (files, says) in [
+        for (files, expected) in [
             (vec![("c.json", CONFIG), ("manifest.json", more.as_str())], "contains postgres:17"),
             (vec![("c.json", CONFIG), ("manifest.json", other.as_str())], "contains nginx:1.31"),
             (vec![("c.json", CONFIG), ("manifest.json", none.as_str())], "names nginx:1.30, which it does not contain"),
@@ -285,7 +285,7 @@ mod tests {
             (vec![("c.json", CONFIG), ("manifest.json", "{")], "manifest.json:"),
         ] {
             let verdict = verdict(&files);
-            assert!(verdict.contains(says), "{says}: {verdict}");
+            assert!(verdict.contains(expected), "{expected}: {verdict}");
         }
     }
 

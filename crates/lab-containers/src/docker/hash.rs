@@ -20,7 +20,7 @@ struct Definition<'a> {
     folders: Vec<String>,
 }
 
-/// Hash of what a container is made from. It changes with the definition or the image.
+/// Hash of a container's definition and image.
 pub(super) fn definition(service: &Service, image: &str) -> String {
     hash(canonical_definition(service, image).to_string().as_bytes())
 }

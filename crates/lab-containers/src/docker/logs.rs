@@ -41,10 +41,10 @@ impl Inner {
         if observed.active.is_empty() {
             return Err(EngineError::new(EngineErrorKind::NotUp, "").hint("lab up"));
         }
-        let wanted = observed.active.values().filter(|found| request.wants(&found.service));
+        let included = observed.active.values().filter(|found| request.includes(&found.service));
         let (mut past, containers): (Vec<LogLines>, Vec<FollowedLog>) =
-            wanted.map(|found| existing_lines(client, found, request)).unzip();
-        let unreadable = observed.unreadable.iter().filter(|(service, _)| request.wants(service));
+            included.map(|found| existing_lines(client, found, request)).unzip();
+        let unreadable = observed.unreadable.iter().filter(|(service, _)| request.includes(service));
         past.extend(unreadable.map(|(_, unreadable)| stream::iter([Err(unreadable.error.clone())]).boxed()));
         let past = merge(past);
         let Some(events) = events else { return Ok(past.boxed()) };
@@ -195,7 +195,7 @@ async fn watch(
             None => return,
         };
         match started {
-            Ok(Some(container)) if request.wants(&container.service) => {
+            Ok(Some(container)) if request.includes(&container.service) => {
                 tasks.spawn(forward(client.clone(), container, sender.clone()));
             }
             Ok(_) => {}

@@ -1,4 +1,4 @@
-//! SQL queries of people, by `psql` in the database's container: the database publishes no port, and this also works with a
+//! SQL queries of users, by `psql` in the database's container: the database publishes no port, and this also works with a
 //! daemon on another machine. Without `write`, `psql` connects as the role `viewer`, which has no rights to change anything.
 
 use std::time::Duration;
@@ -130,7 +130,7 @@ fn user_of(url: &str) -> Option<&str> {
     (!user.is_empty() && !user.contains('/')).then_some(user)
 }
 
-/// `psql` for one statement. A cursor reads no more rows than are wanted, even of an endless result.
+/// `psql` for one statement. A cursor limits the number of rows, even of an endless result.
 fn command(login: &Login, query: &DbQuery, statement: &Statement<'_>, mark: &str) -> Vec<String> {
     let time = query.time.as_millis();
     let access = if query.write { "off" } else { "on" };

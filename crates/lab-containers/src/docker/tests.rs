@@ -19,7 +19,7 @@ const VERSION: &str =
     r#"{"Version":"20.10.24","ApiVersion":"1.41","MinAPIVersion":"1.12","Os":"linux","Arch":"amd64"}"#;
 
 fn engine(host: &str) -> Docker {
-    let stack = Stack::embedded(&BTreeMap::new()).expect("the stack that comes with lab is sound");
+    let stack = Stack::embedded(&BTreeMap::new()).expect("the embedded stack");
     let options = DockerOptions {
         host: Some(host.to_owned()),
         app_image: Some("app:1".to_owned()),
@@ -147,7 +147,7 @@ async fn a_daemon_that_hangs_is_not_waited_for() {
 
 #[tokio::test]
 async fn another_server_and_an_old_daemon_are_reported() {
-    for (answer, says) in [
+    for (answer, expected) in [
         ((|_| Some("SSH-2.0-OpenSSH_9.2\r\n".to_owned())) as Answer, "is not a Docker daemon"),
         (|_| json("200 OK", "<html>"), "is not a Docker daemon"),
         (|_| json("200 OK", r#"{"Version":"19.3","ApiVersion":"1.40"}"#), "older than 1.41"),
@@ -156,7 +156,7 @@ async fn another_server_and_an_old_daemon_are_reported() {
         let (host, _) = daemon(folder.path(), answer);
         let error = describe_error(&host).await;
         assert_eq!(error.kind, EngineErrorKind::Unreachable, "{error}");
-        assert!(error.detail.contains(says), "{error}");
+        assert!(error.detail.contains(expected), "{error}");
     }
 }
 
@@ -164,9 +164,7 @@ async fn another_server_and_an_old_daemon_are_reported() {
 fn without_image(line: &str, pull: &str) -> Option<String> {
     match line {
         line if line.contains("/version") => json("200 OK", VERSION),
-        line if line.contains("/images/nginx") => {
-            json("404 Not ServiceContainer", r#"{"message":"No such image: nginx"}"#)
-        }
+        line if line.contains("/images/nginx") => json("404 Not Found", r#"{"message":"No such image: nginx"}"#),
         line if line.contains("/images/create") => Some(pull.to_owned()),
         line if line.contains("/images/") => json("200 OK", r#"{"Id":"sha256:1","Os":"linux","Architecture":"amd64"}"#),
         line if line.contains("/volumes") => json("200 OK", r#"{"Volumes":[]}"#),
@@ -186,7 +184,7 @@ async fn pull_error(answer: Answer) -> (EngineError, Vec<(u64, u64)>, Vec<String
             seen.lock().expect("no test panics with it").extend(progress.bytes);
         }
     });
-    let error = engine(&host).up(&UpRequest::default(), progress).await.expect_err("the image cannot be had");
+    let error = engine(&host).up(&UpRequest::default(), progress).await.expect_err("the image is not available");
     let (bytes, asked) = (bytes.lock().unwrap().clone(), asked.lock().unwrap().clone());
     (error, bytes, asked)
 }
@@ -228,14 +226,14 @@ async fn an_interrupted_pull_ends_with_down() {
         line if line.contains("/images/create") => None,
         line => without_image(line, ""),
     });
-    let stack = Stack::embedded(&BTreeMap::new()).expect("the stack that comes with lab is sound");
+    let stack = Stack::embedded(&BTreeMap::new()).expect("the embedded stack");
     let options = DockerOptions { host: Some(host), app_image: Some("app:1".to_owned()), ..DockerOptions::default() };
     let engine = Docker::new("fake", stack, options);
     let progress: ProgressFn = Arc::new(|_| {});
     let request = UpRequest::default();
     let up = engine.up(&request, progress);
     assert!(tokio::time::timeout(Duration::from_millis(300), up).await.is_err());
-    tokio::time::timeout(Duration::from_secs(10), engine.down()).await.expect("the pull is given up").unwrap();
+    tokio::time::timeout(Duration::from_secs(10), engine.down()).await.expect("the pull is cancelled").unwrap();
     assert!(asked.lock().unwrap().iter().any(|line| line.contains("/images/create")));
 }
 
@@ -274,10 +272,10 @@ async fn a_full_disk_during_the_image_build_is_reported() {
         line if line.contains("/images/create") => {
             json("500 Internal Server Error", r#"{"message":"write /var/lib/docker/x: no space left on device"}"#)
         }
-        line if line.contains("/images/lab-app") => json("404 Not ServiceContainer", r#"{"message":"No such image"}"#),
+        line if line.contains("/images/lab-app") => json("404 Not Found", r#"{"message":"No such image"}"#),
         line => without_image(line, ""),
     });
-    let stack = Stack::embedded(&BTreeMap::new()).expect("the stack that comes with lab is sound");
+    let stack = Stack::embedded(&BTreeMap::new()).expect("the embedded stack");
     let executable = folder.path().join("lab");
     std::fs::write(&executable, b"x").unwrap();
     let options = DockerOptions { host: Some(host), executable: Some(executable), ..DockerOptions::default() };

@@ -18,13 +18,13 @@ use lab_stack::Service;
 
 /// Work to do on one service.
 pub(super) enum Task<'a> {
-    /// It runs as it should.
+    /// It already is in the desired state.
     Keep(&'a ServiceContainer),
     /// It is stopped.
     Start(&'a ServiceContainer),
     /// It is paused.
     Unpause(&'a ServiceContainer),
-    /// It does not exist, or was made from something else; then `old` is removed first.
+    /// It does not exist, or its definition has changed, in which case `old` is removed first.
     Create { recipe: Recipe, old: Option<&'a ServiceContainer> },
 }
 
@@ -59,12 +59,12 @@ impl Inner {
         }
         let client = self.client().await?;
         let (observed, images) = tokio::select! {
-            both = async { tokio::try_join!(self.clear(client), images::prepare(self, client, progress)) } => both?,
+            both = async { tokio::try_join!(self.observe_and_clean(client), images::prepare(self, client, progress)) } => both?,
             () = stop.cancelled() => return Err(interrupted()),
         };
-        let wanted = self.stack.services.iter().filter(|service| images.found.contains_key(&service.name));
+        let available = self.stack.services.iter().filter(|service| images.found.contains_key(&service.name));
         let tasks: Vec<(&Service, Task<'_>)> =
-            wanted.map(|service| (service, self.task(service, &observed, &images, request))).collect();
+            available.map(|service| (service, self.task(service, &observed, &images, request))).collect();
         let up = Startup::new(self, client, progress, &images, &observed, &tasks, stop.child_token());
         Box::pin(up.run(&tasks)).await?;
         let mut now =
@@ -78,7 +78,7 @@ impl Inner {
     }
 
     /// Observes the lab and removes the leftovers of interrupted changes.
-    async fn clear(&self, client: &Client) -> Result<ObservedState, EngineError> {
+    async fn observe_and_clean(&self, client: &Client) -> Result<ObservedState, EngineError> {
         let label = self.names.filter();
         let networks = async { Ok(client.networks(Some(&label)).await?) };
         let (mut observed, networks) = tokio::try_join!(ObservedState::inspect(client, &self.names), networks)?;

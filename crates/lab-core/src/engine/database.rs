@@ -1,4 +1,4 @@
-//! SQL queries of people: [`DbQuery`], its result, and its errors. Every query is limited in time and in the size of its
+//! SQL queries of users: [`DbQuery`], its result, and its errors. Every query is limited in time and in the size of its
 //! result.
 
 use std::time::Duration;

@@ -47,22 +47,22 @@ impl LogLine {
 
 impl LogRequest {
     /// Returns whether the request includes this service.
-    pub fn wants(&self, service: &str) -> bool {
-        self.services.is_empty() || self.services.iter().any(|wanted| wanted == service)
+    pub fn includes(&self, service: &str) -> bool {
+        self.services.is_empty() || self.services.iter().any(|name| name == service)
     }
 
     /// Selects the requested lines and merges them by time. Lines of one service keep their order.
-    pub fn pick(&self, services: Vec<Vec<LogLine>>) -> Vec<LogLine> {
-        let mut picked = Vec::new();
+    pub fn select(&self, services: Vec<Vec<LogLine>>) -> Vec<LogLine> {
+        let mut selected = Vec::new();
         for lines in services {
             let mut lines = timed(lines);
             // Times never decrease here, so lines that are too old come first.
             let old = self.since.map_or(0, |since| lines.partition_point(|(time, _)| *time < since));
             let more = self.tail.map_or(0, |tail| (lines.len() - old).saturating_sub(tail));
-            picked.extend(lines.drain(old + more..));
+            selected.extend(lines.drain(old + more..));
         }
-        picked.sort_by_key(|(time, _)| *time);
-        picked.into_iter().map(|(_, line)| line).collect()
+        selected.sort_by_key(|(time, _)| *time);
+        selected.into_iter().map(|(_, line)| line).collect()
     }
 }
 
@@ -146,29 +146,29 @@ mod tests {
         LogLine { service: service.to_owned(), time, text: text.to_owned() }
     }
 
-    fn picked(request: &LogRequest) -> Vec<String> {
+    fn selected(request: &LogRequest) -> Vec<String> {
         let app = vec![line("app", at(1), "a1"), line("app", None, "a1b"), line("app", at(5), "a5")];
         let db = vec![line("db", None, "d"), line("db", at(4), "d4"), line("db", at(3), "d3, the clock was set")];
-        request.pick(vec![app, db]).into_iter().map(|line| line.text).collect()
+        request.select(vec![app, db]).into_iter().map(|line| line.text).collect()
     }
 
     #[test]
     fn lines_are_merged_by_time_and_a_service_keeps_its_order() {
-        let texts = picked(&LogRequest::default());
+        let texts = selected(&LogRequest::default());
         assert_eq!(texts, ["a1", "a1b", "d", "d4", "d3, the clock was set", "a5"]);
     }
 
     #[test]
-    fn the_last_lines_are_counted_among_those_that_are_new_enough() {
+    fn tail_counts_only_lines_after_since() {
         let request = LogRequest { since: at(4), ..LogRequest::default() };
-        assert_eq!(picked(&request), ["d", "d4", "d3, the clock was set", "a5"]);
-        assert_eq!(picked(&LogRequest { tail: Some(1), ..request.clone() }), ["d3, the clock was set", "a5"]);
-        assert_eq!(picked(&LogRequest { since: at(6), ..request }), Vec::<String>::new());
-        assert_eq!(picked(&LogRequest { tail: Some(0), ..LogRequest::default() }), Vec::<String>::new());
+        assert_eq!(selected(&request), ["d", "d4", "d3, the clock was set", "a5"]);
+        assert_eq!(selected(&LogRequest { tail: Some(1), ..request.clone() }), ["d3, the clock was set", "a5"]);
+        assert_eq!(selected(&LogRequest { since: at(6), ..request }), Vec::<String>::new());
+        assert_eq!(selected(&LogRequest { tail: Some(0), ..LogRequest::default() }), Vec::<String>::new());
     }
 
     #[tokio::test]
-    async fn streams_are_merged_by_time_and_a_failure_ends_its_own_alone() {
+    async fn streams_are_merged_by_time_and_a_failed_one_does_not_end_the_others() {
         use super::super::EngineErrorKind;
 
         let read = Arc::new(AtomicUsize::new(0));
@@ -190,14 +190,14 @@ mod tests {
         let mut found = Vec::new();
         while let Some(line) = merged.next().await {
             let held = read.load(Ordering::Relaxed) - found.len();
-            assert!(held <= 4, "one line of each at a time, {held}");
+            assert!(held <= 4, "at most one line of each service is buffered, not {held}");
             found.push(line.map_or_else(|error| error.detail, |line| line.text));
         }
         assert_eq!(found, ["no log", "a1", "a1b", "c2", "broken", "d4", "d3, the clock was set", "a5", "a9"]);
     }
 
     #[test]
-    fn a_line_of_labs_own_services_says_when_it_was_written() {
+    fn the_time_of_a_line_of_labs_own_services_is_read() {
         let time = "2026-11-24T11:31:12.621Z";
         assert_eq!(time_in(&format!("{time} access status=200")), time.parse().ok());
         assert_eq!(time_in(&format!("{{\"time\":\"{time}\",\"note\":\"x\"}}")), time.parse().ok());

@@ -147,7 +147,7 @@ pub enum RunState {
     Running,
     /// Frozen: it keeps its sockets open but answers nothing.
     Paused,
-    /// No process runs, for whatever reason.
+    /// No process runs, for any reason.
     Stopped,
 }
 
@@ -282,7 +282,7 @@ pub struct Description {
     pub services: Vec<ServiceStatus>,
     /// Addresses of the stack at this moment; they change when an instance is replaced.
     pub endpoints: Endpoints,
-    /// Notes for the user, such as a service that was left out.
+    /// Notes for the user, such as an omitted service.
     #[serde(default)]
     pub notices: Vec<String>,
     /// Services behind the roles that scenarios use.

@@ -33,13 +33,14 @@ impl Description {
         if processes.peek().is_some() && processes.all(|service| service.state == RunState::Stopped) {
             return Overall::Stopped;
         }
-        let is_well = |service: &ServiceStatus| service.state == RunState::Running && self.counts_as_well(service);
-        if self.services.iter().all(is_well) { Overall::Healthy } else { Overall::Degraded }
+        let is_healthy =
+            |service: &ServiceStatus| service.state == RunState::Running && self.counts_as_healthy(service);
+        if self.services.iter().all(is_healthy) { Overall::Healthy } else { Overall::Degraded }
     }
 
     /// Returns whether a running service counts as healthy. One that is still starting does, unless requests pass
     /// through it.
-    fn counts_as_well(&self, service: &ServiceStatus) -> bool {
+    fn counts_as_healthy(&self, service: &ServiceStatus) -> bool {
         match service.health {
             Health::Healthy | Health::Unchecked => true,
             Health::Starting => {
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_is_as_good_as_its_worst_service() {
+    fn the_worst_service_determines_the_overall_health() {
         use Health::{Healthy, Starting, Unhealthy};
         use RunState::{Paused, Running, Stopped};
 

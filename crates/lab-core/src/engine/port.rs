@@ -29,9 +29,9 @@ fn holder(port: u16) -> Option<String> {
     for process in processes.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
-        let holds =
+        let is_socket =
             |file: std::fs::DirEntry| std::fs::read_link(file.path()).is_ok_and(|link| link.to_str() == Some(&socket));
-        if files.flatten().any(holds) {
+        if files.flatten().any(is_socket) {
             let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             return Some(format!("{} (pid {pid})", name.trim()));
         }
@@ -42,12 +42,12 @@ fn holder(port: u16) -> Option<String> {
 /// Inode of the socket that listens on a port, from `/proc/net/tcp`. Per proc(5), the second column is the hexadecimal
 /// address and port, the fourth the state (`0A` is LISTEN) and the tenth the inode.
 fn listening_inode(port: u16) -> Option<u64> {
-    let wanted = format!(":{port:04X}");
+    let suffix = format!(":{port:04X}");
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
         let text = std::fs::read_to_string(table).ok()?;
         text.lines().skip(1).find_map(|line| {
             let columns: Vec<&str> = line.split_whitespace().collect();
-            let listens = columns.get(1)?.ends_with(&wanted) && *columns.get(3)? == "0A";
+            let listens = columns.get(1)?.ends_with(&suffix) && *columns.get(3)? == "0A";
             if listens { columns.get(9)?.parse().ok() } else { None }
         })
     })
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_free_port_is_free_and_a_taken_one_names_its_holder() {
+    fn an_error_for_a_port_in_use_names_the_process() {
         assert!(require_free(0).is_ok());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();

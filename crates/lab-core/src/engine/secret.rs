@@ -7,11 +7,11 @@ use crate::event::{MASK, Secrets};
 const WORDS: [&str; 7] = ["SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "CREDENTIAL", "PRIVATE"];
 /// Endings of such names.
 const ENDINGS: [&str; 3] = ["KEY", "_PASS", "_PWD"];
-/// Values that are no secrets, whatever the name of the variable.
+/// Values that are never secrets, regardless of the name of the variable.
 const SWITCHES: [&str; 9] = ["", "on", "off", "true", "false", "yes", "no", "0", "1"];
 
-/// Returns whether a variable holds a secret, by its name. The key of the app and its previous key do not count: the two
-/// sides of a key mismatch are what a lab is about, and `lab key show` prints them.
+/// Returns true if the variable's name is that of a secret. The key of the app and its previous key are not secrets: users
+/// compare them to find a key mismatch, and `lab key show` prints them.
 pub fn is_secret(roles: &Roles, name: &str) -> bool {
     let is_shown = name == roles.key_variable || name == previous_key_variable(roles);
     let name = name.to_ascii_uppercase();
@@ -23,7 +23,7 @@ pub fn previous_key_variable(roles: &Roles) -> String {
     format!("{}_PREVIOUS", roles.key_variable)
 }
 
-/// Value of a variable for people: masked if it is a secret. Passwords in URLs are masked too.
+/// Value of a variable for display: masked if it is a secret. Passwords in URLs are masked too.
 pub fn mask_value(roles: &Roles, name: &str, value: &str) -> String {
     if is_secret(roles, name) && !SWITCHES.contains(&value) {
         return MASK.to_owned();
@@ -38,11 +38,11 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_by_name_and_passwords_in_urls() {
-        let shown = |name: &str, value: &str| mask_value(&Roles::default(), name, value);
+        let masked = |name: &str, value: &str| mask_value(&Roles::default(), name, value);
         for name in ["APP_CLIENT_SECRET", "POSTGRES_PASSWORD", "GITHUB_TOKEN", "SIGNING_KEY", "db_pass"] {
-            assert_eq!(shown(name, "sesame"), "***", "{name}");
+            assert_eq!(masked(name, "sesame"), "***", "{name}");
         }
-        assert_eq!(shown("DATABASE_URL", "postgres://lab:sesame@db/x"), "postgres://lab:***@db/x");
+        assert_eq!(masked("DATABASE_URL", "postgres://lab:sesame@db/x"), "postgres://lab:***@db/x");
         for (name, value) in [
             ("APP_API_KEY", "apikey-v1"),
             ("APP_API_KEY_PREVIOUS", "apikey-v0"),
@@ -51,7 +51,7 @@ mod tests {
             ("APP_CLIENT_SECRET", ""),
             ("APP_RATE_LIMIT", "5"),
         ] {
-            assert_eq!(shown(name, value), value);
+            assert_eq!(masked(name, value), value);
         }
     }
 }

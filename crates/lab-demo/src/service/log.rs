@@ -228,7 +228,7 @@ mod tests {
 
     use super::{CAPACITY, Escaped, Log, Quoted};
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const TIMEOUT: Duration = Duration::from_secs(20);
 
     struct Channel(mpsc::Sender<Vec<u8>>);
 
@@ -281,7 +281,7 @@ mod tests {
         let mut text = String::new();
         while !text.contains("lines lost") {
             log.note(format_args!("after"));
-            text += &String::from_utf8(receive.recv_timeout(PATIENCE).unwrap()).unwrap();
+            text += &String::from_utf8(receive.recv_timeout(TIMEOUT).unwrap()).unwrap();
         }
         assert!(text.len() < 2 * CAPACITY + CAPACITY / 2, "{} bytes were kept", text.len());
     }

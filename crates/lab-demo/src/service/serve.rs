@@ -28,7 +28,7 @@ use lab_server::{Admission, Connections};
 /// Time for which idle connections are kept during shutdown, because a request may be on its way. Rarely used up, because
 /// callers that know of the shutdown close their connections at once.
 const LINGER: Duration = Duration::from_millis(150);
-/// Limit on the shutdown, whatever is in flight. Leaves time to exit within one second.
+/// Time limit of the shutdown, regardless of the requests in flight. Leaves time to exit within one second.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(850);
 /// Pause after a failed accept, usually because no descriptor is left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);

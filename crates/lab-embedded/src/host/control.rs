@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::supervisor::Supervisor;
 use crate::log::Log;
-use crate::protocol::EnsureRequest;
+use crate::protocol::ReconcileRequest;
 use lab_core::engine::logs::time_in;
 use lab_core::engine::{Description, EngineError, EngineErrorKind, LogLine, UpRequest};
 use lab_server::Limits;
@@ -97,7 +97,7 @@ async fn describe(State(control): State<Control>) -> Json<Description> {
     Json(control.supervisor.describe().await)
 }
 
-async fn reconcile(State(control): State<Control>, Json(request): Json<EnsureRequest>) -> Response {
+async fn reconcile(State(control): State<Control>, Json(request): Json<ReconcileRequest>) -> Response {
     let supervisor = control.supervisor;
     respond(run_detached(async move { supervisor.reconcile(&request.service, &request.change).await }).await)
 }

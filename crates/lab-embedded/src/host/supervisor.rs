@@ -35,7 +35,7 @@ pub(super) struct Supervisor {
 enum Phase {
     #[default]
     Serving,
-    /// The host is shutting down and starts nothing any more.
+    /// The host is shutting down and starts no more services.
     ShuttingDown,
 }
 

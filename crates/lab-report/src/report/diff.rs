@@ -235,7 +235,7 @@ mod tests {
         Diff::new(&one, &other)
     }
 
-    fn shown(diff: &Diff) -> String {
+    fn rendered(diff: &Diff) -> String {
         let mut bytes = Vec::new();
         diff.write(&mut bytes, 80, Painter::PLAIN).expect("in memory");
         String::from_utf8(bytes).expect("text")
@@ -243,18 +243,21 @@ mod tests {
 
     #[test]
     fn tables_and_document() {
-        insta::assert_snapshot!("held_and_failed", shown(&diff(&sample_runs::rotate_key(), &sample_runs::failed())));
-        insta::assert_snapshot!("unlike", shown(&diff(&sample_runs::rotate_key(), &sample_runs::transport_errors())));
-        insta::assert_snapshot!("long_names", shown(&diff(&sample_runs::long_names(), &sample_runs::long_names())));
+        insta::assert_snapshot!("held_and_failed", rendered(&diff(&sample_runs::rotate_key(), &sample_runs::failed())));
+        insta::assert_snapshot!(
+            "unlike",
+            rendered(&diff(&sample_runs::rotate_key(), &sample_runs::transport_errors()))
+        );
+        insta::assert_snapshot!("long_names", rendered(&diff(&sample_runs::long_names(), &sample_runs::long_names())));
         let document = encode::document(&diff(&sample_runs::rotate_key(), &sample_runs::failed())).expect("in memory");
         insta::assert_snapshot!("json", String::from_utf8_lossy(&document));
     }
 
     #[test]
     fn values_of_only_one_run_are_marked() {
-        let shown = shown(&diff(&sample_runs::rotate_key(), &sample_runs::alerted()));
-        assert!(shown.contains("--pace      -"), "{shown}");
-        let shown = self::shown(&diff(&sample_runs::transport_errors(), &sample_runs::baseline()));
-        assert!(shown.contains("- > 2.1ms") && shown.contains("5.0s > -"), "{shown}");
+        let rendered = rendered(&diff(&sample_runs::rotate_key(), &sample_runs::alerted()));
+        assert!(rendered.contains("--pace      -"), "{rendered}");
+        let rendered = self::rendered(&diff(&sample_runs::transport_errors(), &sample_runs::baseline()));
+        assert!(rendered.contains("- > 2.1ms") && rendered.contains("5.0s > -"), "{rendered}");
     }
 }

@@ -140,7 +140,7 @@ mod tests {
     use super::{document, line};
 
     #[test]
-    fn whole_numbers_are_written_whole_and_others_short() {
+    fn numbers_have_at_most_six_decimals() {
         let bytes = line(&[40.0, -0.0, 0.1 + 0.2, 1.0 / 3.0, 2.000_000_04, 1e15, f64::NAN]).expect("in memory");
         assert_eq!(String::from_utf8_lossy(&bytes), "[40,0,0.3,0.333333,2,1000000000000000,null]\n");
     }

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn events_survive_a_round_trip() {
         let events = sample_runs::everything();
         let mut bytes = Vec::new();
         replay(&events, &mut Ndjson::new(&mut bytes)).expect("in memory");
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_line_is_passed_over_and_a_torn_line_before_it_is_not() {
+    fn only_the_last_line_may_be_truncated() {
         let mut bytes: Vec<u8> =
             sample_runs::rotate_key().iter().flat_map(|e| encode::line(e).expect("in memory")).collect();
         let whole = read_events(bytes.as_slice()).expect("whole").len();

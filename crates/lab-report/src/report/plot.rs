@@ -1,5 +1,5 @@
 //! Time series of a run in columns of equal width: requests per second by response, keys accepted and refused by the app, and
-//! latency. The number of columns is limited, whatever the number of samples.
+//! latency. The number of columns is limited, regardless of the number of samples.
 
 use std::collections::BTreeMap;
 
@@ -254,18 +254,18 @@ mod tests {
     }
 
     #[test]
-    fn no_request_is_lost_on_the_way_into_columns() {
+    fn columns_contain_every_request() {
         let plot = Plot::from_journal(&journal()).expect("it has samples");
-        assert_eq!(plot.columns(), 7, "columns are no finer than samples");
+        assert_eq!(plot.columns(), 7, "columns have at most the resolution of the samples");
         assert!((total(&plot, "200") - 80.0).abs() < 1e-6);
         assert!((total(&plot, "401") - 40.0).abs() < 1e-6);
         let refused: f64 = plot.keys[1].values.iter().flatten().sum();
-        assert!((refused - 40.0).abs() < 1e-6, "what no sample has is in the step's deltas: {refused}");
+        assert!((refused - 40.0).abs() < 1e-6, "requests outside of samples come from the step's deltas: {refused}");
         assert_eq!(plot.outage, Some((2.1, 4.1)));
     }
 
     #[test]
-    fn however_long_it_was_there_are_not_more_columns() {
+    fn the_number_of_columns_is_limited() {
         for seconds in [1_u32, 59, 1_800, 36_000, 400_000] {
             let mut journal = journal();
             let sample = |second: u32| Sample {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_drawn_where_they_rose() {
+    fn counters_are_drawn_at_the_time_of_their_increase() {
         let mut journal = journal();
         let sample = |at, refused| CounterSample {
             at,
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn traffic_in_the_background_is_drawn_alike_as_requests_and_as_keys() {
+    fn background_traffic_is_drawn_as_requests_and_as_keys() {
         let mut journal = Journal::from_events(&sample_runs::grown()).expect("a whole run");
         let step = &mut journal.steps[4];
         assert_eq!((step.name.as_str(), step.sent), ("runbook", None));

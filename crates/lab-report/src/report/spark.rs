@@ -22,7 +22,7 @@ mod tests {
     use super::sparkline;
 
     #[test]
-    fn a_sparkline_goes_from_nothing_to_the_most() {
+    fn a_sparkline_is_scaled_from_zero_to_the_maximum() {
         assert_eq!(sparkline(&[0.0, 1.0, 2.0, f64::NAN, 4.0], 4.0), "▁▃▅ █");
         assert_eq!(sparkline(&[0.0, 0.0], 0.0), "▁▁");
     }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_so() {
+    fn tables_are_rendered() {
         insta::assert_snapshot!("plain", services().render(60, Painter::PLAIN));
         insta::assert_snapshot!("colour", services().render(60, Painter::new(true)));
     }

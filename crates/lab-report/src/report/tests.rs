@@ -1,4 +1,4 @@
-//! The reports against each other: whatever way a run is read again, it is the same run.
+//! Tests that a run is the same regardless of the format that it is read from.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ fn the_journal_is_as_documented() {
 }
 
 #[test]
-fn events_read_again_give_the_same_journal() {
+fn events_survive_a_round_trip() {
     for (name, events) in sample_runs::all() {
         let first = Journal::from_events(&events).expect(name);
         let again = read_events(ndjson(&events).as_slice()).expect(name);
@@ -71,36 +71,36 @@ fn the_json_report_is_the_journal() {
 }
 
 #[test]
-fn a_run_that_was_cut_off_is_an_interrupted_one() {
+fn a_truncated_run_is_interrupted() {
     let events = sample_runs::rotate_key();
     let at = events.iter().position(|event| matches!(&event.kind, EventKind::StepStarted(step) if step.index == 2));
-    let mut bytes = ndjson(&events[..=at.expect("it has a third step")]);
+    let mut bytes = ndjson(&events[..=at.expect("a third step")]);
     bytes.extend_from_slice(br#"{"at":"2026-11-24T10:15:34.1"#);
-    let events = read_events(bytes.as_slice()).expect("its last line is torn");
-    let journal = Journal::from_events(&events).expect("it has a beginning");
+    let events = read_events(bytes.as_slice()).expect("a truncated last line is ignored");
+    let journal = Journal::from_events(&events).expect("a started run");
     assert_eq!(journal.status, Status::Interrupted);
     assert_eq!(journal.reason.as_deref(), Some(INCOMPLETE));
     assert_eq!(journal.undo.status, UndoOutcome::Incomplete);
-    assert_eq!(journal.end, events.last().expect("there are some").at);
+    assert_eq!(journal.end, events.last().expect("events").at);
     let steps: Vec<_> = journal.steps.iter().map(|step| (step.name.as_str(), step.status)).collect();
     let passed = Status::Passed;
     assert_eq!(steps, [("baseline", passed), ("rotate-key", passed), ("drive-traffic", Status::Interrupted)]);
 }
 
 #[test]
-fn there_is_no_journal_without_a_beginning() {
+fn events_without_a_start_have_no_journal() {
     assert_eq!(Journal::from_events(&sample_runs::rotate_key()[1..]), None);
     assert_eq!(JournalBuilder::default().journal(), None);
 }
 
 #[test]
-fn a_run_is_named_by_the_ending_of_its_id() {
+fn a_short_id_is_the_end_of_the_id() {
     assert_eq!(short_id("20261124T101530Z-7f3a"), "7f3a");
     assert_eq!(short_id("odd"), "odd");
 }
 
 #[test]
-fn one_sink_that_fails_keeps_no_event_from_the_others() {
+fn a_failing_sink_does_not_affect_the_others() {
     struct Broken;
     impl Sink for Broken {
         fn event(&mut self, _: &Event) -> io::Result<()> {

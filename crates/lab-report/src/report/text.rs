@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_would_read_is_quoted() {
+    fn shell_metacharacters_are_quoted() {
         assert_eq!(shell_quote("new_key=apikey-v2"), "new_key=apikey-v2");
         assert_eq!(shell_quote("key=a b$(rm)'"), r"'key=a b$(rm)'\'''");
         assert_eq!(shell_quote(""), "''");
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_wider_and_nothing_is_lost(text in "[a-z日é ]{0,80}", width in 2_usize..40) {
+        fn wrapped_text_is_complete_and_within_the_width(text in "[a-z日é ]{0,80}", width in 2_usize..40) {
             let lines = wrap(&text, width);
             for line in &lines {
                 prop_assert!(columns(line) <= width);

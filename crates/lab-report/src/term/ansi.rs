@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn text_side_by_side_is_written_in_one_piece() {
+    fn adjacent_text_is_written_at_once() {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 10, 2));
         buffer.set_string(1, 1, "auth", Style::new().fg(Color::Red).add_modifier(Modifier::BOLD));
         buffer.set_string(5, 1, "▁▂", Style::new());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_behind_a_wide_character_is_put_in_its_place() {
+    fn text_after_a_wide_character_is_positioned() {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 10, 1));
         buffer.set_string(0, 0, "日a", Style::new());
         assert_eq!(written(&buffer), "\x1b[1;1H\x1b[0m日\x1b[1;3Ha\x1b[0m");

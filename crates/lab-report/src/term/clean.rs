@@ -107,7 +107,7 @@ mod tests {
     use super::{clean, clean_lines, colour, is_control, is_invisible, sanitize};
 
     #[test]
-    fn what_a_terminal_would_obey_is_gone() {
+    fn control_characters_are_removed() {
         assert_eq!(clean("a\u{1b}[2Jb\tc\u{202e}d"), "a [2Jb cd");
         assert_eq!(clean("\u{9b}31m \u{90}q\u{9c} \u{7f}\0\r\n"), " 31m  q      ");
         let marks =
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn only_labs_own_colours_are_let_through() {
+    fn only_labs_own_colours_are_kept() {
         for own in ["\u{1b}[0m", "\u{1b}[m", "\u{1b}[32m", "\u{1b}[1;31m", "\u{1b}[38;5;9m", "\u{1b}[0;1;94m"] {
             assert_eq!(colour(&format!("{own}text")), Some(own.len()), "{own:?}");
             assert_eq!(sanitize(own, true), own);
@@ -151,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_is_shown_is_obeyed(text in any::<String>()) {
+        fn cleaned_text_contains_no_control_characters(text in any::<String>()) {
             let kept = clean_lines(&text);
             prop_assert!(kept.chars().all(|c| c == '\n' || c == '\t' || !(is_control(c) || is_invisible(c))));
             prop_assert_eq!(clean_lines(&kept), kept.clone());

@@ -108,7 +108,7 @@ mod tests {
     use super::{Key, parse};
 
     #[test]
-    fn keys_are_known_by_their_bytes() {
+    fn keys_are_recognized_by_their_bytes() {
         assert_eq!(parse(b"qP?"), [Key::Char('q'), Key::Char('P'), Key::Char('?')]);
         assert_eq!(parse(b"\t\x1b[Z\r\x03\x1a"), [Key::Tab, Key::BackTab, Key::Enter, Key::Ctrl('c'), Key::Ctrl('z')]);
         assert_eq!(parse(b"\x1b[A\x1bOB\x1b[5~\x1b[6~"), [Key::Up, Key::Down, Key::PageUp, Key::PageDown]);
@@ -118,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_passed_over_whole() {
-        // Ctrl and an arrow, a report of the cursor's place, a mouse, Alt and a letter.
+    fn unknown_sequences_are_skipped_completely() {
+        // Ctrl and an arrow, a report of the cursor position, a mouse event, Alt and a letter.
         assert_eq!(parse(b"\x1b[1;5Aq"), [Key::Char('q')]);
         assert_eq!(parse(b"\x1b[24;80Rq"), [Key::Char('q')]);
         assert_eq!(parse(b"\x1b[<0;3;4Mq"), [Key::Char('q')]);
@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_a_mistake(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             parse(&bytes);
         }
     }

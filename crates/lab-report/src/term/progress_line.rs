@@ -92,7 +92,7 @@ mod tests {
 
     use super::{BAR, ProgressLine, SHARE, SPINNER};
 
-    /// A terminal that keeps what is written since the line was last cleared.
+    /// A terminal that keeps the text written since the line was last cleared.
     #[derive(Clone, Debug, Default)]
     struct Screen(Arc<Mutex<String>>);
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn it_shows_where_it_stands_and_makes_room_for_rows() {
+    fn progress_is_shown_and_cleared_for_output() {
         let screen = Screen::default();
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
         let live = ProgressLine::new(&bars, "drive-traffic");
@@ -159,10 +159,10 @@ mod tests {
         let screen = Screen::default();
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
         let live = ProgressLine::new(&bars, "db");
-        let full = |done, planned, told: &str| {
-            live.share("db", done, planned, told);
+        let full = |done, planned, detail: &str| {
+            live.share("db", done, planned, detail);
             live.bar.force_draw();
-            assert!(screen.shows().contains(told), "{}", screen.shows());
+            assert!(screen.shows().contains(detail), "{}", screen.shows());
             screen.shows().matches('\u{2588}').count()
         };
         assert_eq!(full(0, 0, "0 B of 0 B"), 0);

@@ -107,11 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_has_gone_stops_nothing() {
+    fn a_closed_terminal_is_not_an_error() {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(Screen(Gone))));
         let live = ProgressLine::new(&bars, "reverting");
         live.progress(1, 2);
-        assert_eq!(bars.suspend(|| 42), 42, "what stands above the line is still written");
+        assert_eq!(bars.suspend(|| 42), 42, "output above the line is still written");
         live.clear();
     }
 }

@@ -37,7 +37,7 @@ fn a_mapping_gets_the_entries_that_it_lacks() {
 #[test]
 fn a_mistake_is_reported_at_its_origin() {
     let errors = |text: &str| read(text).unwrap_err().to_string();
-    for (web, wanted) in [
+    for (web, expected) in [
         ("    <<: *nobody\n", "there is no `&name` before it"),
         ("    <<: common\n", "`<<` is `common`"),
         ("    <<: [*quiet, 7]\n", "`<<` is `7`"),
@@ -45,7 +45,7 @@ fn a_mistake_is_reported_at_its_origin() {
         ("    <<: *common\n    <<: *quiet\n", "merge several as a list"),
     ] {
         let message = errors(&with(web));
-        assert!(message.contains(wanted), "{web}: {message}");
+        assert!(message.contains(expected), "{web}: {message}");
     }
     let text = with("    <<: *common\n").replace("mem_limit: 64m", "mem_limit: much");
     let message = errors(&text);

@@ -40,7 +40,7 @@ fn with(from: &str, to: &str) -> String {
 }
 
 #[track_caller]
-fn says(message: &str, parts: &[&str]) {
+fn assert_contains(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "no {part:?} in:\n{message}");
     }
@@ -49,8 +49,11 @@ fn says(message: &str, parts: &[&str]) {
 #[test]
 fn an_unknown_key_has_its_place_and_a_suggestion() {
     let message = with("    tmpfs: /tmp", "    enviroment: {}");
-    says(&message, &["unknown key `enviroment` in a service", "compose.yaml:14:5", "did you mean `environment`?"]);
-    says(&message, &["14 |     enviroment: {}", "^^^^^^^^^^", "the keys of a service: `build`, `cap_add`"]);
+    assert_contains(
+        &message,
+        &["unknown key `enviroment` in a service", "compose.yaml:14:5", "did you mean `environment`?"],
+    );
+    assert_contains(&message, &["14 |     enviroment: {}", "^^^^^^^^^^", "the keys of a service: `build`, `cap_add`"]);
     assert_eq!(message.matches("error:").count(), 1);
 }
 
@@ -84,10 +87,10 @@ x-lab:
 #[test]
 fn a_cycle_is_reported_as_a_chain() {
     let message = with("    build: ./api", "    build: ./api\n    depends_on: [web]");
-    says(&message, &["`depends_on` has a cycle", "web > api > web: none of them can start first"]);
+    assert_contains(&message, &["`depends_on` has a cycle", "web > api > web: none of them can start first"]);
     assert_eq!(message.matches("has a cycle").count(), 1);
     let own = with("    depends_on: [api]", "    depends_on: [web]");
-    says(&own, &["web > web"]);
+    assert_contains(&own, &["web > web"]);
 }
 
 /// A chain of dependencies that would recurse deeply.
@@ -96,42 +99,51 @@ fn more_services_than_a_lab_can_have_are_refused() {
     let service = |at: u32| format!("\n  s{at}: {{ image: x, depends_on: [s{}] }}", at + 1);
     let chain = (0..7_000).map(service).collect::<Vec<_>>().concat();
     let message = with("services:", &format!("services:{chain}"));
-    says(&message, &["a stack can have at most 100 services", "compose.yaml:", "s100"]);
+    assert_contains(&message, &["a stack can have at most 100 services", "compose.yaml:", "s100"]);
 }
 
 #[test]
 fn the_settings_of_lab_are_required() {
-    says(&with("x-lab:", "x-lap:"), &["unknown key `x-lap`", "did you mean `x-lab`?"]);
+    assert_contains(&with("x-lab:", "x-lap:"), &["unknown key `x-lap`", "did you mean `x-lab`?"]);
     let (without, _) = SHORT.split_once("x-lab:").unwrap();
-    says(&read(without).unwrap_err().to_string(), &["`x-lab` is missing", "which service is the app"]);
-    says(&with("  app: {", "  ape: {"), &["did you mean `app`?"]);
-    says(
+    assert_contains(&read(without).unwrap_err().to_string(), &["`x-lab` is missing", "which service is the app"]);
+    assert_contains(&with("  app: {", "  ape: {"), &["did you mean `app`?"]);
+    assert_contains(
         &with("key_variable: API_KEY", "key_variable: API_KEI"),
         &["`API_KEI` is not in the environment", "`API_KEY`"],
     );
-    says(&with("port: 9000 }", "port: 9001 }"), &["port 9001 of `api` is not published", "127.0.0.1::9001"]);
-    says(&with("port: 9000 }", "port: 9000, awaits: [api] }"), &["`api` does not depend on `api`", "`depends_on`"]);
-    says(&with(", reload: nginx -s reload", ""), &["`gateway` has no `reload`"]);
-    says(&with("reload: nginx", "route: [a, b], reload: nginx"), &["`route` has no `{address}`"]);
-    says(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`api` is optional, but it is the `app`"]);
-    says(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`web` depends on `api`, which is optional"]);
-    says(&with("x-lab:", "x-lab:\n  database: dbb"), &["`database` is `dbb`", "expected a service: `web`, `api`"]);
-    says(&with("x-lab:", "x-lab:\n  folders: [beside, ..]"), &["`folders` is `beside`", "`folders` is `..`"]);
+    assert_contains(&with("port: 9000 }", "port: 9001 }"), &["port 9001 of `api` is not published", "127.0.0.1::9001"]);
+    assert_contains(
+        &with("port: 9000 }", "port: 9000, awaits: [api] }"),
+        &["`api` does not depend on `api`", "`depends_on`"],
+    );
+    assert_contains(&with(", reload: nginx -s reload", ""), &["`gateway` has no `reload`"]);
+    assert_contains(&with("reload: nginx", "route: [a, b], reload: nginx"), &["`route` has no `{address}`"]);
+    assert_contains(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`api` is optional, but it is the `app`"]);
+    assert_contains(&with("x-lab:", "x-lab:\n  optional: { api: x }"), &["`web` depends on `api`, which is optional"]);
+    assert_contains(
+        &with("x-lab:", "x-lab:\n  database: dbb"),
+        &["`database` is `dbb`", "expected a service: `web`, `api`"],
+    );
+    assert_contains(
+        &with("x-lab:", "x-lab:\n  folders: [beside, ..]"),
+        &["`folders` is `beside`", "`folders` is `..`"],
+    );
 }
 
 #[test]
 fn an_impossible_port_is_reported_at_its_place() {
     let message = with("127.0.0.1::9000", "127.0.0.1:9000:9000");
-    says(&message, &["a port of the `app` `api` is fixed", "compose.yaml:", "`127.0.0.1::9000`"]);
+    assert_contains(&message, &["a port of the `app` `api` is fixed", "compose.yaml:", "`127.0.0.1::9000`"]);
     let message = with("127.0.0.1:8080:80", r#"127.0.0.1:8080:80", "127.0.0.1:8081:80"#);
-    says(&message, &["port 80 of `web` is published twice", "the first is at ", "compose.yaml:5:13"]);
+    assert_contains(&message, &["port 80 of `web` is published twice", "the first is at ", "compose.yaml:5:13"]);
 }
 
 #[test]
 fn folders_outside_are_only_mounted_if_they_are_named() {
     for source in ["../conf", "/etc", "~/conf", "./conf/../../x"] {
         let message = with("./conf:/etc/api:ro", &format!("{source}:/etc/api:ro"));
-        says(&message, &["is outside the stack's folder", "`x-lab.folders`"]);
+        assert_contains(&message, &["is outside the stack's folder", "`x-lab.folders`"]);
     }
     let folder = tempfile::tempdir().unwrap();
     let stack = folder.path().join("stack");
@@ -149,18 +161,18 @@ fn folders_outside_are_only_mounted_if_they_are_named() {
 #[test]
 fn a_variable_that_is_not_set_is_an_error_at_its_place() {
     let message = with("${KEY}", "${KEI}");
-    says(&message, &["the variable `KEI` is not set", "compose.yaml:11:", "^^^^^^"]);
-    says(&with("${KEY}", "${KEI:?name the key}"), &["name the key"]);
+    assert_contains(&message, &["the variable `KEI` is not set", "compose.yaml:11:", "^^^^^^"]);
+    assert_contains(&with("${KEY}", "${KEI:?name the key}"), &["name the key"]);
 }
 
 #[test]
 fn a_folder_without_a_stack_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let error = |path: &std::path::Path| Stack::read(path, &env(&[])).unwrap_err().to_string();
-    says(&error(folder.path()), &["no compose file in", "`compose.yaml`"]);
-    says(&error(&folder.path().join("none")), &["does not exist"]);
+    assert_contains(&error(folder.path()), &["no compose file in", "`compose.yaml`"]);
+    assert_contains(&error(&folder.path().join("none")), &["does not exist"]);
     std::fs::write(folder.path().join("compose.yaml"), b"a: \xff").unwrap();
-    says(&error(folder.path()), &["not UTF-8"]);
+    assert_contains(&error(folder.path()), &["not UTF-8"]);
     for nonsense in
         ["", "[]", "services: []", "services: { a: }", "services: { a: { image: [] } }", "x-lab: 1", "a: b: c"]
     {

@@ -34,7 +34,7 @@ mod tests {
     use super::duration;
 
     #[test]
-    fn durations_are_prometheus_own() {
+    fn durations_are_read_as_in_prometheus() {
         let cases =
             [("30s", Some(30_000)), ("1m30s", Some(90_000)), ("1500ms", Some(1_500)), ("0s", Some(0)), ("0", Some(0))];
         for (text, millis) in cases {

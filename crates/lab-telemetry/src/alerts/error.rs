@@ -56,7 +56,7 @@ pub enum ExprError {
         at: usize,
     },
     /// A part of `PromQL` that lab does not evaluate. `place` is ` at N`, or empty if the position is unknown.
-    #[error("{part}{place} is not known to lab")]
+    #[error("{part}{place} is not supported")]
     Unsupported {
         /// Unsupported part, as written.
         part: String,
@@ -64,7 +64,7 @@ pub enum ExprError {
         place: String,
     },
     /// A function that lab does not evaluate. `known` lists the others.
-    #[error("`{name}`{place} is not a function that lab knows: {known}")]
+    #[error("`{name}`{place} is not a supported function: {known}")]
     Function {
         /// Name of the function.
         name: String,
@@ -100,7 +100,7 @@ pub enum ExprError {
 
 /// A regular expression that lab cannot match as Go does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{pattern:?} is not a pattern that lab knows: {reason}")]
+#[error("{pattern:?} is not a supported pattern: {reason}")]
 pub struct PatternError {
     /// Regular expression as written.
     pub pattern: String,
@@ -144,7 +144,7 @@ pub enum TemplateError {
     #[error("a `{{{{` without its `}}}}`")]
     Open,
     /// A template action that lab does not evaluate.
-    #[error("`{{{{{0}}}}}` is not known to lab")]
+    #[error("`{{{{{0}}}}}` is not supported")]
     Unsupported(String),
 }
 
@@ -165,7 +165,7 @@ pub enum RulesReason {
     #[error("{0}")]
     Yaml(String),
     /// An interval that is not a duration above 0.
-    #[error("{name}: {text:?} is no duration")]
+    #[error("{name}: {text:?} is not a duration")]
     Interval {
         /// Key of the interval.
         name: &'static str,
@@ -184,7 +184,7 @@ pub enum RulesReason {
     #[error("no job {0} with a target")]
     NoTarget(&'static str),
     /// Two groups with the same name.
-    #[error("the group {0} is there twice")]
+    #[error("the group {0} is defined twice")]
     DuplicateGroup(String),
     /// A rule that is neither a recording rule nor an alert, or both. Contains its expression.
     #[error("the rule `{0}`: expected one of `record` and `alert`")]
@@ -220,7 +220,7 @@ pub enum RuleReason {
     #[error("the label {0} is a template, which lab knows in annotations alone")]
     TemplateLabel(String),
     /// The `for` of an alert is not a duration.
-    #[error("its `for` is no duration")]
+    #[error("its `for` is not a duration")]
     Hold,
     /// A recording rule with keys of alerts.
     #[error("only an alert has `for` and `annotations`")]
@@ -248,7 +248,7 @@ pub(super) enum EvalError {
 #[derive(Debug, thiserror::Error)]
 pub enum ResponseError {
     /// The text is not JSON of the documented form.
-    #[error("that is no answer of rules: {0}")]
+    #[error("not a response of the rules API: {0}")]
     Format(#[from] serde_json::Error),
     /// The evaluator reports an error.
     #[error("{status}: {error}")]

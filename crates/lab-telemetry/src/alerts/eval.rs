@@ -49,7 +49,7 @@ fn value(expr: &Expr, store: &Store, at: i64) -> Result<Value, EvalError> {
         },
         Expr::Absent(of) => {
             let there = !vector(of)?.is_empty();
-            Value::Vector(if there { Vec::new() } else { vec![(wanted(of), 1.0)] })
+            Value::Vector(if there { Vec::new() } else { vec![(fixed_labels(of), 1.0)] })
         }
         Expr::Quantile(quantile, of) => Value::Vector(quantiles(*quantile, vector(of)?)),
         Expr::Aggregate { how, by, of } => Value::Vector(aggregate(*how, by, vector(of)?)),
@@ -58,9 +58,9 @@ fn value(expr: &Expr, store: &Store, at: i64) -> Result<Value, EvalError> {
 }
 
 /// Labels of the result of `absent`: those that a selector fixes with exactly one equality matcher.
-fn wanted(expr: &Expr) -> Labels {
+fn fixed_labels(expr: &Expr) -> Labels {
     let matchers = match expr {
-        Expr::Paren(of) => return wanted(of),
+        Expr::Paren(of) => return fixed_labels(of),
         Expr::Select(Selector { matchers, .. }) => matchers,
         _ => return Labels::default(),
     };
@@ -127,7 +127,7 @@ fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, EvalEr
         (Value::Number(number), Value::Vector(vector)) => {
             Value::Vector(each(operator, vector, |value| (number, value))?)
         }
-        (Value::Vector(left), Value::Vector(right)) if operator.is_of_sets() => {
+        (Value::Vector(left), Value::Vector(right)) if operator.is_set_operator() => {
             Value::Vector(sets(operator, left, right))
         }
         (Value::Vector(left), Value::Vector(right)) => Value::Vector(pairs(operator, left, right)?),
@@ -244,7 +244,7 @@ mod tests {
         store
     }
 
-    fn shown(text: &str) -> Result<String, EvalError> {
+    fn evaluated(text: &str) -> Result<String, EvalError> {
         let found = evaluate(&parse(text).expect(text), &store(), 1_000)?;
         let one = |(labels, value): &(Labels, f64)| {
             let pairs: Vec<String> = labels.pairs().map(|(name, value)| format!("{name}={value}")).collect();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_are_what_prometheus_makes_of_them() {
+    fn expressions_evaluate_as_in_prometheus() {
         let cases = [
             ("up == 0", "__name__=up,instance=b,job=other:0"),
             ("0 == up", "__name__=up,instance=b,job=other:0"),
@@ -291,27 +291,30 @@ mod tests {
             ("none / {job=\"app\"}", ""),
         ];
         for (text, expected) in cases {
-            assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(evaluated(text).as_deref(), Ok(expected), "{text}");
         }
     }
 
     #[test]
-    fn series_that_do_not_belong_together_one_with_one_are_an_error() {
-        assert!(shown("{code=~\"5..\"} / {code=~\"5..\"}").is_ok());
-        assert!(shown("sum by (job) (up) / {job=\"app\"}").is_err(), "three series of the app are on the right");
+    fn ambiguous_matches_of_series_are_refused() {
+        assert!(evaluated("{code=~\"5..\"} / {code=~\"5..\"}").is_ok());
+        assert!(
+            evaluated("sum by (job) (up) / {job=\"app\"}").is_err(),
+            "three series on the right have the same labels"
+        );
     }
 
     #[test]
-    fn series_that_would_be_one_are_an_error() {
+    fn results_with_the_same_labels_are_refused() {
         for text in ["{__name__=~\"failed|all\", job=\"app\"} * 2", "-{__name__=~\"failed|all\", job=\"app\"}"] {
-            let error = shown(text).expect_err(text);
+            let error = evaluated(text).expect_err(text);
             assert_eq!(error.to_string(), "two series have the same labels {job=\"app\"}", "{text}");
         }
     }
 
     #[test]
-    fn a_ratio_of_nothing_is_not_a_number_and_is_above_nothing() {
-        assert_eq!(shown("all{job=\"idle\"} / all{job=\"idle\"}").as_deref(), Ok("job=idle:NaN"));
-        assert_eq!(shown("all{job=\"idle\"} / all{job=\"idle\"} > 0").as_deref(), Ok(""));
+    fn zero_divided_by_zero_is_nan_and_fails_every_comparison() {
+        assert_eq!(evaluated("all{job=\"idle\"} / all{job=\"idle\"}").as_deref(), Ok("job=idle:NaN"));
+        assert_eq!(evaluated("all{job=\"idle\"} / all{job=\"idle\"} > 0").as_deref(), Ok(""));
     }
 }

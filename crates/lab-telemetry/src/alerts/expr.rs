@@ -8,7 +8,7 @@ pub(super) enum Expr {
     Number(f64),
     /// Current values of series.
     Select(Selector),
-    /// An aggregation of a range: `rate(…[30s])`.
+    /// A function over a range: `rate(…[30s])`.
     Over(Over, Selector, i64),
     Paren(Box<Expr>),
     Negative(Box<Expr>),
@@ -23,7 +23,7 @@ pub(super) enum Expr {
     Binary(Operator, Box<Expr>, Box<Expr>),
 }
 
-/// Which series.
+/// Selects series by metric name and labels.
 #[derive(Clone, Debug)]
 pub(super) struct Selector {
     /// Empty if the series are selected by labels only.
@@ -47,7 +47,7 @@ pub(super) enum Match {
 }
 
 impl Match {
-    pub(super) fn holds(&self, value: &str) -> bool {
+    pub(super) fn matches(&self, value: &str) -> bool {
         match self {
             Self::Equal(wanted) => value == wanted,
             Self::NotEqual(unwanted) => value != unwanted,
@@ -109,7 +109,7 @@ pub(super) const AGGREGATIONS: [(&str, Aggregation); 5] = [
 /// The names of the functions.
 pub(super) const FUNCTIONS: [&str; 4] = ["rate", "increase", "absent", "histogram_quantile"];
 
-/// The operators, as they are written.
+/// The operators and their notation.
 pub(super) const OPERATORS: [(&str, Operator); 13] = [
     ("or", Operator::Or),
     ("and", Operator::And),
@@ -128,7 +128,7 @@ pub(super) const OPERATORS: [(&str, Operator); 13] = [
 
 impl Operator {
     /// Returns true for set operators, which take series but not numbers.
-    pub(super) fn is_of_sets(self) -> bool {
+    pub(super) fn is_set_operator(self) -> bool {
         matches!(self, Self::Or | Self::And | Self::Unless)
     }
 
@@ -143,7 +143,7 @@ impl Expr {
         match self {
             Self::Number(_) => true,
             Self::Paren(of) | Self::Negative(of) => of.is_number(),
-            Self::Binary(operator, left, right) => !operator.is_of_sets() && left.is_number() && right.is_number(),
+            Self::Binary(operator, left, right) => !operator.is_set_operator() && left.is_number() && right.is_number(),
             _ => false,
         }
     }

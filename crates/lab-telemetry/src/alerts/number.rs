@@ -53,7 +53,7 @@ mod tests {
     use super::{exponent, general, plain};
 
     #[test]
-    fn numbers_are_written_as_go_writes_them() {
+    fn numbers_are_formatted_as_in_go() {
         let values = [1.0, 0.9, 0.0, -2.5, 123_456.0, 1_234_567.0, 0.000_1, 0.000_012, 1e21, 1e-300];
         let expected = [
             "1e+00",

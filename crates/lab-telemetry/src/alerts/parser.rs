@@ -11,7 +11,7 @@ use super::labels::{ALERTS_SINCE, NAME};
 use super::pattern::pattern;
 use super::places::Places;
 
-/// Maximum depth of the tree. A chain of operators is as deep as it is long.
+/// Maximum depth of the tree. The depth of a chain of operators is its length.
 const DEEPEST: usize = 100;
 
 /// Parses an expression. The error names the invalid or unsupported part and its position.
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operators_bind_as_in_prometheus() {
+    fn operators_have_the_precedence_of_prometheus() {
         let shape = |text: &str| format!("{}", Shape(&parse(text).expect(text)));
         assert_eq!(shape("a or b and c == 1 + 2 * 3"), "(a or (b and (c == (1 + (2 * 3)))))");
         assert_eq!(shape("a - b - c"), "((a - b) - c)");
@@ -193,21 +193,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused_by_its_name_and_place() {
+    fn unsupported_parts_are_refused_with_their_position() {
         let long = "a".to_owned() + &" + a".repeat(200);
         let wrong = [
-            ("predict_linear(a[1m], 5)", "`predict_linear` at 1 is not a function that lab knows"),
+            ("predict_linear(a[1m], 5)", "`predict_linear` at 1 is not a supported function"),
             ("a > nonsense(a)", "unknown function with name 'nonsense' at 5"),
             ("rate(a)", "expected type matrix in call to function 'rate', got vector at 1"),
             ("a[5m]", "the range at 2 stands outside of `rate`, `increase`"),
             ("a[5m:1m]", "`[5m:1m]` at 2"),
-            ("a offset 5m > 1", "`offset` at 3 is not known to lab"),
+            ("a offset 5m > 1", "`offset` at 3 is not supported"),
             ("rate(a[1m] offset 5m)", "`offset` at 12"),
             ("a offset 1e300", "`offset` needs a duration"),
             ("a offset -NaN", "`offset` needs a duration"),
             ("a @ 5", "`@` at 3"),
-            ("a > bool 1", "`bool` at 5 is not known to lab"),
-            ("a / on(job) b", "`on` at 5 is not known to lab"),
+            ("a > bool 1", "`bool` at 5 is not supported"),
+            ("a / on(job) b", "`on` at 5 is not supported"),
             ("a / ignoring(job) group_left b", "`ignoring` at 5"),
             ("a and on(job) b", "`on` at 7"),
             ("a{x=\"1\" or y=\"2\"}", "`or` between the matchers"),
@@ -215,7 +215,7 @@ mod tests {
             ("a and 1", "set operator 'and' not allowed in binary scalar expression at 3"),
             ("sum(1)", "expected type vector in aggregation expression, got scalar"),
             ("a{b=~\"(\"}", "illegal regex for ("),
-            ("a{b=~\"(?x)a\"}", "not a pattern that lab knows"),
+            ("a{b=~\"(?x)a\"}", "not a supported pattern"),
             ("{}", "at least one non-empty matcher"),
             ("{b=~\".*\"}", "at least one non-empty matcher"),
             ("a{__name__=\"b\"}", "metric name must not be set twice"),
@@ -223,11 +223,11 @@ mod tests {
             ("a ==", "it is not valid PromQL"),
             ("", "no expression found"),
             ("\"text\"", "is a text"),
-            ("topk(3, a)", "`topk` at 1 is not known to lab"),
+            ("topk(3, a)", "`topk` at 1 is not supported"),
             ("quantile(0.5, a)", "`quantile` at 1"),
             ("a % 2", "`%` at 3"),
             ("a ^ 2", "`^` at 3"),
-            ("histogram_quantile(scalar(a), b)", "`scalar` at 20 is not a function"),
+            ("histogram_quantile(scalar(a), b)", "`scalar` at 20 is not a supported function"),
             ("ALERTS_FOR_STATE > 1", "`ALERTS_FOR_STATE` at 1"),
             (&long, "nested more than 100 times"),
         ];
@@ -242,7 +242,7 @@ mod tests {
     proptest::proptest! {
         /// No input panics.
         #[test]
-        fn any_text_is_read_or_refused(
+        fn any_text_is_parsed_or_refused(
             any in "[ -~\n\u{e9}]{0,40}",
             words in "(-|a|1|1e999|NaN|0x|08|\\(|\\)|\\[|\\]|5m|rate|sum|by|offset|@|\\{|\\}|=~|\"x\\\\|\"|'|`| |>|or|bool|on|:|,|#|\n){0,14}",
         ) {

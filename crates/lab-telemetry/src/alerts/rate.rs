@@ -20,7 +20,7 @@ pub(super) fn increase(samples: &[(i64, f64)], end: i64, range: i64) -> Option<f
     let reach = |gap: f64| if gap < between * 1.1 { gap } else { between / 2.0 };
     let mut to_start = reach(seconds(first.0 - (end - range)));
     if grown > 0.0 && first.1 >= 0.0 {
-        // A counter was not below 0.
+        // A counter was never below 0.
         to_start = to_start.min(length * (first.1 / grown));
     }
     let to_end = reach(seconds(end - last.0));
@@ -78,19 +78,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_counter_that_rises_evenly_rises_so_over_the_whole_range() {
+    fn a_steady_increase_is_extrapolated_to_the_whole_range() {
         let samples: Vec<(i64, f64)> =
             (0..=15_i32).map(|n| (i64::from(n) * 2_000, 1_000.0 + 40.0 * f64::from(n))).collect();
         assert_eq!(increase(&samples, 30_000, 30_000), Some(600.0));
-        // The last sample is 1 s old, the first 1 s within.
+        // The last sample is 1 s before the end of the range, the first is 1 s after its start.
         assert_eq!(increase(&samples[..15], 29_000, 30_000), Some(600.0));
         assert_eq!(increase(&samples[..1], 30_000, 30_000), None);
         assert_eq!(increase(&[], 30_000, 30_000), None);
     }
 
     #[test]
-    fn a_young_series_is_not_carried_to_where_it_was_not() {
-        // It began 4 s ago. Nothing is added before a start at 0, and half an interval before a higher start.
+    fn a_new_series_is_not_extrapolated_to_before_its_start() {
+        // The series began 4 s ago. A start at 0 is not extrapolated; a higher start is, by half an interval.
         assert_eq!(increase(&[(26_000, 0.0), (28_000, 40.0), (30_000, 80.0)], 30_000, 30_000), Some(80.0));
         assert_eq!(increase(&[(26_000, 500.0), (28_000, 540.0), (30_000, 580.0)], 30_000, 30_000), Some(100.0));
     }
@@ -102,19 +102,19 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_prometheus_own() {
+    fn quantiles_are_those_of_prometheus() {
         let infinite = f64::INFINITY;
         let buckets = || vec![(0.2, 20.0), (0.1, 10.0), (infinite, 40.0)];
         let is = |found: f64, expected: f64| (found - expected).abs() < 1e-9;
         assert!(is(quantile(0.25, buckets()), 0.1));
         assert!(is(quantile(0.375, buckets()), 0.15));
-        assert!(is(quantile(0.99, buckets()), 0.2), "beyond the last end that is a number");
+        assert!(is(quantile(0.99, buckets()), 0.2), "a quantile in the bucket to infinity is the last finite bound");
         for nothing in [vec![], vec![(infinite, 1.0)], vec![(1.0, 0.0), (infinite, 0.0)], vec![(1.0, 5.0), (2.0, 5.0)]]
         {
             assert!(quantile(0.5, nothing.clone()).is_nan(), "{nothing:?}");
         }
         let doubled = vec![(1.0, 1.0), (0.1, 10.0), (1.0, 19.0), (infinite, 20.0), (infinite, 20.0)];
-        assert!(is(quantile(0.5, doubled), 1.0), "20 of 40 are not above 1");
+        assert!(is(quantile(0.5, doubled), 1.0), "20 of 40 observations are at most 1");
         let outside = [(-0.1, -infinite), (1.5, infinite)];
         assert!(outside.into_iter().all(|(rank, expected)| quantile(rank, buckets()).total_cmp(&expected).is_eq()));
         assert!(quantile(f64::NAN, buckets()).is_nan());
@@ -123,9 +123,9 @@ mod tests {
     }
 
     proptest! {
-        /// Cut anywhere by restarts, what was counted is counted: never less than nothing, never more than was there.
+        /// With restarts at any point, the increase is the sum of all scraped increases.
         #[test]
-        fn restarts_lose_nothing_that_was_scraped(steps in prop::collection::vec((0_u32..50, any::<bool>()), 2..40)) {
+        fn restarts_lose_no_scraped_increase(steps in prop::collection::vec((0_u32..50, any::<bool>()), 2..40)) {
             let (mut value, mut counted, mut samples, mut at) = (0.0, 0.0, Vec::new(), 0);
             for (index, (step, restart)) in steps.iter().enumerate() {
                 let step = f64::from(*step);
@@ -138,7 +138,7 @@ mod tests {
                 at += 2_000;
             }
             let end = at - 2_000;
-            // The range begins and ends where the samples do, so that nothing is extrapolated.
+            // The range begins and ends with a sample, so nothing is extrapolated.
             let found = increase(&samples, end, end.max(1)).expect("two samples");
             prop_assert!((found - counted).abs() < 1e-6, "{found} of {counted}");
         }

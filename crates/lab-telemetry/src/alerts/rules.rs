@@ -252,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_that_come_with_lab_are_ones_that_it_can_evaluate() {
-        let rules = built_in_rules().expect("they are tested with promtool, too");
+    fn the_built_in_rules_are_supported() {
+        let rules = built_in_rules().expect("the built-in rules");
         assert_eq!(
             rules.alerts().collect::<Vec<_>>(),
             [
@@ -269,20 +269,20 @@ mod tests {
         );
         assert_eq!((rules.scrape_interval, rules.evaluation_interval, rules.longest()), (2_000, 2_000, 30_000));
         assert_eq!((rules.target.as_str(), rules.edge_target.as_deref()), ("app:8000", Some("edge:9145")));
-        assert!(rules.groups[0].rules.iter().all(|rule| rule.alert.is_none()), "those that record come first");
+        assert!(rules.groups[0].rules.iter().all(|rule| rule.alert.is_none()), "recording rules come first");
         assert_eq!(names().len(), 8);
     }
 
     #[test]
-    fn what_lab_cannot_evaluate_is_refused_with_the_rule_and_the_reason() {
+    fn unsupported_rules_are_refused_with_a_reason() {
         let wrong = [
             (
                 "{ alert: A, expr: 'predict_linear(a[1m], 5) > 1' }",
-                "rules.yml: alert A: `predict_linear` at 1 is not a function",
+                "rules.yml: alert A: `predict_linear` at 1 is not a supported function",
             ),
-            ("{ alert: A, expr: 'a > 1', for: soon }", "alert A: its `for` is no duration"),
+            ("{ alert: A, expr: 'a > 1', for: soon }", "alert A: its `for` is not a duration"),
             ("{ alert: A, expr: 'a > 1', keep_firing_for: 1m }", "unknown field `keep_firing_for`"),
-            ("{ alert: A, expr: 'a > 1', annotations: { s: '{{ query \"up\" }}' } }", "is not known to lab"),
+            ("{ alert: A, expr: 'a > 1', annotations: { s: '{{ query \"up\" }}' } }", "is not supported"),
             ("{ alert: A, expr: 'a > 1', labels: { s: '{{ $value }}' } }", "the label s is a template"),
             ("{ alert: A, expr: '1' }", "its expression is a number"),
             ("{ record: r, expr: 'a', for: 1m }", "record r: only an alert has `for`"),
@@ -298,7 +298,7 @@ mod tests {
         assert!(read("{ alert: A, expr: 'a > 1' }").is_ok());
         let twice = "groups: [{ name: g, rules: [] }, { name: g, rules: [] }]";
         let error = Rules::read(("prometheus.yml", CONFIG), &[("rules.yml", twice)]).expect_err("twice");
-        assert_eq!(error.to_string(), "rules.yml: the group g is there twice");
+        assert_eq!(error.to_string(), "rules.yml: the group g is defined twice");
         for (from, to) in
             [("job_name: app", "job_name: app, scrape_interval: 5s"), ("targets:", "labels: { a: b }, targets:")]
         {

@@ -105,15 +105,15 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_pending_then_fires_and_is_gone_at_once() {
+    fn an_alert_is_pending_then_firing_then_inactive() {
         let mut machine = Machine::new(10_000);
-        let story = [(0, false), (2, true), (4, true), (11, true), (12, true), (14, true), (16, false), (18, true)];
-        let states: Vec<State> = story.into_iter().map(|(at, holds)| step(&mut machine, at * 1_000, holds)).collect();
+        let steps = [(0, false), (2, true), (4, true), (11, true), (12, true), (14, true), (16, false), (18, true)];
+        let states: Vec<State> = steps.into_iter().map(|(at, holds)| step(&mut machine, at * 1_000, holds)).collect();
         assert_eq!(states, [Inactive, Pending, Pending, Pending, Firing, Firing, Inactive, Pending]);
     }
 
     #[test]
-    fn a_gap_begins_the_wait_anew() {
+    fn a_gap_restarts_the_wait() {
         let mut machine = Machine::new(10_000);
         for (at, holds) in [(0, true), (8, true), (9, false), (10, true), (19, true)] {
             assert_ne!(step(&mut machine, at * 1_000, holds), State::Firing, "{at}");
@@ -122,25 +122,28 @@ mod tests {
     }
 
     #[test]
-    fn without_a_wait_it_fires_at_once() {
+    fn an_alert_without_for_fires_at_once() {
         assert_eq!(step(&mut Machine::new(0), 5, true), State::Firing);
     }
 
     #[test]
-    fn each_series_is_an_alert_of_its_own() {
+    fn each_series_is_a_separate_alert() {
         let mut machine = Machine::new(10_000);
         let labels = |name| Labels::new("", &[("instance", name)]);
         machine.update(0, vec![held(labels("a"), 1.0)]);
         machine.update(10_000, vec![held(labels("a"), 2.0), held(labels("b"), 1.0)]);
         let states: Vec<_> = machine.active().map(|(labels, active)| (labels.get("instance"), active.state)).collect();
         assert_eq!(states, [("a", State::Firing), ("b", State::Pending)]);
-        assert_eq!(machine.state(), State::Firing, "the gravest");
+        assert_eq!(machine.state(), State::Firing, "the most severe state");
     }
 
     proptest! {
         /// An alert fires exactly when its condition was true at every evaluation for the rule's `for` duration.
         #[test]
-        fn it_fires_where_it_held_for_long_enough(holds in prop::collection::vec(any::<bool>(), 1..60), hold in 0_i64..20) {
+        fn an_alert_fires_once_its_condition_was_true_for_long_enough(
+            holds in prop::collection::vec(any::<bool>(), 1..60),
+            hold in 0_i64..20,
+        ) {
             let mut machine = Machine::new(hold * 1_000);
             for at in 0..holds.len() {
                 let state = step(&mut machine, i64::try_from(at).expect("few") * 1_000, holds[at]);

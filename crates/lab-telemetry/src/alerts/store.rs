@@ -65,7 +65,9 @@ impl Store {
     fn matching<'s>(&'s self, selector: &'s Selector) -> impl Iterator<Item = (&'s Labels, &'s VecDeque<Sample>)> {
         let named = |name: &str| selector.name.is_empty() || selector.name == name;
         let all = self.series.iter().filter(move |(name, _)| named(name)).flat_map(|(_, all)| all);
-        all.filter(|(labels, _)| selector.matchers.iter().all(|matcher| matcher.how.holds(labels.get(&matcher.label))))
+        all.filter(|(labels, _)| {
+            selector.matchers.iter().all(|matcher| matcher.how.matches(labels.get(&matcher.label)))
+        })
     }
 
     /// Current values of the selected series.
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_source_no_longer_says_is_gone_but_counts_in_a_range() {
+    fn a_series_that_disappears_ends_but_still_counts_in_ranges() {
         let mut store = Store::new(0);
         let (one, other) = (Labels::new("a", &[("x", "1")]), Labels::new("a", &[("x", "2")]));
         store.record("app", 1_000, [(one.clone(), 1.0), (other.clone(), 2.0)]);
@@ -105,7 +107,11 @@ mod tests {
         assert_eq!(store.instant(&selector("a"), 1_999).len(), 2);
         let range = store.range(&selector("a"), 2_000, 2_000);
         assert_eq!(range, [(one.clone(), vec![(1_000, 1.0), (2_000, 3.0)]), (other, vec![(1_000, 2.0)])]);
-        assert_eq!(store.range(&selector("a"), 2_000, 1_000)[0].1, [(2_000, 3.0)], "the beginning is left out");
+        assert_eq!(
+            store.range(&selector("a"), 2_000, 1_000)[0].1,
+            [(2_000, 3.0)],
+            "the start of the range is excluded"
+        );
         store.record("app", 3_000, []);
         assert_eq!(store.instant(&selector("a"), 3_000), []);
         store.record("app", 4_000, [(one.clone(), 4.0)]);
@@ -113,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn old_samples_are_forgotten() {
+    fn old_samples_are_dropped() {
         let mut store = Store::new(0);
         let labels = Labels::new("a", &[]);
         for second in 0..1_000 {
@@ -124,6 +130,6 @@ mod tests {
         assert_eq!(store.instant(&selector("a"), 999_000 + LOOKBACK - 1).len(), 1);
         assert_eq!(store.instant(&selector("a"), 999_000 + LOOKBACK).len(), 0);
         store.record("other", 2_000_000, [(Labels::new("b", &[]), 1.0)]);
-        assert_eq!(store.series.len(), 1, "a series without samples is no longer there");
+        assert_eq!(store.series.len(), 1, "a series without samples is dropped");
     }
 }

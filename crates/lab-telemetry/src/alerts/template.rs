@@ -65,7 +65,7 @@ fn duration(value: f64) -> String {
         return "0s".to_owned();
     }
     if value.abs() >= 60.0 {
-        #[expect(clippy::cast_possible_truncation, reason = "whole seconds are wanted")]
+        #[expect(clippy::cast_possible_truncation, reason = "truncation to whole seconds is intended")]
         let whole = value.abs() as i64;
         let sign = if value < 0.0 { "-" } else { "" };
         let (days, hours, minutes, seconds) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60, whole % 60);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn values_read_as_in_prometheus() {
+    fn values_are_formatted_as_in_prometheus() {
         let percent = |value| filled("{{ $value | humanizePercentage }}", value);
         assert_eq!([0.1, 1.0, 0.5, 0.987_654].map(percent), ["10%", "100%", "50%", "98.77%"]);
         let duration = |value| filled("{{ $value | humanizeDuration }}", value);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn unsupported_actions_are_refused() {
         for wrong in [
             "{{ $value | humanize1024 }}",
             "{{ $labels.a.b }}",

@@ -1,5 +1,5 @@
-//! The cases of `stack/prometheus/tests/`, which `promtool test rules` runs, through lab's own evaluation: both tell one
-//! story. And scrapes of the app as the embedded engine takes them.
+//! Runs the cases of `stack/prometheus/tests/`, which are written for `promtool test rules`, with lab's own evaluation.
+//! Further tests use scrapes of the app, as the embedded engine does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,10 +78,10 @@ pub(super) fn labels(text: &str) -> Labels {
     })
 }
 
-/// A sample of a series: none at that time, or one that ends the series, or a value.
+/// A sample of a series: none at that time, the end of the series, or a value.
 type Sampled = Option<Option<f64>>;
 
-/// `0+40x60 _x3 stale`, as promtool reads it: each part a value, what is added each time, and how often it is repeated.
+/// Parses promtool's notation for samples, such as `0+40x60 _x3 stale`: each part has a value, a step and the number of steps.
 pub(super) fn samples(text: &str) -> Vec<Sampled> {
     let mut samples = Vec::new();
     for part in text.split_whitespace() {
@@ -106,7 +106,7 @@ pub(super) fn millis(text: &str) -> i64 {
     duration(text).expect(text)
 }
 
-/// The alerts of a name that fire, as promtool compares them.
+/// Firing alerts with this name, as promtool compares them.
 pub(super) fn firing(monitor: &Monitor, name: &str) -> BTreeSet<Expected> {
     let data = monitor.response().data.expect("it has some");
     let rules = data.groups.into_iter().flat_map(|group| group.rules).filter(|rule| rule.name == name);
@@ -161,10 +161,10 @@ fn check(case: &Case, every: i64) {
 }
 
 #[test]
-fn promtools_own_cases_hold() {
+fn lab_passes_the_cases_of_promtool() {
     let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../stack/prometheus/tests/alerts.yml"));
-    let cases: Cases = serde_yaml::from_str(text).expect("promtool reads it");
-    assert!(cases.tests.len() >= 9, "all of them");
+    let cases: Cases = serde_yaml::from_str(text).expect("a promtool file");
+    assert!(cases.tests.len() >= 9, "some cases are missing");
     let every = millis(&cases.evaluation_interval);
     for case in &cases.tests {
         let tests = case.promql_expr_test.len() + case.alert_rule_test.len();
@@ -177,7 +177,7 @@ fn promtools_own_cases_hold() {
     }
 }
 
-/// What an instance of the app says.
+/// Metrics page of an instance of the app.
 fn page(accepted: u32, refused: u32) -> Exposition {
     let all = accepted + refused;
     let text = format!(
@@ -206,8 +206,8 @@ fn alert_changes(seconds: u32, scrape: impl Fn(u32) -> Option<Exposition>) -> Ve
 
 #[test]
 fn a_rotated_key_fires_and_resolves() {
-    // 20 requests a second; refused from 40 s to 100 s, by a new instance whose counters begin at 0. promtool has the same
-    // story, with the same times.
+    // 20 requests per second, refused from 40 s to 100 s by a new instance whose counters begin at 0. The promtool cases
+    // contain the same scenario with the same times.
     let changes = alert_changes(160, |second| {
         Some(match second {
             ..40 => page(20 * second, 0),
@@ -228,7 +228,7 @@ fn an_app_that_does_not_answer_is_down() {
 }
 
 #[test]
-fn between_two_scrapes_nothing_is_looked_at() {
+fn rules_are_evaluated_once_per_interval() {
     let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
     let at = |millis: i64| DateTime::from_timestamp_millis(1_795_515_330_000 + millis).expect("a time");
     let mut evaluated = |millis: i64| {
@@ -243,7 +243,7 @@ fn between_two_scrapes_nothing_is_looked_at() {
     assert_ne!(evaluated(4_010), second);
 }
 
-/// Alert changes of rules of one's own, over `a` with these values, every two seconds.
+/// Alert changes of the given rules, with these values of the metric `a`, one every two seconds.
 fn changes(rules: &str, values: &[f64]) -> Vec<String> {
     let config = "global: { scrape_interval: 2s, evaluation_interval: 2s }\n\
                   scrape_configs: [{ job_name: app, static_configs: [{ targets: ['app:8000'] }] }]";
@@ -260,7 +260,7 @@ fn changes(rules: &str, values: &[f64]) -> Vec<String> {
 }
 
 #[test]
-fn two_alerts_of_one_name_fire_each_by_its_own_rule() {
+fn two_alerts_with_the_same_name_fire_by_their_own_rules() {
     let rules = "groups: [{ name: g, rules: [
         { alert: A, expr: 'a > 0', for: 10s, labels: { severity: warning } },
         { alert: A, expr: 'a > 2', for: 50s, labels: { severity: critical } }] }]";
@@ -269,25 +269,25 @@ fn two_alerts_of_one_name_fire_each_by_its_own_rule() {
     assert_eq!(
         found,
         ["A pending warning 4", "A firing warning 14", "A inactive warning 104"],
-        "the gravest is one of both"
+        "the most severe state of the two counts"
     );
 }
 
 #[test]
-fn two_records_of_one_name_keep_each_its_series() {
+fn two_recording_rules_with_the_same_name_keep_their_own_series() {
     let rules = "groups:
         - { name: r, rules: [
             { record: r, expr: 'a', labels: { of: one } },
             { record: r, expr: 'a * 2', labels: { of: two } }] }
         - { name: s, rules: [{ alert: Both, expr: 'count(r) == 2', labels: { severity: page } }] }";
     let found = changes(rules, &[1.0; 4]);
-    assert_eq!(found, [] as [&str; 0], "it fires from the first look on");
+    assert_eq!(found, [] as [&str; 0], "it fires from the first evaluation on");
     let found = changes(&rules.replace("count(r) == 2", "count(r) < 2"), &[1.0; 4]);
     assert_eq!(found, [] as [&str; 0]);
 }
 
 #[test]
-fn a_rule_that_finds_two_alerts_with_the_same_labels_is_not_well() {
+fn a_rule_with_duplicate_alert_labels_reports_an_error() {
     let config = "global: { scrape_interval: 2s, evaluation_interval: 2s }\n\
                   scrape_configs: [{ job_name: app, static_configs: [{ targets: ['app:8000'] }] }]";
     let rules = "groups: [{ name: g, rules: [{ alert: A, expr: 'b > 0', labels: { x: same }, annotations: { s: '{{ $labels.x }} {{ $labels.alertname }}|{{ $value }}' } }] }]";
@@ -301,12 +301,12 @@ fn a_rule_that_finds_two_alerts_with_the_same_labels_is_not_well() {
     assert_eq!(good.alerts[0].annotations["s"], "1 |1e+06", "templates see the labels of the series");
     assert_eq!(good.alerts[0].value, "1e+06");
     let bad = take(2, "b{x=\"1\"} 1\nb{x=\"2\"} 1\n");
-    assert_eq!((bad.health.as_str(), bad.alerts.len()), ("err", 1), "what it was stays");
+    assert_eq!((bad.health.as_str(), bad.alerts.len()), ("err", 1), "the previous alert stays");
     assert!(bad.last_error.contains("the same labels"), "{}", bad.last_error);
 }
 
 #[test]
-fn a_clock_that_is_set_back_or_forward_stops_no_alert() {
+fn a_clock_change_stops_no_alert() {
     for hours in [-1, 1] {
         let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
         let start = DateTime::from_timestamp(1_795_515_330, 0).expect("a time");
@@ -323,7 +323,7 @@ fn a_clock_that_is_set_back_or_forward_stops_no_alert() {
                 fired = Some((second, (since - start - set).num_seconds()));
             }
         }
-        assert_eq!(fired, Some((6, 0)), "its time is of the clock as it is set now");
+        assert_eq!(fired, Some((6, 0)), "its time follows the current wall clock");
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::response::{Rule, RulesResponse};
 use super::state::State;
 
-/// Follows the alerts.
+/// The alerts as of the last response.
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
     known: BTreeMap<String, AlertStatus>,
@@ -71,7 +71,7 @@ impl Tracker {
                 summary: summary(rule),
             };
             if let Some(before) = before.filter(|before| before.state != rule.state) {
-                changes.extend(between(rule, before, &status, within));
+                changes.extend(changes_between(rule, before, &status, within));
             }
             self.known.insert(rule.name.clone(), status);
         }
@@ -87,15 +87,15 @@ fn by_name(response: &RulesResponse) -> BTreeMap<&str, (&Rule, DateTime<Utc>)> {
     let mut alerts: BTreeMap<&str, (&Rule, DateTime<Utc>)> = BTreeMap::new();
     for rule in response.data.iter().flat_map(|data| &data.groups).flat_map(|group| &group.rules) {
         let Some(evaluated) = time(&rule.last_evaluation) else { continue };
-        let gravest = alerts.entry(&rule.name).or_insert((rule, evaluated));
-        if rule.state > gravest.0.state {
-            *gravest = (rule, evaluated);
+        let most_severe = alerts.entry(&rule.name).or_insert((rule, evaluated));
+        if rule.state > most_severe.0.state {
+            *most_severe = (rule, evaluated);
         }
     }
     alerts
 }
 
-fn between(
+fn changes_between(
     rule: &Rule,
     before: &AlertStatus,
     now: &AlertStatus,
@@ -142,7 +142,7 @@ mod tests {
         DateTime::from_timestamp(1_795_515_330 + seconds, 0).expect("a time")
     }
 
-    /// As Prometheus 2.42 writes it.
+    /// A response in the form of Prometheus 2.42.
     fn response(evaluated: i64, state: State, since: i64) -> RulesResponse {
         let alert = format!(
             r#"{{"labels":{{"alertname":"A","severity":"page"}},"annotations":{{"summary":"90% fail","runbook":"x"}},
@@ -161,31 +161,31 @@ mod tests {
             at(evaluated).to_rfc3339(),
             at(evaluated).to_rfc3339(),
         );
-        RulesResponse::parse(&text).expect("an answer")
+        RulesResponse::parse(&text).expect("a response")
     }
 
-    fn told(changes: &[Change]) -> Vec<(State, State, i64)> {
+    fn summarized(changes: &[Change]) -> Vec<(State, State, i64)> {
         changes.iter().map(|change| (change.from, change.to, (change.at - at(0)).num_seconds())).collect()
     }
 
     use State::{Firing, Inactive, Pending};
 
     #[test]
-    fn changes_are_told_once_with_the_time_of_the_evaluation() {
+    fn changes_are_reported_once_with_the_time_of_the_evaluation() {
         let mut tracker = Tracker::default();
         assert_eq!(tracker.update(at(1), &response(0, Inactive, 0)), []);
-        assert_eq!(told(&tracker.update(at(3), &response(2, Pending, 2))), [(Inactive, Pending, 2)]);
+        assert_eq!(summarized(&tracker.update(at(3), &response(2, Pending, 2))), [(Inactive, Pending, 2)]);
         assert_eq!(tracker.update(at(4), &response(2, Pending, 2)), []);
         let fired = tracker.update(at(13), &response(12, Firing, 2));
-        assert_eq!(told(&fired), [(Pending, Firing, 12)]);
+        assert_eq!(summarized(&fired), [(Pending, Firing, 12)]);
         assert_eq!((fired[0].severity.as_str(), fired[0].summary.as_str()), ("page", "90% fail"));
         assert_eq!(tracker.alerts()["A"].since, at(12));
         let over = tracker.update(at(21), &response(20, Inactive, 0));
-        assert_eq!((told(&over), over[0].summary.as_str()), (vec![(Firing, Inactive, 20)], "90% fail"));
+        assert_eq!((summarized(&over), over[0].summary.as_str()), (vec![(Firing, Inactive, 20)], "90% fail"));
     }
 
     #[test]
-    fn two_rules_of_one_name_are_one_alert_as_grave_as_the_graver() {
+    fn the_most_severe_of_two_rules_with_the_same_name_counts() {
         let rules = |second: i64, states: [State; 2]| {
             let mut whole = response(second, states[0], second);
             let other = response(second, states[1], second);
@@ -194,14 +194,14 @@ mod tests {
         };
         let mut tracker = Tracker::default();
         tracker.update(at(1), &rules(0, [Inactive, Inactive]));
-        assert_eq!(told(&tracker.update(at(3), &rules(2, [Firing, Inactive])))[1], (Pending, Firing, 2));
+        assert_eq!(summarized(&tracker.update(at(3), &rules(2, [Firing, Inactive])))[1], (Pending, Firing, 2));
         assert_eq!(tracker.update(at(5), &rules(4, [Firing, Pending])), []);
         assert_eq!(tracker.update(at(7), &rules(6, [Inactive, Firing])), []);
-        assert_eq!(told(&tracker.update(at(9), &rules(8, [Inactive, Inactive]))), [(Firing, Inactive, 8)]);
+        assert_eq!(summarized(&tracker.update(at(9), &rules(8, [Inactive, Inactive]))), [(Firing, Inactive, 8)]);
     }
 
     #[test]
-    fn an_alert_is_not_since_a_time_to_come() {
+    fn the_start_of_an_alert_is_never_in_the_future() {
         let mut tracker = Tracker::default();
         tracker.update(at(4_000), &response(4_000, Firing, 4_000));
         tracker.update(at(400), &response(400, Firing, 400));
@@ -209,42 +209,44 @@ mod tests {
     }
 
     #[test]
-    fn the_first_look_is_how_things_are() {
+    fn the_first_response_sets_the_initial_state() {
         let mut tracker = Tracker::default();
         assert_eq!(tracker.update(at(5), &response(4, Firing, 0)), []);
         assert_eq!(tracker.alerts()["A"].state, Firing);
-        assert_eq!(told(&tracker.update(at(7), &response(6, Inactive, 0))), [(Firing, Inactive, 6)]);
+        assert_eq!(summarized(&tracker.update(at(7), &response(6, Inactive, 0))), [(Firing, Inactive, 6)]);
     }
 
     #[test]
-    fn what_was_missed_between_two_looks_is_made_good() {
+    fn a_change_missed_between_two_responses_is_reported() {
         let mut tracker = Tracker::default();
         tracker.update(at(1), &response(0, Inactive, 0));
         let changes = tracker.update(at(20), &response(18, Firing, 6));
-        assert_eq!(told(&changes), [(Inactive, Pending, 6), (Pending, Firing, 18)]);
+        assert_eq!(summarized(&changes), [(Inactive, Pending, 6), (Pending, Firing, 18)]);
     }
 
     #[test]
-    fn another_clock_moves_nothing_beyond_the_looks() {
+    fn times_of_another_clock_are_clamped_to_the_interval_between_responses() {
         let mut tracker = Tracker::default();
         tracker.update(at(1), &response(900, Inactive, 0));
-        assert_eq!(told(&tracker.update(at(3), &response(902, Pending, 902))), [(Inactive, Pending, 3)]);
-        assert_eq!(told(&tracker.update(at(5), &response(-900, Inactive, 0))), [(Pending, Inactive, 3)]);
+        assert_eq!(summarized(&tracker.update(at(3), &response(902, Pending, 902))), [(Inactive, Pending, 3)]);
+        assert_eq!(summarized(&tracker.update(at(5), &response(-900, Inactive, 0))), [(Pending, Inactive, 3)]);
     }
 
     #[test]
-    fn what_is_no_answer_is_said() {
-        assert!(RulesResponse::parse("<html>").expect_err("no").to_string().contains("no answer of rules"));
+    fn an_invalid_response_is_an_error() {
+        assert!(
+            RulesResponse::parse("<html>").expect_err("no").to_string().contains("not a response of the rules API")
+        );
         let error = RulesResponse::parse(r#"{"status":"error","error":"starting"}"#).expect_err("no");
         assert_eq!(error.to_string(), "error: starting");
     }
 
     #[test]
-    fn before_the_first_evaluation_nothing_is_known() {
+    fn no_alert_is_known_before_the_first_evaluation() {
         let mut tracker = Tracker::default();
         let text = r#"{"status":"success","data":{"groups":[{"name":"g","file":"f","rules":[{"state":"inactive","name":"A",
             "query":"x","lastEvaluation":"0001-01-01T00:00:00Z","type":"alerting"}]}]}}"#;
-        assert_eq!(tracker.update(at(0), &RulesResponse::parse(text).expect("an answer")), []);
+        assert_eq!(tracker.update(at(0), &RulesResponse::parse(text).expect("a response")), []);
         assert!(tracker.alerts().is_empty());
     }
 }

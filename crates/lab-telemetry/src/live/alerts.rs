@@ -10,14 +10,14 @@ use crate::alerts::{RulesResponse, State, Tracker};
 use crate::metrics::Moment;
 
 /// Time for which a resolved alert is still listed.
-const OVER: Duration = Duration::from_mins(10);
+const RESOLVED_RETENTION: Duration = Duration::from_mins(10);
 
 /// Active alerts and recently resolved ones.
 #[derive(Clone, Debug, Default)]
 pub struct Alerts {
     tracker: Tracker,
     /// Resolved alerts by name, with the time of the observation.
-    over: BTreeMap<String, (Moment, Alert)>,
+    resolved: BTreeMap<String, (Moment, Alert)>,
 }
 
 /// An alert.
@@ -38,16 +38,16 @@ pub struct Alert {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
-    /// It fires.
+    /// The alert is firing.
     Firing,
-    /// Its condition holds, not for long enough yet.
+    /// The condition is true, but not yet for long enough.
     Pending,
-    /// It fired, and its condition holds no more.
+    /// The alert was firing, and its condition is false now.
     Resolved,
 }
 
 impl AlertState {
-    /// As people read it.
+    /// Name for display.
     pub fn name(self) -> &'static str {
         match self {
             Self::Firing => "firing",
@@ -63,7 +63,7 @@ impl Alerts {
     pub fn update(&mut self, now: Moment, response: &RulesResponse) -> Vec<Alert> {
         let mut changed = Vec::new();
         for change in self.tracker.update(now.wall, response) {
-            self.over.remove(&change.alert);
+            self.resolved.remove(&change.alert);
             let state = match (change.from, change.to) {
                 (_, State::Pending) => AlertState::Pending,
                 (_, State::Firing) => AlertState::Firing,
@@ -72,11 +72,11 @@ impl Alerts {
             };
             let alert = Alert { name: change.alert, state, since: change.at, summary: change.summary };
             if state == AlertState::Resolved {
-                self.over.insert(alert.name.clone(), (now, alert.clone()));
+                self.resolved.insert(alert.name.clone(), (now, alert.clone()));
             }
             changed.push(alert);
         }
-        self.over.retain(|_, (seen, _)| now.since(*seen) < OVER);
+        self.resolved.retain(|_, (seen, _)| now.since(*seen) < RESOLVED_RETENTION);
         changed
     }
 
@@ -92,7 +92,7 @@ impl Alerts {
             })
         };
         let active = active(State::Firing, AlertState::Firing).chain(active(State::Pending, AlertState::Pending));
-        active.chain(self.over.values().map(|(_, alert)| alert.clone())).collect()
+        active.chain(self.resolved.values().map(|(_, alert)| alert.clone())).collect()
     }
 }
 
@@ -115,11 +115,11 @@ mod tests {
             "query":"x","lastEvaluation":"{}","type":"alerting"}}]}}]}}}}"#,
             at(second).to_rfc3339()
         );
-        RulesResponse::parse(&text).expect("an answer")
+        RulesResponse::parse(&text).expect("a response")
     }
 
     #[test]
-    fn a_clock_that_is_set_neither_drops_nor_keeps_an_alert_that_is_over() {
+    fn a_clock_change_does_not_affect_how_long_resolved_alerts_are_listed() {
         for hours in [-1, 1] {
             let mut alerts = Alerts::default();
             let mut listed = |second, set: i64, state| {
@@ -129,35 +129,35 @@ mod tests {
             };
             assert_eq!(listed(0, 0, "firing"), 1);
             assert_eq!(listed(10, 0, "inactive"), 1);
-            assert_eq!(listed(20, hours, "inactive"), 1, "it is over for 10 s");
-            assert_eq!(listed(620, hours, "inactive"), 0, "it is over for 10 minutes");
+            assert_eq!(listed(20, hours, "inactive"), 1, "it was resolved 10 s ago");
+            assert_eq!(listed(620, hours, "inactive"), 0, "it was resolved 10 minutes ago");
         }
     }
 
     #[test]
-    fn an_alert_is_told_from_its_beginning_to_a_while_after_its_end() {
+    fn an_alert_is_listed_until_some_time_after_it_is_resolved() {
         let mut alerts = Alerts::default();
         let mut changes = Vec::new();
-        let mut told = |second, state| {
+        let mut updated = |second, state| {
             let new = alerts.update(at(second).into(), &response(second, state));
             changes.extend(new.iter().map(|it| (it.state.name(), (it.since - at(0)).num_seconds())));
             alerts.list().iter().map(|it| (it.state.name(), (it.since - at(0)).num_seconds())).collect::<Vec<_>>()
         };
-        assert_eq!(told(0, "inactive"), []);
-        assert_eq!(told(2, "pending"), [("pending", 2)]);
-        assert_eq!(told(7, "firing"), [("firing", 7)]);
-        assert_eq!(told(20, "inactive"), [("resolved", 20)]);
-        assert_eq!(told(30, "pending"), [("pending", 30)], "it begins anew");
-        assert_eq!(told(31, "inactive"), [], "what was only pending is not resolved");
-        assert_eq!(told(40, "firing").last(), Some(&("firing", 40)));
-        assert_eq!(told(50, "inactive"), [("resolved", 50)]);
-        assert_eq!(told(651, "inactive"), [], "that is long ago");
+        assert_eq!(updated(0, "inactive"), []);
+        assert_eq!(updated(2, "pending"), [("pending", 2)]);
+        assert_eq!(updated(7, "firing"), [("firing", 7)]);
+        assert_eq!(updated(20, "inactive"), [("resolved", 20)]);
+        assert_eq!(updated(30, "pending"), [("pending", 30)], "it is pending again");
+        assert_eq!(updated(31, "inactive"), [], "an alert that was only pending is not listed as resolved");
+        assert_eq!(updated(40, "firing").last(), Some(&("firing", 40)));
+        assert_eq!(updated(50, "inactive"), [("resolved", 50)]);
+        assert_eq!(updated(651, "inactive"), [], "it was resolved more than 10 minutes ago");
         let each = [
             ("pending", 2),
             ("firing", 7),
             ("resolved", 20),
             ("pending", 30),
-            // Past pending between two looks.
+            // It passed through `pending` between two responses.
             ("pending", 40),
             ("firing", 40),
             ("resolved", 50),

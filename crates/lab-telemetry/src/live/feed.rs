@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::alerts::histogram_quantile;
 use crate::metrics::{Deltas, Exposition, Moment, Snapshot, delta, names};
 
-/// The most points: an hour.
-const MOST: usize = 3_600;
+/// Maximum number of points: an hour.
+const MAX_POINTS: usize = 3_600;
 /// Window of failure ratio and latency in seconds (`rate30s` in the recording rules).
 const WINDOW: f64 = 30.0;
 /// Window of the redeploy count in seconds.
 const MINUTE: f64 = 60.0;
-/// Window of what happens now, in seconds: of the headline, and until a curve without requests ends. Short enough to follow an
-/// outage, and long enough for callers that send one request per second.
+/// Window of recent requests in seconds, for the headline and for the end of a curve without requests. Short enough to follow
+/// an outage, and long enough for callers that send one request per second.
 const RECENT: f64 = 5.0;
 /// Buckets of the app's histogram.
 const BUCKETS: &str = "app_http_request_duration_seconds_bucket";
@@ -30,7 +30,7 @@ pub struct Feed {
     last: u64,
     app: Increases,
     edge: Increases,
-    /// Instances within [`MINUTE`] that followed another one.
+    /// Start times of the instances that replaced another one within [`MINUTE`].
     starts: VecDeque<Moment>,
     instance: Option<String>,
 }
@@ -39,7 +39,7 @@ pub struct Feed {
 #[derive(Clone, Debug, Default)]
 struct Increases {
     before: Option<(Moment, Snapshot)>,
-    /// Each with its end.
+    /// Increases with the end of their interval.
     recent: VecDeque<(Moment, Deltas)>,
 }
 
@@ -47,7 +47,7 @@ struct Increases {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Point {
-    /// From 1.
+    /// Number of the point, from 1.
     pub n: u64,
     /// Milliseconds since the epoch.
     pub t: i64,
@@ -57,7 +57,7 @@ pub struct Point {
     pub edge_up: bool,
     /// The app answered the scrape.
     pub up: bool,
-    /// Under `/api/`.
+    /// Requests under `/api/`.
     pub requests: Option<f64>,
     /// Requests with an accepted key.
     pub accepted: Option<f64>,
@@ -71,11 +71,11 @@ pub struct Point {
     pub p50: Option<f64>,
     /// Milliseconds, over 30 s. Null without requests in the last 5 s.
     pub p99: Option<f64>,
-    /// Within a minute.
+    /// Redeploys within the last minute.
     pub redeploys: usize,
 }
 
-/// One second of the edge: responses to callers, whoever they come from.
+/// One second of the edge: responses to callers, whether from the app or from the gateway itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EdgePoint {
@@ -180,7 +180,7 @@ impl Feed {
     /// Adds points that another feed of the same lab has recorded before the first one here.
     pub fn prepend(&mut self, earlier: Vec<Point>) {
         let first = self.points.front().map_or(i64::MAX, |point| point.t);
-        let room = MOST.saturating_sub(self.points.len());
+        let room = MAX_POINTS.saturating_sub(self.points.len());
         let earlier: Vec<Point> = earlier.into_iter().filter(|point| point.t < first).collect();
         for point in earlier.into_iter().rev().take(room) {
             self.points.push_front(Point { n: 0, ..point });
@@ -217,7 +217,7 @@ impl Feed {
         point.ratio = requests.and_then(|all| Some(rounded(window.sum(names::AUTH_FAILURES, &[])? / all)));
         [point.p50, point.p99] = latencies(&window, BUCKETS);
         self.points.push_back(point);
-        if self.points.len() > MOST {
+        if self.points.len() > MAX_POINTS {
             self.points.pop_front();
         }
     }
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_changes_no_rate() {
+    fn a_clock_change_does_not_affect_rates() {
         let mut feed = Feed::default();
         let hour = chrono::TimeDelta::hours(1);
         // Set back by an hour after the first second, forward by two after the second one.
@@ -319,11 +319,11 @@ mod tests {
         }
         let points = feed.after(1);
         assert!(points.iter().all(|point| point.requests == Some(20.0) && point.ratio == Some(0.0)), "{points:?}");
-        assert_eq!(points[0].t, at(1).wall.timestamp_millis() - 3_600_000, "the wall clock is what is shown");
+        assert_eq!(points[0].t, at(1).wall.timestamp_millis() - 3_600_000, "the wall clock is for display");
     }
 
     #[test]
-    fn an_outage_shows_within_a_second() {
+    fn an_outage_is_visible_within_a_second() {
         let mut feed = Feed::default();
         let mut take = |second, accepted, refused| {
             feed.add_scrapes(at(second), Some(scrape("app-1", accepted, refused)), None);
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(broken.p50, Some(1.0));
         assert!(broken.p99.is_some_and(|p99| (1.97..1.99).contains(&p99)), "{broken:?}");
         let later = take(33, 120, 20);
-        assert_eq!((later.requests, later.ratio, later.p99), (Some(0.0), None, None), "30 s are over");
+        assert_eq!((later.requests, later.ratio, later.p99), (Some(0.0), None, None), "30 s have passed");
     }
 
     #[test]
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_are_seen_at_the_edge_while_the_app_is_away() {
+    fn callers_are_counted_at_the_edge_while_the_app_is_down() {
         let mut feed = Feed::default();
         let mut take = |second, sample| {
             feed.add_scrapes(at(second), None, sample);
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn earlier_points_are_added_before_the_own_ones() {
+    fn earlier_points_are_prepended() {
         let mut feed = Feed::default();
         feed.add_scrapes(at(10), None, None);
         let other = |second: i64| Point { n: 7, t: at(second).wall.timestamp_millis(), up: true, ..Point::default() };
@@ -402,18 +402,18 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_is_kept() {
+    fn the_feed_keeps_an_hour() {
         let mut feed = Feed::default();
         for second in 0..3_700 {
             feed.add_scrapes(at(second), None, None);
         }
-        assert_eq!(feed.after(0).len(), MOST);
+        assert_eq!(feed.after(0).len(), MAX_POINTS);
         assert_eq!(feed.after(3_699).len(), 1);
         assert_eq!(feed.after(3_700), []);
     }
 
     #[test]
-    fn quantiles_are_prometheus_own() {
+    fn quantiles_are_those_of_prometheus() {
         let buckets = [(0.1, 10.0), (0.2, 20.0), (f64::INFINITY, 40.0)];
         assert_eq!(quantile(&buckets, 0.25), Some(0.1));
         assert!(quantile(&buckets, 0.375).is_some_and(|value| (value - 0.15).abs() < 1e-9));

@@ -22,7 +22,7 @@ pub struct PathState<'a> {
     pub db: Option<&'a str>,
 }
 
-/// How good or bad something is.
+/// Severity of a state, which determines its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -243,7 +243,7 @@ mod tests {
         Point { up: true, requests: Some(20.0), edge: Some(edge), ..Point::default() }
     }
 
-    fn told(point: &Point, [gateway, app, db]: [&str; 3]) -> (Level, String, String) {
+    fn summarized(point: &Point, [gateway, app, db]: [&str; 3]) -> (Level, String, String) {
         let path = PathState { point: Some(point), gateway: Some(gateway), app: Some(app), db: Some(db) };
         let hops = path.hops().map(|hop| format!("{:?} {}", hop.level, hop.text));
         let headline = path.headline();
@@ -254,30 +254,30 @@ mod tests {
 
     #[test]
     fn the_failing_hop_is_bad_and_no_headline_calls_it_healthy() {
-        let good = told(&point(&[("200", 20.0)], 2.0), UP);
+        let good = summarized(&point(&[("200", 20.0)], 2.0), UP);
         assert_eq!(good, (Level::Good, "Requests are answered.".into(), "Good ok | Good ok | Good ok".into()));
-        let (level, text, hops) = told(&point(&[("401", 20.0)], 2.0), UP);
+        let (level, text, hops) = summarized(&point(&[("401", 20.0)], 2.0), UP);
         assert_eq!((level, text.as_str()), (Level::Bad, "Keys are rejected: every request gets a 401."));
         assert_eq!(hops, "Bad 100% fail: 401 | Warn refused: 401 | Idle no requests");
-        let (_, text, hops) = told(&point(&[("504", 20.0)], 2400.0), UP);
+        let (_, text, hops) = summarized(&point(&[("504", 20.0)], 2400.0), UP);
         assert_eq!(text, "Callers fail: every request gets a 504, the app does not answer in time.");
         assert_eq!(hops, "Bad 100% fail: 504 | Bad 504 | Idle no requests");
-        let (_, text, hops) = told(&point(&[("200", 1.0), ("503", 19.0)], 500.0), UP);
+        let (_, text, hops) = summarized(&point(&[("200", 1.0), ("503", 19.0)], 500.0), UP);
         assert_eq!(text, "Callers fail: most requests get a 503, the app cannot use its database.");
         assert_eq!(hops, "Bad 95% fail: 503 | Good ok | Bad 503");
-        let (level, text, _) = told(&point(&[("200", 99.0), ("429", 1.0)], 2.0), UP);
+        let (level, text, _) = summarized(&point(&[("200", 99.0), ("429", 1.0)], 2.0), UP);
         assert_eq!(
             (level, text.as_str()),
             (Level::Warn, "Callers fail: some requests get a 429, the rate limit is exceeded.")
         );
-        let (level, _, hops) = told(&point(&[("200", 20.0)], 900.0), UP);
+        let (level, _, hops) = summarized(&point(&[("200", 20.0)], 900.0), UP);
         assert_eq!((level, hops.as_str()), (Level::Warn, "Warn slow | Good ok | Good ok"));
     }
 
     #[test]
-    fn services_that_do_not_run_are_named_without_any_request() {
+    fn a_stopped_service_is_named_even_without_requests() {
         let idle = point(&[], 2.0);
-        let text = |states| told(&idle, states).1;
+        let text = |states| summarized(&idle, states).1;
         assert_eq!(text(UP), "The app is up, but no requests arrive.");
         assert_eq!(text(["stopped", "running", "running"]), "The gateway is stopped: callers get no response.");
         assert_eq!(text(["running", "paused", "running"]), "The app is paused.");
@@ -288,10 +288,10 @@ mod tests {
     #[test]
     fn a_stack_without_edge_counters_is_never_called_healthy() {
         let mut point = Point { edge: None, ..point(&[], 1.0) };
-        let told = |point: &Point| told(point, UP);
-        assert_eq!(told(&point).0, Level::Idle);
-        assert!(told(&point).2.starts_with("Idle not counted"));
+        let summarized_up = |point: &Point| summarized(point, UP);
+        assert_eq!(summarized_up(&point).0, Level::Idle);
+        assert!(summarized_up(&point).2.starts_with("Idle not counted"));
         point.refused = Some(1.0);
-        assert_eq!(told(&point).0, Level::Bad);
+        assert_eq!(summarized_up(&point).0, Level::Bad);
     }
 }

@@ -13,12 +13,12 @@ use lab_system::files;
 /// The file of a run's events, in its folder.
 const EVENTS: &str = "events.ndjson";
 
-/// The runs of one lab, each read as far as it is written.
+/// The runs of one lab, with a read position in each.
 #[derive(Debug)]
 pub struct Runs {
     lab: String,
     folder: PathBuf,
-    /// Of the runs that exist at the first poll, those with smaller ids are ignored. Later runs are new whatever their ids,
+    /// Of the runs that exist at the first poll, those with smaller ids are ignored. Later runs are new regardless of their ids,
     /// which come from the wall clock and can go backwards.
     since: String,
     /// Ids of ignored runs.
@@ -91,7 +91,7 @@ impl Runs {
 }
 
 impl Tail {
-    fn follow(&mut self, path: &Path, lab: &str, mut tell: impl FnMut(Event)) -> std::io::Result<()> {
+    fn follow(&mut self, path: &Path, lab: &str, mut emit: impl FnMut(Event)) -> std::io::Result<()> {
         let mut file = files::open_state(path, files::JOURNAL_LIMIT)?;
         if file.metadata()?.len() <= self.offset {
             return Ok(());
@@ -116,7 +116,7 @@ impl Tail {
                 EventKind::RunFinished(_) => self.done = true,
                 _ => {}
             }
-            tell(event);
+            emit(event);
         }
         Ok(())
     }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_after_the_clock_was_set_back_is_told_and_a_copied_one_is_not() {
+    fn a_run_after_a_clock_change_is_reported_and_a_copied_one_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let runs = folder.path().join("runs");
         let started = STARTED.replace("LAB", "default") + "\n";
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn this_labs_runs_are_told_once_their_lines_are_whole() {
+    fn events_of_this_labs_runs_are_reported_once_their_lines_are_complete() {
         let folder = tempfile::tempdir().expect("a folder");
         let now: DateTime<Utc> = "2026-11-24T10:15:00Z".parse().expect("a time");
         let mut all = Runs::new(&folder.path().join("labs/default"), now);
@@ -173,7 +173,7 @@ mod tests {
             matches!(&events[..], [RunEvent { run, event }] if run == mine && matches!(event.kind, EventKind::RunStarted(_))),
             "{events:?}"
         );
-        assert_eq!(all.poll(), [], "no more lines are whole");
+        assert_eq!(all.poll(), [], "no further line is complete");
         write(&runs, mine, &(STEP[40..].to_owned() + "\n" + "{\"event\":\"of a later version\"}\n"));
         let events = all.poll();
         assert!(

@@ -1,4 +1,4 @@
-//! Pages that Prometheus accepts, and pages that it refuses, as its own tests have them.
+//! Pages that Prometheus accepts and pages that it refuses, taken from its tests.
 
 use super::format::{Dialect, Line};
 use super::{Exposition, NotMetrics, Series};
@@ -11,7 +11,7 @@ fn value(page: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
 }
 
 #[test]
-fn what_prometheus_accepts_is_read() {
+fn pages_that_prometheus_accepts_are_read() {
     type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], f64);
     let cases: &[Case] = &[
         ("a:b:rate5m{a_b=\"c\"}\t1", "a:b:rate5m", &[("a_b", "c")], 1.0),
@@ -33,7 +33,7 @@ fn what_prometheus_accepts_is_read() {
         ("# HELP a\n# HELP\n# HELP b \n#\n#TYPE a bla\n# TYPE\n# TYPE a\n# any\x01thing\na 1", "a", &[], 1.0),
         ("  #    TYPE    a Gauge\na 1", "a", &[], 1.0),
         ("# HELP a C:\\dir\na 1", "a", &[], 1.0),
-        // The latest of several samples; one without a time is of now.
+        // The latest of several samples counts; a sample without a time is the latest.
         ("a 1 1000\na 3 3000\na 2 2000", "a", &[], 3.0),
         ("a 42\na 0.23 1234567890", "a", &[], 42.0),
         // In this format it is a comment.
@@ -46,7 +46,7 @@ fn what_prometheus_accepts_is_read() {
 }
 
 #[test]
-fn what_prometheus_refuses_is_refused_with_its_line() {
+fn pages_that_prometheus_refuses_are_refused_with_the_line() {
     let lines = [
         "bla",
         "a",
@@ -103,12 +103,12 @@ fn what_prometheus_refuses_is_refused_with_its_line() {
 }
 
 #[test]
-fn rules_across_lines_hold() {
+fn rules_that_span_several_lines_are_checked() {
     let cases = [
         ("# TYPE a counter\na 1\na 2", 3, "a second sample of the same series of a"),
         ("a{b=\"1\",c=\"2\"} 1\na{c=\"2\",b=\"1\"} 1", 2, "a second sample"),
         ("a 1 7\na 2 7", 2, "a second sample"),
-        ("a{b=\"1\",b=\"2\"} 1", 1, "the label b of a is there twice"),
+        ("a{b=\"1\",b=\"2\"} 1", 1, "a has the label b twice"),
         ("a{__name__=\"b\"} 1", 1, "__name__ is reserved"),
         ("# HELP a x\n# HELP a y", 2, "a second HELP line for a"),
         ("# TYPE a counter\n# TYPE a untyped", 2, "a second TYPE line for a"),
@@ -131,19 +131,19 @@ fn rules_across_lines_hold() {
 }
 
 #[test]
-fn open_metrics_is_read_by_its_own_rules() {
+fn open_metrics_has_its_own_rules() {
     let page = "# TYPE jobs counter\n# UNIT jobs jobs\njobs_total{a=\"b # {\"} 5 1.5 # {trace=\"x\"} 1 1.5\njobs_created 1e9\n\
                 # TYPE up unknown\nup 1\n# TYPE build info\nbuild_info 1\n# EOF\n";
     let read = Exposition::parse(page, OPEN_METRICS).expect("it is OpenMetrics");
     assert_eq!(read.values.get(&Series::new("jobs_total", &[("a", "b # {")])), Some(&5.0));
     assert_eq!(read.gauges.into_iter().collect::<Vec<_>>(), ["build_info", "jobs_created", "up"]);
     assert_eq!(Exposition::parse("a 1\n", OPEN_METRICS), Err(NotMetrics::NoEnd));
-    let after = Exposition::parse("a 1\n# EOF\nb 2\n", OPEN_METRICS).expect_err("it goes on");
+    let after = Exposition::parse("a 1\n# EOF\nb 2\n", OPEN_METRICS).expect_err("text after the end");
     assert_eq!(after, NotMetrics::Rule { line: 3, reason: "text after `# EOF`".to_owned() });
 }
 
 #[test]
-fn without_a_type_a_counter_is_known_by_its_name() {
+fn a_counter_without_a_type_is_recognized_by_its_name() {
     let page = "app_requests_total 40\nh_bucket{le=\"1\"} 2\nh_sum 1\nh_count 2\ns3_bucket 1\ndepth_count 1\nup 1\n\
                 # TYPE jobs_total gauge\njobs_total 1\n# TYPE any_total untyped\nany_total 1\n\
                 # TYPE g gaugehistogram\ng_bucket{le=\"1\"} 1\ng_count 1\ng_sum 1\n";
@@ -153,7 +153,7 @@ fn without_a_type_a_counter_is_known_by_its_name() {
 }
 
 proptest::proptest! {
-    /// No line is a reason to panic, and what is read once is read the same with blanks around it.
+    /// No line causes a panic, and blanks around a line do not change its meaning.
     #[test]
     fn any_line_is_read_or_refused(line in "[ -~\t\u{e9}]{0,40}", words in "(# )?(TYPE |HELP )?\"?[a:]{1,3}\"?(\\{[a=\",]{0,8}\\})? ?[0-9.e+NaN-]{0,5} ?[0-9]{0,3}") {
         for line in [line, words] {

@@ -1,5 +1,5 @@
-//! The text format, read strictly, one line at a time: [`Dialect::line`]. It accepts what Prometheus accepts, and names the
-//! line and the fault of everything else. <https://prometheus.io/docs/instrumenting/exposition_formats/> and, for
+//! A strict parser of the text format, one line at a time: [`Dialect::line`]. It accepts what Prometheus accepts, and reports
+//! the line and the reason for everything else. <https://prometheus.io/docs/instrumenting/exposition_formats/> and, for
 //! `OpenMetrics`, <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
 use prometheus_parse::{LineInfo, SampleType};
@@ -26,7 +26,7 @@ pub(super) enum Line {
 #[derive(Debug, PartialEq)]
 pub(super) struct Sample {
     pub(super) name: String,
-    /// As written, each name once.
+    /// Labels in the order of the page, with unique names.
     pub(super) labels: Vec<(String, String)>,
     pub(super) value: f64,
     /// In milliseconds.
@@ -36,9 +36,9 @@ pub(super) struct Sample {
 /// Reason for refusing a line.
 #[derive(Debug, PartialEq)]
 pub(super) enum Fault {
-    /// It has no form of the format.
+    /// The syntax is invalid.
     Syntax,
-    /// It has the form of the format, and breaks a rule.
+    /// The syntax is valid, but the line breaks a rule of the format.
     Rule(String),
 }
 
@@ -79,7 +79,7 @@ impl Dialect {
         }
     }
 
-    /// A gauge histogram's buckets, an info and a state set may fall: they are gauges.
+    /// Gauge histograms, infos and state sets count as gauges, because their values may fall.
     fn kind(self, text: &str) -> Result<SampleType, Fault> {
         let lower = text.to_ascii_lowercase();
         match (lower.as_str(), self) {
@@ -110,7 +110,7 @@ impl Dialect {
             .find(|(at, (name, _))| labels[..*at].iter().any(|(known, _)| known == name))
             .map(|(_, label)| label)
         {
-            return Err(Fault::Rule(format!("the label {label} of {name} is there twice")));
+            return Err(Fault::Rule(format!("{name} has the label {label} twice")));
         }
         if labels.iter().any(|(label, _)| label == "__name__") {
             return Err(Fault::Rule("the label __name__ is reserved".to_owned()));
@@ -118,7 +118,7 @@ impl Dialect {
         rest.blanks();
         let measured = match self {
             Self::Text => rest.0,
-            // An exemplar follows; it is no part of the sample.
+            // An exemplar may follow, which is not part of the sample.
             Self::OpenMetrics => rest.0.split_once(" # {").map_or(rest.0, |(before, _)| before),
         };
         let (value, timestamp) = self.measured(measured.trim_end_matches([' ', '\t']))?;
@@ -131,7 +131,7 @@ impl Dialect {
         if !(1..=2).contains(&words) || !text.chars().all(|char| char.is_ascii_graphic() || " \t".contains(char)) {
             return Err(Fault::Syntax);
         }
-        // The name and the labels are read: what is left is what prometheus-parse takes apart without a loss.
+        // Name and labels are parsed already; prometheus-parse reads the rest of the sample without loss.
         let line = format!("sample {text}");
         let LineInfo::Sample { value, timestamp, .. } = LineInfo::parse(&line) else { return Err(Fault::Syntax) };
         let number = number(value).ok_or(Fault::Syntax)?;
@@ -148,7 +148,7 @@ impl Dialect {
     }
 }
 
-/// A number as Go reads it: unlike Rust it takes no `+NaN`.
+/// Parses a number like Go, which unlike Rust refuses `+NaN`.
 pub(super) fn number(text: &str) -> Option<f64> {
     let signed_nan = text.starts_with(['+', '-']) && text[1..].eq_ignore_ascii_case("nan");
     text.parse().ok().filter(|_| !signed_nan)
@@ -182,14 +182,14 @@ impl<'a> Cursor<'a> {
         word
     }
 
-    /// A name of these characters that does not begin with a digit.
+    /// Parses a name of these characters that does not begin with a digit.
     fn name(&mut self, is_part: fn(char) -> bool) -> Option<String> {
         let (name, rest) = self.0.split_at(self.0.find(|char| !is_part(char)).unwrap_or(self.0.len()));
         self.0 = rest;
         (!name.is_empty() && !name.starts_with(|char: char| char.is_ascii_digit())).then(|| name.to_owned())
     }
 
-    /// A text in quotes, with `\\`, `\"` and `\n`.
+    /// Parses a quoted string with the escapes `\\`, `\"` and `\n`.
     fn quoted(&mut self) -> Option<String> {
         let text = self.0.strip_prefix('"')?;
         let mut value = String::new();

@@ -1,5 +1,5 @@
-//! [`Moment`]: a point in time on two clocks. The wall clock is for display: it can be set back, or forward. What lasts, what is
-//! due and what came first is decided by the steady clock.
+//! [`Moment`]: a point in time on two clocks. The wall clock is only for display, since it can be set back or forward.
+//! Durations, deadlines and the order of events use the steady clock.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The names of the app's metrics, as scenarios may use them. A test of the app checks that it exposes exactly these.
+//! Names of the app's metrics, which scenarios use. A test of the app checks that it exposes exactly these.
 
 /// Every request under `/api/`.
 pub const REQUESTS: &str = "app_requests_total";

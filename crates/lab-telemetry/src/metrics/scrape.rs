@@ -1,4 +1,4 @@
-//! [`Exposition`]: one `/metrics` page, read. A page that cannot be read whole is an error that names the line. The format:
+//! [`Exposition`]: one parsed `/metrics` page. Any invalid line is an error that names the line. The format:
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ pub struct Exposition {
     pub gauges: BTreeSet<String>,
 }
 
-/// A page as it came over HTTP.
+/// A page as received over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// URL of the page.
@@ -35,7 +35,7 @@ pub struct Page {
 /// A scrape without usable metrics.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScrapeError {
-    /// No answer.
+    /// The page could not be fetched.
     #[error("{url} does not answer: {detail}")]
     Unreachable {
         /// URL of the page.
@@ -64,7 +64,7 @@ pub enum ScrapeError {
     Missing {
         /// URL of the page.
         url: String,
-        /// The names that it lacks.
+        /// Names of the missing metrics.
         names: Vec<String>,
     },
     /// The page exceeds the size limit.
@@ -86,21 +86,21 @@ pub enum NotMetrics {
     /// Another content type.
     #[error("is {0}, not metrics")]
     ContentType(String),
-    /// No sample in it.
+    /// The page contains no samples.
     #[error("is empty: it has no metrics")]
     Empty,
     /// A line that is not in the format.
     #[error("is not metrics: line {line} is {text:?}")]
     Line {
-        /// From 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// The beginning of it.
+        /// Start of the line.
         text: String,
     },
     /// A line that breaks a rule of the format.
     #[error("is not valid metrics: line {line}: {reason}")]
     Rule {
-        /// From 1.
+        /// Number of the line, from 1.
         line: usize,
         /// The rule that it breaks.
         reason: String,
@@ -111,8 +111,8 @@ pub enum NotMetrics {
 }
 
 impl Exposition {
-    /// Reads the text format, 0.0.4, and of `OpenMetrics` what the two have in common. A missing content type is taken
-    /// for the right one.
+    /// Parses the text format 0.0.4, and the part of `OpenMetrics` that the two formats have in common. Accepts a missing
+    /// content type.
     pub fn parse(text: &str, content_type: Option<&str>) -> Result<Self, NotMetrics> {
         let dialect = check_type(text, content_type)?;
         let mut page = Reading::default();
@@ -142,7 +142,7 @@ impl Exposition {
         Ok(page.into_exposition())
     }
 
-    /// Reads a page, which must be 200 and have these names.
+    /// Reads a page, which must have the status 200 and contain these metrics.
     pub fn read(page: &Page, required: &[&str]) -> Result<Self, ScrapeError> {
         let url = || page.url.clone();
         if page.status != 200 {
@@ -161,7 +161,7 @@ impl Exposition {
     }
 }
 
-/// The dialect of a page; an error if it is something else than metrics.
+/// The dialect of a page. An error if the page is not metrics.
 fn check_type(text: &str, content_type: Option<&str>) -> Result<Dialect, NotMetrics> {
     let start = text.trim_start().get(..14).unwrap_or(text.trim_start()).to_ascii_lowercase();
     let media = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
@@ -169,7 +169,7 @@ fn check_type(text: &str, content_type: Option<&str>) -> Result<Dialect, NotMetr
         return Err(NotMetrics::WebPage);
     }
     match media.as_str() {
-        // Only OpenMetrics ends so; in the other format it is a comment.
+        // Only OpenMetrics ends with this line; it is a comment in the text format.
         "" if text.trim_end_matches('\n').ends_with("\n# EOF") => Ok(Dialect::OpenMetrics),
         "" | "text/plain" => Ok(Dialect::Text),
         "application/openmetrics-text" => Ok(Dialect::OpenMetrics),
@@ -181,13 +181,13 @@ fn check_type(text: &str, content_type: Option<&str>) -> Result<Dialect, NotMetr
 #[derive(Default)]
 struct Reading {
     values: BTreeMap<Series, f64>,
-    /// Every sample, by its series and its time.
+    /// Series and times of all samples.
     seen: BTreeSet<(Series, Option<i64>)>,
     /// The latest time of a series; a sample without a time is the latest.
     latest: BTreeMap<Series, Option<i64>>,
     helped: BTreeSet<String>,
     types: BTreeMap<String, SampleType>,
-    /// The metrics that have samples.
+    /// Metrics that have samples.
     begun: BTreeSet<String>,
 }
 
@@ -226,7 +226,7 @@ impl Reading {
         Ok(())
     }
 
-    /// The bound of a bucket and a quantile are numbers, and no bucket holds less than nothing.
+    /// The bound of a bucket and a quantile are numbers, and no bucket is negative.
     fn check_bounds(&self, name: &str, labels: &[(String, String)], value: f64) -> Result<(), Fault> {
         let histogram = name.strip_suffix("_bucket").and_then(|base| self.types.get(base));
         let bound = match (self.types.get(name), histogram) {

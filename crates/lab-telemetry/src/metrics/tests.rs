@@ -1,4 +1,4 @@
-//! Tests of what is read from a page, and of the arithmetic between two.
+//! Tests of parsing a page, and of the difference of two snapshots.
 
 use chrono::Utc;
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ fn refused(page: &Page, required: &[&str]) -> String {
 }
 
 #[test]
-fn the_apps_page_is_read_whole() {
+fn the_page_of_the_app_is_read_completely() {
     let read = Exposition::read(&page(Some("text/plain; version=0.0.4"), APP), &REQUIRED).expect("it is metrics");
     assert_eq!(read.values.len(), 10);
     let value = |name, labels: &[(&str, &str)]| read.values.get(&Series::new(name, labels)).copied();
@@ -52,7 +52,7 @@ fn the_apps_page_is_read_whole() {
 }
 
 #[test]
-fn labels_that_the_parser_would_mangle_are_read_right() {
+fn labels_with_special_characters_are_read_correctly() {
     let text = r#"a{path="/users/{id}",query="x=1,y=2", quote="\"}\\\n" ,} 1
 b{} 2
 c{d="} 5"} 3 1395066363000
@@ -69,7 +69,7 @@ f NaN
 }
 
 #[test]
-fn types_say_what_is_a_counter() {
+fn types_determine_the_counters() {
     let text = "# TYPE jobs counter\njobs_total 1\n# TYPE rpc summary\nrpc{quantile=\"0.5\"} 1\nrpc_sum 1\nrpc_count 1\n\
                 # TYPE depth gauge\ndepth 1\ndepth_count 1\nuntyped_total 1\n# EOF\n";
     let read = Exposition::parse(text, Some("application/openmetrics-text; version=1.0.0")).expect("it is metrics");
@@ -81,7 +81,7 @@ fn types_say_what_is_a_counter() {
 }
 
 #[test]
-fn what_is_not_metrics_is_an_error_that_says_so() {
+fn a_page_that_is_not_metrics_is_refused_with_a_reason() {
     let html = "<!DOCTYPE html><html><body>app_requests_total 1</body></html>";
     let web = "http://app/metrics is a web page, not metrics";
     assert_eq!(refused(&page(Some("text/html; charset=utf-8"), "hello 1"), &[]), web);
@@ -104,7 +104,7 @@ fn what_is_not_metrics_is_an_error_that_says_so() {
 }
 
 #[test]
-fn metrics_of_something_else_name_what_they_lack() {
+fn missing_metrics_are_named() {
     let page = page(None, "go_goroutines 9\napp_requests_total 1\n");
     assert_eq!(
         refused(&page, &[REQUESTS, AUTH_FAILURES]),
@@ -134,22 +134,26 @@ fn increase(before: &Snapshot, after: &Snapshot, retired: &[(String, Option<Expo
 }
 
 #[test]
-fn a_redeploy_counts_the_old_one_to_its_end_and_the_new_one_from_0() {
+fn a_redeploy_counts_the_old_instance_to_its_end_and_the_new_one_from_0() {
     let (before, after) = (snapshot(&[("app-1", requests(1.0, 40.0))]), snapshot(&[("app-2", requests(2.0, 7.0))]));
     let last = |exposition| [("app-1".to_owned(), exposition)];
     assert_eq!(increase(&before, &after, &last(Some(requests(1.0, 45.0)))), Some(12.0));
-    assert_eq!(increase(&before, &after, &last(None)), Some(7.0), "killed: what was last seen of it");
+    assert_eq!(increase(&before, &after, &last(None)), Some(7.0), "a killed instance counts up to its last scrape");
     assert_eq!(increase(&before, &snapshot(&[]), &[]), Some(0.0));
-    let came_and_went = [("app-9".to_owned(), Some(requests(1.5, 3.0)))];
-    assert_eq!(increase(&before, &before, &came_and_went), Some(3.0));
+    let short_lived = [("app-9".to_owned(), Some(requests(1.5, 3.0)))];
+    assert_eq!(increase(&before, &before, &short_lived), Some(3.0));
 }
 
 #[test]
 fn a_restart_under_the_same_name_counts_from_0() {
     let before = snapshot(&[("app", requests(1.0, 40.0))]);
     assert_eq!(increase(&before, &snapshot(&[("app", requests(1.0, 45.0))]), &[]), Some(5.0));
-    assert_eq!(increase(&before, &snapshot(&[("app", requests(1.001, 45.0))]), &[]), Some(45.0), "another start");
-    assert_eq!(increase(&before, &snapshot(&[("app", requests(1.0, 39.0))]), &[]), Some(39.0), "a fall");
+    assert_eq!(
+        increase(&before, &snapshot(&[("app", requests(1.001, 45.0))]), &[]),
+        Some(45.0),
+        "the start time changed"
+    );
+    assert_eq!(increase(&before, &snapshot(&[("app", requests(1.0, 39.0))]), &[]), Some(39.0), "the counter fell");
     let retired = [("app".to_owned(), Some(requests(1.0, 42.0)))];
     assert_eq!(increase(&before, &snapshot(&[("app", requests(2.0, 45.0))]), &retired), Some(47.0));
 }
@@ -166,7 +170,7 @@ fn counters_without_a_type_have_an_increase() {
 }
 
 #[test]
-fn sums_are_by_label_and_by_name() {
+fn sums_can_be_taken_by_label_and_by_name() {
     let after = snapshot(&[("app", Exposition::parse(APP, None).expect("it is metrics"))]);
     let mut deltas = delta::between(&snapshot(&[]), &after, &[]);
     let labels = |value: &str| [("code".to_owned(), value.to_owned())];
@@ -187,36 +191,36 @@ fn sums_are_by_label_and_by_name() {
     assert_eq!(deltas.sum("app_http_responses_total", &labels("401")), Some(80.0));
 }
 
-/// What happens to an app: requests come, it is scraped, it is replaced (seen to its end), it restarts under its name
-/// (seen to its end).
+/// An event of an app: it receives requests, is scraped, is replaced, or restarts under the same name. Before a replacement
+/// or restart it is scraped for the last time.
 #[derive(Clone, Copy, Debug)]
-enum Happening {
+enum AppEvent {
     Requests(u8),
     Scrape,
     Replace,
     Restart,
 }
 
-/// The snapshots taken, the instances retired before each, and the requests that there were until each.
+/// Snapshots, each with the instances that retired before it and the total number of requests up to it.
 type History = Vec<(Snapshot, Vec<(String, Option<Exposition>)>, f64)>;
 
-fn play(happenings: &[Happening]) -> History {
+fn replay(events: &[AppEvent]) -> History {
     let (mut name, mut started, mut value, mut all) = (0, 1.0, 0.0, 0.0);
     let mut retired = Vec::new();
     let mut history = vec![(snapshot(&[("app-0", requests(started, value))]), Vec::new(), 0.0)];
-    for happening in happenings {
-        match happening {
-            Happening::Requests(count) => {
+    for event in events {
+        match event {
+            AppEvent::Requests(count) => {
                 value += f64::from(*count);
                 all += f64::from(*count);
             }
-            Happening::Scrape => {
+            AppEvent::Scrape => {
                 let now = snapshot(&[(&format!("app-{name}"), requests(started, value))]);
                 history.push((now, std::mem::take(&mut retired), all));
             }
-            Happening::Replace | Happening::Restart => {
+            AppEvent::Replace | AppEvent::Restart => {
                 retired.push((format!("app-{name}"), Some(requests(started, value))));
-                name += i32::from(matches!(happening, Happening::Replace));
+                name += i32::from(matches!(event, AppEvent::Replace));
                 (started, value) = (started + 1.0, 0.0);
             }
         }
@@ -224,20 +228,20 @@ fn play(happenings: &[Happening]) -> History {
     history
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+fn app_event() -> impl Strategy<Value = AppEvent> {
     prop_oneof![
-        4 => (0u8..50).prop_map(Happening::Requests),
-        3 => Just(Happening::Scrape),
-        1 => Just(Happening::Replace),
-        1 => Just(Happening::Restart),
+        4 => (0u8..50).prop_map(AppEvent::Requests),
+        3 => Just(AppEvent::Scrape),
+        1 => Just(AppEvent::Replace),
+        1 => Just(AppEvent::Restart),
     ]
 }
 
 proptest! {
-    /// Over any interval the increase is what there was, and so that of the whole is the sum of its parts.
+    /// The increase over any interval is the number of requests in it, and the sum of the increases of its parts.
     #[test]
-    fn the_increase_over_an_interval_is_what_happened_in_it(happenings in prop::collection::vec(happening(), 0..60)) {
-        let history = play(&happenings);
+    fn the_increase_over_an_interval_is_the_number_of_requests(events in prop::collection::vec(app_event(), 0..60)) {
+        let history = replay(&events);
         for from in 0..history.len() {
             let mut parts = Deltas::default();
             for to in from + 1..history.len() {
@@ -250,15 +254,15 @@ proptest! {
         }
     }
 
-    /// Whatever two snapshots say, no increase is negative, and it does not matter which instance is called what.
+    /// No increase is negative, and the names of the instances do not matter.
     #[test]
-    fn no_increase_is_negative_and_the_order_of_instances_does_not_matter(
+    fn no_increase_is_negative_and_the_names_of_instances_do_not_matter(
         values in prop::collection::btree_map("[a-c]", (0u8..3, 0u32..100, 0u8..3, 0u32..100), 0..4),
     ) {
         let between = |name: &dyn Fn(usize, &str) -> String| {
             let (mut before, mut after) = (snapshot(&[]), snapshot(&[]));
             for (index, (key, (old_start, old, new_start, new))) in values.iter().enumerate() {
-                // Started at 0: it is not there.
+                // A start time of 0 means that the instance does not exist.
                 for (snapshot, start, value) in [(&mut before, *old_start, *old), (&mut after, *new_start, *new)] {
                     if start > 0 {
                         snapshot.instances.insert(name(index, key), requests(start.into(), value.into()));
@@ -273,7 +277,7 @@ proptest! {
     }
 
     #[test]
-    fn any_label_value_comes_back_as_it_was_written(value in "[ -~äé\n]{0,12}", other in "[a-z{},=\"\\\\]{0,6}") {
+    fn any_label_value_survives_a_round_trip(value in "[ -~äé\n]{0,12}", other in "[a-z{},=\"\\\\]{0,6}") {
         let escape = |value: &str| value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
         let text = format!("a{{b=\"{}\",c=\"{}\"}} 1\n", escape(&value), escape(&other));
         let read = Exposition::parse(&text, None).expect("it is metrics");

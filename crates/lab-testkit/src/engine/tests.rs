@@ -8,7 +8,7 @@ use lab_core::engine::{APP, DB, GATEWAY, KEY_VARIABLE};
 const V1: &str = "apikey-v1";
 
 #[tokio::test(start_paused = true)]
-async fn each_fault_shows_as_in_the_table() {
+async fn each_fault_has_the_documented_symptom() {
     let cases = [
         (GATEWAY, RunState::Stopped, Err(Reply::Refused)),
         (GATEWAY, RunState::Paused, Err(Reply::Silence)),
@@ -36,9 +36,9 @@ async fn a_redeploy_is_a_new_instance_that_counts_from_zero() {
     let engine = MockEngine::running(V1);
     assert_eq!(engine.request("/api/users", Some(V1)).await.status(), Some(200));
     assert_eq!(engine.request("/api/users", None).await.status(), Some(401));
-    let ensured = engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
-    assert_eq!(ensured.retired[0].instance, "app-1");
-    let last = ensured.retired[0].exposition.as_deref().unwrap();
+    let redeployed = engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
+    assert_eq!(redeployed.retired[0].instance, "app-1");
+    let last = redeployed.retired[0].exposition.as_deref().unwrap();
     assert!(last.contains("app_requests_total 2\n") && last.contains("app_auth_failures_total 1\n"), "{last}");
     assert_eq!(engine.request("/api/users", Some(V1)).await.status(), Some(401));
     assert_eq!(engine.exposition("app-1"), None);
@@ -55,7 +55,7 @@ async fn a_redeploy_without_the_database_never_becomes_healthy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_goes_on_when_its_caller_does_not() {
+async fn a_change_continues_after_its_caller_has_given_up() {
     let engine = MockEngine::running(V1);
     let change = ServiceChange::env(KEY_VARIABLE, "apikey-v2");
     let waited = tokio::time::timeout(Duration::from_millis(10), engine.reconcile(APP, &change)).await;
@@ -65,7 +65,7 @@ async fn a_change_goes_on_when_its_caller_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_lost_comes_back_with_its_environment_and_what_is_down_is_down() {
+async fn a_lost_stack_keeps_its_environment_and_down_removes_it() {
     let engine = MockEngine::new();
     assert_eq!(engine.describe().await.unwrap_err().kind, EngineErrorKind::NotUp);
     engine.up(&UpRequest::default(), Arc::new(|_| {})).await.unwrap();
@@ -83,7 +83,7 @@ async fn what_is_lost_comes_back_with_its_environment_and_what_is_down_is_down()
 }
 
 #[tokio::test(start_paused = true)]
-async fn scripts_are_taken_in_order() {
+async fn scripts_apply_in_order() {
     let engine = MockEngine::running(V1);
     let error = EngineError::new(EngineErrorKind::System, "busy");
     engine.script(APP, Script::Fail(error.clone()));

@@ -319,7 +319,7 @@ impl Execute for Transition<'_> {
 }
 
 impl Service {
-    /// Removes the instance. A frozen one cannot report its metrics any more, and a killed one is not asked.
+    /// Removes the instance. A frozen instance can no longer report its metrics, and a killed one is not scraped.
     fn retire(&mut self, abrupt: bool) -> Option<Retired> {
         let old = self.instance.take()?;
         let answers = self.state == RunState::Running && !abrupt;
@@ -328,7 +328,7 @@ impl Service {
 }
 
 /// Text of a change in the log of calls.
-pub(super) fn shown(change: &ServiceChange) -> String {
+pub(super) fn describe_change(change: &ServiceChange) -> String {
     let mut text = String::new();
     for (name, value) in &change.env {
         let _ = write!(text, " {name}={}", value.as_deref().unwrap_or("-"));

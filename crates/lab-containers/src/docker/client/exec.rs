@@ -14,7 +14,7 @@ use lab_system::deadline::timeout;
 
 /// Result of a command in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::docker) struct Ran {
+pub(in crate::docker) struct CommandResult {
     pub(in crate::docker) code: i64,
     /// Output of both streams.
     pub(in crate::docker) output: String,
@@ -46,7 +46,7 @@ impl Client {
         container: &str,
         command: &[String],
         limit: Duration,
-    ) -> Result<Ran, Fault> {
+    ) -> Result<CommandResult, Fault> {
         let subject = subject(container, command);
         let run = async {
             let (id, output, _) = self.begin(&subject, container, command, false).await?;
@@ -111,7 +111,7 @@ impl Client {
     }
 
     /// Waits for the end of a command.
-    async fn end(&self, subject: &str, id: &str, mut output: Output) -> Result<Ran, Fault> {
+    async fn end(&self, subject: &str, id: &str, mut output: Output) -> Result<CommandResult, Fault> {
         let mut written = Vec::new();
         while let Some(piece) = output.next().await {
             // The exit code is queried below, even if reading the output failed.
@@ -119,13 +119,13 @@ impl Client {
             written.extend_from_slice(piece.as_ref());
         }
         let code = call(subject, CALL_TIMEOUT, self.docker.inspect_exec(id)).await?.exit_code;
-        Ok(Ran { code: code.unwrap_or(-1), output: String::from_utf8_lossy(&written).trim().to_owned() })
+        Ok(CommandResult { code: code.unwrap_or(-1), output: String::from_utf8_lossy(&written).trim().to_owned() })
     }
 }
 
 impl PreparedCommand {
     /// Runs the command and waits for it.
-    pub(in crate::docker) async fn run(self, limit: Duration) -> Result<Ran, Fault> {
+    pub(in crate::docker) async fn run(self, limit: Duration) -> Result<CommandResult, Fault> {
         let Self { client, container, command, id, output, mut input } = self;
         let subject = subject(&container, &command);
         // Boxed: the buffers of the connection would be part of every future above.

@@ -28,7 +28,7 @@ fn one_is_stuck(line: &str) -> Option<String> {
         }
         line if line.contains("/networks") || line.contains("/volumes") => json("500 Internal Server Error", STUCK),
         line if line.contains("/images/nginx") => json("500 Internal Server Error", STUCK),
-        line if line.starts_with("GET /images/") => json("404 Not ServiceContainer", r#"{"message":"No such image"}"#),
+        line if line.starts_with("GET /images/") => json("404 Not Found", r#"{"message":"No such image"}"#),
         line if line.starts_with("DELETE /containers") => json("204 No Content", ""),
         _ => json("200 OK", "[]"),
     }

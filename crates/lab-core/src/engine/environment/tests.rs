@@ -18,7 +18,7 @@ fn set(service: &str, settings: &Settings, name: &str, value: Option<&str>) -> R
 }
 
 #[test]
-fn what_loads_and_runs_programs_is_never_a_scenarios_to_set() {
+fn variables_that_load_or_run_programs_cannot_be_set() {
     for name in [
         "LD_PRELOAD",
         "LD_LIBRARY_PATH",
@@ -59,7 +59,7 @@ fn what_loads_and_runs_programs_is_never_a_scenarios_to_set() {
 }
 
 #[test]
-fn a_process_of_this_machine_takes_what_is_listed_and_nothing_else() {
+fn a_local_process_accepts_only_the_listed_variables() {
     let only = Settings::Only(["APP_DB_POOL", "GATEWAY_UPSTREAM"].map(str::to_owned).into());
     assert_eq!(set("app", &only, "APP_DB_POOL", Some("many")), Ok(()));
     assert_eq!(set("app", &only, "APP_DB_POOL", None), Ok(()));
@@ -92,7 +92,7 @@ fn a_process_of_this_machine_takes_what_is_listed_and_nothing_else() {
 }
 
 #[test]
-fn an_address_is_one_of_the_labs_services() {
+fn an_address_must_be_of_a_service_of_the_lab() {
     let good = [
         ("DATABASE_URL", "postgres://lab:pa:ss@db:5432/postgres"),
         ("DATABASE_URL", "postgres://lab@db/x?sslmode=disable"),

@@ -118,7 +118,7 @@ fn every_plan_reaches_the_desired_state_and_is_empty_there() {
 }
 
 #[test]
-fn a_plan_without_a_difference_is_no_change() {
+fn a_plan_is_a_change_only_if_the_states_differ() {
     for observed in OBSERVED {
         for desired in all_desired() {
             let differs = desired.new_env || desired.run.is_some_and(|run| run != observed.run_state());

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn items_that_look_like_another_kind_are_read_back_as_they_were() {
+    fn ambiguous_items_survive_a_round_trip() {
         let text = |text: &str| text.to_owned();
         let variable = |service: &str, name: &str, value: &str| UndoTarget::Variable {
             service: text(service),

@@ -36,10 +36,10 @@ fn with_colour() {
 }
 
 #[test]
-fn a_run_that_was_cut_off_says_so() {
+fn a_truncated_run_is_marked() {
     let events = sample_runs::rotate_key();
     let third = events.iter().position(|event| matches!(&event.kind, EventKind::StepStarted(step) if step.index == 2));
-    insta::assert_snapshot!("cut_off_80", draw(&events[..=third.expect("it has three")], 80, Painter::PLAIN));
+    insta::assert_snapshot!("cut_off_80", draw(&events[..=third.expect("a third step")], 80, Painter::PLAIN));
 }
 
 #[test]
@@ -53,10 +53,10 @@ fn the_next_command_names_the_scenario_as_it_was_typed() {
 }
 
 #[test]
-fn a_step_that_was_not_announced_is_none_of_those_to_come() {
+fn an_unannounced_step_is_not_counted_as_pending() {
     let mut events = sample_runs::cut_short();
     let Some(EventKind::RunStarted(run)) = events.first_mut().map(|event| &mut event.kind) else { panic!("no start") };
-    // `--until`: had it been reached, what comes in every case would not have come.
+    // As with `--until`: steps that always run are not announced.
     assert_eq!(run.steps.pop().as_deref(), Some("tidy"));
     let drawn = draw(&events, 80, Painter::PLAIN);
     assert!(drawn.contains("3 of 5 steps"), "{drawn}");
@@ -83,11 +83,11 @@ fn colour_changes_nothing_but_colour() {
 }
 
 #[test]
-fn what_a_service_says_is_never_obeyed() {
+fn escape_codes_of_services_are_removed() {
     assert!(!draw(&sample_runs::error(), 80, Painter::PLAIN).contains('\u{1b}'));
 }
 
-/// Without the escape codes.
+/// Removes lab's own escape codes.
 fn console_free(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

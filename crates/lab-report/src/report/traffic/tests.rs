@@ -1,4 +1,4 @@
-//! Reports of some outcomes. The documentation describes every field of the document.
+//! Reports of several outcomes. Tests also compare the fields of the document with the documentation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -123,7 +123,7 @@ fn tables_and_document() {
 }
 
 #[test]
-fn what_is_in_flight_has_not_succeeded() {
+fn requests_in_flight_do_not_count_as_succeeded() {
     let headline = |sent, failed, in_flight| {
         let report = TrafficReport { sent, failed, in_flight, interrupted: true, ..report(true) };
         text(|out| write_table(out, &report, 120, Painter::PLAIN)).lines().nth(1).expect("a headline").to_owned()
@@ -138,7 +138,7 @@ fn what_is_in_flight_has_not_succeeded() {
 fn documents_of_this_and_earlier_versions_are_read() {
     let json = text(|out| write_json(out, &mixed()));
     let back: TrafficReport = serde_json::from_str(&json).expect("it is our own");
-    // To the sixth decimal.
+    // Exact to the sixth decimal.
     assert_eq!(text(|out| write_json(out, &back)), json);
     let old = r#"{"url": "http://a/", "method": "GET", "sent": 1, "unsent": 0, "failed": 0, "duration": 1, "rate": 1,
         "wanted_rate": 20, "codes": {"200": 1}, "errors": {}, "interrupted": false,
@@ -159,12 +159,12 @@ fn every_field_of_the_document_is_documented() {
         names.extend(inner.as_object().expect("an object").keys().cloned());
     }
     for name in names {
-        assert!(page.contains(&format!("`{name}`")), "docs/traffic.md does not say what `{name}` is");
+        assert!(page.contains(&format!("`{name}`")), "docs/traffic.md does not describe `{name}`");
     }
 }
 
 #[test]
-fn latencies_are_fine() {
+fn latencies_have_sub_millisecond_precision() {
     let cases =
         [(0.0004, "1µs"), (0.085, "85µs"), (0.9999, "1.00ms"), (9.99, "9.99ms"), (12.0, "12.0ms"), (250.4, "250ms")];
     for (value, text) in cases {
@@ -178,7 +178,7 @@ fn buckets_are_round_and_have_no_gaps() {
         super::histogram(&micros(values)).into_iter().map(|bucket| (bucket.le, bucket.count)).collect()
     };
     assert_eq!(buckets(&[]), []);
-    assert_eq!(buckets(&[(1000, 3)]), [(1.0, 3)], "an edge belongs to its bucket");
+    assert_eq!(buckets(&[(1000, 3)]), [(1.0, 3)], "the upper bound belongs to its bucket");
     assert_eq!(buckets(&[(900, 2), (12_000, 1)]), [(1.0, 2), (2.0, 0), (5.0, 0), (10.0, 0), (20.0, 1)]);
     let many: Vec<(u64, u64)> = (1..3000).map(|value| (value * 7, 1)).collect();
     assert_eq!(buckets(&many).iter().map(|(_, count)| count).sum::<u64>(), 2999);
@@ -212,7 +212,7 @@ fn the_last_second_and_the_last_minute_are_shown() {
 }
 
 #[test]
-fn the_time_series_has_a_row_a_second() {
+fn the_time_series_has_one_row_per_second() {
     let mut bytes = Vec::new();
     let mut csv = Csv::new(&mut bytes).expect("in memory");
     csv.row(&interval(0, 20)).expect("in memory");
