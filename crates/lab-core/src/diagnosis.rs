@@ -1,6 +1,8 @@
 //! The diagnosis of an incident: the location and the kind of its cause. Both come from fixed lists that are the same for every
 //! incident, so the lists give nothing away and an answer can be compared exactly.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Part of the system that must be fixed first.
@@ -138,6 +140,11 @@ impl Location {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|location| location.name() == name)
     }
+
+    /// Location with this name as people type it, in any case.
+    pub fn from_typed(typed: &str) -> Option<Self> {
+        Self::from_name(&words(typed))
+    }
 }
 
 impl Cause {
@@ -224,6 +231,18 @@ impl Cause {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.name() == name)
     }
+
+    /// Cause with this name as people type it: in any case, with spaces, `-` or `_` between the words.
+    pub fn from_typed(typed: &str) -> Option<Self> {
+        Self::from_name(&words(typed))
+    }
+}
+
+/// Lower-cases a text and separates its words by single spaces.
+fn words(text: &str) -> String {
+    let text = text.to_lowercase();
+    let words = text.split(|c: char| c.is_whitespace() || c == '-' || c == '_').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// One answer: a location and a cause.
@@ -240,6 +259,18 @@ pub struct Finding {
 impl Finding {
     /// The right answer if there is no incident.
     pub const NOTHING: Self = Self { location: Location::Nowhere, cause: Cause::Nothing };
+
+    /// Returns false if only one half states that there is no fault.
+    pub fn is_consistent(self) -> bool {
+        (self.location == Location::Nowhere) == (self.cause == Cause::Nothing)
+    }
+}
+
+impl fmt::Display for Finding {
+    /// Formats as `gateway / timeout too short`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} / {}", self.location.name(), self.cause.name())
+    }
 }
 
 /// The right diagnosis of an incident.
@@ -251,6 +282,14 @@ pub struct Diagnosis {
     /// A second, independent fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub also: Option<Finding>,
+}
+
+impl fmt::Display for Diagnosis {
+    /// Formats as `gateway / credential not passed on, also account / has expired`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        self.also.map_or(Ok(()), |also| write!(f, ", also {also}"))
+    }
 }
 
 #[cfg(test)]
@@ -279,5 +318,33 @@ mod tests {
         let diagnosis = Diagnosis { first, also: Some(also) };
         assert_eq!(serde_json::to_string(&diagnosis).unwrap(), text);
         assert_eq!(serde_json::from_str::<Diagnosis>(text).unwrap(), diagnosis);
+    }
+
+    #[test]
+    fn names_may_be_typed_in_any_case_and_with_hyphens() {
+        for cause in Cause::ALL {
+            assert_eq!(Cause::from_typed(&cause.name().replace(' ', "-").to_uppercase()), Some(cause));
+        }
+        assert_eq!(Cause::from_typed("timeout_too  short"), Some(Cause::TimeoutTooShort));
+        assert_eq!((Cause::from_typed("timeout"), Location::from_name("Gateway")), (None, None));
+        assert_eq!(Location::from_typed(" Gateway "), Some(Location::Gateway));
+    }
+
+    #[test]
+    fn no_fault_is_nowhere() {
+        let finding = |location, cause| Finding { location, cause };
+        assert!(Finding::NOTHING.is_consistent());
+        assert!(finding(Location::App, Cause::Slow).is_consistent());
+        assert!(!finding(Location::Nowhere, Cause::Slow).is_consistent());
+        assert!(!finding(Location::App, Cause::Nothing).is_consistent());
+    }
+
+    #[test]
+    fn a_diagnosis_is_shown_in_one_line() {
+        let first = Finding { location: Location::Gateway, cause: Cause::CredentialNotPassedOn };
+        let also = Finding { location: Location::Account, cause: Cause::Expired };
+        assert_eq!(Diagnosis { first, also: None }.to_string(), "gateway / credential not passed on");
+        let both = "gateway / credential not passed on, also account / has expired";
+        assert_eq!(Diagnosis { first, also: Some(also) }.to_string(), both);
     }
 }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use super::lesson::{self, LessonFile};
 use super::references::references;
 use super::schema;
-use super::template;
 use lab_yaml::fields::{self, Fields};
 use lab_yaml::node::{self, Entry, Node, NodeKind, Text};
 use lab_yaml::quote_list;
-use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile, quote};
+use lab_yaml::{Diagnostic, Diagnostics, Place, SourceFile};
 
+mod parameter;
 mod step;
 
+pub(crate) use parameter::{Parameter, VaryFile};
 pub(super) use step::step_list;
 pub(crate) use step::{Args, StepFile};
 
@@ -31,19 +32,6 @@ pub(crate) struct ScenarioFile {
     pub(crate) steps: Vec<Arc<StepFile>>,
     pub(crate) finally: Vec<Arc<StepFile>>,
     pub(crate) lesson: LessonFile,
-}
-
-/// A parameter declaration.
-#[derive(Debug)]
-pub(crate) struct Parameter {
-    pub(crate) name: Text,
-    pub(crate) default: Option<Text>,
-    /// Masked in all output.
-    pub(crate) secret: bool,
-    /// Replaces the default in a proof, which has to be quick.
-    pub(crate) short: Option<Text>,
-    /// True if the declaration is wrong, which has been reported.
-    pub(crate) broken: bool,
 }
 
 /// A caller as written.
@@ -110,7 +98,7 @@ fn scenario(entries: &[Entry], root: &Node, out: &mut Diagnostics) -> ScenarioFi
         tags: name_list(&fields, "tags", "a list of names: `[auth, beginner]`", out),
         engines: name_list(&fields, "engines", "a list of engines: `[docker]`", out),
         callers: fields.get("callers").map(|entry| callers(entry, out)).unwrap_or_default(),
-        parameters: fields.get("parameters").map(|entry| parameters(entry, out)).unwrap_or_default(),
+        parameters: fields.get("parameters").map(|entry| parameter::parameters(entry, out)).unwrap_or_default(),
         steady_state: fields.get("steady_state").map(|entry| step_list(entry, out)).unwrap_or_default(),
         steps: fields.get("steps").map(|entry| step_list(entry, out)).unwrap_or_default(),
         finally: fields.get("finally").map(|entry| step_list(entry, out)).unwrap_or_default(),
@@ -176,51 +164,4 @@ fn callers(entry: &Entry, out: &mut Diagnostics) -> Vec<CallerFile> {
         });
     }
     callers
-}
-
-fn parameters(entry: &Entry, out: &mut Diagnostics) -> Vec<Parameter> {
-    let mut parameters = Vec::new();
-    for entry in fields::entries(&entry.value, &entry.key, out).unwrap_or_default() {
-        let name = entry.key.clone();
-        if !template::is_name(&name.text) {
-            out.push(
-                Diagnostic::at(format!("{} is not a valid parameter name", quote(&name.text)), &name.place)
-                    .label("expected letters, digits, `_` and `-`, not starting with a digit"),
-            );
-            continue;
-        }
-        let before = out.len();
-        let mut secret = false;
-        let (default, short) = match &entry.value.kind {
-            NodeKind::Mapping(inner) => {
-                let fields = Fields::read(inner, schema::PARAMETER.label, &schema::PARAMETER.key_names(), &[], out);
-                let _ = fields.text("description", out);
-                secret = fields.text("secret", out).is_some_and(|text| flag("secret", &text, out));
-                (fields.text("default", out), fields.text("short", out))
-            }
-            NodeKind::Null => (None, None),
-            _ => {
-                let expected = format!("a mapping: `{{ default: {} }}`", entry.value.describe().trim_matches('`'));
-                out.push(fields::wrong_kind(&name.text, &entry.value, &expected));
-                (None, None)
-            }
-        };
-        for (which, text) in [("default", &default), ("short value", &short)] {
-            if let Some(text) = text.as_ref().filter(|text| text.text.replace("$${", "").contains("${")) {
-                let message = format!("the {which} of `{}` refers to a parameter", name.text);
-                out.push(Diagnostic::at(message, &text.place).label("expected a plain value"));
-            }
-        }
-        parameters.push(Parameter { name, default, short, secret, broken: out.len() > before });
-    }
-    parameters
-}
-
-/// Parses `true` or `false`. Parameters are not allowed here.
-fn flag(key: &str, text: &Text, out: &mut Diagnostics) -> bool {
-    if !matches!(text.text.as_str(), "true" | "false") {
-        let message = format!("`{key}` is {}", quote(&text.text));
-        out.push(Diagnostic::at(message, &text.place).label("expected `true` or `false`"));
-    }
-    text.text == "true"
 }

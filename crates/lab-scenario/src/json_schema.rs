@@ -166,6 +166,12 @@ fn shape(shape: Shape) -> Vec<Entry> {
             vec![entry("anyOf", Json::List(vec![of(kind), Json::Object(list(of(kind), 1))]))]
         }
         Shape::ScalarList(kind) => list(of(kind), 0),
+        Shape::ChoiceOrList(one, items) => {
+            vec![entry("anyOf", Json::List(vec![of(one), Json::Object(list(of(items), 1))]))]
+        }
+        Shape::ScalarOrMappingList(kind, mapping) => {
+            list(object([("anyOf", Json::List(vec![of(kind), refers_to(mapping.name)]))]), 0)
+        }
         Shape::ScalarMap(kind) => names(of(kind)),
         Shape::NullableMap(kind) => {
             names(object([("anyOf", Json::List(vec![of(kind), object([("type", text("null"))])]))]))

@@ -16,6 +16,7 @@ pub mod forecast;
 pub mod json_schema;
 pub mod lesson;
 pub mod library;
+mod lint;
 mod pace;
 pub mod plan;
 mod reader;
@@ -27,6 +28,7 @@ pub mod skeleton;
 mod source;
 mod template;
 pub mod value;
+pub mod vary;
 
 pub use deferred::{Output, OutputKind, OutputLookup, UnknownOutput, Unresolved};
 pub use expected::Expected;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::deferred::DeferredStep;
-use super::lesson::{Claims, Lesson};
+use super::lesson::{Claims, Lesson, WrongFix, changes};
+use super::vary::Vary;
 use lab_core::event::{Phase, Secrets};
 use lab_traffic::Retry;
+use lab_yaml::Diagnostic;
 
 mod expected;
 
@@ -33,6 +35,8 @@ pub struct Plan {
     pub engines: Vec<String>,
     /// Values after defaults and `--set`. Secrets are masked.
     pub parameters: BTreeMap<String, String>,
+    /// Parameters whose values differ from drill to drill; see [`draw`](crate::vary::draw).
+    pub varied: BTreeMap<String, Vary>,
     /// Values to mask in all output.
     pub secrets: Secrets,
     /// In file order. Empty: the lab's single caller.
@@ -47,6 +51,8 @@ pub struct Plan {
     pub lesson: Lesson,
     /// Checked by `lab scenario prove`.
     pub claims: Claims,
+    /// Weaknesses of the lesson and the claims; they do not keep the scenario from running.
+    pub lints: Vec<Diagnostic>,
     /// True if the run evaluates alerts, because steps refer to them or the pace leaves time for them.
     pub alerts: bool,
     /// `workshop`, or empty for the pace of the file.
@@ -64,6 +70,18 @@ impl Plan {
     /// All steps in execution order, without those of the claims.
     fn own_steps(&self) -> impl Iterator<Item = &Step> {
         self.steady_state.iter().chain(&self.steps).chain(&self.finally)
+    }
+
+    /// Changes of the scenario's own fix: the steps of the phase `remedy`, in order.
+    pub fn remedy(&self) -> Vec<&Action> {
+        changes(self.steps.iter().filter(|step| step.phase == Phase::Remedy))
+    }
+
+    /// Returns true if a legitimate fix contains all changes of this wrong fix. It is wrong only because it is
+    /// incomplete, so a person who has made its changes may be about to finish the fix.
+    pub fn is_incomplete(&self, fix: &WrongFix) -> bool {
+        let contains = |legitimate: Vec<&Action>| fix.changes().iter().all(|change| legitimate.contains(change));
+        contains(self.remedy()) || self.claims.other_fixes.iter().any(|other| contains(other.changes()))
     }
 
     /// Returns true if a step waits until a person has fixed the incident.

@@ -6,7 +6,11 @@ use super::actions;
 use super::expect::LABELS;
 use super::schema::kinds::{self, Form, Kind};
 use super::schema::metrics::{METRICS, MetricForm, counters};
-use super::schema::{CALLER, DefaultValue, KeySpec, MappingSpec, PARAMETER, SCENARIO, STEP, Shape, WRONG_FIX};
+use super::schema::{
+    CALLER, DIAGNOSIS, DefaultValue, HINT, INJECT, KeySpec, MappingSpec, OTHER_FIX, PAR, PARAMETER, SCENARIO,
+    SECOND_FAULT, STEP, Shape, WRONG_FIX,
+};
+use lab_core::diagnosis::{Cause, Location};
 
 /// Generates the page.
 pub fn reference() -> String {
@@ -39,8 +43,27 @@ pub fn reference() -> String {
         }
     }
     metrics(&mut page);
+    section(&mut page, "A diagnosis", &DIAGNOSIS);
+    diagnosis_lists(&mut page);
+    section(&mut page, "A second fault", &SECOND_FAULT);
+    section(&mut page, "Par times", &PAR);
+    section(&mut page, "A hint", &HINT);
+    section(&mut page, "An inject", &INJECT);
     section(&mut page, "A wrong fix", &WRONG_FIX);
+    section(&mut page, "Another fix", &OTHER_FIX);
     page
+}
+
+/// The two lists of the diagnosis form, with explanations.
+fn diagnosis_lists(page: &mut String) {
+    *page += "\n| where | description |\n| --- | --- |\n";
+    for location in Location::ALL {
+        let _ = writeln!(page, "| `{}` | {} |", location.name(), location.explanation());
+    }
+    *page += "\n| what | description |\n| --- | --- |\n";
+    for cause in Cause::ALL {
+        let _ = writeln!(page, "| `{}` | {} |", cause.name(), cause.explanation());
+    }
 }
 
 fn section(page: &mut String, heading: &str, mapping: &MappingSpec) {
@@ -85,12 +108,16 @@ fn value(shape: Shape) -> String {
         Shape::Scalar(kind) => one(kind),
         Shape::ScalarOrList(kind) => format!("{}, or a list", one(kind)),
         Shape::ScalarList(kind) => format!("a list: {}", one(kind)),
+        Shape::ChoiceOrList(choice, kind) => format!("{}, or a list: {}", one(choice), one(kind)),
+        Shape::ScalarOrMappingList(kind, mapping) => format!("a list: {}, or {}", one(kind), link(mapping)),
         Shape::ScalarMap(kind) => format!("a mapping of names: {}", one(kind)),
         Shape::NullableMap(kind) => format!("a mapping of names: {}, or `null`", one(kind)),
         Shape::Expect => "a mapping of [metrics](#metrics)".to_owned(),
         Shape::ExpectDeltas => "a mapping of [deltas](#metrics)".to_owned(),
         Shape::Steps => "a list of [steps](#a-step)".to_owned(),
-        Shape::Mapping(_) => "a mapping".to_owned(),
+        // Actions are linked by their names.
+        Shape::Mapping(mapping) if actions::keys().any(|key| key.name == mapping.name) => "a mapping".to_owned(),
+        Shape::Mapping(mapping) => format!("a mapping: {}", link(mapping)),
         Shape::NamedMappings(mapping) => format!("a mapping of names: {}", link(mapping)),
         Shape::MappingList(mapping) => format!("a list: {}", link(mapping)),
     }

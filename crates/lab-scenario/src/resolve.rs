@@ -10,11 +10,13 @@ use super::callers;
 use super::deferred::{DeferredStep, EarlierStep, Response, StepContext};
 use super::file::{self, Args, ScenarioFile, StepFile};
 use super::lesson;
+use super::lint;
 use super::plan::{Action, Caller, Expectation, Plan, Step};
 use super::reader::{Reader, Senders};
 use super::source::Source;
 use super::template::{LengthBudget, Scope, has_outputs};
 use super::value;
+use super::vary;
 use lab_core::event::{Phase, Secrets};
 use lab_yaml::Place;
 use lab_yaml::quote_list;
@@ -116,28 +118,29 @@ impl Loader {
         self.stack.pop();
         self.check_waits(&lists, &claims);
         assign_names([&mut lists.steady_state, &mut lists.steps, &mut lists.finally]);
-        Some(
-            Plan {
-                name: source.name(),
-                source: source.typed(),
-                title: title.unwrap_or_default(),
-                description: description.unwrap_or_default(),
-                kind: kind.unwrap_or_default(),
-                tags,
-                engines: std::mem::take(&mut self.engines).unwrap_or_default(),
-                parameters: scope.iter().map(|(name, value)| (name.clone(), value.shown())).collect(),
-                secrets: std::mem::take(&mut self.secrets),
-                callers: std::mem::take(&mut self.callers).into_iter().map(|(caller, _)| caller).collect(),
-                steady_state: steps(lists.steady_state, Phase::Baseline),
-                steps: steps(lists.steps, Phase::Baseline),
-                finally: steps(lists.finally, Phase::Verify),
-                lesson,
-                claims,
-                alerts: false,
-                pace: String::new(),
-            }
-            .with_alerts(),
-        )
+        let mut plan = Plan {
+            name: source.name(),
+            source: source.typed(),
+            title: title.unwrap_or_default(),
+            description: description.unwrap_or_default(),
+            kind: kind.unwrap_or_default(),
+            tags,
+            engines: std::mem::take(&mut self.engines).unwrap_or_default(),
+            parameters: scope.iter().map(|(name, value)| (name.clone(), value.shown())).collect(),
+            varied: vary::variations(&file.parameters),
+            secrets: std::mem::take(&mut self.secrets),
+            callers: std::mem::take(&mut self.callers).into_iter().map(|(caller, _)| caller).collect(),
+            steady_state: steps(lists.steady_state, Phase::Baseline),
+            steps: steps(lists.steps, Phase::Baseline),
+            finally: steps(lists.finally, Phase::Verify),
+            lesson,
+            claims,
+            lints: Vec::new(),
+            alerts: false,
+            pace: String::new(),
+        };
+        plan.lints = lint::lint(&file.lesson, &plan);
+        Some(plan.with_alerts())
     }
 
     /// Reads a file, once even if it is included several times.

@@ -11,6 +11,7 @@ use lab_core::engine::{Ability, Endpoints, Roles, ServiceSpec, Settings};
 use lab_core::event::Phase;
 use lab_traffic::Amount;
 
+mod drills;
 mod limits;
 mod slips;
 

@@ -11,6 +11,10 @@ use lab_system::duration::parts;
 use lab_yaml::did_you_mean;
 use lab_yaml::quote_list;
 
+mod drill;
+
+pub use drill::{cause, delay, location, percent, sender, typed_cause, typed_location};
+
 /// Maximum duration of `wait` and of traffic.
 const HOUR: Duration = Duration::from_hours(1);
 /// Maximum request timeout.

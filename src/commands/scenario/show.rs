@@ -8,12 +8,14 @@ use super::kind_and_level;
 use crate::cli::ShowArgs;
 use crate::commands::drill::refuse_spoiler;
 use crate::commands::session::Session;
+use lab_core::diagnosis::Diagnosis;
 use lab_core::error::{Exit, Failure};
 use lab_report::report::table::{Side, Table};
 use lab_report::report::text;
 use lab_report::term::{Tone, clean};
-use lab_scenario::lesson::Difficulty;
+use lab_scenario::lesson::{Difficulty, Hint, Inject, Par};
 use lab_scenario::skeleton::SCHEMA_FILE;
+use lab_scenario::vary::Vary;
 use lab_scenario::{LoadOptions, Plan, Source, library, load};
 use lab_system::files;
 
@@ -29,18 +31,27 @@ struct Document<'a> {
     engines: &'a [String],
     ticket: Option<&'a str>,
     symptom: Option<&'a str>,
-    hints: Option<&'a [String]>,
+    hints: Option<&'a [Hint]>,
+    /// Expected times in a drill, in seconds.
+    par: Par,
     solution: Option<Solution<'a>>,
 }
 
 /// Spoilers.
 #[derive(Serialize)]
 struct Solution<'a> {
+    diagnosis: Option<Diagnosis>,
     text: Option<&'a str>,
     description: &'a str,
     lessons: &'a [String],
     wrong_fixes: Vec<WrongFix<'a>>,
+    /// Names of the legitimate fixes other than the steps.
+    other_fixes: Vec<&'a str>,
+    /// Messages during a drill.
+    injects: &'a [Inject],
     parameters: &'a BTreeMap<String, String>,
+    /// Possible values in a drill, by parameter.
+    varied: BTreeMap<&'a str, String>,
     steps: Vec<Step<'a>>,
 }
 
@@ -93,13 +104,18 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     page.paragraph("ticket", plan.lesson.ticket.as_deref())?;
     page.paragraph("symptom", plan.lesson.symptom.as_deref())?;
     if args.hints {
-        let number = |(index, hint): (usize, &String)| (format!("{}. ", index + 1), hint.clone());
+        let number = |(index, hint): (usize, &Hint)| {
+            (format!("{}. ", index + 1), format!("{} ({} %): {}", hint.about, hint.cost, hint.text))
+        };
         page.list("hints", plan.lesson.hints.iter().enumerate().map(number))?;
     }
     if args.solution {
+        page.paragraph("diagnosis", plan.lesson.diagnosis.map(|diagnosis| diagnosis.to_string()).as_deref())?;
         page.paragraph("solution", plan.lesson.solution.as_deref())?;
         let fix = |fix: &lab_scenario::lesson::WrongFix| ("- ".to_owned(), format!("{}: {}", fix.name, fix.why));
         page.list("wrong fixes", plan.claims.wrong_fixes.iter().map(fix))?;
+        let other = |fix: &lab_scenario::lesson::OtherFix| ("- ".to_owned(), describe_fix(fix, &plan));
+        page.list("other fixes", plan.claims.other_fixes.iter().map(other))?;
         page.list("what to learn", plan.lesson.lessons.iter().map(|lesson| ("- ".to_owned(), lesson.clone())))?;
     }
     if args.solution || !exercise {
@@ -109,14 +125,24 @@ pub(super) fn run(session: &Session, args: &ShowArgs) -> anyhow::Result<Exit> {
     session.line(&painter.paint(Tone::Dim, &next(args, &plan)))
 }
 
+/// Name of a fix, and what it does.
+fn describe_fix(fix: &lab_scenario::lesson::OtherFix, plan: &Plan) -> String {
+    let steps: Vec<String> = fix.steps.iter().map(|step| step.describe(&plan.secrets)).collect();
+    format!("{}: {}", fix.name, plan.secrets.mask(&steps.join(", ")))
+}
+
 fn document<'a>(args: &ShowArgs, plan: &'a Plan) -> Document<'a> {
     let lesson = &plan.lesson;
     let solution = || Solution {
+        diagnosis: lesson.diagnosis,
         text: lesson.solution.as_deref(),
         description: &plan.description,
         lessons: &lesson.lessons,
         wrong_fixes: plan.claims.wrong_fixes.iter().map(|fix| WrongFix { name: &fix.name, why: &fix.why }).collect(),
+        other_fixes: plan.claims.other_fixes.iter().map(|fix| fix.name.as_str()).collect(),
+        injects: &lesson.injects,
         parameters: &plan.parameters,
+        varied: plan.varied.iter().map(|(name, vary)| (name.as_str(), vary.describe())).collect(),
         steps: plan.all_steps().map(step_document).collect(),
     };
     Document {
@@ -129,6 +155,7 @@ fn document<'a>(args: &ShowArgs, plan: &'a Plan) -> Document<'a> {
         ticket: lesson.ticket.as_deref(),
         symptom: lesson.symptom.as_deref(),
         hints: args.hints.then_some(&lesson.hints),
+        par: lesson.par,
         solution: (args.solution || lesson.ticket.is_none()).then(solution),
     }
 }
@@ -155,9 +182,12 @@ fn plan_details(page: &Page<'_>, plan: &Plan) -> anyhow::Result<()> {
     page.paragraph("story", Some(&plan.description).filter(|text| !text.is_empty()).map(String::as_str))?;
     if !plan.parameters.is_empty() {
         session.line("")?;
-        let mut table = Table::new(&[("parameter", Side::Left), ("default", Side::Left)]);
+        let columns = [("parameter", Side::Left), ("default", Side::Left), ("in a drill", Side::Left)];
+        let mut table = Table::new(if plan.varied.is_empty() { &columns[..2] } else { &columns });
         for (name, value) in &plan.parameters {
-            table.row([name.as_str().into(), plan.secrets.mask(value).into()]);
+            let drawn = plan.varied.get(name).map(Vary::describe).unwrap_or_default();
+            let cells = [name.as_str().into(), plan.secrets.mask(value).into(), drawn.into()];
+            table.row(cells.into_iter().take(if plan.varied.is_empty() { 2 } else { 3 }));
         }
         table.write(&mut session.term.out(), session.term.width(), painter)?;
     }

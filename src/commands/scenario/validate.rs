@@ -11,6 +11,7 @@ use crate::commands::session::Session;
 use lab_core::error::{Exit, Failure};
 use lab_report::report::human;
 use lab_report::term::{Tone, clean};
+use lab_scenario::vary::{Vary, draw};
 use lab_scenario::{Diagnostic, Diagnostics, LoadOptions, Plan, Source, library, load};
 use lab_telemetry::alerts::is_built_in;
 
@@ -44,9 +45,7 @@ pub(super) fn run(session: &Session, args: &ValidateArgs) -> anyhow::Result<Exit
     let mut exit = Exit::Passed;
     let mut reports = Vec::new();
     for source in sources(&args.scenarios)? {
-        // Short values must be valid as well as defaults.
-        let short = LoadOptions { short: true, ..options.clone() };
-        let loaded = load(&source, &options).and_then(|plan| load(&source, &short).map(|_| plan));
+        let loaded = check(&source, &options);
         exit = if loaded.is_err() { Exit::Usage } else { exit };
         if args.json {
             reports.push(report(&source, &loaded));
@@ -65,6 +64,38 @@ pub(super) fn run(session: &Session, args: &ValidateArgs) -> anyhow::Result<Exit
         session.json(&reports)?;
     }
     Ok(exit)
+}
+
+/// Loads a scenario with its defaults, its short values, and every value that a drill may draw. Weaknesses of the lesson
+/// count as errors here.
+fn check(source: &Source, options: &LoadOptions) -> Result<Plan, Diagnostics> {
+    let plan = load(source, options)?;
+    load(source, &LoadOptions { short: true, ..options.clone() })?;
+    for number in 0..draws(&plan) {
+        let mut set = draw(source, |_| number)?;
+        set.retain(|(name, _)| options.set.iter().all(|(given, _)| given != name));
+        set.extend(options.set.iter().cloned());
+        load(source, &LoadOptions { set, ..options.clone() }).map_err(|found| {
+            let note = "this value is drawn from the parameter's `vary`";
+            collect(found.items().iter().map(|item| item.clone().note(note)))
+        })?;
+    }
+    if plan.lints.is_empty() { Ok(plan) } else { Err(collect(plan.lints)) }
+}
+
+/// Number of draws that cover every value of every list.
+fn draws(plan: &Plan) -> u64 {
+    let values = |vary: &Vary| match vary {
+        Vary::Key => 1,
+        Vary::OneOf(values) => values.len() as u64,
+    };
+    plan.varied.values().map(values).max().unwrap_or_default()
+}
+
+fn collect(items: impl IntoIterator<Item = Diagnostic>) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    items.into_iter().for_each(|item| found.push(item));
+    found
 }
 
 /// Notes the alerts that the built-in stack does not have: typos, or alerts of the user's own stack.

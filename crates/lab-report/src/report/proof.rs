@@ -4,8 +4,9 @@ use super::{human, text};
 use crate::term::{Painter, Tone};
 use lab_runner::proof::{Part, Proof, Verdict};
 
-/// Prefix of the part of a wrong fix.
-const WRONG_FIX: &str = "wrong fix ";
+/// Prefixes of the parts of fixes, with the words for one and for several.
+const FIXES: [(&str, &str, &str); 2] =
+    [("wrong fix ", "wrong fix", "wrong fixes"), ("other fix ", "other fix", "other fixes")];
 const NO_BREAK_SPACE: &str = "\u{a0}";
 /// Width of the verdict column.
 const VERDICT: usize = 12;
@@ -65,35 +66,39 @@ fn verdict(status: Verdict) -> (&'static str, Tone) {
 
 /// `healthy, broken, not fixed, 1 of 2 wrong fixes, undone`.
 fn parts(parts: &[Part]) -> String {
-    let fixes: Vec<&Part> = parts.iter().filter(|part| part.name.starts_with(WRONG_FIX)).collect();
-    let mut words = Vec::new();
-    let mut counted_fixes = false;
+    let mut words: Vec<String> = Vec::new();
     for part in parts {
-        if part.name.starts_with(WRONG_FIX) {
-            if !counted_fixes {
-                words.push(wrong_fixes(&fixes));
-            }
-            counted_fixes = true;
-        } else if part.passed {
-            words.push(part.name.clone());
-        } else {
-            words.push(format!("not {}", part.name));
+        let word = match FIXES.iter().find(|(prefix, ..)| part.name.starts_with(prefix)) {
+            Some((prefix, ..)) => fixes(parts, prefix).unwrap_or_default(),
+            None if part.passed => part.name.clone(),
+            None => format!("not {}", part.name),
+        };
+        // Fixes of a kind are counted together.
+        if !words.contains(&word) {
+            words.push(word);
         }
     }
     // Lines are broken between parts only.
     words.iter().map(|word| word.replace(' ', NO_BREAK_SPACE)).collect::<Vec<_>>().join(", ")
 }
 
-/// `all passed, 2 wrong fixes`.
+/// `all passed, 2 wrong fixes, 1 other fix`.
 fn all_passed(parts: &[Part]) -> String {
-    let fixes: Vec<&Part> = parts.iter().filter(|part| part.name.starts_with(WRONG_FIX)).collect();
-    if fixes.is_empty() { "all passed".to_owned() } else { format!("all passed, {}", wrong_fixes(&fixes)) }
+    let fixes = FIXES.iter().filter_map(|(prefix, ..)| fixes(parts, prefix));
+    std::iter::once("all passed".to_owned()).chain(fixes).collect::<Vec<_>>().join(", ")
 }
 
-fn wrong_fixes(fixes: &[&Part]) -> String {
-    let passed = fixes.iter().filter(|part| part.passed).count();
-    let word = if fixes.len() == 1 { "wrong fix" } else { "wrong fixes" };
-    if passed == fixes.len() { format!("{passed} {word}") } else { format!("{passed} of {} {word}", fixes.len()) }
+/// Number of passed fixes with this prefix. `None` if there are none.
+fn fixes(parts: &[Part], prefix: &str) -> Option<String> {
+    let fixes = || parts.iter().filter(|part| part.name.starts_with(prefix));
+    let (total, passed) = (fixes().count(), fixes().filter(|part| part.passed).count());
+    let (_, one, several) = FIXES.iter().find(|(known, ..)| *known == prefix)?;
+    let word = if total == 1 { one } else { several };
+    match total {
+        0 => None,
+        _ if passed == total => Some(format!("{passed} {word}")),
+        _ => Some(format!("{passed} of {total} {word}")),
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +141,7 @@ mod tests {
                     part("fixed", &[not_fixed]),
                     part("wrong fix restart", &[]),
                     part("wrong fix put-back", &[not_wrong]),
+                    part("other fix limit-reports", &[]),
                     part("undone", &[]),
                 ],
                 ..Proof::without("connection-pool-exhausted", Verdict::NotProven, Exit::NotPassed, None)

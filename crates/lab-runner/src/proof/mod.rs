@@ -13,7 +13,7 @@ use crate::runner::{self, Interrupt, Run};
 use lab_core::engine::Engine;
 use lab_core::error::Exit;
 use lab_core::event::{Event, UndoOutcome};
-use lab_scenario::{Diagnostics, Plan};
+use lab_scenario::{Diagnostic, Diagnostics, Plan};
 use lab_system::process::Processes;
 use lab_telemetry::wire::Wire;
 
@@ -64,7 +64,7 @@ pub struct Proof {
 /// Result of one group of claims.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// `healthy`, `broken`, `fixed`, `unharmed`, `wrong fix NAME` or `undone`.
+    /// `lesson`, `healthy`, `broken`, `fixed`, `unharmed`, `wrong fix NAME`, `other fix NAME` or `undone`.
     pub name: String,
     /// True if all of its claims are true.
     pub passed: bool,
@@ -101,7 +101,9 @@ pub fn check(plan: &Plan, engine: &dyn Engine) -> Result<(), Missing> {
     let mut whole = plan.clone();
     let claims = &plan.claims;
     let checks = claims.symptom_check.iter().chain(&claims.resolved_check);
-    whole.steps.extend(checks.chain(claims.wrong_fixes.iter().flat_map(|fix| &fix.steps)).cloned());
+    let wrong = claims.wrong_fixes.iter().flat_map(|fix| &fix.steps);
+    let other = claims.other_fixes.iter().flat_map(|fix| &fix.steps);
+    whole.steps.extend(checks.chain(wrong).chain(other).cloned());
     whole.check_engine(engine.name(), &engine.services(), &engine.roles()).map_err(Missing::Ability)
 }
 
@@ -127,6 +129,7 @@ pub async fn prove(plan: &Plan, proof_lab: &ProofLab) -> Proof {
 
 async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> Proof {
     let mut proof = Proof::without(&plan.name, Verdict::Proven, Exit::Passed, None);
+    proof.parts.extend(lesson(plan));
     let before = match Snapshot::read(proof_lab).await {
         Ok(before) => before,
         Err(error) => {
@@ -174,6 +177,16 @@ async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> 
         proof.end(Verdict::NotProven, Exit::NotPassed, None);
     }
     proof
+}
+
+/// Weaknesses that the loader found in the lesson. `None` if there are none.
+fn lesson(plan: &Plan) -> Option<Part> {
+    let line = |item: &Diagnostic| {
+        let place = item.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+        format!("{}{place}: {}", item.message, item.label)
+    };
+    let findings: Vec<String> = plan.lints.iter().map(line).collect();
+    (!findings.is_empty()).then(|| Part { name: "lesson".to_owned(), passed: false, findings })
 }
 
 impl Proof {

@@ -136,6 +136,17 @@ fn incident(plan: &Plan, remedy: usize) -> Vec<ProofRun> {
                 .must(resolved.clone(), false, "`resolved_check` passes after it: this fix is not wrong"),
         );
     }
+    for fix in &plan.claims.other_fixes {
+        let steps = fix.steps.iter().map(|step| Step { phase: Phase::Remedy, ..step.clone() }).collect();
+        runs.push(
+            ProofRun::new(&format!("other fix {}", fix.name), plan)
+                .must(broken.to_vec(), true, "a step up to the fault fails")
+                .must(steps, true, "a step of the other fix fails")
+                .must(plan.steady_state.clone(), true, "`steady_state` fails after it")
+                .must(resolved.clone(), true, "`resolved_check` fails after it: this fix is wrong")
+                .must(symptom.clone(), false, "`symptom_check` still passes after it"),
+        );
+    }
     runs
 }
 
@@ -159,6 +170,14 @@ fn practice(plan: &Plan) -> Vec<ProofRun> {
             .must(fix.steps.clone(), true, "a step of the wrong fix fails")
             .must(resolved.clone(), false, "no request fails and `resolved_check` passes: this fix is not wrong");
         runs.push(ProofRun { whole: Requirement::Harmful, ..run });
+    }
+    for fix in &plan.claims.other_fixes {
+        runs.push(
+            ProofRun::new(&format!("other fix {}", fix.name), plan)
+                .must(fix.steps.clone(), true, "a step of the other fix fails")
+                .must(plan.steady_state.clone(), true, "`steady_state` fails after it")
+                .must(resolved.clone(), true, "`resolved_check` fails after it: this fix is wrong"),
+        );
     }
     runs
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::runs::{ProofRun, runs};
 use super::verdict::evaluate;
-use super::{ProofLab, Verdict, prove};
+use super::{Proof, ProofLab, Verdict, prove};
 use crate::lab::{Record, StateFolder};
 use crate::runner::Interrupt;
 use lab_core::event::{
@@ -12,6 +12,7 @@ use lab_core::event::{
     UndoOutcome,
 };
 use lab_scenario::plan::Kind;
+use lab_scenario::vary::draw;
 use lab_scenario::{LoadOptions, Plan, Source, library, load};
 use lab_testkit::engine::MockEngine;
 use lab_testkit::wire::MockWire;
@@ -75,8 +76,15 @@ fn played(run: &ProofRun, ends: &str, reason: Option<&str>) -> Vec<Event> {
 fn an_incident_is_run_whole_up_to_its_fault_and_with_each_wrong_fix() {
     let runs = runs(&rotate_key()).unwrap();
     let parts: Vec<&str> = runs.iter().map(|run| run.part.as_str()).collect();
-    let expected =
-        ["healthy", "broken", "fixed", "wrong fix put-the-old-key-back", "wrong fix restart-the-app", "undone"];
+    let expected = [
+        "healthy",
+        "broken",
+        "fixed",
+        "wrong fix put-the-old-key-back",
+        "wrong fix restart-the-app",
+        "other fix accept-both-keys-for-a-while",
+        "undone",
+    ];
     assert_eq!(parts, expected);
     assert_eq!(names(&runs[0]), ["healthy", "1/check", "1/check-2"]);
     let broken =
@@ -85,7 +93,8 @@ fn an_incident_is_run_whole_up_to_its_fault_and_with_each_wrong_fix() {
     assert_eq!(names(&runs[2])[..5], ["baseline", "rotate-key", "drive-traffic", "realign", "verify"]);
     assert_eq!(names(&runs[3])[3..5], ["1/rotate-key", "2/check"]);
     assert_eq!(runs[3].plan.steps[3].phase, Phase::Remedy, "it is tried in place of the remedy");
-    assert_eq!(names(&runs[5]), ["healthy"]);
+    assert_eq!(names(&runs[5])[3..7], ["1/set-env", "1/align-key", "1/set-env-2", "2/check"]);
+    assert_eq!(names(&runs[6]), ["healthy"]);
     for run in &runs {
         assert_eq!(run.titles.len(), run.plan.steps.len());
         let unique: std::collections::BTreeSet<&str> = names(run).into_iter().collect();
@@ -230,29 +239,77 @@ fn failing(mut events: Vec<Event>, at: usize) -> Vec<Event> {
     events
 }
 
+#[test]
+fn an_other_fix_must_pass_the_resolved_check() {
+    let runs = runs(&rotate_key()).unwrap();
+    // Three steps up to the fault, three of the fix, three of the resolved check, two of the symptom check.
+    let other = |ends: &str| evaluate(&runs[5], &played(&runs[5], ends, None)).findings;
+    assert_eq!(other("hhhhhhhhhhf"), Vec::<String>::new());
+    assert_eq!(other("hhhhhhhhhhh"), ["`symptom_check` still passes after it"]);
+    let wrong = other("hhhhhhhhffh");
+    assert!(wrong[0].starts_with("`resolved_check` fails after it: this fix is wrong: check-3 ("), "{wrong:?}");
+    assert!(other("hhhhfhhhhhf")[0].starts_with("a step of the other fix fails: align-key ("));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_weak_lesson_is_not_proven() {
+    let plan = read(
+        "title: The app is gone\ndiagnosis: { where: app, what: does not run }\nticket: Your app does not answer.\n\
+         steps: [{ stop: app }, { traffic: { requests: 4 } }, { start: app }]\n\
+         symptom_check: [{ check: { path: /health, status: 502 } }]\nresolved_check: [{ check: { path: /health } }]\n",
+    );
+    let proof = prove_on_the_mock(&plan).await;
+    assert_eq!(proof.status, Verdict::NotProven);
+    let failed: Vec<&str> = proof.parts.iter().filter(|part| !part.passed).map(|part| part.name.as_str()).collect();
+    assert_eq!(failed, ["lesson"], "{proof:#?}");
+    let finding = "the ticket gives the diagnosis away: it contains `app` (test.yaml:3:14): describe what can be seen from \
+                   outside";
+    assert_eq!(proof.parts[0].findings, [finding]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_library_proves_itself_on_the_mock() {
     for name in library::names() {
-        let options = LoadOptions { short: true, ..LoadOptions::default() };
-        let plan = load(&Source::Library(name.into()), &options).unwrap();
-        if plan.kind == Kind::Part {
-            continue;
-        }
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let lab = StateFolder::at(&folder.path().join("state")).unwrap().lab("default").unwrap();
-        lab.save(&Record::new("mock", 0)).unwrap();
-        let engine = MockEngine::running("apikey-v1");
-        let proof_lab = ProofLab {
-            lab,
-            wire: Arc::new(MockWire::new(engine.clone())),
-            engine: Arc::new(engine),
-            processes: None,
-            id: "20261124T101530.123Z-7f3a".to_owned(),
-            interrupt: Interrupt::new(),
-        };
-        let proof = prove(&plan, &proof_lab).await;
-        assert_eq!(proof.status, Verdict::Proven, "{proof:#?}");
+        prove_library(name, Vec::new()).await;
     }
+}
+
+/// Values that drills may draw are proven like the defaults.
+#[tokio::test(start_paused = true)]
+async fn the_library_proves_itself_with_drawn_values() {
+    for name in library::names() {
+        for number in 1..=2 {
+            let set = draw(&Source::Library(name.into()), |_| number).unwrap();
+            if !set.is_empty() {
+                prove_library(name, set).await;
+            }
+        }
+    }
+}
+
+async fn prove_library(name: &str, set: Vec<(String, String)>) {
+    let options = LoadOptions { short: true, set };
+    let plan = load(&Source::Library(name.into()), &options).unwrap();
+    if plan.kind != Kind::Part {
+        let proof = prove_on_the_mock(&plan).await;
+        assert_eq!(proof.status, Verdict::Proven, "{options:?} {proof:#?}");
+    }
+}
+
+async fn prove_on_the_mock(plan: &Plan) -> Proof {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let lab = StateFolder::at(&folder.path().join("state")).unwrap().lab("default").unwrap();
+    lab.save(&Record::new("mock", 0)).unwrap();
+    let engine = MockEngine::running("apikey-v1");
+    let proof_lab = ProofLab {
+        lab,
+        wire: Arc::new(MockWire::new(engine.clone())),
+        engine: Arc::new(engine),
+        processes: None,
+        id: "20261124T101530.123Z-7f3a".to_owned(),
+        interrupt: Interrupt::new(),
+    };
+    prove(plan, &proof_lab).await
 }
 
 fn result(run: &ProofRun, index: usize) -> StepResult {

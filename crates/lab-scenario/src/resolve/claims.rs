@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::deferred::StepContext;
-use super::super::lesson::{CheckFile, Claims, LessonFile, WrongFix};
+use super::super::lesson::{CheckFile, Claims, FixFile, LessonFile, OtherFix, WrongFix};
 use super::super::plan::{Action, Caller, Condition, Kind, Step};
 use super::super::reader::Reader;
 use super::super::template::Scope;
@@ -21,17 +21,27 @@ impl Loader {
         }
         let symptom_check = self.check("symptom_check", &file.symptom_check, scope, callers);
         let resolved_check = self.check("resolved_check", &file.resolved_check, scope, callers);
-        let mut wrong_fixes = Vec::new();
-        for fix in &file.wrong_fixes {
+        let wrong_fixes = file.fixes.wrong.iter().filter_map(|fix| {
+            let (name, steps) = self.fix(fix, scope, callers)?;
             let mut reader = Reader::new(scope, EMPTY, None, &self.budget, &mut self.out);
-            let name = reader.open("name", &fix.name, value::step_name);
-            let why = reader.open("why", &fix.why, value::paragraph);
-            let steps = steps(self.flatten_named(&fix.steps, scope, callers), Phase::Baseline);
-            if let (Some(name), Some(why)) = (name, why) {
-                wrong_fixes.push(WrongFix { name, why, steps });
-            }
-        }
-        Claims { symptom_check, resolved_check, wrong_fixes }
+            let why = reader.open("why", fix.why.as_ref()?, value::paragraph)?;
+            Some(WrongFix { name, why, steps })
+        });
+        let wrong_fixes = wrong_fixes.collect();
+        let other_fixes = file.fixes.other.iter().filter_map(|fix| {
+            let (name, steps) = self.fix(fix, scope, callers)?;
+            Some(OtherFix { name, steps })
+        });
+        let other_fixes = other_fixes.collect();
+        Claims { symptom_check, resolved_check, wrong_fixes, other_fixes }
+    }
+
+    /// Name and steps of a fix.
+    fn fix(&mut self, fix: &FixFile, scope: &Arc<Scope>, callers: &[Caller]) -> Option<(String, Vec<Step>)> {
+        let mut reader = Reader::new(scope, EMPTY, None, &self.budget, &mut self.out);
+        let name = reader.open("name", &fix.name, value::step_name);
+        let steps = steps(self.flatten_named(&fix.steps, scope, callers), Phase::Baseline);
+        Some((name?, steps))
     }
 
     fn check(&mut self, key: &str, check: &CheckFile, scope: &Arc<Scope>, callers: &[Caller]) -> Vec<Step> {

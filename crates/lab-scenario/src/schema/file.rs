@@ -1,5 +1,6 @@
-//! Keys of the file, of parameters, callers, wrong fixes and steps.
+//! Keys of the file, of parameters, callers and steps.
 
+use super::drill::{DIAGNOSIS, HINT, INJECT, OTHER_FIX, PAR, WRONG_FIX};
 use super::kinds;
 use super::{KeySpec, MappingSpec, Shape};
 
@@ -41,10 +42,28 @@ pub(crate) static SCENARIO: MappingSpec = MappingSpec {
         ),
         KeySpec::new("symptom", Shape::Scalar(kinds::PARAGRAPH), "the visible effect, in one sentence", "All is 401."),
         KeySpec::new(
+            "diagnosis",
+            Shape::Mapping(&DIAGNOSIS),
+            "the right answer in a drill",
+            "{ where: gateway, what: timeout too short }",
+        ),
+        KeySpec::new("par", Shape::Mapping(&PAR), "expected times in a drill", "{ detect: 45s, resolve: 7m }")
+            .default_described("times for its difficulty"),
+        KeySpec::new(
             "hints",
-            Shape::ScalarList(kinds::PARAGRAPH),
+            Shape::ScalarOrMappingList(kinds::PARAGRAPH, &HINT),
             "hints from vague to specific, each one step further",
-            "[Who is asking?]",
+            "[Who is asking?, { about: The response, text: Read it., cost: 15 }]",
+        ),
+        KeySpec::new(
+            "injects",
+            Shape::MappingList(&INJECT),
+            "messages during a drill, at most 20",
+            "[{ at: 5m, from: a manager, text: Any news? }]",
+        )
+        .default_described(
+            "the ticket, a support lead when an update is overdue, a manager after 5m, and the customer after the \
+             mitigation",
         ),
         KeySpec::new("solution", Shape::Scalar(kinds::PARAGRAPH), "the cause and the fix", "Start it again."),
         KeySpec::new("lessons", Shape::ScalarList(kinds::PARAGRAPH), "lessons learned", "[A rotation has two sides.]"),
@@ -94,6 +113,12 @@ pub(crate) static SCENARIO: MappingSpec = MappingSpec {
             "plausible attempts that do not fix the incident",
             "[{ name: restart, why: It is no help., steps: [{ stop: app }, { start: app }] }]",
         ),
+        KeySpec::new(
+            "other_fixes",
+            Shape::MappingList(&OTHER_FIX),
+            "legitimate fixes other than the steps of the phase `remedy`",
+            "[{ name: start-it, steps: [{ start: app }] }]",
+        ),
     ],
     one_of: &[],
     exclusive: &[],
@@ -117,6 +142,21 @@ pub(crate) static PARAMETER: MappingSpec = MappingSpec {
             "true",
         )
         .default_value("false"),
+        KeySpec::new(
+            "vary",
+            Shape::ChoiceOrList(kinds::VARY, kinds::ANY),
+            "its value in a drill: a new key (`key`), or one of these values",
+            "[10, 20, 30]",
+        )
+        .default_described("the same in every drill"),
+        KeySpec::new(
+            "vary_with",
+            Shape::Scalar(kinds::PARAMETER),
+            "another parameter whose drawn position in its list is used here too",
+            "other",
+        )
+        .requires("vary")
+        .default_described("drawn independently"),
     ],
     one_of: &[],
     exclusive: &[],
@@ -162,19 +202,6 @@ pub(crate) static CALLER: MappingSpec = MappingSpec {
         )
         .default_value("false")
         .requires("retries"),
-    ],
-    one_of: &[],
-    exclusive: &[],
-};
-
-pub(crate) static WRONG_FIX: MappingSpec = MappingSpec {
-    name: "wrong_fix",
-    label: "a wrong fix",
-    description: "A plausible attempt that does not fix the incident. `lab scenario prove` executes it.",
-    keys: &[
-        KeySpec::new("name", Shape::Scalar(kinds::NAME), "its name, unique in the file", "restart-the-app").required(),
-        KeySpec::new("why", Shape::Scalar(kinds::PARAGRAPH), "why it does not help", "The app is fine.").required(),
-        KeySpec::new("steps", Shape::Steps, "the steps of the attempt", "[{ stop: app }, { start: app }]").required(),
     ],
     one_of: &[],
     exclusive: &[],

@@ -2,9 +2,10 @@
 //! form is never stricter.
 
 use super::super::actions::SERVICES;
-use super::super::lesson::Difficulty;
+use super::super::lesson::{Difficulty, Trigger};
 use super::super::plan::AlertIs;
 use super::super::value;
+use lab_core::diagnosis::{Cause, Location};
 use lab_core::event::Phase;
 
 /// A kind of scalar value.
@@ -94,6 +95,16 @@ pub(crate) const SCENARIO_KIND: Kind =
     kind("a kind", "", Form::Choice(|| value::KINDS.iter().map(|(name, _)| *name).collect()));
 pub(crate) const DIFFICULTY: Kind =
     kind("a difficulty", "", Form::Choice(|| Difficulty::ALL.map(Difficulty::name).to_vec()));
+pub(crate) const LOCATION: Kind =
+    kind("a part of the system", "", Form::Choice(|| Location::ALL.map(Location::name).to_vec()));
+pub(crate) const CAUSE: Kind = kind("a cause", "", Form::Choice(|| Cause::ALL.map(Cause::name).to_vec()));
+pub(crate) const TRIGGER: Kind =
+    kind("an event of a drill", "", Form::Choice(|| Trigger::ALL.map(Trigger::name).to_vec()));
+pub(crate) const DELAY: Kind = kind("a duration such as `60s`", "at most 60m", DURATION);
+pub(crate) const SENDER: Kind = kind("one line of text", "at most 60 characters", Form::NonBlank);
+pub(crate) const PERCENT: Kind = kind("a whole number", "0 to 100", Form::Number { least: 0, most: 100, text: DIGITS });
+pub(crate) const VARY: Kind = kind("`key`", "", Form::Choice(|| vec!["key"]));
+pub(crate) const PARAMETER: Kind = kind("the name of another parameter with `vary`", "", Form::NonBlank);
 
 /// Description of a mapping of metrics.
 pub(crate) const EXPECT: &str = "Metrics with bounds: a comparator (`==`, `!=`, `<`, `<=`, `>`, `>=`) and a number. \

@@ -3,11 +3,13 @@
 //! new key to `file.rs`, a new action to `actions/`, a new metric to `metrics.rs`; the tests then require that the
 //! loader reads it.
 
+mod drill;
 mod file;
 pub(crate) mod kinds;
 pub(crate) mod metrics;
 
-pub(crate) use file::{CALLER, PARAMETER, SCENARIO, STEP, WRONG_FIX};
+pub(crate) use drill::{DIAGNOSIS, HINT, INJECT, OTHER_FIX, PAR, SECOND_FAULT, WRONG_FIX};
+pub(crate) use file::{CALLER, PARAMETER, SCENARIO, STEP};
 pub(crate) use kinds::Kind;
 
 use crate::actions;
@@ -45,6 +47,10 @@ pub(crate) enum Shape {
     /// A list of scalars, or a single scalar.
     ScalarOrList(Kind),
     ScalarList(Kind),
+    /// A single choice, or a list of at least one scalar.
+    ChoiceOrList(Kind, Kind),
+    /// A list whose entries are scalars or mappings with fixed keys.
+    ScalarOrMappingList(Kind, &'static MappingSpec),
     /// A mapping from names to scalars.
     ScalarMap(Kind),
     /// A mapping from names to scalars or `null`.
@@ -121,7 +127,20 @@ pub(crate) fn mappings() -> impl Iterator<Item = &'static MappingSpec> {
         Shape::Mapping(mapping) => Some(mapping),
         _ => None,
     };
-    [&SCENARIO, &PARAMETER, &CALLER, &WRONG_FIX, &STEP].into_iter().chain(actions::keys().filter_map(of_an_action))
+    let of_the_file = [
+        &SCENARIO,
+        &PARAMETER,
+        &CALLER,
+        &DIAGNOSIS,
+        &SECOND_FAULT,
+        &PAR,
+        &HINT,
+        &INJECT,
+        &WRONG_FIX,
+        &OTHER_FIX,
+        &STEP,
+    ];
+    of_the_file.into_iter().chain(actions::keys().filter_map(of_an_action))
 }
 
 #[cfg(test)]

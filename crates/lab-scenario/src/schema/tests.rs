@@ -43,15 +43,21 @@ fn file(mapping: &MappingSpec, pairs: &[Pair]) -> String {
             return if text.contains("parameters:") { text.replace("[{ wait: 10ms }]", used) } else { text };
         }
         "parameter" => {
-            more = format!("parameters: {{ n: {} }}\n", flow(pairs));
-            step = "{ traffic: { requests: \"${n}\" } }".to_owned();
+            let other = "other: { default: 1, vary: [1, 2, 3] }";
+            more = format!("parameters: {{ n: {}, {other} }}\n", flow(pairs));
+            step = "{ traffic: { requests: \"${n}\", rate: \"${other}\" } }".to_owned();
         }
         "caller" => callers = format!("{{ web: {} }}", flow(pairs)),
         "wait_for" if pairs.iter().any(|(key, _)| *key == "resolved") => {
             more = "resolved_check: [{ check: { path: / } }]\n".to_owned();
             step = format!("{{ wait_for: {} }}", flow(pairs));
         }
+        "second_fault" => more = format!("diagnosis: {{ where: app, what: slow, also: {} }}\n", flow(pairs)),
+        key @ ("diagnosis" | "par") => more = format!("{key}: {}\n", flow(pairs)),
+        "inject" => more = format!("ticket: Help!\ninjects: [{}]\n", flow(pairs)),
+        "hint" => more = format!("hints: [{}]\n", flow(pairs)),
         "wrong_fix" => more = format!("wrong_fixes: [{}]\n", flow(pairs)),
+        "other_fix" => more = format!("other_fixes: [{}]\n", flow(pairs)),
         "step" => step = flow(pairs),
         action => step = format!("{{ {action}: {} }}", flow(pairs)),
     }

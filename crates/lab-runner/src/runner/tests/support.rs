@@ -214,6 +214,7 @@ pub(super) fn plan(kind: Kind, steps: Vec<Step>) -> Plan {
         tags: Vec::new(),
         engines: Vec::new(),
         parameters: BTreeMap::from([("rate".to_owned(), "20".to_owned())]),
+        varied: BTreeMap::new(),
         secrets: Secrets::default(),
         callers: Vec::new(),
         steady_state: Vec::new(),
@@ -221,6 +222,7 @@ pub(super) fn plan(kind: Kind, steps: Vec<Step>) -> Plan {
         finally: Vec::new(),
         lesson: Lesson::default(),
         claims: Claims::default(),
+        lints: Vec::new(),
         alerts: false,
         pace: String::new(),
     }
