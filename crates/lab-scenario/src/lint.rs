@@ -11,8 +11,8 @@ use lab_yaml::{Diagnostic, Place, quote};
 
 mod words;
 
-/// Number of hints that must not name the diagnosis.
-const VAGUE_HINTS: usize = 2;
+/// Hints that must not name the diagnosis, for messages.
+const VAGUE_HINTS: [&str; 2] = ["the first hint", "the second hint"];
 
 /// Reports the weaknesses of `plan`. `file` has the places of its texts.
 pub(crate) fn lint(file: &LessonFile, plan: &Plan) -> Vec<Diagnostic> {
@@ -46,12 +46,10 @@ fn lint_diagnosis(file: &LessonFile, plan: &Plan, found: &mut Vec<Diagnostic>) {
 fn lint_texts(file: &LessonFile, plan: &Plan, found: &mut Vec<Diagnostic>) {
     let lesson = &plan.lesson;
     let ticket = lesson.ticket.as_deref().zip(file.ticket.as_ref()).map(|(text, at)| ("the ticket", text, at));
-    let hints = lesson.hints.iter().zip(&file.hints).enumerate();
-    let texts = hints.clone().take(VAGUE_HINTS).map(|(index, (hint, at))| {
-        let which = if index == 0 { "the first hint" } else { "the second hint" };
-        (which, hint.text.as_str(), &at.text)
-    });
-    let subjects = hints.filter_map(|(_, (hint, at))| Some(("`about`", hint.about.as_str(), at.about.as_ref()?)));
+    let hints = lesson.hints.iter().zip(&file.hints);
+    let texts =
+        VAGUE_HINTS.into_iter().zip(hints.clone()).map(|(which, (hint, at))| (which, hint.text.as_str(), &at.text));
+    let subjects = hints.filter_map(|(hint, at)| Some(("`about`", hint.about.as_str(), at.about.as_ref()?)));
     let injects = lesson.injects.iter().zip(&file.injects.list);
     let injects = injects.filter_map(|(inject, at)| Some(("the inject", inject.text.as_str(), at.text.as_ref()?)));
     for (which, text, at) in ticket.into_iter().chain(texts).chain(subjects).chain(injects) {

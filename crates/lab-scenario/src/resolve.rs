@@ -108,8 +108,8 @@ impl Loader {
         let mut reader = Reader::new(&scope, &context, None, &self.budget, &mut self.out);
         let title = file.title.as_ref().and_then(|text| reader.open("title", text, value::line));
         let kind = file.kind.as_ref().and_then(|text| reader.fixed("kind", text, value::kind));
-        let plain = |text: &str| Ok(text.trim().to_owned());
-        let description = file.description.as_ref().and_then(|text| reader.open("description", text, plain));
+        let trimmed = |text: &str| Ok(text.trim().to_owned());
+        let description = file.description.as_ref().and_then(|text| reader.open("description", text, trimmed));
         let tags = file.tags.iter().filter_map(|text| reader.open("tags", text, value::step_name)).collect();
         let lesson = lesson::lesson(&file.lesson, &mut reader);
         self.stack.push(IncludeFrame { source: source.clone(), place: None });
