@@ -66,7 +66,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<Exi
     }
     let id = state.new_run_id()?;
     let task = Task { selected: only, id, interrupt, reports, format: Some(args.format()), journals: None };
-    one(session, args, &state, task).await
+    Box::pin(one(session, args, &state, task)).await
 }
 
 /// A scenario to run.
