@@ -25,7 +25,7 @@ use lab_report::report::json::Json;
 use lab_report::report::ndjson::Ndjson;
 use lab_report::report::progress::Progress;
 use lab_report::report::timeline::Timeline;
-use lab_report::report::{FanOut, Sink, human};
+use lab_report::report::{FanOut, Sink, human, short_id};
 use lab_runner::callers::CallerMix;
 use lab_runner::lab::{DEFAULT_NAME, GRAFANA_PASSWORD, Lab, LabError, Record, StateFolder};
 use lab_runner::provision::{CreateError, ProvisionError, ProvisionedLab, TemporaryLab};
@@ -281,6 +281,10 @@ async fn existing(
 ) -> anyhow::Result<Existing> {
     match session.provisioner(interrupt).attach(lab, record, spec.plan, spec.id).await {
         Ok(target) => {
+            if let Some(fault) = &target.fixed {
+                let (run, scenario) = (short_id(&fault.run), &fault.scenario);
+                session.term.note(&format!("the kept fault of run {run} ({scenario}) was fixed by hand"));
+            }
             super::callers::make_way(session, lab).await?;
             Ok(Existing::Ready(Box::new(target)))
         }

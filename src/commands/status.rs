@@ -17,7 +17,7 @@ use lab_report::report::table::{Cell, Side, Table};
 use lab_report::report::{human, text};
 use lab_report::term::Tone;
 use lab_runner::lab::{Lab, StateFolder};
-use lab_runner::undo;
+use lab_runner::undo::{self, Pending, UndoState};
 
 mod blind;
 mod callers;
@@ -129,6 +129,33 @@ struct PendingUndo {
     scenario: String,
     /// Kept on purpose, by `--keep` or `--until`.
     kept: bool,
+    /// A kept fault was reverted by hand, so that nothing is left to undo.
+    fixed: bool,
+    #[serde(skip)]
+    state: UndoState,
+}
+
+impl PendingUndo {
+    fn new(pending: Pending, state: UndoState) -> Self {
+        let fixed = matches!(state, UndoState::Fixed { .. });
+        Self { run: pending.run, scenario: pending.scenario, kept: pending.kept, fixed, state }
+    }
+
+    /// Cell of the table of all labs.
+    fn note(&self) -> &'static str {
+        match self.state {
+            UndoState::Pending => "undo pending",
+            UndoState::Kept => "kept fault",
+            UndoState::Fixed { .. } => "fault fixed",
+        }
+    }
+
+    fn tone(&self) -> Tone {
+        match self.state {
+            UndoState::Pending | UndoState::Kept => Tone::Warn,
+            UndoState::Fixed { .. } => Tone::Good,
+        }
+    }
 }
 
 pub(super) async fn run(session: &Session, args: &StatusArgs) -> anyhow::Result<Exit> {
@@ -151,12 +178,11 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> anyhow::Result<
 async fn inspect(lab: &Lab) -> anyhow::Result<Option<Document>> {
     let Some(record) = lab.record()? else { return Ok(None) };
     let engine = lab.engine(&record)?;
-    let undo = undo::pending(lab)?.filter(|_| lab.running().is_none());
-    let undo = undo.map(|pending| PendingUndo { run: pending.run, scenario: pending.scenario, kept: pending.kept });
+    let pending = undo::pending(lab)?.filter(|_| lab.running().is_none());
     let connected = Connected { lab: lab.clone(), record, engine };
     connected.settle().await?;
     let described = connected.engine.describe().await;
-    let mut document = document(&connected, described, undo)?;
+    let mut document = document(&connected, described, pending)?;
     document.drill = lab.drill()?;
     if document.drill.is_some() {
         document.hide_causes();
@@ -194,10 +220,16 @@ fn unknown(lab: &Lab, why: String) -> Document {
 fn document(
     connected: &Connected,
     described: Result<Description, EngineError>,
-    undo: Option<PendingUndo>,
+    pending: Option<Pending>,
 ) -> anyhow::Result<Document> {
-    let empty = empty_document(&connected.lab, &connected.record.engine, LabState::Down);
-    let mut document = Document { undo, ..empty };
+    let mut document = empty_document(&connected.lab, &connected.record.engine, LabState::Down);
+    document.undo = match pending {
+        Some(pending) => {
+            let state = pending.state(described.as_ref().ok(), &connected.lab.existing()?);
+            Some(PendingUndo::new(pending, state))
+        }
+        None => None,
+    };
     match described {
         Ok(now) => {
             document.state = now.overall().into();
@@ -238,7 +270,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
             }
         }
         if matches!(document.state, LabState::Degraded | LabState::Stopped) {
-            let kept = document.undo.as_ref().is_some_and(|undo| undo.kept);
+            let kept = document.undo.as_ref().is_some_and(|undo| undo.state == UndoState::Kept);
             let first = if kept || document.drill.is_some() {
                 format!("lab history{name} shows what changed")
             } else {
@@ -275,8 +307,8 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         session.line(&painter.paint(Tone::Warn, &text))?;
     }
     if let Some(pending) = &document.undo {
-        let text = lab_report::report::pending_undo(&pending.run, &pending.scenario, pending.kept, &name);
-        session.line(&painter.paint(Tone::Warn, &text))?;
+        let text = lab_report::report::pending_undo(&pending.run, &pending.scenario, pending.state, &name);
+        session.line(&painter.paint(pending.tone(), &text))?;
     }
     Ok(())
 }
@@ -398,8 +430,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         let note = match (&document.run, &document.undo) {
             _ if document.drill.is_some() => "drill".to_owned(),
             (Some(run), _) => format!("busy: {run}"),
-            (None, Some(pending)) if pending.kept => "kept fault".to_owned(),
-            (None, Some(_)) => "undo pending".to_owned(),
+            (None, Some(pending)) => pending.note().to_owned(),
             (None, None) => String::new(),
         };
         table.row([

@@ -159,6 +159,11 @@ impl Collector {
 
     fn up(&self, record: Record, now: Description) -> RunningLab {
         let is_drill = self.is_drill();
+        let mut remarks: Vec<String> = if is_drill {
+            vec![format!("a drill is in progress: lab drill status{}", self.option)]
+        } else {
+            self.pending_undo(&record, &now).into_iter().collect()
+        };
         // In a drill, comparing them is part of the diagnosis.
         let keys = now.server_key().filter(|_| !is_drill).map(|server| Keys {
             server: server.to_owned(),
@@ -166,11 +171,6 @@ impl Collector {
             caller: record.caller_key,
             callers: record.callers,
         });
-        let mut remarks: Vec<String> = if is_drill {
-            vec![format!("a drill is in progress: lab drill status{}", self.option)]
-        } else {
-            self.pending_undo().into_iter().collect()
-        };
         let problem = |service: &lab_core::engine::ServiceStatus| {
             service.detail.as_ref().map(|detail| format!("{}: {detail}", service.name))
         };
@@ -205,12 +205,12 @@ impl Collector {
     }
 
     /// Describes the pending undo or the kept fault of a finished run.
-    fn pending_undo(&self) -> Option<String> {
+    fn pending_undo(&self, record: &Record, now: &Description) -> Option<String> {
         if self.lab.lab().running().is_some() {
             return None;
         }
         let pending = undo::pending(self.lab.lab()).ok()??;
-        Some(pending_undo(&pending.run, &pending.scenario, pending.kept, &self.option))
+        Some(pending_undo(&pending.run, &pending.scenario, pending.state(Some(now), record), &self.option))
     }
 
     /// Reads new events of runs. Reading files blocks, so it has its own thread.

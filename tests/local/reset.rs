@@ -100,7 +100,38 @@ fn up_does_not_repair_a_kept_fault() {
 }
 
 #[test]
-fn a_run_checks_its_preconditions_before_it_injects() {
+fn a_fault_that_was_fixed_by_hand_is_known_and_no_longer_blocks_a_run() {
+    let desk = up();
+    desk.lab(&["scenario", "run", "app-down", "--until", "observe"]).status(0);
+    assert_eq!(desk.status()["undo"]["fixed"], false);
+    desk.lab(&["status"]).status(1).says("kept fault of run").says("undo it with lab recover");
+    desk.lab(&["start", "app"]).status(0);
+    let status = desk.status();
+    assert_eq!((&status["undo"]["kept"], &status["undo"]["fixed"]), (&true.into(), &true.into()), "{status}");
+    desk.lab(&["status"]).status(0).says("(app-down) is fixed; nothing is left to undo");
+    desk.lab(&["status", "--all"]).status(0).says("fault fixed");
+    let ran = desk.lab(&["up"]).status(0).says("is up already");
+    assert!(!ran.stderr.contains("kept fault"), "{ran:?}");
+    desk.lab(&quick(&["rotate-key"])).status(0).complains("(app-down) was fixed by hand");
+    assert_eq!(desk.status()["undo"], Value::Null);
+    desk.lab(&["recover"]).status(0).says("nothing to undo");
+}
+
+#[test]
+fn a_temporary_lab_stays_temporary_after_its_fault_was_fixed() {
+    let desk = Desk::new();
+    desk.lab(&["scenario", "run", "app-down", "--until", "observe"]).status(0);
+    let lab = desk.lab(&["status", "--all", "--json"]).json()[0]["lab"].as_str().expect("a name").to_owned();
+    desk.lab(&["start", "app", "--name", &lab]).status(0);
+    desk.lab(&["status", "--name", &lab]).status(0).says("is fixed; remove its temporary lab with lab recover");
+    desk.lab(&quick(&["rotate-key", "--name", &lab])).status(0);
+    desk.lab(&["status", "--name", &lab]).status(0).says("is fixed; remove its temporary lab with lab recover");
+    desk.lab(&["recover"]).status(0).says("was temporary and is removed");
+    desk.is_clean();
+}
+
+#[test]
+fn a_run_names_what_is_not_as_it_expects_before_it_injects_anything() {
     let desk = up();
     let refused = |args: &[&str], what: &str, fix: &str| {
         let before = desk.lab(&["history", "--json"]).stdout;

@@ -6,6 +6,7 @@ use std::io;
 use crate::term::Tone;
 pub use lab_core::event::short_id;
 use lab_core::event::{Event, Keys, Status};
+use lab_runner::undo::UndoState;
 
 pub mod annotations;
 pub mod diff;
@@ -132,12 +133,17 @@ pub fn describe_keys(keys: &Keys) -> Vec<(bool, String)> {
 }
 
 /// Describes the pending undo or the kept fault of a run. `option` is the `--name` option of the suggested command, or empty.
-pub fn pending_undo(run: &str, scenario: &str, kept: bool, option: &str) -> String {
+pub fn pending_undo(run: &str, scenario: &str, state: UndoState, option: &str) -> String {
     let run = short_id(run);
-    if kept {
-        format!("kept fault of run {run} ({scenario}); undo it with lab recover{option}")
-    } else {
-        format!("undo pending from run {run} ({scenario}); finish it with lab recover{option}")
+    match state {
+        UndoState::Pending => format!("undo pending from run {run} ({scenario}); finish it with lab recover{option}"),
+        UndoState::Kept => format!("kept fault of run {run} ({scenario}); undo it with lab recover{option}"),
+        UndoState::Fixed { temporary: false } => {
+            format!("the kept fault of run {run} ({scenario}) is fixed; nothing is left to undo")
+        }
+        UndoState::Fixed { temporary: true } => {
+            format!("the kept fault of run {run} ({scenario}) is fixed; remove its temporary lab with lab recover{option}")
+        }
     }
 }
 

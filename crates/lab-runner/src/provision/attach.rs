@@ -3,7 +3,7 @@
 use super::precondition::{Found, problems};
 use super::{ProvisionError, ProvisionedLab, Provisioner, alerts};
 use crate::lab::{Lab, Record, run_holder};
-use crate::undo::{self, UndoError};
+use crate::undo::{self, Before, UndoError};
 use lab_scenario::Plan;
 
 impl Provisioner {
@@ -50,6 +50,10 @@ impl Provisioner {
             fault => fault,
         };
         let (record, revisions) = (lab.existing()?, lab.revisions()?);
+        let (fixed, fault) = match fault {
+            Some(fault) if fault.is_fixed(&description, &record) => (Some(fault), None),
+            fault => (None, fault),
+        };
         let found =
             Found { lab, record: &record, description: &description, fault: fault.as_ref(), revisions: &revisions };
         let problems = problems(plan, &found);
@@ -57,6 +61,10 @@ impl Provisioner {
             let (lab, scenario) = (lab.name().to_owned(), plan.name.clone());
             return Err(ProvisionError::Unexpected { lab, scenario, problems });
         }
-        Ok(ProvisionedLab { lab: lab.clone(), engine, description, temporary: false, lock })
+        let fixed = fixed.filter(|fault| fault.records.iter().any(|record| *record != Before::NoLab));
+        if fixed.is_some() {
+            undo::settle_fixed(lab)?;
+        }
+        Ok(ProvisionedLab { lab: lab.clone(), engine, description, temporary: false, fixed, lock })
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::lab::lock::Lock;
 use crate::lab::{FIRST_KEY, Lab, LabError, Record};
 use crate::runner::Interrupt;
-use crate::undo::UndoError;
+use crate::undo::{Pending, UndoError};
 use lab_core::engine::{Description, Engine, EngineError, EngineErrorKind, ProgressFn, Roles, UpRequest};
 use lab_scenario::Diagnostics;
 use lab_stack::{Reading, Stack, StackErrors};
@@ -146,15 +146,17 @@ pub struct ProvisionedLab {
     pub description: Description,
     /// The lab was created for the run and is removed with it.
     pub temporary: bool,
+    /// Fault of an earlier run that was kept and reverted by hand. Its undo log is settled.
+    pub fixed: Option<Pending>,
     lock: Lock,
 }
 
 impl fmt::Debug for ProvisionedLab {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lab, engine, description, temporary, lock: _ } = self;
+        let Self { lab, engine, description, temporary, fixed, lock: _ } = self;
         let mut debug = f.debug_struct("ProvisionedLab");
         debug.field("lab", &lab.name()).field("engine", &engine.name()).field("temporary", temporary);
-        debug.field("description", description).finish_non_exhaustive()
+        debug.field("fixed", &fixed.as_ref().map(|fault| &fault.run)).field("description", description).finish_non_exhaustive()
     }
 }
 

@@ -65,7 +65,7 @@ impl Provisioner {
         };
         let Locked { lab, engine, lock, .. } = locked;
         match started {
-            Ok(description) => Ok(ProvisionedLab { lab, engine, description, temporary: true, lock }),
+            Ok(description) => Ok(ProvisionedLab { lab, engine, description, temporary: true, fixed: None, lock }),
             Err(error) => {
                 let leftover = self.remove_locked(&lab, &engine).await.err();
                 Err(CreateError { error, leftover })

@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::*;
+use crate::lab::revisions::Author;
 use crate::lab::{StateFolder, run_holder};
 use crate::runner::Signal;
-use crate::undo::{Before, UndoLog, pending};
+use crate::undo::{self, Before, UndoLog, pending};
 use lab_core::engine::{APP, RunState, ServiceChange};
 use lab_scenario::{LoadOptions, Plan, Source, load};
 use lab_testkit::engine::{MockEngine, Script};
@@ -215,4 +216,66 @@ async fn a_roll_back_removes_a_new_lab_and_restores_the_record_of_another() {
     start(Record { gateway_port: 4711, ..before.clone() }).await;
     assert_eq!(lab.existing().unwrap(), before);
     assert!(engine.is_up());
+}
+
+/// A lab with a run that stopped the app and changed a caller's key, and kept both.
+async fn lab_with_kept_fault(fixture: &Fixture) -> (Lab, MockEngine) {
+    let (lab, engine) = fixture.lab();
+    fixture.up(&lab, None).await.unwrap();
+    let mut log = UndoLog::begin(&lab, "run-1", "app-down").unwrap();
+    let state = ServiceChange::run(RunState::Running);
+    log.record(Before::Service { service: APP.to_owned(), state }).unwrap();
+    log.record(Before::Caller { name: "web".to_owned(), key: None }).unwrap();
+    log.keep().unwrap();
+    engine.alter(APP, &ServiceChange::run(RunState::Stopped)).unwrap();
+    lab.set_named_key("web", Some("apikey-v9"), &Author::hand("lab key set")).unwrap();
+    (lab, engine)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_fixed_by_hand_no_longer_blocks_a_run() {
+    let fixture = Fixture::new();
+    let (lab, engine) = lab_with_kept_fault(&fixture).await;
+    let attach = async || fixture.provisioner.attach(&lab, &lab.existing().unwrap(), &fixture.plan, "x-7f3a").await;
+    let refused = |result: Result<ProvisionedLab, ProvisionError>| {
+        matches!(result, Err(ProvisionError::Unexpected { problems, .. }) if problems[0].what.contains("kept fault"))
+    };
+    assert!(refused(attach().await));
+    engine.alter(APP, &ServiceChange::run(RunState::Running)).unwrap();
+    assert!(refused(attach().await), "the caller's key is still there");
+    assert!(matches!(fixture.up(&lab, None).await.unwrap().outcome, UpOutcome::KeptFault(_)));
+    lab.set_named_key("web", None, &Author::hand("lab key set")).unwrap();
+    assert_eq!(fixture.up(&lab, None).await.unwrap().outcome, UpOutcome::AlreadyUp);
+    let attached = attach().await.unwrap();
+    assert_eq!(attached.fixed.as_ref().map(|fault| fault.scenario.as_str()), Some("app-down"));
+    assert_eq!(pending(&lab).unwrap(), None, "the log is settled");
+    drop(attached);
+    // Breaking it again is not the fault of that run.
+    engine.alter(APP, &ServiceChange::run(RunState::Stopped)).unwrap();
+    assert_eq!(pending(&lab).unwrap(), None);
+    engine.alter(APP, &ServiceChange::run(RunState::Running)).unwrap();
+    assert!(attach().await.unwrap().fixed.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_temporary_lab_whose_fault_was_fixed_must_still_not_exist() {
+    let fixture = Fixture::new();
+    let (lab, engine) = fixture.lab();
+    fixture.up(&lab, None).await.unwrap();
+    undo::record_new_lab(&lab, "run-1", "app-down").unwrap();
+    let mut log = UndoLog::begin(&lab, "run-1", "app-down").unwrap();
+    let state = ServiceChange::run(RunState::Running);
+    log.record(Before::Service { service: APP.to_owned(), state }).unwrap();
+    let attach = async || fixture.provisioner.attach(&lab, &lab.existing().unwrap(), &fixture.plan, "x-7f3a").await;
+    assert!(matches!(attach().await, Err(ProvisionError::Undo(UndoError::Pending { .. }))), "it was not kept");
+    log.keep().unwrap();
+    for _ in 0..2 {
+        drop(attach().await.unwrap());
+        let left = pending(&lab).unwrap().unwrap();
+        assert_eq!((left.records, left.kept), (vec![Before::NoLab], true));
+    }
+    let shared: Arc<dyn Engine> = Arc::new(engine.clone());
+    undo::recover(&lab, &shared, fixture.provisioner.interrupt.give_up(), |_| {}).await.unwrap();
+    assert!(!engine.is_up());
+    assert_eq!(fixture.labs(), 0);
 }

@@ -8,7 +8,7 @@ use crate::lab::lock::Lock;
 use crate::lab::revisions::State;
 use crate::lab::{Lab, LabError, Record};
 use crate::undo::{self, Pending};
-use lab_core::engine::{Description, Engine, EngineErrorKind, RunState, ServiceChange};
+use lab_core::engine::{Description, Engine, EngineErrorKind, RunState, ServiceChange, ServiceStatus};
 use lab_stack::Stack;
 
 /// State of a lab on disk before it is brought up. Empty for a new lab.
@@ -163,7 +163,8 @@ impl UpTransaction<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let fault = undo::pending(lab)?.filter(|pending| pending.kept && !is_new);
+        let is_fixed = |fault: &Pending| before.as_ref().is_some_and(|now| fault.is_fixed(now, &record));
+        let fault = undo::pending(lab)?.filter(|pending| pending.kept && !is_new && !is_fixed(pending));
         if let (Some(fault), Some(now)) = (&fault, &before) {
             return self.leave_fault(engine, fault, now).await;
         }
@@ -198,15 +199,11 @@ impl UpTransaction<'_> {
         fault: &Pending,
         now: &Description,
     ) -> Result<RunningLab, ProvisionError> {
-        let revisions = self.lab.revisions()?;
-        let mut started = Vec::new();
-        for service in now.services.iter().filter(|service| service.state == RunState::Stopped) {
-            let desired = revisions.current(&service.name).map(|current| current.state.run);
-            if desired == Some(RunState::Running) {
-                engine.reconcile(&service.name, &ServiceChange::run(RunState::Running)).await?;
-                started.push(service.name.clone());
-            }
-        }
+        let start = |service: &ServiceStatus, desired: &State| {
+            let is_missing = service.state == RunState::Stopped && desired.run == RunState::Running;
+            if is_missing { ServiceChange::run(RunState::Running) } else { ServiceChange::default() }
+        };
+        let started = self.apply_recorded(engine.as_ref(), now, start).await?;
         self.with_fault(engine, fault, started).await
     }
 
@@ -217,15 +214,30 @@ impl UpTransaction<'_> {
         fault: &Pending,
         now: &Description,
     ) -> Result<RunningLab, ProvisionError> {
+        let restore = |service: &ServiceStatus, desired: &State| desired.change_from(&State::observed(service));
+        self.apply_recorded(engine.as_ref(), now, restore).await?;
+        self.with_fault(engine, fault, Vec::new()).await
+    }
+
+    /// Applies the change that `decide` derives from each service and its recorded state. Returns the names of the changed
+    /// services.
+    async fn apply_recorded(
+        &self,
+        engine: &dyn Engine,
+        now: &Description,
+        decide: impl Fn(&ServiceStatus, &State) -> ServiceChange,
+    ) -> Result<Vec<String>, ProvisionError> {
         let revisions = self.lab.revisions()?;
+        let mut changed = Vec::new();
         for service in &now.services {
             let Some(current) = revisions.current(&service.name) else { continue };
-            let change = current.state.change_from(&State::observed(service));
+            let change = decide(service, &current.state);
             if change != ServiceChange::default() {
                 engine.reconcile(&service.name, &change).await?;
+                changed.push(service.name.clone());
             }
         }
-        self.with_fault(engine, fault, Vec::new()).await
+        Ok(changed)
     }
 
     async fn with_fault(
@@ -234,10 +246,14 @@ impl UpTransaction<'_> {
         fault: &Pending,
         started: Vec<String>,
     ) -> Result<RunningLab, ProvisionError> {
-        let description = engine.describe().await?;
-        let (run, scenario) = (fault.run.clone(), fault.scenario.clone());
-        let outcome = UpOutcome::KeptFault(KeptFault { run, scenario, started });
-        Ok(RunningLab { record: self.lab.existing()?, engine, description, outcome })
+        let (description, record) = (engine.describe().await?, self.lab.existing()?);
+        let outcome = if fault.is_fixed(&description, &record) {
+            UpOutcome::Restarted(Repairs { started, ..Repairs::default() })
+        } else {
+            let (run, scenario) = (fault.run.clone(), fault.scenario.clone());
+            UpOutcome::KeptFault(KeptFault { run, scenario, started })
+        };
+        Ok(RunningLab { engine, record, description, outcome })
     }
 
     /// Removes a new lab, or restores the record of an existing one.

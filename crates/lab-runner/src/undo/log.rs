@@ -7,15 +7,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
-use crate::lab::{Lab, LabError};
-use lab_core::engine::ServiceChange;
+use super::plan::{RevertStep, plan};
+use super::section::{Before, Content, Header, Line, VERSION, read};
+use crate::lab::{Lab, LabError, Record};
+use lab_core::engine::Description;
 use lab_core::event::Secrets;
 use lab_system::files;
-
-/// Version of the log format.
-const VERSION: u32 = 1;
 
 /// Error of the undo log.
 #[derive(Debug, thiserror::Error)]
@@ -55,61 +53,6 @@ pub enum UndoError {
     Lab(#[from] LabError),
 }
 
-/// Header of a run's section.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
-    /// Version of the format.
-    pub version: u32,
-    /// Id of the run.
-    pub run: String,
-    /// Name of its scenario.
-    pub scenario: String,
-    /// When the run started to make changes.
-    pub at: DateTime<Utc>,
-}
-
-/// State before a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "before", rename_all = "snake_case")]
-pub enum Before {
-    /// Environment and run state of a service.
-    Service {
-        /// Name of the service.
-        service: String,
-        /// Previous values of everything that was changed.
-        state: ServiceChange,
-    },
-    /// Key of the default caller.
-    CallerKey {
-        /// Previous key.
-        key: String,
-    },
-    /// Key of a named caller.
-    Caller {
-        /// Name of the caller.
-        name: String,
-        /// Previous key. `None` if the caller did not exist.
-        key: Option<String>,
-    },
-    /// The lab did not exist; the run created it.
-    NoLab,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "line", rename_all = "snake_case")]
-enum Line {
-    Run(Header),
-    Change(Before),
-    /// A secret that the run is about to set in the lab. It is stored in plain text, as in the lab itself, so that
-    /// readers of this log can mask it.
-    Secret {
-        value: String,
-    },
-    Kept {
-        at: DateTime<Utc>,
-    },
-}
-
 /// Changes of a lab that are pending or kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
@@ -125,6 +68,39 @@ pub struct Pending {
     pub records: Vec<Before>,
     /// Values to mask.
     pub secrets: Secrets,
+}
+
+/// What has to happen with the changes of earlier runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UndoState {
+    /// They must be undone.
+    Pending,
+    /// They were kept on request.
+    Kept,
+    /// They were kept, and reverted by hand since.
+    Fixed {
+        /// The lab itself remains to be removed, because a run created it.
+        temporary: bool,
+    },
+}
+
+impl Pending {
+    /// State of the changes in a lab. `now` is `None` if the services are not known.
+    pub fn state(&self, now: Option<&Description>, record: &Record) -> UndoState {
+        match now {
+            _ if !self.kept => UndoState::Pending,
+            Some(now) if self.is_fixed(now, record) => {
+                UndoState::Fixed { temporary: self.records.contains(&Before::NoLab) }
+            }
+            _ => UndoState::Kept,
+        }
+    }
+
+    /// Returns true if a kept fault was reverted by hand, so that its undo would change nothing in the lab.
+    pub fn is_fixed(&self, now: &Description, record: &Record) -> bool {
+        let changes: Vec<Before> = self.records.iter().filter(|it| **it != Before::NoLab).cloned().collect();
+        self.kept && plan(&changes).iter().all(|step: &RevertStep| step.is_met_by(now, record))
+    }
 }
 
 /// Reads the pending and kept changes of a lab.
@@ -319,6 +295,15 @@ impl UndoLog {
     }
 }
 
+/// Records that the kept changes of all runs were reverted by hand, see [`Pending::is_fixed`]. One line on disk, so that a
+/// crash leaves either the kept fault or none. The caller holds the run lock.
+pub fn settle_fixed(lab: &Lab) -> Result<(), UndoError> {
+    let length = read(&lab.undo_path())?.complete;
+    let mut log = UndoLog { start: length, length, ..UndoLog::unused(lab) };
+    let line = log.line(&Line::Fixed { at: Utc::now() })?;
+    log.append(&line)
+}
+
 /// Removes the records of all runs, after the lab was reset. A temporary lab keeps the record that it must not exist, so
 /// that `lab recover` still removes it.
 pub fn forget(lab: &Lab) -> Result<(), UndoError> {
@@ -347,83 +332,5 @@ pub(super) fn remove(path: &Path, folder: &Path) -> Result<(), UndoError> {
             Err(UndoError::File { path: path.to_owned(), source })
         }
         _ => Ok(()),
-    }
-}
-
-/// A run's section as read.
-struct Section {
-    header: Header,
-    records: Vec<Before>,
-    secrets: Secrets,
-    kept: bool,
-    start: u64,
-}
-
-impl Section {
-    /// Returns whether the section only records that the lab did not exist.
-    fn is_new_lab(&self) -> bool {
-        self.records == [Before::NoLab]
-    }
-}
-
-/// Contents of a log.
-#[derive(Default)]
-struct Content {
-    sections: Vec<Section>,
-    /// Length of all complete lines, in bytes.
-    complete: u64,
-}
-
-fn read(path: &Path) -> Result<Content, UndoError> {
-    let text = match files::read_state(path, files::UNDO_LIMIT) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
-        Err(source) => return Err(UndoError::File { path: path.to_owned(), source }),
-    };
-    let mut content = Content::default();
-    for (number, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let damaged = |detail: String| UndoError::Damaged { path: path.to_owned(), line: number + 1, detail };
-        // Only the last line can lack its line ending: writing was interrupted, so its change was not made.
-        let Some(line_text) = line.strip_suffix(b"\n") else { break };
-        let parsed = serde_json::from_slice(line_text).map_err(|error| damaged(error.to_string()))?;
-        content.add(parsed).map_err(|error| damaged(error.to_string()))?;
-        content.complete += line.len() as u64;
-    }
-    // A header without a record is incomplete, because both are written together.
-    if let Some(section) = content.sections.pop_if(|section| section.records.is_empty()) {
-        content.complete = section.start;
-    }
-    Ok(content)
-}
-
-/// Reason why a line of the log has no meaning.
-#[derive(Debug, thiserror::Error)]
-enum LineError {
-    #[error("a newer version of lab wrote it (its format is {version})")]
-    Newer { version: u32 },
-    #[error("it belongs to no run: the first line must name one")]
-    NoRun,
-}
-
-impl Content {
-    fn add(&mut self, line: Line) -> Result<(), LineError> {
-        match (line, self.sections.last_mut()) {
-            (Line::Run(header), _) if header.version > VERSION => {
-                return Err(LineError::Newer { version: header.version });
-            }
-            (Line::Run(header), _) => {
-                let start = self.complete;
-                let (records, secrets) = (Vec::new(), Secrets::default());
-                self.sections.push(Section { header, records, secrets, kept: false, start });
-            }
-            (_, None) => return Err(LineError::NoRun),
-            (Line::Change(before), Some(section)) => {
-                section.kept = false;
-                section.records.push(before);
-            }
-            (Line::Secret { value }, Some(section)) => section.secrets.add(&value),
-            (Line::Kept { .. }, Some(section)) => section.kept = true,
-        }
-        Ok(())
     }
 }

@@ -6,12 +6,14 @@ mod log;
 mod plan;
 mod recover;
 mod replay;
+mod section;
 
-pub use log::{Before, Header, Pending, UndoError, UndoLog, forget, last_run, pending, record_new_lab};
+pub use log::{Pending, UndoError, UndoLog, UndoState, forget, last_run, pending, record_new_lab, settle_fixed};
 pub use plan::{RevertStep, plan};
 pub use recover::{RecoverError, recover};
 pub use replay::{Replay, kept};
 pub use replay::{TaskPanic, with_hint};
+pub use section::{Before, Header};
 
 #[cfg(test)]
 mod tests;

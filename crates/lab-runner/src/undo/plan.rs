@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::log::Before;
-use lab_core::engine::{RunState, ServiceChange};
+use super::section::Before;
+use crate::lab::Record;
+use lab_core::engine::{Description, RunState, ServiceChange};
 
 /// One step of an undo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,16 @@ impl RevertStep {
         match self {
             Self::Service { change, .. } => change.env.len() + usize::from(change.run.is_some()),
             Self::CallerKey { .. } | Self::Caller { .. } | Self::NoLab => 1,
+        }
+    }
+
+    /// Returns true if the lab already has the state that the step restores.
+    pub fn is_met_by(&self, now: &Description, record: &Record) -> bool {
+        match self {
+            Self::Service { service, change } => now.service(service).is_some_and(|it| change.is_met_by(it)),
+            Self::CallerKey { key } => record.caller_key == *key,
+            Self::Caller { name, key } => record.callers.get(name) == key.as_ref(),
+            Self::NoLab => false,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use super::log::Before;
+use super::section::Before;
 use super::plan::{RevertStep, plan};
 use crate::lab::revisions::Author;
 use crate::lab::{ChangeError, Lab, LabError};

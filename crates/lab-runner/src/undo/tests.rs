@@ -319,3 +319,30 @@ async fn what_is_given_up_at_a_signal_says_so_and_stays_owed() {
     assert_eq!(undo.items[0].error.as_deref(), Some("abandoned after a signal"));
     assert!(lab.undo_path().exists());
 }
+
+#[test]
+fn a_settled_log_has_nothing_to_undo_and_can_be_continued() {
+    let (_folder, lab) = lab();
+    for run in ["run-1", "run-2"] {
+        let mut log = UndoLog::begin(&lab, run, "app-down").unwrap();
+        log.record(state("app", RunState::Running)).unwrap();
+        log.keep().unwrap();
+    }
+    let kept = fs::read(lab.undo_path()).unwrap();
+    settle_fixed(&lab).unwrap();
+    assert_eq!(pending(&lab).unwrap(), None);
+    assert_eq!(last_run(&lab, None).unwrap(), None);
+    // Cut off anywhere in its line, it leaves the kept fault as it was.
+    let settled = fs::read(lab.undo_path()).unwrap();
+    fs::write(lab.undo_path(), &settled[..settled.len() - 1]).unwrap();
+    assert_eq!(pending(&lab).unwrap().unwrap().records.len(), 2);
+    settle_fixed(&lab).unwrap();
+    let settled = fs::read(lab.undo_path()).unwrap();
+    assert!(settled.starts_with(&kept) && pending(&lab).unwrap().is_none());
+    // A later run has its own section, and removes only that.
+    let mut log = UndoLog::begin(&lab, "run-3", "rotate-key").unwrap();
+    log.record(caller("v1")).unwrap();
+    assert_eq!(pending(&lab).unwrap().unwrap().records, [caller("v1")]);
+    log.finish().unwrap();
+    assert_eq!(fs::read(lab.undo_path()).unwrap(), settled);
+}
