@@ -15,7 +15,6 @@ use super::session::{Session, no_such_lab};
 use super::signals;
 use crate::cli::{EngineChoice, Format, PaceChoice, RunArgs};
 use lab_containers::docker;
-use lab_core::engine::EngineErrorKind;
 use lab_core::error::{Exit, Failure};
 use lab_core::event::{Phase, UndoOutcome};
 use lab_report::report::annotations::Annotations;
@@ -291,7 +290,7 @@ async fn existing(
         Err(ProvisionError::Interrupted) => Ok(Existing::Interrupted),
         // It was removed at this moment.
         Err(ProvisionError::Lab(LabError::Missing { .. })) if session.named().is_none() => Ok(Existing::Unusable),
-        Err(ProvisionError::Engine(error)) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
+        Err(ProvisionError::Engine(error)) if error.kind.is_down() => {
             if session.named().is_some() {
                 return Err(error.hint(format!("lab up{}", lab.name_option())).into());
             }

@@ -90,7 +90,7 @@ impl Engine for Embedded {
         };
         launch::until_settled(&self.folder).await;
         match self.calls.up(request).await {
-            Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
+            Err(error) if error.kind.is_down() => {}
             result => return result,
         }
         stage("starting");

@@ -15,6 +15,7 @@ mod reset;
 pub mod revisions;
 mod run_id;
 mod stack;
+pub(crate) mod startup;
 mod state_folder;
 
 pub use changes::ChangeError;

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::host_process::{self, lab_in, respond};
 use crate::engines::observed_lab::ObservedLab;
-use lab_core::engine::EngineErrorKind;
 use lab_core::error::Exit;
 use lab_runner::callers::{CallerMix, CallerState, CallersState, LOCK_FILE, Order, RECENT, Response, STATE_FILE};
 use lab_runner::lab::{Lab, Record};
@@ -111,7 +110,7 @@ impl Host {
             }
             Err(error) => {
                 let down = error.downcast_ref::<lab_core::engine::EngineError>();
-                if down.is_some_and(|error| !matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost)) {
+                if down.is_some_and(|error| !error.kind.is_down()) {
                     return false;
                 }
                 self.unreachable.get_or_insert_with(Instant::now).elapsed() >= GONE_AFTER

@@ -9,7 +9,6 @@ use super::{NewLab, check_engine, no_such_lab, select_engine};
 use crate::cli::RunArgs;
 use crate::commands::choose;
 use crate::commands::session::Session;
-use lab_core::engine::EngineErrorKind;
 use lab_core::error::Exit;
 use lab_report::report::table::{Side, Table};
 use lab_report::report::{human, text};
@@ -131,7 +130,7 @@ async fn find_target(session: &Session, args: &RunArgs, plan: &Plan) -> anyhow::
                     remarks.extend(pending.map(|_| "the undo of an earlier run is pending: add --recover".to_owned()));
                     return Ok(Target { lab: Some(lab.name().to_owned()), engine: engine.name(), remarks });
                 }
-                Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
+                Err(error) if error.kind.is_down() => {
                     if session.named().is_some() {
                         return Err(error.hint(format!("lab up{}", lab.name_option())).into());
                     }

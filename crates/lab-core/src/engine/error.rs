@@ -47,6 +47,13 @@ pub enum EngineErrorKind {
     System,
 }
 
+impl EngineErrorKind {
+    /// Returns true if no stack is running, for whatever reason.
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::NotUp | Self::Lost)
+    }
+}
+
 impl EngineError {
     /// Creates an error that concerns the whole stack.
     pub fn new(kind: EngineErrorKind, detail: impl Into<String>) -> Self {

@@ -8,9 +8,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::revisions::{Author, CALLERS, Revisions, State};
+use super::startup::start_if_down;
 use super::{ChangeError, FIRST_KEY, Lab, LabError, folder_error};
 use crate::undo::{self, UndoError};
-use lab_core::engine::{Engine, EngineErrorKind, Roles, RunState, ServiceChange, ServiceSpec, UpRequest};
+use lab_core::engine::{Engine, Roles, RunState, ServiceChange, ServiceSpec};
 use lab_system::files;
 
 /// Marker of a reset that is not complete.
@@ -81,18 +82,11 @@ impl Lab {
 
     /// Starts the stack if it is down, and waits for an interrupted change.
     async fn settle_before_reset(&self, engine: &Arc<dyn Engine>, firsts: &Revisions) -> Result<(), ResetError> {
-        match engine.describe().await {
-            Ok(_) => {}
-            Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
-                let record = self.existing()?;
-                let Roles { app, key_variable, .. } = engine.roles();
-                let first = firsts.first(&app).and_then(|first| first.state.env.get(&key_variable).cloned());
-                let env = [(app, [(key_variable, first.unwrap_or_else(|| FIRST_KEY.to_owned()))].into())].into();
-                let request = UpRequest { gateway_port: record.gateway_port, env, tied: false };
-                engine.up(&request, Arc::new(|_| {})).await?;
-            }
-            Err(error) => return Err(error.into()),
-        }
+        let Roles { app, key_variable, .. } = engine.roles();
+        let first = firsts.first(&app).and_then(|first| first.state.env.get(&key_variable).cloned());
+        let key = first.unwrap_or_else(|| FIRST_KEY.to_owned());
+        let env = [(app, [(key_variable, key)].into())].into();
+        start_if_down(engine.as_ref(), &self.existing()?, env).await?;
         Ok(self.settle(engine.as_ref()).await?)
     }
 
@@ -137,7 +131,7 @@ mod tests {
     use super::*;
     use crate::lab::{Record, StateFolder};
     use crate::undo::{Before, UndoLog, pending};
-    use lab_core::engine::{APP, DB, EngineError, GATEWAY, KEY_VARIABLE};
+    use lab_core::engine::{APP, DB, EngineError, EngineErrorKind, GATEWAY, KEY_VARIABLE};
     use lab_testkit::engine::{MockEngine, Script};
 
     async fn lab() -> (tempfile::TempDir, Lab, MockEngine) {

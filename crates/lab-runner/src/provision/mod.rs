@@ -6,10 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::lab::lock::Lock;
-use crate::lab::{FIRST_KEY, Lab, LabError, Record};
+use crate::lab::{Lab, LabError, Record};
 use crate::runner::Interrupt;
 use crate::undo::{Pending, UndoError};
-use lab_core::engine::{Description, Engine, EngineError, EngineErrorKind, ProgressFn, Roles, UpRequest};
+use lab_core::engine::{Description, Engine, EngineError, EngineErrorKind, ProgressFn};
 use lab_scenario::Diagnostics;
 use lab_stack::{Reading, Stack, StackErrors};
 
@@ -156,16 +156,11 @@ impl fmt::Debug for ProvisionedLab {
         let Self { lab, engine, description, temporary, fixed, lock: _ } = self;
         let mut debug = f.debug_struct("ProvisionedLab");
         debug.field("lab", &lab.name()).field("engine", &engine.name()).field("temporary", temporary);
-        debug.field("fixed", &fixed.as_ref().map(|fault| &fault.run)).field("description", description).finish_non_exhaustive()
+        debug
+            .field("fixed", &fixed.as_ref().map(|fault| &fault.run))
+            .field("description", description)
+            .finish_non_exhaustive()
     }
-}
-
-/// Request to bring up a recorded lab with its server key.
-fn up_request(engine: &dyn Engine, record: &Record, tied: bool) -> UpRequest {
-    let Roles { app, key_variable, .. } = engine.roles();
-    let key = record.expected_server_key().unwrap_or(FIRST_KEY);
-    let env = [(app, [(key_variable, key.to_owned())].into())].into();
-    UpRequest { gateway_port: record.gateway_port, env, tied }
 }
 
 /// Fails if the engine is unreachable or the lab belongs to another owner. Called before a new lab is recorded, because

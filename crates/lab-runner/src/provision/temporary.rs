@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{ProvisionError, ProvisionedLab, Provisioner, alerts, check_reachable, up_request};
+use super::{ProvisionError, ProvisionedLab, Provisioner, alerts, check_reachable};
 use crate::lab::lock::Lock;
+use crate::lab::startup::{Environment, up_request};
 use crate::lab::{Lab, Record, StateFolder, run_holder};
 use crate::undo;
-use lab_core::engine::{Description, Engine};
+use lab_core::engine::{Description, Engine, UpRequest};
 use lab_core::event::UndoOutcome;
 use lab_scenario::Plan;
 use lab_stack::Stack;
@@ -93,7 +94,7 @@ impl Provisioner {
             lab.save_stack(stack)?;
         }
         lab.save(record)?;
-        let request = up_request(engine.as_ref(), record, tied);
+        let request = UpRequest { tied, ..up_request(engine.as_ref(), record, Environment::new()) };
         let description = engine.up(&request, Arc::clone(&self.progress)).await?;
         lab.record_up(&description)?;
         plan.check_lab(lab.name(), &description.endpoints)?;

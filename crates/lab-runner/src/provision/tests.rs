@@ -237,9 +237,7 @@ async fn a_fault_fixed_by_hand_no_longer_blocks_a_run() {
     let fixture = Fixture::new();
     let (lab, engine) = lab_with_kept_fault(&fixture).await;
     let attach = async || fixture.provisioner.attach(&lab, &lab.existing().unwrap(), &fixture.plan, "x-7f3a").await;
-    let refused = |result: Result<ProvisionedLab, ProvisionError>| {
-        matches!(result, Err(ProvisionError::Unexpected { problems, .. }) if problems[0].what.contains("kept fault"))
-    };
+    let refused = |result: Result<ProvisionedLab, ProvisionError>| matches!(result, Err(ProvisionError::Unexpected { problems, .. }) if problems[0].what.contains("kept fault"));
     assert!(refused(attach().await));
     engine.alter(APP, &ServiceChange::run(RunState::Running)).unwrap();
     assert!(refused(attach().await), "the caller's key is still there");

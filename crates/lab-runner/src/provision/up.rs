@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{ProvisionError, Provisioner, check_reachable, up_request};
+use super::{ProvisionError, Provisioner, check_reachable};
 use crate::lab::lock::Lock;
 use crate::lab::revisions::State;
+use crate::lab::startup::{Environment, up_request};
 use crate::lab::{Lab, LabError, Record};
 use crate::undo::{self, Pending};
-use lab_core::engine::{Description, Engine, EngineErrorKind, RunState, ServiceChange, ServiceStatus};
+use lab_core::engine::{Description, Engine, RunState, ServiceChange, ServiceStatus};
 use lab_stack::Stack;
 
 /// State of a lab on disk before it is brought up. Empty for a new lab.
@@ -159,7 +160,7 @@ impl UpTransaction<'_> {
                     check_port(lab, port, &now)?;
                     before = Some(now);
                 }
-                Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
+                Err(error) if error.kind.is_down() => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -173,7 +174,7 @@ impl UpTransaction<'_> {
             lab.save_stack(stack)?;
         }
         lab.save(&record)?;
-        let request = up_request(engine.as_ref(), &record, false);
+        let request = up_request(engine.as_ref(), &record, Environment::new());
         let description = engine.up(&request, Arc::clone(&provisioner.progress)).await?;
         if let Some(key) = description.server_key() {
             // Also records the result of an interrupted key change.

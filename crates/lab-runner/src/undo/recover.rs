@@ -1,7 +1,6 @@
 //! Undoes what earlier runs left in a lab: after a SIGKILL or a power cut, after an incomplete undo, and also kept
 //! changes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::log::{UndoError, pending, remove};
 use super::plan::{RevertStep, plan};
 use super::replay::Replay;
+use crate::lab::startup::{Environment, start_if_down};
 use crate::lab::{Lab, LabError};
-use lab_core::engine::{Engine, EngineError, EngineErrorKind, Roles, UpRequest};
+use lab_core::engine::{Engine, EngineError};
 use lab_core::event::{EventKind, Undo, UndoOutcome};
 use lab_system::deadline;
 
@@ -71,22 +71,11 @@ async fn bring_up(
     steps: &[RevertStep],
     give_up: &CancellationToken,
 ) -> Result<(), RecoverError> {
-    match engine.describe().await {
-        Ok(_) => return Ok(()),
-        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {}
-        Err(error) => return Err(error.into()),
-    }
     let record = lab.existing()?;
-    let mut env = environment(steps);
-    // Labs of older versions have no stored server key; the caller's key is the best guess.
-    let key = record.expected_server_key().unwrap_or(&record.caller_key).to_owned();
-    let Roles { app, key_variable, .. } = engine.roles();
-    env.entry(app).or_default().entry(key_variable).or_insert(key);
-    let request = UpRequest { gateway_port: record.gateway_port, env, tied: false };
     let _lock = lab.lock_change("recover").await?;
     tokio::select! {
-        up = deadline::timeout(UP_TIMEOUT, engine.up(&request, Arc::new(|_| {}))) => match up {
-            Ok(up) => Ok(up.map(|_| ())?),
+        up = deadline::timeout(UP_TIMEOUT, start_if_down(engine.as_ref(), &record, environment(steps))) => match up {
+            Ok(up) => Ok(up?),
             Err(_) => Err(RecoverError::Up(format!("not done within {} s", UP_TIMEOUT.as_secs()))),
         },
         () = give_up.cancelled() => Err(RecoverError::Up("abandoned after a signal".to_owned())),
@@ -94,8 +83,8 @@ async fn bring_up(
 }
 
 /// Initial environment of the services: the values that the undo restores anyway.
-fn environment(steps: &[RevertStep]) -> BTreeMap<String, BTreeMap<String, String>> {
-    let mut env: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+fn environment(steps: &[RevertStep]) -> Environment {
+    let mut env = Environment::new();
     for step in steps {
         if let RevertStep::Service { service, change } = step {
             let set = change.env.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
