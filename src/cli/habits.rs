@@ -116,7 +116,7 @@ const WORDS: &[(&str, Meaning)] = &[
 const DEFAULTS: [(&str, &str); 4] = [("scenario", "list"), ("runs", "list"), ("key", "show"), ("images", "list")];
 
 /// Hints for a command whose required arguments are missing.
-const MISSING: [(&str, &str); 12] = [
+const MISSING: [(&str, &str); 14] = [
     ("scenario run", "lab scenario list shows the names"),
     ("scenario prove", "lab scenario list shows the names"),
     ("scenario show", "lab scenario list shows the names"),
@@ -127,6 +127,8 @@ const MISSING: [(&str, &str); 12] = [
     ("pause", "lab status lists the services"),
     ("unpause", "lab status lists the services"),
     ("key rotate", "lab key rotate apikey-v2"),
+    ("env set", "lab env app shows the variables of a service; lab status lists the services"),
+    ("env unset", "lab env app shows the variables of a service; lab status lists the services"),
     ("runs show", "lab runs list shows the ids"),
     ("runs diff", "lab runs list shows the ids"),
 ];

@@ -4,12 +4,12 @@ use clap::{Args, Subcommand};
 
 /// `lab env`.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct EnvArgs {
     #[command(subcommand)]
     pub(crate) command: Option<EnvCommand>,
     /// Service to show, such as gateway, app or db
-    #[arg(value_name = "SERVICE", required = true)]
+    #[arg(value_name = "SERVICE")]
     pub(crate) service: Option<String>,
     /// Print one JSON document
     #[arg(long)]
@@ -63,7 +63,7 @@ pub(crate) struct HistoryArgs {
 pub(crate) struct RollbackArgs {
     /// Service, or `callers` for the callers' keys
     #[arg(value_name = "SERVICE")]
-    pub(crate) service: String,
+    pub(crate) service: Option<String>,
     /// Revision to return to, see `lab history` [default: the latest that differs and in which the service runs]
     #[arg(long, value_name = "REVISION")]
     pub(crate) to: Option<u64>,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::change::ManualChange;
 use super::revisions::{Masking, change_text};
-use super::session::{Connected, Session, unknown_service};
+use super::session::{Connected, Session, no_service, unknown_service};
 use crate::cli::{EnvArgs, EnvCommand};
 use lab_core::engine::{APP, Ability, Roles, RunState, ServiceChange, ServiceSpec, environment};
 use lab_core::error::{Exit, Failure};
@@ -30,8 +30,7 @@ pub(super) async fn run(session: &Session, args: &EnvArgs) -> anyhow::Result<Exi
             let env = removals(names)?;
             change(session, "lab env unset", service, env).await
         }
-        (None, Some(service)) => show(session, service, args).await,
-        (None, None) => Err(Failure::usage("no service was given").hint("lab env app").into()),
+        (None, service) => show(session, service.as_deref(), args).await,
     }
 }
 
@@ -45,11 +44,15 @@ struct Document<'a> {
     settings: Option<&'a [String]>,
 }
 
-async fn show(session: &Session, service: &str, args: &EnvArgs) -> anyhow::Result<Exit> {
+async fn show(session: &Session, service: Option<&str>, args: &EnvArgs) -> anyhow::Result<Exit> {
     if args.reveal {
         session.reveal();
     }
     let connected = session.connect()?;
+    let Some(service) = service else {
+        let known = connected.engine.services();
+        return Err(no_service("lab env", known.iter().map(|spec| spec.name.as_str())).into());
+    };
     connected.settle().await?;
     let spec = spec(&connected, service)?;
     let now = connected.describe().await?;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Local, Utc};
 use serde::Serialize;
 
 use super::change::ManualChange;
-use super::session::{Connected, Session, unknown_service};
+use super::session::{Connected, Session, no_service, unknown_service};
 use crate::cli::{HistoryArgs, RollbackArgs};
 use lab_core::engine::{Roles, RunState, secret};
 use lab_core::error::{Exit, Failure};
@@ -165,7 +165,11 @@ fn check_subject(connected: &Connected, name: &str) -> anyhow::Result<()> {
 
 pub(super) async fn rollback(session: &Session, args: &RollbackArgs) -> anyhow::Result<Exit> {
     let connected = session.connect()?;
-    let service = args.service.as_str();
+    let Some(service) = args.service.as_deref() else {
+        let known = connected.engine.services();
+        let subjects = known.iter().map(|spec| spec.name.as_str()).chain([CALLERS]);
+        return Err(no_service("lab rollback", subjects).into());
+    };
     check_subject(&connected, service)?;
     let change = match ManualChange::begin(session, &connected, "lab rollback").await? {
         Ok(change) => change,

@@ -12,7 +12,7 @@ use super::failure::text;
 use super::session::Session;
 use crate::cli::{Format, RunsCommand};
 use lab_core::error::{Exit, Failure};
-use lab_core::event::Event;
+use lab_core::event::{Event, UndoOutcome};
 use lab_report::report::diff::Diff;
 use lab_report::report::journal::{INCOMPLETE, Journal};
 use lab_report::report::json::Json;
@@ -162,16 +162,7 @@ fn list(session: &Session, state: &StateFolder, json: bool) -> anyhow::Result<Ex
         ("verdict", Side::Left),
     ]);
     for journal in &journals {
-        let outage = journal.outage.map_or_else(
-            || "-".to_owned(),
-            |outage| if outage.recovered_at.is_some() { human::clock(outage.duration) } else { "ongoing".to_owned() },
-        );
         let when = journal.start.with_timezone(&chrono::Local).format("%m-%d %H:%M:%S").to_string();
-        let verdict = if is_in_progress(state, journal) {
-            Cell::new(Tone::Plain, "running")
-        } else {
-            Cell::new(status_tone(journal.status), status_name(journal.status))
-        };
         table.row([
             short_id(&journal.id).into(),
             when.into(),
@@ -179,10 +170,23 @@ fn list(session: &Session, state: &StateFolder, json: bool) -> anyhow::Result<Ex
             journal.lab.as_str().into(),
             journal.engine.as_str().into(),
             human::clock(journal.duration).into(),
-            outage.into(),
-            verdict,
+            outage(journal).into(),
+            if is_in_progress(state, journal) { Cell::new(Tone::Plain, "running") } else { verdict(journal) },
         ]);
     }
     table.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
     Ok(Exit::Passed)
+}
+
+/// Length of the outage. Without a recovery during the run, it is only known that it was longer.
+fn outage(journal: &Journal) -> String {
+    let Some(outage) = journal.outage else { return "-".to_owned() };
+    let longer = if outage.recovered_at.is_some() { "" } else { ">" };
+    format!("{longer}{}", human::clock(outage.duration))
+}
+
+/// Result of a run, with the changes that it left in the lab.
+fn verdict(journal: &Journal) -> Cell {
+    let kept = if journal.undo.status == UndoOutcome::Kept { ", changes kept" } else { "" };
+    Cell::new(status_tone(journal.status), format!("{}{kept}", status_name(journal.status)))
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lab_core::engine::{Description, Engine, EngineError, EngineErrorKind};
+use lab_core::engine::{Description, Engine, EngineError};
 use lab_core::error::{Exit, Failure};
 use lab_core::event::{Keys, Secrets};
 use lab_report::report::{encode, short_id};
@@ -224,7 +224,7 @@ impl Connected {
     }
 
     fn not_described(&self, error: EngineError) -> EngineError {
-        if !matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) {
+        if !error.kind.is_down() {
             return error;
         }
         let name = self.lab.name_option();
@@ -247,4 +247,11 @@ pub(super) fn unknown_service<'a>(name: &str, known: impl Iterator<Item = &'a st
         return failure.hint(format!("{name} is a lab: select it with --name {name}"));
     }
     failure
+}
+
+/// The error for a command that needs a service and got none.
+pub(super) fn no_service<'a>(command: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    let known: Vec<&str> = known.collect();
+    let message = format!("{command} needs a service (this lab has {})", known.join(", "));
+    Failure::usage(message).hint(format!("{command} {}", known.first().unwrap_or(&lab_core::engine::APP)))
 }

@@ -1,162 +1,23 @@
 //! `lab status`: services, health and addresses.
 
-use crate::engines::Connect;
-use std::collections::BTreeMap;
-
 use futures_util::future::join_all;
-use serde::Serialize;
 
 use super::session::{Connected, Session, no_such_lab};
 use crate::cli::StatusArgs;
-use lab_core::engine::{
-    Description, EngineError, EngineErrorKind, Health, Overall, Roles, RunState, ServiceStatus, secret,
-};
+use crate::engines::Connect;
+use lab_core::engine::{Health, RunState, ServiceStatus};
 use lab_core::error::Exit;
-use lab_core::event::{Keys, Secrets};
 use lab_report::report::table::{Cell, Side, Table};
 use lab_report::report::{human, text};
 use lab_report::term::Tone;
 use lab_runner::lab::{Lab, StateFolder};
-use lab_runner::undo::{self, Pending, UndoState};
+use lab_runner::undo::{self, UndoState};
 
 mod blind;
 mod callers;
-use callers::Callers;
+mod document;
 
-/// Output of `lab status --json`.
-#[derive(Serialize)]
-struct Document {
-    lab: String,
-    engine: String,
-    state: LabState,
-    /// Reason why the state is `down` or `unknown`.
-    error: Option<String>,
-    keys: Option<Keys>,
-    gateway: Option<String>,
-    prometheus: Option<String>,
-    grafana: Option<String>,
-    /// lab's own dashboard, if Grafana does not run.
-    dashboard: Option<String>,
-    services: Vec<ServiceStatus>,
-    /// Notices for people, such as a service that the lab does without.
-    notices: Vec<String>,
-    /// Callers that send requests in the background.
-    callers: Option<Callers>,
-    /// The run in progress.
-    run: Option<String>,
-    undo: Option<PendingUndo>,
-    /// Id of the drill in progress. Then keys, environments and reasons are hidden.
-    drill: Option<String>,
-}
-
-/// Overall state of a lab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum LabState {
-    /// Every service runs, and none is unhealthy.
-    Healthy,
-    /// Some services are stopped, paused or unhealthy.
-    Degraded,
-    /// No service runs.
-    Stopped,
-    /// It never started, or its engine process is gone.
-    Down,
-    /// Its state cannot be determined.
-    Unknown,
-}
-
-impl LabState {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Healthy => Overall::Healthy.name(),
-            Self::Degraded => Overall::Degraded.name(),
-            Self::Stopped => Overall::Stopped.name(),
-            Self::Down => "down",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    fn tone(self) -> Tone {
-        match self {
-            Self::Healthy => Tone::Good,
-            Self::Degraded => Tone::Warn,
-            Self::Stopped | Self::Down | Self::Unknown => Tone::Failed,
-        }
-    }
-
-    fn exit(self) -> Exit {
-        match self {
-            Self::Healthy => Exit::Passed,
-            Self::Degraded => Exit::NotPassed,
-            Self::Stopped | Self::Down | Self::Unknown => Exit::Failed,
-        }
-    }
-
-    /// Returns true if the services are known.
-    fn is_up(self) -> bool {
-        !matches!(self, Self::Down | Self::Unknown)
-    }
-}
-
-impl From<Overall> for LabState {
-    fn from(overall: Overall) -> Self {
-        match overall {
-            Overall::Healthy => Self::Healthy,
-            Overall::Degraded => Self::Degraded,
-            Overall::Stopped => Self::Stopped,
-        }
-    }
-}
-
-impl Document {
-    fn callers_fail(&self) -> bool {
-        self.callers.as_ref().is_some_and(Callers::fail)
-    }
-
-    /// State in words. Healthy services are not enough while callers fail.
-    fn headline(&self) -> (Tone, &'static str) {
-        match self.state {
-            LabState::Healthy if self.callers_fail() => (Tone::Failed, "services healthy, callers fail"),
-            state => (state.tone(), state.name()),
-        }
-    }
-}
-
-/// Changes of a run that are not undone yet.
-#[derive(Serialize)]
-struct PendingUndo {
-    run: String,
-    scenario: String,
-    /// Kept on purpose, by `--keep` or `--until`.
-    kept: bool,
-    /// A kept fault was reverted by hand, so that nothing is left to undo.
-    fixed: bool,
-    #[serde(skip)]
-    state: UndoState,
-}
-
-impl PendingUndo {
-    fn new(pending: Pending, state: UndoState) -> Self {
-        let fixed = matches!(state, UndoState::Fixed { .. });
-        Self { run: pending.run, scenario: pending.scenario, kept: pending.kept, fixed, state }
-    }
-
-    /// Cell of the table of all labs.
-    fn note(&self) -> &'static str {
-        match self.state {
-            UndoState::Pending => "undo pending",
-            UndoState::Kept => "kept fault",
-            UndoState::Fixed { .. } => "fault fixed",
-        }
-    }
-
-    fn tone(&self) -> Tone {
-        match self.state {
-            UndoState::Pending | UndoState::Kept => Tone::Warn,
-            UndoState::Fixed { .. } => Tone::Good,
-        }
-    }
-}
+use document::{Document, LabState, document, unknown};
 
 pub(super) async fn run(session: &Session, args: &StatusArgs) -> anyhow::Result<Exit> {
     if args.all {
@@ -188,65 +49,6 @@ async fn inspect(lab: &Lab) -> anyhow::Result<Option<Document>> {
         document.hide_causes();
     }
     Ok(Some(document))
-}
-
-/// Document without services.
-fn empty_document(lab: &Lab, engine: &str, state: LabState) -> Document {
-    Document {
-        lab: lab.name().to_owned(),
-        engine: engine.to_owned(),
-        state,
-        error: None,
-        keys: None,
-        gateway: None,
-        prometheus: None,
-        grafana: None,
-        dashboard: None,
-        services: Vec::new(),
-        notices: Vec::new(),
-        callers: Callers::running_in(lab),
-        run: lab.running(),
-        undo: None,
-        drill: None,
-    }
-}
-
-/// Document for a lab whose state cannot be determined.
-fn unknown(lab: &Lab, why: String) -> Document {
-    let engine = lab.record().ok().flatten().map(|record| record.engine);
-    Document { error: Some(why), ..empty_document(lab, engine.as_deref().unwrap_or("-"), LabState::Unknown) }
-}
-
-fn document(
-    connected: &Connected,
-    described: Result<Description, EngineError>,
-    pending: Option<Pending>,
-) -> anyhow::Result<Document> {
-    let mut document = empty_document(&connected.lab, &connected.record.engine, LabState::Down);
-    document.undo = match pending {
-        Some(pending) => {
-            let state = pending.state(described.as_ref().ok(), &connected.lab.existing()?);
-            Some(PendingUndo::new(pending, state))
-        }
-        None => None,
-    };
-    match described {
-        Ok(now) => {
-            document.state = now.overall().into();
-            document.keys = connected.keys(&now)?;
-            document.gateway = Some(now.endpoints.gateway);
-            (document.prometheus, document.grafana) = (now.endpoints.prometheus, now.endpoints.grafana);
-            document.dashboard = now.endpoints.dashboard;
-            document.services = now.services;
-            mask_secrets(&mut document.services, &now.roles, &connected.record.containers.secrets);
-            document.notices = now.notices;
-        }
-        Err(error) if matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost) => {
-            document.error = Some(error.to_string());
-        }
-        Err(error) => return Err(error.into()),
-    }
-    Ok(document)
 }
 
 fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()> {
@@ -367,18 +169,6 @@ fn remarks(document: &Document) -> Vec<(Tone, String)> {
     remarks
 }
 
-/// Masks the lab's passwords and the secrets of all services, because such a document is shown and shared.
-fn mask_secrets(services: &mut [ServiceStatus], roles: &Roles, passwords: &BTreeMap<String, String>) {
-    let mut secrets = Secrets::default();
-    for password in passwords.values() {
-        secrets.add(password);
-    }
-    for (name, value) in services.iter_mut().flat_map(|service| service.env.iter_mut()) {
-        secrets.hide(value);
-        *value = secret::mask_value(roles, name, value);
-    }
-}
-
 async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     let mut documents = Vec::new();
     let mut exit = Exit::Passed;
@@ -422,10 +212,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
     ]);
     for document in &documents {
         let keys = document.keys.as_ref();
-        let state = match document.state {
-            LabState::Healthy if document.callers_fail() => Cell::new(Tone::Failed, "callers fail"),
-            state => Cell::new(state.tone(), state.name()),
-        };
+        let (tone, state) = document.headline();
         let gateway = document.gateway.as_deref().map_or("-", |url| url.trim_start_matches("http://"));
         let note = match (&document.run, &document.undo) {
             _ if document.drill.is_some() => "drill".to_owned(),
@@ -436,7 +223,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         table.row([
             document.lab.as_str().into(),
             document.engine.as_str().into(),
-            state,
+            Cell::new(tone, state),
             gateway.into(),
             keys.map_or("-", |keys| keys.server.as_str()).into(),
             keys.map_or("-", |keys| keys.caller.as_str()).into(),

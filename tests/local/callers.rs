@@ -35,10 +35,7 @@ fn callers_continue_after_a_run_that_keeps_its_fault() {
     desk.lab(&["callers", "start"]).status(3).complains("already").complains("lab callers stop");
     // All services are healthy, and a quarter of the requests fails.
     let failing = desk.lab(&["status"]).status(0);
-    failing
-        .says("services healthy, callers fail")
-        .says("callers 40/s · ")
-        .says(" of their requests failed in the last");
+    failing.says("healthy, but callers fail").says("callers 40/s · ").says(" of their requests failed in the last");
     let status = desk.lab(&["status", "--json"]).status(0).json();
     assert!(status["callers"]["recent_failed"].as_u64() > Some(0) && status["callers"]["rate"] == 40.0, "{status}");
 

@@ -142,7 +142,9 @@ pub fn pending_undo(run: &str, scenario: &str, state: UndoState, option: &str) -
             format!("the kept fault of run {run} ({scenario}) is fixed; nothing is left to undo")
         }
         UndoState::Fixed { temporary: true } => {
-            format!("the kept fault of run {run} ({scenario}) is fixed; remove its temporary lab with lab recover{option}")
+            format!(
+                "the kept fault of run {run} ({scenario}) is fixed; remove its temporary lab with lab recover{option}"
+            )
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct TrafficReport {
     /// Seconds from the scheduled start of the first request to the end of the last response, or to an interruption.
     pub duration: f64,
     /// Requests started per second. The slot of the last scheduled request counts in full, so that the rate does not exceed the
-    /// wanted rate.
+    /// requested rate.
     pub rate: f64,
     /// Requested rate; null if it changed over time, and in the closed model.
     pub wanted_rate: Option<f64>,

@@ -10,14 +10,16 @@ pub(super) fn lines(canvas: Canvas, run: &Run, finished: &RunFinished) -> Vec<St
     let mut lines = vec![String::new()];
     let tone = status_tone(finished.status);
     let verdict = status_name(finished.status);
-    let errors = names(run, Status::Error).filter(|_| finished.status == Status::Error && finished.reason.is_none());
+    // Steps whose result is the one of the run are named with it.
+    let named = matches!(finished.status, Status::Failed | Status::Error) && finished.reason.is_none();
+    let named = names(run, finished.status).filter(|_| named);
     let mut facts = vec![steps(run, finished.duration)];
-    facts.extend(unsuccessful(run, errors.is_some()));
+    facts.extend(unsuccessful(run, named.as_ref().map(|_| finished.status)));
     facts.extend(outage(finished.outage));
     if let Some(reason) = &finished.reason {
         lines.extend(canvas.wrapped(&format!("{verdict} · {reason}"), 0, 2, tone));
     } else {
-        let headline = errors.map_or_else(|| verdict.to_owned(), |names| format!("{verdict} in {names}"));
+        let headline = named.map_or_else(|| verdict.to_owned(), |names| format!("{verdict} in {names}"));
         facts.insert(0, headline);
     }
     let mut flowed = canvas.wrapped(&flow(&facts, canvas.width.saturating_sub(2)), 0, 2, Tone::Plain);
@@ -37,7 +39,7 @@ pub(super) fn lines(canvas: Canvas, run: &Run, finished: &RunFinished) -> Vec<St
 /// Lines for a record without the end of its run.
 pub(super) fn interrupted(canvas: Canvas, run: &Run) -> Vec<String> {
     let mut facts = vec!["interrupted".to_owned(), steps(run, run.elapsed)];
-    facts.extend(unsuccessful(run, false));
+    facts.extend(unsuccessful(run, None));
     facts.extend(run.open.as_ref().map(|step| format!("during {step}")));
     let (status, recover) = ("status", "recover");
     let [status, recover] = [status, recover].map(|verb| changes::command(verb, &run.started.lab));
@@ -84,11 +86,12 @@ fn names(run: &Run, status: Status) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// Failed steps, and steps with an error unless the first fact names them.
-fn unsuccessful(run: &Run, are_errors_named: bool) -> impl Iterator<Item = String> {
-    let failed = names(run, Status::Failed).map(|names| format!("failed: {names}"));
-    let errors = names(run, Status::Error).filter(|_| !are_errors_named).map(|names| format!("error: {names}"));
-    failed.into_iter().chain(errors)
+/// Failed steps and steps with an error, except those with the status `named`, which the first fact names.
+fn unsuccessful(run: &Run, named: Option<Status>) -> impl Iterator<Item = String> {
+    [Status::Failed, Status::Error]
+        .into_iter()
+        .filter(move |status| Some(*status) != named)
+        .filter_map(|status| Some(format!("{}: {}", status_name(status), names(run, status)?)))
 }
 
 /// Duration and phases of the outage.

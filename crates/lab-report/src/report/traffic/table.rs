@@ -58,15 +58,17 @@ fn samples(report: &TrafficReport, width: usize) -> Table {
 }
 
 fn headline(report: &TrafficReport) -> String {
-    let wanted = match report.wanted_rate {
-        Some(rate) => format!(" of {}/s wanted", human::number(rate)),
+    let tenths = |rate: f64| human::number((rate * 10.0).round() / 10.0);
+    let requested = match report.wanted_rate {
+        Some(requested) if tenths(requested) == tenths(report.rate) => " as requested".to_owned(),
+        Some(requested) => format!(" instead of {}/s", human::number(requested)),
         None if report.model == "closed" => {
             format!(" on {}", human::count(u64::from(report.connections), "connection"))
         }
         None => " on average".to_owned(),
     };
     let random = report.seed.map_or_else(String::new, |seed| format!(", Poisson with seed {seed}"));
-    let rate = format!("{}/s{wanted}{random}", human::number((report.rate * 10.0).round() / 10.0));
+    let rate = format!("{}/s{requested}{random}", tenths(report.rate));
     let sent = human::count(report.sent, "request");
     let attempts =
         if report.attempts > report.sent { format!(", {} attempts", report.attempts) } else { String::new() };
