@@ -65,6 +65,9 @@ pub(crate) struct UpArgs {
     /// Image for the app, instead of one built from lab itself (Docker only)
     #[arg(long, value_name = "IMAGE")]
     pub(crate) app_image: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `lab down`.
@@ -81,6 +84,9 @@ pub(crate) struct DownArgs {
     /// Remove everything the Docker daemon has under this name, even if another user owns it
     #[arg(long, conflicts_with = "all")]
     pub(crate) force: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `lab status`.
@@ -114,6 +120,9 @@ pub(crate) struct LogsArgs {
     /// Show the time of each line
     #[arg(short, long)]
     pub(crate) timestamps: bool,
+    /// Print one JSON document: a list of lines
+    #[arg(long, conflicts_with_all = ["follow", "timestamps"])]
+    pub(crate) json: bool,
 }
 
 /// `lab stop`, `start`, `restart`, `kill`, `pause` and `unpause`.
@@ -185,4 +194,7 @@ pub(crate) struct RecoverArgs {
     /// All labs of this user
     #[arg(long, conflicts_with_all = ["name", "lab"])]
     pub(crate) all: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }

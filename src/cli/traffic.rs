@@ -27,6 +27,9 @@ pub(crate) enum TrafficCommand {
         /// Second result
         #[arg(value_name = "B.json")]
         after: PathBuf,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
     },
 }
 

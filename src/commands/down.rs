@@ -1,5 +1,7 @@
 //! `lab down`: stops and removes a lab. Its run history is kept.
 
+use serde::Serialize;
+
 use super::choose;
 use super::session::Session;
 use crate::cli::DownArgs;
@@ -12,28 +14,57 @@ use lab_runner::callers;
 use lab_runner::lab::{Containers, Lab, LabError, Record, StateFolder};
 use lab_system::deadline;
 
+/// Output of `lab down --json`, one per lab.
+#[derive(Serialize)]
+struct Document {
+    lab: String,
+    /// False if there was no such lab, or if it could not be removed.
+    removed: bool,
+    /// Reason why it was not removed.
+    error: Option<String>,
+}
+
 pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Exit> {
     let state = StateFolder::open()?;
     state.sweep()?;
     if !args.all {
-        return remove_lab(session, &session.lab()?, args.force).await;
+        let lab = session.lab()?;
+        let removed = remove_lab(session, &lab, args.force).await?;
+        if args.json {
+            return session.json(&Document { lab: lab.name().to_owned(), removed, error: None });
+        }
+        return show(session, &lab, removed);
     }
     let labs = state.labs()?;
-    if labs.is_empty() {
+    if labs.is_empty() && !args.json {
         return session.line("there are no labs");
     }
-    let mut exit = Exit::Passed;
+    let (mut exit, mut documents) = (Exit::Passed, Vec::new());
     for lab in &labs {
         session.hide_secrets_of(lab);
         // A failure in one lab does not stop the removal of the others.
-        if let Err(error) = remove_lab(session, lab, false).await {
-            exit = exit.worse(super::report_error(&error));
-        }
+        let (removed, error) = match remove_lab(session, lab, false).await {
+            Ok(removed) if args.json => (removed, None),
+            Ok(removed) => show(session, lab, removed).map(|_| (removed, None))?,
+            Err(error) => {
+                exit = exit.worse(super::report_error(&error));
+                (false, Some(super::failure::text(&error)))
+            }
+        };
+        documents.push(Document { lab: lab.name().to_owned(), removed, error });
+    }
+    if args.json {
+        session.json(&documents)?;
     }
     Ok(exit)
 }
 
-async fn remove_lab(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<Exit> {
+fn show(session: &Session, lab: &Lab, removed: bool) -> anyhow::Result<Exit> {
+    session.line(&format!("lab {} {}", lab.name(), if removed { "is down" } else { "does not exist" }))
+}
+
+/// Removes a lab. Returns false if there is none.
+async fn remove_lab(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<bool> {
     let is_known = lab.folder().root().exists();
     if is_known {
         // Excludes a run in progress, which would lose its stack.
@@ -46,9 +77,9 @@ async fn remove_lab(session: &Session, lab: &Lab, force: bool) -> anyhow::Result
     } else if !is_known && !remove_unrecorded(session, lab).await? {
         // An interrupted removal may have left files under another name.
         StateFolder::open()?.sweep()?;
-        return session.line(&format!("lab {} does not exist", lab.name()));
+        return Ok(false);
     }
-    session.line(&format!("lab {} is down", lab.name()))
+    Ok(true)
 }
 
 /// Removes a lab whose state folder is gone, if the daemon still has its containers and answers at once. Returns true if it

@@ -8,8 +8,9 @@ use futures_util::StreamExt;
 use super::session::{Session, unknown_service};
 use super::time_span::parse_span;
 use crate::cli::LogsArgs;
-use lab_core::engine::{EngineErrorKind, LogLine, LogRequest};
+use lab_core::engine::{LogLine, LogLines, LogRequest};
 use lab_core::error::{Exit, Failure};
+use lab_report::report::encode;
 use lab_report::term::{Painter, clean_lines, masked};
 
 /// Layout of a line.
@@ -35,12 +36,15 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
     let request = LogRequest { services: args.services.clone(), tail: args.tail, since, follow: args.follow };
     let mut lines = connected.engine.logs(&request).await.map_err(|error| {
         // Only embedded labs keep their logs when they are down.
-        let gone = matches!(error.kind, EngineErrorKind::NotUp | EngineErrorKind::Lost);
+        let gone = error.kind.is_down();
         if !(gone && args.follow && connected.engine.name() == lab_embedded::NAME) {
             return error;
         }
         error.hint(format!("read its past logs without -f: lab logs{}", connected.lab.name_option()))
     })?;
+    if args.json {
+        return write_json(session, lines).await;
+    }
     let shown = if args.services.is_empty() { &known } else { &args.services };
     let prefix = shown.iter().map(|name| name.chars().count()).max().filter(|_| args.services.len() != 1);
     let (painter, terminal) = (session.term.painter(), session.term.is_terminal());
@@ -59,6 +63,24 @@ pub(super) async fn run(session: &Session, args: &LogsArgs) -> anyhow::Result<Ex
             break;
         }
     }
+    Ok(exit)
+}
+
+/// Writes the lines as one list, each as soon as it is read: logs can be larger than the memory. A log that cannot be read
+/// does not hide the others.
+async fn write_json(session: &Session, mut lines: LogLines) -> anyhow::Result<Exit> {
+    let (mut exit, mut separator) = (Exit::Passed, "[\n");
+    while let Some(line) = lines.next().await {
+        match line {
+            Ok(line) => {
+                session.print(separator.as_bytes())?;
+                session.document(encode::line(&line)?.trim_ascii_end())?;
+                separator = ",\n";
+            }
+            Err(error) => exit = exit.worse(super::report_error(&error.into())),
+        }
+    }
+    session.print(if separator == "[\n" { b"[]\n" } else { b"\n]\n" })?;
     Ok(exit)
 }
 

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::signals;
 use crate::cli::{SendArgs, TrafficArgs, TrafficCommand};
 use lab_core::error::{Exit, Failure};
-use lab_report::report::traffic::compare::write_comparison;
+use lab_report::report::traffic::compare::Comparison;
 use lab_report::report::traffic::table::write_table;
 use lab_report::report::traffic::{TrafficReport, write_json};
 use lab_runner::runner::{Signal, evaluate_traffic};
@@ -25,7 +25,7 @@ const RESULT_LIMIT: u64 = 64 << 20;
 
 pub(super) async fn run(session: &Session, args: &TrafficArgs) -> anyhow::Result<Exit> {
     match &args.command {
-        Some(TrafficCommand::Compare { before, after }) => compare(session, before, after),
+        Some(TrafficCommand::Compare { before, after, json }) => compare(session, before, after, *json),
         None => send(session, &args.send).await,
     }
 }
@@ -97,11 +97,14 @@ fn unquoted(text: &str) -> &str {
     quoted('"').or_else(|| quoted('\'')).unwrap_or(text).trim()
 }
 
-fn compare(session: &Session, before: &Path, after: &Path) -> anyhow::Result<Exit> {
+fn compare(session: &Session, before: &Path, after: &Path, json: bool) -> anyhow::Result<Exit> {
     let (a, b) = (read(before)?, read(after)?);
     let names = names(before, after);
-    let mut out = session.term.out();
-    write_comparison(&mut out, (&names.0, &a), (&names.1, &b), session.term.width(), session.term.painter())?;
+    let comparison = Comparison::new((&names.0, &a), (&names.1, &b));
+    if json {
+        return session.json(&comparison);
+    }
+    comparison.write(&mut session.term.out(), session.term.width(), session.term.painter())?;
     Ok(Exit::Passed)
 }
 

@@ -3,7 +3,9 @@
 use crate::engines::EngineRegistry;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 use super::choose::{self, NewLab};
 use super::failure::provision_failure;
@@ -11,7 +13,7 @@ use super::session::Session;
 use super::signals;
 use crate::cli::{EngineChoice, ImagesChoice, UpArgs};
 use lab_containers::docker;
-use lab_core::engine::{Description, RunState, ServiceStatus};
+use lab_core::engine::{Description, Endpoints, RunState, ServiceStatus};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::{human, short_id, text};
 use lab_report::term::{Fallback, Tone};
@@ -35,18 +37,80 @@ pub(super) async fn run(session: &Session, args: &UpArgs) -> anyhow::Result<Exit
     let Some(running) = started? else {
         return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
     };
+    if let UpOutcome::KeptFault(fault) = &running.outcome {
+        note_fault(session, &lab, fault);
+    }
+    if args.json {
+        return session.json(&Document::new(&lab, &running, start.elapsed())?);
+    }
     let took = human::duration(start.elapsed());
     let (what, repairs) = match &running.outcome {
         UpOutcome::Created => (format!("is up in {took}"), Repairs::default()),
         UpOutcome::Restarted(repairs) => (format!("is up again in {took}, with the same keys"), repairs.clone()),
         UpOutcome::AlreadyUp => ("is up already".to_owned(), Repairs::default()),
         UpOutcome::KeptFault(fault) => {
-            note_fault(session, &lab, fault);
             let started = Repairs { started: fault.started.clone(), ..Repairs::default() };
             ("is up with its kept fault".to_owned(), started)
         }
     };
     show(session, &lab, &running, &what, &repairs)
+}
+
+/// Output of `lab up --json`.
+#[derive(Serialize)]
+struct Document {
+    lab: String,
+    engine: String,
+    /// `created`, `restarted`, `unchanged` or `kept_fault`.
+    outcome: &'static str,
+    /// Run that left the kept fault.
+    kept_fault: Option<String>,
+    /// Services with a new instance.
+    recreated: Vec<String>,
+    /// Services whose instance was stopped or paused.
+    started: Vec<String>,
+    gateway: String,
+    prometheus: Option<String>,
+    grafana: Option<String>,
+    /// lab's own dashboard, if Grafana does not run.
+    dashboard: Option<String>,
+    server_key: Option<String>,
+    caller_key: String,
+    /// Services that do not run, and notices of the engine.
+    notices: Vec<String>,
+    seconds: f64,
+}
+
+impl Document {
+    fn new(lab: &Lab, running: &RunningLab, took: Duration) -> anyhow::Result<Self> {
+        let RunningLab { record, description: now, outcome, .. } = running;
+        let (name, kept_fault, repairs) = match outcome {
+            UpOutcome::Created => ("created", None, Repairs::default()),
+            UpOutcome::Restarted(repairs) => ("restarted", None, repairs.clone()),
+            UpOutcome::AlreadyUp => ("unchanged", None, Repairs::default()),
+            UpOutcome::KeptFault(fault) => {
+                let started = Repairs { started: fault.started.clone(), ..Repairs::default() };
+                ("kept_fault", Some(fault.run.clone()), started)
+            }
+        };
+        let Endpoints { gateway, prometheus, grafana, dashboard, .. } = now.endpoints.clone();
+        Ok(Self {
+            lab: lab.name().to_owned(),
+            engine: record.engine.clone(),
+            outcome: name,
+            kept_fault,
+            recreated: repairs.recreated,
+            started: repairs.started,
+            gateway,
+            prometheus,
+            grafana,
+            dashboard,
+            server_key: now.server_key().map(str::to_owned),
+            caller_key: lab.caller_key()?,
+            notices: stopped(now).into_iter().chain(now.notices.iter().cloned()).collect(),
+            seconds: took.as_secs_f64(),
+        })
+    }
 }
 
 /// Names the fault that `lab up` leaves as it is, and the commands that help.

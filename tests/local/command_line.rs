@@ -97,6 +97,56 @@ fn json_is_one_document_everywhere() {
 }
 
 #[test]
+fn commands_that_change_a_lab_print_documents_too() {
+    let desk = Desk::new();
+    let up = desk.lab(&["up", "--port", "0", "--json"]).status(0).json();
+    assert_eq!((&up["lab"], &up["outcome"], &up["engine"]), (&"default".into(), &"created".into(), &"embedded".into()));
+    assert_eq!((&up["server_key"], &up["caller_key"]), (&"apikey-v1".into(), &"apikey-v1".into()), "{up}");
+    assert_eq!(up["gateway"], desk.status()["gateway"]);
+    assert!(up["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{up}");
+    desk.lab(&["stop", "app"]).status(0);
+    let up = desk.lab(&["up", "--json"]).status(0).json();
+    assert_eq!((&up["outcome"], &up["recreated"]), (&"restarted".into(), &serde_json::json!(["app"])), "{up}");
+    assert_eq!(desk.lab(&["up", "--json"]).status(0).json()["outcome"], "unchanged");
+
+    let lines = desk.lab(&["logs", "gateway", "app", "--json"]).status(0).json();
+    let lines = lines.as_array().expect("a list");
+    assert!(lines.iter().any(|line| line["service"] == "app"), "{lines:?}");
+    assert!(lines.iter().all(|line| line["text"].is_string() && line["service"] != "db"), "{lines:?}");
+    assert_eq!(desk.lab(&["logs", "--json", "--tail", "0"]).status(0).json(), serde_json::json!([]));
+    desk.lab(&["logs", "--json", "-f"]).status(2).complains("cannot be used with");
+
+    assert_eq!(desk.lab(&["recover", "--json"]).status(0).json(), serde_json::json!([]));
+    let until = ["run", "rotate-key", "--until", "observe", "--set", "requests=4", "--set", "rate=200"];
+    desk.lab(&until).status(0);
+    let up = desk.lab(&["up", "--json"]).status(0).complains("kept fault").json();
+    assert_eq!((&up["outcome"], up["kept_fault"].is_string()), (&"kept_fault".into(), true), "{up}");
+    let recovered = desk.lab(&["recover", "--json"]).status(0).json();
+    let one = &recovered[0];
+    assert_eq!(
+        (&one["scenario"], &one["complete"], &one["removed"]),
+        (&"rotate-key".into(), &true.into(), &false.into())
+    );
+    assert_eq!((&one["items"][0]["status"], &one["error"]), (&"undone".into(), &Value::Null), "{one}");
+
+    let down = desk.lab(&["down", "--json"]).status(0).json();
+    assert_eq!((&down["lab"], &down["removed"]), (&"default".into(), &true.into()), "{down}");
+    assert_eq!(desk.lab(&["down", "--json"]).status(0).json()["removed"], false);
+    assert_eq!(desk.lab(&["down", "--all", "--json"]).status(0).json(), serde_json::json!([]));
+}
+
+#[test]
+fn a_command_without_its_service_lists_them() {
+    let desk = Desk::new();
+    desk.lab(&["env"]).status(3).complains("lab default does not exist").complains("lab up");
+    desk.lab(&["up", "--port", "0"]).status(0);
+    desk.lab(&["env"]).status(2).complains("this lab has gateway, app, db)").complains("next: lab env gateway");
+    desk.lab(&["rollback"]).status(2).complains("this lab has gateway, app, db, callers)");
+    desk.lab(&["env", "set"]).status(2).complains("lab env app shows");
+    desk.lab(&["history"]).status(0).says("gateway").says("callers");
+}
+
+#[test]
 fn scenarios_run_one_after_the_other() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);

@@ -214,15 +214,20 @@ fn two_results_are_compared() {
         desk.write(name, &result.stdout)
     };
     let (a, b) = (result("a.json", "500"), result("b.json", "1000"));
-    let result = desk.lab(&["traffic", "compare", &a, &b]).status(0);
-    result.says("a.json").says("p99.99").says("the wanted rate differs: 500 and 1000");
+    let ran = desk.lab(&["traffic", "compare", &a, &b]).status(0);
+    ran.says("a.json").says("p99.99").says("the requested rate differs: 500 and 1000");
+    let json = desk.lab(&["traffic", "compare", &a, &b, "--json"]).status(0).json();
+    assert_eq!((&json["before"], &json["after"]), (&"a.json".into(), &"b.json".into()), "{json}");
+    assert_eq!(json["differences"][0], "the requested rate differs: 500 and 1000");
+    let ok = json["values"].as_array().expect("a list").iter().find(|value| value["name"] == "200").expect("a row");
+    assert_eq!((&ok["before"], &ok["change"], &ok["rating"]), (&100.into(), &0.into(), &"unchanged".into()), "{json}");
     let wrong = desk.write("wrong.json", "{}");
     desk.lab(&["traffic", "compare", &a, &wrong]).status(2).complains("is not a result of `lab traffic --json`");
     desk.lab(&["traffic", "compare", &a, "missing.json"]).status(2).complains("cannot read missing.json");
 }
 
 #[test]
-fn a_name_without_an_address_is_reported_as_dns() {
+fn a_name_that_does_not_resolve_is_a_dns_error() {
     let desk = Desk::new();
     // A label of 64 letters is refused by the resolver itself, without a network.
     let url = format!("http://{}.test/", "a".repeat(64));

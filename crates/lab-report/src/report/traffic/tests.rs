@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::compare::write_comparison;
+use super::compare::{Comparison, Rating};
 use super::csv::Csv;
 use super::progress::{RateHistory, Window};
 use super::table::write_table;
@@ -128,10 +128,10 @@ fn requests_in_flight_do_not_count_as_succeeded() {
         let report = TrafficReport { sent, failed, in_flight, interrupted: true, ..report(true) };
         text(|out| write_table(out, &report, 120, Painter::PLAIN)).lines().nth(1).expect("a headline").to_owned()
     };
-    assert!(headline(40, 0, 0).ends_with(" wanted · none failed"));
-    assert!(headline(40, 0, 2).ends_with(" wanted · 2 in flight"));
-    assert!(headline(40, 1, 2).ends_with(" wanted · 1 failed (2.5%) · 2 in flight"));
-    assert!(headline(0, 0, 0).ends_with(" wanted"));
+    assert!(headline(40, 0, 0).ends_with(" as requested · none failed"));
+    assert!(headline(40, 0, 2).ends_with(" as requested · 2 in flight"));
+    assert!(headline(40, 1, 2).ends_with(" as requested · 1 failed (2.5%) · 2 in flight"));
+    assert!(headline(0, 0, 0).ends_with(" as requested"));
 }
 
 #[test]
@@ -236,6 +236,10 @@ fn two_results_are_compared() {
         latency.p99 *= 1.5;
     }
     let before = report(true);
-    let shown = text(|out| write_comparison(out, ("a.json", &before), ("b.json", &after), 80, Painter::PLAIN));
+    let comparison = Comparison::new(("a.json", &before), ("b.json", &after));
+    let rating = |name: &str| comparison.values.iter().find(|value| value.name == name).map(|value| value.rating);
+    let expected = [Rating::Better, Rating::Worse, Rating::Unchanged].map(Some);
+    assert_eq!(["requests/s", "p99", "p50"].map(rating), expected);
+    let shown = text(|out| comparison.write(out, 80, Painter::PLAIN));
     insta::assert_snapshot!("comparison", shown);
 }
