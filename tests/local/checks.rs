@@ -35,7 +35,44 @@ fn a_check_reports_what_is_not_fixed_and_changes_nothing() {
 }
 
 #[test]
-fn a_scenario_without_checks_is_refused() {
+fn a_lab_without_the_incident_is_not_called_unresolved() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let ran = desk.lab(&["scenario", "check", "rotate-key"]).status(1);
+    let ran = ran.says("lab default does not show this incident").says("lab scenario run rotate-key --until observe");
+    assert!(!ran.stdout.contains("not resolved"), "{ran:?}");
+    assert_eq!(desk.lab(&["scenario", "check", "rotate-key", "--json"]).status(1).json()["absent"], true);
+    // Caused by hand, it is the same incident.
+    desk.lab(&["key", "rotate", "apikey-v2"]).status(0);
+    desk.lab(&["scenario", "check", "rotate-key"]).status(1).says("not resolved: 1 of 3 checks failed");
+    assert_eq!(desk.lab(&["scenario", "check", "rotate-key", "--json"]).status(1).json()["absent"], false);
+}
+
+#[test]
+fn a_secret_of_the_run_that_the_check_lacks_is_named() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let text = "title: T
+parameters:
+  token: { default: apikey-default, secret: true }
+steps:
+  - rotate_key: { server: \"${token}\" }
+  - { name: observe, traffic: { requests: 4, rate: 100 } }
+resolved_check:
+  - check: { path: /api/users, key: \"${token}\", status: 200 }
+";
+    let file = desk.write("secret.yaml", text);
+    desk.lab(&["scenario", "run", &file, "--until", "observe", "--set", "token=apikey-of-mine"]).status(0);
+    desk.lab(&["scenario", "check", &file])
+        .status(1)
+        .complains("secret parameter token")
+        .complains("--set token=VALUE");
+    let ran = desk.lab(&["scenario", "check", &file, "--set", "token=apikey-of-mine"]).status(0);
+    assert!(!ran.stderr.contains("secret parameter"), "{ran:?}");
+}
+
+#[test]
+fn a_scenario_without_the_check_is_refused() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&["scenario", "check", "baseline"]).status(2).complains("baseline has no `resolved_check`");

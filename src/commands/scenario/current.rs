@@ -15,6 +15,8 @@ pub(in crate::commands) struct CurrentScenario {
     pub(in crate::commands) executed: usize,
     /// Id of the run whose changes are in the lab. `None` if the scenario was not run in it, or was undone.
     pub(in crate::commands) run: Option<String>,
+    /// Secret parameters of the run whose values are not known, so that the plan has their defaults.
+    pub(in crate::commands) unknown: Vec<String>,
 }
 
 impl CurrentScenario {
@@ -49,14 +51,16 @@ impl CurrentScenario {
     ) -> anyhow::Result<Self> {
         let mut options: LoadOptions = options(set)?;
         let journal = run.as_ref().and_then(|run| runs::journal_of(state, run).ok());
+        let mut unknown = Vec::new();
         if let Some(journal) = &journal {
             let used = journal.parameters.clone();
             let given = |name: &str| options.set.iter().any(|(known, _)| known == name);
-            // The scenario may have changed since the run. The journal has no secrets: the defaults are used for them.
-            let used = used
-                .into_iter()
-                .filter(|(name, value)| plan.parameters.contains_key(name) && !given(name) && !value.contains(MASK));
-            options.set = used.collect::<Vec<_>>().into_iter().chain(options.set.iter().cloned()).collect();
+            // The scenario may have changed since the run.
+            let used = used.into_iter().filter(|(name, _)| plan.parameters.contains_key(name) && !given(name));
+            // The journal has no secrets: the defaults are used for them.
+            let (secret, used): (Vec<_>, Vec<_>) = used.partition(|(_, value)| value.contains(MASK));
+            unknown = secret.into_iter().map(|(name, _)| name).collect();
+            options.set = used.into_iter().chain(options.set.iter().cloned()).collect();
         }
         let plan = load(source, &options)?;
         let executed = match &journal {
@@ -66,7 +70,7 @@ impl CurrentScenario {
             }
             None => plan.steps.iter().position(|step| step.phase > Phase::Observe).unwrap_or(plan.steps.len()),
         };
-        Ok(Self { plan, executed, run })
+        Ok(Self { plan, executed, run, unknown })
     }
 }
 

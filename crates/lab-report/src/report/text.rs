@@ -7,7 +7,7 @@ use crate::term::masked;
 pub use crate::term::clean;
 
 /// Quotes a word for a shell, if necessary.
-pub(super) fn shell_quote(text: &str) -> String {
+pub fn shell_quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     let text = clean(text);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
