@@ -23,8 +23,9 @@ const TOLERANCE: f64 = 5.0;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("prometheus_and_lab_report_the_same_alerts", same_alerts),
-        trial("a_scenario_can_expect_alerts_of_a_users_own_stack", own_rules),
+        trial("a_rotated_key_is_the_same_story_to_prometheus_and_to_lab", same_story),
+        trial("a_scenario_may_ask_for_the_alerts_of_a_stack_of_ones_own", own_rules),
+        trial("a_gateway_that_is_down_fires_an_alert_of_its_own", gateway_down),
     ]
 }
 
@@ -36,6 +37,29 @@ steps:
   - wait_for: { alert: HomeMade, state: firing, within: 30s }
   - { name: drive, traffic: { requests: 2 }, expect: { alert.HomeMade: firing, alert.AppDown: quiet } }
 ";
+
+/// A frozen nginx accepts connections, and a killed one has no address.
+const GATEWAY_DOWN: &str = "\
+title: The gateway is gone
+steps:
+  - { name: freeze, pause: gateway }
+  - { name: frozen, wait_for: { alert: GatewayDown, state: firing, within: 30s } }
+  - { name: resume, unpause: gateway }
+  - { name: back, wait_for: { alert: GatewayDown, state: resolved, within: 30s } }
+  - { name: break, kill: gateway }
+  - { name: gone, wait_for: { alert: GatewayDown, state: firing, within: 30s } }
+  - { name: fix, start: gateway }
+  - { name: up, wait_for: { alert: GatewayDown, state: resolved, within: 30s } }
+";
+
+async fn gateway_down() {
+    let user = Cli::new("gateway-down");
+    let path = user.path().join("gateway.yaml");
+    std::fs::write(&path, format!("kind: part\n{GATEWAY_DOWN}")).expect("the folder is ours");
+    user.lab(&["up", "--port", "0", "--images", "offline"]).status(0);
+    user.lab(&["scenario", "run", &path.display().to_string()]).status(0);
+    user.finish();
+}
 
 async fn own_rules() {
     let user = Cli::new("own-rules");

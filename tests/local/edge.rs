@@ -72,6 +72,29 @@ fn the_exporter_counts_the_access_log_of_nginx() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("EDGE_LISTEN is malformed"), "{missing:?}");
 }
 
+#[test]
+fn the_exporter_probes_the_gateway() {
+    let mut gateway = Service::gateway(mirror(), &[]);
+    let variables = [("EDGE_LISTEN", "127.0.0.1:0"), ("EDGE_SYSLOG", "127.0.0.1:0")];
+    let exporter = Service::spawn(
+        lab().arg("edge").envs(variables).env("EDGE_GATEWAY", format!("localhost:{}", gateway.address.port())),
+    );
+    let up = || {
+        let text = get(exporter.address, "/metrics", &[]).text();
+        text.lines().find_map(|line| line.strip_prefix("gateway_up ")).map(str::to_owned)
+    };
+    until(|| up().as_deref() == Some("1"));
+    gateway.signal(Signal::STOP);
+    until(|| up().as_deref() == Some("0"));
+    gateway.signal(Signal::CONT);
+    until(|| up().as_deref() == Some("1"));
+    gateway.signal(Signal::KILL);
+    gateway.wait();
+    until(|| up().as_deref() == Some("0"));
+    let without = Service::spawn(lab().arg("edge").envs(variables));
+    assert!(!get(without.address, "/metrics", &[]).text().contains("gateway_up"));
+}
+
 /// What the dashboard says now.
 fn data(desk: &Desk) -> Value {
     let address = desk.status()["dashboard"].as_str().expect("it has a dashboard").to_owned();
@@ -111,6 +134,17 @@ fn firing(desk: &Desk) -> Vec<String> {
     let alerts = alerts.as_array().into_iter().flatten();
     let firing = alerts.filter(|alert| alert["state"] == "firing");
     firing.filter_map(|alert| alert["name"].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_gateway_that_is_down_fires_an_alert_of_its_own() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    until(|| data(&desk)["points"].as_array().is_some_and(|points| points.len() > 3));
+    desk.lab(&["kill", "gateway"]).status(0);
+    until(|| firing(&desk) == ["GatewayDown"]);
+    desk.lab(&["start", "gateway"]).status(0);
+    until(|| firing(&desk).is_empty());
 }
 
 /// Takes half a minute: the rules look back over 30 s, and stay pending for 10 s.

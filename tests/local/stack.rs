@@ -101,7 +101,7 @@ fn known() -> BTreeSet<String> {
     let histograms = names::COUNTERS.iter().filter_map(|name| name.strip_suffix("_count"));
     let parts = histograms.flat_map(|name| ["bucket", "sum"].map(|part| format!("{name}_{part}")));
     let recorded = rules().into_iter().filter_map(|rule| Some(rule["record"].as_str()?.to_owned()));
-    let edge = [names::EDGE_REQUESTS, names::EDGE_BUCKETS].map(str::to_owned);
+    let edge = [names::EDGE_REQUESTS, names::EDGE_BUCKETS, names::EDGE_GATEWAY_UP].map(str::to_owned);
     app.chain(parts).chain(edge).chain(recorded).chain(BUILT_IN.map(String::from)).collect()
 }
 
@@ -135,7 +135,7 @@ fn every_alert_has_a_summary_and_a_runbook() {
     let rules = rules();
     let alerts: Vec<&Value> = rules.iter().filter(|rule| rule["alert"].is_string()).collect();
     let names: Vec<&str> = alerts.iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
-    let edge = ["GatewayErrorRatioHigh", "GatewayRejectionRatioHigh", "GatewayLatencyHigh"];
+    let edge = ["GatewayDown", "GatewayErrorRatioHigh", "GatewayRejectionRatioHigh", "GatewayLatencyHigh"];
     let app = ["AuthFailureRatioHigh", "ErrorRatioHigh", "LatencyHigh", "AppDown", "TrafficAbsent"];
     assert_eq!(names, [app.as_slice(), &edge].concat());
     for alert in alerts {

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
+use prometheus::IntGauge;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::{sleep, timeout};
 
 use super::metrics::{self, Metrics};
 use crate::service::config::{ConfigError, Lookup, Variable, host_port};
@@ -19,17 +22,31 @@ const LISTEN: Variable =
 const SYSLOG: Variable =
     Variable { name: "EDGE_SYSLOG", expected: "HOST:PORT for syslog over UDP, such as 0.0.0.0:5140" };
 
+const GATEWAY: Variable =
+    Variable { name: "EDGE_GATEWAY", expected: "HOST:PORT at which the gateway answers HTTP, such as gateway:8081" };
+
+/// Time between two probes of the gateway.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Time limit of a probe. A frozen gateway accepts connections, but does not answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Maximum size of a datagram. nginx truncates messages at 2 KiB.
 const MAX_DATAGRAM: usize = 4 << 10;
 
 struct Config {
     listen: String,
     syslog: String,
+    /// Gateway to probe. Must not be the port of callers, whose requests are counted.
+    gateway: Option<String>,
 }
 
 impl Config {
     fn from_env(env: Lookup) -> Result<Self, ConfigError> {
-        Ok(Self { listen: LISTEN.required(env, host_port)?, syslog: SYSLOG.required(env, host_port)? })
+        Ok(Self {
+            listen: LISTEN.required(env, host_port)?,
+            syslog: SYSLOG.required(env, host_port)?,
+            gateway: GATEWAY.optional(env, host_port)?,
+        })
     }
 }
 
@@ -43,7 +60,7 @@ pub fn run() -> Exit {
 }
 
 async fn host(config: Config) -> Exit {
-    let Config { listen, syslog } = config;
+    let Config { listen, syslog, gateway } = config;
     let cannot = |what: &str, error: &dyn std::fmt::Display| {
         service::fail(Exit::Failed, format_args!("the edge exporter cannot {what}: {error}"))
     };
@@ -64,10 +81,16 @@ async fn host(config: Config) -> Exit {
     if let Err(error) = stop.on_signals() {
         return cannot("install its shutdown handlers", &error);
     }
+    let up = gateway.map(|gateway| metrics.gateway_up().map(|up| (gateway, up))).transpose();
+    let up = match up {
+        Ok(up) => up,
+        Err(error) => return cannot("set up its metrics", &error),
+    };
     let log = Log::stdout();
     log.ready(address, None);
     tokio::select! {
         () = receive(&socket, &metrics) => {}
+        () = probe_gateway(up) => {}
         () = metrics::serve(listener, Arc::clone(&metrics), stop, log.clone()) => {}
     }
     log.note(format_args!("stopped"));
@@ -85,6 +108,37 @@ async fn receive(socket: &UdpSocket, metrics: &Metrics) {
             metrics.count(status, took);
         }
     }
+}
+
+/// Probes the gateway for ever, and sets `gateway_up` to 1 or 0. Without a gateway it only waits.
+async fn probe_gateway(gateway: Option<(String, IntGauge)>) {
+    let Some((name, up)) = gateway else { return std::future::pending().await };
+    let mut address = None;
+    loop {
+        let answers = match address {
+            Some(address) => timeout(PROBE_TIMEOUT, answers(address)).await.unwrap_or(false),
+            None => false,
+        };
+        up.set(answers.into());
+        if !answers {
+            // A new container has another address. Without a container, a lookup may take longer than a probe.
+            address = tokio::net::lookup_host(&name).await.ok().and_then(|mut found| found.next());
+        }
+        sleep(PROBE_INTERVAL).await;
+    }
+}
+
+/// Returns true if an HTTP server answers, with whatever status.
+async fn answers(address: SocketAddr) -> bool {
+    const VERSION: &[u8] = b"HTTP/";
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+        let mut start = [0; VERSION.len()];
+        stream.read_exact(&mut start).await.map(|_| start == *VERSION)
+    };
+    let answered: std::io::Result<bool> = exchange.await;
+    answered.unwrap_or(false)
 }
 
 /// Reads status and duration from a message whose text ends with `status=200 request_time=0.004`.

@@ -11,7 +11,9 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus::core::Collector;
-use prometheus::{Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 use tokio::net::TcpListener;
 
 use crate::service::log::Log;
@@ -59,6 +61,12 @@ impl Metrics {
         add(&registry, start)?.set(now.as_secs_f64());
         let by_code = CODES.map(|code| (code, requests.with_label_values(&[code.to_string()])));
         Ok(Self { registry, by_code, requests, duration })
+    }
+
+    /// Adds the metric that shows if the gateway answers, for an exporter apart from it. A gateway that counts itself has none:
+    /// its page does not answer while it is down.
+    pub(super) fn gateway_up(&self) -> prometheus::Result<IntGauge> {
+        add(&self.registry, IntGauge::new("gateway_up", "1 if the gateway answers HTTP requests, otherwise 0."))
     }
 
     /// Counts a response. Health checks are not requests of callers.

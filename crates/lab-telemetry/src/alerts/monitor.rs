@@ -9,7 +9,7 @@ use super::number;
 use super::response::{Alert, Data, Group, Rule, RulesResponse};
 use super::rules::{self, APP, EDGE, Rules};
 use super::seconds;
-use super::state::{Held, Machine};
+use super::state::{Machine, Match};
 use super::store::Store;
 use crate::metrics::{Exposition, Moment, Series};
 
@@ -30,6 +30,8 @@ pub struct Monitor {
     progress: Vec<Progress>,
     /// Reference point to convert steady times to wall times.
     wall: Option<Moment>,
+    /// The edge has answered. A stack that does not count what callers get must not look like one whose gateway is down.
+    has_edge: bool,
     /// Time of the last scrape.
     scraped: Option<i64>,
     evaluated: Option<i64>,
@@ -51,7 +53,7 @@ impl Monitor {
         let machine = |rule: &rules::Rule| rule.alert.as_ref().map(|alert| Machine::new(alert.hold));
         let all = rules.groups.iter().flat_map(|group| &group.rules);
         let progress = all.map(|rule| Progress { machine: machine(rule), error: None }).collect();
-        Self { rules, store, progress, wall: None, scraped: None, evaluated: None }
+        Self { rules, store, progress, wall: None, has_edge: false, scraped: None, evaluated: None }
     }
 
     /// Adds the metrics of the app and of the edge, or `None` if they did not answer, and evaluates the rules. Calls between the
@@ -66,7 +68,8 @@ impl Monitor {
         if due(self.scraped, self.rules.scrape_interval) {
             self.scraped = Some(at);
             self.store.record(APP, at, samples(APP, &self.rules.target, app));
-            if let Some(target) = &self.rules.edge_target {
+            self.has_edge |= edge.is_some();
+            if let Some(target) = self.rules.edge_target.as_ref().filter(|_| self.has_edge) {
                 self.store.record(EDGE, at, samples(EDGE, target, edge));
             }
         }
@@ -91,7 +94,7 @@ impl Monitor {
             };
             progress.error = None;
             let recorded: Vector = match &mut progress.machine {
-                None => found.into_iter().map(|held| (held.labels, held.value)).collect(),
+                None => found.into_iter().map(|it| (it.labels, it.value)).collect(),
                 Some(machine) => {
                     machine.update(at, found);
                     let state =
@@ -174,16 +177,17 @@ fn samples(job: &str, target: &str, exposition: Option<&Exposition>) -> Vec<(Lab
 }
 
 /// Adds the rule's labels to its results. Fails if two results end up with the same labels.
-fn labelled(rule: &rules::Rule, found: Vector) -> Result<Vec<Held>, EvalError> {
+fn labelled(rule: &rules::Rule, found: Vector) -> Result<Vec<Match>, EvalError> {
     let labels = |own: &Labels| {
         let own = own.clone();
         let all = if rule.alert.is_some() { own.nameless() } else { own.with(NAME, &rule.name) };
         let all = rule.labels.iter().fold(all, |all, (name, value)| all.with(name, value));
         if rule.alert.is_some() { all.with(ALERT_NAME, &rule.name) } else { all }
     };
-    let held: Vec<Held> = found.into_iter().map(|(own, value)| Held { labels: labels(&own), own, value }).collect();
-    unique(held.iter().map(|held| (held.labels.clone(), held.value)).collect())?;
-    Ok(held)
+    let matches: Vec<Match> =
+        found.into_iter().map(|(own, value)| Match { labels: labels(&own), own, value }).collect();
+    unique(matches.iter().map(|it| (it.labels.clone(), it.value)).collect())?;
+    Ok(matches)
 }
 
 fn millis(of: Moment) -> i64 {

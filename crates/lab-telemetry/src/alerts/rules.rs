@@ -262,6 +262,7 @@ mod tests {
                 "LatencyHigh",
                 "AppDown",
                 "TrafficAbsent",
+                "GatewayDown",
                 "GatewayErrorRatioHigh",
                 "GatewayRejectionRatioHigh",
                 "GatewayLatencyHigh",
@@ -269,8 +270,8 @@ mod tests {
         );
         assert_eq!((rules.scrape_interval, rules.evaluation_interval, rules.longest()), (2_000, 2_000, 30_000));
         assert_eq!((rules.target.as_str(), rules.edge_target.as_deref()), ("app:8000", Some("edge:9145")));
-        assert!(rules.groups[0].rules.iter().all(|rule| rule.alert.is_none()), "recording rules come first");
-        assert_eq!(names().len(), 8);
+        assert!(rules.groups[0].rules.iter().all(|rule| rule.alert.is_none()), "those that record come first");
+        assert_eq!(names().len(), 9);
     }
 
     #[test]

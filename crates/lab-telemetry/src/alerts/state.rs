@@ -33,7 +33,7 @@ impl State {
 
 /// A series that meets a rule's condition.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Held {
+pub(super) struct Match {
     /// Labels of the alert.
     pub(super) labels: Labels,
     /// Labels of the series, which templates use.
@@ -67,9 +67,9 @@ impl Machine {
     }
 
     /// Updates the alerts with the series that meet the condition at a time.
-    pub(super) fn update(&mut self, at: i64, holds: Vec<Held>) {
+    pub(super) fn update(&mut self, at: i64, matches: Vec<Match>) {
         let before = std::mem::take(&mut self.active);
-        for Held { labels, own, value } in holds {
+        for Match { labels, own, value } in matches {
             let since = before.get(&labels).map_or(at, |active| active.since);
             let fired = before.get(&labels).is_some_and(|active| active.state == State::Firing);
             let state = if fired || at - since >= self.hold { State::Firing } else { State::Pending };
@@ -95,12 +95,12 @@ mod tests {
     use super::State::{Firing, Inactive, Pending};
     use super::*;
 
-    fn held(labels: Labels, value: f64) -> Held {
-        Held { own: labels.clone(), labels, value }
+    fn matching(labels: Labels, value: f64) -> Match {
+        Match { own: labels.clone(), labels, value }
     }
 
     fn step(machine: &mut Machine, at: i64, holds: bool) -> State {
-        machine.update(at, if holds { vec![held(Labels::default(), 1.0)] } else { Vec::new() });
+        machine.update(at, if holds { vec![matching(Labels::default(), 1.0)] } else { Vec::new() });
         machine.state()
     }
 
@@ -130,8 +130,8 @@ mod tests {
     fn each_series_is_a_separate_alert() {
         let mut machine = Machine::new(10_000);
         let labels = |name| Labels::new("", &[("instance", name)]);
-        machine.update(0, vec![held(labels("a"), 1.0)]);
-        machine.update(10_000, vec![held(labels("a"), 2.0), held(labels("b"), 1.0)]);
+        machine.update(0, vec![matching(labels("a"), 1.0)]);
+        machine.update(10_000, vec![matching(labels("a"), 2.0), matching(labels("b"), 1.0)]);
         let states: Vec<_> = machine.active().map(|(labels, active)| (labels.get("instance"), active.state)).collect();
         assert_eq!(states, [("a", State::Firing), ("b", State::Pending)]);
         assert_eq!(machine.state(), State::Firing, "the most severe state");
@@ -140,10 +140,7 @@ mod tests {
     proptest! {
         /// An alert fires exactly when its condition was true at every evaluation for the rule's `for` duration.
         #[test]
-        fn an_alert_fires_once_its_condition_was_true_for_long_enough(
-            holds in prop::collection::vec(any::<bool>(), 1..60),
-            hold in 0_i64..20,
-        ) {
+        fn it_fires_after_matching_for_long_enough(holds in prop::collection::vec(any::<bool>(), 1..60), hold in 0_i64..20) {
             let mut machine = Machine::new(hold * 1_000);
             for at in 0..holds.len() {
                 let state = step(&mut machine, i64::try_from(at).expect("few") * 1_000, holds[at]);

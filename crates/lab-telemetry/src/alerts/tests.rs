@@ -190,13 +190,21 @@ fn page(accepted: u32, refused: u32) -> Exposition {
 
 /// Alert changes over one scrape per second, as `name state second`.
 fn alert_changes(seconds: u32, scrape: impl Fn(u32) -> Option<Exposition>) -> Vec<String> {
+    alert_changes_with_edge(seconds, scrape, |_| None)
+}
+
+fn alert_changes_with_edge(
+    seconds: u32,
+    scrape: impl Fn(u32) -> Option<Exposition>,
+    edge: impl Fn(u32) -> Option<Exposition>,
+) -> Vec<String> {
     let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
     let mut tracker = Tracker::default();
     let start = 1_795_515_330;
     let mut changes = Vec::new();
     for second in 0..seconds {
         let at = DateTime::from_timestamp(start + i64::from(second), 0).expect("a time");
-        monitor.add_scrapes(at.into(), scrape(second).as_ref(), None);
+        monitor.add_scrapes(at.into(), scrape(second).as_ref(), edge(second).as_ref());
         for change in tracker.update(at, &monitor.response()) {
             changes.push(format!("{} {} {}", change.alert, change.to.name(), change.at.timestamp() - start));
         }
@@ -228,7 +236,24 @@ fn an_app_that_does_not_answer_is_down() {
 }
 
 #[test]
-fn rules_are_evaluated_once_per_interval() {
+fn a_gateway_whose_metrics_do_not_answer_is_down() {
+    let app = |second| Some(page(20 * second, 0));
+    let edge = |text: &str| Exposition::parse(text, None).expect("metrics");
+    let changes = alert_changes_with_edge(60, app, |second| {
+        (!(20..40).contains(&second)).then(|| edge("gateway_requests_total{code=\"200\"} 0\n"))
+    });
+    assert_eq!(changes, ["GatewayDown pending 20", "GatewayDown firing 26", "GatewayDown inactive 40"]);
+    // An exporter apart from the gateway answers all the time.
+    let changes = alert_changes_with_edge(60, app, |second| {
+        Some(edge(&format!("gateway_up {}\n", u8::from(!(20..40).contains(&second)))))
+    });
+    assert_eq!(changes, ["GatewayDown pending 20", "GatewayDown firing 26", "GatewayDown inactive 40"]);
+    // A stack that does not count what callers get has no gateway to miss.
+    assert_eq!(alert_changes(60, app), Vec::<String>::new());
+}
+
+#[test]
+fn between_two_scrapes_nothing_is_looked_at() {
     let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
     let at = |millis: i64| DateTime::from_timestamp_millis(1_795_515_330_000 + millis).expect("a time");
     let mut evaluated = |millis: i64| {

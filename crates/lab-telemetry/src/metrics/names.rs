@@ -13,6 +13,8 @@ pub const START_TIME: &str = "process_start_time_seconds";
 pub const EDGE_REQUESTS: &str = "gateway_requests_total";
 /// Buckets of the time of requests at the gateway. A metric of the edge, not of the app.
 pub const EDGE_BUCKETS: &str = "gateway_request_duration_seconds_bucket";
+/// 1 if the gateway answers. A metric of the exporter of the edge; a gateway that counts itself has none.
+pub const EDGE_GATEWAY_UP: &str = "gateway_up";
 
 /// Every counter of the app, the histogram's count included: the series whose increase an expectation may name.
 pub const COUNTERS: [&str; 8] = [
