@@ -1,5 +1,8 @@
 //! Executes the operations of a plan on a container. A container's environment cannot be changed, so a different environment
 //! means a new container. The app is replaced while the old instance still serves (see `deploy`), other services in place.
+//!
+//! A container that is replaced is renamed first (`-old-`, `-stopping-`). It stays the active one as long as no other has the
+//! service's name, so that after a SIGKILL in between, the next change renames it back first.
 
 use std::time::Duration;
 

@@ -1,5 +1,17 @@
 //! `lab host`: the supervisor process of an embedded stack. It runs `lab app` and `lab gateway` as children, serves the engine's
 //! calls on a loopback port, and holds a lock while it is running.
+//!
+//! - It runs in a session of its own. `lab up` leaves it running; the host of a temporary lab is tied to its run.
+//! - Its services inherit `host.lock`, so the lock is free only when all of them have ended. No process id is guessed.
+//! - A service prints `ready ADDRESS` on stdout, then its log, and exits when its stdin closes.
+//! - A redeployment starts a new app, waits until it is healthy, routes the gateway to it, waits until `/health` through the
+//!   gateway shows the new instance, lets the old one finish its requests, scrapes it one last time, and stops it.
+//! - Stop, kill and pause are signals. A paused database is an exclusive lock on the `SQLite` file.
+//! - The dashboard scrapes the app and the gateway once a second, reads the events of the lab's runs, which do not know about
+//!   it, and evaluates the rules of `stack/prometheus/`, so that alerts are read the same way on both engines.
+//! - `host.json` has the control address and the token, readable by the user only. The host rewrites the file if it is lost, and
+//!   exits if the lab's folder is removed. Without the file it is still found by its lock.
+//! - Dashboard and control port have separate limits of connections, so that idle clients of one cannot block the other.
 
 use std::fs::File;
 use std::io::{BufRead, Write};

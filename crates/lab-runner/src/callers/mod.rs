@@ -1,6 +1,8 @@
 //! The callers' traffic outside of runs. A [`CallerMix`] describes who sends which requests, derived from a scenario. A
 //! background process ([`CallersProcess`]) sends them until it is stopped, so that an outage has an effect while a person
-//! works on it.
+//! works on it. `lab callers start`, and a run that leaves its fault in the lab, start it in a session of its own. It holds
+//! `callers.lock` in the lab's folder and no other lock, reads the keys of the lab's record once a second, writes its counts to
+//! `callers.json`, and exits after a signal, at its time limit, and when its lab is gone.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The one place through which a lab is changed: [`Lab::reconcile`] for services, [`Lab::change_callers`] for the callers'
 //! keys. Both record a revision. A change is announced on disk before it is made and confirmed afterwards, so that
-//! neither a full disk nor a SIGKILL leaves a record that contradicts the lab.
+//! neither a full disk nor a SIGKILL leaves a record that contradicts the lab. An undo and a reset proceed even if the history
+//! cannot be written, because restoring the lab matters more.
 
 use super::revisions::{Author, CALLERS, DEFAULT_CALLER, HistoryFile, Outcome, State};
 use super::{Lab, LabError, Record};
