@@ -85,7 +85,7 @@ impl Inner {
             return Ok(Login { user: VIEWER.to_owned(), database });
         }
         let url = env(&roles.app).and_then(|env| env.get("DATABASE_URL"));
-        let user = url.and_then(|url| user_of(url)).unwrap_or(admin).to_owned();
+        let user = url.and_then(|url| user_of(url)).unwrap_or_else(|| admin.clone());
         Ok(Login { user, database })
     }
 
@@ -124,10 +124,9 @@ fn rejected(message: &str) -> DbError {
 }
 
 /// User in `postgres://user:password@host/database`.
-fn user_of(url: &str) -> Option<&str> {
-    let (login, _) = url.split_once("://")?.1.rsplit_once('@')?;
-    let user = login.split(':').next().unwrap_or(login);
-    (!user.is_empty() && !user.contains('/')).then_some(user)
+fn user_of(url: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).ok()?;
+    (!url.username().is_empty()).then(|| url.username().to_owned())
 }
 
 /// `psql` for one statement. A cursor limits the number of rows, even of an endless result.
@@ -284,7 +283,7 @@ mod tests {
 
     #[test]
     fn the_user_is_in_the_url() {
-        assert_eq!(user_of("postgres://lab:pa:ss@db:5432/postgres"), Some("lab"));
+        assert_eq!(user_of("postgres://lab:pa:ss@db:5432/postgres").as_deref(), Some("lab"));
         assert_eq!(user_of("postgres://db/postgres"), None);
         assert_eq!(user_of("x"), None);
     }

@@ -13,7 +13,9 @@ use super::images::{self, Images};
 use super::launch::Recipe;
 use super::observed_state::{ObservedState, Overrides, ServiceContainer};
 use super::startup::Startup;
-use lab_core::engine::{Description, EngineError, EngineErrorKind, ProgressFn, RunState, UpRequest};
+use lab_core::engine::{
+    Description, Desired, EngineError, EngineErrorKind, Operation, ProgressFn, RunState, UpRequest, plan,
+};
 use lab_stack::Service;
 
 /// Work to do on one service.
@@ -117,20 +119,23 @@ impl Inner {
         let network = found.network(&self.names);
         let is_connected =
             observed.network.as_ref().is_some_and(|id| *id == network || self.names.network() == network);
-        if !is_connected || found.definition() != definition(service, identity(&image)) {
+        let is_outdated = !is_connected || found.definition() != definition(service, identity(&image));
+        // A restarted app is a new instance, as in every engine.
+        let is_new_app = service.name == self.stack.lab.app.service && found.state() == RunState::Stopped;
+        let desired = Desired { run: Some(RunState::Running), abrupt: false, new_env: is_outdated || is_new_app };
+        let operations = plan(found.observed(), desired).operations;
+        if operations.iter().any(|operation| matches!(operation, Operation::Create | Operation::Replace)) {
             let mut recipe = Recipe { image, ..Recipe::from_container(found) };
-            // The file may publish other ports by now; ports that were chosen freely are kept.
-            recipe.ports.extend(self.wanted_ports(service, request));
+            if is_outdated {
+                // The file may publish other ports by now; ports that were chosen freely are kept.
+                recipe.ports.extend(self.wanted_ports(service, request));
+            }
             return Task::Create { recipe, old: Some(found) };
         }
-        match found.state() {
-            RunState::Running => Task::Keep(found),
-            RunState::Paused => Task::Unpause(found),
-            // A restarted app is a new instance, as in every engine.
-            RunState::Stopped if service.name == self.stack.lab.app.service => {
-                Task::Create { recipe: Recipe { image, ..Recipe::from_container(found) }, old: Some(found) }
-            }
-            RunState::Stopped => Task::Start(found),
+        match operations.first() {
+            None => Task::Keep(found),
+            Some(Operation::Unpause) => Task::Unpause(found),
+            Some(_) => Task::Start(found),
         }
     }
 
