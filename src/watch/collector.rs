@@ -108,18 +108,18 @@ impl Collector {
             // A recreated lab has its own alerts.
             self.alerts = Alerts::default();
         }
-        let (said, edge, alerts) = match &described {
+        let (app, edge, alerts) = match &described {
             Ok((_, now)) => {
                 let http = self.http.clone();
                 let edge = scrape_edge(&http, now.endpoints.edge.as_ref());
-                let (said, edge) = tokio::join!(self.said(now), edge);
+                let (app, edge) = tokio::join!(self.scrape_app(now), edge);
                 if self.history_attempts > 0 {
                     self.history_attempts -= 1;
                     if let Some(history) = history::fetch(&http, &now.endpoints).await {
                         (self.history, self.history_attempts) = (history, 0);
                     }
                 }
-                (said, edge, self.alerts(now).await)
+                (app, edge, self.alerts(now).await)
             }
             Err(_) => (None, None, AlertView::NotEvaluated),
         };
@@ -135,15 +135,15 @@ impl Collector {
         };
         let history = std::mem::take(&mut self.history);
         let (events, lines) = (self.run_events().await, std::mem::take(&mut self.lines).into());
-        Snapshot { at: Moment::now(), lab, said, edge, history, events, lines, alerts }
+        Snapshot { at: Moment::now(), lab, app, edge, history, events, lines, alerts }
     }
 
     /// Scrapes the app's metrics. A paused app is skipped.
-    async fn said(&mut self, now: &Description) -> Option<(String, Exposition)> {
+    async fn scrape_app(&mut self, now: &Description) -> Option<(String, Exposition)> {
         now.app().filter(|app| app.state == RunState::Running)?;
         let endpoint = now.endpoints.metrics.first()?;
-        let said = timeout(REQUEST_TIMEOUT, self.wire.scrape(&endpoint.url)).await.ok()?.ok()?;
-        Some((endpoint.instance.clone(), said))
+        let app = timeout(REQUEST_TIMEOUT, self.wire.scrape(&endpoint.url)).await.ok()?.ok()?;
+        Some((endpoint.instance.clone(), app))
     }
 
     /// Reads the alerts from Prometheus, or from lab's dashboard if there is none.

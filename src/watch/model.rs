@@ -176,7 +176,7 @@ impl Model {
         known.now = snapshot.at.wall;
         known.lab = snapshot.lab;
         known.feed.prepend(snapshot.history);
-        known.feed.add_scrapes(snapshot.at, snapshot.said, snapshot.edge);
+        known.feed.add_scrapes(snapshot.at, snapshot.app, snapshot.edge);
         snapshot.events.into_iter().for_each(|event| known.runs.update(event));
         known.alerts = snapshot.alerts;
         let before = known.lines.len();

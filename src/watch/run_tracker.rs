@@ -150,14 +150,14 @@ fn result(step: &StepResult) -> String {
 }
 
 fn summarize(run: &RunFinished) -> String {
-    let mut said = format!("{} in {}", status_name(run.status), human::clock(run.duration));
+    let mut text = format!("{} in {}", status_name(run.status), human::clock(run.duration));
     if let Some(outage) = &run.outage {
-        said = format!("{said} · outage {}, {} failed", human::clock(outage.duration), outage.failed_requests);
+        text = format!("{text} · outage {}, {} failed", human::clock(outage.duration), outage.failed_requests);
     }
     match run.undo.status {
         UndoOutcome::Complete => {}
-        UndoOutcome::Kept => said += " · fault kept",
-        UndoOutcome::Incomplete => said += " · undo incomplete",
+        UndoOutcome::Kept => text += " · fault kept",
+        UndoOutcome::Incomplete => text += " · undo incomplete",
     }
-    said
+    text
 }

@@ -13,7 +13,7 @@ pub(super) struct Snapshot {
     /// State of the lab.
     pub(super) lab: LabState,
     /// Instance of the active app and its metrics. `None` if it did not answer.
-    pub(super) said: Option<(String, Exposition)>,
+    pub(super) app: Option<(String, Exposition)>,
     /// Instance of the edge and its metrics. `None` if it did not answer, or if the stack has none.
     pub(super) edge: Option<(String, Exposition)>,
     /// Points from before the first snapshot, once they are read.

@@ -75,12 +75,12 @@ fn page(accepted: i64, refused: i64) -> Exposition {
     Exposition::parse(&text, None).expect("metrics")
 }
 
-fn seen(second: i64, lab: LabState, said: Option<Exposition>) -> Snapshot {
-    let said = said.map(|said| ("app-1".to_owned(), said));
+fn seen(second: i64, lab: LabState, app: Option<Exposition>) -> Snapshot {
+    let app = app.map(|app| ("app-1".to_owned(), app));
     Snapshot {
         at: at(second).into(),
         lab,
-        said,
+        app,
         edge: None,
         history: Vec::new(),
         events: Vec::new(),
@@ -111,8 +111,8 @@ fn broken() -> Model {
         let rotated = second >= 43;
         accepted += if rotated { 0 } else { 20 };
         refused += if rotated { 20 } else { 0 };
-        let said = (!(20..23).contains(&second)).then(|| page(accepted, refused));
-        model.update(seen(second, up(if rotated { "apikey-v2" } else { "apikey-v1" }), said));
+        let app = (!(20..23).contains(&second)).then(|| page(accepted, refused));
+        model.update(seen(second, up(if rotated { "apikey-v2" } else { "apikey-v1" }), app));
     }
     let access =
         |key| format!("{}Z access method=GET path=/api/users status={key} duration_ms=0.4", at(45).format("%FT%T%.3f"));
@@ -158,9 +158,9 @@ fn unreachable() -> Model {
             }
             lab => lab,
         };
-        let said = (down == 0).then(|| page(20 * second, 0));
+        let app = (down == 0).then(|| page(20 * second, 0));
         let edge = Some(edge(20 * (second - down), 20 * down));
-        model.update(Snapshot { edge, ..seen(second, lab, said) });
+        model.update(Snapshot { edge, ..seen(second, lab, app) });
     }
     model
 }

@@ -142,9 +142,9 @@ impl MockWire {
 
     /// Scrapes the app and returns the state of the alerts.
     fn rules(&self) -> ProbeResponse {
-        let said = self.expositions().next().and_then(|text| Exposition::parse(&text, None).ok());
+        let app = self.expositions().next().and_then(|text| Exposition::parse(&text, None).ok());
         let mut monitor = self.monitor();
-        monitor.add_scrapes(Moment { wall: self.now(), steady: self.epoch.1.elapsed() }, said.as_ref(), None);
+        monitor.add_scrapes(Moment { wall: self.now(), steady: self.epoch.1.elapsed() }, app.as_ref(), None);
         ProbeResponse { status: 200, body: serde_json::to_string(&monitor.response()).unwrap_or_default() }
     }
 }

@@ -52,20 +52,20 @@ fn title(run: &Run) -> Vec<Piece> {
 
 /// `width` is that of the longest name, `room` the width for the result.
 fn row(step: &Step, width: usize, room: u16, model: &Model) -> Vec<Piece> {
-    let (tone, sign, said) = match &step.state {
+    let (tone, sign, text) = match &step.state {
         StepState::Planned => (Tone::Dim, " ", String::new()),
         StepState::Running(since) => {
             let took = (model.shown().now - *since).as_seconds_f64();
             (Tone::Strong, "▶", human::clock(took))
         }
-        StepState::Finished(status, said) => {
+        StepState::Finished(status, text) => {
             let passed = *status == lab_core::event::Status::Passed;
-            (status_tone(*status), if passed { "✓" } else { "✗" }, said.clone())
+            (status_tone(*status), if passed { "✓" } else { "✗" }, text.clone())
         }
     };
     let name_tone = if matches!(step.state, StepState::Finished(..)) { Tone::Plain } else { tone };
     let name = format!("{:<width$}", step.name);
-    vec![(tone, format!("{sign} ")), (name_tone, name), (Tone::Plain, format!("  {}", truncate(&said, room)))]
+    vec![(tone, format!("{sign} ")), (name_tone, name), (Tone::Plain, format!("  {}", truncate(&text, room)))]
 }
 
 /// Draws the alerts in order of severity.

@@ -119,7 +119,7 @@ impl Managed for App {
     }
 
     async fn replace(&self, env: &BTreeMap<String, String>) -> Result<Option<Retired>, EngineError> {
-        let old = self.slot.live();
+        let old = self.slot.child();
         let new = self.launch(env).await?;
         if let Err(error) = self.route(&new).await {
             // Route back to the old instance if it is still running. The first error is the one to report.
@@ -135,7 +135,7 @@ impl Managed for App {
     }
 
     async fn stop(&self, abrupt: bool) -> Option<Retired> {
-        let child = self.slot.live()?;
+        let child = self.slot.child()?;
         if !abrupt {
             // Reject new requests first, then finish those in flight.
             self.gateway.unroute().await;

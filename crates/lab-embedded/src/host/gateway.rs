@@ -43,7 +43,7 @@ impl Gateway {
             return Ok(());
         };
         *self.lock() = Some(app.clone());
-        match self.slot.live() {
+        match self.slot.child() {
             Some(gateway) => self.send_route(&gateway, app).await,
             None => Ok(()),
         }
@@ -62,7 +62,7 @@ impl Gateway {
     }
 
     async fn send_unroute(&self, routed: bool) {
-        if routed && let Some(gateway) = self.slot.live() {
+        if routed && let Some(gateway) = self.slot.child() {
             gateway.send_line(&format!("unroute {UPSTREAM}")).await;
         }
     }
@@ -105,7 +105,7 @@ impl Gateway {
 
     /// Instance id and URL of the metrics page. `None` if the gateway is stopped or paused.
     pub(super) fn metrics(&self) -> Option<(String, String)> {
-        let child = self.slot.live().filter(|_| self.slot.state() == RunState::Running)?;
+        let child = self.slot.child().filter(|_| self.slot.state() == RunState::Running)?;
         let address = child.metrics.as_ref()?;
         Some((child.instance.clone(), format!("http://{address}/metrics")))
     }
@@ -154,7 +154,7 @@ impl Managed for Gateway {
     }
 
     async fn replace(&self, env: &BTreeMap<String, String>) -> Result<Option<Retired>, EngineError> {
-        let old = self.slot.live();
+        let old = self.slot.child();
         // Both listen on the port for a moment. The new one is already able to serve.
         let new = self.launch(env).await?;
         self.slot.put(Some(new));
@@ -165,7 +165,7 @@ impl Managed for Gateway {
     }
 
     async fn stop(&self, abrupt: bool) -> Option<Retired> {
-        let child = self.slot.live()?;
+        let child = self.slot.child()?;
         child.stop(abrupt).await;
         self.slot.put(None);
         None

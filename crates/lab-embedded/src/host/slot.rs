@@ -21,7 +21,7 @@ struct SlotState {
 
 impl Slot {
     /// The active process, unless it has exited.
-    pub(super) fn live(&self) -> Option<Arc<Child>> {
+    pub(super) fn child(&self) -> Option<Arc<Child>> {
         self.lock().child.clone().filter(|child| child.exit_status().is_none())
     }
 
@@ -36,7 +36,7 @@ impl Slot {
 
     pub(super) fn state(&self) -> RunState {
         let paused = self.lock().paused;
-        match self.live() {
+        match self.child() {
             None => RunState::Stopped,
             Some(_) if paused => RunState::Paused,
             Some(_) => RunState::Running,
@@ -52,7 +52,7 @@ impl Slot {
     }
 
     pub(super) fn set_paused(&self, paused: bool) {
-        if let Some(child) = self.live() {
+        if let Some(child) = self.child() {
             if paused {
                 child.freeze();
             } else {
@@ -69,7 +69,7 @@ impl Slot {
 
 /// Status of a service that runs as a process.
 pub(super) fn status(name: &str, slot: &Slot, env: BTreeMap<String, String>, log: &Log) -> ServiceStatus {
-    let child = slot.live();
+    let child = slot.child();
     let detail = slot.crash_status().map(|exit| {
         let last = log.last_line().map(|line| format!(": {line}")).unwrap_or_default();
         format!("it exited unexpectedly ({exit}){last}")

@@ -178,7 +178,7 @@ impl Supervisor {
     /// Instance id and metrics URL of the active app. `None` if it is stopped or paused.
     pub(super) fn metrics(&self) -> Option<(String, String)> {
         let slot = self.app.slot();
-        let child = slot.live().filter(|_| slot.state() == RunState::Running)?;
+        let child = slot.child().filter(|_| slot.state() == RunState::Running)?;
         Some((child.instance.clone(), format!("http://{}/metrics", child.address)))
     }
 

@@ -162,8 +162,8 @@ async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> 
         }
         match Snapshot::read(proof_lab).await {
             Ok(after) => {
-                let told = |what| plan.secrets.mask(&format!("after {}: {what}", run.part));
-                undone.findings.extend(before.differences(&after).map(told));
+                let finding = |what| plan.secrets.mask(&format!("after {}: {what}", run.part));
+                undone.findings.extend(before.differences(&after).map(finding));
             }
             Err(error) => {
                 proof.end(Verdict::Error, Exit::Failed, Some(error.to_string()));

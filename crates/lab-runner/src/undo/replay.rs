@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use super::section::Before;
 use super::plan::{RevertStep, plan};
+use super::section::Before;
 use crate::lab::revisions::Author;
 use crate::lab::{ChangeError, Lab, LabError};
 use lab_core::engine::{Engine, EngineError, Roles};

@@ -180,11 +180,11 @@ async fn run_query(
         Err(error) => return Ok(Err(Unavailable(format!("no answer: {}", error.detail)))),
     };
     let body: Value = serde_json::from_str(&response.body).unwrap_or_default();
-    let said = || body["error"].as_str().map_or_else(|| format!("status {}", response.status), str::to_owned);
+    let reason = || body["error"].as_str().map_or_else(|| format!("status {}", response.status), str::to_owned);
     match (body["status"].as_str(), response.status) {
         (Some("success"), _) => Ok(Ok(values(&body["data"]))),
-        (_, BAD_REQUEST) => Err(StepError::QueryRefused { query: query.to_owned(), detail: said() }),
-        _ => Ok(Err(Unavailable(said()))),
+        (_, BAD_REQUEST) => Err(StepError::QueryRefused { query: query.to_owned(), detail: reason() }),
+        _ => Ok(Err(Unavailable(reason()))),
     }
 }
 
