@@ -16,7 +16,7 @@ pub mod forecast;
 pub mod json_schema;
 pub mod lesson;
 pub mod library;
-mod lint;
+mod limits;
 mod pace;
 pub mod plan;
 mod reader;

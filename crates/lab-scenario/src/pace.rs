@@ -4,13 +4,12 @@
 
 use std::time::Duration;
 
+use super::limits::limit;
 use super::plan::{Action, Comparator, Metric, Plan, Sender, Step, Traffic};
 use lab_traffic::Amount;
 
 /// Name of the slow pace.
 const WORKSHOP: &str = "workshop";
-/// Maximum number of requests in one step, as in scenario files.
-const MAX_REQUESTS: f64 = 1e7;
 
 impl Plan {
     /// Extends each step with traffic to about `wanted`. Longer steps and deferred values stay unchanged; the outputs
@@ -65,7 +64,7 @@ fn duration(traffic: &Traffic) -> Duration {
 fn factor(step: &Step, wanted: Duration) -> u64 {
     let Action::Traffic(traffic) = &step.action else { return 1 };
     let seconds = duration(traffic).as_secs_f64().max(1e-3);
-    let most = MAX_REQUESTS / (seconds * traffic.rate).max(1.0);
+    let most = f64::from(limit!(requests)) / (seconds * traffic.rate).max(1.0);
     if step.deferred.is_some() { 1 } else { (wanted.as_secs_f64() / seconds).min(most).round().max(1.0) as u64 }
 }
 

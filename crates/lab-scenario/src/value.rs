@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Expected;
+use super::limits::limit;
 use super::plan::Kind;
 use lab_core::engine::{APP, GATEWAY, environment};
 use lab_core::event::Phase;
@@ -16,15 +17,11 @@ mod drill;
 pub use drill::{cause, delay, location, percent, sender, typed_cause, typed_location};
 
 /// Maximum duration of `wait` and of traffic.
-const HOUR: Duration = Duration::from_hours(1);
+const STEP: Duration = Duration::from_mins(limit!(step));
 /// Maximum request timeout.
-const TIMEOUT: Duration = Duration::from_mins(10);
-/// Maximum number of requests in one step.
-pub const MAX_REQUESTS: u64 = 10_000_000;
-/// Maximum number of retries of a request.
-pub(super) const MAX_RETRIES: u64 = 10;
+const TIMEOUT: Duration = Duration::from_mins(limit!(timeout));
 /// Maximum wait before a retry.
-const MAX_BACKOFF: Duration = Duration::from_mins(1);
+const BACKOFF: Duration = Duration::from_mins(limit!(backoff));
 
 /// Engine names in scenario files.
 pub(super) const ENGINES: [&str; 2] = ["docker", "embedded"];
@@ -36,14 +33,14 @@ pub(super) const KINDS: [(&str, Kind); 3] =
 /// Checks a key: 1 to 256 characters of visible ASCII without spaces. The error names the invalid character, but never
 /// shows the key.
 pub fn check_key(key: &str) -> Result<(), Expected> {
-    const RULE: &str = "a key is 1 to 256 characters of visible ASCII without spaces";
+    const RULE: &str = concat!("a key is 1 to ", limit!(key), " characters of visible ASCII without spaces");
     if key.is_empty() {
         return Err(Expected::new(format!("{RULE}; this one is empty")));
     }
     if let Some((at, c)) = key.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic()) {
         return Err(Expected::new(format!("{RULE}; character {} is {}", at + 1, character(c))));
     }
-    if key.len() > 256 {
+    if key.len() > limit!(key) {
         return Err(Expected::new(format!("{RULE}; this one has {}", key.len())));
     }
     Ok(())
@@ -96,21 +93,21 @@ fn within(text: &str, longest: Duration) -> Result<Duration, Expected> {
     Ok(duration)
 }
 
-/// Parses the duration of a step: above 0, at most one hour.
+/// Parses the duration of a step.
 pub fn step_duration(text: &str) -> Result<Duration, Expected> {
-    within(text, HOUR)
+    within(text, STEP)
 }
 
-/// Parses a request timeout: above 0, at most ten minutes.
+/// Parses a request timeout.
 pub fn timeout(text: &str) -> Result<Duration, Expected> {
     within(text, TIMEOUT)
 }
 
-/// Parses requests per second: above 0, at most one million.
+/// Parses requests per second.
 pub fn rate(text: &str) -> Result<f64, Expected> {
     match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
-        _ => Err(Expected::new("expected requests per second: a number above 0, at most 1000000")),
+        Ok(rate) if rate > 0.0 && rate <= f64::from(limit!(rate)) => Ok(rate),
+        _ => Err(Expected::new(concat!("expected requests per second: a number above 0, at most ", limit!(rate)))),
     }
 }
 
@@ -123,31 +120,39 @@ fn whole(text: &str, most: u64) -> Result<u64, Expected> {
 
 /// Parses a number of requests.
 pub fn requests(text: &str) -> Result<u64, Expected> {
-    whole(text, MAX_REQUESTS)
+    whole(text, limit!(requests))
 }
 
 /// Parses a number of retries.
 pub fn retries(text: &str) -> Result<u32, Expected> {
-    let number = text.parse::<u32>().ok().filter(|number| u64::from(*number) <= MAX_RETRIES && !text.starts_with('+'));
-    number.ok_or_else(|| Expected::new(format!("expected a whole number from 0 to {MAX_RETRIES}")))
+    let number = text.parse::<u32>().ok().filter(|number| *number <= limit!(retries) && !text.starts_with('+'));
+    number.ok_or_else(|| Expected::new(concat!("expected a whole number from 0 to ", limit!(retries))))
 }
 
-/// Parses the wait before a retry: at most a minute, or none.
+/// Parses the wait before a retry; zero is none.
 pub fn backoff(text: &str) -> Result<Duration, Expected> {
     let backoff = duration(text)?;
-    if backoff > MAX_BACKOFF { Err(Expected::new("expected at most 1m")) } else { Ok(backoff) }
+    if backoff > BACKOFF {
+        return Err(Expected::new(concat!("expected at most ", limit!(backoff), "m")));
+    }
+    Ok(backoff)
 }
 
 /// Parses a number of connections.
 pub fn connections(text: &str) -> Result<u32, Expected> {
-    whole(text, 10_000).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    whole(text, limit!(connections)).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 /// Parses an HTTP status code.
 pub fn status(text: &str) -> Result<u16, Expected> {
     match text.parse::<u16>() {
-        Ok(code) if (100..=599).contains(&code) && text.len() == 3 => Ok(code),
-        _ => Err(Expected::new("expected an HTTP status from 100 to 599")),
+        Ok(code) if (limit!(lowest_status)..=limit!(highest_status)).contains(&code) && text.len() == 3 => Ok(code),
+        _ => Err(Expected::new(concat!(
+            "expected an HTTP status from ",
+            limit!(lowest_status),
+            " to ",
+            limit!(highest_status)
+        ))),
     }
 }
 
@@ -250,15 +255,17 @@ pub fn env_value(text: &str) -> Result<String, Expected> {
 /// Parses a caller name. Metric names contain it, so it must not contain dots.
 pub fn caller_name(text: &str) -> Result<String, Expected> {
     let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if (1..=20).contains(&text.len())
+    if (1..=limit!(caller)).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(known)
     {
         return Ok(text.to_owned());
     }
-    Err(Expected::new(
-        "expected a caller name: at most 20 letters, digits, `-` and `_`, starting with a letter or digit",
-    ))
+    Err(Expected::new(concat!(
+        "expected a caller name: at most ",
+        limit!(caller),
+        " letters, digits, `-` and `_`, starting with a letter or digit"
+    )))
 }
 
 /// Parses an engine name.
@@ -269,13 +276,14 @@ pub fn engine(text: &str) -> Result<String, Expected> {
     Err(Expected::new(did_you_mean(text, ENGINES, &format!("expected an engine: {}", quote_list(ENGINES)))))
 }
 
-/// Parses a polling interval: 100ms to one minute.
+/// Parses a polling interval.
 pub fn every(text: &str) -> Result<Duration, Expected> {
     let every = duration(text)?;
-    if (Duration::from_millis(100)..=Duration::from_mins(1)).contains(&every) {
+    let (shortest, longest) = (limit!(shortest_every), limit!(longest_every));
+    if (Duration::from_millis(shortest)..=Duration::from_mins(longest)).contains(&every) {
         return Ok(every);
     }
-    Err(Expected::new("expected `100ms` to `1m`"))
+    Err(Expected::new(format!("expected `{shortest}ms` to `{longest}m`")))
 }
 
 /// Parses a `PromQL` query. Only checks that it is not empty.
@@ -326,8 +334,8 @@ pub fn body(text: &str) -> Result<String, Expected> {
 
 /// Parses a step name: short, and a single word on the command line.
 pub fn step_name(text: &str) -> Result<String, Expected> {
-    if text.chars().count() > 40 {
-        return Err(Expected::new("expected at most 40 characters"));
+    if text.chars().count() > limit!(name) {
+        return Err(Expected::new(concat!("expected at most ", limit!(name), " characters")));
     }
     word(text)
         .ok_or_else(|| Expected::new("expected letters, digits, `-`, `_` and `.`, starting with a letter or digit"))
@@ -368,12 +376,14 @@ pub fn line(text: &str) -> Result<String, Expected> {
     if text.is_empty() || text.chars().any(char::is_control) {
         return Err(Expected::new("expected one line of text"));
     }
-    if text.chars().count() > 200 { Err(Expected::new("expected at most 200 characters")) } else { Ok(text.to_owned()) }
+    if text.chars().count() > limit!(line) {
+        return Err(Expected::new(concat!("expected at most ", limit!(line), " characters")));
+    }
+    Ok(text.to_owned())
 }
 
 /// Parses text for display, on any number of lines.
 pub fn paragraph(text: &str) -> Result<String, Expected> {
-    const MAX: usize = 4000;
     let text = text.trim();
     if text.is_empty() {
         return Err(Expected::new("expected a text"));
@@ -381,11 +391,10 @@ pub fn paragraph(text: &str) -> Result<String, Expected> {
     if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\n') {
         return Err(Expected::new(format!("expected a text without {}", character(c))));
     }
-    if text.chars().count() > MAX {
-        Err(Expected::new(format!("expected at most {MAX} characters")))
-    } else {
-        Ok(text.to_owned())
+    if text.chars().count() > limit!(paragraph) {
+        return Err(Expected::new(concat!("expected at most ", limit!(paragraph), " characters")));
     }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! form is never stricter.
 
 use super::super::actions::SERVICES;
-use super::super::lesson::{Difficulty, Trigger};
+use super::super::lesson::Difficulty;
+use super::super::limits::limit;
 use super::super::plan::AlertIs;
 use super::super::value;
 use lab_core::diagnosis::{Cause, Location};
@@ -43,37 +44,50 @@ const fn kind(name: &'static str, limits: &'static str, form: Form) -> Kind {
     Kind { name, limits, form }
 }
 
+const fn whole(limits: &'static str, least: u64, most: u64, text: &'static str) -> Kind {
+    kind("a whole number", limits, Form::Number { least, most, text })
+}
+
 const DIGITS: &str = "[0-9]+";
 const DURATION: Form = Form::Pattern("^[0-9.]+(ms|s|m)$");
 
 pub(crate) const ANY: Kind = kind("any value", "", Form::Text);
-pub(crate) const LINE: Kind = kind("one line of text", "at most 200 characters", Form::NonBlank);
+pub(crate) const LINE: Kind =
+    kind("one line of text", concat!("at most ", limit!(line), " characters"), Form::NonBlank);
 pub(crate) const TEXT: Kind = kind("a text", "", Form::Text);
-pub(crate) const PARAGRAPH: Kind = kind("a text", "at most 4000 characters", Form::NonBlank);
+pub(crate) const PARAGRAPH: Kind =
+    kind("a text", concat!("at most ", limit!(paragraph), " characters"), Form::NonBlank);
 pub(crate) const NAME: Kind =
-    kind("a name", "letters, digits, `-`, `_` and `.`, at most 40", Form::Token(r"^[^\s/:]{1,40}$"));
+    kind("a name", concat!("letters, digits, `-`, `_` and `.`, at most ", limit!(name)), Form::Token(NAME_FORM));
+const NAME_FORM: &str = concat!(r"^[^\s/:]{1,", limit!(name), "}$");
 pub(crate) const SCENARIO: Kind = kind("a scenario's name", "without extension", Form::Token(r"^[^\s/]+$"));
 pub(crate) const CALLER: Kind = kind("a caller's name", "", Form::Token("^[A-Za-z0-9][A-Za-z0-9_-]{0,19}$"));
 pub(crate) const BACKGROUND: Kind = kind("the name of a step with `background`", "", Form::NonBlank);
 pub(crate) const KEY: Kind =
-    kind("a key", "1 to 256 characters of visible ASCII without spaces", Form::Token("^[!-~]{1,256}$"));
-pub(crate) const SENT_KEY: Kind = kind("a key", "or `\"\"` for none", Form::Token("^[!-~]{0,256}$"));
-pub(crate) const REQUESTS: Kind =
-    kind("a whole number", "1 to 10000000", Form::Number { least: 1, most: value::MAX_REQUESTS, text: DIGITS });
-pub(crate) const CONNECTIONS: Kind =
-    kind("a whole number", "1 to 10000", Form::Number { least: 1, most: 10_000, text: DIGITS });
-pub(crate) const RETRIES: Kind =
-    kind("a whole number", "0 to 10", Form::Number { least: 0, most: value::MAX_RETRIES, text: DIGITS });
-pub(crate) const BACKOFF: Kind = kind("a duration such as `500ms`", "at most 1m", DURATION);
-pub(crate) const RATE: Kind = kind("a number", "above 0, at most 1000000", Form::Positive { most: 1_000_000 });
-pub(crate) const STEP_DURATION: Kind = kind("a duration such as `500ms`", "above 0, at most 60m", DURATION);
-pub(crate) const TIMEOUT: Kind = kind("a duration such as `500ms`", "above 0, at most 10m", DURATION);
-pub(crate) const EVERY: Kind = kind("a duration such as `500ms`", "100ms to 1m", DURATION);
+    kind("a key", concat!("1 to ", limit!(key), " characters of visible ASCII without spaces"), Form::Token(KEY_FORM));
+const KEY_FORM: &str = concat!("^[!-~]{1,", limit!(key), "}$");
+pub(crate) const SENT_KEY: Kind =
+    kind("a key", "or `\"\"` for none", Form::Token(concat!("^[!-~]{0,", limit!(key), "}$")));
+pub(crate) const REQUESTS: Kind = whole(concat!("1 to ", limit!(requests)), 1, limit!(requests), DIGITS);
+pub(crate) const CONNECTIONS: Kind = whole(concat!("1 to ", limit!(connections)), 1, limit!(connections), DIGITS);
+pub(crate) const RETRIES: Kind = whole(concat!("0 to ", limit!(retries)), 0, limit!(retries), DIGITS);
+pub(crate) const BACKOFF: Kind =
+    kind("a duration such as `500ms`", concat!("at most ", limit!(backoff), "m"), DURATION);
+pub(crate) const RATE: Kind =
+    kind("a number", concat!("above 0, at most ", limit!(rate)), Form::Positive { most: limit!(rate) });
+pub(crate) const STEP_DURATION: Kind =
+    kind("a duration such as `500ms`", concat!("above 0, at most ", limit!(step), "m"), DURATION);
+pub(crate) const TIMEOUT: Kind =
+    kind("a duration such as `500ms`", concat!("above 0, at most ", limit!(timeout), "m"), DURATION);
+pub(crate) const EVERY: Kind =
+    kind("a duration such as `500ms`", concat!(limit!(shortest_every), "ms to ", limit!(longest_every), "m"), DURATION);
 pub(crate) const PATH: Kind =
     kind("a path", "starts with `/`, visible ASCII without `#`", Form::Pattern("^/[!-\"$-~]*$"));
 pub(crate) const METHOD: Kind = kind("an HTTP method", "", Form::Choice(|| value::METHODS.to_vec()));
 pub(crate) const STATUS: Kind =
-    kind("an HTTP status", "100 to 599", Form::Number { least: 100, most: 599, text: "[1-5][0-9][0-9]" });
+    kind("an HTTP status", concat!(limit!(lowest_status), " to ", limit!(highest_status)), STATUS_FORM);
+const STATUS_FORM: Form =
+    Form::Number { least: limit!(lowest_status), most: limit!(highest_status), text: "[1-5][0-9][0-9]" };
 pub(crate) const HEADER: Kind = kind("a header's value", "visible ASCII and spaces", Form::Text);
 pub(crate) const ENV: Kind = kind("a variable's value", "one line", Form::Text);
 pub(crate) const BODY: Kind = kind("a text", "", Form::Text);
@@ -84,8 +98,7 @@ pub(crate) const ALERT: Kind =
 pub(crate) const ALERT_STATE: Kind =
     kind("the state of an alert", "", Form::Choice(|| AlertIs::WAITED.map(AlertIs::name).to_vec()));
 pub(crate) const PROGRAM: Kind = kind("a program, then its arguments", "", Form::Text);
-pub(crate) const EXIT_CODE: Kind =
-    kind("a whole number", "0 to 255", Form::Number { least: 0, most: 255, text: r"\+?[0-9]+" });
+pub(crate) const EXIT_CODE: Kind = whole("0 to 255", 0, 255, r"\+?[0-9]+");
 pub(crate) const BOOL: Kind = kind("`true` or `false`", "", Form::Bool);
 pub(crate) const SERVICE: Kind = kind("a service's name, such as `app`", "", Form::Choice(|| SERVICES.to_vec()));
 pub(crate) const SERVER: Kind = kind("`server`", "", Form::Choice(|| vec!["server"]));
