@@ -245,7 +245,7 @@ fn alerts_stand_beside_the_steps_where_they_are_known() {
 }
 
 #[test]
-fn a_lab_that_nobody_has_looked_at_and_one_that_is_away() {
+fn before_the_first_snapshot_and_without_the_lab() {
     let mut model = model();
     insta::assert_snapshot!("unseen", drawn(&model, 80, 24));
     model.update(seen(1, LabState::Unavailable("it was taken down".to_owned()), None));
@@ -304,7 +304,7 @@ fn a_screen_that_stands_still_goes_on_where_the_lab_is_by_then() {
 }
 
 #[test]
-fn the_log_is_narrowed_and_turned_back() {
+fn the_log_is_filtered_and_scrolled() {
     let mut model = broken();
     assert_eq!(model.services(), ["gateway", "app"]);
     model.handle_key(Key::Char('l'));

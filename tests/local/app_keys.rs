@@ -19,7 +19,7 @@ fn assert_metrics(app: &Service, expected: &[(&str, f64)]) {
 }
 
 #[test]
-fn overlapping_keys_are_both_accepted_and_counted_separately() {
+fn both_keys_are_accepted_and_counted_during_a_rotation() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = Service::app_with(folder.path(), "i1", &[("APP_API_KEY", "v2"), ("APP_API_KEY_PREVIOUS", "v1")]);
     assert_eq!([users(&app, "v2"), users(&app, "v1"), users(&app, "v1")].map(|answer| answer.status), [200; 3]);
@@ -83,7 +83,7 @@ fn a_missing_scope_is_403() {
 }
 
 #[test]
-fn the_gateway_sends_client_credentials_that_callers_cannot_forge() {
+fn only_the_gateway_can_authenticate_as_the_gateway() {
     let folder = tempfile::tempdir().expect("a folder");
     let client = |secret| [("APP_CLIENT_ID", "gateway"), ("APP_CLIENT_SECRET", secret)];
     let app = Service::app_with(folder.path(), "i1", &client("s1"));

@@ -41,7 +41,7 @@ fn a_new_scenario_is_written_to_the_given_path_and_overwrites_nothing() {
 }
 
 #[test]
-fn folders_are_validated_and_mistakes_are_reported_as_json() {
+fn folders_are_validated_with_mistakes_as_json() {
     let desk = Desk::new();
     desk.lab(&["scenario", "new", "good", "--out", "incidents/"]).status(0);
     desk.lab(&["scenario", "validate", "incidents"]).status(0).says("ok  good");
@@ -67,7 +67,7 @@ fn folders_are_validated_and_mistakes_are_reported_as_json() {
 }
 
 #[test]
-fn a_dry_run_shows_the_plan_and_starts_nothing() {
+fn a_dry_run_describes_the_run_and_starts_nothing() {
     let desk = Desk::new();
     let args = ["scenario", "run", "rotate-key", "--dry-run", "--set", "requests=10"];
     let result = desk.lab(&args).status(0).says("would run in a temporary lab · embedded").says("new_key apikey-v2");
@@ -106,7 +106,7 @@ fn a_dry_run_shows_commands_without_permission_and_masks_secrets() {
 }
 
 #[test]
-fn a_run_on_a_lab_with_a_pending_undo_is_refused_or_undoes_first() {
+fn a_pending_undo_refuses_a_run_or_is_done_first() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let short = ["scenario", "run", "rotate-key", "--set", "requests=10", "--set", "rate=100"];

@@ -3,7 +3,7 @@
 use crate::desk::Desk;
 
 #[test]
-fn a_check_reports_what_is_not_fixed_and_changes_nothing() {
+fn a_check_reports_what_fails_and_changes_nothing() {
     let desk = Desk::new();
     desk.lab(&["scenario", "check", "rotate-key"]).status(3).complains("does not exist").complains("lab up");
     desk.lab(&["up", "--port", "0"]).status(0);

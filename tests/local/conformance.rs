@@ -42,7 +42,7 @@ async fn an_app_that_cannot_start_is_removed_and_the_old_one_keeps_serving() {
 }
 
 #[tokio::test]
-async fn logs_can_be_read_and_followed() {
+async fn logs_are_read_and_followed() {
     use futures_util::StreamExt;
     let folder = tempfile::tempdir().unwrap();
     let engine = embedded(&folder);

@@ -124,7 +124,7 @@ fn up_and_down_work_after_a_killed_down() {
 /// A host that is shutting down starts no services.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_terminated_host_is_replaced_by_the_next_up() {
+fn a_host_ended_by_sigterm_is_replaced_by_the_next_up() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     for _ in 0..5 {

@@ -62,7 +62,7 @@ fn other_host_names_are_refused_even_with_bind() {
 }
 
 #[test]
-fn missing_prerequisites_are_reported() {
+fn missing_data_is_explained() {
     let desk = Desk::new();
     desk.lab(&["dashboard"]).status(3).complains("lab default does not exist");
     desk.lab(&["up", "--port", "0"]).status(0);

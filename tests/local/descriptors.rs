@@ -120,7 +120,7 @@ fn address(desk: &Desk, part: &str) -> String {
 
 /// Half-open requests to a public port block neither the lab's control port nor other clients of that port.
 #[test]
-fn half_open_requests_block_no_other_client() {
+fn half_open_requests_do_not_block_others() {
     let desk = Desk::new();
     up_with_few_descriptors(&desk);
     let mut open = Vec::new();

@@ -24,7 +24,7 @@ fn finding(result: &CommandOutput, what: &str) -> String {
 }
 
 #[test]
-fn without_a_daemon_it_suggests_to_start_docker() {
+fn without_a_daemon_doctor_suggests_a_fix() {
     let desk = Desk::new();
     let result = doctor(&desk, &format!("unix://{}/none.sock", desk.path().display()));
     let docker = finding(&result, "docker");
@@ -48,7 +48,7 @@ fn a_hanging_daemon_is_reported() {
 }
 
 #[test]
-fn a_daemon_on_another_machine_is_recognised() {
+fn a_remote_daemon_is_distinguished_from_a_local_one() {
     let desk = Desk::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();

@@ -16,7 +16,7 @@ fn counted(page: SocketAddr, code: u16) -> u64 {
 }
 
 #[test]
-fn the_gateway_counts_what_callers_get_and_not_what_lab_asks() {
+fn the_gateway_counts_callers_and_not_labs_own_requests() {
     let mut gateway = Service::gateway(mirror(), &[("GATEWAY_METRICS_LISTEN", "127.0.0.1:0")]);
     let page = gateway.metrics.expect("it has a metrics page");
     assert_eq!([200, 502, 499].map(|code| counted(page, code)), [0; 3], "its counters start at 0");

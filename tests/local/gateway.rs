@@ -154,7 +154,7 @@ fn another_port_of_the_app_is_502_without_a_dns_lookup() {
 }
 
 #[test]
-fn a_broken_response_is_502_and_the_request_is_sent_once() {
+fn a_broken_upstream_is_502_without_a_retry() {
     let broken: [&'static [u8]; 5] = [
         b"",
         b"what?\r\n\r\n",

@@ -116,7 +116,7 @@ fn a_second_gateway_can_take_over_the_port() {
 }
 
 #[test]
-fn without_reuse_port_a_second_gateway_is_refused() {
+fn the_port_is_exclusive_by_default() {
     let gateway = Service::gateway(mirror(), &[]);
     let listen = gateway.address.to_string();
     let mut command = lab();

@@ -234,7 +234,7 @@ fn max_forwards_of_options_is_decremented() {
 }
 
 #[test]
-fn expect_100_continue_is_answered() {
+fn a_client_that_expects_100_gets_it() {
     let upstream = upstream(|mut client| {
         let head = client.head().expect("a head");
         assert!(!head.contains("expect"), "{head}");

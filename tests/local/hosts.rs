@@ -18,7 +18,7 @@ fn open_incomplete_request(desk: &Desk) -> TcpStream {
 }
 
 #[test]
-fn an_incomplete_request_does_not_block_down() {
+fn an_open_connection_does_not_keep_the_lab_up() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     let _connection = open_incomplete_request(&desk);

@@ -28,7 +28,7 @@ struct Moment {
 }
 
 #[test]
-fn recover_restores_the_lab_after_a_kill_at_any_event() {
+fn a_run_killed_at_any_event_is_undone_by_recover() {
     let work: Mutex<Vec<&str>> = Mutex::new(library::names().filter(|name| has_a_fault(name)).collect());
     let every = std::env::var_os("LAB_TEST_KILLS").is_some_and(|value| value == "all");
     let begun = Instant::now();

@@ -108,7 +108,7 @@ fn two_labs_have_different_ports() {
 }
 
 #[test]
-fn an_unusable_state_folder_is_reported() {
+fn an_unusable_state_folder_is_an_error() {
     let desk = Desk::new();
     let file = desk.write("file", "");
     for args in [["up", "--port=0"], ["scenario", "list"], ["status", "--all"], ["runs", "list"]] {

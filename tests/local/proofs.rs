@@ -35,7 +35,7 @@ fn the_library_is_proven() {
 }
 
 #[test]
-fn a_false_claim_is_reported_with_the_observed_values() {
+fn a_failed_claim_is_reported_with_the_observation() {
     let desk = Desk::new();
     let file = |name: &str, text: String| desk.write(&format!("{name}.yaml"), &text);
     let right = file("right", incident(SYMPTOM, RESOLVED, RESTART));
@@ -60,7 +60,7 @@ fn a_false_claim_is_reported_with_the_observed_values() {
 }
 
 #[test]
-fn a_scenario_that_cannot_be_proven_is_reported_before_a_lab_is_started() {
+fn an_unprovable_scenario_is_refused_before_a_lab_starts() {
     let desk = Desk::new();
     let none = desk.write("none.yaml", "title: T\ndescription: d\ntags: [t]\nsteps: [{ stop: app }, { start: app }]\n");
     desk.lab(&["scenario", "prove", &none]).status(2).says("none has no `symptom_check`");

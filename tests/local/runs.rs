@@ -76,7 +76,7 @@ fn a_run_restores_an_existing_lab() {
 }
 
 #[test]
-fn a_kept_fault_is_shown_and_can_be_undone() {
+fn a_kept_fault_is_shown_and_recovered() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0).says("lab recover");
@@ -94,7 +94,7 @@ fn a_kept_fault_is_shown_and_can_be_undone() {
 }
 
 #[test]
-fn a_kept_fault_is_undone_even_if_it_was_fixed_by_hand() {
+fn a_kept_fault_is_recovered_after_a_fix_by_hand() {
     let desk = Desk::new();
     desk.lab(&["up", "--port", "0"]).status(0);
     desk.lab(&quick(&["rotate-key", "--until", "observe"])).status(0);
@@ -121,7 +121,7 @@ fn a_temporary_lab_can_be_kept() {
 }
 
 #[test]
-fn a_failed_expectation_is_exit_1_and_shows_the_observed_value() {
+fn a_failed_expectation_is_exit_1_with_the_observation() {
     let desk = Desk::new();
     let file = desk.write(
         "wrong.yaml",
@@ -144,7 +144,7 @@ fn a_fault_without_impact_fails_the_run() {
 }
 
 #[test]
-fn mistakes_in_a_file_are_reported_before_anything_starts() {
+fn mistakes_in_a_file_are_found_before_anything_starts() {
     let desk = Desk::new();
     desk.lab(&["scenario", "run", "rotate-keys"]).status(2).complains("rotate-key").complains("lab scenario list");
     let empty = desk.write("empty.yaml", "");
@@ -246,7 +246,7 @@ fn a_killed_run_has_a_pending_undo() {
 }
 
 #[test]
-fn a_run_in_progress_is_not_reported_as_interrupted() {
+fn a_run_in_progress_is_not_called_interrupted() {
     let desk = Desk::new();
     let slow = desk.write("slow.yaml", SLOW);
     let mut run = desk.start(&["scenario", "run", &slow, "--format", "ndjson"]);

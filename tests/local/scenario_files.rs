@@ -7,7 +7,7 @@ use lab_scenario::{LoadOptions, Source, load};
 
 /// The messages of each file are a snapshot, so that changes of a message are reviewed.
 #[test]
-fn every_mistake_is_reported_with_its_position() {
+fn every_mistake_has_its_place() {
     let folder = "tests/local/wrong";
     let mut names: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));

@@ -106,7 +106,7 @@ fn known() -> BTreeSet<String> {
 }
 
 #[test]
-fn metrics_are_recognised_in_an_expression() {
+fn metrics_are_found_in_an_expression() {
     let expr =
         r#"sum by (code, le) (rate(a_total{job="x", b=~"5.."}[1m])) / on (job) (job:c:rate30s > 0.5) or 2 * ALERTS"#;
     assert_eq!(metrics(expr), BTreeSet::from(["a_total", "job:c:rate30s", "ALERTS"].map(String::from)));

@@ -283,8 +283,8 @@ async fn an_invalid_load_is_not_sent() {
 }
 
 #[tokio::test]
-async fn requests_open_at_a_halt_continue_and_are_counted_separately() {
-    // The first two get responses at once, the third late, and the last never.
+async fn open_requests_continue_after_a_halt_and_are_counted_apart() {
+    // The first two are answered at once, the next one late, and the last never.
     let server = serve(|number, _| match number {
         0 | 1 => Reply::Send(OK.to_owned()),
         2 => Reply::Late(500, OK.to_owned()),

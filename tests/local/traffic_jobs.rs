@@ -45,7 +45,7 @@ async fn run(job: &Job) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_closed_model_sends_its_requests_as_fast_as_they_are_answered() {
+async fn the_closed_model_sends_as_fast_as_responses_arrive() {
     let server = serve(|_, _| Reply::Send(OK.to_owned())).await;
     let outcome = run(&job(&server.url, 500)).await;
     assert_eq!((outcome.summary.sent, outcome.summary.codes[&200], server.requests()), (500, 500, 500));
@@ -235,7 +235,7 @@ async fn result_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Result<
 }
 
 #[tokio::test]
-async fn faulty_responses_have_their_causes() {
+async fn failures_of_a_server_are_reported_exactly() {
     let endless = || Reply::Send(format!("HTTP/1.1 200 OK\r\nx-endless: {}", "a".repeat(100_000)));
     assert_eq!(result_of(endless).await, Err(Cause::Protocol));
     let garbage = || Reply::Send("\u{0}\u{1}\u{2} nothing of use \r\n\r\n".to_owned());

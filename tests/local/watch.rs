@@ -111,7 +111,7 @@ fn watch_waits_while_the_lab_is_down() {
 }
 
 #[test]
-fn without_a_terminal_or_a_lab_there_is_a_hint() {
+fn without_a_terminal_or_a_lab_watch_suggests_a_command() {
     let desk = Desk::new();
     desk.lab(&["watch"]).status(2).complains("lab metrics --watch");
     desk.lab(&["watch", "--refresh", "1"]).status(2).complains("did you mean `1s`");

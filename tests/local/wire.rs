@@ -61,7 +61,7 @@ async fn a_scrape_accepts_only_metrics() {
 }
 
 #[tokio::test]
-async fn a_failed_request_reports_its_cause() {
+async fn a_failed_connection_has_its_cause() {
     let wire = NetWire::new();
     let detail = async |url: &str| {
         let probe = Probe { timeout: Duration::from_millis(300), ..probe(url) };

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_is_for_terminals_unless_the_environment_says_otherwise() {
+    fn colour_is_for_terminals_unless_the_environment_overrides_it() {
         assert!(colour(env(&[]), true));
         assert!(!colour(env(&[]), false));
         assert!(!colour(env(&[("NO_COLOR", "1")]), true));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_width_is_that_of_columns_or_of_the_terminal() {
+    fn the_width_is_the_requested_one_or_that_of_the_terminal() {
         assert_eq!(width(env(&[]), None), DEFAULT_WIDTH);
         assert_eq!(width(env(&[]), Some(132)), 132);
         assert_eq!(width(env(&[("COLUMNS", "120")]), Some(132)), 120);

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_or_damaged_record_is_said_to_be_so() {
+    fn a_newer_or_damaged_record_is_an_error() {
         let (_folder, state) = state();
         let lab = state.lab("default").unwrap();
         lab.save(&Record::new("embedded", 0)).unwrap();
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_second_run_is_told_who_holds_the_lock() {
+    async fn a_locked_lab_names_the_holder_of_its_lock() {
         let (_folder, state) = state();
         let lab = state.lab("default").unwrap();
         let lock = lab.lock_run("run 7f3a").unwrap();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_a_lab_that_goes_gets_a_new_one() {
+    async fn waiting_for_the_lock_of_a_removed_lab_recreates_its_folder() {
         let (_folder, state) = state();
         let lab = state.lab("default").unwrap();
         let held = lab.lock_change("lab down").await.unwrap();

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_line_of_labs_own_services_is_read() {
+    fn a_line_of_labs_own_services_has_its_time() {
         let time = "2026-11-24T11:31:12.621Z";
         assert_eq!(time_in(&format!("{time} access status=200")), time.parse().ok());
         assert_eq!(time_in(&format!("{{\"time\":\"{time}\",\"note\":\"x\"}}")), time.parse().ok());

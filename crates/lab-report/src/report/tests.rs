@@ -71,7 +71,7 @@ fn the_json_report_is_the_journal() {
 }
 
 #[test]
-fn a_truncated_run_is_interrupted() {
+fn a_record_without_an_end_is_an_interrupted_run() {
     let events = sample_runs::rotate_key();
     let at = events.iter().position(|event| matches!(&event.kind, EventKind::StepStarted(step) if step.index == 2));
     let mut bytes = ndjson(&events[..=at.expect("a third step")]);

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reset_that_was_cut_off_anywhere_is_finished_by_the_next_one() {
+    async fn a_reset_that_fails_at_any_step_is_finished_by_the_next_one() {
         for step in 0..4 {
             let (_folder, lab, engine) = lab().await;
             let (state, record) = (engine.state(), lab.existing().unwrap());

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_is_told_with_both_sides() {
+    fn a_difference_names_both_values() {
         let snapshot = |values: &[(&str, &str)]| Snapshot {
             values: values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };

@@ -115,7 +115,7 @@ fn what_a_check_looks_back_on_is_its_own() {
 }
 
 #[test]
-fn what_is_lacking_is_said() {
+fn missing_claims_are_an_error() {
     let lack = |text: &str| runs(&read(text)).unwrap_err().to_string();
     let steps = "title: T\nsteps: [{ stop: app }]\n";
     assert!(lack(steps).contains("test has no `symptom_check`"));
@@ -209,7 +209,7 @@ fn a_practice_that_sends_nothing_is_not_proved() {
 }
 
 #[test]
-fn what_a_check_sends_harms_nobody() {
+fn requests_of_a_check_are_not_failures_of_callers() {
     let plan = read(
         "title: T\nkind: practice\nsteady_state: [{ check: { path: /health } }]\n\
          steps: [{ rotate_key: { server: b } }, { align_key: { caller: server } }]\n\

@@ -184,7 +184,7 @@ async fn an_existing_lab_is_locked_if_it_is_up_and_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bringing_a_lab_up_tells_what_was_necessary() {
+async fn bringing_a_lab_up_reports_the_necessary_work() {
     let fixture = Fixture::new();
     let (lab, engine) = fixture.lab();
     assert_eq!(fixture.up(&lab, None).await.unwrap().outcome, UpOutcome::Created);

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_judged_by_the_time_that_is_looked_at() {
+    fn an_alert_is_evaluated_over_the_time_of_its_step() {
         use AlertState::{Firing, Pending, Resolved};
         let answer = alerts::RulesResponse::parse(
             r#"{"status":"success","data":{"groups":[{"name":"g","file":"f","rules":[

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_of_a_new_answer_tells_of_it() {
+    fn the_first_line_after_a_reconnect_is_new() {
         let (ok, refused) = (access(200), access(401));
         let health = r#"{"time":"x","path":"/health","status":503}"#;
         let lines = [

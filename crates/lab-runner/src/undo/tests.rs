@@ -111,7 +111,7 @@ fn kept_values_are_typed_by_the_roles_of_the_stack() {
 }
 
 #[test]
-fn a_log_cut_off_anywhere_reads_as_the_records_before_the_cut() {
+fn a_truncated_log_reads_as_its_complete_records() {
     let (_folder, lab) = lab();
     let mut log = UndoLog::begin(&lab, "run-1", "rotate-key").unwrap();
     let records = [env("app", "K", "v1"), state("db", RunState::Running), caller("v1")];
@@ -157,7 +157,7 @@ fn damage_elsewhere_is_an_error_that_names_the_line() {
 }
 
 #[test]
-fn what_is_owed_blocks_another_run_and_what_is_kept_does_not() {
+fn a_pending_undo_blocks_another_run_and_a_kept_fault_does_not() {
     let (_folder, lab) = lab();
     let mut first = UndoLog::begin(&lab, "run-1", "first").unwrap();
     first.record(caller("v1")).unwrap();
@@ -282,7 +282,7 @@ async fn a_stack_that_is_down_comes_up_with_the_keys_it_had() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_servers_key_is_remembered_as_it_is_put_back() {
+async fn reverting_the_servers_key_updates_the_record() {
     let (_folder, lab) = lab();
     lab.set_server_key("v2").unwrap();
     UndoLog::begin(&lab, "run-1", "rotate-key").unwrap().record(env("app", "APP_API_KEY", "v1")).unwrap();
@@ -307,7 +307,7 @@ async fn a_step_back_that_never_ends_is_given_up_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_given_up_at_a_signal_says_so_and_stays_owed() {
+async fn an_undo_abandoned_at_a_signal_stays_pending() {
     let (_folder, lab) = lab();
     UndoLog::begin(&lab, "run-1", "rotate-key").unwrap().record(env("app", "APP_API_KEY", "v1")).unwrap();
     let engine: Arc<dyn Engine> = Arc::new(MockEngine::running("v2"));

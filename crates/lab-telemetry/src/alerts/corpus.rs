@@ -163,7 +163,7 @@ fn check(file: &str, found: &str) {
 }
 
 #[test]
-fn lab_agrees_with_the_expectations_of_promtool() {
+fn results_of_lab_are_expected_of_promtool() {
     let corpus: Corpus = serde_yaml::from_str(&read("corpus.yml")).expect("the corpus");
     let mut replay = Replay::new(&corpus);
     let (mut expressions, mut alerts) = ("    promql_expr_test:\n".to_owned(), "    alert_rule_test:\n".to_owned());
@@ -180,7 +180,7 @@ fn lab_agrees_with_the_expectations_of_promtool() {
 }
 
 #[test]
-fn promtool_refuses_the_expressions_that_lab_refuses() {
+fn expressions_that_lab_refuses_are_errors_for_promtool() {
     let corpus: Corpus = serde_yaml::from_str(&read("corpus.yml")).expect("the corpus");
     let mut replay = Replay::new(&corpus);
     let mut expressions = "    promql_expr_test:\n".to_owned();

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_that_disappears_ends_but_still_counts_in_ranges() {
+    fn a_series_that_ended_is_gone_but_counts_in_a_range() {
         let mut store = Store::new(0);
         let (one, other) = (Labels::new("a", &[("x", "1")]), Labels::new("a", &[("x", "2")]));
         store.record("app", 1_000, [(one.clone(), 1.0), (other.clone(), 2.0)]);

@@ -253,7 +253,7 @@ fn a_gateway_whose_metrics_do_not_answer_is_down() {
 }
 
 #[test]
-fn between_two_scrapes_nothing_is_looked_at() {
+fn nothing_is_evaluated_between_two_intervals() {
     let mut monitor = Monitor::new(built_in_rules().expect("the rules"));
     let at = |millis: i64| DateTime::from_timestamp_millis(1_795_515_330_000 + millis).expect("a time");
     let mut evaluated = |millis: i64| {

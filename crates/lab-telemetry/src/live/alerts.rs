@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_listed_until_some_time_after_it_is_resolved() {
+    fn an_alert_is_listed_from_its_start_to_a_while_after_its_end() {
         let mut alerts = Alerts::default();
         let mut changes = Vec::new();
         let mut updated = |second, state| {

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_after_a_clock_change_is_reported_and_a_copied_one_is_not() {
+    fn a_run_after_a_clock_change_is_listed_and_a_copied_one_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let runs = folder.path().join("runs");
         let started = STARTED.replace("LAB", "default") + "\n";
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_this_labs_runs_are_reported_once_their_lines_are_complete() {
+    fn runs_of_the_lab_are_listed_once_their_lines_are_complete() {
         let folder = tempfile::tempdir().expect("a folder");
         let now: DateTime<Utc> = "2026-11-24T10:15:00Z".parse().expect("a time");
         let mut all = Runs::new(&folder.path().join("labs/default"), now);

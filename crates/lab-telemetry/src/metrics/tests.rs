@@ -81,7 +81,7 @@ fn types_determine_the_counters() {
 }
 
 #[test]
-fn a_page_that_is_not_metrics_is_refused_with_a_reason() {
+fn a_page_without_metrics_is_an_error() {
     let html = "<!DOCTYPE html><html><body>app_requests_total 1</body></html>";
     let web = "http://app/metrics is a web page, not metrics";
     assert_eq!(refused(&page(Some("text/html; charset=utf-8"), "hello 1"), &[]), web);

@@ -36,7 +36,7 @@ fn with_colour() {
 }
 
 #[test]
-fn a_truncated_run_is_marked() {
+fn a_run_without_an_end_is_shown_as_interrupted() {
     let events = sample_runs::rotate_key();
     let third = events.iter().position(|event| matches!(&event.kind, EventKind::StepStarted(step) if step.index == 2));
     insta::assert_snapshot!("cut_off_80", draw(&events[..=third.expect("a third step")], 80, Painter::PLAIN));
@@ -83,7 +83,7 @@ fn colour_changes_nothing_but_colour() {
 }
 
 #[test]
-fn escape_codes_of_services_are_removed() {
+fn control_characters_of_a_service_have_no_effect() {
     assert!(!draw(&sample_runs::error(), 80, Painter::PLAIN).contains('\u{1b}'));
 }
 

@@ -124,7 +124,7 @@ async fn a_lab_of_an_older_version_begins_with_what_is_found() {
 }
 
 #[test]
-fn a_history_cut_off_anywhere_reads_as_the_lines_before_the_cut() {
+fn a_truncated_history_reads_as_its_complete_lines() {
     let folder = tempfile::tempdir().unwrap();
     let lab = StateFolder::at(folder.path()).unwrap().lab("default").unwrap();
     let state = |key: &str| State { env: BTreeMap::from([("K".to_owned(), key.to_owned())]), run: RunState::Running };

@@ -103,7 +103,7 @@ fn a_share_is_never_rounded_to_all_or_nothing() {
 }
 
 #[test]
-fn what_was_not_seen_is_unknown_and_says_why() {
+fn a_missing_observation_is_unknown_with_its_reason() {
     let nothing = Measurements { traffic: None, deltas: Err(StepError::AppPaused.into()), ..Measurements::default() };
     let unanswered = Measurements {
         traffic: Some(TrafficResults::new(None, Summary::new(DateTime::UNIX_EPOCH))),

@@ -57,7 +57,7 @@ async fn an_outage_of_a_minute_is_detected_mitigated_and_resolved() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alert_is_told_while_the_step_goes_on() {
+async fn an_alert_is_reported_during_its_step() {
     let fixture = Fixture::new();
     fixture.engine.set_prometheus(Some("mock://prometheus"));
     let played = fixture.play(loaded(STORY)).await;
@@ -98,7 +98,7 @@ steps:
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nobody_evaluates_rules_nothing_is_known_and_nothing_waits() {
+async fn without_rules_alerts_are_unknown_and_no_step_waits() {
     let fixture = Fixture::new();
     let played = fixture.play(loaded(STORY)).await;
     assert_eq!(played.outcome.exit, Exit::NotPassed);

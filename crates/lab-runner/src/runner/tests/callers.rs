@@ -62,7 +62,7 @@ async fn callers_that_are_kept_stay_and_another_run_gives_them_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_else_who_mends_a_caller_is_seen_and_undone() {
+async fn a_caller_fixed_by_hand_is_reported_and_undone() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let lab = fixture.lab.clone();

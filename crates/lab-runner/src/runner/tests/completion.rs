@@ -225,7 +225,7 @@ async fn each_fault_is_judged_by_the_traffic_that_follows_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_says_how_long_effect_and_recovery_took() {
+async fn the_end_has_the_times_to_impact_and_to_recovery() {
     let fixture = Fixture::new();
     let played = fixture.play(rotate_key()).await;
     let outage = played.finished().outage.unwrap();

@@ -16,7 +16,7 @@ fn deploy(pool: &str) -> Plan {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_is_not_well_is_what_was_expected() {
+async fn an_unhealthy_version_can_be_expected() {
     for kind in [EngineErrorKind::Exited, EngineErrorKind::Unhealthy, EngineErrorKind::StartupTimeout] {
         let fixture = Fixture::new();
         let before = fixture.whole();
@@ -34,7 +34,7 @@ async fn a_version_that_is_not_well_is_what_was_expected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_is_well_after_all_is_a_failed_expectation_and_undone() {
+async fn a_healthy_version_that_was_expected_to_fail_is_undone() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let played = fixture.play(deploy("8")).await;

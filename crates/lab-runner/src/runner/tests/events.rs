@@ -91,7 +91,7 @@ async fn an_expectation_on_several_steps_sees_them_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_kind_of_change_says_what_it_did() {
+async fn every_kind_of_change_has_a_description() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let inject = |name: &str, action| step(name, Phase::Inject, action);

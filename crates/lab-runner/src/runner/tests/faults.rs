@@ -115,7 +115,7 @@ async fn an_app_that_does_not_run_counts_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stack_that_is_lost_leaves_the_undo_owed_and_recover_brings_it_back() {
+async fn a_lost_stack_leaves_the_undo_pending_and_recover_restarts_it() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let engine = fixture.engine.clone();
@@ -135,7 +135,7 @@ async fn a_stack_that_is_lost_leaves_the_undo_owed_and_recover_brings_it_back() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_put_back_is_owed_and_blocks_the_next_run() {
+async fn an_incomplete_undo_is_pending_and_blocks_the_next_run() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let engine = fixture.engine.clone();

@@ -24,7 +24,7 @@ fn steps(played: &Played) -> impl Iterator<Item = &StepResult> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hang_is_seen_by_a_caller_that_never_stops() {
+async fn a_hang_shows_in_background_traffic() {
     let text = |kind: &str| {
         format!(
             "title: T\nkind: {kind}\nsteps:\n  \

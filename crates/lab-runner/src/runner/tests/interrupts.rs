@@ -99,7 +99,7 @@ async fn one_signal_stops_the_step_and_puts_everything_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_signals_leave_the_undo_owed_and_recover_does_it() {
+async fn two_signals_leave_the_undo_pending_for_recover() {
     for plan in plans() {
         for after in [Duration::ZERO, Duration::from_millis(50)] {
             let fixture = Fixture::new();

@@ -11,7 +11,7 @@ use lab_core::event::{EventKind, Role, Status, UndoOutcome};
 use lab_testkit::engine::Script;
 
 #[tokio::test(start_paused = true)]
-async fn everything_together_tells_one_story() {
+async fn all_features_work_together() {
     let fixture = Fixture::new();
     let before = fixture.whole();
     let played = fixture.play(everything()).await;
@@ -87,7 +87,7 @@ finally:
 "#;
 
 #[tokio::test(start_paused = true)]
-async fn a_lab_that_is_not_well_is_left_alone() {
+async fn an_unhealthy_lab_is_left_alone() {
     let fixture = Fixture::new();
     fixture.engine.alter("db", &ServiceChange::run(RunState::Paused)).unwrap();
     let before = fixture.whole();
@@ -170,7 +170,7 @@ async fn after_a_signal_it_has_a_bounded_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_step_showed_is_filled_into_later_ones() {
+async fn outputs_of_a_step_are_used_by_later_ones() {
     let fixture = Fixture::new();
     let plan = loaded(
         r#"

@@ -42,7 +42,7 @@ async fn what_is_waited_for_ends_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_in_vain_says_what_it_saw_last() {
+async fn a_wait_that_times_out_reports_the_last_observation() {
     let cases = [
         ("metrics: { auth_failures.delta: \"> 5\" }, timeout: 2s", "> 5 within 2s", "0"),
         ("path: /nowhere, body: hello, timeout: 2s", "== 200 within 2s", "404"),
@@ -62,7 +62,7 @@ async fn a_wait_that_is_in_vain_says_what_it_saw_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_query_is_asked_of_the_labs_prometheus() {
+async fn a_query_is_sent_to_the_labs_prometheus() {
     let fixture = Fixture::new();
     let wait = "query: app_requests_total, is: \"> 2\", timeout: 5s";
     let played = fixture.play(waiting(wait)).await;

@@ -81,7 +81,7 @@ fn edge(instance: &str, ok: u32, failed: u32) -> (String, Exposition) {
 }
 
 #[test]
-fn callers_are_seen_at_the_edge_while_the_app_is_away() {
+fn the_edge_counts_callers_while_the_app_is_down() {
     let mut feed = Feed::default();
     let mut take = |second, sample| {
         feed.add_scrapes(at(second), None, sample);
