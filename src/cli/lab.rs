@@ -72,6 +72,7 @@ pub(crate) struct UpArgs {
 
 /// `lab down`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed by itself")]
 pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) lab: LabArgument,
