@@ -28,7 +28,7 @@ pub(crate) use callers::{CallersCommand, StartCallersArgs};
 pub(crate) use choice::{EngineChoice, Format};
 pub(crate) use complete::{Cursor, ValueKind};
 pub(crate) use db::{DbCommand, DbQueryArgs};
-pub(crate) use drill::DrillCommand;
+pub(crate) use drill::{AffectedChoice, AudienceChoice, DebriefArgs, DrillCommand, StateChoice, UpdateArgs};
 pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
 pub(crate) use lab::{
     DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ResetArgs, ServicesArgs, StatusArgs,
@@ -240,7 +240,9 @@ pub(crate) enum Command {
     Callers(CallersCommand),
     /// Find and fix an incident that nobody names, against the clock
     #[command(subcommand)]
-    #[command(after_help = "Examples:\n  lab drill ack\n  lab drill diagnose gateway timeout too short")]
+    #[command(
+        after_help = "Examples:\n  lab drill status\n  lab drill ack\n  lab drill diagnose gateway timeout too short\n  lab drill list"
+    )]
     Drill(DrillCommand),
     /// Query the app's database
     #[command(subcommand)]

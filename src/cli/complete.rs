@@ -1,5 +1,6 @@
 //! What stands at the cursor of a command line, for shell completions. The scripts that `lab completions` prints know the
-//! commands and options; the names of services, scenarios, runs and labs come from `lab complete`.
+//! commands and options; the names of services, scenarios, runs, labs, drills and diagnoses come from
+//! `lab complete`.
 
 use clap::{Arg, ArgAction, Command};
 
@@ -10,6 +11,11 @@ pub(crate) enum ValueKind {
     Scenario,
     Run,
     Lab,
+    Drill,
+    /// Where the cause of an incident is.
+    Location,
+    /// What it is.
+    Cause,
 }
 
 impl ValueKind {
@@ -17,6 +23,8 @@ impl ValueKind {
     fn of_argument(arg: &Arg) -> Option<Self> {
         let value = arg.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str());
         match (arg.get_id().as_str(), value) {
+            (_, "DRILL") => Some(Self::Drill),
+            (_, "WHERE WHAT") => Some(Self::Location),
             ("name" | "lab", _) => Some(Self::Lab),
             ("id" | "one" | "other", _) => Some(Self::Run),
             (_, "SERVICE") => Some(Self::Service),
@@ -66,6 +74,10 @@ pub(super) fn cursor(words: &[String], lab: &Command) -> Cursor {
     });
     // The name of a new scenario cannot be completed.
     cursor.kind = current.and_then(ValueKind::of_argument).filter(|_| command.get_name() != "new");
+    // A diagnosis is a pair.
+    if cursor.kind == Some(ValueKind::Location) && cursor.given.len() % 2 == 1 {
+        cursor.kind = Some(ValueKind::Cause);
+    }
     cursor
 }
 
@@ -97,7 +109,7 @@ pub(super) fn with_values(script: &str, shell: clap_complete::Shell) -> String {
 }
 
 const BASH: &str = r#"
-# Names of services, scenarios, runs and labs.
+# Names of services, scenarios, runs, labs, drills and diagnoses.
 _lab_values() {
     local values
     values=$(lab complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f 1)
@@ -110,7 +122,7 @@ _lab_values() {
 complete -F _lab_values -o bashdefault -o default lab
 "#;
 
-const ZSH: &str = r#"# Names of services, scenarios, runs and labs.
+const ZSH: &str = r#"# Names of services, scenarios, runs, labs, drills and diagnoses.
 _lab_values() {
     local -a values
     values=("${(@f)$(lab complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
@@ -129,7 +141,7 @@ fi
 "#;
 
 const FISH: &str = "
-# Names of services, scenarios, runs and labs.
+# Names of services, scenarios, runs, labs, drills and diagnoses.
 complete -c lab -f -a '(lab complete -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
 ";
 
@@ -147,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_kind_follows_from_the_command() {
-        use ValueKind::{Lab, Run, Scenario, Service};
+        use ValueKind::{Cause, Drill, Lab, Location, Run, Scenario, Service};
         for (line, expected) in [
             ("stop ", Some(Service)),
             ("stop app ga", Some(Service)),
@@ -168,6 +180,10 @@ mod tests {
             ("runs report --html x.html ", Some(Run)),
             ("open report ", Some(Run)),
             ("key rotate ", None),
+            ("drill show ", Some(Drill)),
+            ("drill diagnose ", Some(Location)),
+            ("drill diagnose gateway ", Some(Cause)),
+            ("drill diagnose gateway slow ac", Some(Location)),
             ("", None),
         ] {
             assert_eq!(kind(line), expected, "lab {line}|");

@@ -5,13 +5,15 @@ use crate::cli::{Cursor, ValueKind};
 use crate::engines::Connect;
 
 use super::session::Session;
+use lab_core::diagnosis::{Cause, Location};
 use lab_core::engine::{APP, DB, GATEWAY};
 use lab_core::error::Exit;
+use lab_drill::log::Drills;
 use lab_report::report::short_id;
 use lab_runner::lab::{DEFAULT_NAME, StateFolder};
 use lab_scenario::library;
 
-/// Number of past runs that are offered.
+/// Number of past runs or drills that are offered.
 const RUNS: usize = 30;
 
 pub(super) fn run(session: &Session, words: &[String]) -> anyhow::Result<Exit> {
@@ -22,6 +24,12 @@ pub(super) fn run(session: &Session, words: &[String]) -> anyhow::Result<Exit> {
         Some(ValueKind::Scenario) => library::names().map(|name| (name.to_owned(), String::new())).collect(),
         Some(ValueKind::Run) => runs(),
         Some(ValueKind::Lab) => labs(),
+        Some(ValueKind::Drill) => drills(),
+        Some(ValueKind::Location) => Location::ALL.map(|it| (it.name().to_owned(), it.explanation().to_owned())).into(),
+        // A name in several words would be several arguments.
+        Some(ValueKind::Cause) => {
+            Cause::ALL.map(|it| (it.name().replace(' ', "-"), it.explanation().to_owned())).into()
+        }
         None => Vec::new(),
     };
     let candidates = candidates.into_iter().filter(|(name, _)| name.starts_with(typed) && !cursor.given.contains(name));
@@ -44,12 +52,22 @@ fn services(session: &Session, cursor: &Cursor) -> Vec<(String, String)> {
 
 /// The latest runs, newest first.
 fn runs() -> Vec<(String, String)> {
-    let ids = StateFolder::open().ok().and_then(|state| state.runs().ok()).unwrap_or_default();
+    latest(&StateFolder::open().ok().and_then(|state| state.runs().ok()).unwrap_or_default(), "the latest run")
+}
+
+/// The latest drills, newest first.
+fn drills() -> Vec<(String, String)> {
+    let ids = StateFolder::open().ok().and_then(|state| Drills::new(state.root()).ids().ok());
+    latest(&ids.unwrap_or_default(), "the latest drill")
+}
+
+/// Short ids with their times, newest first, and `last`. `ids` are sorted by time.
+fn latest(ids: &[String], about: &str) -> Vec<(String, String)> {
     let run = |id: &String| {
         let short = short_id(id);
         (short.to_owned(), id.strip_suffix(short).unwrap_or(id).trim_end_matches('-').to_owned())
     };
-    let latest = ids.last().map(|_| ("last".to_owned(), "the latest run".to_owned()));
+    let latest = ids.last().map(|_| ("last".to_owned(), about.to_owned()));
     ids.iter().rev().take(RUNS).map(run).chain(latest).collect()
 }
 

@@ -129,7 +129,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Traffic(args) => traffic::run(session, args).await,
         Command::Callers(command) => callers::run(session, command).await,
         Command::Metrics(args) => metrics::run(session, args).await,
-        Command::Drill(command) => drill::run(session, command),
+        Command::Drill(command) => Box::pin(drill::run(session, command)).await,
         Command::Db(command) => db::run(session, command).await,
         Command::Images(command) => images::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,

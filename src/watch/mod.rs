@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use lab_report::term::{FullScreen, Input, Key};
 
 mod collector;
+pub(crate) mod drill;
 mod history;
 mod line;
 mod model;

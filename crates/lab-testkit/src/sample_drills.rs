@@ -145,14 +145,14 @@ pub fn resolved(id: &str) -> Vec<Entry> {
     log.event(looked("status")).seconds(70, [0, 5]).event(Event::Acknowledged);
     log.seconds(80, [0, 5]).event(looked("logs gateway")).seconds(95, [0, 5]).event(Event::Hint { index: 0 });
     log.seconds(110, [0, 5])
-        .event(changed("app", 3, "restarted"))
+        .event(changed("app", 3, "app restarted"))
         .event(Event::WrongFix { name: "restart".to_owned() });
     log.seconds(120, [0, 5]).event(finding(Location::App, Cause::NotRunning));
     let text = "Some requests fail with 502. We are looking for the cause.";
     log.event(update(Audience::Customers, ClaimedState::Investigating, Affected::Some, Some(600), text));
     log.seconds(140, [0, 5]).event(looked("history gateway")).seconds(150, [0, 5]);
     log.event(finding(Location::Gateway, Cause::AddressWrong)).seconds(160, [0, 5]);
-    log.event(changed("gateway", 3, "GATEWAY_UPSTREAM app:8001 > app:8000")).seconds(172, RATES);
+    log.event(changed("gateway", 3, "gateway: GATEWAY_UPSTREAM app:8001 > app:8000")).seconds(172, RATES);
     log.at(172_400, Event::Checked(Check::Passed)).seconds(180, RATES);
     let text = "The gateway forwards to the right address again.";
     log.event(update(Audience::Customers, ClaimedState::Resolved, Affected::Nobody, None, text));

@@ -3,6 +3,7 @@
 use lab_core::diagnosis::{Cause, Finding, Location};
 use lab_core::error::{Exit, Failure};
 use lab_drill::event::Event;
+use lab_drill::fold::Answer;
 use lab_report::report::table::{Cell, Side, Table};
 use lab_report::term::Tone;
 use serde::Serialize;
@@ -26,10 +27,12 @@ struct Item {
 
 /// Document of `--json` with an answer.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Attempt<'a> {
     findings: &'a [Finding],
     /// Number of the answer, from 1.
     attempt: usize,
+    /// Null before the ticket, because it would tell whether there is an incident.
+    answer: Option<Answer>,
 }
 
 pub(super) fn run(session: &Session, answer: &[String], json: bool) -> anyhow::Result<Exit> {
@@ -39,14 +42,33 @@ pub(super) fn run(session: &Session, answer: &[String], json: bool) -> anyhow::R
     let findings = parse(answer)?;
     let mut drill = Active::open_running(session)?;
     drill.append(Event::Diagnosis { findings: findings.clone() })?;
-    let attempt = drill.entries.iter().filter(|entry| matches!(entry.event, Event::Diagnosis { .. })).count();
+    let tries = drill.drill.public().tries;
+    let (attempt, answer) = (tries.len(), tries.last().and_then(|one| one.answer));
     if json {
-        return session.json(&Answer { findings: &findings, attempt });
+        return session.json(&Attempt { findings: &findings, attempt, answer });
     }
     let text: Vec<String> = findings.iter().copied().map(describe).collect();
-    session.line(&format!("diagnosis {attempt} after {}: {}", drill.clock(), text.join("; ")))?;
+    let (tone, said) = describe_answer(answer);
+    let said = session.term.painter().paint(tone, said);
+    session.line(&format!("diagnosis {attempt} at {}: {} · {said}", drill.clock(), text.join(", and ")))?;
     let name = drill.lab.name_option();
-    next(session, &format!("fix it · lab drill update{name} · another answer counts less"))
+    match answer {
+        Some(Answer::Right) => next(session, &format!("fix it · lab drill update{name}")),
+        _ => next(
+            session,
+            &format!("lab drill diagnose{name} states another one, which counts less · lab drill hint{name}"),
+        ),
+    }
+}
+
+/// How a diagnosis compares with the right one, as far as it is told.
+pub(super) fn describe_answer(answer: Option<Answer>) -> (Tone, &'static str) {
+    match answer {
+        Some(Answer::Right) => (Tone::Good, "right"),
+        Some(Answer::Partial) => (Tone::Warn, "one of two faults"),
+        Some(Answer::Wrong) => (Tone::Failed, "wrong"),
+        None => (Tone::Dim, "recorded; the answer comes with the customer's ticket"),
+    }
 }
 
 /// `gateway: timeout too short`.
@@ -74,9 +96,14 @@ fn lists(session: &Session, json: bool) -> anyhow::Result<Exit> {
     next(session, "lab drill diagnose WHERE WHAT, as names or numbers: lab drill diagnose gateway timeout too short")
 }
 
-/// Parses one or two pairs. Names of causes may be quoted or not.
+/// Parses one or two pairs. The words of a cause may be separated by spaces, quoted or not, or by hyphens.
 fn parse(answer: &[String]) -> Result<Vec<Finding>, Failure> {
-    let words: Vec<String> = answer.iter().flat_map(|text| text.split_whitespace()).map(str::to_lowercase).collect();
+    let words: Vec<String> = answer
+        .iter()
+        .flat_map(|text| text.split(|c: char| c.is_whitespace() || c == '-'))
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
     let mut rest = words.as_slice();
     let mut findings = Vec::new();
     while let Some((first, after)) = rest.split_first() {
@@ -164,9 +191,13 @@ mod tests {
     #[test]
     fn names_and_numbers_are_accepted_quoted_or_not() {
         let one = Ok(vec!["gateway: timeout too short".to_owned()]);
-        for answer in
-            ["gateway|timeout too short", "Gateway|timeout|too|short", "3|7", "gateway|7", "3|Timeout too|short"]
-        {
+        for answer in [
+            "gateway|timeout too short",
+            "Gateway|timeout|too|short",
+            "gateway|timeout-too-short",
+            "3|7",
+            "3|Timeout too|short",
+        ] {
             assert_eq!(parsed(answer), one, "{answer}");
         }
         let two = Ok(vec!["gateway: credential not passed on".to_owned(), "account: has expired".to_owned()]);

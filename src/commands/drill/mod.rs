@@ -5,18 +5,29 @@ use super::session::Session;
 use crate::cli::DrillCommand;
 use lab_core::error::{Exit, Failure};
 use lab_drill::event::{Entry, Event};
+use lab_drill::fold::Drill;
 use lab_drill::log::{Drills, Log, LogError};
 use lab_report::report::human;
 use lab_report::term::Tone;
 use lab_runner::lab::{Lab, StateFolder};
 
 mod diagnose;
+mod hint;
 pub(super) mod look;
+mod results;
+mod status;
+mod update;
 
-pub(super) fn run(session: &Session, command: &DrillCommand) -> anyhow::Result<Exit> {
+pub(super) async fn run(session: &Session, command: &DrillCommand) -> anyhow::Result<Exit> {
     match command {
+        DrillCommand::Status { json } => status::run(session, *json).await,
+        DrillCommand::Watch => status::watch(session).await,
         DrillCommand::Ack => acknowledge(session),
+        DrillCommand::Hint { open, json } => hint::run(session, *open, *json),
         DrillCommand::Diagnose { answer, json } => diagnose::run(session, answer, *json),
+        DrillCommand::Update(args) => update::run(session, args).await,
+        DrillCommand::List { json } => results::list(session, *json),
+        DrillCommand::Show { id, debrief } => results::show(session, id, debrief),
     }
 }
 
@@ -26,6 +37,7 @@ struct Active {
     log: Log,
     /// All entries so far.
     entries: Vec<Entry>,
+    drill: Drill,
 }
 
 impl Active {
@@ -35,13 +47,14 @@ impl Active {
         let Some(id) = lab.drill()? else { return Err(no_drill(&lab).into()) };
         let mut log = open_log(&StateFolder::open()?, &id)?;
         let entries = log.read().map_err(|error| log_failure(error, &lab))?;
-        Ok(Self { lab, log, entries })
+        let drill = Drill::from_entries(&entries).map_err(|error| Failure::failed(format!("drill {id}: {error}")))?;
+        Ok(Self { lab, log, entries, drill })
     }
 
     /// Like [`Active::open`], but the drill must not be over.
     fn open_running(session: &Session) -> anyhow::Result<Self> {
         let active = Self::open(session)?;
-        if active.entries.iter().any(|entry| matches!(entry.event, Event::Ended { .. })) {
+        if active.drill.ended.is_some() {
             return Err(over(&active.lab).into());
         }
         Ok(active)
@@ -50,24 +63,20 @@ impl Active {
     /// Appends an event of the participant.
     fn append(&mut self, event: Event) -> anyhow::Result<()> {
         let written = self.log.append(None, event).map_err(|error| log_failure(error, &self.lab))?;
+        written.iter().for_each(|entry| self.drill.apply(entry));
         self.entries.extend(written);
         Ok(())
     }
 
     /// Drill time, such as `2m 05s`.
     fn clock(&self) -> String {
-        time(self.log.now())
+        human::drill_time(self.log.now())
     }
 }
 
 /// Opens the log of a drill.
 fn open_log(state: &StateFolder, id: &str) -> Result<Log, Failure> {
     Log::open(&Drills::new(state.root()).folder(id)).map_err(|error| Failure::failed(format!("drill {id}: {error}")))
-}
-
-/// Formats a drill time in milliseconds.
-fn time(milliseconds: u64) -> String {
-    human::clock(std::time::Duration::from_millis(milliseconds).as_secs_f64())
 }
 
 /// The error for a lab without a drill.
@@ -97,7 +106,7 @@ fn next(session: &Session, text: &str) -> anyhow::Result<Exit> {
 fn acknowledge(session: &Session) -> anyhow::Result<Exit> {
     let mut drill = Active::open_running(session)?;
     drill.append(Event::Acknowledged)?;
-    session.line(&format!("acknowledged after {}", drill.clock()))?;
+    session.line(&format!("acknowledged at {}", drill.clock()))?;
     let name = drill.lab.name_option();
     next(session, &format!("lab drill diagnose{name} · lab drill update{name}"))
 }

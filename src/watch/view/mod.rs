@@ -12,6 +12,7 @@ use lab_report::term::{Tone, masked};
 use lab_telemetry::live::{Headline, Level, PathState, Point};
 
 mod chart;
+pub(super) mod drill;
 mod help;
 mod panels;
 mod pen;

@@ -32,6 +32,13 @@ pub fn clock(seconds: f64) -> String {
     if hours > 0 { format!("{hours}h {minutes:02}m") } else { format!("{minutes}m {rest:02}s") }
 }
 
+/// Formats a drill time in milliseconds like a stopwatch: `0:45`, `2:05`, `1:04:05`.
+pub fn drill_time(millis: u64) -> String {
+    let seconds = millis / 1000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
 /// Formats a number without needless digits: `40`, `0.25`, `0.00412`, `1764000000.12`; with an exponent if it is tiny or huge:
 /// `1.5e-06`, `3e+15`, as Prometheus writes it.
 pub fn number(value: f64) -> String {
@@ -97,7 +104,7 @@ pub fn count(count: u64, what: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{bytes, clock, count, duration, millis, number, share};
+    use super::{bytes, clock, count, drill_time, duration, millis, number, share};
 
     #[test]
     fn durations() {
@@ -132,6 +139,11 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(clock(value), text, "{value}");
         }
+    }
+
+    #[test]
+    fn drill_times_have_whole_seconds() {
+        assert_eq!([0, 999, 59_999, 125_900, 7_380_000].map(drill_time), ["0:00", "0:00", "0:59", "2:05", "2:03:00"]);
     }
 
     #[test]

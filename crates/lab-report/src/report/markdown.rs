@@ -5,18 +5,18 @@ use std::io::{self, Write};
 
 use super::journal::Journal;
 use super::review::{Block, Grid, Review};
-use super::{status_name, text};
+use super::text;
 
 /// Writes the review of a run.
 pub fn write(out: &mut impl Write, journal: &Journal) -> io::Result<()> {
-    out.write_all(document(journal).as_bytes())?;
+    out.write_all(document(&Review::new(journal)).as_bytes())?;
     out.flush()
 }
 
-fn document(journal: &Journal) -> String {
-    let review = Review::new(journal);
+/// The document of a review.
+pub(super) fn document(review: &Review) -> String {
     let mut out = format!("# {}\n\n", escape(&review.title));
-    let _ = writeln!(out, "**{}** · {}", status_name(review.status), escape(&review.subtitle));
+    let _ = writeln!(out, "**{}** · {}", escape(&review.badge), escape(&review.subtitle));
     for section in &review.sections {
         let _ = writeln!(out, "\n## {}", section.title);
         for block in &section.blocks {
@@ -110,7 +110,7 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{document, inline};
+    use super::{Review, document, inline};
     use crate::report::journal::Journal;
     use lab_testkit::sample_runs;
 
@@ -118,7 +118,7 @@ mod tests {
     fn every_run() {
         for (name, events) in sample_runs::all() {
             let journal = Journal::from_events(&events).expect(name);
-            insta::assert_snapshot!(name, document(&journal));
+            insta::assert_snapshot!(name, document(&Review::new(&journal)));
         }
     }
 

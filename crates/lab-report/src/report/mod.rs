@@ -10,6 +10,7 @@ use lab_runner::undo::UndoState;
 
 pub mod annotations;
 pub mod diff;
+pub mod drill;
 pub mod encode;
 pub mod file;
 pub mod html;

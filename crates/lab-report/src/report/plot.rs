@@ -26,6 +26,8 @@ pub(super) struct Plot {
     pub(super) latency: Vec<Line>,
     /// Start and end of the steps.
     pub(super) steps: Vec<Span>,
+    /// Meaning of the marks at the start of [`Plot::steps`].
+    pub(super) mark: &'static str,
     /// From the first failed request to the first success that lasted, or the end.
     pub(super) outage: Option<(f64, f64)>,
     /// Periods in which alerts were pending or firing.
@@ -98,6 +100,7 @@ impl Plot {
             keys: keys(journal, &grid),
             latency: latency(journal, &grid),
             steps: journal.steps.iter().map(span).collect(),
+            mark: "start of a step",
             outage: journal.outage.map(|outage| (outage.impact_at, outage.recovered_at.unwrap_or(end))),
             alerts: alerts(journal, end),
         })

@@ -37,6 +37,9 @@ fn answer(name: &str) -> &'static str {
         "reset" => "c6b",
         "timeout" => "c6c",
         "connect timeout" => "c6d",
+        // Of the callers in a drill.
+        "succeeded" => "c2",
+        "failed" => "c5",
         code => match code.as_bytes() {
             [b'1' | b'3', _, _] => "c3",
             [b'2', _, _] => "c2",

@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::journal::Journal;
 use super::plot::Plot;
 use super::review::{Block, Cell, Grid, Review, Section};
-use super::{status_name, text};
+use super::text;
 use lab_core::event::Status;
 
 mod chart;
@@ -26,7 +26,12 @@ pub fn write(out: &mut impl Write, journal: &Journal) -> io::Result<()> {
 }
 
 fn page(journal: &Journal) -> Markup {
-    let review = Review::new(journal);
+    let origin = format!("the journal of run {}. Times are relative to the start of the run.", journal.id);
+    review_page(&Review::new(journal), Plot::from_journal(journal).as_ref(), &origin)
+}
+
+/// The page of a review. `origin` names the source of the data, as the end of a sentence.
+pub(super) fn review_page(review: &Review, plot: Option<&Plot>, origin: &str) -> Markup {
     let status = class(review.status);
     html! {
         (DOCTYPE)
@@ -36,35 +41,35 @@ fn page(journal: &Journal) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="color-scheme" content="light dark";
-                title { (review.title) " · " (status_name(review.status)) " · lab" }
+                title { (review.title) " · " (review.badge) " · lab" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 a.skip href="#summary" { "To the summary" }
                 header {
-                    p.badge.(status) { (status_name(review.status)) }
+                    p.badge.(status) { (review.badge) }
                     h1 { (review.title) }
                     p.sub { (review.subtitle) }
                     nav aria-label="Sections" { @for part in &review.sections { a href={ "#" (part.id) } { (part.title) } } }
                 }
-                main { @for part in &review.sections { (section(part, journal)) } }
-                footer { p { "Written by lab " (env!("CARGO_PKG_VERSION")) " from the journal of run " (journal.id) ". Times are relative to the start of the run." } }
+                main { @for part in &review.sections { (section(part, plot)) } }
+                footer { p { "Written by lab " (env!("CARGO_PKG_VERSION")) " from " (origin) } }
             }
         }
     }
 }
 
-fn section(part: &Section, journal: &Journal) -> Markup {
+fn section(part: &Section, plot: Option<&Plot>) -> Markup {
     let heading = format!("h-{}", part.id);
     html! {
         section id=(part.id) aria-labelledby=(heading) {
             h2 id=(heading) { (part.title) }
-            @for block in &part.blocks { (self::block(block, journal)) }
+            @for block in &part.blocks { (self::block(block, plot)) }
         }
     }
 }
 
-fn block(block: &Block, journal: &Journal) -> Markup {
+fn block(block: &Block, plot: Option<&Plot>) -> Markup {
     match block {
         Block::Text(text) => html! { p { (inline(text)) } },
         Block::Quote(text) => html! {
@@ -76,7 +81,7 @@ fn block(block: &Block, journal: &Journal) -> Markup {
         Block::List(items) => html! { ul { @for item in items { li { (inline(item)) } } } },
         Block::Commands(lines) => html! { pre { code { @for line in lines { (line) "\n" } } } },
         Block::Grid(grid) => table(grid),
-        Block::Charts => charts(journal),
+        Block::Charts => charts(plot),
     }
 }
 
@@ -126,21 +131,21 @@ fn class(status: Status) -> &'static str {
     }
 }
 
-fn charts(journal: &Journal) -> Markup {
-    let Some(plot) = Plot::from_journal(journal) else {
+fn charts(plot: Option<&Plot>) -> Markup {
+    let Some(plot) = plot else {
         return html! { p.none { "No charts: the run sent no traffic, or its record has no samples." } };
     };
-    let table = coarse(&plot);
+    let table = coarse(plot);
     html! {
         p.key {
             @if plot.outage.is_some() { span { i.outage {} "outage" } }
             @if !plot.alerts.is_empty() {
                 span { i.pending {} "alert pending" } span { i.firing {} "alert firing" }
             }
-            span { i.mark {} "start of a step" }
+            span { i.mark {} (plot.mark) }
             @for (index, step) in plot.steps.iter().enumerate().take(12) { span { b class=(step.phase) { (index + 1) } (step.name) } }
         }
-        @for chart in chart::all(&plot, &table) { (chart.draw(&plot, &table)) }
+        @for chart in chart::all(plot, &table) { (chart.draw(plot, &table)) }
     }
 }
 

@@ -9,8 +9,10 @@ mod facts;
 mod impact;
 mod repeat;
 mod summary;
+mod terminal;
 
 pub(super) use facts::{codes, failed, sent};
+pub(super) use terminal::write as write_terminal;
 
 /// An incident review.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +21,9 @@ pub(super) struct Review {
     pub(super) title: String,
     /// `rotate-key · lab default · embedded · 2026-11-24 10:15:30 UTC · run 7f3a`.
     pub(super) subtitle: String,
-    /// How the run ended.
+    /// The result in one or two words.
+    pub(super) badge: String,
+    /// How the run ended. The colour of the badge.
     pub(super) status: Status,
     /// Sections in display order.
     pub(super) sections: Vec<Section>,
@@ -96,7 +100,7 @@ impl From<Status> for Cell {
 }
 
 impl Grid {
-    fn new(caption: &'static str, words: &[&'static str], numbers: &[&'static str]) -> Self {
+    pub(super) fn new(caption: &'static str, words: &[&'static str], numbers: &[&'static str]) -> Self {
         let head = |number| move |name: &&'static str| Head { name, number };
         let heads = words.iter().map(head(false)).chain(numbers.iter().map(head(true))).collect();
         Self { caption, heads, rows: Vec::new() }
@@ -128,6 +132,7 @@ impl Review {
                 super::text::clean(&journal.engine),
                 super::short_id(&journal.id)
             ),
+            badge: super::status_name(journal.status).to_owned(),
             status: journal.status,
             sections: sections
                 .into_iter()
@@ -149,7 +154,7 @@ fn code(text: &str) -> String {
 }
 
 /// Splits prose into paragraphs of one line each.
-fn paragraphs(text: &str) -> impl Iterator<Item = String> + '_ {
+pub(super) fn paragraphs(text: &str) -> impl Iterator<Item = String> + '_ {
     let whole = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
     text.split("\n\n").map(whole).filter(|paragraph| !paragraph.is_empty())
 }
