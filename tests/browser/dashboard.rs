@@ -10,11 +10,11 @@ use crate::desk::Desk;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("dashboard::the_outage_shows_while_rotate_key_runs", the_outage_shows),
-        trial("dashboard::a_pause_also_applies_to_opened_details", a_pause),
-        trial("dashboard::changes_of_an_alert_are_marked", an_alert),
-        trial("dashboard::it_is_readable_on_a_phone_and_by_keyboard", a_phone),
-        trial("dashboard::other_sites_are_refused", other_sites),
+        trial("dashboard::the_outage_shows_while_rotate_key_runs", the_outage_shows_while_rotate_key_runs),
+        trial("dashboard::a_pause_also_applies_to_opened_details", a_pause_also_applies_to_opened_details),
+        trial("dashboard::changes_of_an_alert_are_marked", changes_of_an_alert_are_marked),
+        trial("dashboard::it_is_readable_on_a_phone_and_by_keyboard", it_is_readable_on_a_phone_and_by_keyboard),
+        trial("dashboard::other_sites_are_refused", other_sites_are_refused),
     ]
 }
 
@@ -38,7 +38,7 @@ fn lab() -> (Desk, String) {
 const LABELS: &str =
     "return [...document.querySelectorAll('svg')].map((svg) => svg.getAttribute('aria-label')).join('\\n')";
 
-async fn the_outage_shows() {
+async fn the_outage_shows_while_rotate_key_runs() {
     let (desk, address) = lab();
     let browser = Browser::open(1280, 900, false).await;
     browser.goto(&address).await;
@@ -89,7 +89,7 @@ async fn the_outage_shows() {
     browser.close().await;
 }
 
-async fn an_alert() {
+async fn changes_of_an_alert_are_marked() {
     let (desk, address) = lab();
     let browser = Browser::open(1280, 900, true).await;
     browser.goto(&address).await;
@@ -111,7 +111,7 @@ async fn an_alert() {
     browser.close().await;
 }
 
-async fn a_pause() {
+async fn a_pause_also_applies_to_opened_details() {
     let (_desk, address) = lab();
     let browser = Browser::open(1280, 900, false).await;
     browser.goto(&address).await;
@@ -134,7 +134,7 @@ async fn a_pause() {
     browser.close().await;
 }
 
-async fn a_phone() {
+async fn it_is_readable_on_a_phone_and_by_keyboard() {
     let (_desk, address) = lab();
     let browser = Browser::open(500, 900, true).await;
     browser.goto(&address).await;
@@ -155,7 +155,7 @@ async fn a_phone() {
     browser.close().await;
 }
 
-async fn other_sites() {
+async fn other_sites_are_refused() {
     let (_desk, address) = lab();
     let browser = Browser::open(800, 600, false).await;
     // Scripts of another origin on the same machine can send requests, but get no response.

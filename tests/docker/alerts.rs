@@ -6,10 +6,9 @@ use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::stack_copy::copy_stack;
-use crate::trial;
 
 /// Long enough for the rule to be pending, to fire and to be resolved; its window is full before the fault.
-const STORY: &str = "\
+const SCENARIO: &str = "\
 title: A rotated key fires an alert
 steps:
   - { name: baseline, traffic: { duration: 32s, rate: 20 } }
@@ -22,16 +21,16 @@ steps:
 const TOLERANCE: f64 = 5.0;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_rotated_key_is_the_same_story_to_prometheus_and_to_lab", same_story),
-        trial("a_scenario_may_ask_for_the_alerts_of_a_stack_of_ones_own", own_rules),
-        trial("a_gateway_that_is_down_fires_an_alert_of_its_own", gateway_down),
+    trials![
+        prometheus_and_lab_report_the_same_alerts,
+        a_scenario_can_expect_alerts_of_a_users_own_stack,
+        a_gateway_that_is_down_fires_an_alert,
     ]
 }
 
 /// A user's own rule, which fires from the first evaluation.
 const OWN_RULE: &str = "groups: [{ name: own, rules: [{ alert: HomeMade, expr: vector(1) }] }]\n";
-const OWN_STORY: &str = "\
+const OWN_SCENARIO: &str = "\
 title: Our own alert
 steps:
   - wait_for: { alert: HomeMade, state: firing, within: 30s }
@@ -52,36 +51,38 @@ steps:
   - { name: up, wait_for: { alert: GatewayDown, state: resolved, within: 30s } }
 ";
 
-async fn gateway_down() {
+async fn a_gateway_that_is_down_fires_an_alert() {
     let user = Cli::new("gateway-down");
     let path = user.path().join("gateway.yaml");
-    std::fs::write(&path, format!("kind: part\n{GATEWAY_DOWN}")).expect("the folder is ours");
+    std::fs::write(&path, format!("kind: part\n{GATEWAY_DOWN}")).expect("a writable path");
     user.lab(&["up", "--port", "0", "--images", "offline"]).status(0);
     user.lab(&["scenario", "run", &path.display().to_string()]).status(0);
     user.finish();
 }
 
-async fn own_rules() {
+async fn a_scenario_can_expect_alerts_of_a_users_own_stack() {
     let user = Cli::new("own-rules");
     let stack = copy_stack(user.path());
-    std::fs::write(stack.join("prometheus/rules/own.yml"), OWN_RULE).expect("the test owns it");
-    let [story, slip] = [("story.yaml", OWN_STORY.to_owned()), ("slip.yaml", OWN_STORY.replace("HomeMade", "HomeMad"))]
-        .map(|(name, text)| {
-            let path = user.path().join(name);
-            std::fs::write(&path, text).expect("the test owns it");
-            path.display().to_string()
-        });
-    user.lab(&["scenario", "validate", &story]).status(0).says("HomeMade");
+    std::fs::write(stack.join("prometheus/rules/own.yml"), OWN_RULE).expect("a writable path");
+    let [scenario, typo] =
+        [("scenario.yaml", OWN_SCENARIO.to_owned()), ("typo.yaml", OWN_SCENARIO.replace("HomeMade", "HomeMad"))].map(
+            |(name, text)| {
+                let path = user.path().join(name);
+                std::fs::write(&path, text).expect("a writable path");
+                path.display().to_string()
+            },
+        );
+    user.lab(&["scenario", "validate", &scenario]).status(0).says("HomeMade");
     user.lab(&["up", "--stack", &stack.display().to_string()]).status(0);
-    user.lab(&["scenario", "run", &story]).status(0);
-    user.lab(&["scenario", "run", &slip]).status(2).complains("did you mean `HomeMade`?");
+    user.lab(&["scenario", "run", &scenario]).status(0);
+    user.lab(&["scenario", "run", &typo]).status(2).complains("did you mean `HomeMade`?");
     user.finish();
 }
 
-async fn same_alerts() {
+async fn prometheus_and_lab_report_the_same_alerts() {
     let (docker, embedded) = (Cli::new("alerts"), Cli::new("alerts-embedded").embedded());
-    let file = docker.path().join("story.yaml");
-    std::fs::write(&file, STORY).expect("the test owns it");
+    let file = docker.path().join("scenario.yaml");
+    std::fs::write(&file, SCENARIO).expect("a writable path");
     docker.lab(&["up", "--port", "0", "--images", "offline"]).status(0);
     embedded.lab(&["up", "--port", "0"]).status(0);
     let file = file.display().to_string();
@@ -115,9 +116,9 @@ async fn same_alerts() {
 
 /// States of the alert, each with its seconds since the first failed request.
 fn alert_states(run: &Value) -> Vec<(String, f64)> {
-    let effect = run["outage"]["impact_at"].as_f64().expect("there was an outage");
+    let impact = run["outage"]["impact_at"].as_f64().expect("there was an outage");
     let state = |alert: &Value| {
-        (alert["state"].as_str().expect("a state").to_owned(), alert["since"].as_f64().expect("a time") - effect)
+        (alert["state"].as_str().expect("a state").to_owned(), alert["since"].as_f64().expect("a time") - impact)
     };
     changes(run).map(state).collect()
 }

@@ -14,21 +14,19 @@ use crate::cli::Cli;
 use crate::conformance_suite::request;
 use crate::daemon::{self, SharedDaemon};
 use crate::support::{options, stack, write_small_stack};
-use crate::trial;
 
 /// Tests with a separate daemon, and tests without one.
 pub(crate) fn trials() -> Vec<Trial> {
-    let own = vec![
-        trial("a_daemon_that_restarts_during_a_run", restarts),
-        trial("a_daemon_that_is_gone_when_a_run_ends_leaves_a_pending_undo", gone),
-        trial("a_daemon_that_is_killed_during_an_up", killed),
-        trial("a_daemon_whose_disk_is_full_is_reported", full),
-        trial("a_daemon_that_hangs_is_reported_in_time", hangs),
-        trial("an_up_that_is_abandoned_during_the_build_of_the_image_leaves_nothing", interrupted),
+    let own = trials![
+        a_daemon_that_restarts_during_a_run,
+        a_daemon_that_is_gone_when_a_run_ends_leaves_a_pending_undo,
+        a_daemon_that_is_killed_during_an_up,
+        a_daemon_whose_disk_is_full_is_reported,
+        a_daemon_that_hangs_is_reported_in_time,
+        an_up_that_is_abandoned_during_the_build_of_the_image_leaves_nothing,
     ];
     let own = own.into_iter().map(|trial| trial.with_ignored_flag(!daemon::is_possible()));
-    own.chain([trial("a_missing_daemon_is_reported", absent), trial("a_socket_without_permission_is_reported", denied)])
-        .collect()
+    own.chain(trials![a_missing_daemon_is_reported, a_socket_without_permission_is_reported]).collect()
 }
 
 /// A user on the shared daemon, and the arguments that start a small stack.
@@ -47,7 +45,7 @@ fn words(up: &[String; 3]) -> [&str; 3] {
 const RUN: [&str; 7] = ["scenario", "run", "rotate-key", "--set", "requests=40", "--set", "rate=40"];
 
 /// The containers end with the daemon. The changes of the run are reverted nevertheless, and `up` restarts the lab.
-async fn restarts() {
+async fn a_daemon_that_restarts_during_a_run() {
     let mut daemon = daemon::shared();
     let (user, up) = user("restarts", &daemon);
     user.lab(&words(&up)).status(0);
@@ -67,7 +65,7 @@ async fn restarts() {
 }
 
 /// The change of the run cannot be reverted: its undo is pending until the daemon is back.
-async fn gone() {
+async fn a_daemon_that_is_gone_when_a_run_ends_leaves_a_pending_undo() {
     let mut daemon = daemon::shared();
     let (user, up) = user("gone", &daemon);
     user.lab(&words(&up)).status(0);
@@ -97,7 +95,7 @@ fn assert_recovers(user: &Cli) {
     user.lab(&["traffic", "--requests", "3", "--json"]).status(0).says("\"200\": 3");
 }
 
-async fn killed() {
+async fn a_daemon_that_is_killed_during_an_up() {
     let mut daemon = daemon::shared();
     let (user, up) = user("killed", &daemon);
     for (service, running) in [("app", false), ("db", true)] {
@@ -119,7 +117,7 @@ async fn killed() {
     }
 }
 
-async fn full() {
+async fn a_daemon_whose_disk_is_full_is_reported() {
     let daemon = daemon::shared();
     let (user, up) = user("full", &daemon);
     let user = user.with_another_executable();
@@ -135,7 +133,7 @@ async fn full() {
     assert_eq!(daemon.docker(&["images", "-aq"]), images, "a partial image is left");
 }
 
-async fn hangs() {
+async fn a_daemon_that_hangs_is_reported_in_time() {
     let mut daemon = daemon::shared();
     let (user, up) = user("hangs", &daemon);
     user.lab(&words(&up)).status(0);
@@ -165,7 +163,7 @@ async fn hangs() {
     user.finish();
 }
 
-async fn interrupted() {
+async fn an_up_that_is_abandoned_during_the_build_of_the_image_leaves_nothing() {
     let daemon = daemon::shared();
     let user = Cli::on("image", &daemon).with_another_executable();
     let options = DockerOptions { host: Some(daemon.host()), executable: Some(user.executable()), ..options() };
@@ -186,7 +184,7 @@ async fn interrupted() {
     user.assert_clean();
 }
 
-async fn absent() {
+async fn a_missing_daemon_is_reported() {
     let user = Cli::at("absent", "unix:///nonexistent/docker.sock").nameless();
     for command in [&["up"][..], &["scenario", "run", "rotate-key", "--engine", "docker"]] {
         user.lab(command)
@@ -199,7 +197,7 @@ async fn absent() {
     user.lab(&["down"]).status(0).says("does not exist");
 }
 
-async fn denied() {
+async fn a_socket_without_permission_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("docker.sock");
     let user = Cli::at("denied", &format!("unix://{}", socket.display())).without_rights();

@@ -90,7 +90,7 @@ impl Cli {
             let path = self.path().join("lab");
             write_executable(&path, &std::fs::read(&self.lab).expect("it exists"));
             self.lab = path;
-            std::fs::set_permissions(self.path(), Permissions::from_mode(0o777)).expect("the test owns it");
+            std::fs::set_permissions(self.path(), Permissions::from_mode(0o777)).expect("a writable path");
         }
         self
     }
@@ -203,8 +203,8 @@ impl Drop for Cli {
 }
 
 fn write_executable(path: &Path, bytes: &[u8]) {
-    std::fs::write(path, bytes).expect("the test owns it");
-    std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("the test owns it");
+    std::fs::write(path, bytes).expect("a writable path");
+    std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("a writable path");
 }
 
 /// A running command.

@@ -8,18 +8,17 @@ use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::support::{docker, write_small_stack};
-use crate::trial;
 
 /// Time for Prometheus to scrape, evaluate and report a pending alert.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("every_panel_has_series_and_lab_query_shows_them", queries),
-        trial("a_lab_of_containers_is_shown_and_removed_without_its_record", shown),
-        trial("an_up_of_an_existing_lab_reports_what_it_repaired", repaired),
-        trial("ctrl_c_interrupts_a_save", interrupted_save),
-        trial("missing_images_are_listed", missing),
+    trials![
+        every_panel_has_series_and_lab_query_shows_them,
+        a_lab_of_containers_is_shown_and_removed_without_its_record,
+        an_up_of_an_existing_lab_reports_what_it_repaired,
+        ctrl_c_interrupts_a_save,
+        missing_images_are_listed,
     ]
 }
 
@@ -47,7 +46,7 @@ fn panels() -> Vec<String> {
     found
 }
 
-async fn queries() {
+async fn every_panel_has_series_and_lab_query_shows_them() {
     let user = Cli::new("queries");
     user.lab(&["up"]).status(0);
     user.lab(&["traffic", "--requests", "20"]).status(0);
@@ -81,7 +80,7 @@ async fn queries() {
     user.finish();
 }
 
-async fn shown() {
+async fn a_lab_of_containers_is_shown_and_removed_without_its_record() {
     let user = Cli::new("shown");
     let up = user.lab(&["up"]).status(0);
     assert_eq!(up.stdout.lines().count(), 1, "{}", up.stdout);
@@ -115,7 +114,7 @@ async fn shown() {
     user.assert_clean();
 }
 
-async fn repaired() {
+async fn an_up_of_an_existing_lab_reports_what_it_repaired() {
     let user = Cli::new("repaired");
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -136,7 +135,7 @@ async fn repaired() {
     user.finish();
 }
 
-async fn interrupted_save() {
+async fn ctrl_c_interrupts_a_save() {
     let user = Cli::new("save");
     let folder = user.path().join("archive");
     std::fs::create_dir(&folder).unwrap();
@@ -163,7 +162,7 @@ x-lab:
   gateway: { service: web, port: 80, reload: "true" }
 "#;
 
-async fn missing() {
+async fn missing_images_are_listed() {
     let user = Cli::new("images-missing");
     std::fs::write(user.path().join("compose.yaml"), OWN).unwrap();
     let images = |args: &[&str]| user.lab(&[&["images"][..], args, &["--stack", "."]].concat());

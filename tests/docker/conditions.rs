@@ -10,14 +10,13 @@ use libtest_mimic::Trial;
 use crate::cli::Cli;
 use crate::conformance_suite::{no_progress, request};
 use crate::support::{TIMEOUT, TestLab, docker, options, service, stack, status, write_small_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_service_between_app_and_database_is_awaited_without_a_deadlock", awaited_twice),
-        trial("health_conditions_of_services_off_the_request_path_are_awaited", off_the_path),
-        trial("a_service_that_exits_off_the_request_path_is_reported_and_not_called_started", exits_off_the_path),
-        trial("a_rotated_key_survives_the_loss_of_the_container", rotated),
+    trials![
+        a_service_between_app_and_database_is_awaited_without_a_deadlock,
+        health_conditions_of_services_off_the_request_path_are_awaited,
+        a_service_that_exits_off_the_request_path_is_reported_and_not_called_started,
+        a_rotated_key_survives_the_loss_of_the_container,
     ]
 }
 
@@ -40,7 +39,7 @@ fn check(test: &[&str]) -> HealthCheck {
     HealthCheck { test, interval: second, timeout: second, retries: 30, start_period: Duration::ZERO }
 }
 
-async fn awaited_twice() {
+async fn a_service_between_app_and_database_is_awaited_without_a_deadlock() {
     let mut stack = stack();
     let cache = add(&mut stack, "cache", "sleep 1000");
     cache.health = HealthSetting::Own(check(&["true"]));
@@ -54,7 +53,7 @@ async fn awaited_twice() {
     lab.finish().await;
 }
 
-async fn off_the_path() {
+async fn health_conditions_of_services_off_the_request_path_are_awaited() {
     let mut stack = stack();
     add(&mut stack, "cache", "sleep 2; touch /tmp/ready; sleep 1000").health =
         HealthSetting::Own(check(&["test", "-f", "/tmp/ready"]));
@@ -69,7 +68,7 @@ async fn off_the_path() {
     lab.finish().await;
 }
 
-async fn exits_off_the_path() {
+async fn a_service_that_exits_off_the_request_path_is_reported_and_not_called_started() {
     let mut stack = stack();
     add(&mut stack, "broken", "echo this is why; exit 3");
     let lab = TestLab::with("dies-off", stack, options());
@@ -88,7 +87,7 @@ async fn exits_off_the_path() {
     lab.finish().await;
 }
 
-async fn rotated() {
+async fn a_rotated_key_survives_the_loss_of_the_container() {
     let user = Cli::new("rotated");
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -96,7 +95,7 @@ async fn rotated() {
     let broken =
         "\n  broken: { image: \"nginx:1.30\", entrypoint: [/bin/sh, -c, \"echo this is why; exit 3\"] }\n\nvolumes:\n";
     let text = std::fs::read_to_string(&file).expect("it was written").replacen("\nvolumes:\n", broken, 1);
-    std::fs::write(&file, text).expect("the test owns it");
+    std::fs::write(&file, text).expect("a writable path");
     user.lab(&["up", "--stack", &folder.display().to_string(), "--port", "0"]).status(0);
     user.lab(&["key", "rotate", "apikey-v2"]).status(0);
     user.lab(&["key", "align"]).status(0);

@@ -83,7 +83,7 @@ impl std::ops::DerefMut for SharedDaemon {
 impl Daemon {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        create_dir(folder.path().join("root")).expect("the test owns it");
+        create_dir(folder.path().join("root")).expect("a writable path");
         let mut init_process = Command::new("unshare")
             .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", INIT_SCRIPT])
             .arg(folder.path())
@@ -120,8 +120,8 @@ impl Daemon {
         for left in ["sock", "pid"] {
             let _ = remove_file(self.file(left));
         }
-        std::fs::write(self.file("daemon.json"), "{}").expect("the test owns it");
-        let log = File::options().create(true).append(true).open(self.file("log")).expect("the test owns it");
+        std::fs::write(self.file("daemon.json"), "{}").expect("a writable path");
+        let log = File::options().create(true).append(true).open(self.file("log")).expect("a writable path");
         let mut command = self.inside();
         command.arg("dockerd");
         for (option, file) in

@@ -13,26 +13,25 @@ use serde_json::Value;
 use crate::cli::Cli;
 use crate::command::kill;
 use crate::support::{leftovers, sweep, write_small_stack};
-use crate::trial;
 
 /// Time limit for the first evaluation of the rules by Prometheus.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("the_dashboard_shows_a_lab_of_containers", shown),
-        trial("up_starts_a_dashboard_and_down_ends_it", served),
-        trial("up_restarts_a_dead_dashboard", died),
-        trial("the_dashboard_uses_the_requested_port_or_none", requested_port),
-        trial("a_stack_with_grafana_has_no_other_dashboard", grafana),
-        trial("a_dashboard_ends_with_the_folder_of_its_lab", forgotten),
-        trial("each_lab_has_its_own_dashboard_and_down_all_ends_them", two),
-        trial("the_dashboard_of_a_damaged_lab_ends_with_it", damaged),
-        trial("an_up_that_is_killed_leaves_no_dashboard", killed),
+    trials![
+        the_dashboard_shows_a_lab_of_containers,
+        up_starts_a_dashboard_and_down_ends_it,
+        up_restarts_a_dead_dashboard,
+        the_dashboard_uses_the_requested_port_or_none,
+        a_stack_with_grafana_has_no_other_dashboard,
+        a_dashboard_ends_with_the_folder_of_its_lab,
+        each_lab_has_its_own_dashboard_and_down_all_ends_them,
+        the_dashboard_of_a_damaged_lab_ends_with_it,
+        an_up_that_is_killed_leaves_no_dashboard,
     ]
 }
 
-async fn shown() {
+async fn the_dashboard_shows_a_lab_of_containers() {
     let user = Cli::new("dashboard");
     user.lab(&["up"]).status(0);
     let mut served = user.start(&["dashboard", "--port", "0"]);
@@ -99,7 +98,7 @@ pub(crate) async fn until_none(user: &Cli) {
     }
 }
 
-async fn served() {
+async fn up_starts_a_dashboard_and_down_ends_it() {
     let user = Cli::new("served");
     user.lab(&["up"]).status(0);
     let at = address(&user).expect("it has a dashboard");
@@ -116,7 +115,7 @@ async fn served() {
 
 /// Without Prometheus in the stack, the dashboard evaluates the alerts. It restarts on its port, or on another one if that is
 /// taken. A dashboard that hangs ends with its lab.
-async fn died() {
+async fn up_restarts_a_dead_dashboard() {
     let user = Cli::new("died");
     up_small(&user);
     let at = address(&user).expect("it has a dashboard");
@@ -146,7 +145,7 @@ async fn died() {
     user.finish();
 }
 
-async fn requested_port() {
+async fn the_dashboard_uses_the_requested_port_or_none() {
     let mut user = Cli::new("asked");
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = other.local_addr().expect("it has one").port();
@@ -169,7 +168,7 @@ async fn requested_port() {
 }
 
 /// Grafana is the service that `x-lab` names.
-async fn grafana() {
+async fn a_stack_with_grafana_has_no_other_dashboard() {
     let user = Cli::new("grafana");
     up_small(&user);
     assert!(address(&user).is_some());
@@ -177,7 +176,7 @@ async fn grafana() {
     let text = std::fs::read_to_string(&path).expect("it exists");
     let with = text.replacen("x-lab:\n", "x-lab:\n  grafana: { service: gateway, port: 8080 }\n", 1);
     assert_ne!(text, with);
-    std::fs::write(&path, with).expect("the test owns it");
+    std::fs::write(&path, with).expect("a writable path");
     user.lab(&["up"]).status(0);
     let status = user.lab(&["status", "--json"]).status(0).json();
     assert!(status["dashboard"].is_null() && status["grafana"].is_string(), "{status:#}");
@@ -185,17 +184,17 @@ async fn grafana() {
     user.finish();
 }
 
-async fn forgotten() {
+async fn a_dashboard_ends_with_the_folder_of_its_lab() {
     let user = Cli::new("forgotten");
     up_small(&user);
     assert_eq!(user.processes().len(), 1);
-    std::fs::remove_dir_all(user.state()).expect("the test owns it");
+    std::fs::remove_dir_all(user.state()).expect("a writable path");
     until_none(&user).await;
     sweep(None, &user.name);
     user.assert_clean();
 }
 
-async fn two() {
+async fn each_lab_has_its_own_dashboard_and_down_all_ends_them() {
     let user = Cli::new("two").nameless();
     let stack = small_stack(&user).display().to_string();
     let (one, other) = (user.name.clone(), format!("{}-b", user.name));
@@ -217,19 +216,19 @@ async fn two() {
     assert_eq!(leftovers(None, &other), "");
 }
 
-async fn damaged() {
+async fn the_dashboard_of_a_damaged_lab_ends_with_it() {
     let user = Cli::new("damaged");
     up_small(&user);
     let folder = user.state().join("labs").join(&user.name);
     for name in ["lab.json", "dashboard.json"] {
-        std::fs::write(folder.join(name), "{").expect("the test owns it");
+        std::fs::write(folder.join(name), "{").expect("a writable path");
     }
     assert_eq!(user.processes().len(), 1);
     user.finish();
 }
 
 /// The process of the dashboard already waits while the containers start.
-async fn killed() {
+async fn an_up_that_is_killed_leaves_no_dashboard() {
     let user = Cli::new("killed-up");
     let stack = small_stack(&user).display().to_string();
     let up = user.start(&["up", "--stack", &stack]);

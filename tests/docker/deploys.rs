@@ -7,10 +7,9 @@ use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::support::write_small_stack;
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_version_that_never_becomes_healthy_is_rolled_back_and_its_password_is_masked", rolled_back)]
+    trials![a_version_that_never_becomes_healthy_is_rolled_back_and_its_password_is_masked]
 }
 
 /// The database of this version rejects the app's password.
@@ -23,13 +22,13 @@ steps:
   - { name: after, traffic: { requests: 5, rate: 50 }, expect: { status.200: "100%" } }
 "#;
 
-async fn rolled_back() {
+async fn a_version_that_never_becomes_healthy_is_rolled_back_and_its_password_is_masked() {
     let user = Cli::new("rolled-back");
     let folder = user.path().join("stack");
     write_small_stack(&folder);
     user.lab(&["up", "--stack", &folder.display().to_string()]).status(0);
     let file = user.path().join("deploy.yaml");
-    std::fs::write(&file, DEPLOY).expect("the test owns it");
+    std::fs::write(&file, DEPLOY).expect("a writable path");
     let begun = Instant::now();
     let result = user.lab(&["scenario", "run", "./deploy.yaml"]).status(0).says("rolled back");
     assert!(begun.elapsed() < Duration::from_secs(50), "the rollback comes after the retries of the health check");

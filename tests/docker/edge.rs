@@ -9,16 +9,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::conformance_suite::{no_progress, request};
 use crate::support::{TestLab, docker, options, status, whole_stack};
-use crate::trial;
 
 /// Time limit of a wait.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("the_edge_counts_responses_over_faults_and_restarts", counts),
-        trial("prometheus_scrapes_the_edge", scraped),
-    ]
+    trials![the_edge_counts_responses_over_faults_and_restarts, prometheus_scrapes_the_edge]
 }
 
 /// Count of responses with this code on the exporter's page. `None` if it does not answer.
@@ -41,7 +37,7 @@ async fn until_counted(engine: &dyn Engine, base: &str, code: u16) {
     timeout(TIMEOUT, more).await.unwrap_or_else(|_| panic!("no {code} is counted"));
 }
 
-async fn counts() {
+async fn the_edge_counts_responses_over_faults_and_restarts() {
     let mut stack = whole_stack();
     stack.services.retain(|service| !["prometheus", "grafana"].contains(&service.name.as_str()));
     stack.lab.optional.clear();
@@ -78,7 +74,7 @@ async fn counts() {
     lab.finish().await;
 }
 
-async fn scraped() {
+async fn prometheus_scrapes_the_edge() {
     let lab = TestLab::with("edge-scraped", whole_stack(), options());
     let up = lab.engine.up(&request(), no_progress()).await.unwrap();
     let (base, prometheus) = (up.endpoints.gateway.clone(), up.endpoints.prometheus.clone().expect("Prometheus"));

@@ -6,13 +6,12 @@ use libtest_mimic::Trial;
 use crate::cli::Cli;
 use crate::run_outcome::{assert_same_outcome, outcome_of, outcome_on_mock, short_run};
 use crate::support::write_small_stack;
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("every_scenario_gives_the_same_deltas_on_docker_embedded_and_the_mock", same)]
+    trials![every_scenario_gives_the_same_deltas_on_docker_embedded_and_the_mock]
 }
 
-async fn same() {
+async fn every_scenario_gives_the_same_deltas_on_docker_embedded_and_the_mock() {
     let (docker, embedded) = (Cli::new("same"), Cli::new("same-embedded").embedded());
     let folder = docker.path().join("stack");
     write_small_stack(&folder);

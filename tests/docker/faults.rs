@@ -8,24 +8,23 @@ use libtest_mimic::Trial;
 
 use crate::conformance_suite::{no_progress, request};
 use crate::support::{TestLab, docker, options, service, stack, status};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_port_used_by_a_process_is_reported", port_of_a_process),
-        trial("a_port_used_by_a_container_is_reported", port_of_a_container),
-        trial("an_unavailable_image_is_reported", missing_image),
-        trial("a_failed_build_is_reported_with_its_last_lines", failed_build),
-        trial("a_service_that_exits_during_start_is_reported_with_its_last_line", exits),
-        trial("a_container_removed_outside_of_lab_is_recreated", container_removed),
-        trial("a_network_removed_outside_of_lab_is_recreated", network_removed),
-        trial("a_lab_of_an_older_version_can_be_removed", older),
-        trial("a_lab_with_hashes_of_an_older_version_is_recreated_and_removed", older_hashes),
-        trial("an_image_for_another_platform_is_reported", other_platform),
+    trials![
+        a_port_used_by_a_process_is_reported,
+        a_port_used_by_a_container_is_reported,
+        an_unavailable_image_is_reported,
+        a_failed_build_is_reported_with_its_last_lines,
+        a_service_that_exits_during_start_is_reported_with_its_last_line,
+        a_container_removed_outside_of_lab_is_recreated,
+        a_network_removed_outside_of_lab_is_recreated,
+        a_lab_of_an_older_version_can_be_removed,
+        a_lab_with_hashes_of_an_older_version_is_recreated_and_removed,
+        an_image_for_another_platform_is_reported,
     ]
 }
 
-async fn port_of_a_process() {
+async fn a_port_used_by_a_process_is_reported() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let lab = TestLab::new("port-process");
@@ -37,7 +36,7 @@ async fn port_of_a_process() {
     lab.finish().await;
 }
 
-async fn port_of_a_container() {
+async fn a_port_used_by_a_container_is_reported() {
     let (one, other) = (TestLab::new("port-one"), TestLab::new("port-other"));
     let up = one.engine.up(&request(), no_progress()).await.unwrap();
     let port = up.endpoints.gateway.rsplit(':').next().unwrap().parse().unwrap();
@@ -50,7 +49,7 @@ async fn port_of_a_container() {
     other.finish().await;
 }
 
-async fn missing_image() {
+async fn an_unavailable_image_is_reported() {
     let mut stack = stack();
     "127.0.0.1:1/lab-test/nowhere:1".clone_into(&mut service(&mut stack, GATEWAY).image);
     let lab = TestLab::with("missing", stack, options());
@@ -62,7 +61,7 @@ async fn missing_image() {
     lab.finish().await;
 }
 
-async fn failed_build() {
+async fn a_failed_build_is_reported_with_its_last_lines() {
     let folder = tempfile::tempdir().unwrap();
     let build = async |command: &str| {
         std::fs::write(folder.path().join("Dockerfile"), format!("FROM nginx:1.30\nRUN {command}\n")).unwrap();
@@ -81,7 +80,7 @@ async fn failed_build() {
     assert!(error.hint.unwrap().contains("docker system df"));
 }
 
-async fn exits() {
+async fn a_service_that_exits_during_start_is_reported_with_its_last_line() {
     let mut stack = stack();
     let db = service(&mut stack, DB);
     db.command = Some(["postgres", "--nonsense=1"].map(str::to_owned).to_vec());
@@ -93,7 +92,7 @@ async fn exits() {
     lab.finish().await;
 }
 
-async fn container_removed() {
+async fn a_container_removed_outside_of_lab_is_recreated() {
     let lab = TestLab::new("removed");
     lab.engine.up(&request(), no_progress()).await.unwrap();
     docker(&["rm", "-f", &format!("lab-{}-app-1", lab.name)]);
@@ -109,7 +108,7 @@ async fn container_removed() {
     lab.finish().await;
 }
 
-async fn network_removed() {
+async fn a_network_removed_outside_of_lab_is_recreated() {
     let lab = TestLab::new("network");
     let up = lab.engine.up(&request(), no_progress()).await.unwrap();
     lab.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
@@ -135,7 +134,7 @@ async fn network_removed() {
     lab.finish().await;
 }
 
-async fn older() {
+async fn a_lab_of_an_older_version_can_be_removed() {
     let lab = TestLab::new("older");
     lab.engine.up(&request(), no_progress()).await.unwrap();
     let db = format!("lab-{}-db-1", lab.name);
@@ -180,7 +179,7 @@ fn older_volume(lab: &str) -> String {
     format!("lab-{lab}_gateway-files-0-0123456789abcdef")
 }
 
-async fn older_hashes() {
+async fn a_lab_with_hashes_of_an_older_version_is_recreated_and_removed() {
     let lab = TestLab::new("hashes");
     let before = lab.engine.up(&request(), no_progress()).await.unwrap();
     with_older_hashes(&lab.name);
@@ -194,7 +193,7 @@ async fn older_hashes() {
     lab.finish().await;
 }
 
-async fn other_platform() {
+async fn an_image_for_another_platform_is_reported() {
     let image = format!("lab-test-platform-{}:1", std::process::id());
     let folder = tempfile::tempdir().unwrap();
     let config = r#"{"architecture":"s390x","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;

@@ -9,13 +9,12 @@ use libtest_mimic::Trial;
 
 use crate::conformance_suite::{no_progress, request};
 use crate::support::TestLab;
-use crate::trial;
 
 /// Time limit of a read.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("nginx_refuses_as_lab_gateway_does", refusals)]
+    trials![nginx_refuses_as_lab_gateway_does]
 }
 
 /// Sends bytes and reads the response until it ends, or until the end of its JSON body.
@@ -41,7 +40,7 @@ fn assert_response(answer: &str, status: u16, error: &str) {
     assert!(answer.ends_with(&format!("\r\n\r\n{{\"error\":\"{error}\"}}")), "{answer}");
 }
 
-async fn refusals() {
+async fn nginx_refuses_as_lab_gateway_does() {
     let lab = TestLab::new("gateway-rules");
     let up = lab.engine.up(&request(), no_progress()).await.unwrap();
     let address = up.endpoints.gateway.trim_start_matches("http://").to_owned();

@@ -11,16 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conformance_suite::{no_progress, request};
 use crate::support::{TestLab, docker, options, service, stack, whole_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("the_inventory_lists_images_and_their_origins", inventory),
-        trial("images_are_saved_to_and_loaded_from_a_file", saved_and_loaded),
-        trial("a_damaged_or_foreign_archive_is_refused", refused),
-        trial("an_interrupted_save_keeps_the_previous_file", interrupted),
-        trial("offline_pulls_nothing_and_gives_a_hint", offline),
-        trial("stand_ins_are_reported_unless_they_were_requested", stand_ins),
+    trials![
+        the_inventory_lists_images_and_their_origins,
+        images_are_saved_to_and_loaded_from_a_file,
+        a_damaged_or_foreign_archive_is_refused,
+        an_interrupted_save_keeps_the_previous_file,
+        offline_pulls_nothing_and_gives_a_hint,
+        stand_ins_are_reported_unless_they_were_requested,
     ]
 }
 
@@ -73,7 +72,7 @@ fn image_of<'i>(images: &'i [StackImage], service: &str) -> &'i StackImage {
     images.iter().find(|image| image.service == service).expect("every service has one")
 }
 
-async fn inventory() {
+async fn the_inventory_lists_images_and_their_origins() {
     let tiny = TinyImages::new("inventory");
     let mut stack = whole_stack();
     service(&mut stack, GATEWAY).image.clone_from(&tiny.0[0]);
@@ -109,7 +108,7 @@ fn record_progress() -> (ProgressFn, Reported) {
     (progress, reported)
 }
 
-async fn saved_and_loaded() {
+async fn images_are_saved_to_and_loaded_from_a_file() {
     let tiny = TinyImages::new("back");
     let lab = tiny.lab("back");
     let folder = tempfile::tempdir().unwrap();
@@ -136,7 +135,7 @@ async fn saved_and_loaded() {
     lab.finish().await;
 }
 
-async fn refused() {
+async fn a_damaged_or_foreign_archive_is_refused() {
     let tiny = TinyImages::new("refused");
     let lab = tiny.lab("refused");
     let folder = tempfile::tempdir().unwrap();
@@ -187,7 +186,7 @@ async fn refused() {
     lab.finish().await;
 }
 
-async fn interrupted() {
+async fn an_interrupted_save_keeps_the_previous_file() {
     let lab = TestLab::new("stopped");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("images.tar");
@@ -215,7 +214,7 @@ async fn interrupted() {
     lab.finish().await;
 }
 
-async fn offline() {
+async fn offline_pulls_nothing_and_gives_a_hint() {
     let mut stack = stack();
     "127.0.0.1:1/lab-test/nowhere:1".clone_into(&mut service(&mut stack, GATEWAY).image);
     let lab = TestLab::with("offline", stack, DockerOptions { offline: true, ..options() });
@@ -227,7 +226,7 @@ async fn offline() {
     lab.finish().await;
 }
 
-async fn stand_ins() {
+async fn stand_ins_are_reported_unless_they_were_requested() {
     let images = TestLab::new("none").engine.inventory().await.unwrap();
     let is_stand_in = |image: &StackImage| image.stored.as_ref().is_some_and(|it| it.origin == Origin::StandIn);
     let any = images.iter().any(is_stand_in);

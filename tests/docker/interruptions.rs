@@ -11,19 +11,18 @@ use rustix::process::Signal;
 
 use crate::cli::Cli;
 use crate::support::{TIMEOUT, architecture, docker, leftovers, other_architecture, write_small_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("ctrl_c_during_a_start_leaves_nothing", start),
-        trial("ctrl_c_while_a_run_starts_its_lab_leaves_nothing", run),
-        trial("ctrl_c_during_a_build_leaves_nothing", build),
-        trial("ctrl_c_during_a_key_rotation_completes_it", rotation),
+    trials![
+        ctrl_c_during_a_start_leaves_nothing,
+        ctrl_c_while_a_run_starts_its_lab_leaves_nothing,
+        ctrl_c_during_a_build_leaves_nothing,
+        ctrl_c_during_a_key_rotation_completes_it,
     ]
 }
 
 /// The app cannot reach its database, so that the lab is never up before the signal.
-async fn start() {
+async fn ctrl_c_during_a_start_leaves_nothing() {
     let user = Cli::new("start");
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -41,7 +40,7 @@ async fn start() {
     }
 }
 
-async fn run() {
+async fn ctrl_c_while_a_run_starts_its_lab_leaves_nothing() {
     for (service, running) in [("db", false), ("app", true)] {
         let user = Cli::new("run").nameless();
         let run = user.start(&["scenario", "run", "rotate-key", "--engine", "docker"]);
@@ -60,7 +59,7 @@ async fn run() {
 }
 
 /// The daemon continues a build only as long as the client is connected.
-async fn build() {
+async fn ctrl_c_during_a_build_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon_of_another_architecture(folder.path());
     let user = Cli::at("build", &daemon);
@@ -128,7 +127,7 @@ fn copy(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&mut [u8])) {
 }
 
 /// The signal arrives while the new instance starts next to the old one.
-async fn rotation() {
+async fn ctrl_c_during_a_key_rotation_completes_it() {
     let user = Cli::new("rotation");
     let folder = user.path().join("stack");
     write_small_stack(&folder);

@@ -10,19 +10,18 @@ use serde_json::Value;
 use crate::cli::Cli;
 use crate::conformance_suite::{no_progress, request};
 use crate::support::{TIMEOUT, TestLab, docker, status, write_small_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("recover_restores_the_lab_after_a_killed_run", killed),
-        trial("an_interrupted_redeployment_of_the_app_is_rolled_back", interrupted_redeployment),
-        trial("an_interrupted_stop_of_the_app_is_completed", interrupted_stop),
-        trial("an_interrupted_replacement_of_a_service_is_rolled_back", interrupted_replacement),
+    trials![
+        recover_restores_the_lab_after_a_killed_run,
+        an_interrupted_redeployment_of_the_app_is_rolled_back,
+        an_interrupted_stop_of_the_app_is_completed,
+        an_interrupted_replacement_of_a_service_is_rolled_back,
     ]
 }
 
 /// Kills during the key rotation, during the outage, and during the undo.
-async fn killed() {
+async fn recover_restores_the_lab_after_a_killed_run() {
     let user = Cli::new("killed");
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -61,7 +60,7 @@ fn snapshot(user: &Cli) -> Value {
 }
 
 /// Killed between the two renames of a redeployment: the old instance serves under a temporary name.
-async fn interrupted_redeployment() {
+async fn an_interrupted_redeployment_of_the_app_is_rolled_back() {
     let lab = TestLab::new("redeploy-cut");
     lab.engine.up(&request(), no_progress()).await.unwrap();
     lab.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
@@ -89,7 +88,7 @@ async fn interrupted_redeployment() {
 }
 
 /// The old container still runs, although it was asked to stop.
-async fn interrupted_stop() {
+async fn an_interrupted_stop_of_the_app_is_completed() {
     let lab = TestLab::new("stop-cut");
     let gateway = lab.engine.up(&request(), no_progress()).await.unwrap().endpoints.gateway;
     lab.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
@@ -108,7 +107,7 @@ async fn interrupted_stop() {
 }
 
 /// Killed when the old container has ended, and the new one does not have the name of the service yet.
-async fn interrupted_replacement() {
+async fn an_interrupted_replacement_of_a_service_is_rolled_back() {
     let lab = TestLab::new("replacement-cut");
     let before = lab.engine.up(&request(), no_progress()).await.unwrap();
     let was = before.service(GATEWAY).unwrap().instance.clone();

@@ -11,34 +11,33 @@ use libtest_mimic::Trial;
 
 use crate::conformance_suite::{assert_conforms, no_progress, request};
 use crate::support::{Stages, TIMEOUT, TestLab, docker, options, service, stack, status, whole_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("the_docker_engine_conforms", conformance),
-        trial("a_redeploy_loses_no_request", redeploy),
-        trial("a_stopped_app_is_502_at_once_and_a_paused_one_504", app_faults),
-        trial("an_app_that_cannot_start_is_removed_and_the_old_one_keeps_serving", bad_redeploy),
-        trial("two_labs_run_side_by_side", two_labs),
-        trial("down_removes_an_abandoned_up", abandoned),
-        trial("only_changed_services_are_recreated", changed_definition),
-        trial("a_changed_definition_that_does_not_start_is_rolled_back", broken_definition),
-        trial("logs_are_merged_and_followed_over_a_redeploy", logs),
-        trial("an_optional_service_without_an_image_is_omitted", optional),
-        trial("compose_shows_the_lab_as_a_project", compose),
-        trial("progress_reports_each_stage", progress),
-        trial("the_apps_image_is_built_from_sources", from_sources),
+    trials![
+        the_docker_engine_conforms,
+        a_redeploy_loses_no_request,
+        a_stopped_app_is_502_at_once_and_a_paused_one_504,
+        an_app_that_cannot_start_is_removed_and_the_old_one_keeps_serving,
+        two_labs_run_side_by_side,
+        down_removes_an_abandoned_up,
+        only_changed_services_are_recreated,
+        a_changed_definition_that_does_not_start_is_rolled_back,
+        logs_are_merged_and_followed_over_a_redeploy,
+        an_optional_service_without_an_image_is_omitted,
+        compose_shows_the_lab_as_a_project,
+        progress_reports_each_stage,
+        the_apps_image_is_built_from_sources,
     ]
 }
 
-async fn conformance() {
+async fn the_docker_engine_conforms() {
     let lab = TestLab::new("conforms");
     assert_conforms(&lab.engine).await;
     lab.finish().await;
 }
 
 /// Busy callers during several key rotations: one of the instances answers each request.
-async fn redeploy() {
+async fn a_redeploy_loses_no_request() {
     let lab = TestLab::new("redeploy");
     let up = lab.engine.up(&request(), no_progress()).await.unwrap();
     let gateway = up.endpoints.gateway.clone();
@@ -90,7 +89,7 @@ async fn fetch(url: &str) -> String {
     lab_http::Http::new().request(&request).await.unwrap().text()
 }
 
-async fn app_faults() {
+async fn a_stopped_app_is_502_at_once_and_a_paused_one_504() {
     let lab = TestLab::new("faults");
     let gateway = lab.engine.up(&request(), no_progress()).await.unwrap().endpoints.gateway;
     let users = async |expected: u16| {
@@ -128,7 +127,7 @@ async fn app_faults() {
     lab.finish().await;
 }
 
-async fn bad_redeploy() {
+async fn an_app_that_cannot_start_is_removed_and_the_old_one_keeps_serving() {
     let lab = TestLab::new("bad");
     let before = lab.engine.up(&request(), no_progress()).await.unwrap();
     let error = lab.engine.reconcile(APP, &ServiceChange::env("DATABASE_URL", "nonsense")).await.unwrap_err();
@@ -140,7 +139,7 @@ async fn bad_redeploy() {
     lab.finish().await;
 }
 
-async fn two_labs() {
+async fn two_labs_run_side_by_side() {
     let (one, other) = (TestLab::new("one"), TestLab::new("other"));
     let (request_one, request_other) = (request(), request());
     let (up, up_other) =
@@ -156,7 +155,7 @@ async fn two_labs() {
 }
 
 /// The future of `up` is dropped at several stages.
-async fn abandoned() {
+async fn down_removes_an_abandoned_up() {
     for millis in [20, 150, 400, 900] {
         let lab = TestLab::new("interrupted");
         let request = request();
@@ -170,7 +169,7 @@ async fn abandoned() {
     }
 }
 
-async fn changed_definition() {
+async fn only_changed_services_are_recreated() {
     let lab = TestLab::new("changed");
     let before = lab.engine.up(&request(), no_progress()).await.unwrap();
     lab.engine.reconcile(APP, &ServiceChange::env(KEY_VARIABLE, "apikey-v2")).await.unwrap();
@@ -202,7 +201,7 @@ async fn changed_definition() {
     lab.finish().await;
 }
 
-async fn broken_definition() {
+async fn a_changed_definition_that_does_not_start_is_rolled_back() {
     let lab = TestLab::new("broken");
     let before = lab.engine.up(&request(), no_progress()).await.unwrap();
     let mut stack = stack();
@@ -222,7 +221,7 @@ async fn broken_definition() {
     lab.finish().await;
 }
 
-async fn logs() {
+async fn logs_are_merged_and_followed_over_a_redeploy() {
     let lab = TestLab::new("logs");
     lab.engine.up(&request(), no_progress()).await.unwrap();
     let lines: Vec<_> = lab.engine.logs(&LogRequest::default()).await.unwrap().collect().await;
@@ -257,7 +256,7 @@ async fn logs() {
 }
 
 /// Uses the whole stack with a nonexistent image for Grafana.
-async fn optional() {
+async fn an_optional_service_without_an_image_is_omitted() {
     let mut stack = whole_stack();
     "lab-test-nowhere/grafana:1".clone_into(&mut service(&mut stack, "grafana").image);
     let lab = TestLab::with("optional", stack, options());
@@ -281,7 +280,7 @@ async fn optional() {
     lab.finish().await;
 }
 
-async fn compose() {
+async fn compose_shows_the_lab_as_a_project() {
     let lab = TestLab::new("compose");
     lab.engine.up(&request(), no_progress()).await.unwrap();
     let format = "{{.Label \"com.docker.compose.project\"}}/{{.Label \"com.docker.compose.service\"}}";
@@ -293,7 +292,7 @@ async fn compose() {
     lab.finish().await;
 }
 
-async fn progress() {
+async fn progress_reports_each_stage() {
     let lab = TestLab::new("progress");
     let stages = Stages::default();
     lab.engine.up(&request(), stages.sink()).await.unwrap();
@@ -306,7 +305,7 @@ async fn progress() {
 }
 
 /// Builds from sources with a small Dockerfile; `tests/dockerfile.rs` builds the real one.
-async fn from_sources() {
+async fn the_apps_image_is_built_from_sources() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(crate::support::executable(), folder.path().join("lab")).unwrap();
     // Unique sources, because an existing image would be reused.

@@ -1,6 +1,11 @@
 //! Tests with a Docker daemon and the stack's images (`stack/offline/build.sh` builds stand-ins without a registry). Runs with
 //! `LAB_TEST_DOCKER=1`, which requires a daemon. Without it, each test is reported as ignored.
 
+/// Lists asynchronous tests under the names of their functions.
+macro_rules! trials {
+    ($($test:ident),+ $(,)?) => { vec![$(crate::trial(stringify!($test), $test)),+] };
+}
+
 mod alerts;
 mod broken_daemon;
 mod cli;

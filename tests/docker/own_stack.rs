@@ -9,13 +9,12 @@ use libtest_mimic::Trial;
 
 use crate::cli::Cli;
 use crate::support::{docker, write_small_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_lab_records_the_stack_that_it_was_started_with", recorded),
-        trial("a_mounted_folder_is_copied_with_its_modes_and_links", copied),
-        trial("the_health_check_of_an_image_can_be_disabled", health),
+    trials![
+        a_lab_records_the_stack_that_it_was_started_with,
+        a_mounted_folder_is_copied_with_its_modes_and_links,
+        the_health_check_of_an_image_can_be_disabled,
     ]
 }
 
@@ -34,10 +33,10 @@ fn change(folder: &Path, changes: &[(&str, &str)]) {
         assert!(compose.contains(from), "{from} is not in it");
         compose = compose.replace(from, to);
     }
-    std::fs::write(file, compose).expect("the test owns it");
+    std::fs::write(file, compose).expect("a writable path");
 }
 
-async fn recorded() {
+async fn a_lab_records_the_stack_that_it_was_started_with() {
     let user = Cli::new("remembered");
     let folder =
         stack_of(&user, &[("image: nginx:1.30", "image: nginx:${TAG:?}\n    labels: { note: \"${NOTE:-none}\" }")]);
@@ -51,7 +50,7 @@ async fn recorded() {
     }
     // From another shell, without the files.
     let gone = user.path().join("gone");
-    std::fs::rename(&folder, &gone).expect("the test owns it");
+    std::fs::rename(&folder, &gone).expect("a writable path");
     user.lab(&["status"]).status(0);
     user.lab_with(&[("NOTE", "two")], &["scenario", "run", "rotate-key", "--set", "requests=10", "--keep"]).status(0);
     user.lab(&["recover"]).status(0);
@@ -63,8 +62,8 @@ async fn recorded() {
     assert_eq!(note().trim(), "one nginx:1.30");
     user.lab(&["up"]).status(2).complains("does not exist");
     // Only `up` reads the stack again, and lists the differences.
-    std::fs::rename(&gone, &folder).expect("the test owns it");
-    std::fs::set_permissions(folder.join("nginx/bin"), Permissions::from_mode(0o711)).expect("the test owns it");
+    std::fs::rename(&gone, &folder).expect("a writable path");
+    std::fs::set_permissions(folder.join("nginx/bin"), Permissions::from_mode(0o711)).expect("a writable path");
     user.lab_with(&[("NOTE", "two"), tag[0]], &["up"])
         .status(0)
         .complains("stack changed: gateway: labels changed; nginx/bin: . changed")
@@ -76,20 +75,20 @@ async fn recorded() {
 /// Keys of an additional service that only waits.
 const WAITS: &str = "entrypoint: [/bin/sh, -c, \"exec sleep 1000\"]\n    stop_grace_period: 0s";
 
-async fn copied() {
+async fn a_mounted_folder_is_copied_with_its_modes_and_links() {
     let user = Cli::new("copied");
     let service = format!("services:\n  modes:\n    image: nginx:1.30\n    {WAITS}\n    volumes: [\"./m:/m:ro\"]\n");
     let folder = stack_of(&user, &[("\nservices:\n", &format!("\n{service}"))]);
     let at = |name: &str| folder.join("m").join(name);
-    std::fs::create_dir_all(at("empty")).expect("the test owns it");
+    std::fs::create_dir_all(at("empty")).expect("a writable path");
     for (name, text, mode) in [("tool", "x", 0o755), ("plain", "#!/bin/sh", 0o644), ("server.key", "k", 0o600)] {
-        std::fs::write(at(name), text).expect("the test owns it");
-        std::fs::set_permissions(at(name), Permissions::from_mode(mode)).expect("the test owns it");
+        std::fs::write(at(name), text).expect("a writable path");
+        std::fs::set_permissions(at(name), Permissions::from_mode(mode)).expect("a writable path");
     }
-    std::fs::set_permissions(at("empty"), Permissions::from_mode(0o750)).expect("the test owns it");
-    std::fs::set_permissions(at(""), Permissions::from_mode(0o751)).expect("the test owns it");
-    symlink("../tool", at("empty/up")).expect("the test owns it");
-    symlink("empty", at("dir")).expect("the test owns it");
+    std::fs::set_permissions(at("empty"), Permissions::from_mode(0o750)).expect("a writable path");
+    std::fs::set_permissions(at(""), Permissions::from_mode(0o751)).expect("a writable path");
+    symlink("../tool", at("empty/up")).expect("a writable path");
+    symlink("empty", at("dir")).expect("a writable path");
     let up = ["up", "--stack", "s1", "--port", "0"];
     user.lab(&up).status(0);
     let listed = || {
@@ -108,19 +107,19 @@ async fn copied() {
     ];
     assert_eq!(listed(), expected);
     // A changed mode counts as a change.
-    std::fs::set_permissions(at("tool"), Permissions::from_mode(0o700)).expect("the test owns it");
+    std::fs::set_permissions(at("tool"), Permissions::from_mode(0o700)).expect("a writable path");
     user.lab(&up).status(0).complains("stack changed: modes: m: tool changed").says("recreated modes");
     assert_eq!(listed().last().map(String::as_str), Some("-rwx------ root ./tool"));
     user.finish();
 }
 
-async fn health() {
+async fn the_health_check_of_an_image_can_be_disabled() {
     let user = Cli::new("health");
     let image = format!("lab-test-health-{}:1", std::process::id());
     let context = user.path().join("image");
-    std::fs::create_dir(&context).expect("the test owns it");
+    std::fs::create_dir(&context).expect("a writable path");
     let check = "HEALTHCHECK --interval=1s --timeout=1s --retries=1 CMD echo no; false";
-    std::fs::write(context.join("Dockerfile"), format!("FROM nginx:1.30\n{check}\n")).expect("the test owns it");
+    std::fs::write(context.join("Dockerfile"), format!("FROM nginx:1.30\n{check}\n")).expect("a writable path");
     docker(&["build", "-q", "-t", &image, &context.display().to_string()]);
     let service = |name: &str, image: &str, check: &str| format!("  {name}:\n    image: {image}\n    {WAITS}\n{check}");
     let services = [

@@ -4,14 +4,13 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::cli::Cli;
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("scenarios_of_the_database_and_the_metrics_are_proven", proven)]
+    trials![scenarios_of_the_database_and_the_metrics_are_proven]
 }
 
 /// The proof of the library on the embedded engine skips `db-down`.
-async fn proven() {
+async fn scenarios_of_the_database_and_the_metrics_are_proven() {
     let user = Cli::new("proved").nameless();
     let result = user.lab(&["scenario", "prove", "db-down", "blind", "--jobs", "1", "--format", "json"]).status(0);
     let proofs = result.json();

@@ -15,19 +15,18 @@ use crate::support::{
     TIMEOUT, TestLab, architecture, docker, executable, options, other_architecture, service, stack, status,
     write_small_stack,
 };
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("an_image_is_pulled_and_its_bytes_are_counted", pulled),
-        trial("a_refusal_of_the_registry_is_reported", refused),
-        trial("a_stalled_pull_is_abandoned", stalled),
-        trial("a_pulled_image_for_another_platform_is_reported", foreign),
-        trial("ctrl_c_during_a_pull_leaves_nothing", interrupted),
+    trials![
+        an_image_is_pulled_and_its_bytes_are_counted,
+        a_refusal_of_the_registry_is_reported,
+        a_stalled_pull_is_abandoned,
+        a_pulled_image_for_another_platform_is_reported,
+        ctrl_c_during_a_pull_leaves_nothing,
     ]
 }
 
-async fn pulled() {
+async fn an_image_is_pulled_and_its_bytes_are_counted() {
     let registry = Registry::start().await;
     let image = registry.image("app");
     let layer = layer(&executable());
@@ -76,7 +75,7 @@ async fn with_gateway(test: &str, image: &str, options: DockerOptions) -> Engine
     error
 }
 
-async fn refused() {
+async fn a_refusal_of_the_registry_is_reported() {
     let registry = Registry::start().await;
     let error = with_gateway("nowhere", &registry.image("nowhere"), options()).await;
     assert!(error.detail.contains("manifest unknown"), "{error}");
@@ -85,7 +84,7 @@ async fn refused() {
     assert!(error.detail.contains("500"), "{error}");
 }
 
-async fn stalled() {
+async fn a_stalled_pull_is_abandoned() {
     let registry = Registry::start().await;
     registry.offer("stalled", architecture(), vec![0; 1 << 20], Transfer::InHalves);
     let impatient = DockerOptions { pull_idle: Some(Duration::from_secs(1)), ..options() };
@@ -93,7 +92,7 @@ async fn stalled() {
     assert!(error.detail.contains("no progress for 1 s"), "{error}");
 }
 
-async fn foreign() {
+async fn a_pulled_image_for_another_platform_is_reported() {
     let registry = Registry::start().await;
     registry.offer("foreign", other_architecture(), layer("/bin/true".as_ref()), Transfer::AtOnce);
     let image = registry.image("foreign");
@@ -105,7 +104,7 @@ async fn foreign() {
     assert!(error.detail.contains(&format!("no matching manifest for linux/{}", architecture())), "{error}");
 }
 
-async fn interrupted() {
+async fn ctrl_c_during_a_pull_leaves_nothing() {
     let registry = Registry::start().await;
     registry.offer("slow", architecture(), vec![0; 1 << 20], Transfer::InHalves);
     let user = Cli::new("pull");

@@ -8,16 +8,15 @@ use rustix::process::Signal;
 use crate::cli::Cli;
 use crate::command::CommandOutput;
 use crate::support::{docker, write_small_stack};
-use crate::trial;
 
 /// Time for a session to appear in, or to leave, `pg_stat_activity`.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("the_database_is_queried_and_not_changed", queried),
-        trial("an_endless_statement_is_canceled_in_the_database", endless),
-        trial("a_database_of_an_earlier_version_serves_the_app_but_no_queries", earlier),
+    trials![
+        the_database_is_queried_and_not_changed,
+        an_endless_statement_is_canceled_in_the_database,
+        a_database_of_an_earlier_version_serves_the_app_but_no_queries,
     ]
 }
 
@@ -42,7 +41,7 @@ fn psql(user: &Cli, role: &str, sql: &str) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&text).trim().to_owned())
 }
 
-async fn queried() {
+async fn the_database_is_queried_and_not_changed() {
     let user = up("query");
     query(&user, &["SELECT id, name FROM users ORDER BY id"]).status(0).says("name").says("rows, ");
     let csv = query(&user, &["SELECT 1 AS n, NULL AS nothing, '' AS empty, E'a,\"b\"\\nc' AS text -- all", "--csv"]);
@@ -108,7 +107,7 @@ fn until_sleeping(user: &Cli, expected: &str) {
     }
 }
 
-async fn endless() {
+async fn an_endless_statement_is_canceled_in_the_database() {
     let user = up("endless");
     query(&user, &["SELECT pg_sleep(1000)", "--timeout", "500ms"]).status(3).complains("canceled after 0.5 s");
     until_sleeping(&user, "0");
@@ -138,7 +137,7 @@ async fn endless() {
     user.finish();
 }
 
-async fn earlier() {
+async fn a_database_of_an_earlier_version_serves_the_app_but_no_queries() {
     let user = Cli::new("earlier");
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -150,10 +149,10 @@ async fn earlier() {
         .replace("${POSTGRES_SUPERUSER_PASSWORD:-postgres}", "${POSTGRES_PASSWORD:-lab}")
         .replace("      - ./postgres:/docker-entrypoint-initdb.d:ro\n", "");
     assert_ne!(old, new);
-    std::fs::write(&file, old).expect("the test owns it");
+    std::fs::write(&file, old).expect("a writable path");
     let path = folder.display().to_string();
     user.lab(&["up", "--stack", &path, "--port", "0"]).status(0);
-    std::fs::write(&file, new).expect("the test owns it");
+    std::fs::write(&file, new).expect("a writable path");
     user.lab(&["stop", "db"]).status(0);
     docker(&["rm", &format!("lab-{}-db-1", user.name)]);
     user.lab(&["up", "--stack", &path]).status(0);

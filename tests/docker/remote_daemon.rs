@@ -11,12 +11,13 @@ use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("a_lab_on_another_machines_daemon_works_with_bind", by_tcp).with_ignored_flag(!daemon::is_possible()),
-        trial("a_daemon_is_reached_by_ssh", by_ssh).with_ignored_flag(!sshd::is_possible()),
+        trial("a_lab_on_another_machines_daemon_works_with_bind", a_lab_on_another_machines_daemon_works_with_bind)
+            .with_ignored_flag(!daemon::is_possible()),
+        trial("a_daemon_is_reached_by_ssh", a_daemon_is_reached_by_ssh).with_ignored_flag(!sshd::is_possible()),
     ]
 }
 
-async fn by_tcp() {
+async fn a_lab_on_another_machines_daemon_works_with_bind() {
     let mut daemon = daemon::shared();
     let host = daemon.on_a_network();
     let address = host.trim_start_matches("tcp://").trim_end_matches(":2375");
@@ -45,7 +46,7 @@ async fn by_tcp() {
     user.finish();
 }
 
-async fn by_ssh() {
+async fn a_daemon_is_reached_by_ssh() {
     let sshd = Sshd::new();
     let socket = std::env::var("DOCKER_HOST").unwrap_or_default();
     let there = sshd.host(socket.strip_prefix("unix://").unwrap_or("/var/run/docker.sock"));

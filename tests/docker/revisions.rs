@@ -5,13 +5,12 @@ use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::support::{docker, write_small_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("an_environment_is_changed_rolled_back_and_reset", changed_and_reset)]
+    trials![an_environment_is_changed_rolled_back_and_reset]
 }
 
-async fn changed_and_reset() {
+async fn an_environment_is_changed_rolled_back_and_reset() {
     let user = Cli::new("revised");
     let folder = user.path().join("stack");
     write_small_stack(&folder);

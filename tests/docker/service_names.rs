@@ -5,13 +5,9 @@ use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::support::{docker, write_small_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("services_of_a_stack_can_have_other_names", renamed),
-        trial("the_stack_selects_the_variable_of_the_key", own_variable),
-    ]
+    trials![services_of_a_stack_can_have_other_names, the_stack_selects_the_variable_of_the_key]
 }
 
 /// Scenarios use the names of the roles.
@@ -35,12 +31,12 @@ fn up_with(name: &str, changes: &[(&str, &str)]) -> Cli {
         assert!(compose.contains(from), "{from} is not in it");
         compose = compose.replace(from, to);
     }
-    std::fs::write(file, compose).expect("the test owns it");
+    std::fs::write(file, compose).expect("a writable path");
     user.lab(&["up", "--stack", &folder.display().to_string(), "--port", "0"]).status(0).says("on apikey-v1");
     user
 }
 
-async fn renamed() {
+async fn services_of_a_stack_can_have_other_names() {
     let user = up_with(
         "renamed",
         &[
@@ -61,7 +57,7 @@ async fn renamed() {
     let keys = user.lab(&["key", "show", "--json"]).status(0).json();
     assert_eq!((&keys["server"], &keys["caller"]), (&Value::from("apikey-v1"), &Value::from("apikey-v1")));
     let story = user.path().join("story.yaml");
-    std::fs::write(&story, SCENARIO).expect("the test owns it");
+    std::fs::write(&story, SCENARIO).expect("a writable path");
     user.lab(&["scenario", "run", &story.display().to_string()]).status(0).says("LOG_NOTE");
     user.lab(&["key", "rotate", "apikey-v2"]).status(0).says("apikey-v1 > apikey-v2");
     user.lab(&["key", "align"]).status(0);
@@ -70,7 +66,7 @@ async fn renamed() {
     user.finish();
 }
 
-async fn own_variable() {
+async fn the_stack_selects_the_variable_of_the_key() {
     let user = up_with(
         "own-variable",
         &[

@@ -5,15 +5,14 @@ use libtest_mimic::Trial;
 use crate::cli::Cli;
 use crate::dashboard::until_none;
 use crate::support::{docker, write_small_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_lab_of_another_owner_is_not_touched", other_owner),
-        trial("a_lab_whose_folder_was_removed_can_be_removed", folder_removed),
-        trial("concurrent_ups_with_the_same_name_start_one_lab", concurrent_ups),
-        trial("a_foreign_network_of_the_same_name_is_not_touched", other_network),
-        trial("a_foreign_volume_of_the_same_name_is_not_touched", other_volume),
+    trials![
+        a_lab_of_another_owner_is_not_touched,
+        a_lab_whose_folder_was_removed_can_be_removed,
+        concurrent_ups_with_the_same_name_start_one_lab,
+        a_foreign_network_of_the_same_name_is_not_touched,
+        a_foreign_volume_of_the_same_name_is_not_touched,
     ]
 }
 
@@ -27,7 +26,7 @@ fn words(command: &[String]) -> Vec<&str> {
     command.iter().map(String::as_str).collect()
 }
 
-async fn other_owner() {
+async fn a_lab_of_another_owner_is_not_touched() {
     let (one, other) = (Cli::new("shared"), Cli::new("shared"));
     assert_eq!(one.name, other.name);
     one.lab(&words(&up(&one))).status(0);
@@ -53,10 +52,10 @@ async fn other_owner() {
     one.finish();
 }
 
-async fn folder_removed() {
+async fn a_lab_whose_folder_was_removed_can_be_removed() {
     let user = Cli::new("folderless");
     user.lab(&words(&up(&user))).status(0);
-    std::fs::remove_dir_all(user.state().join("labs")).expect("the test owns it");
+    std::fs::remove_dir_all(user.state().join("labs")).expect("a writable path");
     user.lab(&["down"]).status(0).says("is down");
     user.lab(&["down"]).status(0).says("does not exist");
     // The dashboard notices that the folder is gone, and ends.
@@ -64,7 +63,7 @@ async fn folder_removed() {
     user.assert_clean();
 }
 
-async fn concurrent_ups() {
+async fn concurrent_ups_with_the_same_name_start_one_lab() {
     let (one, other) = (Cli::new("at-once"), Cli::new("at-once"));
     assert_eq!(one.name, other.name);
     let ups = (up(&one), up(&other));
@@ -100,7 +99,7 @@ impl Drop for Cleanup {
     }
 }
 
-async fn other_network() {
+async fn a_foreign_network_of_the_same_name_is_not_touched() {
     let user = Cli::new("same-network");
     let name = format!("lab-{}_default", user.name);
     docker(&["network", "create", &name]);
@@ -111,7 +110,7 @@ async fn other_network() {
     user.lab(&["key", "rotate", "apikey-v2"]).status(0);
     let step = "title: T\nsteps:\n  - { pause: db }\n  - { unpause: db }\n  - { set_env: { service: gateway, env: { A: b } } }\n";
     let story = user.path().join("story.yaml");
-    std::fs::write(&story, step).expect("the test owns it");
+    std::fs::write(&story, step).expect("a writable path");
     user.lab(&["scenario", "run", &story.display().to_string()]).status(0);
     docker(&["rm", "-f", &format!("lab-{}-db-1", user.name)]);
     user.lab(&["up"]).status(0).says("recreated db");
@@ -120,7 +119,7 @@ async fn other_network() {
     assert_eq!(docker(&["network", "inspect", "--format", "{{.Id}} {{len .Containers}}", &name]), id);
 }
 
-async fn other_volume() {
+async fn a_foreign_volume_of_the_same_name_is_not_touched() {
     let user = Cli::new("same-volume");
     let name = format!("lab-{}_db-data", user.name);
     docker(&["volume", "create", &name]);

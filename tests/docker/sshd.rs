@@ -40,27 +40,26 @@ impl Sshd {
         }
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let host_key = read_to_string(at("host.pub")).expect("it was created");
-        write(at("known"), format!("[127.0.0.1]:{port} {host_key}")).expect("the test owns it");
+        write(at("known"), format!("[127.0.0.1]:{port} {host_key}")).expect("a writable path");
         let config = format!(
             "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
              PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPidFile none\n",
             at("host"),
             at("user.pub")
         );
-        write(at("sshd_config"), config).expect("the test owns it");
+        write(at("sshd_config"), config).expect("a writable path");
         let config = format!(
             "Host *\nIdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {}\nGlobalKnownHostsFile none\n\
              StrictHostKeyChecking yes\n",
             at("user"),
             at("known")
         );
-        write(at("ssh_config"), config).expect("the test owns it");
+        write(at("ssh_config"), config).expect("a writable path");
         let programs = folder.path().join("programs");
         let ssh = programs.join("ssh");
-        create_dir_all(&programs).expect("the test owns it");
-        write(&ssh, format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", at("ssh_config")))
-            .expect("the test owns it");
-        set_permissions(&ssh, Permissions::from_mode(0o755)).expect("the test owns it");
+        create_dir_all(&programs).expect("a writable path");
+        write(&ssh, format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", at("ssh_config"))).expect("a writable path");
+        set_permissions(&ssh, Permissions::from_mode(0o755)).expect("a writable path");
         let server = start_server(&at("sshd_config"));
         Self { folder, programs, server, port }
     }

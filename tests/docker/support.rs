@@ -162,8 +162,8 @@ pub(crate) fn write_small_stack(folder: &Path) {
         }
     }
     let small = small.replace(", edge: { condition: service_started }", "").replace("edge:5140", "\"\"");
-    std::fs::create_dir_all(folder).expect("the test owns it");
-    std::fs::write(folder.join("compose.yaml"), small).expect("the test owns it");
+    std::fs::create_dir_all(folder).expect("a writable path");
+    std::fs::write(folder.join("compose.yaml"), small).expect("a writable path");
     for mounted in ["nginx", "postgres"] {
         let copied = Command::new("cp").arg("-r").arg(stack.join(mounted)).arg(folder).status();
         assert!(copied.is_ok_and(|status| status.success()));

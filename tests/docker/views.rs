@@ -8,15 +8,14 @@ use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::support::{docker, write_small_stack};
-use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("an_unreadable_log_does_not_hide_the_others", unreadable_log),
-        trial("a_long_line_of_a_log_is_not_split", long_line),
-        trial("the_last_lines_of_a_long_log_are_read_without_the_rest", long_log),
-        trial("a_lab_with_stopped_containers_is_not_up", stopped),
-        trial("a_suspended_up_continues", suspended),
+    trials![
+        an_unreadable_log_does_not_hide_the_others,
+        a_long_line_of_a_log_is_not_split,
+        the_last_lines_of_a_long_log_are_read_without_the_rest,
+        a_lab_with_stopped_containers_is_not_up,
+        a_suspended_up_continues,
     ]
 }
 
@@ -29,12 +28,12 @@ fn up_with(user: &Cli, name: &str, script: &str, more: &str) -> PathBuf {
     let service =
         format!("\n  {name}: {{ image: \"nginx:1.30\", entrypoint: [/bin/sh, -c, {script}]{more} }}\n\nvolumes:\n");
     let text = std::fs::read_to_string(&file).expect("it was written").replacen("\nvolumes:\n", &service, 1);
-    std::fs::write(&file, text).expect("the test owns it");
+    std::fs::write(&file, text).expect("a writable path");
     user.lab(&["up", "--stack", &folder.display().to_string(), "--port", "0"]).status(0);
     folder
 }
 
-async fn unreadable_log() {
+async fn an_unreadable_log_does_not_hide_the_others() {
     let user = Cli::new("no-log");
     up_with(&user, "nolog", "echo greetings", ", logging: { driver: none }");
     let all = user.lab(&["logs"]).status(3).says("gateway | ").says("app     | ").says("db      | ");
@@ -49,7 +48,7 @@ async fn unreadable_log() {
     user.finish();
 }
 
-async fn long_line() {
+async fn a_long_line_of_a_log_is_not_split() {
     let user = Cli::new("long-line");
     let line = "printf '{\"a\":\"'; head -c 40000 /dev/zero | tr '\\0' x; echo '\"}'";
     up_with(&user, "longline", &format!("echo before; {line}; echo after; {line}"), "");
@@ -65,7 +64,7 @@ async fn long_line() {
     user.finish();
 }
 
-async fn long_log() {
+async fn the_last_lines_of_a_long_log_are_read_without_the_rest() {
     let user = Cli::new("long-log");
     up_with(&user, "chatty", "seq 1 200000; echo done", "");
     let begun = std::time::Instant::now();
@@ -83,7 +82,7 @@ async fn long_log() {
     user.finish();
 }
 
-async fn stopped() {
+async fn a_lab_with_stopped_containers_is_not_up() {
     let user = Cli::new("stopped");
     let folder = user.path().join("stack");
     write_small_stack(&folder);
@@ -111,7 +110,7 @@ async fn stopped() {
     user.finish();
 }
 
-async fn suspended() {
+async fn a_suspended_up_continues() {
     let user = Cli::new("suspended");
     let folder = user.path().join("stack");
     write_small_stack(&folder);

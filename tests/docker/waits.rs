@@ -4,7 +4,6 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::cli::Cli;
-use crate::trial;
 
 /// Rotates the key during background traffic, and waits until Prometheus shows the failures and the recovery.
 const SCENARIO: &str = r#"
@@ -30,13 +29,13 @@ steps:
 "#;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("wait_for_waits_for_a_query_to_prometheus", waits)]
+    trials![wait_for_waits_for_a_query_to_prometheus]
 }
 
-async fn waits() {
+async fn wait_for_waits_for_a_query_to_prometheus() {
     let user = Cli::new("waits");
     let file = user.path().join("seen.yaml");
-    std::fs::write(&file, SCENARIO).expect("the test owns it");
+    std::fs::write(&file, SCENARIO).expect("a writable path");
     user.lab(&["up", "--port", "0", "--images", "offline"]).status(0);
     let run = user.lab(&["scenario", "run", &file.display().to_string(), "--format", "json"]).status(3).json();
     let step = |name: &str| {

@@ -29,7 +29,7 @@ fn a_new_scenario_is_written_to_the_given_path_and_overwrites_nothing() {
     desk.lab(&["scenario", "new", "two", "--out", "incidents"]).status(0).says("wrote incidents/two.yaml");
     desk.lab(&["scenario", "new", "three", "--out", "other.yml"]).status(0).says("wrote other.yml");
     let path = desk.path().join("incidents/one.yaml");
-    std::fs::write(&path, "mine").expect("the test owns it");
+    std::fs::write(&path, "mine").expect("a writable path");
     desk.lab(&["scenario", "new", "one", "--out", "incidents"]).status(2).complains("exists already");
     assert_eq!(std::fs::read_to_string(&path).expect("it exists"), "mine");
     desk.lab(&["scenario", "new", "a/b"]).status(2).complains("invalid scenario name").complains("--out");
@@ -46,7 +46,7 @@ fn folders_are_validated_with_mistakes_as_json() {
     desk.lab(&["scenario", "new", "good", "--out", "incidents/"]).status(0);
     desk.lab(&["scenario", "validate", "incidents"]).status(0).says("ok  good");
     std::fs::write(desk.path().join("incidents/bad.yaml"), "title: T\nsteps:\n  - stopp: app\n")
-        .expect("the test owns it");
+        .expect("a writable path");
     desk.lab(&["scenario", "validate", "incidents/"]).status(2).says("ok  good").complains("bad.yaml:3:5");
     let json = desk.lab(&["scenario", "validate", "incidents", "rotate-key", "--json"]).status(2).json();
     let json = json.as_array().expect("a list");

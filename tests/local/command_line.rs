@@ -185,7 +185,7 @@ fn completions_know_the_names() {
     assert_eq!(complete(&["--name", "room-2", "logs", "-f", "d"]), "db\n");
     let runs = complete(&["runs", "show", ""]);
     assert!(runs.lines().count() == 2 && runs.contains("last\tthe latest run"), "{runs}");
-    std::fs::write(desk.state().join("labs/room-2/lab.json"), "{").expect("the test owns it");
+    std::fs::write(desk.state().join("labs/room-2/lab.json"), "{").expect("a writable path");
     assert_eq!(complete(&["--name", "room-2", "stop", "a"]), "app\n", "a damaged record is ignored");
     for shell in ["bash", "zsh", "fish"] {
         desk.lab(&["completions", shell]).status(0).says("lab complete -- ");

@@ -36,22 +36,22 @@ const CORRUPTIONS: [Corruption; 12] = [
     }),
     ("folder", |path, _| {
         remove(path);
-        std::fs::create_dir_all(path.join("inner")).expect("the test owns it");
+        std::fs::create_dir_all(path.join("inner")).expect("a writable path");
     }),
     ("link", |path, outside| {
         remove(path);
-        symlink(outside.join("target"), path).expect("the test owns it");
+        symlink(outside.join("target"), path).expect("a writable path");
     }),
     ("dangling link", |path, outside| {
         remove(path);
-        symlink(outside.join("new"), path).expect("the test owns it");
+        symlink(outside.join("new"), path).expect("a writable path");
     }),
     ("hard link", |path, outside| {
         remove(path);
-        std::fs::hard_link(outside.join("target"), path).expect("the test owns it");
+        std::fs::hard_link(outside.join("target"), path).expect("a writable path");
     }),
     ("writable by all", |path, _| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).expect("the test owns it");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).expect("a writable path");
     }),
     ("of another user", |path, _| {
         if rustix::process::geteuid().is_root() {
@@ -76,7 +76,7 @@ const VERBS: [&[&str]; 10] = [
 
 fn put(path: &Path, bytes: &[u8]) {
     remove(path);
-    std::fs::write(path, bytes).expect("the test owns it");
+    std::fs::write(path, bytes).expect("a writable path");
 }
 
 fn remove(path: &Path) {
@@ -94,7 +94,7 @@ fn template() -> (Desk, Vec<PathBuf>) {
     let mut files = Vec::new();
     let mut folders = vec![desk.state()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("the test owns it").flatten() {
+        for entry in std::fs::read_dir(folder).expect("a writable path").flatten() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
@@ -109,7 +109,7 @@ fn template() -> (Desk, Vec<PathBuf>) {
 
 /// Contents and permissions of the files in a folder.
 fn files_in(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
-    let entries = std::fs::read_dir(folder).expect("the test owns it").flatten().map(|entry| entry.path());
+    let entries = std::fs::read_dir(folder).expect("a writable path").flatten().map(|entry| entry.path());
     let facts = |path: &PathBuf| {
         let mode = std::fs::metadata(path).map(|found| found.permissions().mode()).unwrap_or_default();
         (std::fs::read(path).unwrap_or_default(), mode)
@@ -141,10 +141,10 @@ fn a_corrupted_state_file_causes_no_panic_no_hang_and_no_change_outside() {
         for (kind, corrupt) in CORRUPTIONS {
             let desk = Desk::new();
             let beside = desk.path().join("outside");
-            std::fs::create_dir(&beside).expect("the test owns it");
-            std::fs::write(beside.join("target"), "not lab's").expect("the test owns it");
+            std::fs::create_dir(&beside).expect("a writable path");
+            std::fs::write(beside.join("target"), "not lab's").expect("a writable path");
             std::fs::set_permissions(beside.join("target"), std::fs::Permissions::from_mode(0o644))
-                .expect("the test owns it");
+                .expect("a writable path");
             let copied = Command::new("cp").arg("-a").arg(whole.state()).arg(desk.state()).status();
             assert!(copied.expect("cp is installed").success());
             corrupt(&desk.state().join(file), &beside);
@@ -166,7 +166,7 @@ fn a_state_folder_that_others_can_change_is_refused() {
     let desk = Desk::new();
     desk.lab(&["status", "--all"]).status(0);
     let mode = |path: &Path, mode| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the test owns it");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a writable path");
     };
     for folder in [desk.state(), desk.state().join("labs"), desk.state().join("runs")] {
         mode(&folder, 0o777);
@@ -174,7 +174,7 @@ fn a_state_folder_that_others_can_change_is_refused() {
         mode(&folder, 0o700);
     }
     // A symbolic link to the state folder is the user's choice; a link inside it is refused.
-    symlink(desk.state(), desk.path().join("link")).expect("the test owns it");
+    symlink(desk.state(), desk.path().join("link")).expect("a writable path");
     let mut through = desk.command(&["status", "--all"]);
     Desk::run(&["status"], {
         through.env("LAB_STATE_DIR", desk.path().join("link"));
@@ -182,13 +182,13 @@ fn a_state_folder_that_others_can_change_is_refused() {
     })
     .status(0);
     let elsewhere = desk.path().join("elsewhere");
-    std::fs::create_dir(&elsewhere).expect("the test owns it");
-    symlink(&elsewhere, desk.state().join("labs/room-1")).expect("the test owns it");
+    std::fs::create_dir(&elsewhere).expect("a writable path");
+    symlink(&elsewhere, desk.state().join("labs/room-1")).expect("a writable path");
     for args in [&["up", "--name", "room-1"][..], &["down", "--name", "room-1"], &["status", "--all"]] {
         desk.lab(args).status(3).complains("symbolic link");
     }
-    assert_eq!(std::fs::read_dir(&elsewhere).expect("the test owns it").count(), 0);
-    std::fs::remove_file(desk.state().join("labs/room-1")).expect("the test owns it");
+    assert_eq!(std::fs::read_dir(&elsewhere).expect("a writable path").count(), 0);
+    std::fs::remove_file(desk.state().join("labs/room-1")).expect("a writable path");
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(desk.state(), Some(65534), None).expect("root can change owners");
         desk.lab(&["status"]).status(3).complains("it belongs to user 65534").complains("LAB_STATE_DIR");
@@ -203,9 +203,9 @@ fn temporary_files_of_killed_commands_are_removed() {
     desk.lab(&["up", "--port", "0"]).status(0);
     let labs = desk.state().join("labs");
     let create = || {
-        std::fs::write(labs.join("default/.lab-draft-x"), "{\"caller_key\":\"secret\"}").expect("the test owns it");
-        std::fs::create_dir_all(labs.join(".gone-room-1-77/logs")).expect("the test owns it");
-        std::fs::create_dir_all(desk.state().join(".lab-draft-run")).expect("the test owns it");
+        std::fs::write(labs.join("default/.lab-draft-x"), "{\"caller_key\":\"secret\"}").expect("a writable path");
+        std::fs::create_dir_all(labs.join(".gone-room-1-77/logs")).expect("a writable path");
+        std::fs::create_dir_all(desk.state().join(".lab-draft-run")).expect("a writable path");
     };
     let left = || {
         let names = ["labs/default/.lab-draft-x", "labs/.gone-room-1-77", ".lab-draft-run"];
@@ -276,7 +276,7 @@ fn an_invalid_database_file_is_reported_at_once() {
     kill(host(&desk.status()), Signal::KILL);
     until(|| desk.processes().is_empty());
     let database = desk.state().join("labs/default/users.db");
-    std::fs::write(&database, "this is a text, and no database at all. ".repeat(200)).expect("the test owns it");
+    std::fs::write(&database, "this is a text, and no database at all. ".repeat(200)).expect("a writable path");
     desk.lab(&["up"]).status(3).complains("the database cannot be used").complains("file is not a database");
     put(&database, b"");
     desk.lab(&["up"]).status(0);
@@ -305,7 +305,7 @@ fn a_pipe_as_input_is_refused_at_once() {
     let args = ["traffic", "--url", url, "--requests", "1", "--csv", &pipe];
     run_within_limit(&desk, &args).status(2).complains("no process reads from this pipe");
     let report = desk.path().join("report.md");
-    symlink("/dev/null", &report).expect("the test owns it");
+    symlink("/dev/null", &report).expect("a writable path");
     let report = report.display().to_string();
     let args = ["scenario", "run", "baseline", "--set", "requests=1", "--report", &report];
     run_within_limit(&desk, &args).status(3).complains("it is a device; expected a file");

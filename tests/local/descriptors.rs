@@ -47,7 +47,7 @@ fn a_lock_of_the_parent_ends_with_the_parent() {
 #[test]
 fn host_and_services_inherit_no_descriptor() {
     let desk = Desk::new();
-    std::fs::write(desk.path().join("callers"), "").expect("the test owns it");
+    std::fs::write(desk.path().join("callers"), "").expect("a writable path");
     let up = shell(&desk, r#"exec 3<callers 7<callers; "$LAB" up --port 0"#).output().expect("sh starts");
     assert!(up.status.success(), "{up:?}");
     let status = desk.status();
@@ -64,7 +64,7 @@ fn host_and_services_inherit_no_descriptor() {
 #[test]
 fn a_command_of_a_step_inherits_no_descriptor() {
     let desk = Desk::new();
-    std::fs::write(desk.path().join("callers"), "").expect("the test owns it");
+    std::fs::write(desk.path().join("callers"), "").expect("a writable path");
     let text =
         "title: Open files\nsteps:\n  - name: list\n    run: { command: [sh, -c, 'ls -l /proc/$$/fd > open'] }\n";
     let scenario = desk.write("open.yaml", text);

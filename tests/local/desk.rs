@@ -63,7 +63,7 @@ impl Desk {
     /// Writes a file next to the state folder and returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.path().join(name);
-        std::fs::write(&path, text).expect("the test owns it");
+        std::fs::write(&path, text).expect("a writable path");
         path.display().to_string()
     }
 

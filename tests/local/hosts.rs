@@ -90,7 +90,7 @@ fn only_the_host_is_killed() {
     let written = std::fs::read_to_string(&path).expect("the lab is up");
     let other = written.replace(&format!("\"pid\": {host}"), &format!("\"pid\": {}", bystander.id()));
     assert_ne!(written, other);
-    std::fs::write(&path, other).expect("the test owns it");
+    std::fs::write(&path, other).expect("a writable path");
     desk.lab(&["down"]).status(0).says("is down");
     assert!(bystander.try_wait().expect("it is a child process").is_none(), "the other process was killed");
     bystander.kill().and_then(|()| bystander.wait()).expect("it is a child process");
@@ -102,19 +102,19 @@ type Damage = fn(&std::path::Path);
 
 const DAMAGES: [(&str, Damage); 6] = [
     ("missing", |path| std::fs::remove_file(path).expect("it exists")),
-    ("empty", |path| std::fs::write(path, "").expect("the test owns it")),
-    ("truncated", |path| std::fs::write(path, "{\"version\": \"0.").expect("the test owns it")),
+    ("empty", |path| std::fs::write(path, "").expect("a writable path")),
+    ("truncated", |path| std::fs::write(path, "{\"version\": \"0.").expect("a writable path")),
     ("with another address", |path| {
         let file = r#"{"version": "0.1.0", "pid": 1, "address": "127.0.0.1:1", "token": "x"}"#;
-        std::fs::write(path, file).expect("the test owns it");
+        std::fs::write(path, file).expect("a writable path");
     }),
     ("with another token", |path| {
         let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).expect("read")).expect("JSON");
         file["token"] = "x".into();
-        std::fs::write(path, file.to_string()).expect("the test owns it");
+        std::fs::write(path, file.to_string()).expect("a writable path");
     }),
     ("a folder", |path| {
-        std::fs::remove_file(path).and_then(|()| std::fs::create_dir(path)).expect("the test owns it");
+        std::fs::remove_file(path).and_then(|()| std::fs::create_dir(path)).expect("a writable path");
     }),
 ];
 

@@ -182,7 +182,7 @@ fn the_files_of_a_lab_are_private_and_its_processes_are_named() {
         let mode = std::fs::metadata(&path).expect("it exists").permissions().mode() & 0o077;
         assert_eq!(mode, 0, "{} can be read by others", path.display());
         if path.is_dir() {
-            open.extend(std::fs::read_dir(&path).expect("the test owns it").flatten().map(|entry| entry.path()));
+            open.extend(std::fs::read_dir(&path).expect("a folder").flatten().map(|entry| entry.path()));
         }
     }
     let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).expect("it is running");
@@ -231,8 +231,8 @@ fn a_damaged_lab_does_not_hide_the_others() {
     for (name, record) in [("broken", "{"), ("tomorrow", r#"{"version": 99}"#)] {
         let folder = desk.state().join("labs").join(name);
         std::fs::create_dir(&folder).expect("it is new");
-        std::fs::write(folder.join("lab.json"), record).expect("the test owns it");
-        std::fs::write(folder.join("undo.ndjson"), "nonsense\n").expect("the test owns it");
+        std::fs::write(folder.join("lab.json"), record).expect("a writable path");
+        std::fs::write(folder.join("undo.ndjson"), "nonsense\n").expect("a writable path");
     }
     let all = desk.lab(&["status", "--all"]).status(3).says("default").says("apikey-v1");
     all.says("broken").says("unknown").complains("is damaged").complains("newer version of lab");

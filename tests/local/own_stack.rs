@@ -26,7 +26,7 @@ impl OwnStack {
         let file = own.folder.join("compose.yaml");
         let text = std::fs::read_to_string(&file).expect("it was copied");
         assert_eq!(text.matches(part).count(), 1, "{part:?}");
-        std::fs::write(&file, text.replace(part, other)).expect("the test owns it");
+        std::fs::write(&file, text.replace(part, other)).expect("a writable path");
         own
     }
 
@@ -127,12 +127,12 @@ fn a_folder_outside_the_stack_must_be_allowed() {
     let own = OwnStack::new();
     let secret = tempfile::tempdir().expect("a temporary folder");
     let secret = std::fs::canonicalize(secret.path()).expect("it exists").join("secret");
-    std::fs::create_dir(&secret).expect("the test owns it");
+    std::fs::create_dir(&secret).expect("a writable path");
     let file = own.folder.join("compose.yaml");
     let text = std::fs::read_to_string(&file).expect("it was copied");
     let path = secret.display().to_string();
     let text = text.replace("folders: [../grafana]", &format!("folders: [../grafana, {path}]"));
-    std::fs::write(&file, text.replace("./nginx/bin:", &format!("{path}:"))).expect("the test owns it");
+    std::fs::write(&file, text.replace("./nginx/bin:", &format!("{path}:"))).expect("a writable path");
     own.assert_refused(
         &format!("the stack may not read `{path}`"),
         "folders: [../grafana",
@@ -155,10 +155,10 @@ fn variables_from_the_environment_are_listed() {
     own.up(&[], &[]).status(2).complains("the variable `TAG` is not set");
     let result = own.up(&[], &[("TAG", "1.30".into()), ("UNUSED_TAG", "x".into())]).status(3).complains(NO_DAEMON);
     assert!(result.stderr.contains("the stack uses variables from your environment: TAG\n"), "{}", result.stderr);
-    std::fs::write(own.folder.join(".env"), "TAG=1.30\n").expect("the test owns it");
+    std::fs::write(own.folder.join(".env"), "TAG=1.30\n").expect("a writable path");
     let result = own.up(&[], &[]).status(3).complains(NO_DAEMON);
     assert!(!result.stderr.contains("your environment"), "{}", result.stderr);
-    std::fs::write(own.folder.join("compose.override.yaml"), "services: {}\n").expect("the test owns it");
+    std::fs::write(own.folder.join("compose.override.yaml"), "services: {}\n").expect("a writable path");
     own.up(&[], &[]).status(2).complains("compose.override.yaml is not supported: a stack is one file");
     own.desk.assert_clean();
 }

@@ -34,7 +34,7 @@ impl Pty {
     /// Starts a command on a terminal of this size.
     pub(crate) fn start(command: &Command, columns: u16, rows: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
-        grantpt(&master).and_then(|()| unlockpt(&master)).expect("the test owns it");
+        grantpt(&master).and_then(|()| unlockpt(&master)).expect("a pseudo-terminal");
         let name = ptsname(&master, Vec::new()).expect("it has a name");
         let slave = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
             .expect("the slave end");

@@ -96,7 +96,7 @@ fn the_database_is_queried() {
     query(&[&format!("{endless} count(*) FROM n"), "--timeout", "200ms"]).status(3).complains("canceled after 0.2 s");
 
     let mut piped = desk.command(&["db", "query", "-", "--csv"]);
-    std::fs::write(desk.path().join("query.sql"), "SELECT 2 AS n;\n").expect("the test owns it");
+    std::fs::write(desk.path().join("query.sql"), "SELECT 2 AS n;\n").expect("a writable path");
     piped.stdin(Stdio::from(std::fs::File::open(desk.path().join("query.sql")).expect("it exists")));
     assert_eq!(Desk::run(&["db", "query", "-"], piped).status(0).stdout, "n\n2\n");
 
@@ -126,7 +126,7 @@ fn pages_are_opened_and_printed() {
     let opened = desk.path().join("opened");
     let script =
         desk.write("browser", &format!("#!/bin/sh\necho \"$1\" > {0}.new && mv {0}.new {0}\n", opened.display()));
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("the test owns it");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a writable path");
     let mut open = desk.command(&["open"]);
     open.env("BROWSER", &script);
     assert_eq!(Desk::run(&["open"], open).status(0).stdout, url);

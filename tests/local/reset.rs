@@ -127,7 +127,7 @@ fn a_temporary_lab_stays_temporary_after_its_fault_was_fixed() {
     desk.lab(&quick(&["rotate-key", "--name", &lab])).status(0);
     desk.lab(&["status", "--name", &lab]).status(0).says("is fixed; remove its temporary lab with lab recover");
     desk.lab(&["recover"]).status(0).says("was temporary and is removed");
-    desk.is_clean();
+    desk.assert_clean();
 }
 
 #[test]

@@ -312,7 +312,7 @@ fn a_journal_that_cannot_be_written_leaves_no_lab() {
     std::fs::remove_dir(&runs).expect("it is empty");
     std::fs::write(&runs, "").expect("a file in its place");
     desk.lab(&quick(&["rotate-key"])).status(3).complains("state folder");
-    std::fs::remove_file(&runs).expect("the test owns it");
+    std::fs::remove_file(&runs).expect("a writable path");
     desk.assert_clean();
 }
 

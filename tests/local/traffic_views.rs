@@ -82,7 +82,7 @@ fn unwritable_rows_do_not_lose_the_result() {
         let rows = pipe.clone();
         let reader = std::thread::spawn(move || {
             let mut head = String::new();
-            BufReader::new(File::open(rows).expect("the test owns it")).read_line(&mut head).expect("a line");
+            BufReader::new(File::open(rows).expect("a pipe")).read_line(&mut head).expect("a line");
         });
         let args = ["traffic", "--url", &url, "--rate", "40", "--requests", "20", "--csv", &pipe];
         let result = desk.lab(&[&args, more].concat()).status(3).complains("--csv: cannot write: Broken pipe");
@@ -92,6 +92,6 @@ fn unwritable_rows_do_not_lose_the_result() {
         } else {
             assert_eq!(result.json()["sent"], 20);
         }
-        std::fs::remove_file(&pipe).expect("the test owns it");
+        std::fs::remove_file(&pipe).expect("a writable path");
     }
 }

@@ -54,7 +54,7 @@ fn read(name: &str, short: bool) -> Plan {
 async fn execute(plan: Plan) -> Outcome {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let lab = StateFolder::at(folder.path()).and_then(|state| state.lab("default")).expect("a name");
-    lab.save(&Record::new("mock", 0)).expect("the test owns it");
+    lab.save(&Record::new("mock", 0)).expect("a writable path");
     let engine = MockEngine::running("apikey-v1");
     let before = engine.state();
     let run_of = Run {
