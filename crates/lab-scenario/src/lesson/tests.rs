@@ -107,7 +107,7 @@ fn par_times_depend_on_the_difficulty_unless_they_are_stated() {
 fn injects_replace_the_default_ones() {
     let defaults = lesson("ticket: Help!").injects;
     let first = Inject {
-        at: Duration::from_secs(60),
+        at: Duration::from_mins(1),
         after: Trigger::Impact,
         from: "the customer".into(),
         text: "Help!".into(),
