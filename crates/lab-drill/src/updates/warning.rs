@@ -55,6 +55,7 @@ static INTERNAL: LazyLock<Regex> = LazyLock::new(|| {
              | \b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b                             # an address
              | \b[a-z][a-z0-9-]*(\.[a-z0-9-]+)*:\d{2,5}\b                   # a host with its port
              | \b[a-z0-9-]+(\.[a-z0-9-]+)*\.(internal|local|svc|lan)\b      # a host
+             | \b[a-z]*key-v?\d+\b                                          # a key, also of another lab
              | (^|\s)/(etc|var|tmp|opt|usr|home|root)/\S*                   # a file
              | (?i:\b(localhost|nginx|postgres(ql)?|sqlite|prometheus|grafana|docker|kubernetes)\b)",
     )
@@ -145,6 +146,7 @@ mod tests {
             ("db.internal hangs", "db.internal"),
             ("Nginx rejects requests", "Nginx"),
             ("see /var/log/messages", "/var/log/messages"),
+            ("take apikey-v1 instead", "apikey-v1"),
         ] {
             assert_eq!(found(Audience::Customers, text), [(Kind::Internal, internal.to_owned())], "{text}");
             assert_eq!(found(Audience::Internal, text), [], "{text}");
