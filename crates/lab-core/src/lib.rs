@@ -3,6 +3,10 @@
 
 #![warn(missing_docs)]
 
+/// Header that marks a request of lab's own checks. The app and the gateway answer it like any other request, but neither count
+/// nor log it, so that looking at a lab leaves no trace in it.
+pub const PROBE_HEADER: &str = "X-Lab-Probe";
+
 pub mod diagnosis;
 pub mod engine;
 pub mod error;

@@ -12,10 +12,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Method, StatusCode, Uri};
+use hyper::{HeaderMap, Method, StatusCode, Uri};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::TcpListener;
+
+use lab_core::PROBE_HEADER;
 
 use crate::service::log::{Escaped, Log};
 use crate::service::request_id::RequestIds;
@@ -97,32 +99,43 @@ impl App {
 
 /// Middleware of every request. Authenticates and counts requests under `/api/`.
 async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let is_probe = is_probe(request.headers());
     let mut access = Access::new(Arc::clone(&app), &request);
     let path = request.uri().path();
     if !path.starts_with("/api/") {
         return access.record(next.run(request).await);
     }
-    let _in_flight = app.metrics.in_flight();
+    let _in_flight = (!is_probe).then(|| app.metrics.in_flight());
     let scope = SCOPES.iter().find(|(known, _)| *known == path).map(|(_, scope)| *scope);
     let auth = app.auth.check(request.headers(), scope, SystemTime::now());
-    app.metrics.request(auth);
+    if !is_probe {
+        app.metrics.request(auth);
+    }
     let response = match auth {
-        Ok(key) => match app.rate_limited(key) {
+        Ok(key) => match app.rate_limited(key, is_probe) {
             None => app.after_delay(next.run(request)).await,
             Some(refusal) => refusal,
         },
         Err(rejection) => rejected(rejection, scope),
     };
-    app.metrics.response(response.status(), access.started.elapsed());
+    if !is_probe {
+        app.metrics.response(response.status(), access.started.elapsed());
+    }
     access.record(response)
+}
+
+/// Whether a request is one of lab's own, which are neither counted nor logged.
+fn is_probe(headers: &HeaderMap) -> bool {
+    headers.contains_key(PROBE_HEADER)
 }
 
 impl App {
     /// Returns the response if the key has exceeded its rate.
-    fn rate_limited(&self, key: KeyName) -> Option<Response> {
+    fn rate_limited(&self, key: KeyName, is_probe: bool) -> Option<Response> {
         // Use the runtime's clock, which tests can pause.
         let now = tokio::time::Instant::now().into_std();
-        let wait = self.limiter.as_ref()?.try_acquire(key, now).err()?;
+        let limiter = self.limiter.as_ref()?;
+        let wait = if is_probe { limiter.try_probe(key, now) } else { limiter.try_acquire(key, now) }.err()?;
         let refusal = error(StatusCode::TOO_MANY_REQUESTS, r#"{"error":"rate limit exceeded"}"#);
         Some(with_reason("rate", ([(RETRY_AFTER, HeaderValue::from(wait))], refusal).into_response()))
     }
@@ -150,13 +163,14 @@ fn rejected(rejection: Rejection, scope: Option<&str>) -> Response {
     with_reason(rejection.name(), response)
 }
 
-async fn users(State(app): State<Arc<App>>) -> Response {
-    answer(app.store.users().await)
+async fn users(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    answer(app.store.users(!is_probe(&headers)).await)
 }
 
 /// Creates a report. Continues even if the caller disconnects, as many servers do.
-async fn report(State(app): State<Arc<App>>) -> Response {
-    match tokio::spawn(async move { app.store.report().await }).await {
+async fn report(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let is_counted = !is_probe(&headers);
+    match tokio::spawn(async move { app.store.report(is_counted).await }).await {
         Ok(report) => answer(report),
         Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR, r#"{"error":"internal error"}"#),
     }
@@ -222,13 +236,15 @@ struct Access {
     id: HeaderValue,
     status: u16,
     reason: Option<Reason>,
+    is_probe: bool,
 }
 
 impl Access {
     fn new(app: Arc<App>, request: &Request) -> Self {
         let id = app.ids.for_request(request.headers());
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        Self { app, started: Instant::now(), method, uri, id, status: 499, reason: None }
+        let is_probe = is_probe(request.headers());
+        Self { app, started: Instant::now(), method, uri, id, status: 499, reason: None, is_probe }
     }
 
     fn record(&mut self, response: Response) -> Response {
@@ -240,7 +256,7 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        if !self.app.probes.should_log(self.uri.path(), self.status) {
+        if self.is_probe || !self.app.probes.should_log(self.uri.path(), self.status) {
             return;
         }
         self.app.log.line(|line, now| {

@@ -18,7 +18,7 @@ use crate::service::log::Log;
 
 use super::memory::Database;
 use super::metrics::PoolMetrics;
-use super::pool::{self, Slots, is_broken, query_within};
+use super::pool::{self, Slot, Slots, is_broken, query_within};
 
 /// Default number of connections. Low, because `SQLite` uses a thread and Postgres a process for each.
 pub(super) const CONNECTIONS: u32 = 4;
@@ -172,9 +172,10 @@ impl Store {
         Ok(())
     }
 
-    pub(super) async fn users(&self) -> Result<Vec<User>, Unavailable> {
+    /// Reads the users. `is_counted` is false for lab's own probes.
+    pub(super) async fn users(&self, is_counted: bool) -> Result<Vec<User>, Unavailable> {
         self.migrated()?;
-        let _slot = self.slots.acquire(self.wait).await.inspect_err(|_| self.slots.count_timeout())?;
+        let _slot = self.slot(is_counted).await?;
         match &self.pool {
             Pool::Postgres(pool) => query_within(pool, TIMEOUT, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
             Pool::Sqlite(pool) => query_within(pool, TIMEOUT, |c| sqlx::query_as(USERS).fetch_all(c).boxed()).await,
@@ -183,9 +184,9 @@ impl Store {
     }
 
     /// Creates a report, holding a connection until it is complete.
-    pub(super) async fn report(&self) -> Result<Report, Unavailable> {
+    pub(super) async fn report(&self, is_counted: bool) -> Result<Report, Unavailable> {
         self.migrated()?;
-        let _slot = self.slots.acquire(self.wait).await.inspect_err(|_| self.slots.count_timeout())?;
+        let _slot = self.slot(is_counted).await?;
         let (time, limit) = (self.report_time, TIMEOUT + self.report_time);
         let users = match &self.pool {
             Pool::Postgres(pool) => query_within(pool, limit, |c| report_in_transaction(c, time).boxed()).await,
@@ -212,6 +213,15 @@ impl Store {
             }
             Pool::Memory(database) => database.answers(TIMEOUT).await,
         }
+    }
+
+    async fn slot(&self, is_counted: bool) -> Result<Slot, Unavailable> {
+        let slot = self.slots.acquire(self.wait).await;
+        slot.inspect_err(|_| {
+            if is_counted {
+                self.slots.count_timeout();
+            }
+        })
     }
 
     fn migrated(&self) -> Result<(), Unavailable> {

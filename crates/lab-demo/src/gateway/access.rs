@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, Uri};
 
+use lab_core::PROBE_HEADER;
+
 use crate::edge::metrics::Metrics;
 use crate::service::log::{Log, Quoted};
 use lab_server::inbound::InboundBody;
@@ -26,6 +28,8 @@ pub(super) struct Access {
     /// Request id.
     pub(super) id: HeaderValue,
     started: Instant,
+    /// One of lab's own requests, which are neither counted nor logged.
+    is_probe: bool,
     /// Response status. 499, as in nginx, if the client disconnected before the response.
     pub(super) status: u16,
     body_bytes: u64,
@@ -63,6 +67,7 @@ impl Access {
             uri: request.uri().clone(),
             id,
             started: Instant::now(),
+            is_probe: request.headers().contains_key(PROBE_HEADER),
             status: 499,
             body_bytes: 0,
             upstream: UpstreamAccess::default(),
@@ -77,6 +82,9 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
+        if self.is_probe {
+            return;
+        }
         let took = self.started.elapsed();
         self.metrics.record(self.uri.path(), self.status, took);
         self.log.line(|line, now| {
