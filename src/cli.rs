@@ -22,13 +22,16 @@ mod revisions;
 mod runs;
 mod scenario;
 mod service;
+mod start_drill;
 mod traffic;
 
 pub(crate) use callers::{CallersCommand, StartCallersArgs};
 pub(crate) use choice::{EngineChoice, Format};
 pub(crate) use complete::{Cursor, ValueKind};
 pub(crate) use db::{DbCommand, DbQueryArgs};
-pub(crate) use drill::{AffectedChoice, AudienceChoice, DebriefArgs, DrillCommand, StateChoice, UpdateArgs};
+pub(crate) use drill::{
+    AffectedChoice, AudienceChoice, DebriefArgs, DrillCommand, StartDrillArgs, StateChoice, UpdateArgs,
+};
 pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
 pub(crate) use lab::{
     DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ResetArgs, ServicesArgs, StatusArgs,
@@ -241,7 +244,7 @@ pub(crate) enum Command {
     /// Find and fix an incident that nobody names, against the clock
     #[command(subcommand)]
     #[command(
-        after_help = "Examples:\n  lab drill status\n  lab drill ack\n  lab drill diagnose gateway timeout too short\n  lab drill list"
+        after_help = "Examples:\n  lab drill start\n  lab drill status\n  lab drill ack\n  lab drill diagnose gateway timeout too short\n  lab drill finish\n  lab drill list"
     )]
     Drill(DrillCommand),
     /// Query the app's database
@@ -323,6 +326,9 @@ pub(crate) enum Command {
     /// Run the process that sends the callers' requests (started by `lab callers start`)
     #[command(hide = true)]
     CallersHost,
+    /// Run the referee of a drill (started by `lab drill start`)
+    #[command(hide = true)]
+    DrillHost,
     /// Run the dashboard process of a Docker lab (started by `lab up`)
     #[command(hide = true)]
     DashboardHost,

@@ -4,9 +4,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+pub(crate) use super::start_drill::StartDrillArgs;
+
 /// `lab drill`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DrillCommand {
+    /// Start a drill: an incident that nobody names, in a running lab
+    #[command(after_help = "Examples:\n  lab drill start\n  lab drill start --difficulty beginner --coach\n  \
+        lab drill start --from app-slow,db-down,rate-limited\n  lab drill start app-slow\n\n\
+        The lab is brought up first if it is not up. The fault comes after a quiet time, and the customer writes later. \
+        One drill in ten has no fault.")]
+    Start(StartDrillArgs),
+    /// Continue a drill whose referee was killed; the gap does not count
+    #[command(after_help = "Examples:\n  lab drill resume")]
+    Resume,
     /// Show the clock, the messages, the services, what the callers get, and what is due
     #[command(after_help = "Examples:\n  lab drill status\n  lab drill status --json | jq .messages")]
     Status {
@@ -51,6 +62,12 @@ pub(crate) enum DrillCommand {
         'Some requests fail. We are looking for the cause.'\n\n\
         On a terminal, what is missing is asked for. Secrets and estimates are pointed out before the update is sent.")]
     Update(UpdateArgs),
+    /// End the drill, restore the lab and show the debrief
+    #[command(after_help = "Examples:\n  lab drill finish\n  lab drill finish --report debrief.html")]
+    Finish(DebriefArgs),
+    /// End the drill without a result, and restore the lab
+    #[command(after_help = "Examples:\n  lab drill give-up")]
+    GiveUp(DebriefArgs),
     /// List past drills with their scores, newest first
     #[command(after_help = "Examples:\n  lab drill list\n  lab drill list --json")]
     List {

@@ -33,7 +33,7 @@ impl LabArgument {
 }
 
 /// Options for a new lab, shared by every command that can create one.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct NewLabArgs {
     /// Engine that runs the stack
     #[arg(long, env = "LAB_ENGINE", hide_env_values = true, value_enum, default_value_t)]
@@ -68,6 +68,14 @@ pub(crate) struct UpArgs {
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl UpArgs {
+    /// Options of `lab up` for a command that needs a lab.
+    pub(crate) fn for_new_lab(new_lab: NewLabArgs) -> Self {
+        let lab = LabArgument { lab: None };
+        Self { lab, new_lab, port: None, stack: None, allow_folder: Vec::new(), app_image: None }
+    }
 }
 
 /// `lab down`.

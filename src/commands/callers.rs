@@ -67,6 +67,7 @@ async fn start(session: &Session, args: &StartCallersArgs) -> anyhow::Result<Exi
     let rate = rate.map_err(|error| Failure::usage(format!("--rate: {error}")))?;
     let connected = session.connect()?;
     let (lab, process) = (&connected.lab, CallersProcess::new(&connected.lab));
+    refuse_in_drill(lab)?;
     let mut mix = mix(lab, args.scenario.as_deref(), &args.set)?;
     if let Some(rate) = rate {
         mix = mix.with_rate(rate);
@@ -145,11 +146,25 @@ pub(super) async fn make_way(session: &Session, lab: &Lab) -> anyhow::Result<()>
 async fn stop(session: &Session) -> anyhow::Result<Exit> {
     let connected = session.connect()?;
     let lab = &connected.lab;
+    refuse_in_drill(lab)?;
     if !callers::stop(lab).await.map_err(|error| failure(&error, lab))? {
         return session.line(&format!("no callers are sending requests in lab {}", lab.name()));
     }
     let sent: u64 = CallersProcess::new(lab).state().map_or(0, |state| state.callers.iter().map(|one| one.sent).sum());
     session.line(&format!("callers stopped after {}", human::count(sent, "request")))
+}
+
+/// In a drill, the referee sends the callers' requests and judges by them.
+fn refuse_in_drill(lab: &Lab) -> anyhow::Result<()> {
+    if lab.drill()?.is_none() {
+        return Ok(());
+    }
+    let message = format!("the callers of lab {} belong to the drill in progress", lab.name());
+    let name = lab.name_option();
+    let hint = format!(
+        "lab callers status{name} shows them; lab drill finish{name} or lab drill give-up{name} ends the drill"
+    );
+    Err(Failure::failed(message).hint(hint).into())
 }
 
 fn failure(error: &CallersError, lab: &Lab) -> Failure {

@@ -67,8 +67,12 @@ fn show(session: &Session, lab: &Lab, removed: bool) -> anyhow::Result<Exit> {
 async fn remove_lab(session: &Session, lab: &Lab, force: bool) -> anyhow::Result<bool> {
     let is_known = lab.folder().root().exists();
     if is_known {
+        if lab.drill().is_ok_and(|drill| drill.is_some()) && !confirm(session, lab)? {
+            return Err(Failure::failed("nothing was removed").into());
+        }
+        super::drill::end::abandon(lab).await?;
         // Excludes a run in progress, which would lose its stack.
-        let _run = lab.lock_run("lab down")?;
+        let _run = lab.lock_run_of_drill("lab down")?;
         let _change = lab.lock_change("lab down").await?;
         remove_known(session, lab).await?;
     }
@@ -80,6 +84,20 @@ async fn remove_lab(session: &Session, lab: &Lab, force: bool) -> anyhow::Result
         return Ok(false);
     }
     Ok(true)
+}
+
+/// Asks at a terminal whether to end the drill in progress with its lab. Scripts are not asked.
+fn confirm(session: &Session, lab: &Lab) -> anyhow::Result<bool> {
+    if !(session.term.is_terminal() && std::io::IsTerminal::is_terminal(&std::io::stdin())) {
+        return Ok(true);
+    }
+    session.term.note(&format!(
+        "a drill is in progress in lab {}; with the lab, it ends without a result. Go on? [y/N]",
+        lab.name()
+    ));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Removes a lab whose state folder is gone, if the daemon still has its containers and answers at once. Returns true if it

@@ -8,7 +8,7 @@ use lab_core::error::{Exit, Failure};
 use lab_report::report::short_id;
 use lab_report::term::{Term, Tone, clean_lines};
 use lab_runner::lab::lock::LockError;
-use lab_runner::lab::{Lab, LabError};
+use lab_runner::lab::{DEFAULT_NAME, Lab, LabError};
 use lab_runner::provision::{ConnectError, ProvisionError};
 use lab_runner::undo::{RecoverError, UndoError};
 use lab_scenario::Diagnostics;
@@ -150,6 +150,10 @@ fn classify_lab(error: &LabError) -> (Exit, Option<String>) {
         LabError::Newer { .. } => (Exit::Failed, Some("use that version of lab, or run its lab down first".to_owned())),
         LabError::Missing { .. } => (Exit::Failed, Some("lab up".to_owned())),
         LabError::Random(_) => (Exit::Failed, None),
+        LabError::Drill { name } => {
+            let name = if name == DEFAULT_NAME { String::new() } else { format!(" --name {name}") };
+            (Exit::Failed, Some(format!("lab drill finish{name} or lab drill give-up{name} ends it")))
+        }
         LabError::Lock(LockError::Held { .. }) => {
             (Exit::Failed, Some("wait until it ends, or use another lab with --name".to_owned()))
         }

@@ -78,6 +78,10 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
             name_process(c"lab-callers");
             return Ok(callers::host::run());
         }
+        Command::DrillHost => {
+            name_process(c"lab-drill");
+            return Ok(drill::host::run());
+        }
         Command::DashboardHost => {
             name_process(c"lab-dashboard");
             return Ok(dashboard::host::run());
@@ -145,6 +149,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         | Command::Edge(_)
         | Command::Host
         | Command::CallersHost
+        | Command::DrillHost
         | Command::DashboardHost => {
             unreachable!("started above")
         }

@@ -135,7 +135,7 @@ async fn has_undo(lab: &Lab) -> anyhow::Result<bool> {
         sweep(lab).await?;
         return Ok(false);
     }
-    Ok(lab.is_reset_pending() || undo::pending(lab)?.is_some())
+    Ok(lab.is_reset_pending() || lab.drill()?.is_some() || undo::pending(lab)?.is_some())
 }
 
 /// True for a folder without lab and without undo log: its creator was killed before it wrote anything.
@@ -160,6 +160,10 @@ async fn recover_lab(
     painter: Painter,
     say: impl Fn(&str) + Send + Sync,
 ) -> anyhow::Result<Document> {
+    if super::drill::end::continue_end(lab, interrupt).await? {
+        say(&format!("done: lab {} is restored after its drill", lab.name()));
+        return Ok(Document::complete(lab));
+    }
     if lab.is_reset_pending() {
         return finish_reset(lab, say).await;
     }

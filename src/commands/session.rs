@@ -10,6 +10,7 @@ use lab_core::error::{Exit, Failure};
 use lab_core::event::{Keys, Secrets};
 use lab_report::report::{encode, short_id};
 use lab_report::term::{Term, Tone, clean_lines, mask_with, masked};
+use lab_runner::drill::{self, DrillProcess};
 use lab_runner::lab::{DEFAULT_NAME, Lab, Record, StateFolder, previous_key};
 use lab_runner::provision::Provisioner;
 use lab_runner::runner::Interrupt;
@@ -100,9 +101,11 @@ impl Session {
 
     /// Notes a pending undo of a lab on stderr.
     pub(super) fn note_pending_undo(&self, lab: &Lab) -> anyhow::Result<()> {
-        // In a drill, it would tell whether the fault is injected.
-        if lab.running().is_some() || lab.drill()?.is_some() {
+        if lab.running().is_some() {
             return Ok(());
+        }
+        if let Some(id) = lab.drill()? {
+            return self.note_stopped_drill(lab, &id);
         }
         if lab.is_reset_pending() {
             let message =
@@ -121,6 +124,22 @@ impl Session {
             );
             self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
         }
+        Ok(())
+    }
+
+    /// Notes a drill whose referee is gone, or whose lab is not restored yet. Anything else would tell what the drill does.
+    fn note_stopped_drill(&self, lab: &Lab, id: &str) -> anyhow::Result<()> {
+        let name = lab.name_option();
+        let message = match drill::is_ended(lab, id) {
+            Ok(true) => format!("lab {} is not restored after its drill; run lab recover{name}", lab.name()),
+            Ok(false) if DrillProcess::new(lab).is_running() => return Ok(()),
+            Ok(false) => format!(
+                "nobody watches the drill in lab {}: its referee was killed; lab drill resume{name} continues it",
+                lab.name()
+            ),
+            Err(error) => format!("lab {}: {error}", lab.name()),
+        };
+        self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
         Ok(())
     }
 

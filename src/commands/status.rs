@@ -10,6 +10,7 @@ use lab_core::error::Exit;
 use lab_report::report::table::{Cell, Side, Table};
 use lab_report::report::{human, text};
 use lab_report::term::Tone;
+use lab_runner::drill::DrillProcess;
 use lab_runner::lab::{Lab, StateFolder};
 use lab_runner::undo::{self, UndoState};
 
@@ -103,6 +104,10 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     }
     if document.drill.is_some() {
         session.line(&format!("a drill is in progress: lab drill status{name}"))?;
+        if !DrillProcess::new(lab).is_running() {
+            let text = format!("its referee was killed; lab drill resume{name} continues it");
+            session.line(&painter.paint(Tone::Warn, &text))?;
+        }
     }
     if lab.is_reset_pending() {
         let text = format!("its reset was interrupted; finish it with lab reset{name}");

@@ -129,7 +129,7 @@ fn note_fault(session: &Session, lab: &Lab, fault: &KeptFault) {
 }
 
 /// Brings the lab up, or restores what was there before. `None` after a signal.
-async fn bring_up(
+pub(super) async fn bring_up(
     session: &Session,
     lab: &Lab,
     args: &UpArgs,

@@ -38,9 +38,11 @@ mod logs;
 #[path = "../shared/mutate.rs"]
 mod mutate;
 mod own_stack;
+mod probes;
 mod proofs;
 mod pty;
 mod random_kills;
+mod referee;
 mod requests;
 mod reset;
 mod retries;

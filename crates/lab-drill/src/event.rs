@@ -165,6 +165,10 @@ pub struct Started {
     pub brief: Brief,
     /// Callers and their rates in requests per second.
     pub callers: Vec<(String, f64)>,
+    /// SHA-256 of the response to `GET /api/users` at the start, as 64 hexadecimal digits: deleting data is no fix. `None` if
+    /// the system has no such data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<String>,
 }
 
 /// What the participant knows before the drill.

@@ -198,6 +198,7 @@ fn started() -> Started {
         quiet: 30_000,
         fault: true,
         brief,
+        users: None,
         callers: vec![("reports".to_owned(), 10.0), ("users".to_owned(), 5.0)],
     }
 }

@@ -75,6 +75,12 @@ pub enum LabError {
     /// The lab is locked.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// A drill is in progress in the lab.
+    #[error("a drill is in progress in lab {name}")]
+    Drill {
+        /// Name of the lab.
+        name: String,
+    },
     /// The operating system returned no random bytes.
     #[error("cannot get random bytes: {0}")]
     Random(getrandom::Error),
@@ -160,8 +166,18 @@ impl Lab {
         self.folder.write_json("lab.json", record).map_err(|source| folder_error(&self.folder.path("lab.json"), source))
     }
 
-    /// Acquires the run lock without waiting. `holder` is shown to others: `run 7f3a`.
+    /// Acquires the run lock without waiting. `holder` is shown to others: `run 7f3a`. Refused during a drill, whose lab
+    /// only the participant changes.
     pub fn lock_run(&self, holder: &str) -> Result<Lock, LabError> {
+        let lock = self.lock_run_of_drill(holder)?;
+        match self.drill()? {
+            Some(_) => Err(LabError::Drill { name: self.name.clone() }),
+            None => Ok(lock),
+        }
+    }
+
+    /// Acquires the run lock like [`Lab::lock_run`], also during a drill: to begin and to end it.
+    pub fn lock_run_of_drill(&self, holder: &str) -> Result<Lock, LabError> {
         self.make_folder()?;
         let lock = Lock::try_acquire(&self.folder.path("run.lock"), &self.name, holder)?;
         self.remove_leftovers();

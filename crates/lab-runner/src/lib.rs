@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod callers;
+pub mod drill;
 pub mod lab;
 pub mod proof;
 pub mod provision;

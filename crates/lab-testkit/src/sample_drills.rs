@@ -103,6 +103,7 @@ pub fn started(id: &str) -> Started {
         quiet: 45_000,
         fault: true,
         brief: brief(),
+        users: None,
         callers: vec![("web".to_owned(), 15.0), ("batch".to_owned(), 5.0)],
     }
 }

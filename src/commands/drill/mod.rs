@@ -4,22 +4,30 @@
 use super::session::Session;
 use crate::cli::DrillCommand;
 use lab_core::error::{Exit, Failure};
-use lab_drill::event::{Entry, Event};
+use lab_drill::event::{Ending, Entry, Event};
 use lab_drill::fold::Drill;
 use lab_drill::log::{Drills, Log, LogError};
 use lab_report::report::human;
 use lab_report::term::Tone;
 use lab_runner::lab::{Lab, StateFolder};
 
+mod candidates;
 mod diagnose;
+pub(super) mod end;
 mod hint;
+pub(super) mod host;
 pub(super) mod look;
 mod results;
+mod start;
 mod status;
 mod update;
 
 pub(super) async fn run(session: &Session, command: &DrillCommand) -> anyhow::Result<Exit> {
     match command {
+        DrillCommand::Start(args) => start::run(session, args).await,
+        DrillCommand::Resume => start::resume(session).await,
+        DrillCommand::Finish(args) => end::run(session, Ending::Finished, args).await,
+        DrillCommand::GiveUp(args) => end::run(session, Ending::GaveUp, args).await,
         DrillCommand::Status { json } => status::run(session, *json).await,
         DrillCommand::Watch => status::watch(session).await,
         DrillCommand::Ack => acknowledge(session),

@@ -14,6 +14,7 @@ use lab_scenario::plan::{self, Action, CallerLoad, Plan, Step, Traffic};
 use lab_traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Retry, Stage};
 
 mod process;
+mod sending;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use process::{
     COMMAND, CallerState, CallersError, CallersProcess, CallersState, DEFAULT_DURATION, LOCK_FILE, Order, RECENT,
     Response, STATE_FILE, is_running, stop,
 };
+pub use sending::{SecondCounts, Sending};
 
 /// Name of the lab's caller, if a scenario has no callers of its own.
 const THE_CALLER: &str = "caller";

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use lab_core::engine::{RunState, ServiceChange, ServiceStatus};
+use lab_core::engine::{Roles, RunState, ServiceChange, ServiceStatus, secret};
 use lab_core::event::short_id;
 
 mod author;
@@ -20,7 +20,7 @@ pub use file::{HistoryFile, RevisionLine};
 /// Subject of the revisions of the callers' keys. Its variables are called `caller` and `caller NAME`.
 pub const CALLERS: &str = "callers";
 /// Variable of the default caller's key.
-pub(super) const DEFAULT_CALLER: &str = "caller";
+pub(crate) const DEFAULT_CALLER: &str = "caller";
 
 /// Desired state of a service, or of the callers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +125,27 @@ impl Entry<'_> {
     pub fn run_change(&self) -> Option<(RunState, RunState)> {
         let (old, new) = (self.before?.run, self.revision.state.run);
         (old != new).then_some((old, new))
+    }
+
+    /// The change in words, with secrets masked: `app APP_DB_POOL unset > 3`, `db running > paused`,
+    /// `caller apikey-v1 > apikey-v2`, `app restarted`.
+    pub fn text(&self, roles: &Roles) -> String {
+        let value = |name: &str, value: &Option<String>| {
+            value.as_ref().map_or_else(|| "unset".to_owned(), |value| secret::mask_value(roles, name, value))
+        };
+        let subject = &self.revision.subject;
+        if let Some(statement) = &self.revision.statement {
+            return format!("{subject} SQL {statement:?}");
+        }
+        let changes = self.differences();
+        let changes =
+            changes.iter().map(|it| format!("{} {} > {}", it.name, value(&it.name, &it.old), value(&it.name, &it.new)));
+        let run = self.run_change().map(|(old, new)| format!("{} > {}", old.name(), new.name()));
+        let changes: Vec<String> = changes.chain(run).collect();
+        if changes.is_empty() {
+            return format!("{subject} restarted");
+        }
+        if subject == CALLERS { changes.join(", ") } else { format!("{subject} {}", changes.join(", ")) }
     }
 }
 

@@ -17,6 +17,7 @@ use lab_scenario::{Diagnostic, Diagnostics, Plan};
 use lab_system::process::Processes;
 use lab_telemetry::wire::Wire;
 
+mod recognition;
 mod runs;
 mod snapshot;
 mod verdict;
@@ -139,7 +140,8 @@ async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> 
     let mut undone = Part { name: "undone".to_owned(), passed: true, findings: Vec::new() };
     for (number, run) in runs.iter().enumerate() {
         let (events, undo) = execute(run, number, proof_lab).await;
-        let found = verdict::evaluate(run, &events);
+        let mut found = verdict::evaluate(run, &events);
+        found.findings.extend(recognition::check(plan, run, &events, &proof_lab.lab, &proof_lab.engine.roles()));
         if let Some(signal) = proof_lab.interrupt.signal() {
             proof.end(Verdict::Interrupted, signal.exit(), None);
             return proof;

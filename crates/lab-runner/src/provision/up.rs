@@ -126,6 +126,10 @@ impl Provisioner {
             change = lab.lock_change(holder) => change?,
             () = self.interrupt.stop().cancelled() => return Err(ProvisionError::Interrupted),
         };
+        // It would repair what the participant has to find.
+        if lab.drill()?.is_some() {
+            return Err(LabError::Drill { name: lab.name().to_owned() }.into());
+        }
         let previous = PreviousState::read(lab)?;
         Ok(UpTransaction { provisioner: self, lab: lab.clone(), previous, _change: change })
     }

@@ -77,6 +77,12 @@ impl AlertWatch {
         Self { changes, shared, task: Some(task) }
     }
 
+    /// Knows no alerts and polls nothing.
+    pub(super) fn idle() -> Self {
+        let (sender, changes) = unbounded_channel();
+        Self { changes, shared: Arc::new(SharedAlerts { known: Mutex::default(), sender }), task: None }
+    }
+
     /// Shares the alerts that another watch polls and reports.
     pub(super) fn following(shared: &Arc<SharedAlerts>) -> Self {
         Self { changes: unbounded_channel().1, shared: Arc::clone(shared), task: None }

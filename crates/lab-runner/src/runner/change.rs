@@ -29,7 +29,7 @@ pub(super) async fn register_callers(context: &Context, callers: &BTreeMap<Strin
         let before = Before::Caller { name: name.clone(), key: record.callers.get(name).cloned() };
         record_before(context, before, None, [key.as_str()]).await?;
     }
-    Ok(context.lab.change_callers(&context.author(), |record| record.callers.extend(callers.clone()))?)
+    Ok(context.lab.change_callers(&context.author, |record| record.callers.extend(callers.clone()))?)
 }
 
 /// A command may change the lab like a user may. Everything that it can change through lab is recorded before it
@@ -162,7 +162,7 @@ pub(super) async fn change(
     let service_before = Before::Service { service: service.to_owned(), state: before.clone() };
     let new = to.env.values().flatten().map(String::as_str);
     record_before(context, service_before, caller.map(|key| Before::CallerKey { key }), new).await?;
-    let (changes, author) = ([to.clone()], context.author());
+    let (changes, author) = ([to.clone()], context.author.clone());
     let reconcile = context.lab.reconcile(context.engine.as_ref(), service, &changes, &author);
     let result = timeout(CHANGE_TIMEOUT, reconcile).await.unwrap_or_else(|_| {
         let detail = format!("the change was not done within {} s", CHANGE_TIMEOUT.as_secs());

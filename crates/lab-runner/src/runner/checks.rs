@@ -10,12 +10,14 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::alerts::{AlertWatch, SharedAlerts};
+use super::change;
 use super::clock::{Clock, Reporter};
 use super::context::Context;
 use super::executor::{Executor, StepList};
 use super::interrupt::Interrupt;
 use super::observation::keys;
 use crate::lab::Lab;
+use crate::lab::revisions::Author;
 use crate::undo::UndoLog;
 use lab_core::engine::Engine;
 use lab_core::event::{EventKind, ExpectationResult, Role, Secrets, Status, StepResult};
@@ -73,9 +75,43 @@ impl CheckResult {
 /// Executes steps that only observe the lab, such as the resolved check of `plan`. Callers that the lab does not know send
 /// the key that they have at the start of a run. Stops early at a step that cannot be executed, and after a signal.
 pub async fn check(checks: Checks, plan: &Plan, steps: &[Step]) -> Vec<CheckResult> {
+    let undo = UndoLog::unused(&checks.lab);
+    let author = Author::hand("lab scenario check");
+    let mut context = context(checks, plan, undo, "lab scenario check".to_owned(), author);
+    context.default_callers = default_callers(&context, &plan.callers).await;
+    execute_alone(context, steps).await
+}
+
+/// Gives the scenario's callers their initial keys, as at the start of a run. Their previous keys are in the undo log first.
+///
+/// # Errors
+/// If the lab cannot be observed or changed.
+pub async fn register_callers(checks: Checks, plan: &Plan, change: ChangeAs) -> Result<(), String> {
+    let context = context(checks, plan, change.undo, change.holder, change.author);
+    let callers = default_callers(&context, &plan.callers).await;
+    change::register_callers(&context, &callers).await.map_err(|error| error.to_string())
+}
+
+/// How steps outside of a run change the lab.
+#[derive(Debug)]
+pub struct ChangeAs {
+    /// Gets the state before each change.
+    pub undo: UndoLog,
+    /// Shown to commands that wait for a change.
+    pub holder: String,
+    /// Author of the revisions.
+    pub author: Author,
+}
+
+/// Executes steps that change the lab outside of a run, such as the fault of a drill. Stops early at a step that cannot be
+/// executed, and after a signal.
+pub async fn execute_changes(checks: Checks, plan: &Plan, steps: &[Step], change: ChangeAs) -> Vec<CheckResult> {
+    execute_alone(context(checks, plan, change.undo, change.holder, change.author), steps).await
+}
+
+fn context(checks: Checks, plan: &Plan, undo: UndoLog, holder: String, author: Author) -> Context {
     let Checks { lab, engine, wire, interrupt } = checks;
-    let undo = Arc::new(Mutex::new(UndoLog::unused(&lab)));
-    let mut context = Context {
+    Context {
         engine,
         wire,
         processes: None,
@@ -83,17 +119,23 @@ pub async fn check(checks: Checks, plan: &Plan, steps: &[Step]) -> Vec<CheckResu
         interrupt,
         progress: Arc::new(|_| {}),
         id: String::new(),
-        holder: "lab scenario check".to_owned(),
+        author,
+        holder,
         clock: Clock::start(),
         secrets: plan.secrets.clone(),
-        undo,
+        undo: Arc::new(Mutex::new(undo)),
         resolved_check: Arc::from([]),
         default_callers: BTreeMap::new(),
         lab,
-    };
-    context.default_callers = default_callers(&context, &plan.callers).await;
+    }
+}
+
+async fn execute_alone(context: Context, steps: &[Step]) -> Vec<CheckResult> {
     let context = Arc::new(context);
-    let executor = Executor::new(Arc::clone(&context), Kind::Part);
+    // Without a step that asks for alerts, polling them would only cost requests.
+    let asks = steps.iter().any(Step::asks_for_alerts);
+    let alerts = if asks { AlertWatch::start(&context) } else { AlertWatch::idle() };
+    let executor = Executor::with_alerts(Arc::clone(&context), Kind::Part, alerts);
     execute(executor, context, steps).await
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Context {
     pub(super) stop: CancellationToken,
     pub(super) progress: TrafficProgressFn,
     pub(super) id: String,
+    /// Author of the changes.
+    pub(super) author: Author,
     /// Name of the lock holder, shown to commands that wait for a change.
     pub(super) holder: String,
     pub(super) clock: Clock,
@@ -40,11 +42,4 @@ pub(super) struct Context {
     pub(super) resolved_check: Arc<[Step]>,
     /// Keys of callers that the lab does not know, by name.
     pub(super) default_callers: BTreeMap<String, String>,
-}
-
-impl Context {
-    /// Author of the run's changes.
-    pub(super) fn author(&self) -> Author {
-        Author::Run { run: self.id.clone() }
-    }
 }

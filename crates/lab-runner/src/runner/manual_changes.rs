@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::context::Context;
 use crate::lab::Lab;
 use crate::lab::revisions::{Author, CALLERS, Entry, Outcome};
-use lab_core::engine::{Roles, secret};
+use lab_core::engine::Roles;
 
 /// Interval at which the history is checked for new revisions.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -79,7 +79,7 @@ impl ManualChanges {
         }
         self.seen.push(key);
         if revision.outcome == Outcome::Done && matches!(revision.author, Author::Hand { .. }) {
-            let what = self.text(entry);
+            let what = entry.text(&self.roles);
             self.effects.extend(self.effects_of(entry));
             self.notices.push_back(format!("{what}: changed by {}", revision.author.text()));
         }
@@ -99,25 +99,5 @@ impl ManualChanges {
         }
         effects.extend(entry.run_change().map(|(_, new)| format!("{subject} is now {}:", new.name())));
         effects
-    }
-
-    /// `app APP_DB_POOL unset > 3`, `db running > paused`, `caller apikey-v1 > apikey-v2`, `app restarted`.
-    fn text(&self, entry: &Entry<'_>) -> String {
-        let value = |name: &str, value: &Option<String>| {
-            value.as_ref().map_or_else(|| "unset".to_owned(), |value| secret::mask_value(&self.roles, name, value))
-        };
-        let changes = entry.differences();
-        let changes =
-            changes.iter().map(|it| format!("{} {} > {}", it.name, value(&it.name, &it.old), value(&it.name, &it.new)));
-        let run = entry.run_change().map(|(old, new)| format!("{} > {}", old.name(), new.name()));
-        let changes: Vec<String> = changes.chain(run).collect();
-        let subject = &entry.revision.subject;
-        if let Some(statement) = &entry.revision.statement {
-            return format!("{subject} SQL {statement:?}");
-        }
-        if changes.is_empty() {
-            return format!("{subject} restarted");
-        }
-        if subject == CALLERS { changes.join(", ") } else { format!("{subject} {}", changes.join(", ")) }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::lab::Lab;
+use crate::lab::revisions::Author;
 use crate::undo::{Before, UndoError, UndoLog};
 use lab_core::engine::Engine;
 use lab_core::error::Exit;
@@ -38,7 +39,7 @@ mod samples;
 mod step;
 mod traffic_results;
 
-pub use checks::{CheckResult, Checks, check};
+pub use checks::{ChangeAs, CheckResult, Checks, check, execute_changes, register_callers};
 pub use expectation::evaluate_traffic;
 pub use interrupt::{Interrupt, Signal};
 pub(crate) use outage::NO_REQUESTS;
@@ -155,6 +156,7 @@ pub async fn run(run: Run, emit: impl FnMut(&Event) -> io::Result<()> + Send) ->
         interrupt,
         stop,
         progress,
+        author: Author::Run { run: id.clone() },
         id,
         holder,
         clock,

@@ -53,8 +53,8 @@ pub(super) async fn set_caller_keys(
             .map(|server| Before::Service { service: app.clone(), state: ServiceChange::env(key_variable, server) });
         record_before(context, before, server, [key.as_str()]).await?;
         let set = match name {
-            None => context.lab.set_caller_key(&key, &context.author()),
-            Some(name) => context.lab.set_named_key(name, Some(&key), &context.author()),
+            None => context.lab.set_caller_key(&key, &context.author),
+            Some(name) => context.lab.set_named_key(name, Some(&key), &context.author),
         };
         set?;
         details.push(format!("{subject} {old} > {key}"));
