@@ -106,3 +106,28 @@ fn recover_stops_the_callers_of_the_run() {
     assert_eq!(callers(&desk)["running"], false);
     desk.lab(&["recover"]).status(0);
 }
+
+#[test]
+fn attempts_of_callers_that_retry_are_counted_apart() {
+    let desk = Desk::new();
+    desk.lab(&["up", "--port", "0"]).status(0);
+    let scenario = desk.write(
+        "retries.yaml",
+        "title: T\ncallers: { web: { rate: 20, retries: 2 }, batch: { rate: 10 } }\nsteps:\n  - wait: 1s\n",
+    );
+    desk.lab(&["stop", "app"]).status(0);
+    desk.lab(&["callers", "start", "--scenario", &scenario]).status(0);
+    until_caller(&desk, "web", |web| web["codes"]["502"].as_u64() > Some(5));
+    let state = callers(&desk);
+    let counts = |index: usize| {
+        let caller = &state["callers"][index];
+        (caller["sent"].as_u64().expect("a count"), caller["attempts"].as_u64().expect("a count"))
+    };
+    let ((web, attempts), (batch, once)) = (counts(0), counts(1));
+    assert_eq!((attempts, once), (3 * web, batch), "{state}");
+    desk.lab(&["callers", "status"]).status(0).says("attempts");
+    let json = desk.lab(&["traffic", "--as-callers", "--requests", "30", "--json"]).json();
+    assert_eq!((&json["sent"], &json["attempts"]), (&30.into(), &70.into()), "{json}");
+    desk.lab(&["start", "app"]).status(0);
+    until_caller(&desk, "web", |web| web["recent_success"].as_f64() > Some(0.3));
+}

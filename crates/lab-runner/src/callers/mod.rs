@@ -109,15 +109,19 @@ impl CallerMix {
     pub fn from_plan(plan: &Plan, executed: usize, run: Option<&str>) -> Self {
         let steps = &plan.steps[..executed.min(plan.steps.len())];
         let mut senders = main_traffic(steps).map(|traffic| Sender::all(traffic, THE_CALLER)).unwrap_or_default();
+        let background = background(steps);
+        let sends =
+            |caller: &plan::Caller, traffic: &Traffic| traffic.callers.iter().any(|part| part.name == caller.name);
         for caller in &plan.callers {
-            if senders.iter().all(|sender| sender.name != caller.name) {
+            let in_background = background.iter().any(|(_, traffic)| sends(caller, traffic));
+            if !in_background && senders.iter().all(|sender| sender.name != caller.name) {
                 senders.push(Sender::from_caller(caller));
             }
         }
-        if senders.is_empty() {
+        if senders.is_empty() && background.is_empty() {
             senders = Self::single().senders;
         }
-        for (name, traffic) in background(steps) {
+        for (name, traffic) in background {
             senders.extend(Sender::all(traffic, name));
         }
         for index in 1..senders.len() {

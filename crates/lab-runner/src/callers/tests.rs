@@ -45,6 +45,14 @@ fn callers_send_what_showed_the_fault_and_the_background_traffic() {
 }
 
 #[test]
+fn callers_in_the_background_do_not_send_twice() {
+    let text = "title: T\ncallers: { web: { rate: 15, path: /api/report }, batch: { rate: 5 } }\nsteps:\n  \
+                - { name: customers, background: { callers: [web] } }\n  - pause: app\n";
+    let mix = CallerMix::from_plan(&plan(text), 2, None);
+    assert_eq!(named(&mix), [("batch", 5.0, "/api/users"), ("web", 15.0, "/api/report")]);
+}
+
+#[test]
 fn a_job_has_the_shares_and_the_current_keys() {
     let mix = CallerMix::from_plan(&plan(TEXT), 6, None).with_rate(44.0);
     assert!((mix.senders[0].rate - 30.0).abs() < 1e-9);

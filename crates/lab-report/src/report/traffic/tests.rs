@@ -135,6 +135,19 @@ fn requests_in_flight_do_not_count_as_succeeded() {
 }
 
 #[test]
+fn attempts_are_shown_if_there_are_more_than_requests() {
+    let table = |report: &TrafficReport| text(|out| write_table(out, report, 100, Painter::PLAIN));
+    assert!(!table(&mixed()).contains("attempts"));
+    let mut retried = mixed();
+    (retried.attempts, retried.callers[1].attempts) = (44, 6);
+    let table = table(&retried);
+    assert!(table.contains("40 requests, 44 attempts in "), "{table}");
+    let words = |line: &str| line.split_whitespace().take(3).map(str::to_owned).collect::<Vec<_>>();
+    let rows: Vec<_> = table.lines().skip_while(|line| !line.starts_with("caller")).take(3).map(words).collect();
+    assert_eq!(rows, [["caller", "sent", "attempts"], ["apikey-v1", "38", "38"], ["apikey-v2", "2", "6"]], "{table}");
+}
+
+#[test]
 fn documents_of_this_and_earlier_versions_are_read() {
     let json = text(|out| write_json(out, &mixed()));
     let back: TrafficReport = serde_json::from_str(&json).expect("it is our own");
