@@ -11,7 +11,8 @@ use axum::body::Body;
 use futures_util::StreamExt;
 use futures_util::stream;
 use http_body_util::BodyExt;
-use hyper::Request;
+use hyper::{Request, Response};
+use tokio::sync::oneshot;
 
 use lab_core::engine::{
     Ability, Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest, Progress, ProgressFn,
@@ -65,8 +66,8 @@ impl Reply {
 #[derive(Clone, Debug)]
 enum Upstream {
     Serves(Arc<MemoryApp>),
-    /// It accepts connections but does not respond.
-    Frozen,
+    /// It accepts connections and responds when it is resumed.
+    Frozen(Arc<MemoryApp>),
 }
 
 /// Engine in memory. Clones share their state.
@@ -153,6 +154,35 @@ impl MockEngine {
         self.send("GET", path, &headers).await
     }
 
+    /// Response of a frozen app. Its socket keeps the request, so the app reads it when it is resumed, even if the sender
+    /// has left by then.
+    async fn answer_when_resumed(&self, app: Arc<MemoryApp>, request: Request<Body>) -> Response<Body> {
+        let (mut reply, answer) = oneshot::channel();
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let changed = Arc::clone(&engine.world().changed);
+            loop {
+                let notified = changed.notified();
+                let state = engine.world().app_state(&app);
+                match state {
+                    Some(RunState::Paused) => notified.await,
+                    Some(RunState::Running) => break,
+                    Some(RunState::Stopped) | None => return,
+                }
+            }
+            let response = tokio::select! {
+                biased;
+                response = app.answer(request) => Some(response),
+                () = reply.closed() => None,
+            };
+            response.map(|response| reply.send(response));
+        });
+        match answer.await {
+            Ok(response) => response,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Sends a request through the real gateway to the real app, which counts it.
     pub async fn send(&self, method: &str, path: &str, headers: &[(String, String)]) -> Reply {
         let (gateway, app) = {
@@ -175,7 +205,7 @@ impl MockEngine {
             Some(async move {
                 match app {
                     Upstream::Serves(app) => app.answer(request).await,
-                    Upstream::Frozen => std::future::pending().await,
+                    Upstream::Frozen(app) => self.answer_when_resumed(app, request).await,
                 }
             })
         };

@@ -92,7 +92,9 @@ impl MockWire {
         let (begun, start) = (Instant::now(), self.now());
         let mut planned = planned(load);
         let (mut waiting, mut done) = (FuturesUnordered::new(), Vec::new());
-        let (mut started, mut interrupted, connections) = (0, false, load.connections as usize);
+        let (mut started, mut interrupted) = (0, false);
+        // Retries have connections of their own.
+        let connections = if load.retry.retries > 0 { usize::MAX } else { load.connections as usize };
         while started < planned || !waiting.is_empty() {
             let due = due(load, started);
             tokio::select! {

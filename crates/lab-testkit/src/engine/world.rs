@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
+use tokio::sync::Notify;
 
 use super::{Reply, Script, Upstream, never_healthy};
 use lab_core::engine::{
@@ -40,6 +41,8 @@ pub(super) struct World {
     /// Number of instances so far, by service.
     instances: BTreeMap<String, u32>,
     database: Database,
+    /// Notified when the state of a service changes.
+    pub(super) changed: Arc<Notify>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +80,7 @@ impl Default for World {
             prometheus: None,
             instances: BTreeMap::new(),
             database: Database::new(),
+            changed: Arc::default(),
         }
     }
 }
@@ -159,6 +163,7 @@ impl World {
             });
         }
         self.services.insert(name.to_owned(), service);
+        self.changed.notify_waiters();
     }
 
     fn runs(&self, service: &str) -> bool {
@@ -241,9 +246,16 @@ impl World {
         let app = self.services.get(APP)?;
         match (app.state, &app.instance.as_ref()?.process) {
             (RunState::Running, Process::App(app)) => Some(Upstream::Serves(Arc::clone(app))),
-            (RunState::Paused, _) => Some(Upstream::Frozen),
+            (RunState::Paused, Process::App(app)) => Some(Upstream::Frozen(Arc::clone(app))),
             _ => None,
         }
+    }
+
+    /// State of an instance of the app. `None` if it is gone.
+    pub(super) fn app_state(&self, app: &Arc<MemoryApp>) -> Option<RunState> {
+        let service = self.services.get(APP)?;
+        let Process::App(current) = &service.instance.as_ref()?.process else { return None };
+        Arc::ptr_eq(current, app).then_some(service.state)
     }
 
     pub(super) fn exposition(&self, id: &str) -> Option<String> {
