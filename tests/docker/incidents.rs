@@ -7,7 +7,7 @@ use crate::incident::fix_by_hand;
 use crate::support::write_small_stack;
 
 /// Names of the tests and their incidents.
-const ALL: [(&str, &str); 16] = [
+const ALL: [(&str, &str); 19] = [
     ("app_down_by_hand", "app-down"),
     ("app_slow_by_hand", "app-slow"),
     ("bad_deploy_by_hand", "bad-deploy"),
@@ -19,9 +19,12 @@ const ALL: [(&str, &str); 16] = [
     ("missing_header_by_hand", "missing-header"),
     ("missing_scope_by_hand", "missing-scope"),
     ("rate_limited_by_hand", "rate-limited"),
+    ("report_cut_off_by_hand", "report-cut-off"),
+    ("retry_storm_by_hand", "retry-storm"),
     ("rotate_key_by_hand", "rotate-key"),
     ("rotate_key_overlap_by_hand", "rotate-key-overlap"),
     ("stale_caller_by_hand", "stale-caller"),
+    ("two_401s_by_hand", "two-401s"),
     ("wrong_client_secret_by_hand", "wrong-client-secret"),
     ("wrong_upstream_by_hand", "wrong-upstream"),
 ];

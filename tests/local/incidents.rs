@@ -36,9 +36,12 @@ incidents! {
     missing_header "missing-header"
     missing_scope "missing-scope"
     rate_limited "rate-limited"
+    report_cut_off "report-cut-off"
+    retry_storm "retry-storm"
     rotate_key "rotate-key"
     rotate_key_overlap "rotate-key-overlap"
     stale_caller "stale-caller"
+    two_401s "two-401s"
     wrong_client_secret "wrong-client-secret"
     wrong_upstream "wrong-upstream"
 }

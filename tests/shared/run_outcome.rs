@@ -115,13 +115,17 @@ fn outcome(code: Option<i32>, journal: &Value) -> Outcome {
     (code, steps.enumerate().map(part).collect())
 }
 
-/// Index of the first step with background traffic whose requests wait for a timeout. The app counts such a request in one step,
+/// Index of the first step with background traffic whose requests wait for a timeout or are retried. The app counts such a request in one step,
 /// and its caller in a later one.
 fn slow_background<'a>(steps: &(impl Iterator<Item = &'a Value> + Clone)) -> Option<usize> {
     let timeouts = ["503", "504"];
     let slices = steps.clone().filter_map(|step| step["background"].as_object()).flat_map(|slices| slices.values());
-    let mut codes = slices.filter_map(|slice| slice["codes"].as_object()).flat_map(|codes| codes.keys());
-    if !codes.any(|code| timeouts.contains(&code.as_str())) {
+    let is_slow = |slice: &Value| {
+        let mut codes = slice["codes"].as_object().into_iter().flat_map(|codes| codes.keys());
+        let fails = slice["errors"].as_object().is_some_and(|errors| !errors.is_empty());
+        fails || codes.any(|code| timeouts.contains(&code.as_str()))
+    };
+    if !slices.into_iter().any(is_slow) {
         return None;
     }
     steps.clone().position(|step| step["action"] == "background")

@@ -64,7 +64,7 @@ fn every_story_of_the_library_is_whole() {
         assert!(!claims.wrong_fixes.is_empty() && !claims.resolved_check.is_empty(), "{name}");
         assert_eq!(claims.symptom_check.is_empty(), plan.kind == Kind::Practice, "{name}");
     }
-    assert_eq!(stories, 16);
+    assert_eq!(stories, 19);
 }
 
 #[test]
