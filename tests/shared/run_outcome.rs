@@ -85,6 +85,11 @@ async fn execute(plan: Plan) -> Outcome {
 #[track_caller]
 pub(crate) fn assert_same_outcome(one: &Outcome, other: &Outcome, what: &str) {
     for (one, other) in one.1.iter().zip(&other.1) {
+        let (mut one, mut other) = (one.clone(), other.clone());
+        // Whether a slow request ends during a step is a matter of time. If it does in one run, neither has exact deltas.
+        if [&one, &other].into_iter().any(|step| step["deltas"] == json!({})) {
+            (one["deltas"], other["deltas"]) = (Value::Null, Value::Null);
+        }
         assert_eq!(one, other, "{what}:\n{one}\n{other}");
     }
     assert_eq!((one.0, one.1.len()), (other.0, other.1.len()), "{what}");

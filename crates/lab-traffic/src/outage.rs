@@ -112,6 +112,7 @@ mod tests {
         #[test]
         fn it_agrees_with_two_passes_over_the_history(history in history()) {
             let mut clock = OutageClock::new(history.len());
+            let mut slots: Vec<usize> = (0..history.len()).collect();
             let (mut events, mut outcomes) = (Vec::new(), Vec::new());
             for (connection, requests) in history.iter().enumerate() {
                 let mut now = 0;
@@ -126,7 +127,13 @@ mod tests {
             }
             events.sort_by_key(|&(at, kind, ..)| (at, kind));
             for (at, kind, connection, success) in events {
-                if kind == 1 { clock.start(connection, Duration::from_nanos(at)) } else { clock.end(connection, success) }
+                if kind == 0 {
+                    clock.end(slots[connection], success);
+                    continue;
+                }
+                clock.start(connection, Duration::from_nanos(at));
+                // Every third request is retried, in a slot of its own.
+                slots[connection] = if at % 3 == 0 { clock.move_to_free_slot(connection) } else { connection };
             }
             let of = |wanted| outcomes.iter().filter(move |(_, ok)| *ok == Some(wanted)).map(|(start, _)| *start);
             let last = of(false).max();
