@@ -82,7 +82,7 @@ async fn concurrent_ups_with_the_same_name_start_one_lab() {
         stdout.contains("belongs to another state folder") && stdout.contains(&winner.state().display().to_string()),
         "{stdout}"
     );
-    assert_eq!(loser.labs(), [""; 0], "it made none");
+    assert_eq!(loser.labs(), [""; 0], "it created no lab");
     loser.lab(&["down"]).status(0).says("does not exist");
     winner.lab(&["traffic", "--requests", "5", "--expect", "status.200: 100%"]).status(0);
     winner.lab(&["key", "rotate", "apikey-v2"]).status(0);
@@ -125,7 +125,7 @@ async fn a_foreign_volume_of_the_same_name_is_not_touched() {
     docker(&["volume", "create", &name]);
     let _cleanup = Cleanup(vec!["volume", "rm"], name.clone());
     user.lab(&words(&up(&user))).status(3).complains(&name).complains("does not belong to this lab");
-    assert_eq!(user.labs(), [""; 0], "it made none");
+    assert_eq!(user.labs(), [""; 0], "it created no lab");
     user.assert_clean();
     assert!(docker(&["volume", "ls", "-q"]).lines().any(|line| line == name));
     let container = format!("lab-{}-gateway-1", user.name);

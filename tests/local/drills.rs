@@ -27,7 +27,7 @@ impl Referee {
         for entry in sample_drills::running(ID) {
             referee.write(entry.clock, entry.event);
         }
-        referee.lab.begin_drill(ID).expect("the folder is ours");
+        referee.lab.begin_drill(ID).expect("a writable path");
         referee
     }
 
@@ -202,8 +202,7 @@ fn past(desk: &Desk, id: &str, entries: &[lab_drill::event::Entry]) {
     let folder = Drills::new(&desk.state()).folder(id);
     Log::create(&folder, &Secret::from_seed(7)).expect("a new log");
     let line = |entry| serde_json::to_string(entry).expect("JSON") + "\n";
-    std::fs::write(folder.path("log.ndjson"), entries.iter().map(line).collect::<String>())
-        .expect("the folder is ours");
+    std::fs::write(folder.path("log.ndjson"), entries.iter().map(line).collect::<String>()).expect("a writable path");
 }
 
 #[test]

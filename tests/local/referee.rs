@@ -156,7 +156,7 @@ fn a_crash_of_the_lab_is_no_fix() {
 fn a_drill_ends_with_its_lab() {
     let play = Play::start("app-slow", "1h");
     play.desk.lab(&["down"]).status(0).says("is down");
-    play.desk.is_clean();
+    play.desk.assert_clean();
     assert_eq!(play.drill().ended.map(|end| end.by), Some(Ending::LabGone));
 }
 
