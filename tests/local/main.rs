@@ -6,6 +6,9 @@ mod app_load;
 mod authoring;
 mod callers;
 mod checks;
+#[path = "../shared/command.rs"]
+mod command;
+mod command_line;
 mod completions;
 mod conformance;
 #[path = "../shared/conformance.rs"]

@@ -17,6 +17,7 @@ pub mod json_schema;
 pub mod lesson;
 pub mod library;
 mod limits;
+mod lint;
 mod pace;
 pub mod plan;
 mod reader;

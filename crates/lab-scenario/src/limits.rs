@@ -51,6 +51,10 @@ macro_rules! limit {
     (timeout) => {
         10
     };
+    // Delay of an inject in minutes.
+    (delay) => {
+        60
+    };
     // Shortest interval of polling in milliseconds.
     (shortest_every) => {
         100

@@ -2,7 +2,7 @@
 //! form is never stricter.
 
 use super::super::actions::SERVICES;
-use super::super::lesson::Difficulty;
+use super::super::lesson::{Difficulty, Trigger};
 use super::super::limits::limit;
 use super::super::plan::AlertIs;
 use super::super::value;
@@ -113,7 +113,7 @@ pub(crate) const LOCATION: Kind =
 pub(crate) const CAUSE: Kind = kind("a cause", "", Form::Choice(|| Cause::ALL.map(Cause::name).to_vec()));
 pub(crate) const TRIGGER: Kind =
     kind("an event of a drill", "", Form::Choice(|| Trigger::ALL.map(Trigger::name).to_vec()));
-pub(crate) const DELAY: Kind = kind("a duration such as `60s`", "at most 60m", DURATION);
+pub(crate) const DELAY: Kind = kind("a duration such as `60s`", concat!("at most ", limit!(delay), "m"), DURATION);
 pub(crate) const SENDER: Kind = kind("one line of text", "at most 60 characters", Form::NonBlank);
 pub(crate) const PERCENT: Kind = kind("a whole number", "0 to 100", Form::Number { least: 0, most: 100, text: DIGITS });
 pub(crate) const VARY: Kind = kind("`key`", "", Form::Choice(|| vec!["key"]));

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use super::{HOUR, duration, line};
+use super::{duration, line};
 use crate::Expected;
+use crate::limits::limit;
 use lab_core::diagnosis::{Cause, Location};
 use lab_yaml::{did_you_mean, quote_list};
 
-/// Parses the delay of an inject: at most one hour, and possibly 0.
+/// Parses the delay of an inject; it can be 0.
 pub fn delay(text: &str) -> Result<Duration, Expected> {
     let delay = duration(text)?;
-    if delay <= HOUR { Ok(delay) } else { Err(Expected::new("expected at most 60m")) }
+    if delay > Duration::from_mins(limit!(delay)) {
+        return Err(Expected::new(concat!("expected at most ", limit!(delay), "m")));
+    }
+    Ok(delay)
 }
 
 /// Parses a whole number of percent: 0 to 100.
