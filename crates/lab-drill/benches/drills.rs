@@ -92,6 +92,7 @@ fn started() -> Started {
         quiet: 60_000,
         fault: true,
         brief,
+        users: None,
         callers: vec![("reports".to_owned(), 20.0), ("users".to_owned(), 5.0), ("orders".to_owned(), 10.0)],
     }
 }
