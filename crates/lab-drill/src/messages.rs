@@ -11,7 +11,7 @@ use crate::updates::{Due, dues};
 #[cfg(test)]
 mod tests;
 
-/// Drill time in milliseconds between the impact and the ticket.
+/// Drill time in milliseconds between the impact and the ticket, unless an inject is the ticket.
 pub const TICKET_AFTER: u64 = 60_000;
 /// From whom the ticket is.
 const CUSTOMER: &str = "the customer";
@@ -81,7 +81,7 @@ pub fn messages(drill: &Drill, now: u64) -> Vec<Message> {
         messages.push(Message { at, kind: Kind::Ticket, from: CUSTOMER.to_owned(), text });
     }
     let dues = dues(drill, now);
-    for inject in injects(drill) {
+    for inject in injects(drill).iter().filter(|inject| !is_ticket(drill, inject)) {
         let after = u64::try_from(inject.at.as_millis()).unwrap_or(u64::MAX);
         let times = arrivals(drill, &dues, inject.after, after);
         messages.extend(times.into_iter().map(|at| Message {
@@ -95,6 +95,17 @@ pub fn messages(drill: &Drill, now: u64) -> Vec<Message> {
     // Stable, so messages of the same time keep the order above.
     messages.sort_by_key(|message| message.at);
     messages
+}
+
+/// Whether an inject is the ticket, which arrives even if the callers succeed again by then.
+fn is_ticket(drill: &Drill, inject: &Inject) -> bool {
+    inject.after == Moment::Impact && inject.text == drill.started.brief.ticket
+}
+
+/// Drill time in milliseconds between the impact and the ticket: that of its inject, or the default.
+pub(crate) fn ticket_after(drill: &Drill) -> u64 {
+    let inject = drill.started.brief.injects.iter().find(|inject| is_ticket(drill, inject));
+    inject.map_or(TICKET_AFTER, |inject| u64::try_from(inject.at.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The injects of the incident, or the default ones.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::window::SECONDS;
 use super::{Answer, Change, Drill, End, NamedWrongFix, Phase};
 use crate::event::Known;
-use crate::messages::{TICKET_AFTER, Ticket};
+use crate::messages::{Ticket, ticket_after};
 
 /// Number of seconds in [`PublicView::seconds`].
 const CHART: usize = 120;
@@ -141,7 +141,7 @@ impl Drill {
 
     /// When the ticket arrives, if there is an impact.
     pub fn ticket_at(&self) -> Option<u64> {
-        self.impact.map(|impact| impact.saturating_add(TICKET_AFTER))
+        self.impact.map(|impact| impact.saturating_add(ticket_after(self)))
     }
 
     /// The ticket, once it has arrived.

@@ -90,3 +90,17 @@ fn messages_stop_with_the_drill_and_with_the_clock() {
     let gap = broken().bad(59).unknown(600).drill();
     assert_eq!(messages(&gap, gap.clock), []);
 }
+
+#[test]
+fn a_ticket_among_the_injects_arrives_once_and_at_its_time() {
+    let ticket = Inject {
+        at: Duration::from_secs(20),
+        after: Moment::Impact,
+        from: "the customer".to_owned(),
+        text: "Our report never comes.".to_owned(),
+    };
+    let story = Story::new().change_start(|started| started.brief.injects = vec![ticket]);
+    let drill = story.quiet(30).inject().bad(5).good(95).drill();
+    let arrived: Vec<_> = messages(&drill, drill.clock).iter().map(|message| (message.at, message.kind)).collect();
+    assert_eq!((arrived, drill.ticket_at()), (vec![(50_000, Kind::Ticket)], Some(50_000)));
+}
