@@ -44,7 +44,7 @@ fn write_log(log: &mut Log) {
     add(clock, Event::Watching { pid: 1 });
     for second in 1..=600 {
         clock = second * 1000;
-        let succeeded = if (61..=400).contains(&second) { 0 } else { 1 };
+        let succeeded = u32::from(!(61..=400).contains(&second));
         add(clock, Event::Second { callers: vec![(20, 20 * succeeded), (5, 5 * succeeded), (10, 10 * succeeded)] });
         match second {
             60 => {
@@ -94,5 +94,6 @@ fn started() -> Started {
         brief,
         users: None,
         callers: vec![("reports".to_owned(), 20.0), ("users".to_owned(), 5.0), ("orders".to_owned(), 10.0)],
+        users: None,
     }
 }

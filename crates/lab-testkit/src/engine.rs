@@ -175,7 +175,10 @@ impl MockEngine {
                 response = app.answer(request) => Some(response),
                 () = reply.closed() => None,
             };
-            response.map(|response| reply.send(response));
+            if let Some(response) = response {
+                // Without a receiver, the caller has gone.
+                let _ = reply.send(response);
+            }
         });
         match answer.await {
             Ok(response) => response,

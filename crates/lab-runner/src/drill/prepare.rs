@@ -112,8 +112,8 @@ fn before(spec: &ServiceSpec, now: &ServiceStatus) -> Before {
 
 fn is_same_target(one: &Before, other: &Before) -> bool {
     match (one, other) {
-        (Before::Service { service: one, .. }, Before::Service { service: other, .. }) => one == other,
-        (Before::Caller { name: one, .. }, Before::Caller { name: other, .. }) => one == other,
+        (Before::Service { service: one, .. }, Before::Service { service: other, .. })
+        | (Before::Caller { name: one, .. }, Before::Caller { name: other, .. }) => one == other,
         (Before::CallerKey { .. }, Before::CallerKey { .. }) | (Before::NoLab, Before::NoLab) => true,
         _ => false,
     }

@@ -118,7 +118,7 @@ fn an_hour_is_kept() {
     for second in 0..3_700 {
         feed.add_scrapes(at(second), None, None);
     }
-    assert_eq!(feed.after(0).len(), MOST);
+    assert_eq!(feed.after(0).len(), MAX_POINTS);
     assert_eq!(feed.after(3_699).len(), 1);
     assert_eq!(feed.after(3_700), []);
 }
