@@ -74,7 +74,7 @@ impl UpArgs {
     /// Options of `lab up` for a command that needs a lab.
     pub(crate) fn for_new_lab(new_lab: NewLabArgs) -> Self {
         let lab = LabArgument { lab: None };
-        Self { lab, new_lab, port: None, stack: None, allow_folder: Vec::new(), app_image: None }
+        Self { lab, new_lab, port: None, stack: None, allow_folder: Vec::new(), app_image: None, json: false }
     }
 }
 

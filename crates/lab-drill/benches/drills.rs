@@ -94,6 +94,5 @@ fn started() -> Started {
         brief,
         users: None,
         callers: vec![("reports".to_owned(), 20.0), ("users".to_owned(), 5.0), ("orders".to_owned(), 10.0)],
-        users: None,
     }
 }
