@@ -35,7 +35,7 @@ pub use limits::raise_file_limit;
 pub use outcome::{BodySample, CallerCounts, CallerOutcome, Interval, Outcome, TrafficProgress, Update};
 pub use retry::Retry;
 pub use run::{run, run_controlled, run_job};
-pub use summary::{Summary, quantile};
+pub use summary::{Summary, is_success, quantile};
 pub use target::LoadError;
 pub use targets::{TargetsError, read_body, read_targets};
 pub use timeline::{TimeSlice, Timeline};

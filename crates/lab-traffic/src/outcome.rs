@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::summary::failures;
 use super::{Cause, Summary};
 
 /// Report on running traffic.
@@ -116,4 +117,11 @@ pub struct CallerOutcome {
     pub errors: BTreeMap<Cause, u64>,
     /// Latency of the responses in microseconds.
     pub latency: Histogram<u64>,
+}
+
+impl CallerOutcome {
+    /// Number of failed requests, as in [`Summary::failed`].
+    pub fn failed(&self) -> u64 {
+        failures(&self.codes, &self.errors)
+    }
 }

@@ -70,8 +70,7 @@ impl Summary {
 
     /// Number of failed requests: responses other than 2xx, and transport errors.
     pub fn failed(&self) -> u64 {
-        let codes: u64 = self.codes.iter().filter(|(code, _)| !is_success(**code)).map(|(_, count)| count).sum();
-        codes + self.errors.values().sum::<u64>()
+        failures(&self.codes, &self.errors)
     }
 
     /// A latency percentile (0 to 100) in milliseconds. `None` without responses.
@@ -143,8 +142,14 @@ impl fmt::Debug for Summary {
     }
 }
 
+/// Number of failed requests: responses other than 2xx, and transport errors.
+pub(super) fn failures(codes: &BTreeMap<u16, u64>, errors: &BTreeMap<Cause, u64>) -> u64 {
+    let codes: u64 = codes.iter().filter(|(code, _)| !is_success(**code)).map(|(_, count)| count).sum();
+    codes + errors.values().sum::<u64>()
+}
+
 /// Returns true for 2xx.
-pub(super) fn is_success(code: u16) -> bool {
+pub fn is_success(code: u16) -> bool {
     (200..300).contains(&code)
 }
 

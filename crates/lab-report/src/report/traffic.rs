@@ -218,14 +218,13 @@ impl TrafficReport {
 }
 
 fn caller_report(share: f64, seen: &CallerOutcome) -> CallerReport {
-    let good: u64 = seen.codes.iter().filter(|(code, _)| is_good(**code)).map(|(_, count)| count).sum();
     CallerReport {
         name: seen.name.clone(),
         share: share * 100.0,
         sent: seen.sent,
         attempts: seen.attempts,
         unsent: seen.unsent,
-        failed: seen.sent - good,
+        failed: seen.failed(),
         codes: seen.codes.clone(),
         errors: errors(&seen.errors),
         latency_ms: latency(&seen.latency),
@@ -234,11 +233,6 @@ fn caller_report(share: f64, seen: &CallerOutcome) -> CallerReport {
 
 fn errors(errors: &BTreeMap<Cause, u64>) -> BTreeMap<String, u64> {
     errors.iter().map(|(cause, count)| (cause.name().to_owned(), *count)).collect()
-}
-
-/// Returns true for 2xx.
-fn is_good(code: u16) -> bool {
-    (200..300).contains(&code)
 }
 
 fn latency(micros: &Histogram<u64>) -> Option<TrafficLatency> {

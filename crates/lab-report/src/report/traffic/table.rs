@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::{Bucket, CallerReport, TrafficLatency, TrafficReport, fine, is_good};
+use super::{Bucket, CallerReport, TrafficLatency, TrafficReport, fine};
 use crate::report::table::{Cell, Side, Table};
 use crate::report::{human, text};
 use crate::term::{Painter, Tone};
+use lab_traffic::is_success;
 
 /// Maximum length of a bar of the histogram, in columns.
 const LONGEST_BAR: usize = 40;
@@ -127,7 +128,7 @@ fn responses(report: &TrafficReport) -> Table {
 }
 
 fn tone(code: u16) -> Tone {
-    if is_good(code) { Tone::Good } else { Tone::Warn }
+    if is_success(code) { Tone::Good } else { Tone::Warn }
 }
 
 fn callers(callers: &[CallerReport]) -> Table {
