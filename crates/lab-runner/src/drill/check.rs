@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::referee::Watch;
 use super::users;
+use super::watch::Watch;
 use super::wire::ProbeWire;
 use crate::runner::{CheckResult, Checks, Interrupt, check as run_checks};
 use lab_core::event::Status;

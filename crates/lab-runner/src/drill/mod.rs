@@ -22,6 +22,7 @@ mod referee;
 mod restore;
 mod traffic;
 mod users;
+mod watch;
 mod wire;
 mod wrong_fix;
 
@@ -29,9 +30,10 @@ pub use brief::brief;
 pub use end::{Concluded, conclude, end, is_ended, is_over, publish};
 pub use prepare::prepare;
 pub use process::{COMMAND, DrillProcess, LOCK_FILE, Order, Response};
-pub use referee::{Referee, Watch};
+pub use referee::Referee;
 pub use traffic::callers;
 pub use users::digest as users_digest;
+pub use watch::Watch;
 pub use wire::ProbeWire;
 pub use wrong_fix::contains as contains_fix;
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::wire::ProbeWire;
-use super::{DrillError, HOLDER};
+use super::{DrillError, HOLDER, inject};
 use crate::lab::Lab;
 use crate::lab::revisions::{Author, State};
 use crate::lab::startup::{Environment, start_if_down};
@@ -47,11 +47,12 @@ pub async fn prepare(
 ) -> Result<(), DrillError> {
     let author = Author::Drill { drill: id.to_owned() };
     record_start(lab, engine.as_ref(), id).await?;
-    let wire: Arc<dyn Wire> = Arc::new(ProbeWire(Arc::clone(wire)));
-    let checks = Checks { lab: lab.clone(), engine: Arc::clone(engine), wire, interrupt: Interrupt::new() };
+    let probes: Arc<dyn Wire> = Arc::new(ProbeWire(Arc::clone(wire)));
+    let checks = Checks { lab: lab.clone(), engine: Arc::clone(engine), wire: probes, interrupt: Interrupt::new() };
     let undo = UndoLog::begin(lab, id, HOLDER)?;
     let change = ChangeAs { undo, holder: HOLDER.to_owned(), author: author.clone() };
     register_callers(checks, plan, change).await.map_err(DrillError::Change)?;
+    inject::prepare(lab, engine, wire, plan, id).await?;
     for (service, change) in harmless_changes(plan, &engine.services(), &engine.roles(), secret) {
         let _lock = lab.lock_change(HOLDER).await?;
         let changed = lab.reconcile(engine.as_ref(), &service, &[change], &author).await;

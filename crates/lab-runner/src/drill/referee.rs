@@ -14,18 +14,16 @@ use super::clock::Clock;
 use super::lookout::Lookout;
 use super::prepare::{prepare, revive};
 use super::restore::Restore;
-use super::traffic::{is_overloaded, mix, succeeds};
+use super::traffic::{is_disruptive, is_overloaded, mix, succeeds};
+use super::watch::{Watch, finished};
 use super::wire::ProbeWire;
 use super::{DrillError, check, inject};
 use crate::callers::{CallerMix, CallersState, STATE_FILE, SecondCounts, Sending};
-use crate::lab::Lab;
-use lab_core::engine::{Description, Engine, EngineError};
+use lab_core::engine::{Description, EngineError};
 use lab_drill::event::{Check, Ending, Entry, Event};
 use lab_drill::fold::Drill;
 use lab_drill::log::{Log, LogError};
-use lab_scenario::Plan;
 use lab_system::files;
-use lab_telemetry::wire::Wire;
 
 /// Interval at which the participant's entries and the history are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -36,23 +34,12 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval of the checks while the callers succeed, and once the incident is resolved.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const RESOLVED_INTERVAL: Duration = Duration::from_secs(2);
+/// Interval of checks that disturb the callers.
+const DISRUPTION_INTERVAL: Duration = Duration::from_secs(30);
 /// Drill time after which a drill ends, in milliseconds.
 const TIME_LIMIT: u64 = 2 * 60 * 60 * 1000;
 /// Looks that must fail in a row before the lab counts as out of sight.
 const FAILED_LOOKS: u32 = 2;
-
-/// A lab with a drill.
-#[derive(Clone)]
-pub struct Watch {
-    /// State on disk.
-    pub lab: Lab,
-    /// Engine of the lab.
-    pub engine: Arc<dyn Engine>,
-    /// Access to the network. The referee marks its requests as probes.
-    pub wire: Arc<dyn Wire>,
-    /// Scenario of the incident, with the values of this drill.
-    pub plan: Arc<Plan>,
-}
 
 /// The referee of one drill.
 pub struct Referee {
@@ -73,6 +60,10 @@ pub struct Referee {
     checked: Option<Instant>,
     ticked: Instant,
     failed_looks: u32,
+    /// Whether the last check failed after one that passed.
+    is_doubtful: bool,
+    /// Whether the callers notice a check.
+    is_disruptive: bool,
     /// Whether every caller succeeded in the last second.
     succeeds: bool,
 }
@@ -103,7 +94,7 @@ impl Referee {
             restore.revert(&start).await?;
         }
         let now = watch.engine.describe().await?;
-        let mix = mix(&watch.plan);
+        let (mix, is_disruptive) = (mix(&watch.plan), is_disruptive(&watch.plan));
         let mut sending = Sending::new(mix.clone(), now.endpoints.gateway.clone());
         let seconds = sending.seconds();
         let lookout = Lookout::new(&watch.lab, watch.engine.roles(), &watch.plan, start, &drill);
@@ -126,6 +117,8 @@ impl Referee {
             checked: None,
             ticked: Instant::now(),
             failed_looks: 0,
+            is_doubtful: false,
+            is_disruptive,
             succeeds: false,
         };
         referee.write(Event::Watching { pid: std::process::id() })?;
@@ -205,8 +198,7 @@ impl Referee {
         }
         self.inject_if_due()?;
         self.look_if_due();
-        self.check_if_due();
-        Ok(())
+        self.check_if_due()
     }
 
     /// A gap in which this process did not run does not count.
@@ -234,6 +226,9 @@ impl Referee {
         self.succeeds = second.iter().zip(rates).all(|(counts, rate)| succeeds(counts, rate));
         if is_overloaded(second) {
             return self.lose_sight("the callers could not send their requests: this machine is overloaded");
+        }
+        if self.is_disruptive && self.check.is_some() {
+            return Ok(());
         }
         if self.drill.is_unknown() {
             return if self.failed_looks == 0 { self.regain_sight() } else { Ok(()) };
@@ -326,19 +321,43 @@ impl Referee {
 
     /// Checks while the callers look as if the incident were mitigated, so that the result is known when they were for long
     /// enough.
-    fn check_if_due(&mut self) {
+    fn check_if_due(&mut self) -> Result<(), DrillError> {
         let pause = if self.drill.resolved().is_some() { RESOLVED_INTERVAL } else { CHECK_INTERVAL };
         let is_due = self.checked.is_none_or(|at| at.elapsed() >= pause);
         let is_useful = self.drill.impact.is_some() && self.succeeds && !self.drill.is_unknown();
-        if self.check.is_none() && is_due && is_useful {
+        if self.check.is_none() && is_due && is_useful && (!self.is_disruptive || self.is_disruption_due()) {
             self.checked = Some(Instant::now());
+            if self.is_disruptive {
+                self.lose_sight("the referee tests the fix with requests that the callers notice")?;
+            }
             let (watch, users) = (self.watch.clone(), self.drill.started.users.clone());
             self.check = Some(tokio::spawn(async move { check::check(&watch, users.as_deref()).await }));
         }
+        Ok(())
+    }
+
+    /// Whether to execute a check that disturbs the callers: once after they were successful for long enough, and again after a
+    /// change or a while.
+    fn is_disruption_due(&self) -> bool {
+        let changed = self.drill.changes.last().map(|change| change.at);
+        let is_new = self.drill.check.as_ref().is_none_or(|(at, _)| changed.is_some_and(|changed| changed > *at));
+        let is_over = self.checked.is_none_or(|at| at.elapsed() >= DISRUPTION_INTERVAL);
+        self.drill.mitigated().is_some() && (is_new || (is_over && self.drill.resolved().is_none()))
     }
 
     fn end_check(&mut self, done: Result<Check, JoinError>) -> Result<(), DrillError> {
+        if self.is_disruptive {
+            self.regain_sight()?;
+        }
         let Ok(check) = done else { return Ok(()) };
+        // A passed check is not taken back by one request that came too late on a busy machine.
+        let is_first = !self.is_doubtful && !self.is_disruptive;
+        let fails_first = check != Check::Passed && is_first && matches!(self.drill.check, Some((_, Check::Passed)));
+        self.is_doubtful = fails_first;
+        if fails_first {
+            self.checked = None;
+            return Ok(());
+        }
         let is_new = self.drill.check.as_ref().is_none_or(|(_, last)| *last != check);
         // Until the incident is resolved, the time of a passed check matters.
         let is_younger = check == Check::Passed && self.drill.resolved().is_none();
@@ -367,15 +386,4 @@ impl Referee {
 fn spawn_injection(watch: &Watch, id: &str) -> JoinHandle<Result<(), DrillError>> {
     let Watch { lab, engine, wire, plan } = watch.clone();
     tokio::spawn(inject::inject(lab, engine, wire, plan, id.to_owned()))
-}
-
-async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
-    match task {
-        Some(running) => {
-            let result = running.await;
-            *task = None;
-            result
-        }
-        None => std::future::pending().await,
-    }
 }

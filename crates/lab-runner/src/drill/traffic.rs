@@ -2,7 +2,11 @@
 
 use crate::callers::{CallerMix, SecondCounts};
 use lab_core::event::Phase;
-use lab_scenario::Plan;
+use lab_scenario::plan::{Action, Plan, Step};
+use lab_traffic::Amount;
+
+/// Number of requests of a check that callers may notice.
+const MANY: u64 = 100;
 
 /// Callers of the incident, as they send before and after the fault.
 pub(super) fn mix(plan: &Plan) -> CallerMix {
@@ -26,4 +30,16 @@ pub(super) fn is_overloaded(second: &[SecondCounts]) -> bool {
     let sum = |of: fn(&SecondCounts) -> u64| second.iter().map(of).sum::<u64>();
     let (sent, unsent) = (sum(|it| it.sent), sum(|it| it.unsent));
     unsent * 10 > sent + unsent && sent == sum(|it| it.succeeded)
+}
+
+/// Whether the resolved check sends so many requests that the callers may notice them.
+pub(super) fn is_disruptive(plan: &Plan) -> bool {
+    let requests = |step: &Step| match &step.action {
+        Action::Traffic(traffic) => match traffic.amount {
+            Amount::Requests(count) => count,
+            Amount::Duration(_) => MANY,
+        },
+        _ => 0,
+    };
+    plan.claims.resolved_check.iter().map(requests).sum::<u64>() >= MANY
 }
