@@ -105,7 +105,8 @@ impl Session {
             return Ok(());
         }
         if let Some(id) = lab.drill()? {
-            return self.note_stopped_drill(lab, &id);
+            self.note_stopped_drill(lab, &id);
+            return Ok(());
         }
         if lab.is_reset_pending() {
             let message =
@@ -128,11 +129,11 @@ impl Session {
     }
 
     /// Notes a drill whose referee is gone, or whose lab is not restored yet. Anything else would tell what the drill does.
-    fn note_stopped_drill(&self, lab: &Lab, id: &str) -> anyhow::Result<()> {
+    fn note_stopped_drill(&self, lab: &Lab, id: &str) {
         let name = lab.name_option();
         let message = match drill::is_ended(lab, id) {
             Ok(true) => format!("lab {} is not restored after its drill; run lab recover{name}", lab.name()),
-            Ok(false) if DrillProcess::new(lab).is_running() => return Ok(()),
+            Ok(false) if DrillProcess::new(lab).is_running() => return,
             Ok(false) => format!(
                 "nobody watches the drill in lab {}: its referee was killed; lab drill resume{name} continues it",
                 lab.name()
@@ -140,7 +141,6 @@ impl Session {
             Err(error) => format!("lab {}: {error}", lab.name()),
         };
         self.term.note(&self.term.stderr_painter().paint(Tone::Warn, &message));
-        Ok(())
     }
 
     /// Notes leftover temporary labs of interrupted runs on stderr, except the selected lab: they keep running unnoticed

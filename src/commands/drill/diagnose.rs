@@ -27,7 +27,7 @@ struct Item {
 
 /// Document of `--json` with an answer.
 #[derive(Serialize)]
-struct Attempt<'a> {
+struct Report<'a> {
     findings: &'a [Finding],
     /// Number of the answer, from 1.
     attempt: usize,
@@ -45,7 +45,7 @@ pub(super) fn run(session: &Session, answer: &[String], json: bool) -> anyhow::R
     let tries = drill.drill.public().tries;
     let (attempt, answer) = (tries.len(), tries.last().and_then(|one| one.answer));
     if json {
-        return session.json(&Attempt { findings: &findings, attempt, answer });
+        return session.json(&Report { findings: &findings, attempt, answer });
     }
     let text: Vec<String> = findings.iter().copied().map(describe).collect();
     let (tone, said) = describe_answer(answer);

@@ -71,7 +71,9 @@ impl Active {
     /// Appends an event of the participant.
     fn append(&mut self, event: Event) -> anyhow::Result<()> {
         let written = self.log.append(None, event).map_err(|error| log_failure(error, &self.lab))?;
-        written.iter().for_each(|entry| self.drill.apply(entry));
+        for entry in &written {
+            self.drill.apply(entry);
+        }
         self.entries.extend(written);
         Ok(())
     }

@@ -66,7 +66,7 @@ async fn begin(
         return Ok(None);
     }
     let connected = session.connect()?;
-    let _run = lab.lock_run("lab drill start")?;
+    let lock = lab.lock_run("lab drill start")?;
     check_lab(session, &connected).await?;
     let now = connected.describe().await?;
     let state = StateFolder::open()?;
@@ -80,7 +80,7 @@ async fn begin(
     log.append(Some(0), Event::Started(Box::new(started.clone())))?;
     lab.begin_drill(&started.id)?;
     if let Err(error) = DrillProcess::new(lab).start(&started.id).await {
-        drop(_run);
+        drop(lock);
         // The reason matters more than what could not be restored, which `lab recover` repeats.
         let _ = end::finish(lab, &started.id, Ending::Void, &Interrupt::new()).await;
         return Err(error.into());
