@@ -66,7 +66,14 @@ First steps:
   lab reset                    go back to how the lab was brought up
   lab down                     remove the lab (run history is kept)
 
-To fix an incident yourself:
+To be on call:
+  lab drill start              something breaks, and nobody names it
+  lab drill status             messages, callers, services, what is due
+  lab drill ack                you have noticed; then diagnose, update, fix
+  lab drill finish             restore the lab and show the debrief
+  lab drill list               your scores
+
+To fix a known incident yourself:
   lab scenario run wrong-upstream --until observe
   lab scenario check wrong-upstream
 
