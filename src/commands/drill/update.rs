@@ -6,7 +6,7 @@ use chrono::Local;
 use lab_core::engine::secret;
 use lab_core::error::{Exit, Failure};
 use lab_core::event::Secrets;
-use lab_drill::event::{Audience, Event};
+use lab_drill::event::{Audience, ClaimedState, Event};
 use lab_drill::updates::warning::{Kind, Warning, warnings};
 use lab_report::report::human;
 use lab_report::term::Tone;
@@ -45,15 +45,15 @@ pub(super) async fn run(session: &Session, args: &UpdateArgs) -> anyhow::Result<
         Audience::Customers => "the customers",
         Audience::Internal => "your company",
     };
-    let promised = update.next;
+    let (promised, closes) = (update.next, update.state == ClaimedState::Resolved);
     active.append(Event::Update(update))?;
     session.line(&format!("sent to {to} at {}", active.clock()))?;
     let name = active.lab.name_option();
-    let promise = promised.map_or_else(
-        || format!("lab drill status{name} tells when the next update is due"),
-        |seconds| format!("the next update within {}", human::drill_time(seconds * 1000)),
-    );
-    next(session, &promise)
+    match promised {
+        _ if closes => next(session, &format!("lab drill finish{name}")),
+        Some(seconds) => next(session, &format!("the next update within {}", human::drill_time(seconds * 1000))),
+        None => next(session, &format!("lab drill status{name} tells when the next update is due")),
+    }
 }
 
 /// Asks a question on the terminal. `None` is the end of the input.

@@ -1,6 +1,7 @@
 //! Time series of a drill: the callers' requests, with marks for the fault and for what the participant did about it.
 
 use lab_drill::debrief::Debrief;
+use lab_drill::fold::Phase;
 
 use crate::report::plot::{COLUMNS, Line, Plot, Span};
 use crate::report::text;
@@ -22,7 +23,9 @@ pub(super) fn plot(debrief: &Debrief) -> Option<Plot> {
         }
     }
     let times = &debrief.times;
-    let recovered = times.mitigated.or(times.ended).map_or(end, seconds);
+    // The first outage. After a relapse, the times of the verdicts are those of a later mitigation, or none.
+    let mitigated = debrief.turns.iter().find(|turn| matches!(turn.phase, Phase::Mitigated | Phase::Resolved));
+    let recovered = mitigated.map(|turn| turn.at).or(times.ended).map_or(end, seconds);
     let plot = Plot {
         end,
         width: 1.0,
