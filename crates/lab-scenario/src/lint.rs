@@ -6,6 +6,7 @@ use super::actions::Action;
 use super::lesson::{FixFile, LessonFile, changes};
 use super::plan::{Plan, Step};
 use lab_core::diagnosis::{Diagnosis, Finding};
+use lab_core::event::Phase;
 use lab_yaml::node::Text;
 use lab_yaml::{Diagnostic, Place, quote};
 
@@ -21,6 +22,7 @@ pub(crate) fn lint(file: &LessonFile, plan: &Plan) -> Vec<Diagnostic> {
     lint_texts(file, plan, &mut found);
     lint_costs(file, plan, &mut found);
     lint_fixes(file, plan, &mut found);
+    lint_resolved_check(file, plan, &mut found);
     found
 }
 
@@ -106,6 +108,33 @@ fn lint_fixes(file: &LessonFile, plan: &Plan, found: &mut Vec<Diagnostic>) {
         }
         known.push(fix);
     }
+}
+
+/// Nobody who fixes the incident by hand can guess a key that only the remedy chooses.
+fn lint_resolved_check(file: &LessonFile, plan: &Plan, found: &mut Vec<Diagnostic>) {
+    let Some(place) = &file.resolved_check.place else { return };
+    let (remedy, earlier): (Vec<&Step>, Vec<&Step>) = plan.steps.iter().partition(|step| step.phase == Phase::Remedy);
+    let (remedy, earlier) = (changes(remedy), changes(earlier));
+    let accepted = plan.claims.resolved_check.iter().filter_map(|step| match &step.action {
+        Action::Check(check) if check.status < 400 => check.key.as_deref(),
+        _ => None,
+    });
+    let chosen = |key: &&str| sets(&remedy, key) && !sets(&earlier, key);
+    for key in accepted.filter(chosen) {
+        let message = format!("`resolved_check` requires the key {}", plan.secrets.mask(&quote(key)));
+        let label = "only the remedy sets this key; check that callers get through, and that the old key does not";
+        found.push(Diagnostic::at(message, place).label(label));
+    }
+}
+
+/// Returns true if one of the changes sets this key, for the server or for callers.
+fn sets(changes: &[&Action], key: &str) -> bool {
+    changes.iter().any(|change| match change {
+        Action::RotateKey { server } => server == key,
+        Action::CallerKey { key: set, .. } => set == key,
+        Action::Change(change) => change.change.env.values().flatten().any(|value| value == key),
+        _ => false,
+    })
 }
 
 fn fix<'p>(name: &str, steps: &'p [Step], at: &'p FixFile) -> Fix<'p> {

@@ -67,6 +67,25 @@ fn fixes_can_be_told_apart() {
 }
 
 #[test]
+fn the_resolved_check_requires_nothing_that_nobody_can_guess() {
+    let found = |fault: &str, fix: &str| {
+        let text = format!(
+            "title: T\nsteps:\n  - {fault}\n  - {{ phase: remedy, {fix} }}\nresolved_check:\n  \
+             - check: {{ path: /, key: b, status: 200 }}\n  - check: {{ path: /, key: a, status: 401 }}\n"
+        );
+        let plan = load(&Source::Text { name: "test.yaml".into(), text }, &LoadOptions::default()).unwrap();
+        plan.lints.iter().map(|item| (item.line(), item.message.clone())).collect::<Vec<_>>()
+    };
+    let stop = "stop: app";
+    assert_eq!(found("rotate_key: { server: b }", "align_key: { caller: server }"), []);
+    let guess = [(Some(5), "`resolved_check` requires the key `b`".to_owned())];
+    assert_eq!(found(stop, "rotate_key: { server: b }"), guess);
+    assert_eq!(found(stop, "rotate_key: { caller: b }"), guess);
+    assert_eq!(found(stop, "set_env: { service: app, env: { APP_API_KEY: b } }"), guess);
+    assert_eq!(found(stop, "rotate_key: { server: a }"), []);
+}
+
+#[test]
 fn the_library_has_none() {
     for name in library::names() {
         let plan = load(&Source::Library(name.into()), &LoadOptions::default()).unwrap();
