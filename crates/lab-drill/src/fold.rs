@@ -152,7 +152,7 @@ pub struct SentUpdate {
     pub at: u64,
     /// The update.
     pub update: Update,
-    /// The callers' requests of the last 10 seconds before it. `None` if the referee did not see any second.
+    /// The callers' requests of the last 10 seconds before it, or of the last 3 if they have no failure. `None` if the referee did not see any second.
     pub share: Option<Share>,
 }
 
@@ -378,6 +378,6 @@ impl Drill {
 
     /// The callers' requests of the last 10 seconds. `None` before the first second.
     pub fn window_share(&self) -> Option<Share> {
-        Share::of_last(&self.seconds)
+        Share::current(&self.seconds)
     }
 }

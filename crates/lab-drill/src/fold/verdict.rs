@@ -128,8 +128,11 @@ impl Verdicts {
     }
 
     fn revoke(&mut self, at: u64) {
-        if let Some(resolution) = self.resolutions.last_mut().filter(|last| last.until.is_none()) {
-            resolution.until = Some(at.max(resolution.at));
+        let Some(resolution) = self.resolutions.last_mut().filter(|last| last.until.is_none()) else { return };
+        resolution.until = Some(at);
+        // A check may pass in the second in which the callers fail again.
+        if at <= resolution.at {
+            self.resolutions.pop();
         }
     }
 

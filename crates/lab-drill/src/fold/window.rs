@@ -4,6 +4,8 @@ use serde::{Serialize, Serializer};
 
 /// Length of the window, in seconds.
 pub(crate) const SECONDS: usize = 10;
+/// Number of seconds without a failure after which the callers count as recovered.
+const RECOVERED: usize = 3;
 /// Longest time between the ends of two consecutive seconds, in milliseconds.
 const STEP: u64 = 1500;
 
@@ -38,8 +40,13 @@ impl Second {
 }
 
 impl Share {
-    pub(super) fn of_last(seconds: &[Second]) -> Option<Self> {
-        let last = &seconds[seconds.len().saturating_sub(SECONDS)..];
+    /// Share of the last 10 seconds, or of the last 3 if they have no failure: after a fix, older failures are over. `None` without
+    /// any second.
+    pub(super) fn current(seconds: &[Second]) -> Option<Self> {
+        let last = |count: usize| &seconds[seconds.len().saturating_sub(count)..];
+        let succeeds = |second: &Second| second.failed() == 0 && second.callers.iter().any(|(sent, _)| *sent > 0);
+        let recovered = seconds.len() >= RECOVERED && last(RECOVERED).iter().all(succeeds);
+        let last = last(if recovered { RECOVERED } else { SECONDS });
         let requests = last.iter().flat_map(|second| second.callers.iter());
         let add = |share: Self, (sent, succeeded): &(u32, u32)| Self {
             sent: share.sent + u64::from(*sent),

@@ -39,6 +39,12 @@ fn the_default_messages_follow_the_outage() {
 }
 
 #[test]
+fn nobody_writes_that_it_works_again_before_the_ticket() {
+    let story = broken().bad(5).good(200);
+    assert_eq!(arrived(&story), named(&[(90_000, "the customer"), (150_000, "the customer")]));
+}
+
+#[test]
 fn an_overdue_update_is_asked_for_each_time() {
     let short = update(ClaimedState::Investigating, Affected::Everybody, Some(60));
     let story = broken().bad(70).update(short.clone()).bad(100).update(short).bad(100);

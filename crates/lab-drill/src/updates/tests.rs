@@ -46,6 +46,13 @@ fn the_next_update_is_due_when_the_promise_runs_out() {
 }
 
 #[test]
+fn failures_before_the_fix_do_not_count_against_an_update_after_it() {
+    let resolved = update(ClaimedState::Resolved, Affected::Nobody, None);
+    let story = broken().bad(100).good(4).check().update(resolved).good(20).check();
+    assert_eq!(points(&story, 0)[2], 2, "{}", reason(&story, 0, 2));
+}
+
+#[test]
 fn an_honest_update_has_ten_points() {
     let story = broken().bad(100).update(investigating(Some(600))).bad(10);
     assert_eq!(points(&story, 0), [3, 2, 2, 2, 1]);
