@@ -18,6 +18,9 @@ mod conformance_suite;
 mod daemon;
 mod dashboard;
 mod deploys;
+#[path = "../shared/drill.rs"]
+mod drill;
+mod drill_plays;
 mod edge;
 mod engines;
 mod faults;
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         alerts::trials(),
         waits::trials(),
         deploys::trials(),
+        drill_plays::trials(),
         edge::trials(),
         conditions::trials(),
         views::trials(),

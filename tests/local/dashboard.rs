@@ -9,7 +9,7 @@ use crate::desk::{Desk, Running};
 use crate::support::{Response, exchange, until};
 
 /// Starts `lab dashboard` and reads its address.
-fn start_dashboard(desk: &Desk, args: &[&str]) -> (Running, SocketAddr) {
+pub(crate) fn start_dashboard(desk: &Desk, args: &[&str]) -> (Running, SocketAddr) {
     let mut running = desk.start(&[&["dashboard", "--port", "0"], args].concat());
     let line = running.lines().next().expect("a line with the address");
     let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");

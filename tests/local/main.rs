@@ -19,6 +19,10 @@ mod dashboard;
 mod descriptors;
 mod desk;
 mod doctor;
+#[path = "../shared/drill.rs"]
+mod drill;
+mod drill_blindness;
+mod drill_plays;
 mod drills;
 mod early_refusals;
 mod edge;

@@ -38,6 +38,11 @@ pub(crate) fn fix_by_hand(incident: &str, engine: &str, lab: &dyn Fn(&[&str]) ->
     lab(&["traffic", "--requests", "5", "--rate", "50", "--json"]).status(0).says("\"200\": 5");
 }
 
+/// Commands of a runbook's fix, without `lab`.
+pub(crate) fn fix_commands(incident: &str, engine: &str) -> Vec<Vec<String>> {
+    section(&page(incident), "Fix", engine).into_iter().map(|example| example.args).collect()
+}
+
 fn page(incident: &str) -> String {
     let path = format!("{}/docs/runbooks/{incident}.md", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
