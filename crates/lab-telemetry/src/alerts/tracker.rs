@@ -234,7 +234,9 @@ mod tests {
 
     #[test]
     fn a_malformed_response_is_an_error() {
-        assert!(RulesResponse::parse("<html>").expect_err("no").to_string().contains("no answer of rules"));
+        assert!(
+            RulesResponse::parse("<html>").expect_err("no").to_string().contains("not a response of the rules API")
+        );
         let error = RulesResponse::parse(r#"{"status":"error","error":"starting"}"#).expect_err("no");
         assert_eq!(error.to_string(), "error: starting");
     }
