@@ -94,4 +94,7 @@ pub struct WrongFix {
     pub name: String,
     /// Why it does not help.
     pub why: String,
+    /// Its changes are among those of a right fix. It is a mistake only if the incident is not resolved in the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }

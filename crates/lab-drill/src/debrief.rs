@@ -249,7 +249,7 @@ fn explain_fixes(drill: &Drill) -> Vec<ExplainedFix> {
         why: known.iter().find(|known| known.name == fix.name).map(|known| known.why.clone()).unwrap_or_default(),
         masked: masking.as_ref() == Some(&fix.name),
     };
-    drill.wrong_fixes.iter().map(explain).collect()
+    drill.mistakes().map(explain).collect()
 }
 
 fn replay(drill: &Drill) -> Vec<Command> {

@@ -364,7 +364,7 @@ fn updates(drill: &Drill, table: &Table) -> Term {
 }
 
 fn deductions(drill: &Drill, table: &Table) -> Term {
-    let wrong = drill.wrong_fixes.len();
+    let wrong = drill.mistakes().count();
     let disclosed = updates::judge(drill).disclosed;
     let less = (count(wrong) * table.wrong_fix).min(table.wrong_fixes) + f64::from(disclosed) * table.secret;
     let formula = match (wrong, disclosed) {

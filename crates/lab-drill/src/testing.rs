@@ -184,7 +184,7 @@ fn started() -> Started {
         diagnosis: Diagnosis { first: RIGHT, also: None },
         par: Par { detect: Duration::from_mins(1), mitigate: Duration::from_mins(5), resolve: Duration::from_mins(8) },
         injects: Vec::new(),
-        wrong_fixes: vec![WrongFix { name: "restart".to_owned(), why: "The limit stays.".to_owned() }],
+        wrong_fixes: vec![WrongFix { name: "restart".to_owned(), why: "The limit stays.".to_owned(), partial: false }],
     };
     Started {
         version: crate::LOG_VERSION,

@@ -61,7 +61,7 @@ impl DrillLog {
 /// An incident for drills: the gateway sends some callers to a wrong address.
 pub fn brief() -> Brief {
     let hint = |about: &str, text: &str, cost| Hint { about: about.to_owned(), text: text.to_owned(), cost };
-    let wrong = |name: &str, why: &str| WrongFix { name: name.to_owned(), why: why.to_owned() };
+    let wrong = |name: &str, why: &str| WrongFix { name: name.to_owned(), why: why.to_owned(), partial: false };
     Brief {
         scenario: "wrong-upstream".to_owned(),
         title: "502 after a change of the gateway's upstream".to_owned(),

@@ -59,7 +59,7 @@ fn hidden(drill: &Drill) -> Vec<(u64, String)> {
         add(Some(span.at), "resolved: the cause is removed".to_owned());
         add(span.until.filter(|until| !relapses.contains(until)), "no longer resolved".to_owned());
     }
-    for fix in &drill.wrong_fixes {
+    for fix in drill.mistakes() {
         let known = drill.started.brief.wrong_fixes.iter().find(|known| known.name == fix.name);
         let why = known.map(|known| format!(": {}", known.why)).unwrap_or_default();
         add(Some(fix.at), format!("wrong fix \"{}\"{why}", fix.name));

@@ -129,7 +129,7 @@ impl Drill {
             tries: self.public_tries(),
             changes: self.changes.clone(),
             phase: open.then(|| self.phase()),
-            wrong_fixes: if open { self.wrong_fixes.clone() } else { Vec::new() },
+            wrong_fixes: if open { self.mistakes().cloned().collect() } else { Vec::new() },
             ended: self.ended,
         }
     }

@@ -173,6 +173,14 @@ fn a_public_view_tells_no_verdict_and_no_answer_before_the_ticket() {
 }
 
 #[test]
+fn a_part_of_the_right_fix_is_no_mistake_once_the_incident_is_resolved() {
+    let started = |started: &mut Started| started.brief.wrong_fixes[0].partial = true;
+    let story = Story::new().change_start(started).quiet(30).inject().bad(60).change("app").wrong_fix("restart");
+    assert_eq!(story.clone().bad(5).drill().mistakes().count(), 1);
+    assert_eq!(story.good(12).check().drill().mistakes().count(), 0);
+}
+
+#[test]
 fn hints_and_wrong_fixes_count_once() {
     let story = Story::new().quiet(1).hint(1).hint(1).change("app").wrong_fix("restart").wrong_fix("restart").hint(9);
     let drill = story.drill();

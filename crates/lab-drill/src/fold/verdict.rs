@@ -201,7 +201,14 @@ impl Drill {
         let mitigation = self.mitigations().last().filter(|last| last.span.until.is_none() && last.masked.is_some())?;
         let mut before = self.changes.iter().filter(|change| change.at <= mitigation.span.at + CHANGE_LAG);
         let change = before.next_back()?.at;
-        self.wrong_fixes.iter().find(|fix| fix.changed == Some(change))
+        self.mistakes().find(|fix| fix.changed == Some(change))
+    }
+
+    /// The named wrong fixes that count: those that were no step on the way to the resolution.
+    pub fn mistakes(&self) -> impl Iterator<Item = &NamedWrongFix> {
+        let resolved = self.resolved().is_some();
+        let is_partial = |name: &str| self.started.brief.wrong_fixes.iter().any(|fix| fix.name == name && fix.partial);
+        self.wrong_fixes.iter().filter(move |fix| !(resolved && is_partial(&fix.name)))
     }
 
     /// Phase after the last entry.

@@ -10,7 +10,10 @@ pub fn brief(plan: &Plan) -> Option<Brief> {
     let lesson = &plan.lesson;
     let lesson::Par { detect, mitigate, resolve } = lesson.par;
     let hint = |hint: &lesson::Hint| Hint { about: hint.about.clone(), text: hint.text.clone(), cost: hint.cost };
-    let wrong = |fix: &lesson::WrongFix| WrongFix { name: fix.name.clone(), why: fix.why.clone() };
+    let wrong = |fix: &lesson::WrongFix| {
+        let partial = plan.is_incomplete(fix);
+        WrongFix { name: fix.name.clone(), why: fix.why.clone(), partial }
+    };
     Some(Brief {
         scenario: plan.source.clone(),
         title: plan.title.clone(),
