@@ -252,7 +252,9 @@ impl<'a> Game<'a> {
 
     /// Executes steps by hand.
     fn execute(&self, steps: &[Step]) {
-        commands(steps).iter().for_each(|command| self.lab(command));
+        for command in commands(steps) {
+            self.lab(&command);
+        }
     }
 
     /// Executes a wrong fix. It is recognized, and resolves nothing.
