@@ -53,7 +53,11 @@ pub async fn prepare(
     let change = ChangeAs { undo, holder: HOLDER.to_owned(), author: author.clone() };
     register_callers(checks, plan, change).await.map_err(DrillError::Change)?;
     inject::prepare(lab, engine, wire, plan, id).await?;
-    for (service, change) in harmless_changes(plan, &engine.services(), &engine.roles(), secret) {
+    // Optional services are missing if their image is.
+    let now = engine.describe().await?;
+    let is_present = |spec: &ServiceSpec| now.service(&spec.name).is_some_and(|service| service.instance.is_some());
+    let present: Vec<ServiceSpec> = engine.services().into_iter().filter(is_present).collect();
+    for (service, change) in harmless_changes(plan, &present, &engine.roles(), secret) {
         let _lock = lab.lock_change(HOLDER).await?;
         let changed = lab.reconcile(engine.as_ref(), &service, &[change], &author).await;
         changed.map_err(|error| DrillError::Change(format!("{service} could not be redeployed: {error}")))?;
