@@ -186,6 +186,7 @@ impl Collector {
             roles: now.roles,
             services: now.services,
             keys,
+            is_drill,
             remarks,
         }
     }

@@ -61,6 +61,8 @@ pub(super) struct RunningLab {
     pub(super) services: Vec<ServiceStatus>,
     /// `None` if the server has no key.
     pub(super) keys: Option<Keys>,
+    /// A drill is in progress.
+    pub(super) is_drill: bool,
     /// Pending undo, unhealthy services and missing parts, one sentence each.
     pub(super) remarks: Vec<String>,
 }

@@ -58,6 +58,7 @@ fn up(server: &str) -> LabState {
         roles: Roles::default(),
         services: vec![well("gateway"), well("app"), well("db")],
         keys: Some(Keys { server: server.to_owned(), caller: "apikey-v1".to_owned(), ..Keys::default() }),
+        is_drill: false,
         remarks: Vec::new(),
     }))
 }

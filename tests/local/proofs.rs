@@ -29,7 +29,7 @@ fn the_library_is_proven() {
     let rotate_key = find("rotate-key");
     assert_eq!(rotate_key["status"], "proven", "{rotate_key}");
     let parts = rotate_key["parts"].as_array().expect("a list");
-    assert_eq!(parts.len(), 6, "{parts:?}");
+    assert_eq!(parts.len(), 7, "{parts:?}");
     assert!(parts.iter().all(|part| part["passed"] == true), "{parts:?}");
     desk.assert_clean();
 }

@@ -20,7 +20,7 @@ pub use verdict::{Mitigation, Phase, Span, Turn};
 pub use window::{Second, Share};
 
 use verdict::Verdicts;
-use window::Window;
+use window::{Heard, Window};
 
 /// A log that does not begin with [`Event::Started`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,7 @@ pub struct Drill {
     pub ended: Option<End>,
     /// What could not be restored after the drill. `None` before the lab was restored.
     pub restored: Option<Vec<String>>,
+    heard: Heard,
     window: Window,
     verdicts: Verdicts,
 }
@@ -194,6 +195,7 @@ impl Drill {
     pub fn new(at: DateTime<Utc>, clock: u64, started: Started) -> Self {
         Self {
             window: Window::new(&started.callers),
+            heard: Heard::new(started.callers.len()),
             started: Box::new(started),
             at,
             last_at: at,
@@ -292,7 +294,10 @@ impl Drill {
         }
         let second = Second { at: self.clock, callers: callers.into() };
         let begin = second.begin();
-        if second.failed() > 0 {
+        if self.injecting.is_none() {
+            self.heard.add(&second);
+        }
+        if self.heard.failed(&second) > 0 {
             if self.impact.is_none() && self.injecting.is_some_and(|injecting| self.clock > injecting) {
                 self.impact = Some(begin.max(self.injecting.unwrap_or_default()));
                 // The verdict is about the time after the impact.
@@ -305,7 +310,7 @@ impl Drill {
         self.window.add(&second, &self.seconds);
         self.seconds.push(second);
         if let Some(impact) = self.impact {
-            match self.window.verdict() {
+            match self.window.verdict(&self.heard) {
                 Some((start, true)) => self.verdicts.mitigate(start.max(impact), self.clock),
                 Some((_, false)) => self.verdicts.relapse(begin),
                 None => {}
@@ -378,6 +383,6 @@ impl Drill {
 
     /// The callers' requests of the last 10 seconds. `None` before the first second.
     pub fn window_share(&self) -> Option<Share> {
-        Share::current(&self.seconds)
+        Share::current(&self.seconds, &self.heard)
     }
 }

@@ -7,7 +7,7 @@ use super::pen::{Pen, Piece};
 use super::{below, top, truncate};
 use crate::watch::model::Model;
 use crate::watch::run_tracker::{Run, Step, StepState};
-use crate::watch::snapshot::AlertView;
+use crate::watch::snapshot::{AlertView, LabState};
 use lab_report::report::{human, status_tone};
 use lab_report::term::Tone;
 use lab_telemetry::live::AlertState;
@@ -19,7 +19,12 @@ const NAME: usize = 24;
 pub(super) fn steps(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let Some(run) = &model.shown().runs.run else {
         let rest = pen.head(area, &[(Tone::Plain, "steps".to_owned())]);
-        let none = format!("no run within the last hour; start one: lab scenario run rotate-key{}", model.about.option);
+        let option = &model.about.option;
+        let none = if matches!(&model.shown().lab, LabState::Up(up) if up.is_drill) {
+            format!("a drill is in progress: lab drill status{option}")
+        } else {
+            format!("no run within the last hour; start one: lab scenario run rotate-key{option}")
+        };
         pen.row(rest, &[(Tone::Dim, truncate(&none, rest.width))]);
         return;
     };

@@ -49,8 +49,6 @@ pub(super) struct Limiter {
     rate: f64,
     burst: f64,
     buckets: [Mutex<Bucket>; KeyName::ALL.len()],
-    /// Buckets of lab's own probes, which must not use up what callers may send.
-    probes: [Mutex<Bucket>; KeyName::ALL.len()],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,28 +62,15 @@ impl Limiter {
     pub(super) fn new(rate: Rate, burst: Option<u32>) -> Self {
         let burst = f64::from(burst.unwrap_or(rate.requests));
         let full = Bucket { tokens: burst, at: tokio::time::Instant::now().into_std() };
-        Self { rate: rate.per_second(), burst, buckets: full_buckets(full), probes: full_buckets(full) }
+        Self { rate: rate.per_second(), burst, buckets: KeyName::ALL.map(|_| Mutex::new(full)) }
     }
 
     /// Uses a token. The error is the time until the next one in whole seconds, rounded up.
     pub(super) fn try_acquire(&self, key: KeyName, now: Instant) -> Result<(), u64> {
-        self.try_bucket(&self.buckets[key as usize], now)
-    }
-
-    /// Uses a token of the probes.
-    pub(super) fn try_probe(&self, key: KeyName, now: Instant) -> Result<(), u64> {
-        self.try_bucket(&self.probes[key as usize], now)
-    }
-
-    fn try_bucket(&self, bucket: &Mutex<Bucket>, now: Instant) -> Result<(), u64> {
-        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = self.buckets[key as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let result = bucket.try_acquire(self.rate, self.burst, now);
         result.map_err(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
     }
-}
-
-fn full_buckets(full: Bucket) -> [Mutex<Bucket>; KeyName::ALL.len()] {
-    KeyName::ALL.map(|_| Mutex::new(full))
 }
 
 impl Bucket {
@@ -153,16 +138,6 @@ mod tests {
         assert_eq!(limiter.try_acquire(KeyName::Current, now), Ok(()));
         assert!(limiter.try_acquire(KeyName::Current, now).is_err());
         assert_eq!(limiter.try_acquire(KeyName::Previous, now), Ok(()));
-    }
-
-    #[test]
-    fn probes_leave_the_callers_their_tokens() {
-        let limiter = limiter("1/m", Some(2));
-        let now = Instant::now();
-        let probe = || limiter.try_probe(KeyName::Current, now).is_ok();
-        assert_eq!([probe(), probe(), probe()], [true, true, false], "they have the same limit");
-        assert_eq!(limiter.try_acquire(KeyName::Current, now), Ok(()));
-        assert_eq!(limiter.try_acquire(KeyName::Current, now), Ok(()));
     }
 
     proptest! {

@@ -112,7 +112,7 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         app.metrics.request(auth);
     }
     let response = match auth {
-        Ok(key) => match app.rate_limited(key, is_probe) {
+        Ok(key) => match app.rate_limited(key) {
             None => app.after_delay(next.run(request)).await,
             Some(refusal) => refusal,
         },
@@ -131,11 +131,11 @@ fn is_probe(headers: &HeaderMap) -> bool {
 
 impl App {
     /// Returns the response if the key has exceeded its rate.
-    fn rate_limited(&self, key: KeyName, is_probe: bool) -> Option<Response> {
+    fn rate_limited(&self, key: KeyName) -> Option<Response> {
         // Use the runtime's clock, which tests can pause.
         let now = tokio::time::Instant::now().into_std();
         let limiter = self.limiter.as_ref()?;
-        let wait = if is_probe { limiter.try_probe(key, now) } else { limiter.try_acquire(key, now) }.err()?;
+        let wait = limiter.try_acquire(key, now).err()?;
         let refusal = error(StatusCode::TOO_MANY_REQUESTS, r#"{"error":"rate limit exceeded"}"#);
         Some(with_reason("rate", ([(RETRY_AFTER, HeaderValue::from(wait))], refusal).into_response()))
     }

@@ -181,6 +181,16 @@ fn a_part_of_the_right_fix_is_no_mistake_once_the_incident_is_resolved() {
 }
 
 #[test]
+fn a_caller_that_failed_before_the_fault_does_not_count() {
+    let before = Story::new().second(&[(10, 10), (5, 0)], 30).inject();
+    let unharmed = before.clone().second(&[(10, 10), (5, 0)], 20).drill();
+    assert_eq!((unharmed.impact, unharmed.self_inflicted), (None, None));
+    let fixed = before.bad(20).second(&[(10, 10), (5, 0)], 12).drill();
+    assert_eq!((fixed.impact, fixed.mitigated()), (Some(30_000), Some(50_000)));
+    assert!(fixed.window_share().is_some_and(Share::is_healthy));
+}
+
+#[test]
 fn hints_and_wrong_fixes_count_once() {
     let story = Story::new().quiet(1).hint(1).hint(1).change("app").wrong_fix("restart").wrong_fix("restart").hint(9);
     let drill = story.drill();

@@ -32,25 +32,56 @@ impl Second {
     pub fn begin(&self) -> u64 {
         self.at.saturating_sub(1000)
     }
+}
+
+/// What the callers got before the fault. One whose requests all failed then, such as an old script with a wrong key, is no
+/// measure of the fault: neither its failures nor its requests count.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    /// Requests sent and requests that succeeded, of each caller.
+    before: Vec<(u32, u32)>,
+}
+
+impl Heard {
+    pub(super) fn new(callers: usize) -> Self {
+        Self { before: vec![(0, 0); callers] }
+    }
+
+    /// Adds a second before the fault.
+    pub(super) fn add(&mut self, second: &Second) {
+        for (sum, (sent, succeeded)) in self.before.iter_mut().zip(&second.callers) {
+            *sum = (sum.0.saturating_add(*sent), sum.1.saturating_add(*succeeded));
+        }
+    }
+
+    /// Whether a caller counts.
+    fn counts(&self, caller: usize) -> bool {
+        self.before.get(caller).is_none_or(|(sent, succeeded)| *sent == 0 || *succeeded > 0)
+    }
+
+    /// Requests of the callers that count.
+    fn counted<'a>(&'a self, second: &'a Second) -> impl Iterator<Item = (u32, u32)> + 'a {
+        second.callers.iter().enumerate().filter(|(caller, _)| self.counts(*caller)).map(|(_, requests)| *requests)
+    }
 
     /// Number of failed requests.
-    pub fn failed(&self) -> u32 {
-        self.callers.iter().map(|(sent, succeeded)| sent.saturating_sub(*succeeded)).sum()
+    pub(super) fn failed(&self, second: &Second) -> u32 {
+        self.counted(second).map(|(sent, succeeded)| sent.saturating_sub(succeeded)).sum()
     }
 }
 
 impl Share {
     /// Share of the last 10 seconds, or of the last 3 if they have no failure: after a fix, older failures are over. `None` without
     /// any second.
-    pub(super) fn current(seconds: &[Second]) -> Option<Self> {
+    pub(super) fn current(seconds: &[Second], heard: &Heard) -> Option<Self> {
         let last = |count: usize| &seconds[seconds.len().saturating_sub(count)..];
-        let succeeds = |second: &Second| second.failed() == 0 && second.callers.iter().any(|(sent, _)| *sent > 0);
+        let succeeds = |second: &Second| heard.failed(second) == 0 && heard.counted(second).any(|(sent, _)| sent > 0);
         let recovered = seconds.len() >= RECOVERED && last(RECOVERED).iter().all(succeeds);
         let last = last(if recovered { RECOVERED } else { SECONDS });
-        let requests = last.iter().flat_map(|second| second.callers.iter());
-        let add = |share: Self, (sent, succeeded): &(u32, u32)| Self {
-            sent: share.sent + u64::from(*sent),
-            succeeded: share.succeeded + u64::from(*succeeded),
+        let requests = last.iter().flat_map(|second| heard.counted(second));
+        let add = |share: Self, (sent, succeeded): (u32, u32)| Self {
+            sent: share.sent + u64::from(sent),
+            succeeded: share.succeeded + u64::from(succeeded),
         };
         (!last.is_empty()).then(|| requests.fold(Self::default(), add))
     }
@@ -130,12 +161,13 @@ impl Window {
     }
 
     /// Start of the window, and whether every caller succeeds in it. `None` if it is not complete.
-    pub(super) fn verdict(&self) -> Option<(u64, bool)> {
+    pub(super) fn verdict(&self, heard: &Heard) -> Option<(u64, bool)> {
         let succeeds = |((sent, succeeded), rate): (&(u32, u32), &f64)| {
             // 90 % of the rate, over 10 seconds.
             f64::from(*sent) >= rate * 9.0 && u64::from(*succeeded) * 100 >= u64::from(*sent) * 99
         };
-        let all = || self.sums.iter().zip(&self.rates).all(succeeds);
+        let counted = || self.sums.iter().zip(&self.rates).enumerate().filter(|(caller, _)| heard.counts(*caller));
+        let all = || counted().all(|(_, one)| succeeds(one));
         (self.length == SECONDS).then(|| (self.start, all()))
     }
 }

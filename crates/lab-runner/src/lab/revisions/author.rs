@@ -54,7 +54,7 @@ impl Author {
             Self::Up => "lab up".to_owned(),
             Self::Found => "before the history".to_owned(),
             Self::Hand { user: Some(user), command } => format!("{user} ({command})"),
-            Self::Hand { user: None, command } => format!("unknown user ({command})"),
+            Self::Hand { user: None, command } => format!("unknown ({command})"),
             Self::Run { run } => format!("run {}", short_id(run)),
             Self::Undo { run } => format!("undo of run {}", short_id(run)),
             Self::Drill { .. } => "drill".to_owned(),
