@@ -381,6 +381,11 @@ impl Drill {
         self.gaps.last().is_some_and(|gap| gap.until.is_none())
     }
 
+    /// Whether a caller counts for the verdicts, by its index. One whose requests all failed before the fault does not.
+    pub fn counts(&self, caller: usize) -> bool {
+        self.heard.counts(caller)
+    }
+
     /// The callers' requests of the last 10 seconds. `None` before the first second.
     pub fn window_share(&self) -> Option<Share> {
         Share::current(&self.seconds, &self.heard)

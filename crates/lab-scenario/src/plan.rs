@@ -80,13 +80,35 @@ impl Plan {
     /// Returns true if a legitimate fix contains all changes of this wrong fix. It is wrong only because it is
     /// incomplete, so a person who has made its changes may be about to finish the fix.
     pub fn is_incomplete(&self, fix: &WrongFix) -> bool {
-        let contains = |legitimate: Vec<&Action>| fix.changes().iter().all(|change| legitimate.contains(change));
+        let contains = |legitimate: Vec<&Action>| {
+            fix.changes().iter().all(|part| legitimate.iter().any(|change| includes(change, part)))
+        };
         contains(self.remedy()) || self.claims.other_fixes.iter().any(|other| contains(other.changes()))
     }
 
     /// Returns true if a step waits until a person has fixed the incident.
     pub fn waits_for_person(&self) -> bool {
         self.own_steps().any(Step::waits_for_person)
+    }
+}
+
+/// Returns true if a change does everything that another one does.
+fn includes(change: &Action, part: &Action) -> bool {
+    let names = |whole: &[String], part: &[String]| {
+        whole == part || (!part.is_empty() && part.iter().all(|caller| whole.contains(caller)))
+    };
+    match (change, part) {
+        (Action::Change(whole), Action::Change(part)) => {
+            let (all, some) = (&whole.change, &part.change);
+            whole.service == part.service
+                && some.env.iter().all(|(name, value)| all.env.get(name) == Some(value))
+                && some.run.is_none_or(|run| all.run == Some(run))
+        }
+        (Action::AlignKey { callers }, Action::AlignKey { callers: part }) => names(callers, part),
+        (Action::CallerKey { key, callers }, Action::CallerKey { key: other, callers: part }) => {
+            key == other && names(callers, part)
+        }
+        _ => change == part,
     }
 }
 

@@ -20,10 +20,10 @@ pub(super) fn steps(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let Some(run) = &model.shown().runs.run else {
         let rest = pen.head(area, &[(Tone::Plain, "steps".to_owned())]);
         let option = &model.about.option;
-        let none = if matches!(&model.shown().lab, LabState::Up(up) if up.is_drill) {
-            format!("a drill is in progress: lab drill status{option}")
-        } else {
-            format!("no run within the last hour; start one: lab scenario run rotate-key{option}")
+        let none = match &model.shown().lab {
+            LabState::Up(up) if up.is_drill => format!("a drill is in progress: lab drill status{option}"),
+            LabState::Up(_) => format!("no run within the last hour; start one: lab scenario run rotate-key{option}"),
+            _ => "no run within the last hour".to_owned(),
         };
         pen.row(rest, &[(Tone::Dim, truncate(&none, rest.width))]);
         return;

@@ -55,7 +55,7 @@ impl Heard {
     }
 
     /// Whether a caller counts.
-    fn counts(&self, caller: usize) -> bool {
+    pub(super) fn counts(&self, caller: usize) -> bool {
         self.before.get(caller).is_none_or(|(sent, succeeded)| *sent == 0 || *succeeded > 0)
     }
 
