@@ -1,5 +1,5 @@
-//! Drills of every incident on Docker, played to their debrief. By default the first wrong fix and then the runbook; with
-//! `LAB_TEST_PLAYS=all` everything that can be done about an incident.
+//! Drills on Docker, played to their debrief: by default one, in which a wrong fix comes before that of the runbook. With
+//! `LAB_TEST_PLAYS=all`, every incident and everything that can be done about it; takes about half an hour.
 
 use libtest_mimic::Trial;
 
@@ -7,13 +7,17 @@ use crate::cli::Cli;
 use crate::drill::{Fix, Play, Stage, play, play_all, plays};
 use crate::support::write_small_stack;
 
+/// The incident that is always played. Every other one takes as long, a minute and a half.
+const ALWAYS: &str = "report-cut-off";
 /// Labs at once.
-const PARALLEL: usize = 6;
+const PARALLEL: usize = 2;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![Trial::test("every_incident_can_be_drilled", || {
+    vec![Trial::test("incidents_can_be_drilled", || {
         let all = std::env::var("LAB_TEST_PLAYS").is_ok_and(|value| value == "all");
-        let plays = plays("docker", |fix| all || matches!(fix, Fix::WrongThenRunbook(_)));
+        let only = std::env::var_os("LAB_TEST_INCIDENT").is_some();
+        let mut plays = plays("docker", |fix| all || matches!(fix, Fix::WrongThenRunbook(_)));
+        plays.retain(|play| all || only || play.incident == ALWAYS);
         play_all(&plays, PARALLEL, play_alone);
         Ok(())
     })]
