@@ -2,9 +2,8 @@
 //! lab's folder while it runs.
 
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -107,11 +106,10 @@ impl Dashboard {
 
     /// Starts the process, which waits for its [`Order`]: see [`Dashboard::serve`].
     pub(super) fn prepare(&self) -> io::Result<Starting> {
-        let errors = files::append(&self.folder.path(LOG_FILE))?;
-        let mut command = Command::new(background::own_executable());
+        let log = self.folder.path(LOG_FILE);
+        let mut command = background::hidden_command(&background::own_executable(), COMMAND, &log)?;
         // It may be killed: its temporary files are removed with the lab.
         command.env("TMPDIR", self.folder.root());
-        command.arg0("lab").arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
         Ok(Starting::new(command.spawn()?))
     }
 

@@ -1,9 +1,7 @@
 //! Starts hosts and detects live ones. A host is alive while its lock is held; process ids are never used.
 
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::call::unreadable;
@@ -34,10 +32,8 @@ pub(super) async fn start_host(folder: &Folder, exe: &Path, request: &UpRequest)
     check_path(folder.root())?;
     files::make_folder(folder.root()).map_err(system)?;
     let log = folder.path("host.log");
-    let errors = files::append(&log).map_err(|error| unreadable(&log, &error))?;
+    let mut command = background::hidden_command(exe, "host", &log).map_err(|error| unreadable(&log, &error))?;
     let request = HostRequest { folder: folder.root().to_owned(), exe: exe.to_owned(), up: request.clone() };
-    let mut command = Command::new(exe);
-    command.arg0("lab").arg("host").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
     let mut starting = Starting::new(command.spawn().map_err(system)?);
     let response = starting.exchange(&request, UP_TIMEOUT).await;
     let failed = match response {

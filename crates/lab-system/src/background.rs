@@ -4,7 +4,9 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -14,6 +16,7 @@ use tokio::process::ChildStdout;
 use tokio_util::sync::CancellationToken;
 
 use crate::deadline::{self, Deadline};
+use crate::files;
 
 /// Time to wait for the previous process to end.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +48,17 @@ pub fn detach() {
     let _ = rustix::process::setsid();
     // All paths are absolute. Staying in the caller's folder would keep its file system busy.
     let _ = std::env::set_current_dir("/");
+}
+
+/// Command that starts a background process: a hidden command of lab, with pipes for the order and the response, and its errors
+/// appended to `log`.
+///
+/// # Errors
+/// If the log cannot be opened.
+pub fn hidden_command(executable: &Path, name: &str, log: &Path) -> io::Result<Command> {
+    let mut command = Command::new(executable);
+    command.arg0("lab").arg(name).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(files::append(log)?);
+    Ok(command)
 }
 
 /// A child process that is killed on drop, unless [`Starting::keep`] is called first.

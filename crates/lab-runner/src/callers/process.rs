@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
@@ -171,8 +169,7 @@ impl CallersProcess {
     /// If another process is running, or the lab's gateway has no address.
     pub async fn start(&self, mix: CallerMix, duration: Duration) -> Result<(), CallersError> {
         let log = self.folder.path(LOG_FILE);
-        let mut command = Command::new(background::own_executable());
-        command.arg0("lab").arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(files::append(&log)?);
+        let mut command = background::hidden_command(&background::own_executable(), COMMAND, &log)?;
         let mut starting = Starting::new(command.spawn()?);
         let until =
             Utc::now().trunc_subsecs(3) + chrono::TimeDelta::from_std(duration).unwrap_or(chrono::TimeDelta::MAX);

@@ -1,9 +1,7 @@
 //! The referee's process. It holds `drill.lock` in the lab's folder while it runs, and outlives the command that started it.
 
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -71,8 +69,7 @@ impl DrillProcess {
     /// [`DrillError::Refused`] if it exits, with its reason.
     pub async fn start(&self, drill: &str) -> Result<(), DrillError> {
         let log = self.folder.path(LOG_FILE);
-        let mut command = Command::new(background::own_executable());
-        command.arg0("lab").arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(files::append(&log)?);
+        let mut command = background::hidden_command(&background::own_executable(), COMMAND, &log)?;
         let mut starting = Starting::new(command.spawn()?);
         let order = Order { folder: self.folder.root().to_owned(), drill: drill.to_owned() };
         let response = starting.exchange(&order, START_TIMEOUT).await?;
