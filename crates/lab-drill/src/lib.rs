@@ -20,3 +20,10 @@ pub mod updates;
 
 /// Version of the log's format.
 pub const LOG_VERSION: u32 = 1;
+
+/// Formats a drill time in milliseconds like a stopwatch: `0:45`, `2:05`, `1:04:05`.
+pub fn drill_time(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}

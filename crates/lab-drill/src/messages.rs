@@ -1,6 +1,6 @@
-//! Messages of a drill: the customer's ticket 60 seconds after the impact, the injects of the incident or the default ones, and
-//! messages from outside of the scenario. All times are drill times, so they stand still while the referee cannot look. A
-//! message that has arrived never disappears, because it depends only on what the referee knew at its time.
+//! Messages of a drill: the customer's ticket 60 seconds after the impact, the injects of the incident, and messages from outside
+//! of the scenario. All times are drill times, so they stand still while the referee cannot look. A message that has arrived
+//! never disappears, because it depends only on what the referee knew at its time.
 
 use serde::Serialize;
 
@@ -50,24 +50,6 @@ pub struct Ticket<'a> {
     pub text: &'a str,
 }
 
-/// An inject that every incident has unless its file replaces them: drill time in seconds, what it counts from, who writes it,
-/// and the message.
-const DEFAULT: [(u64, Moment, &str, &str); 3] = [
-    (
-        30,
-        Moment::Overdue,
-        "the support lead",
-        "Customers keep asking, and the next update is overdue. What can we say, and when do they hear from us again?",
-    ),
-    (
-        300,
-        Moment::Impact,
-        "the manager",
-        "This has been going on for five minutes. Who is affected, and what are we doing about it?",
-    ),
-    (60, Moment::Mitigated, CUSTOMER, "Requests work again on our side. What happened, and can we rely on it?"),
-];
-
 /// All messages that arrived until `now`, in the order of their arrival.
 pub fn messages(drill: &Drill, now: u64) -> Vec<Message> {
     let now = drill.ended.map_or(now, |end| now.min(end.at));
@@ -81,7 +63,7 @@ pub fn messages(drill: &Drill, now: u64) -> Vec<Message> {
         messages.push(Message { at, kind: Kind::Ticket, from: CUSTOMER.to_owned(), text });
     }
     let dues = dues(drill, now);
-    for inject in injects(drill).iter().filter(|inject| !is_ticket(drill, inject)) {
+    for inject in drill.started.brief.injects.iter().filter(|inject| !is_ticket(drill, inject)) {
         let after = u64::try_from(inject.at.as_millis()).unwrap_or(u64::MAX);
         let times = arrivals(drill, &dues, inject.after, after);
         messages.extend(times.into_iter().map(|at| Message {
@@ -106,20 +88,6 @@ fn is_ticket(drill: &Drill, inject: &Inject) -> bool {
 pub(crate) fn ticket_after(drill: &Drill) -> u64 {
     let inject = drill.started.brief.injects.iter().find(|inject| is_ticket(drill, inject));
     inject.map_or(TICKET_AFTER, |inject| u64::try_from(inject.at.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// The injects of the incident, or the default ones.
-fn injects(drill: &Drill) -> Vec<Inject> {
-    if !drill.started.brief.injects.is_empty() {
-        return drill.started.brief.injects.clone();
-    }
-    let default = DEFAULT.into_iter().map(|(at, after, from, text)| Inject {
-        at: std::time::Duration::from_secs(at),
-        after,
-        from: from.to_owned(),
-        text: text.to_owned(),
-    });
-    default.collect()
 }
 
 /// Times at which an inject arrives.

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::event::Ending;
 use crate::fold::{Answer, Drill};
-use crate::updates::{self, clock};
+use crate::{drill_time, updates};
 
 #[cfg(test)]
 mod tests;
@@ -231,7 +231,7 @@ impl Timed<'_> {
         let Some(time) = at.map(|at| at.saturating_sub(self.impact)) else {
             return Term { par: Some(par), ..term(name, 0.0, maximum, "not reached") };
         };
-        let formula = format!("{maximum:.0} × q({}, par {})", clock(time), clock(par));
+        let formula = format!("{maximum:.0} × q({}, par {})", drill_time(time), drill_time(par));
         Term { time: Some(time), par: Some(par), ..term(name, round(maximum * q(time, par)), maximum, formula) }
     }
 
@@ -294,7 +294,7 @@ impl Untimed<'_> {
         let detection = term(TermName::Detection, table.detection - less, table.detection, detection);
         let (diagnosis, tried) = diagnosis(drill, table);
         let (factor, harmless) = match drill.self_inflicted {
-            Some(at) => (0.0, format!("requests failed after an own change, from {}", clock(at))),
+            Some(at) => (0.0, format!("requests failed after an own change, from {}", drill_time(at))),
             None => (1.0, "no request failed after an own change".to_owned()),
         };
         let mitigation = term(TermName::Mitigation, factor * table.mitigation, table.mitigation, harmless.clone());

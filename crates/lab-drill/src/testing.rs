@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use lab_core::diagnosis::{Cause, Diagnosis, Finding, Location};
 
-use crate::brief::{Brief, Hint, Par, WrongFix};
+use crate::brief::{Brief, Hint, Inject, Moment, Par, WrongFix};
 use crate::event::{Affected, Audience, Check, ClaimedState, Ending, Entry, Event, Known, Started, Update};
 use crate::fold::Drill;
 
@@ -166,6 +166,12 @@ pub(crate) fn update(state: ClaimedState, affected: Affected, next: Option<u64>)
 }
 
 fn started() -> Started {
+    let inject = |seconds, after, from: &str, text: &str| Inject {
+        at: Duration::from_secs(seconds),
+        after,
+        from: from.to_owned(),
+        text: text.to_owned(),
+    };
     let hint = |about: &str, text: &str, cost| Hint { about: about.to_owned(), text: text.to_owned(), cost };
     let brief = Brief {
         scenario: "report-timeout".to_owned(),
@@ -183,7 +189,16 @@ fn started() -> Started {
         ],
         diagnosis: Diagnosis { first: RIGHT, also: None },
         par: Par { detect: Duration::from_mins(1), mitigate: Duration::from_mins(5), resolve: Duration::from_mins(8) },
-        injects: Vec::new(),
+        injects: vec![
+            inject(30, Moment::Overdue, "the support lead", "When do they hear from us again?"),
+            inject(300, Moment::Impact, "the manager", "Who is affected?"),
+            inject(
+                60,
+                Moment::Mitigated,
+                "the customer",
+                "Requests work again on our side. What happened, and can we rely on it?",
+            ),
+        ],
         wrong_fixes: vec![WrongFix { name: "restart".to_owned(), why: "The limit stays.".to_owned(), partial: false }],
     };
     Started {

@@ -8,6 +8,7 @@
 
 use serde::Serialize;
 
+use crate::drill_time;
 use crate::event::{Affected, Audience, ClaimedState, Update};
 use crate::fold::{Answer, Drill, SentUpdate, Share};
 
@@ -206,7 +207,7 @@ fn judge_time(sent: &SentUpdate, due: Option<&Due>) -> Point {
     let reason = match due {
         None => "nothing was due".to_owned(),
         Some(_) if late == 0 => "written before it was overdue".to_owned(),
-        Some(due) => format!("due at {}, {} late", clock(due.at), clock(late)),
+        Some(due) => format!("due at {}, {} late", drill_time(due.at), drill_time(late)),
     };
     point(Criterion::InTime, 3, late == 0, reason)
 }
@@ -217,11 +218,11 @@ fn judge_state(drill: &Drill, sent: &SentUpdate) -> Point {
     let mitigated = healthy || drill.mitigations().iter().any(|last| last.span.contains(sent.at));
     let (passed, reason) = match sent.update.state {
         ClaimedState::Investigating => match found {
-            Some(found) => (false, format!("the cause was found at {}", clock(found.at))),
+            Some(found) => (false, format!("the cause was found at {}", drill_time(found.at))),
             None => (true, "the cause was not found yet".to_owned()),
         },
         ClaimedState::Identified => match found {
-            Some(found) => (true, format!("the cause was found at {}", clock(found.at))),
+            Some(found) => (true, format!("the cause was found at {}", drill_time(found.at))),
             None => (false, "no right diagnosis had been given".to_owned()),
         },
         ClaimedState::Resolved if healthy || closes(drill, sent) => (true, "the incident was over".to_owned()),
@@ -250,7 +251,7 @@ fn judge_impact(drill: &Drill, sent: &SentUpdate) -> Point {
     let error = sent.update.since.zip(drill.impact).map(|(since, impact)| since.abs_diff(impact));
     let wrong = error.filter(|error| *error > SINCE_TOLERANCE);
     if let Some(error) = wrong {
-        reason = format!("{reason}; the stated begin is wrong by {}", clock(error));
+        reason = format!("{reason}; the stated begin is wrong by {}", drill_time(error));
     }
     point(Criterion::Impact, 2, passed && wrong.is_none(), reason)
 }
@@ -262,7 +263,7 @@ fn judge_promise(drill: &Drill, sent: &SentUpdate, next: Option<&SentUpdate>) ->
         (None, _) => (false, "it does not promise the next update".to_owned()),
         (Some(promise), Some(next)) if next.at <= sent.at + promise => (true, "the next one came in time".to_owned()),
         (Some(promise), None) if drill.clock <= sent.at + promise => (true, "the drill ended before".to_owned()),
-        (Some(promise), _) => (false, format!("the next one did not come by {}", clock(sent.at + promise))),
+        (Some(promise), _) => (false, format!("the next one did not come by {}", drill_time(sent.at + promise))),
     };
     point(Criterion::Promise, 2, passed, reason)
 }
@@ -277,11 +278,4 @@ fn judge_content(update: &Update) -> Point {
         None => "no estimate and no internals".to_owned(),
     };
     point(Criterion::Content, 1, found.is_empty() && update.disclosed == 0, reason)
-}
-
-/// Drill time as `4:05` or `1:04:05`.
-pub(crate) fn clock(milliseconds: u64) -> String {
-    let seconds = milliseconds / 1000;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lab_core::diagnosis::{Cause, Diagnosis, Finding, Location};
-use lab_drill::brief::{Brief, Hint, Par, WrongFix};
+use lab_drill::brief::{Brief, Hint, Inject, Moment, Par, WrongFix};
 use lab_drill::choice::Secret;
 use lab_drill::event::{Affected, Audience, Check, ClaimedState, Ending, Entry, Event, Known, Started, Update};
 
@@ -61,6 +61,12 @@ impl DrillLog {
 /// An incident for drills: the gateway sends some callers to a wrong address.
 pub fn brief() -> Brief {
     let hint = |about: &str, text: &str, cost| Hint { about: about.to_owned(), text: text.to_owned(), cost };
+    let inject = |seconds, after, from: &str, text: &str| Inject {
+        at: Duration::from_secs(seconds),
+        after,
+        from: from.to_owned(),
+        text: text.to_owned(),
+    };
     let wrong = |name: &str, why: &str| WrongFix { name: name.to_owned(), why: why.to_owned(), partial: false };
     Brief {
         scenario: "wrong-upstream".to_owned(),
@@ -81,7 +87,26 @@ pub fn brief() -> Brief {
         ],
         diagnosis: Diagnosis { first: Finding { location: Location::Gateway, cause: Cause::AddressWrong }, also: None },
         par: Par { detect: Duration::from_mins(1), mitigate: Duration::from_mins(5), resolve: Duration::from_mins(8) },
-        injects: Vec::new(),
+        injects: vec![
+            inject(
+                30,
+                Moment::Overdue,
+                "the support lead",
+                "Customers keep asking, and the next update is overdue. What can we say, and when do they hear from us again?",
+            ),
+            inject(
+                300,
+                Moment::Impact,
+                "the manager",
+                "This has been going on for five minutes. Who is affected, and what are we doing about it?",
+            ),
+            inject(
+                60,
+                Moment::Mitigated,
+                "the customer",
+                "Requests work again on our side. What happened, and can we rely on it?",
+            ),
+        ],
         wrong_fixes: vec![
             wrong("restart", "The app was never the problem; a restart makes the outage longer."),
             wrong("roll-back-app", "The app's revision is as before."),

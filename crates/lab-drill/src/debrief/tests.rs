@@ -23,7 +23,7 @@ fn the_hidden_timeline_is_laid_over_the_own_actions() {
     let lines: Vec<String> = debrief(&played())
         .timeline
         .iter()
-        .map(|line| format!("{} {:?} {}", crate::updates::clock(line.at), line.source, line.text))
+        .map(|line| format!("{} {:?} {}", crate::drill_time(line.at), line.source, line.text))
         .collect();
     let expected = [
         "0:30 Referee fault injected",

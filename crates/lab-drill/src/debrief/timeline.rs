@@ -3,10 +3,10 @@
 use lab_core::diagnosis::Finding;
 use serde::Serialize;
 
+use crate::drill_time;
 use crate::event::{ClaimedState, Ending};
 use crate::fold::{Answer, Drill};
 use crate::messages::messages;
-use crate::updates::clock;
 
 /// One line of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,7 +66,7 @@ fn hidden(drill: &Drill) -> Vec<(u64, String)> {
     }
     for gap in &drill.gaps {
         let length = gap.until.map(|until| (until - gap.from).num_milliseconds().unsigned_abs());
-        let length = length.map(|length| format!(" for {}", clock(length))).unwrap_or_default();
+        let length = length.map(|length| format!(" for {}", drill_time(length))).unwrap_or_default();
         add(Some(gap.at), format!("the referee could not look{length}: {}", gap.reason));
     }
     if let Some(end) = drill.ended {
@@ -88,7 +88,7 @@ fn actions(drill: &Drill) -> Vec<(u64, String)> {
         let is_first = true_one.take_if(|first| *first == *at).is_some();
         let text = match drill.impact {
             Some(impact) if *at >= impact && is_first => {
-                format!("acknowledged {} after the impact", clock(at - impact))
+                format!("acknowledged {} after the impact", drill_time(at - impact))
             }
             Some(impact) if *at >= impact => "acknowledged again".to_owned(),
             _ => "acknowledged, without an incident".to_owned(),

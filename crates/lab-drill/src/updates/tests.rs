@@ -144,5 +144,5 @@ fn a_quiet_drill_asks_for_nothing() {
 
 #[test]
 fn times_are_readable() {
-    assert_eq!([0, 59_999, 61_000, 3_661_000].map(clock), ["0:00", "0:59", "1:01", "1:01:01"]);
+    assert_eq!([0, 59_999, 61_000, 3_661_000].map(drill_time), ["0:00", "0:59", "1:01", "1:01:01"]);
 }

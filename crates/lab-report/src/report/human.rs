@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use lab_drill::drill_time;
+
 /// Formats a duration: `0.9ms`, `250ms`, `2.0s`, `1m 05s`.
 pub fn duration(duration: Duration) -> String {
     millis(duration.as_secs_f64() * 1000.0)
@@ -30,13 +32,6 @@ pub fn clock(seconds: f64) -> String {
     let whole = Duration::from_secs_f64(seconds.min(1e9).round()).as_secs();
     let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60);
     if hours > 0 { format!("{hours}h {minutes:02}m") } else { format!("{minutes}m {rest:02}s") }
-}
-
-/// Formats a drill time in milliseconds like a stopwatch: `0:45`, `2:05`, `1:04:05`.
-pub fn drill_time(millis: u64) -> String {
-    let seconds = millis / 1000;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
 /// Formats a number without needless digits: `40`, `0.25`, `0.00412`, `1764000000.12`; with an exponent if it is tiny or huge:
