@@ -100,7 +100,7 @@ fn without_controls(error: clap::Error, args: &[OsString]) -> clap::Error {
 }
 
 /// Parses arguments without the program.
-fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("lab".into()).chain(args))
 }
 

@@ -15,9 +15,9 @@ use crate::http_server::{OK, Reply, refusing, serve, serve_on};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Closed-loop job on two connections.
-fn job(url: &str, requests: u64) -> Job {
-    let load = Load {
+/// Requests on two connections, without retries.
+pub(crate) fn load(url: &str, requests: u64) -> Load {
+    Load {
         url: format!("{url}/"),
         method: "GET".to_owned(),
         headers: Vec::new(),
@@ -26,15 +26,19 @@ fn job(url: &str, requests: u64) -> Job {
         connections: 2,
         timeout: 10 * SECOND,
         retry: Retry::default(),
-    };
-    Job { pace: Pace::Closed, ..Job::from(&load) }
+    }
+}
+
+/// Closed-loop job on two connections.
+fn job(url: &str, requests: u64) -> Job {
+    Job { pace: Pace::Closed, ..Job::from(&load(url, requests)) }
 }
 
 fn open(rate: f64) -> Pace {
     Pace::Open { stages: vec![Stage::steady(rate)], arrivals: Arrivals::Even }
 }
 
-async fn run(job: &Job) -> Outcome {
+pub(crate) async fn run(job: &Job) -> Outcome {
     let outcome = run_job(job, &|_| {}, &CancellationToken::new()).await.expect("a valid job");
     let summary = &outcome.summary;
     assert_eq!(summary.sent, summary.codes.values().chain(summary.errors.values()).sum::<u64>(), "{summary:?}");

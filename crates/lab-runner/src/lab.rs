@@ -17,6 +17,8 @@ mod run_id;
 mod stack;
 pub(crate) mod startup;
 mod state_folder;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use changes::ChangeError;
 pub use keys::previous_key;

@@ -60,13 +60,11 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::cli::Cli;
+    use crate::cli;
 
     fn look(line: &str) -> Option<String> {
-        let cli = Cli::try_parse_from(std::iter::once("lab").chain(line.split(' '))).expect(line);
+        let cli = cli::parse(line.split(' ').map(Into::into)).expect(line);
         describe(&cli.command)
     }
 

@@ -21,16 +21,8 @@ pub async fn digest(wire: &dyn Wire, now: &Description) -> Result<String, String
         timeout: TIMEOUT,
     };
     match wire.probe(&probe).await {
-        Ok(response) if response.status == 200 => Ok(hex(&Sha256::digest(response.body.as_bytes()))),
+        Ok(response) if response.status == 200 => Ok(format!("{:x}", Sha256::digest(response.body.as_bytes()))),
         Ok(response) => Err(format!("GET {PATH} gets a {}", response.status)),
         Err(error) => Err(format!("GET {PATH}: {}", error.detail)),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -115,24 +115,15 @@ fn states(entry: &Entry<'_>) -> Vec<RunState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::Lab;
     use crate::lab::revisions::Author;
-    use crate::lab::{Lab, Record, StateFolder};
-    use lab_core::engine::{APP, Engine, GATEWAY};
+    use crate::lab::testing::mock_lab;
+    use lab_core::engine::{APP, GATEWAY};
     use lab_scenario::{LoadOptions, Source, load};
-    use lab_testkit::engine::MockEngine;
 
     fn steps(text: &str) -> Vec<Step> {
         let text = format!("title: T\nsteps: [{text}]");
         load(&Source::Text { name: "test.yaml".into(), text }, &LoadOptions::default()).unwrap().steps
-    }
-
-    async fn lab() -> (tempfile::TempDir, Lab, MockEngine) {
-        let folder = tempfile::tempdir().unwrap();
-        let lab = StateFolder::at(folder.path()).unwrap().lab("default").unwrap();
-        lab.save(&Record::new("mock", 0)).unwrap();
-        let engine = MockEngine::running("apikey-v1");
-        lab.record_up(&engine.describe().await.unwrap()).unwrap();
-        (folder, lab, engine)
     }
 
     fn has(lab: &Lab, text: &str) -> bool {
@@ -146,10 +137,10 @@ mod tests {
     async fn a_restart_is_recognized_in_one_revision_and_in_two() {
         let by = Author::hand("lab restart");
         let stop_and_start = [ServiceChange::run(RunState::Stopped), ServiceChange::run(RunState::Running)];
-        let (_folder, lab, engine) = lab().await;
+        let (_folder, lab, engine) = mock_lab("apikey-v1").await;
         lab.reconcile(&engine, APP, &stop_and_start, &by).await.unwrap();
         assert!(has(&lab, RESTART) && !has(&lab, "{ stop: gateway }, { start: gateway }"));
-        let (_folder, lab, engine) = self::lab().await;
+        let (_folder, lab, engine) = self::mock_lab("apikey-v1").await;
         lab.reconcile(&engine, APP, &stop_and_start[..1], &by).await.unwrap();
         assert!(has(&lab, "{ stop: app }") && !has(&lab, RESTART));
         lab.reconcile(&engine, APP, &stop_and_start[1..], &by).await.unwrap();
@@ -158,7 +149,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_of_a_stopped_service_is_its_start() {
-        let (_folder, lab, engine) = lab().await;
+        let (_folder, lab, engine) = mock_lab("apikey-v1").await;
         let drill = Author::Drill { drill: "x-7f3a".to_owned() };
         lab.reconcile(&engine, APP, &[ServiceChange::kill()], &drill).await.unwrap();
         assert!(!has(&lab, RESTART), "what the drill did is not theirs");
@@ -170,7 +161,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn variables_and_keys_compare_exactly() {
-        let (_folder, lab, engine) = lab().await;
+        let (_folder, lab, engine) = mock_lab("apikey-v1").await;
         let by = Author::hand("lab env set");
         lab.reconcile(&engine, APP, &[ServiceChange::env("APP_DB_POOL", "8")], &by).await.unwrap();
         assert!(has(&lab, "{ set_env: { service: app, env: { APP_DB_POOL: '8' } } }"));

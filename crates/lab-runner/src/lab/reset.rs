@@ -129,19 +129,10 @@ impl Lab {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{Record, StateFolder};
+    use crate::lab::testing::mock_lab;
     use crate::undo::{Before, UndoLog, pending};
     use lab_core::engine::{APP, DB, EngineError, EngineErrorKind, GATEWAY, KEY_VARIABLE};
     use lab_testkit::engine::{MockEngine, Script};
-
-    async fn lab() -> (tempfile::TempDir, Lab, MockEngine) {
-        let folder = tempfile::tempdir().unwrap();
-        let lab = StateFolder::at(folder.path()).unwrap().lab("default").unwrap();
-        lab.save(&Record::new("mock", 0)).unwrap();
-        let engine = MockEngine::running("apikey-v1");
-        lab.record_up(&engine.describe().await.unwrap()).unwrap();
-        (folder, lab, engine)
-    }
 
     /// Changes everything that a reset restores.
     async fn change_everything(lab: &Lab, engine: &MockEngine) {
@@ -160,7 +151,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn everything_is_as_it_was_first() {
-        let (_folder, lab, engine) = lab().await;
+        let (_folder, lab, engine) = mock_lab("apikey-v1").await;
         let (state, record, revisions) = (engine.state(), lab.existing().unwrap(), lab.revisions().unwrap());
         change_everything(&lab, &engine).await;
         let shared: Arc<dyn Engine> = Arc::new(engine.clone());
@@ -174,7 +165,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reset_that_fails_at_any_step_is_finished_by_the_next_one() {
         for step in 0..4 {
-            let (_folder, lab, engine) = lab().await;
+            let (_folder, lab, engine) = mock_lab("apikey-v1").await;
             let (state, record) = (engine.state(), lab.existing().unwrap());
             change_everything(&lab, &engine).await;
             let broken = EngineError::new(EngineErrorKind::System, "busy");
@@ -191,7 +182,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_temporary_lab_is_still_removed_by_recover() {
-        let (_folder, lab, engine) = lab().await;
+        let (_folder, lab, engine) = mock_lab("apikey-v1").await;
         undo::record_new_lab(&lab, "x-7f3a", "rotate-key").unwrap();
         change_everything(&lab, &engine).await;
         let shared: Arc<dyn Engine> = Arc::new(engine.clone());

@@ -5,18 +5,10 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
-use crate::lab::{Lab, LabError, Record, StateFolder};
+use crate::lab::testing::mock_lab;
+use crate::lab::{Lab, LabError, StateFolder};
 use lab_core::engine::{APP, DB, Engine, EngineError, EngineErrorKind, KEY_VARIABLE};
-use lab_testkit::engine::{MockEngine, Script};
-
-async fn lab() -> (tempfile::TempDir, Lab, MockEngine) {
-    let folder = tempfile::tempdir().unwrap();
-    let lab = StateFolder::at(folder.path()).unwrap().lab("default").unwrap();
-    lab.save(&Record { server_key: Some("v1".to_owned()), ..Record::new("mock", 0) }).unwrap();
-    let engine = MockEngine::running("v1");
-    lab.record_up(&engine.describe().await.unwrap()).unwrap();
-    (folder, lab, engine)
-}
+use lab_testkit::engine::Script;
 
 fn anna(command: &str) -> Author {
     Author::Hand { user: Some("anna".to_owned()), command: command.to_owned() }
@@ -38,7 +30,7 @@ fn lines(lab: &Lab, subject: &str) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn each_change_is_a_revision_with_its_author() {
-    let (_folder, lab, engine) = lab().await;
+    let (_folder, lab, engine) = mock_lab("v1").await;
     let set = [ServiceChange::env("APP_RATE_LIMIT", "5/s")];
     lab.reconcile(&engine, APP, &set, &anna("lab env set")).await.unwrap();
     // Nothing changes, so there is no revision.
@@ -67,7 +59,7 @@ async fn each_change_is_a_revision_with_its_author() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_that_is_rolled_back_has_failed() {
-    let (_folder, lab, engine) = lab().await;
+    let (_folder, lab, engine) = mock_lab("v1").await;
     engine.script(APP, Script::NeverHealthy);
     let change = [ServiceChange::env(KEY_VARIABLE, "v2")];
     assert!(lab.reconcile(&engine, APP, &change, &anna("lab key rotate")).await.is_err());
@@ -78,7 +70,7 @@ async fn a_change_that_is_rolled_back_has_failed() {
 #[tokio::test(start_paused = true)]
 async fn a_killed_command_leaves_a_pending_revision_that_is_settled_by_what_the_service_has() {
     for (made, outcome) in [(true, "Done"), (false, "Failed")] {
-        let (_folder, lab, engine) = lab().await;
+        let (_folder, lab, engine) = mock_lab("v1").await;
         engine.script(APP, Script::Slow(Duration::from_hours(1)));
         let (change, author) = ([ServiceChange::env("APP_RATE_LIMIT", "5/s")], anna("lab env set"));
         let cut = tokio::time::timeout(Duration::from_secs(1), lab.reconcile(&engine, APP, &change, &author));
@@ -95,7 +87,7 @@ async fn a_killed_command_leaves_a_pending_revision_that_is_settled_by_what_the_
 
 #[tokio::test(start_paused = true)]
 async fn nothing_changes_if_the_revision_cannot_be_written_except_an_undo() {
-    let (_folder, lab, engine) = lab().await;
+    let (_folder, lab, engine) = mock_lab("v1").await;
     let path = lab.folder().path("revisions.ndjson");
     fs::write(&path, "rubbish\n").unwrap();
     let change = [ServiceChange::env("APP_RATE_LIMIT", "5/s")];
@@ -112,7 +104,7 @@ async fn nothing_changes_if_the_revision_cannot_be_written_except_an_undo() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lab_of_an_older_version_begins_with_what_is_found() {
-    let (_folder, lab, engine) = lab().await;
+    let (_folder, lab, engine) = mock_lab("v1").await;
     fs::remove_file(lab.folder().path("revisions.ndjson")).unwrap();
     let change = [ServiceChange::env("APP_RATE_LIMIT", "5/s")];
     lab.reconcile(&engine, APP, &change, &anna("lab env set")).await.unwrap();
