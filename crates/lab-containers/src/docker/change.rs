@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use super::Inner;
 use super::client::{Client, Fault, FaultKind, Inspected, Launch, State};
 use super::observed_state::{ObservedState, Overrides, ServiceContainer, foreign, merged};
+use super::route::ABRUPT_TIMEOUT;
 use super::transition::{PlannedChange, Transition};
 use lab_core::engine::{
     Desired, EngineError, EngineErrorKind, Observed, Reconciliation, RunState, ServiceChange, plan,
@@ -142,8 +143,9 @@ impl Inner {
             return Ok(());
         }
         let gateway = ServiceContainer { service: lab.gateway.service.clone(), container: gateway };
-        let strict = gateway.overrides().is_empty();
-        self.refresh_upstream(client, &gateway.container, Some(app.instance()), strict, None).await.map(drop)
+        // The workers of before the reload would still answer 502 to some requests.
+        let prepared = self.prepare_route(client, &gateway.container, gateway.overrides().is_empty(), None).await;
+        self.reroute(client, &gateway.container, prepared, Some(app.instance()), ABRUPT_TIMEOUT).await.map(drop)
     }
 }
 
