@@ -10,6 +10,7 @@ pub mod config;
 pub mod event;
 pub mod fold;
 pub mod log;
+pub mod state;
 
 /// Version of the formats of `room.json` and `events.ndjson`.
 pub const VERSION: u32 = 1;
