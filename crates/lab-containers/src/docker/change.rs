@@ -145,7 +145,8 @@ impl Inner {
         let gateway = ServiceContainer { service: lab.gateway.service.clone(), container: gateway };
         // The workers of before the reload would still answer 502 to some requests.
         let prepared = self.prepare_route(client, &gateway.container, gateway.overrides().is_empty(), None).await;
-        self.reroute(client, &gateway.container, prepared, Some(app.instance()), ABRUPT_TIMEOUT).await.map(drop)
+        let reroute = self.reroute(client, &gateway.container, prepared, Some(app.instance()), ABRUPT_TIMEOUT);
+        Box::pin(reroute).await.map(drop)
     }
 }
 
