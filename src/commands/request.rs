@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::session::Session;
 use crate::cli::RequestArgs;
+use lab_core::API_KEY_HEADER;
 use lab_core::error::{Exit, Failure};
 use lab_http::{Exchange, Http, HttpError, Limit, Request};
 use lab_report::report::human;
@@ -16,7 +17,6 @@ use lab_traffic::read_body;
 
 /// Maximum size of a response body that is shown, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
-const KEY_HEADER: &str = "X-API-Key";
 
 /// `--json` output.
 #[derive(Serialize)]
@@ -61,7 +61,7 @@ pub(super) async fn run(session: &Session, args: &RequestArgs) -> anyhow::Result
     let mut request = Request::new(&prepared.method, format!("{gateway}{path}"));
     request = request.timeout(prepared.timeout).limit(Limit::Truncate(BODY_LIMIT));
     request.headers = prepared.headers;
-    request.headers.extend(key.map(|key| (KEY_HEADER.to_owned(), key)));
+    request.headers.extend(key.map(|key| (API_KEY_HEADER.to_owned(), key)));
     let response = Http::new().exchange(&request, prepared.body).await;
     if args.json {
         session.json(&document(&request, &response))?;
@@ -114,7 +114,7 @@ impl Prepared {
                 .split_once(':')
                 .ok_or_else(|| usage("header", format!("{header:?} has no colon: write 'Name: value'")))?;
             let (name, text) = (name.trim(), text.trim());
-            if name.eq_ignore_ascii_case(KEY_HEADER) {
+            if name.eq_ignore_ascii_case(API_KEY_HEADER) {
                 key = if text.is_empty() { Key::None } else { Key::Given(text.to_owned()) };
                 continue;
             }

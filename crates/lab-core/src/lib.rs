@@ -7,6 +7,9 @@
 /// nor log it, so that looking at a lab leaves no trace in it.
 pub const PROBE_HEADER: &str = "X-Lab-Probe";
 
+/// Header with the caller's API key.
+pub const API_KEY_HEADER: &str = "X-API-Key";
+
 pub mod diagnosis;
 pub mod engine;
 pub mod error;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cli::SendArgs;
 use crate::commands::session::Session;
+use lab_core::API_KEY_HEADER;
 use lab_core::error::Failure;
 use lab_runner::callers::CallersProcess;
 use lab_scenario::{Expected, value};
@@ -21,7 +22,6 @@ const DEFAULT_LENGTH: Duration = Duration::from_secs(10);
 const RATE_OF_A_CONNECTION: f64 = 50.0;
 /// Upper limit of connections, unless given.
 const DEFAULT_CONNECTIONS: u32 = 64;
-const KEY_HEADER: &str = "X-API-Key";
 
 /// Usage error of an option.
 fn usage<E: Display>(option: &'static str) -> impl Fn(E) -> Failure {
@@ -248,7 +248,7 @@ fn split_share(text: &str) -> (&str, Option<f64>) {
 
 /// Callers: the given keys, else the lab's caller, else one without a key.
 fn callers(keys: Vec<(String, f64)>, default: Option<String>) -> Vec<Caller> {
-    let header = |key: &str| vec![(KEY_HEADER.to_owned(), key.to_owned())];
+    let header = |key: &str| vec![(API_KEY_HEADER.to_owned(), key.to_owned())];
     if keys.is_empty() {
         let headers = default.as_deref().map(header).unwrap_or_default();
         return vec![Caller::new(&default.unwrap_or_default(), headers, 1.0)];

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::lab::Record;
+use lab_core::API_KEY_HEADER;
 use lab_core::event::Phase;
 use lab_scenario::plan::{self, Action, CallerLoad, Plan, Step, Traffic};
 use lab_traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Retry, Stage};
@@ -34,7 +35,6 @@ const TIMEOUT: f64 = 3.0;
 const MAX_TIME: Duration = Duration::from_mins(10);
 /// Limits of the number of connections. Idle ones cost nothing.
 const CONNECTIONS: std::ops::RangeInclusive<u32> = 2..=128;
-const KEY_HEADER: &str = "X-API-Key";
 
 /// Who sends which requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -245,7 +245,7 @@ impl Sender {
     fn key_header(&self, record: &Record) -> Vec<(String, String)> {
         let named = self.caller.as_ref().and_then(|name| record.callers.get(name));
         let key = self.key.as_ref().or(named).unwrap_or(&record.caller_key);
-        if key.is_empty() { Vec::new() } else { vec![(KEY_HEADER.to_owned(), key.clone())] }
+        if key.is_empty() { Vec::new() } else { vec![(API_KEY_HEADER.to_owned(), key.clone())] }
     }
 }
 

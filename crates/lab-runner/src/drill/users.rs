@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use lab_core::API_KEY_HEADER;
 use lab_core::engine::Description;
 use lab_telemetry::wire::{Probe, Wire};
 
@@ -17,7 +18,7 @@ pub async fn digest(wire: &dyn Wire, now: &Description) -> Result<String, String
     let probe = Probe {
         url: format!("{}{PATH}", now.endpoints.gateway),
         method: "GET".to_owned(),
-        headers: BTreeMap::from([("X-API-Key".to_owned(), key)]),
+        headers: BTreeMap::from([(API_KEY_HEADER.to_owned(), key)]),
         timeout: TIMEOUT,
     };
     match wire.probe(&probe).await {

@@ -10,6 +10,7 @@ use crate::runner::error::StepError;
 use crate::runner::observation::Observation;
 use crate::runner::samples::scrape_during;
 use crate::runner::traffic_results::TrafficResults;
+use lab_core::API_KEY_HEADER;
 use lab_scenario::plan::{CallerLoad, Traffic};
 use lab_telemetry::wire::TrafficProgressFn;
 use lab_traffic::{Load, Retry, Summary, TrafficProgress};
@@ -77,7 +78,7 @@ pub(in crate::runner) fn loads(traffic: &Traffic, now: &Observation) -> Result<V
 pub(in crate::runner) fn headers(headers: &[(String, String)], key: &str) -> Vec<(String, String)> {
     let mut all = headers.to_vec();
     if !key.is_empty() {
-        all.push(("X-API-Key".to_owned(), key.to_owned()));
+        all.push((API_KEY_HEADER.to_owned(), key.to_owned()));
     }
     all
 }
