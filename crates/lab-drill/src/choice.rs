@@ -54,13 +54,18 @@ impl Secret {
 
     /// Key that seals the log.
     pub(crate) fn sealing_key(&self) -> [u8; 32] {
-        self.derive("seal")
+        self.mac("seal")
+    }
+
+    /// Another secret for one purpose, such as a seat of a room. It does not reveal this one.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Self {
+        Self(self.mac(purpose))
     }
 
     /// 64 bits for one purpose, such as `incident` or `quiet`. The same purpose always gives the same bits.
     pub fn draw(&self, purpose: &str) -> u64 {
-        let derived = self.derive(purpose);
-        derived.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+        self.mac(purpose).iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
     }
 
     /// Index below `count`, evenly distributed. `None` if `count` is 0.
@@ -97,7 +102,7 @@ impl Secret {
         self.commitment() == commitment
     }
 
-    fn derive(&self, purpose: &str) -> [u8; 32] {
+    fn mac(&self, purpose: &str) -> [u8; 32] {
         #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(purpose.as_bytes());
@@ -203,6 +208,16 @@ mod tests {
         assert_eq!((quiet.first(), quiet.last(), quiet.len()), (Some(&30), Some(&180), 151));
         let without = secrets.iter().filter(|secret| !secret.has_fault()).count();
         assert!((150..=250).contains(&without), "{without}");
+    }
+
+    /// Computed with `printf 'seat 3' | openssl dgst -sha256 -mac HMAC -macopt hexkey:KEY`.
+    #[test]
+    fn a_derived_secret_depends_on_its_purpose() {
+        let secret = Secret::from_seed(7);
+        let seat = secret.derive("seat 3");
+        assert_eq!(seat.hex(), "d3e0286bf20c6b0f11d05bb70d6d1ff0bf3e76c6c3accb36484922736848eb60");
+        assert_ne!(seat, secret.derive("seat 4"));
+        assert_ne!(seat, Secret::from_seed(8).derive("seat 3"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! command line; tests implement it in memory.
 
 use async_trait::async_trait;
+use lab_core::event::Secrets;
 use lab_drill::choice::Secret;
 use lab_drill::event::Ending;
 use tokio::sync::watch;
@@ -41,20 +42,47 @@ pub struct Snapshot {
 #[error("{0}")]
 pub struct BackendError(pub String);
 
+/// The scenarios among which the incident of a drill is drawn, as the trainer selected them. Without any restriction, these are
+/// all incidents of the library.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Names of the library, or paths of files.
+    pub scenarios: Vec<String>,
+    /// Only scenarios with this tag.
+    pub tag: Option<String>,
+    /// Only scenarios of this difficulty.
+    pub difficulty: Option<String>,
+}
+
 /// The labs behind the seats of a room. Labs are named as in the room's configuration.
 #[async_trait]
 pub trait Backend: Send + Sync {
-    /// Brings a lab up, or back up after its processes were killed, with the fault of a drill in progress.
+    /// Names of the incidents that can be played, for the trainer's form.
+    fn scenarios(&self) -> Vec<String>;
+
+    /// Draws the scenario of a drill.
+    ///
+    /// # Errors
+    /// The text for the trainer, if a scenario does not exist or cannot be played in a room.
+    fn choose(&self, selection: &Selection, secret: &Secret) -> Result<String, String>;
+
+    /// Brings a lab up, or back up after its processes were killed, with the fault of a drill in progress. Does little if it
+    /// is up.
     async fn bring_up(&self, lab: &str) -> Result<(), BackendError>;
 
-    /// Takes a lab back to how it was first brought up.
+    /// Takes a lab back to how it was first brought up, whatever state it is in. Can be repeated.
     async fn reset(&self, lab: &str) -> Result<(), BackendError>;
 
     /// What can be seen of a lab. Called every few seconds while somebody looks.
     async fn snapshot(&self, lab: &str) -> Snapshot;
 
-    /// Begins a drill in a lab: draws its values from the secret and writes the start of its log. Returns its id. Nothing
-    /// happens in it until [`Backend::watch`] runs.
+    /// Values in a lab that nobody outside may learn, such as keys.
+    async fn secrets(&self, lab: &str) -> Secrets;
+
+    /// Begins a drill in a lab: draws its values from the secret of the seat and writes the start of its log. The incident is
+    /// that of the order, and so is the same for every seat. Returns the id of the drill, also of one that was begun with this
+    /// secret before, so that it can be repeated after the server was killed. Nothing happens in the drill until
+    /// [`Backend::watch`] runs.
     async fn start_drill(&self, lab: &str, order: &DrillOrder, secret: &Secret) -> Result<String, BackendError>;
 
     /// Referees a drill until it is over or `end` is cancelled. Its clock stands still while `paused` is true. Returns how
@@ -67,7 +95,7 @@ pub trait Backend: Send + Sync {
         end: CancellationToken,
     ) -> Result<Option<Ending>, BackendError>;
 
-    /// Ends a drill, restores its lab and publishes its log. Can be repeated.
+    /// Ends a drill, restores its lab and publishes its log. Called when [`Backend::watch`] does not run. Can be repeated.
     async fn end_drill(&self, lab: &str, drill: &str, by: Ending) -> Result<(), BackendError>;
 
     /// Parses a line of a console.

@@ -11,6 +11,10 @@ use crate::event::{DrillOrder, Entry, Event, Scene};
 
 /// Commands that a seat's console shows.
 const CONSOLE: usize = 200;
+/// Bytes of output that a seat's console shows. Older commands are dropped from the console, not from the log.
+const CONSOLE_BYTES: usize = 512 << 10;
+/// Devices of a seat. The oldest one is forgotten when another one joins.
+const DEVICES: usize = 16;
 
 /// Everything that a room's log says so far.
 #[derive(Clone, Debug)]
@@ -60,12 +64,16 @@ pub struct Seat {
     pub acted: Option<DateTime<Utc>>,
     /// Number of resets.
     pub resets: u32,
+    /// A reset was ordered, and the lab is not up again yet.
+    pub resetting: bool,
+    /// A reset was ordered during the drill of the room, so the seat gets another drill of it.
+    pub again: bool,
 }
 
 /// State of a seat's lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LabState {
-    /// It is not up yet.
+    /// It is not up yet, or was not looked at since the server started.
     Starting,
     /// It is up.
     Ready,
@@ -140,6 +148,8 @@ impl Room {
                 console: Vec::new(),
                 acted: None,
                 resets: 0,
+                resetting: false,
+                again: false,
             };
             (seat.number, fresh)
         };
@@ -168,7 +178,9 @@ impl Room {
         self.entries += 1;
         let at = entry.at;
         match &entry.event {
-            Event::Opened { .. } | Event::Injected { .. } => {}
+            // Labs are independent of the server, but may have ended as well, as after a reboot.
+            Event::Opened { .. } => self.seats.values_mut().for_each(|seat| seat.lab = LabState::Starting),
+            Event::Injected { .. } => {}
             Event::Closed => self.closed = Some(at),
             Event::Said { seat: None, text } => self.said.push(Notice { at, text: text.clone() }),
             Event::DrillStarted(order) => {
@@ -234,11 +246,14 @@ impl Seat {
     fn apply(&mut self, number: u64, of: usize, entry: &Entry) {
         let at = entry.at;
         match &entry.event {
-            Event::Ready { .. } => self.lab = LabState::Ready,
-            Event::Failed { reason, .. } => self.lab = LabState::Failed(reason.clone()),
+            Event::Ready { .. } => (self.lab, self.resetting) = (LabState::Ready, false),
+            Event::Failed { reason, .. } => (self.lab, self.resetting) = (LabState::Failed(reason.clone()), false),
             Event::Joined { token, .. } => {
                 self.joined = self.joined.or(Some(at));
                 self.reserve = false;
+                if self.tokens.len() >= DEVICES {
+                    self.tokens.remove(0);
+                }
                 self.tokens.push(token.clone());
             }
             Event::Named { name, .. } => self.name = Some(name.clone()),
@@ -249,17 +264,17 @@ impl Seat {
             Event::Command { line, .. } => {
                 self.acted = Some(at);
                 self.console.push(Command { entry: number, at, line: line.clone(), output: None });
-                if self.console.len() > CONSOLE {
-                    self.console.remove(0);
-                }
+                self.trim_console();
             }
             Event::Output { command, exit, text, .. } => {
                 if let Some(found) = self.console.iter_mut().find(|found| found.entry == *command) {
                     found.output = Some((*exit, text.clone()));
                 }
+                self.trim_console();
             }
             Event::Said { text, .. } => self.said.push(Notice { at, text: text.clone() }),
             Event::SeatStarted { drill, .. } => {
+                self.again = false;
                 self.drills.push(SeatDrill { id: drill.clone(), of, at, ended: None, extension: 0 });
             }
             Event::SeatEnded { drill, by, .. } => {
@@ -272,8 +287,20 @@ impl Seat {
                     drill.extension += seconds;
                 }
             }
-            Event::Reset { .. } => self.resets += 1,
+            Event::Reset { .. } => {
+                self.resets += 1;
+                self.resetting = true;
+                self.again = self.drill_of(of).is_some();
+            }
             _ => {}
+        }
+    }
+
+    fn trim_console(&mut self) {
+        let size = |command: &Command| command.output.as_ref().map_or(0, |(_, text)| text.len());
+        let mut bytes: usize = self.console.iter().map(size).sum();
+        while self.console.len() > CONSOLE || (bytes > CONSOLE_BYTES && self.console.len() > 1) {
+            bytes -= size(&self.console.remove(0));
         }
     }
 
@@ -294,113 +321,4 @@ impl Seat {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::VERSION;
-    use crate::code::{Code, Token};
-    use crate::config::{SeatConfig, lab_name};
-
-    /// Configuration of a room with `seats` seats and `reserve` more.
-    pub(crate) fn config(seats: u16, reserve: u16) -> RoomConfig {
-        let all = seats + reserve;
-        let codes = Code::random(usize::from(all)).unwrap();
-        let seat = |(number, code)| SeatConfig {
-            number,
-            lab: lab_name("monday", number, all),
-            code,
-            name: (number == 1).then(|| "Ada".to_owned()),
-            reserve: number > seats,
-        };
-        RoomConfig {
-            version: VERSION,
-            name: "monday".to_owned(),
-            created: DateTime::from_timestamp(1_796_040_000, 0).unwrap(),
-            engine: "embedded".to_owned(),
-            address: ([127, 0, 0, 1], 7000).into(),
-            desk: Token::random().unwrap(),
-            seats: (1..=all).zip(codes).map(seat).collect(),
-        }
-    }
-
-    fn entries(events: Vec<Event>) -> Vec<Entry> {
-        let at = |second: i64| DateTime::from_timestamp(1_796_040_000 + second, 0).unwrap();
-        events.into_iter().zip(0..).map(|(event, second)| Entry { at: at(second), event }).collect()
-    }
-
-    fn order() -> DrillOrder {
-        let scenario = "rotate-key".to_owned();
-        DrillOrder { scenario, secret: "00".repeat(32), limit: Some(1800), coach: false, quiet: None }
-    }
-
-    #[test]
-    fn a_seat_of_the_reserve_belongs_to_whoever_joins_it() {
-        let token = Token::random().unwrap();
-        let events = vec![Event::Ready { seat: 3 }, Event::Joined { seat: 3, token: token.hash() }];
-        let room = Room::from_entries(&config(2, 1), &entries(events));
-        assert_eq!(room.taken().map(|seat| seat.number).collect::<Vec<_>>(), [1, 2, 3]);
-        assert_eq!(room.seat_of(&token.hash()).map(|seat| seat.number), Some(3));
-        assert_eq!(room.seats[&3].lab, LabState::Ready);
-        assert!(room.seat_of(&Token::random().unwrap().hash()).is_none());
-        assert_eq!((room.seats[&1].label(), room.seats[&2].label()), ("Ada".to_owned(), "seat 2".to_owned()));
-    }
-
-    #[test]
-    fn drills_of_seats_belong_to_the_room_s() {
-        let drill = |seat, id: &str| Event::SeatStarted { seat, drill: id.to_owned() };
-        let ended = |seat, id: &str| Event::SeatEnded { seat, drill: id.to_owned(), by: Ending::Finished };
-        let events = vec![
-            Event::DrillStarted(order()),
-            drill(1, "a"),
-            Event::Extended { seat: 1, seconds: 300 },
-            ended(1, "a"),
-            Event::DrillEnded,
-            Event::Revealed,
-            Event::DrillStarted(order()),
-            drill(1, "b"),
-            ended(1, "b"),
-            drill(1, "c"),
-        ];
-        let room = Room::from_entries(&config(2, 0), &entries(events));
-        let seat = &room.seats[&1];
-        let ids =
-            [seat.drill_of(0), seat.drill_of(1), seat.drill_of(2)].map(|drill| drill.map(|drill| drill.id.as_str()));
-        assert_eq!(ids, [Some("a"), Some("c"), None]);
-        assert_eq!(seat.drill().map(|drill| drill.id.as_str()), Some("c"));
-        assert_eq!(seat.drills[0].extension, 300);
-        assert!(room.drills[0].revealed.is_some() && !room.is_revealed());
-        assert!(room.drill().is_some());
-    }
-
-    #[test]
-    fn a_command_is_shown_with_its_output() {
-        let command = |line: &str| Event::Command { seat: 2, line: line.to_owned() };
-        let mut events = vec![command("lab status"), command("lab logs app")];
-        events.push(Event::Output { seat: 2, command: 0, exit: Some(0), text: "up".to_owned() });
-        let room = Room::from_entries(&config(2, 0), &entries(events));
-        let outputs: Vec<_> = room.seats[&2].console.iter().map(|command| command.output.clone()).collect();
-        assert_eq!(outputs, [Some((Some(0), "up".to_owned())), None]);
-        let many = (0..300).map(|_| command("lab status")).collect();
-        let room = Room::from_entries(&config(2, 0), &entries(many));
-        assert_eq!((room.seats[&2].console.len(), room.seats[&2].console[0].entry), (CONSOLE, 100));
-    }
-
-    #[test]
-    fn a_board_stays_frozen_at_the_first_time_and_a_pause_too() {
-        let frozen = |frozen| Event::Frozen { frozen };
-        let room =
-            Room::from_entries(&config(1, 0), &entries(vec![frozen(true), frozen(true), Event::Paused, Event::Paused]));
-        let at = |second: i64| DateTime::from_timestamp(1_796_040_000 + second, 0);
-        assert_eq!((room.frozen, room.paused), (at(0), at(2)));
-        let room = Room::from_entries(
-            &config(1, 0),
-            &entries(vec![frozen(true), frozen(false), Event::Paused, Event::Resumed]),
-        );
-        assert_eq!((room.frozen, room.paused), (None, None));
-    }
-
-    #[test]
-    fn an_unknown_seat_has_no_effect() {
-        let room = Room::from_entries(&config(1, 0), &entries(vec![Event::Ready { seat: 9 }]));
-        assert_eq!((room.entries, room.seats.len()), (1, 1));
-    }
-}
+pub(crate) mod tests;

@@ -19,6 +19,8 @@ pub struct State<'a> {
     pub drills: &'a BTreeMap<String, Drill>,
     /// What can be seen of the seats' labs.
     pub snapshots: &'a BTreeMap<SeatNumber, Snapshot>,
+    /// Names of the incidents that can be played.
+    pub scenarios: &'a [String],
     /// Address that participants open, such as `http://192.168.1.7:7000`.
     pub address: &'a str,
     /// Now.
