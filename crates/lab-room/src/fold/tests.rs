@@ -67,8 +67,7 @@ fn drills_of_seats_belong_to_the_room_s() {
     ];
     let room = Room::from_entries(&config(2, 0), &entries(events));
     let seat = &room.seats[&1];
-    let ids =
-        [seat.drill_of(0), seat.drill_of(1), seat.drill_of(2)].map(|drill| drill.map(|drill| drill.id.as_str()));
+    let ids = [seat.drill_of(0), seat.drill_of(1), seat.drill_of(2)].map(|drill| drill.map(|drill| drill.id.as_str()));
     assert_eq!(ids, [Some("a"), Some("c"), None]);
     assert_eq!(seat.drill().map(|drill| drill.id.as_str()), Some("c"));
     assert_eq!(seat.drills[0].extension, 300);
@@ -96,10 +95,8 @@ fn a_board_stays_frozen_at_the_first_time_and_a_pause_too() {
         Room::from_entries(&config(1, 0), &entries(vec![frozen(true), frozen(true), Event::Paused, Event::Paused]));
     let at = |second: i64| DateTime::from_timestamp(1_796_040_000 + second, 0);
     assert_eq!((room.frozen, room.paused), (at(0), at(2)));
-    let room = Room::from_entries(
-        &config(1, 0),
-        &entries(vec![frozen(true), frozen(false), Event::Paused, Event::Resumed]),
-    );
+    let room =
+        Room::from_entries(&config(1, 0), &entries(vec![frozen(true), frozen(false), Event::Paused, Event::Resumed]));
     assert_eq!((room.frozen, room.paused), (None, None));
 }
 
