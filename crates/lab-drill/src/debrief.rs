@@ -20,7 +20,7 @@ mod timeline;
 mod tests;
 
 pub use place::{Place, Visit};
-pub use timeline::{Line, Source};
+pub use timeline::{Line, Source, timeline};
 
 /// Lesson of a drill without a fault.
 pub const NOTHING_LESSON: &str =
@@ -182,7 +182,7 @@ impl Debrief {
             times: Times::new(drill),
             turns: drill.turns(),
             seconds: drill.public_seconds(usize::MAX),
-            timeline: timeline::timeline(drill),
+            timeline: timeline(drill),
             score,
             no_score,
             tries: drill.tries.clone(),
@@ -218,7 +218,8 @@ impl Incident {
 }
 
 impl Times {
-    fn new(drill: &Drill) -> Self {
+    /// Times of the verdicts after the last entry.
+    pub fn new(drill: &Drill) -> Self {
         Self {
             injected: drill.injecting,
             impact: drill.impact,

@@ -8,9 +8,12 @@ pub mod backend;
 pub mod code;
 pub mod config;
 pub mod event;
+pub mod export;
 pub mod fold;
 pub mod log;
+pub mod page;
 pub mod state;
+pub mod view;
 
 /// Version of the formats of `room.json` and `events.ndjson`.
 pub const VERSION: u32 = 1;

@@ -31,7 +31,8 @@ pub enum Source {
     Participant,
 }
 
-pub(super) fn timeline(drill: &Drill) -> Vec<Line> {
+/// All lines of a drill, in order.
+pub fn timeline(drill: &Drill) -> Vec<Line> {
     let referee = hidden(drill).into_iter().map(|(at, text)| Line { at, source: Source::Referee, text });
     let messages = messages(drill, drill.clock).into_iter().map(|message| Line {
         at: message.at,

@@ -6,6 +6,7 @@ use std::path::Path;
 use lab_drill::debrief::Debrief;
 use lab_drill::fold::Phase;
 use lab_drill::history::Suggestion;
+use maud::Markup;
 use serde::Serialize;
 
 use super::file::FileFormat;
@@ -43,15 +44,25 @@ impl DebriefReport {
         let review = sections::review(&self.debrief, self.next.as_ref());
         match format {
             FileFormat::Html => {
-                let plot = plot::plot(&self.debrief);
-                let origin = format!("the log of drill {}. Times are relative to its start.", self.debrief.id);
-                out.write_all(html::review_page(&review, plot.as_ref(), &origin).into_string().as_bytes())?;
+                out.write_all(self.html(&review, html::Place::File).into_string().as_bytes())?;
             }
             FileFormat::Markdown => out.write_all(markdown::document(&review).as_bytes())?,
             FileFormat::Json => out.write_all(&encode::document(self)?)?,
             FileFormat::Junit => return Err(io::Error::other("a debrief has no JUnit format")),
         }
         out.flush()
+    }
+
+    /// The page for a server that has [`html::STYLE`] at the address `stylesheet`, with `top` above the title.
+    pub fn page(&self, stylesheet: &str, top: &Markup) -> Markup {
+        let review = sections::review(&self.debrief, self.next.as_ref());
+        self.html(&review, html::Place::Server { stylesheet, top })
+    }
+
+    fn html(&self, review: &review::Review, place: html::Place<'_>) -> Markup {
+        let plot = plot::plot(&self.debrief);
+        let origin = format!("the log of drill {}. Times are relative to its start.", self.debrief.id);
+        html::review_page(review, plot.as_ref(), &origin, place)
     }
 
     /// Writes it for a terminal, at most `width` columns wide.

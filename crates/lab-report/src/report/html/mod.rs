@@ -15,7 +15,8 @@ mod chart;
 
 use chart::coarse;
 
-const STYLE: &str = include_str!("style.css");
+/// Style sheet of the pages.
+pub const STYLE: &str = include_str!("style.css");
 /// Content security policy: inline styles only.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
@@ -27,11 +28,20 @@ pub fn write(out: &mut impl Write, journal: &Journal) -> io::Result<()> {
 
 fn page(journal: &Journal) -> Markup {
     let origin = format!("the journal of run {}. Times are relative to the start of the run.", journal.id);
-    review_page(&Review::new(journal), Plot::from_journal(journal).as_ref(), &origin)
+    review_page(&Review::new(journal), Plot::from_journal(journal).as_ref(), &origin, Place::File)
+}
+
+/// Where a page is read.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// As a file. The page contains everything.
+    File,
+    /// On a server that has [`STYLE`] at this address, with `top` above the title.
+    Server { stylesheet: &'a str, top: &'a Markup },
 }
 
 /// The page of a review. `origin` names the source of the data, as the end of a sentence.
-pub(super) fn review_page(review: &Review, plot: Option<&Plot>, origin: &str) -> Markup {
+pub(super) fn review_page(review: &Review, plot: Option<&Plot>, origin: &str, place: Place<'_>) -> Markup {
     let status = class(review.status);
     html! {
         (DOCTYPE)
@@ -39,14 +49,20 @@ pub(super) fn review_page(review: &Review, plot: Option<&Plot>, origin: &str) ->
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="color-scheme" content="light dark";
                 title { (review.title) " · " (review.badge) " · lab" }
-                style { (PreEscaped(STYLE)) }
+                @match place {
+                    Place::File => {
+                        meta http-equiv="Content-Security-Policy" content=(POLICY);
+                        style { (PreEscaped(STYLE)) }
+                    }
+                    Place::Server { stylesheet, .. } => link rel="stylesheet" href=(stylesheet);,
+                }
             }
             body {
                 a.skip href="#summary" { "To the summary" }
                 header {
+                    @if let Place::Server { top, .. } = place { (top) }
                     p.badge.(status) { (review.badge) }
                     h1 { (review.title) }
                     p.sub { (review.subtitle) }

@@ -1,0 +1,11 @@
+//! The results of a room as files: a table, a document for programs, and a page.
+
+mod csv;
+mod html;
+mod json;
+mod results;
+
+pub use csv::csv;
+pub use html::html;
+pub use json::json;
+pub use results::Outcome;
