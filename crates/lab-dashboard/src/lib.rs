@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use lab_core::engine::Roles;
 use lab_http::{Http, Limit, Request as HttpRequest};
 use lab_server::Limits;
-use lab_server::inbound;
+use lab_server::{compression, inbound};
 use lab_telemetry::alerts::{self, Monitor, RulesResponse};
 use lab_telemetry::live::{Alerts, Feed, PathState, Point, Runs};
 use lab_telemetry::metrics::{Exposition, Moment};
@@ -290,7 +290,11 @@ struct Position {
 }
 
 /// Data that is newer than the page's position.
-async fn data(State(dashboard): State<Arc<Dashboard>>, Query(position): Query<Position>) -> Json<serde_json::Value> {
+async fn data(
+    State(dashboard): State<Arc<Dashboard>>,
+    Query(position): Query<Position>,
+    headers: HeaderMap,
+) -> Response {
     let snapshot = lock(&dashboard.snapshot).clone();
     let (points, now) = {
         let feed = lock(&dashboard.feed);
@@ -299,7 +303,7 @@ async fn data(State(dashboard): State<Arc<Dashboard>>, Query(position): Query<Po
     // Without current rules the known alerts may be outdated.
     let alerts = lock(&dashboard.rules).is_some().then(|| lock(&dashboard.alerts).list());
     let marks = lock(&dashboard.marks).newer_than(position.marks);
-    Json(serde_json::json!({
+    let document = serde_json::json!({
         "lab": dashboard.lab,
         "since": dashboard.since,
         "gateway": snapshot.gateway,
@@ -308,7 +312,9 @@ async fn data(State(dashboard): State<Arc<Dashboard>>, Query(position): Query<Po
         "points": points,
         "marks": marks,
         "alerts": alerts,
-    }))
+    });
+    // An hour of points has about a megabyte.
+    compression::respond(&headers, "application/json", document.to_string().into_bytes())
 }
 
 /// State of the request path in one sentence and hop by hop.

@@ -1,4 +1,5 @@
 use super::*;
+use lab_telemetry::live::EdgePoint;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3000);
 
@@ -100,4 +101,31 @@ fn a_page_on_all_interfaces_is_reached_by_address_only() {
         assert!(!is_own(host, room), "{host}");
     }
     assert!(!is_own("192.168.1.5:3000", LOOPBACK));
+}
+
+#[tokio::test]
+async fn an_hour_of_points_is_sent_in_half_a_megabyte() {
+    let points = (1..=3600_i32).map(|n| {
+        // Different digits in each number, as in a real lab.
+        let value = |factor: f64| Some((f64::from(n) * factor).sin().abs() * 50.0);
+        let rates = |factor| BTreeMap::from([("200".to_owned(), value(factor).unwrap_or_default())]);
+        let edge = EdgePoint { codes: rates(1.1), p50: value(1.2), p99: value(1.3), ..EdgePoint::default() };
+        Point {
+            n: u64::from(n.unsigned_abs()),
+            t: 1_796_040_000_000 + i64::from(n) * 1001,
+            edge: Some(edge),
+            requests: value(1.4),
+            accepted: value(1.5),
+            codes: rates(1.6),
+            p50: value(1.7),
+            p99: value(1.8),
+            ..Point::default()
+        }
+    });
+    let document = serde_json::json!({ "points": points.collect::<Vec<_>>() });
+    let accept = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
+    let response = compression::respond(&accept, "application/json", document.to_string().into_bytes());
+    assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+    assert!((100_000..500_000).contains(&body.len()), "{} bytes", body.len());
 }
