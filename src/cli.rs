@@ -30,7 +30,7 @@ pub(crate) use choice::{EngineChoice, Format};
 pub(crate) use complete::{Cursor, ValueKind};
 pub(crate) use db::{DbCommand, DbQueryArgs};
 pub(crate) use drill::{
-    AffectedChoice, AudienceChoice, DebriefArgs, DrillCommand, StartDrillArgs, StateChoice, UpdateArgs,
+    AffectedChoice, AudienceChoice, DebriefArgs, DrillCommand, IncidentArgs, StartDrillArgs, StateChoice, UpdateArgs,
 };
 pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
 pub(crate) use lab::{

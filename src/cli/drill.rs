@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub(crate) use super::start_drill::StartDrillArgs;
+pub(crate) use super::start_drill::{IncidentArgs, StartDrillArgs};
 
 /// `lab drill`.
 #[derive(Debug, Subcommand)]

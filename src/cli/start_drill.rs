@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::NewLabArgs;
 
-/// `lab drill start`.
-#[derive(Debug, Args)]
-pub(crate) struct StartDrillArgs {
+/// The incident of a drill.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct IncidentArgs {
     /// Scenario to practise; without it the incident is drawn and the drill is blind
     #[arg(value_name = "SCENARIO", conflicts_with_all = ["from", "tag", "difficulty"])]
     pub(crate) scenario: Option<String>,
@@ -19,6 +19,13 @@ pub(crate) struct StartDrillArgs {
     /// Draw from scenarios of this difficulty: beginner, intermediate or advanced
     #[arg(long)]
     pub(crate) difficulty: Option<String>,
+}
+
+/// `lab drill start`.
+#[derive(Debug, Args)]
+pub(crate) struct StartDrillArgs {
+    #[command(flatten)]
+    pub(crate) incident: IncidentArgs,
     /// Draw everything from this number, so that the drill can be repeated; the result is not blind
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,

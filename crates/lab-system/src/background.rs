@@ -3,7 +3,7 @@
 //! process ends, whereas it reuses process ids.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,6 +23,10 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 /// Time for a process to end after SIGKILL.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a process with other work to release a lock.
+const SHARED_TIMEOUT: Duration = Duration::from_secs(30);
+/// Line in the lock file of a process with other work.
+const SHARED: &str = "shared";
 
 /// Path of lab's executable. On Linux this is a path in `/proc`, so it refers to the running version even if another one
 /// has been installed in its place.
@@ -150,6 +154,23 @@ pub async fn acquire_lock(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Records in a lock that its process also does other work, so that [`end_holders`] waits for it and does not end it.
+///
+/// # Errors
+/// If the file cannot be written. Do not hold the lock then.
+pub fn mark_shared(mut file: &File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{}\n{SHARED}\n", std::process::id())
+}
+
+/// Whether the holder of this lock does other work too.
+fn is_shared(file: &File) -> bool {
+    let mut text = String::new();
+    let read = io::Read::read_to_string(&mut io::Read::take(file, 64), &mut text);
+    read.is_ok() && text.lines().nth(1) == Some(SHARED)
+}
+
 /// Returns true if a running process holds this lock.
 pub fn is_running(lock: &Path) -> bool {
     crate::files::open_state(lock, u64::MAX)
@@ -179,7 +200,7 @@ pub fn holder_hint(lock: &Path) -> String {
 }
 
 /// Ends every process that holds this lock: sends SIGTERM, and SIGKILL to those that do not end within `grace`. Returns
-/// when the lock is free.
+/// when the lock is free. Waits for a process that does other work ([`mark_shared`]), instead of ending it.
 ///
 /// # Errors
 /// Names the holders if they do not end. Also fails if they cannot be found or signalled.
@@ -189,6 +210,9 @@ pub async fn end_holders(lock: &Path, grace: Duration) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened?,
         };
+        if is_shared(&file) {
+            return wait_until_free(file, SHARED_TIMEOUT).await;
+        }
         signal_holders(lock, signal)?;
         match wait_until_free(file, timeout).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
@@ -250,7 +274,12 @@ pub fn holders(lock: &Path) -> io::Result<Vec<u32>> {
     }
     let mut text = String::new();
     io::Read::read_to_string(&mut io::Read::take(crate::files::open_state(lock, u64::MAX)?, 32), &mut text)?;
-    text.trim().parse().map(|pid| vec![pid]).map_err(|_| io::Error::other("its lock does not name its process"))
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .parse()
+        .map(|pid| vec![pid])
+        .map_err(|_| io::Error::other("its lock does not name its process"))
 }
 
 /// Identity of a file, independent of its names.
@@ -314,5 +343,21 @@ mod tests {
         held.unlock().unwrap();
         held.lock_shared().unwrap();
         assert!(!id.is_locked_by(std::process::id()));
+    }
+
+    #[tokio::test]
+    async fn a_process_with_other_work_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("drill.lock");
+        let held = acquire_lock(&path).await.unwrap();
+        assert!(!is_shared(&File::open(&path).unwrap()));
+        mark_shared(&held).unwrap();
+        assert!(is_shared(&File::open(&path).unwrap()));
+        let release = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(held);
+        });
+        end_holders(&path, Duration::ZERO).await.unwrap();
+        release.await.unwrap();
     }
 }

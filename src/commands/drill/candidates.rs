@@ -1,6 +1,6 @@
 //! The incidents among which a drill draws.
 
-use crate::cli::StartDrillArgs;
+use crate::cli::IncidentArgs;
 use crate::commands::session::Connected;
 use lab_core::engine::Description;
 use lab_core::error::Failure;
@@ -14,7 +14,7 @@ use lab_scenario::vary::draw;
 use lab_scenario::{LoadOptions, Plan, Source, library, load};
 
 /// Scenarios that were selected, or all of the library.
-pub(super) struct Selection {
+pub(in crate::commands) struct Selection {
     plans: Vec<(Source, Plan)>,
     /// They were selected by name, so that each must be playable.
     named: bool,
@@ -27,7 +27,7 @@ pub(super) struct Candidate {
 }
 
 impl Selection {
-    pub(super) fn new(args: &StartDrillArgs) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn new(args: &IncidentArgs) -> anyhow::Result<Self> {
         let mut typed: Vec<&String> = args.scenario.iter().chain(&args.from).collect();
         typed.dedup();
         let named = !typed.is_empty();

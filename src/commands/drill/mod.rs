@@ -11,7 +11,8 @@ use lab_report::report::human;
 use lab_report::term::Tone;
 use lab_runner::lab::{Lab, StateFolder};
 
-mod candidates;
+pub(super) mod begin;
+pub(super) mod candidates;
 mod diagnose;
 pub(super) mod end;
 mod hint;

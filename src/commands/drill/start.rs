@@ -3,31 +3,27 @@
 
 use std::time::Duration;
 
-use super::candidates::{Candidate, Selection};
+use super::begin::{self, NewDrill};
+use super::candidates::Selection;
 use super::{end, no_drill};
 use crate::cli::{StartDrillArgs, UpArgs};
-use crate::commands::session::{Connected, Session};
+use crate::commands::session::Session;
 use crate::commands::{callers, signals, time_span, up};
-use lab_core::engine::{Description, RunState};
 use lab_core::error::{Exit, Failure};
 use lab_core::event::short_id;
 use lab_drill::choice::Secret;
-use lab_drill::event::{Ending, Event, Known, Started};
-use lab_drill::log::{Drills, Log};
-use lab_drill::{LOG_VERSION, score};
+use lab_drill::event::{Ending, Known, Started};
 use lab_report::report::human;
 use lab_report::term::{Fallback, Tone};
-use lab_runner::drill::{self, DrillProcess, ProbeWire};
-use lab_runner::lab::{Lab, StateFolder};
+use lab_runner::drill::{self, DrillProcess};
+use lab_runner::lab::Lab;
 use lab_runner::runner::{Interrupt, Signal};
-use lab_runner::undo;
-use lab_telemetry::wire::NetWire;
 
 /// Longest quiet time that can be asked for.
 const MAX_QUIET: Duration = Duration::from_hours(1);
 
 pub(super) async fn run(session: &Session, args: &StartDrillArgs) -> anyhow::Result<Exit> {
-    let selection = Selection::new(args)?;
+    let selection = Selection::new(&args.incident)?;
     let quiet = quiet(args)?;
     let lab = session.lab()?;
     if lab.drill()?.is_some() {
@@ -37,7 +33,7 @@ pub(super) async fn run(session: &Session, args: &StartDrillArgs) -> anyhow::Res
     }
     let interrupt = signals::install()?;
     let line = session.term.progress_line("preparing the lab", Fallback::Silent);
-    let begun = begin(session, &lab, args, (&selection, quiet), &interrupt).await;
+    let begun = start(session, &lab, args, (&selection, quiet), &interrupt).await;
     line.clear();
     match begun? {
         Some(started) => show(session, &lab, &started),
@@ -55,7 +51,7 @@ fn quiet(args: &StartDrillArgs) -> Result<Option<Duration>, Failure> {
 }
 
 /// Brings the lab up, and begins the drill under the lab's run lock. `None` after a signal.
-async fn begin(
+async fn start(
     session: &Session,
     lab: &Lab,
     args: &StartDrillArgs,
@@ -67,18 +63,20 @@ async fn begin(
     }
     let connected = session.connect()?;
     let lock = lab.lock_run("lab drill start")?;
-    check_lab(session, &connected).await?;
-    let now = connected.describe().await?;
-    let state = StateFolder::open()?;
+    begin::check_undo(lab)?;
+    callers::make_way(session, lab).await?;
     let secret = match args.seed {
         Some(seed) => Secret::from_seed(seed),
         None => Secret::random().map_err(|error| Failure::failed(format!("cannot get random bytes: {error}")))?,
     };
-    let chosen = selection.choose(&secret, &connected, &now)?;
-    let started = started(&state, &connected, &now, args, (&chosen, &secret, quiet)).await?;
-    let mut log = Log::create(&Drills::new(state.root()).folder(&started.id), &secret)?;
-    log.append(Some(0), Event::Started(Box::new(started.clone())))?;
-    lab.begin_drill(&started.id)?;
+    let known = match (&args.incident.scenario, args.seed, quiet) {
+        (Some(_), ..) => Known::Incident,
+        (None, None, None) => Known::Nothing,
+        _ => Known::Seed,
+    };
+    let has_fault = known == Known::Incident;
+    let new = NewDrill { selection, secret: &secret, known, coach: args.coach, quiet, has_fault };
+    let started = begin::begin(&connected, &new).await?;
     if let Err(error) = DrillProcess::new(lab).start(&started.id).await {
         drop(lock);
         // The reason matters more than what could not be restored, which `lab recover` repeats.
@@ -99,65 +97,6 @@ async fn bring_up(session: &Session, lab: &Lab, args: &StartDrillArgs, interrupt
     }
     let args = UpArgs::for_new_lab(args.new_lab.clone());
     Ok(up::bring_up(session, lab, &args, interrupt).await?.is_some())
-}
-
-/// A drill begins in a lab in which nothing else is wrong.
-async fn check_lab(session: &Session, connected: &Connected) -> anyhow::Result<()> {
-    let (lab, name) = (&connected.lab, connected.lab.name_option());
-    if lab.is_reset_pending() {
-        let message = format!("the reset of lab {} was interrupted", lab.name());
-        return Err(Failure::failed(message).hint(format!("lab reset{name} finishes it")).into());
-    }
-    if let Some(pending) = undo::pending(lab)? {
-        let what = if pending.kept { "has the kept fault" } else { "still has the changes" };
-        let message = format!("lab {} {what} of run {} ({})", lab.name(), short_id(&pending.run), pending.scenario);
-        return Err(Failure::failed(message).hint(format!("lab recover{name} undoes it")).into());
-    }
-    callers::make_way(session, lab).await?;
-    connected.settle().await?;
-    let now = connected.describe().await?;
-    let down: Vec<&str> =
-        now.services.iter().filter(|service| service.state != RunState::Running).map(|it| it.name.as_str()).collect();
-    if down.is_empty() {
-        return Ok(());
-    }
-    let message = format!("lab {} is not whole: {} not running", lab.name(), down.join(", "));
-    Err(Failure::failed(message).hint(format!("lab up{name}, or lab reset{name}")).into())
-}
-
-async fn started(
-    state: &StateFolder,
-    connected: &Connected,
-    now: &Description,
-    args: &StartDrillArgs,
-    (chosen, secret, quiet): (&Candidate, &Secret, Option<Duration>),
-) -> anyhow::Result<Started> {
-    let known = match (&args.scenario, args.seed, quiet) {
-        (Some(_), ..) => Known::Incident,
-        (None, None, None) => Known::Nothing,
-        _ => Known::Seed,
-    };
-    let wire = ProbeWire(std::sync::Arc::new(NetWire::new()));
-    let users = drill::users_digest(&wire, now).await.map_err(|error| {
-        let failure = Failure::failed(format!("lab {} does not work: {error}", connected.lab.name()));
-        failure.hint(format!("lab status{0} · lab reset{0}", connected.lab.name_option()))
-    })?;
-    let quiet = quiet.unwrap_or_else(|| secret.quiet());
-    Ok(Started {
-        version: LOG_VERSION,
-        id: state.new_run_id()?,
-        lab: connected.lab.name().to_owned(),
-        engine: connected.engine.name().to_owned(),
-        scoring: score::VERSION,
-        commitment: secret.commitment(),
-        known,
-        coach: args.coach,
-        quiet: u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX),
-        fault: known == Known::Incident || secret.has_fault(),
-        brief: chosen.brief.clone(),
-        callers: drill::callers(&chosen.plan),
-        users: Some(users),
-    })
 }
 
 fn show(session: &Session, lab: &Lab, started: &Started) -> anyhow::Result<Exit> {

@@ -40,12 +40,16 @@ pub fn is_ended(lab: &Lab, drill: &str) -> Result<bool, DrillError> {
     Ok(is_over(&Log::open(&folder(lab, drill))?.read()?))
 }
 
-/// Publishes the log of a drill whose lab is not restored, because it is removed.
+/// Publishes the log of a drill whose lab is not restored, because it is removed. Can be repeated.
 ///
 /// # Errors
 /// If its log cannot be used.
 pub fn publish(lab: &Lab, drill: &str) -> Result<(), DrillError> {
-    Ok(Log::open(&folder(lab, drill))?.publish().map(drop)?)
+    match Log::open(&folder(lab, drill))?.publish() {
+        // Another process publishes it at this moment.
+        Ok(_) | Err(LogError::Over) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Ends a drill, unless it has ended already. Then [`conclude`] must follow.

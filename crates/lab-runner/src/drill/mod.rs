@@ -8,12 +8,14 @@ use crate::lab::{Lab, LabError};
 use crate::undo::UndoError;
 use lab_core::engine::EngineError;
 use lab_drill::log::{Drills, LogError};
+use lab_scenario::Diagnostics;
 use lab_system::files::Folder;
 
 mod brief;
 mod check;
 mod clock;
 mod end;
+mod hosting;
 mod inject;
 mod lookout;
 mod prepare;
@@ -28,12 +30,13 @@ mod wrong_fix;
 
 pub use brief::brief;
 pub use end::{Concluded, conclude, end, is_ended, is_over, publish};
+pub use hosting::{Hosting, Process};
 pub use prepare::prepare;
 pub use process::{COMMAND, DrillProcess, LOCK_FILE, Order, Response};
 pub use referee::Referee;
 pub use traffic::callers;
 pub use users::digest as users_digest;
-pub use watch::Watch;
+pub use watch::{Pause, Watch};
 pub use wire::ProbeWire;
 pub use wrong_fix::contains as contains_fix;
 
@@ -52,6 +55,9 @@ pub enum DrillError {
     /// The lab is locked, or its files cannot be used.
     #[error(transparent)]
     Lab(#[from] LabError),
+    /// The scenario cannot be read any more.
+    #[error("cannot read the scenario of the drill: {0}")]
+    Scenario(#[from] Diagnostics),
     /// The undo log cannot be used.
     #[error(transparent)]
     Undo(#[from] UndoError),

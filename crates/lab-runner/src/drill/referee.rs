@@ -15,7 +15,7 @@ use super::lookout::Lookout;
 use super::prepare::{prepare, revive};
 use super::restore::Restore;
 use super::traffic::{is_disruptive, is_overloaded, mix, succeeds};
-use super::watch::{Watch, finished};
+use super::watch::{Pause, Watch, finished};
 use super::wire::ProbeWire;
 use super::{DrillError, check, inject};
 use crate::callers::{CallerMix, CallersState, STATE_FILE, SecondCounts, Sending};
@@ -40,6 +40,8 @@ const DISRUPTION_INTERVAL: Duration = Duration::from_secs(30);
 const TIME_LIMIT: u64 = 2 * 60 * 60 * 1000;
 /// Looks that must fail in a row before the lab counts as out of sight.
 const FAILED_LOOKS: u32 = 2;
+
+mod sight;
 
 /// The referee of one drill.
 pub struct Referee {
@@ -66,6 +68,7 @@ pub struct Referee {
     is_disruptive: bool,
     /// Whether every caller succeeded in the last second.
     succeeds: bool,
+    pause: Pause,
 }
 
 impl Referee {
@@ -120,6 +123,7 @@ impl Referee {
             is_doubtful: false,
             is_disruptive,
             succeeds: false,
+            pause: Pause::default(),
         };
         referee.write(Event::Watching { pid: std::process::id() })?;
         referee.follow_keys();
@@ -128,20 +132,24 @@ impl Referee {
     }
 
     /// Watches until the drill is over, the lab is gone, or `end` is cancelled. Returns how the drill ended, if it did.
+    /// During a `pause` drill time stands still.
     ///
     /// # Errors
     /// If the log cannot be written.
     pub async fn run(
         mut self,
         end: CancellationToken,
+        pause: Pause,
         is_gone: impl Fn() -> bool,
     ) -> Result<Option<Ending>, DrillError> {
+        self.pause = pause;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = loop {
             let step = tokio::select! {
                 biased;
                 () = end.cancelled() => break Ok(None),
+                () = self.pause.changed() => self.follow_pause(),
                 Some(second) = self.seconds.recv() => self.add_second(&second),
                 done = finished(&mut self.injection) => self.end_injection(done),
                 done = finished(&mut self.look) => self.end_look(done),
@@ -201,17 +209,6 @@ impl Referee {
         self.check_if_due()
     }
 
-    /// A gap in which this process did not run does not count.
-    fn leave_out(&mut self, gap: Duration) -> Result<(), DrillError> {
-        self.clock.leave_out(gap);
-        if self.drill.is_unknown() {
-            return Ok(());
-        }
-        let reason = format!("the referee did not run for {} s", gap.as_secs());
-        self.write(Event::Unknown { reason })?;
-        self.write(Event::Known)
-    }
-
     /// Lets the callers send the keys that they have now.
     fn follow_keys(&mut self) {
         // An unreadable record may be readable again later.
@@ -244,20 +241,6 @@ impl Referee {
             Err(DrillError::Log(LogError::File { .. })) => Ok(()),
             written => written,
         }
-    }
-
-    fn lose_sight(&mut self, reason: &str) -> Result<(), DrillError> {
-        if self.drill.is_unknown() {
-            return Ok(());
-        }
-        self.write(Event::Unknown { reason: reason.to_owned() })?;
-        self.clock.stop();
-        Ok(())
-    }
-
-    fn regain_sight(&mut self) -> Result<(), DrillError> {
-        self.clock.start();
-        if self.drill.is_unknown() { self.write(Event::Known) } else { Ok(()) }
     }
 
     fn inject_if_due(&mut self) -> Result<(), DrillError> {
