@@ -277,6 +277,7 @@ fn nice(peak: f64) -> f64 {
 /// if no level is free.
 fn numbers(plot: &Plot) -> Markup {
     const LEVELS: usize = 3;
+    const TOPS: [&str; LEVELS] = ["1.45rem", ".7rem", "-.05rem"];
     const GAP: f64 = 5.5;
     let mut ends = [f64::NEG_INFINITY; LEVELS];
     let mut marks = Vec::new();
@@ -287,10 +288,15 @@ fn numbers(plot: &Plot) -> Markup {
             marks.push((index + 1, level, left, span));
         }
     }
+    // Positions are attributes of SVG, because a server may forbid inline styles.
     html! {
-        div.steps aria-hidden="true" {
+        svg.steps aria-hidden="true" {
             @for (number, level, left, span) in marks {
-                span class=(format!("{} l{level}", span.phase)) style=(format!("left:{left:.2}%")) title=(span.name) { (number) }
+                svg.(span.phase) x=(format!("{left:.2}%")) y=(TOPS[level]) {
+                    title { (span.name) }
+                    (PreEscaped(format!(r#"<rect width="{}rem" height=".8rem" rx=".2rem"/>"#, if number < 10 { 1.0 } else { 1.3 })))
+                    text x=(if number < 10 { ".5rem" } else { ".65rem" }) y=".63rem" { (number) }
+                }
             }
         }
     }
@@ -302,8 +308,8 @@ fn ticks(end: f64) -> Markup {
     let step = steps.into_iter().find(|step| end / step <= 6.0).unwrap_or(end / 4.0);
     let times = (0..8).map(|index| f64::from(index) * step).take_while(|at| *at < end * 0.97);
     html! {
-        div.x aria-hidden="true" {
-            @for at in times { span style=(format!("left:{:.2}%", at / end * 100.0)) { (human::clock(at)) } }
+        svg.x aria-hidden="true" {
+            @for at in times { text x=(format!("{:.2}%", at / end * 100.0)) y=".9rem" { (human::clock(at)) } }
         }
     }
 }

@@ -102,7 +102,7 @@ fn block(block: &Block, plot: Option<&Plot>) -> Markup {
 }
 
 /// Renders text in backticks as code.
-fn inline(text: &str) -> Markup {
+pub fn inline(text: &str) -> Markup {
     let parts: Vec<&str> = text.split('`').collect();
     // An unpaired backtick is literal.
     let paired = parts.len() % 2 == 1;
