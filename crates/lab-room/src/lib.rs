@@ -9,6 +9,8 @@ pub mod code;
 pub mod config;
 pub mod event;
 pub mod export;
+#[cfg(test)]
+mod fixture;
 pub mod fold;
 pub mod log;
 pub mod page;

@@ -107,8 +107,10 @@ fn add(table: &mut String, row: [String; 24]) {
 
 /// A cell that a spreadsheet shows as text, whatever it begins with, in quotes if it must have them. Negative numbers stay.
 fn cell(text: &str) -> String {
-    let begins = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = clean(text);
+    const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+    let raw = text;
+    let text = clean(raw);
+    let begins = raw.starts_with(FORMULA) || text.trim_start().starts_with(FORMULA);
     let text = if begins && text.parse::<f64>().is_err() { format!("'{text}") } else { text };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::results::Outcome;
 use crate::VERSION;
 use crate::state::State;
+use crate::view::statistics::Statistics;
 
 /// The document. It has everything but codes, tokens and consoles.
 pub fn json(state: &State<'_>) -> Value {
@@ -17,6 +18,7 @@ pub fn json(state: &State<'_>) -> Value {
             "revealed": drill.revealed,
             "limit": drill.order.limit,
             "coach": drill.order.coach,
+            "statistics": Statistics::new(state, index),
         })
     });
     let seats = state.room.seats.values().map(|seat| {

@@ -1,6 +1,7 @@
 //! The page for the projector.
 
 use lab_drill::drill_time;
+use lab_report::report::html::inline;
 use maud::{Markup, html};
 
 use super::text::{self, count, foreign, time_of_day};
@@ -9,6 +10,7 @@ use crate::state::State;
 use crate::view::Outside;
 use crate::view::board::{BoardView, Detail, Place, Revealed, SceneView, Tile};
 use crate::view::curve::Curve;
+use crate::view::statistics::{MITIGATED, RESOLVED};
 
 /// Most tiles with a name. More of them only have their number.
 const NAMED: usize = 60;
@@ -77,7 +79,7 @@ fn join(state: &State<'_>) -> Markup {
 
 fn tiles(tiles: &[Tile]) -> Markup {
     // The style sheet has a grid for each number of columns.
-    let columns = (2..=20).find(|columns| columns * columns * 9 >= tiles.len() * 14).unwrap_or(20);
+    let columns = (2..=20).find(|columns| columns * columns * 9 >= tiles.len() * 10).unwrap_or(20);
     let shown = Outside::ALL.into_iter().filter(|state| tiles.iter().any(|tile| tile.outside == *state));
     html! {
         h1.sr { "Seats" }
@@ -145,22 +147,24 @@ fn detail(detail: &Detail<'_>) -> Markup {
 }
 
 fn debrief(revealed: &Revealed) -> Markup {
-    let (resolved, all) = revealed.resolved;
+    let statistics = &revealed.statistics;
+    let reached = |name: &str| statistics.phase(name).map_or(0, |phase| phase.reached);
+    let served = statistics.phase(MITIGATED).and_then(|phase| phase.time);
     html! {
         div.debrief {
             p.dim { "The incident was" }
             h1 { (revealed.title) }
-            p.lead { (revealed.symptom) }
+            p.lead { (inline(&revealed.symptom)) }
             dl {
                 div { dt { "diagnosis" } dd { (revealed.diagnosis) } }
-                div { dt { "cause and fix" } dd { (revealed.solution) } }
-                div { dt { "resolved" } dd { (resolved) " of " (count(all, "seat", "seats"))
-                    @if let Some(time) = revealed.mitigated { ", users served again after " (drill_time(time)) " (median)" } } }
-                @if let Some((why, seats)) = &revealed.wrong_fix {
-                    div { dt { "tried by " (count(*seats, "seat", "seats")) } dd { (why) } }
+                div { dt { "cause and fix" } dd { (inline(&revealed.solution)) } }
+                div { dt { "resolved" } dd { (reached(RESOLVED)) " of " (count(statistics.seats, "seat", "seats"))
+                    @if let Some(time) = served { ", users served again after " (drill_time(time.median)) " (median)" } } }
+                @if let Some(fix) = statistics.wrong_fixes.first() {
+                    div { dt { "tried by " (count(fix.seats, "seat", "seats")) } dd { (inline(&fix.why)) } }
                 }
             }
-            @if !revealed.lessons.is_empty() { ul.lessons { @for lesson in &revealed.lessons { li { (lesson) } } } }
+            @if !revealed.lessons.is_empty() { ul.lessons { @for lesson in &revealed.lessons { li { (inline(lesson)) } } } }
         }
     }
 }

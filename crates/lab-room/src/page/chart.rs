@@ -32,21 +32,16 @@ pub(super) fn current(seconds: &[PublicSecond]) -> Option<u32> {
 pub(super) fn callers(seconds: &[PublicSecond]) -> Markup {
     let shown = &seconds[seconds.len().saturating_sub(SECONDS)..];
     let peak = shown.iter().map(|second| second.sent).max().unwrap_or_default().max(1);
-    let mut paths = [String::new(), String::new()];
-    for (index, second) in shown.iter().enumerate() {
-        let x = SECONDS - shown.len() + index;
-        let height = |count: u32| f64::from(count) / f64::from(peak) * 40.0;
+    let height = |count: u32| f64::from(count) / f64::from(peak) * 40.0;
+    let columns = shown.iter().map(|second| {
         let (good, all) = (height(second.succeeded), height(second.sent));
-        let bars = [(40.0 - good, good), (40.0 - all, all - good)];
-        for (path, (y, height)) in paths.iter_mut().zip(bars).filter(|(_, (_, height))| *height > 0.0) {
-            let _ = write!(path, "M{x} {y:.1}h1v{height:.1}h-1z");
-        }
-    }
+        [(40.0 - good, good), (40.0 - all, all - good)]
+    });
+    let [good, bad] = paths(SECONDS - shown.len(), columns);
     let label = match current(seconds) {
         Some(now) => format!("Callers' requests of the last two minutes. In the last ten seconds, {now} % succeeded."),
         None => "Callers' requests of the last two minutes. There were none in the last ten seconds.".to_owned(),
     };
-    let [good, bad] = paths;
     html! {
         div.plot {
             svg viewBox=(format!("0 0 {SECONDS} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(label) {
@@ -58,17 +53,33 @@ pub(super) fn callers(seconds: &[PublicSecond]) -> Markup {
     }
 }
 
+/// Paths of stacked bars, one per column from `first` on. Each bar has its upper end and its height; equal neighbours are one bar.
+fn paths(first: usize, columns: impl Iterator<Item = [(f64, f64); 2]>) -> [String; 2] {
+    let columns: Vec<[(f64, f64); 2]> = columns.collect();
+    [0, 1].map(|series| {
+        let mut path = String::new();
+        let mut x = first;
+        for same in columns.chunk_by(|one, other| one[series] == other[series]) {
+            let (y, height) = same[0][series];
+            let width = same.len();
+            if height > 0.0 {
+                let _ = write!(path, "M{x} {y:.1}h{width}v{height:.1}h-{width}z");
+            }
+            x += width;
+        }
+        path
+    })
+}
+
 /// How many seats' users are served over time: an area for those that are, and one above it for those that are not.
 pub(super) fn curve(curve: &Curve) -> Markup {
     let (columns, seats) = (curve.steps.len().max(1), curve.seats.max(1));
-    let mut paths = [String::new(), String::new()];
-    for (x, step) in curve.steps.iter().enumerate() {
-        let bars = [(seats - step.served, step.served), (seats - step.served - step.failing, step.failing)];
-        for (path, (y, height)) in paths.iter_mut().zip(bars).filter(|(_, (_, height))| *height > 0) {
-            let _ = write!(path, "M{x} {y}h1v{height}h-1z");
-        }
-    }
-    let [good, bad] = paths;
+    let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let steps = curve.steps.iter().map(|step| {
+        let (good, bad) = (number(step.served), number(step.failing));
+        [(number(seats) - good, good), (number(seats) - good - bad, bad)]
+    });
+    let [good, bad] = paths(0, steps);
     let last = curve.steps.last().copied().unwrap_or_default();
     let end = curve.step * u64::try_from(columns).unwrap_or_default();
     let label = format!("Seats whose users are served, over drill time. Now {} of {}.", last.served, curve.seats);

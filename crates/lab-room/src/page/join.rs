@@ -24,7 +24,7 @@ pub fn document(state: &State<'_>, code: &str, error: Option<&str>) -> Markup {
                     aria-invalid[error.is_some()] aria-describedby="code-help";
                 p #code-help.help {
                     @match error {
-                        Some(error) => span.error role="alert" { (error) },
+                        Some(error) => span.error role="alert" { (foreign(error)) },
                         None => "A word and four digits. The same code gives you the same seat on any device.",
                     }
                 }

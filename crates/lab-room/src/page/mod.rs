@@ -13,7 +13,7 @@
 //! | `POST /seat/update` | `to`, `state`, `affected`, `since` and `next` in minutes, which may be empty, `text`, `confirm` |
 //! | `POST /seat/console` | `line` |
 //! | `POST /seat/finish` | `confirm` |
-//! | `POST /desk/drill` | `scenario`, `limit` in minutes and `quiet` in seconds, which may be empty, `coach`: `true` if set |
+//! | `POST /desk/drill` | `scenario` or `difficulty`, or neither, `limit` in minutes, `quiet` in seconds, `coach`: `true` if set |
 //! | `POST /desk/end`, `/desk/pause`, `/desk/resume`, `/desk/reveal` | `confirm` for `end` and `reveal` |
 //! | `POST /desk/say` | `seat`, empty for all, and `text` |
 //! | `POST /desk/inject` | `seat`, empty for all, `from` and `text` |
@@ -95,6 +95,7 @@ impl Frame<'_> {
 
 /// A page with one message, such as the reason why a form was refused, and a link back.
 pub fn message(title: &str, text: &str, back: &str) -> Markup {
+    let (title, text) = (text::foreign(title), text::foreign(text));
     let body = html! {
         main.narrow {
             h1 { (title) }
@@ -102,7 +103,7 @@ pub fn message(title: &str, text: &str, back: &str) -> Markup {
             p { a href=(back) { "Back" } }
         }
     };
-    Frame { title, class: "message", events: None, refresh: None }.document(&body)
+    Frame { title: &title, class: "message", events: None, refresh: None }.document(&body)
 }
 
 /// Line about the connection, which the script fills.
@@ -114,3 +115,6 @@ fn connection() -> Markup {
 fn confirm_without_script(text: &str) -> Markup {
     html! { noscript { label.check { input type="checkbox" name="confirm" value="yes" required; " " (text) } } }
 }
+
+#[cfg(test)]
+mod tests;

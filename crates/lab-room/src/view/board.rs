@@ -7,6 +7,7 @@ use lab_drill::fold::{Drill, PublicSecond};
 use lab_drill::score::Score;
 
 use super::curve::Curve;
+use super::statistics::Statistics;
 use super::{Clock, Current, Outside};
 use crate::backend::Snapshot;
 use crate::config::SeatNumber;
@@ -69,12 +70,8 @@ pub struct Revealed {
     pub diagnosis: Diagnosis,
     /// Lessons learned.
     pub lessons: Vec<String>,
-    /// Seats whose incident was resolved, and all seats with a drill.
-    pub resolved: (usize, usize),
-    /// Median of the times from the first failed request until the callers succeeded, in milliseconds.
-    pub mitigated: Option<u64>,
-    /// The most frequent named wrong fix: its explanation, and the number of seats.
-    pub wrong_fix: Option<(String, usize)>,
+    /// How the room did.
+    pub statistics: Statistics,
 }
 
 /// What the projector shows.
@@ -201,23 +198,14 @@ impl Revealed {
         let drills: Vec<&Drill> = drills(state).collect();
         let typical = drills.iter().find(|drill| drill.started.fault).or(drills.first())?;
         let brief = &typical.started.brief;
-        let resolved = drills.iter().filter(|drill| drill.resolved().is_some()).count();
-        let mut times: Vec<u64> =
-            drills.iter().filter_map(|drill| drill.mitigated()?.checked_sub(drill.impact?)).collect();
-        times.sort_unstable();
-        let fix = brief.wrong_fixes.iter().map(|fix| {
-            let seats = drills.iter().filter(|drill| drill.mistakes().any(|mistake| mistake.name == fix.name)).count();
-            (fix.why.clone(), seats)
-        });
+        let statistics = Statistics::new(state, state.room.drills.len().checked_sub(1)?);
         Some(Self {
             title: brief.title.clone(),
             symptom: brief.symptom.clone(),
             solution: brief.solution.clone(),
             diagnosis: typical.diagnosis(),
             lessons: brief.lessons.clone(),
-            resolved: (resolved, drills.len()),
-            mitigated: times.get(times.len() / 2).copied(),
-            wrong_fix: fix.filter(|(_, seats)| *seats > 0).max_by_key(|(_, seats)| *seats),
+            statistics,
         })
     }
 }

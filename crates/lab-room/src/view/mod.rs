@@ -11,6 +11,7 @@ pub mod board;
 pub mod curve;
 pub mod desk;
 pub mod seat;
+pub mod statistics;
 
 /// Time in milliseconds after the last entry of a drill's log from which its clock is taken to stand still. The referee writes
 /// an entry every second.
@@ -164,3 +165,6 @@ pub(crate) fn second_share(drill: &Drill, second: &Second) -> Share {
         succeeded: sum.succeeded + u64::from(*succeeded),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ fn seats(state: &State<'_>, id: &str, all: Option<&str>) -> Markup {
     }
 }
 
-pub(super) fn drill() -> Markup {
+pub(super) fn drill(state: &State<'_>) -> Markup {
     html! {
         div.buttons {
             (careful("/desk/end", "if-drill", "End the drill", "End the drill of every seat? It cannot be continued."))
@@ -50,8 +50,13 @@ pub(super) fn drill() -> Markup {
         }
         form.grid.if-no-drill method="post" action="/desk/drill" {
             label for="scenario" { "Incident" }
-            input #scenario name="scenario" required list="scenarios" autocomplete="off" spellcheck="false" placeholder="name of a scenario";
-            datalist #scenarios { @for name in lab_scenario::library::names() { option value=(name) {} } }
+            input #scenario name="scenario" list="scenarios" autocomplete="off" spellcheck="false" placeholder="drawn by chance";
+            datalist #scenarios { @for name in state.scenarios { option value=(name) {} } }
+            label for="difficulty" { "Difficulty" }
+            select #difficulty name="difficulty" {
+                option value="" { "any, if it is drawn" }
+                @for name in lab_drill::history::DIFFICULTIES { option value=(name) { (name) } }
+            }
             label for="limit" { "Limit" }
             span.unit { input #limit name="limit" type="number" min="1" max="600" inputmode="numeric" aria-describedby="limit-unit"; " " span #limit-unit { "minutes, empty for none" } }
             label for="quiet" { "Quiet" }

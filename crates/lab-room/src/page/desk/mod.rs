@@ -2,6 +2,7 @@
 
 use lab_drill::drill_time;
 use lab_report::report::drill::phase_name;
+use lab_report::report::html::inline;
 use maud::{Markup, html};
 
 use super::text::{self, ago, count, foreign, time_of_day};
@@ -34,7 +35,7 @@ pub fn document(state: &State<'_>) -> Markup {
         main {
             section.seats aria-labelledby="h-seats" { h2 #h-seats { "Seats" } div #rows { (fragment("rows")) } }
             div.panels {
-                section aria-labelledby="h-drill" { h2 #h-drill { "Drill" } div #drill { (fragment("drill")) } (forms::drill()) }
+                section aria-labelledby="h-drill" { h2 #h-drill { "Drill" } div #drill { (fragment("drill")) } (forms::drill(state)) }
                 section aria-labelledby="h-say" { h2 #h-say { "Messages" } (forms::say(state)) (forms::inject(state)) }
                 section aria-labelledby="h-seat" { h2 #h-seat { "One seat" } (forms::one_seat(state)) }
                 section aria-labelledby="h-board" { h2 #h-board { "Board" } div #scene { (fragment("scene")) } (forms::board(state)) }
@@ -182,7 +183,7 @@ fn drill(state: &State<'_>, view: &DeskView<'_>) -> Markup {
                 Some(incident) => {
                     p { strong { (incident.title) } " " span.dim { "(" (foreign(&incident.scenario)) ")" } }
                     p { "Diagnosis: " (incident.diagnosis) }
-                    p { (incident.solution) }
+                    p { (inline(&incident.solution)) }
                 },
                 None => p { strong { (foreign(&drill.order.scenario)) } },
             }

@@ -8,7 +8,7 @@ use crate::config::SeatNumber;
 use crate::page::text::foreign;
 use crate::state::State;
 
-/// The page.
+/// The debrief of a seat's drill, to be shown after the reveal.
 pub fn debrief(state: &State<'_>, number: SeatNumber, debrief: &Debrief) -> Markup {
     let label = state.room.seats.get(&number).map(|seat| foreign(&seat.label())).unwrap_or_default();
     let top = html! {

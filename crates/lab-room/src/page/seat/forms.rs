@@ -106,7 +106,7 @@ pub(super) fn update() -> Markup {
             (choice("affected", &[("some", "some requests or customers"), ("everybody", "everybody"), ("nobody", "nobody")]))
             label for="since" { "Since" }
             span.unit { input #since name="since" type="number" min="0" max="600" inputmode="numeric" aria-describedby="since-unit"; " "
-                span #since-unit { "minutes, if you know" } }
+                span #since-unit { "minutes ago, if you know" } }
             label for="next" { "Next update" }
             select #next name="next" {
                 option value="" { "not promised" }

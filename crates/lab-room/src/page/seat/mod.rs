@@ -1,6 +1,5 @@
 //! A participant's page.
 
-use lab_drill::debrief::Debrief;
 use lab_drill::drill_time;
 use lab_drill::fold::PublicCaller;
 use maud::{Markup, html};
@@ -17,7 +16,7 @@ mod debrief;
 mod forms;
 mod parts;
 
-pub use debrief::debrief as debrief_page;
+pub use debrief::debrief;
 
 /// The page of a seat.
 pub fn document(state: &State<'_>, number: SeatNumber) -> Markup {
@@ -65,11 +64,6 @@ pub fn document(state: &State<'_>, number: SeatNumber) -> Markup {
 /// The parts of a seat's page that change. There are none if the seat does not exist.
 pub fn fragments(state: &State<'_>, number: SeatNumber) -> Vec<Fragment> {
     SeatView::new(state, number).map(|view| fragments_of(state, &view)).unwrap_or_default()
-}
-
-/// The debrief of a seat's drill, to be shown after the reveal.
-pub fn debrief(state: &State<'_>, number: SeatNumber, debrief: &Debrief) -> Markup {
-    debrief_page(state, number, debrief)
 }
 
 fn fragments_of(state: &State<'_>, view: &SeatView<'_>) -> Vec<Fragment> {

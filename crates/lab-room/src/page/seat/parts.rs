@@ -5,6 +5,7 @@ use lab_drill::drill_time;
 use lab_drill::fold::{Answer, Phase, PublicHint};
 use lab_drill::messages::Kind;
 use lab_report::report::drill::phase_name;
+use lab_report::report::html::inline;
 use maud::{Markup, html};
 
 use super::{at, is_problem, lead};
@@ -18,7 +19,7 @@ const NOTICES: usize = 3;
 pub(super) fn announcement(view: &SeatView<'_>) -> Markup {
     html! {
         @if let Some(notice) = view.notices.first() { "The trainer: " (foreign(&notice.text)) " " }
-        @if let Some(message) = view.messages.first() { (message.from) ": " (foreign(&message.text)) }
+        @if let Some(message) = view.messages.first() { (foreign(&message.from)) ": " (foreign(&message.text)) }
     }
 }
 
@@ -104,7 +105,7 @@ pub(super) fn hints(view: &SeatView<'_>) -> Markup {
     let Some(drill) = &view.drill else { return html! {} };
     let open = |hint: &PublicHint| {
         let text = hint.open.as_ref().map(|(_, text)| text.clone()).unwrap_or_default();
-        html! { li { strong { (hint.about) } " " span.dim { "(" (hint.cost) " %)" } p { (text) } } }
+        html! { li { strong { (hint.about) } " " span.dim { "(" (hint.cost) " %)" } p { (inline(&text)) } } }
     };
     html! {
         @if !drill.hints.is_empty() { ol.hints { @for hint in &drill.hints { (open(hint)) } } }
