@@ -7,7 +7,7 @@
 #![warn(missing_docs)]
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use lab_core::engine::Roles;
 use lab_http::{Http, Limit, Request as HttpRequest};
 use lab_server::Limits;
-use lab_server::{compression, inbound};
+use lab_server::{compression, inbound, site};
 use lab_telemetry::alerts::{self, Monitor, RulesResponse};
 use lab_telemetry::live::{Alerts, Feed, PathState, Point, Runs};
 use lab_telemetry::metrics::{Exposition, Moment};
@@ -239,38 +239,13 @@ fn refusal(
     headers: &HeaderMap,
     path: &str,
 ) -> Option<(StatusCode, &'static str)> {
-    let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if method != Method::GET && method != Method::HEAD {
         return Some((StatusCode::METHOD_NOT_ALLOWED, "this server is read-only\n"));
     }
-    let host = text(header::HOST).unwrap_or_default();
-    if !is_own(host, address) {
+    if !site::is_own(site::host(headers), address) {
         return Some((StatusCode::MISDIRECTED_REQUEST, "open this page by IP address or as localhost\n"));
     }
-    let site = text(header::HeaderName::from_static("sec-fetch-site"));
-    let is_link = path == "/" && text(header::HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
-    let foreign = site.is_some_and(|site| site != "same-origin" && site != "none") && !is_link;
-    let foreign = foreign
-        || text(header::ORIGIN)
-            .is_some_and(|origin| origin.strip_prefix("http://").map(host_and_port) != Some(host_and_port(host)));
-    foreign.then_some((StatusCode::FORBIDDEN, "cross-site requests are not allowed\n"))
-}
-
-/// Splits a `Host` value into host and port. The port defaults to 80, which browsers omit.
-fn host_and_port(host: &str) -> (&str, &str) {
-    // A value that ends with a bracket is an IPv6 address without a port.
-    host.rsplit_once(':').filter(|_| !host.ends_with(']')).unwrap_or((host, "80"))
-}
-
-/// Returns `true` if `host:port` addresses this server by IP address or as `localhost`. Other names are rejected, because
-/// an attacker could point them here (DNS rebinding).
-fn is_own(host: &str, address: SocketAddr) -> bool {
-    let (name, port) = host_and_port(host);
-    if port != address.port().to_string() {
-        return false;
-    }
-    let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip == address.ip() || !address.ip().is_loopback())
+    site::is_foreign(headers, path == "/").then_some((StatusCode::FORBIDDEN, "cross-site requests are not allowed\n"))
 }
 
 /// Alert rules in Prometheus's format.

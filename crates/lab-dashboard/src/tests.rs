@@ -1,7 +1,7 @@
 use super::*;
 use lab_telemetry::live::EdgePoint;
 
-const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3000);
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3000);
 
 fn refused(headers: &[(&'static str, &str)], path: &str) -> Option<StatusCode> {
     let mut map = HeaderMap::new();
@@ -88,19 +88,19 @@ fn browsers_omit_port_80() {
     assert!(answered("127.0.0.1", "http://127.0.0.1") && answered("localhost:80", "http://localhost"));
     assert!(!answered("localhost", "http://localhost:3000") && !answered("localhost:3000", "http://localhost"));
     assert!(!answered("evil.example", "http://evil.example"));
-    assert!(is_own("[::1]", "[::]:80".parse().expect("an address")));
+    assert!(site::is_own("[::1]", "[::]:80".parse().expect("an address")));
 }
 
 #[test]
 fn a_page_on_all_interfaces_is_reached_by_address_only() {
     let room: SocketAddr = "0.0.0.0:3000".parse().expect("an address");
     for host in ["192.168.1.5:3000", "127.0.0.1:3000", "localhost:3000", "[::1]:3000"] {
-        assert!(is_own(host, room), "{host}");
+        assert!(site::is_own(host, room), "{host}");
     }
     for host in ["evil.example:3000", "192.168.1.5:3001", "192.168.1.5", "1.2.3.4.evil.example:3000"] {
-        assert!(!is_own(host, room), "{host}");
+        assert!(!site::is_own(host, room), "{host}");
     }
-    assert!(!is_own("192.168.1.5:3000", LOOPBACK));
+    assert!(!site::is_own("192.168.1.5:3000", LOOPBACK));
 }
 
 #[tokio::test]

@@ -27,10 +27,26 @@ pub const INTERVAL: u64 = 900_000;
 pub const LONGEST_PROMISE: u64 = 1_800_000;
 /// Points of an update.
 pub const POINTS: u32 = 10;
+/// Maximum length of the free line, in characters.
+pub const LENGTH: usize = 500;
 /// Drill time in milliseconds within which an update with the same claims only repeats the one before.
 const REPEATS_WITHIN: u64 = 60_000;
 /// Largest error of the stated begin, in milliseconds.
 const SINCE_TOLERANCE: u64 = 120_000;
+
+/// Checks the free line of an update.
+///
+/// # Errors
+/// The text for its writer.
+pub fn free_line(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.chars().count() {
+        0 => Err("the text is empty".to_owned()),
+        _ if text.chars().any(char::is_control) => Err("the text must be one line".to_owned()),
+        length if length > LENGTH => Err(format!("the text has {length} characters; at most {LENGTH} fit")),
+        _ => Ok(text.to_owned()),
+    }
+}
 
 /// An update that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -31,7 +31,7 @@ pub struct Output {
 /// What can be seen of a seat's lab from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Services in the order of the request path, with their state, such as `running`.
+    /// Services in the order of the request path, with their state, such as `running`. Empty if the lab does not answer.
     pub services: Vec<(String, String)>,
     /// Alerts that fire, by name.
     pub alerts: Vec<String>,

@@ -142,10 +142,39 @@ pub enum Event {
         /// Whether it is frozen.
         frozen: bool,
     },
-    /// Incident, points and debriefs are shown to everybody.
+    /// Incident, points and debriefs are shown to everybody. A frozen board is thawed.
     Revealed,
     /// The board shows another scene.
     Scene(Scene),
+}
+
+impl Event {
+    /// The seat that it is about. `None` is the room, or all seats.
+    pub fn seat(&self) -> Option<SeatNumber> {
+        match self {
+            Self::Ready { seat }
+            | Self::Failed { seat, .. }
+            | Self::Joined { seat, .. }
+            | Self::Named { seat, .. }
+            | Self::Hand { seat, .. }
+            | Self::Command { seat, .. }
+            | Self::Output { seat, .. }
+            | Self::SeatStarted { seat, .. }
+            | Self::SeatEnded { seat, .. }
+            | Self::Extended { seat, .. }
+            | Self::Reset { seat } => Some(*seat),
+            Self::Said { seat, .. } | Self::Injected { seat, .. } => *seat,
+            Self::Opened { .. }
+            | Self::Closed
+            | Self::DrillStarted(_)
+            | Self::DrillEnded
+            | Self::Paused
+            | Self::Resumed
+            | Self::Frozen { .. }
+            | Self::Revealed
+            | Self::Scene(_) => None,
+        }
+    }
 }
 
 /// A drill of the whole room.

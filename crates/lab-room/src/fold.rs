@@ -193,6 +193,7 @@ impl Room {
                 }
             }
             Event::Revealed => {
+                self.frozen = None;
                 if let Some(drill) = self.drills.last_mut() {
                     drill.revealed.get_or_insert(at);
                 }
@@ -289,7 +290,7 @@ impl Seat {
             }
             Event::Reset { .. } => {
                 self.resets += 1;
-                self.resetting = true;
+                (self.lab, self.resetting) = (LabState::Starting, true);
                 self.again = self.drill_of(of).is_some();
             }
             _ => {}

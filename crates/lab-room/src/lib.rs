@@ -12,9 +12,13 @@ pub mod export;
 #[cfg(test)]
 mod fixture;
 pub mod fold;
+pub mod host;
 pub mod log;
 pub mod page;
+pub mod server;
 pub mod state;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
 /// Version of the formats of `room.json` and `events.ndjson`.

@@ -70,6 +70,10 @@ impl RoomLog {
         let entry = Entry { at: Utc::now(), event };
         let mut line = serde_json::to_vec(&entry).map_err(|error| self.failed(error.into()))?;
         line.push(b'\n');
+        // A longer log could not be read again.
+        if self.length + line.len() as u64 > LIMIT {
+            return Err(self.failed(io::ErrorKind::FileTooLarge.into()));
+        }
         if let Err(error) = self.file.write_all(&line).and_then(|()| self.file.sync_data()) {
             let _ = self.file.set_len(self.length);
             return Err(self.failed(error));
@@ -80,6 +84,13 @@ impl RoomLog {
 
     fn failed(&self, source: io::Error) -> LogError {
         LogError::File { path: self.path.clone(), source }
+    }
+
+    /// Lets the disk be full, or not any more.
+    #[cfg(test)]
+    pub(crate) fn set_disk_full(&mut self, is_full: bool) {
+        let path = if is_full { Path::new("/dev/full") } else { &self.path };
+        self.file = File::options().append(true).open(path).unwrap();
     }
 }
 
@@ -125,5 +136,21 @@ mod tests {
         std::fs::write(&path, [b"x\n", &whole[..]].concat()).unwrap();
         let error = RoomLog::read(&folder).unwrap_err().to_string();
         assert!(error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_log_as_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::new(root.path().to_owned());
+        let (mut log, _) = RoomLog::open(&folder).unwrap();
+        let first = log.append(Event::Paused).unwrap();
+        log.set_disk_full(true);
+        let error = log.append(Event::Resumed).unwrap_err().to_string();
+        assert!(error.contains("No space left"), "{error}");
+        log.set_disk_full(false);
+        let second = log.append(Event::Resumed).unwrap();
+        assert_eq!(RoomLog::read(&folder).unwrap(), [first.clone(), second]);
+        log.length = LIMIT;
+        assert!(log.append(Event::Paused).is_err());
     }
 }

@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 pub mod compression;
 mod connections;
 pub mod inbound;
+pub mod site;
 
 pub use connections::{Admission, Busy, Connections, capacity};
 
@@ -34,6 +36,10 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Decides by the headers whether a request protects its connection from eviction.
 pub type IsTrusted = Arc<dyn Fn(&HeaderMap) -> bool + Send + Sync>;
+
+/// Address of the client, in the extensions of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
 
 /// Resource limits of a server.
 pub struct Limits {
@@ -60,8 +66,8 @@ pub async fn serve(
             () = end.cancelled() => break,
             accepted = accept(&listener, &connections) => accepted,
         };
-        if let Some((stream, admission)) = accepted {
-            tasks.spawn(connection(stream, admission, router.clone(), limits.head, is_trusted.clone(), end.clone()));
+        if let Some((client, admission)) = accepted {
+            tasks.spawn(connection(client, admission, router.clone(), limits.head, is_trusted.clone(), end.clone()));
         }
     }
     tasks.close();
@@ -69,9 +75,9 @@ pub async fn serve(
 }
 
 /// Accepts and admits one connection. Returns `None` after a pause if accepting failed.
-async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(TcpStream, Admission)> {
-    if let Ok((stream, _)) = listener.accept().await {
-        Some((stream, connections.admit().await))
+async fn accept(listener: &TcpListener, connections: &Connections) -> Option<((TcpStream, Peer), Admission)> {
+    if let Ok((stream, peer)) = listener.accept().await {
+        Some(((stream, Peer(peer)), connections.admit().await))
     } else {
         tokio::time::sleep(ACCEPT_BACKOFF).await;
         None
@@ -79,7 +85,7 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(Tc
 }
 
 async fn connection(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Peer),
     admission: Admission,
     router: Router,
     head: Duration,
@@ -87,7 +93,8 @@ async fn connection(
     end: CancellationToken,
 ) {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let busy = is_trusted(request.headers()).then(|| admission.busy());
         let response = router.call(request);
         async move {

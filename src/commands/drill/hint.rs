@@ -31,12 +31,12 @@ struct HintDocument<'a> {
 
 pub(super) fn run(session: &Session, open: bool, json: bool) -> anyhow::Result<Exit> {
     let mut active = if open { Active::open_running(session)? } else { Active::open(session)? };
-    if open && let Some(index) = closed(&active) {
+    if open && let Some(index) = active.drill.next_hint() {
         active.append(Event::Hint { index })?;
     }
     let hints = &active.drill.started.brief.hints;
     let is_open = |index: usize| active.drill.hints.iter().any(|hint| hint.index == index);
-    let closed = closed(&active);
+    let closed = active.drill.next_hint();
     if json {
         let document = |(index, hint): (usize, &Hint)| HintDocument {
             number: index + 1,
@@ -63,12 +63,6 @@ pub(super) fn run(session: &Session, open: bool, json: bool) -> anyhow::Result<E
         None if hints.is_empty() => session.line("this drill has no hints"),
         None => session.line(&session.term.painter().paint(Tone::Dim, "all hints are open")),
     }
-}
-
-/// Index of the next hint.
-fn closed(active: &Active) -> Option<usize> {
-    let is_open = |index: &usize| active.drill.hints.iter().any(|hint| hint.index == *index);
-    (0..active.drill.started.brief.hints.len()).find(|index| !is_open(index))
 }
 
 /// Shows what a hint is about and, if it is open, its text, else its price.

@@ -7,7 +7,7 @@ use lab_core::engine::secret;
 use lab_core::error::{Exit, Failure};
 use lab_core::event::Secrets;
 use lab_drill::event::{Audience, ClaimedState, Event};
-use lab_drill::updates::warning::{Kind, Warning, warnings};
+use lab_drill::updates::warning::{Warning, conceal};
 use lab_report::report::human;
 use lab_report::term::Tone;
 
@@ -33,14 +33,10 @@ pub(super) async fn run(session: &Session, args: &UpdateArgs) -> anyhow::Result<
     }
     let mut update = form.update()?;
     let secrets = secrets(&active.lab).await;
-    let found = warnings(update.to, &update.text, &secrets);
+    let found = conceal(&mut update, &secrets);
     if !args.yes {
         confirm(session, &found, is_interactive)?;
     }
-    // The log has no secrets, only their number.
-    let disclosed = found.iter().filter(|warning| warning.kind == Kind::Secret).count();
-    update.disclosed = u32::try_from(disclosed).unwrap_or(u32::MAX);
-    update.text = secrets.mask(&update.text);
     let to = match update.to {
         Audience::Customers => "the customers",
         Audience::Internal => "your company",
@@ -70,12 +66,7 @@ fn confirm(session: &Session, found: &[Warning], is_interactive: bool) -> anyhow
     if found.is_empty() {
         return Ok(());
     }
-    for Warning { kind, text } in found {
-        let reason = match kind {
-            Kind::Secret => "it has a secret".to_owned(),
-            Kind::Estimate => format!("{text:?} is an estimate, and customers will hold you to it"),
-            Kind::Internal => format!("{text:?} is internal and means nothing to customers"),
-        };
+    for reason in found.iter().map(Warning::reason) {
         session.term.note(&session.term.stderr_painter().paint(Tone::Warn, &format!("warning: {reason}")));
     }
     if is_interactive && ask("send it anyway? [y/N] ")?.is_some_and(|answer| matches!(answer.trim(), "y" | "yes")) {

@@ -110,7 +110,6 @@ impl Drill {
         let started = &self.started;
         let open = self.is_open();
         let hint = |index: usize| self.public_hint(index);
-        let next = (0..started.brief.hints.len()).find(|index| !self.hints.iter().any(|hint| hint.index == *index));
         PublicView {
             id: started.id.clone(),
             lab: started.lab.clone(),
@@ -124,7 +123,7 @@ impl Drill {
             seconds: self.public_seconds(CHART),
             down: self.down.clone(),
             hints: self.hints.iter().filter_map(|opened| hint(opened.index)).collect(),
-            next_hint: next.and_then(hint),
+            next_hint: self.next_hint().and_then(hint),
             hint_count: started.brief.hints.len(),
             tries: self.public_tries(),
             changes: self.changes.clone(),
@@ -132,6 +131,11 @@ impl Drill {
             wrong_fixes: if open { self.mistakes().cloned().collect() } else { Vec::new() },
             ended: self.ended,
         }
+    }
+
+    /// Index of the first hint that is not open yet.
+    pub fn next_hint(&self) -> Option<usize> {
+        (0..self.started.brief.hints.len()).find(|index| !self.hints.iter().any(|hint| hint.index == *index))
     }
 
     /// Verdicts may be shown: the drill is coached, or over.

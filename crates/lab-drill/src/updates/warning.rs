@@ -6,7 +6,7 @@ use lab_core::event::{MASK, Secrets};
 use regex::Regex;
 use serde::Serialize;
 
-use crate::event::Audience;
+use crate::event::{Audience, Update};
 
 /// What is wrong with a part of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -27,6 +27,18 @@ pub struct Warning {
     pub kind: Kind,
     /// The part of the text. Secrets are masked.
     pub text: String,
+}
+
+impl Warning {
+    /// The reason not to send it, as a sentence without its period.
+    pub fn reason(&self) -> String {
+        let Self { kind, text } = self;
+        match kind {
+            Kind::Secret => "it has a secret".to_owned(),
+            Kind::Estimate => format!("{text:?} is an estimate, and customers will hold you to it"),
+            Kind::Internal => format!("{text:?} is internal and means nothing to customers"),
+        }
+    }
 }
 
 /// A promise of the next update is no estimate of the resolution.
@@ -83,6 +95,15 @@ pub fn warnings(to: Audience, text: &str, secrets: &Secrets) -> Vec<Warning> {
         warnings.extend(INTERNAL.find_iter(&text).map(|found| warning(Kind::Internal, found.as_str())));
     }
     warnings
+}
+
+/// Returns the warnings for an update, and masks its secrets: the log has only their number.
+pub fn conceal(update: &mut Update, secrets: &Secrets) -> Vec<Warning> {
+    let found = warnings(update.to, &update.text, secrets);
+    let disclosed = found.iter().filter(|warning| warning.kind == Kind::Secret).count();
+    update.disclosed = u32::try_from(disclosed).unwrap_or(u32::MAX);
+    update.text = secrets.mask(&update.text);
+    found
 }
 
 fn warning(kind: Kind, text: &str) -> Warning {
@@ -146,6 +167,19 @@ mod tests {
             assert_eq!(found(Audience::Customers, text), [(Kind::Internal, internal.to_owned())], "{text}");
             assert_eq!(found(Audience::Internal, text), [], "{text}");
         }
+    }
+
+    #[test]
+    fn the_secrets_of_an_update_are_counted_and_masked() {
+        let mut secrets = Secrets::default();
+        secrets.add("apikey-v2");
+        let mut update =
+            crate::testing::update(crate::event::ClaimedState::Resolved, crate::event::Affected::Nobody, None);
+        update.text = "Fixed soon with apikey-v2.".to_owned();
+        let reasons: Vec<String> = conceal(&mut update, &secrets).iter().map(Warning::reason).collect();
+        let estimate = "\"soon\" is an estimate, and customers will hold you to it";
+        assert_eq!(reasons, ["it has a secret", estimate]);
+        assert_eq!((update.text.as_str(), update.disclosed), ("Fixed soon with ***.", 1));
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub(crate) fn config(seats: u16, reserve: u16) -> RoomConfig {
     }
 }
 
-fn entries(events: Vec<Event>) -> Vec<Entry> {
+/// Entries of a log, one per second.
+pub(crate) fn entries(events: Vec<Event>) -> Vec<Entry> {
     let at = |second: i64| DateTime::from_timestamp(1_796_040_000 + second, 0).unwrap();
     events.into_iter().zip(0..).map(|(event, second)| Entry { at: at(second), event }).collect()
 }

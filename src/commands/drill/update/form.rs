@@ -5,12 +5,10 @@ use std::io;
 use chrono::{DateTime, Local, NaiveTime, TimeDelta};
 use lab_core::error::Failure;
 use lab_drill::event::{Affected, Audience, ClaimedState, Entry, Update};
+use lab_drill::updates::free_line;
 
 use crate::cli::{AffectedChoice, AudienceChoice, StateChoice, UpdateArgs};
 use crate::commands::time_span::parse_span;
-
-/// Maximum length of the free line, in characters.
-const LENGTH: usize = 500;
 
 const AUDIENCES: [(&str, Audience); 2] = [("customers", Audience::Customers), ("internal", Audience::Internal)];
 const STATES: [(&str, ClaimedState); 4] = [
@@ -69,7 +67,7 @@ impl Form {
             }),
             since: args.since.as_deref().map(|text| times.since(text)).transpose().map_err(usage("since"))?,
             next: args.next.as_deref().map(next).transpose().map_err(usage("next"))?,
-            text: args.text.as_deref().map(line).transpose().map_err(Failure::usage)?,
+            text: args.text.as_deref().map(free_line).transpose().map_err(Failure::usage)?,
         })
     }
 
@@ -91,7 +89,7 @@ impl Form {
             self.next = optional("next update in (10m; empty: none promised)", next, ask)?;
         }
         if self.text.is_none() {
-            self.text = Some(required("text", line, ask)?);
+            self.text = Some(required("text", free_line, ask)?);
         }
         Ok(())
     }
@@ -145,17 +143,6 @@ impl Times<'_> {
 /// Parses the time until the next update, in seconds.
 fn next(text: &str) -> Result<u64, String> {
     parse_span(text).map(|span| span.as_secs()).map_err(|error| error.to_string())
-}
-
-/// Checks the free line.
-fn line(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    match text.chars().count() {
-        0 => Err("the text is empty".to_owned()),
-        _ if text.chars().any(char::is_control) => Err("the text must be one line".to_owned()),
-        length if length > LENGTH => Err(format!("the text has {length} characters; at most {LENGTH} fit")),
-        _ => Ok(text.to_owned()),
-    }
 }
 
 /// Asks until the answer is valid. The end of the input cancels the update.

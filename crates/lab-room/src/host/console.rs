@@ -1,0 +1,114 @@
+//! Consoles: a line is parsed and refused, or written to the log and run. One line per seat runs at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lab_report::term::clean_lines;
+use tokio::task::JoinHandle;
+
+use super::record::paused;
+use super::{Host, Refusal, lock};
+use crate::backend::{Line, Output};
+use crate::config::SeatNumber;
+use crate::event::Event;
+use crate::fold::LabState;
+
+/// Longest line, in bytes.
+const LONGEST_LINE: usize = 2000;
+/// Longest output in the log, in bytes.
+const LONGEST_OUTPUT: usize = 128 << 10;
+
+/// Interval between two attempts to save an output.
+const SAVE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A line that runs. It runs to its end even if this is dropped.
+#[derive(Debug)]
+pub struct Running(JoinHandle<()>);
+
+impl Running {
+    /// Waits until the line has ended and its output can be seen.
+    pub async fn wait(self) {
+        // A panic is reported by the task.
+        let _ = self.0.await;
+    }
+}
+
+impl Host {
+    /// Begins to run a line of a seat's console. The output comes later.
+    pub async fn run_line(self: &Arc<Self>, seat: SeatNumber, text: &str) -> Result<Running, Refusal> {
+        let lab = self.seat_config(seat)?.lab.clone();
+        lock(&self.lines).add(seat, Instant::now()).map_err(Refusal::TooMany)?;
+        if text.len() > LONGEST_LINE {
+            return Err(Refusal::Invalid(format!("the line is longer than {LONGEST_LINE} bytes")));
+        }
+        let line = self.backend.parse(text.trim()).map_err(Refusal::Invalid)?;
+        let shown = line.shown.clone();
+        let entry = self
+            .record(move |live| {
+                let found = live.room.seats.get(&seat).ok_or(Refusal::NoSeat(seat))?;
+                if live.room.paused.is_some() {
+                    return Err(paused());
+                }
+                if found.lab != LabState::Ready {
+                    return Err(Refusal::conflict("the lab of this seat is not up; wait, or raise your hand"));
+                }
+                if found.console.last().is_some_and(|last| last.output.is_none()) {
+                    return Err(Refusal::conflict("the last line is still running; wait for its output"));
+                }
+                Ok(Some(Event::Command { seat, line: shown }))
+            })
+            .await?;
+        // The seat has no other line until this one has its output.
+        let command = entry.and_then(|_| self.last_command(seat));
+        let host = Arc::clone(self);
+        Ok(Running(tokio::spawn(async move {
+            if let Some(command) = command {
+                host.complete_line(seat, command, &lab, &line).await;
+            }
+        })))
+    }
+
+    fn last_command(&self, seat: SeatNumber) -> Option<u64> {
+        self.read_live().room.seats.get(&seat)?.console.last().map(|command| command.entry)
+    }
+
+    async fn complete_line(self: &Arc<Self>, seat: SeatNumber, command: u64, lab: &str, line: &Line) {
+        let Output { exit, text } = {
+            let _running = self.running_lines.acquire().await;
+            self.backend.run(lab, line).await
+        };
+        let mut text = capped(&clean_lines(&text));
+        loop {
+            let output = Event::Output { seat, command, exit, text: text.clone() };
+            match self.record(move |_| Ok(Some(output))).await {
+                // Without its output, the line would block the console, so this is repeated until the disk has space.
+                Err(Refusal::Unsaved(_)) => tokio::time::sleep(SAVE_INTERVAL).await,
+                _ => break,
+            }
+            "the output could not be saved".clone_into(&mut text);
+        }
+        // The line may have written to the drill's log.
+        let host = Arc::clone(self);
+        let _ = tokio::task::spawn_blocking(move || host.poll(seat)).await;
+    }
+}
+
+/// Cuts a text to [`LONGEST_OUTPUT`].
+fn capped(text: &str) -> String {
+    let Some(end) = (text.len() > LONGEST_OUTPUT).then(|| text.floor_char_boundary(LONGEST_OUTPUT)) else {
+        return text.to_owned();
+    };
+    format!("{}\n… cut", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_output_is_cut_between_characters() {
+        assert_eq!(capped("ü"), "ü");
+        let long = capped(&"ü".repeat(LONGEST_OUTPUT));
+        assert!(long.ends_with("ü\n… cut") && long.len() < LONGEST_OUTPUT + 10);
+    }
+}

@@ -1,0 +1,62 @@
+//! What every request passes: checks against other sites, security headers, a limit of its time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use lab_server::site;
+use tokio::time::timeout;
+
+use super::Server;
+use crate::host::Address;
+
+/// Content security policy: pages load from and connect to this server only.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Time for the head of a response. Longer than any line of a console.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Rejects foreign requests, and adds the security headers to every response.
+pub(super) async fn guard(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
+    let is_document = is_get && is_linked(request.uri().path());
+    let mut response = match refusal(server.host.address(), request.headers(), is_document) {
+        Some((status, why)) => (status, why).into_response(),
+        None => match timeout(TIMEOUT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response(),
+        },
+    };
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // With `no-referrer`, browsers would send the forms of these pages without an origin.
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Another site, such as a page with the agenda of the workshop, may link to these pages.
+fn is_linked(path: &str) -> bool {
+    matches!(path, "/" | "/board" | "/desk" | "/seat") || path.starts_with("/join/")
+}
+
+/// Returns the status and message if a request must be rejected.
+pub(super) fn refusal(address: &Address, headers: &HeaderMap, is_document: bool) -> Option<(StatusCode, &'static str)> {
+    let host = site::host(headers);
+    // The address that participants open may have a name.
+    let is_named = address.url.strip_prefix("http://").map(site::host_and_port) == Some(site::host_and_port(host));
+    if !is_named && !site::is_own(host, address.listen) {
+        return Some((StatusCode::MISDIRECTED_REQUEST, "open this page by the address on the board\n"));
+    }
+    site::is_foreign(headers, is_document).then_some((StatusCode::FORBIDDEN, "cross-site requests are not allowed\n"))
+}
