@@ -142,7 +142,7 @@ fn wrong_fixes(statistics: &Statistics) -> Markup {
 /// The seats in their order: a table by points would have a last place.
 fn results(index: usize, all: &[(&Seat, Vec<Outcome<'_>>)]) -> Markup {
     html! {
-        table {
+        table.results {
             thead { tr {
                 th scope="col" { "seat" } th scope="col" { "end" }
                 @for head in ["acknowledged", "diagnosed", "users served", "cause removed", "hints", "points"] { th.n scope="col" { (head) } }

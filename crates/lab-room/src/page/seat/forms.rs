@@ -20,6 +20,7 @@ pub(super) fn hand() -> Markup {
             form.(class) method="post" action="/seat/hand" {
                 input type="hidden" name="up" value=(up);
                 button type="submit" { (icon::hand()) " " (words) }
+                (answer())
             }
         }
     };
@@ -33,7 +34,7 @@ pub(super) fn console() -> Markup {
         form.console method="post" action="/seat/console" data-clear {
             label for="line" { "Command" }
             input #line name="line" required maxlength="2000" placeholder="status" autocomplete="off" autocapitalize="none"
-                autocorrect="off" spellcheck="false" enterkeyhint="send" data-history;
+                autocorrect="off" spellcheck="false" enterkeyhint="send";
             button.primary type="submit" { "Run" }
             (answer())
         }
