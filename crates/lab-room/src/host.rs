@@ -52,6 +52,8 @@ use run::Lost;
 const ACTIONS: Rate = Rate { per_second: 5.0, burst: 20.0 };
 /// Lines of a seat's console.
 const LINES: Rate = Rate { per_second: 5.0, burst: 5.0 };
+/// Bytes of output of a seat's console, so that one seat does not fill the log.
+const OUTPUT: Rate = Rate { per_second: 1024.0, burst: 1024.0 * 1024.0 };
 /// Lines of consoles that run at once.
 const RUNNING_LINES: usize = 8;
 
@@ -82,6 +84,7 @@ pub struct Host {
     wakers: BTreeMap<SeatNumber, Arc<Notify>>,
     actions: Mutex<Rates>,
     lines: Mutex<Rates>,
+    output: Mutex<Rates>,
     /// Limits how many labs are brought up, reset or restored at once.
     lab_work: Semaphore,
     running_lines: Semaphore,
@@ -130,6 +133,7 @@ impl Host {
             feeds: Mutex::new(feeds),
             actions: Mutex::new(Rates::new(ACTIONS)),
             lines: Mutex::new(Rates::new(LINES)),
+            output: Mutex::new(Rates::new(OUTPUT)),
             lab_work: Semaphore::new((cores * 2).clamp(4, 16)),
             running_lines: Semaphore::new(RUNNING_LINES),
             lost: Mutex::default(),

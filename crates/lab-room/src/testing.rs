@@ -210,6 +210,9 @@ impl Backend for MemoryBackend {
         if line.arguments[0] == "wait" {
             self.waiting.notified().await;
         }
+        if line.shown == "logs" {
+            return Output { exit: Some(0), text: "x".repeat(100 << 10) };
+        }
         Output { exit: Some(0), text: format!("\u{1b}[31m{lab}: {}\n", line.shown) }
     }
 }

@@ -106,3 +106,51 @@ fn an_unknown_seat_has_no_effect() {
     let room = Room::from_entries(&config(1, 0), &entries(vec![Event::Ready { seat: 9 }]));
     assert_eq!((room.entries, room.seats.len()), (1, 1));
 }
+
+#[test]
+fn a_console_keeps_its_last_lines_within_a_size() {
+    let mut events = Vec::new();
+    for command in 0..20 {
+        events.push(Event::Command { seat: 1, line: "lab logs".to_owned() });
+        events.push(Event::Output { seat: 1, command: command * 2, exit: Some(0), text: "x".repeat(100 << 10) });
+    }
+    let room = Room::from_entries(&config(1, 0), &entries(events));
+    let lines: Vec<u64> = room.seats[&1].console.iter().map(|command| command.entry).collect();
+    assert_eq!(lines, [30, 32, 34, 36, 38]);
+}
+
+#[test]
+fn a_seat_forgets_its_oldest_devices() {
+    let tokens: Vec<TokenHash> = (0..20).map(|device: u32| TokenHash::of(&device.to_string())).collect();
+    let joined = tokens.iter().map(|token| Event::Joined { seat: 1, token: token.clone() }).collect();
+    let room = Room::from_entries(&config(1, 0), &entries(joined));
+    let known: Vec<bool> = tokens.iter().map(|token| room.seat_of(token).is_some()).collect();
+    assert_eq!(known.iter().filter(|known| **known).count(), DEVICES);
+    assert!(!known[0] && known[19]);
+}
+
+#[test]
+fn a_new_server_looks_at_every_lab_and_a_reset_lasts_until_the_lab_is_up() {
+    let opened = Event::Opened { pid: 1, address: ([127, 0, 0, 1], 7000).into() };
+    let started = Event::SeatStarted { seat: 1, drill: "a".to_owned() };
+    let state = |events: &[Event]| {
+        let room = Room::from_entries(&config(1, 0), &entries(events.to_vec()));
+        let seat = &room.seats[&1];
+        (seat.lab.clone(), seat.resetting, seat.again)
+    };
+    let mut events = vec![Event::Ready { seat: 1 }, Event::DrillStarted(order()), started];
+    assert_eq!(state(&events), (LabState::Ready, false, false));
+    events.extend([Event::Reset { seat: 1 }, opened]);
+    assert_eq!(state(&events), (LabState::Starting, true, true));
+    events.push(Event::Ready { seat: 1 });
+    assert_eq!(state(&events), (LabState::Ready, false, true));
+    events.push(Event::SeatStarted { seat: 1, drill: "b".to_owned() });
+    assert_eq!(state(&events), (LabState::Ready, false, false));
+}
+
+#[test]
+fn the_reveal_thaws_the_board() {
+    let events = vec![Event::DrillStarted(order()), Event::Frozen { frozen: true }, Event::DrillEnded, Event::Revealed];
+    let room = Room::from_entries(&config(1, 0), &entries(events));
+    assert!(room.frozen.is_none() && room.is_revealed());
+}

@@ -15,8 +15,9 @@ use crate::fold::LabState;
 
 /// Longest line, in bytes.
 const LONGEST_LINE: usize = 2000;
-/// Longest output in the log, in bytes.
+/// Longest output in the log, in bytes, and that of a seat that has printed too much.
 const LONGEST_OUTPUT: usize = 128 << 10;
+const SHORT_OUTPUT: usize = 2 << 10;
 
 /// Interval between two attempts to save an output.
 const SAVE_INTERVAL: Duration = Duration::from_secs(2);
@@ -77,7 +78,7 @@ impl Host {
             let _running = self.running_lines.acquire().await;
             self.backend.run(lab, line).await
         };
-        let mut text = capped(&clean_lines(&text));
+        let mut text = self.capped(seat, &clean_lines(&text));
         loop {
             let output = Event::Output { seat, command, exit, text: text.clone() };
             match self.record(move |_| Ok(Some(output))).await {
@@ -91,14 +92,30 @@ impl Host {
         let host = Arc::clone(self);
         let _ = tokio::task::spawn_blocking(move || host.poll(seat)).await;
     }
+
+    /// Cuts the output of a line. A seat that has printed a lot gets less of it.
+    fn capped(&self, seat: SeatNumber, text: &str) -> String {
+        let text = cut(text, LONGEST_OUTPUT, "… cut");
+        if text.len() <= SHORT_OUTPUT {
+            return text;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 128 KiB")]
+        let amount = text.len() as f64;
+        match lock(&self.output).add_amount(seat, amount, Instant::now()) {
+            Ok(()) => text,
+            Err(_) => {
+                cut(&text, SHORT_OUTPUT, "… cut, because this seat has printed a lot; ask for less, as with --tail")
+            }
+        }
+    }
 }
 
-/// Cuts a text to [`LONGEST_OUTPUT`].
-fn capped(text: &str) -> String {
-    let Some(end) = (text.len() > LONGEST_OUTPUT).then(|| text.floor_char_boundary(LONGEST_OUTPUT)) else {
+/// Cuts a text between two characters.
+fn cut(text: &str, longest: usize, note: &str) -> String {
+    if text.len() <= longest {
         return text.to_owned();
-    };
-    format!("{}\n… cut", &text[..end])
+    }
+    format!("{}\n{note}\n", &text[..text.floor_char_boundary(longest)])
 }
 
 #[cfg(test)]
@@ -107,8 +124,7 @@ mod tests {
 
     #[test]
     fn long_output_is_cut_between_characters() {
-        assert_eq!(capped("ü"), "ü");
-        let long = capped(&"ü".repeat(LONGEST_OUTPUT));
-        assert!(long.ends_with("ü\n… cut") && long.len() < LONGEST_OUTPUT + 10);
+        assert_eq!(cut("üü", 4, "cut"), "üü");
+        assert_eq!(cut("üüü", 5, "cut"), "üü\ncut\n");
     }
 }

@@ -12,7 +12,7 @@ use super::{Host, Refusal};
 use crate::backend::Selection;
 use crate::config::SeatNumber;
 use crate::event::{DrillOrder, Event, Scene};
-use crate::fold::{LabState, Room};
+use crate::fold::Room;
 
 /// Longest message, in characters.
 const LONGEST_MESSAGE: usize = 1000;
@@ -197,15 +197,6 @@ impl Host {
     /// Closes the room. Nothing can be done in it afterwards; its labs are left as they are.
     pub async fn close(self: &Arc<Self>) -> Result<(), Refusal> {
         self.record(|_| Ok(Some(Event::Closed))).await.map(drop)
-    }
-
-    /// Number of seats whose labs are up, and of those that are not up yet.
-    pub fn progress(&self) -> (usize, usize) {
-        self.with_state(|state| {
-            let count =
-                |wanted: &dyn Fn(&LabState) -> bool| state.room.seats.values().filter(|seat| wanted(&seat.lab)).count();
-            (count(&|lab| *lab == LabState::Ready), count(&|lab| *lab == LabState::Starting))
-        })
     }
 
     fn check_seat(&self, seat: Option<SeatNumber>) -> Result<(), Refusal> {

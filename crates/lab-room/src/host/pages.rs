@@ -92,7 +92,10 @@ impl Host {
         let sender = open.entry(page).or_insert_with(|| watch::Sender::new(Arc::default()));
         let receiver = sender.subscribe();
         // Something may have changed during the rendering.
-        self.pages.mark_all();
+        match page {
+            Page::Seat(seat) => self.pages.mark(seat),
+            Page::Board | Page::Desk => self.pages.mark_all(),
+        }
         sender.send_replace(fragments);
         receiver
     }

@@ -190,6 +190,16 @@ async fn a_seat_runs_one_line_at_a_time_and_its_output_is_cleaned() {
     assert_eq!(output, Some((Some(0), " [31mmonday-02: status\n".to_owned())));
     room.backend.waiting.notify_one();
     waiting.wait().await;
+    // A seat that prints a lot gets less of it.
+    for _ in 0..20 {
+        host.run_line(2, "logs").await.unwrap().wait().await;
+        tokio::time::sleep(Duration::from_millis(220)).await;
+    }
+    let lengths = room.seat(2, |seat| {
+        let texts = seat.console.iter().filter_map(|command| command.output.as_ref());
+        texts.map(|(_, text)| text.len()).collect::<Vec<_>>()
+    });
+    assert!(lengths.contains(&(100 << 10)) && lengths.last().is_some_and(|last| *last < 3 << 10), "{lengths:?}");
     let mut refused = 0;
     for _ in 0..10 {
         match host.run_line(2, "status").await {
