@@ -10,6 +10,7 @@ use lab_core::error::Failure;
 mod callers;
 mod choice;
 mod complete;
+mod console;
 mod db;
 mod drill;
 mod habits;
@@ -19,6 +20,7 @@ mod metrics;
 mod open;
 mod request;
 mod revisions;
+mod room;
 mod runs;
 mod scenario;
 mod service;
@@ -28,6 +30,7 @@ mod traffic;
 pub(crate) use callers::{CallersCommand, StartCallersArgs};
 pub(crate) use choice::{EngineChoice, Format};
 pub(crate) use complete::{Cursor, ValueKind};
+pub(crate) use console::{ConsoleCommand, is_offered, parse_console};
 pub(crate) use db::{DbCommand, DbQueryArgs};
 pub(crate) use drill::{
     AffectedChoice, AudienceChoice, DebriefArgs, DrillCommand, IncidentArgs, StartDrillArgs, StateChoice, UpdateArgs,
@@ -41,6 +44,9 @@ pub(crate) use metrics::{MetricsArgs, QueryArgs};
 pub(crate) use open::{OpenArgs, PageChoice};
 pub(crate) use request::RequestArgs;
 pub(crate) use revisions::{EnvArgs, EnvCommand, HistoryArgs, RollbackArgs};
+pub(crate) use room::{
+    ExportFormat, RoomCommand, RoomDownArgs, RoomDrillArgs, RoomDrillCommand, RoomStatusArgs, RoomUpArgs, SceneChoice,
+};
 pub(crate) use runs::{Forms, RunsCommand};
 pub(crate) use scenario::{
     CheckArgs, NewArgs, PaceChoice, ProofFormat, ProveArgs, RunArgs, ScenarioCommand, SchemaFormat, ShowArgs,
@@ -72,6 +78,10 @@ To be on call:
   lab drill ack                you have noticed; then diagnose, update, fix
   lab drill finish             restore the lab and show the debrief
   lab drill list               your scores
+
+To give a workshop:
+  lab room up --seats 12       a lab for each participant, in the browser
+  lab room drill start         the same incident for all of them
 
 To fix a known incident yourself:
   lab scenario run wrong-upstream --until observe
@@ -254,6 +264,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  lab drill start\n  lab drill status\n  lab drill ack\n  lab drill diagnose gateway timeout too short\n  lab drill finish\n  lab drill list"
     )]
     Drill(DrillCommand),
+    /// Give a workshop: one lab per participant, in the browser, with drills for all of them
+    #[command(subcommand)]
+    #[command(
+        after_help = "Examples:\n  lab room up --seats 12 --bind 0.0.0.0\n  lab room drill start rotate-key --limit 30m\n  lab room status\n  \
+        lab room reveal\n  lab room export -o results.html\n  lab room down"
+    )]
+    Room(RoomCommand),
     /// Query the app's database
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  lab db query 'SELECT * FROM users'")]
@@ -336,6 +353,9 @@ pub(crate) enum Command {
     /// Run the referee of a drill (started by `lab drill start`)
     #[command(hide = true)]
     DrillHost,
+    /// Run the server of a room (started by `lab room up`)
+    #[command(hide = true)]
+    RoomHost,
     /// Run the dashboard process of a Docker lab (started by `lab up`)
     #[command(hide = true)]
     DashboardHost,
@@ -352,6 +372,7 @@ impl Command {
             Self::Dashboard(args) => &mut args.lab,
             Self::Reset(args) => &mut args.lab,
             Self::Recover(args) => &mut args.lab,
+            Self::Room(command) => return Ok(command.take_room()),
             _ => return Ok(None),
         };
         argument.take()

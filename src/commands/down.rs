@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::choose;
+use super::room;
 use super::session::Session;
 use crate::cli::DownArgs;
 use crate::engines::Connect;
@@ -10,6 +11,7 @@ use lab_containers::docker;
 use lab_core::engine::{Engine, EngineError, EngineErrorKind};
 use lab_core::error::{Exit, Failure};
 use lab_report::term::Tone;
+use lab_room::config::Rooms;
 use lab_runner::callers;
 use lab_runner::lab::{Containers, Lab, LabError, Record, StateFolder};
 use lab_system::deadline;
@@ -35,11 +37,13 @@ pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Ex
         }
         return show(session, &lab, removed);
     }
+    let mut exit = close_rooms(session, &state, args.json).await?;
     let labs = state.labs()?;
     if labs.is_empty() && !args.json {
-        return session.line("there are no labs");
+        session.line("there are no labs")?;
+        return Ok(exit);
     }
-    let (mut exit, mut documents) = (Exit::Passed, Vec::new());
+    let mut documents = Vec::new();
     for lab in &labs {
         session.hide_secrets_of(lab);
         // A failure in one lab does not stop the removal of the others.
@@ -59,6 +63,21 @@ pub(super) async fn run(session: &Session, args: &DownArgs) -> anyhow::Result<Ex
     Ok(exit)
 }
 
+/// Takes all rooms down, with their labs.
+async fn close_rooms(session: &Session, state: &StateFolder, json: bool) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Passed;
+    for name in Rooms::new(state.root()).names()? {
+        let closed = match room::down::close(state, &name).await {
+            Ok(closed) if json && closed.is_complete() => Ok(Exit::Passed),
+            Ok(closed) => room::down::report(session, &name, &closed),
+            Err(error) => Err(error),
+        };
+        // A failure in one room does not stop the removal of the others.
+        exit = exit.worse(closed.unwrap_or_else(|error| super::report_error(&error)));
+    }
+    Ok(exit)
+}
+
 fn show(session: &Session, lab: &Lab, removed: bool) -> anyhow::Result<Exit> {
     session.line(&format!("lab {} {}", lab.name(), if removed { "is down" } else { "does not exist" }))
 }
@@ -70,11 +89,7 @@ async fn remove_lab(session: &Session, lab: &Lab, force: bool) -> anyhow::Result
         if lab.drill().is_ok_and(|drill| drill.is_some()) && !confirm(session, lab)? {
             return Err(Failure::failed("nothing was removed").into());
         }
-        super::drill::end::abandon(lab).await?;
-        // Excludes a run in progress, which would lose its stack.
-        let _run = lab.lock_run_of_drill("lab down")?;
-        let _change = lab.lock_change("lab down").await?;
-        remove_known(session, lab).await?;
+        remove(session, lab).await?;
     }
     if force {
         down(lab, &lab.docker_any_owner()?).await?;
@@ -84,6 +99,15 @@ async fn remove_lab(session: &Session, lab: &Lab, force: bool) -> anyhow::Result
         return Ok(false);
     }
     Ok(true)
+}
+
+/// Removes a lab whose folder exists, with everything of it that still runs. A drill in it ends without a result.
+pub(super) async fn remove(session: &Session, lab: &Lab) -> anyhow::Result<()> {
+    super::drill::end::abandon(lab).await?;
+    // Excludes a run in progress, which would lose its stack.
+    let _run = lab.lock_run_of_drill("lab down")?;
+    let _change = lab.lock_change("lab down").await?;
+    remove_known(session, lab).await
 }
 
 /// Asks at a terminal whether to end the drill in progress with its lab. Scripts are not asked.

@@ -19,12 +19,44 @@ where
     R: Serialize,
     F: Future<Output = anyhow::Result<Exit>>,
 {
+    run_on(tokio::runtime::Builder::new_current_thread(), started_by, failed, main)
+}
+
+/// Like [`run`], with several threads.
+pub(super) fn run_parallel<O, R, F>(
+    started_by: &str,
+    failed: fn(String) -> R,
+    main: impl FnOnce(O) -> F,
+    threads: usize,
+) -> Exit
+where
+    O: DeserializeOwned,
+    R: Serialize,
+    F: Future<Output = anyhow::Result<Exit>>,
+{
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Each thread has memory of its own.
+    runtime.worker_threads(threads).max_blocking_threads(8 * threads);
+    run_on(runtime, started_by, failed, main)
+}
+
+fn run_on<O, R, F>(
+    mut runtime: tokio::runtime::Builder,
+    started_by: &str,
+    failed: fn(String) -> R,
+    main: impl FnOnce(O) -> F,
+) -> Exit
+where
+    O: DeserializeOwned,
+    R: Serialize,
+    F: Future<Output = anyhow::Result<Exit>>,
+{
     background::detach();
     let fail = |why: String| {
         respond(&failed(why));
         Exit::Failed
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(error.to_string()),
     };

@@ -31,6 +31,7 @@ mod request;
 mod reset;
 mod resources;
 mod revisions;
+mod room;
 mod run;
 mod runs;
 mod scenario;
@@ -81,6 +82,10 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::DrillHost => {
             name_process(c"lab-drill");
             return Ok(drill::host::run());
+        }
+        Command::RoomHost => {
+            name_process(c"lab-room");
+            return Ok(room::host::run());
         }
         Command::DashboardHost => {
             name_process(c"lab-dashboard");
@@ -134,6 +139,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Callers(command) => callers::run(session, command).await,
         Command::Metrics(args) => metrics::run(session, args).await,
         Command::Drill(command) => Box::pin(drill::run(session, command)).await,
+        Command::Room(command) => Box::pin(room::run(session, command)).await,
         Command::Db(command) => db::run(session, command).await,
         Command::Images(command) => images::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
@@ -150,6 +156,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         | Command::Host
         | Command::CallersHost
         | Command::DrillHost
+        | Command::RoomHost
         | Command::DashboardHost => {
             unreachable!("started above")
         }

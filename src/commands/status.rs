@@ -200,6 +200,7 @@ async fn all(session: &Session, json: bool) -> anyhow::Result<Exit> {
         session.json(&documents)?;
         return Ok(exit);
     }
+    super::room::status::list(session)?;
     if documents.is_empty() {
         if exit == Exit::Passed {
             session.line("there are no labs; start one with lab up")?;

@@ -18,6 +18,8 @@ use lab_traffic::{Outcome, raise_file_limit};
 mod job;
 mod watch;
 
+pub(super) use job::{DEFAULT_RATE, pace};
+
 use watch::Watch;
 
 /// Size limit of a result to compare, in bytes. Results of `lab traffic --json` have a few hundred kilobytes.

@@ -54,6 +54,7 @@ mod requests;
 mod reset;
 mod retries;
 mod revisions;
+mod rooms;
 #[path = "../shared/run_outcome.rs"]
 mod run_outcome;
 mod runbooks;

@@ -2,7 +2,7 @@
 
 use crate::cli::IncidentArgs;
 use crate::commands::session::Connected;
-use lab_core::engine::Description;
+use lab_core::engine::{Description, Engine};
 use lab_core::error::Failure;
 use lab_core::event::Phase;
 use lab_drill::brief::Brief;
@@ -48,14 +48,48 @@ impl Selection {
         Ok(Self { plans, named })
     }
 
+    /// Only one scenario: a name of the library, or a path.
+    pub(in crate::commands) fn only(scenario: &str) -> anyhow::Result<Self> {
+        Self::new(&IncidentArgs { scenario: Some(scenario.to_owned()), ..IncidentArgs::default() })
+    }
+
+    /// Names of the scenarios that can be played on an engine.
+    pub(in crate::commands) fn playable(&self, engine: &dyn Engine) -> Vec<String> {
+        let playable = self.plans.iter().filter(|(_, plan)| obstacle(plan, engine).is_none());
+        playable.map(|(source, _)| source.typed()).collect()
+    }
+
+    /// Draws one of the scenarios that can be played on an engine.
+    pub(in crate::commands) fn draw(&self, secret: &Secret, engine: &dyn Engine) -> anyhow::Result<&Source> {
+        self.draw_suitable(secret, &format!("on {}", engine.name()), |plan| obstacle(plan, engine))
+    }
+
     /// Draws one of the scenarios that can be played in this lab, and its values.
     pub(super) fn choose(&self, secret: &Secret, lab: &Connected, now: &Description) -> anyhow::Result<Candidate> {
+        let place = format!("in lab {}", lab.lab.name());
+        let source = self.draw_suitable(secret, &place, |plan| {
+            let in_lab = || plan.check_lab(lab.lab.name(), &now.endpoints).err().map(|found| found.to_string());
+            obstacle(plan, lab.engine.as_ref()).or_else(in_lab)
+        })?;
+        let set = draw(source, |name| secret.draw(&format!("parameter {name}")))?;
+        let plan = load(source, &LoadOptions { set, ..LoadOptions::default() })?;
+        let Some(brief) = brief(&plan) else { return Err(Failure::failed("the scenario has no diagnosis").into()) };
+        Ok(Candidate { plan, brief })
+    }
+
+    /// Draws one of the scenarios without an obstacle. The first obstacle of named scenarios is an error.
+    fn draw_suitable(
+        &self,
+        secret: &Secret,
+        place: &str,
+        obstacle: impl Fn(&Plan) -> Option<String>,
+    ) -> anyhow::Result<&Source> {
         let mut suitable = Vec::new();
         for (source, plan) in &self.plans {
-            match obstacle(plan, lab, now) {
+            match obstacle(plan) {
                 None => suitable.push(source),
                 Some(why) if self.named => {
-                    let message = format!("{} cannot be played in lab {}: {why}", plan.name, lab.lab.name());
+                    let message = format!("{} cannot be played {place}: {why}", plan.name);
                     return Err(Failure::failed(message).hint("lab scenario list shows all scenarios").into());
                 }
                 Some(_) => {}
@@ -64,13 +98,8 @@ impl Selection {
         let names: Vec<String> = suitable.iter().map(|source| source.typed()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let drawn = secret.incident(&names);
-        let Some(source) = suitable.into_iter().find(|source| drawn == Some(source.typed().as_str())) else {
-            return Err(Failure::failed("no scenario suits: try another --tag or --difficulty").into());
-        };
-        let set = draw(source, |name| secret.draw(&format!("parameter {name}")))?;
-        let plan = load(source, &LoadOptions { set, ..LoadOptions::default() })?;
-        let Some(brief) = brief(&plan) else { return Err(Failure::failed("the scenario has no diagnosis").into()) };
-        Ok(Candidate { plan, brief })
+        let chosen = suitable.into_iter().find(|source| drawn == Some(source.typed().as_str()));
+        chosen.ok_or_else(|| Failure::failed("no scenario suits: try another --tag or --difficulty").into())
     }
 }
 
@@ -90,9 +119,8 @@ fn difficulty(typed: &str) -> Result<Difficulty, Failure> {
     })
 }
 
-/// Why a scenario cannot be played in a lab.
-fn obstacle(plan: &Plan, lab: &Connected, now: &Description) -> Option<String> {
-    let engine = lab.engine.as_ref();
+/// Why a scenario cannot be played on an engine.
+fn obstacle(plan: &Plan, engine: &dyn Engine) -> Option<String> {
     if plan.kind != Kind::Incident {
         return Some("it is not an incident".to_owned());
     }
@@ -108,9 +136,7 @@ fn obstacle(plan: &Plan, lab: &Connected, now: &Description) -> Option<String> {
     if brief(plan).is_none() {
         return Some("it has no `diagnosis`".to_owned());
     }
-    let found = plan.check_commands(false).and_then(|()| {
-        plan.check_engine(engine.name(), &engine.services(), &engine.roles())?;
-        plan.check_lab(lab.lab.name(), &now.endpoints)
-    });
+    let found =
+        plan.check_commands(false).and_then(|()| plan.check_engine(engine.name(), &engine.services(), &engine.roles()));
     found.err().map(|diagnostics| diagnostics.to_string())
 }

@@ -23,6 +23,8 @@ mod start;
 mod status;
 mod update;
 
+pub(super) use update::secrets;
+
 pub(super) async fn run(session: &Session, command: &DrillCommand) -> anyhow::Result<Exit> {
     match command {
         DrillCommand::Start(args) => start::run(session, args).await,

@@ -76,7 +76,7 @@ fn confirm(session: &Session, found: &[Warning], is_interactive: bool) -> anyhow
 }
 
 /// Values in the lab that nobody outside may learn: keys, passwords, and variables that hold secrets.
-async fn secrets(lab: &Lab) -> Secrets {
+pub(in crate::commands) async fn secrets(lab: &Lab) -> Secrets {
     let mut values = Vec::new();
     if let Ok(Some(record)) = lab.record() {
         values.extend([record.caller_key].into_iter().chain(record.server_key).chain(record.callers.into_values()));

@@ -15,7 +15,7 @@ use lab_traffic::{Amount, Arrivals, Caller, Job, Pace, RequestSpec, Stage, read_
 /// Number of requests, unless given.
 const DEFAULT_REQUESTS: u64 = 40;
 /// Rate in requests per second, unless given.
-const DEFAULT_RATE: f64 = 20.0;
+pub(in crate::commands) const DEFAULT_RATE: f64 = 20.0;
 /// Duration of the closed model, unless given.
 const DEFAULT_LENGTH: Duration = Duration::from_secs(10);
 /// Assumed capacity of a connection in requests per second: responses within 20 ms.
@@ -93,7 +93,7 @@ async fn as_callers(session: &Session, args: &SendArgs) -> anyhow::Result<Job> {
 }
 
 /// Resolves the pace, the end condition and the number of connections. `rate` is used unless one is given.
-fn pace(args: &SendArgs, rate: f64) -> Result<(Pace, Amount, u32), Failure> {
+pub(in crate::commands) fn pace(args: &SendArgs, rate: f64) -> Result<(Pace, Amount, u32), Failure> {
     let connections = args.connections.as_deref().map(value::connections).transpose().map_err(usage("connections"))?;
     let amount = match (&args.requests, &args.duration) {
         (_, Some(duration)) => Some(Amount::Duration(value::duration(duration).map_err(usage("duration"))?)),

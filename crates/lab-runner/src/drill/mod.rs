@@ -31,7 +31,7 @@ mod wrong_fix;
 pub use brief::brief;
 pub use end::{Concluded, conclude, end, is_ended, is_over, publish};
 pub use hosting::{Hosting, Process};
-pub use prepare::prepare;
+pub use prepare::{prepare, revive};
 pub use process::{COMMAND, DrillProcess, LOCK_FILE, Order, Response};
 pub use referee::Referee;
 pub use traffic::callers;

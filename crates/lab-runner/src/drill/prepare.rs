@@ -66,7 +66,10 @@ pub async fn prepare(
 }
 
 /// Starts the stack if it is down, with the states that its services had last: a crash of the stack is no fix.
-pub(super) async fn revive(lab: &Lab, engine: &dyn Engine) -> Result<(), DrillError> {
+///
+/// # Errors
+/// If the stack does not start.
+pub async fn revive(lab: &Lab, engine: &dyn Engine) -> Result<(), DrillError> {
     match engine.describe().await {
         Err(error) if error.kind.is_down() => {}
         described => return Ok(described.map(drop)?),

@@ -37,6 +37,13 @@ impl RulesResponse {
         let groups = self.data.iter().flat_map(|data| &data.groups);
         groups.flat_map(|group| &group.rules).map(|rule| rule.name.clone()).collect()
     }
+
+    /// Names of the alerts that fire.
+    pub fn firing(&self) -> BTreeSet<String> {
+        let groups = self.data.iter().flat_map(|data| &data.groups);
+        let firing = groups.flat_map(|group| &group.rules).filter(|rule| rule.state == State::Firing);
+        firing.map(|rule| rule.name.clone()).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

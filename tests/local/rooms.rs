@@ -1,0 +1,282 @@
+//! `lab room`: seats with labs, the trainer's commands, and what survives which process. Participants are scripts that send the
+//! forms of the pages.
+
+use std::net::SocketAddr;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::desk::{Desk, host, kill};
+use crate::support::{Response, exchange, until};
+
+/// An open room.
+struct Room {
+    desk: Desk,
+    address: SocketAddr,
+    codes: Vec<String>,
+}
+
+/// A participant's device.
+struct Device {
+    address: SocketAddr,
+    cookie: String,
+}
+
+impl Room {
+    fn open(seats: &str, more: &[&str]) -> Self {
+        let desk = Desk::new();
+        let up =
+            desk.lab(&[&["room", "up", "--seats", seats, "--port", "0", "--json"], more].concat()).status(0).json();
+        let address = up["address"].as_str().expect("an address").trim_start_matches("http://");
+        let address = address.parse().expect("an address");
+        let status = desk.lab(&["room", "status", "--codes", "--json"]).status(0).json();
+        let seats = status["seats"].as_array().expect("a list");
+        let codes = seats.iter().map(|seat| seat["code"].as_str().expect("a code").to_owned()).collect();
+        Self { desk, address, codes }
+    }
+
+    fn status(&self) -> Value {
+        self.desk.lab(&["room", "status", "--json"]).status(0).json()
+    }
+
+    fn seat(&self, seat: usize) -> Value {
+        self.status()["seats"][seat - 1].take()
+    }
+
+    fn until_phase(&self, seat: usize, phase: &str) {
+        until(|| self.seat(seat)["phase"] == phase);
+    }
+
+    fn join(&self, seat: usize) -> Device {
+        let answer = post(self.address, "/join", "", &format!("code={}", self.codes[seat - 1]));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let cookie = answer.header("set-cookie").expect("a cookie").split(';').next().expect("a value").to_owned();
+        Device { address: self.address, cookie }
+    }
+
+    /// Process id of the server.
+    fn server(&self) -> u32 {
+        let lock = std::fs::read_to_string(self.folder().join("room.lock")).expect("a lock");
+        lock.lines().next().and_then(|pid| pid.parse().ok()).expect("a process id")
+    }
+
+    fn folder(&self) -> std::path::PathBuf {
+        self.desk.state().join("rooms/room")
+    }
+
+    fn kill_server(&self) {
+        let server = self.server();
+        kill(server, Signal::KILL);
+        until(|| self.status()["serving"] == false);
+    }
+
+    fn lab(&self, seat: usize, args: &[&str]) -> crate::desk::CommandOutput {
+        self.desk.lab(&[args, &["--name", &format!("room-{seat:02}")]].concat())
+    }
+}
+
+impl Device {
+    fn page(&self, path: &str) -> Response {
+        let (address, cookie) = (self.address, &self.cookie);
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n");
+        exchange(address, head).expect("a response")
+    }
+
+    fn act(&self, action: &str, fields: &str) -> Response {
+        post(self.address, &format!("/seat/{action}"), &self.cookie, fields)
+    }
+
+    /// Runs a line of the console and waits until its output is on the page.
+    fn console(&self, line: &str, output: &str) {
+        let answer = self.act("console", &format!("line={}", line.replace(' ', "+")));
+        assert_eq!(answer.status, 200, "{line}: {}", answer.text());
+        until(|| self.page("/seat").text().contains(output));
+    }
+}
+
+/// Sends a form as the script of a page does.
+fn post(address: SocketAddr, path: &str, cookie: &str, fields: &str) -> Response {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nCookie: {cookie}\r\nAccept: application/json\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{fields}",
+        fields.len()
+    );
+    exchange(address, head).expect("a response")
+}
+
+#[test]
+fn a_drill_of_a_room_goes_on_after_its_server_was_killed() {
+    let room = Room::open("2", &["--reserve", "1"]);
+    let (one, two) = (room.join(1), room.join(2));
+    room.desk.lab(&["room", "drill", "start", "db-frozen", "--quiet", "1s"]).status(0).says("the drill has begun");
+    room.until_phase(1, "broken");
+    room.until_phase(2, "broken");
+    assert_eq!(room.seat(3)["drill"], Value::Null, "nobody has the seat");
+    assert_eq!(one.act("ack", "").status, 200);
+    let before = room.seat(1);
+    room.kill_server();
+    room.desk.lab(&["room", "say", "hello"]).status(3).complains("lab room resume");
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    room.desk.lab(&["room", "resume"]).status(0).says("goes on");
+    // The same address, seats and cookies.
+    until(|| room.seat(1)["state"] == "ready");
+    for device in [&one, &two] {
+        assert_eq!(device.page("/seat").status, 200);
+    }
+    let after = room.seat(1);
+    assert_eq!(after["drill"], before["drill"]);
+    let clock = |seat: &Value| seat["clock"].as_u64().expect("a number");
+    assert!(clock(&after) < clock(&before) + 5, "{before} {after}");
+    // A lab of a seat is a lab like any other.
+    room.lab(1, &["drill", "status"]).status(0).says("acknowledged");
+    one.console("lab unpause db", "unpaused");
+    room.until_phase(1, "resolved");
+    room.until_phase(2, "broken");
+    room.desk.lab(&["room", "drill", "end"]).status(0);
+    room.until_phase(2, "over");
+    room.desk.lab(&["room", "reveal"]).status(0);
+    let csv = room.desk.lab(&["room", "export"]).status(0).stdout;
+    assert!(csv.lines().count() >= 3, "{csv}");
+    room.desk.lab(&["room", "down"]).status(0).says("3 labs removed");
+    room.desk.assert_clean();
+    assert!(!room.folder().exists());
+}
+
+#[test]
+fn a_seat_whose_host_is_killed_comes_back_with_the_fault() {
+    let room = Room::open("1", &[]);
+    let device = room.join(1);
+    room.desk.lab(&["room", "drill", "start", "db-frozen", "--quiet", "1s"]).status(0);
+    room.until_phase(1, "broken");
+    let before: Value = room.lab(1, &["status", "--json"]).json();
+    kill(host(&before), Signal::KILL);
+    until(|| {
+        let status = room.lab(1, &["status", "--json"]);
+        let now: Option<Value> = serde_json::from_str(&status.stdout).ok();
+        let db = |now: &Value| now["services"][2]["state"].clone();
+        now.is_some_and(|now| now["services"][1]["pid"] != before["services"][1]["pid"] && db(&now) == "paused")
+    });
+    device.console("lab unpause db", "unpaused");
+    room.until_phase(1, "resolved");
+}
+
+#[test]
+fn a_room_comes_back_after_everything_was_killed_at_once() {
+    let room = Room::open("2", &[]);
+    let device = room.join(1);
+    room.desk.lab(&["room", "drill", "start", "db-frozen", "--quiet", "1s"]).status(0);
+    room.until_phase(1, "broken");
+    let before = room.seat(1);
+    // As after a reboot.
+    until(|| {
+        let processes = room.desk.processes();
+        for pid in &processes {
+            kill(*pid, Signal::KILL);
+        }
+        processes.is_empty()
+    });
+    room.desk.lab(&["room", "status"]).status(0).says("its server is not running");
+    room.desk.lab(&["room", "resume"]).status(0);
+    until(|| room.status()["seats"].as_array().expect("a list").iter().all(|seat| seat["state"] == "ready"));
+    assert_eq!(room.seat(1)["drill"], before["drill"]);
+    assert_eq!(room.lab(1, &["status", "--json"]).json()["services"][2]["state"], "paused");
+    assert_eq!(room.lab(2, &["status", "--json"]).json()["services"][2]["state"], "running");
+    device.console("lab unpause db", "unpaused");
+    room.until_phase(1, "resolved");
+}
+
+#[test]
+fn a_pause_stops_the_clocks() {
+    let room = Room::open("1", &[]);
+    let device = room.join(1);
+    room.desk.lab(&["room", "drill", "start", "db-frozen", "--quiet", "1s"]).status(0);
+    room.until_phase(1, "broken");
+    room.desk.lab(&["room", "pause"]).status(0).says("every clock stands still");
+    let log = room.desk.state().join("drills").join(room.seat(1)["drill"].as_str().expect("an id")).join("log.ndjson");
+    let lines = || std::fs::read_to_string(&log).expect("a log").lines().count();
+    // The last entry of the referee is that of the pause.
+    let mut last = lines();
+    until(|| {
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let before = std::mem::replace(&mut last, lines());
+        before == last
+    });
+    let before = room.seat(1)["clock"].clone();
+    let refused = device.act("console", "line=lab+unpause+db");
+    assert_ne!(refused.status, 200, "{}", refused.text());
+    assert_eq!(room.seat(1)["clock"], before);
+    room.desk.lab(&["room", "resume"]).status(0).says("the clocks go on");
+    until(|| room.seat(1)["clock"] != before);
+}
+
+#[test]
+fn a_seat_can_be_reset_and_begins_again() {
+    let room = Room::open("1", &[]);
+    let _device = room.join(1);
+    room.desk.lab(&["room", "drill", "start", "db-frozen", "--quiet", "1s"]).status(0);
+    room.until_phase(1, "broken");
+    let first = room.seat(1)["drill"].clone();
+    room.desk.lab(&["room", "reset", "1"]).status(0).says("reset");
+    until(|| room.seat(1)["drill"] != first && room.seat(1)["phase"] == "broken");
+    room.desk.lab(&["room", "reset", "9"]).status(3).complains("9");
+}
+
+#[test]
+fn a_room_that_cannot_open_is_refused_and_leaves_nothing() {
+    let desk = Desk::new();
+    let up = |args: &[&str]| desk.lab(&[&["room", "up"], args].concat());
+    up(&["--seats", "0", "--port", "0"]).status(2).complains("at least 1");
+    up(&["--seats", "301", "--port", "0"]).status(2).complains("at most 300");
+    up(&["--seats", "3", "Monday"]).status(2).complains("Monday");
+    let names = desk.write("names.txt", "Ada\nGrace\nAda\n");
+    up(&["--seats", "3", "--roster", &names]).status(2).complains("in line 1 and in line 3");
+    let names = desk.write("names.txt", "Ada\nGrace\nMary\n");
+    up(&["--seats", "2", "--roster", &names]).status(2).complains("3 names for 2 seats");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it has one").port().to_string();
+    up(&["--seats", "1", "--port", &port]).status(3).complains("is in use").complains("--port 0");
+    up(&["--seats", "1", "--bind", "192.0.2.1", "--port", "0"]).status(3).complains("cannot listen");
+    desk.lab(&["room", "status"]).status(3).complains("room room does not exist");
+    desk.lab(&["up", "--name", "monday-01", "--port", "0"]).status(0);
+    up(&["monday", "--seats", "1", "--port", "0"]).status(3).complains("lab monday-01 exists already");
+    desk.lab(&["down", "--name", "monday-01"]).status(0);
+    assert!(!desk.state().join("rooms/monday").exists());
+    desk.assert_clean();
+}
+
+#[test]
+fn rooms_are_listed_and_taken_down_with_all_labs() {
+    let desk = Desk::new();
+    let names = desk.write("names.txt", "Ada\nGrace\n");
+    desk.lab(&["room", "up", "monday", "--seats", "2", "--port", "0", "--roster", &names]).status(0).says("is open");
+    desk.lab(&["room", "up", "monday", "--seats", "2", "--port", "0"]).status(3).complains("exists already");
+    desk.lab(&["room", "up", "tuesday", "--seats", "1", "--port", "0"]).status(0);
+    desk.lab(&["room", "status"]).status(2).complains("several rooms: monday, tuesday");
+    desk.lab(&["room", "status", "monday"]).status(0).says("Ada").says("Grace").says("desk?token=");
+    desk.lab(&["status", "--all"]).status(0).says("room monday").says("monday-01").says("room tuesday");
+    // Everything is removed without the server, and with a damaged file.
+    std::fs::write(desk.state().join("rooms/tuesday/room.json"), "{").expect("a writable file");
+    desk.lab(&["room", "status", "tuesday"]).status(3).complains("is damaged").complains("lab room down tuesday");
+    desk.lab(&["room", "down", "tuesday"]).status(0).says("1 lab removed");
+    desk.lab(&["down", "--all"]).status(0).says("room monday is closed");
+    desk.assert_clean();
+    assert!(std::fs::read_dir(desk.state().join("rooms")).is_ok_and(|mut rooms| rooms.next().is_none()));
+}
+
+#[test]
+fn a_line_of_the_console_is_one_command_against_the_own_lab() {
+    let room = Room::open("2", &[]);
+    let one = room.join(1);
+    one.console("lab env set app APP_DB_POOL=7", "app redeployed");
+    assert_eq!(room.lab(1, &["env", "app", "--json"]).json()["env"]["APP_DB_POOL"], "7");
+    assert_ne!(room.lab(2, &["env", "app", "--json"]).json()["env"]["APP_DB_POOL"], "7");
+    // Hints do not name the lab, because the console has no other.
+    one.console("drill status", "no drill is in progress");
+    assert!(!one.page("/seat").text().contains("--name"));
+    one.console("traffic --rate 50 -n 10", "10 requests in");
+    one.console("help", "rollback");
+    for refused in ["status --name room-02", "room down", "traffic --rate 500", "logs -f", "scenario list", "down"] {
+        let answer = one.act("console", &format!("line={}", refused.replace(' ', "+")));
+        assert_eq!(answer.status, 400, "{refused}: {}", answer.text());
+    }
+}
