@@ -108,7 +108,10 @@ pub fn message(title: &str, text: &str, back: &str) -> Markup {
 
 /// Line about the connection, which the script fills.
 fn connection() -> Markup {
-    html! { p #connection role="status" {} }
+    html! {
+        p #connection role="status" {}
+        noscript { p.notice { "Without JavaScript, this page does not follow what happens: reload it from time to time." } }
+    }
 }
 
 /// A checkbox for a form that asks before it is sent, for browsers without the script.
@@ -118,3 +121,4 @@ fn confirm_without_script(text: &str) -> Markup {
 
 #[cfg(test)]
 mod tests;
+

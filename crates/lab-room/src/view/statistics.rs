@@ -192,3 +192,28 @@ fn wrong_fixes(drills: &[&Drill]) -> Vec<WrongFixUse> {
     uses.sort_by_key(|fix| std::cmp::Reverse(fix.seats));
     uses
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_spread_has_values_in_order(mut values in prop::collection::vec(0_u64..1000, 1..40)) {
+            values.sort_unstable();
+            let Spread { least, lower, median, upper, greatest } = Spread::new(&values).unwrap();
+            prop_assert!(least <= lower && lower <= median && median <= upper && upper <= greatest);
+            for (value, quarters) in [(lower, 1), (median, 2), (upper, 3)] {
+                let not_above = values.iter().filter(|other| **other <= value).count();
+                prop_assert!(values.contains(&value) && not_above * 4 >= values.len() * quarters);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_has_no_spread() {
+        assert_eq!(Spread::<u64>::new(&[]), None);
+    }
+}

@@ -56,7 +56,10 @@ pub(super) fn review_page(review: &Review, plot: Option<&Plot>, origin: &str, pl
                         meta http-equiv="Content-Security-Policy" content=(POLICY);
                         style { (PreEscaped(STYLE)) }
                     }
-                    Place::Server { stylesheet, .. } => link rel="stylesheet" href=(stylesheet);,
+                    Place::Server { stylesheet, .. } => {
+                        link rel="icon" href="data:,";
+                        link rel="stylesheet" href=(stylesheet);
+                    }
                 }
             }
             body {

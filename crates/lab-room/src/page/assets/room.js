@@ -82,6 +82,8 @@ async function send(form, button, isConfirmed) {
     if (result.confirm && !isConfirmed && confirm(`${result.error}\n\nDo it anyway?`)) return await send(form, button, true);
     answer.className = result.ok ? "answer good" : "answer bad";
     answer.textContent = result.ok ? result.message ?? "" : result.error;
+    // What was done is soon visible in the page itself.
+    if (result.ok) setTimeout(() => { answer.textContent = ""; }, 8000);
     const inputs = result.ok && "clear" in form.dataset ? form.querySelectorAll("input:not([type]), input[type=number]") : [];
     for (const input of inputs) input.value = input.defaultValue;
   } catch {

@@ -33,7 +33,12 @@ pub fn document(state: &State<'_>) -> Markup {
         (connection())
         p #alarm.sr role="status" { (fragment("alarm")) }
         main {
-            section.seats aria-labelledby="h-seats" { h2 #h-seats { "Seats" } div #rows { (fragment("rows")) } }
+            section.seats aria-labelledby="h-seats" {
+                h2 #h-seats { "Seats" }
+                div #rows { (fragment("rows")) }
+                p.help { "Those who need you come first. “!” marks a participant who has done nothing for three minutes although users fail
+                    or the cause is still there, or who needs more time than par." }
+            }
             div.panels {
                 section aria-labelledby="h-drill" { h2 #h-drill { "Drill" } div #drill { (fragment("drill")) } (forms::drill(state)) }
                 section aria-labelledby="h-say" { h2 #h-say { "Messages" } (forms::say(state)) (forms::inject(state)) }

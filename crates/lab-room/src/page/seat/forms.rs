@@ -90,7 +90,12 @@ pub(super) fn diagnosis() -> Markup {
 
 pub(super) fn update() -> Markup {
     let choice = |id: &str, options: &[(&str, &str)]| {
-        html! { select id=(id) name=(id) required { @for (value, text) in options { option value=(value) { (text) } } } }
+        html! {
+            select id=(id) name=(id) required {
+                option value="" { "Choose" }
+                @for (value, text) in options { option value=(value) { (text) } }
+            }
+        }
     };
     html! {
         form.grid.update method="post" action="/seat/update" data-clear {
