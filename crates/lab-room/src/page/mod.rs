@@ -121,4 +121,3 @@ fn confirm_without_script(text: &str) -> Markup {
 
 #[cfg(test)]
 mod tests;
-
