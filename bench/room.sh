@@ -59,12 +59,13 @@ field() { sed -n "s/^ *\"$1\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" "$f
 pids() {
     local environ
     for environ in /proc/[0-9]*/environ; do
-        if tr '\0' '\n' <"$environ" 2>/dev/null | grep -q "$LAB_STATE_DIR"; then
+        # Processes may end meanwhile, and belong to others.
+        if tr '\0' '\n' 2>/dev/null <"$environ" | grep -q "$LAB_STATE_DIR"; then
             environ=${environ#/proc/}
             echo "${environ%/environ}"
         fi
     done | while read -r pid; do
-        case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in "lab "*) echo "$pid" ;; esac
+        case $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") in "lab "*) echo "$pid" ;; esac
         # Children of the hosts have an environment of their own.
         cat /proc/"$pid"/task/*/children 2>/dev/null | tr ' ' '\n'
     done | grep . | sort -un

@@ -11,6 +11,9 @@ use lab_core::error::Exit;
 use lab_runner::lab::{Lab, StateFolder};
 use lab_system::background;
 
+/// Most threads of a process with several labs. Those that are not needed are not started.
+const BLOCKING_THREADS: usize = 4096;
+
 /// Reads the order and executes it. `started_by` is the command that starts the process; `failed` makes the response from the
 /// reason of a failure.
 pub(super) fn run<O, R, F>(started_by: &str, failed: fn(String) -> R, main: impl FnOnce(O) -> F) -> Exit
@@ -35,8 +38,8 @@ where
     F: Future<Output = anyhow::Result<Exit>>,
 {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    // Each thread has memory of its own.
-    runtime.worker_threads(threads).max_blocking_threads(8 * threads);
+    // The callers of each lab need a few threads as long as they send.
+    runtime.worker_threads(threads).max_blocking_threads(BLOCKING_THREADS);
     run_on(runtime, started_by, failed, main)
 }
 

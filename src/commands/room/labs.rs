@@ -278,6 +278,10 @@ impl Backend for Labs {
         paused: watch::Receiver<bool>,
         end: CancellationToken,
     ) -> Result<Option<Ending>, BackendError> {
+        // It may have ended by hand, or with its lab, while no server was running.
+        if let Some(by) = drill::ending(&self.lab(name)?, drill).map_err(failed)? {
+            return Ok(Some(by));
+        }
         let Connected { lab, engine, .. } = self.connected(name)?;
         // A referee, or callers, that somebody started by hand.
         DrillProcess::new(&lab).stop(REFEREE_TIMEOUT).await.map_err(failed)?;

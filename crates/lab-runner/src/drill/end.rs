@@ -40,6 +40,18 @@ pub fn is_ended(lab: &Lab, drill: &str) -> Result<bool, DrillError> {
     Ok(is_over(&Log::open(&folder(lab, drill))?.read()?))
 }
 
+/// How a drill of a lab ended. `None` if it has not.
+///
+/// # Errors
+/// If its log cannot be used.
+pub fn ending(lab: &Lab, drill: &str) -> Result<Option<Ending>, DrillError> {
+    let entries = Log::open(&folder(lab, drill))?.read()?;
+    Ok(entries.iter().find_map(|entry| match entry.event {
+        Event::Ended { by } => Some(by),
+        _ => None,
+    }))
+}
+
 /// Publishes the log of a drill whose lab is not restored, because it is removed. Can be repeated.
 ///
 /// # Errors

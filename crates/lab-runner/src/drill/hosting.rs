@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::watch::{Pause, Watch};
-use super::{DrillError, LOCK_FILE, Referee, folder};
+use super::{DrillError, LOCK_FILE, Referee, ending, folder};
 use crate::callers;
 use crate::lab::Lab;
 use lab_core::engine::Engine;
@@ -74,17 +74,9 @@ impl Hosting {
         match ended {
             Some(by) => Ok(Some(by)),
             // Another process may have ended and published it meanwhile.
-            None => Ok(ending(&Log::open(&folder(&lab, &drill))?.read()?)),
+            None => ending(&lab, &drill),
         }
     }
-}
-
-/// How a drill ended, according to its log.
-fn ending(entries: &[Entry]) -> Option<Ending> {
-    entries.iter().find_map(|entry| match entry.event {
-        Event::Ended { by } => Some(by),
-        _ => None,
-    })
 }
 
 /// Scenario of a drill, with its values.

@@ -29,7 +29,7 @@ mod wire;
 mod wrong_fix;
 
 pub use brief::brief;
-pub use end::{Concluded, conclude, end, is_ended, is_over, publish};
+pub use end::{Concluded, conclude, end, ending, is_ended, is_over, publish};
 pub use hosting::{Hosting, Process};
 pub use prepare::{prepare, revive};
 pub use process::{COMMAND, DrillProcess, LOCK_FILE, Order, Response};
