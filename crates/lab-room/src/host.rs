@@ -46,6 +46,7 @@ use feed::Feed;
 use limits::{Rate, Rates};
 use live::Live;
 use pages::Pages;
+use record::Pending;
 use run::Lost;
 
 /// Actions of a seat, without its console.
@@ -75,6 +76,8 @@ pub struct Host {
     /// Logs of the seats' drills.
     drills: Drills,
     log: Arc<tokio::sync::Mutex<RoomLog>>,
+    /// Events that wait to be written.
+    pending: Mutex<Vec<Pending>>,
     live: RwLock<Live>,
     /// Open logs of the drills in progress.
     feeds: Mutex<BTreeMap<SeatNumber, Arc<Mutex<Feed>>>>,
@@ -129,6 +132,7 @@ impl Host {
             backend,
             drills,
             log: Arc::new(tokio::sync::Mutex::new(log)),
+            pending: Mutex::default(),
             live: RwLock::new(live),
             feeds: Mutex::new(feeds),
             actions: Mutex::new(Rates::new(ACTIONS)),

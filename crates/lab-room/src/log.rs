@@ -43,6 +43,8 @@ pub struct RoomLog {
     file: File,
     /// End of the last complete line, in bytes.
     length: u64,
+    /// End of the last line that is on disk.
+    synced: u64,
 }
 
 impl RoomLog {
@@ -52,7 +54,7 @@ impl RoomLog {
         let path = folder.path(FILE);
         let file = files::append(&path).map_err(|source| LogError::File { path: path.clone(), source })?;
         let (entries, length) = read_file(&path)?;
-        let log = Self { path, file, length };
+        let log = Self { path, file, length, synced: length };
         log.file.set_len(length).map_err(|source| log.failed(source))?;
         Ok((log, entries))
     }
@@ -67,6 +69,13 @@ impl RoomLog {
 
     /// Writes an entry and makes it durable. After an error, the log is as before.
     pub fn append(&mut self, event: Event) -> Result<Entry, LogError> {
+        let entry = self.write(event)?;
+        self.sync()?;
+        Ok(entry)
+    }
+
+    /// Writes an entry, which is durable after [`RoomLog::sync`]. After an error, the log is as before.
+    pub fn write(&mut self, event: Event) -> Result<Entry, LogError> {
         let entry = Entry { at: Utc::now(), event };
         let mut line = serde_json::to_vec(&entry).map_err(|error| self.failed(error.into()))?;
         line.push(b'\n');
@@ -74,7 +83,7 @@ impl RoomLog {
         if self.length + line.len() as u64 > LIMIT {
             return Err(self.failed(io::ErrorKind::FileTooLarge.into()));
         }
-        if let Err(error) = self.file.write_all(&line).and_then(|()| self.file.sync_data()) {
+        if let Err(error) = self.file.write_all(&line) {
             let _ = self.file.set_len(self.length);
             return Err(self.failed(error));
         }
@@ -82,14 +91,31 @@ impl RoomLog {
         Ok(entry)
     }
 
+    /// Makes the entries durable that were written since the last time. After an error, they are not in the log.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        if let Err(error) = self.file.sync_data() {
+            self.length = self.synced;
+            let _ = self.file.set_len(self.length);
+            return Err(self.failed(error));
+        }
+        self.synced = self.length;
+        Ok(())
+    }
+
+    /// Reads the entries again.
+    pub fn entries(&self) -> Result<Vec<Entry>, LogError> {
+        read_file(&self.path).map(|(entries, _)| entries)
+    }
+
     fn failed(&self, source: io::Error) -> LogError {
         LogError::File { path: self.path.clone(), source }
     }
 
-    /// Lets the disk be full, or not any more.
+    /// Writes to a device with errors: nothing can be written to `/dev/full`, and nothing is synced on `/dev/null`. `None` is
+    /// the file again.
     #[cfg(test)]
-    pub(crate) fn set_disk_full(&mut self, is_full: bool) {
-        let path = if is_full { Path::new("/dev/full") } else { &self.path };
+    pub(crate) fn set_device(&mut self, device: Option<&str>) {
+        let path = device.map_or(self.path.as_path(), Path::new);
         self.file = File::options().append(true).open(path).unwrap();
     }
 }
@@ -144,10 +170,12 @@ mod tests {
         let folder = Folder::new(root.path().to_owned());
         let (mut log, _) = RoomLog::open(&folder).unwrap();
         let first = log.append(Event::Paused).unwrap();
-        log.set_disk_full(true);
+        log.set_device(Some("/dev/full"));
         let error = log.append(Event::Resumed).unwrap_err().to_string();
         assert!(error.contains("No space left"), "{error}");
-        log.set_disk_full(false);
+        log.set_device(Some("/dev/null"));
+        assert!(log.append(Event::Resumed).is_err(), "it cannot be synced");
+        log.set_device(None);
         let second = log.append(Event::Resumed).unwrap();
         assert_eq!(RoomLog::read(&folder).unwrap(), [first.clone(), second]);
         log.length = LIMIT;

@@ -43,6 +43,12 @@ impl Live {
         Self { room, drills, snapshots: BTreeMap::new(), frozen }
     }
 
+    /// Replaces the fold of the room by that of an earlier state of its log.
+    pub(super) fn replace_room(&mut self, room: Room) {
+        self.frozen = self.frozen.take().filter(|frozen| room.frozen == Some(frozen.at));
+        self.room = room;
+    }
+
     /// Adds the next entry of the room's log.
     pub(super) fn apply(&mut self, entry: &Entry) {
         self.room.apply(entry);

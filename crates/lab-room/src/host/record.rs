@@ -6,39 +6,99 @@ use std::sync::Arc;
 use lab_drill::event::{Entry as DrillEntry, Event as DrillEvent};
 use lab_drill::fold::Drill;
 use lab_drill::log::LogError;
+use tokio::sync::oneshot;
 
 use super::feed::{Feed, News};
 use super::live::Live;
 use super::{Host, Refusal, lock};
 use crate::config::SeatNumber;
 use crate::event::{Entry, Event};
+use crate::fold::Room;
+use crate::log::RoomLog;
 
 /// What is written to a drill's log, and what is returned for it.
 pub(super) type Written<T> = (Option<DrillEvent>, T);
 
+/// Decides an event by the current state.
+type Decide = Box<dyn FnOnce(&Live) -> Result<Option<Event>, Refusal> + Send>;
+/// Result of a write: the entry, if there was one to write.
+type Recorded = Result<Option<Entry>, Refusal>;
+
+/// An event that waits to be written.
+pub(super) struct Pending {
+    decide: Decide,
+    reply: oneshot::Sender<Recorded>,
+}
+
 impl Host {
-    /// Writes an event that is decided by the current state. Without an event, nothing is left to do.
+    /// Writes an event that is decided by the current state. Without an event, nothing is left to do. Events that come at the
+    /// same time are made durable together.
     pub(super) async fn record(
         self: &Arc<Self>,
         decide: impl FnOnce(&Live) -> Result<Option<Event>, Refusal> + Send + 'static,
-    ) -> Result<Option<Entry>, Refusal> {
+    ) -> Recorded {
+        let (reply, result) = oneshot::channel();
+        lock(&self.pending).push(Pending { decide: Box::new(decide), reply });
         let mut log = Arc::clone(&self.log).lock_owned().await;
-        let host = Arc::clone(self);
-        blocking(move || {
-            let event = {
-                let live = host.read_live();
-                if live.room.closed.is_some() {
-                    return Err(closed());
-                }
-                decide(&live)?
-            };
-            let Some(event) = event else { return Ok(None) };
-            let entry = log.append(event).map_err(|error| Refusal::Unsaved(error.to_string()))?;
-            host.write_live().apply(&entry);
-            host.follow(&entry);
-            Ok(Some(entry))
-        })
-        .await
+        if lock(&self.pending).is_empty() {
+            // The one who had the log before has written it.
+            drop(log);
+        } else {
+            let host = Arc::clone(self);
+            blocking(move || {
+                host.write_pending(&mut log);
+                Ok(())
+            })
+            .await?;
+        }
+        result.await.unwrap_or_else(|_| Err(internal()))
+    }
+
+    /// Writes the events that wait. An event whose sender is gone is left out.
+    fn write_pending(&self, log: &mut RoomLog) {
+        let mut written = Vec::new();
+        let pending = std::mem::take(&mut *lock(&self.pending));
+        for Pending { decide, reply } in pending.into_iter().filter(|pending| !pending.reply.is_closed()) {
+            match self.write_one(log, decide) {
+                Ok(entry) => written.push((entry, reply)),
+                Err(refusal) => drop(reply.send(Err(refusal))),
+            }
+        }
+        let has_entries = written.iter().any(|(entry, _)| entry.is_some());
+        let synced = if has_entries { log.sync() } else { Ok(()) };
+        if synced.is_err() {
+            self.fold_again(log);
+        }
+        let refusal = synced.err().map(|error| Refusal::Unsaved(error.to_string()));
+        for (entry, reply) in written {
+            if let (None, Some(entry)) = (&refusal, &entry) {
+                self.follow(entry);
+            }
+            let _ = reply.send(refusal.clone().map_or(Ok(entry), Err));
+        }
+    }
+
+    fn write_one(&self, log: &mut RoomLog, decide: Decide) -> Recorded {
+        let event = {
+            let live = self.read_live();
+            if live.room.closed.is_some() {
+                return Err(closed());
+            }
+            decide(&live)?
+        };
+        let Some(event) = event else { return Ok(None) };
+        let entry = log.write(event).map_err(|error| Refusal::Unsaved(error.to_string()))?;
+        // The next decision depends on it.
+        self.write_live().apply(&entry);
+        Ok(Some(entry))
+    }
+
+    /// Takes back the entries that could not be made durable.
+    fn fold_again(&self, log: &RoomLog) {
+        if let Ok(entries) = log.entries() {
+            self.write_live().replace_room(Room::from_entries(&self.config, &entries));
+            self.changed_all();
+        }
     }
 
     /// Writes a participant's event to the log of their drill.
@@ -143,7 +203,11 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let result = tokio::task::spawn_blocking(work).await;
-    result.unwrap_or_else(|_| Err(Refusal::Unsaved("an internal error occurred".to_owned())))
+    result.unwrap_or_else(|_| Err(internal()))
+}
+
+fn internal() -> Refusal {
+    Refusal::Unsaved("an internal error occurred".to_owned())
 }
 
 pub(super) fn paused() -> Refusal {

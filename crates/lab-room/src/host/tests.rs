@@ -264,17 +264,33 @@ async fn a_frozen_board_stays_also_after_a_restart() {
 async fn a_full_disk_refuses_actions_and_changes_nothing() {
     let room = TestRoom::ready(1).await;
     let host = &room.host;
-    host.log.lock().await.set_disk_full(true);
     let code = room.config.seats[0].code.clone();
     let before = host.with_state(|state| format!("{:?}", state.room));
-    for refused in [host.join(&code).await.map(drop), host.raise_hand(1, true).await, host.start_drill(request()).await]
-    {
-        assert!(matches!(&refused, Err(Refusal::Unsaved(text)) if text.contains("No space left")), "{refused:?}");
+    // The first device cannot be written to, and the second one fails when it has been written to.
+    for device in ["/dev/full", "/dev/null"] {
+        host.log.lock().await.set_device(Some(device));
+        let joined = host.join(&code).await.map(drop);
+        for refused in [joined, host.raise_hand(1, true).await, host.start_drill(request()).await] {
+            assert!(matches!(&refused, Err(Refusal::Unsaved(text)) if text.contains("events.ndjson")), "{refused:?}");
+        }
+        assert!(host.run_line(1, "status").await.is_err());
+        assert_eq!(host.with_state(|state| format!("{:?}", state.room)), before, "{device}");
     }
-    assert!(host.run_line(1, "status").await.is_err());
-    assert_eq!(host.with_state(|state| format!("{:?}", state.room)), before);
-    host.log.lock().await.set_disk_full(false);
+    host.log.lock().await.set_device(None);
     room.join(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn actions_at_the_same_time_are_all_written_once() {
+    let room = TestRoom::ready(20).await;
+    let before = room.host.with_state(|state| state.room.entries);
+    let acting = (1..=20).flat_map(|seat| [seat, seat]).map(|seat| room.host.raise_hand(seat, true));
+    let results = futures_util::future::join_all(acting).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let after = room.host.with_state(|state| state.room.entries);
+    assert_eq!(after - before, 20, "a hand that is up is not raised again");
+    let log = std::fs::read_to_string(room.path("events.ndjson")).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains("\"hand\"")).count(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
