@@ -24,11 +24,11 @@ pub struct Line {
 pub struct Output {
     /// Exit code. `None` if it was ended, because it took too long or printed too much.
     pub exit: Option<u8>,
-    /// What it printed on both streams, cut to the console's limit.
+    /// Text of both streams, cut to the console's limit.
     pub text: String,
 }
 
-/// What can be seen of a seat's lab from outside.
+/// State of a seat's lab as it can be seen from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Services in the order of the request path, with their state, such as `running`. Empty if the lab does not answer.
@@ -73,10 +73,10 @@ pub trait Backend: Send + Sync {
     /// Takes a lab back to how it was first brought up, whatever state it is in. Can be repeated.
     async fn reset(&self, lab: &str) -> Result<(), BackendError>;
 
-    /// What can be seen of a lab. Called every few seconds while somebody looks.
+    /// Returns the current state of a lab. Called every few seconds.
     async fn snapshot(&self, lab: &str) -> Snapshot;
 
-    /// Values in a lab that nobody outside may learn, such as keys.
+    /// Returns the secret values in a lab, such as keys.
     async fn secrets(&self, lab: &str) -> Secrets;
 
     /// Begins a drill in a lab: draws its values from the secret of the seat and writes the start of its log. The incident is

@@ -44,7 +44,7 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// Somebody joined with the code of a seat, from one device.
+    /// A participant joined with the code of a seat, from one device.
     Joined {
         /// The seat.
         seat: SeatNumber,
@@ -62,7 +62,7 @@ pub enum Event {
     Hand {
         /// The seat.
         seat: SeatNumber,
-        /// Whether it is up.
+        /// True if it is up.
         up: bool,
     },
     /// A line of a seat's console was accepted and is going to be run.
@@ -91,17 +91,17 @@ pub enum Event {
         /// The message.
         text: String,
     },
-    /// A message of somebody in the drill, such as a customer, to one seat or to all.
+    /// A message of a person in the drill, such as a customer, to one seat or to all.
     Injected {
         /// The seat. `None` is all of them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seat: Option<SeatNumber>,
-        /// Who writes it.
+        /// The sender, such as `a customer`.
         from: String,
         /// The message.
         text: String,
     },
-    /// A drill of the whole room began. Each seat's own drill begins as soon as somebody has joined.
+    /// A drill of the whole room began. Each seat's own drill begins as soon as a participant has joined.
     DrillStarted(DrillOrder),
     /// The drill of the whole room is over.
     DrillEnded,
@@ -139,10 +139,10 @@ pub enum Event {
     Resumed,
     /// The board shows the state of this moment until it is thawed.
     Frozen {
-        /// Whether it is frozen.
+        /// True if it is frozen.
         frozen: bool,
     },
-    /// Incident, points and debriefs are shown to everybody. A frozen board is thawed.
+    /// Incident, points and debriefs are shown to all. A frozen board is thawed.
     Revealed,
     /// The board shows another scene.
     Scene(Scene),
@@ -195,7 +195,7 @@ pub struct DrillOrder {
     pub quiet: Option<u64>,
 }
 
-/// What the board shows.
+/// Scene of the board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "scene", rename_all = "snake_case")]
 pub enum Scene {
@@ -213,6 +213,6 @@ pub enum Scene {
         /// The seat.
         seat: SeatNumber,
     },
-    /// What the incident was, once revealed.
+    /// The incident, once revealed.
     Debrief,
 }

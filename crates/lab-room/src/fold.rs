@@ -31,7 +31,7 @@ pub struct Room {
     pub paused: Option<DateTime<Utc>>,
     /// The board shows the state of this time.
     pub frozen: Option<DateTime<Utc>>,
-    /// What the board shows.
+    /// Scene of the board.
     pub scene: Scene,
     /// When the room was closed.
     pub closed: Option<DateTime<Utc>>,
@@ -44,13 +44,13 @@ pub struct Seat {
     pub number: SeatNumber,
     /// Name of the participant: their own, or that of the roster.
     pub name: Option<String>,
-    /// It is kept free. A seat that somebody joins is not part of the reserve any more.
+    /// It is kept free. A seat that is joined is not part of the reserve any more.
     pub reserve: bool,
     /// State of its lab.
     pub lab: LabState,
     /// Hashes of the tokens of its devices.
     pub tokens: Vec<TokenHash>,
-    /// When somebody joined first.
+    /// Time of the first join.
     pub joined: Option<DateTime<Utc>>,
     /// Since when the hand is up.
     pub hand: Option<DateTime<Utc>>,
@@ -84,13 +84,13 @@ pub enum LabState {
 /// A drill of the whole room.
 #[derive(Clone, Debug)]
 pub struct RoomDrill {
-    /// What was ordered.
+    /// The order.
     pub order: DrillOrder,
     /// When it began.
     pub at: DateTime<Utc>,
     /// When the trainer ended it.
     pub ended: Option<DateTime<Utc>>,
-    /// When everything was shown to everybody.
+    /// Time of the reveal.
     pub revealed: Option<DateTime<Utc>>,
 }
 
@@ -227,7 +227,7 @@ impl Room {
         self.drills.last().filter(|drill| drill.ended.is_none())
     }
 
-    /// Whether incident, points and debriefs of the last drill may be shown to everybody.
+    /// Returns true if incident, points and debriefs of the last drill may be shown to all.
     pub fn is_revealed(&self) -> bool {
         self.drills.last().is_some_and(|drill| drill.revealed.is_some())
     }
@@ -237,7 +237,7 @@ impl Room {
         self.seats.values().find(|seat| seat.tokens.contains(token))
     }
 
-    /// The seats that belong to somebody, or would: all but the reserve.
+    /// All seats but the reserve.
     pub fn taken(&self) -> impl Iterator<Item = &Seat> {
         self.seats.values().filter(|seat| !seat.reserve)
     }

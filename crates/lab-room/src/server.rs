@@ -1,6 +1,6 @@
-//! HTTP server of a room. Participants have a cookie from the code of their seat, the trainer has one from the desk's token;
-//! the board can be seen by everybody in the network. Forms work with and without scripts: with `Accept: application/json` the
-//! answer is JSON, otherwise it leads back to the page.
+//! HTTP server of a room. Participants have a cookie from the code of their seat, and the trainer has one from the desk's token;
+//! the board is open to the network. Forms work with and without scripts: with `Accept: application/json` the answer is JSON,
+//! otherwise it leads back to the page.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -42,7 +42,7 @@ const FORM: usize = 16 << 10;
 /// Time for the requests in progress to end.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the handlers share.
+/// State of all handlers.
 struct Server {
     host: Arc<Host>,
     guesses: Mutex<Guesses<IpAddr>>,

@@ -13,11 +13,11 @@ use crate::fold::{Room, Seat};
 pub struct State<'a> {
     /// Its configuration.
     pub config: &'a RoomConfig,
-    /// What its log says.
+    /// Fold of its log.
     pub room: &'a Room,
-    /// What the logs of the seats' drills say, by the drills' ids.
+    /// Folds of the logs of the seats' drills, by the drills' ids.
     pub drills: &'a BTreeMap<String, Drill>,
-    /// What can be seen of the seats' labs.
+    /// Current states of the seats' labs.
     pub snapshots: &'a BTreeMap<SeatNumber, Snapshot>,
     /// Names of the incidents that can be played.
     pub scenarios: &'a [String],

@@ -39,7 +39,7 @@ fn order() -> DrillOrder {
 }
 
 #[test]
-fn a_seat_of_the_reserve_belongs_to_whoever_joins_it() {
+fn a_seat_of_the_reserve_belongs_to_the_one_who_joins_it() {
     let token = Token::random().unwrap();
     let events = vec![Event::Ready { seat: 3 }, Event::Joined { seat: 3, token: token.hash() }];
     let room = Room::from_entries(&config(2, 1), &entries(events));

@@ -37,7 +37,7 @@ pub struct DrillRequest {
 }
 
 impl Host {
-    /// Begins a drill at every seat, as soon as somebody has joined it.
+    /// Begins a drill at every seat, as soon as a participant has joined it.
     pub async fn start_drill(self: &Arc<Self>, request: DrillRequest) -> Result<(), Refusal> {
         self.with_state(|state| may_start(state.room))?;
         if request.limit.is_some_and(|limit| limit.is_zero() || limit > LONGEST_LIMIT) {
@@ -94,7 +94,7 @@ impl Host {
         self.record(move |_| Ok(Some(Event::Said { seat, text }))).await.map(drop)
     }
 
-    /// Sends a message of somebody in the drill to one seat, or to all. Returns the number of drills that it was sent to.
+    /// Sends a message of a person in the drill to one seat, or to all. Returns the number of drills that it was sent to.
     pub async fn inject(self: &Arc<Self>, seat: Option<SeatNumber>, from: &str, text: &str) -> Result<usize, Refusal> {
         let (from, text) = (message(from, "sender", LONGEST_SENDER)?, message(text, "message", LONGEST_MESSAGE)?);
         self.check_seat(seat)?;
@@ -157,7 +157,7 @@ impl Host {
         self.record_seat(seat, move |found| (!found.resetting).then_some(Event::Reset { seat })).await
     }
 
-    /// Shows incident, points and debriefs to everybody.
+    /// Shows incident, points and debriefs to all participants.
     pub async fn reveal(self: &Arc<Self>) -> Result<(), Refusal> {
         self.record(|live| {
             let room = &live.room;

@@ -10,7 +10,7 @@ pub(super) struct Feed {
     log: Log,
 }
 
-/// What was written since the last look.
+/// Entries since the last look.
 pub(super) enum News {
     Entries(Vec<Entry>),
     /// The log was published: it has to be folded again.

@@ -1,4 +1,4 @@
-//! [`Job`]: what has to be done with a seat's lab next. It follows from the logs alone, so a server that was killed continues
+//! [`Job`]: the next work on the lab of a seat. It follows from the logs alone, so a server that was killed continues
 //! with what was left undone.
 
 use lab_drill::event::Ending;
@@ -6,7 +6,7 @@ use lab_drill::fold::Drill;
 
 use crate::fold::{LabState, Room, Seat, SeatDrill};
 
-/// What has to be done with a seat's lab next.
+/// Next work on the lab of a seat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Job {
     /// Nothing, until something changes.
@@ -59,7 +59,7 @@ fn ending(room: &Room, seat: &Seat, active: &SeatDrill, drill: Option<&Drill>) -
     (of.ended.is_some() || is_reached).then_some(Ending::TimeLimit)
 }
 
-/// A seat's drill begins when somebody has joined.
+/// A seat's drill begins when a participant has joined.
 fn wants_drill(room: &Room, seat: &Seat) -> bool {
     let Some(current) = room.drills.len().checked_sub(1) else { return false };
     let is_first = seat.again || seat.drill_of(current).is_none();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drill_begins_once_the_lab_is_up_and_somebody_has_joined() {
+    fn a_drill_begins_once_the_lab_is_up_and_a_participant_has_joined() {
         let joined = Event::Joined { seat: 1, token: TokenHash::of("token") };
         assert_eq!(job(vec![], None), Job::BringUp);
         assert_eq!(job(vec![joined.clone(), ordered(None)], None), Job::BringUp);

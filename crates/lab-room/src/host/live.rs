@@ -12,7 +12,7 @@ use crate::config::{RoomConfig, SeatNumber};
 use crate::event::{Entry, Event};
 use crate::fold::Room;
 
-/// What a room's pages are computed from.
+/// Everything that a room's pages are computed from.
 pub(super) struct Live {
     pub(super) room: Room,
     pub(super) drills: BTreeMap<String, Drill>,

@@ -1,4 +1,4 @@
-//! Live pages: fragments are rendered once per change for everybody who looks at a page, and at most every
+//! Live pages: fragments are rendered once per change for all browsers that show a page, and at most every
 //! [`Host::RENDER_INTERVAL`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use super::{Host, lock};
 use crate::config::SeatNumber;
 use crate::page::{self, Fragment};
 
-/// Fragments of a page. They are shared by everybody who looks at it.
+/// Fragments of a page. They are shared by all browsers that show it.
 pub type Fragments = Arc<Vec<Fragment>>;
 
 /// Interval at which all pages are rendered even if nothing was written, because some of their content depends on the time.
@@ -29,7 +29,7 @@ pub enum Page {
     Desk,
 }
 
-/// Pages that somebody looks at, and those that have to be rendered.
+/// Open pages, and those that have to be rendered.
 #[derive(Default)]
 pub(super) struct Pages {
     open: Mutex<BTreeMap<Page, watch::Sender<Fragments>>>,
@@ -65,12 +65,12 @@ impl Pages {
         self.waker.notify_one();
     }
 
-    /// Whether somebody looks at any page.
+    /// Returns true if any page is open.
     pub(super) fn is_watched(&self) -> bool {
         lock(&self.open).values().any(|page| page.receiver_count() > 0)
     }
 
-    /// Pages that somebody looks at. The others are forgotten.
+    /// Open pages. The others are forgotten.
     fn watched(&self) -> Vec<Page> {
         let mut open = lock(&self.open);
         open.retain(|_, page| page.receiver_count() > 0);

@@ -1,5 +1,5 @@
 //! Writes to the logs: an entry is on disk before anything follows from it. The work is done on a blocking thread and runs to
-//! its end even if nobody waits for it any more, so that memory and disk never differ.
+//! its end even if its caller is gone, so that memory and disk never differ.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::event::{Entry, Event};
 use crate::fold::Room;
 use crate::log::RoomLog;
 
-/// What is written to a drill's log, and what is returned for it.
+/// Event for a drill's log, and the result of writing it.
 pub(super) type Written<T> = (Option<DrillEvent>, T);
 
 /// Decides an event by the current state.

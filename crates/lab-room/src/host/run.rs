@@ -18,7 +18,7 @@ use crate::fold::LabState;
 
 /// Interval at which the logs of the drills in progress are read.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// Interval at which the labs are looked at, while somebody looks at a page and otherwise.
+/// Interval at which the labs are looked at, while a page is open, and otherwise.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(2);
 const IDLE_SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest time for one look.

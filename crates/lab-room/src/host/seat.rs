@@ -22,7 +22,7 @@ const LONGEST_NAME: usize = 40;
 /// An update as a participant filled it in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateForm {
-    /// Who gets it.
+    /// The readers.
     pub to: Audience,
     /// The claimed state.
     pub state: ClaimedState,
@@ -79,7 +79,7 @@ impl Host {
         self.record_seat(seat, move |found| (found.hand.is_some() != up).then_some(Event::Hand { seat, up })).await
     }
 
-    /// The participant says that there is an incident.
+    /// Acknowledges the incident.
     pub async fn acknowledge(self: &Arc<Self>, seat: SeatNumber) -> Result<(), Refusal> {
         self.record_drill(seat, |_, _| Ok((Some(DrillEvent::Acknowledged), ()))).await
     }
@@ -93,7 +93,7 @@ impl Host {
         self.record_drill(seat, open).await
     }
 
-    /// Records a diagnosis. Returns how it compares with the right one, if that may be told.
+    /// Records a diagnosis. Returns how it compares with the right one, if that may be shown.
     pub async fn diagnose(
         self: &Arc<Self>,
         seat: SeatNumber,

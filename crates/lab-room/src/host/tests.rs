@@ -74,7 +74,7 @@ fn conflict<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
 async fn a_drill_runs_from_join_to_debrief() {
     let room = TestRoom::broken(2, 1).await;
     let host = &room.host;
-    assert_eq!(room.seat(2, |seat| seat.drills.len()), 0, "nobody has joined seat 2");
+    assert_eq!(room.seat(2, |seat| seat.drills.len()), 0, "seat 2 is free");
     host.acknowledge(1).await.unwrap();
     assert_eq!(host.diagnose(1, vec![RIGHT]).await.unwrap(), None, "the ticket has not arrived");
     host.open_hint(1).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_drill_runs_from_join_to_debrief() {
         assert_eq!((update.text.as_str(), update.disclosed, update.next), ("Fixed soon with ***.", 1, Some(600)));
         assert!(update.since.is_some_and(|since| since < drill.clock));
     });
-    // Somebody who comes late begins late.
+    // A latecomer begins late.
     room.join(2).await;
     room.until("the drill of seat 2 begins", |state| state.drill(&state.room.seats[&2]).is_some()).await;
     assert_eq!(host.inject(None, "the manager", "What is going on?").await, Ok(2));

@@ -115,12 +115,12 @@ pub(super) async fn act(
     answer(&headers, result, "/desk")
 }
 
-/// What a person has to confirm before an action that cannot be taken back.
+/// Question before an action that cannot be undone.
 fn confirmation(action: &str) -> Option<&'static str> {
     match action {
         "end" => Some("this ends the drill of every seat, and it cannot be continued"),
         "reset" => Some("this gives up the drill of the seat"),
-        "reveal" => Some("this shows the incident, the points and the debriefs to everybody"),
+        "reveal" => Some("this shows the incident, the points and the debriefs to all participants"),
         "close" => Some("this closes the room"),
         _ => None,
     }

@@ -42,7 +42,7 @@ impl Fields {
         }
     }
 
-    /// Whether the person was asked and confirmed it.
+    /// Returns true if the person was asked and confirmed it.
     pub(super) fn is_confirmed(&self) -> bool {
         self.get("confirm") == Some("yes")
     }

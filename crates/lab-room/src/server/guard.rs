@@ -1,4 +1,4 @@
-//! What every request passes: checks against other sites, security headers, a limit of its time.
+//! Filter of every request: checks against other sites, security headers, a limit of its time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! [`Visitor`]: who sends a request, by cookie or bearer token.
+//! [`Visitor`]: the sender of a request, by cookie or bearer token.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -9,7 +9,7 @@ use crate::host::Host;
 /// Time for which a browser keeps a cookie, in seconds: a week.
 const COOKIE_AGE: u32 = 7 * 24 * 60 * 60;
 
-/// Who sends a request.
+/// Sender of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Visitor {
     /// The seat of the device.
