@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::worker::work;
 use super::{Host, lock};
@@ -27,6 +27,8 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 const SNAPSHOTS: usize = 4;
 /// Looks without an answer in a row after which a lab is brought up again.
 const LOST_AFTER: u32 = 3;
+/// Pause before work that panicked is begun again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// Time for the tasks to end.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -38,20 +40,28 @@ pub(super) struct Lost {
     seats: BTreeSet<SeatNumber>,
 }
 
+/// Runs work until it returns. Work that panics is begun again, so that a mistake at one seat does not end the room.
+async fn keep_running<F: Future<Output = ()> + Send + 'static>(work: impl Fn() -> F) {
+    while AbortOnDropHandle::new(tokio::spawn(work())).await.is_err() {
+        sleep(RESTART_PAUSE).await;
+    }
+}
+
 impl Host {
     /// Does the background work until `end` is cancelled: brings labs up, referees and ends drills, and keeps pages up to date.
     /// Drills in progress can be continued afterwards.
     pub async fn run(self: &Arc<Self>, end: CancellationToken) {
         let workers = TaskTracker::new();
         for seat in self.config.seats.clone() {
-            workers.spawn(work(Arc::clone(self), seat, end.clone()));
+            let (host, end) = (Arc::clone(self), end.clone());
+            workers.spawn(keep_running(move || work(Arc::clone(&host), seat.clone(), end.clone())));
         }
         workers.close();
         tokio::select! {
             () = end.cancelled() => {}
-            () = Arc::clone(self).render_pages() => {}
-            () = Arc::clone(self).poll_drills() => {}
-            () = Arc::clone(self).take_snapshots() => {}
+            () = keep_running(|| Arc::clone(self).render_pages()) => {}
+            () = keep_running(|| Arc::clone(self).poll_drills()) => {}
+            () = keep_running(|| Arc::clone(self).take_snapshots()) => {}
         }
         // A referee completes an injection, because half an injection is harder to revert.
         let _ = timeout(END_TIMEOUT, workers.wait()).await;
@@ -121,5 +131,23 @@ impl Host {
         let mut lost = lock(&self.lost);
         lost.seats.remove(&seat);
         lost.unanswered.remove(&seat);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_panics_is_begun_again() {
+        let attempts = Arc::new(AtomicU32::new(0));
+        keep_running(|| {
+            let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+            async move { assert!(attempt == 2, "attempt {attempt}") }
+        })
+        .await;
+        assert_eq!(attempts.load(Ordering::Relaxed), 3);
     }
 }
