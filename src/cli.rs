@@ -33,12 +33,13 @@ pub(crate) use complete::{Cursor, ValueKind};
 pub(crate) use console::{ConsoleCommand, is_offered, parse_console};
 pub(crate) use db::{DbCommand, DbQueryArgs};
 pub(crate) use drill::{
-    AffectedChoice, AudienceChoice, DebriefArgs, DrillCommand, IncidentArgs, StartDrillArgs, StateChoice, UpdateArgs,
+    AffectedChoice, AudienceChoice, DebriefArgs, DrillCommand, FinishArgs, IncidentArgs, StartDrillArgs, StateChoice,
+    UpdateArgs,
 };
 pub(crate) use images::{ImagesChoice, ImagesCommand, StackArgs};
 pub(crate) use lab::{
-    DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, RecoverArgs, ResetArgs, ServicesArgs, StatusArgs,
-    UpArgs, WatchArgs,
+    DashboardArgs, DownArgs, KeyCommand, LogsArgs, NewLabArgs, NewStackArgs, RecoverArgs, ResetArgs, ServicesArgs,
+    StatusArgs, UpArgs, WatchArgs,
 };
 pub(crate) use metrics::{MetricsArgs, QueryArgs};
 pub(crate) use open::{OpenArgs, PageChoice};

@@ -63,8 +63,10 @@ pub(crate) enum DrillCommand {
         On a terminal, what is missing is asked for. Secrets and estimates are pointed out before the update is sent.")]
     Update(UpdateArgs),
     /// End the drill, restore the lab and show the debrief
-    #[command(after_help = "Examples:\n  lab drill finish\n  lab drill finish --report debrief.html")]
-    Finish(DebriefArgs),
+    #[command(after_help = "Examples:\n  lab drill finish\n  lab drill finish --report debrief.html\n\n\
+        Right after a fix, it waits until the referee has seen the callers succeed for ten seconds and has checked the \
+        fix, because a fix counts only then. Ctrl-C continues the drill.")]
+    Finish(FinishArgs),
     /// End the drill without a result, and restore the lab
     #[command(after_help = "Examples:\n  lab drill give-up")]
     GiveUp(DebriefArgs),
@@ -86,6 +88,16 @@ pub(crate) enum DrillCommand {
         #[command(flatten)]
         debrief: DebriefArgs,
     },
+}
+
+/// `lab drill finish`.
+#[derive(Debug, Args)]
+pub(crate) struct FinishArgs {
+    /// Do not wait for the verdict about the last fix
+    #[arg(long)]
+    pub(crate) now: bool,
+    #[command(flatten)]
+    pub(crate) debrief: DebriefArgs,
 }
 
 /// Where a debrief goes.

@@ -46,13 +46,9 @@ pub(crate) struct NewLabArgs {
     pub(crate) bind: Option<IpAddr>,
 }
 
-/// `lab up`.
-#[derive(Debug, Args)]
-pub(crate) struct UpArgs {
-    #[command(flatten)]
-    pub(crate) lab: LabArgument,
-    #[command(flatten)]
-    pub(crate) new_lab: NewLabArgs,
+/// Options of the stack of a new lab.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct NewStackArgs {
     /// Gateway port on 127.0.0.1; 0 picks a free one [default: 8080 for the lab `default`, else a free one]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
@@ -65,6 +61,30 @@ pub(crate) struct UpArgs {
     /// Image for the app, instead of one built from lab itself (Docker only)
     #[arg(long, value_name = "IMAGE")]
     pub(crate) app_image: Option<String>,
+}
+
+impl NewStackArgs {
+    /// An option that was given, for messages.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            ("--port", self.port.is_some()),
+            ("--stack", self.stack.is_some()),
+            ("--allow-folder", !self.allow_folder.is_empty()),
+            ("--app-image", self.app_image.is_some()),
+        ];
+        options.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+}
+
+/// `lab up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabArgument,
+    #[command(flatten)]
+    pub(crate) new_lab: NewLabArgs,
+    #[command(flatten)]
+    pub(crate) new_stack: NewStackArgs,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -72,9 +92,8 @@ pub(crate) struct UpArgs {
 
 impl UpArgs {
     /// Options of `lab up` for a command that needs a lab.
-    pub(crate) fn for_new_lab(new_lab: NewLabArgs) -> Self {
-        let lab = LabArgument { lab: None };
-        Self { lab, new_lab, port: None, stack: None, allow_folder: Vec::new(), app_image: None, json: false }
+    pub(crate) fn for_new_lab(new_lab: NewLabArgs, new_stack: NewStackArgs) -> Self {
+        Self { lab: LabArgument { lab: None }, new_lab, new_stack, json: false }
     }
 }
 

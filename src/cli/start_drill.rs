@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::NewLabArgs;
+use super::{NewLabArgs, NewStackArgs};
 
 /// The incident of a drill.
 #[derive(Clone, Debug, Default, Args)]
@@ -37,4 +37,6 @@ pub(crate) struct StartDrillArgs {
     pub(crate) coach: bool,
     #[command(flatten)]
     pub(crate) new_lab: NewLabArgs,
+    #[command(flatten)]
+    pub(crate) new_stack: NewStackArgs,
 }

@@ -169,8 +169,8 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
     let same_stack = |folder: &PathBuf| has.stack.as_ref().is_some_and(|other| resolved(folder) == resolved(other));
     let same_image = |image: &String| has.app_image.as_ref().is_some_and(|other| docker::is_same_image(image, other));
     let same_bind = |address: IpAddr| address == has.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
-    let other = !args.stack.as_ref().is_none_or(same_stack)
-        || !args.app_image.as_ref().is_none_or(same_image)
+    let other = !args.new_stack.stack.as_ref().is_none_or(same_stack)
+        || !args.new_stack.app_image.as_ref().is_none_or(same_image)
         || !args.new_lab.bind.is_none_or(same_bind);
     if requested != record.engine || other {
         let message = format!("lab {} exists already, on {}", lab.name(), record.engine);
@@ -181,8 +181,8 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
     let offline = args.new_lab.images.map_or(record.containers.offline, |images| images == ImagesChoice::Offline);
     let dashboard_port = if record.engine == docker::NAME { choose::dashboard_port()? } else { None };
     let mut containers = Containers { offline, dashboard_port, ..record.containers };
-    if !args.allow_folder.is_empty() {
-        containers.allowed = choose::allowed_folders(&args.allow_folder)?;
+    if !args.new_stack.allow_folder.is_empty() {
+        containers.allowed = choose::allowed_folders(&args.new_stack.allow_folder)?;
     }
     Ok(Record { containers, ..record })
 }
@@ -198,10 +198,10 @@ fn announce(session: &Session, before: Option<&Stack>, reading: &Reading) {
 
 async fn new_record(session: &Session, lab: &Lab, args: &UpArgs) -> anyhow::Result<Record> {
     let default = if lab.name() == DEFAULT_NAME { DEFAULT_PORT } else { 0 };
-    let mut new_lab = NewLab::new(&args.new_lab, args.port.unwrap_or(default), "lab up")?;
-    new_lab.containers.stack = args.stack.as_deref().map(choose::stack_folder).transpose()?;
-    new_lab.containers.allowed = choose::allowed_folders(&args.allow_folder)?;
-    new_lab.containers.app_image.clone_from(&args.app_image);
+    let mut new_lab = NewLab::new(&args.new_lab, args.new_stack.port.unwrap_or(default), "lab up")?;
+    new_lab.containers.stack = args.new_stack.stack.as_deref().map(choose::stack_folder).transpose()?;
+    new_lab.containers.allowed = choose::allowed_folders(&args.new_stack.allow_folder)?;
+    new_lab.containers.app_image.clone_from(&args.new_stack.app_image);
     choose::record(session, lab, new_lab).await
 }
 
@@ -217,14 +217,14 @@ async fn start(
         Some(record) => known_record(lab, record.clone(), args)?,
         None => new_record(session, lab, args).await?,
     };
-    if !args.allow_folder.is_empty() && record.containers.stack.is_none() {
+    if !args.new_stack.allow_folder.is_empty() && record.containers.stack.is_none() {
         return Err(Failure::usage("--allow-folder requires your own stack").hint("add --stack DIR").into());
     }
     let stack = EngineRegistry.read_stack(&record)?.map(|reading| {
         announce(session, previous.stack.as_ref(), &reading);
         reading.stack
     });
-    transaction.start(record, stack, args.port).await.map_err(|error| provision_failure(error, lab))
+    transaction.start(record, stack, args.new_stack.port).await.map_err(|error| provision_failure(error, lab))
 }
 
 /// Services that are not running, with the reason. `up` does not wait for services outside the request path.

@@ -22,6 +22,7 @@ mod doctor;
 #[path = "../shared/drill.rs"]
 mod drill;
 mod drill_blindness;
+mod drill_ends;
 mod drill_plays;
 mod drills;
 mod early_refusals;

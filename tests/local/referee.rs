@@ -11,15 +11,15 @@ use crate::desk::{Desk, host, kill};
 use crate::support::until;
 
 /// A drill that a participant plays.
-struct Play {
-    desk: Desk,
-    id: String,
+pub(crate) struct Play {
+    pub(crate) desk: Desk,
+    pub(crate) id: String,
     before: Value,
 }
 
 impl Play {
     /// Starts the practice of a scenario.
-    fn start(scenario: &str, quiet: &str) -> Self {
+    pub(crate) fn start(scenario: &str, quiet: &str) -> Self {
         let desk = Desk::new();
         desk.lab(&["up", "--port", "0"]).status(0);
         let before = state(&desk);
@@ -34,7 +34,7 @@ impl Play {
         log.read().expect("it can be read")
     }
 
-    fn drill(&self) -> Drill {
+    pub(crate) fn drill(&self) -> Drill {
         Drill::from_entries(&self.log()).expect("it has begun")
     }
 
@@ -43,11 +43,11 @@ impl Play {
         until(|| self.log().iter().any(|entry| so(&entry.event)));
     }
 
-    fn until_phase(&self, phase: Phase) {
+    pub(crate) fn until_phase(&self, phase: Phase) {
         until(|| self.drill().phase() == phase);
     }
 
-    fn referee(&self) -> u32 {
+    pub(crate) fn referee(&self) -> u32 {
         let watching = self.log().into_iter().rev().find_map(|entry| match entry.event {
             Event::Watching { pid } => Some(pid),
             _ => None,
@@ -56,7 +56,7 @@ impl Play {
     }
 
     /// Ends the drill. Everything is as before, and nothing of the drill is left.
-    fn finish(&self) -> Drill {
+    pub(crate) fn finish(&self) -> Drill {
         self.desk.lab(&["drill", "finish"]).status(0).complains("is restored");
         assert_eq!(state(&self.desk), self.before);
         let labs = self.desk.state().join("labs/default");
@@ -70,7 +70,7 @@ impl Play {
 }
 
 /// What a drill must leave as it was: run states, environments and keys.
-fn state(desk: &Desk) -> Value {
+pub(crate) fn state(desk: &Desk) -> Value {
     let mut status = desk.status();
     let mut services = status["services"].take();
     for service in services.as_array_mut().expect("a list") {

@@ -80,9 +80,7 @@ fn fixes(claims: &Claims) -> Vec<Fix> {
         0 => Fix::WrongThenRunbook(fix.name.clone()),
         _ => Fix::Wrong(fix.name.clone()),
     });
-    // Fixes that no command of a participant can make are left out.
-    let other = claims.other_fixes.iter().filter(|fix| fix.steps.iter().all(|step| !is_impossible(&step.action)));
-    let other = other.map(|fix| Fix::Other(fix.name.clone()));
+    let other = claims.other_fixes.iter().map(|fix| Fix::Other(fix.name.clone()));
     [Fix::Runbook, Fix::Destroy].into_iter().chain(wrong).chain(other).collect()
 }
 
@@ -358,15 +356,10 @@ impl std::fmt::Debug for Summary<'_> {
             .field("down", &drill.down)
             .field("check", &drill.check)
             .field("changes", &drill.changes)
-            .field("gaps", &drill.gaps)
+            .field("gaps", &drill.gaps())
             .field("last_seconds", &seconds)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns true if a participant has no command for an action.
-fn is_impossible(action: &Action) -> bool {
-    matches!(action, Action::CallerKey { .. })
 }
 
 /// Commands that do the same as the steps of a fix.

@@ -71,6 +71,9 @@ pub struct Inject {
     pub from: String,
     /// The message.
     pub text: String,
+    /// It is the ticket, which arrives even if the callers succeed again by then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ticket: bool,
 }
 
 /// What the time of an [`Inject`] counts from.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::choice::Secret;
 use crate::event::{Ending, Known};
-use crate::fold::{Change, Drill, Gap, PublicHint, PublicSecond, Try, Turn};
+use crate::fold::{Change, Drill, Gap, PublicHint, PublicSecond, Span, Try, Turn};
 use crate::messages::{Message, messages};
 use crate::score::Score;
 use crate::updates::{Judgements, judge};
@@ -121,6 +121,10 @@ pub struct Times {
     pub masked: Option<u64>,
     /// The cause was removed.
     pub resolved: Option<u64>,
+    /// The last time in which the callers succeeded, if it was over before the end.
+    pub mitigation_lost: Option<Span>,
+    /// The last time in which the cause was removed, if it was over before the end.
+    pub resolution_lost: Option<Span>,
     /// The drill ended.
     pub ended: Option<u64>,
 }
@@ -192,7 +196,7 @@ impl Debrief {
             visits: place::visits(&drill.looks),
             messages: messages(drill, drill.clock),
             updates: judge(drill),
-            gaps: drill.gaps.clone(),
+            gaps: drill.gaps().to_vec(),
             restored: drill.restored.clone(),
             lessons: if started.fault { brief.lessons.clone() } else { vec![NOTHING_LESSON.to_owned()] },
             replay: replay(drill),
@@ -228,6 +232,8 @@ impl Times {
             mitigated: drill.mitigated(),
             masked: drill.masked(),
             resolved: drill.resolved(),
+            mitigation_lost: drill.lost_mitigation(),
+            resolution_lost: drill.lost_resolution(),
             ended: drill.ended.map(|end| end.at),
         }
     }

@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use crate::event::{Check, Ending, Entry, Event, Started, Update};
 
+mod gap;
+mod pending;
 mod public;
 mod verdict;
 mod window;
@@ -15,10 +17,13 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use gap::Gap;
+pub use pending::Pending;
 pub use public::{PublicCaller, PublicHint, PublicSecond, PublicTry, PublicView};
 pub use verdict::{Mitigation, Phase, Span, Turn};
 pub use window::{Second, Share};
 
+use gap::Gaps;
 use verdict::Verdicts;
 use window::{Heard, Window};
 
@@ -68,14 +73,13 @@ pub struct Drill {
     pub down: Vec<String>,
     /// The last check and its time.
     pub check: Option<(u64, Check)>,
-    /// Intervals in which the referee could not look. They have no length in drill time.
-    pub gaps: Vec<Gap>,
     /// The callers' requests, second by second.
     pub seconds: Vec<Second>,
     /// End of the drill.
     pub ended: Option<End>,
     /// What could not be restored after the drill. `None` before the lab was restored.
     pub restored: Option<Vec<String>>,
+    gaps: Gaps,
     heard: Heard,
     window: Window,
     verdicts: Verdicts,
@@ -168,19 +172,6 @@ pub struct Note {
     pub text: String,
 }
 
-/// An interval in which the referee could not look.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Gap {
-    /// Drill time, which stood still.
-    pub at: u64,
-    /// Why.
-    pub reason: String,
-    /// Time of its begin.
-    pub from: DateTime<Utc>,
-    /// Time of its end. `None` while it lasts.
-    pub until: Option<DateTime<Utc>>,
-}
-
 /// End of a drill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct End {
@@ -215,7 +206,7 @@ impl Drill {
             notes: Vec::new(),
             down: Vec::new(),
             check: None,
-            gaps: Vec::new(),
+            gaps: Gaps::default(),
             seconds: Vec::new(),
             ended: None,
             restored: None,
@@ -241,6 +232,7 @@ impl Drill {
         if self.ended.is_some() {
             return;
         }
+        self.gaps.pass((self.last_at, self.clock), entry);
         self.last_at = entry.at;
         self.clock = self.clock.max(entry.clock);
         self.verdicts.advance(self.clock);
@@ -266,16 +258,8 @@ impl Drill {
         // Seconds before and after a gap do not follow each other.
         self.window.clear();
         match &entry.event {
-            Event::Unknown { reason } if !self.is_unknown() => {
-                let gap = Gap { at: self.clock, reason: reason.clone(), from: entry.at, until: None };
-                self.gaps.push(gap);
-            }
-            Event::Unknown { .. } => {}
-            _ => {
-                if let Some(gap) = self.gaps.last_mut().filter(|gap| gap.until.is_none()) {
-                    gap.until = Some(entry.at);
-                }
-            }
+            Event::Unknown { reason } => self.gaps.begin(entry, self.clock, reason),
+            _ => self.gaps.end(entry, self.clock),
         }
     }
 
@@ -292,6 +276,7 @@ impl Drill {
         if self.is_unknown() {
             return;
         }
+        self.gaps.see();
         let second = Second { at: self.clock, callers: callers.into() };
         let begin = second.begin();
         if self.injecting.is_none() {
@@ -376,9 +361,14 @@ impl Drill {
         self.acknowledgements.iter().filter(|at| self.impact.is_none_or(|impact| **at < impact)).count()
     }
 
+    /// Intervals in which the referee could not look. They have no length in drill time.
+    pub fn gaps(&self) -> &[Gap] {
+        self.gaps.all()
+    }
+
     /// The referee cannot look at present.
     pub fn is_unknown(&self) -> bool {
-        self.gaps.last().is_some_and(|gap| gap.until.is_none())
+        self.gaps().last().is_some_and(|gap| gap.until.is_none())
     }
 
     /// Whether a caller counts for the verdicts, by its index. One whose requests all failed before the fault does not.

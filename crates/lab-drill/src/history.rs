@@ -48,6 +48,10 @@ pub struct Outcome {
     pub mitigated: Option<u64>,
     /// Until the cause was removed for good.
     pub resolved: Option<u64>,
+    /// The callers succeeded, but no longer at the end.
+    pub mitigation_lost: bool,
+    /// The cause was removed, but no longer at the end.
+    pub resolution_lost: bool,
 }
 
 impl Summary {
@@ -78,6 +82,8 @@ impl Outcome {
             acknowledged: since(drill.acknowledged()),
             mitigated: since(drill.mitigated()),
             resolved: since(drill.resolved()),
+            mitigation_lost: drill.lost_mitigation().is_some(),
+            resolution_lost: drill.lost_resolution().is_some(),
         }
     }
 }

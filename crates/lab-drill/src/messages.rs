@@ -13,7 +13,7 @@ mod tests;
 
 /// Drill time in milliseconds between the impact and the ticket, unless an inject is the ticket.
 pub const TICKET_AFTER: u64 = 60_000;
-/// From whom the ticket is.
+/// From whom the ticket is, unless its inject says so.
 const CUSTOMER: &str = "the customer";
 
 /// A message to the participant.
@@ -59,11 +59,11 @@ pub fn messages(drill: &Drill, now: u64) -> Vec<Message> {
         .map(|note| Message { at: note.at, kind: Kind::Note, from: note.from.clone(), text: note.text.clone() })
         .collect();
     if let Some(at) = drill.ticket_at() {
-        let text = drill.started.brief.ticket.clone();
-        messages.push(Message { at, kind: Kind::Ticket, from: CUSTOMER.to_owned(), text });
+        let from = ticket(drill).map_or(CUSTOMER, |inject| &inject.from).to_owned();
+        messages.push(Message { at, kind: Kind::Ticket, from, text: drill.started.brief.ticket.clone() });
     }
     let dues = dues(drill, now);
-    for inject in drill.started.brief.injects.iter().filter(|inject| !is_ticket(drill, inject)) {
+    for inject in drill.started.brief.injects.iter().filter(|inject| !inject.ticket) {
         let after = u64::try_from(inject.at.as_millis()).unwrap_or(u64::MAX);
         let times = arrivals(drill, &dues, inject.after, after);
         messages.extend(times.into_iter().map(|at| Message {
@@ -79,15 +79,14 @@ pub fn messages(drill: &Drill, now: u64) -> Vec<Message> {
     messages
 }
 
-/// Whether an inject is the ticket, which arrives even if the callers succeed again by then.
-fn is_ticket(drill: &Drill, inject: &Inject) -> bool {
-    inject.after == Moment::Impact && inject.text == drill.started.brief.ticket
+/// The inject that is the ticket.
+fn ticket(drill: &Drill) -> Option<&Inject> {
+    drill.started.brief.injects.iter().find(|inject| inject.ticket)
 }
 
 /// Drill time in milliseconds between the impact and the ticket: that of its inject, or the default.
 pub(crate) fn ticket_after(drill: &Drill) -> u64 {
-    let inject = drill.started.brief.injects.iter().find(|inject| is_ticket(drill, inject));
-    inject.map_or(TICKET_AFTER, |inject| u64::try_from(inject.at.as_millis()).unwrap_or(u64::MAX))
+    ticket(drill).map_or(TICKET_AFTER, |inject| u64::try_from(inject.at.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Times at which an inject arrives.

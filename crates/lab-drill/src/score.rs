@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::event::Ending;
-use crate::fold::{Answer, Drill};
+use crate::fold::{Answer, Drill, Span};
 use crate::{drill_time, updates};
 
 #[cfg(test)]
@@ -226,10 +226,14 @@ impl Timed<'_> {
     }
 
     /// Term for a time after the impact.
-    fn timed(&self, name: TermName, maximum: f64, at: Option<u64>, par: Duration) -> Term {
+    fn timed(&self, name: TermName, maximum: f64, at: Option<u64>, (par, lost): (Duration, Option<Span>)) -> Term {
         let par = milliseconds(par);
         let Some(time) = at.map(|at| at.saturating_sub(self.impact)) else {
-            return Term { par: Some(par), ..term(name, 0.0, maximum, "not reached") };
+            let formula = match lost.and_then(|span| Some((span.at, span.until?))) {
+                Some((at, until)) => format!("reached at {}, lost at {}", drill_time(at), drill_time(until)),
+                None => "not reached".to_owned(),
+            };
+            return Term { par: Some(par), ..term(name, 0.0, maximum, formula) };
         };
         let formula = format!("{maximum:.0} × q({}, par {})", drill_time(time), drill_time(par));
         Term { time: Some(time), par: Some(par), ..term(name, round(maximum * q(time, par)), maximum, formula) }
@@ -238,7 +242,7 @@ impl Timed<'_> {
     fn detection(&self) -> Term {
         let (drill, table) = (self.drill, self.table);
         let par = drill.started.brief.par.detect;
-        let mut term = self.timed(TermName::Detection, table.detection, drill.acknowledged(), par);
+        let mut term = self.timed(TermName::Detection, table.detection, drill.acknowledged(), (par, None));
         let less = false_acknowledgements(drill, table);
         if less > 0.0 {
             term.points = (term.points - less).max(0.0);
@@ -250,7 +254,8 @@ impl Timed<'_> {
     fn mitigation(&self) -> Term {
         let (drill, table) = (self.drill, self.table);
         let par = drill.started.brief.par.mitigate;
-        let mut term = self.timed(TermName::Mitigation, table.mitigation, drill.mitigated(), par);
+        let mut term =
+            self.timed(TermName::Mitigation, table.mitigation, drill.mitigated(), (par, drill.lost_mitigation()));
         if let Some(fix) = drill.masking_fix() {
             term.points *= table.masked;
             term.formula = format!("{} × {} for the wrong fix \"{}\"", term.formula, table.masked, fix.name);
@@ -260,7 +265,8 @@ impl Timed<'_> {
 
     fn resolution(&self) -> Term {
         let drill = self.drill;
-        self.timed(TermName::Resolution, self.table.resolution, drill.resolved(), drill.started.brief.par.resolve)
+        let par = drill.started.brief.par.resolve;
+        self.timed(TermName::Resolution, self.table.resolution, drill.resolved(), (par, drill.lost_resolution()))
     }
 }
 

@@ -107,6 +107,12 @@ impl Story {
         self
     }
 
+    /// Seconds that drill time leaves out.
+    pub(crate) fn pass(mut self, seconds: i64) -> Self {
+        self.at += TimeDelta::seconds(seconds);
+        self
+    }
+
     pub(crate) fn known(self) -> Self {
         self.event(Event::Known)
     }
@@ -171,6 +177,7 @@ fn started() -> Started {
         after,
         from: from.to_owned(),
         text: text.to_owned(),
+        ticket: false,
     };
     let hint = |about: &str, text: &str, cost| Hint { about: about.to_owned(), text: text.to_owned(), cost };
     let brief = Brief {

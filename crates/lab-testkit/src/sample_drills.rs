@@ -66,6 +66,7 @@ pub fn brief() -> Brief {
         after,
         from: from.to_owned(),
         text: text.to_owned(),
+        ticket: false,
     };
     let wrong = |name: &str, why: &str| WrongFix { name: name.to_owned(), why: why.to_owned(), partial: false };
     Brief {

@@ -16,7 +16,12 @@ use lab_drill::{LOG_VERSION, score};
 use lab_runner::drill::{self, ProbeWire};
 use lab_runner::lab::{Lab, StateFolder};
 use lab_runner::undo;
+use lab_system::deadline::Deadline;
 use lab_telemetry::wire::NetWire;
+
+/// Time for the app to return its users.
+const USERS_TIMEOUT: Duration = Duration::from_secs(5);
+const USERS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A drill that is going to begin.
 pub(in crate::commands) struct NewDrill<'a> {
@@ -74,14 +79,25 @@ async fn check_services(connected: &Connected) -> anyhow::Result<Description> {
     Err(Failure::failed(message).hint(format!("lab up{name}, or lab reset{name}")).into())
 }
 
+/// Fingerprint of the users. An app that was just started may need a moment.
+async fn users(now: &Description) -> Result<String, String> {
+    let wire = ProbeWire(Arc::new(NetWire::new()));
+    let deadline = Deadline::after(USERS_TIMEOUT);
+    loop {
+        match drill::users_digest(&wire, now).await {
+            Err(_) if !deadline.is_over() => tokio::time::sleep(USERS_INTERVAL).await,
+            result => return result,
+        }
+    }
+}
+
 async fn started(
     state: &StateFolder,
     connected: &Connected,
     now: &Description,
     (chosen, new): (&Candidate, &NewDrill<'_>),
 ) -> anyhow::Result<Started> {
-    let wire = ProbeWire(Arc::new(NetWire::new()));
-    let users = drill::users_digest(&wire, now).await.map_err(|error| {
+    let users = users(now).await.map_err(|error| {
         let failure = Failure::failed(format!("lab {} does not work: {error}", connected.lab.name()));
         failure.hint(format!("lab status{0} · lab reset{0}", connected.lab.name_option()))
     })?;

@@ -41,6 +41,12 @@ impl Selection {
         for source in sources {
             let plan = load(&source, &LoadOptions::default())?;
             let has_tag = args.tag.as_ref().is_none_or(|tag| plan.tags.contains(tag));
+            if named && let Some(why) = unplayable(&plan) {
+                let name = source.typed();
+                let message = format!("{name} cannot be drilled: {why}");
+                let hint = format!("lab scenario run {name} executes it · lab scenario list shows all scenarios");
+                return Err(Failure::failed(message).hint(hint).into());
+            }
             if has_tag && difficulty.is_none_or(|difficulty| plan.lesson.difficulty == Some(difficulty)) {
                 plans.push((source, plan));
             }
@@ -119,22 +125,29 @@ fn difficulty(typed: &str) -> Result<Difficulty, Failure> {
     })
 }
 
-/// Why a scenario cannot be played on an engine.
-fn obstacle(plan: &Plan, engine: &dyn Engine) -> Option<String> {
-    if plan.kind != Kind::Incident {
-        return Some("it is not an incident".to_owned());
+/// Why a scenario cannot be played in any lab.
+fn unplayable(plan: &Plan) -> Option<&'static str> {
+    match plan.kind {
+        Kind::Practice => return Some("it is a practice without an outage, so there is nothing to notice and to fix"),
+        Kind::Part => return Some("it is a part of other scenarios"),
+        Kind::Incident => {}
     }
     if plan.waits_for_person() {
-        return Some("it waits for a person by itself".to_owned());
+        return Some("it waits for a person by itself");
     }
     if !plan.steps.iter().any(|step| step.phase == Phase::Inject) {
-        return Some("it injects no fault".to_owned());
+        return Some("it injects no fault");
     }
     if plan.claims.resolved_check.is_empty() {
-        return Some("it has no `resolved_check`".to_owned());
+        return Some("it has no `resolved_check`");
     }
-    if brief(plan).is_none() {
-        return Some("it has no `diagnosis`".to_owned());
+    brief(plan).is_none().then_some("it has no `diagnosis`")
+}
+
+/// Why a scenario cannot be played on an engine.
+fn obstacle(plan: &Plan, engine: &dyn Engine) -> Option<String> {
+    if let Some(why) = unplayable(plan) {
+        return Some(why.to_owned());
     }
     let found =
         plan.check_commands(false).and_then(|()| plan.check_engine(engine.name(), &engine.services(), &engine.roles()));

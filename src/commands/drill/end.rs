@@ -1,33 +1,55 @@
 //! `lab drill finish` and `give-up`: end the drill, restore the lab, publish the log. Also continues an end that was
 //! interrupted.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{no_drill, results};
-use crate::cli::DebriefArgs;
+use super::{no_drill, results, verdict};
+use crate::cli::{DebriefArgs, FinishArgs};
 use crate::commands::session::Session;
 use crate::commands::signals;
 use crate::engines::Connect;
 use lab_core::error::{Exit, Failure};
 use lab_drill::event::Ending;
+use lab_report::report::file::FileFormat;
 use lab_report::report::human;
 use lab_report::term::{Fallback, Tone};
 use lab_runner::drill::{self, Concluded, DrillProcess};
 use lab_runner::lab::{Lab, StateFolder};
-use lab_runner::runner::Interrupt;
+use lab_runner::runner::{Interrupt, Signal};
 use lab_telemetry::wire::{NetWire, Wire};
 
-pub(super) async fn run(session: &Session, by: Ending, args: &DebriefArgs) -> anyhow::Result<Exit> {
+/// Ends the drill once the verdict about the last fix is known.
+pub(super) async fn finish_when_judged(session: &Session, args: &FinishArgs) -> anyhow::Result<Exit> {
+    let files = results::report_files(&args.debrief)?;
+    let interrupt = signals::install()?;
+    if !args.now && !verdict::wait(session, &interrupt).await? {
+        return Ok(interrupt.signal().map_or(Exit::Interrupted, Signal::exit));
+    }
+    run(session, Ending::Finished, (&files, args.debrief.json), &interrupt).await
+}
+
+/// Ends the drill without a result.
+pub(super) async fn give_up(session: &Session, args: &DebriefArgs) -> anyhow::Result<Exit> {
     let files = results::report_files(args)?;
+    run(session, Ending::GaveUp, (&files, args.json), &signals::install()?).await
+}
+
+async fn run(
+    session: &Session,
+    by: Ending,
+    (files, json): (&[(&Path, FileFormat)], bool),
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
     let lab = session.lab()?;
     let Some(id) = lab.drill()? else { return Err(no_drill(&lab).into()) };
     let begun = Instant::now();
     let line = session.term.progress_line("restoring the lab", Fallback::Silent);
-    let concluded = finish(&lab, &id, by, &signals::install()?).await;
+    let concluded = finish(&lab, &id, by, interrupt).await;
     line.clear();
     let concluded = concluded?;
-    results::debrief(session, &StateFolder::open()?, &id, &files, args.json)?;
+    results::debrief(session, &StateFolder::open()?, &id, files, json)?;
     report(&lab, &concluded)?;
     let restored = format!("lab {} is restored, after {}", lab.name(), human::duration(begun.elapsed()));
     session.term.note(&session.term.stderr_painter().paint(Tone::Dim, &restored));

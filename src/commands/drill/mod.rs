@@ -4,7 +4,7 @@
 use super::session::Session;
 use crate::cli::DrillCommand;
 use lab_core::error::{Exit, Failure};
-use lab_drill::event::{Ending, Entry, Event};
+use lab_drill::event::{Entry, Event};
 use lab_drill::fold::Drill;
 use lab_drill::log::{Drills, Log, LogError};
 use lab_report::report::human;
@@ -22,6 +22,7 @@ mod results;
 mod start;
 mod status;
 mod update;
+mod verdict;
 
 pub(super) use update::secrets;
 
@@ -29,8 +30,8 @@ pub(super) async fn run(session: &Session, command: &DrillCommand) -> anyhow::Re
     match command {
         DrillCommand::Start(args) => start::run(session, args).await,
         DrillCommand::Resume => start::resume(session).await,
-        DrillCommand::Finish(args) => end::run(session, Ending::Finished, args).await,
-        DrillCommand::GiveUp(args) => end::run(session, Ending::GaveUp, args).await,
+        DrillCommand::Finish(args) => end::finish_when_judged(session, args).await,
+        DrillCommand::GiveUp(args) => end::give_up(session, args).await,
         DrillCommand::Status { json } => status::run(session, *json).await,
         DrillCommand::Watch => status::watch(session).await,
         DrillCommand::Ack => acknowledge(session),

@@ -11,7 +11,7 @@ use lab_drill::log::Drills;
 use lab_report::report::drill::{DebriefReport, history};
 use lab_report::report::file::FileFormat;
 use lab_report::report::short_id;
-use lab_runner::lab::StateFolder;
+use lab_runner::lab::{DEFAULT_NAME, StateFolder};
 use lab_scenario::lesson::Difficulty;
 use lab_scenario::plan::Kind;
 use lab_scenario::{LoadOptions, Source, library, load};
@@ -42,6 +42,12 @@ pub(super) fn list(session: &Session, json: bool) -> anyhow::Result<Exit> {
     if let Some(progress) = progress {
         session.line("")?;
         session.line(&progress)?;
+    }
+    // A suggestion could give away what a drill in progress has.
+    if let Some(running) = summaries.iter().find(|summary| summary.ending.is_none()) {
+        session.line("")?;
+        let name = if running.lab == DEFAULT_NAME { String::new() } else { format!(" --name {}", running.lab) };
+        return next(session, &format!("lab drill status{name}"));
     }
     summaries.reverse();
     match suggestion(&summaries) {

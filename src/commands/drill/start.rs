@@ -90,13 +90,20 @@ async fn start(
 async fn bring_up(session: &Session, lab: &Lab, args: &StartDrillArgs, interrupt: &Interrupt) -> anyhow::Result<bool> {
     if lab.record()?.is_some() {
         match session.connect()?.engine.describe().await {
-            Ok(_) => return Ok(true),
+            Ok(_) => return refuse_options(lab, args).map(|()| true),
             Err(error) if error.kind.is_down() => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let args = UpArgs::for_new_lab(args.new_lab.clone());
+    let args = UpArgs::for_new_lab(args.new_lab.clone(), args.new_stack.clone());
     Ok(up::bring_up(session, lab, &args, interrupt).await?.is_some())
+}
+
+/// Refuses options of a new lab for one that is up.
+fn refuse_options(lab: &Lab, args: &StartDrillArgs) -> anyhow::Result<()> {
+    let Some(option) = args.new_stack.given() else { return Ok(()) };
+    let message = format!("{option} is for a new lab, and lab {} is up", lab.name());
+    Err(Failure::usage(message).hint(format!("leave it out, or run lab down{} first", lab.name_option())).into())
 }
 
 fn show(session: &Session, lab: &Lab, started: &Started) -> anyhow::Result<Exit> {

@@ -10,7 +10,7 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::auth::{KeyName, Rejection};
+use super::auth::{Auth, KeyName, Rejection};
 
 /// Content type of the metrics page.
 pub(super) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -49,8 +49,8 @@ pub(super) struct PoolMetrics {
 }
 
 impl Metrics {
-    /// Registers all metrics. `expiries` are the expiry times of the keys.
-    pub(super) fn new(expiries: impl Iterator<Item = (KeyName, SystemTime)>) -> prometheus::Result<Self> {
+    /// Registers all metrics, with the settings of the authentication.
+    pub(super) fn new(auth: &Auth) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let counter = |name: &str, help: &str| add(&registry, IntCounter::new(name, help));
         let gauge = |name: &str, help: &str| add(&registry, IntGauge::new(name, help));
@@ -63,7 +63,9 @@ impl Metrics {
         let opts = HistogramOpts::new("app_http_request_duration_seconds", "Time to answer a request under /api/.");
         let start = Gauge::new("process_start_time_seconds", "Start time of the process since the epoch, in seconds.");
         add(&registry, start)?.set(now_to_the_millisecond());
-        add_expiries(&registry, expiries)?;
+        add_expiries(&registry, auth.expiries())?;
+        let required = gauge("app_client_required", "Set to 1 if the gateway must authenticate itself.")?;
+        required.set(auth.client.is_some().into());
         Ok(Self {
             requests: counter("app_requests_total", "Requests under /api/.")?,
             auth_success: counter("app_auth_success_total", "Requests whose key was accepted.")?,

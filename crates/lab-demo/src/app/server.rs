@@ -57,7 +57,7 @@ pub(super) struct App {
 impl App {
     /// Creates the app. Connects to the database on first use.
     pub(super) fn new(config: Config, log: Log) -> prometheus::Result<Self> {
-        let metrics = Metrics::new(config.auth.expiries())?;
+        let metrics = Metrics::new(&config.auth)?;
         Ok(Self {
             store: Store::new(config.store, metrics.pool.clone()),
             auth: config.auth,

@@ -43,7 +43,7 @@ fn the_hidden_timeline_is_laid_over_the_own_actions() {
         "2:30 Participant diagnosis: gateway: timeout too short (right)",
         "2:30 Participant restart gateway",
         "2:40 Referee resolved: the cause is removed",
-        "2:40 Referee the referee could not look for 1:30: no answer",
+        "2:40 Referee the clock stood still for 1:30: no answer",
         "2:40 Message the customer: Requests work again on our side. What happened, and can we rely on it?",
         "2:45 Participant update (resolved): We are looking into it.",
         "2:50 Participant finished",
@@ -63,6 +63,8 @@ fn a_debrief_has_the_whole_drill() {
         masked: None,
         resolved: Some(160_000),
         ended: Some(170_000),
+        mitigation_lost: None,
+        resolution_lost: None,
     };
     assert_eq!(debrief.times, times);
     assert_eq!(debrief.seconds.len(), 170);

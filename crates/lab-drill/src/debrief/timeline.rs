@@ -65,10 +65,9 @@ fn hidden(drill: &Drill) -> Vec<(u64, String)> {
         let why = known.map(|known| format!(": {}", known.why)).unwrap_or_default();
         add(Some(fix.at), format!("wrong fix \"{}\"{why}", fix.name));
     }
-    for gap in &drill.gaps {
-        let length = gap.until.map(|until| (until - gap.from).num_milliseconds().unsigned_abs());
-        let length = length.map(|length| format!(" for {}", drill_time(length))).unwrap_or_default();
-        add(Some(gap.at), format!("the referee could not look{length}: {}", gap.reason));
+    for gap in drill.gaps() {
+        let length = drill_time(gap.length.max(1000));
+        add(Some(gap.at), format!("the clock stood still for {length}: {}", gap.reason));
     }
     if let Some(end) = drill.ended {
         let text = match end.by {

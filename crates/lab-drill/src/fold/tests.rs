@@ -108,12 +108,12 @@ fn every_caller_must_succeed() {
 fn a_gap_starts_the_window_again_and_is_never_a_failure() {
     let story = Story::new().quiet(30).inject().bad(10).good(9).unknown(300);
     let drill = story.drill();
-    assert!(drill.is_unknown() && drill.gaps[0].until.is_none());
+    assert!(drill.is_unknown() && drill.gaps()[0].until.is_none());
     let story = story.second(&[(0, 0), (0, 0)], 5).known();
     let drill = story.clone().good(9).drill();
-    assert_eq!((drill.mitigated(), drill.gaps.len(), drill.is_unknown()), (None, 1, false));
-    let gap = &drill.gaps[0];
-    assert_eq!((gap.until.unwrap() - gap.from).num_seconds(), 305);
+    assert_eq!((drill.mitigated(), drill.gaps().len(), drill.is_unknown()), (None, 1, false));
+    let gap = &drill.gaps()[0];
+    assert_eq!(((gap.until.unwrap() - gap.from).num_seconds(), gap.length), (305, 300_000));
     let story = story.good(10).check();
     let resolved = story.drill().resolved();
     let drill = story.unknown(60).known().drill();
@@ -208,4 +208,42 @@ fn updates_keep_the_share_of_failing_requests() {
     assert_eq!((drill.updates[0].share, drill.updates[1].share), (None, Some(Share { sent: 150, succeeded: 90 })));
     assert!((drill.updates[1].share.unwrap().failing() - 0.4).abs() < 1e-9);
     assert_eq!(drill.looks, [Look { at: 34_000, what: "metrics".to_owned() }]);
+}
+
+#[test]
+fn gaps_have_their_length_and_short_ones_are_merged() {
+    let lengths = |story: &Story| {
+        let drill = story.drill();
+        drill.gaps().iter().map(|gap| (gap.at, gap.length, gap.reason.clone())).collect::<Vec<_>>()
+    };
+    let no_answer = |at, length| (at, length, "no answer".to_owned());
+    let story = Story::new().quiet(30).unknown(20).known().good(3).unknown(5).known().good(10);
+    assert_eq!(lengths(&story), [no_answer(30_000, 25_000)], "a gap three seconds later is the same one");
+    assert_eq!(lengths(&story.clone().unknown(7)), [no_answer(30_000, 25_000), no_answer(43_000, 0)]);
+    let away = || "the referee did not run".to_owned();
+    let killed = Story::new().watching().quiet(30).pass(60).ack().pass(40).watching().good(5);
+    assert_eq!(lengths(&killed), [(30_000, 100_000, away())], "the log does not explain it");
+    let suspended = Story::new().watching().quiet(30).pass(60).event(Event::Unknown { reason: away() }).known().good(5);
+    assert_eq!(lengths(&suspended), [(30_000, 60_000, away())]);
+    let prepared = Story::new().pass(20).watching().quiet(30);
+    assert_eq!(lengths(&prepared), [], "the lab was prepared");
+}
+
+#[test]
+fn a_verdict_that_was_lost_keeps_its_times() {
+    let story = Story::new().quiet(30).inject().bad(10).good(10).check();
+    assert_eq!((story.drill().lost_mitigation(), story.drill().lost_resolution()), (None, None));
+    let drill = story.good(5).bad(1).drill();
+    let spans = [drill.lost_mitigation(), drill.lost_resolution()].map(|span| span.map(|span| (span.at, span.until)));
+    assert_eq!(spans, [Some((40_000, Some(55_000))), Some((50_000, Some(55_000)))]);
+}
+
+#[test]
+fn the_change_that_resolved_the_incident_is_no_wrong_fix() {
+    let story = Story::new().quiet(30).inject().bad(10).change("app").wrong_fix("restart");
+    assert_eq!(story.clone().bad(20).drill().mistakes().count(), 1);
+    let resolved = story.clone().good(12).check();
+    assert_eq!(resolved.drill().mistakes().count(), 0, "it was recognized by its kind, with another value");
+    let later = story.bad(10).change("gateway").good(12).check();
+    assert_eq!(later.drill().mistakes().count(), 1, "another change resolved it");
 }

@@ -195,6 +195,16 @@ impl Drill {
         &self.verdicts.resolutions
     }
 
+    /// The last mitigation, if it was revoked.
+    pub fn lost_mitigation(&self) -> Option<Span> {
+        self.mitigations().last().map(|mitigation| mitigation.span).filter(|span| span.until.is_some())
+    }
+
+    /// The last resolution, if it was revoked.
+    pub fn lost_resolution(&self) -> Option<Span> {
+        self.resolutions().last().copied().filter(|span| span.until.is_some())
+    }
+
     /// The named wrong fix that made the callers succeed while the cause stayed, for the mitigation that still holds: it was
     /// the last change before them.
     pub fn masking_fix(&self) -> Option<&NamedWrongFix> {
@@ -204,11 +214,15 @@ impl Drill {
         self.mistakes().find(|fix| fix.changed == Some(change))
     }
 
-    /// The named wrong fixes that count: those that were no step on the way to the resolution.
+    /// The named wrong fixes that count: those that were no step on the way to the resolution. Wrong fixes are recognized with
+    /// other values than the scenario's, so the last change before the resolution may look like one; it is none.
     pub fn mistakes(&self) -> impl Iterator<Item = &NamedWrongFix> {
-        let resolved = self.resolved().is_some();
+        let resolved = self.resolved();
+        let last = resolved.and_then(|resolved| self.changes.iter().rev().find(|change| change.at <= resolved));
+        let last = last.map(|change| change.at);
         let is_partial = |name: &str| self.started.brief.wrong_fixes.iter().any(|fix| fix.name == name && fix.partial);
-        self.wrong_fixes.iter().filter(move |fix| !(resolved && is_partial(&fix.name)))
+        let is_step = move |fix: &NamedWrongFix| is_partial(&fix.name) || (last.is_some() && fix.changed == last);
+        self.wrong_fixes.iter().filter(move |fix| resolved.is_none() || !is_step(fix))
     }
 
     /// Phase after the last entry.

@@ -64,6 +64,11 @@ impl Heard {
         second.callers.iter().enumerate().filter(|(caller, _)| self.counts(*caller)).map(|(_, requests)| *requests)
     }
 
+    /// Whether there were requests, and none failed.
+    pub(super) fn succeeds(&self, second: &Second) -> bool {
+        self.failed(second) == 0 && self.counted(second).any(|(sent, _)| sent > 0)
+    }
+
     /// Number of failed requests.
     pub(super) fn failed(&self, second: &Second) -> u32 {
         self.counted(second).map(|(sent, succeeded)| sent.saturating_sub(succeeded)).sum()
@@ -75,8 +80,7 @@ impl Share {
     /// any second.
     pub(super) fn current(seconds: &[Second], heard: &Heard) -> Option<Self> {
         let last = |count: usize| &seconds[seconds.len().saturating_sub(count)..];
-        let succeeds = |second: &Second| heard.failed(second) == 0 && heard.counted(second).any(|(sent, _)| sent > 0);
-        let recovered = seconds.len() >= RECOVERED && last(RECOVERED).iter().all(succeeds);
+        let recovered = seconds.len() >= RECOVERED && last(RECOVERED).iter().all(|second| heard.succeeds(second));
         let last = last(if recovered { RECOVERED } else { SECONDS });
         let requests = last.iter().flat_map(|second| heard.counted(second));
         let add = |share: Self, (sent, succeeded): (u32, u32)| Self {

@@ -74,6 +74,7 @@ fn a_scenario_replaces_the_default_messages() {
         after,
         from: from.to_owned(),
         text: "Well?".to_owned(),
+        ticket: false,
     };
     let injects = vec![
         inject(10, Moment::Impact, "early"),
@@ -102,11 +103,13 @@ fn a_ticket_among_the_injects_arrives_once_and_at_its_time() {
     let ticket = Inject {
         at: Duration::from_secs(20),
         after: Moment::Impact,
-        from: "the customer".to_owned(),
+        from: "the accounting".to_owned(),
         text: "Our report never comes.".to_owned(),
+        ticket: true,
     };
     let story = Story::new().change_start(|started| started.brief.injects = vec![ticket]);
     let drill = story.quiet(30).inject().bad(5).good(95).drill();
-    let arrived: Vec<_> = messages(&drill, drill.clock).iter().map(|message| (message.at, message.kind)).collect();
-    assert_eq!((arrived, drill.ticket_at()), (vec![(50_000, Kind::Ticket)], Some(50_000)));
+    let [ticket] = &messages(&drill, drill.clock)[..] else { panic!("one message") };
+    assert_eq!((ticket.at, ticket.kind, ticket.from.as_str()), (50_000, Kind::Ticket, "the accounting"));
+    assert_eq!(drill.ticket_at(), Some(50_000));
 }

@@ -14,12 +14,13 @@ pub fn brief(plan: &Plan) -> Option<Brief> {
         let partial = plan.is_incomplete(fix);
         WrongFix { name: fix.name.clone(), why: fix.why.clone(), partial }
     };
+    let ticket = lesson.injects.iter().find(|inject| inject.ticket).map(|inject| &inject.text);
     Some(Brief {
         scenario: plan.source.clone(),
         title: plan.title.clone(),
         difficulty: lesson.difficulty.unwrap_or(Difficulty::Beginner).name().to_owned(),
         parameters: plan.parameters.clone(),
-        ticket: lesson.ticket.clone().unwrap_or_default(),
+        ticket: lesson.ticket.as_ref().or(ticket).cloned().unwrap_or_default(),
         symptom: lesson.symptom.clone().unwrap_or_default(),
         solution: lesson.solution.clone().unwrap_or_default(),
         lessons: lesson.lessons.clone(),
@@ -38,5 +39,5 @@ fn inject(inject: &lesson::Inject) -> Inject {
         Trigger::Mitigated => Moment::Mitigated,
         Trigger::Resolved => Moment::Resolved,
     };
-    Inject { at: inject.at, after, from: inject.from.clone(), text: inject.text.clone() }
+    Inject { at: inject.at, after, from: inject.from.clone(), text: inject.text.clone(), ticket: inject.ticket }
 }

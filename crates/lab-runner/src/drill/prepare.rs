@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::wire::ProbeWire;
-use super::{DrillError, HOLDER, inject};
+use super::{DrillError, HOLDER, data, inject};
 use crate::lab::Lab;
 use crate::lab::revisions::{Author, State};
 use crate::lab::startup::{Environment, start_if_down};
@@ -47,6 +47,7 @@ pub async fn prepare(
 ) -> Result<(), DrillError> {
     let author = Author::Drill { drill: id.to_owned() };
     record_start(lab, engine.as_ref(), id).await?;
+    data::save(lab, engine.as_ref(), id).await.map_err(|error| DrillError::Change(error.to_string()))?;
     let probes: Arc<dyn Wire> = Arc::new(ProbeWire(Arc::clone(wire)));
     let checks = Checks { lab: lab.clone(), engine: Arc::clone(engine), wire: probes, interrupt: Interrupt::new() };
     let undo = UndoLog::begin(lab, id, HOLDER)?;

@@ -19,6 +19,7 @@ use super::watch::{Pause, Watch, finished};
 use super::wire::ProbeWire;
 use super::{DrillError, check, inject};
 use crate::callers::{CallerMix, CallersState, STATE_FILE, SecondCounts, Sending};
+use crate::lab::revisions::Author;
 use lab_core::engine::{Description, EngineError};
 use lab_drill::event::{Check, Ending, Entry, Event};
 use lab_drill::fold::Drill;
@@ -36,12 +37,14 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const RESOLVED_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval of checks that disturb the callers.
 const DISRUPTION_INTERVAL: Duration = Duration::from_secs(30);
-/// Drill time after which a drill ends, in milliseconds.
+/// Drill time in milliseconds after which a drill ends.
 const TIME_LIMIT: u64 = 2 * 60 * 60 * 1000;
 /// Looks that must fail in a row before the lab counts as out of sight.
 const FAILED_LOOKS: u32 = 2;
 
 mod sight;
+#[cfg(test)]
+mod tests;
 
 /// The referee of one drill.
 pub struct Referee {
@@ -69,6 +72,8 @@ pub struct Referee {
     /// Whether every caller succeeded in the last second.
     succeeds: bool,
     pause: Pause,
+    /// Drill time in milliseconds after which the drill ends.
+    limit: u64,
 }
 
 impl Referee {
@@ -94,7 +99,7 @@ impl Referee {
         let start = restore.records()?.unwrap_or_default();
         let interrupted = fault.is_some() && drill.broken.is_none() && drill.failure.is_none();
         if interrupted && drill.ended.is_none() {
-            restore.revert(&start).await?;
+            restore.revert(&start, Author::Drill { drill: id.clone() }).await?;
         }
         let now = watch.engine.describe().await?;
         let (mix, is_disruptive) = (mix(&watch.plan), is_disruptive(&watch.plan));
@@ -124,6 +129,7 @@ impl Referee {
             is_disruptive,
             succeeds: false,
             pause: Pause::default(),
+            limit: TIME_LIMIT,
         };
         referee.write(Event::Watching { pid: std::process::id() })?;
         referee.follow_keys();
@@ -201,7 +207,7 @@ impl Referee {
             return Ok(());
         }
         self.follow_keys();
-        if self.clock.now() >= TIME_LIMIT {
+        if self.clock.now() >= self.limit {
             return self.write(Event::Ended { by: Ending::TimeLimit });
         }
         self.inject_if_due()?;

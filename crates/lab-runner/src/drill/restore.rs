@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::users;
-use super::{DrillError, HOLDER};
+use super::{DrillError, HOLDER, data, users};
 use crate::lab::Lab;
 use crate::lab::revisions::Author;
 use crate::lab::startup::{Environment, start_if_down};
@@ -38,12 +37,20 @@ impl Restore<'_> {
     /// data at the start. Returns what could not be restored.
     pub(super) async fn run(&self, users: Option<&str>) -> Result<Vec<String>, DrillError> {
         let Some(records) = self.records()? else { return Ok(Vec::new()) };
-        let mut errors = self.revert(&records).await?;
-        if errors.is_empty()
-            && let Some(users) = users
-        {
-            errors.extend(self.restore_data(users).await.err());
+        let author = Author::DrillEnd { drill: self.drill.to_owned() };
+        let mut errors = self.revert(&records, author.clone()).await?;
+        let Some(users) = users else { return self.complete(errors) };
+        let data = self.restore_data(users).await;
+        // An app without its data does not become healthy.
+        if !errors.is_empty() && data.is_ok() {
+            errors = self.revert(&records, author).await?;
         }
+        errors.extend(data.err());
+        self.complete(errors)
+    }
+
+    /// Removes the drill's section of the undo log if everything was restored.
+    fn complete(&self, errors: Vec<String>) -> Result<Vec<String>, DrillError> {
         if errors.is_empty() {
             UndoLog::begin(self.lab, self.drill, HOLDER)?.finish()?;
         }
@@ -51,13 +58,13 @@ impl Restore<'_> {
     }
 
     /// Reverts services and keys. Returns what could not be reverted.
-    pub(super) async fn revert(&self, records: &[Before]) -> Result<Vec<String>, DrillError> {
+    pub(super) async fn revert(&self, records: &[Before], author: Author) -> Result<Vec<String>, DrillError> {
         let now = self.describe_or_start(records).await?;
         self.settle().await?;
         let steps = steps(records, &now, &self.engine.services());
         let holder = format!("the end of {HOLDER}");
-        let (lab, engine, run, give_up) = (self.lab, self.engine, self.drill, self.give_up);
-        let undo = Replay { lab, engine, run, holder: &holder, give_up }.run(steps, &mut |_| {}).await;
+        let (lab, engine, give_up) = (self.lab, self.engine, self.give_up);
+        let undo = Replay { lab, engine, author, holder: &holder, give_up }.run(steps, &mut |_| {}).await;
         if undo.status == UndoOutcome::Complete {
             return Ok(Vec::new());
         }
@@ -90,11 +97,30 @@ impl Restore<'_> {
         Ok(self.engine.describe().await?)
     }
 
-    /// Replaces the data by that of the first start if it is not the data of the start of the drill.
+    /// Brings the users of before the drill back, if they are others. Starts with the data of the first start if the users cannot
+    /// be written, because their table is gone, and if there is no copy of them.
     async fn restore_data(&self, users: &str) -> Result<(), String> {
         if self.users().await.is_ok_and(|now| now == users) {
             return Ok(());
         }
+        let saved = data::saved(self.lab, self.drill).map_err(|error| error.to_string())?;
+        if let Some(saved) = &saved
+            && data::restore(self.engine.as_ref(), saved).await.is_ok()
+            && self.users().await.is_ok_and(|now| now == users)
+        {
+            return Ok(());
+        }
+        self.reset_data().await?;
+        let Some(saved) = saved else { return self.users().await.map(drop) };
+        data::restore(self.engine.as_ref(), &saved).await.map_err(|error| error.to_string())?;
+        if self.users().await? == users {
+            return Ok(());
+        }
+        Err("the users are not the same as before the drill".to_owned())
+    }
+
+    /// Replaces the data by that of the first start.
+    async fn reset_data(&self) -> Result<(), String> {
         let app = self.engine.roles().app;
         let can_stop =
             |spec: &lab_core::engine::ServiceSpec| spec.name == app && spec.abilities.contains(&Ability::Stop);
@@ -102,7 +128,7 @@ impl Restore<'_> {
             return Err("the data was changed, and this lab cannot restore it".to_owned());
         }
         let reset = async {
-            let author = Author::Undo { run: self.drill.to_owned() };
+            let author = Author::DrillEnd { drill: self.drill.to_owned() };
             let _lock = self.lab.lock_change(HOLDER).await?;
             let run = |state| [ServiceChange::run(state)];
             self.lab.reconcile(self.engine.as_ref(), &app, &run(RunState::Stopped), &author).await?;
@@ -110,8 +136,7 @@ impl Restore<'_> {
             self.lab.reconcile(self.engine.as_ref(), &app, &run(RunState::Running), &author).await?;
             Ok::<(), crate::lab::ChangeError>(())
         };
-        reset.await.map_err(|error| format!("the data could not be reset: {error}"))?;
-        self.users().await.map(drop)
+        reset.await.map_err(|error| format!("the data could not be reset: {error}"))
     }
 
     /// Waits until the app returns its users.

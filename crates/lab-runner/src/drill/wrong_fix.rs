@@ -1,9 +1,12 @@
-//! Recognizes a named fix in the participant's changes. A pure comparison of revisions with the steps of the fix: variables and
-//! keys exactly, run states as such.
+//! Recognizes a named fix in the participant's changes. A pure comparison of revisions with the steps of the fix, by kind: a
+//! longer timeout is recognized whatever its length, and a new key whatever its value. Values that are no amounts, and keys that
+//! were in use before, compare exactly.
 
 use crate::lab::revisions::{CALLERS, DEFAULT_CALLER, Entry, Outcome, Revision, Revisions};
 use lab_core::engine::{Roles, RunState, ServiceChange};
 use lab_scenario::plan::{Action, Step};
+
+mod value;
 
 /// Returns true if the revisions selected by `is_theirs` contain every change of the steps. A fix without changes is never
 /// contained.
@@ -28,10 +31,12 @@ impl Trail<'_> {
             Action::Change(change) => {
                 let service = self.roles.service(&change.service).to_owned();
                 let ServiceChange { env, run, .. } = &change.change;
-                env.iter().all(|(name, value)| self.sets(&service, name, value.as_deref()))
-                    && run.is_none_or(|run| self.reaches(&service, run))
+                env.iter().all(|(name, value)| match value {
+                    Some(key) if self.is_key(&service, name) => self.sets_key(key),
+                    value => self.sets(&service, name, value.as_deref()),
+                }) && run.is_none_or(|run| self.reaches(&service, run))
             }
-            Action::RotateKey { server } => self.sets(&self.roles.app, &self.roles.key_variable, Some(server)),
+            Action::RotateKey { server } => self.sets_key(server),
             Action::CallerKey { key, callers } => self.sets_callers(callers, |_, new| new == key),
             Action::AlignKey { callers } => {
                 self.sets_callers(callers, |entry, new| self.server_key(entry) == Some(new))
@@ -49,9 +54,40 @@ impl Trail<'_> {
 
     fn sets(&self, subject: &str, name: &str, value: Option<&str>) -> bool {
         let is_set = |entry: &Entry<'_>| {
-            entry.differences().iter().any(|change| change.name == name && change.new.as_deref() == value)
+            entry.differences().iter().any(|change| {
+                let (old, new) = (change.old.as_deref(), change.new.as_deref());
+                change.name == name && value::is_similar(value, old, new, entry.revision.at)
+            })
         };
         self.entries(subject).iter().any(is_set)
+    }
+
+    fn is_key(&self, service: &str, variable: &str) -> bool {
+        service == self.roles.app && variable == self.roles.key_variable
+    }
+
+    /// Whether the server gets this key or, if it is a new one, any new key.
+    fn sets_key(&self, key: &str) -> bool {
+        let known = self.known_keys();
+        let is_new = |key: &str| !known.contains(&key);
+        let is_set = |entry: &Entry<'_>| {
+            let changes = entry.differences();
+            let mut news = changes.iter().filter(|change| change.name == self.roles.key_variable);
+            news.any(|change| change.new.as_deref().is_some_and(|new| new == key || (is_new(new) && is_new(key))))
+        };
+        self.entries(&self.roles.app).iter().any(is_set)
+    }
+
+    /// The server's last two keys before the participant's changes: that of now, and that of before the fault.
+    fn known_keys(&self) -> Vec<&str> {
+        let is_before = |revision: &&Revision| revision.outcome == Outcome::Done && !(self.is_theirs)(revision);
+        let states = self.revisions.of(&self.roles.app).rev().filter(is_before);
+        let mut keys: Vec<&str> = states
+            .filter_map(|revision| revision.state.env.get(&self.roles.key_variable).map(String::as_str))
+            .collect();
+        keys.dedup();
+        keys.truncate(2);
+        keys
     }
 
     fn sets_callers(&self, callers: &[String], is_expected: impl Fn(&Entry<'_>, &str) -> bool) -> bool {
@@ -160,13 +196,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn variables_and_keys_compare_exactly() {
+    async fn variables_and_keys_compare_by_kind() {
         let (_folder, lab, engine) = mock_lab("apikey-v1").await;
         let by = Author::hand("lab env set");
         lab.reconcile(&engine, APP, &[ServiceChange::env("APP_DB_POOL", "8")], &by).await.unwrap();
         assert!(has(&lab, "{ set_env: { service: app, env: { APP_DB_POOL: '8' } } }"));
+        assert!(has(&lab, "{ set_env: { service: app, env: { APP_DB_POOL: '12' } } }"), "another amount");
         for other in [
-            "{ set_env: { service: app, env: { APP_DB_POOL: '9' } } }",
+            "{ set_env: { service: app, env: { APP_DB_POOL: many } } }",
             "{ set_env: { service: app, env: { APP_DB_POOL: null } } }",
             "{ set_env: { service: app, env: { APP_DB_POOL: '8', APP_RATE_LIMIT: 5/s } } }",
             "{ check: { path: /health, status: 200 } }",
@@ -178,7 +215,9 @@ mod tests {
         lab.reconcile(&engine, APP, &[ServiceChange::env("APP_API_KEY", "apikey-v2")], &by).await.unwrap();
         assert!(!has(&lab, rotated));
         lab.set_caller_key("apikey-v2", &by).unwrap();
-        assert!(has(&lab, rotated) && !has(&lab, "{ rotate_key: { server: apikey-v3 } }"));
+        assert!(has(&lab, rotated) && has(&lab, "{ rotate_key: { server: apikey-v3 } }"), "another new key");
+        assert!(!has(&lab, "{ rotate_key: { server: apikey-v1 } }"), "the key of before is not new");
+        assert!(has(&lab, "{ set_env: { service: app, env: { APP_API_KEY: apikey-v3 } } }"));
         let change =
             ServiceChange { env: [("GATEWAY_READ_TIMEOUT".to_owned(), None)].into(), ..ServiceChange::default() };
         lab.reconcile(&engine, GATEWAY, &[ServiceChange::env("GATEWAY_READ_TIMEOUT", "20s")], &by).await.unwrap();

@@ -139,9 +139,10 @@ async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> 
     };
     let mut undone = Part { name: "undone".to_owned(), passed: true, findings: Vec::new() };
     for (number, run) in runs.iter().enumerate() {
-        let (events, undo) = execute(run, number, proof_lab).await;
+        let (events, before_fix, undo) = execute(run, number, proof_lab).await;
         let mut found = verdict::evaluate(run, &events);
-        found.findings.extend(recognition::check(plan, run, &events, &proof_lab.lab, &proof_lab.engine.roles()));
+        let (seen, roles) = ((&events[..], &before_fix), proof_lab.engine.roles());
+        found.findings.extend(recognition::check((plan, run), seen, &proof_lab.lab, &roles));
         if let Some(signal) = proof_lab.interrupt.signal() {
             proof.end(Verdict::Interrupted, signal.exit(), None);
             return proof;
@@ -198,7 +199,12 @@ impl Proof {
     }
 }
 
-async fn execute(run: &ProofRun, number: usize, proof_lab: &ProofLab) -> (Vec<Event>, UndoOutcome) {
+/// Executes a run. Returns its events, the revisions before its fix, and the result of its undo.
+async fn execute(
+    run: &ProofRun,
+    number: usize,
+    proof_lab: &ProofLab,
+) -> (Vec<Event>, recognition::Before, UndoOutcome) {
     let run = Run {
         plan: run.plan.clone(),
         lab: proof_lab.lab.clone(),
@@ -212,13 +218,14 @@ async fn execute(run: &ProofRun, number: usize, proof_lab: &ProofLab) -> (Vec<Ev
         interrupt: proof_lab.interrupt.clone(),
         progress: Arc::new(|_| {}),
     };
-    let mut events = Vec::new();
+    let (mut events, mut before_fix) = (Vec::new(), None);
     let outcome = runner::run(run, |event| {
+        recognition::note(&mut before_fix, event, &proof_lab.lab);
         events.push(event.clone());
         Ok(())
     });
     let undo = outcome.await.undo;
-    (events, undo)
+    (events, before_fix.unwrap_or_default(), undo)
 }
 
 #[cfg(test)]

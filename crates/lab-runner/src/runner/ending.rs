@@ -9,6 +9,7 @@ use super::clock::{Reporter, rounded};
 use super::executor::Executor;
 use super::interrupt::Signal;
 use super::observation::keys;
+use crate::lab::revisions::Author;
 use crate::undo::{Replay, UndoError, kept, plan as plan_undo};
 use lab_core::error::Exit;
 use lab_core::event::{Event, EventKind, Keys, RunFinished, Status, Undo, UndoItem, UndoOutcome};
@@ -102,7 +103,8 @@ impl Executor {
         }
         let holder = format!("the undo of {}", context.holder);
         let give_up = context.interrupt.give_up();
-        let replay = Replay { lab: &context.lab, engine: &context.engine, run: &context.id, holder: &holder, give_up };
+        let author = Author::Undo { run: context.id.clone() };
+        let replay = Replay { lab: &context.lab, engine: &context.engine, author, holder: &holder, give_up };
         let undo = replay.run(steps, &mut |kind| reporter.send(kind)).await;
         if undo.status != UndoOutcome::Complete {
             return undo;

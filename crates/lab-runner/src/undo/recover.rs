@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::{UndoError, pending, remove};
 use super::plan::{RevertStep, plan};
 use super::replay::Replay;
+use crate::lab::revisions::Author;
 use crate::lab::startup::{Environment, start_if_down};
 use crate::lab::{Lab, LabError};
 use lab_core::engine::{Engine, EngineError};
@@ -51,7 +52,8 @@ pub async fn recover(
     if !steps.contains(&RevertStep::NoLab) {
         bring_up(lab, engine, &steps, give_up).await?;
     }
-    let replay = Replay { lab, engine, run: &pending.run, holder: &format!("undo of run {}", pending.run), give_up };
+    let author = Author::Undo { run: pending.run.clone() };
+    let replay = Replay { lab, engine, author, holder: &format!("undo of run {}", pending.run), give_up };
     let mut undo = replay
         .run(steps, &mut |mut event: EventKind| {
             event.mask(&pending.secrets);

@@ -41,8 +41,8 @@ pub struct Replay<'a> {
     pub lab: &'a Lab,
     /// Engine of the lab.
     pub engine: &'a Arc<dyn Engine>,
-    /// Id of the run whose changes are reverted.
-    pub run: &'a str,
+    /// Author of the revisions.
+    pub author: Author,
     /// Name of the lock holder, shown to commands that wait for a change: `undo of run 7f3a`.
     pub holder: &'a str,
     /// Stops between two steps and stops waiting for the current one. The rest stays pending.
@@ -99,8 +99,7 @@ impl Replay<'_> {
             return Err(RevertError::Abandoned);
         }
         let (lab, engine, holder) = (self.lab.clone(), Arc::clone(self.engine), self.holder.to_owned());
-        let author = Author::Undo { run: self.run.to_owned() };
-        let work = execute(step.clone(), lab, engine, holder, author);
+        let work = execute(step.clone(), lab, engine, holder, self.author.clone());
         tokio::select! {
             done = bounded(work) => done,
             () = self.give_up.cancelled() => Err(RevertError::Abandoned),

@@ -32,6 +32,9 @@ pub struct Inject {
     pub from: String,
     /// The message.
     pub text: String,
+    /// It is the scenario's ticket, which arrives even if callers get through again by then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ticket: bool,
 }
 
 /// Event of a drill that an inject waits for.
@@ -114,7 +117,10 @@ pub(super) fn injects(file: &InjectsFile, ticket: Option<&str>, reader: &mut Rea
         let message = format!("{} injects are too many", file.list.len());
         reader.out.push(Diagnostic::at(message, place).label(format!("the limit is {MAX_INJECTS}")));
     }
-    file.list.iter().filter_map(|file| inject(file, ticket, reader)).collect()
+    let mut injects: Vec<Inject> = file.list.iter().filter_map(|file| inject(file, ticket, reader)).collect();
+    // The ticket arrives once; another message with its text is a reminder.
+    injects.iter_mut().filter(|inject| inject.ticket).skip(1).for_each(|inject| inject.ticket = false);
+    injects
 }
 
 fn inject(file: &InjectFile, ticket: Option<&str>, reader: &mut Reader<'_>) -> Option<Inject> {
@@ -131,7 +137,9 @@ fn inject(file: &InjectFile, ticket: Option<&str>, reader: &mut Reader<'_>) -> O
         }
     };
     let from = from.unwrap_or_else(|| Some(CUSTOMER.to_owned()))?;
-    Some(Inject { at: at?, after: after.unwrap_or(Some(Trigger::Impact))?, from, text: text? })
+    let after = after.unwrap_or(Some(Trigger::Impact))?;
+    let ticket = after == Trigger::Impact && file.text.is_none();
+    Some(Inject { at: at?, after, from, text: text?, ticket })
 }
 
 fn trigger(text: &str) -> Result<Trigger, Expected> {
@@ -147,9 +155,10 @@ fn default_injects(ticket: Option<&str>) -> Vec<Inject> {
         after,
         from: from.to_owned(),
         text: text.to_owned(),
+        ticket: false,
     };
     vec![
-        inject(60, Trigger::Impact, CUSTOMER, ticket.unwrap_or(NO_TICKET)),
+        Inject { ticket: true, ..inject(60, Trigger::Impact, CUSTOMER, ticket.unwrap_or(NO_TICKET)) },
         inject(
             0,
             Trigger::Overdue,

@@ -111,13 +111,20 @@ fn injects_replace_the_default_ones() {
         after: Trigger::Impact,
         from: "the customer".into(),
         text: "Help!".into(),
+        ticket: true,
     };
     assert_eq!(defaults[0], first);
     let triggers: Vec<Trigger> = defaults.iter().map(|inject| inject.after).collect();
     assert_eq!(triggers, [Trigger::Impact, Trigger::Overdue, Trigger::Impact, Trigger::Mitigated]);
     assert_eq!(lesson("ticket: Help!\ninjects: []").injects, []);
     let own = lesson("ticket: Help!\ninjects: [{ at: 60s }, { at: 0s, after: resolved, from: sales, text: Thanks. }]");
-    let second = Inject { at: Duration::ZERO, after: Trigger::Resolved, from: "sales".into(), text: "Thanks.".into() };
+    let second = Inject {
+        at: Duration::ZERO,
+        after: Trigger::Resolved,
+        from: "sales".into(),
+        text: "Thanks.".into(),
+        ticket: false,
+    };
     assert_eq!(own.injects, [first, second.clone()]);
     let json = r#"{"at":0.0,"after":"resolved","from":"sales","text":"Thanks."}"#;
     assert_eq!(serde_json::to_string(&second).unwrap(), json);

@@ -29,7 +29,11 @@ pub fn history(newest_first: &[Summary]) -> (Table, Option<String>) {
             Some(result) if result.without_fault => "nothing was wrong".to_owned(),
             Some(result) => result.scenario.clone(),
         };
-        let time = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), human::drill_time);
+        let time = |at: Option<u64>, lost: bool| match at {
+            Some(at) => Cell::from(human::drill_time(at)),
+            None if lost => Cell::new(Tone::Failed, "lost"),
+            None => Cell::new(Tone::Dim, "-"),
+        };
         let points = result.and_then(|result| result.points);
         let score =
             points.map_or_else(|| Cell::new(Tone::Dim, "-"), |points| Cell::new(tone(points), human::number(points)));
@@ -37,9 +41,9 @@ pub fn history(newest_first: &[Summary]) -> (Table, Option<String>) {
             short_id(&summary.id).into(),
             when.into(),
             format!("{incident}{}", kind(summary)).into(),
-            time(result.and_then(|result| result.acknowledged)).into(),
-            time(result.and_then(|result| result.mitigated)).into(),
-            time(result.and_then(|result| result.resolved)).into(),
+            time(result.and_then(|result| result.acknowledged), false),
+            time(result.and_then(|result| result.mitigated), result.is_some_and(|result| result.mitigation_lost)),
+            time(result.and_then(|result| result.resolved), result.is_some_and(|result| result.resolution_lost)),
             score,
         ]);
     }

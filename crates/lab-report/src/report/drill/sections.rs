@@ -4,7 +4,7 @@ use lab_core::diagnosis::Finding;
 use lab_core::event::Status;
 use lab_drill::debrief::{Debrief, Line, Source};
 use lab_drill::event::{Ending, Known};
-use lab_drill::fold::Answer;
+use lab_drill::fold::{Answer, Span};
 use lab_drill::history::Suggestion;
 use lab_drill::score::Score;
 use lab_drill::updates::Criterion;
@@ -78,6 +78,10 @@ fn summary(debrief: &Debrief) -> Vec<Block> {
         }
         (_, Some(at)) => format!("at {}", drill_time(at)),
     };
+    let reached = |at: Option<u64>, lost: Option<Span>| match lost.and_then(|span| Some((span.at, span.until?))) {
+        Some((at, until)) => format!("{}, lost at {}", since(Some(at)), drill_time(until)),
+        None => since(at),
+    };
     let mut facts = Vec::new();
     if debrief.incident.fault {
         facts.push((
@@ -85,16 +89,15 @@ fn summary(debrief: &Debrief) -> Vec<Block> {
             times.impact.map_or_else(|| "none".to_owned(), |at| format!("at {}", drill_time(at))),
         ));
         facts.push(("acknowledged", since(times.acknowledged)));
-        facts.push(("callers succeed", since(times.mitigated)));
-        facts.push(("cause removed", since(times.resolved)));
+        facts.push(("callers succeed", reached(times.mitigated, times.mitigation_lost)));
+        facts.push(("cause removed", reached(times.resolved, times.resolution_lost)));
     }
     let ended = times.ended.map_or_else(String::new, |at| format!(" at {}", drill_time(at)));
     facts.push(("end", format!("{}{ended}", ending(debrief.ending))));
     let mut blocks = vec![Block::Text(verdict(debrief)), Block::Facts(facts)];
     for gap in &debrief.gaps {
-        let at = drill_time(gap.at);
-        blocks
-            .push(Block::Text(format!("At {at} the referee could not look ({}); the clock stood still.", gap.reason)));
+        let (at, length) = (drill_time(gap.at), drill_time(gap.length.max(1000)));
+        blocks.push(Block::Text(format!("At {at} the clock stood still for {length}: {}.", gap.reason)));
     }
     match debrief.restored.as_deref() {
         None | Some([]) => {}
@@ -125,6 +128,9 @@ fn verdict(debrief: &Debrief) -> String {
         (_, None, Some(_), Some(_)) => "The callers succeed again, but the cause is still there.".to_owned(),
         (_, None, Some(_), None) => {
             "The callers succeed again; the drill ended before the cause was checked.".to_owned()
+        }
+        (_, None, None, _) if times.mitigation_lost.is_some() => {
+            "The callers succeeded for a while, but failed again at the end.".to_owned()
         }
         (_, None, None, _) => "The callers still failed at the end.".to_owned(),
     }

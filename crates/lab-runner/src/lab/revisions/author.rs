@@ -36,6 +36,11 @@ pub enum Author {
         /// Id of the drill.
         drill: String,
     },
+    /// The restore after a drill.
+    DrillEnd {
+        /// Id of the drill.
+        drill: String,
+    },
     /// `lab reset`.
     Reset,
 }
@@ -48,7 +53,8 @@ impl Author {
         Self::Hand { user: user.filter(|user| !user.is_empty()), command: command.to_owned() }
     }
 
-    /// Author for people: `anna (lab env set)`, `run 7f3a`, `undo of run 7f3a`, `drill`.
+    /// Author for people: `anna (lab env set)`, `run 7f3a`, `undo of run 7f3a`, `drill`, `end of drill
+    /// 7f3a`.
     pub fn text(&self) -> String {
         match self {
             Self::Up => "lab up".to_owned(),
@@ -58,12 +64,13 @@ impl Author {
             Self::Run { run } => format!("run {}", short_id(run)),
             Self::Undo { run } => format!("undo of run {}", short_id(run)),
             Self::Drill { .. } => "drill".to_owned(),
+            Self::DrillEnd { drill } => format!("end of drill {}", short_id(drill)),
             Self::Reset => "lab reset".to_owned(),
         }
     }
 
     /// Whether the change is made even if it cannot be recorded: restoring the lab matters more.
     pub(crate) fn must_proceed(&self) -> bool {
-        matches!(self, Self::Undo { .. } | Self::Reset)
+        matches!(self, Self::Undo { .. } | Self::DrillEnd { .. } | Self::Reset)
     }
 }
