@@ -67,7 +67,7 @@ pids() {
     done | while read -r pid; do
         case $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") in "lab "*) echo "$pid" ;; esac
         # Children of the hosts have an environment of their own.
-        cat /proc/"$pid"/task/*/children 2>/dev/null | tr ' ' '\n'
+        { cat /proc/"$pid"/task/*/children 2>/dev/null || true; } | tr ' ' '\n'
     done | grep . | sort -un
 }
 # Memory of these processes in MB.
