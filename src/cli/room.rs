@@ -47,7 +47,7 @@ pub(crate) enum RoomCommand {
         #[arg(long, value_name = "SEAT")]
         seat: Option<u16>,
     },
-    /// Send a message of somebody in the drill, such as a customer
+    /// Send a message of a person in the drill, such as a customer
     #[command(after_help = "Examples:\n  lab room inject --from 'Ana, support' 'Two more customers called.'")]
     Inject {
         /// The message, in one line
@@ -76,7 +76,7 @@ pub(crate) enum RoomCommand {
         #[arg(value_name = "SEAT")]
         seat: u16,
     },
-    /// Show the incident, the points and the debriefs to everybody
+    /// Show the incident, the points and the debriefs to all participants
     #[command(after_help = "Examples:\n  lab room drill end\n  lab room reveal")]
     Reveal,
     /// Freeze the board, or let it go on
@@ -181,7 +181,7 @@ pub(crate) enum RoomDrillCommand {
     /// Start a drill of the whole room: the same incident for all seats, with other values for each
     #[command(after_help = "Examples:\n  lab room drill start\n  lab room drill start stale-caller --limit 30m\n  \
         lab room drill start --from app-slow,db-frozen --coach\n\n\
-        Participants learn neither the incident nor its name. A seat's clock starts when somebody joins.")]
+        Participants learn neither the incident nor its name. A seat's clock starts when its participant joins.")]
     Start(RoomDrillArgs),
     /// End the drill of all seats, and restore their labs
     #[command(after_help = "Examples:\n  lab room drill end")]

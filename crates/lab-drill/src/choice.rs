@@ -1,5 +1,5 @@
 //! Choices by a secret. Everything that a drill leaves to chance is drawn from a secret by HMAC-SHA-256 (RFC 2104). Its
-//! SHA-256 is published at the start and the secret at the end, so that everybody can verify that nothing was changed
+//! SHA-256 is published at the start and the secret at the end, so that anyone can verify that nothing was changed
 //! in between.
 
 use std::collections::BTreeSet;

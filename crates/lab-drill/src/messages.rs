@@ -104,7 +104,7 @@ fn arrivals(drill: &Drill, dues: &[Due], moment: Moment, after: u64) -> Vec<u64>
             let overdue = dues.iter().map(|due| (due.at.saturating_add(after), due.sent));
             overdue.filter(|(at, sent)| sent.is_none_or(|sent| sent > *at)).map(|(at, _)| at).collect()
         }
-        // Once, if it lasts. Nobody writes that it works again before somebody wrote that it does not.
+        // Once, if it lasts. A message that it works again follows one that it does not.
         Moment::Mitigated => {
             let ticket = drill.ticket_at().unwrap_or(u64::MAX);
             let lasts = |span: &Span| span.known_since(span.at.max(ticket).saturating_add(after));

@@ -23,7 +23,7 @@ const WORDS: [&str; 64] = [
 ];
 /// Wrong codes after which an address has to wait, and the time in which they count.
 const GUESSES: u32 = 10;
-/// Wrong codes after which everybody has to wait, so that many addresses cannot share the work.
+/// Wrong codes after which all addresses have to wait, so that many addresses cannot share the work.
 const ALL_GUESSES: u32 = 200;
 const GUESS_WINDOW: Duration = Duration::from_mins(1);
 /// Most addresses that are remembered.

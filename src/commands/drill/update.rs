@@ -75,7 +75,7 @@ fn confirm(session: &Session, found: &[Warning], is_interactive: bool) -> anyhow
     Err(Failure::failed("the update was not sent").hint("change the text, or add --yes to send it as it is").into())
 }
 
-/// Values in the lab that nobody outside may learn: keys, passwords, and variables that hold secrets.
+/// Values in the lab that must not leave it: keys, passwords, and variables that hold secrets.
 pub(in crate::commands) async fn secrets(lab: &Lab) -> Secrets {
     let mut values = Vec::new();
     if let Ok(Some(record)) = lab.record() {

@@ -3,7 +3,7 @@
 use lab_core::error::Failure;
 use lab_report::report::human;
 
-/// What one seat needs during a drill, and the server of the room. Measured by `bench/room.sh`, rounded up.
+/// What one seat needs during a drill, and the server of the room. Estimates, which `bench/room.sh` compares with a real room.
 #[derive(Clone, Copy, Debug)]
 struct Seat {
     /// Bytes of memory.

@@ -251,7 +251,7 @@ impl Backend for Labs {
             if Log::open(&drill::folder(&lab, &id)).is_ok_and(|log| log.secret() == secret) {
                 return Ok(id);
             }
-            // One that somebody began by hand.
+            // One that was begun by hand.
             self.end_drill(name, &id, Ending::GaveUp).await?;
         }
         let selection = Incidents::only(&order.scenario).map_err(failed)?;
@@ -283,7 +283,7 @@ impl Backend for Labs {
             return Ok(Some(by));
         }
         let Connected { lab, engine, .. } = self.connected(name)?;
-        // A referee, or callers, that somebody started by hand.
+        // A referee, or callers, that were started by hand.
         DrillProcess::new(&lab).stop(REFEREE_TIMEOUT).await.map_err(failed)?;
         callers::stop(&lab).await.map_err(failed)?;
         let hosted = (lab, engine, Arc::clone(&self.wire));

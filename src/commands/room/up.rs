@@ -174,7 +174,7 @@ fn config(
     })
 }
 
-/// Refuses a room whose labs would be those of somebody else.
+/// Refuses a room whose labs exist already.
 fn check_labs(state: &StateFolder, config: &RoomConfig) -> anyhow::Result<()> {
     let mut taken = Vec::new();
     for seat in &config.seats {

@@ -34,7 +34,8 @@ impl Host {
         let id = limited(starting).await.map_err(Refusal::Lab)?;
         let (host, drill) = (Arc::clone(self), id.clone());
         let (feed, folded) = blocking(move || Feed::open(&host.drills, &drill).map_err(Refusal::Lab)).await?;
-        // The drill can be seen as soon as the seat has it.
+        // The drill can be seen, and written to, as soon as the seat has it.
+        lock(&self.feeds).insert(number, Arc::new(Mutex::new(feed)));
         self.write_live().drills.insert(id.clone(), folded);
         let drill = id.clone();
         let started = self
@@ -42,12 +43,13 @@ impl Host {
                 let is_current = live.room.drills.len() == index + 1 && live.room.drill().is_some();
                 Ok(is_current.then_some(Event::SeatStarted { seat: number, drill }))
             })
-            .await?;
-        if started.is_some() {
-            lock(&self.feeds).insert(number, Arc::new(Mutex::new(feed)));
+            .await;
+        if matches!(started, Ok(Some(_))) {
             self.changed(number);
             return Ok(());
         }
+        lock(&self.feeds).remove(&number);
+        started?;
         // The trainer ended the drill of the room meanwhile.
         self.write_live().drills.remove(&id);
         limited(self.backend.end_drill(&seat.lab, &id, Ending::TimeLimit)).await.map_err(Refusal::Lab)

@@ -45,7 +45,7 @@ fn bar(state: &State<'_>, view: &BoardView<'_>) -> Markup {
     }
 }
 
-/// An address without what nobody has to type.
+/// An address without its scheme, which browsers add.
 fn bare(address: &str) -> &str {
     address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/')
 }

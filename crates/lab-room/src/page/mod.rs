@@ -1,5 +1,5 @@
 //! Pages of a room. A page is a document with *fragments*: elements with an id whose content the server replaces while the
-//! page is open. Forms are outside of the fragments, so that a fragment never replaces what somebody is typing.
+//! page is open. Forms are outside of the fragments, so that a fragment never replaces text that is being typed.
 //!
 //! Forms and their fields, all of them `application/x-www-form-urlencoded`:
 //!

@@ -79,7 +79,7 @@ pub struct Revealed {
 pub struct BoardView<'a> {
     /// Content of the scene.
     pub scene: SceneView<'a>,
-    /// Seats that somebody has joined, and all of them.
+    /// Seats with a participant, and all of them.
     pub joined: (usize, usize),
     /// The clock of the seat whose drill began first.
     pub clock: Option<Clock>,
@@ -165,7 +165,7 @@ fn drills<'a>(state: &State<'a>) -> impl Iterator<Item = &'a Drill> {
     room.taken().filter_map(move |seat| Current::new(state, seat)?.drill)
 }
 
-/// The best, at most half of the seats, so that nobody is last. Seats with the same points share a place; if there are too many
+/// The best, at most half of the seats, so that there is no last place. Seats with the same points share a place; if there are too many
 /// of them for the board, they are one row with their number.
 fn places(state: &State<'_>) -> Vec<Place> {
     let scored = state.room.taken().filter_map(|seat| {

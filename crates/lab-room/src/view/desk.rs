@@ -63,9 +63,9 @@ pub enum Need {
     Lab,
     /// Nothing: a drill is in progress.
     Drill,
-    /// Nothing: somebody is there.
+    /// Nothing: a participant is there.
     Present,
-    /// Nothing: nobody has joined.
+    /// Nothing: the seat is free.
     Empty,
 }
 

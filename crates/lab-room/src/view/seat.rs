@@ -71,7 +71,7 @@ impl<'a> SeatView<'a> {
         let now = clock.map_or(0, |clock| clock.at);
         let mut view = drill.map(lab_drill::fold::Drill::public);
         if let (Some(view), Stage::Over) = (&mut view, drill_stage) {
-            // The end of a drill opens its verdicts, but in a room everybody waits for the reveal.
+            // The end of a drill opens its verdicts, but in a room they stay hidden until the reveal.
             view.phase = None;
             view.wrong_fixes.clear();
         }

@@ -96,7 +96,7 @@ impl<T: Copy> Spread<T> {
     /// Spread of values that are sorted. `None` without any.
     fn new(sorted: &[T]) -> Option<Self> {
         let last = sorted.len().checked_sub(1)?;
-        // The nearest rank, so that each figure is a value that somebody had.
+        // The nearest rank, so that each figure is the value of a seat.
         let at = |quarters: usize| sorted[((sorted.len() * quarters).div_ceil(4)).saturating_sub(1).min(last)];
         Some(Self { least: sorted[0], lower: at(1), median: at(2), upper: at(3), greatest: sorted[last] })
     }

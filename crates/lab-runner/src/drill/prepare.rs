@@ -16,7 +16,7 @@ use lab_scenario::Plan;
 use lab_scenario::plan::{Action, Step};
 use lab_telemetry::wire::Wire;
 
-/// Changes that nobody notices: service by role, variable, and values other than the default.
+/// Changes without a noticeable effect: service by role, variable, and values other than the default.
 const DECOYS: [(Role, &str, &[&str]); 5] = [
     (Role::App, "APP_DB_POOL", &["5", "6"]),
     (Role::App, "APP_RATE_LIMIT", &["400/s", "500/s", "600/s"]),

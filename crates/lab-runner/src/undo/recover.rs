@@ -76,6 +76,8 @@ async fn bring_up(
     let record = lab.existing()?;
     let _lock = lab.lock_change("recover").await?;
     tokio::select! {
+        // A lab that is up needs no time, so its steps are left to the replay, which keeps them pending after a signal.
+        biased;
         up = deadline::timeout(UP_TIMEOUT, start_if_down(engine.as_ref(), &record, environment(steps))) => match up {
             Ok(up) => Ok(up?),
             Err(_) => Err(RecoverError::Up(format!("not done within {} s", UP_TIMEOUT.as_secs()))),
