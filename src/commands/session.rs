@@ -135,7 +135,7 @@ impl Session {
             Ok(true) => format!("lab {} is not restored after its drill; run lab recover{name}", lab.name()),
             Ok(false) if DrillProcess::new(lab).is_running() => return,
             Ok(false) => format!(
-                "nobody watches the drill in lab {}: its referee was killed; lab drill resume{name} continues it",
+                "the referee of the drill in lab {} was killed; lab drill resume{name} continues it",
                 lab.name()
             ),
             Err(error) => format!("lab {}: {error}", lab.name()),

@@ -1,4 +1,4 @@
-//! [`Drill`]: everything that a drill's log says, folded entry by entry. Verdicts follow from the callers' traffic, from the
+//! [`Drill`]: the fold of a drill's log, entry by entry. Verdicts follow from the callers' traffic, from the
 //! state of the services and from the referee's checks. All times are drill times in milliseconds since the start, so they
 //! stand still while the referee is away or cannot look.
 
@@ -32,7 +32,7 @@ use window::{Heard, Window};
 #[error("the log does not begin with the start of a drill")]
 pub struct NotStarted;
 
-/// Everything that a drill's log says so far. It contains what is hidden from the participant; [`Drill::public`] does not.
+/// Fold of a drill's log so far. It contains what is hidden from the participant; [`Drill::public`] does not.
 #[derive(Clone, Debug)]
 pub struct Drill {
     /// What was decided at the start.
@@ -53,7 +53,7 @@ pub struct Drill {
     pub impact: Option<u64>,
     /// Start of the first second in which a request failed after a change of the participant, in a drill without impact.
     pub self_inflicted: Option<u64>,
-    /// Times at which the participant said that there is an incident, false ones included.
+    /// Times at which the participant acknowledged an incident, false ones included.
     pub acknowledgements: Vec<u64>,
     /// Hints in the order in which they were opened, each once.
     pub hints: Vec<OpenedHint>,

@@ -13,7 +13,7 @@ mod tests;
 
 /// Drill time in milliseconds between the impact and the ticket, unless an inject is the ticket.
 pub const TICKET_AFTER: u64 = 60_000;
-/// From whom the ticket is, unless its inject says so.
+/// Default sender of the ticket.
 const CUSTOMER: &str = "the customer";
 
 /// A message to the participant.

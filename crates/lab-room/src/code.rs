@@ -178,7 +178,7 @@ impl Count {
 }
 
 impl<K: Eq + Hash> Guesses<K> {
-    /// Nobody has been wrong.
+    /// No wrong attempts yet.
     pub fn new(now: Instant) -> Self {
         Self { wrong: HashMap::new(), all: Count::new(now) }
     }

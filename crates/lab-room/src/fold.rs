@@ -1,4 +1,4 @@
-//! [`Room`]: everything that a room's log says, folded entry by entry. What a seat's drill says is in the drill's own log.
+//! [`Room`]: the fold of a room's log, entry by entry. Facts about a seat's drill are in the drill's own log.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const CONSOLE_BYTES: usize = 512 << 10;
 /// Devices of a seat. The oldest one is forgotten when another one joins.
 const DEVICES: usize = 16;
 
-/// Everything that a room's log says so far.
+/// Fold of a room's log so far.
 #[derive(Clone, Debug)]
 pub struct Room {
     /// Number of entries so far, which is the number of the next one.

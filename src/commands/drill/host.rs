@@ -27,7 +27,7 @@ async fn watch(order: Order) -> anyhow::Result<Exit> {
     let hosting = Hosting::begin(hosted, &order.drill, Process::Own).await?;
     respond(&Response::Watching);
     match hosting.run(end.clone(), Pause::default()).await? {
-        // Nobody waits for the end, so it is made here.
+        // No command waits for the end, so it is made here.
         Some(Ending::TimeLimit | Ending::Void) => {
             drill::conclude(&lab, &engine, &wire, &order.drill, &end).await?;
         }

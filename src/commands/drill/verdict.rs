@@ -48,7 +48,7 @@ pub(super) async fn wait(session: &Session, interrupt: &Interrupt) -> anyhow::Re
         }
         match active.log.read() {
             Ok(entries) => entries.iter().for_each(|entry| active.drill.apply(entry)),
-            // Somebody else ended it.
+            // Another command ended it.
             Err(LogError::Over) => return Ok(true),
             Err(error) => return Err(log_failure(error, &active.lab)),
         }

@@ -33,7 +33,7 @@ impl Desk {
         Self { room: room.to_owned(), base, token: config.desk.as_str().to_owned() }
     }
 
-    /// Does an action. Returns what the server says about it.
+    /// Requests an action. Returns the server's message.
     pub(super) async fn post(&self, action: &str, fields: &[(&str, String)]) -> Result<Option<String>, Failure> {
         let request = Request::new("POST", format!("{}/desk/{action}", self.base))
             .header("content-type", "application/x-www-form-urlencoded")

@@ -79,7 +79,7 @@ impl Room {
         }
     }
 
-    /// What its log says.
+    /// Fold of its log.
     fn fold(&self) -> anyhow::Result<fold::Room> {
         Ok(fold::Room::from_entries(&self.config, &RoomLog::read(&self.folder)?))
     }

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What a participant may see of a drill at one time.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct DrillSnapshot {
-    /// What the log tells.
+    /// Fold of the log.
     #[serde(flatten)]
     pub(crate) view: PublicView,
     /// The referee is watching. Otherwise drill time stands still.
@@ -46,7 +46,7 @@ pub(crate) struct DrillSnapshot {
 }
 
 impl DrillSnapshot {
-    /// What the participant has said, or why drill time stands still. `option` is the `--name` option of suggested commands.
+    /// Diagnoses and acknowledgements of the participant, or why drill time stands still. `option` is the `--name` option of suggested commands.
     pub(crate) fn state(&self, option: &str) -> (Tone, String) {
         let view = &self.view;
         if view.ended.is_some() {

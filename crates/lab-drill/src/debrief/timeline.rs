@@ -25,7 +25,7 @@ pub struct Line {
 pub enum Source {
     /// The referee. It was hidden from the participant.
     Referee,
-    /// Somebody who wrote to the participant.
+    /// Sender of a message to the participant.
     Message,
     /// The participant.
     Participant,

@@ -1,4 +1,4 @@
-//! [`PublicView`]: what a participant may see of a running drill. Nothing in it tells the phase: no impact before the ticket,
+//! [`PublicView`]: what a participant may see of a running drill. Nothing in it reveals the phase: no impact before the ticket,
 //! and no verdict. The callers' success can be seen from outside, as on a status page.
 
 use lab_core::diagnosis::Finding;

@@ -112,7 +112,7 @@ fn phases(statistics: &Statistics) -> Markup {
 
 fn hints(statistics: &Statistics) -> Markup {
     if statistics.hints.iter().all(|hint| hint.opened == 0) {
-        return html! { p.none { "Nobody opened a hint." } };
+        return html! { p.none { "No hint was opened." } };
     }
     html! {
         table {
@@ -129,7 +129,7 @@ fn hints(statistics: &Statistics) -> Markup {
 
 fn wrong_fixes(statistics: &Statistics) -> Markup {
     html! {
-        @if statistics.wrong_fixes.is_empty() { p.none { "Nobody made a known wrong fix." } }
+        @if statistics.wrong_fixes.is_empty() { p.none { "No known wrong fix was made." } }
         @else {
             table {
                 thead { tr { th scope="col" { "wrong fix" } th.n scope="col" { "seats" } th scope="col" { "why it does not help" } } }

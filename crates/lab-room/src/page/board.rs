@@ -120,7 +120,7 @@ fn outage(curve: &Curve) -> Markup {
 fn top(places: &[Place]) -> Markup {
     html! {
         h1 { "The best" }
-        @if places.is_empty() { p.none { "Nobody has points." } }
+        @if places.is_empty() { p.none { "There are no points yet." } }
         ol.places {
             @for place in places {
                 li { span.place { (place.place) } span.label { (foreign(&place.label)) } span.points { (text::points(place.points)) } }

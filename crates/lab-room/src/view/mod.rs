@@ -20,13 +20,13 @@ const SILENCE: u64 = 3000;
 /// State of a seat as it can be seen from outside. It says nothing about phases, verdicts or points before the reveal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outside {
-    /// Nobody has joined.
+    /// It is free.
     Free,
     /// The lab is not up yet.
     Starting,
     /// The lab could not be brought up.
     Problem,
-    /// Somebody has joined, and no drill is in progress.
+    /// A participant has joined, and no drill is in progress.
     Ready,
     /// A drill is in progress, and no caller has sent anything yet.
     Waiting,

@@ -46,7 +46,7 @@ pub(super) fn drill(state: &State<'_>) -> Markup {
             (careful("/desk/end", "if-drill", "End the drill", "End the drill of every seat? It cannot be continued."))
             (button("/desk/pause", "if-running", "Pause"))
             (button("/desk/resume", "if-paused", "Resume"))
-            (careful("/desk/reveal", "if-hidden", "Reveal", "Show the incident, the points and the debriefs to everybody?"))
+            (careful("/desk/reveal", "if-hidden", "Reveal", "Show the incident, the points and the debriefs to all participants?"))
         }
         form.grid.if-no-drill method="post" action="/desk/drill" {
             label for="scenario" { "Incident" }
