@@ -20,6 +20,7 @@ use lab_runner::proof::{self, Missing, Proof, ProofLab, Verdict};
 use lab_runner::provision::{CreateError, ProvisionError, Provisioner, TemporaryLab};
 use lab_runner::runner::Signal;
 use lab_runner::undo;
+use lab_scenario::forecast::forecast;
 use lab_scenario::plan::Kind;
 use lab_scenario::{LoadOptions, Plan, Source, library, load};
 use lab_system::process::{LocalProcesses, Processes};
@@ -102,7 +103,21 @@ fn plans(args: &ProveArgs) -> anyhow::Result<Vec<Plan>> {
         args.scenarios.iter().map(|typed| Source::parse(typed)).collect()
     };
     let options = LoadOptions { short: true, ..options(&args.set)? };
-    Ok(sources.iter().map(|source| load(source, &options)).collect::<Result<_, _>>()?)
+    let mut plans: Vec<Plan> = sources.iter().map(|source| load(source, &options)).collect::<Result<_, _>>()?;
+    if args.all {
+        // The longest first, so that it is not the last one that is waited for.
+        plans.sort_by(|one, other| seconds(other).total_cmp(&seconds(one)));
+    }
+    Ok(plans)
+}
+
+/// Approximate duration of a proof: traffic and waits of its runs, one for each fix and three others.
+fn seconds(plan: &Plan) -> f64 {
+    let claims = &plan.claims;
+    let check = Plan { steps: claims.resolved_check.clone(), steady_state: Vec::new(), ..plan.clone() };
+    let fixes = claims.wrong_fixes.len() + claims.other_fixes.len();
+    let runs = u32::try_from(3 + fixes).map_or(f64::MAX, f64::from);
+    runs * (forecast(plan, None).seconds() + forecast(&check, None).seconds())
 }
 
 /// Shared settings of all proofs.

@@ -1,9 +1,12 @@
 //! The exporter counts the responses of nginx to callers, over faults of the app, reloads of nginx and restarts of the exporter.
 
+use std::process::Command;
 use std::time::Duration;
 
+use lab_core::PROBE_HEADER;
 use lab_core::engine::{APP, Engine, GATEWAY, RunState, ServiceChange};
 use lab_http::{Http, Request};
+use lab_stack::Stack;
 use libtest_mimic::Trial;
 use tokio::time::{sleep, timeout};
 
@@ -14,7 +17,11 @@ use crate::support::{TestLab, docker, options, status, whole_stack};
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    trials![the_edge_counts_responses_over_faults_and_restarts, prometheus_scrapes_the_edge]
+    trials![
+        the_edge_counts_responses_over_faults_and_restarts,
+        probes_are_neither_counted_nor_logged_by_nginx,
+        prometheus_scrapes_the_edge,
+    ]
 }
 
 /// Count of responses with this code on the exporter's page. `None` if it does not answer.
@@ -37,12 +44,54 @@ async fn until_counted(engine: &dyn Engine, base: &str, code: u16) {
     timeout(TIMEOUT, more).await.unwrap_or_else(|_| panic!("no {code} is counted"));
 }
 
-async fn the_edge_counts_responses_over_faults_and_restarts() {
+/// The built-in stack without Prometheus and Grafana.
+fn stack_with_edge() -> Stack {
     let mut stack = whole_stack();
     stack.services.retain(|service| !["prometheus", "grafana"].contains(&service.name.as_str()));
     stack.lab.optional.clear();
     (stack.lab.prometheus, stack.lab.grafana) = (None, None);
-    let lab = TestLab::with("edge", stack, options());
+    stack
+}
+
+/// Output of a container so far.
+fn logs(container: &str) -> String {
+    let output = crate::command::output(Command::new("docker").args(["logs", container]));
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+async fn probes_are_neither_counted_nor_logged_by_nginx() {
+    let lab = TestLab::with("edge-probes", stack_with_edge(), options());
+    let up = lab.engine.up(&request(), no_progress()).await.unwrap();
+    let base = up.endpoints.gateway.clone();
+    for _ in 0..20 {
+        let request = Request::get(format!("{base}/hidden")).header(PROBE_HEADER, "1").timeout(Duration::from_secs(5));
+        assert_eq!(Http::new().request(&request).await.map_or(0, |answer| answer.status), 404);
+    }
+    // nginx reports its requests in order, so the probes would be counted before these.
+    until_counted(&lab.engine, &base, 200).await;
+    assert_eq!(status(&base, "/shown", "").await, 404);
+    let counted_once = async {
+        while counted(&lab.engine, 404).await.is_none_or(|count| count == 0) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(TIMEOUT, counted_once).await.expect("the other request is counted");
+    assert_eq!(counted(&lab.engine, 404).await, Some(1), "no probe is counted");
+    for service in [GATEWAY, APP] {
+        let container = format!("lab-{}-{service}-1", lab.name);
+        let logged = async {
+            while !logs(&container).contains("/shown") {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(TIMEOUT, logged).await.unwrap_or_else(|_| panic!("{service} does not log the other request"));
+        assert!(!logs(&container).contains("/hidden"), "{service}: {}", logs(&container));
+    }
+    lab.finish().await;
+}
+
+async fn the_edge_counts_responses_over_faults_and_restarts() {
+    let lab = TestLab::with("edge", stack_with_edge(), options());
     let up = lab.engine.up(&request(), no_progress()).await.unwrap();
     let base = up.endpoints.gateway.clone();
     assert_eq!(counted(&lab.engine, 200).await, Some(0), "the counter starts at 0");

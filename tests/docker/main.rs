@@ -20,6 +20,7 @@ mod dashboard;
 mod deploys;
 #[path = "../shared/drill.rs"]
 mod drill;
+mod drill_blindness;
 mod drill_plays;
 mod edge;
 mod engines;
@@ -43,6 +44,8 @@ mod revisions;
 mod run_outcome;
 mod service_names;
 mod shared_daemon;
+#[path = "../shared/spoilers.rs"]
+mod spoilers;
 mod sshd;
 #[path = "../shared/stack_copy.rs"]
 mod stack_copy;
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         alerts::trials(),
         waits::trials(),
         deploys::trials(),
+        drill_blindness::trials(),
         drill_plays::trials(),
         edge::trials(),
         conditions::trials(),

@@ -66,6 +66,8 @@ mod scenario_list;
 mod schema;
 mod secrets;
 mod service_commands;
+#[path = "../shared/spoilers.rs"]
+mod spoilers;
 mod stack;
 #[path = "../shared/stack_copy.rs"]
 mod stack_copy;
