@@ -13,6 +13,7 @@ use lab_drill::updates::{Due, next_due};
 use lab_report::report::drill::phase_name;
 use lab_report::report::human;
 use lab_report::term::{FullScreen, Input, Key, Tone};
+use lab_runner::drill::DrillProcess;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -46,7 +47,7 @@ pub(crate) struct DrillSnapshot {
 }
 
 impl DrillSnapshot {
-    /// Diagnoses and acknowledgements of the participant, or why drill time stands still. `option` is the `--name` option of suggested commands.
+    /// Acknowledgement of the participant, or why drill time stands still. `option` is the `--name` option of suggested commands.
     pub(crate) fn state(&self, option: &str) -> (Tone, String) {
         let view = &self.view;
         if view.ended.is_some() {
@@ -144,7 +145,9 @@ impl DrillSource {
         let clock = self.log.now();
         let view = PublicView { clock, ..self.drill.public() };
         let (messages, due) = (messages(&self.drill, clock), next_due(&self.drill, clock));
-        Ok(DrillSnapshot { view, watched: self.log.is_watched(), messages, due, services, error })
+        // A killed referee is noticed at once, and one that hangs after a few seconds.
+        let watched = self.log.is_watched() && DrillProcess::new(self.lab.lab()).is_running();
+        Ok(DrillSnapshot { view, watched, messages, due, services, error })
     }
 
     /// Sends snapshots until the receiver is dropped.
