@@ -8,7 +8,7 @@ use lab_drill::log::{Drills, Log};
 use lab_scenario::{LoadOptions, Plan, Source, Step, load};
 
 /// Longest wait for the first failed request.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Texts of an incident that must not be readable.
 pub(crate) struct Spoilers(Vec<String>);
