@@ -93,7 +93,7 @@ async fn changes_of_an_alert_are_marked() {
     let (desk, address) = lab();
     let browser = Browser::open(1280, 900, true).await;
     browser.goto(&address).await;
-    browser.until("return /None/.test(document.querySelector('#alerts ul').textContent)").await;
+    browser.until("return /None|TrafficAbsent/.test(document.querySelector('#alerts ul').textContent)").await;
     desk.lab(&["scenario", "run", "app-down", "--until", "inject"]).status(0);
     let is = |state: &str| {
         format!(
