@@ -58,8 +58,9 @@ until_phase() {
 referee() {
     local process
     for process in /proc/[0-9]*; do
-        if tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q ' drill-host ' &&
-            tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qx "LAB_STATE_DIR=$LAB_STATE_DIR"; then
+        # The process may have ended meanwhile.
+        if { tr '\0' ' ' <"$process/cmdline" | grep -q ' drill-host ' &&
+            tr '\0' '\n' <"$process/environ" | grep -qx "LAB_STATE_DIR=$LAB_STATE_DIR"; } 2>/dev/null; then
             basename "$process"
             return
         fi
@@ -73,7 +74,7 @@ ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 "$LAB" --version
 printf '%s, %s CPUs, load %s\n\n' "$(uname -sr)" "$(getconf _NPROCESSORS_ONLN)" "$(cut -d ' ' -f 1 /proc/loadavg)"
 row 'what' 'largest' 'limit' 'verdict'
-"$LAB" up --port 0 >/dev/null
+"$LAB" up --port 0 >/dev/null 2>&1
 
 # The referee also sends the callers' 20 requests per second.
 "$LAB" drill start app-slow --quiet 1h >/dev/null

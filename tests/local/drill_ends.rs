@@ -65,7 +65,7 @@ fn without_its_referee_a_verdict_cannot_be_waited_for() {
         .lab(&["drill", "finish"])
         .status(3)
         .complains("the referee does not run")
-        .says("lab drill resume")
+        .complains("lab drill resume")
         .complains("lab drill finish --now");
     play.desk.lab(&["drill", "resume"]).status(0);
     play.until_phase(Phase::Resolved);
@@ -121,7 +121,7 @@ fn a_drill_is_resumed_after_every_process_is_gone() {
         kill(process, Signal::KILL);
     }
     until(|| play.desk.processes().is_empty());
-    play.desk.lab(&["drill", "status"]).status(0).complains("lab drill resume");
+    play.desk.lab(&["drill", "status"]).status(0).says("lab drill resume");
     let stopped = play.drill().clock;
     std::thread::sleep(std::time::Duration::from_secs(2));
     play.desk.lab(&["drill", "resume"]).status(0).says("goes on");
