@@ -1,4 +1,5 @@
 use super::*;
+use axum::http::HeaderValue;
 use lab_telemetry::live::EdgePoint;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3000);

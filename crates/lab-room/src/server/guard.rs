@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use lab_server::site;
@@ -30,18 +30,8 @@ pub(super) async fn guard(State(server): State<Arc<Server>>, request: Request, n
             Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response(),
         },
     };
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // With `no-referrer`, browsers would send the forms of these pages without an origin.
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    ];
-    for (name, value) in headers {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
+    // With `no-referrer`, browsers would send the forms of these pages without an origin.
+    site::secure(response.headers_mut(), POLICY, "same-origin");
     response
 }
 
