@@ -1,9 +1,12 @@
 //! `lab drill`, with a log that the tests write in place of the referee, and what other commands show during a drill.
 
+use std::fs::File;
+
 use lab_core::diagnosis::{Cause, Finding, Location};
 use lab_drill::choice::Secret;
 use lab_drill::event::{Ending, Event};
 use lab_drill::log::{Drills, Log};
+use lab_runner::drill::DrillProcess;
 use lab_runner::lab::{Lab, StateFolder};
 use lab_testkit::sample_drills;
 use serde_json::Value;
@@ -16,6 +19,8 @@ const ID: &str = "20261130T101500.000Z-7f3a";
 struct Referee {
     lab: Lab,
     log: Log,
+    /// Lock that a referee holds while it watches.
+    _lock: File,
 }
 
 impl Referee {
@@ -23,7 +28,9 @@ impl Referee {
     fn start(desk: &Desk) -> Self {
         let lab = StateFolder::at(&desk.state()).expect("a state folder").lab("default").expect("a lab");
         let log = Log::create(&Drills::new(&desk.state()).folder(ID), &Secret::from_seed(7)).expect("a new log");
-        let mut referee = Self { lab, log };
+        let lock = File::create(DrillProcess::new(&lab).lock()).expect("a writable path");
+        lock.lock().expect("no other process watches");
+        let mut referee = Self { lab, log, _lock: lock };
         for entry in sample_drills::running(ID) {
             referee.write(entry.clock, entry.event);
         }
