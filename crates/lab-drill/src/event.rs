@@ -210,6 +210,8 @@ pub enum Ending {
     Void,
     /// The time limit was reached.
     TimeLimit,
+    /// The trainer ended the drill of the whole room.
+    EndedByTrainer,
 }
 
 /// An update to others: a form with one free line.

@@ -163,8 +163,8 @@ impl Fixture {
         let running: Vec<(SeatNumber, String)> =
             self.room.seats.values().filter_map(|seat| Some((seat.number, seat.drill()?.id.clone()))).collect();
         for (seat, drill) in running {
-            self.drill_event(seat, drill_event::Event::Ended { by: Ending::TimeLimit });
-            self.event(Event::SeatEnded { seat, drill, by: Ending::TimeLimit });
+            self.drill_event(seat, drill_event::Event::Ended { by: Ending::EndedByTrainer });
+            self.event(Event::SeatEnded { seat, drill, by: Ending::EndedByTrainer });
         }
         self.event(Event::DrillEnded);
         self.event(Event::Revealed);

@@ -28,7 +28,7 @@ async fn watch(order: Order) -> anyhow::Result<Exit> {
     respond(&Response::Watching);
     match hosting.run(end.clone(), Pause::default()).await? {
         // No command waits for the end, so it is made here.
-        Some(Ending::TimeLimit | Ending::Void) => {
+        Some(Ending::TimeLimit | Ending::EndedByTrainer | Ending::Void) => {
             drill::conclude(&lab, &engine, &wire, &order.drill, &end).await?;
         }
         Some(Ending::LabGone) => drill::publish(&lab, &order.drill)?,

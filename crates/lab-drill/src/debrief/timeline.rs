@@ -75,6 +75,7 @@ fn hidden(drill: &Drill) -> Vec<(u64, String)> {
             Ending::LabGone => "the lab is gone",
             Ending::Void => "the fault could not be injected",
             Ending::TimeLimit => "time limit reached",
+            Ending::EndedByTrainer => "the trainer ended the drill",
         };
         lines.push((end.at, text.to_owned()));
     }
@@ -121,7 +122,7 @@ fn actions(drill: &Drill) -> Vec<(u64, String)> {
     lines.extend(drill.ended.and_then(|end| match end.by {
         Ending::Finished => Some((end.at, "finished".to_owned())),
         Ending::GaveUp => Some((end.at, "gave up".to_owned())),
-        _ => None,
+        Ending::LabGone | Ending::Void | Ending::TimeLimit | Ending::EndedByTrainer => None,
     }));
     lines
 }

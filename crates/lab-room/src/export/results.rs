@@ -100,5 +100,6 @@ pub(super) fn ending(ending: Option<Ending>) -> &'static str {
         Some(Ending::LabGone) => "lab gone",
         Some(Ending::Void) => "void",
         Some(Ending::TimeLimit) => "time limit",
+        Some(Ending::EndedByTrainer) => "ended by the trainer",
     }
 }

@@ -40,7 +40,7 @@ fn the_table_has_a_row_per_seat_and_as_many_cells_as_heads() {
         (cell(1, "acknowledged").as_str(), cell(1, "right").as_str(), cell(1, "tries").as_str()),
         ("54", "true", "1")
     );
-    assert_eq!((cell(2, "ending").as_str(), cell(2, "wrong fixes").as_str()), ("time limit", "restart"));
+    assert_eq!((cell(2, "ending").as_str(), cell(2, "wrong fixes").as_str()), ("ended by the trainer", "restart"));
     assert_eq!(cell(8, "points"), "");
     let sum: f64 = ["detection", "diagnosis", "mitigation", "resolution", "updates", "deductions"]
         .iter()

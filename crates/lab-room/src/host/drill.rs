@@ -52,7 +52,7 @@ impl Host {
         started?;
         // The trainer ended the drill of the room meanwhile.
         self.write_live().drills.remove(&id);
-        limited(self.backend.end_drill(&seat.lab, &id, Ending::TimeLimit)).await.map_err(Refusal::Lab)
+        limited(self.backend.end_drill(&seat.lab, &id, Ending::EndedByTrainer)).await.map_err(Refusal::Lab)
     }
 
     /// Writes the end of a seat's drill, unless its log has one. The referee notices it. Returns false if the log cannot be read.

@@ -54,9 +54,12 @@ fn ending(room: &Room, seat: &Seat, active: &SeatDrill, drill: Option<&Drill>) -
         return Some(Ending::GaveUp);
     }
     let of = room.drills.get(active.of)?;
+    if of.ended.is_some() {
+        return Some(Ending::EndedByTrainer);
+    }
     let limit = of.order.limit.map(|limit| limit.saturating_add(active.extension).saturating_mul(1000));
     let is_reached = limit.zip(drill).is_some_and(|(limit, drill)| drill.clock >= limit);
-    (of.ended.is_some() || is_reached).then_some(Ending::TimeLimit)
+    is_reached.then_some(Ending::TimeLimit)
 }
 
 /// A seat's drill begins when a participant has joined.
@@ -128,7 +131,7 @@ mod tests {
         let finished = Drill::from_entries(&sample_drills::given_up("a")).unwrap();
         assert_eq!(job(running(None), Some(&finished)), end(Ending::GaveUp));
         let drill = Drill::from_entries(&sample_drills::running("a")).unwrap();
-        assert_eq!(job([running(None), vec![Event::DrillEnded]].concat(), Some(&drill)), end(Ending::TimeLimit));
+        assert_eq!(job([running(None), vec![Event::DrillEnded]].concat(), Some(&drill)), end(Ending::EndedByTrainer));
         assert_eq!(job(running(Some(120)), Some(&drill)), end(Ending::TimeLimit));
         let extended = [running(Some(120)), vec![Event::Extended { seat: 1, seconds: 60 }]].concat();
         assert_eq!(job(extended, Some(&drill)), Job::Watch("a".to_owned()));
@@ -142,7 +145,7 @@ mod tests {
         assert_eq!(after(vec![Event::Ready { seat: 1 }]), Job::Watch("a".to_owned()));
         let failed = Event::Failed { seat: 1, reason: "no port".to_owned() };
         assert_eq!(after(vec![failed.clone()]), Job::Wait);
-        assert_eq!(after(vec![failed, Event::DrillEnded]), end(Ending::TimeLimit));
+        assert_eq!(after(vec![failed, Event::DrillEnded]), end(Ending::EndedByTrainer));
     }
 
     #[test]

@@ -106,7 +106,7 @@ async fn a_drill_runs_from_join_to_debrief() {
     assert!(conflict(host.show(Scene::Top).await).contains("reveal"));
     host.end_drill().await.unwrap();
     room.until("every drill is over", |state| state.room.seats.values().all(|seat| seat.drill().is_none())).await;
-    assert_eq!(room.seat(2, |seat| seat.drills[0].ended.unwrap().1), Ending::TimeLimit);
+    assert_eq!(room.seat(2, |seat| seat.drills[0].ended.unwrap().1), Ending::EndedByTrainer);
     host.reveal().await.unwrap();
     assert_eq!(host.debrief(1).await.unwrap().incident.scenario, "wrong-upstream");
     assert!(conflict(host.debrief(3).await).contains("no drill"));
@@ -315,7 +315,7 @@ async fn a_server_that_ends_at_any_action_is_continued_by_the_next_one() {
     }
     room.until("every drill is over", |state| state.room.seats.values().all(|seat| seat.drill().is_none())).await;
     assert_eq!(room.seat(1, |seat| (seat.drills.len(), seat.drills[0].ended.unwrap().1)), (1, Ending::Finished));
-    assert_eq!(room.seat(2, |seat| (seat.drills.len(), seat.drills[0].ended.unwrap().1)), (1, Ending::TimeLimit));
+    assert_eq!(room.seat(2, |seat| (seat.drills.len(), seat.drills[0].ended.unwrap().1)), (1, Ending::EndedByTrainer));
     assert_eq!(room.seat(1, |seat| seat.console[0].output.clone().unwrap().0), Some(0));
     assert_eq!(room.seat(2, |seat| seat.console[0].output.clone()), Some((None, String::new())));
 }

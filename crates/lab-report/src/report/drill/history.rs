@@ -77,6 +77,7 @@ fn kind(summary: &Summary) -> &'static str {
         (Some(Ending::LabGone), _) => " (lab gone)",
         (Some(Ending::Void), _) => " (void)",
         (Some(Ending::TimeLimit), _) => " (time limit)",
+        (Some(Ending::EndedByTrainer), _) => " (ended by the trainer)",
         (_, Known::Nothing) => "",
         (_, Known::Seed) => " (not blind)",
         (_, Known::Incident) => " (practice)",

@@ -144,6 +144,7 @@ fn ending(ending: Option<Ending>) -> &'static str {
         Some(Ending::LabGone) => "the lab was gone",
         Some(Ending::Void) => "void",
         Some(Ending::TimeLimit) => "time limit",
+        Some(Ending::EndedByTrainer) => "ended by the trainer",
     }
 }
 
