@@ -16,6 +16,9 @@ const FILE: &str = "room.json";
 /// Most seats of a room, reserve included.
 pub const MAX_SEATS: u16 = 300;
 
+/// Name of a room, unless another one is given.
+pub const DEFAULT_NAME: &str = "room";
+
 /// Number of a seat, from 1. Its lab is `ROOM-NUMBER`.
 pub type SeatNumber = u16;
 
@@ -124,10 +127,20 @@ impl RoomConfig {
         Ok(Some(serde_json::from_slice(&text).map_err(|error| damaged(path, &error))?))
     }
 
+    /// The room in a title: `Room monday`, or only `Room` if it has the default name.
+    pub fn title(&self) -> String {
+        if self.name == DEFAULT_NAME { "Room".to_owned() } else { format!("Room {}", self.name) }
+    }
+
     /// Configuration of a seat.
     pub fn seat(&self, number: SeatNumber) -> Option<&SeatConfig> {
         self.seats.iter().find(|seat| seat.number == number)
     }
+}
+
+/// A room in a sentence: `room monday`, or `the room` if it has the default name.
+pub fn describe(name: &str) -> String {
+    if name == DEFAULT_NAME { "the room".to_owned() } else { format!("room {name}") }
 }
 
 /// The folder with all rooms of a state folder.

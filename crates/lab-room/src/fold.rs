@@ -279,6 +279,8 @@ impl Seat {
                 self.drills.push(SeatDrill { id: drill.clone(), of, at, ended: None, extension: 0 });
             }
             Event::SeatEnded { drill, by, .. } => {
+                // The question was about the drill.
+                self.hand = None;
                 if let Some(found) = self.drills.iter_mut().find(|found| found.id == *drill) {
                     found.ended.get_or_insert((at, *by));
                 }
@@ -315,9 +317,17 @@ impl Seat {
         self.drills.iter().rev().find(|drill| drill.of == index)
     }
 
-    /// Name for people: the participant's, or `seat 7`.
+    /// Name for people: the participant's, or `Seat 7`.
     pub fn label(&self) -> String {
-        self.name.clone().unwrap_or_else(|| format!("seat {}", self.number))
+        self.name.clone().unwrap_or_else(|| format!("Seat {}", self.number))
+    }
+
+    /// Number and name, such as `7 Ada`, or `Seat 7`.
+    pub fn numbered_label(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{} {name}", self.number),
+            None => self.label(),
+        }
     }
 }
 

@@ -88,8 +88,10 @@ fn router(server: Arc<Server>) -> Router {
         .route("/desk/export/{format}", get(desk::export))
         .route("/desk/{action}", post(desk::act))
         .route("/assets/{*path}", get(board::asset))
-        .fallback(|| async {
-            answer::message(StatusCode::NOT_FOUND, "Not found", "there is no such page in this room", "/")
+        .fallback(async |headers: HeaderMap| answer::not_found(&headers, "there is no such page in this room", "/"))
+        .method_not_allowed_fallback(async |headers: HeaderMap| {
+            let text = ("That did not work", "this address cannot be used like that");
+            answer::problem(&headers, StatusCode::METHOD_NOT_ALLOWED, text, "/")
         })
         .layer(DefaultBodyLimit::max(FORM))
         .layer(middleware::from_fn_with_state(Arc::clone(&server), guard::guard))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lab_core::error::Failure;
 use lab_http::{Exchange, Http, HttpError, Limit, Request};
-use lab_room::config::RoomConfig;
+use lab_room::config::{RoomConfig, describe};
 use serde::Deserialize;
 
 /// Time for an action.
@@ -63,14 +63,14 @@ impl Desk {
     }
 
     fn unreachable(&self, error: &HttpError) -> Failure {
-        let message = format!("the server of room {} does not answer: {error}", self.room);
+        let message = format!("the server of {} does not answer: {error}", describe(&self.room));
         Failure::failed(message).hint(format!("lab room resume {} starts it again if it was killed", self.room))
     }
 
     fn unexpected(&self, exchange: &Exchange) -> Failure {
         let text = String::from_utf8_lossy(&exchange.body);
         let reason = text.lines().next().unwrap_or_default();
-        Failure::failed(format!("the server of room {} answered {}: {reason}", self.room, exchange.status))
+        Failure::failed(format!("the server of {} answered {}: {reason}", describe(&self.room), exchange.status))
     }
 }
 

@@ -2,10 +2,12 @@
 //! files.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
+use super::client::Desk;
 use super::process::RoomProcess;
 use super::{no_such_room, selected};
 use crate::cli::RoomDownArgs;
@@ -14,11 +16,14 @@ use crate::commands::{down, failure};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::human;
 use lab_report::term::{Fallback, Tone};
-use lab_room::config::{RoomConfig, Rooms};
+use lab_room::config::{RoomConfig, Rooms, describe};
 use lab_runner::lab::{Lab, StateFolder};
+use lab_system::deadline;
 
 /// Labs that are removed at once.
 const AT_ONCE: usize = 8;
+/// Time for the server to tell the open pages.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Output of `--json`.
 #[derive(Serialize)]
@@ -69,16 +74,27 @@ pub(in crate::commands) fn report(session: &Session, name: &str, closed: &Closed
         session.term.note(&session.term.stderr_painter().paint(Tone::Failed, &format!("lab {lab}: {error}")));
     }
     if failed.is_empty() {
-        return session.line(&format!("room {name} is closed, and {} removed", human::count(*labs as u64, "lab")));
+        return session.line(&format!(
+            "{} is closed, and {} removed",
+            describe(name),
+            human::count(*labs as u64, "lab")
+        ));
     }
-    let message = format!("{} of room {name} could not be removed", human::count(failed.len() as u64, "lab"));
+    let message = format!("{} of {} could not be removed", human::count(failed.len() as u64, "lab"), describe(name));
     Err(Failure::failed(message).hint(format!("try again with lab room down {name}")).into())
 }
 
 /// Stops the server, removes the labs, and then the room, unless a lab is left.
 pub(in crate::commands) async fn close(state: &StateFolder, name: &str) -> anyhow::Result<Closed> {
     let folder = Rooms::new(state.root()).folder(name);
-    RoomProcess::new(&folder).stop().await?;
+    let process = RoomProcess::new(&folder);
+    if process.is_running()
+        && let Ok(Some(config)) = RoomConfig::read(&folder)
+    {
+        // Open pages show it. Without an answer, they show that the connection is lost.
+        let _ = deadline::timeout(CLOSE_TIMEOUT, Desk::new(name, &config).post("close", &[])).await;
+    }
+    process.stop().await?;
     let labs = labs(state, name)?;
     let remove = |lab: Lab| async move {
         let removed = down::remove(&Session::new(Some(lab.name())), &lab).await;

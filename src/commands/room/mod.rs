@@ -2,7 +2,7 @@
 //! are requests to that server, the same as the buttons of the trainer's page.
 
 use lab_core::error::{Exit, Failure};
-use lab_room::config::{RoomConfig, Rooms};
+use lab_room::config::{DEFAULT_NAME, RoomConfig, Rooms, describe};
 use lab_room::fold;
 use lab_room::log::RoomLog;
 use lab_runner::lab::StateFolder;
@@ -27,9 +27,6 @@ mod words;
 
 use client::Desk;
 use process::RoomProcess;
-
-/// Name of a room, unless another one is given.
-const DEFAULT_NAME: &str = "room";
 
 pub(super) async fn run(session: &Session, command: &RoomCommand) -> anyhow::Result<Exit> {
     match command {
@@ -91,7 +88,7 @@ impl Room {
     /// The server, which must be running.
     fn desk(&self) -> Result<Desk, Failure> {
         if !self.process().is_running() {
-            let message = format!("the server of room {} is not running", self.name);
+            let message = format!("the server of {} is not running", describe(&self.name));
             return Err(Failure::failed(message).hint(format!("lab room resume {} starts it again", self.name)));
         }
         Ok(Desk::new(&self.name, &self.config))
@@ -117,5 +114,8 @@ fn selected(session: &Session, state: &StateFolder) -> anyhow::Result<String> {
 }
 
 fn no_such_room(name: &str) -> Failure {
+    if name == DEFAULT_NAME {
+        return Failure::failed("there is no room").hint("lab room up --seats 10 opens one");
+    }
     Failure::failed(format!("room {name} does not exist")).hint(format!("lab room up {name} --seats 10 opens it"))
 }

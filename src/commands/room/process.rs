@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lab_core::error::Failure;
+use lab_room::config::describe;
 use lab_runner::lab::StateFolder;
 use lab_system::background::{self, Starting};
 use lab_system::files::Folder;
@@ -75,9 +76,11 @@ impl RoomProcess {
                 starting.keep();
                 Ok(address)
             }
-            Ok(Response::Failed(why)) => Err(Failure::failed(format!("room {room} does not start: {why}")).into()),
+            Ok(Response::Failed(why)) => {
+                Err(Failure::failed(format!("{} does not start: {why}", describe(room))).into())
+            }
             Err(_) => {
-                let message = format!("room {room} does not start: its process exited");
+                let message = format!("{} does not start: its process exited", describe(room));
                 Err(Failure::failed(message).hint(format!("see {}", log.display())).into())
             }
         }

@@ -14,7 +14,7 @@ use lab_report::report::drill::phase_name;
 use lab_report::report::human;
 use lab_report::report::table::{Cell, Side, Table};
 use lab_report::term::{Tone, clean};
-use lab_room::config::{RoomConfig, Rooms, SeatConfig};
+use lab_room::config::{RoomConfig, Rooms, SeatConfig, describe};
 use lab_room::fold::{self, LabState};
 use lab_runner::lab::StateFolder;
 
@@ -142,7 +142,7 @@ fn show(
     (drill, seats): (Option<&DrillReport>, &[(SeatReport, Option<Phase>)]),
 ) -> anyhow::Result<Exit> {
     let painter = session.term.painter();
-    let title = painter.paint(Tone::Strong, &format!("room {}", config.name));
+    let title = painter.paint(Tone::Strong, &describe(&config.name));
     let count = human::count(seats.len() as u64, "seat");
     session.line(&format!("{title} · {count} · {} · {}", config.engine, host::url(config.address)))?;
     if !serving {
@@ -238,7 +238,7 @@ pub(in crate::commands) fn list(session: &Session) -> anyhow::Result<()> {
                 let (first, last) = (labs.clone().next().unwrap_or_default(), labs.next_back().unwrap_or_default());
                 let address = if serving { host::url(config.address) } else { "its server is not running".to_owned() };
                 let seats = human::count(config.seats.len() as u64, "seat");
-                format!("room {name} · {seats}, {first} to {last} · {address} · lab room status {name}")
+                format!("{} · {seats}, {first} to {last} · {address} · lab room status {name}", describe(&config.name))
             }
             Ok(None) => continue,
             Err(error) => format!("room {name} · {error} · lab room down {name} removes it"),

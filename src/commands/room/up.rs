@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::cost::{Cost, Machine};
 use super::process::RoomProcess;
-use super::{DEFAULT_NAME, host, roster};
+use super::{host, roster};
 use crate::cli::{EngineChoice, RoomUpArgs};
 use crate::commands::choose::{self, DockerStatus};
 use crate::commands::session::Session;
@@ -19,7 +19,7 @@ use lab_core::error::{Exit, Failure};
 use lab_report::report::human;
 use lab_report::term::{Fallback, Tone};
 use lab_room::code::{Code, Token};
-use lab_room::config::{MAX_SEATS, RoomConfig, Rooms, SeatConfig, lab_name};
+use lab_room::config::{DEFAULT_NAME, MAX_SEATS, RoomConfig, Rooms, SeatConfig, describe, lab_name};
 use lab_room::fold::{LabState, Room};
 use lab_room::log::RoomLog;
 use lab_runner::lab::{Containers, StateFolder};
@@ -96,7 +96,7 @@ fn check_name(state: &StateFolder, name: &str, folder: &Folder) -> anyhow::Resul
         return Err(Failure::usage(format!("the name {name} is too long: at most {LONGEST} characters")).into());
     }
     if folder.path("room.json").exists() {
-        let message = format!("room {name} exists already");
+        let message = format!("{} exists already", describe(name));
         let hint = format!("lab room status {name} · lab room resume {name} · lab room down {name}");
         return Err(Failure::failed(message).hint(hint).into());
     }
@@ -184,8 +184,10 @@ fn check_labs(state: &StateFolder, config: &RoomConfig) -> anyhow::Result<()> {
     }
     let Some(first) = taken.first() else { return Ok(()) };
     let message = match taken.len() {
-        1 => format!("lab {first} exists already, and would be a seat of room {}", config.name),
-        count => format!("{count} labs exist already that would be seats of room {}, such as {first}", config.name),
+        1 => format!("lab {first} exists already, and would be a seat of {}", describe(&config.name)),
+        count => {
+            format!("{count} labs exist already that would be seats of {}, such as {first}", describe(&config.name))
+        }
     };
     let hint = format!("lab down {first} removes a lab · choose another name for the room");
     Err(Failure::failed(message).hint(hint).into())
@@ -200,7 +202,7 @@ async fn until_up(folder: &Folder, config: &RoomConfig, process: &RoomProcess) -
             return Ok(room);
         }
         if !process.is_running() {
-            let message = format!("the server of room {} has exited", config.name);
+            let message = format!("the server of {} has exited", describe(&config.name));
             return Err(Failure::failed(message).hint(format!("see {}", folder.path("room.log").display())).into());
         }
         tokio::time::sleep(INTERVAL).await;
@@ -235,11 +237,7 @@ fn show(session: &Session, json: bool, config: &RoomConfig, room: &Room, took: D
         return Ok(exit);
     }
     let painter = session.term.painter();
-    let title = if config.name == DEFAULT_NAME {
-        "the room is open".to_owned()
-    } else {
-        format!("room {} is open", config.name)
-    };
+    let title = format!("{} is open", describe(&config.name));
     let seats = human::count(ready as u64, "seat");
     session.line(&format!(
         "{} · {seats} in {} · {}",

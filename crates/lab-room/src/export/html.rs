@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::chart;
 use super::results::{Outcome, ending};
 use super::sheet::sheet;
+use crate::config::describe;
 use crate::fold::{RoomDrill, Seat};
 use crate::state::State;
 use crate::view::statistics::Statistics;
@@ -18,7 +19,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 
 /// The page.
 pub fn html(state: &State<'_>) -> Markup {
-    let name = &state.config.name;
+    let title = state.config.title();
     let all: Vec<(&Seat, Vec<Outcome<'_>>)> =
         state.room.taken().map(|seat| (seat, Outcome::all(state, seat))).collect();
     html! {
@@ -29,12 +30,12 @@ pub fn html(state: &State<'_>) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="color-scheme" content="light dark";
-                title { "Room " (name) " · lab" }
+                title { (title) " · lab" }
                 style { (PreEscaped(report::STYLE)) (PreEscaped(STYLE)) }
             }
             body {
                 header {
-                    h1 { "Room " (name) }
+                    h1 { (title) }
                     p.sub { (state.config.created.format("%Y-%m-%d")) " · " (state.config.engine) " · "
                         (state.room.taken().filter(|seat| seat.joined.is_some()).count()) " participants" }
                 }
@@ -43,7 +44,7 @@ pub fn html(state: &State<'_>) -> Markup {
                     @for (index, drill) in state.room.drills.iter().enumerate() { (self::drill(state, index, drill, &all)) }
                     @for (seat, outcomes) in &all { (sheet(state, seat, outcomes)) }
                 }
-                footer { p { "Written by lab " (env!("CARGO_PKG_VERSION")) " from the logs of room " (name) "." } }
+                footer { p { "Written by lab " (env!("CARGO_PKG_VERSION")) " from the logs of " (describe(&state.config.name)) "." } }
             }
         }
     }
@@ -151,7 +152,7 @@ fn results(index: usize, all: &[(&Seat, Vec<Outcome<'_>>)]) -> Markup {
                 @for (seat, outcomes) in all {
                     @for outcome in outcomes.iter().filter(|outcome| outcome.drill == index + 1) {
                         tr {
-                            th scope="row" { a href={ "#seat-" (seat.number) } { (seat.number) " " (clean(&seat.label())) } }
+                            th scope="row" { a href={ "#seat-" (seat.number) } { (clean(&seat.numbered_label())) } }
                             td { (ending(outcome.ending)) }
                             td.n { (time(outcome.acknowledged_after)) } td.n { (time(outcome.diagnosed_after)) }
                             td.n { (time(outcome.mitigated_after)) } td.n { (time(outcome.resolved_after)) }

@@ -20,7 +20,7 @@ pub(super) fn sheet(state: &State<'_>, seat: &Seat, outcomes: &[Outcome<'_>]) ->
     html! {
         @if !outcomes.is_empty() {
             section.sheet id={ "seat-" (seat.number) } {
-                h2 { (clean(&seat.label())) " " span.sub { "seat " (seat.number) " · room " (state.config.name) } }
+                h2 { (clean(&seat.label())) " " span.sub { @if seat.name.is_some() { "seat " (seat.number) " · " } (state.config.title()) } }
                 @for outcome in outcomes { (self::outcome(state, outcome)) }
             }
         }

@@ -47,7 +47,7 @@ fn a_seat_of_the_reserve_belongs_to_the_one_who_joins_it() {
     assert_eq!(room.seat_of(&token.hash()).map(|seat| seat.number), Some(3));
     assert_eq!(room.seats[&3].lab, LabState::Ready);
     assert!(room.seat_of(&Token::random().unwrap().hash()).is_none());
-    assert_eq!((room.seats[&1].label(), room.seats[&2].label()), ("Ada".to_owned(), "seat 2".to_owned()));
+    assert_eq!((room.seats[&1].label(), room.seats[&2].label()), ("Ada".to_owned(), "Seat 2".to_owned()));
 }
 
 #[test]
@@ -74,6 +74,18 @@ fn drills_of_seats_belong_to_the_room_s() {
     assert_eq!(seat.drills[0].extension, 300);
     assert!(room.drills[0].revealed.is_some() && !room.is_revealed());
     assert!(room.drill().is_some());
+}
+
+#[test]
+fn a_hand_goes_down_with_the_drill() {
+    let hand = Event::Hand { seat: 1, up: true };
+    let drill = || "a".to_owned();
+    let mut events = vec![Event::DrillStarted(order()), Event::SeatStarted { seat: 1, drill: drill() }, hand.clone()];
+    assert!(Room::from_entries(&config(2, 0), &entries(events.clone())).seats[&1].hand.is_some());
+    events.push(Event::SeatEnded { seat: 1, drill: drill(), by: Ending::EndedByTrainer });
+    assert_eq!(Room::from_entries(&config(2, 0), &entries(events.clone())).seats[&1].hand, None);
+    events.push(hand);
+    assert!(Room::from_entries(&config(2, 0), &entries(events)).seats[&1].hand.is_some());
 }
 
 #[test]

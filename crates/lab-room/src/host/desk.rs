@@ -18,8 +18,8 @@ use crate::fold::Room;
 const LONGEST_MESSAGE: usize = 1000;
 /// Longest name of a sender, in characters.
 const LONGEST_SENDER: usize = 60;
-/// Longest limit of a drill, and longest extension at once.
-const LONGEST_LIMIT: Duration = Duration::from_hours(10);
+/// Longest limit of a drill, after which its referee ends it in any case, and longest extension at once.
+const LONGEST_LIMIT: Duration = Duration::from_hours(2);
 /// Longest time until the fault.
 const LONGEST_QUIET: Duration = Duration::from_hours(1);
 
@@ -41,7 +41,7 @@ impl Host {
     pub async fn start_drill(self: &Arc<Self>, request: DrillRequest) -> Result<(), Refusal> {
         self.with_state(|state| may_start(state.room))?;
         if request.limit.is_some_and(|limit| limit.is_zero() || limit > LONGEST_LIMIT) {
-            return Err(Refusal::invalid("the limit must be between 1 s and 10 h"));
+            return Err(Refusal::invalid("the limit must be between 1 s and 2 h"));
         }
         if request.quiet.is_some_and(|quiet| quiet > LONGEST_QUIET) {
             return Err(Refusal::invalid("the quiet time must be at most 1 h"));
@@ -98,13 +98,13 @@ impl Host {
     pub async fn inject(self: &Arc<Self>, seat: Option<SeatNumber>, from: &str, text: &str) -> Result<usize, Refusal> {
         let (from, text) = (message(from, "sender", LONGEST_SENDER)?, message(text, "message", LONGEST_MESSAGE)?);
         self.check_seat(seat)?;
-        let is_addressed = move |number: &SeatNumber| seat.is_none_or(|seat| seat == *number);
-        let seats: Vec<SeatNumber> = self.active_seats().into_iter().filter(is_addressed).collect();
+        let none = match seat {
+            Some(seat) => Refusal::Conflict(format!("no drill is in progress at seat {seat}; say it instead")),
+            None => Refusal::conflict("no drill is in progress at any seat; say it instead"),
+        };
+        let seats = self.seats_in_drills(seat);
         if seats.is_empty() {
-            return Err(match seat {
-                Some(seat) => Refusal::Conflict(format!("no drill is in progress at seat {seat}; say it instead")),
-                None => Refusal::conflict("no drill is in progress at any seat; say it instead"),
-            });
+            return Err(none);
         }
         let event = Event::Injected { seat, from: from.clone(), text: text.clone() };
         self.record(move |_| Ok(Some(event))).await?;
@@ -120,7 +120,7 @@ impl Host {
                     Err(refusal) => return Err(refusal),
                 }
             }
-            Ok(count)
+            if count == 0 { Err(none) } else { Ok(count) }
         })
         .await
     }
@@ -128,7 +128,7 @@ impl Host {
     /// Extends the time limit of one seat, or of all with a drill in progress.
     pub async fn extend(self: &Arc<Self>, seat: Option<SeatNumber>, by: Duration) -> Result<(), Refusal> {
         if by.is_zero() || by > LONGEST_LIMIT {
-            return Err(Refusal::invalid("the extension must be between 1 s and 10 h"));
+            return Err(Refusal::invalid("the extension must be between 1 s and 2 h"));
         }
         self.check_seat(seat)?;
         let seats = seat.map_or_else(|| self.active_seats(), |seat| vec![seat]);
@@ -194,9 +194,30 @@ impl Host {
         .map(drop)
     }
 
-    /// Closes the room. Nothing can be done in it afterwards; its labs are left as they are.
+    /// Closes the room. Nothing can be done in it afterwards; its labs are left as they are. The open pages show it when this
+    /// returns, because the server may end right then.
     pub async fn close(self: &Arc<Self>) -> Result<(), Refusal> {
-        self.record(|_| Ok(Some(Event::Closed))).await.map(drop)
+        self.record(|_| Ok(Some(Event::Closed))).await?;
+        self.render_all();
+        Ok(())
+    }
+
+    /// Returns true if the room is closed.
+    pub fn is_closed(&self) -> bool {
+        self.with_state(|state| state.room.closed.is_some())
+    }
+
+    /// Seats whose drill is in progress: one seat, or all of them. A drill that is over may still be restored.
+    fn seats_in_drills(&self, seat: Option<SeatNumber>) -> Vec<SeatNumber> {
+        let is_addressed = |number: &SeatNumber| seat.is_none_or(|seat| seat == *number);
+        let active = self.active_seats().into_iter().filter(is_addressed);
+        self.with_state(|state| {
+            let is_over = |number: &SeatNumber| {
+                let drill = state.room.seats.get(number).and_then(|seat| state.drill(seat));
+                drill.is_some_and(|drill| drill.ended.is_some())
+            };
+            active.filter(|number| !is_over(number)).collect()
+        })
     }
 
     fn check_seat(&self, seat: Option<SeatNumber>) -> Result<(), Refusal> {

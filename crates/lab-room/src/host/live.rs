@@ -36,7 +36,7 @@ impl Live {
         let frozen = room.frozen.and_then(|at| {
             let freeze = entries.iter().rposition(|entry| entry.at == at && is_freeze(&entry.event))?;
             let mut room = Room::from_entries(config, &entries[..=freeze]);
-            entries[freeze + 1..].iter().for_each(|entry| follow_scene(&mut room, entry));
+            entries[freeze + 1..].iter().for_each(|entry| follow_trainer(&mut room, entry));
             let drills = read_drills(&room, logs, |entry| entry.at <= at);
             Some(Box::new(Frozen { at, room: without_consoles(room), drills, snapshots: BTreeMap::new() }))
         });
@@ -54,7 +54,7 @@ impl Live {
         self.room.apply(entry);
         match (self.room.frozen, &mut self.frozen) {
             (None, frozen) => *frozen = None,
-            (Some(_), Some(frozen)) => follow_scene(&mut frozen.room, entry),
+            (Some(_), Some(frozen)) => follow_trainer(&mut frozen.room, entry),
             (Some(at), frozen @ None) => {
                 let room = without_consoles(self.room.clone());
                 let (drills, snapshots) = (self.drills.clone(), self.snapshots.clone());
@@ -68,10 +68,10 @@ fn is_freeze(event: &Event) -> bool {
     matches!(event, Event::Frozen { frozen: true })
 }
 
-/// The trainer can choose another scene of a frozen board.
-fn follow_scene(room: &mut Room, entry: &Entry) {
-    if let Event::Scene(scene) = &entry.event {
-        room.scene = *scene;
+/// The trainer can choose another scene of a frozen board, and close the room.
+fn follow_trainer(room: &mut Room, entry: &Entry) {
+    if matches!(entry.event, Event::Scene(_) | Event::Closed) {
+        room.apply(entry);
     }
 }
 

@@ -109,19 +109,28 @@ impl Host {
             }
             let changed = std::mem::take(&mut *lock(&self.pages.changed));
             for page in self.pages.watched().into_iter().filter(|page| changed.contains(*page)) {
-                let fragments = self.render(page);
-                if let Some(sender) = lock(&self.pages.open).get(&page) {
-                    sender.send_if_modified(|current| {
-                        let is_new = **current != fragments;
-                        if is_new {
-                            *current = Arc::new(fragments);
-                        }
-                        is_new
-                    });
-                }
+                self.render_again(page);
                 tokio::task::yield_now().await;
             }
             sleep(Self::RENDER_INTERVAL).await;
+        }
+    }
+
+    /// Renders all open pages now.
+    pub(super) fn render_all(&self) {
+        self.pages.watched().into_iter().for_each(|page| self.render_again(page));
+    }
+
+    fn render_again(&self, page: Page) {
+        let fragments = self.render(page);
+        if let Some(sender) = lock(&self.pages.open).get(&page) {
+            sender.send_if_modified(|current| {
+                let is_new = **current != fragments;
+                if is_new {
+                    *current = Arc::new(fragments);
+                }
+                is_new
+            });
         }
     }
 

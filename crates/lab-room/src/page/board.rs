@@ -23,7 +23,7 @@ pub fn document(state: &State<'_>) -> Markup {
         (connection())
         main #scene { (content(&parts, "scene")) }
     };
-    let title = format!("Board · room {}", state.config.name);
+    let title = format!("Board · {}", state.config.title());
     Frame { title: &title, class: "board", events: Some("/board/events"), refresh: None }.document(&body)
 }
 
@@ -36,9 +36,10 @@ pub fn fragments(state: &State<'_>) -> Vec<Fragment> {
 fn bar(state: &State<'_>, view: &BoardView<'_>) -> Markup {
     let (joined, all) = view.joined;
     html! {
-        p.room { "room " strong { (state.config.name) } }
+        p.room { strong { (state.config.title()) } }
         p { (joined) " of " (all) " joined" }
-        @if view.paused { p.flag { "paused" } }
+        @if view.closed { p.flag { "closed" } }
+        @else if view.paused { p.flag { "paused" } }
         @if let Some(at) = view.frozen { p.flag { "as of " (time_of_day(at)) } }
         @if view.clock.is_some() { p.time { (text::clock(view.clock)) } }
         @if !matches!(view.scene, SceneView::Join) { p.address { (bare(state.address)) } }
@@ -81,12 +82,13 @@ fn tiles(tiles: &[Tile]) -> Markup {
     // The style sheet has a grid for each number of columns.
     let columns = (2..=20).find(|columns| columns * columns * 9 >= tiles.len() * 10).unwrap_or(20);
     let shown = Outside::ALL.into_iter().filter(|state| tiles.iter().any(|tile| tile.outside == *state));
+    let dense = tiles.len() > NAMED;
     html! {
         h1.sr { "Seats" }
-        ul.tiles.{ "c" (columns) }.dense[tiles.len() > NAMED] {
+        ul.tiles.{ "c" (columns) }.dense[dense] {
             @for tile in tiles {
                 li.tile.(icon::class(tile.outside)) {
-                    span.number { (tile.number) @if tile.hand { " " (icon::hand()) span.sr { "hand up" } } }
+                    span.number { @if dense || tile.named { (tile.number) } @if tile.hand { " " (icon::hand()) span.sr { "hand up" } } }
                     (icon::outside(tile.outside))
                     span.label { (foreign(&tile.label)) }
                     span.word { (tile.outside.word()) }
@@ -102,15 +104,17 @@ fn tiles(tiles: &[Tile]) -> Markup {
 }
 
 fn outage(curve: &Curve) -> Markup {
-    let last = curve.steps.last().copied().unwrap_or_default();
+    let now = curve.now;
+    let waiting = curve.seats.saturating_sub(now.served + now.failing);
     html! {
         h1 { "Whose users are served" }
         @if curve.steps.is_empty() { p.none { "No drill has begun." } }
         @else {
             (chart::curve(curve))
             p.key {
-                span { i.good {} strong { (last.served) } " served" }
-                span { i.bad {} strong { (last.failing) } " failing" }
+                span { i.good {} strong { (now.served) } " served" }
+                span { i.bad {} strong { (now.failing) } " failing" }
+                @if waiting > 0 { span { i.none {} strong { (waiting) } " without requests so far" } }
                 span.dim { "drill time of each seat" }
             }
         }
@@ -133,7 +137,7 @@ fn detail(detail: &Detail<'_>) -> Markup {
     let current = chart::current(&detail.seconds);
     html! {
         div.detail {
-            h1 { (foreign(&detail.tile.label)) " " span.dim { "seat " (detail.tile.number) } }
+            h1 { (foreign(&detail.tile.label)) @if detail.tile.named { " " span.dim { "seat " (detail.tile.number) } } }
             p { (icon::badge(detail.tile.outside)) @if let Some(now) = current { " · " (now) " % of the requests succeed" } }
             @if detail.seconds.is_empty() { p.none { "Callers start with the drill." } } @else { (chart::callers(&detail.seconds)) }
             @if let Some(snapshot) = detail.snapshot {

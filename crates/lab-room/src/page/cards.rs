@@ -11,14 +11,14 @@ pub fn document(state: &State<'_>) -> Markup {
     let address = state.address.trim_end_matches('/');
     let body = html! {
         header.top.screen-only {
-            div { p.room { a href="/desk" { "Desk" } " · room " (state.config.name) } h1 { "Cards" } }
+            div { p.room { a href="/desk" { "Desk" } " · " (state.config.title()) } h1 { "Cards" } }
             p { "Print this page and cut it. A code is worth a seat: hand each card to one person." }
         }
         main.cards {
             @for seat in &state.config.seats {
                 article.card aria-label={ "Seat " (seat.number) } {
                     div.text {
-                        p.room { "room " (state.config.name) }
+                        p.room { (state.config.title()) }
                         h2 { @match &seat.name { Some(name) => (foreign(name)), None => { "Seat " (seat.number) } } }
                         @if seat.reserve { p.dim { "seat " (seat.number) ", reserve" } } @else if seat.name.is_some() { p.dim { "seat " (seat.number) } }
                         p.open { "Open" br; strong { (address.trim_start_matches("http://")) } }
@@ -29,6 +29,6 @@ pub fn document(state: &State<'_>) -> Markup {
             }
         }
     };
-    Frame { title: &format!("Cards · room {}", state.config.name), class: "cards", events: None, refresh: None }
+    Frame { title: &format!("Cards · {}", state.config.title()), class: "cards", events: None, refresh: None }
         .document(&body)
 }

@@ -80,9 +80,8 @@ pub(super) fn curve(curve: &Curve) -> Markup {
         [(number(seats) - good, good), (number(seats) - good - bad, bad)]
     });
     let [good, bad] = paths(0, steps);
-    let last = curve.steps.last().copied().unwrap_or_default();
     let end = curve.step * u64::try_from(columns).unwrap_or_default();
-    let label = format!("Seats whose users are served, over drill time. Now {} of {}.", last.served, curve.seats);
+    let label = format!("Seats whose users are served, over drill time. Now {} of {}.", curve.now.served, curve.seats);
     html! {
         div.plot.curve {
             div.y aria-hidden="true" { span { (curve.seats) } span { (curve.seats / 2) } span { "0" } }

@@ -4,15 +4,15 @@ use maud::{Markup, html};
 
 use super::Frame;
 use super::text::foreign;
+use crate::config::describe;
 use crate::state::State;
 
 /// The page, with a code filled in and the reason why the last one was refused.
 pub fn document(state: &State<'_>, code: &str, error: Option<&str>) -> Markup {
-    let name = &state.config.name;
     let closed = state.room.closed.is_some();
     let body = html! {
         main.narrow {
-            p.room { "lab · room " (name) }
+            p.room { "lab · " (state.config.title()) }
             h1 { "Take your seat" }
             @if closed {
                 p.error role="alert" { "This room is closed." }
@@ -32,5 +32,6 @@ pub fn document(state: &State<'_>, code: &str, error: Option<&str>) -> Markup {
             }
         }
     };
-    Frame { title: &format!("Join room {name}"), class: "join", events: None, refresh: None }.document(&body)
+    Frame { title: &format!("Join {}", describe(&state.config.name)), class: "join", events: None, refresh: None }
+        .document(&body)
 }

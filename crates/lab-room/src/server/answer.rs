@@ -52,14 +52,24 @@ pub(super) fn retry_after(refusal: &Refusal) -> HeaderMap {
 
 /// Answers a request without the cookie or the token that it needs.
 pub(super) fn unauthorized(headers: &HeaderMap, text: &str, back: &str) -> Response {
+    problem(headers, StatusCode::UNAUTHORIZED, ("Not your page", text), back)
+}
+
+/// Answers a request for something that does not exist.
+pub(super) fn not_found(headers: &HeaderMap, text: &str, back: &str) -> Response {
+    problem(headers, StatusCode::NOT_FOUND, ("Not found", text), back)
+}
+
+/// Answers a request that does not come to an action: JSON if it is accepted, otherwise a page with title and text.
+pub(super) fn problem(headers: &HeaderMap, status: StatusCode, (title, text): (&str, &str), back: &str) -> Response {
     if accepts_json(headers) {
-        return (StatusCode::UNAUTHORIZED, Json(json!({ "error": text }))).into_response();
+        return (status, Json(json!({ "error": text }))).into_response();
     }
-    message(StatusCode::UNAUTHORIZED, "Not your page", text, back)
+    message(status, title, text, back)
 }
 
 /// Page with one message.
-pub(super) fn message(status: StatusCode, title: &str, text: &str, back: &str) -> Response {
+fn message(status: StatusCode, title: &str, text: &str, back: &str) -> Response {
     (status, Html(page::message(title, text, back).into_string())).into_response()
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::answer::message;
+use super::answer::not_found;
 use super::visitor::Visitor;
 use super::{Server, live};
 use crate::host::Page;
@@ -21,9 +21,9 @@ pub(super) async fn events(State(server): State<Arc<Server>>, headers: HeaderMap
     live::stream(&server, Page::Board, visitor.desk || visitor.seat.is_some())
 }
 
-pub(super) async fn asset(Path(path): Path<String>) -> Response {
+pub(super) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     match page::assets::find(&path) {
         Some((kind, content)) => ([(header::CONTENT_TYPE, kind)], content).into_response(),
-        None => message(StatusCode::NOT_FOUND, "Not found", "there is no such file", "/"),
+        None => not_found(&headers, "there is no such file", "/"),
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Form, Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{DOCTYPE, html};
 
-use super::answer::{Done, answer, message, unauthorized};
+use super::answer::{Done, answer, not_found, unauthorized};
 use super::fields::Fields;
 use super::visitor::{Role, Visitor, set_cookie};
 use super::{Server, live};
@@ -53,7 +53,7 @@ pub(super) async fn seat(
     }
     let known = number.parse::<SeatNumber>().ok().filter(|number| server.host.config().seat(*number).is_some());
     let Some(number) = known else {
-        return message(StatusCode::NOT_FOUND, "Not found", &format!("there is no seat {number}"), "/desk");
+        return not_found(&headers, &format!("there is no seat {number}"), "/desk");
     };
     Html(server.host.with_state(|state| page::desk::seat(state, number)).into_string()).into_response()
 }
@@ -83,7 +83,7 @@ pub(super) async fn export(
         "html" => Html(host.with_state(export::html).into_string()).into_response(),
         _ => {
             let text = format!("unknown format {format:?} (there are csv, json and html)");
-            return message(StatusCode::NOT_FOUND, "Not found", &text, "/desk");
+            return not_found(&headers, &text, "/desk");
         }
     };
     let name = format!("attachment; filename=\"{}.{format}\"", host.config().name);
@@ -97,19 +97,18 @@ pub(super) async fn act(
     State(server): State<Arc<Server>>,
     Path(action): Path<String>,
     headers: HeaderMap,
-    Form(pairs): Form<Vec<(String, String)>>,
+    fields: Fields,
 ) -> Response {
     let visitor = Visitor::new(&server.host, &headers);
     if !visitor.desk {
         return no_desk(&headers);
     }
-    let fields = Fields(pairs);
     let is_confirmed = visitor.program || fields.is_confirmed();
     let result = match confirmation(&action) {
         Some(text) if !is_confirmed => Err(Refusal::Unconfirmed(text.to_owned())),
         _ => match server.act(&action, &fields).await {
             Some(result) => result,
-            None => return message(StatusCode::NOT_FOUND, "Not found", "there is no such action", "/desk"),
+            None => return not_found(&headers, "there is no such action", "/desk"),
         },
     };
     answer(&headers, result, "/desk")
@@ -197,11 +196,12 @@ impl Server {
     }
 
     async fn say(&self, fields: &Fields) -> Result<Done, Refusal> {
-        self.host.say(fields.seat()?, fields.required("text")?).await.map(|()| Some("sent".to_owned()))
+        self.host.say(fields.seat()?, fields.get("text").unwrap_or_default()).await.map(|()| Some("sent".to_owned()))
     }
 
     async fn inject(&self, fields: &Fields) -> Result<Done, Refusal> {
-        let sent = self.host.inject(fields.seat()?, fields.required("from")?, fields.required("text")?).await?;
+        let text = |name| fields.get(name).unwrap_or_default();
+        let sent = self.host.inject(fields.seat()?, text("from"), text("text")).await?;
         Ok(Some(if sent == 1 { "sent to 1 seat".to_owned() } else { format!("sent to {sent} seats") }))
     }
 

@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::FORM;
+use super::answer::problem;
 use crate::config::SeatNumber;
 use crate::host::Refusal;
 use lab_system::duration::parts;
@@ -15,6 +21,29 @@ const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3
 /// The fields of a form. A field that is empty counts as missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields(pub(super) Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
+        match Form::from_request(request, state).await {
+            Ok(Form(pairs)) => Ok(Self(pairs)),
+            Err(rejection) => Err(unreadable(&headers, &path, &rejection)),
+        }
+    }
+}
+
+/// Answers a request whose body is not a form of these pages.
+fn unreadable(headers: &HeaderMap, path: &str, rejection: &FormRejection) -> Response {
+    let text = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => format!("the form is too large; at most {} KiB fit", FORM >> 10),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "a form must be sent as application/x-www-form-urlencoded".to_owned(),
+        _ => format!("the form cannot be read: {}", rejection.body_text()),
+    };
+    let back = ["/desk", "/seat"].into_iter().find(|page| path.starts_with(page)).unwrap_or("/");
+    problem(headers, rejection.status(), ("That did not work", &text), back)
+}
 
 impl Fields {
     /// Value of a field, without spaces around it.

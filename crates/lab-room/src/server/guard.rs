@@ -6,11 +6,12 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use lab_server::site;
 use tokio::time::timeout;
 
 use super::Server;
+use super::answer::problem;
 use crate::host::Address;
 
 /// Content security policy: pages load from and connect to this server only.
@@ -23,11 +24,13 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) async fn guard(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
     let is_document = is_get && is_linked(request.uri().path());
-    let mut response = match refusal(server.host.address(), request.headers(), is_document) {
-        Some((status, why)) => (status, why).into_response(),
+    let headers = request.headers().clone();
+    let refused = |status, why| problem(&headers, status, ("That did not work", why), "/");
+    let mut response = match refusal(server.host.address(), &headers, is_document) {
+        Some((status, why)) => refused(status, why),
         None => match timeout(TIMEOUT, next.run(request)).await {
             Ok(response) => response,
-            Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response(),
+            Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
         },
     };
     // With `no-referrer`, browsers would send the forms of these pages without an origin.
@@ -46,7 +49,7 @@ pub(super) fn refusal(address: &Address, headers: &HeaderMap, is_document: bool)
     // The address that participants open may have a name.
     let is_named = address.url.strip_prefix("http://").map(site::host_and_port) == Some(site::host_and_port(host));
     if !is_named && !site::is_own(host, address.listen) {
-        return Some((StatusCode::MISDIRECTED_REQUEST, "open this page by the address on the board\n"));
+        return Some((StatusCode::MISDIRECTED_REQUEST, "open this page by the address on the board"));
     }
-    site::is_foreign(headers, is_document).then_some((StatusCode::FORBIDDEN, "cross-site requests are not allowed\n"))
+    site::is_foreign(headers, is_document).then_some((StatusCode::FORBIDDEN, "cross-site requests are not allowed"))
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Extension, Form, Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use lab_server::Peer;
@@ -37,9 +37,8 @@ pub(super) async fn join(
     State(server): State<Arc<Server>>,
     Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
-    Form(pairs): Form<Vec<(String, String)>>,
+    fields: Fields,
 ) -> Response {
-    let fields = Fields(pairs);
     let typed = fields.get("code").unwrap_or_default();
     let current = Visitor::new(&server.host, &headers).seat;
     match server.join(peer.ip().to_canonical(), typed, current).await {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
-use crate::host::{Fragments, Page};
+use crate::host::{Fragments, Host, Page};
 
 /// Interval at which an idle connection shows that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -72,6 +72,9 @@ struct Connection {
     /// The version that the page has.
     sent: Fragments,
     events: VecDeque<Event>,
+    /// The events are the last ones, because the room is closed.
+    is_last: bool,
+    host: Arc<Host>,
     open: Open,
     end: CancellationToken,
 }
@@ -82,11 +85,17 @@ impl Connection {
             if let Some(event) = self.events.pop_front() {
                 return Some((Ok(event), self));
             }
+            if self.is_last {
+                return None;
+            }
             tokio::select! {
+                biased;
+                // Also at the end of the server, so that pages show that the room is closed.
+                changed = self.fragments.changed() => changed.ok()?,
                 () = self.open.closed.cancelled() => return None,
                 () = self.end.cancelled() => return None,
-                changed = self.fragments.changed() => changed.ok()?,
             }
+            self.is_last = self.host.is_closed();
             let current = Arc::clone(&self.fragments.borrow_and_update());
             for fragment in current.iter().filter(|fragment| !self.sent.contains(fragment)) {
                 // A carriage return would end a line of the event.
@@ -94,6 +103,10 @@ impl Connection {
                 self.events.push_back(Event::default().event(fragment.id).data(data));
             }
             self.sent = current;
+            if self.is_last {
+                // The script does not connect again.
+                self.events.push_back(Event::default().event("closed").data("closed"));
+            }
         }
     }
 }
@@ -106,6 +119,8 @@ pub(super) fn stream(server: &Server, page: Page, is_known: bool) -> Response {
         fragments,
         sent: Fragments::default(),
         events: VecDeque::from([Event::default().retry(RETRY).comment("connected")]),
+        is_last: false,
+        host: Arc::clone(&server.host),
         open: server.streams.open((page, is_known)),
         end: server.end.clone(),
     };

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Form, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use lab_core::diagnosis::{Cause, Finding, Location};
 use lab_drill::fold::Answer;
 
-use super::answer::{Done, accepts_json, answer, message, refuse, unauthorized};
+use super::answer::{Done, accepts_json, answer, not_found, refuse, unauthorized};
 use super::fields::Fields;
 use super::visitor::Visitor;
 use super::{Server, live};
@@ -44,10 +44,9 @@ pub(super) async fn act(
     State(server): State<Arc<Server>>,
     Path(action): Path<String>,
     headers: HeaderMap,
-    Form(pairs): Form<Vec<(String, String)>>,
+    fields: Fields,
 ) -> Response {
     let Some(seat) = server.seat(&headers) else { return no_seat(&headers) };
-    let fields = Fields(pairs);
     let host = &server.host;
     let result = match action.as_str() {
         "name" => host.rename(seat, fields.get("name").unwrap_or_default()).await.map(|()| None),
@@ -58,7 +57,7 @@ pub(super) async fn act(
         "update" => update(&server, seat, &fields).await,
         "console" => run_line(&server, seat, &fields, !accepts_json(&headers)).await,
         "finish" => finish(&server, seat, &fields).await,
-        _ => return message(StatusCode::NOT_FOUND, "Not found", "there is no such action", "/seat"),
+        _ => return not_found(&headers, "there is no such action", "/seat"),
     };
     answer(&headers, result, "/seat")
 }

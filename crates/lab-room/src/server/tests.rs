@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use support::{Site, header, text};
+use support::{Client, Site, header, text};
 
 mod support;
 
@@ -241,7 +241,33 @@ async fn forms_work_with_and_without_scripts() {
     assert!(value(&answer)["message"].as_str().unwrap().contains("recorded"));
     assert_eq!(json.post("/seat/diagnose", "where=cloud&what=slow").await.status, 400);
     assert_eq!(json.post("/seat/nothing", "").await.status, 404);
-    assert_eq!(json.post("/seat/name", &format!("name={}", "x".repeat(20_000))).await.status, 413);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_no_forms_get_a_page_or_json_with_the_reason() {
+    let site = Site::new(1).await;
+    let participant = site.participant(1).await;
+    let json = site.participant(1).await.json();
+    let large = format!("name={}", "x".repeat(20_000));
+    let as_text = |client: &Client| client.request("POST", "/seat/name").header("content-type", "text/plain");
+    for (status, page, document, reason) in [
+        (413, participant.post("/seat/name", &large).await, json.post("/seat/name", &large).await, "at most 16 KiB"),
+        (
+            415,
+            participant.http.exchange(&as_text(&participant), b"name=Ada".to_vec()).await.unwrap(),
+            json.http.exchange(&as_text(&json), b"name=Ada".to_vec()).await.unwrap(),
+            "application/x-www-form-urlencoded",
+        ),
+        (405, participant.get("/seat/name").await, json.get("/seat/name").await, "cannot be used like that"),
+        (404, participant.get("/nothing").await, json.get("/nothing").await, "no such page"),
+        (404, participant.post("/seat/x", "").await, json.post("/seat/x", "").await, "no such action"),
+    ] {
+        assert_eq!((page.status, document.status), (status, status), "{reason}");
+        assert_eq!(header(&page, "content-type"), Some("text/html; charset=utf-8"), "{reason}");
+        assert!(text(&page).contains(reason) && text(&page).contains("<a href=\"/"), "{}", text(&page));
+        let document: serde_json::Value = serde_json::from_slice(&document.body).unwrap();
+        assert!(document["error"].as_str().unwrap().contains(reason), "{document}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,6 +322,35 @@ async fn pages_are_kept_up_to_date_and_reconnect() {
     assert!(closed.is_ok(), "the oldest connection is closed");
     let first = timeout(Duration::from_secs(10), others[0].next()).await.unwrap();
     assert!(first.is_some_and(|line| line.is_ok()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_pages_show_that_the_room_is_closed_before_the_server_ends() {
+    let site = Site::new(1).await;
+    let participant = site.participant(1).await;
+    let trainer = site.trainer();
+    assert_eq!(trainer.post("/desk/freeze", "frozen=true").await.status, 303);
+    let pages = [
+        (participant.request("GET", "/seat/events"), "This room is closed"),
+        (participant.request("GET", "/board/events"), ">closed<"),
+        (trainer.request("GET", "/desk/events"), ">closed<"),
+    ];
+    let mut streams = Vec::new();
+    for (request, text) in pages {
+        streams.push((participant.http.lines(&request).await.unwrap(), text));
+    }
+    assert_eq!(trainer.post("/desk/close", "confirm=yes").await.status, 303);
+    site.end.cancel();
+    for (mut lines, text) in streams {
+        let mut events = String::new();
+        let read = timeout(Duration::from_secs(10), async {
+            while let Some(Ok(line)) = lines.next().await {
+                events += &line;
+            }
+        });
+        assert!(read.await.is_ok(), "the stream ends");
+        assert!(events.contains(text) && events.ends_with("event: closeddata: closed"), "{text}: {events}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

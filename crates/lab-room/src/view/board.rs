@@ -25,8 +25,10 @@ const ROWS: usize = 8;
 pub struct Tile {
     /// The seat.
     pub number: SeatNumber,
-    /// The participant's name, or `seat 7`.
+    /// The participant's name, or `Seat 7`.
     pub label: String,
+    /// The label is a name.
+    pub named: bool,
     /// State of the seat.
     pub outside: Outside,
     /// A hand is up.
@@ -38,7 +40,7 @@ pub struct Tile {
 pub struct Place {
     /// From 1. Ties share a place.
     pub place: usize,
-    /// The participant's name, or `seat 7`.
+    /// The participant's name, or `Seat 7`.
     pub label: String,
     /// Points.
     pub points: f64,
@@ -87,6 +89,8 @@ pub struct BoardView<'a> {
     pub paused: bool,
     /// The board shows the state of this time.
     pub frozen: Option<DateTime<Utc>>,
+    /// The room is closed.
+    pub closed: bool,
 }
 
 /// Content of a scene.
@@ -119,6 +123,7 @@ impl<'a> BoardView<'a> {
             clock: first,
             paused: room.paused.is_some(),
             frozen: room.frozen,
+            closed: room.closed.is_some(),
         }
     }
 }
@@ -141,7 +146,7 @@ impl<'a> SceneView<'a> {
 impl Tile {
     fn new(state: &State<'_>, seat: &Seat) -> Self {
         let (label, outside) = (seat.label(), Outside::new(state, seat));
-        Self { number: seat.number, label, outside, hand: seat.hand.is_some() }
+        Self { number: seat.number, label, named: seat.name.is_some(), outside, hand: seat.hand.is_some() }
     }
 }
 

@@ -26,7 +26,9 @@ pub struct Curve {
     pub step: u64,
     /// The steps.
     pub steps: Vec<Step>,
-    /// Number of seats.
+    /// The last state of every seat. The last step has only those that have come so far.
+    pub now: Step,
+    /// Number of seats. Those without any request so far are neither served nor failing.
     pub seats: usize,
 }
 
@@ -39,17 +41,26 @@ impl Curve {
         let step = (end / STEPS as u64).max(SHORTEST).next_multiple_of(SHORTEST);
         let count = usize::try_from(end / step).unwrap_or_default();
         let mut steps = vec![Step::default(); count];
+        let mut now = Step::default();
         for drill in &drills {
             let states = states(drill, step, count);
+            now.add(states.iter().rev().copied().find(Option::is_some).flatten());
             for (sum, state) in steps.iter_mut().zip(states) {
-                match state {
-                    Some(true) => sum.served += 1,
-                    Some(false) => sum.failing += 1,
-                    None => {}
-                }
+                sum.add(state);
             }
         }
-        Self { step, steps, seats: drills.len() }
+        Self { step, steps, now, seats: drills.len() }
+    }
+}
+
+impl Step {
+    /// Counts a seat, by whether its users are served.
+    fn add(&mut self, served: Option<bool>) {
+        match served {
+            Some(true) => self.served += 1,
+            Some(false) => self.failing += 1,
+            None => {}
+        }
     }
 }
 

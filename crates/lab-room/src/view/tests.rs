@@ -114,6 +114,12 @@ fn the_curve_counts_seats_whose_users_are_served() {
     // One is resolved and over, one is masked, one is quiet.
     assert_eq!((step(560).served, step(560).failing), (3, 3));
     assert_eq!(Curve::new([]).steps, []);
+    // A seat that began later has not come to the last step, but has a state.
+    let mut late = fixture.drills.clone();
+    late.values_mut().nth(1).unwrap().seconds.truncate(100);
+    let curve = Curve::new(late.values());
+    let last = curve.steps.last().unwrap();
+    assert_eq!((last.served + last.failing, curve.now.served + curve.now.failing), (5, 6));
 }
 
 #[test]

@@ -54,6 +54,7 @@ function listen(route) {
     if (page && (page.redirected || page.status === 401)) return location.reload();
     setTimeout(listen, 3000, route);
   };
+  events.addEventListener("closed", () => events.close());
   for (const element of document.querySelectorAll("[id]")) {
     events.addEventListener(element.id, (event) => {
       const fresh = document.createElement("template");

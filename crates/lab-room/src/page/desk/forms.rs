@@ -35,7 +35,7 @@ fn seats(state: &State<'_>, id: &str, all: Option<&str>) -> Markup {
                 Some(all) => option value="" { (all) },
                 None => option value="" { "Choose a seat" },
             }
-            @for seat in state.room.seats.values() { option value=(seat.number) { (seat.number) " " (foreign(&seat.label())) } }
+            @for seat in state.room.seats.values() { option value=(seat.number) { (foreign(&seat.numbered_label())) } }
         }
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn drill(state: &State<'_>) -> Markup {
                 @for name in lab_drill::history::DIFFICULTIES { option value=(name) { (name) } }
             }
             label for="limit" { "Limit" }
-            span.unit { input #limit name="limit" type="number" min="1" max="600" inputmode="numeric" aria-describedby="limit-unit"; " " span #limit-unit { "minutes, empty for none" } }
+            span.unit { input #limit name="limit" type="number" min="1" max="120" inputmode="numeric" aria-describedby="limit-unit"; " " span #limit-unit { "minutes, empty for none" } }
             label for="quiet" { "Quiet" }
             span.unit { input #quiet name="quiet" type="number" min="0" max="3600" inputmode="numeric" aria-describedby="quiet-unit"; " " span #quiet-unit { "seconds until the fault, empty for 30 to 180" } }
             label.check { input type="checkbox" name="coach" value="true"; " With a coach: verdicts and wrong fixes at once" }
@@ -103,7 +103,7 @@ pub(super) fn one_seat(state: &State<'_>) -> Markup {
             h3 { "More time" }
             label for="extend-seat" { "Seat" } (seats(state, "extend-seat", None))
             label for="minutes" { "Minutes" }
-            input #minutes name="minutes" type="number" min="1" max="600" value="5" required inputmode="numeric";
+            input #minutes name="minutes" type="number" min="1" max="120" value="5" required inputmode="numeric";
             button type="submit" { "Extend" }
             (answer())
         }

@@ -24,10 +24,10 @@ pub fn seat(state: &State<'_>, number: SeatNumber) -> Markup {
     let row = Row::new(state, seat);
     let drill = Current::new(state, seat).and_then(|current| current.drill);
     let lines = &seat.console[seat.console.len().saturating_sub(CONSOLE)..];
-    let label = foreign(&seat.label());
     let body = html! {
         header.top {
-            div { p.room { a href="/desk" { "Desk" } " · room " (state.config.name) } h1 { "Seat " (number) " · " (label) } }
+            div { p.room { a href="/desk" { "Desk" } " · " (state.config.title()) }
+                h1 { "Seat " (number) @if let Some(name) = &seat.name { " · " (foreign(name)) } } }
             div #now data-fragment {
                 p { (icon::badge(row.outside))
                     @if let Some(progress) = &row.progress { " · " (phase_name(progress.phase)) " · " (text::clock(progress.clock)) }
@@ -66,7 +66,7 @@ pub fn seat(state: &State<'_>, number: SeatNumber) -> Markup {
             }
         }
     };
-    let title = format!("Seat {number} · room {}", state.config.name);
+    let title = format!("Seat {number} · {}", state.config.title());
     Frame { title: &title, class: "desk", events: None, refresh: Some(2) }.document(&body)
 }
 

@@ -23,7 +23,7 @@ pub fn document(state: &State<'_>) -> Markup {
     let body = html! {
         a.skip href="#rows" { "Skip to the seats" }
         header.top {
-            div { p.room { "lab · desk" } h1 { "Room " (state.config.name) } }
+            div { p.room { "lab · desk" } h1 { (state.config.title()) } }
             div #summary { (fragment("summary")) }
             nav aria-label="Pages" {
                 a href="/board" target="_blank" rel="noopener" { "Board" } a href="/desk/cards" { "Cards" }
@@ -47,7 +47,7 @@ pub fn document(state: &State<'_>) -> Markup {
             }
         }
     };
-    let title = format!("Desk · room {}", state.config.name);
+    let title = format!("Desk · {}", state.config.title());
     Frame { title: &title, class: "desk", events: Some("/desk/events"), refresh: None }.document(&body)
 }
 
@@ -125,7 +125,7 @@ fn row(state: &State<'_>, row: &Row<'_>) -> Markup {
     let progress = row.progress.as_ref();
     html! {
         tr.away[seat.joined.is_none()] {
-            th scope="row" { a id={ "look-" (number) } href={ "/desk/seat/" (number) } { (number) " " (foreign(&seat.label())) }
+            th scope="row" { a id={ "look-" (number) } href={ "/desk/seat/" (number) } { (foreign(&seat.numbered_label())) }
                 @if seat.reserve { span.dim { " reserve" } } }
             td { (need(state, row)) }
             td { (icon::badge(row.outside)) }

@@ -12,7 +12,7 @@ use crate::state::State;
 pub fn debrief(state: &State<'_>, number: SeatNumber, debrief: &Debrief) -> Markup {
     let label = state.room.seats.get(&number).map(|seat| foreign(&seat.label())).unwrap_or_default();
     let top = html! {
-        p.room { a href="/seat" { "Back to your seat" } " · room " (state.config.name) " · " (label) }
+        p.room { a href="/seat" { "Back to your seat" } " · " (state.config.title()) " · " (label) }
     };
     DebriefReport::new(debrief.clone(), None).page("/assets/report.css", &top)
 }

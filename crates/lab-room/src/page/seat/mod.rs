@@ -57,7 +57,7 @@ pub fn document(state: &State<'_>, number: SeatNumber) -> Markup {
             details.name { summary { "Change your name" } (forms::name(&view)) }
         }
     };
-    let title = format!("{} · room {}", foreign(&view.seat.label()), state.config.name);
+    let title = format!("{} · {}", foreign(&view.seat.label()), state.config.title());
     Frame { title: &title, class: "seat", events: Some("/seat/events"), refresh: None }.document(&body)
 }
 
@@ -94,7 +94,9 @@ fn status(state: &State<'_>, view: &SeatView<'_>) -> Markup {
         Stage::Over | Stage::Revealed => "over",
     };
     html! {
-        p.room.(drill_stage).hand-up[seat.hand.is_some()] { "lab · room " (state.config.name) " · seat " (seat.number) }
+        p.room.(drill_stage).hand-up[seat.hand.is_some()] {
+            "lab · " (state.config.title()) @if seat.name.is_some() { " · seat " (seat.number) }
+        }
         h1 { (foreign(&seat.label())) " " (icon::badge(view.outside)) }
     }
 }

@@ -17,7 +17,7 @@ use crate::testing::TestRoom;
 pub(super) struct Site {
     pub(super) room: TestRoom,
     pub(super) base: String,
-    end: CancellationToken,
+    pub(super) end: CancellationToken,
 }
 
 impl Drop for Site {
