@@ -16,6 +16,9 @@ use lab_runner::provision::Provisioner;
 use lab_runner::runner::Interrupt;
 use lab_runner::undo;
 
+/// Variable that the console of a room sets. Its user is on another machine, where the lab's addresses lead nowhere.
+pub(super) const IN_CONSOLE: &str = "LAB_IN_CONSOLE";
+
 /// State of one invocation of lab.
 pub(super) struct Session {
     pub(super) term: Term,
@@ -24,6 +27,7 @@ pub(super) struct Session {
     secrets: Mutex<Secrets>,
     /// The user asked to see the secrets.
     is_revealed: AtomicBool,
+    in_console: bool,
 }
 
 /// An existing lab and its engine.
@@ -40,12 +44,18 @@ impl Session {
             name: name.map(str::to_owned),
             secrets: Mutex::default(),
             is_revealed: AtomicBool::new(false),
+            in_console: std::env::var_os(IN_CONSOLE).is_some(),
         }
     }
 
     /// Lab name, if one was given.
     pub(super) fn named(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Returns true if the user cannot open the lab's addresses.
+    pub(super) fn is_in_console(&self) -> bool {
+        self.in_console
     }
 
     /// Selected lab, whether it exists or not.

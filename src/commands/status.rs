@@ -26,7 +26,10 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> anyhow::Result<
     }
     let lab = session.lab()?;
     session.note_leftover_labs(&lab)?;
-    let Some(document) = inspect(&lab).await? else { return Err(no_such_lab(&lab).into()) };
+    let Some(mut document) = inspect(&lab).await? else { return Err(no_such_lab(&lab).into()) };
+    if session.is_in_console() {
+        document.hide_addresses();
+    }
     let exit = document.state.exit();
     if args.json {
         session.json(&document)?;
@@ -65,7 +68,11 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
         session.line(&format!("next: lab up{name} restarts it with the same keys · lab down{name} removes it"))?;
     } else {
         session.line("")?;
-        services(&document.services).write(&mut session.term.out(), session.term.width(), painter)?;
+        services(&document.services, !session.is_in_console()).write(
+            &mut session.term.out(),
+            session.term.width(),
+            painter,
+        )?;
         session.line("")?;
         for (tone, remark) in remarks(document) {
             for line in text::wrap(&remark, session.term.width()) {
@@ -96,7 +103,7 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     }
     if let Some(dashboard) = &document.dashboard {
         session.line(&format!("graphs {dashboard}"))?;
-    } else if document.state.is_up() && document.grafana.is_none() {
+    } else if document.state.is_up() && document.grafana.is_none() && !session.is_in_console() {
         session.line(&format!("graphs are not served; run lab up{name}"))?;
     }
     if let Some(run) = &document.run {
@@ -120,28 +127,28 @@ fn show(session: &Session, lab: &Lab, document: &Document) -> anyhow::Result<()>
     Ok(())
 }
 
-/// One row per service. Details are too long for the table: see [`remarks`].
-fn services(services: &[ServiceStatus]) -> Table {
+/// One row per service. Details are too long for the table: see [`remarks`]. Addresses and processes are left out if the
+/// user cannot reach them.
+fn services(services: &[ServiceStatus], reachable: bool) -> Table {
     let containers = services.iter().any(|service| service.image.is_some());
     let made_from = if containers { ("image", Side::Left) } else { ("pid", Side::Right) };
-    let mut table = Table::new(&[
-        ("service", Side::Left),
-        ("state", Side::Left),
-        ("address", Side::Left),
-        ("up", Side::Right),
-        made_from,
-    ]);
+    let mut columns = vec![("service", Side::Left), ("state", Side::Left), ("up", Side::Right)];
+    if reachable {
+        columns.insert(2, ("address", Side::Left));
+        columns.push(made_from);
+    }
+    let mut table = Table::new(&columns);
     for service in services {
         let up = service.since.filter(|_| service.state == RunState::Running);
         let up = up.and_then(|since| (chrono::Utc::now() - since).to_std().ok());
         let pid = service.pid.map(|pid| pid.to_string());
-        table.row([
-            service.name.as_str().into(),
-            state(service),
-            service.address.clone().unwrap_or_else(|| "-".to_owned()).into(),
-            up.map_or_else(|| "-".to_owned(), |up| human::clock(up.as_secs_f64())).into(),
-            service.image.clone().or(pid).unwrap_or_else(|| "-".to_owned()).into(),
-        ]);
+        let up = up.map_or_else(|| "-".to_owned(), |up| human::clock(up.as_secs_f64()));
+        let mut cells = vec![service.name.as_str().into(), state(service), up.into()];
+        if reachable {
+            cells.insert(2, service.address.clone().unwrap_or_else(|| "-".to_owned()).into());
+            cells.push(service.image.clone().or(pid).unwrap_or_else(|| "-".to_owned()).into());
+        }
+        table.row(cells);
     }
     table
 }

@@ -22,6 +22,7 @@ use super::words;
 use crate::cli::{
     self, Command, ConsoleCommand, DbCommand, EnvCommand, KeyCommand, RequestArgs, SendArgs, parse_console,
 };
+use crate::commands::session::IN_CONSOLE;
 use crate::commands::traffic::{DEFAULT_RATE, pace};
 
 /// Longest line in characters.
@@ -37,6 +38,8 @@ const MAX_DURATION: Duration = Duration::from_mins(1);
 const MAX_REQUESTS: u64 = 1000;
 /// Requests that may be sent as fast as the responses arrive.
 const MAX_BURST: u64 = 100;
+/// Beginning of the addresses of gateways.
+const LOOPBACK: &str = "http://127.0.0.1:";
 /// First argument of a line that shows help.
 const HELP: &str = "help";
 /// Variables of the server's environment that a command needs to reach a Docker daemon.
@@ -196,15 +199,31 @@ pub(super) async fn run(state: &std::path::Path, lab: &str, line: &Line) -> Outp
     {
         return Output { exit: Some(0), text: text.clone() };
     }
-    let limit =
-        if line.arguments.first().is_some_and(|verb| verb == "traffic") { TRAFFIC_TIME_LIMIT } else { TIME_LIMIT };
+    let is_traffic = line.arguments.first().is_some_and(|verb| verb == "traffic");
+    let limit = if is_traffic { TRAFFIC_TIME_LIMIT } else { TIME_LIMIT };
     let (exit, text) = match execute(state, lab, line, limit).await {
         Ok(done) => done,
         Err(error) => (None, format!("the command could not be run: {error}\n").into_bytes()),
     };
     // The participant has one lab and cannot select another, so its name is left out of hints.
-    let text = String::from_utf8_lossy(&text).replace(&format!(" --name {lab}"), "");
+    let mut text = String::from_utf8_lossy(&text).replace(&format!(" --name {lab}"), "");
+    if is_traffic {
+        text = without_gateway(&text);
+    }
     Output { exit, text: clean_lines(&offered_hints(&text)) }
+}
+
+/// Leaves out the address of the lab's gateway before a path: the participant is on another machine.
+fn without_gateway(text: &str) -> String {
+    let mut parts = text.split(LOOPBACK);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.trim_start_matches(|c: char| c.is_ascii_digit()) {
+            path if path.starts_with('/') && path.len() < part.len() => shown.push_str(path),
+            _ => shown.extend([LOOPBACK, part]),
+        }
+    }
+    shown
 }
 
 /// Leaves out hints about commands that the console does not offer.
@@ -247,6 +266,7 @@ async fn execute(
         .env_clear()
         .envs(kept)
         .env("LAB_STATE_DIR", state)
+        .env(IN_CONSOLE, "1")
         .env("COLUMNS", "100")
         .env("NO_COLOR", "1")
         .env("TERM", "dumb")

@@ -103,6 +103,14 @@ impl Document {
         self.callers.as_ref().is_some_and(Callers::fail)
     }
 
+    /// Removes addresses and processes, for a user on another machine.
+    pub(super) fn hide_addresses(&mut self) {
+        (self.gateway, self.prometheus, self.grafana, self.dashboard) = (None, None, None, None);
+        for service in &mut self.services {
+            (service.address, service.pid) = (None, None);
+        }
+    }
+
     /// State in words. Healthy services are not enough while callers fail.
     pub(super) fn headline(&self) -> (Tone, &'static str) {
         match self.state {

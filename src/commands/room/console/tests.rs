@@ -108,6 +108,18 @@ async fn output_is_read_up_to_a_limit() {
 }
 
 #[test]
+fn the_address_of_the_gateway_is_left_out_before_paths() {
+    for (text, shown) in [
+        ("GET http://127.0.0.1:42919/api/users\n", "GET /api/users\n"),
+        ("a http://127.0.0.1:1/x b http://127.0.0.1:22/y", "a /x b /y"),
+        ("http://127.0.0.1:1 http://127.0.0.1:x/", "http://127.0.0.1:1 http://127.0.0.1:x/"),
+        ("http://app:8000/", "http://app:8000/"),
+    ] {
+        assert_eq!(without_gateway(text), shown);
+    }
+}
+
+#[test]
 fn hints_name_only_what_the_console_offers() {
     let text = "error: no drill\n  next: lab drill start starts one, lab drill show shows the last one\n\
                 next: lab drill ack when something is wrong · lab status · lab drill watch\nnext: change the text\nlast";
