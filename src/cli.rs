@@ -268,6 +268,7 @@ pub(crate) enum Command {
     /// Give a workshop: one lab per participant, in the browser, with drills for all of them
     #[command(subcommand)]
     #[command(
+        arg = room::name(),
         after_help = "Examples:\n  lab room up --seats 12 --bind 0.0.0.0\n  lab room drill start rotate-key --limit 30m\n  lab room status\n  \
         lab room reveal\n  lab room export -o results.html\n  lab room down"
     )]

@@ -1,6 +1,6 @@
 //! What stands at the cursor of a command line, for shell completions. The scripts that `lab completions` prints know the
-//! commands and options; the names of services, scenarios, runs, labs, drills and diagnoses come from
-//! `lab complete`.
+//! commands and options; the names of services, scenarios, runs, labs, rooms, drills and diagnoses come
+//! from `lab complete`.
 
 use clap::{Arg, ArgAction, Command};
 
@@ -11,6 +11,7 @@ pub(crate) enum ValueKind {
     Scenario,
     Run,
     Lab,
+    Room,
     Drill,
     /// Where the cause of an incident is.
     Location,
@@ -26,6 +27,7 @@ impl ValueKind {
             (_, "DRILL") => Some(Self::Drill),
             (_, "WHERE WHAT") => Some(Self::Location),
             ("name" | "lab", _) => Some(Self::Lab),
+            ("room", _) => Some(Self::Room),
             ("id" | "one" | "other", _) => Some(Self::Run),
             (_, "SERVICE") => Some(Self::Service),
             (_, "SCENARIO" | "SCENARIO|FOLDER") | ("scenario", _) => Some(Self::Scenario),
@@ -50,6 +52,7 @@ pub(super) fn cursor(words: &[String], lab: &Command) -> Cursor {
     let mut cursor = Cursor::default();
     let Some((_, before)) = words.split_last() else { return cursor };
     let (mut command, mut positional, mut awaited): (&Command, usize, Option<&Arg>) = (lab, 0, None);
+    let mut in_room = false;
     for word in before {
         if let Some(option) = awaited.take() {
             if option.get_id() == "name" {
@@ -60,6 +63,7 @@ pub(super) fn cursor(words: &[String], lab: &Command) -> Cursor {
         } else if word.starts_with('-') {
             awaited = find_option(command, lab, word).filter(|option| takes_value(option) && !word.contains('='));
         } else if let Some(next) = command.find_subcommand(word) {
+            in_room |= next.get_name() == "room";
             (command, positional) = (next, 0);
             cursor.given.clear();
         } else {
@@ -72,8 +76,16 @@ pub(super) fn cursor(words: &[String], lab: &Command) -> Cursor {
         let last = positionals.last().copied().filter(|last| matches!(last.get_action(), ArgAction::Append));
         positionals.get(positional).copied().or(last)
     });
-    // The name of a new scenario cannot be completed.
-    cursor.kind = current.and_then(ValueKind::of_argument).filter(|_| command.get_name() != "new");
+    let kind = match current.and_then(ValueKind::of_argument) {
+        Some(ValueKind::Lab) if in_room => Some(ValueKind::Room),
+        kind => kind,
+    };
+    // The names of a new scenario and of a new room cannot be completed.
+    cursor.kind = kind.filter(|kind| match command.get_name() {
+        "new" => false,
+        "up" => *kind != ValueKind::Room,
+        _ => true,
+    });
     // A diagnosis is a pair.
     if cursor.kind == Some(ValueKind::Location) && cursor.given.len() % 2 == 1 {
         cursor.kind = Some(ValueKind::Cause);
@@ -109,7 +121,7 @@ pub(super) fn with_values(script: &str, shell: clap_complete::Shell) -> String {
 }
 
 const BASH: &str = r#"
-# Names of services, scenarios, runs, labs, drills and diagnoses.
+# Names of services, scenarios, runs, labs, rooms, drills and diagnoses.
 _lab_values() {
     local values
     values=$(lab complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f 1)
@@ -122,7 +134,7 @@ _lab_values() {
 complete -F _lab_values -o bashdefault -o default lab
 "#;
 
-const ZSH: &str = r#"# Names of services, scenarios, runs, labs, drills and diagnoses.
+const ZSH: &str = r#"# Names of services, scenarios, runs, labs, rooms, drills and diagnoses.
 _lab_values() {
     local -a values
     values=("${(@f)$(lab complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
@@ -141,7 +153,7 @@ fi
 "#;
 
 const FISH: &str = "
-# Names of services, scenarios, runs, labs, drills and diagnoses.
+# Names of services, scenarios, runs, labs, rooms, drills and diagnoses.
 complete -c lab -f -a '(lab complete -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
 ";
 
@@ -159,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_kind_follows_from_the_command() {
-        use ValueKind::{Cause, Drill, Lab, Location, Run, Scenario, Service};
+        use ValueKind::{Cause, Drill, Lab, Location, Room, Run, Scenario, Service};
         for (line, expected) in [
             ("stop ", Some(Service)),
             ("stop app ga", Some(Service)),
@@ -180,6 +192,14 @@ mod tests {
             ("runs report --html x.html ", Some(Run)),
             ("open report ", Some(Run)),
             ("key rotate ", None),
+            ("room status ", Some(Room)),
+            ("room down mon", Some(Room)),
+            ("room reveal --name ", Some(Room)),
+            ("room drill start --name ", Some(Room)),
+            ("room drill start ", Some(Scenario)),
+            ("room up ", None),
+            ("room up --name ", None),
+            ("room say ", None),
             ("drill show ", Some(Drill)),
             ("drill diagnose ", Some(Location)),
             ("drill diagnose gateway ", Some(Cause)),

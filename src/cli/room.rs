@@ -3,9 +3,18 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Arg, Args, Subcommand, ValueEnum};
 
 use super::{EngineChoice, IncidentArgs};
+
+/// `--name` in these commands. It takes the place of the global option, which names a lab.
+pub(super) fn name() -> Arg {
+    Arg::new("name")
+        .long("name")
+        .global(true)
+        .value_name("NAME")
+        .help("Room to use [default: the only room] [env: LAB_NAME]")
+}
 
 /// Room as an argument, as an alternative to `--name`.
 #[derive(Debug, Args)]
@@ -126,7 +135,7 @@ pub(crate) enum RoomCommand {
 /// `lab room up`.
 #[derive(Debug, Args)]
 pub(crate) struct RoomUpArgs {
-    /// Name of the room, as an alternative to --name [default: room]
+    /// Name of the room [default: room]
     #[arg(value_name = "NAME", conflicts_with = "name")]
     room: Option<String>,
     /// Number of seats
@@ -248,5 +257,35 @@ impl RoomCommand {
             Self::Down(args) => args.room.room.take(),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::cli::{Cli, parse};
+
+    #[test]
+    fn a_room_can_be_named_anywhere() {
+        for line in ["--name monday room reveal", "room --name monday reveal", "room reveal --name monday"] {
+            let cli = parse(line.split(' ').map(Into::into)).unwrap();
+            assert_eq!(cli.name.as_deref(), Some("monday"), "{line}");
+        }
+        assert!(parse("room status monday --name tuesday".split(' ').map(Into::into)).is_err());
+    }
+
+    #[test]
+    fn the_help_says_what_the_name_is_of() {
+        let help = |path: &[&str]| {
+            let mut lab = Cli::command();
+            lab.build();
+            let command = path.iter().fold(&mut lab, |command, name| command.find_subcommand_mut(name).unwrap());
+            command.render_help().to_string()
+        };
+        for path in [&["room"][..], &["room", "say"], &["room", "drill", "end"]] {
+            assert!(help(path).contains("Room to use") && !help(path).contains("Name of the lab"), "{path:?}");
+        }
+        assert!(help(&["status"]).contains("Name of the lab"));
     }
 }

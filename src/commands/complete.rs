@@ -10,6 +10,7 @@ use lab_core::engine::{APP, DB, GATEWAY};
 use lab_core::error::Exit;
 use lab_drill::log::Drills;
 use lab_report::report::short_id;
+use lab_room::config::Rooms;
 use lab_runner::lab::{DEFAULT_NAME, StateFolder};
 use lab_scenario::library;
 
@@ -24,6 +25,7 @@ pub(super) fn run(session: &Session, words: &[String]) -> anyhow::Result<Exit> {
         Some(ValueKind::Scenario) => library::names().map(|name| (name.to_owned(), String::new())).collect(),
         Some(ValueKind::Run) => runs(),
         Some(ValueKind::Lab) => labs(),
+        Some(ValueKind::Room) => rooms(),
         Some(ValueKind::Drill) => drills(),
         Some(ValueKind::Location) => Location::ALL.map(|it| (it.name().to_owned(), it.explanation().to_owned())).into(),
         // A name in several words would be several arguments.
@@ -76,4 +78,9 @@ fn labs() -> Vec<(String, String)> {
     let engine =
         |lab: &lab_runner::lab::Lab| lab.record().ok().flatten().map(|record| record.engine).unwrap_or_default();
     labs.iter().map(|lab| (lab.name().to_owned(), engine(lab))).collect()
+}
+
+fn rooms() -> Vec<(String, String)> {
+    let names = StateFolder::open().ok().and_then(|state| Rooms::new(state.root()).names().ok());
+    names.unwrap_or_default().into_iter().map(|name| (name, String::new())).collect()
 }
