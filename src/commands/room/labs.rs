@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::console;
@@ -44,6 +44,8 @@ const ALERTS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for another command to release a lab.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const BUSY_INTERVAL: Duration = Duration::from_millis(100);
+/// Drills that prepare their labs at once.
+const PREPARING: usize = 4;
 /// Time for a referee's own process to end.
 const REFEREE_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -60,6 +62,8 @@ pub(super) struct Labs {
     http: Http,
     /// Engines that were connected, by lab.
     engines: Mutex<BTreeMap<String, KnownEngine>>,
+    /// Limits how many drills prepare their labs at once: on containers, every service is redeployed.
+    preparing: Semaphore,
 }
 
 /// A step that failed, for the trainer.
@@ -81,6 +85,7 @@ impl Labs {
             wire: Arc::new(NetWire::new()),
             http: Http::new(),
             engines: Mutex::default(),
+            preparing: Semaphore::new(PREPARING),
         }
     }
 
@@ -287,8 +292,12 @@ impl Backend for Labs {
         DrillProcess::new(&lab).stop(REFEREE_TIMEOUT).await.map_err(failed)?;
         callers::stop(&lab).await.map_err(failed)?;
         let hosted = (lab, engine, Arc::clone(&self.wire));
+        let begin = async {
+            let _permit = self.preparing.acquire().await;
+            Hosting::begin(hosted, drill, Process::Shared).await
+        };
         let hosting = tokio::select! {
-            hosting = Hosting::begin(hosted, drill, Process::Shared) => hosting.map_err(failed)?,
+            hosting = begin => hosting.map_err(failed)?,
             () = end.cancelled() => return Ok(None),
         };
         hosting.run(end, Pause::from_orders(paused)).await.map_err(failed)
