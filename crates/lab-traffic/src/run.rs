@@ -28,6 +28,8 @@ use super::{Amount, Job, Load, Outcome, Pace, Summary, Timeline, TrafficCommands
 const TICK: Duration = Duration::from_millis(100);
 /// Length of an interval.
 const SECOND: Duration = Duration::from_secs(1);
+/// Highest rate in requests per second that one thread sends.
+const LOW_RATE: f64 = 50.0;
 /// Initial length of a slice of the [`Timeline`].
 const SLICE: Duration = Duration::from_millis(200);
 
@@ -96,7 +98,7 @@ async fn send(
     // Connections beyond the limit fail one by one, with an error each.
     let _ = raise_file_limit(job.connections);
     let lanes = job.connections as usize;
-    let runtimes = runtimes(lanes)?;
+    let runtimes = runtimes(job)?;
     let worker_stats: Vec<_> = runtimes.iter().map(|_| Arc::new(WorkerStats::new(job.callers.len()))).collect();
     let begin = Utc::now();
     let (shared, planned) = shared(job, targets, cancel.child_token());
@@ -168,12 +170,26 @@ fn first_tick(warmup: Duration) -> Duration {
     Duration::from_nanos(u64::try_from(past).unwrap_or(0))
 }
 
-/// One runtime per core, but not more than there are connections.
-fn runtimes(lanes: usize) -> Result<Vec<Runtime>, LoadError> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+/// One runtime per core, but not more than there are connections. One is enough for a low rate, so a process that sends to many
+/// labs, as the server of a room does, has fewer threads.
+fn runtimes(job: &Job) -> Result<Vec<Runtime>, LoadError> {
+    let count = if highest_rate(&job.pace).is_some_and(|rate| rate <= LOW_RATE) {
+        1
+    } else {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        cores.min(job.connections as usize)
+    };
     let runtime = |_| Builder::new_current_thread().enable_all().build();
-    let runtimes: Result<Vec<_>, _> = (0..cores.min(lanes)).map(runtime).collect();
+    let runtimes: Result<Vec<_>, _> = (0..count).map(runtime).collect();
     runtimes.map_err(|error| LoadError::Start { detail: error.to_string() })
+}
+
+/// Highest rate of a schedule in requests per second. `None` if the responses decide.
+fn highest_rate(pace: &Pace) -> Option<f64> {
+    match pace {
+        Pace::Open { stages, .. } => Some(stages.iter().map(|stage| stage.from.max(stage.to)).fold(0.0, f64::max)),
+        Pace::Closed => None,
+    }
 }
 
 /// Creates the workers' shared state. Also returns the planned number of requests, 0 if unknown.
@@ -317,6 +333,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Retry;
 
     #[test]
     fn intervals_do_not_drift_and_a_stall_becomes_one_interval() {
@@ -333,6 +350,26 @@ mod tests {
         meter.flush(Duration::from_millis(7400), &update);
         let expected = [(0, 1000), (1000, 1000), (2000, 1000), (3000, 3000), (6000, 1000), (7000, 400)];
         assert_eq!(*locked(&seen), expected);
+    }
+
+    #[test]
+    fn a_low_rate_has_one_thread() {
+        let job = |rate| {
+            Job::from(&Load {
+                url: "http://127.0.0.1:1/".to_owned(),
+                method: "GET".to_owned(),
+                headers: Vec::new(),
+                amount: Amount::Requests(1),
+                rate,
+                connections: 8,
+                timeout: SECOND,
+                retry: Retry::default(),
+            })
+        };
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert_eq!([50.0, 50.1].map(|rate| runtimes(&job(rate)).unwrap().len()), [1, cores.min(8)]);
+        let closed = Job { pace: Pace::Closed, ..job(1.0) };
+        assert_eq!(runtimes(&closed).unwrap().len(), cores.min(8));
     }
 
     #[test]
