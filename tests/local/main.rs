@@ -46,6 +46,7 @@ mod logs;
 #[path = "../shared/mutate.rs"]
 mod mutate;
 mod own_stack;
+mod participants;
 mod probes;
 mod proofs;
 mod pty;
@@ -55,6 +56,7 @@ mod requests;
 mod reset;
 mod retries;
 mod revisions;
+mod room_trainer;
 mod rooms;
 #[path = "../shared/run_outcome.rs"]
 mod run_outcome;

@@ -1,108 +1,11 @@
-//! `lab room`: seats with labs, the trainer's commands, and what survives which process. Participants are scripts that send the
-//! forms of the pages.
-
-use std::net::SocketAddr;
+//! `lab room`: seats with labs, and what survives which process. `room_trainer` has the trainer's commands.
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::desk::{Desk, host, kill};
-use crate::support::{Response, exchange, until};
-
-/// An open room.
-struct Room {
-    desk: Desk,
-    address: SocketAddr,
-    codes: Vec<String>,
-}
-
-/// A participant's device.
-struct Device {
-    address: SocketAddr,
-    cookie: String,
-}
-
-impl Room {
-    fn open(seats: &str, more: &[&str]) -> Self {
-        let desk = Desk::new();
-        let up =
-            desk.lab(&[&["room", "up", "--seats", seats, "--port", "0", "--json"], more].concat()).status(0).json();
-        let address = up["address"].as_str().expect("an address").trim_start_matches("http://");
-        let address = address.parse().expect("an address");
-        let status = desk.lab(&["room", "status", "--codes", "--json"]).status(0).json();
-        let seats = status["seats"].as_array().expect("a list");
-        let codes = seats.iter().map(|seat| seat["code"].as_str().expect("a code").to_owned()).collect();
-        Self { desk, address, codes }
-    }
-
-    fn status(&self) -> Value {
-        self.desk.lab(&["room", "status", "--json"]).status(0).json()
-    }
-
-    fn seat(&self, seat: usize) -> Value {
-        self.status()["seats"][seat - 1].take()
-    }
-
-    fn until_phase(&self, seat: usize, phase: &str) {
-        until(|| self.seat(seat)["phase"] == phase);
-    }
-
-    fn join(&self, seat: usize) -> Device {
-        let answer = post(self.address, "/join", "", &format!("code={}", self.codes[seat - 1]));
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let cookie = answer.header("set-cookie").expect("a cookie").split(';').next().expect("a value").to_owned();
-        Device { address: self.address, cookie }
-    }
-
-    /// Process id of the server.
-    fn server(&self) -> u32 {
-        let lock = std::fs::read_to_string(self.folder().join("room.lock")).expect("a lock");
-        lock.lines().next().and_then(|pid| pid.parse().ok()).expect("a process id")
-    }
-
-    fn folder(&self) -> std::path::PathBuf {
-        self.desk.state().join("rooms/room")
-    }
-
-    fn kill_server(&self) {
-        let server = self.server();
-        kill(server, Signal::KILL);
-        until(|| self.status()["serving"] == false);
-    }
-
-    fn lab(&self, seat: usize, args: &[&str]) -> crate::desk::CommandOutput {
-        self.desk.lab(&[args, &["--name", &format!("room-{seat:02}")]].concat())
-    }
-}
-
-impl Device {
-    fn page(&self, path: &str) -> Response {
-        let (address, cookie) = (self.address, &self.cookie);
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n");
-        exchange(address, head).expect("a response")
-    }
-
-    fn act(&self, action: &str, fields: &str) -> Response {
-        post(self.address, &format!("/seat/{action}"), &self.cookie, fields)
-    }
-
-    /// Runs a line of the console and waits until its output is on the page.
-    fn console(&self, line: &str, output: &str) {
-        let answer = self.act("console", &format!("line={}", line.replace(' ', "+")));
-        assert_eq!(answer.status, 200, "{line}: {}", answer.text());
-        until(|| self.page("/seat").text().contains(output));
-    }
-}
-
-/// Sends a form as the script of a page does.
-fn post(address: SocketAddr, path: &str, cookie: &str, fields: &str) -> Response {
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nCookie: {cookie}\r\nAccept: application/json\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{fields}",
-        fields.len()
-    );
-    exchange(address, head).expect("a response")
-}
+use crate::participants::{Device, Room};
+use crate::support::{Response, until};
 
 #[test]
 fn a_drill_of_a_room_goes_on_after_its_server_was_killed() {
@@ -128,7 +31,7 @@ fn a_drill_of_a_room_goes_on_after_its_server_was_killed() {
     let clock = |seat: &Value| seat["clock"].as_u64().expect("a number");
     assert!(clock(&after) < clock(&before) + 5, "{before} {after}");
     // A lab of a seat is a lab like any other.
-    room.lab(1, &["drill", "status"]).status(0).says("acknowledged");
+    until(|| room.lab(1, &["drill", "status"]).status(0).stdout.contains("acknowledged"));
     one.console("lab unpause db", "unpaused");
     room.until_phase(1, "resolved");
     room.until_phase(2, "broken");
@@ -147,38 +50,61 @@ fn many_seats_play_at_once_and_lose_nothing_by_a_kill() {
     let seats = 8;
     let room = Room::open(&seats.to_string(), &[]);
     let devices: Vec<Device> = (1..=seats).map(|seat| room.join(seat)).collect();
-    room.desk.lab(&["room", "drill", "start", "db-frozen", "--quiet", "1s"]).status(0);
-    let all_are = |phase: &str| {
-        let status = room.status();
-        status["seats"].as_array().expect("a list").iter().all(|seat| seat["phase"] == phase)
-    };
-    until(|| all_are("broken"));
-    for device in &devices[..4] {
-        assert_eq!(device.act("ack", "").status, 200);
-    }
-    room.kill_server();
-    room.desk.lab(&["room", "resume"]).status(0);
-    for (index, device) in devices.iter().enumerate() {
+    play(&room, &devices, || {});
+    play(&room, &devices, || {
+        room.kill_server();
+        room.desk.lab(&["room", "resume"]).status(0);
         // The labs are looked at before their consoles can be used.
-        until(|| room.seat(index + 1)["state"] == "ready");
-        assert_eq!(device.act("ack", "").status, 200);
-        assert_eq!(device.act("diagnose", "where=database&what=hangs").status, 200);
-        device.console("unpause db", "unpaused");
+        until(|| room.status()["seats"].as_array().expect("a list").iter().all(|seat| seat["state"] == "ready"));
+    });
+    let rows = room.export(["seat", "drill", "ending", "detection", "diagnosis", "mitigation", "resolution", "points"]);
+    assert_eq!(rows.len(), 2 * seats);
+    for drills in rows.chunks(2) {
+        let [without, with] = drills else { panic!("{drills:?}") };
+        assert_eq!((without[1].as_str(), with[1].as_str()), ("1", "2"));
+        assert_eq!(without[2..], with[2..], "seat {}", without[0]);
     }
-    until(|| all_are("resolved"));
-    room.desk.lab(&["room", "drill", "end"]).status(0);
-    until(|| all_are("over"));
-    let csv = room.desk.lab(&["room", "export"]).status(0).stdout;
-    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
-    let heads = lines.next().expect("heads");
-    let column = |name: &str| heads.iter().position(|head| *head == name).expect(name);
-    let rows: Vec<_> = lines.collect();
-    assert_eq!(rows.len(), seats);
-    for row in rows {
-        for (term, points) in [("detection", "10"), ("diagnosis", "15"), ("mitigation", "25"), ("resolution", "30")] {
-            assert_eq!(row[column(term)], points, "{term}: {csv}");
+    // What was done before the interruption counts as well: a hint and a wrong try.
+    let of = |seat: usize| &rows[2 * seat - 1];
+    assert_eq!(of(2)[3..7], ["10", "15", "25", "30"]);
+    assert_eq!(of(3)[3..7], ["10", "9", "25", "30"]);
+    let points = |seat: usize| of(seat)[7].parse::<f64>().expect("a number");
+    assert!((points(2) - points(1) - 4.5).abs() < 0.05, "{rows:?}");
+}
+
+/// A whole drill of all seats at once, with an interruption in the middle. Some have done something before it, the others
+/// have not.
+fn play(room: &Room, devices: &[Device], interrupt: impl FnOnce()) {
+    let done = |answer: Response| assert_eq!(answer.status, 200, "{}", answer.text());
+    let all_at_once = |participant: &(dyn Fn(usize, &Device) + Sync)| {
+        std::thread::scope(|scope| {
+            for (index, device) in devices.iter().enumerate() {
+                scope.spawn(move || participant(index + 1, device));
+            }
+        });
+    };
+    room.desk.lab(&["room", "drill", "start", "db-frozen", "--quiet", "1s"]).status(0);
+    until(|| room.all_are("broken"));
+    all_at_once(&|seat, device| match seat % 4 {
+        0 => {}
+        1 => {
+            done(device.act("ack", ""));
+            done(device.act("hint", ""));
         }
-    }
+        2 => done(device.act("ack", "")),
+        _ => done(device.act("diagnose", "where=gateway&what=slow")),
+    });
+    interrupt();
+    all_at_once(&|seat, device| {
+        if matches!(seat % 4, 0 | 3) {
+            done(device.act("ack", ""));
+        }
+        done(device.act("diagnose", "where=database&what=hangs"));
+        device.console("unpause db", "unpaused");
+    });
+    until(|| room.all_are("resolved"));
+    room.desk.lab(&["room", "drill", "end"]).status(0);
+    until(|| room.all_are("over"));
 }
 
 #[test]
@@ -275,7 +201,7 @@ fn a_room_that_cannot_open_is_refused_and_leaves_nothing() {
     let port = listener.local_addr().expect("it has one").port().to_string();
     up(&["--seats", "1", "--port", &port]).status(3).complains("is in use").complains("--port 0");
     up(&["--seats", "1", "--bind", "192.0.2.1", "--port", "0"]).status(3).complains("cannot listen");
-    desk.lab(&["room", "status"]).status(3).complains("room room does not exist");
+    desk.lab(&["room", "status"]).status(3).complains("there is no room");
     desk.lab(&["up", "--name", "monday-01", "--port", "0"]).status(0);
     up(&["monday", "--seats", "1", "--port", "0"]).status(3).complains("lab monday-01 exists already");
     desk.lab(&["down", "--name", "monday-01"]).status(0);
@@ -291,6 +217,7 @@ fn rooms_are_listed_and_taken_down_with_all_labs() {
     desk.lab(&["room", "up", "monday", "--seats", "2", "--port", "0"]).status(3).complains("exists already");
     desk.lab(&["room", "up", "tuesday", "--seats", "1", "--port", "0"]).status(0);
     desk.lab(&["room", "status"]).status(2).complains("several rooms: monday, tuesday");
+    assert_eq!(desk.lab(&["complete", "--", "room", "down", ""]).status(0).stdout, "monday\ntuesday\n");
     desk.lab(&["room", "status", "monday"]).status(0).says("Ada").says("Grace").says("desk?token=");
     desk.lab(&["status", "--all"]).status(0).says("room monday").says("monday-01").says("room tuesday");
     // Everything is removed without the server, and with a damaged file.
@@ -313,6 +240,11 @@ fn a_line_of_the_console_is_one_command_against_the_own_lab() {
     one.console("drill status", "no drill is in progress");
     assert!(!one.page("/seat").text().contains("--name"));
     one.console("traffic --rate 50 -n 10", "10 requests in");
+    // Addresses of this machine lead nowhere on the participant's.
+    one.console("status", "· embedded");
+    one.console("status --json", "&quot;services&quot;");
+    let page = one.page("/seat").text();
+    assert!(page.contains("GET /api/users") && !page.contains("127.0.0.1") && !page.contains("graphs"), "{page}");
     one.console("help", "rollback");
     for refused in ["status --name room-02", "room down", "traffic --rate 500", "logs -f", "scenario list", "down"] {
         let send = || one.act("console", &format!("line={}", refused.replace(' ', "+")));
