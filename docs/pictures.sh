@@ -1,15 +1,34 @@
 #!/usr/bin/env bash
-# Takes the pictures in docs/images/: runs a scenario at workshop pace and captures its report and the lab's dashboard with
-# Chromium. Takes four minutes. Uses a temporary state folder and free ports, and cleans up after itself.
+# Takes the pictures in docs/images/ with Chromium. Of a run: its report and the lab's dashboard, at workshop pace. Of a room:
+# its pages during a drill and after it. Takes six minutes. Uses temporary state folders and free ports, and cleans up after
+# itself.
 #
-#   docs/pictures.sh                  builds lab, then takes the pictures
-#   LAB=path/to/lab docs/pictures.sh
+#   docs/pictures.sh                  builds lab, then takes all pictures
+#   LAB=path/to/lab docs/pictures.sh  takes those of a run with this lab
+#   docs/pictures.sh rooms            takes only those of a room
 #
-# Requires bash and chromium; uses pngquant, if installed, to make the files smaller.
+# Requires bash, chromium and chromedriver; uses pngquant, if installed, to make the files smaller.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C LAB_ENGINE=embedded LAB_NAME=default
+mkdir -p docs/images
+smaller() { if command -v pngquant >/dev/null; then pngquant --force --ext .png 64 "$@"; fi; }
+
+# The test takes each page also in dark mode and on a phone.
+rooms() {
+    local pictures picture
+    pictures=$(mktemp -d)
+    LAB_PICTURES="$pictures" cargo test --locked --test browser -- pictures::
+    for picture in join seat board desk debrief; do
+        cp "$pictures/room-$picture.png" docs/images/
+        smaller "docs/images/room-$picture.png"
+    done
+    rm -rf "$pictures"
+}
+rooms
+[ "${1:-}" != rooms ] || exit 0
+
 if [ -z "${LAB:-}" ]; then
     cargo build --locked
     host=$(rustc -vV | sed -n 's/^host: //p')
@@ -29,10 +48,9 @@ picture() {
     case $1 in *-dark) dark=(--blink-settings=preferredColorScheme=0) ;; *) dark=(--blink-settings=preferredColorScheme=1) ;; esac
     chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$folder/chromium" "${dark[@]}" \
         --window-size="$2,$3" --virtual-time-budget=4000 --screenshot="docs/images/$1.png" "$4" >/dev/null 2>&1
-    if command -v pngquant >/dev/null; then pngquant --force --ext .png 64 "docs/images/$1.png"; fi
+    smaller "docs/images/$1.png"
 }
 
-mkdir -p docs/images
 "$LAB" up --port 0 >/dev/null
 dashboard=$("$LAB" status --json | sed -n 's/.*"dashboard": *"\([^"]*\)".*/\1/p')
 "$LAB" scenario run rotate-key --pace workshop --report "$folder/report.html" &

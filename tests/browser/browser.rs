@@ -4,11 +4,15 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use fantoccini::{Client, ClientBuilder};
+use fantoccini::elements::Element;
+use fantoccini::key::Key;
+use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
 
 /// Time limit of a wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Least width of a window of Chromium in CSS pixels. Smaller pages need the emulation of a phone.
+const LEAST_WIDTH: u32 = 500;
 
 /// A session of a browser.
 pub(crate) struct Browser {
@@ -27,7 +31,7 @@ impl Drop for Driver {
 }
 
 impl Browser {
-    /// Starts a browser with a window of this size in CSS pixels, in light or dark mode.
+    /// Starts a browser with a window of this size in CSS pixels, or a phone if it is narrow, in light or dark mode.
     pub(crate) async fn open(width: u32, height: u32, dark: bool) -> Self {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
@@ -52,8 +56,13 @@ impl Browser {
             format!("--window-size={width},{height}"),
         ];
         args.extend(dark.then(|| "--blink-settings=preferredColorScheme=0".to_owned()));
+        let mut options = json!({ "args": args });
+        if width < LEAST_WIDTH {
+            let metrics = json!({ "width": width, "height": height, "pixelRatio": 1.0 });
+            options["mobileEmulation"] = json!({ "deviceMetrics": metrics });
+        }
         let mut capabilities = serde_json::Map::new();
-        capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": args }));
+        capabilities.insert("goog:chromeOptions".to_owned(), options);
         capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
         let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{port}")).await;
@@ -80,6 +89,67 @@ impl Browser {
         let passed = tokio::time::timeout(TIMEOUT, poll).await.is_ok();
         let page = if passed { Value::Null } else { self.run("return document.body.innerText").await };
         assert!(passed, "not true in time: {script}\n{page}");
+    }
+
+    /// Polls until the first element of a selector shows a text.
+    pub(crate) async fn until_shown(&self, selector: &str, text: &str) {
+        let (selector, text) = (json!(selector), json!(text));
+        self.until(&format!("return document.querySelector({selector})?.innerText.includes({text}) === true")).await;
+    }
+
+    /// Text of the page that can be seen.
+    pub(crate) async fn text(&self) -> String {
+        self.run("return document.body.innerText").await.as_str().expect("a text").to_owned()
+    }
+
+    /// Clicks the first element of a selector.
+    pub(crate) async fn click(&self, selector: &str) {
+        let clicked = self.find(selector).await.click().await;
+        clicked.unwrap_or_else(|error| panic!("{selector}: {error}"));
+    }
+
+    /// Replaces the text of a field by typing.
+    pub(crate) async fn fill(&self, selector: &str, text: &str) {
+        let field = self.find(selector).await;
+        let typed = async {
+            field.clear().await?;
+            field.send_keys(text).await
+        };
+        typed.await.unwrap_or_else(|error| panic!("{selector}: {error}"));
+    }
+
+    /// Chooses the option with a value from a list.
+    pub(crate) async fn choose(&self, selector: &str, value: &str) {
+        let chosen = self.find(selector).await.select_by_value(value).await;
+        chosen.unwrap_or_else(|error| panic!("{selector}: {error}"));
+    }
+
+    /// Picture of the window, as PNG.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        self.client.screenshot().await.expect("a picture")
+    }
+
+    /// Presses a key.
+    pub(crate) async fn press(&self, key: Key) {
+        self.type_text(&char::from(key).to_string()).await;
+    }
+
+    /// Types into the element that has the focus.
+    pub(crate) async fn type_text(&self, text: &str) {
+        let focused = self.client.active_element().await.expect("an element has the focus");
+        focused.send_keys(text).await.unwrap_or_else(|error| panic!("{text:?}: {error}"));
+    }
+
+    /// Accepts a question that contains a text.
+    pub(crate) async fn confirm(&self, text: &str) {
+        let question = self.client.get_alert_text().await.expect("a question");
+        assert!(question.contains(text), "{question}");
+        self.client.accept_alert().await.expect("a question");
+    }
+
+    async fn find(&self, selector: &str) -> Element {
+        let found = self.client.find(Locator::Css(selector)).await;
+        found.unwrap_or_else(|error| panic!("{selector}: {error}"))
     }
 
     /// Ends the session.

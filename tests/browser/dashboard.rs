@@ -2,11 +2,12 @@
 
 use std::process::Stdio;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::browser::Browser;
 use crate::desk::Desk;
+use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -16,14 +17,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("dashboard::it_is_readable_on_a_phone_and_by_keyboard", it_is_readable_on_a_phone_and_by_keyboard),
         trial("dashboard::other_sites_are_refused", other_sites_are_refused),
     ]
-}
-
-fn trial<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial {
-    Trial::test(name, move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        runtime.map_err(|error| Failed::from(error.to_string()))?.block_on(test());
-        Ok(())
-    })
 }
 
 /// Starts a lab. Returns the address of its dashboard.
