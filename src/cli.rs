@@ -3,6 +3,7 @@
 
 use clap::builder::styling::{AnsiColor, Styles};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use lab_core::error::Failure;
@@ -346,9 +347,13 @@ pub(crate) enum Command {
     /// Count what callers get at nginx and serve it as metrics (started in a container)
     #[command(hide = true)]
     Edge(EdgeArgs),
-    /// Run the host process of an embedded lab (started by the engine)
+    /// Run the host process of a lab (started by the engine)
     #[command(hide = true)]
-    Host,
+    Host {
+        /// Read the request from this file instead of standard input, and serve a network
+        #[arg(long, value_name = "FILE")]
+        request: Option<PathBuf>,
+    },
     /// Run the process that sends the callers' requests (started by `lab callers start`)
     #[command(hide = true)]
     CallersHost,

@@ -71,9 +71,12 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
             name_process(c"lab-edge");
             return Ok(lab_demo::edge::exporter::run());
         }
-        Command::Host => {
+        Command::Host { request } => {
             name_process(c"lab-host");
-            return Ok(lab_embedded::host::run());
+            return Ok(match request {
+                Some(file) => lab_host::host::run_from_file(file),
+                None => lab_host::host::run(),
+            });
         }
         Command::CallersHost => {
             name_process(c"lab-callers");
@@ -153,7 +156,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::App(_)
         | Command::Gateway(_)
         | Command::Edge(_)
-        | Command::Host
+        | Command::Host { .. }
         | Command::CallersHost
         | Command::DrillHost
         | Command::RoomHost

@@ -4,9 +4,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::call::unreadable;
-use super::protocol::{HostRequest, Ready};
 use lab_core::engine::{Description, EngineError, EngineErrorKind, UpRequest};
+use lab_host::{HOST_FILE, HostRequest, LOCK_FILE, Ready, unreadable};
 use lab_system::background::{self, Starting};
 use lab_system::deadline::Deadline;
 use lab_system::files::{self, Folder};
@@ -33,7 +32,8 @@ pub(super) async fn start_host(folder: &Folder, exe: &Path, request: &UpRequest)
     files::make_folder(folder.root()).map_err(system)?;
     let log = folder.path("host.log");
     let mut command = background::hidden_command(exe, "host", &log).map_err(|error| unreadable(&log, &error))?;
-    let request = HostRequest { folder: folder.root().to_owned(), exe: exe.to_owned(), up: request.clone() };
+    let request =
+        HostRequest { folder: folder.root().to_owned(), exe: exe.to_owned(), up: request.clone(), network: None };
     let mut starting = Starting::new(command.spawn().map_err(system)?);
     let response = starting.exchange(&request, UP_TIMEOUT).await;
     let failed = match response {
@@ -84,20 +84,20 @@ fn last_log_line(folder: &Folder) -> String {
 
 /// Returns `true` while the folder's host, or a service that it started, is running.
 pub(super) fn lives(folder: &Folder) -> bool {
-    background::is_running(&folder.path(super::LOCK_FILE))
+    background::is_running(&folder.path(LOCK_FILE))
 }
 
 /// Waits while a live host cannot be called yet, or no longer: until it has started or exited.
 pub(super) async fn until_settled(folder: &Folder) {
     let deadline = Deadline::after(SETTLE_TIMEOUT);
-    while lives(folder) && !folder.path(super::HOST_FILE).exists() && !deadline.is_over() {
+    while lives(folder) && !folder.path(HOST_FILE).exists() && !deadline.is_over() {
         tokio::time::sleep(SETTLE_INTERVAL).await;
     }
 }
 
 /// Waits until the folder's host and its services have exited.
 pub(super) async fn until_gone(folder: &Folder) -> Result<(), EngineError> {
-    let path = folder.path(super::LOCK_FILE);
+    let path = folder.path(LOCK_FILE);
     let file = match files::open_state(&path, u64::MAX) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

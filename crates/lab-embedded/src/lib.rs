@@ -1,9 +1,8 @@
-//! Embedded engine: runs the stack as plain processes, without Docker. [`Embedded`] starts `lab host` (see [`mod@host`]), which
+//! Embedded engine: runs the stack as plain processes, without Docker. [`Embedded`] starts `lab host` (see [`lab_host::host`]), which
 //! owns the processes, and controls it over a loopback port.
 
 #![warn(missing_docs)]
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -12,38 +11,24 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 
-use lab_core::engine::logs::time_in;
 use lab_core::engine::sql::Dialect;
 use lab_core::engine::{
-    APP, Ability, DB, DbError, DbQuery, DbResult, Description, Engine, EngineError, EngineErrorKind, GATEWAY, LogLine,
-    LogLines, LogRequest, Progress, ProgressFn, Reconciliation, ServiceChange, ServiceSpec, UpRequest,
+    DbError, DbQuery, DbResult, Description, Engine, EngineError, LogLines, LogRequest, Progress, ProgressFn,
+    Reconciliation, ServiceChange, ServiceSpec, UpRequest,
 };
+use lab_host::logs::past_lines;
+use lab_host::{DATABASE_FILE, HOST_FILE, PROCESSES};
 use lab_system::background;
-use lab_system::files::{self, Folder};
+use lab_system::files::Folder;
 
-mod call;
-mod child;
-pub mod host;
 mod launch;
-mod log;
-mod protocol;
-mod query;
-mod settings;
+mod local_host;
 mod stop_host;
 
-use call::Calls;
+use local_host::{Calls, LocalHost};
 
 /// Name of this engine in records and options.
 pub const NAME: &str = "embedded";
-
-const HOST_FILE: &str = "host.json";
-const LOCK_FILE: &str = "host.lock";
-const LOG_FOLDER: &str = "logs";
-/// Name of the app's database in the lab's folder.
-const DATABASE_FILE: &str = "users.db";
-/// Services that are processes and therefore have logs.
-const PROCESSES: [&str; 2] = [GATEWAY, APP];
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Engine that runs one lab as processes on this machine.
 pub struct Embedded {
@@ -62,7 +47,7 @@ impl Embedded {
 
     /// Like [`Embedded::new`] with another executable, for tests.
     pub fn with_executable(folder: &Folder, exe: PathBuf) -> Self {
-        Self { folder: folder.clone(), exe, calls: Calls::new(folder), tied: Mutex::new(None) }
+        Self { folder: folder.clone(), exe, calls: Calls::new(LocalHost::new(folder)), tied: Mutex::new(None) }
     }
 }
 
@@ -73,13 +58,7 @@ impl Engine for Embedded {
     }
 
     fn services(&self) -> Vec<ServiceSpec> {
-        let process = BTreeSet::from([Ability::SetEnv, Ability::Stop, Ability::Kill, Ability::Pause]);
-        let spec = |name: &str, abilities: BTreeSet<Ability>| ServiceSpec {
-            name: name.to_owned(),
-            abilities,
-            settings: settings::allowed_settings(name),
-        };
-        vec![spec(GATEWAY, process.clone()), spec(APP, process), spec(DB, BTreeSet::from([Ability::Pause]))]
+        lab_host::services()
     }
 
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
@@ -126,37 +105,14 @@ impl Engine for Embedded {
     }
 
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
-        let selected: Vec<&str> = PROCESSES.into_iter().filter(|name| request.includes(name)).collect();
-        for service in &request.services {
-            if !PROCESSES.contains(&service.as_str()) {
-                let detail = format!("it has no log on this engine (services with logs: {})", PROCESSES.join(", "));
-                return Err(EngineError::new(EngineErrorKind::Unsupported, detail).for_service(service));
-            }
-        }
-        let mut past = Vec::new();
-        let mut offsets = Vec::new();
-        let mut unreadable = Vec::new();
-        for service in &selected {
-            let path = self.folder.path(LOG_FOLDER).join(format!("{service}.log"));
-            let text = match files::read_state(&path, files::LOG_LIMIT) {
-                Ok(text) => text,
-                // A service that never started has no log.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-                Err(error) => {
-                    unreadable.push(Err(call::unreadable(&path, &error).for_service(service)));
-                    Vec::new()
-                }
-            };
-            let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            offsets.push(complete);
-            past.push(lines(service, &text[..complete]));
-        }
-        let past = stream::iter(unreadable.into_iter().chain(request.select(past).into_iter().map(Ok)));
+        // From the files, which are still there after the host has terminated.
+        let past = past_lines(&self.folder, request)?;
+        let lines = stream::iter(past.lines);
         if request.follow {
-            let follow = self.calls.follow(&selected, &offsets).await?;
-            return Ok(past.chain(follow).boxed());
+            let follow = self.calls.follow(&past.services, &past.offsets).await?;
+            return Ok(lines.chain(follow).boxed());
         }
-        Ok(past.boxed())
+        Ok(lines.boxed())
     }
 
     fn dialect(&self) -> Option<Dialect> {
@@ -164,12 +120,6 @@ impl Engine for Embedded {
     }
 
     async fn query(&self, query: &DbQuery, stop: BoxFuture<'static, ()>) -> Result<DbResult, DbError> {
-        query::run(&self.folder.path(DATABASE_FILE), query, stop).await
+        lab_host::query_database(&self.folder.path(DATABASE_FILE), query, stop).await
     }
-}
-
-fn lines(service: &str, text: &[u8]) -> Vec<LogLine> {
-    let text = String::from_utf8_lossy(text);
-    let line = |text: &str| LogLine { service: service.to_owned(), time: time_in(text), text: text.to_owned() };
-    text.lines().map(line).collect()
 }

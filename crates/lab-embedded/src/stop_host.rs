@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::call::Calls;
 use super::launch;
+use super::local_host::Calls;
 use lab_core::engine::{EngineError, EngineErrorKind};
 use lab_system::background;
 use lab_system::files::Folder;
@@ -17,7 +17,7 @@ pub(super) async fn stop(folder: &Folder, calls: &Calls) -> Result<(), EngineErr
     if request_shutdown(calls).await && launch::until_gone(folder).await.is_ok() {
         return Ok(());
     }
-    let lock = folder.path(super::LOCK_FILE);
+    let lock = folder.path(lab_host::LOCK_FILE);
     background::end_holders(&lock, GRACE).await.map_err(|error| {
         let detail = format!("it cannot be stopped: {error}");
         EngineError::new(EngineErrorKind::System, detail).for_service("lab host").hint(background::holder_hint(&lock))

@@ -13,8 +13,10 @@ use reqwest::{Client, ClientBuilder, Method, redirect, retry};
 use serde_json::Value;
 
 use lab_system::deadline::timeout;
+use lab_tls::PublicKey;
 mod cause;
 mod exchange;
+mod secure;
 
 pub use cause::Cause;
 pub use exchange::Exchange;
@@ -35,7 +37,7 @@ pub struct Http {
 pub struct Request {
     /// HTTP method, such as `GET`. Checked when the request is sent.
     pub method: String,
-    /// Absolute `http` URL.
+    /// Absolute `http` URL; `https` with [`Request::server_key`].
     pub url: String,
     /// Names and values, in the order of sending. A name may occur more than once.
     pub headers: Vec<(String, String)>,
@@ -45,6 +47,8 @@ pub struct Request {
     pub timeout: Duration,
     /// Maximum size of the response body. Does not apply to a stream of lines.
     pub limit: Limit,
+    /// Key of a server of lab's own, which is then called over TLS. Other servers are not supported over TLS.
+    pub server_key: Option<PublicKey>,
 }
 
 /// Handling of a response body that exceeds a size in bytes.
@@ -54,6 +58,20 @@ pub enum Limit {
     Fail(usize),
     /// Keep the first bytes and do not read the rest.
     Truncate(usize),
+}
+
+impl Limit {
+    /// Applies the limit to the body so far. Returns true if the rest is not to be read.
+    fn apply(self, body: &mut Vec<u8>) -> Result<bool, HttpError> {
+        match self {
+            Self::Fail(limit) if body.len() > limit => Err(HttpError::TooLarge { limit }),
+            Self::Truncate(limit) if body.len() >= limit => {
+                body.truncate(limit);
+                Ok(true)
+            }
+            Self::Fail(_) | Self::Truncate(_) => Ok(false),
+        }
+    }
 }
 
 impl Request {
@@ -76,6 +94,7 @@ impl Request {
             body: None,
             timeout: DEFAULT_TIMEOUT,
             limit: Limit::Fail(DEFAULT_LIMIT),
+            server_key: None,
         }
     }
 
@@ -97,6 +116,25 @@ impl Request {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// Method, URL and headers in the types of the HTTP library. `scheme` is the only supported one.
+    fn parts(&self, scheme: &str) -> Result<(Method, reqwest::Url, HeaderMap), HttpError> {
+        let invalid = |detail: String| HttpError::Invalid { detail };
+        let method = Method::from_bytes(self.method.as_bytes())
+            .map_err(|_| invalid(format!("{:?} is not a method", self.method)))?;
+        let url = reqwest::Url::parse(&self.url).map_err(|error| invalid(error.to_string()))?;
+        if url.scheme() != scheme {
+            return Err(invalid(format!("only {scheme} addresses are supported")));
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            // The value is not shown: it may be a key.
+            let bad = || invalid(format!("the header {name:?} cannot be sent"));
+            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+            headers.append(key, HeaderValue::from_str(value).map_err(|_| bad())?);
+        }
+        Ok((method, url, headers))
     }
 
     /// Sets [`Request::limit`].
@@ -233,18 +271,17 @@ impl Http {
     }
 
     async fn send(&self, request: &Request) -> Result<Response, HttpError> {
+        if let Some(key) = &request.server_key {
+            // Boxed, because its future is much larger than that of a plain request.
+            return Box::pin(secure::send(request, key)).await;
+        }
         let mut response = self.builder(request)?.send().await.map_err(|error| HttpError::from_reqwest(&error))?;
         let (status, content_type) = (response.status().as_u16(), content_type(&response));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::from_reqwest(&error))? {
             body.extend_from_slice(&chunk);
-            match request.limit {
-                Limit::Fail(limit) if body.len() > limit => return Err(HttpError::TooLarge { limit }),
-                Limit::Truncate(limit) if body.len() >= limit => {
-                    body.truncate(limit);
-                    break;
-                }
-                _ => {}
+            if request.limit.apply(&mut body)? {
+                break;
             }
         }
         Ok(Response { status, content_type, body })
@@ -253,6 +290,9 @@ impl Http {
     /// Sends a request and streams the lines of its response without their line ends. The timeout applies to the response
     /// head only. Lines longer than 1 MiB are split. A status other than 2xx is an error.
     pub async fn lines(&self, request: &Request) -> Result<BoxStream<'static, Result<String, HttpError>>, HttpError> {
+        if let Some(key) = &request.server_key {
+            return Box::pin(secure::lines(request, key)).await;
+        }
         let sending = self.builder(request)?.send();
         let Ok(response) = timeout(request.timeout, sending).await else {
             return Err(HttpError::timeout());
@@ -268,20 +308,7 @@ impl Http {
     }
 
     fn builder(&self, request: &Request) -> Result<reqwest::RequestBuilder, HttpError> {
-        let invalid = |detail: String| HttpError::Invalid { detail };
-        let method = Method::from_bytes(request.method.as_bytes())
-            .map_err(|_| invalid(format!("{:?} is not a method", request.method)))?;
-        let url = reqwest::Url::parse(&request.url).map_err(|error| invalid(error.to_string()))?;
-        if url.scheme() != "http" {
-            return Err(invalid("only http addresses are supported".to_owned()));
-        }
-        let mut headers = HeaderMap::new();
-        for (name, value) in &request.headers {
-            // The value is not shown: it may be a key.
-            let bad = || invalid(format!("the header {name:?} cannot be sent"));
-            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-            headers.append(key, HeaderValue::from_str(value).map_err(|_| bad())?);
-        }
+        let (method, url, headers) = request.parts("http")?;
         let builder = self.client.request(method, url).headers(headers);
         Ok(match &request.body {
             Some(body) => builder.json(body),

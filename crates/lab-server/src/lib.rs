@@ -20,6 +20,8 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use lab_tls::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,7 +61,45 @@ pub async fn serve(
     is_trusted: IsTrusted,
     end: CancellationToken,
 ) {
-    let connections = Connections::new(limits.connections, limits.stall);
+    let handle = move |(stream, peer), admission, end| {
+        connection(stream, peer, admission, router.clone(), limits.head, is_trusted.clone(), end)
+    };
+    accept_all(listener, limits.connections, limits.stall, handle, end).await;
+}
+
+/// Like [`serve`], over TLS. The handshake has the time limit of a request head.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: Acceptor,
+    router: Router,
+    limits: Limits,
+    is_trusted: IsTrusted,
+    end: CancellationToken,
+) {
+    let handle = move |(stream, peer), admission: Admission, end| {
+        let (tls, router, is_trusted) = (tls.clone(), router.clone(), is_trusted.clone());
+        async move {
+            let handshake = tokio::select! {
+                handshake = tokio::time::timeout(limits.head, tls.accept(stream)) => handshake,
+                () = admission.evicted() => return,
+            };
+            if let Ok(Ok(stream)) = handshake {
+                connection(stream, peer, admission, router, limits.head, is_trusted, end).await;
+            }
+        }
+    };
+    accept_all(listener, limits.connections, limits.stall, handle, end).await;
+}
+
+/// Handles each accepted connection in a task of its own.
+async fn accept_all<F: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    connections: usize,
+    stall: Option<Duration>,
+    handle: impl Fn((TcpStream, Peer), Admission, CancellationToken) -> F,
+    end: CancellationToken,
+) {
+    let connections = Connections::new(connections, stall);
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -67,7 +107,7 @@ pub async fn serve(
             accepted = accept(&listener, &connections) => accepted,
         };
         if let Some((client, admission)) = accepted {
-            tasks.spawn(connection(client, admission, router.clone(), limits.head, is_trusted.clone(), end.clone()));
+            tasks.spawn(handle(client, admission, end.clone()));
         }
     }
     tasks.close();
@@ -85,7 +125,8 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> Option<((T
 }
 
 async fn connection(
-    (stream, peer): (TcpStream, Peer),
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     admission: Admission,
     router: Router,
     head: Duration,

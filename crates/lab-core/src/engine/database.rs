@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::EngineError;
 
 /// Role of the database that queries without `write` use on an engine with roles.
 pub const VIEWER: &str = "viewer";
 
 /// One statement and its limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbQuery {
     /// The statement, without a semicolon at the end.
     pub sql: String,
@@ -24,7 +26,7 @@ pub struct DbQuery {
 }
 
 /// Result of a statement.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbResult {
     /// Empty if the statement returns no rows.
     pub columns: Vec<String>,
@@ -50,7 +52,7 @@ impl DbResult {
 }
 
 /// Reason why a query has no result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum DbError {
     /// The database rejects the statement.
     #[error("{message}")]

@@ -12,7 +12,7 @@ use super::EngineError;
 pub type LogLines = BoxStream<'static, Result<LogLine, EngineError>>;
 
 /// Selects log lines.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogRequest {
     /// Services to include; empty for all.
     pub services: Vec<String>,

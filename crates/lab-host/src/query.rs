@@ -61,7 +61,7 @@ mod code {
 }
 
 /// Runs a statement until it ends, or until its time limit or `stop`.
-pub(crate) async fn run(path: &Path, query: &DbQuery, mut stop: BoxFuture<'static, ()>) -> Result<DbResult, DbError> {
+pub async fn run(path: &Path, query: &DbQuery, mut stop: BoxFuture<'static, ()>) -> Result<DbResult, DbError> {
     check(query)?;
     let stopped = Arc::new(AtomicBool::new(false));
     let errors = Errors { query, stopped: &stopped };

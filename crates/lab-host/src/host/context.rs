@@ -1,15 +1,16 @@
 //! State shared by the services of one stack, and their desired state in `services.json`.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::health::Health;
-use crate::call::unreadable;
 use crate::log::Log;
 use crate::protocol::HostRequest;
+use crate::{logs, unreadable};
 use lab_core::engine::{EngineError, EngineErrorKind, port};
 use lab_dashboard::USUAL;
 use lab_system::files::{self, Folder, Staged};
@@ -19,6 +20,8 @@ pub(super) struct Context {
     pub(super) exe: PathBuf,
     pub(super) folder: Folder,
     pub(super) health: Health,
+    /// Address on which the gateway listens.
+    pub(super) gateway_ip: Ipv4Addr,
     desired: Mutex<DesiredState>,
     /// Content of the file, if known.
     saved: Mutex<Option<DesiredState>>,
@@ -65,6 +68,7 @@ impl Context {
             exe: request.exe.clone(),
             folder: folder.clone(),
             health: Health::new(),
+            gateway_ip: if request.network.is_some() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST },
             desired: Mutex::new(desired),
             saved,
         }
@@ -131,7 +135,7 @@ impl Context {
     pub(super) fn log(&self, service: &str) -> Result<Arc<Log>, EngineError> {
         let folder = self.folder.path(crate::LOG_FOLDER);
         files::make_folder(&folder).map_err(|error| unreadable(&folder, &error).for_service(service))?;
-        let path = folder.join(format!("{service}.log"));
+        let path = logs::file(&self.folder, service);
         Log::open(path.clone()).map_err(|error| unreadable(&path, &error).for_service(service))
     }
 }

@@ -12,10 +12,9 @@ use super::gateway::Gateway;
 use super::health::new_instance;
 use super::slot::{Slot, status};
 use super::transition::Managed;
-use crate::DATABASE_FILE;
-use crate::call::unreadable;
 use crate::child::{Child, Program};
 use crate::log::Log;
+use crate::{DATABASE_FILE, unreadable};
 use lab_core::engine::{APP, DB, EngineError, Health, Retired, RunState, ServiceStatus};
 use lab_system::files;
 

@@ -89,7 +89,7 @@ impl Gateway {
         let instance = new_instance(GATEWAY);
         let mut env = BTreeMap::from([("GATEWAY_UPSTREAM".to_owned(), UPSTREAM.to_owned())]);
         env.extend(desired.clone());
-        env.insert("GATEWAY_LISTEN".to_owned(), format!("127.0.0.1:{}", self.context.gateway_port()));
+        env.insert("GATEWAY_LISTEN".to_owned(), format!("{}:{}", self.context.gateway_ip, self.context.gateway_port()));
         env.insert("GATEWAY_REUSE_PORT".to_owned(), "on".to_owned());
         env.insert("GATEWAY_INSTANCE".to_owned(), instance.clone());
         env.insert("GATEWAY_METRICS_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
@@ -105,7 +105,12 @@ impl Gateway {
 
     /// Instance id and URL of the metrics page. `None` if the gateway is stopped or paused.
     pub(super) fn metrics(&self) -> Option<(String, String)> {
-        let child = self.slot.child().filter(|_| self.slot.state() == RunState::Running)?;
+        self.page().filter(|_| self.slot.state() == RunState::Running)
+    }
+
+    /// Instance id and URL of the metrics page, even if the gateway is paused.
+    pub(super) fn page(&self) -> Option<(String, String)> {
+        let child = self.slot.child()?;
         let address = child.metrics.as_ref()?;
         Some((child.instance.clone(), format!("http://{address}/metrics")))
     }

@@ -182,6 +182,18 @@ impl Supervisor {
         Some((child.instance.clone(), format!("http://{}/metrics", child.address)))
     }
 
+    /// URL of the metrics page of an active app or gateway instance. Includes paused ones, which do not answer.
+    pub(super) fn metrics_page(&self, instance: &str) -> Option<String> {
+        let app = self.app.slot().child().map(|app| (app.instance.clone(), format!("http://{}/metrics", app.address)));
+        let pages = [app, self.gateway.page()].into_iter().flatten();
+        pages.into_iter().find(|(known, _)| known == instance).map(|(_, url)| url)
+    }
+
+    /// State folder of the lab.
+    pub(super) fn folder(&self) -> &Folder {
+        &self.context.folder
+    }
+
     /// Instance id and metrics URL of the active gateway. `None` if it is stopped or paused.
     pub(super) fn edge_metrics(&self) -> Option<(String, String)> {
         self.gateway.metrics()

@@ -1,6 +1,8 @@
-//! `lab host`: the supervisor process of an embedded stack. It runs `lab app` and `lab gateway` as children, serves the engine's
-//! calls on a loopback port, and holds a lock while it is running.
+//! `lab host`: the supervisor process of a stack of plain processes. It runs `lab app` and `lab gateway` as children, serves the
+//! engine's calls on its control port, and holds a lock while it is running.
 //!
+//! - Started by an engine on the same machine, it listens on loopback ports. With a request file, in a container, it serves a
+//!   network (see [`network`]): it writes no `host.json`, serves no dashboard, and prints neither keys nor its description.
 //! - It runs in a session of its own. `lab up` leaves it running; the host of a temporary lab is tied to its run.
 //! - Its services inherit `host.lock`, so the lock is free only when all of them have ended. No process id is guessed.
 //! - A service prints `ready ADDRESS` on stdout, then its log, and exits when its stdin closes.
@@ -21,11 +23,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::call::unreadable;
-use super::protocol::{HostFile, HostRequest, Ready, new_token};
+use crate::protocol::{HostFile, HostRequest, Network, Ready, new_token};
+use crate::{HOST_FILE, LOCK_FILE, VERSION, unreadable};
 use lab_core::engine::{EngineError, EngineErrorKind, Roles};
 use lab_core::error::Exit;
 use lab_dashboard::Snapshot;
@@ -38,11 +41,13 @@ mod control;
 mod database;
 mod gateway;
 mod health;
+mod logs;
+mod network;
 mod slot;
 mod supervisor;
 mod transition;
 
-use control::Shutdown;
+use control::{Control, Port, Shutdown};
 use supervisor::Supervisor;
 
 /// Time for clients to read the last responses. A log follower may have stopped reading.
@@ -50,9 +55,9 @@ const LINGER: Duration = Duration::from_millis(500);
 /// Interval at which the host checks its files.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs a stack: reads a `HostRequest` from standard input, writes a `Ready` message to standard output, and serves until
-/// shutdown is requested. The host exits when standard input closes: a tied host always, others only until the stack is
-/// up.
+/// Runs a stack that an engine on this machine starts: reads a `HostRequest` from standard input, writes a `Ready` message to
+/// standard output, and serves until shutdown is requested. The host exits when standard input closes: a tied host always,
+/// others only until the stack is up.
 pub fn run() -> Exit {
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line).is_err() {
@@ -63,16 +68,56 @@ pub fn run() -> Exit {
         return Exit::Usage;
     };
     background::detach();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
+    match block_on(host(request)) {
+        Ok(exit) => exit,
         Err(error) => {
             report(&Ready::Failed(EngineError::new(EngineErrorKind::System, error.to_string())));
-            return Exit::Failed;
+            Exit::Failed
+        }
+    }
+}
+
+/// Runs a stack in a container: reads a `HostRequest` from a file and serves until it receives a signal.
+pub fn run_from_file(path: &Path) -> Exit {
+    let complain = |error: &dyn std::fmt::Display| {
+        let _ = writeln!(std::io::stderr().lock(), "error: {error}");
+    };
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) => {
+            complain(&format_args!("{}: {error}", path.display()));
+            return Exit::Usage;
         }
     };
-    let exit = runtime.block_on(host(request));
+    let Ok(request) = serde_json::from_slice::<HostRequest>(&text) else {
+        // The reason could quote a secret of the file.
+        complain(&format_args!("{} is not a request for `lab host`", path.display()));
+        return Exit::Usage;
+    };
+    let end = CancellationToken::new();
+    let serving = async {
+        background::end_with_signals(end.clone());
+        files::make_folder(&request.folder).map_err(|error| unreadable(&request.folder, &error))?;
+        serve(request, end, CancellationToken::new()).await
+    };
+    match block_on(serving) {
+        Ok(Ok(())) => Exit::Passed,
+        Ok(Err(error)) => {
+            complain(&error);
+            Exit::Failed
+        }
+        Err(error) => {
+            complain(&error);
+            Exit::Failed
+        }
+    }
+}
+
+fn block_on<T>(task: impl Future<Output = T>) -> std::io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(task);
     runtime.shutdown_background();
-    exit
+    Ok(result)
 }
 
 /// Reports to the parent process.
@@ -100,7 +145,7 @@ async fn host(request: HostRequest) -> Exit {
 
 async fn serve(request: HostRequest, end: CancellationToken, orphaned: CancellationToken) -> Result<(), EngineError> {
     let folder = Folder::new(request.folder.clone());
-    let lock = take_lock(&folder.path(super::LOCK_FILE)).await?;
+    let lock = take_lock(&folder.path(LOCK_FILE)).await?;
     let supervisor = Arc::new(Supervisor::new(&folder, &request)?);
     let up = tokio::select! {
         up = supervisor.up(&request.up) => up,
@@ -108,7 +153,7 @@ async fn serve(request: HostRequest, end: CancellationToken, orphaned: Cancellat
         () = orphaned.cancelled() => Err(EngineError::new(EngineErrorKind::Lost, "the parent process has exited")),
     };
     match up {
-        Ok(()) => control(&folder, &lock, &supervisor, end).await,
+        Ok(()) => control(&folder, &lock, &supervisor, request.network.as_ref(), end).await,
         Err(error) => {
             supervisor.down().await;
             Err(error)
@@ -121,51 +166,57 @@ async fn control(
     folder: &Folder,
     lock: &File,
     supervisor: &Arc<Supervisor>,
+    network: Option<&Network>,
     end: CancellationToken,
 ) -> Result<(), EngineError> {
     let shutdown = Shutdown { requested: end, complete: CancellationToken::new() };
-    let called = match open(folder).await {
-        Ok((listener, file)) => {
-            serve_dashboard(folder, supervisor, &shutdown.requested).await;
-            report(&Ready::Up(Box::new(supervisor.describe().await)));
-            let (supervisor, token, until) = (supervisor.clone(), file.token.clone(), shutdown.clone());
-            let served = tokio::spawn(async move { control::serve(listener, supervisor, &token, until).await });
-            tokio::select! {
-                () = shutdown.requested.cancelled() => {}
-                () = watch_files(folder, lock, &file) => {}
-            }
-            Ok(served)
-        }
-        Err(error) => Err(error),
+    let state = Control { supervisor: supervisor.clone(), shutdown: shutdown.clone() };
+    let called = match network {
+        None => serve_locally(folder, lock, state).await,
+        Some(network) => network::serve(network, state).await,
     };
     // Unpublish the address. A new host waits for the lock.
     shutdown.requested.cancel();
-    let _ = std::fs::remove_file(folder.path(super::HOST_FILE));
+    let _ = std::fs::remove_file(folder.path(HOST_FILE));
     supervisor.down().await;
     shutdown.complete.cancel();
     let _ = tokio::time::timeout(LINGER, called?).await;
     Ok(())
 }
 
+/// Serves calls from this machine until shutdown is requested or the lab's folder is removed. Returns the task that serves.
+async fn serve_locally(folder: &Folder, lock: &File, control: Control) -> Result<JoinHandle<()>, EngineError> {
+    let (port, file) = open(folder).await?;
+    let requested = control.shutdown.requested.clone();
+    serve_dashboard(folder, &control.supervisor, &requested).await;
+    report(&Ready::Up(Box::new(control.supervisor.describe().await)));
+    let called = tokio::spawn(control::serve(port, control));
+    tokio::select! {
+        () = requested.cancelled() => {}
+        () = watch_files(folder, lock, &file) => {}
+    }
+    Ok(called)
+}
+
 /// Opens the control port and publishes its address in `host.json`.
-async fn open(folder: &Folder) -> Result<(TcpListener, HostFile), EngineError> {
+async fn open(folder: &Folder) -> Result<(Port, HostFile), EngineError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(system)?;
     let address = listener.local_addr().map_err(system)?.to_string();
     let token = new_token().map_err(system)?;
-    let file = HostFile { version: super::VERSION.to_owned(), pid: std::process::id(), address, token };
-    folder.write_json(super::HOST_FILE, &file).map_err(system)?;
-    Ok((listener, file))
+    let file = HostFile { version: VERSION.to_owned(), pid: std::process::id(), address, token: token.clone() };
+    folder.write_json(HOST_FILE, &file).map_err(system)?;
+    Ok((Port { listener, token, tls: None }, file))
 }
 
 /// Rewrites `host.json` if it is lost or modified. Returns once the lab's folder is gone, because nothing could stop this host
 /// then.
 async fn watch_files(folder: &Folder, lock: &File, file: &HostFile) {
-    let path = folder.path(super::HOST_FILE);
+    let path = folder.path(HOST_FILE);
     let mut written = fingerprint(&path);
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while files::is_named(lock, &folder.path(super::LOCK_FILE)) {
-        if (written.is_none() || fingerprint(&path) != written) && folder.write_json(super::HOST_FILE, file).is_ok() {
+    while files::is_named(lock, &folder.path(LOCK_FILE)) {
+        if (written.is_none() || fingerprint(&path) != written) && folder.write_json(HOST_FILE, file).is_ok() {
             written = fingerprint(&path);
         }
         ticks.tick().await;
