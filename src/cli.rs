@@ -26,6 +26,7 @@ mod runs;
 mod scenario;
 mod service;
 mod start_drill;
+mod swarm;
 mod traffic;
 
 pub(crate) use callers::{CallersCommand, StartCallersArgs};
@@ -55,6 +56,7 @@ pub(crate) use scenario::{
     ValidateArgs,
 };
 pub(crate) use service::{AppArgs, EdgeArgs, ServiceArgs};
+pub(crate) use swarm::SwarmCommand;
 pub(crate) use traffic::{SendArgs, TrafficArgs, TrafficCommand};
 
 const STYLES: Styles = Styles::styled()
@@ -285,6 +287,13 @@ pub(crate) enum Command {
         For a site without a registry: pull and save on a connected machine, then load and `lab up --images offline` there."
     )]
     Images(ImagesCommand),
+    /// Set up and inspect a Docker Swarm for labs on several machines
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  lab swarm init\n  DOCKER_HOST=ssh://n2 lab swarm load\n  lab swarm status\n  lab up --engine swarm\n\n\
+        DOCKER_HOST names a manager of the Swarm. See docs/swarm.md."
+    )]
+    Swarm(SwarmCommand),
     /// Query the lab's Prometheus
     #[command(
         after_help = "Examples:\n  lab query 'rate(app_auth_failures_total[1m])'\n  lab query job:app_auth_failures:ratio_rate30s --range 10m\n\n\

@@ -12,6 +12,8 @@ pub(crate) enum EngineChoice {
     Docker,
     /// Processes on this machine, without Docker
     Embedded,
+    /// A service of a Docker Swarm, on any of its nodes
+    Swarm,
 }
 
 /// Output format of a run.

@@ -9,6 +9,7 @@ use super::session::Session;
 use crate::cli::{EngineChoice, ImagesChoice, NewLabArgs};
 use crate::engines::dashboard::requested_port;
 use lab_containers::docker::{self, ImageReport};
+use lab_containers::swarm;
 use lab_core::error::Failure;
 use lab_report::report::human;
 use lab_report::term::Tone;
@@ -44,22 +45,54 @@ impl<'a> NewLab<'a> {
 
 /// Creates the record of a new lab. If the engine was chosen automatically, notes the choice on stderr.
 pub(super) async fn record(session: &Session, lab: &Lab, new_lab: NewLab<'_>) -> anyhow::Result<Record> {
-    let engine = match new_lab.engine {
-        EngineChoice::Docker => docker::NAME,
-        EngineChoice::Embedded => lab_embedded::NAME,
-        EngineChoice::Auto => {
-            let (engine, why) = best(lab, &new_lab).await?;
-            session.term.note(&session.term.stderr_painter().paint(Tone::Dim, &why));
-            engine
-        }
+    let engine = if let Some(engine) = engine_name(new_lab.engine) {
+        engine
+    } else {
+        let (engine, why) = best(lab, &new_lab).await?;
+        session.term.note(&session.term.stderr_painter().paint(Tone::Dim, &why));
+        engine
     };
-    if engine != docker::NAME && new_lab.needs_docker() {
+    if engine == swarm::NAME {
+        check_swarm(&new_lab.containers)?;
+    } else if engine != docker::NAME && new_lab.needs_docker() {
         let message = "--stack, --app-image and --bind (LAB_BIND) require Docker";
         return Err(Failure::usage(message).hint("add --engine docker").into());
     }
-    let dashboard_port = if engine == docker::NAME { dashboard_port()? } else { None };
+    let dashboard_port = if has_dashboard_process(engine) { dashboard_port()? } else { None };
     let containers = Containers { dashboard_port, ..new_lab.containers };
     Ok(Record { containers, ..Record::new(engine, new_lab.gateway_port) })
+}
+
+/// Name of the chosen engine. `None` for `auto`.
+pub(super) fn engine_name(choice: EngineChoice) -> Option<&'static str> {
+    match choice {
+        EngineChoice::Auto => None,
+        EngineChoice::Docker => Some(docker::NAME),
+        EngineChoice::Embedded => Some(lab_embedded::NAME),
+        EngineChoice::Swarm => Some(swarm::NAME),
+    }
+}
+
+/// Returns true if the dashboard of a lab on this engine is a process of its own.
+pub(super) fn has_dashboard_process(engine: &str) -> bool {
+    [docker::NAME, swarm::NAME].contains(&engine)
+}
+
+/// Refuses options that a lab on a Swarm cannot have.
+fn check_swarm(containers: &Containers) -> Result<(), Failure> {
+    let Containers { stack, app_image, bind, .. } = containers;
+    if stack.is_some() || bind.is_some() {
+        let message = "--stack and --bind (LAB_BIND) do not apply to a lab on a Swarm";
+        return Err(Failure::usage(message).hint("its ports are open on all addresses of its node, see docs/swarm.md"));
+    }
+    match app_image {
+        // A tag may be another image on each node.
+        Some(image) if !(image.starts_with("sha256:") || image.contains("@sha256:")) => {
+            let message = format!("--app-image {image}: on a Swarm, an image must be named by its id or digest");
+            Err(Failure::usage(message).hint("use REGISTRY/lab@sha256:DIGEST, or omit it to use this lab's own image"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Dashboard port requested in the environment.

@@ -7,7 +7,7 @@ use super::room;
 use super::session::Session;
 use crate::cli::DownArgs;
 use crate::engines::Connect;
-use lab_containers::docker;
+use lab_containers::{docker, swarm};
 use lab_core::engine::{Engine, EngineError, EngineErrorKind};
 use lab_core::error::{Exit, Failure};
 use lab_report::term::Tone;
@@ -173,6 +173,9 @@ pub(super) fn try_again(lab: &Lab, error: EngineError) -> EngineError {
 async fn on_every_engine(session: &Session, lab: &Lab) -> anyhow::Result<()> {
     let record = |engine: &str| Record { containers: Containers::from_env(), ..Record::new(engine, 0) };
     down(lab, lab.engine_for_down(&record(lab_embedded::NAME))?.as_ref()).await?;
+    if swarm::has_record(lab.folder()) {
+        down(lab, lab.engine_for_down(&record(swarm::NAME))?.as_ref()).await?;
+    }
     match down(lab, lab.engine_for_down(&record(docker::NAME))?.as_ref()).await {
         Err(error) if matches!(error.kind, EngineErrorKind::Unreachable | EngineErrorKind::Denied) => {
             if lab.folder().path("lab.json").exists() {

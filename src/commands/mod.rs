@@ -39,6 +39,7 @@ mod service;
 mod session;
 mod signals;
 mod status;
+mod swarm;
 mod time_span;
 mod traffic;
 mod up;
@@ -145,6 +146,7 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Room(command) => Box::pin(room::run(session, command)).await,
         Command::Db(command) => db::run(session, command).await,
         Command::Images(command) => images::run(session, command).await,
+        Command::Swarm(command) => swarm::run(session, command).await,
         Command::Query(args) => query::run(session, args).await,
         Command::Scenario(command) => scenario::run(session, command).await,
         Command::Runs(command) => runs::run(session, command),

@@ -14,7 +14,7 @@ use super::scenario::options;
 use super::session::{Session, no_such_lab};
 use super::signals;
 use crate::cli::{EngineChoice, Format, PaceChoice, RunArgs};
-use lab_containers::docker;
+use lab_containers::{docker, swarm};
 use lab_core::error::{Exit, Failure};
 use lab_core::event::{Phase, UndoOutcome};
 use lab_report::report::annotations::Annotations;
@@ -242,11 +242,7 @@ async fn prepare(
 
 /// Rejects an `--engine` that differs from the engine of an existing lab.
 fn check_engine(lab: &Lab, record: &Record, choice: EngineChoice) -> Result<(), Failure> {
-    let requested = match choice {
-        EngineChoice::Auto => return Ok(()),
-        EngineChoice::Docker => docker::NAME,
-        EngineChoice::Embedded => lab_embedded::NAME,
-    };
+    let Some(requested) = choose::engine_name(choice) else { return Ok(()) };
     if requested == record.engine {
         return Ok(());
     }
@@ -351,6 +347,7 @@ async fn select_engine<'w>(plan: &Plan, lab: &Lab, new_lab: NewLab<'w>) -> anyho
     let name = match new_lab.engine {
         EngineChoice::Docker => docker::NAME,
         EngineChoice::Embedded => lab_embedded::NAME,
+        EngineChoice::Swarm => swarm::NAME,
         EngineChoice::Auto if plan.runs_on(docker::NAME) && plan.runs_on(lab_embedded::NAME) => return Ok(new_lab),
         EngineChoice::Auto if plan.runs_on(lab_embedded::NAME) => {
             return Ok(NewLab { engine: EngineChoice::Embedded, ..new_lab });

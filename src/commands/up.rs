@@ -11,7 +11,7 @@ use super::choose::{self, NewLab};
 use super::failure::provision_failure;
 use super::session::Session;
 use super::signals;
-use crate::cli::{EngineChoice, ImagesChoice, UpArgs};
+use crate::cli::{ImagesChoice, UpArgs};
 use lab_containers::docker;
 use lab_core::engine::{Description, Endpoints, RunState, ServiceStatus};
 use lab_core::error::{Exit, Failure};
@@ -160,11 +160,7 @@ pub(super) async fn bring_up(
 
 /// Updates the record of an existing lab. Its engine, stack, image and address cannot change.
 fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Failure> {
-    let requested = match args.new_lab.engine {
-        EngineChoice::Auto => record.engine.as_str(),
-        EngineChoice::Docker => docker::NAME,
-        EngineChoice::Embedded => lab_embedded::NAME,
-    };
+    let requested = choose::engine_name(args.new_lab.engine).unwrap_or(&record.engine);
     let has = &record.containers;
     let same_stack = |folder: &PathBuf| has.stack.as_ref().is_some_and(|other| resolved(folder) == resolved(other));
     let same_image = |image: &String| has.app_image.as_ref().is_some_and(|other| docker::is_same_image(image, other));
@@ -179,7 +175,7 @@ fn known_record(lab: &Lab, record: Record, args: &UpArgs) -> Result<Record, Fail
         );
     }
     let offline = args.new_lab.images.map_or(record.containers.offline, |images| images == ImagesChoice::Offline);
-    let dashboard_port = if record.engine == docker::NAME { choose::dashboard_port()? } else { None };
+    let dashboard_port = if choose::has_dashboard_process(&record.engine) { choose::dashboard_port()? } else { None };
     let mut containers = Containers { offline, dashboard_port, ..record.containers };
     if !args.new_stack.allow_folder.is_empty() {
         containers.allowed = choose::allowed_folders(&args.new_stack.allow_folder)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::with_dashboard::WithDashboard;
 use lab_containers::docker::{self, Docker, DockerOptions};
+use lab_containers::swarm::{self, Swarm, SwarmOptions};
 use lab_core::engine::{Engine, EngineError, EngineErrorKind};
 use lab_embedded::Embedded;
 use lab_runner::lab::{Containers, Lab, Record};
@@ -70,6 +71,12 @@ impl Connect for Lab {
             docker::NAME => {
                 let stack = stack.map_or_else(|| self.known_stack(&record.containers), Ok)?;
                 self.with_dashboard(&record.containers, stack)
+            }
+            swarm::NAME => {
+                let Containers { host, app_image, dashboard_port, .. } = &record.containers;
+                let options = SwarmOptions { host: host.clone(), image: app_image.clone(), executable: None };
+                let swarm = Swarm::new(self.name(), self.folder(), &self.owner()?, options);
+                Ok(Arc::new(WithDashboard::new(self.name(), self.folder(), swarm, *dashboard_port)))
             }
             other => {
                 let detail = format!("this version of lab has no engine called {other:?}");

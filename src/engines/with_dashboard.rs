@@ -1,5 +1,5 @@
-//! Docker engine plus lab's own dashboard, for stacks without Grafana. The dashboard starts with `up`, ends with `down` and
-//! is an endpoint in `describe`, as on the embedded engine.
+//! An engine plus lab's own dashboard, for stacks without Grafana. The dashboard starts with `up`, ends with `down` and is an
+//! endpoint in `describe`, as on the embedded engine.
 
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::dashboard::{Dashboard, Order, PORT_VARIABLE};
 use lab_containers::docker::Docker;
+use lab_containers::swarm::Swarm;
 use lab_core::engine::sql::Dialect;
 use lab_core::engine::{
     DbError, DbQuery, DbResult, Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest, ProgressFn,
@@ -22,10 +23,53 @@ use lab_system::files::Folder;
 /// Port if neither the environment nor the stack has one.
 const USUAL_PORT: u16 = 3000;
 
-pub(super) struct WithDashboard {
+/// Engine whose labs have no dashboard in their stack, or only as Grafana.
+#[async_trait]
+pub(super) trait WithoutDashboard: Engine {
+    /// Returns true if Grafana runs in the lab.
+    async fn has_grafana(&self) -> Result<bool, EngineError>;
+
+    /// Port of Grafana in the stack.
+    fn grafana_port(&self) -> Option<u16>;
+
+    /// Describes the container that uses a port of this machine.
+    async fn holder_of(&self, port: u16) -> Result<Option<String>, EngineError>;
+}
+
+#[async_trait]
+impl WithoutDashboard for Docker {
+    async fn has_grafana(&self) -> Result<bool, EngineError> {
+        Self::has_grafana(self).await
+    }
+
+    fn grafana_port(&self) -> Option<u16> {
+        Self::grafana_port(self)
+    }
+
+    async fn holder_of(&self, port: u16) -> Result<Option<String>, EngineError> {
+        Self::holder_of(self, port).await
+    }
+}
+
+#[async_trait]
+impl WithoutDashboard for Swarm {
+    async fn has_grafana(&self) -> Result<bool, EngineError> {
+        Ok(false)
+    }
+
+    fn grafana_port(&self) -> Option<u16> {
+        None
+    }
+
+    async fn holder_of(&self, _port: u16) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+}
+
+pub(super) struct WithDashboard<E> {
     lab: String,
     folder: Folder,
-    docker: Docker,
+    engine: E,
     dashboard: Dashboard,
     /// Requested port; 0 picks a free one.
     requested: Option<u16>,
@@ -42,10 +86,10 @@ struct PortChoice {
     explicit: bool,
 }
 
-impl WithDashboard {
-    pub(super) fn new(lab: &str, folder: &Folder, docker: Docker, requested: Option<u16>) -> Self {
+impl<E: WithoutDashboard> WithDashboard<E> {
+    pub(super) fn new(lab: &str, folder: &Folder, engine: E, requested: Option<u16>) -> Self {
         let dashboard = Dashboard::new(folder);
-        Self { lab: lab.to_owned(), folder: folder.clone(), docker, dashboard, requested, tied: Mutex::new(None) }
+        Self { lab: lab.to_owned(), folder: folder.clone(), engine, dashboard, requested, tied: Mutex::new(None) }
     }
 
     /// Resolves the port: requested, then previous, then the stack's default for the lab `default`.
@@ -54,7 +98,7 @@ impl WithDashboard {
             return PortChoice { port, explicit: port != 0 };
         }
         let fixed = self.lab == DEFAULT_NAME && request.gateway_port != 0;
-        let usual = if fixed { self.docker.grafana_port().unwrap_or(USUAL_PORT) } else { 0 };
+        let usual = if fixed { self.engine.grafana_port().unwrap_or(USUAL_PORT) } else { 0 };
         PortChoice { port: self.dashboard.last().map_or(usual, |last| last.port), explicit: false }
     }
 
@@ -115,7 +159,7 @@ impl WithDashboard {
 
     /// Describes the process that holds a port, as a sentence.
     async fn holder(&self, taken: u16) -> String {
-        match self.docker.holder_of(taken).await {
+        match self.engine.holder_of(taken).await {
             Ok(Some(holder)) => format!("127.0.0.1:{taken} is held by {holder}"),
             _ => match port::require_free(taken) {
                 Err(error) => error.detail,
@@ -126,27 +170,27 @@ impl WithDashboard {
 }
 
 #[async_trait]
-impl Engine for WithDashboard {
+impl<E: WithoutDashboard> Engine for WithDashboard<E> {
     fn name(&self) -> &'static str {
-        self.docker.name()
+        self.engine.name()
     }
 
     fn services(&self) -> Vec<ServiceSpec> {
-        self.docker.services()
+        self.engine.services()
     }
 
     fn roles(&self) -> Roles {
-        self.docker.roles()
+        self.engine.roles()
     }
 
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
         let choice = self.choose_port(request);
         // If the daemon does not answer, the engine reports it below.
-        let grafana = self.docker.has_grafana().await.unwrap_or(true);
+        let grafana = self.engine.has_grafana().await.unwrap_or(true);
         let running = self.keep_running(choice, grafana).await?;
         // Starts in parallel to the containers, which take longer; it ends if they fail.
         let starting = (!grafana && !running).then(|| self.dashboard.prepare());
-        let mut now = self.docker.up(request, progress).await?;
+        let mut now = self.engine.up(request, progress).await?;
         let notice = match starting {
             Some(Ok(starting)) => self.serve(starting, choice, request.tied).await,
             Some(Err(error)) => Some(format!("the dashboard is not served: {error}")),
@@ -157,36 +201,36 @@ impl Engine for WithDashboard {
     }
 
     async fn down(&self) -> Result<(), EngineError> {
-        let (down, ended) = tokio::join!(self.docker.down(), self.end());
+        let (down, ended) = tokio::join!(self.engine.down(), self.end());
         down.and(ended)
     }
 
     async fn describe(&self) -> Result<Description, EngineError> {
-        Ok(self.with_dashboard(self.docker.describe().await?))
+        Ok(self.with_dashboard(self.engine.describe().await?))
     }
 
     async fn env(&self, service: &str) -> Result<BTreeMap<String, String>, EngineError> {
-        self.docker.env(service).await
+        self.engine.env(service).await
     }
 
     async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
-        self.docker.reconcile(service, change).await
+        self.engine.reconcile(service, change).await
     }
 
     async fn reset_data(&self) -> Result<(), EngineError> {
-        self.docker.reset_data().await
+        self.engine.reset_data().await
     }
 
     async fn logs(&self, request: &LogRequest) -> Result<LogLines, EngineError> {
-        self.docker.logs(request).await
+        self.engine.logs(request).await
     }
 
     fn dialect(&self) -> Option<Dialect> {
-        self.docker.dialect()
+        self.engine.dialect()
     }
 
     async fn query(&self, query: &DbQuery, stop: BoxFuture<'static, ()>) -> Result<DbResult, DbError> {
-        self.docker.query(query, stop).await
+        self.engine.query(query, stop).await
     }
 }
 

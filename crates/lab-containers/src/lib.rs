@@ -1,5 +1,7 @@
-//! The Docker engine: runs a stack as containers through the Docker API. The only crate that uses bollard.
+//! The engines that use the Docker API: Docker, which runs a stack as containers, and Swarm, which runs each lab as a service of a
+//! Docker Swarm. The only crate that uses bollard.
 
 #![warn(missing_docs)]
 
 pub mod docker;
+pub mod swarm;

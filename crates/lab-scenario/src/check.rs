@@ -8,6 +8,9 @@ use lab_core::engine::{Ability, Endpoints, Roles, ServiceSpec, environment};
 use lab_yaml::quote_list;
 use lab_yaml::{Diagnostic, Diagnostics, did_you_mean};
 
+/// Engines with the same processes.
+const SWARM: &str = "swarm";
+const EMBEDDED: &str = "embedded";
 /// Service that answers queries.
 const PROMETHEUS: &str = "prometheus";
 
@@ -45,8 +48,9 @@ impl Plan {
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
-    /// Returns true if `engines` allows this engine.
+    /// Returns true if `engines` allows this engine. A lab on a Swarm runs the processes of the embedded engine.
     pub fn runs_on(&self, engine: &str) -> bool {
+        let engine = if engine == SWARM { EMBEDDED } else { engine };
         self.engines.is_empty() || self.engines.iter().any(|known| known == engine)
     }
 

@@ -115,8 +115,12 @@ fn seats(args: &RoomUpArgs) -> Result<u16, Failure> {
 
 /// Name of the engine. Docker must have all images, because seats do not wait for downloads.
 async fn engine(state: &StateFolder, choice: EngineChoice) -> anyhow::Result<&'static str> {
-    if choice != EngineChoice::Docker {
-        return Ok(lab_embedded::NAME);
+    match choice {
+        EngineChoice::Auto | EngineChoice::Embedded => return Ok(lab_embedded::NAME),
+        EngineChoice::Swarm => {
+            return Err(Failure::usage("rooms do not run on a Swarm").hint("use --engine embedded or docker").into());
+        }
+        EngineChoice::Docker => {}
     }
     let containers = Containers::new().map_err(|error| anyhow::anyhow!("cannot get random bytes: {error}"))?;
     let message = match choose::docker_status(&state.lab(DEFAULT_NAME)?, &containers).await? {

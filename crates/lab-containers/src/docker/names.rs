@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use lab_core::engine::Owner;
 
 /// Name of the lab.
-pub(super) const NAME_LABEL: &str = "lab.name";
+pub(crate) const NAME_LABEL: &str = "lab.name";
 /// Version of lab that created the object.
 pub(super) const VERSION_LABEL: &str = "lab.version";
 /// Id and place of the [`Owner`], separated by a space. The label has the owner's former name, so that existing labs are found.
-const OWNER_LABEL: &str = "lab.keeper";
+pub(crate) const OWNER_LABEL: &str = "lab.keeper";
 /// Service of a container.
 pub(super) const SERVICE_LABEL: &str = "lab.service";
 /// The engine's id of a container.
@@ -22,7 +22,7 @@ pub(super) const DEFINITION_LABEL: &str = "lab.definition";
 /// Environment changes on top of the stack's, as JSON: name → value, or null for a variable that is removed.
 pub(super) const OVERRIDES_LABEL: &str = "lab.overrides";
 /// Hash of the executable in an image of the app.
-pub(super) const EXECUTABLE_LABEL: &str = "lab.executable";
+pub(crate) const EXECUTABLE_LABEL: &str = "lab.executable";
 /// Marks an image that was built from packages as a stand-in for an official one. Its containers inherit the label.
 pub(super) const STAND_IN_LABEL: &str = "lab.stand-in";
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -7,7 +7,7 @@ const LINK_NAME: usize = 100;
 
 /// Reason why a file cannot be a member of an archive.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TarError {
+pub(crate) enum TarError {
     #[error("{}: the name is not UTF-8", .0.display())]
     NotUtf8(PathBuf),
     #[error("{0}: the name is too long")]
@@ -16,25 +16,25 @@ pub(super) enum TarError {
 
 /// An archive that members are appended to.
 #[derive(Debug, Default)]
-pub(super) struct Tar {
+pub(crate) struct Tar {
     bytes: Vec<u8>,
 }
 
 impl Tar {
     /// Appends a file owned by root. `mode` as in chmod(1).
-    pub(super) fn file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), TarError> {
+    pub(crate) fn file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), TarError> {
         self.header(path, b'0', mode, content.len(), "")?;
         self.content(content);
         Ok(())
     }
 
     /// Appends a folder owned by root.
-    pub(super) fn folder(&mut self, path: &Path, mode: u32) -> Result<(), TarError> {
+    pub(crate) fn folder(&mut self, path: &Path, mode: u32) -> Result<(), TarError> {
         self.header(path, b'5', mode, 0, "")
     }
 
     /// Appends a symbolic link.
-    pub(super) fn link(&mut self, path: &Path, target: &Path) -> Result<(), TarError> {
+    pub(crate) fn link(&mut self, path: &Path, target: &Path) -> Result<(), TarError> {
         let target = text(target)?;
         if target.len() <= LINK_NAME {
             return self.header(path, b'2', 0o777, 0, target);
@@ -46,12 +46,12 @@ impl Tar {
     }
 
     /// The bytes so far, without an end mark, so that more members can follow.
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
     /// The complete archive.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.bytes.resize(self.bytes.len() + 1024, 0);
         self.bytes
     }

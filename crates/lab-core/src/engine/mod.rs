@@ -49,7 +49,7 @@ pub const KEY_VARIABLE: &str = "APP_API_KEY";
 /// late one. The engine sets a deadline for each.
 #[async_trait]
 pub trait Engine: Send + Sync {
-    /// `docker` or `embedded`.
+    /// `docker`, `embedded` or `swarm`.
     fn name(&self) -> &'static str;
 
     /// Services of the stack and the operations that each supports.

@@ -24,7 +24,7 @@ pub const GRAFANA_PASSWORD: &str = "GRAFANA_PASSWORD";
 pub struct Record {
     /// Version of the format.
     pub version: u32,
-    /// Name of the engine: `docker` or `embedded`.
+    /// Name of the engine: `docker`, `embedded` or `swarm`.
     pub engine: String,
     /// When the lab was first brought up.
     pub created: DateTime<Utc>,
@@ -43,7 +43,7 @@ pub struct Record {
     pub callers: BTreeMap<String, String>,
     /// The run that created the lab and removes it.
     pub owner: Option<String>,
-    /// Settings of container labs.
+    /// Settings of labs on containers or a Swarm.
     #[serde(default)]
     pub containers: Containers,
 }

@@ -26,7 +26,7 @@ const OLDEST_API: (u32, u32) = (1, 41);
 impl Client {
     /// Connects to the daemon at `host` (in the form of `DOCKER_HOST`), or to a usual socket, and reads its version. Ports are
     /// published on the address `bind` of its machine, by default on its loopback address.
-    pub(in crate::docker) async fn connect(host: Option<&str>, bind: Option<IpAddr>) -> Result<Self, EngineError> {
+    pub(crate) async fn connect(host: Option<&str>, bind: Option<IpAddr>) -> Result<Self, EngineError> {
         if let Some(host) = host {
             return connect_to(host, bind).await;
         }

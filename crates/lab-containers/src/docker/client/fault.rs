@@ -6,17 +6,17 @@ use lab_core::engine::{EngineError, EngineErrorKind};
 
 /// A failed call to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::docker) struct Fault {
-    pub(in crate::docker) kind: FaultKind,
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
     /// The affected object, such as `container lab-default-app-1`.
     subject: String,
     /// Message of the daemon or the system.
-    pub(in crate::docker) detail: String,
+    pub(crate) detail: String,
 }
 
 /// Kinds of failures that are handled differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::docker) enum FaultKind {
+pub(crate) enum FaultKind {
     NotFound,
     /// Not possible in the current state, or the name is in use.
     Conflict,
@@ -31,7 +31,7 @@ pub(in crate::docker) enum FaultKind {
 }
 
 impl Fault {
-    pub(in crate::docker) fn new(kind: FaultKind, subject: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: FaultKind, subject: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { kind, subject: short_ids(&subject.into()), detail: short_ids(&detail.into()) }
     }
 
@@ -54,7 +54,7 @@ impl Fault {
         Self::new(FaultKind::Timeout, subject, "")
     }
 
-    pub(in crate::docker) fn is(&self, kind: FaultKind) -> bool {
+    pub(crate) fn is(&self, kind: FaultKind) -> bool {
         self.kind == kind
     }
 

@@ -17,9 +17,9 @@ const PULL_IDLE: Duration = Duration::from_secs(45);
 
 /// An image of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::docker) struct Image {
-    pub(in crate::docker) id: String,
-    pub(in crate::docker) platform: Platform,
+pub(crate) struct Image {
+    pub(crate) id: String,
+    pub(crate) platform: Platform,
 }
 
 /// An image that was built on the daemon's machine.
@@ -39,7 +39,7 @@ pub(in crate::docker) struct PullProgress {
 
 impl Client {
     /// Inspects an image by its name.
-    pub(in crate::docker) async fn image(&self, name: &str) -> Result<Option<Image>, Fault> {
+    pub(crate) async fn image(&self, name: &str) -> Result<Option<Image>, Fault> {
         match call(&format!("image {name}"), CALL_TIMEOUT, self.docker.inspect_image(name)).await {
             Ok(found) => {
                 let os = found.os.unwrap_or_default();

@@ -11,9 +11,11 @@ mod image;
 mod lines;
 mod network;
 mod reach;
+pub(crate) mod service;
 mod ssh;
 mod store;
 mod stream;
+pub(crate) mod swarm;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -29,7 +31,7 @@ pub(super) use connect::refused;
 pub(super) use container::{Health, Inspected, State};
 pub(super) use create::{Launch, PublishedPort, VolumeUse};
 pub(super) use exec::{PreparedCommand, Streams};
-pub(super) use fault::{Fault, FaultKind};
+pub(crate) use fault::{Fault, FaultKind};
 pub(super) use image::{BuiltImage, Image, PullProgress, familiar, whole_name};
 pub(super) use network::Named;
 use reach::Reach;
@@ -44,14 +46,14 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection to a daemon. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     docker: Docker,
     host: String,
     /// True for Podman with its Docker-compatible socket.
-    pub(super) podman: bool,
+    pub(crate) podman: bool,
     /// Platform of its containers.
-    pub(super) platform: Platform,
-    pub(super) version: String,
+    pub(crate) platform: Platform,
+    pub(crate) version: String,
     /// Address of its published ports.
     pub(super) reach: Reach,
     /// Keeps an ssh connection open.
@@ -60,14 +62,14 @@ pub(super) struct Client {
 
 /// Operating system and processor in Docker's terms, such as `linux` and `amd64`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Platform {
-    pub(super) os: String,
-    pub(super) arch: String,
+pub(crate) struct Platform {
+    pub(crate) os: String,
+    pub(crate) arch: String,
 }
 
 impl Client {
     /// Address in the form of `DOCKER_HOST`.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 }

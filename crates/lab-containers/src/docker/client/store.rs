@@ -81,7 +81,7 @@ impl Client {
     }
 
     /// Imports images from a tar archive, as `docker load` does.
-    pub(in crate::docker) async fn import_archive(
+    pub(crate) async fn import_archive(
         &self,
         pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     ) -> Result<(), Fault> {
