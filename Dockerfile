@@ -8,7 +8,7 @@
 # Base image: any image with this version of Rust and a C compiler, on glibc.
 ARG RUST_IMAGE=rust:1.95-bookworm
 FROM ${RUST_IMAGE} AS build
-# A profile of Cargo.toml. `fast` compiles faster, for experiments.
+# A profile of Cargo.toml. `dev` compiles faster, for experiments.
 ARG PROFILE=release
 WORKDIR /src
 # Builds the dependencies only, in an empty crate. The layer stays valid until these files change.
@@ -24,7 +24,7 @@ COPY . .
 # The sources may be older than the results of the empty crate. RUSTFLAGS would override static linking (.cargo/config.toml).
 RUN find src crates -name '*.rs' -exec touch {} + \
     && env -u RUSTFLAGS cargo build --profile ${PROFILE} --locked --bin lab \
-    && cp target/*/${PROFILE}/lab /lab \
+    && cp "$(find target/*/ -maxdepth 2 -name lab -type f)" /lab \
     && ! readelf -W -l /lab | grep -q INTERP
 
 FROM scratch

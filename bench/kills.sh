@@ -8,6 +8,7 @@
 # Exits 1 if anything is lost. The goal is 0.
 #
 #   bench/kills.sh [KILLS] [embedded|docker|both]      both: half of the kills each
+#   bench/kills.sh events        the tests that kill at selected events, in their long form: at every event (embedded, 15 minutes)
 #
 # SEED=N repeats the choice of commands and times (it is printed). LAB=path/to/lab for a different binary than the release build.
 # Docker requires a daemon with the images (stack/offline/build.sh). Cleans up after itself.
@@ -15,11 +16,15 @@
 set -euo pipefail
 export LC_ALL=C
 unset LAB_NAME LAB_ENGINE LAB_BIND
+if [ "${1:-}" = events ]; then
+    cd "$(dirname "${BASH_SOURCE[0]}")/.."
+    LAB_TEST_KILLS=all exec cargo test --locked --test local -- kills:: referee::
+fi
 kills=${1:-300} engines=${2:-both}
 case $kills$engines in
-*[!0-9]*embedded | *[!0-9]*docker | *[!0-9]*both) sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+*[!0-9]*embedded | *[!0-9]*docker | *[!0-9]*both) sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 *embedded | *docker | *both) ;;
-*) sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+*) sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 LAB=${LAB:-$(scripts/release.sh)}

@@ -37,7 +37,7 @@ fn check_text() -> Result<(), Failed> {
             return Err(format!("COPY names {source}, which does not exist").into());
         }
     }
-    for profile in [&after("ARG PROFILE=")[..], &["fast".to_owned()]].concat() {
+    for profile in [&after("ARG PROFILE=")[..], &["dev".to_owned()]].concat() {
         if !manifest.contains(&format!("[profile.{profile}]")) {
             return Err(format!("Cargo.toml has no profile {profile}").into());
         }
@@ -62,7 +62,7 @@ fn check_text() -> Result<(), Failed> {
 
 fn build_and_run() -> Result<(), Failed> {
     let image = format!("lab-test-dockerfile:{}", std::process::id());
-    let args = ["build", "--force-rm", "--build-arg", "PROFILE=fast", "--tag", &image, env!("CARGO_MANIFEST_DIR")];
+    let args = ["build", "--force-rm", "--build-arg", "PROFILE=dev", "--tag", &image, env!("CARGO_MANIFEST_DIR")];
     let build = Command::new("docker").args(args).output()?;
     if !build.status.success() {
         let said = String::from_utf8_lossy(&build.stdout) + String::from_utf8_lossy(&build.stderr);

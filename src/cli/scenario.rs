@@ -131,7 +131,7 @@ pub(crate) struct ProveArgs {
     /// Set a parameter instead of using its short value; can be given several times
     #[arg(long = "set", value_name = "NAME=VALUE", conflicts_with = "all")]
     pub(crate) set: Vec<String>,
-    /// Number of proofs to run in parallel [default: one per core]
+    /// Number of temporary labs at the same time [default: one per core, three with the embedded engine]
     #[arg(long, value_name = "NUMBER", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=16))]
     pub(crate) jobs: Option<usize>,
     /// Allow `run` steps to run their commands on this machine, as you

@@ -1,10 +1,14 @@
-//! `lab scenario prove`: runs proofs in parallel, each in its own temporary lab.
+//! `lab scenario prove`: runs proofs in parallel, each in its own temporary lab. The runs of a long proof are shared among several
+//! labs, so that the slowest scenario does not determine the duration of them all.
 
 use crate::engines::{Connect, EngineRegistry};
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
 
 use super::choose::{self, NewLab};
 use super::failure::provision_failure;
@@ -16,7 +20,7 @@ use lab_core::error::{Exit, Failure};
 use lab_report::report::proof as report;
 use lab_report::term::{Fallback, Tone};
 use lab_runner::lab::{Record, StateFolder};
-use lab_runner::proof::{self, Missing, Proof, ProofLab, Verdict};
+use lab_runner::proof::{self, Missing, Proof, ProofLab, Share, Verdict};
 use lab_runner::provision::{CreateError, ProvisionError, Provisioner, TemporaryLab};
 use lab_runner::runner::Signal;
 use lab_runner::undo;
@@ -26,8 +30,12 @@ use lab_scenario::{LoadOptions, Plan, Source, library, load};
 use lab_system::process::{LocalProcesses, Processes};
 use lab_telemetry::wire::NetWire;
 
-/// Limit of parallel proofs. With more proofs than cores, the measurements depend on the machine.
+/// Limit of labs at the same time.
 const MOST_JOBS: usize = 16;
+/// Embedded labs for each core: they wait most of the time.
+const EMBEDDED_PER_CORE: usize = 3;
+/// Desired duration of the runs in one lab, in seconds.
+const SHARE_DURATION: f64 = 20.0;
 
 pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<Exit> {
     let begun = Instant::now();
@@ -38,37 +46,34 @@ pub(super) async fn run(session: &Session, args: &ProveArgs) -> anyhow::Result<E
     }
     let interrupt = signals::install()?;
     let state = StateFolder::open()?;
-    let ids = state.new_run_ids(plans.len())?;
     // The engine is selected once, for all proofs.
-    let template = match ids.first() {
-        Some(id) => choose::record(session, &state.temporary_lab(id)?, NewLab::new(&args.new_lab, 0, VERB)?).await?,
-        None => return Err(Failure::usage("there is nothing to prove").into()),
-    };
+    let lab = state.temporary_lab(&state.new_run_id()?)?;
+    let template = choose::record(session, &lab, NewLab::new(&args.new_lab, 0, VERB)?).await?;
+    let jobs = args.jobs.unwrap_or_else(|| default_jobs(&template)).clamp(1, MOST_JOBS);
     let names = plans.iter().map(|plan| plan.name.chars().count()).max().unwrap_or_default();
-    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let line = session.term.progress_line("proving", Fallback::Silent);
     let total = plans.len();
     let provisioner =
         Provisioner { connector: Arc::new(EngineRegistry), progress: Arc::new(|_| {}), interrupt: interrupt.clone() };
-    let work = plans.into_iter().zip(ids).map(|(plan, id)| {
-        let prover = Prover {
-            state: state.clone(),
-            template: template.clone(),
-            provisioner: provisioner.clone(),
-            named: !args.all,
-            commands: args.allow_commands,
-        };
-        // A separate task: a panic in one proof must not lose the labs of the others.
-        async move {
-            let name = plan.name.clone();
-            let proof = tokio::spawn(async move { prover.prove(&plan, &id).await }).await;
-            proof.unwrap_or_else(|panic| {
-                let why = undo::TaskPanic::from(panic).to_string();
-                Proof::without(&name, Verdict::Error, Exit::UndoIncomplete, Some(why))
-            })
-        }
+    let prover = Arc::new(Prover {
+        state,
+        template,
+        provisioner,
+        named: !args.all,
+        commands: args.allow_commands,
+        permits: Semaphore::new(jobs),
     });
-    let mut work = futures_util::stream::iter(work).buffer_unordered(jobs.clamp(1, MOST_JOBS));
+    let shares: Vec<Vec<Share>> = plans.iter().map(|plan| shares(plan, jobs)).collect();
+    let mut ids = prover.state.new_run_ids(shares.iter().map(Vec::len).sum())?.into_iter();
+    // The longest come first, and permits are given in this order.
+    let mut work: FuturesUnordered<_> = plans
+        .into_iter()
+        .zip(shares)
+        .map(|(plan, shares)| {
+            let shares = shares.into_iter().zip(ids.by_ref()).collect();
+            Arc::clone(&prover).prove(Arc::new(plan), shares)
+        })
+        .collect();
     let mut proofs = Vec::new();
     while let Some(proof) = work.next().await {
         if format == ProofFormat::Text {
@@ -120,6 +125,20 @@ fn seconds(plan: &Plan) -> f64 {
     runs * (forecast(plan, None).seconds() + forecast(&check, None).seconds())
 }
 
+/// Number of labs at the same time, by the engine.
+fn default_jobs(template: &Record) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if template.engine == lab_embedded::NAME { cores * EMBEDDED_PER_CORE } else { cores }
+}
+
+/// Distributes the runs of a proof among at most `jobs` labs, by its approximate duration.
+fn shares(plan: &Plan, jobs: usize) -> Vec<Share> {
+    let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+    let most = (1..jobs).find(|&labs| seconds(plan) <= SHARE_DURATION * f64::from(labs)).unwrap_or(jobs);
+    // What cannot be proved is refused as a whole.
+    Share::split(plan, most as usize).unwrap_or_else(|_| vec![Share::WHOLE])
+}
+
 /// Shared settings of all proofs.
 struct Prover {
     state: StateFolder,
@@ -130,29 +149,47 @@ struct Prover {
     named: bool,
     /// `run` steps are allowed to run their commands.
     commands: bool,
+    /// Limits the labs at the same time.
+    permits: Semaphore,
 }
 
 impl Prover {
-    async fn prove(&self, plan: &Plan, id: &str) -> Proof {
+    /// Proves a scenario in a lab for each share, given with the id of its run.
+    async fn prove(self: Arc<Self>, plan: Arc<Plan>, shares: Vec<(Share, String)>) -> Proof {
+        if plan.kind == Kind::Part {
+            let reason = "a part of other scenarios makes no claims".to_owned();
+            return Proof::without(&plan.name, Verdict::Exempt, Exit::Passed, Some(reason));
+        }
+        let shares = shares.into_iter().map(|(share, id)| {
+            let (prover, plan) = (Arc::clone(&self), Arc::clone(&plan));
+            async move {
+                let name = plan.name.clone();
+                // A separate task: a panic in one proof must not lose the labs of the others.
+                let proof = tokio::spawn(async move { prover.prove_share(&plan, share, &id).await }).await;
+                proof.unwrap_or_else(|panic| {
+                    let why = undo::TaskPanic::from(panic).to_string();
+                    Proof::without(&name, Verdict::Error, Exit::UndoIncomplete, Some(why))
+                })
+            }
+        });
+        let merged = Proof::merge(join_all(shares).await);
+        merged.unwrap_or_else(|| Proof::without(&plan.name, Verdict::Error, Exit::Failed, None))
+    }
+
+    async fn prove_share(&self, plan: &Plan, share: Share, id: &str) -> Proof {
         let without = |status, exit, reason: Option<String>| Proof::without(&plan.name, status, exit, reason);
+        let _permit = self.permits.acquire().await;
         if let Some(signal) = self.provisioner.interrupt.signal() {
             return without(Verdict::Interrupted, signal.exit(), None);
         }
-        if plan.kind == Kind::Part {
-            return without(
-                Verdict::Exempt,
-                Exit::Passed,
-                Some("a part of other scenarios makes no claims".to_owned()),
-            );
-        }
-        let proved = self.in_temporary_lab(plan, id).await;
+        let proved = self.in_temporary_lab(plan, share, id).await;
         proved.unwrap_or_else(|error| {
             let exit = error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit);
             without(Verdict::Error, exit, Some(super::failure::text(&error)))
         })
     }
 
-    async fn in_temporary_lab(&self, plan: &Plan, id: &str) -> anyhow::Result<Proof> {
+    async fn in_temporary_lab(&self, plan: &Plan, share: Share, id: &str) -> anyhow::Result<Proof> {
         if let Err(found) = plan.check_commands(self.commands) {
             let why = found.items().first().map_or_else(String::new, |item| item.message.clone());
             return Err(Failure::usage(why).hint("add --allow-commands if you trust the scenario").into());
@@ -186,7 +223,7 @@ impl Prover {
             id: id.to_owned(),
             interrupt: self.provisioner.interrupt.clone(),
         };
-        let proof = proof::prove(plan, &ground).await;
+        let proof = proof::prove(plan, share, &ground).await;
         self.provisioner.remove(provisioned).await.map_err(|error| provision_failure(error, &lab))?;
         Ok(proof)
     }

@@ -59,7 +59,7 @@ fn a_signal_during_the_wait_continues_the_drill() {
 fn without_its_referee_a_verdict_cannot_be_waited_for() {
     let play = Play::start("db-frozen", "1s");
     play.until_phase(Phase::Broken);
-    kill(play.referee(), Signal::KILL);
+    play.kill_referee();
     play.desk.lab(&["unpause", "db"]).status(0);
     play.desk
         .lab(&["drill", "finish"])

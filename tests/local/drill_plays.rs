@@ -4,7 +4,7 @@ use crate::desk::Desk;
 use crate::drill::{Fix, Play, Stage, play, play_all, plays};
 
 /// Plays at once. They wait most of the time.
-const PARALLEL: usize = 4;
+const PARALLEL: usize = 8;
 
 /// Plays in a lab of its own.
 fn play_alone(one: &Play) {

@@ -3,6 +3,7 @@
 use lab_drill::event::{Check, Ending, Entry, Event};
 use lab_drill::fold::{Drill, Phase};
 use lab_drill::log::{Drills, Log};
+use lab_runner::drill::DrillProcess;
 use lab_runner::lab::StateFolder;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -47,7 +48,14 @@ impl Play {
         until(|| self.drill().phase() == phase);
     }
 
-    pub(crate) fn referee(&self) -> u32 {
+    /// Kills the referee and waits for its end: a killed process holds its lock for a moment.
+    pub(crate) fn kill_referee(&self) {
+        kill(self.referee(), Signal::KILL);
+        let lab = StateFolder::at(&self.desk.state()).expect("a state folder").lab("default").expect("a lab");
+        until(|| !DrillProcess::new(&lab).is_running());
+    }
+
+    fn referee(&self) -> u32 {
         let watching = self.log().into_iter().rev().find_map(|entry| match entry.event {
             Event::Watching { pid } => Some(pid),
             _ => None,
@@ -170,7 +178,7 @@ fn a_drill_ends_with_its_lab() {
 fn giving_up_works_without_a_referee() {
     let play = Play::start("rate-limited", "1s");
     play.until(|event| *event == Event::Broken);
-    kill(play.referee(), Signal::KILL);
+    play.kill_referee();
     play.desk.lab(&["history"]).complains("lab drill resume");
     play.desk.lab(&["drill", "give-up"]).status(0).complains("is restored");
     assert_eq!(state(&play.desk), play.before);
@@ -204,7 +212,7 @@ fn play_with_a_kill(at: &str) {
             return;
         }
         until(|| play.log().iter().any(|entry| kind(entry) == at));
-        kill(play.referee(), Signal::KILL);
+        play.kill_referee();
         let before = play.log();
         play.desk.lab(&["drill", "resume"]).status(0).says("goes on");
         let after = play.log();

@@ -1,7 +1,7 @@
 //! Proves that a scenario does what it claims. [`prove`] runs it several times in one lab: completely, up to its fault,
 //! and with each wrong fix in place of the real one. Its checks have to pass and fail as claimed, and the lab has to be
 //! restored after every run. [`runs`] derives these runs from the scenario and [`verdict`] evaluates their events;
-//! both are pure.
+//! both are pure. The runs of a long proof can be shared among several labs ([`Share`]).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,12 +19,19 @@ use lab_telemetry::wire::Wire;
 
 mod recognition;
 mod runs;
+mod share;
 mod snapshot;
 mod verdict;
 
 pub use runs::MissingClaims;
 use runs::ProofRun;
+pub use share::Share;
 use snapshot::Snapshot;
+
+/// Part of the last run, and of the state after every run.
+const UNDONE: &str = "undone";
+/// Part of the weaknesses of the lesson.
+const LESSON: &str = "lesson";
 
 /// Result of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -117,18 +124,19 @@ pub enum Missing {
     Ability(Diagnostics),
 }
 
-/// Proves a scenario in a lab of its own.
-pub async fn prove(plan: &Plan, proof_lab: &ProofLab) -> Proof {
+/// Proves a scenario in a lab of its own. Executes only the runs of `share`; [`Proof::merge`] combines the shares of a proof.
+pub async fn prove(plan: &Plan, share: Share, proof_lab: &ProofLab) -> Proof {
     let begun = Instant::now();
     let mut proof = match runs::runs(plan) {
-        Ok(runs) => execute_all(plan, runs, proof_lab).await,
+        Ok(runs) => execute_all(plan, share.select(runs), proof_lab).await,
         Err(lack) => Proof::without(&plan.name, Verdict::Error, Exit::Usage, Some(lack.to_string())),
     };
     proof.duration = (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     proof
 }
 
-async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> Proof {
+/// Executes runs, given with their number in the proof.
+async fn execute_all(plan: &Plan, runs: Vec<(usize, ProofRun)>, proof_lab: &ProofLab) -> Proof {
     let mut proof = Proof::without(&plan.name, Verdict::Proven, Exit::Passed, None);
     proof.parts.extend(lesson(plan));
     let before = match Snapshot::read(proof_lab).await {
@@ -137,9 +145,9 @@ async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> 
             return Proof { reason: Some(error.to_string()), status: Verdict::Error, exit: Exit::Failed, ..proof };
         }
     };
-    let mut undone = Part { name: "undone".to_owned(), passed: true, findings: Vec::new() };
-    for (number, run) in runs.iter().enumerate() {
-        let (events, before_fix, undo) = execute(run, number, proof_lab).await;
+    let mut undone = Part { name: UNDONE.to_owned(), passed: true, findings: Vec::new() };
+    for (number, run) in &runs {
+        let (events, before_fix, undo) = execute(run, *number, proof_lab).await;
         let mut found = verdict::evaluate(run, &events);
         let (seen, roles) = ((&events[..], &before_fix), proof_lab.engine.roles());
         found.findings.extend(recognition::check((plan, run), seen, &proof_lab.lab, &roles));
@@ -148,7 +156,7 @@ async fn execute_all(plan: &Plan, runs: Vec<ProofRun>, proof_lab: &ProofLab) -> 
             return proof;
         }
         // Findings about the state after the undo belong to the part `undone`.
-        if run.part == undone.name {
+        if run.part == UNDONE {
             undone.findings.extend(found.findings);
         } else {
             proof.parts.push(Part { name: run.part.clone(), passed: found.is_true(), findings: found.findings });
@@ -189,7 +197,7 @@ fn lesson(plan: &Plan) -> Option<Part> {
         format!("{}{place}: {}", item.message, item.label)
     };
     let findings: Vec<String> = plan.lints.iter().map(line).collect();
-    (!findings.is_empty()).then(|| Part { name: "lesson".to_owned(), passed: false, findings })
+    (!findings.is_empty()).then(|| Part { name: LESSON.to_owned(), passed: false, findings })
 }
 
 impl Proof {

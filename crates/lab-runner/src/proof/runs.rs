@@ -100,7 +100,7 @@ pub(super) fn runs(plan: &Plan) -> Result<Vec<ProofRun>, MissingClaims> {
             incident(plan, remedy)
         }
     };
-    runs.push(ProofRun::new("undone", plan).must(
+    runs.push(ProofRun::new(super::UNDONE, plan).must(
         vec![healthy()],
         true,
         "not every request is answered after the undo",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::runs::{ProofRun, runs};
 use super::verdict::evaluate;
-use super::{Proof, ProofLab, Verdict, prove};
+use super::{Proof, ProofLab, Share, Verdict, prove};
 use crate::lab::{Record, StateFolder};
 use crate::runner::Interrupt;
 use lab_core::event::{
@@ -100,6 +100,20 @@ fn an_incident_is_run_whole_up_to_its_fault_and_with_each_wrong_fix() {
         let unique: std::collections::BTreeSet<&str> = names(run).into_iter().collect();
         assert_eq!(unique.len(), run.plan.steps.len());
     }
+}
+
+#[test]
+fn the_runs_of_a_proof_are_shared_and_every_share_ends_with_the_last_one() {
+    let numbers = |most: usize| -> Vec<Vec<usize>> {
+        let shares = Share::split(&rotate_key(), most).unwrap().into_iter();
+        shares
+            .map(|share| share.select(runs(&rotate_key()).unwrap()).iter().map(|(number, _)| *number).collect())
+            .collect()
+    };
+    assert_eq!(numbers(0), [[0, 1, 2, 3, 4, 5, 6]]);
+    assert_eq!(numbers(1), [[0, 1, 2, 3, 4, 5, 6]]);
+    assert_eq!(numbers(4), [vec![0, 4, 6], vec![1, 5, 6], vec![2, 6], vec![3, 6]]);
+    assert_eq!(numbers(100).len(), 6);
 }
 
 #[test]
@@ -309,7 +323,7 @@ async fn prove_on_the_mock(plan: &Plan) -> Proof {
         id: "20261124T101530.123Z-7f3a".to_owned(),
         interrupt: Interrupt::new(),
     };
-    prove(plan, &proof_lab).await
+    prove(plan, Share::WHOLE, &proof_lab).await
 }
 
 fn result(run: &ProofRun, index: usize) -> StepResult {
