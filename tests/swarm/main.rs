@@ -10,6 +10,7 @@ mod conformance_suite;
 mod failures;
 mod labs;
 mod nodes;
+mod rooms;
 mod user;
 
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     // They share one cluster.
     arguments.test_threads = Some(1);
     let enabled = std::env::var("LAB_TEST_DOCKER").is_ok_and(|value| value == "1");
-    let trials = [nodes::trials(), labs::trials(), failures::trials()];
+    let trials = [nodes::trials(), labs::trials(), failures::trials(), rooms::trials()];
     let trials: Vec<Trial> = trials.into_iter().flatten().map(|trial| trial.with_ignored_flag(!enabled)).collect();
     if enabled && !arguments.list {
         // Before there are other threads, because only the current one changes its network.

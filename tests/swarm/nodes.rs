@@ -27,6 +27,7 @@ fn the_nodes_are_listed_with_their_images() {
         assert_eq!(node["ready"], true, "{node}");
         assert!(node["capacity"].as_u64().unwrap() > 0, "{node}");
     }
+    user.lab(&["doctor"]).says("manager of 3 nodes");
     user.lab(&["swarm", "status"]).status(0).says("ready, manager").complains("lab's image is missing on n2, n3");
     // A file has the same image: every node knows it by one id.
     let file = user.state().join("lab.tar");

@@ -50,6 +50,10 @@ pub(super) async fn findings(graphs: Option<&Graphs>) -> Vec<Finding> {
         memory(&checkup),
         disk(&checkup),
     ];
+    if let Some(nodes) = checkup.swarm_nodes {
+        let text = format!("manager of {}; lab swarm status shows which can run labs", human::count(nodes, "node"));
+        findings.push(Finding::good("swarm", text));
+    }
     match docker.inventory().await {
         Ok(images) => findings.extend(join_all(images.iter().map(|image| about(&docker, image))).await),
         Err(error) => findings.push(Finding::note("images", error.to_string())),

@@ -1,5 +1,6 @@
 //! [`Cost`]: memory and processor time of a room, and whether this machine can carry it.
 
+use lab_containers::{docker, swarm};
 use lab_core::error::Failure;
 use lab_report::report::human;
 
@@ -12,6 +13,8 @@ struct Seat {
     cpu: f64,
 }
 
+/// Everything of a seat that is not its lab: the dashboard, the callers and the referee. The lab is on a node of the Swarm.
+const SWARM: Seat = Seat { memory: 10 << 20, cpu: 0.02 };
 const EMBEDDED: Seat = Seat { memory: 13 << 20, cpu: 0.03 };
 /// Postgres, Prometheus, Grafana, nginx and the app.
 const DOCKER: Seat = Seat { memory: 420 << 20, cpu: 0.08 };
@@ -51,8 +54,13 @@ pub(super) struct Cost {
 
 impl Cost {
     /// Cost of a number of seats on an engine.
-    pub(super) fn new(seats: u16, is_docker: bool) -> Self {
-        Self { seats, seat: if is_docker { DOCKER } else { EMBEDDED } }
+    pub(super) fn new(seats: u16, engine: &str) -> Self {
+        let seat = match engine {
+            docker::NAME => DOCKER,
+            swarm::NAME => SWARM,
+            _ => EMBEDDED,
+        };
+        Self { seats, seat }
     }
 
     /// Bytes of memory.
@@ -113,17 +121,17 @@ mod tests {
     #[test]
     fn a_room_must_fit_the_memory_and_the_cores() {
         let machine = Machine { memory: Some(1 << 30), cores: 2 };
-        let cost = Cost::new(30, false);
+        let cost = Cost::new(30, lab_embedded::NAME);
         assert_eq!(
             cost.describe(&machine),
             "30 seats need about 450.9 MB of 1.1 GB available, and 1 of 2 cores in a drill"
         );
         cost.check(&machine).unwrap();
-        let few = Cost::new(30, true).check(&machine).unwrap_err();
+        let few = Cost::new(30, docker::NAME).check(&machine).unwrap_err();
         assert_eq!(few.hint.as_deref(), Some("at most 2 seats fit: --seats and --reserve count together"));
-        let slow = Cost::new(64, false).check(&Machine { memory: None, cores: 2 }).unwrap_err();
+        let slow = Cost::new(64, lab_embedded::NAME).check(&Machine { memory: None, cores: 2 }).unwrap_err();
         assert_eq!(slow.hint.as_deref(), Some("at most 63 seats fit: --seats and --reserve count together"));
-        let none = Cost::new(1, true).check(&Machine { memory: Some(1 << 20), cores: 2 }).unwrap_err();
+        let none = Cost::new(1, docker::NAME).check(&Machine { memory: Some(1 << 20), cores: 2 }).unwrap_err();
         assert!(none.hint.unwrap().contains("larger machine"));
     }
 

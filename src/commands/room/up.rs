@@ -14,7 +14,8 @@ use crate::commands::choose::{self, DockerStatus};
 use crate::commands::session::Session;
 use crate::commands::signals;
 use lab_containers::docker;
-use lab_core::engine::port;
+use lab_containers::swarm::{self, Cluster};
+use lab_core::engine::{host_from_env, port};
 use lab_core::error::{Exit, Failure};
 use lab_report::report::human;
 use lab_report::term::{Fallback, Tone};
@@ -58,7 +59,7 @@ pub(super) async fn run(session: &Session, args: &RoomUpArgs) -> anyhow::Result<
     let all = seats(args)?;
     let names = args.roster.as_deref().map(|path| roster::read(path, args.seats)).transpose()?.unwrap_or_default();
     let engine = engine(&state, args.engine).await?;
-    let (machine, cost) = (Machine::inspect(), Cost::new(all, engine == docker::NAME));
+    let (machine, cost) = (Machine::inspect(), Cost::new(all, engine));
     cost.check(&machine)?;
     let address = address(args)?;
     let config = config(name, engine, address, args, &names)?;
@@ -118,7 +119,9 @@ async fn engine(state: &StateFolder, choice: EngineChoice) -> anyhow::Result<&'s
     match choice {
         EngineChoice::Auto | EngineChoice::Embedded => return Ok(lab_embedded::NAME),
         EngineChoice::Swarm => {
-            return Err(Failure::usage("rooms do not run on a Swarm").hint("use --engine embedded or docker").into());
+            // Fails now instead of for each seat, if the daemon is not a manager.
+            Cluster::connect(host_from_env().as_deref()).await?;
+            return Ok(swarm::NAME);
         }
         EngineChoice::Docker => {}
     }

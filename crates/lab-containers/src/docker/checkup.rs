@@ -20,6 +20,8 @@ pub struct Checkup {
     pub processors: u64,
     /// Data folder of the daemon.
     pub folder: String,
+    /// Number of nodes, if the daemon manages a Swarm.
+    pub swarm_nodes: Option<u64>,
     /// Free bytes in that folder, if it is on this machine.
     pub free: Option<u64>,
 }
@@ -36,6 +38,7 @@ pub(super) async fn inspect(client: &Client) -> Result<Checkup, EngineError> {
         memory: resources.memory,
         processors: resources.processors,
         folder: resources.folder,
+        swarm_nodes: resources.swarm_nodes,
         free,
     })
 }

@@ -39,6 +39,8 @@ pub(in crate::docker) struct Resources {
     pub(in crate::docker) processors: u64,
     /// Data folder, as the daemon sees it.
     pub(in crate::docker) folder: String,
+    /// Number of nodes, if the daemon manages a Swarm.
+    pub(in crate::docker) swarm_nodes: Option<u64>,
 }
 
 impl Client {
@@ -118,7 +120,9 @@ impl Client {
     pub(in crate::docker) async fn resources(&self) -> Result<Resources, Fault> {
         let info = call("the daemon", CALL_TIMEOUT, self.docker.info()).await?;
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();
+        let managed = info.swarm.filter(|swarm| swarm.control_available == Some(true));
         Ok(Resources {
+            swarm_nodes: managed.map(|swarm| number(swarm.nodes)),
             memory: number(info.mem_total),
             processors: number(info.ncpu),
             folder: info.docker_root_dir.unwrap_or_default(),
