@@ -165,7 +165,7 @@ fn debrief(revealed: &Revealed) -> Markup {
                 div { dt { "resolved" } dd { (reached(RESOLVED)) " of " (count(statistics.seats, "seat", "seats"))
                     @if let Some(time) = served { ", users served again after " (drill_time(time.median)) " (median)" } } }
                 @if let Some(fix) = statistics.wrong_fixes.first() {
-                    div { dt { "tried by " (count(fix.seats, "seat", "seats")) } dd { (inline(&fix.why)) } }
+                    div { dt { "tried by " (count(fix.seats, "seat", "seats")) } dd { (fix.name) ": " (inline(&fix.why)) } }
                 }
             }
             @if !revealed.lessons.is_empty() { ul.lessons { @for lesson in &revealed.lessons { li { (inline(lesson)) } } } }

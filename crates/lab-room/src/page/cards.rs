@@ -20,7 +20,7 @@ pub fn document(state: &State<'_>) -> Markup {
                     div.text {
                         p.room { (state.config.title()) }
                         h2 { @match &seat.name { Some(name) => (foreign(name)), None => { "Seat " (seat.number) } } }
-                        @if seat.reserve { p.dim { "seat " (seat.number) ", reserve" } } @else if seat.name.is_some() { p.dim { "seat " (seat.number) } }
+                        @if seat.reserve { p.dim { @if seat.name.is_some() { "seat " (seat.number) ", " } "reserve" } } @else if seat.name.is_some() { p.dim { "seat " (seat.number) } }
                         p.open { "Open" br; strong { (address.trim_start_matches("http://")) } }
                         p.open { "and type" br; strong.code { (seat.code) } }
                     }

@@ -42,7 +42,7 @@ pub fn seat(state: &State<'_>, number: SeatNumber) -> Markup {
                 div #console data-fragment tabindex="0" role="region" aria-label="Lines and their output" data-follow { (console::lines(lines)) }
             }
             div.panels {
-                section aria-labelledby="h-do" { h2 #h-do { "Do" } (forms::this_seat(number)) }
+                section aria-labelledby="h-do" { h2 #h-do { "Actions" } (forms::this_seat(number)) }
                 section aria-labelledby="h-callers" { h2 #h-callers { "What callers get" }
                     div #callers data-fragment { @match drill { Some(drill) => (chart::callers(&drill.public().seconds)), None => p.none { "No drill." } } } }
                 section aria-labelledby="h-time" { h2 #h-time { "Timeline" }
