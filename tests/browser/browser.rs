@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 
 /// Time limit of a wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Least width of a window of Chromium in CSS pixels. Smaller pages need the emulation of a phone.
-const LEAST_WIDTH: u32 = 500;
+/// Width in CSS pixels below which a window is that of a phone.
+const PHONE: u32 = 500;
+/// Attempts to start the driver. A port that is free on IPv4 may be taken on IPv6.
+const ATTEMPTS: u32 = 5;
 
 /// A session of a browser.
 pub(crate) struct Browser {
@@ -23,6 +25,23 @@ pub(crate) struct Browser {
 /// The driver's process, killed when dropped.
 struct Driver(Child);
 
+impl Driver {
+    /// Starts a driver. Returns it with its port, or `None` if it did not get one.
+    fn start() -> Option<(Self, u16)> {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = Self(command.spawn().expect("chromedriver starts: apt-get install chromium chromium-driver"));
+        let mut lines = BufReader::new(driver.0.stdout.take().expect("stdout is piped")).lines();
+        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            // "ChromeDriver was started successfully on port 41877."
+            line.strip_prefix("ChromeDriver was started successfully on port ")?.trim_end_matches('.').parse().ok()
+        })?;
+        // Reads the further output, so that it does not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some((driver, port))
+    }
+}
+
 impl Drop for Driver {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -31,36 +50,22 @@ impl Drop for Driver {
 }
 
 impl Browser {
-    /// Starts a browser with a window of this size in CSS pixels, or a phone if it is narrow, in light or dark mode.
+    /// Starts a browser with a page of this size in CSS pixels, or a phone if it is narrow, in light or dark mode.
     pub(crate) async fn open(width: u32, height: u32, dark: bool) -> Self {
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
-        let child = command.spawn().expect("chromedriver starts: apt-get install chromium chromium-driver");
-        let mut driver = Driver(child);
-        let mut lines = BufReader::new(driver.0.stdout.take().expect("stdout is piped")).lines();
-        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            // "ChromeDriver was started successfully on port 41877."
-            line.strip_prefix("ChromeDriver was started successfully on port ")?
-                .trim_end_matches('.')
-                .parse::<u16>()
-                .ok()
-        });
-        let port = port.expect("chromedriver prints its port");
-        // Reads the further output, so that it does not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        let (driver, port) = (0..ATTEMPTS).find_map(|_| Driver::start()).expect("chromedriver prints its port");
         let mut args = vec![
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
             "--disable-gpu".to_owned(),
             "--disable-dev-shm-usage".to_owned(),
-            format!("--window-size={width},{height}"),
+            "--hide-scrollbars".to_owned(),
         ];
         args.extend(dark.then(|| "--blink-settings=preferredColorScheme=0".to_owned()));
-        let mut options = json!({ "args": args });
-        if width < LEAST_WIDTH {
-            let metrics = json!({ "width": width, "height": height, "pixelRatio": 1.0 });
-            options["mobileEmulation"] = json!({ "deviceMetrics": metrics });
-        }
+        // The size of a window would include the browser's own bars.
+        let is_phone = width < PHONE;
+        let metrics =
+            json!({ "width": width, "height": height, "pixelRatio": 1.0, "mobile": is_phone, "touch": is_phone });
+        let options = json!({ "args": args, "mobileEmulation": { "deviceMetrics": metrics } });
         let mut capabilities = serde_json::Map::new();
         capabilities.insert("goog:chromeOptions".to_owned(), options);
         capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));

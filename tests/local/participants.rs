@@ -130,7 +130,10 @@ impl Device {
     pub(crate) fn console(&self, line: &str, output: &str) {
         let answer = self.act("console", &format!("line={}", line.replace(' ', "+")));
         assert_eq!(answer.status, 200, "{line}: {}", answer.text());
-        until(|| self.page("/seat").text().contains(output));
+        until(|| {
+            let page = self.page("/seat").text();
+            page.contains(output) && !page.contains("class=\"busy\"")
+        });
     }
 }
 
