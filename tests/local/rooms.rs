@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::desk::{Desk, host, kill};
-use crate::participants::{Device, Room};
+use crate::participants::{Device, Events, Room};
 use crate::support::{Response, until};
 
 #[test]
@@ -227,6 +227,18 @@ fn rooms_are_listed_and_taken_down_with_all_labs() {
     desk.lab(&["down", "--all"]).status(0).says("room monday is closed");
     desk.assert_clean();
     assert!(std::fs::read_dir(desk.state().join("rooms")).is_ok_and(|mut rooms| rooms.next().is_none()));
+}
+
+#[test]
+fn open_pages_show_that_a_room_is_taken_down() {
+    let room = Room::open("1", &[]);
+    let mut seat = room.join(1).events();
+    let mut board = Events::open(room.address, "/board/events", "");
+    room.desk.lab(&["room", "down"]).status(0).says("the room is closed, and 1 lab removed");
+    seat.until("This room is closed");
+    seat.until("event: closed");
+    board.until(">closed<");
+    room.desk.assert_clean();
 }
 
 #[test]
