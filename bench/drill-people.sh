@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Three people play a blind drill each, at the pace of people, on the embedded engine: an expert, a novice who opens hints and
-# sends updates late, and somebody who tries a wrong fix first. They know nothing of the incident: they find it from what lab
-# shows. Takes up to 15 minutes, most of which is waiting.
+# Three people play a blind drill each, at the pace of people: an expert, a novice who opens hints and sends updates late, and
+# somebody who tries a wrong fix first. They know nothing of the incident: they find it from what lab shows. Takes up to 15
+# minutes, most of which is waiting.
 #
 #   bench/drill-people.sh [FOLDER]      writes FOLDER/expert.txt, novice.txt and hasty.txt (default: drill-people)
+#   LAB_ENGINE=docker bench/drill-people.sh [FOLDER]      on Docker, with its images (stack/offline/build.sh)
 #
 # Read the transcripts as a participant would. LAB=path/to/lab for a different binary than the release build. Fails if a drill
 # with a fault is not resolved in the end, or one without a fault is not called so. Cleans up after itself.
@@ -14,7 +15,7 @@ unset LAB_NAME
 out=$(realpath -m "${1:-drill-people}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 LAB=$(realpath "${LAB:-$(scripts/release.sh)}")
-export LAB_ENGINE=embedded
+export LAB_ENGINE=${LAB_ENGINE:-embedded}
 folder=$(mktemp -d)
 mkdir -p "$out"
 cleanup() {
@@ -54,14 +55,22 @@ await() {
 }
 fails() { [ "$(success)" -lt 95 ]; }
 works() { [ "$(success)" -ge 99 ]; }
-# changed NAME: the drill changed this variable, as lab's history shows.
-changed() { "$LAB" history --json | tr -d '\n' | sed 's/"service"/\n&/g' | grep '"by": *"drill"' | grep -q "\"${1% }\""; }
-# changed_state SERVICE STATE: the drill brought a service into this run state.
-changed_state() { "$LAB" history "$1" | grep ' drill ' | grep -q "> $2"; }
+# changes: what the drill changed after it had begun, one revision a line. Changes before that are harmless.
+changes() {
+    "$LAB" history --json | tr -d '\n' | sed 's/{ *"service"/\n&/g' | grep '"by": *"drill"' |
+        awk -v begun="$begun" 'match($0, /"at": *"[^"]*"/) && substr($0, RSTART + RLENGTH - 25) > begun'
+}
+# changed NAME: this variable.
+changed() { changes | grep -q "\"$1\""; }
+# changed_state SERVICE STATE: a service was brought into this run state.
+changed_state() { changes | grep "\"service\": *\"$1\"" | grep -q "\"run\": *\"$2\""; }
 
 # find_cause: sets `diagnosis` and `fix` (commands, one a line) from what can be seen, as a runbook would.
 find_cause() {
     if changed_state db paused; then diagnosis=(database hangs) fix="unpause db"
+    elif changed_state app paused; then
+        diagnosis=(caller 'sends too much') fix="env set app APP_DB_POOL_TIMEOUT=100ms"
+    elif changed_state db stopped; then diagnosis=(database 'does not run') fix="start db"
     elif changed_state app stopped; then diagnosis=(app 'does not run') fix="start app"
     elif changed APP_METRICS_PATH; then
         diagnosis=(monitoring 'address or path wrong' caller 'credential out of date')
@@ -75,12 +84,10 @@ find_cause() {
     elif changed APP_API_KEY_SCOPES; then
         diagnosis=(account 'permission missing') fix="env unset app APP_API_KEY_SCOPES"
     elif changed APP_RATE_LIMIT; then
-        diagnosis=(account 'limit too low') fix=$'env set app APP_RATE_LIMIT=100/s\nenv unset app APP_RATE_BURST'
+        diagnosis=(account 'limit too low') fix="rollback app"
     elif changed APP_DEPENDENCY_DELAY; then diagnosis=(partner slow) fix="env unset app APP_DEPENDENCY_DELAY"
-    elif changed APP_DB_POOL_TIMEOUT; then
-        diagnosis=(caller 'sends too much') fix="env set app APP_DB_POOL_TIMEOUT=100ms"
     elif changed APP_REPORT_TIME; then diagnosis=(app 'used up') fix="env unset app APP_REPORT_TIME"
-    elif changed 'APP_API_KEY '; then diagnosis=(caller 'credential out of date') fix="key align"
+    elif changed APP_API_KEY; then diagnosis=(caller 'credential out of date') fix="key align"
     elif changed GATEWAY_UPSTREAM; then
         diagnosis=(gateway 'address or path wrong') fix="env set gateway GATEWAY_UPSTREAM=app:8000"
     elif changed GATEWAY_FORWARD_API_KEY; then
@@ -91,7 +98,7 @@ find_cause() {
         diagnosis=(gateway 'timeout too short') fix="env set gateway GATEWAY_READ_TIMEOUT=10s"
     else
         remark 'found nothing that changed'
-        diagnosis=(caller 'sends too much') fix="env set app APP_DB_POOL_TIMEOUT=100ms"
+        diagnosis=(nowhere 'nothing is wrong') fix="status"
     fi
 }
 apply_fix() {
@@ -119,10 +126,12 @@ nothing_wrong() {
     "$LAB" drill show --json | grep -q '"fault": false'
 }
 begin() {
-    export LAB_STATE_DIR=$folder/$1
+    # Names of labs are unique on a Docker daemon.
+    export LAB_STATE_DIR=$folder/$1 LAB_NAME=$1
     "$LAB" up --port 0 >/dev/null 2>&1
     run drill start
     run drill status
+    begun=$(date -u +%FT%T.000Z)
 }
 
 expert() {

@@ -110,10 +110,10 @@ impl Log {
         let mut entries = Vec::new();
         for line in text.split_inclusive(|&byte| byte == b'\n') {
             let Some(content) = line.strip_suffix(b"\n") else { break };
-            let entry = self.entry(content).map_err(|detail| LogError::Damaged {
+            let entry = self.entry(content).map_err(|error| LogError::Damaged {
                 path: self.path.clone(),
                 line: self.lines + 1,
-                detail,
+                detail: error.to_string(),
             })?;
             self.note(&entry);
             self.position += line.len() as u64;
@@ -211,14 +211,10 @@ impl Log {
         self.last = Some((entry.at, entry.clock, still));
     }
 
-    fn entry(&self, line: &[u8]) -> Result<Entry, String> {
+    fn entry(&self, line: &[u8]) -> Result<Entry, LineError> {
         // Base64 has no braces.
-        let plain = if line.starts_with(b"{") {
-            line.to_vec()
-        } else {
-            self.sealer.open(self.lines, line).map_err(|error| error.to_string())?
-        };
-        Entry::from_json(&plain).map_err(|error| error.to_string())
+        let plain = if line.starts_with(b"{") { line.to_vec() } else { self.sealer.open(self.lines, line)? };
+        Ok(Entry::from_json(&plain)?)
     }
 
     fn failed(&self, source: io::Error) -> LogError {
@@ -228,6 +224,15 @@ impl Log {
     fn damaged(&self, error: SealError) -> LogError {
         LogError::Damaged { path: self.path.clone(), line: self.lines + 1, detail: error.to_string() }
     }
+}
+
+/// Why a line cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum LineError {
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
 }
 
 fn in_file(path: PathBuf) -> impl Fn(io::Error) -> LogError {

@@ -34,16 +34,30 @@ const REPEATS_WITHIN: u64 = 60_000;
 /// Largest error of the stated begin, in milliseconds.
 const SINCE_TOLERANCE: u64 = 120_000;
 
-/// Checks the free line of an update.
+/// Why a text cannot be the free line of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLine {
+    /// There is none.
+    #[error("the text is empty")]
+    Empty,
+    /// It contains line breaks or other control characters.
+    #[error("the text must be one line")]
+    SeveralLines,
+    /// It is too long.
+    #[error("the text has {0} characters; at most {LENGTH} fit")]
+    TooLong(usize),
+}
+
+/// Checks the free line of an update, and trims it.
 ///
 /// # Errors
-/// The text for its writer.
-pub fn free_line(text: &str) -> Result<String, String> {
+/// If it is empty, too long, or not one line.
+pub fn free_line(text: &str) -> Result<String, InvalidLine> {
     let text = text.trim();
     match text.chars().count() {
-        0 => Err("the text is empty".to_owned()),
-        _ if text.chars().any(char::is_control) => Err("the text must be one line".to_owned()),
-        length if length > LENGTH => Err(format!("the text has {length} characters; at most {LENGTH} fit")),
+        0 => Err(InvalidLine::Empty),
+        _ if text.chars().any(char::is_control) => Err(InvalidLine::SeveralLines),
+        length if length > LENGTH => Err(InvalidLine::TooLong(length)),
         _ => Ok(text.to_owned()),
     }
 }

@@ -80,7 +80,7 @@ async fn check_services(connected: &Connected) -> anyhow::Result<Description> {
 }
 
 /// Fingerprint of the users. An app that was just started may need a moment.
-async fn users(now: &Description) -> Result<String, String> {
+async fn users(now: &Description) -> Result<String, drill::UsersError> {
     let wire = ProbeWire(Arc::new(NetWire::new()));
     let deadline = Deadline::after(USERS_TIMEOUT);
     loop {

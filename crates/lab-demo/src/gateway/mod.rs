@@ -12,6 +12,7 @@ mod target;
 mod upstream;
 mod upstream_stream;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -54,9 +55,14 @@ async fn host(config: Config, tied: bool) -> Exit {
             return service::fail(Exit::Failed, format_args!("the gateway cannot listen on {listen}: {error}"));
         }
     };
-    let page = match metrics_listener(config.metrics_listen.as_deref()).await {
+    let metrics_listen = config.metrics_listen.clone();
+    let page = match metrics_listener(metrics_listen.as_deref()).await {
         Ok(page) => page,
-        Err(error) => return service::fail(Exit::Failed, error),
+        Err(error) => {
+            let address = metrics_listen.unwrap_or_default();
+            let message = format_args!("the gateway cannot listen on {address} for its metrics page: {error}");
+            return service::fail(Exit::Failed, message);
+        }
     };
     let metrics = match Metrics::new() {
         Ok(metrics) => Arc::new(metrics),
@@ -87,8 +93,8 @@ async fn host(config: Config, tied: bool) -> Exit {
 }
 
 /// Listens for scrapes, if an address is configured.
-async fn metrics_listener(address: Option<&str>) -> Result<Option<(SocketAddr, TcpListener)>, String> {
+async fn metrics_listener(address: Option<&str>) -> io::Result<Option<(SocketAddr, TcpListener)>> {
     let Some(address) = address else { return Ok(None) };
-    let bound = serve::listen(address, false).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
-    bound.map(Some).map_err(|error| format!("the gateway cannot listen on {address} for its metrics page: {error}"))
+    let listener = serve::listen(address, false).await?;
+    Ok(Some((listener.local_addr()?, listener)))
 }

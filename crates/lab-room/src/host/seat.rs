@@ -117,7 +117,7 @@ impl Host {
 
     /// Sends an update. Without a confirmation, one that should not be sent is refused with the reasons.
     pub async fn send_update(self: &Arc<Self>, seat: SeatNumber, form: UpdateForm) -> Result<(), Refusal> {
-        let text = free_line(&form.text).map_err(Refusal::Invalid)?;
+        let text = free_line(&form.text).map_err(|error| Refusal::Invalid(error.to_string()))?;
         let secrets = self.backend.secrets(&self.seat_config(seat)?.lab).await;
         let UpdateForm { to, state, affected, since, next, confirmed, .. } = form;
         let mut update = Update { to, state, affected, since: None, next, text, disclosed: 0 };

@@ -63,6 +63,6 @@ async fn compare_users(watch: &Watch, users: &str) -> Option<String> {
     match users::digest(&wire as &dyn Wire, &now).await {
         Ok(now) if now == users => None,
         Ok(_) => Some("GET /api/users returns other users than at the start".to_owned()),
-        Err(error) => Some(error),
+        Err(error) => Some(error.to_string()),
     }
 }

@@ -25,9 +25,11 @@ const CHUNK: usize = 200;
 
 /// Why the users cannot be saved or restored.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DataError {
+pub enum DataError {
+    /// The copy cannot be read or written.
     #[error("the copy of the users: {0}")]
     File(#[from] io::Error),
+    /// The database refuses them.
     #[error("the users cannot be written: {0}")]
     Database(#[from] DbError),
 }

@@ -69,8 +69,8 @@ async fn execute(
     let checks = Checks { lab, engine, wire: Arc::new(ProbeWire(wire)), interrupt: Interrupt::new() };
     let results = execute_changes(checks, plan, &steps, change).await;
     match results.iter().find(|result| !result.passed()) {
-        Some(failed) => Err(DrillError::Change(format!("{}: {}", failed.name, reason(failed)))),
-        None if results.len() < steps.len() => Err(DrillError::Change("it was interrupted".to_owned())),
+        Some(failed) => Err(DrillError::Step { name: failed.name.clone(), reason: reason(failed) }),
+        None if results.len() < steps.len() => Err(DrillError::Interrupted),
         None => Ok(()),
     }
 }

@@ -4,7 +4,8 @@
 
 use std::io;
 
-use crate::lab::{Lab, LabError};
+use crate::lab::{ChangeError, Lab, LabError};
+use crate::runner::RegisterError;
 use crate::undo::UndoError;
 use lab_core::engine::EngineError;
 use lab_drill::log::{Drills, LogError};
@@ -31,6 +32,7 @@ mod wire;
 mod wrong_fix;
 
 pub use brief::brief;
+pub use data::DataError;
 pub use end::{Concluded, conclude, end, ending, is_ended, is_over, publish};
 pub use hosting::{Hosting, Process};
 pub use pending::pending;
@@ -38,7 +40,7 @@ pub use prepare::{prepare, revive};
 pub use process::{COMMAND, DrillProcess, LOCK_FILE, Order, Response};
 pub use referee::Referee;
 pub use traffic::callers;
-pub use users::digest as users_digest;
+pub use users::{UsersError, digest as users_digest};
 pub use watch::{Pause, Watch};
 pub use wire::ProbeWire;
 pub use wrong_fix::contains as contains_fix;
@@ -73,9 +75,31 @@ pub enum DrillError {
     /// The referee's process refused its order, or exited.
     #[error("the referee did not start: {0}")]
     Refused(String),
-    /// A change could not be made.
-    #[error("{0}")]
-    Change(String),
+    /// A harmless change before the fault could not be made.
+    #[error("{service} could not be redeployed: {source}")]
+    Redeploy {
+        /// Name of the service.
+        service: String,
+        /// What failed.
+        source: ChangeError,
+    },
+    /// The callers of the scenario could not be registered.
+    #[error(transparent)]
+    Callers(#[from] RegisterError),
+    /// The users could not be saved.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A step of the fault could not be executed.
+    #[error("{name}: {reason}")]
+    Step {
+        /// Name of the step.
+        name: String,
+        /// What failed.
+        reason: String,
+    },
+    /// A signal stopped the steps of the fault.
+    #[error("it was interrupted")]
+    Interrupted,
 }
 
 /// Folder of a drill of this lab.

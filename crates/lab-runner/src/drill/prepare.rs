@@ -47,12 +47,12 @@ pub async fn prepare(
 ) -> Result<(), DrillError> {
     let author = Author::Drill { drill: id.to_owned() };
     record_start(lab, engine.as_ref(), id).await?;
-    data::save(lab, engine.as_ref(), id).await.map_err(|error| DrillError::Change(error.to_string()))?;
+    data::save(lab, engine.as_ref(), id).await?;
     let probes: Arc<dyn Wire> = Arc::new(ProbeWire(Arc::clone(wire)));
     let checks = Checks { lab: lab.clone(), engine: Arc::clone(engine), wire: probes, interrupt: Interrupt::new() };
     let undo = UndoLog::begin(lab, id, HOLDER)?;
     let change = ChangeAs { undo, holder: HOLDER.to_owned(), author: author.clone() };
-    register_callers(checks, plan, change).await.map_err(DrillError::Change)?;
+    register_callers(checks, plan, change).await?;
     inject::prepare(lab, engine, wire, plan, id).await?;
     // Optional services are missing if their image is.
     let now = engine.describe().await?;
@@ -61,7 +61,7 @@ pub async fn prepare(
     for (service, change) in harmless_changes(plan, &present, &engine.roles(), secret) {
         let _lock = lab.lock_change(HOLDER).await?;
         let changed = lab.reconcile(engine.as_ref(), &service, &[change], &author).await;
-        changed.map_err(|error| DrillError::Change(format!("{service} could not be redeployed: {error}")))?;
+        changed.map_err(|source| DrillError::Redeploy { service, source })?;
     }
     Ok(())
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::users::UsersError;
 use super::{DrillError, HOLDER, data, users};
-use crate::lab::Lab;
 use crate::lab::revisions::Author;
 use crate::lab::startup::{Environment, start_if_down};
+use crate::lab::{ChangeError, Lab};
 use crate::undo::{self, Before, Replay, RevertStep, UndoLog};
-use lab_core::engine::{Ability, Description, Engine, EngineError, RunState, ServiceChange};
+use lab_core::engine::{Ability, Description, Engine, RunState, ServiceChange};
 use lab_core::event::{UndoOutcome, UndoStatus};
 use lab_system::deadline::Deadline;
 use lab_telemetry::wire::Wire;
@@ -19,6 +20,21 @@ use lab_telemetry::wire::Wire;
 /// Time for the app to return its users after the restore.
 const USERS_TIMEOUT: Duration = Duration::from_secs(10);
 const USERS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Why the data could not be restored.
+#[derive(Debug, thiserror::Error)]
+enum RestoreDataError {
+    #[error(transparent)]
+    Copy(#[from] data::DataError),
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    #[error("the users are not the same as before the drill")]
+    Differ,
+    #[error("the data was changed, and this lab cannot restore it")]
+    NoReset,
+    #[error("the data could not be reset: {0}")]
+    Reset(#[from] ChangeError),
+}
 
 /// A lab to restore.
 pub(super) struct Restore<'a> {
@@ -45,7 +61,7 @@ impl Restore<'_> {
         if !errors.is_empty() && data.is_ok() {
             errors = self.revert(&records, author).await?;
         }
-        errors.extend(data.err());
+        errors.extend(data.err().map(|error| error.to_string()));
         self.complete(errors)
     }
 
@@ -99,11 +115,11 @@ impl Restore<'_> {
 
     /// Brings the users of before the drill back, if they are others. Starts with the data of the first start if the users cannot
     /// be written, because their table is gone, and if there is no copy of them.
-    async fn restore_data(&self, users: &str) -> Result<(), String> {
+    async fn restore_data(&self, users: &str) -> Result<(), RestoreDataError> {
         if self.users().await.is_ok_and(|now| now == users) {
             return Ok(());
         }
-        let saved = data::saved(self.lab, self.drill).map_err(|error| error.to_string())?;
+        let saved = data::saved(self.lab, self.drill)?;
         if let Some(saved) = &saved
             && data::restore(self.engine.as_ref(), saved).await.is_ok()
             && self.users().await.is_ok_and(|now| now == users)
@@ -111,21 +127,21 @@ impl Restore<'_> {
             return Ok(());
         }
         self.reset_data().await?;
-        let Some(saved) = saved else { return self.users().await.map(drop) };
-        data::restore(self.engine.as_ref(), &saved).await.map_err(|error| error.to_string())?;
+        let Some(saved) = saved else { return Ok(self.users().await.map(drop)?) };
+        data::restore(self.engine.as_ref(), &saved).await?;
         if self.users().await? == users {
             return Ok(());
         }
-        Err("the users are not the same as before the drill".to_owned())
+        Err(RestoreDataError::Differ)
     }
 
     /// Replaces the data by that of the first start.
-    async fn reset_data(&self) -> Result<(), String> {
+    async fn reset_data(&self) -> Result<(), RestoreDataError> {
         let app = self.engine.roles().app;
         let can_stop =
             |spec: &lab_core::engine::ServiceSpec| spec.name == app && spec.abilities.contains(&Ability::Stop);
         if !self.engine.services().iter().any(can_stop) {
-            return Err("the data was changed, and this lab cannot restore it".to_owned());
+            return Err(RestoreDataError::NoReset);
         }
         let reset = async {
             let author = Author::DrillEnd { drill: self.drill.to_owned() };
@@ -134,16 +150,16 @@ impl Restore<'_> {
             self.lab.reconcile(self.engine.as_ref(), &app, &run(RunState::Stopped), &author).await?;
             self.engine.reset_data().await?;
             self.lab.reconcile(self.engine.as_ref(), &app, &run(RunState::Running), &author).await?;
-            Ok::<(), crate::lab::ChangeError>(())
+            Ok::<(), ChangeError>(())
         };
-        reset.await.map_err(|error| format!("the data could not be reset: {error}"))
+        Ok(reset.await?)
     }
 
     /// Waits until the app returns its users.
-    async fn users(&self) -> Result<String, String> {
+    async fn users(&self) -> Result<String, UsersError> {
         let deadline = Deadline::after(USERS_TIMEOUT);
         loop {
-            let now = self.engine.describe().await.map_err(|error: EngineError| error.to_string())?;
+            let now = self.engine.describe().await?;
             match users::digest(self.wire, &now).await {
                 Err(_) if !deadline.is_over() => tokio::time::sleep(USERS_INTERVAL).await,
                 result => return result,

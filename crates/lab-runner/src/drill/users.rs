@@ -6,14 +6,31 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use lab_core::API_KEY_HEADER;
-use lab_core::engine::Description;
+use lab_core::engine::{Description, EngineError};
 use lab_telemetry::wire::{Probe, Wire};
 
 const PATH: &str = "/api/users";
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// SHA-256 of the users that the app returns, as 64 hexadecimal digits. The error is what it returns instead.
-pub async fn digest(wire: &dyn Wire, now: &Description) -> Result<String, String> {
+/// Why the users cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// The app answers with another status than 200.
+    #[error("GET {PATH} gets a {0}")]
+    Status(u16),
+    /// There is no answer.
+    #[error("GET {PATH}: {0}")]
+    NoResponse(String),
+    /// The stack cannot be observed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// SHA-256 of the users that the app returns, as 64 hexadecimal digits.
+///
+/// # Errors
+/// If it returns something else.
+pub async fn digest(wire: &dyn Wire, now: &Description) -> Result<String, UsersError> {
     let key = now.server_key().unwrap_or_default().to_owned();
     let probe = Probe {
         url: format!("{}{PATH}", now.endpoints.gateway),
@@ -23,7 +40,7 @@ pub async fn digest(wire: &dyn Wire, now: &Description) -> Result<String, String
     };
     match wire.probe(&probe).await {
         Ok(response) if response.status == 200 => Ok(format!("{:x}", Sha256::digest(response.body.as_bytes()))),
-        Ok(response) => Err(format!("GET {PATH} gets a {}", response.status)),
-        Err(error) => Err(format!("GET {PATH}: {}", error.detail)),
+        Ok(response) => Err(UsersError::Status(response.status)),
+        Err(error) => Err(UsersError::NoResponse(error.detail)),
     }
 }

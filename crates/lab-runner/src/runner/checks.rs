@@ -13,6 +13,7 @@ use super::alerts::{AlertWatch, SharedAlerts};
 use super::change;
 use super::clock::{Clock, Reporter};
 use super::context::Context;
+use super::error::StepError;
 use super::executor::{Executor, StepList};
 use super::interrupt::Interrupt;
 use super::observation::keys;
@@ -82,14 +83,19 @@ pub async fn check(checks: Checks, plan: &Plan, steps: &[Step]) -> Vec<CheckResu
     execute_alone(context, steps).await
 }
 
+/// The callers of a scenario could not be registered.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct RegisterError(#[from] StepError);
+
 /// Gives the scenario's callers their initial keys, as at the start of a run. Their previous keys are in the undo log first.
 ///
 /// # Errors
 /// If the lab cannot be observed or changed.
-pub async fn register_callers(checks: Checks, plan: &Plan, change: ChangeAs) -> Result<(), String> {
+pub async fn register_callers(checks: Checks, plan: &Plan, change: ChangeAs) -> Result<(), RegisterError> {
     let context = context(checks, plan, change.undo, change.holder, change.author);
     let callers = default_callers(&context, &plan.callers).await;
-    change::register_callers(&context, &callers).await.map_err(|error| error.to_string())
+    Ok(change::register_callers(&context, &callers).await?)
 }
 
 /// How steps outside of a run change the lab.

@@ -39,7 +39,7 @@ mod samples;
 mod step;
 mod traffic_results;
 
-pub use checks::{ChangeAs, CheckResult, Checks, check, execute_changes, register_callers};
+pub use checks::{ChangeAs, CheckResult, Checks, RegisterError, check, execute_changes, register_callers};
 pub use expectation::evaluate_traffic;
 pub use interrupt::{Interrupt, Signal};
 pub(crate) use outage::NO_REQUESTS;

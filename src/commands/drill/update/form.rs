@@ -1,5 +1,6 @@
 //! The form of an update: each field is given as an option, or asked for.
 
+use std::fmt::Display;
 use std::io;
 
 use chrono::{DateTime, Local, NaiveTime, TimeDelta};
@@ -8,7 +9,7 @@ use lab_drill::event::{Affected, Audience, ClaimedState, Entry, Update};
 use lab_drill::updates::free_line;
 
 use crate::cli::{AffectedChoice, AudienceChoice, StateChoice, UpdateArgs};
-use crate::commands::time_span::parse_span;
+use crate::commands::time_span::{SpanError, parse_span};
 
 const AUDIENCES: [(&str, Audience); 2] = [("customers", Audience::Customers), ("internal", Audience::Internal)];
 const STATES: [(&str, ClaimedState); 4] = [
@@ -48,7 +49,7 @@ pub(super) type Ask<'a> = &'a mut dyn FnMut(&str) -> io::Result<Option<String>>;
 impl Form {
     /// Form with what the command line has.
     pub(super) fn from_args(args: &UpdateArgs, times: &Times<'_>) -> Result<Self, Failure> {
-        let usage = |option: &'static str| move |error: String| Failure::usage(format!("--{option}: {error}"));
+        let usage = |option: &str, error: &dyn Display| Failure::usage(format!("--{option}: {error}"));
         Ok(Self {
             to: args.to.map(|to| match to {
                 AudienceChoice::Customers => Audience::Customers,
@@ -65,9 +66,14 @@ impl Form {
                 AffectedChoice::Some => Affected::Some,
                 AffectedChoice::Everybody => Affected::Everybody,
             }),
-            since: args.since.as_deref().map(|text| times.since(text)).transpose().map_err(usage("since"))?,
-            next: args.next.as_deref().map(next).transpose().map_err(usage("next"))?,
-            text: args.text.as_deref().map(free_line).transpose().map_err(Failure::usage)?,
+            since: args
+                .since
+                .as_deref()
+                .map(|text| times.since(text))
+                .transpose()
+                .map_err(|error| usage("since", &error))?,
+            next: args.next.as_deref().map(next).transpose().map_err(|error| usage("next", &error))?,
+            text: args.text.as_deref().map(free_line).transpose().map_err(|error| Failure::usage(error.to_string()))?,
         })
     }
 
@@ -117,15 +123,24 @@ impl Form {
     }
 }
 
+/// Why a text is no begin of an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidTime {
+    #[error("expected a time of day (10:05) or how long ago (5m)")]
+    Syntax,
+    #[error("this time does not exist today")]
+    NotToday,
+}
+
 impl Times<'_> {
     /// Parses a time of day or how long ago, as drill time in milliseconds.
-    fn since(&self, text: &str) -> Result<u64, String> {
+    fn since(&self, text: &str) -> Result<u64, InvalidTime> {
         if let Ok(span) = parse_span(text) {
             return Ok(self.clock.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)));
         }
         let time = ["%H:%M", "%H:%M:%S"].iter().find_map(|format| NaiveTime::parse_from_str(text, format).ok());
-        let Some(time) = time else { return Err("expected a time of day (10:05) or how long ago (5m)".to_owned()) };
-        let today = self.now.with_time(time).earliest().ok_or("this time does not exist today")?;
+        let Some(time) = time else { return Err(InvalidTime::Syntax) };
+        let today = self.now.with_time(time).earliest().ok_or(InvalidTime::NotToday)?;
         let at = if today > self.now { today - TimeDelta::days(1) } else { today };
         Ok(self.drill_time(at))
     }
@@ -141,12 +156,12 @@ impl Times<'_> {
 }
 
 /// Parses the time until the next update, in seconds.
-fn next(text: &str) -> Result<u64, String> {
-    parse_span(text).map(|span| span.as_secs()).map_err(|error| error.to_string())
+fn next(text: &str) -> Result<u64, SpanError> {
+    parse_span(text).map(|span| span.as_secs())
 }
 
 /// Asks until the answer is valid. The end of the input cancels the update.
-fn required<T>(question: &str, parse: impl Fn(&str) -> Result<T, String>, ask: Ask<'_>) -> Result<T, Failure> {
+fn required<T, E: Display>(question: &str, parse: impl Fn(&str) -> Result<T, E>, ask: Ask<'_>) -> Result<T, Failure> {
     let mut prompt = format!("{question}: ");
     loop {
         let answer = ask(&prompt).map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
@@ -158,7 +173,11 @@ fn required<T>(question: &str, parse: impl Fn(&str) -> Result<T, String>, ask: A
     }
 }
 
-fn optional<T>(question: &str, parse: impl Fn(&str) -> Result<T, String>, ask: Ask<'_>) -> Result<Option<T>, Failure> {
+fn optional<T, E: Display>(
+    question: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+    ask: Ask<'_>,
+) -> Result<Option<T>, Failure> {
     required(question, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) }, ask)
 }
 
