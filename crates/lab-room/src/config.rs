@@ -19,6 +19,9 @@ pub const MAX_SEATS: u16 = 300;
 /// Name of a room, unless another one is given.
 pub const DEFAULT_NAME: &str = "room";
 
+/// Longest name of a participant, in characters.
+pub const LONGEST_NAME: usize = 60;
+
 /// Number of a seat, from 1. Its lab is `ROOM-NUMBER`.
 pub type SeatNumber = u16;
 

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use lab_core::error::Failure;
 use lab_report::term::is_invisible;
+use lab_room::config::LONGEST_NAME;
 use lab_system::files;
 
 /// Maximum size of the file in bytes.
 const LIMIT: u64 = 256 << 10;
-/// Longest name in characters.
-const LONGEST: usize = 60;
 
 /// Reads the names. Empty lines, and those that begin with `#`, are ignored.
 pub(super) fn read(path: &Path, seats: u16) -> Result<Vec<String>, Failure> {
@@ -32,8 +31,8 @@ fn parse(text: &str) -> Result<Vec<String>, String> {
             continue;
         }
         let length = name.chars().count();
-        if length > LONGEST {
-            return Err(format!("line {line} has {length} characters; a name has at most {LONGEST}"));
+        if length > LONGEST_NAME {
+            return Err(format!("line {line} has {length} characters; a name has at most {LONGEST_NAME}"));
         }
         if name.chars().any(|c| c.is_control() || is_invisible(c)) {
             return Err(format!("line {line} has a control character"));

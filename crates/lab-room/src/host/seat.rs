@@ -12,12 +12,9 @@ use lab_report::term::clean;
 
 use super::{Host, Refusal, lock};
 use crate::code::{Code, Token};
-use crate::config::SeatNumber;
+use crate::config::{LONGEST_NAME, SeatNumber};
 use crate::event::Event;
 use crate::fold::Seat;
-
-/// Longest name, in characters.
-const LONGEST_NAME: usize = 40;
 
 /// An update as a participant filled it in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use lab_core::diagnosis::{Cause, Location};
 use maud::{Markup, html};
 
+use crate::config::LONGEST_NAME;
 use crate::page::confirm_without_script;
 use crate::page::icon;
 use crate::page::text::foreign;
@@ -142,7 +143,7 @@ pub(super) fn name(view: &SeatView<'_>) -> Markup {
     html! {
         form method="post" action="/seat/name" {
             label for="name" { "Name on the board and on the desk" }
-            input #name name="name" value=(view.seat.name.as_deref().map(foreign).unwrap_or_default()) required maxlength="40" autocomplete="nickname";
+            input #name name="name" value=(view.seat.name.as_deref().map(foreign).unwrap_or_default()) required maxlength=(LONGEST_NAME) autocomplete="nickname";
             button type="submit" { "Save" }
             (answer())
         }
