@@ -3,7 +3,6 @@
 
 use clap::builder::styling::{AnsiColor, Styles};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use lab_core::error::Failure;
@@ -55,7 +54,7 @@ pub(crate) use scenario::{
     CheckArgs, NewArgs, PaceChoice, ProofFormat, ProveArgs, RunArgs, ScenarioCommand, SchemaFormat, ShowArgs,
     ValidateArgs,
 };
-pub(crate) use service::{AppArgs, EdgeArgs, ServiceArgs};
+pub(crate) use service::ProcessCommand;
 pub(crate) use swarm::SwarmCommand;
 pub(crate) use traffic::{SendArgs, TrafficArgs, TrafficCommand};
 
@@ -347,34 +346,9 @@ pub(crate) enum Command {
         #[arg(last = true)]
         words: Vec<String>,
     },
-    /// Run the service under test (started by the engine)
-    #[command(hide = true)]
-    App(AppArgs),
-    /// Run the reverse proxy (started by the engine)
-    #[command(hide = true)]
-    Gateway(ServiceArgs),
-    /// Count what callers get at nginx and serve it as metrics (started in a container)
-    #[command(hide = true)]
-    Edge(EdgeArgs),
-    /// Run the host process of a lab (started by the engine)
-    #[command(hide = true)]
-    Host {
-        /// Read the request from this file instead of standard input, and serve a network
-        #[arg(long, value_name = "FILE")]
-        request: Option<PathBuf>,
-    },
-    /// Run the process that sends the callers' requests (started by `lab callers start`)
-    #[command(hide = true)]
-    CallersHost,
-    /// Run the referee of a drill (started by `lab drill start`)
-    #[command(hide = true)]
-    DrillHost,
-    /// Run the server of a room (started by `lab room up`)
-    #[command(hide = true)]
-    RoomHost,
-    /// Run the dashboard process of a Docker lab (started by `lab up`)
-    #[command(hide = true)]
-    DashboardHost,
+    /// Processes that lab starts itself
+    #[command(flatten)]
+    Process(ProcessCommand),
 }
 
 impl Command {

@@ -1,6 +1,41 @@
-//! Arguments of the hidden commands that run the services of a lab.
+//! Hidden commands: processes that lab starts itself, such as the services of a lab.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// A process that lab starts itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProcessCommand {
+    /// Run the service under test (started by the engine)
+    #[command(hide = true)]
+    App(AppArgs),
+    /// Run the reverse proxy (started by the engine)
+    #[command(hide = true)]
+    Gateway(ServiceArgs),
+    /// Count what callers get at nginx and serve it as metrics (started in a container)
+    #[command(hide = true)]
+    Edge(EdgeArgs),
+    /// Run the host process of a lab (started by the engine)
+    #[command(hide = true)]
+    Host {
+        /// Read the request from this file instead of standard input, and serve a network
+        #[arg(long, value_name = "FILE")]
+        request: Option<PathBuf>,
+    },
+    /// Run the process that sends the callers' requests (started by `lab callers start`)
+    #[command(hide = true)]
+    CallersHost,
+    /// Run the referee of a drill (started by `lab drill start`)
+    #[command(hide = true)]
+    DrillHost,
+    /// Run the server of a room (started by `lab room up`)
+    #[command(hide = true)]
+    RoomHost,
+    /// Run the dashboard process of a Docker lab (started by `lab up`)
+    #[command(hide = true)]
+    DashboardHost,
+}
 
 /// `lab app`.
 #[derive(Debug, Args)]

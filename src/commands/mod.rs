@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ProcessCommand};
 use lab_core::error::Exit;
 
 mod annotate;
@@ -56,46 +56,9 @@ const SHUTDOWN_GRACE: std::time::Duration = std::time::Duration::from_millis(200
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
     lab_system::background::close_inherited_on_exec();
     resources::check()?;
-    match &cli.command {
-        // The services and their hosts have their own runtimes and no terminal.
-        Command::App(args) if args.health => return Ok(lab_demo::app::health()),
-        Command::App(args) => {
-            name_process(c"lab-app");
-            return Ok(lab_demo::app::run(args.service.tied));
-        }
-        Command::Gateway(args) => {
-            name_process(c"lab-gateway");
-            return Ok(lab_demo::gateway::run(args.tied));
-        }
-        Command::Edge(args) if args.health => return Ok(lab_demo::edge::exporter::health()),
-        Command::Edge(_) => {
-            name_process(c"lab-edge");
-            return Ok(lab_demo::edge::exporter::run());
-        }
-        Command::Host { request } => {
-            name_process(c"lab-host");
-            return Ok(match request {
-                Some(file) => lab_host::host::run_from_file(file),
-                None => lab_host::host::run(),
-            });
-        }
-        Command::CallersHost => {
-            name_process(c"lab-callers");
-            return Ok(callers::host::run());
-        }
-        Command::DrillHost => {
-            name_process(c"lab-drill");
-            return Ok(drill::host::run());
-        }
-        Command::RoomHost => {
-            name_process(c"lab-room");
-            return Ok(room::host::run());
-        }
-        Command::DashboardHost => {
-            name_process(c"lab-dashboard");
-            return Ok(dashboard::host::run());
-        }
-        _ => {}
+    if let Command::Process(command) = &cli.command {
+        // They have their own runtimes and no terminal.
+        return Ok(run_process(command));
     }
     let session = Session::new(cli.name.as_deref());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -107,6 +70,49 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Exit> {
     // Dropped tasks clean up what they hold outside of the process. A blocking read would never end by itself.
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     result
+}
+
+/// Runs a process that lab started itself.
+fn run_process(command: &ProcessCommand) -> Exit {
+    match command {
+        ProcessCommand::App(args) if args.health => lab_demo::app::health(),
+        ProcessCommand::App(args) => {
+            name_process(c"lab-app");
+            lab_demo::app::run(args.service.tied)
+        }
+        ProcessCommand::Gateway(args) => {
+            name_process(c"lab-gateway");
+            lab_demo::gateway::run(args.tied)
+        }
+        ProcessCommand::Edge(args) if args.health => lab_demo::edge::exporter::health(),
+        ProcessCommand::Edge(_) => {
+            name_process(c"lab-edge");
+            lab_demo::edge::exporter::run()
+        }
+        ProcessCommand::Host { request } => {
+            name_process(c"lab-host");
+            match request {
+                Some(file) => lab_host::host::run_from_file(file),
+                None => lab_host::host::run(),
+            }
+        }
+        ProcessCommand::CallersHost => {
+            name_process(c"lab-callers");
+            callers::host::run()
+        }
+        ProcessCommand::DrillHost => {
+            name_process(c"lab-drill");
+            drill::host::run()
+        }
+        ProcessCommand::RoomHost => {
+            name_process(c"lab-room");
+            room::host::run()
+        }
+        ProcessCommand::DashboardHost => {
+            name_process(c"lab-dashboard");
+            dashboard::host::run()
+        }
+    }
 }
 
 /// Sets the name shown by `ps` and `top`. Started through `/proc/self/exe`, the process would be called `exe`.
@@ -155,15 +161,6 @@ async fn verb(session: &Session, command: &Command) -> anyhow::Result<Exit> {
         Command::Doctor { json } => doctor::run(session, *json).await,
         Command::Completions { shell } => session.print(&crate::cli::completions(*shell)),
         Command::Complete { words } => complete::run(session, words),
-        Command::App(_)
-        | Command::Gateway(_)
-        | Command::Edge(_)
-        | Command::Host { .. }
-        | Command::CallersHost
-        | Command::DrillHost
-        | Command::RoomHost
-        | Command::DashboardHost => {
-            unreachable!("started above")
-        }
+        Command::Process(_) => unreachable!("started above"),
     }
 }

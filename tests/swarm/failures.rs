@@ -14,6 +14,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_drained_node_moves_the_lab,
         a_dead_node_moves_the_lab,
         a_short_interruption_of_the_network_changes_nothing,
+        a_node_that_was_cut_off_ends_its_lab_when_it_returns,
+        a_run_in_a_lost_lab_fails_with_the_reason_and_undoes,
         a_lab_survives_a_restart_of_the_manager,
     ]
 }
@@ -117,6 +119,52 @@ fn a_lab_survives_a_restart_of_the_manager() {
         assert!(start.elapsed() < TIMEOUT, "the lab does not come back");
         std::thread::sleep(Duration::from_millis(200));
     }
+    user.lab(&["traffic", "--requests", "5", "--rate", "50", "--json"]).status(0).says("\"200\": 5");
+    finish(&cluster, &user);
+}
+
+fn a_node_that_was_cut_off_ends_its_lab_when_it_returns() {
+    let mut cluster = shared();
+    let (user, before) = lab(&cluster);
+    cluster.run(&format!("link {before} down"));
+    restore(&user);
+    assert_ne!(node(&user), before);
+    // Its daemon does not know yet that the lab is elsewhere.
+    assert_ne!(cluster.docker(before, &["ps", "-q"]), "");
+    cluster.run(&format!("link {before} up"));
+    let start = Instant::now();
+    while !cluster.docker(before, &["ps", "-q"]).is_empty() {
+        assert!(start.elapsed() < TIMEOUT, "the old lab goes on");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    user.lab(&["traffic", "--requests", "5", "--rate", "50", "--json"]).status(0).says("\"200\": 5");
+    finish(&cluster, &user);
+}
+
+fn a_run_in_a_lost_lab_fails_with_the_reason_and_undoes() {
+    let cluster = shared();
+    let (user, node) = lab(&cluster);
+    let container = cluster.docker(node, &["ps", "-q"]);
+    let run = std::thread::scope(|scope| {
+        let run = scope.spawn(|| user.lab(&["scenario", "run", "db-frozen"]));
+        let start = Instant::now();
+        // The fault is injected: the database is paused.
+        while !user.lab(&["status"]).stdout.contains("paused") {
+            assert!(start.elapsed() < TIMEOUT, "no fault is injected");
+        }
+        cluster.docker(node, &["kill", container.trim()]);
+        run.join().expect("the run ends")
+    });
+    assert!(matches!(run.code(), Some(3 | 4)), "{run:?}");
+    let all = run.stdout.clone() + &run.stderr;
+    assert!(all.contains("its task") || all.contains("its host"), "{run:?}");
+    let start = Instant::now();
+    while user.lab(&["recover"]).code() != Some(0) || user.lab(&["up"]).code() != Some(0) {
+        assert!(start.elapsed() < TIMEOUT, "the lab is not restored");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let status = user.lab(&["status"]).status(0).says("healthy");
+    assert!(!status.stdout.contains("paused"), "{status:?}");
     user.lab(&["traffic", "--requests", "5", "--rate", "50", "--json"]).status(0).says("\"200\": 5");
     finish(&cluster, &user);
 }
