@@ -13,7 +13,7 @@ pub(super) fn name() -> Arg {
         .long("name")
         .global(true)
         .value_name("NAME")
-        .help("Room to use [default: the only room] [env: LAB_NAME]")
+        .help("Room to use [default: the only one; up: room] [env: LAB_NAME]")
 }
 
 /// Room as an argument, as an alternative to `--name`.
