@@ -9,15 +9,19 @@ use crate::labs::load_images;
 use crate::user::User;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    crate::trials![
+    let always = crate::trials![
         a_killed_task_is_noticed_and_up_restores_the_lab,
+        a_node_that_was_cut_off_ends_its_lab_when_it_returns,
+        a_run_in_a_lost_lab_fails_with_the_reason_and_undoes,
+    ];
+    let long = crate::trials![
         a_drained_node_moves_the_lab,
         a_dead_node_moves_the_lab,
         a_short_interruption_of_the_network_changes_nothing,
-        a_node_that_was_cut_off_ends_its_lab_when_it_returns,
-        a_run_in_a_lost_lab_fails_with_the_reason_and_undoes,
         a_lab_survives_a_restart_of_the_manager,
-    ]
+    ];
+    let all = std::env::var_os("LAB_TEST_SWARM").is_some_and(|value| value == "all");
+    always.into_iter().chain(long.into_iter().map(|trial| trial.with_ignored_flag(!all))).collect()
 }
 
 /// Number of the node on which the lab runs. It is not the manager, because that is paused for the time of a test.

@@ -1,5 +1,5 @@
 //! Tests with a Docker Swarm of three daemons in namespaces of their own. They run with `LAB_TEST_DOCKER=1`, which requires root and
-//! a Docker Engine. Without it, each test is reported as ignored.
+//! a Docker Engine. Without it, each test is reported as ignored. `LAB_TEST_SWARM=all` adds the slower failures.
 
 mod cluster;
 #[path = "../shared/command.rs"]
@@ -23,7 +23,14 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let enabled = std::env::var("LAB_TEST_DOCKER").is_ok_and(|value| value == "1");
     let trials = [nodes::trials(), labs::trials(), failures::trials(), rooms::trials()];
-    let trials: Vec<Trial> = trials.into_iter().flatten().map(|trial| trial.with_ignored_flag(!enabled)).collect();
+    let trials: Vec<Trial> = trials
+        .into_iter()
+        .flatten()
+        .map(|trial| {
+            let ignored = trial.has_ignored_flag() || !enabled;
+            trial.with_ignored_flag(ignored)
+        })
+        .collect();
     if enabled && !arguments.list {
         // Before there are other threads, because only the current one changes its network.
         cluster::start();

@@ -11,7 +11,7 @@ use lab_tls::PublicKey;
 
 pub(super) const FILE: &str = "swarm.json";
 
-/// Where a lab runs, and what it takes to call it.
+/// Place of a lab, with the secrets for its control port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     /// Id of the service.

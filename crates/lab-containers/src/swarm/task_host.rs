@@ -22,7 +22,7 @@ pub(super) struct TaskHost {
     inner: Arc<Inner>,
 }
 
-/// Whether the task of the record is still the one that Swarm wants.
+/// Result of comparing the task of the record with the one that Swarm wants.
 enum Standing {
     Current,
     /// The manager does not answer.
