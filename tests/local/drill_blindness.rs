@@ -77,8 +77,10 @@ const LEFT_OUT: &[&str] = &[
     // The test watches these on a terminal, and reads the dashboard's page.
     "watch",
     "drill watch",
-    "dashboard", // Open a browser on pages that are read here.
-    "open",      // Change the lab.
+    "dashboard",
+    // Opens a browser on pages that are read here.
+    "open",
+    // Change the lab.
     "stop",
     "start",
     "restart",
@@ -92,8 +94,10 @@ const LEFT_OUT: &[&str] = &[
     // End the drill.
     "down",
     "drill finish",
-    "drill give-up", // Write what they are given.
-    "drill update",  // Know every scenario, but no lab.
+    "drill give-up",
+    // Writes what it is given.
+    "drill update",
+    // Know every scenario, but no lab.
     "scenario list",
     "scenario validate",
     "scenario new",
@@ -118,6 +122,11 @@ const LEFT_OUT: &[&str] = &[
     "room scene",
     "room status",
     "room up",
+    // Know machines, but no drill.
+    "swarm init",
+    "swarm load",
+    "swarm save",
+    "swarm status",
     // Need files or a registry.
     "images pull",
     "images save",
