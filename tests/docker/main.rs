@@ -49,6 +49,8 @@ mod spoilers;
 mod sshd;
 #[path = "../shared/stack_copy.rs"]
 mod stack_copy;
+#[path = "../shared/stripped.rs"]
+mod stripped;
 mod support;
 mod views;
 mod waits;

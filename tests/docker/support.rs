@@ -1,15 +1,17 @@
 //! Small stacks with real images, and labs that are removed after each test.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lab_containers::docker::{Docker, DockerOptions};
 use lab_core::engine::{APP, DB, Engine, GATEWAY, ProgressFn};
 use lab_http::{Http, Request};
 use lab_stack::{Service, Stack};
+
+pub(crate) use crate::stripped::executable;
 
 /// Time limit of a wait.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,21 +37,6 @@ pub(crate) fn stack() -> Stack {
 /// A service of a stack, to be changed.
 pub(crate) fn service<'a>(stack: &'a mut Stack, name: &str) -> &'a mut Service {
     stack.services.iter_mut().find(|service| service.name == name).expect("the stack has it")
-}
-
-/// The executable under test without symbols, which has a tenth of the size.
-pub(crate) fn executable() -> PathBuf {
-    static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
-    let strip = || {
-        let original = PathBuf::from(env!("CARGO_BIN_EXE_lab"));
-        let stripped = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lab-stripped");
-        // Under a temporary name first, because tests may run on Docker and Podman at the same time.
-        let fresh = stripped.with_extension(std::process::id().to_string());
-        let status = Command::new("strip").arg("-o").arg(&fresh).arg(&original).status();
-        let done = status.is_ok_and(|status| status.success()) && std::fs::rename(&fresh, &stripped).is_ok();
-        if done { stripped } else { original }
-    };
-    STRIPPED.get_or_init(strip).clone()
 }
 
 pub(crate) fn options() -> DockerOptions {

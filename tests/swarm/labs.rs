@@ -9,7 +9,8 @@ use libtest_mimic::Trial;
 
 use crate::cluster::{Cluster, NODES, shared};
 use crate::conformance_suite::assert_conforms;
-use crate::user::{User, executable};
+use crate::stripped::executable;
+use crate::user::User;
 
 pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![

@@ -11,6 +11,8 @@ mod failures;
 mod labs;
 mod nodes;
 mod rooms;
+#[path = "../shared/stripped.rs"]
+mod stripped;
 mod user;
 
 use std::process::ExitCode;

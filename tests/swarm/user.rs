@@ -1,11 +1,11 @@
 //! [`User`]: a state folder and the command line of one user of the Swarm.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use crate::cluster::Cluster;
 use crate::command::{CommandOutput, output};
+use crate::stripped::executable;
 
 pub(crate) struct User {
     state: tempfile::TempDir,
@@ -48,18 +48,4 @@ impl Drop for User {
                 .output();
         }
     }
-}
-
-/// The executable under test without symbols, which has a tenth of the size.
-pub(crate) fn executable() -> PathBuf {
-    static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
-    let strip = || {
-        let original = PathBuf::from(env!("CARGO_BIN_EXE_lab"));
-        let stripped = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lab-swarm-stripped");
-        let fresh = stripped.with_extension(std::process::id().to_string());
-        let status = Command::new("strip").arg("-o").arg(&fresh).arg(&original).status();
-        let done = status.is_ok_and(|status| status.success()) && std::fs::rename(&fresh, &stripped).is_ok();
-        if done { stripped } else { original }
-    };
-    STRIPPED.get_or_init(strip).clone()
 }

@@ -4,4 +4,5 @@
 #![warn(missing_docs)]
 
 pub mod docker;
+mod own_image;
 pub mod swarm;

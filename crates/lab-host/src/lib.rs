@@ -21,6 +21,7 @@ mod settings;
 pub use client::{HostAddress, HostClient, Locate};
 pub use protocol::{HostFile, HostRequest, Network, Ready, TASK_VARIABLE, new_token, task_token};
 pub use query::run as query_database;
+pub use settings::{APP_SETTINGS, GATEWAY_SETTINGS};
 
 /// File with the address of a running host: a [`HostFile`].
 pub const HOST_FILE: &str = "host.json";

@@ -3,7 +3,8 @@
 
 use lab_core::engine::{APP, GATEWAY, Settings};
 
-const APP_SETTINGS: [&str; 14] = [
+/// Settings of the app.
+pub const APP_SETTINGS: [&str; 14] = [
     "APP_API_KEY",
     "APP_API_KEY_EXPIRES",
     "APP_API_KEY_PREVIOUS",
@@ -19,7 +20,8 @@ const APP_SETTINGS: [&str; 14] = [
     "APP_RATE_LIMIT",
     "APP_REPORT_TIME",
 ];
-const GATEWAY_SETTINGS: [&str; 8] = [
+/// Settings of the gateway.
+pub const GATEWAY_SETTINGS: [&str; 8] = [
     "GATEWAY_CLIENT_ID",
     "GATEWAY_CLIENT_SECRET",
     "GATEWAY_CONNECT_TIMEOUT",

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use lab_core::engine::{Roles, secret};
+use lab_host::{APP_SETTINGS, GATEWAY_SETTINGS};
 use lab_report::term::clean_lines;
 use lab_room::backend::{Line, Output};
 use lab_scenario::value;
@@ -54,31 +55,6 @@ const KEPT: [&str; 10] = [
     "DOCKER_TLS_VERIFY",
     "SSH_AUTH_SOCK",
     "XDG_RUNTIME_DIR",
-];
-/// Variables that a participant may set. Others could name a host or a file.
-const VARIABLES: [&str; 22] = [
-    "APP_API_KEY",
-    "APP_API_KEY_EXPIRES",
-    "APP_API_KEY_PREVIOUS",
-    "APP_API_KEY_PREVIOUS_EXPIRES",
-    "APP_API_KEY_SCOPES",
-    "APP_CLIENT_ID",
-    "APP_CLIENT_SECRET",
-    "APP_DB_POOL",
-    "APP_DB_POOL_TIMEOUT",
-    "APP_DEPENDENCY_DELAY",
-    "APP_METRICS_PATH",
-    "APP_RATE_BURST",
-    "APP_RATE_LIMIT",
-    "APP_REPORT_TIME",
-    "GATEWAY_CLIENT_ID",
-    "GATEWAY_CLIENT_SECRET",
-    "GATEWAY_CONNECT_TIMEOUT",
-    "GATEWAY_FORWARD_API_KEY",
-    "GATEWAY_HEADER_TIMEOUT",
-    "GATEWAY_MAX_BODY",
-    "GATEWAY_READ_TIMEOUT",
-    UPSTREAM,
 ];
 const UPSTREAM: &str = "GATEWAY_UPSTREAM";
 
@@ -143,8 +119,10 @@ fn no_file(option: &str, text: &str) -> Result<(), String> {
 /// Refuses variables of which the values could name another host.
 fn check_variable(variable: &str) -> Result<(), String> {
     let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
-    if !VARIABLES.contains(&name) {
-        return Err(format!("{name} cannot be changed in this console; it can change {}", VARIABLES.join(", ")));
+    // Others could name a host or a file, as on the embedded engine.
+    let variables = [&APP_SETTINGS[..], &GATEWAY_SETTINGS].concat();
+    if !variables.contains(&name) {
+        return Err(format!("{name} cannot be changed in this console; it can change {}", variables.join(", ")));
     }
     let host = value.split(':').next().unwrap_or_default();
     if name == UPSTREAM && !["", "app", "gateway", "db"].contains(&host) {

@@ -12,6 +12,7 @@ use super::client::{BuiltImage, Client, Image, Platform};
 use super::hash::hash;
 use super::names::EXECUTABLE_LABEL;
 use super::tar::{Tar, TarError};
+use crate::own_image;
 use lab_core::engine::{EngineError, EngineErrorKind, Progress, ProgressFn};
 use lab_stack::{APP_IMAGE, Service};
 
@@ -19,8 +20,6 @@ use lab_stack::{APP_IMAGE, Service};
 const REPOSITORY: &str = "lab-app";
 /// Minimum age of an unused image before it is removed.
 const KEPT: TimeDelta = TimeDelta::hours(1);
-/// Unprivileged user and group of the image.
-const USER: &str = "65532:65532";
 
 /// Reason why the sources cannot be packed.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +51,7 @@ async fn make(inner: &Inner, client: &Client, progress: &ProgressFn) -> Result<(
     if let Some(folder) = &inner.options.sources {
         return from_source(inner, client, folder, progress).await;
     }
-    let own = own_executable(inner).filter(|_| own_platform() == client.platform);
+    let own = own_executable(inner).filter(|_| own_image::platform() == client.platform);
     if let Some(path) = own {
         return from_executable(inner, client, &path, progress).await;
     }
@@ -91,7 +90,7 @@ pub(super) fn named(inner: &Inner) -> Option<String> {
 
 /// Returns true if the image can be built on this machine.
 pub(super) fn is_makeable(inner: &Inner, platform: &Platform) -> bool {
-    (own_executable(inner).is_some() && own_platform() == *platform) || source_checkout().is_some()
+    (own_executable(inner).is_some() && own_image::platform() == *platform) || source_checkout().is_some()
 }
 
 fn no_image(inner: &Inner, client: &Client) -> EngineError {
@@ -105,23 +104,7 @@ fn no_image(inner: &Inner, client: &Client) -> EngineError {
 
 /// lab's own executable, if it can run in an empty image.
 fn own_executable(inner: &Inner) -> Option<PathBuf> {
-    if let Some(path) = &inner.options.executable {
-        return Some(path.clone());
-    }
-    if !cfg!(all(target_os = "linux", target_feature = "crt-static")) {
-        return None;
-    }
-    // Valid even if the file was replaced since this process started.
-    Some(PathBuf::from("/proc/self/exe"))
-}
-
-fn own_platform() -> Platform {
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    Platform { os: std::env::consts::OS.to_owned(), arch: arch.to_owned() }
+    own_image::executable(inner.options.executable.as_deref())
 }
 
 async fn from_executable(
@@ -143,7 +126,7 @@ async fn from_executable(
     tar.file(Path::new("lab"), 0o755, &bytes).map_err(|error| system(error.to_string()))?;
     drop(bytes);
     let changes = [
-        format!("USER {USER}"),
+        format!("USER {}", own_image::USER),
         r#"ENTRYPOINT ["/lab"]"#.to_owned(),
         r#"CMD ["app"]"#.to_owned(),
         r#"HEALTHCHECK --interval=5s --timeout=2s CMD ["/lab", "app", "--health"]"#.to_owned(),

@@ -252,7 +252,7 @@ impl Inner {
 const UP_ROUNDS: usize = 3;
 
 /// Runs a change to completion, even if the caller stops waiting for it.
-async fn run_to_completion<T: Send + 'static>(
+pub(crate) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
 ) -> Result<T, EngineError> {
     match tokio::spawn(work).await {

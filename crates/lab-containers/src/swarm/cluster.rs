@@ -12,6 +12,7 @@ use crate::docker::client::Client;
 use crate::docker::client::service::ServiceLaunch;
 use crate::docker::client::swarm::{SwarmNode, SwarmRole, SwarmTask, TaskStage};
 use crate::docker::names::NAME_LABEL;
+use crate::own_image;
 use lab_core::engine::{EngineError, EngineErrorKind};
 
 /// Time for all nodes to try the image.
@@ -212,7 +213,7 @@ async fn probe(client: &Client, image: &str) -> Result<BTreeMap<String, bool>, E
         name: format!("lab-probe-{:08x}", u32::from_le_bytes(suffix)),
         image: image.to_owned(),
         args: vec!["--version".to_owned()],
-        user: "65532:65532".to_owned(),
+        user: own_image::USER.to_owned(),
         memory: (0, up::MEMORY.1),
         pids: 50,
         platform: client.platform.clone(),

@@ -10,9 +10,10 @@ use hyper::body::Bytes;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::docker::client::{Client, Platform};
+use crate::docker::client::Client;
 use crate::docker::names::EXECUTABLE_LABEL;
 use crate::docker::tar::{Tar, TarError};
+use crate::own_image;
 use lab_core::engine::{EngineError, EngineErrorKind};
 
 /// Repository of the image. Services name it by its id; the name protects it from `docker image prune`.
@@ -72,26 +73,21 @@ pub(super) struct Archive {
 impl Archive {
     /// Packs an executable, by default the running one, for this platform.
     pub(super) fn pack(executable: Option<&Path>) -> Result<Self, ImageError> {
-        let path = match executable {
-            Some(path) => path,
-            None if cfg!(all(target_os = "linux", target_feature = "crt-static")) => Path::new("/proc/self/exe"),
-            None => return Err(ImageError::NotStatic),
-        };
-        let executable =
-            std::fs::read(path).map_err(|error| ImageError::Unreadable { path: path.to_owned(), error })?;
+        let path = own_image::executable(executable).ok_or(ImageError::NotStatic)?;
+        let executable = std::fs::read(&path).map_err(|error| ImageError::Unreadable { path, error })?;
         let mut layer = Tar::default();
         layer.file(Path::new("lab"), 0o755, &executable)?;
         drop(executable);
         let layer = layer.finish();
         let hash = sha256(&layer);
-        let platform = own_platform();
+        let platform = own_image::platform();
         let config = json!({
             "architecture": platform.arch,
             "os": platform.os,
             "created": DATE,
             "config": {
                 "Entrypoint": ["/lab"],
-                "User": "65532:65532",
+                "User": own_image::USER,
                 "Labels": { EXECUTABLE_LABEL: &hash[..16] },
             },
             "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{hash}")] },
@@ -120,7 +116,7 @@ static KNOWN: Mutex<BTreeMap<Option<PathBuf>, ImageNames>> = Mutex::new(BTreeMap
 
 /// Makes sure that a daemon has lab's image. Returns the id by which it knows the image.
 pub(super) async fn ensure(client: &Client, executable: Option<&Path>) -> Result<String, EngineError> {
-    let platform = own_platform();
+    let platform = own_image::platform();
     if client.platform != platform {
         let detail = format!(
             "the manager runs {}/{}, but this lab is an executable for {}/{}",
@@ -166,15 +162,6 @@ pub(super) async fn load(client: &Client, archive: Archive) -> Result<(String, b
         EngineError::new(EngineErrorKind::System, detail)
     })?;
     Ok((loaded, true))
-}
-
-pub(super) fn own_platform() -> Platform {
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    Platform { os: std::env::consts::OS.to_owned(), arch: arch.to_owned() }
 }
 
 fn sha256(bytes: &[u8]) -> String {

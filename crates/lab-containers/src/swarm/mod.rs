@@ -8,7 +8,6 @@
 //! - A lab ends when its service is removed. Its host never ends it, because Swarm would start it again.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::docker::client::Client;
 use crate::docker::client::swarm::SwarmRole;
+use crate::docker::run_to_completion;
 use lab_core::engine::sql::Dialect;
 use lab_core::engine::{
     DbError, DbQuery, DbResult, Description, Engine, EngineError, EngineErrorKind, LogLines, LogRequest, Owner,
@@ -151,15 +151,6 @@ async fn connect_manager(host: Option<&str>) -> Result<Client, EngineError> {
     }
 }
 
-/// Runs a change to its end, even if its caller is dropped.
-async fn detached<T: Send + 'static>(
-    change: impl Future<Output = Result<T, EngineError>> + Send + 'static,
-) -> Result<T, EngineError> {
-    tokio::spawn(change)
-        .await
-        .unwrap_or_else(|error| Err(EngineError::new(EngineErrorKind::System, format!("the change failed: {error}"))))
-}
-
 #[async_trait]
 impl Engine for Swarm {
     fn name(&self) -> &'static str {
@@ -172,12 +163,12 @@ impl Engine for Swarm {
 
     async fn up(&self, request: &UpRequest, progress: ProgressFn) -> Result<Description, EngineError> {
         let (inner, request) = (self.inner.clone(), request.clone());
-        detached(async move { inner.up(&request, &progress).await }).await
+        run_to_completion(async move { inner.up(&request, &progress).await }).await
     }
 
     async fn down(&self) -> Result<(), EngineError> {
         let inner = self.inner.clone();
-        detached(async move { inner.down().await }).await
+        run_to_completion(async move { inner.down().await }).await
     }
 
     async fn describe(&self) -> Result<Description, EngineError> {
@@ -186,7 +177,7 @@ impl Engine for Swarm {
 
     async fn reconcile(&self, service: &str, change: &ServiceChange) -> Result<Reconciliation, EngineError> {
         let (inner, name, change) = (self.inner.clone(), service.to_owned(), change.clone());
-        detached(async move {
+        run_to_completion(async move {
             let done = inner.calls().reconcile(&name, &change).await?;
             if !change.env.is_empty() {
                 inner.remember(&name).await?;

@@ -13,6 +13,7 @@ use super::{Environment, Inner, cluster, endpoints, image};
 use crate::docker::client::Client;
 use crate::docker::client::service::{SecretUse, ServiceLaunch};
 use crate::docker::client::swarm::{SwarmTask, TaskStage};
+use crate::own_image;
 use lab_core::engine::{APP, Description, EngineError, EngineErrorKind, GATEWAY, Progress, ProgressFn, UpRequest};
 use lab_host::{HostRequest, Network, TASK_VARIABLE, new_token};
 use lab_tls::ServerKey;
@@ -30,8 +31,6 @@ const MAX_FAILURES: usize = 3;
 const GATEWAY_PORT: u16 = 8080;
 const CONTROL_PORT: u16 = 7000;
 const METRICS_PORT: u16 = 9100;
-/// Unprivileged user and group of the container.
-const USER: &str = "65532:65532";
 /// A tmpfs, and the state folder of the lab in it. The tmpfs itself belongs to root.
 const TMPFS: &str = "/state";
 const FOLDER: &str = "/state/lab";
@@ -114,7 +113,7 @@ impl Inner {
                 .chain([format!("/run/secrets/{REQUEST_FILE}")])
                 .collect(),
             env: vec![format!("{TASK_VARIABLE}={{{{.Task.ID}}}}")],
-            user: USER.to_owned(),
+            user: own_image::USER.to_owned(),
             tmpfs: Some((TMPFS.to_owned(), FOLDER_SIZE)),
             memory: MEMORY,
             pids: PIDS,
